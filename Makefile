@@ -1,0 +1,69 @@
+# Every command a developer or a newcomer needs. `make demo` is the five-minute start.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed
+DEV := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo format lint type imports test notebooks sandbox docs check bench size clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+$(SETUP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mnslib needs Python 3.11 or newer; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(DEV): $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+setup: $(DEV)  ## make .venv with everything for development
+
+demo: $(SETUP)  ## run the three main jobs on the built-in sandbox; leaves runs/index.html
+	$(BIN)/mns demo
+
+format: $(DEV)  ## put code and notebooks into shape
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+	$(BIN)/nbstripout notebooks/*.ipynb
+
+lint: $(DEV)  ## style, spelling, clean notebooks, valid project file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/codespell mnslib tests docs notebooks parameters README.md CHANGELOG.md
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/validate-pyproject pyproject.toml
+
+type: $(DEV)  ## mypy, strict on the library
+	$(BIN)/mypy
+
+imports: $(DEV)  ## the rooms of the house: who may import whom
+	$(BIN)/lint-imports
+
+test: $(DEV)  ## the whole test suite
+	$(BIN)/pytest
+
+notebooks: $(DEV)  ## only the notebooks: their rules, then their runs
+	$(BIN)/pytest tests/notebooks
+
+sandbox: $(DEV)  ## only the sandbox
+	$(BIN)/pytest tests/sandbox tests/contract
+
+docs: $(DEV)  ## only what the documents promise
+	$(BIN)/pytest tests/docs
+
+size:  ## lines of code: thin is a feature
+	@for part in "library:$$(git ls-files 'mnslib/*.py' | grep -v ^mnslib/sandbox/ | tr '\n' ' ')" \
+	  "sandbox:$$(git ls-files 'mnslib/sandbox/*.py' | tr '\n' ' ')" \
+	  "tests:$$(git ls-files 'tests/*.py' | tr '\n' ' ')"; do \
+	  printf '%-8s %6s lines\n' "$${part%%:*}" "$$(cat $${part#*:} | wc -l)"; done
+
+check: lint type imports test size  ## everything that must hold before a change lands
+
+bench: $(DEV)  ## speed, as ratios measured in one run
+	$(BIN)/python -m tests.benchmarks
+
+clean:  ## remove what was made (runs/ and handover/ stay)
+	rm -rf .venv .mns .mypy_cache .ruff_cache .pytest_cache build dist

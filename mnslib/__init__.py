@@ -1,0 +1,47 @@
+"""Onboard, bulk-provision and capacity-plan AKS managed namespaces.
+
+The names below are what notebooks use; each is loaded on first use, so that `import mnslib` stays
+light. Deeper modules are the library's own rooms, see docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "approval_report": "mnslib.reporting.provisioning",
+    "bulk_outcome": "mnslib.reporting.charts",
+    "checks_table": "mnslib.reporting.provisioning",
+    "cluster_commitment": "mnslib.reporting.charts",
+    "clusters_table": "mnslib.reporting.provisioning",
+    "commitment_rows": "mnslib.reporting.capacity",
+    "commitment_table": "mnslib.capacity.utilization",
+    "daily_peaks": "mnslib.capacity.utilization",
+    "daily_rows": "mnslib.reporting.capacity",
+    "findings": "mnslib.capacity.utilization",
+    "observed_table": "mnslib.reporting.provisioning",
+    "outcome_report": "mnslib.reporting.provisioning",
+    "plan_chart": "mnslib.reporting.provisioning",
+    "plan_report": "mnslib.reporting.provisioning",
+    "requests_table": "mnslib.reporting.provisioning",
+    "snapshot_report": "mnslib.reporting.capacity",
+    "still_open": "mnslib.reporting.provisioning",
+    "tightest": "mnslib.capacity.utilization",
+    "utilization_heatmap": "mnslib.reporting.charts",
+    "utilization_now": "mnslib.reporting.charts",
+    "utilization_report": "mnslib.reporting.capacity",
+    "utilization_rows": "mnslib.reporting.capacity",
+    "utilization_sentence": "mnslib.reporting.capacity",
+    "utilization_table": "mnslib.capacity.utilization",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mnslib' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

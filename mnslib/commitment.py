@@ -1,0 +1,121 @@
+"""What a cluster has promised, against what its nodes can give: overcommit and N-1.
+
+`committed` is the sum of hard request quotas, `requested` what pods ask for now, `allocatable`
+what ready nodes offer. Pure: standard library only; plan and capacity use the same figures.
+
+Source: kubernetes-mixin, alerts KubeCPUQuotaOvercommit and KubeCPUOvercommit (memory alike).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from mnslib.models import Node, Pod, QuotaStatus
+from mnslib.pods import total_need
+
+QUOTA_OVERCOMMIT_RATIO = Decimal("1.5")
+"""Committed over allocatable above which kubernetes-mixin warns of quota overcommit."""
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """One cluster and one resource (`cpu` in cores, `memory` in bytes).
+
+    Attributes:
+        largest_node: allocatable of the largest ready node, to ask what its loss would mean.
+        uncounted: namespaces without a quota on this resource; they may ask for anything.
+    """
+
+    resource: str
+    allocatable: Decimal
+    largest_node: Decimal
+    committed: Decimal
+    requested: Decimal
+    uncounted: int = 0
+
+    @property
+    def without_largest_node(self) -> Decimal:
+        """Allocatable minus the largest node (N-1)."""
+        return self.allocatable - self.largest_node
+
+    @property
+    def committed_ratio(self) -> Decimal | None:
+        """Committed over allocatable; None without nodes."""
+        return self.committed / self.allocatable if self.allocatable else None
+
+    @property
+    def requested_ratio(self) -> Decimal | None:
+        """Requested over allocatable without the largest node; None with one node or none."""
+        rest = self.without_largest_node
+        return self.requested / rest if rest > 0 else None
+
+    @property
+    def room(self) -> Decimal:
+        """What can still be promised: the smaller of N-1 minus requested and 1.5x minus committed.
+
+        Cores or bytes; never below 0.
+        """
+        under_threshold = self.allocatable * QUOTA_OVERCOMMIT_RATIO - self.committed
+        return max(ZERO, min(self.without_largest_node - self.requested, under_threshold))
+
+    @property
+    def verdict(self) -> str:
+        """`overcommit`, `quota overcommit`, `room` or `unknown: <reason>`; the mixin's words."""
+        if self.committed_ratio is None:
+            return "unknown: no ready node"
+        if self.requested_ratio is not None and self.requested_ratio > 1:
+            return "overcommit"
+        if self.committed_ratio > QUOTA_OVERCOMMIT_RATIO:
+            return "quota overcommit"
+        return "room"
+
+
+def committed_by_namespace(quotas: Iterable[QuotaStatus], resource: str) -> dict[str, Decimal]:
+    """Return the hard request quota of each namespace that has one.
+
+    Where several quota objects name the resource all must hold, so the smallest counts. `cpu` and
+    `requests.cpu` are the same thing. Source: Kubernetes, ResourceQuota.
+    """
+    smallest: dict[str, Decimal] = {}
+    for quota in quotas:
+        for key in (resource, f"requests.{resource}"):
+            if key in quota.hard:
+                amount = quota.hard[key]
+                known = smallest.get(quota.namespace_name, amount)
+                smallest[quota.namespace_name] = min(known, amount)
+    return smallest
+
+
+def commitment(
+    resource: str,
+    *,
+    nodes: Iterable[Node],
+    committed: dict[str, Decimal],
+    pods: Iterable[Pod],
+) -> Commitment:
+    """Return what one cluster has promised of one resource.
+
+    Args:
+        resource: `cpu` or `memory`.
+        nodes: all nodes; those that are not ready count for nothing.
+        committed: hard request quota by namespace, see `committed_by_namespace`.
+        pods: all pods; finished ones count for nothing.
+    """
+    running = list(pods)
+    offers = [
+        node.allocatable_cores if resource == "cpu" else node.allocatable_bytes
+        for node in nodes
+        if node.is_ready
+    ]
+    return Commitment(
+        resource=resource,
+        allocatable=sum(offers, ZERO),
+        largest_node=max(offers, default=ZERO),
+        committed=sum(committed.values(), ZERO),
+        requested=total_need(running)[f"requests.{resource}"],
+        uncounted=len({pod.namespace_name for pod in running} - set(committed)),
+    )

@@ -1,0 +1,188 @@
+"""Every error mnslib raises, as one tree.
+
+    MnsError
+    ├── ConfigError                 parameters, settings, project folder
+    ├── SpecError                   a request file; holds every problem found in it
+    ├── AuthError                   no token could be had
+    ├── PreflightError              a check failed before anything was changed
+    ├── PlanError
+    │   ├── UnsafePlanError         a risk is not allowed, or a cap is exceeded
+    │   └── StalePlanError          the approved digest is not this plan's
+    ├── ApplyError                  holds the outcomes of an apply that did not do all
+    ├── ArmError                    Azure Resource Manager refused, or could not be reached
+    │   ├── ArmUnreachableError
+    │   ├── ArmNotFoundError ArmForbiddenError ArmConflictError ArmPreconditionError
+    │   ├── ArmThrottledError ArmServerError
+    │   └── OperationFailedError OperationTimeoutError
+    ├── KubeError                   the Kubernetes API refused
+    │   └── KubeUnreachableError
+    ├── PrometheusError             a query was refused, or the endpoint could not be reached
+    └── RunnerError                 a notebook could not be run
+
+A message says what happened, where (full id), and what to do next. It never holds a token or a
+header; text from outside is cut to `LONGEST_TEXT` characters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST_TEXT = 600
+"""Characters of a foreign message that are shown; our choice, long enough for every known text."""
+
+
+def cut(text: str, length: int = LONGEST_TEXT) -> str:
+    """Return `text` on one line, shortened to `length` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+class MnsError(Exception):
+    """Base of all errors of mnslib."""
+
+
+class ConfigError(MnsError):
+    """A parameter, a setting or the project folder is wrong; nothing was read or written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake in a request file: where it is, what is wrong, what to write instead."""
+
+    file: str
+    row: int | None
+    column: str | None
+    message: str
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.row is not None:
+            place += f", row {self.row}"
+        if self.column is not None:
+            place += f", column {self.column}"
+        return f"{place}: {self.message}" + (
+            f" Write {self.suggestion}." if self.suggestion else ""
+        )
+
+
+class SpecError(MnsError):
+    """A request file has mistakes; `problems` holds every one of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = (
+            f"{count} mistake{'s' if count != 1 else ''} in the request file; nothing was written:"
+        )
+        super().__init__("\n  ".join([head, *map(str, self.problems)]))
+
+
+class AuthError(MnsError):
+    """No token could be had; the message names the credential that was tried."""
+
+
+class PreflightError(MnsError):
+    """A check failed before anything was changed."""
+
+
+class PlanError(MnsError):
+    """A plan cannot be applied as asked; nothing was written."""
+
+
+class UnsafePlanError(PlanError):
+    """The plan holds a risk outside `allow`, or exceeds a cap."""
+
+
+class StalePlanError(PlanError):
+    """The approved digest is missing or belongs to another plan than the present one."""
+
+
+class ApplyError(MnsError):
+    """Not every change was applied; the outcomes are in the run's result."""
+
+
+class ArmError(MnsError):
+    """Azure Resource Manager answered with an error.
+
+    Attributes:
+        status: HTTP status, None where there was no answer.
+        code: the service's error code, such as `AuthorizationFailed`.
+        request_id: `x-ms-request-id`, for a support case.
+        retry_after_seconds: delay the server asked for, None without one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        request_id: str = "",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(cut(message))
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ArmUnreachableError(ArmError):
+    """No answer came: connection refused, dropped or timed out."""
+
+
+class ArmNotFoundError(ArmError):
+    """404: the resource or its parent does not exist."""
+
+
+class ArmForbiddenError(ArmError):
+    """403: the caller lacks a permission; the message names action and scope."""
+
+
+class ArmConflictError(ArmError):
+    """409: another operation runs, or the thing exists already; `code` says which."""
+
+
+class ArmPreconditionError(ArmError):
+    """412: the eTag is not the present one; somebody else changed the resource."""
+
+
+class ArmThrottledError(ArmError):
+    """429 that lasted longer than the retries."""
+
+
+class ArmServerError(ArmError):
+    """5xx that lasted longer than the retries."""
+
+
+class OperationFailedError(ArmError):
+    """A long-running operation ended as Failed or Canceled."""
+
+
+class OperationTimeoutError(ArmError):
+    """A long-running operation did not end within the time allowed; its outcome is unknown."""
+
+
+class KubeError(MnsError):
+    """The Kubernetes API answered with an error; `status` is the HTTP status, None without one."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(cut(message))
+        self.status = status
+
+
+class KubeUnreachableError(KubeError):
+    """The API server did not answer."""
+
+
+class PrometheusError(MnsError):
+    """A range query was refused, or the endpoint could not be reached."""
+
+
+class RunnerError(MnsError):
+    """A notebook could not be run."""

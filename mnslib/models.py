@@ -1,0 +1,284 @@
+"""The values everything speaks of: frozen, without behavior beyond their own form.
+
+Amounts are `Decimal` in cores or bytes (see `quantities`). A key or field that is absent was not
+said; None means "no value", never "zero". Knows nothing of wire formats or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from enum import StrEnum
+
+from mnslib.quantities import format_cpu, format_memory
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+
+class NetworkRule(StrEnum):
+    """What the default network policy lets through in one direction."""
+
+    ALLOW_ALL = "AllowAll"
+    ALLOW_SAME_NAMESPACE = "AllowSameNamespace"
+    DENY_ALL = "DenyAll"
+
+
+class AdoptionPolicy(StrEnum):
+    """What happens when the Kubernetes namespace exists already."""
+
+    NEVER = "Never"
+    IF_IDENTICAL = "IfIdentical"
+    ALWAYS = "Always"
+
+
+class DeletePolicy(StrEnum):
+    """Whether the Kubernetes namespace goes with the ARM resource."""
+
+    KEEP = "Keep"
+    DELETE = "Delete"
+
+
+class Ensure(StrEnum):
+    """Whether a request wants the managed namespace to be there."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+
+
+class PrincipalType(StrEnum):
+    """Kind of directory object a role is assigned to; the values are ARM's."""
+
+    USER = "User"
+    GROUP = "Group"
+    SERVICE_PRINCIPAL = "ServicePrincipal"
+
+
+QUOTA_FIELDS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
+QUOTA_KEYS = {
+    "cpu_request": "requests.cpu",
+    "cpu_limit": "limits.cpu",
+    "memory_request": "requests.memory",
+    "memory_limit": "limits.memory",
+}
+"""Quota field to key of a ResourceQuota. Source: `defaultresourcequota` as AKS writes it."""
+
+SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", "kubernetes.azure.com/managedByArm"})
+"""Labels the service adds by itself; a difference in them is nobody's. Source: BLOG 2026-09, EX."""
+
+BUILT_IN_ROLES = {
+    "Azure Kubernetes Service Namespace User": "c9f76ca8-b262-4b10-8ed2-09cf0948aa35",
+    "Azure Kubernetes Service Namespace Contributor": "289d8817-ee69-43f1-a0af-43a45505b488",
+    "Azure Kubernetes Service RBAC Reader": "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
+    "Azure Kubernetes Service RBAC Writer": "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
+    "Azure Kubernetes Service RBAC Admin": "3498e952-d568-435e-9b2c-8d77e338d7f7",
+}
+"""Role name to GUID of its definition. Source: Azure built-in roles, containers."""
+
+ROLE_SHORT_NAMES = {
+    "namespace-user": "Azure Kubernetes Service Namespace User",
+    "contributor": "Azure Kubernetes Service Namespace Contributor",
+    "reader": "Azure Kubernetes Service RBAC Reader",
+    "writer": "Azure Kubernetes Service RBAC Writer",
+    "admin": "Azure Kubernetes Service RBAC Admin",
+}
+
+
+def format_quota_value(quota_field: str, amount: Decimal) -> str:
+    """Return the amount as ARM takes it: millicores for CPU, binary units for memory."""
+    return (format_cpu if quota_field.startswith("cpu") else format_memory)(amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceQuota:
+    """`defaultResourceQuota`: cores and bytes, None where the value is not set."""
+
+    cpu_request: Decimal | None = None
+    cpu_limit: Decimal | None = None
+    memory_request: Decimal | None = None
+    memory_limit: Decimal | None = None
+
+    def values(self) -> dict[str, Decimal]:
+        """Return the values that are set, by field name."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: amount for name, amount in pairs if amount is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """`defaultNetworkPolicy`: None where a direction is not set."""
+
+    ingress: NetworkRule | None = None
+    egress: NetworkRule | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedNamespace:
+    """A managed namespace as ARM holds it, or as it shall become.
+
+    Attributes:
+        labels: Kubernetes labels without `SERVICE_LABELS`.
+        etag: the body's eTag; None for one that does not exist yet.
+        provisioning_state: ARM's word, None for one that does not exist yet.
+    """
+
+    id: ManagedNamespaceId
+    location: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    default_resource_quota: ResourceQuota = ResourceQuota()
+    default_network_policy: NetworkPolicy = NetworkPolicy()
+    adoption_policy: AdoptionPolicy | None = None
+    delete_policy: DeletePolicy | None = None
+    etag: str | None = None
+    provisioning_state: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedCluster:
+    """What mnslib reads of a managed cluster.
+
+    Attributes:
+        network_policy_engine: `azure`, `calico`, `cilium`, or None where policies have no effect.
+        power_state: `Running` or `Stopped`.
+    """
+
+    id: ClusterId
+    location: str
+    kubernetes_version: str
+    provisioning_state: str
+    power_state: str
+    has_entra_id: bool
+    has_azure_rbac: bool
+    network_policy_engine: str | None
+    is_private: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessGrant:
+    """A role that a principal shall have on one managed namespace.
+
+    Attributes:
+        principal_id: directory object id.
+        role: full name of the built-in role.
+        role_guid: its definition's GUID.
+    """
+
+    principal_type: PrincipalType
+    principal_id: str
+    role: str
+    role_guid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleAssignment:
+    """A role assignment as ARM holds it."""
+
+    id: str
+    scope: str
+    principal_id: str
+    principal_type: str
+    role_guid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a request was written: file name and row (1 is the first line of the file)."""
+
+    file: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceSpec:
+    """One validated request: what somebody asks of one managed namespace.
+
+    What is not mentioned is left as it is: a key missing from a mapping, or a policy that is None.
+
+    Attributes:
+        quota: amounts by `QUOTA_FIELDS`; None removes the value.
+        labels, annotations, tags: None removes the key.
+    """
+
+    id: ManagedNamespaceId
+    origin: Origin
+    ensure: Ensure = Ensure.PRESENT
+    quota: Mapping[str, Decimal | None] = field(default_factory=dict)
+    ingress_policy: NetworkRule | None = None
+    egress_policy: NetworkRule | None = None
+    adoption_policy: AdoptionPolicy | None = None
+    delete_policy: DeletePolicy | None = None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    access: tuple[AccessGrant, ...] = ()
+
+
+# What the Kubernetes API says, reduced to what is used.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesNamespace:
+    """A namespace object on a cluster."""
+
+    name: str
+    phase: str = "Active"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaStatus:
+    """A ResourceQuota object: amounts by key (`requests.cpu`), in cores, bytes or counts."""
+
+    namespace_name: str
+    name: str
+    hard: Mapping[str, Decimal]
+    used: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesNetworkPolicy:
+    """A NetworkPolicy object, by name only."""
+
+    namespace_name: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node; allocatable is smaller than capacity."""
+
+    name: str
+    allocatable_cores: Decimal
+    allocatable_bytes: Decimal
+    is_ready: bool = True
+    is_schedulable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container's resources by name (`cpu`, `memory`), in cores and bytes.
+
+    Attributes:
+        is_sidecar: an init container with `restartPolicy: Always`, which keeps running.
+    """
+
+    requests: Mapping[str, Decimal] = field(default_factory=dict)
+    limits: Mapping[str, Decimal] = field(default_factory=dict)
+    is_sidecar: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod and what its containers ask for."""
+
+    namespace_name: str
+    name: str
+    phase: str
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    overhead: Mapping[str, Decimal] = field(default_factory=dict)
+    pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
+    pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
+    node_name: str | None = None

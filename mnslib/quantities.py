@@ -1,0 +1,80 @@
+"""Kubernetes quantities: parse, compare, and write in the form that ARM takes.
+
+A quantity is a `Decimal` in cores or in bytes; the field that holds it says which. Compare these
+numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or of files.
+
+    >>> format_cpu(parse_quantity("1.5"))
+    '1500m'
+    >>> format_memory(parse_quantity("1024Mi"))
+    '1Gi'
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
+    "k": Decimal("1e3"), "M": Decimal("1e6"), "G": Decimal("1e9"), "T": Decimal("1e12"),
+    "P": Decimal("1e15"), "E": Decimal("1e18"),
+    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50), "Ei": Decimal(2**60),
+}  # fmt: skip
+"""Source: Kubernetes API reference, resource.Quantity grammar."""
+
+_GRAMMAR = re.compile(
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))"
+)
+_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
+LARGEST = Decimal(2**63 - 1)
+"""Kubernetes keeps quantities as 64-bit integers. Source: resource.Quantity, `MaxInt64`."""
+
+
+def parse_quantity(text: str) -> Decimal:
+    """Return the amount in base units (cores or bytes), exactly.
+
+    Raises:
+        ValueError: if `text` is no Kubernetes quantity, is negative, or exceeds 2^63 - 1.
+    """
+    match = _GRAMMAR.fullmatch(text.strip())
+    suffix = (match["suffix"] or "") if match else "?"
+    if match is None or suffix not in _SUFFIXES:
+        raise ValueError(f"{text.strip()[:40]!r} is not a quantity")
+    amount = Decimal(match["number"]).scaleb(int(match["exponent"] or 0)) * _SUFFIXES[suffix]
+    if amount < 0:
+        raise ValueError(f"{text.strip()!r} is negative")
+    if amount > LARGEST:
+        raise ValueError(f"{text.strip()!r} is larger than 2^63 - 1")
+    return amount
+
+
+def format_cpu(cores: Decimal) -> str:
+    """Return cores as ARM takes them, in whole millicores: `500m`.
+
+    Raises:
+        ValueError: if the amount is no whole number of millicores.
+
+    Source: `az aks namespace add`, whose validator demands the suffix `m`.
+    """
+    millicores = cores * 1000
+    if millicores != millicores.to_integral_value():
+        raise ValueError(f"{cores.normalize():f} cores is not a whole number of millicores")
+    return f"{int(millicores)}m"
+
+
+def format_memory(amount_bytes: Decimal) -> str:
+    """Return bytes as ARM takes them, with the largest binary suffix that divides them: `512Mi`.
+
+    Raises:
+        ValueError: if the amount is no whole number of KiB.
+
+    Source: `az aks namespace add`, whose validator wants digits and Ki, Mi, Gi, Ti, Pi or Ei.
+    """
+    if amount_bytes == 0:
+        return "0Mi"
+    for suffix in _BINARY:
+        count = amount_bytes / _SUFFIXES[suffix]
+        if count == count.to_integral_value():
+            return f"{int(count)}{suffix}"
+    raise ValueError(f"{amount_bytes.normalize():f} bytes is not a whole number of KiB")

@@ -1,0 +1,113 @@
+"""ARM resource ids of clusters and managed namespaces: the only place that builds or parses them.
+
+Azure compares ids without regard to case and answers with `resourcegroups` or `resourceGroups`;
+so equality and hash here ignore case, and the text keeps what it was given.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+
+_CLUSTER = re.compile(
+    r"/subscriptions/(?P<subscription_id>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
+    r"/providers/Microsoft\.ContainerService/managedClusters/(?P<cluster_name>[^/]+)"
+    r"(?:/managedNamespaces/(?P<namespace_name>[^/]+))?/?",
+    re.IGNORECASE,
+)
+_ROLE_ASSIGNMENT_NAMES = uuid.UUID("9e0f9d5c-6f0b-5b0f-8f6e-0d6c1f6f2f5a")
+"""Namespace of the UUIDv5 that names a role assignment; arbitrary, but it must never change."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, order=False)
+class ClusterId:
+    """The id of a managed cluster."""
+
+    subscription_id: str
+    resource_group: str
+    cluster_name: str
+
+    @classmethod
+    def parse(cls, text: str) -> ClusterId:
+        """Return the cluster an ARM id names, also where it names a managed namespace of it.
+
+        Raises:
+            ValueError: if `text` is no id of a managed cluster.
+        """
+        match = _CLUSTER.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text[:200]!r} is not the ARM id of a managed cluster")
+        return cls(match["subscription_id"], match["resource_group"], match["cluster_name"])
+
+    def namespace(self, name: str) -> ManagedNamespaceId:
+        """Return the id of a managed namespace on this cluster."""
+        return ManagedNamespaceId(self, name)
+
+    @property
+    def key(self) -> str:
+        """The id in lower case, to compare and to sort by."""
+        return str(self).lower()
+
+    def __str__(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.ContainerService/managedClusters/{self.cluster_name}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClusterId) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True, eq=False, order=False)
+class ManagedNamespaceId:
+    """The id of a managed namespace."""
+
+    cluster: ClusterId
+    namespace_name: str
+
+    @classmethod
+    def parse(cls, text: str) -> ManagedNamespaceId:
+        """Return the managed namespace an ARM id names.
+
+        Raises:
+            ValueError: if `text` is no id of a managed namespace.
+        """
+        match = _CLUSTER.fullmatch(text.strip())
+        if match is None or match["namespace_name"] is None:
+            raise ValueError(f"{text[:200]!r} is not the ARM id of a managed namespace")
+        return cls(ClusterId.parse(text), match["namespace_name"])
+
+    @property
+    def key(self) -> str:
+        """The id in lower case, to compare and to sort by."""
+        return str(self).lower()
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/managedNamespaces/{self.namespace_name}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ManagedNamespaceId) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def role_definition_id(subscription_id: str, role_guid: str) -> str:
+    """Return the id of a built-in role as seen from a subscription."""
+    return (
+        f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization"
+        f"/roleDefinitions/{role_guid}"
+    )
+
+
+def role_assignment_name(*, scope: str, principal_id: str, role_guid: str) -> str:
+    """Return the GUID that a role assignment gets, always the same for the same three.
+
+    The name makes a second creation the same request, so that nothing is granted twice.
+    """
+    triple = "|".join((scope.lower(), principal_id.lower(), role_guid.lower()))
+    return str(uuid.uuid5(_ROLE_ASSIGNMENT_NAMES, triple))

@@ -1,0 +1,176 @@
+"""What comes out: checks, outcomes, and the record that a run leaves as `result.json`.
+
+Every value here can be written as JSON. Knows nothing of how a change is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mnslib.resource_ids import ManagedNamespaceId
+
+RESULT_SCHEMA_VERSION = 1
+
+
+class ChangeKind(StrEnum):
+    """What a plan would do to one managed namespace."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    ADOPT = "Adopt"
+    DELETE = "Delete"
+    NO_CHANGE = "NoChange"
+
+
+class OutcomeKind(StrEnum):
+    """What came of one change; each item ends in exactly one."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    ADOPTED = "adopted"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+DONE_OUTCOME = {
+    ChangeKind.CREATE: OutcomeKind.CREATED,
+    ChangeKind.UPDATE: OutcomeKind.UPDATED,
+    ChangeKind.ADOPT: OutcomeKind.ADOPTED,
+    ChangeKind.DELETE: OutcomeKind.DELETED,
+    ChangeKind.NO_CHANGE: OutcomeKind.UNCHANGED,
+}
+
+
+class CheckStatus(StrEnum):
+    """Verdict of one preflight check; only `failed` stops a run."""
+
+    PASSED = "passed"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One check: what was looked at, the verdict, what was found, what to do about it."""
+
+    name: str
+    status: CheckStatus
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemOutcome:
+    """What came of one change.
+
+    Attributes:
+        reason: why it failed or was skipped, with what to do next; empty when done.
+        duration_seconds: from the first request to the end of the operation; 0 if none was sent.
+    """
+
+    id: ManagedNamespaceId
+    change: ChangeKind
+    outcome: OutcomeKind
+    reason: str = ""
+    risks: tuple[str, ...] = ()
+    duration_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the item as `result.json` holds it."""
+        return {
+            "subscription_id": self.id.cluster.subscription_id,
+            "resource_group": self.id.cluster.resource_group,
+            "cluster_name": self.id.cluster.cluster_name,
+            "namespace_name": self.id.namespace_name,
+            "change": self.change.value,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "risks": list(self.risks),
+            "duration_seconds": round(self.duration_seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """The outcomes of one apply, in the plan's order; their number equals the plan's changes."""
+
+    outcomes: tuple[ItemOutcome, ...]
+    interrupted_by_signal: int | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many items ended in each outcome; outcomes that did not occur are left out."""
+        found = Counter(item.outcome for item in self.outcomes)
+        return {kind.value: found[kind] for kind in OutcomeKind if found[kind]}
+
+    @property
+    def unfinished(self) -> tuple[ItemOutcome, ...]:
+        """Items that are not as requested: failed, skipped or not attempted."""
+        open_kinds = {OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED}
+        return tuple(item for item in self.outcomes if item.outcome in open_kinds)
+
+
+class RunStatus(StrEnum):
+    """How a run ended; `EXIT_CODES` gives the exit code of each."""
+
+    DONE = "done"
+    FINDINGS = "findings"
+    PARTLY = "partly"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+
+
+EXIT_CODES = {
+    RunStatus.DONE: 0,
+    RunStatus.FINDINGS: 0,  # 2 with --detailed-exitcode
+    RunStatus.PARTLY: 3,
+    RunStatus.FAILED: 4,
+    RunStatus.STOPPED: 5,
+    RunStatus.REFUSED: 6,
+    RunStatus.INTERRUPTED: 130,  # 143 after SIGTERM
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What `result.json` holds: one run of one notebook. No secret, ever."""
+
+    notebook: str
+    environment: str
+    target: str
+    started_utc: str
+    finished_utc: str
+    status: RunStatus
+    exit_code: int
+    parameters: Mapping[str, Any]
+    headline: str = ""
+    summary: Mapping[str, float] = field(default_factory=dict)
+    items: Sequence[ItemOutcome] = ()
+    artifacts: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as `result.json` holds it."""
+        return {
+            "schema_version": RESULT_SCHEMA_VERSION,
+            "notebook": self.notebook,
+            "environment": self.environment,
+            "target": self.target,
+            "started_utc": self.started_utc,
+            "finished_utc": self.finished_utc,
+            "status": self.status.value,
+            "exit_code": self.exit_code,
+            "headline": self.headline,
+            "parameters": dict(self.parameters),
+            "summary": dict(self.summary),
+            "items": [item.to_json() for item in self.items],
+            "artifacts": list(self.artifacts),
+        }
