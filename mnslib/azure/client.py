@@ -1,0 +1,159 @@
+"""The door to Azure: one client, one credential, one pipeline for everything.
+
+client = AzureClient(find_cloud("public"), make_credential("cli", cloud=find_cloud("public")))
+client.managed_namespaces.list_by_managed_cluster(cluster)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
+from azure.mgmt.containerservice import ContainerServiceClient
+
+from mnslib.azure.credentials import Tokens
+from mnslib.azure.managed_clusters import ManagedClusters
+from mnslib.azure.managed_namespaces import ManagedNamespaces
+from mnslib.azure.operations import Operations
+from mnslib.azure.pipeline import (
+    Retries,
+    build_pipeline,
+    build_pipeline_policies,
+    build_transport,
+)
+from mnslib.azure.prometheus import PrometheusClient
+from mnslib.azure.rest import Rest
+from mnslib.azure.role_assignments import RoleAssignments
+from mnslib.azure.throttle import Limits, Throttle
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken, TokenCredential
+    from azure.core.pipeline.transport import HttpTransport
+
+    from mnslib.azure.clouds import Cloud
+
+DEFAULT_WORKERS = 8
+"""Threads that may use the client at once; our choice: AKS earns one write a second per region."""
+
+
+class AzureClient:
+    """Everything mnslib asks of Azure. Safe to use from several threads.
+
+    Attributes:
+        cloud: where it asks.
+        managed_clusters, managed_namespaces, role_assignments: the resources.
+        operations: waits for what was started.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        credential: TokenCredential,
+        *,
+        limits: Limits | None = None,
+        retries: Retries | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        workers: int = DEFAULT_WORKERS,
+        transport: HttpTransport[Any, Any] | None = None,
+    ) -> None:
+        """Sign in nowhere yet; the first request does.
+
+        Args:
+            limits: calls per subscription; None for the documented ones.
+            retries: bounds of repeating; None for our defaults.
+            clock: seconds that never go back.
+            workers: threads that will use it; sizes the connection pool.
+            transport: another way to send, for tests.
+        """
+        self.cloud = cloud
+        retries = retries or Retries()
+        self._tokens = Tokens(credential, authority_host=cloud.authority_host)
+        throttle = Throttle(
+            limits or Limits(),
+            clock=clock,
+            sleep=sleep,
+            longest_wait_seconds=retries.longest_wait_seconds,
+        )
+        policies = build_pipeline_policies(
+            cloud=cloud,
+            tokens=self._tokens,
+            throttle=throttle,
+            retries=retries,
+            clock=clock,
+            sleep=sleep,
+        )
+        connections = workers + 1  # one for who polls
+        self._pipeline = build_pipeline(
+            transport or build_transport(cloud, connections=connections), policies
+        )
+        self._credential = credential
+        self._containers: dict[str, ContainerServiceClient] = {}
+        self._authorizations: dict[str, AuthorizationManagementClient] = {}
+        self._rest = Rest(self._pipeline)
+        self.operations = Operations(self._rest, clock=clock, sleep=sleep)
+        self.managed_clusters = ManagedClusters(self._container_client, throttle)
+        self.managed_namespaces = ManagedNamespaces(self._container_client, throttle, clock=clock)
+        self.role_assignments = RoleAssignments(self._authorization_client)
+
+    def prometheus(self, endpoint: str) -> PrometheusClient:
+        """Return a client for a Prometheus query endpoint, with a token for its audience."""
+        return PrometheusClient(self._rest, endpoint=endpoint, scope=self.cloud.prometheus_scope)
+
+    def token(self, scope: str) -> str:
+        """Return a token; kept and renewed. Never write it anywhere.
+
+        Raises:
+            AuthError: if the credential gives none.
+        """
+        return self.access_token(scope).token
+
+    def access_token(self, scope: str) -> AccessToken:
+        """Return a token with the time it ends (`expires_on`, unix seconds).
+
+        Raises: as `token`.
+        """
+        return self._tokens.get(scope)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pipeline.__exit__()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # An SDK client belongs to one subscription; all share the pipeline, whose token policy is ours
+    # (`policies=[]` keeps them from building a default one).
+
+    def _container_client(self, subscription_id: str) -> ContainerServiceClient:
+        if subscription_id not in self._containers:
+            self._containers[subscription_id] = ContainerServiceClient(
+                self._credential,
+                subscription_id,
+                self.cloud.arm_endpoint,
+                policies=[],
+                pipeline=self._pipeline,
+            )
+        return self._containers[subscription_id]
+
+    def _authorization_client(self, subscription_id: str) -> AuthorizationManagementClient:
+        if subscription_id not in self._authorizations:
+            self._authorizations[subscription_id] = AuthorizationManagementClient(
+                self._credential,
+                subscription_id,
+                self.cloud.arm_endpoint,
+                policies=[],
+                pipeline=self._pipeline,
+            )
+        return self._authorizations[subscription_id]

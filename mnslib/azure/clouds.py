@@ -1,0 +1,94 @@
+"""Where Azure is: endpoints and token scopes of each cloud, and of a sandbox.
+
+Knows nothing of credentials or requests.
+
+Source: azure-mgmt-core `get_arm_endpoints`, azure-identity `AzureAuthorityHosts`, Microsoft Graph
+national cloud deployments; managed Prometheus audiences as KEDA and Grafana use them; the AKS
+server application has the same id in every cloud (kubelogin).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mnslib.errors import ConfigError
+
+KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
+"""Token scope of every AKS API server. Source: kubelogin, `--server-id`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Endpoints (without a slash at the end) and token scopes of one cloud.
+
+    Attributes:
+        name: `public`, `usgov`, `china` or `sandbox`.
+        ca_file: PEM file of the authority that signed the endpoints; None for the system's own.
+    """
+
+    name: str
+    arm_endpoint: str
+    authority_host: str
+    arm_scope: str
+    prometheus_scope: str
+    graph_endpoint: str
+    kubernetes_scope: str = KUBERNETES_SCOPE
+    ca_file: str | None = None
+
+
+CLOUDS: dict[str, Cloud] = {
+    cloud.name: cloud
+    for cloud in (
+        Cloud(
+            name="public",
+            arm_endpoint="https://management.azure.com",
+            authority_host="https://login.microsoftonline.com",
+            arm_scope="https://management.azure.com/.default",
+            prometheus_scope="https://prometheus.monitor.azure.com/.default",
+            graph_endpoint="https://graph.microsoft.com",
+        ),
+        Cloud(
+            name="usgov",
+            arm_endpoint="https://management.usgovcloudapi.net",
+            authority_host="https://login.microsoftonline.us",
+            arm_scope="https://management.core.usgovcloudapi.net/.default",
+            prometheus_scope="https://prometheus.monitor.azure.us/.default",
+            graph_endpoint="https://graph.microsoft.us",
+        ),
+        Cloud(
+            name="china",
+            arm_endpoint="https://management.chinacloudapi.cn",
+            authority_host="https://login.chinacloudapi.cn",
+            arm_scope="https://management.chinacloudapi.cn/.default",
+            prometheus_scope="https://prometheus.monitor.azure.cn/.default",
+            graph_endpoint="https://microsoftgraph.chinacloudapi.cn",
+        ),
+    )
+}
+
+
+def find_cloud(name: str) -> Cloud:
+    """Return the cloud of that name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if name not in CLOUDS:
+        raise ConfigError(f"There is no cloud {name!r}; set `cloud` to one of {', '.join(CLOUDS)}.")
+    return CLOUDS[name]
+
+
+def sandbox_cloud(connection: Mapping[str, Any]) -> Cloud:
+    """Return the sandbox as a cloud, from its connection file's content."""
+    arm = str(connection["arm_endpoint"]).rstrip("/")
+    return Cloud(
+        name="sandbox",
+        arm_endpoint=arm,
+        authority_host=str(connection["authority_host"]).rstrip("/"),
+        arm_scope=f"{arm}/.default",
+        prometheus_scope=CLOUDS["public"].prometheus_scope,
+        graph_endpoint=str(connection["graph_endpoint"]).rstrip("/"),
+        ca_file=str(connection["ca_file"]),
+    )

@@ -1,0 +1,281 @@
+"""Managed namespaces in ARM: read, create or update, delete, credential.
+
+A PUT replaces everything: what the value given does not hold is wiped. Merging is the caller's
+duty. Knows nothing of plans.
+
+Source: azure-mgmt-containerservice, `managed_namespaces`, api-version as the SDK's default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mnslib.azure.operations import Operation, OperationKind, started_operation
+from mnslib.errors import ArmError
+from mnslib.models import (
+    QUOTA_FIELDS,
+    SERVICE_LABELS,
+    AdoptionPolicy,
+    DeletePolicy,
+    ManagedNamespace,
+    NetworkPolicy,
+    NetworkRule,
+    ResourceQuota,
+    format_quota_value,
+)
+from mnslib.quantities import parse_quantity
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+if TYPE_CHECKING:
+    from azure.mgmt.containerservice import ContainerServiceClient
+
+    from mnslib.azure.throttle import Throttle
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class ManagedNamespaces:
+    """The managed namespaces of every subscription that the credential may see."""
+
+    def __init__(
+        self,
+        sdk: Callable[[str], ContainerServiceClient],
+        throttle: Throttle,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._sdk = sdk
+        self._throttle = throttle
+        self._clock = clock
+
+    def list_by_managed_cluster(self, cluster: ClusterId) -> list[ManagedNamespace]:
+        """Return all managed namespaces of a cluster; every page is read, also after an empty one.
+
+        The list may trail a change by a moment.
+
+        Raises:
+            ArmError: if it was refused, or an item cannot be understood.
+        """
+        operations = self._sdk(cluster.subscription_id).managed_namespaces
+        items = operations.list_by_managed_cluster(cluster.resource_group, cluster.cluster_name)
+        return [from_wire(item) for item in items]
+
+    def get(self, namespace: ManagedNamespaceId) -> ManagedNamespace:
+        """Return one managed namespace with its present eTag.
+
+        Raises:
+            ArmNotFoundError: if it does not exist.
+            ArmError: if it was refused.
+        """
+        return from_wire(self._operations(namespace).get(*_names(namespace)))
+
+    def begin_create_or_update(
+        self, namespace: ManagedNamespace, *, if_match: str | None = None
+    ) -> Operation:
+        """Start to make a namespace exactly as given, and return the operation to follow.
+
+        Args:
+            if_match: eTag that it must still have; None to write whatever is there.
+
+        Raises:
+            ArmPreconditionError: if it has another eTag by now.
+            ArmError: if it was refused, or a quantity cannot be written in ARM's form.
+        """
+        self._throttle.learn_region(namespace.id.cluster, namespace.location)
+        answers: list[Any] = []
+        self._operations(namespace.id).begin_create_or_update(
+            *_names(namespace.id),
+            to_wire(namespace),
+            polling=False,
+            headers=_if_match(if_match),
+            raw_response_hook=answers.append,
+        )
+        is_new = answers[-1].http_response.status_code == 201
+        return started_operation(
+            answers[-1],
+            target=str(namespace.id),
+            kind=OperationKind.CREATE if is_new else OperationKind.UPDATE,
+            started=self._clock(),
+        )
+
+    def begin_delete(
+        self, namespace: ManagedNamespaceId, *, if_match: str | None = None
+    ) -> Operation | None:
+        """Start to delete a namespace; return the operation, None where it is gone already.
+
+        What becomes of the Kubernetes namespace is the stored delete policy's matter.
+
+        Raises: as `begin_create_or_update`.
+        """
+        answers: list[Any] = []
+        self._operations(namespace).begin_delete(
+            *_names(namespace),
+            polling=False,
+            headers=_if_match(if_match),
+            raw_response_hook=answers.append,
+        )
+        if answers[-1].http_response.status_code == 204:
+            return None
+        return started_operation(
+            answers[-1],
+            target=str(namespace),
+            kind=OperationKind.DELETE,
+            started=self._clock(),
+        )
+
+    def update_tags(
+        self,
+        namespace: ManagedNamespaceId,
+        tags: Mapping[str, str],
+        *,
+        if_match: str | None = None,
+    ) -> ManagedNamespace:
+        """Replace a namespace's tags and nothing else; return it as it is then. Synchronous.
+
+        Raises: as `begin_create_or_update`.
+        """
+        from azure.mgmt.containerservice import models
+
+        body = models.TagsObject(tags=dict(tags))
+        operations = self._operations(namespace)
+        return from_wire(operations.update(*_names(namespace), body, headers=_if_match(if_match)))
+
+    def list_credential(self, namespace: ManagedNamespaceId) -> str:
+        """Return the kubeconfig that leads to a namespace's cluster, as YAML text.
+
+        Raises:
+            ArmError: if it was refused, or holds no kubeconfig.
+        """
+        result = self._operations(namespace).list_credential(*_names(namespace))
+        return kubeconfig_text(result, where=str(namespace))
+
+    def _operations(self, namespace: ManagedNamespaceId) -> Any:
+        return self._sdk(namespace.cluster.subscription_id).managed_namespaces
+
+
+def kubeconfig_text(result: Any, *, where: str) -> str:
+    """Return the first kubeconfig of a credential result.
+
+    Raises:
+        ArmError: if there is none.
+    """
+    for kubeconfig in result.kubeconfigs or ():
+        if kubeconfig.value:
+            text: str = bytes(kubeconfig.value).decode()
+            return text
+    raise ArmError(f"{where} has no kubeconfig to give; check that the cluster is running.")
+
+
+def to_wire(namespace: ManagedNamespace) -> Any:
+    """Return a namespace as the SDK takes it; what is not set is left out.
+
+    Raises:
+        ArmError: if a quantity cannot be written in ARM's form.
+    """
+    from azure.mgmt.containerservice import models
+
+    policy = namespace.default_network_policy
+    quota = {
+        name: _quota_text(namespace.id, name, amount)
+        for name, amount in namespace.default_resource_quota.values().items()
+    }
+    return models.ManagedNamespace(
+        location=namespace.location,
+        tags=dict(namespace.tags),
+        properties=models.NamespaceProperties(
+            labels=dict(namespace.labels),
+            annotations=dict(namespace.annotations),
+            default_resource_quota=models.ResourceQuota(**quota) if quota else None,
+            default_network_policy=(
+                models.NetworkPolicies(ingress=policy.ingress, egress=policy.egress)
+                if policy.ingress or policy.egress
+                else None
+            ),
+            adoption_policy=namespace.adoption_policy,
+            delete_policy=namespace.delete_policy,
+        ),
+    )
+
+
+def from_wire(item: Any) -> ManagedNamespace:
+    """Return a namespace as ARM answered it.
+
+    Raises:
+        ArmError: if a field cannot be understood; the message names it.
+    """
+    properties = item.properties
+    if not item.id or properties is None:
+        raise ArmError(f"ARM answered without id or properties for {item.id or 'a namespace'}.")
+    quota, policy = properties.default_resource_quota, properties.default_network_policy
+    where = str(item.id)
+    return ManagedNamespace(
+        id=ManagedNamespaceId.parse(where),
+        location=item.location or "",
+        labels={
+            key: value
+            for key, value in (properties.labels or {}).items()
+            if key not in SERVICE_LABELS
+        },
+        annotations=dict(properties.annotations or {}),
+        tags=dict(item.tags or {}),
+        default_resource_quota=ResourceQuota(
+            **{name: _amount(where, name, getattr(quota, name, None)) for name in QUOTA_FIELDS}
+        ),
+        default_network_policy=NetworkPolicy(
+            ingress=_choice(NetworkRule, where, "ingress", getattr(policy, "ingress", None)),
+            egress=_choice(NetworkRule, where, "egress", getattr(policy, "egress", None)),
+        ),
+        adoption_policy=_choice(
+            AdoptionPolicy, where, "adoptionPolicy", properties.adoption_policy
+        ),
+        delete_policy=_choice(DeletePolicy, where, "deletePolicy", properties.delete_policy),
+        etag=item.e_tag,
+        provisioning_state=_text(properties.provisioning_state),
+    )
+
+
+def _names(namespace: ManagedNamespaceId) -> tuple[str, str, str]:
+    cluster = namespace.cluster
+    return cluster.resource_group, cluster.cluster_name, namespace.namespace_name
+
+
+def _if_match(etag: str | None) -> dict[str, str]:
+    return {} if etag is None else {"If-Match": etag}
+
+
+def _quota_text(namespace: ManagedNamespaceId, name: str, amount: Decimal) -> str:
+    try:
+        return format_quota_value(name, amount)
+    except ValueError as error:
+        raise ArmError(
+            f"{name} of {namespace} cannot be sent: {error}. Ask for a value that can be written"
+            " in millicores or in Ki, Mi, Gi."
+        ) from error
+
+
+def _amount(where: str, name: str, text: object) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        return parse_quantity(str(text))
+    except ValueError as error:
+        raise ArmError(f"defaultResourceQuota.{name} of {where} is {error}.") from error
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(getattr(value, "value", value))
+
+
+def _choice(kind: type[_Choice], where: str, name: str, value: Any) -> _Choice | None:
+    text = _text(value)
+    if text is None:
+        return None
+    for choice in kind:
+        if choice.value.lower() == text.lower():
+            return choice
+    raise ArmError(
+        f"{name} of {where} is {text[:40]!r}, which this version of mnslib does not know."
+    )

@@ -1,0 +1,227 @@
+"""What a failed request means: answers and dropped connections as errors of mnslib.
+
+A message says what was tried, where (full id), what came back and what to do next. It takes from
+an answer only the code and text of a known error form, without anything that looks like a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from mnslib.errors import (
+    LONGEST_TEXT,
+    ArmConflictError,
+    ArmError,
+    ArmForbiddenError,
+    ArmNotFoundError,
+    ArmPreconditionError,
+    ArmServerError,
+    ArmThrottledError,
+    ArmUnreachableError,
+    cut,
+)
+
+if TYPE_CHECKING:
+    from azure.core.exceptions import AzureError
+
+_TOKENS = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)+|\bbearer\s+[\w.~+/=-]+", re.IGNORECASE)
+_ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
+_VERBS = {
+    "GET": "read", "PUT": "create or update", "PATCH": "update the tags of",
+    "DELETE": "delete", "POST": "call",
+}  # fmt: skip
+_ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+_SHORTEST_TEXT = 60
+
+_UNANSWERED = " An attempt of this request ended unclear and may have been accepted: read it first."
+_NEXT: dict[int, str] = {
+    HTTPStatus.BAD_REQUEST: "Nothing was changed; correct what it names.",
+    HTTPStatus.NOT_FOUND: "Check subscription, group and names; it may be gone meanwhile.",
+    HTTPStatus.CONFLICT: "It exists already or another operation runs: read it, then try again.",
+    HTTPStatus.PRECONDITION_FAILED: "It was changed since it was read: plan again.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Wait, or run with fewer workers.",
+}
+_CLASSES: dict[int, type[ArmError]] = {
+    HTTPStatus.NOT_FOUND: ArmNotFoundError,
+    HTTPStatus.FORBIDDEN: ArmForbiddenError,
+    HTTPStatus.CONFLICT: ArmConflictError,
+    HTTPStatus.PRECONDITION_FAILED: ArmPreconditionError,
+    HTTPStatus.TOO_MANY_REQUESTS: ArmThrottledError,
+}
+
+
+def redact(text: str) -> str:
+    """Return a foreign text, cut, without anything that looks like a token."""
+    return cut(_TOKENS.sub("[token]", text))
+
+
+def path_of(url: str) -> str:
+    """Return a URL's path; its query may hold a signature and is never shown."""
+    return unquote(urlsplit(url).path)
+
+
+def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
+    """Return how long the server asks to wait, None where it does not say.
+
+    Source: azure-core, `get_retry_after`; a date is read against the answer's own `Date`.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if name in headers:
+            return _number(headers[name], scale=0.001)
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    seconds = _number(text, scale=1.0)
+    if seconds is not None:
+        return seconds
+    try:
+        asked, sent = (parsedate_to_datetime(value) for value in (text, headers.get("Date", "")))
+    except (ValueError, TypeError):
+        return None  # neither number nor date: as if it were not there
+    return max(0.0, (asked - sent).total_seconds())
+
+
+def _number(text: str, *, scale: float) -> float | None:
+    try:
+        return max(0.0, float(text) * scale)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceError:
+    """Code and text of an error answer; empty where its form is not known."""
+
+    code: str = ""
+    text: str = ""
+
+
+def read_service_error(body: str) -> ServiceError:
+    """Return what an error body says, in ARM's, Kubernetes' or Prometheus' form.
+
+    Source: ARM `{error: {code, message}}`; Prometheus `{status, errorType, error}`.
+    """
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return ServiceError()
+    if not isinstance(content, dict):
+        return ServiceError()
+    error = content.get("error", content)
+    if isinstance(error, str):
+        return ServiceError(str(content.get("errorType", "")), redact(error))
+    if not isinstance(error, dict):
+        return ServiceError()
+    return ServiceError(str(error.get("code", ""))[:80], redact(str(error.get("message", ""))))
+
+
+def answer_error(
+    method: str,
+    url: str,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: str,
+    unanswered: bool = False,
+) -> ArmError:
+    """Return the error that an answer of 400 or more means.
+
+    Args:
+        unanswered: an earlier attempt of the same request got no clear answer.
+    """
+    said = read_service_error(body)
+    path = path_of(url)
+    where, remedy = path, _NEXT.get(status, "")
+    text = said.text
+    if status == HTTPStatus.FORBIDDEN:
+        action, scope = denied_action(method, path, text)
+        where = "it" if scope.lower() == path.lower() else path
+        text = "" if _ACTION.search(text) else text  # says the same, at length
+        remedy = (
+            f"Action {action} at scope {scope} is not allowed: get a role with it there (it takes"
+            " 5 minutes to act; sign in again), or have the lock or policy lifted."
+        )
+    delay = server_delay_seconds(headers)
+    request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""
+    if status == HTTPStatus.TOO_MANY_REQUESTS and delay is not None:
+        remedy += f" The service asks for {delay:.0f} s."
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
+    if unanswered:
+        remedy += _UNANSWERED
+    head = f"Could not {_VERBS.get(method, method)} {where}: {status} {said.code}".rstrip() + "."
+    room = max(_SHORTEST_TEXT, LONGEST_TEXT - len(head) - len(remedy) - 3)
+    text = cut(text, room).rstrip(".") + "." if text else ""
+    kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
+    return kind(
+        " ".join(part for part in (head, text, remedy) if part),
+        status=status,
+        code=said.code,
+        request_id=request_id,
+        retry_after_seconds=delay,
+    )
+
+
+def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
+    """Return the action and the scope that were denied, from the text or else from the request.
+
+    Source: ARM's AuthorizationFailed text; Azure resource provider operations for the names.
+    """
+    named = _ACTION.search(text)
+    if named:
+        return named[1], named[2]
+    scope, _, rest = path.rpartition("/providers/")
+    provider, *parts = rest.split("/")
+    kinds, names = parts[0::2], parts[1::2]
+    ending = _ACTIONS.get(method, "action")
+    if ending == "action" and len(kinds) > len(names):
+        ending = f"{kinds.pop()}/action"
+    is_extension = provider.lower() == "microsoft.authorization"
+    return "/".join([provider, *kinds, ending]), (scope if is_extension else path)
+
+
+def unreachable_reason(error: AzureError) -> str:
+    """Return why a connection failed, in words that hold no URL (its query may be signed)."""
+    text = str(error).lower()
+    for sign, reason in _REASONS:
+        if sign in text:
+            return reason
+    return type(error.__cause__ or error).__name__
+
+
+_REASONS = (
+    ("certificate", "its certificate is not trusted (REQUESTS_CA_BUNDLE names your own authority)"),
+    ("name resolution", "its name could not be resolved"),
+    ("nameresolution", "its name could not be resolved"),
+    ("getaddrinfo", "its name could not be resolved"),
+    ("name or service", "its name could not be resolved"),
+    ("proxy", "the proxy did not let it through"),
+    ("refused", "the connection was refused"),
+    ("timed out", "it did not answer in time"),
+    ("aborted", "the connection was dropped before an answer came"),
+    ("reset", "the connection was dropped before an answer came"),
+    ("broken", "the connection was dropped before the answer was complete"),
+)
+
+
+def unreachable_error(
+    method: str, url: str, error: AzureError, *, unanswered: bool
+) -> ArmUnreachableError:
+    """Return the error for a request that got no answer at all.
+
+    Args:
+        unanswered: the request was sent, so that it may have been accepted.
+    """
+    parts = urlsplit(url)
+    return ArmUnreachableError(
+        f"Could not {_VERBS.get(method, method)} {path_of(url)}: no answer from {parts.netloc},"
+        f" {unreachable_reason(error)}. Check network, proxy and the parameter `cloud`."
+        + (_UNANSWERED if unanswered else "")
+    )

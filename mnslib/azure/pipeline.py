@@ -1,0 +1,349 @@
+"""The one way a request goes out: our own policies, instead of the SDKs' default ones.
+
+The default pipeline registers resource providers unasked and retries 429 by itself. Ours, from the
+outside in: error mapping, JSON, hooks, retry, token, throttle, log, transport. Every SDK client and
+every small REST call goes through the same pipeline. Knows nothing of particular resources.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from azure.core.exceptions import (
+    AzureError,
+    DecodeError,
+    IncompleteReadError,
+    ServiceRequestError,
+)
+from azure.core.pipeline import Pipeline, PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import (
+    ContentDecodePolicy,
+    CustomHookPolicy,
+    HTTPPolicy,
+    RequestIdPolicy,
+    UserAgentPolicy,
+)
+from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from requests.adapters import HTTPAdapter
+
+from mnslib import __version__
+from mnslib.azure.clouds import Cloud
+from mnslib.azure.credentials import Tokens, refused_token
+from mnslib.azure.messages import (
+    answer_error,
+    path_of,
+    read_service_error,
+    server_delay_seconds,
+    unreachable_error,
+)
+from mnslib.azure.throttle import NO_LIMITS, Limits, Throttle
+from mnslib.errors import ArmError
+
+__all__ = ["NO_LIMITS", "Limits", "Retries", "build_pipeline", "build_pipeline_policies"]
+
+LOGGER = logging.getLogger("mnslib.azure")
+
+CONNECT_TIMEOUT_SECONDS = 20
+READ_TIMEOUT_SECONDS = 120
+"""Our choice; azure-core waits 300 s for either, longer than a person believes in."""
+
+SCOPE_OPTION = "mnslib_scope"
+"""Option of a single call: another token scope than ARM's."""
+
+_UNANSWERED = "mnslib_unanswered"
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+"""Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
+
+_CLAIMS = re.compile(r'\bclaims="([^"]+)"')
+
+# azure-core types a policy by the request and response classes of one SDK generation; ours serve
+# both, as the two SDKs that we use are of different ones.
+AnyRequest = PipelineRequest[Any]
+AnyResponse = PipelineResponse[Any, Any]
+AnyPolicy = HTTPPolicy[Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """Bounds of repeating one request: attempts, seconds in all, seconds of the longest wait.
+
+    Our choice: throttled calls to AKS earn one token a second, so a minute clears any queue of
+    ours, and what lasts five minutes wants a person.
+    """
+
+    attempts: int = 6
+    total_seconds: float = 300.0
+    longest_wait_seconds: float = 120.0
+    first_wait_seconds: float = 0.5
+
+
+class ErrorPolicy(AnyPolicy):
+    """Turns answers of 400 or more, and no answer at all, into the errors of mnslib."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def send(self, request: AnyRequest) -> AnyResponse:
+        """Return the answer of a request that succeeded; raise for any other."""
+        sent = request.http_request
+        try:
+            response = self.next.send(request)
+        except AzureError as error:
+            if isinstance(error, DecodeError) and not isinstance(error, IncompleteReadError):
+                raise ArmError(
+                    f"{sent.method} {path_of(sent.url)} was not answered in JSON; a proxy may be"
+                    " in between."
+                ) from error
+            raise unreachable_error(
+                sent.method, sent.url, error, unanswered=bool(request.context.get(_UNANSWERED))
+            ) from error
+        answer = response.http_response
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            raise self._error(request, answer)
+        if answer.status_code >= 300 or not _is_json(answer):
+            raise ArmError(
+                f"{sent.method} {path_of(sent.url)} was answered {answer.status_code} with"
+                f" {answer.headers.get('Content-Type', 'no content type')}, not in JSON; a proxy"
+                " may be in between.",
+                status=answer.status_code,
+            )
+        return response
+
+    def _error(self, request: AnyRequest, answer: Any) -> Exception:
+        sent = request.http_request
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            said = read_service_error(answer.text())
+            return refused_token(
+                self._tokens.credential_name,
+                where=urlsplit(sent.url).netloc,
+                text=f"{said.code} {said.text}".strip(),
+            )
+        return answer_error(
+            sent.method,
+            sent.url,
+            status=answer.status_code,
+            headers=answer.headers,
+            body=answer.text(),
+            unanswered=bool(request.context.get(_UNANSWERED)),
+        )
+
+
+class RetryPolicy(AnyPolicy):
+    """Repeats what is transient: 429, 408, 5xx and dropped connections, within bounds.
+
+    The server's delay wins; without one the wait doubles, with jitter. A 429 pauses every worker
+    on its bucket, not only this one.
+    """
+
+    def __init__(
+        self,
+        retries: Retries,
+        throttle: Throttle,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._retries = retries
+        self._throttle = throttle
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def send(self, request: AnyRequest) -> AnyResponse:
+        """Return the first answer that is not transient, or the last one."""
+        deadline = self._clock() + self._retries.total_seconds
+        attempt = 1
+        while True:
+            try:
+                response = self.next.send(request)
+                _read(response.http_response)
+            except AzureError as error:
+                if not isinstance(error, ServiceRequestError):  # that one was never sent
+                    request.context[_UNANSWERED] = True
+                wait = self._backoff_seconds(attempt)
+                if not self._may_wait(wait, attempt=attempt, deadline=deadline):
+                    raise
+                self._sleep(wait)
+            else:
+                answer = response.http_response
+                if answer.status_code not in _TRANSIENT:
+                    return response
+                asked = server_delay_seconds(answer.headers)
+                wait = self._backoff_seconds(attempt) if asked is None else asked
+                is_throttled = answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
+                if is_throttled:
+                    self._pause(request, answer, wait)
+                else:
+                    request.context[_UNANSWERED] = True
+                if not self._may_wait(wait, attempt=attempt, deadline=deadline):
+                    return response
+                if not is_throttled:  # a 429 is waited for at its bucket
+                    self._sleep(wait)
+            attempt += 1
+
+    def _backoff_seconds(self, attempt: int) -> float:
+        doubled = self._retries.first_wait_seconds * 2.0 ** (attempt - 1)
+        return min(doubled, self._retries.longest_wait_seconds) * (0.5 + self._jitter() / 2)
+
+    def _may_wait(self, seconds: float, *, attempt: int, deadline: float) -> bool:
+        return (
+            attempt < self._retries.attempts
+            and seconds <= self._retries.longest_wait_seconds
+            and self._clock() + seconds <= deadline
+        )
+
+    def _pause(self, request: AnyRequest, answer: Any, seconds: float) -> None:
+        """Pause the bucket that refused: ARM's own where its gateway answered, else the AKS one."""
+        keys = _keys(self._throttle, request)
+        from_arm = answer.headers.get("x-ms-failure-cause") == "gateway"
+        self._throttle.pause(keys[0] if from_arm else keys[-1], seconds)
+
+
+class TokenPolicy(AnyPolicy):
+    """Adds the token; a refused one is renewed once. No token leaves the cloud's own hosts."""
+
+    def __init__(self, tokens: Tokens, *, cloud: Cloud) -> None:
+        self._tokens = tokens
+        self._scope = cloud.arm_scope
+        self._host = urlsplit(cloud.arm_endpoint).netloc.lower()
+
+    def send(self, request: AnyRequest) -> AnyResponse:
+        """Return the answer to the request, sent with a token."""
+        scope = self._scope_of(request)
+        self._check_address(request.http_request.url, scope=scope)
+        token = self._tokens.get(scope).token
+        response = self._send_with(request, token)
+        if response.http_response.status_code != HTTPStatus.UNAUTHORIZED:
+            return response
+        _read(response.http_response)
+        renewed = self._tokens.renew(scope, refused=token, claims=_claims(response.http_response))
+        return self._send_with(request, renewed.token)
+
+    def _send_with(self, request: AnyRequest, token: str) -> AnyResponse:
+        request.http_request.headers["Authorization"] = f"Bearer {token}"
+        return self.next.send(request)
+
+    def _scope_of(self, request: AnyRequest) -> str:
+        given = request.context.options.pop(SCOPE_OPTION, None)  # the transport must not see it
+        if given is not None:
+            request.context[SCOPE_OPTION] = given
+        scope: str = request.context.get(SCOPE_OPTION) or self._scope
+        return scope
+
+    def _check_address(self, url: str, *, scope: str) -> None:
+        parts = urlsplit(url)
+        host = parts.netloc.lower()
+        is_ours = host == self._host or host.endswith("." + self._host)
+        if parts.scheme != "https" or (scope == self._scope and not is_ours):
+            raise ArmError(
+                f"Refused to send a token to {parts.scheme}://{parts.netloc}: it is not"
+                f" https://{self._host}. Check the cloud, and who answers in its name."
+            )
+
+
+class ThrottlePolicy(AnyPolicy):
+    """Waits for the buckets that a request draws from."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+
+    def send(self, request: AnyRequest) -> AnyResponse:
+        """Return the answer to the request, sent once its buckets allow it."""
+        self._throttle.acquire(_keys(self._throttle, request))
+        return self.next.send(request)
+
+
+class LogPolicy(AnyPolicy):
+    """Logs method, path, status and milliseconds of each attempt; never more."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def send(self, request: AnyRequest) -> AnyResponse:
+        """Return the answer to the request."""
+        started = self._clock()
+        status: object = "no answer"
+        try:
+            response = self.next.send(request)
+            status = response.http_response.status_code
+            return response
+        finally:
+            sent, spent = request.http_request, (self._clock() - started) * 1000
+            LOGGER.debug("%s %s %s %.0f ms", sent.method, path_of(sent.url), status, spent)
+
+
+def build_pipeline_policies(
+    *,
+    cloud: Cloud,
+    tokens: Tokens,
+    throttle: Throttle,
+    retries: Retries,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    jitter: Callable[[], float] = random.random,
+) -> list[Any]:
+    """Return the policies of one pipeline, the outermost first."""
+    return [
+        ErrorPolicy(tokens),
+        RequestIdPolicy(),
+        UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
+        ContentDecodePolicy(),
+        CustomHookPolicy(),
+        RetryPolicy(retries, throttle, clock=clock, sleep=sleep, jitter=jitter),
+        TokenPolicy(tokens, cloud=cloud),
+        ThrottlePolicy(throttle),
+        LogPolicy(clock),
+    ]
+
+
+def build_transport(cloud: Cloud, *, connections: int) -> HttpTransport[Any, Any]:
+    """Return a transport whose pool holds a connection for each worker."""
+    session = requests.Session()
+    session.trust_env = cloud.name != "sandbox"  # loopback goes through no proxy
+    session.mount("https://", HTTPAdapter(pool_maxsize=max(connections, 10), max_retries=0))
+    transport: HttpTransport[Any, Any] = RequestsTransport(
+        session=session,
+        connection_verify=cloud.ca_file or True,
+        connection_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+    )
+    return transport
+
+
+def build_pipeline(transport: HttpTransport[Any, Any], policies: list[Any]) -> Pipeline[Any, Any]:
+    """Return the pipeline that every client of one `AzureClient` shares."""
+    return Pipeline(transport, policies)
+
+
+def _keys(throttle: Throttle, request: AnyRequest) -> Any:
+    parts = urlsplit(request.http_request.url)
+    return throttle.keys(request.http_request.method, parts.path, host=parts.netloc)
+
+
+def _read(answer: Any) -> None:
+    """Load a streamed body, so that a connection dropped in it is repeated like any other."""
+    if hasattr(answer, "read"):
+        answer.read()
+
+
+def _claims(answer: Any) -> str | None:
+    """Return the claims that a continuous access evaluation challenge asks for."""
+    found = _CLAIMS.search(answer.headers.get("WWW-Authenticate", ""))
+    if found is None:
+        return None
+    return base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4)).decode()
+
+
+def _is_json(answer: Any) -> bool:
+    kind = answer.headers.get("Content-Type", "").lower()
+    return "json" in kind or not answer.text()

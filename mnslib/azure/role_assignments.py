@@ -1,0 +1,77 @@
+"""Role assignments in ARM: list, and create each at most once.
+
+Source: azure-mgmt-authorization, api-version 2022-04-01.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mnslib.errors import ArmConflictError
+from mnslib.models import AccessGrant, RoleAssignment
+from mnslib.resource_ids import role_assignment_name, role_definition_id
+
+if TYPE_CHECKING:
+    from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
+
+
+class RoleAssignments:
+    """The role assignments of every subscription that the credential may see."""
+
+    def __init__(self, sdk: Callable[[str], AuthorizationManagementClient]) -> None:
+        self._sdk = sdk
+
+    def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
+        """Return all role assignments at, above and below a subscription.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        items = self._sdk(subscription_id).role_assignments.list_for_subscription()
+        return [from_wire(item) for item in items]
+
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
+        """Assign a role at a scope; return False where the service says that it was so already.
+
+        The name is made of scope, principal and role, so a repeated call is the same request.
+        Whether the service answers it 200 or 201 is unconfirmed: list before, to know what is new.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        from azure.mgmt.authorization.v2022_04_01 import models
+
+        name = role_assignment_name(
+            scope=scope, principal_id=grant.principal_id, role_guid=grant.role_guid
+        )
+        body = models.RoleAssignmentCreateParameters(
+            role_definition_id=role_definition_id(subscription_id, grant.role_guid),
+            principal_id=grant.principal_id,
+            principal_type=grant.principal_type.value,  # spares the service a directory look-up
+        )
+        try:
+            status: Any = self._sdk(subscription_id).role_assignments.create(
+                scope.strip("/"), name, body, cls=_status
+            )
+        except ArmConflictError as error:
+            if error.code != "RoleAssignmentExists":
+                raise
+            return False  # the same grant under a name that somebody else chose
+        return bool(status == 201)
+
+
+def _status(response: Any, _content: Any, _headers: Any) -> int:
+    status: int = response.http_response.status_code
+    return status
+
+
+def from_wire(item: Any) -> RoleAssignment:
+    """Return a role assignment as ARM answered it."""
+    return RoleAssignment(
+        id=str(item.id),
+        scope=str(item.scope),
+        principal_id=str(item.principal_id),
+        principal_type=str(item.principal_type or ""),
+        role_guid=str(item.role_definition_id).rstrip("/").rpartition("/")[2].lower(),
+    )

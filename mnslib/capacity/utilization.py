@@ -1,0 +1,372 @@
+"""From a snapshot to answers: who is at the quota, since when, and what clusters have promised.
+
+Pure: frames in, frames out; knows neither Azure nor Kubernetes' API. Every formula, with its unit
+and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unknown"; the row's
+`verdict` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.commitment import Commitment
+from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS, QuotaStatus
+
+TIGHT_RATIO = Decimal("0.9")
+"""Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
+
+USED_WINDOW = timedelta(days=7)
+USED_QUANTILE = 0.95
+"""A cluster's `used` is this quantile over that window: a week has every weekday once, and 5 % of
+it, eight hours, may be busier. Our choice."""
+
+FULL, TIGHT, OK, UNKNOWN = "full", "tight", "ok", "unknown"
+NO_QUOTA = "unknown: no quota"
+NOT_COUNTED = "unknown: quota not counted yet"
+
+UTILIZATION_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "hard",
+    "used",
+    "utilization_ratio",
+    "peak_used",
+    "peak_utc",
+    "verdict",
+    "advice",
+    "owner",
+    "is_managed",
+)
+COMMITMENT_COLUMNS = (
+    "cluster_name",
+    "resource",
+    "allocatable",
+    "without_largest_node",
+    "committed",
+    "requested",
+    "used",
+    "committed_ratio",
+    "requested_ratio",
+    "room",
+    "uncounted",
+    "verdict",
+)
+_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
+"""Other spelling of the same quota key. Source: Kubernetes, ResourceQuota, compute resources."""
+
+_VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaValue:
+    """One value of one quota object, as it counts for its namespace.
+
+    Attributes:
+        key: as the object writes it, `requests.cpu` or `cpu`.
+        used: None where the quota controller has not counted yet.
+    """
+
+    quota_name: str
+    key: str
+    hard: Decimal
+    used: Decimal | None
+
+    @property
+    def ratio(self) -> Decimal | None:
+        """Used over hard; None where hard is 0 or used is unknown."""
+        return self.used / self.hard if self.hard and self.used is not None else None
+
+    @property
+    def verdict(self) -> str:
+        """`full`, `tight`, `ok` or why it is unknown."""
+        if self.used is None:
+            return NOT_COUNTED
+        if self.used >= self.hard and (self.hard or self.used):
+            return FULL
+        return TIGHT if self.hard and self.used >= self.hard * TIGHT_RATIO else OK
+
+    @property
+    def tightness(self) -> tuple[Decimal, Decimal]:
+        """To compare by: the ratio, then how little is left."""
+        if self.used is None:
+            return Decimal(-1), Decimal(0)
+        if not self.hard:
+            return (Decimal("Infinity") if self.used else Decimal(0)), Decimal(0)
+        return self.used / self.hard, self.used - self.hard
+
+
+def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], QuotaValue]:
+    """Return the value that counts, by (namespace, quota key): the one with the largest ratio.
+
+    All quota objects of a namespace must hold, so the tightest decides. Other keys than the four
+    of `QUOTA_KEYS` are left out.
+
+    Source: Kubernetes, ResourceQuota: several objects in one namespace.
+    """
+    known = set(QUOTA_KEYS.values())
+    found: dict[tuple[str, str], QuotaValue] = {}
+    for quota in quotas:
+        for key, hard in quota.hard.items():
+            place = (quota.namespace_name, _ALIASES.get(key, key))
+            if place[1] not in known:
+                continue
+            value = QuotaValue(quota_name=quota.name, key=key, hard=hard, used=quota.used.get(key))
+            if place not in found or value.tightness > found[place].tightness:
+                found[place] = value
+    return found
+
+
+def utilization_table(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per cluster, namespace and quota field, in that order.
+
+    Returns:
+        `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
+        `peak_used` in cores or bytes; `utilization_ratio` is used over hard (NaN where hard is 0);
+        `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step,
+        both unknown without history; `verdict` is `full`, `tight`, `ok` or `unknown: <reason>`;
+        `advice` stays empty until usage is weighed.
+    """
+    values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
+    rows = []
+    for space in snapshot.namespaces.to_dict("records"):
+        cluster, namespace = space["cluster_name"], space["namespace_name"]
+        reason = snapshot.unreachable.get(cluster)
+        for field_name in QUOTA_FIELDS:
+            value = values.get(cluster, {}).get((namespace, QUOTA_KEYS[field_name]))
+            rows.append(
+                {
+                    "cluster_name": cluster,
+                    "namespace_name": namespace,
+                    "resource": field_name,
+                    "owner": space["owner"],
+                    "is_managed": space["is_managed"],
+                    **_figures(value, reason=reason),
+                }
+            )
+    return _with_peaks(pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS)), snapshot)
+
+
+def _figures(value: QuotaValue | None, *, reason: str | None) -> dict[str, float | str]:
+    nan = float("nan")
+    unread: dict[str, float | str] = {
+        "hard": nan,
+        "used": nan,
+        "utilization_ratio": nan,
+        "advice": "",
+    }
+    if reason is not None:
+        return {**unread, "verdict": f"{UNKNOWN}: {reason}"}
+    if value is None:
+        return {**unread, "verdict": NO_QUOTA}
+    return {
+        "hard": float(value.hard),
+        "used": nan if value.used is None else float(value.used),
+        "utilization_ratio": nan if value.ratio is None else float(value.ratio),
+        "verdict": value.verdict,
+        "advice": "",
+    }
+
+
+def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+    """Fill `peak_used` and `peak_utc`; the first of equal peaks counts."""
+    series = _series_of(table)
+    samples = _samples(snapshot.used, series)
+    used = table["used"].to_numpy(dtype=np.float64)
+    peak, moment = used.copy(), np.full(len(table), np.datetime64("NaT"), dtype="datetime64[ns]")
+    has_history = ~np.isnan(samples).all(axis=0)
+    peak[~has_history] = np.nan
+    if has_history.any():
+        filled = np.where(np.isnan(samples), -np.inf, samples)[:, has_history]
+        rows = filled.argmax(axis=0)
+        # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
+        highest = np.take_along_axis(filled, rows[None, :], axis=0)[0].astype(np.float64).round(3)
+        now = used[has_history]
+        is_now = now > highest
+        read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
+        peak[has_history] = np.where(is_now, now, highest)
+        moment[has_history] = np.where(is_now, read, _times(snapshot.used)[rows])
+    table["peak_used"] = peak
+    table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
+    return table
+
+
+def tightest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the tightest row of each namespace in `table`, worst first, unknown ones last.
+
+    Returns:
+        The columns of `utilization_table` and, for the other values beside it, the four ratios
+        as `<field>_ratio` (NaN where there is none). Order: full, tight, ok, unknown; then ratio,
+        CPU request quota, cluster and name.
+    """
+    rank = table["verdict"].str.split(":").str[0].map(_VERDICT_RANK)
+    ratio = table["utilization_ratio"].to_numpy(dtype=np.float64)
+    ratio = np.where(np.isnan(ratio) & (table["verdict"] == FULL).to_numpy(), np.inf, ratio)
+    spaces = ["cluster_name", "namespace_name"]
+    ordered = table.assign(_rank=rank, _ratio=np.nan_to_num(ratio, nan=-1.0, posinf=np.inf))
+    ordered = ordered.sort_values(["_rank", "_ratio"], ascending=[True, False], kind="stable")
+    worst = ordered.drop_duplicates(spaces)
+    ratios = _by_field(table, "utilization_ratio").add_suffix("_ratio")
+    size = _by_field(table, "hard")[["cpu_request"]].fillna(0).set_axis(["_size"], axis=1)
+    worst = worst.join(ratios, on=spaces).join(size, on=spaces)
+    order = ["_rank", "_ratio", "_size", *spaces]
+    worst = worst.sort_values(order, ascending=[True, False, False, True, True])
+    return worst.drop(columns=["_rank", "_ratio", "_size"]).reset_index(drop=True)
+
+
+def _by_field(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    wide = table.pivot(index=["cluster_name", "namespace_name"], columns="resource", values=column)
+    return wide.reindex(columns=list(QUOTA_FIELDS)).astype("float64")
+
+
+def findings(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many namespaces are `full`, `tight`, `ok`, `unknown`, and `namespaces` in all.
+
+    A namespace is what its tightest value is; it is unknown where all four are.
+    """
+    verdicts = tightest(table)["verdict"].str.split(":").str[0]
+    counts = {name: int((verdicts == name).sum()) for name in _VERDICT_RANK}
+    return {"namespaces": len(verdicts), **counts}
+
+
+def daily_peaks(
+    snapshot: Snapshot, table: pd.DataFrame, resource: str = "cpu_request"
+) -> pd.DataFrame:
+    """Return how near each namespace came to its quota on each day of the history.
+
+    Args:
+        snapshot: the reading that `table` was made from.
+        table: from `utilization_table`; its namespaces that have no quota on `resource` are left
+            out, the others keep its order.
+        resource: a quota field.
+
+    Returns:
+        One row per namespace: `cluster_name`, `namespace_name`, `first_seen` (day of the first
+        sample, None without any), `quota_changed` (tuple of days), then one column per UTC day
+        (`datetime.date`) with the highest ratio of used to the hard quota of the same step;
+        NaN without samples.
+    """
+    rows = table[(table["resource"] == resource) & (table["verdict"] != NO_QUOTA)]
+    series = _series_of(rows)
+    used = _samples(snapshot.used, series).astype(np.float64)
+    hard = _samples(snapshot.hard, series).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = used / hard
+    ratio = np.where(hard == 0, np.where(np.isnan(used), np.nan, used > 0), ratio)
+    # A sample stands for the step before it, so midnight's belongs to the day that ended.
+    days = (_times(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
+    names, starts = np.unique(days, return_index=True)
+    peaks = np.fmax.reduceat(ratio, starts, axis=0) if len(starts) else ratio
+    frame = pd.DataFrame(peaks.round(6).T, columns=pd.Index(names.tolist(), dtype=object))
+    frame.insert(0, "cluster_name", rows["cluster_name"].to_numpy())
+    frame.insert(1, "namespace_name", rows["namespace_name"].to_numpy())
+    frame.insert(2, "first_seen", _first_days(used, days))
+    frame.insert(3, "quota_changed", _change_days(hard, days))
+    return frame
+
+
+def _first_days(samples: NDArray[np.float64], days: NDArray[np.datetime64]) -> list[date | None]:
+    seen = (~np.isnan(samples)).T
+    return [days[found.argmax()].item() if found.any() else None for found in seen]
+
+
+def _change_days(hard: NDArray[np.float64], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
+    known = pd.DataFrame(hard).ffill().to_numpy()
+    times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
+    changed: list[list[date]] = [[] for _ in range(hard.shape[1])]
+    for row, column in zip(times + 1, columns, strict=True):
+        changed[column].append(days[row].item())
+    return [tuple(dict.fromkeys(found)) for found in changed]
+
+
+def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
+    """Return what each cluster has promised, one row per cluster and resource, in that order.
+
+    Returns:
+        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `used` is measured,
+        `USED_QUANTILE` of the cluster's sum over `USED_WINDOW`, NaN when unknown; the ratios as
+        in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
+        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`.
+    """
+    usage = {
+        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
+        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
+    }
+    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
+    rows = []
+    for cluster in sorted({*snapshot.commitments, *reasons}):
+        for resource, used in usage.items():
+            row: dict[str, object] = {
+                "cluster_name": cluster,
+                "resource": resource,
+                "used": used.get(cluster, float("nan")),
+            }
+            if cluster in snapshot.commitments:
+                row |= _commitment_row(snapshot.commitments[cluster][resource])
+            else:
+                row["verdict"] = f"{UNKNOWN}: {reasons[cluster]}"
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
+    figures = [name for name in COMMITMENT_COLUMNS if name not in _COMMITMENT_WORDS]
+    return frame.astype(dict.fromkeys(figures, "float64"))
+
+
+_COMMITMENT_WORDS = {"cluster_name", "resource", "verdict"}
+
+
+def _commitment_row(found: Commitment) -> dict[str, object]:
+    amounts: dict[str, Decimal | None] = {
+        "allocatable": found.allocatable,
+        "without_largest_node": found.without_largest_node,
+        "committed": found.committed,
+        "requested": found.requested,
+        "committed_ratio": found.committed_ratio,
+        "requested_ratio": found.requested_ratio,
+        "room": None if found.verdict.startswith(UNKNOWN) else found.room,
+    }
+    figures = {
+        name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()
+    }
+    return {**figures, "uncounted": found.uncounted, "verdict": found.verdict}
+
+
+def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, float]:
+    """Return measured use of each cluster; one whose sum is zero is a dead sensor and left out."""
+    if usage.empty:
+        return {}
+    recent = usage.loc[usage.index > _utc(read_utc) - USED_WINDOW].astype("float64")
+    total = recent.T.groupby(level="cluster_name").sum(min_count=1).T
+    high = total.quantile(USED_QUANTILE)
+    return {str(name): float(amount) for name, amount in high.items() if amount > 0}
+
+
+def _series_of(table: pd.DataFrame) -> pd.MultiIndex:
+    """Return the column that each row of a utilization table has in `used` and `hard`."""
+    return pd.MultiIndex.from_arrays(
+        [table["cluster_name"], table["namespace_name"], table["resource"].map(QUOTA_KEYS)]
+    )
+
+
+def _samples(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
+    """Return the columns of `frame` in the order of `series`; NaN where there is none."""
+    places = frame.columns.get_indexer(series)
+    values = frame.to_numpy(dtype=np.float32)
+    samples = np.full((len(frame), len(series)), np.nan, dtype=np.float32)
+    samples[:, places >= 0] = values[:, places[places >= 0]]
+    return samples
+
+
+def _times(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+    return pd.DatetimeIndex(frame.index).tz_localize(None).to_numpy(dtype="datetime64[ns]")
+
+
+def _utc(moment: datetime) -> pd.Timestamp:
+    return pd.Timestamp(moment).tz_convert("UTC")

@@ -1,0 +1,225 @@
+"""The command `mns`: options, exit codes, nothing else; the work is in the library.
+
+Usage errors end with 6, as all bad input does; click's own 2 means "findings" here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import mnslib
+from mnslib.errors import MnsError
+from mnslib.results import EXIT_CODES, RunStatus
+
+REFUSED = EXIT_CODES[RunStatus.REFUSED]
+DEMO_NOTEBOOKS = (
+    "20_onboard_namespace",
+    "30_provision_in_bulk",
+    "40_analyze_quota_utilization",
+)
+NOTEBOOK_HELP = "NOTEBOOK is a path, a name such as 30_provision_in_bulk, or its number."
+
+
+class _Group(click.Group):
+    """A group whose own usage errors and whose library errors end as they should."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.exceptions.Abort:
+            sys.exit(130)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(REFUSED)
+        except MnsError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(REFUSED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mnslib.__version__, prog_name="mns")
+def main() -> None:
+    """Onboard, bulk-provision and capacity-plan AKS managed namespaces."""
+
+
+def _with_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
+    file = click.option(
+        "-f", "--file", "parameter_file", type=click.Path(path_type=Path), help="Parameters, YAML."
+    )
+    single = click.option(
+        "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
+        help="One parameter; wins over the file. May be repeated.",
+    )  # fmt: skip
+    runs = click.option("--runs", "runs_dir", metavar="DIR", help="Sets runs_dir.")
+    return file(single(runs(command)))
+
+
+@main.command(epilog=NOTEBOOK_HELP)
+@click.argument("notebook")
+@_with_parameters
+@click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
+def run(
+    notebook: str,
+    *,
+    parameter_file: Path | None,
+    assignments: tuple[str, ...],
+    runs_dir: str | None,
+    detailed_exitcode: bool,
+) -> None:
+    """Run a notebook in a fresh directory under runs/ and print that directory last."""
+    sys.exit(
+        _run(
+            notebook,
+            parameter_file=parameter_file,
+            assignments=assignments,
+            runs_dir=runs_dir,
+            detailed_exitcode=detailed_exitcode,
+        )
+    )
+
+
+def _run(
+    notebook: str,
+    *,
+    parameter_file: Path | None,
+    assignments: tuple[str, ...] = (),
+    runs_dir: str | None = None,
+    detailed_exitcode: bool = False,
+) -> int:
+    from mnslib.runner import environment_name, run_notebook
+
+    given, defaults = _parameters(notebook, parameter_file, assignments, runs_dir)
+    merged = {**defaults, **given}
+    outcome = run_notebook(
+        notebook,
+        parameters=given,
+        environment=environment_name(parameter_file, str(merged.get("target", "sandbox"))),
+        runs_dir=str(merged.get("runs_dir", "runs")),
+        detailed_exitcode=detailed_exitcode,
+    )
+    click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
+    click.echo(str(outcome.directory))
+    return outcome.exit_code
+
+
+def _parameters(
+    notebook: str,
+    parameter_file: Path | None,
+    assignments: tuple[str, ...],
+    runs_dir: str | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the given parameters and the notebook's defaults."""
+    from mnslib.parameters import parse_assignment, read_parameter_file, read_parameters
+    from mnslib.runner import find_notebook
+
+    declared = read_parameters(find_notebook(notebook))
+    given = read_parameter_file(parameter_file) if parameter_file else {}
+    given.update(parse_assignment(text, declared) for text in assignments)
+    if runs_dir is not None:
+        given["runs_dir"] = runs_dir
+    return given, {known.name: known.default for known in declared}
+
+
+@main.command(name="open", epilog=NOTEBOOK_HELP)
+@click.argument("notebook")
+@_with_parameters
+@click.option("--no-lab", is_flag=True, help="Only make the copy and print its path.")
+def open_(
+    notebook: str,
+    *,
+    parameter_file: Path | None,
+    assignments: tuple[str, ...],
+    runs_dir: str | None,
+    no_lab: bool,
+) -> None:
+    """Open a copy of a notebook with those parameters in JupyterLab; no tracked file changes."""
+    from mnslib.runner import open_copy
+
+    given, defaults = _parameters(notebook, parameter_file, assignments, runs_dir)
+    copy = open_copy(
+        notebook, parameters=given, runs_dir={**defaults, **given}.get("runs_dir", "runs")
+    )
+    click.echo(str(copy))
+    if not no_lab:
+        sys.exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(copy)]))
+
+
+@main.command()
+@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+def demo(*, runs_dir: str) -> None:
+    """Run the three main jobs on a fresh sandbox: onboard one, provision 36, analyze quotas."""
+    from mnslib.project import find_project_root, resolve_path
+    from mnslib.sandbox.server import control, ensure_running
+
+    root = find_project_root()
+    home = root / ".mns" / "demo"  # a sandbox of its own: nobody's rehearsal is reset
+    control(ensure_running(home), "POST", "reset")
+    os.environ["MNS_SANDBOX"] = str(home / "connection.json")
+    for notebook in DEMO_NOTEBOOKS:
+        click.echo(f"\n{notebook}")
+        file = root / "parameters" / f"{notebook}.sandbox.yaml"
+        code = _run(notebook, parameter_file=file, runs_dir=runs_dir)
+        if code != 0:
+            sys.exit(code)
+    click.echo(f"\nLook at {resolve_path(runs_dir) / 'index.html'}")
+
+
+@main.command()
+@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@click.option("--browse", is_flag=True, help="Open the page in the browser.")
+def runs(*, runs_dir: str, browse: bool) -> None:
+    """Write the index page over all runs, and print where it is."""
+    from mnslib.runner import write_index
+
+    index = write_index(runs_dir)
+    click.echo(str(index))
+    if browse:
+        webbrowser.open(index.as_uri())
+
+
+@main.command()
+@click.option("--target", type=click.Choice(["azure", "sandbox"]), default="azure")
+@click.option("--cloud", type=click.Choice(["public", "usgov", "china"]), default="public")
+@click.option(
+    "--credential",
+    type=click.Choice(["default", "environment", "workload-identity", "managed-identity", "cli"]),
+    default="default",
+)
+def token(*, target: str, cloud: str, credential: str) -> None:
+    """Print a token for AKS clusters, as kubectl's exec credential plugin."""
+    from mnslib.kube.kubeconfig import exec_credential_json
+    from mnslib.notebook import azure_client, sandbox_connection
+    from mnslib.project import find_project_root
+
+    root = Path() if os.environ.get("MNS_SANDBOX") else find_project_root()
+    connection = sandbox_connection(root) if target == "sandbox" else None
+    azure = azure_client(connection, cloud=cloud, credential=credential)
+    found = azure.access_token(azure.cloud.kubernetes_scope)
+    click.echo(exec_credential_json(found.token, found.expires_on))
+
+
+@main.group()
+def sandbox() -> None:
+    """The built-in stand-in for Azure, Kubernetes and Prometheus."""
+
+
+@sandbox.command()
+@click.option("--port", type=int, default=0, show_default=True, help="0 takes a free one.")
+@click.option("--state", default=":memory:", show_default=True, help="A file keeps it.")
+@click.option("--world", default="default", show_default=True, help="What is there at the start.")
+@click.option("--latency", type=click.Choice(["fast", "documented"]), default="fast")
+@click.option("--idle-exit", "idle_exit_minutes", type=float, metavar="MINUTES")
+@click.option("--connection", type=click.Path(path_type=Path), required=True, metavar="FILE")
+def serve(**options: Any) -> None:
+    """Serve on loopback until stopped; writes FILE (mode 0600) once it is ready."""
+    from mnslib.sandbox.server import serve as serve_sandbox
+
+    serve_sandbox(**options)

@@ -1,0 +1,319 @@
+"""Kubeconfig files: read the access of a cluster, write one namespace's, merge into a person's.
+
+A file is only ever replaced whole, mode 0600. What the service hands out (`listCredential`) names
+its context after the cluster and sets no namespace, so that two namespaces would overwrite each
+other; here each gets names of its own. Holds no token: `mns token` or kubelogin fetches one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from filelock import SoftFileLock, Timeout
+
+from mnslib.errors import ConfigError, KubeError
+
+EXEC_API_VERSION = "client.authentication.k8s.io/v1"
+"""Source: Kubernetes, "client-go credential plugins"; kubectl 1.22 and later."""
+
+KUBELOGIN_MODES = {
+    "default": "azurecli",
+    "cli": "azurecli",
+    "environment": "spn",
+    "workload-identity": "workloadidentity",
+    "managed-identity": "msi",
+}
+"""`credential` to `kubelogin get-token --login`. Source: kubelogin, "Login modes"."""
+
+LOCK_SECONDS = 10.0
+"""How long to wait for another program that writes the file; our choice."""
+
+_ENTRIES = ("clusters", "users", "contexts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterAccess:
+    """Where a cluster's API server is, and whose certificate to trust."""
+
+    server: str
+    ca_pem: str
+    cluster_name: str
+
+
+def read_access(kubeconfig_text: str) -> ClusterAccess:
+    """Return the API server that the first cluster of a kubeconfig names.
+
+    Raises:
+        KubeError: if the text is no kubeconfig, or the server is not https with a certificate.
+    """
+    entry = _entry(_parse(kubeconfig_text), "cluster")
+    name, cluster = str(entry["name"]), entry["cluster"]
+    server = str(cluster.get("server", ""))
+    try:
+        data = str(cluster.get("certificate-authority-data", ""))
+        ca_pem = base64.b64decode(data, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise KubeError(f"cluster {name}: its kubeconfig holds no certificate") from error
+    if not server.startswith("https://") or "BEGIN CERTIFICATE" not in ca_pem:
+        raise KubeError(f"cluster {name}: its kubeconfig names no https server with a certificate")
+    return ClusterAccess(server=server, ca_pem=ca_pem, cluster_name=name)
+
+
+def namespace_kubeconfig(
+    kubeconfig_text: str,
+    *,
+    cluster_name: str,
+    namespace_name: str,
+    login: Literal["mns", "kubelogin"] = "mns",
+    credential: str = "default",
+    cloud: str = "public",
+    target: Literal["azure", "sandbox"] = "azure",
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return the service's kubeconfig, made for one namespace; holds no secret.
+
+    Cluster, context and user are called `<cluster>-<namespace>`, and the namespace is set.
+
+    Args:
+        kubeconfig_text: as `listCredential` gives it.
+        login: who fetches the token: `mns token` of this very installation, for one's own use, or
+            `kubelogin`, for somebody else's machine.
+        credential, cloud, target: what `mns token` is told; kubelogin gets the mode of
+            `credential`.
+        environment: variables that `mns token` shall run with, such as `MNS_SANDBOX`.
+
+    Raises:
+        KubeError: if the text is no kubeconfig with an Entra sign-in: a cluster without Entra ID
+            hands out a client certificate, which is a secret that cannot be revoked.
+    """
+    document = _parse(kubeconfig_text)
+    signed_in = _entry(document, "user")["user"].get("exec")
+    if not isinstance(signed_in, dict):
+        raise KubeError(
+            f"cluster {cluster_name}: its kubeconfig has no Entra sign-in; a certificate or token "
+            "would be a lasting secret and is not written. Enable Entra ID on the cluster first."
+        )
+    if login == "kubelogin":
+        sign_in = _kubelogin(signed_in, KUBELOGIN_MODES[credential])
+    else:
+        sign_in = _mns_token(["--target", target, "--cloud", cloud, "--credential", credential])
+        sign_in["env"] = [{"name": k, "value": v} for k, v in sorted((environment or {}).items())]
+    name = f"{cluster_name}-{namespace_name}"
+    cluster = _entry(document, "cluster")["cluster"]
+    context = {"cluster": name, "user": name, "namespace": namespace_name}
+    own = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": {"exec": sign_in}}],
+        "contexts": [{"name": name, "context": context}],
+        "current-context": name,
+    }
+    return yaml.safe_dump(own, sort_keys=False)
+
+
+def exec_credential_json(token: str, expires_on: int) -> str:
+    """Return what an exec credential plugin prints: the token and when it ends.
+
+    Args:
+        token: a bearer token.
+        expires_on: seconds since 1970, UTC.
+
+    Source: Kubernetes, "client-go credential plugins", output format v1.
+    """
+    expires = datetime.fromtimestamp(expires_on, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps(
+        {
+            "apiVersion": EXEC_API_VERSION,
+            "kind": "ExecCredential",
+            "status": {"token": token, "expirationTimestamp": expires},
+        }
+    )
+
+
+def merge_kubeconfig(path: Path, text: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    """Add the entries of a kubeconfig to the file at `path`, and touch nothing else in it.
+
+    Other entries keep their order and every value its very text; comments are lost, as they are
+    with kubectl. Entries of the same name for the same server are replaced; `current-context` is
+    set only where it is empty.
+
+    Args:
+        path: such as `~/.kube/config`; made where it is missing.
+        text: as `namespace_kubeconfig` returns it.
+        lock_seconds: how long to wait for another program that holds kubectl's lock.
+
+    Raises:
+        ConfigError: if the file is no kubeconfig, has an entry of that name for another server,
+            is a symbolic link out of its folder, or is locked; it is unchanged then.
+    """
+    place = _real_place(path)
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
+            old = place.read_text("utf-8") if place.exists() else ""
+            write_private(place, _merged(path, old, text) if old.strip() else text)
+    except Timeout as error:
+        raise ConfigError(
+            f"{path} is locked by another program; if none runs, delete {path}.lock"
+        ) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read: mode 0600, whole or not at all.
+
+    A missing folder is made with mode 0700.
+
+    Raises:
+        ConfigError: if `path` is a symbolic link that leads out of its folder.
+    """
+    place = _real_place(path)
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # mkstemp makes the file with mode 0600 and refuses one that is there already
+    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, place)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _real_place(path: Path) -> Path:
+    """Return the file to replace: a link inside the folder is followed, one out of it is not."""
+    if not path.is_symlink():
+        return path
+    target = path.resolve()
+    if target.parent != path.parent.resolve():
+        raise ConfigError(f"{path} is a symbolic link to {target}; name that file itself")
+    return target
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise KubeError("the kubeconfig from Azure is no YAML") from error
+    if not isinstance(document, dict) or document.get("kind") != "Config":
+        raise KubeError("what Azure answered is no kubeconfig")
+    return document
+
+
+def _entry(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    entries = document.get(f"{kind}s")
+    first = entries[0] if isinstance(entries, list) and entries else None
+    if not isinstance(first, dict) or not isinstance(first.get(kind), dict) or "name" not in first:
+        raise KubeError(f"the kubeconfig from Azure names no {kind}")
+    return first
+
+
+def _mns_token(arguments: list[str]) -> dict[str, Any]:
+    return {
+        "apiVersion": EXEC_API_VERSION,
+        # kubectl runs it from anywhere, with any PATH
+        "command": sys.executable,
+        "args": ["-m", "mnslib", "token", *arguments],
+        "env": None,
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+    }
+
+
+def _kubelogin(signed_in: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Return the service's exec block with another `--login`.
+
+    `--client-id` there belongs to the interactive modes; in the others it would name the identity.
+    """
+    arguments = list(signed_in.get("args") or ["get-token"])
+    for option in ("--client-id", "--login"):
+        if option in arguments:
+            at = arguments.index(option)
+            del arguments[at : at + 2]
+    arguments += ["--login", mode]
+    return {**signed_in, "args": arguments}
+
+
+# Merging works on YAML's nodes, not on values, so that `0123` or `1e3` stays the text it was.
+
+
+def _merged(path: Path, old: str, new: str) -> str:
+    document, addition = _compose(path, old), _compose(path, new)
+    _refuse_other_server(path, document, addition)
+    for section in _ENTRIES:
+        entries = _section(document, section)
+        for entry in _section(addition, section):
+            names = [_scalar(item, "name") for item in entries]
+            name = _scalar(entry, "name")
+            if name in names:
+                entries[names.index(name)] = entry
+            else:
+                entries.append(entry)
+    if not _scalar(document, "current-context"):
+        context = yaml.ScalarNode("tag:yaml.org,2002:str", _scalar(addition, "current-context"))
+        _put(document, "current-context", context)
+    return yaml.serialize(document, Dumper=yaml.SafeDumper, allow_unicode=True)
+
+
+def _compose(path: Path, text: str) -> yaml.MappingNode:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not a kubeconfig; it is left as it is") from error
+    is_config = isinstance(node, yaml.MappingNode) and _scalar(node, "kind") == "Config"
+    if not is_config or not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path} is not a kubeconfig; it is left as it is")
+    return node
+
+
+def _refuse_other_server(path: Path, old: yaml.MappingNode, new: yaml.MappingNode) -> None:
+    def servers(document: yaml.MappingNode) -> dict[str, str]:
+        return {
+            _scalar(entry, "name"): _scalar(_get(entry, "cluster"), "server")
+            for entry in _section(document, "clusters")
+        }
+
+    present = servers(old)
+    for name, server in servers(new).items():
+        if present.get(name, server) != server:
+            raise ConfigError(
+                f"{path} has an entry {name} for another server ({present[name]}); remove it with "
+                f"`kubectl config delete-cluster {name}`, or write to another file"
+            )
+
+
+def _get(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)
+
+
+def _put(node: yaml.MappingNode, key: str, value: yaml.Node) -> None:
+    node.value = [pair for pair in node.value if pair[0].value != key]
+    node.value.append((yaml.ScalarNode("tag:yaml.org,2002:str", key), value))
+
+
+def _scalar(node: yaml.Node | None, key: str) -> str:
+    value = _get(node, key)
+    return str(value.value) if isinstance(value, yaml.ScalarNode) else ""
+
+
+def _section(document: yaml.MappingNode, key: str) -> list[yaml.Node]:
+    """Return the list under a key, making an empty one where it is missing or null."""
+    found = _get(document, key)
+    if not isinstance(found, yaml.SequenceNode):
+        found = yaml.SequenceNode("tag:yaml.org,2002:seq", [])
+        _put(document, key, found)
+    return found.value  # type: ignore[no-any-return]  # PyYAML's nodes are untyped inside

@@ -1,0 +1,270 @@
+"""The parameters of a notebook: what its `parameters` cell declares, and what may be given.
+
+Reads the cell without running it. Values come from YAML or from `NAME=VALUE`, read as the declared
+type, so that `007` stays a text where a text is declared. Starts no kernel, knows no run.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mnslib.errors import ConfigError
+
+PARAMETERS_TAG = "parameters"
+
+_TYPES: dict[str, type] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "list": list,
+    "dict": dict,
+}
+_TYPE_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "bool": "true or false",
+    "float": "a number",
+    "list": "a list",
+    "dict": "a mapping",
+}
+_SECRETS = (
+    re.compile(r"-----BEGIN [A-Z ]*(PRIVATE KEY|CERTIFICATE)-----"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\."),  # a JSON web token
+    re.compile(r"[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),  # an Entra client secret
+    re.compile(  # connection strings, signed URLs
+        r"(?i)\b(account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret"
+        r"|api_?key|access_?token|token|sig)\s*[=:]\s*[^\s;&]{8,}"
+    ),
+)
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
+_RANDOM_CHANGES = 0.4
+"""Share of neighbors of different kind (lower, upper, digit) from which text reads as random.
+
+Random base64 has about 0.6, words in CamelCase with a year about 0.2; our choice between them.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter that a notebook declares; `help` is the comment behind it."""
+
+    name: str
+    type_name: str
+    default: Any
+    help: str = ""
+
+
+def read_parameters(notebook_path: Path) -> tuple[Parameter, ...]:
+    """Return what the notebook's `parameters` cell declares, in its order; runs nothing.
+
+    Raises:
+        ConfigError: no notebook, not exactly one such cell, or a line that is not a plain
+            `name: type = literal`.
+    """
+    try:
+        notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{notebook_path} cannot be read as a notebook: {error}") from error
+    cells = [
+        cell
+        for cell in notebook.get("cells", ())
+        if PARAMETERS_TAG in cell.get("metadata", {}).get("tags", ())
+    ]
+    if len(cells) != 1:
+        raise ConfigError(
+            f"{notebook_path} has {len(cells)} cells with the tag `{PARAMETERS_TAG}`; "
+            "it needs exactly one."
+        )
+    return declared_in("".join(cells[0]["source"]), name=notebook_path.name)
+
+
+def declared_in(source: str, *, name: str) -> tuple[Parameter, ...]:
+    """Return the parameters that the source of a `parameters` cell declares.
+
+    Args:
+        name: of the notebook, for messages.
+
+    Raises:
+        ConfigError: the source has a line that is not a plain `name: type = literal`.
+    """
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise ConfigError(f"{name}, parameters cell, line {error.lineno}: {error.msg}") from error
+    lines = source.splitlines()
+    return tuple(_declared(statement, lines, name) for statement in statements)
+
+
+def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any]:
+    """Return name and value of `NAME=VALUE`, the value read as the declared type.
+
+    A text is taken as it stands; an unknown name keeps its text, for `check_parameters` to refuse.
+
+    Raises:
+        ConfigError: there is no `=`, or the value is not of the declared type.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{text!r} is not NAME=VALUE.")
+    type_name = next((known.type_name for known in declared if known.name == name), "str")
+    if type_name == "str":
+        return name, value
+    if type_name == "int" and re.fullmatch(r"[+-]?\d+", value):
+        return name, int(value)  # YAML would read 010 as 8
+    return name, _yaml(value, f"{name}={value}")
+
+
+def read_parameter_file(path: Path) -> dict[str, Any]:
+    """Return the parameters that a YAML file holds; an empty file holds none.
+
+    Raises:
+        ConfigError: no such file, or it is not a mapping of names to values.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The parameter file {path} cannot be read: {error.strerror}.") from error
+    found = _yaml(text, str(path))
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f"{path} is not a mapping of parameter names to values.")
+    return found
+
+
+def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given values, each of its declared type.
+
+    Raises:
+        ConfigError: names every unknown name, wrong type, and value that looks like a secret.
+    """
+    known = {parameter.name: parameter for parameter in declared}
+    problems = []
+    for name, value in given.items():
+        if name not in known:
+            problems.append(_unknown(name, list(known)))
+        elif looks_secret(value):
+            problems.append(
+                f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
+                "rights from `credential`; the value is in no file of this run."
+            )
+        elif problem := _wrong_type(known[name], value):
+            problems.append(problem)
+    if problems:
+        count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'} refused"
+        raise ConfigError("\n  ".join([f"{count}; no kernel was started:", *problems]))
+    return {
+        name: float(value) if known[name].type_name == "float" else value
+        for name, value in given.items()
+    }
+
+
+def looks_secret(value: object) -> bool:
+    """Return whether a value, or anything in a list or mapping, looks like a key or a token.
+
+    Digests (`sha256:` and hexadecimal), GUIDs, ARM ids and paths do not.
+    """
+    return any(_is_secret_text(text) for text in _texts(value))
+
+
+def _declared(statement: ast.stmt, lines: Sequence[str], notebook: str) -> Parameter:
+    target: ast.expr | None
+    value: ast.expr | None
+    annotation: ast.expr | None
+    if isinstance(statement, ast.AnnAssign):
+        target, value, annotation = statement.target, statement.value, statement.annotation
+    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value, annotation = statement.targets[0], statement.value, None
+    else:
+        target, value, annotation = None, None, None
+    try:
+        if not isinstance(target, ast.Name) or value is None:
+            raise ValueError("write `name: type = literal`")
+        default = ast.literal_eval(value)
+        base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+        type_name = ast.unparse(base) if base is not None else type(default).__name__
+        if type_name not in _TYPES:
+            raise ValueError(f"type {type_name} is none of {', '.join(_TYPES)}")
+    except ValueError as error:
+        place = f"{notebook}, parameters cell, line {statement.lineno}"
+        raise ConfigError(f"{place}: not a plain parameter: {error}") from error
+    last = lines[(statement.end_lineno or statement.lineno) - 1].encode()
+    comment = last[statement.end_col_offset or 0 :].decode().strip()
+    return Parameter(
+        name=target.id,
+        type_name=type_name,
+        default=default,
+        help=comment.removeprefix("#").strip() if comment.startswith("#") else "",
+    )
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known) or 'none'}."
+    return f"{name}: the notebook has no such parameter; {hint}"
+
+
+def _wrong_type(parameter: Parameter, value: object) -> str:
+    """Return what is wrong with the type of a value; empty if it fits."""
+    type_name = parameter.type_name
+    fits = isinstance(value, _TYPES[type_name])
+    if isinstance(value, bool):
+        fits = type_name == "bool"
+    elif isinstance(value, int) and type_name == "float":
+        fits = True
+    if fits:
+        return ""
+    hint = ""
+    if value is None:
+        hint = {"str": ' Write "" for none.', "list": " Write [] for none."}.get(type_name, "")
+        hint = " Write {} for none." if type_name == "dict" else hint
+    elif type_name == "str":
+        hint = " Put it in quotes."
+    elif type_name == "bool" and isinstance(value, str):
+        hint = " Write it without quotes."
+    return f"{parameter.name}: {value!r} is not {_TYPE_WORDS[type_name]}.{hint}"
+
+
+def _yaml(text: str, place: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{place} is not YAML: {error}") from error
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{key}={item}" if isinstance(item, str) else str(key)
+            yield from _texts(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
+def _is_secret_text(text: str) -> bool:
+    if any(pattern.search(text) for pattern in _SECRETS):
+        return True
+    return any(
+        _looks_random(run) for word in _LONG_WORD.findall(text) for run in _LONG_RUN.findall(word)
+    )
+
+
+def _looks_random(run: str) -> bool:
+    kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
+    changes = sum(a != b for a, b in pairwise(kinds))
+    return len(set(kinds)) == 3 and changes / (len(run) - 1) >= _RANDOM_CHANGES

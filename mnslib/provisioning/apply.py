@@ -1,0 +1,420 @@
+"""Carry out an approved plan: bounded, journaled, exactly one outcome per item.
+
+Workers start writes; this one scheduler waits for all operations, so that what runs on the
+service holds no thread here. An interrupt starts nothing new and waits for what runs.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mnslib.errors import (
+    ArmConflictError,
+    ArmForbiddenError,
+    ArmNotFoundError,
+    ArmPreconditionError,
+    AuthError,
+    MnsError,
+    OperationTimeoutError,
+)
+from mnslib.models import ManagedNamespace
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.changes import Change, differences, namespace_to_json
+from mnslib.provisioning.journal import Journal
+from mnslib.resource_ids import ClusterId
+from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+    from mnslib.azure.operations import FinishedOperation, Operation
+
+WORKERS = 8
+WRITES_PER_CLUSTER = 4
+"""Writes in flight on one cluster. Whether the service limits it is unconfirmed: start small."""
+
+FRESH_FOR_WRITES = 20
+"""A cluster's list is read again after so many writes on it, so that eTags stay current."""
+
+CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
+"""Waits before a 409 is tried again: another operation on the cluster needs its time."""
+
+OPERATION_TIMEOUT_SECONDS = 1800.0
+"""Users report minutes in bad cases; the first creation on a cluster took 91 s (recorded)."""
+
+READ_FIRST = "its outcome is unknown: run again, it is read first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an apply is; counts of items, seconds since it began."""
+
+    total: int
+    done: int
+    running: int
+    waiting: int
+    failed: int
+    elapsed_seconds: float
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One change on its way; identity, not content, tells items apart."""
+
+    change: Change
+    conflicts: int = 0
+    not_before: float = 0.0
+    started: float | None = None
+    in_lane: bool = False
+    granting: bool = False
+
+
+@dataclass(slots=True)
+class _ClusterLane:
+    """The writes on one cluster: how many run, and how old the last list is."""
+
+    running: int = 0
+    writes_since_list: int = 0
+    listed: dict[str, ManagedNamespace] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def apply(
+    approval: Approval,
+    *,
+    azure: AzureClient,
+    journal: Journal,
+    observer: Observer | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    workers: int = WORKERS,
+    writes_per_cluster: int = WRITES_PER_CLUSTER,
+    operation_timeout_seconds: float = OPERATION_TIMEOUT_SECONDS,
+) -> ApplyResult:
+    """Return one outcome per change of the plan; writes only if the approval says so.
+
+    Failures are outcomes, not exceptions. A first Ctrl-C (SIGINT) stops starting and waits for
+    what runs; the rest is `not_attempted`.
+    """
+    plan = approval.plan
+    scheduler = _Scheduler(
+        approval,
+        azure=azure,
+        journal=journal,
+        observer=observer,
+        clock=clock,
+        writes_per_cluster=writes_per_cluster,
+        operation_timeout_seconds=operation_timeout_seconds,
+    )
+    journal.write("plan", digest=plan.digest, may_write=approval.may_write, changes=plan.counts())
+    if approval.may_write:
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
+            scheduler.run(pool)
+    else:
+        scheduler.abandon("dry run")
+    journal.write("end", outcomes=scheduler.result().counts())
+    return scheduler.result()
+
+
+def interleaved(changes: Sequence[Change]) -> list[Change]:
+    """Return the changes so that clusters take turns: a slow first creation blocks no other."""
+    by_cluster: dict[ClusterId, deque[Change]] = defaultdict(deque)
+    for change in changes:
+        by_cluster[change.id.cluster].append(change)
+    ordered: list[Change] = []
+    while by_cluster:
+        for cluster_id in list(by_cluster):
+            ordered.append(by_cluster[cluster_id].popleft())
+            if not by_cluster[cluster_id]:
+                del by_cluster[cluster_id]
+    return ordered
+
+
+class _Scheduler:
+    """Runs the changes of one plan. Only `_start` and `_grant` run on worker threads."""
+
+    def __init__(
+        self,
+        approval: Approval,
+        *,
+        azure: AzureClient,
+        journal: Journal,
+        observer: Observer | None,
+        clock: Callable[[], float],
+        writes_per_cluster: int,
+        operation_timeout_seconds: float,
+    ) -> None:
+        self._plan = approval.plan
+        self._max_failures = approval.max_failures
+        self._azure = azure
+        self._journal = journal
+        self._observer = observer
+        self._clock = clock
+        self._writes_per_cluster = writes_per_cluster
+        self._operation_timeout_seconds = operation_timeout_seconds
+        self._waiting = deque(_Item(change) for change in interleaved(approval.plan.to_do))
+        self._futures: dict[Future[Any], _Item] = {}
+        self._operations: dict[Operation, _Item] = {}
+        self._lanes: dict[ClusterId, _ClusterLane] = defaultdict(_ClusterLane)
+        self._outcomes: dict[str, ItemOutcome] = {}
+        self._interrupted_by: int | None = None
+        self._began = clock()
+        for change in approval.plan.changes:
+            if change.kind is ChangeKind.NO_CHANGE:
+                self._outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
+
+    def result(self) -> ApplyResult:
+        """Return the outcomes in the plan's order."""
+        outcomes = tuple(self._outcomes[change.id.key] for change in self._plan.changes)
+        return ApplyResult(outcomes=outcomes, interrupted_by_signal=self._interrupted_by)
+
+    def run(self, pool: ThreadPoolExecutor) -> None:
+        """Start and await until every item has its outcome."""
+        self._report()
+        while self._waiting or self._futures or self._operations:
+            try:
+                self._start_what_may(pool)
+                self._collect(pool)
+            except KeyboardInterrupt:
+                if self._interrupted_by is not None:
+                    raise
+                self._interrupted_by = signal.SIGINT.value
+                self.abandon("interrupted")
+            self._apply_stop_rule()
+
+    def abandon(self, reason: str) -> None:
+        """Give everything that was not started the outcome `not_attempted`."""
+        while self._waiting:
+            self._finish(self._waiting.popleft(), OutcomeKind.NOT_ATTEMPTED, reason)
+
+    def _apply_stop_rule(self) -> None:
+        limit = self._max_failures
+        failed = self._counts()[OutcomeKind.FAILED]
+        if limit is not None and self._waiting and failed >= max(limit, 1):
+            self.abandon(f"stop rule: {failed} failed, max_failures is {limit}")
+
+    # Starting
+
+    def _start_what_may(self, pool: ThreadPoolExecutor) -> None:
+        held: deque[_Item] = deque()
+        now = self._clock()
+        while self._waiting:
+            item = self._waiting.popleft()
+            lane = self._lanes[item.change.id.cluster]
+            if item.not_before > now or lane.running >= self._writes_per_cluster:
+                held.append(item)
+                continue
+            lane.running += 1
+            item.in_lane = True
+            item.started = now if item.started is None else item.started
+            self._futures[pool.submit(self._start, item.change, lane)] = item
+        self._waiting = held
+
+    def _start(self, change: Change, lane: _ClusterLane) -> Operation | None:
+        """Send the write; None where nothing is left to wait for. Runs on a worker."""
+        if not change.writes_namespace and change.kind is not ChangeKind.DELETE:
+            return None
+        self._check_fresh(change, lane)
+        self._journal.write(
+            "started",
+            id=str(change.id),
+            change=change.kind.value,
+            before=namespace_to_json(change.before),
+        )
+        try:
+            if change.after is None:
+                return self._azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
+            return self._azure.managed_namespaces.begin_create_or_update(
+                change.after, if_match=change.etag
+            )
+        except (ArmPreconditionError, ArmConflictError):
+            # A write whose answer was lost is sent again, and then meets its own first attempt.
+            if self._stands(change):
+                return None
+            raise
+
+    def _stands(self, change: Change) -> bool:
+        try:
+            present = self._azure.managed_namespaces.get(change.id)
+        except ArmNotFoundError:
+            return change.after is None
+        return present.provisioning_state == "Succeeded" and not differences(change.after, present)
+
+    def _check_fresh(self, change: Change, lane: _ClusterLane) -> None:
+        """Refuse the write if the namespace is not as it was planned on."""
+        with lane.lock:
+            lane.writes_since_list += 1
+            if lane.writes_since_list > FRESH_FOR_WRITES:
+                found = self._azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
+                lane.listed = {namespace.id.key: namespace for namespace in found}
+                lane.writes_since_list = 1
+            if lane.listed is None:
+                return
+            present = lane.listed.get(change.id.key)
+        if (present.etag if present else None) == change.etag:
+            return
+        # The list trails: only the item itself decides.
+        if _etag_now(self._azure, change) != change.etag:
+            raise ArmPreconditionError(f"{change.id} was changed after it was read.")
+
+    # Collecting
+
+    def _collect(self, pool: ThreadPoolExecutor) -> None:
+        if self._operations:
+            patience = 0.02 if self._futures or self._waiting else 0.5
+            for finished in self._next_finished(patience):
+                item = self._operations.pop(finished.operation)
+                if finished.error is None:
+                    self._written(item, pool)
+                else:
+                    reason = _reason(item, finished.error)
+                    self._finish(item, OutcomeKind.FAILED, reason)
+        if self._futures:
+            patience = 0.02 if self._operations else 0.5
+            done, _ = wait(self._futures, timeout=patience, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._future_ended(self._futures.pop(future), future, pool)
+        elif not self._operations and self._waiting:
+            time.sleep(0.05)  # everything left waits out a conflict
+        self._report()
+
+    def _next_finished(self, patience: float) -> list[FinishedOperation]:
+        try:
+            return self._azure.operations.next_finished(patience)
+        except AuthError as error:
+            # Nothing can be asked any more: say so for each, rather than wait for ever.
+            for item in list(self._operations.values()):
+                reason = f"started, but the sign-in was lost: {_flat(error)}; {READ_FIRST}"
+                self._finish(item, OutcomeKind.FAILED, reason)
+            self._operations.clear()
+            self.abandon("the sign-in was lost")
+            return []
+
+    def _future_ended(
+        self,
+        item: _Item,
+        future: Future[Any],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        try:
+            operation = future.result()
+        except ArmConflictError as error:
+            self._conflict(item, error)
+        except ArmPreconditionError:
+            reason = "stale: somebody else changed it after it was read; make a new plan"
+            self._finish(item, OutcomeKind.SKIPPED, reason)
+        except MnsError as error:
+            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+            if isinstance(error, AuthError):
+                self.abandon("the sign-in was lost")
+        else:
+            if operation is None:
+                self._written(item, pool)
+            else:
+                self._operations[operation] = item
+                self._azure.operations.track(
+                    operation, timeout_seconds=self._operation_timeout_seconds
+                )
+
+    def _conflict(self, item: _Item, error: ArmConflictError) -> None:
+        if item.conflicts >= len(CONFLICT_DELAYS_SECONDS) or self._interrupted_by is not None:
+            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+            return
+        delay = error.retry_after_seconds or CONFLICT_DELAYS_SECONDS[item.conflicts]
+        item.conflicts += 1
+        item.not_before = self._clock() + delay
+        self._leave_lane(item)
+        self._waiting.append(item)
+
+    def _written(self, item: _Item, pool: ThreadPoolExecutor) -> None:
+        """The namespace is as it shall be; who may use it comes next."""
+        if item.change.grants and not item.granting:
+            item.granting = True
+            self._futures[pool.submit(self._grant, item.change)] = item
+        else:
+            self._finish(item, DONE_OUTCOME[item.change.kind])
+
+    def _grant(self, change: Change) -> None:
+        """Create the missing role assignments. Runs on a worker."""
+        for grant in change.grants:
+            self._journal.write(
+                "granting", id=str(change.id), principal_id=grant.principal_id, role=grant.role
+            )
+            self._azure.role_assignments.create(
+                str(change.id), grant, subscription_id=change.id.cluster.subscription_id
+            )
+
+    def _finish(self, item: _Item, outcome: OutcomeKind, reason: str = "") -> None:
+        duration = self._clock() - item.started if item.started is not None else 0.0
+        self._leave_lane(item)
+        done = _outcome(item.change, outcome, reason=reason, duration_seconds=duration)
+        self._outcomes[item.change.id.key] = done
+        self._journal.write("finished", **done.to_json())
+
+    def _leave_lane(self, item: _Item) -> None:
+        if item.in_lane:
+            self._lanes[item.change.id.cluster].running -= 1
+            item.in_lane = False
+
+    def _counts(self) -> Counter[OutcomeKind]:
+        return Counter(item.outcome for item in self._outcomes.values())
+
+    def _report(self) -> None:
+        if self._observer is None:
+            return
+        counts = self._counts()
+        self._observer(
+            Progress(
+                total=len(self._plan.changes),
+                done=len(self._outcomes),
+                running=len(self._futures) + len(self._operations),
+                waiting=len(self._waiting),
+                failed=counts[OutcomeKind.FAILED],
+                elapsed_seconds=self._clock() - self._began,
+            )
+        )
+
+
+def _outcome(
+    change: Change, outcome: OutcomeKind, *, reason: str = "", duration_seconds: float = 0.0
+) -> ItemOutcome:
+    return ItemOutcome(
+        id=change.id,
+        change=change.kind,
+        outcome=outcome,
+        reason=reason,
+        risks=tuple(sorted({risk.name.value for risk in change.risks})),
+        duration_seconds=duration_seconds,
+    )
+
+
+def _reason(item: _Item, error: MnsError) -> str:
+    """Return why an item failed, and what to do next after the first semicolon."""
+    text = _flat(error)
+    if item.granting:
+        return f"the namespace is as requested, but access is not: {text}; run again once mended"
+    if isinstance(error, OperationTimeoutError):
+        return f"{text}; {READ_FIRST}"
+    if isinstance(error, ArmForbiddenError):
+        return f"{text}; give the caller that permission and run again"
+    return f"{text}; mend the cause and run again: what is done is not repeated"
+
+
+def _flat(error: MnsError) -> str:
+    # What follows the first semicolon of a reason is the remedy.
+    return str(error).rstrip(".").replace(";", ",")
+
+
+def _etag_now(azure: AzureClient, change: Change) -> str | None:
+    try:
+        return azure.managed_namespaces.get(change.id).etag
+    except ArmNotFoundError:
+        return None

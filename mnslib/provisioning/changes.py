@@ -1,0 +1,147 @@
+"""What may happen to one managed namespace: the change, its field differences, its risks.
+
+Pure: knows neither how the state was read nor how a change is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mnslib.models import (
+    QUOTA_FIELDS,
+    AccessGrant,
+    ManagedNamespace,
+    ResourceQuota,
+    format_quota_value,
+)
+from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.results import ChangeKind
+
+OWNED_MAPPINGS = ("labels", "annotations", "tags")
+
+
+class RiskName(StrEnum):
+    """Risks that a run must name in `allow` before it may write."""
+
+    ADOPTION = "adoption"
+    FOREIGN_OWNER = "foreign-owner"
+    DELETION = "deletion"
+    DELETE_POLICY = "delete-policy"
+    QUOTA_BELOW_USE = "quota-below-use"
+    POLICY_TIGHTENED = "policy-tightened"
+    KEYS_REMOVED = "keys-removed"
+    MANY_CHANGES = "many-changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """A named risk and, in a sentence, what it means for this namespace."""
+
+    name: RiskName
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldDifference:
+    """One field that changes: `add`, `change` or `remove`, with its path and both values."""
+
+    operation: str
+    path: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a plan would do to one managed namespace.
+
+    Attributes:
+        before: as read; None where it does not exist in ARM.
+        after: as it shall become, every field; None for a deletion.
+        grants: role assignments that are missing and will be created.
+    """
+
+    kind: ChangeKind
+    id: ManagedNamespaceId
+    before: ManagedNamespace | None = None
+    after: ManagedNamespace | None = None
+    differences: tuple[FieldDifference, ...] = ()
+    risks: tuple[Risk, ...] = ()
+    grants: tuple[AccessGrant, ...] = ()
+
+    @property
+    def etag(self) -> str | None:
+        """The eTag that was read with `before`."""
+        return self.before.etag if self.before else None
+
+    @property
+    def writes_namespace(self) -> bool:
+        """Whether ARM's managed namespace itself changes, not only who may use it."""
+        return any(not d.path.startswith("access[") for d in self.differences)
+
+
+def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | None:
+    """Return the namespace in canonical form: what `plan.json` and the journal hold."""
+    if namespace is None:
+        return None
+    return {
+        "id": str(namespace.id),
+        "location": namespace.location,
+        "labels": dict(sorted(namespace.labels.items())),
+        "annotations": dict(sorted(namespace.annotations.items())),
+        "tags": dict(sorted(namespace.tags.items())),
+        "default_resource_quota": quota_to_json(namespace.default_resource_quota),
+        "default_network_policy": {
+            "ingress": namespace.default_network_policy.ingress,
+            "egress": namespace.default_network_policy.egress,
+        },
+        "adoption_policy": namespace.adoption_policy,
+        "delete_policy": namespace.delete_policy,
+        "etag": namespace.etag,
+    }
+
+
+def quota_to_json(quota: ResourceQuota) -> dict[str, str]:
+    """Return the values that are set, as ARM takes them."""
+    return {name: format_quota_value(name, value) for name, value in quota.values().items()}
+
+
+def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
+    """Return every comparable field by path, canonical text; quantities compare as numbers."""
+    if namespace is None:
+        return {}
+    found = dict(quota_to_json(namespace.default_resource_quota))
+    policies = {
+        "ingress_policy": namespace.default_network_policy.ingress,
+        "egress_policy": namespace.default_network_policy.egress,
+        "adoption_policy": namespace.adoption_policy,
+        "delete_policy": namespace.delete_policy,
+    }
+    found |= {path: value.value for path, value in policies.items() if value is not None}
+    for mapping in OWNED_MAPPINGS:
+        values: Mapping[str, str] = getattr(namespace, mapping)
+        found |= {f"{mapping}[{key}]": value for key, value in sorted(values.items())}
+    return found
+
+
+def differences(
+    before: ManagedNamespace | None, after: ManagedNamespace | None
+) -> tuple[FieldDifference, ...]:
+    """Return every field in which the two differ, in a stable order; empty for equals."""
+    return tuple(_compare(fields_of(before), fields_of(after)))
+
+
+def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDifference]:
+    for path in sorted(old.keys() | new.keys(), key=_field_order):
+        was, becomes = old.get(path), new.get(path)
+        if was != becomes:
+            operation = "add" if was is None else "remove" if becomes is None else "change"
+            yield FieldDifference(operation=operation, path=path, old=was, new=becomes)
+
+
+def _field_order(path: str) -> tuple[int, str]:
+    order = (*QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy", "delete_policy")
+    return (order.index(path) if path in order else len(order), path)

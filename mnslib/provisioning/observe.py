@@ -1,0 +1,116 @@
+"""Read what a plan needs: clusters, managed namespaces, what runs on them, role assignments.
+
+The only reading part of provisioning; it changes nothing. Kubernetes is asked where it can be
+reached; where it cannot, the plan says so instead of guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError
+from mnslib.models import ManagedCluster, NamespaceSpec
+from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
+from mnslib.resource_ids import ClusterId
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+    from mnslib.kube.client import KubeClient
+
+READERS = 8
+"""Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
+
+
+def observe(
+    specs: Iterable[NamespaceSpec],
+    *,
+    azure: AzureClient,
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    now: Callable[[], datetime],
+    known: ObservedState | None = None,
+) -> ObservedState:
+    """Return the state of every cluster that the requests name.
+
+    One GET and one list per cluster, one list of role assignments per subscription whose
+    requests ask for access.
+
+    Args:
+        kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
+        known: an earlier reading, whose cluster objects are used again (for reading back).
+
+    Raises:
+        ArmError: if Azure refuses or cannot be reached. A cluster that does not exist is no
+            error here: the plan reports it with the row that names it.
+    """
+    wanted = list(specs)
+    cluster_ids = sorted({spec.id.cluster for spec in wanted}, key=lambda c: c.key)
+    clusters: dict[ClusterId, ObservedCluster] = {}
+    missing: dict[ClusterId, str] = {}
+
+    def read(cluster_id: ClusterId) -> ObservedCluster | None:
+        held = known.clusters.get(cluster_id) if known else None
+        try:
+            cluster = held.cluster if held else azure.managed_clusters.get(cluster_id)
+        except ArmNotFoundError:
+            return None
+        found = azure.managed_namespaces.list_by_managed_cluster(cluster_id)
+        view, unknown = _kubernetes(cluster, kube_for)
+        return ObservedCluster(
+            cluster=cluster,
+            managed={namespace.id.namespace_name.lower(): namespace for namespace in found},
+            read_utc=now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            kubernetes=view,
+            kubernetes_unknown=unknown,
+        )
+
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        for cluster_id, result in zip(cluster_ids, pool.map(read, cluster_ids), strict=True):
+            if result is None:
+                missing[cluster_id] = _missing(cluster_id, azure)
+            else:
+                clusters[cluster_id] = result
+    return ObservedState(clusters=clusters, missing=missing, grants=_grants(wanted, azure))
+
+
+def _kubernetes(
+    cluster: ManagedCluster, kube_for: Callable[[ManagedCluster], KubeClient] | None
+) -> tuple[KubernetesView | None, str]:
+    if kube_for is None:
+        return None, "not read"
+    if cluster.power_state == "Stopped":
+        return None, "the cluster is stopped"
+    try:
+        kube = kube_for(cluster)
+        return KubernetesView(
+            namespaces={namespace.name: namespace for namespace in kube.namespaces()},
+            quotas=tuple(kube.resource_quotas()),
+            nodes=tuple(kube.nodes()),
+            pods=tuple(kube.pods()),
+        ), ""
+    except (KubeError, ArmForbiddenError) as error:
+        return None, str(error)
+
+
+def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:
+    try:
+        found = azure.managed_clusters.list(cluster_id.subscription_id)
+    except ArmNotFoundError:
+        return f"subscription {cluster_id.subscription_id} was not found."
+    names = sorted(f"{c.id.resource_group}/{c.id.cluster_name}" for c in found)
+    there = ", ".join(names) if names else "none"
+    return (
+        f"cluster {cluster_id.cluster_name} was not found in resource group "
+        f"{cluster_id.resource_group}; the subscription has: {there}."
+    )
+
+
+def _grants(specs: list[NamespaceSpec], azure: AzureClient) -> frozenset[tuple[str, str, str]]:
+    subscriptions = sorted({s.id.cluster.subscription_id.lower() for s in specs if s.access})
+    return frozenset(
+        (a.scope.lower(), a.principal_id.lower(), a.role_guid.lower())
+        for subscription_id in subscriptions
+        for a in azure.role_assignments.list_for_subscription(subscription_id)
+    )

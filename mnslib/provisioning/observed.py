@@ -1,0 +1,100 @@
+"""What was read of the world before a plan: values only, no reading.
+
+A cluster whose Kubernetes API did not answer carries the reason instead of a view; plans must say
+"unknown" there, never "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from mnslib.commitment import Commitment, commitment, committed_by_namespace
+from mnslib.models import (
+    AccessGrant,
+    KubernetesNamespace,
+    ManagedCluster,
+    ManagedNamespace,
+    Node,
+    Pod,
+    QuotaStatus,
+)
+from mnslib.pods import total_need
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+MANAGED_QUOTA_NAME = "defaultresourcequota"
+"""The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesView:
+    """What runs on a cluster: namespaces by name, quotas, nodes, pods."""
+
+    namespaces: Mapping[str, KubernetesNamespace]
+    quotas: tuple[QuotaStatus, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    pods: tuple[Pod, ...] = ()
+
+    def pods_of(self, namespace_name: str) -> list[Pod]:
+        """Return the pods of one namespace, finished ones included."""
+        return [pod for pod in self.pods if pod.namespace_name == namespace_name]
+
+    def commitments(self) -> dict[str, Commitment]:
+        """Return what the cluster has promised now, for `cpu` and `memory`."""
+        return {
+            resource: commitment(
+                resource,
+                nodes=self.nodes,
+                committed=committed_by_namespace(self.quotas, resource),
+                pods=self.pods,
+            )
+            for resource in ("cpu", "memory")
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedCluster:
+    """One cluster: its ARM object, its managed namespaces by lower-case name, what runs on it.
+
+    Attributes:
+        kubernetes: None where the API was not asked or did not answer; the reason says which.
+    """
+
+    cluster: ManagedCluster
+    managed: Mapping[str, ManagedNamespace]
+    read_utc: str
+    kubernetes: KubernetesView | None = None
+    kubernetes_unknown: str = "not read"
+
+    def find(self, target: ManagedNamespaceId) -> ManagedNamespace | None:
+        """Return the managed namespace as read, None if there is none."""
+        return self.managed.get(target.namespace_name.lower())
+
+    def requested(self, namespace_name: str) -> dict[str, Decimal] | None:
+        """Return what the namespace's pods ask for by quota key, None if that is unknown.
+
+        Counted from the pods, since the quota's own counter is known to be wrong at times.
+        """
+        if self.kubernetes is None:
+            return None
+        return total_need(self.kubernetes.pods_of(namespace_name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedState:
+    """Everything a plan looks at.
+
+    Attributes:
+        missing: clusters that do not exist, with what exists instead.
+        grants: scope, principal id and role GUID, in lower case, of each role assignment in the
+            subscriptions whose requests ask for access.
+    """
+
+    clusters: Mapping[ClusterId, ObservedCluster]
+    missing: Mapping[ClusterId, str] = field(default_factory=dict)
+    grants: frozenset[tuple[str, str, str]] = frozenset()
+
+    def has_grant(self, scope: str, grant: AccessGrant) -> bool:
+        """Return whether the role is assigned to the principal at exactly this scope."""
+        return (scope.lower(), grant.principal_id.lower(), grant.role_guid.lower()) in self.grants

@@ -1,0 +1,400 @@
+"""From what is asked and what is there to what would change: the plan, a value.
+
+Pure. A plan made after its own full apply is empty. Reading is done before (`observe`), deciding
+whether it may run after (`approval`), writing last (`apply`).
+
+    >>> from mnslib.provisioning.observed import ObservedState
+    >>> make_plan((), ObservedState(clusters={})).changes
+    ()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mnslib.commitment import Commitment
+from mnslib.errors import Problem, SpecError
+from mnslib.models import (
+    QUOTA_FIELDS,
+    QUOTA_KEYS,
+    AccessGrant,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    KubernetesNamespace,
+    ManagedNamespace,
+    NamespaceSpec,
+    NetworkPolicy,
+    NetworkRule,
+    QuotaStatus,
+    ResourceQuota,
+)
+from mnslib.provisioning.changes import (
+    Change,
+    FieldDifference,
+    Risk,
+    differences,
+    namespace_to_json,
+)
+from mnslib.provisioning.observed import MANAGED_QUOTA_NAME, ObservedCluster, ObservedState
+from mnslib.provisioning.risks import many_changes, with_risks
+from mnslib.results import ChangeKind
+
+PLAN_SCHEMA_VERSION = 1
+
+DEFAULTS: dict[str, Any] = {
+    "default_network_policy": NetworkPolicy(
+        ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
+    ),
+    "adoption_policy": AdoptionPolicy.NEVER,
+    "delete_policy": DeletePolicy.KEEP,
+}
+"""What a new managed namespace gets where the request says nothing; shown in the plan.
+
+Source: `az aks namespace add` of azure-cli 2.80 and later sends exactly these.
+"""
+
+UNCARRIED_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
+"""A copy of the object, not a statement about it; its writer would fight over it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would change, in the order of the ids.
+
+    Attributes:
+        changes: one per request, those without a change included.
+        plan_risks: risks of the plan as a whole.
+        digest: `sha256:...` of everything above and of the eTags it rests on; no times, no order
+            of the file, so that an unchanged world and file give it again.
+        observed: what it was made from.
+    """
+
+    changes: tuple[Change, ...]
+    plan_risks: tuple[Risk, ...]
+    digest: str
+    observed: ObservedState
+
+    @property
+    def to_do(self) -> tuple[Change, ...]:
+        """The changes that write something."""
+        return tuple(c for c in self.changes if c.kind is not ChangeKind.NO_CHANGE)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of changes of each kind; kinds that do not occur are 0."""
+        found = Counter(change.kind for change in self.changes)
+        return {kind.value: found[kind] for kind in ChangeKind}
+
+    def risk_names(self) -> tuple[str, ...]:
+        """Return the names of all risks in the plan, sorted."""
+        found = [risk for change in self.changes for risk in change.risks]
+        return tuple(sorted({risk.name.value for risk in (*found, *self.plan_risks)}))
+
+    def commitments(
+        self,
+    ) -> dict[str, tuple[dict[str, Commitment], dict[str, Commitment]] | None]:
+        """Return, by cluster name, what is promised before and after; None where unknown."""
+        return {
+            observed.cluster.id.cluster_name: _before_and_after(observed, self.changes)
+            for observed in self.observed.clusters.values()
+        }
+
+
+def make_plan(specs: Sequence[NamespaceSpec], observed: ObservedState) -> Plan:
+    """Return what has to change so that what is there is what is asked.
+
+    Raises:
+        SpecError: with every request that cannot be planned, such as a cluster that does not
+            exist, a new namespace without all four quota values, or one that exists on the
+            cluster and may not be adopted.
+    """
+    problems: list[Problem] = []
+    changes = []
+    for spec in sorted(specs, key=lambda s: s.id.key):
+        cluster = observed.clusters.get(spec.id.cluster)
+        if cluster is None:
+            problems.append(_no_such_cluster(spec, observed))
+            continue
+        found = _problems(spec, cluster)
+        problems += found
+        if not found:
+            changes.append(with_risks(_change(spec, cluster, observed), cluster))
+    if problems:
+        raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
+    existing = sum(len(cluster.managed) for cluster in observed.clusters.values())
+    share = many_changes(changes, existing)
+    plan_risks = (share,) if share else ()
+    return Plan(
+        changes=tuple(changes),
+        plan_risks=plan_risks,
+        digest=_digest(changes, plan_risks),
+        observed=observed,
+    )
+
+
+def plan_to_json(plan: Plan, *, created_utc: str) -> dict[str, Any]:
+    """Return the plan as `plan.json` holds it: a record, never an input."""
+    return {
+        "schema_version": PLAN_SCHEMA_VERSION,
+        "created_utc": created_utc,
+        "digest": plan.digest,
+        "counts": plan.counts(),
+        "risks": [{"name": r.name.value, "detail": r.detail} for r in plan.plan_risks],
+        "targets": [str(change.id) for change in plan.changes],
+        "observed": [
+            {
+                "cluster_id": str(cluster.cluster.id),
+                "read_utc": cluster.read_utc,
+                "kubernetes_unknown": "" if cluster.kubernetes else cluster.kubernetes_unknown,
+                "managed_namespaces": [
+                    namespace_to_json(found) for _, found in sorted(cluster.managed.items())
+                ],
+            }
+            for _, cluster in sorted(plan.observed.clusters.items(), key=lambda kv: kv[0].key)
+        ],
+        "changes": [_change_to_json(change) for change in plan.changes],
+    }
+
+
+# From one request to one change
+
+
+def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState) -> Change:
+    before = cluster.find(spec.id)
+    if spec.ensure is Ensure.ABSENT:
+        kind = ChangeKind.DELETE if before else ChangeKind.NO_CHANGE
+        return Change(kind=kind, id=spec.id, before=before, differences=differences(before, None))
+    on_cluster = _existing(spec, cluster) if before is None else None
+    after = merge(spec, before or _blank(spec, cluster, on_cluster))
+    grants = tuple(g for g in spec.access if not observed.has_grant(str(spec.id), g))
+    found = differences(before, after) + _failed_before(before) + tuple(map(_grant_line, grants))
+    if before is not None:
+        kind = ChangeKind.UPDATE if found else ChangeKind.NO_CHANGE
+    else:
+        kind = ChangeKind.ADOPT if on_cluster else ChangeKind.CREATE
+    return Change(
+        kind=kind, id=spec.id, before=before, after=after, differences=found, grants=grants
+    )
+
+
+def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
+    """Return `onto` with what the request mentions; everything else stays as it is."""
+    quota = {**onto.default_resource_quota.values(), **spec.quota}
+    policy = onto.default_network_policy
+    return replace(
+        onto,
+        default_resource_quota=ResourceQuota(**quota),
+        default_network_policy=NetworkPolicy(
+            ingress=spec.ingress_policy or policy.ingress,
+            egress=spec.egress_policy or policy.egress,
+        ),
+        adoption_policy=spec.adoption_policy or onto.adoption_policy,
+        delete_policy=spec.delete_policy or onto.delete_policy,
+        labels=_merge_keys(onto.labels, spec.labels),
+        annotations=_merge_keys(onto.annotations, spec.annotations),
+        tags=_merge_keys(onto.tags, spec.tags),
+    )
+
+
+def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**held, **asked}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _blank(
+    spec: NamespaceSpec, cluster: ObservedCluster, on_cluster: KubernetesNamespace | None
+) -> ManagedNamespace:
+    # Whether adoption keeps labels that the request does not repeat is unconfirmed: repeat them.
+    labels = dict(on_cluster.labels) if on_cluster else {}
+    labels.pop("kubernetes.io/metadata.name", None)
+    annotations = on_cluster.annotations if on_cluster else {}
+    return ManagedNamespace(
+        id=spec.id,
+        location=cluster.cluster.location,
+        labels=labels,
+        annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
+        **DEFAULTS,
+    )
+
+
+def _existing(spec: NamespaceSpec, cluster: ObservedCluster) -> KubernetesNamespace | None:
+    if cluster.kubernetes is None:
+        return None
+    return cluster.kubernetes.namespaces.get(spec.id.namespace_name)
+
+
+def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ...]:
+    if before is None or before.provisioning_state not in ("Failed", "Canceled"):
+        return ()
+    return (
+        FieldDifference(
+            operation="change",
+            path="provisioning_state",
+            old=before.provisioning_state,
+            new="Succeeded",
+        ),
+    )
+
+
+def _grant_line(grant: AccessGrant) -> FieldDifference:
+    path = f"access[{grant.principal_type.value} {grant.principal_id}]"
+    return FieldDifference(operation="add", path=path, old=None, new=grant.role)
+
+
+# What cannot be planned
+
+
+def _no_such_cluster(spec: NamespaceSpec, observed: ObservedState) -> Problem:
+    return Problem(
+        file=spec.origin.file,
+        row=spec.origin.row,
+        column="cluster_name",
+        message=observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read."),
+    )
+
+
+def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
+    before = cluster.find(spec.id)
+    if spec.ensure is Ensure.ABSENT:
+        return _deletion_problems(spec, before)
+    if before is None:
+        return _creation_problems(spec, cluster)
+    return _request_over_limit(spec, merge(spec, before))
+
+
+def _deletion_problems(spec: NamespaceSpec, before: ManagedNamespace | None) -> list[Problem]:
+    asked = spec.delete_policy
+    if before is None or asked is None or asked is before.delete_policy:
+        return []
+    message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
+    suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
+    return [_problem(spec, "delete_policy", message, suggestion)]
+
+
+def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
+    name = spec.id.namespace_name
+    if cluster.cluster.power_state == "Stopped":
+        message = f"cluster {spec.id.cluster.cluster_name} is stopped; {name} needs it running."
+        return [_problem(spec, "cluster_name", message, "the request again once it runs")]
+    missing = [f for f in QUOTA_FIELDS if spec.quota.get(f) is None]
+    found = [
+        _problem(spec, column, f"a new namespace needs all four quota values; {name} has no", "one")
+        for column in missing
+    ]
+    if _existing(spec, cluster) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
+        message = f"{name} exists on cluster {spec.id.cluster.cluster_name} and is not managed."
+        suggestion = "Always or IfIdentical to take it over, or another namespace_name"
+        found.append(_problem(spec, "adoption_policy", message, suggestion))
+    return found
+
+
+def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
+    quota = after.default_resource_quota.values()
+    return [
+        _problem(
+            spec,
+            f"{resource}_request",
+            f"with what is set already, {resource}_request would exceed {resource}_limit.",
+            f"a {resource}_limit in the same row",
+        )
+        for resource in ("cpu", "memory")
+        if f"{resource}_request" in quota
+        and f"{resource}_limit" in quota
+        and quota[f"{resource}_request"] > quota[f"{resource}_limit"]
+    ]
+
+
+def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str) -> Problem:
+    return Problem(
+        file=spec.origin.file,
+        row=spec.origin.row,
+        column=column,
+        message=message,
+        suggestion=suggestion,
+    )
+
+
+# The record and its digest
+
+
+def _change_to_json(change: Change) -> dict[str, Any]:
+    return {
+        "id": str(change.id),
+        "change": change.kind.value,
+        "before": namespace_to_json(change.before),
+        "after": namespace_to_json(change.after),
+        "differences": [
+            {"operation": d.operation, "path": d.path, "old": d.old, "new": d.new}
+            for d in change.differences
+        ],
+        "grants": [
+            {
+                "principal_type": grant.principal_type.value,
+                "principal_id": grant.principal_id,
+                "role": grant.role,
+            }
+            for grant in change.grants
+        ],
+        "risks": [{"name": r.name.value, "detail": r.detail} for r in change.risks],
+    }
+
+
+def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
+    content: dict[str, Any] = {
+        "changes": [_change_to_json(change) for change in changes],
+        "risks": [risk.name.value for risk in plan_risks],
+    }
+    for line in content["changes"]:
+        # Pods come and go between reading and approving: a risk counts by name, not by sentence.
+        line["risks"] = sorted({risk["name"] for risk in line["risks"]})
+        if line["change"] == ChangeKind.NO_CHANGE:
+            # Somebody else's edit to an item that does not change leaves the approval valid.
+            line["before"] = line["after"] = None
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+# What a plan does to the clusters
+
+
+def _before_and_after(
+    observed: ObservedCluster, changes: Sequence[Change]
+) -> tuple[dict[str, Commitment], dict[str, Commitment]] | None:
+    view = observed.kubernetes
+    if view is None:
+        return None
+    mine = [c for c in changes if c.id.cluster == observed.cluster.id]
+    rewritten = {c.id.namespace_name for c in mine if c.after is not None}
+    gone = {c.id.namespace_name for c in mine if _takes_namespace_along(c)}
+    kept = [
+        quota
+        for quota in view.quotas
+        if quota.namespace_name not in gone
+        and not (quota.namespace_name in rewritten and quota.name == MANAGED_QUOTA_NAME)
+    ]
+    promised = [
+        QuotaStatus(
+            namespace_name=change.id.namespace_name,
+            name=MANAGED_QUOTA_NAME,
+            hard={
+                QUOTA_KEYS[f]: v for f, v in change.after.default_resource_quota.values().items()
+            },
+            used={},
+        )
+        for change in mine
+        if change.after is not None
+    ]
+    pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)
+    after = replace(view, quotas=(*kept, *promised), pods=pods)
+    return view.commitments(), after.commitments()
+
+
+def _takes_namespace_along(change: Change) -> bool:
+    # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
+    stored = change.before.delete_policy if change.before else None
+    return change.kind is ChangeKind.DELETE and stored is DeletePolicy.DELETE

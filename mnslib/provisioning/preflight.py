@@ -1,0 +1,86 @@
+"""Is everything there that the requests rely on? Judged from what was read; asks nothing more.
+
+A failed check stops a run before anything is written; a warning says what will have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mnslib.errors import PreflightError
+from mnslib.models import Ensure, NamespaceSpec
+from mnslib.provisioning.observed import ObservedCluster, ObservedState
+from mnslib.results import CheckResult, CheckStatus
+
+
+def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[CheckResult, ...]:
+    """Return the checks of every cluster the requests name, failures first.
+
+    Source: "Managed namespaces in AKS", prerequisites: a running cluster; Entra ID and Azure RBAC
+    where Azure roles shall grant access inside; a network policy engine where policies shall act.
+    """
+    found: list[CheckResult] = []
+    for _, cluster in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
+        mine = [spec for spec in specs if spec.id.cluster == cluster.cluster.id]
+        found += _checks(mine, cluster)
+    order = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
+    return tuple(sorted(found, key=lambda check: order.index(check.status)))
+
+
+def require_passed(checks: Sequence[CheckResult]) -> None:
+    """Return if no check failed.
+
+    Raises:
+        PreflightError: naming every failed check with its remedy.
+    """
+    failed = [check for check in checks if check.status is CheckStatus.FAILED]
+    if failed:
+        lines = [f"{check.name}: {check.detail} {check.remedy}".strip() for check in failed]
+        raise PreflightError("Nothing was written. " + " ".join(lines))
+
+
+def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterator[CheckResult]:
+    cluster, name = observed.cluster, observed.cluster.id.cluster_name
+    yield _check(
+        f"{name}: runs",
+        cluster.power_state != "Stopped",
+        CheckStatus.FAILED,
+        f"Power state {cluster.power_state}, provisioning state {cluster.provisioning_state}.",
+        f"Start it: az aks start -g {cluster.id.resource_group} -n {name}",
+    )
+    yield _check(
+        f"{name}: Kubernetes can be read",
+        observed.kubernetes is not None,
+        CheckStatus.UNKNOWN,
+        f"Kubernetes {cluster.kubernetes_version}."
+        if observed.kubernetes
+        else f"Not read: {observed.kubernetes_unknown}.",
+        "Without it the plan cannot see what runs; adoption and lower quotas count as risks.",
+    )
+    if any(spec.access for spec in specs):
+        yield _check(
+            f"{name}: Azure roles reach inside",
+            cluster.has_entra_id and cluster.has_azure_rbac,
+            CheckStatus.WARNING,
+            "Entra ID and Azure RBAC are on."
+            if cluster.has_azure_rbac
+            else "Azure RBAC is off: RBAC Reader, Writer and Admin have no effect in the cluster.",
+            f"az aks update -g {cluster.id.resource_group} -n {name} --enable-azure-rbac",
+        )
+    if any(spec.ensure is Ensure.PRESENT for spec in specs):
+        engine = cluster.network_policy_engine
+        yield _check(
+            f"{name}: network policies act",
+            engine is not None,
+            CheckStatus.WARNING,
+            f"Engine: {engine}." if engine else "There is no engine: policies have no effect.",
+            "Install one (Cilium is recommended); it touches nodes, so plan it.",
+        )
+
+
+def _check(
+    name: str, passed: bool, otherwise: CheckStatus, detail: str, remedy: str
+) -> CheckResult:
+    if passed:
+        return CheckResult(name=name, status=CheckStatus.PASSED, detail=detail)
+    return CheckResult(name=name, status=otherwise, detail=detail, remedy=remedy)

@@ -1,0 +1,62 @@
+"""Read back: is every item that was reported as done really as requested, field by field?
+
+The list that was read again decides; where it disputes, one read of the item itself does, since
+the list can trail. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mnslib.errors import ArmNotFoundError
+from mnslib.models import ManagedNamespace
+from mnslib.provisioning.changes import Change, FieldDifference, differences
+from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.plan import Plan
+from mnslib.results import ApplyResult, ItemOutcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+
+DONE = frozenset(
+    {OutcomeKind.CREATED, OutcomeKind.UPDATED, OutcomeKind.ADOPTED, OutcomeKind.DELETED}
+)
+
+
+def read_back(
+    plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
+) -> ApplyResult:
+    """Return the result with every item failed that does not read back as it was planned."""
+    checked = tuple(
+        _check(change, outcome, again, azure)
+        for change, outcome in zip(plan.changes, result.outcomes, strict=True)
+    )
+    return replace(result, outcomes=checked)
+
+
+def _check(
+    change: Change, outcome: ItemOutcome, again: ObservedState, azure: AzureClient
+) -> ItemOutcome:
+    if outcome.outcome not in DONE:
+        return outcome
+    wrong = differences(change.after, again.clusters[change.id.cluster].find(change.id))
+    if wrong:
+        wrong = differences(change.after, _item_now(change, azure))
+    missing = [g.role for g in change.grants if not again.has_grant(str(change.id), g)]
+    if not wrong and not missing:
+        return outcome
+    found = [_sentence(d) for d in wrong] + [f"role {role} is not assigned" for role in missing]
+    reason = f"reads back differently: {', '.join(found)}; look at it before running again"
+    return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason)
+
+
+def _item_now(change: Change, azure: AzureClient) -> ManagedNamespace | None:
+    try:
+        return azure.managed_namespaces.get(change.id)
+    except ArmNotFoundError:
+        return None
+
+
+def _sentence(difference: FieldDifference) -> str:
+    return f"{difference.path} is {difference.new or 'absent'}, not {difference.old or 'absent'}"

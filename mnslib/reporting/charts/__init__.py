@@ -1,0 +1,22 @@
+"""Frames and results as pictures; the only room that knows matplotlib, so import it late.
+
+Each function returns a `Chart`, which a notebook shows by itself and which saves as SVG or PNG.
+"""
+
+from __future__ import annotations
+
+from mnslib.reporting.charts.before_after import commitment_before_after
+from mnslib.reporting.charts.canvas import Chart
+from mnslib.reporting.charts.commitment import cluster_commitment
+from mnslib.reporting.charts.heatmap import utilization_heatmap
+from mnslib.reporting.charts.now import utilization_now
+from mnslib.reporting.charts.outcome import bulk_outcome
+
+__all__ = [
+    "Chart",
+    "bulk_outcome",
+    "cluster_commitment",
+    "commitment_before_after",
+    "utilization_heatmap",
+    "utilization_now",
+]

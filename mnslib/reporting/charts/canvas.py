@@ -1,0 +1,372 @@
+"""One sheet for every chart: tokens, fonts, measured text, and the frame of title and source.
+
+Coordinates are pixels at 150 dpi from the top left, so that what is measured is what is drawn; what
+is drawn later lies on top. Uses no pyplot and no global state, so figures neither leak nor meet
+across threads. Knows nothing of namespaces or clusters.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from mnslib.reporting.tokens import TOKENS
+from mnslib.reporting.wording import cut_middle
+
+INK, TEXT, MUTED = TOKENS["ink"], TOKENS["text"], TOKENS["muted"]
+AXIS, GRID, PANEL, WHITE = TOKENS["line"], TOKENS["grid"], TOKENS["panel"], "#FFFFFF"
+CRITICAL, WARNING, WARNING_TEXT = TOKENS["crit"], TOKENS["warn"], TOKENS["warn-text"]
+GOOD, GOOD_TINT = TOKENS["good"], TOKENS["good-bg"]
+GOOD_SOFT = "#6FB0A7"
+"""`GOOD` at 60 % on white: changed, where `GOOD` is new."""
+CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"
+UNCLAIMED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
+HEAT = ("#EEF2F6", "#C3D7EA", "#7FB0DD", "#F0A02B", "#A6201A")
+"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota."""
+
+WIDTH, DPI, MARGIN = 1600, 150, 40
+RIGHT = WIDTH - MARGIN
+TITLE_SIZE, SUBTITLE_SIZE, BODY, SMALL, SOURCE_SIZE = 16, 10.5, 9.5, 9, 8.5
+"""Points; nothing is smaller than the source line."""
+FONT_STACK = ("Arial", "Liberation Sans", "Helvetica", "DejaVu Sans")
+DASHED, DOTTED = (5.0, 3.0), (1.0, 1.6)
+_HATCH_STEP = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """How an area looks: a color with or without an outline, or the hatch of the unknown.
+
+    A `foot`, a dark strip at the bottom, tells orange from blue where colors are not seen.
+    """
+
+    color: str = WHITE
+    edge: str | None = None
+    is_hatched: bool = False
+    foot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """How a line looks; width in pixels, dash pattern in line widths."""
+
+    color: str
+    width: float = 3
+    dash: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """How a dot looks; diameter in pixels."""
+
+    color: str = WHITE
+    edge: str = INK
+    diameter: float = 9
+
+
+HATCH = Fill(WHITE, AXIS, is_hatched=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A finished chart, which a notebook shows by itself.
+
+    Attributes:
+        alt: the title's finding and the numbers that carry it.
+        full_names: the whole of each text that was cut, by the id of its group in the SVG.
+    """
+
+    figure: Figure
+    title: str
+    alt: str
+    full_names: Mapping[str, str] = field(default_factory=dict)
+
+    def png(self) -> bytes:
+        """Return the picture at 150 dpi, 1,600 pixels wide."""
+        buffer = io.BytesIO()
+        canvas = FigureCanvasAgg(self.figure)
+        described = {"Title": self.title, "Description": self.alt}
+        canvas.print_png(buffer, metadata=described)  # type: ignore[no-untyped-call]
+        return buffer.getvalue()
+
+    def svg(self) -> str:
+        """Return an `<svg>` element that can stand in a page; letters are drawn as paths."""
+        buffer = io.StringIO()
+        blank = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        self.figure.savefig(buffer, format="svg", metadata={"Title": self.alt, **blank})
+        text = buffer.getvalue()
+        for group, name in self.full_names.items():
+            opening = f'<g id="{group}">'
+            text = text.replace(opening, f"{opening}<title>{escape(name)}</title>")
+        text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+        return text[text.index("<svg") :].replace("<svg", '<svg role="img"', 1)
+
+    def save(self, path: Path) -> None:
+        """Write the picture in the format that the file's ending names: `.svg` or `.png`."""
+        if path.suffix == ".svg":
+            path.write_text(self.svg(), encoding="utf-8")
+        elif path.suffix == ".png":
+            path.write_bytes(self.png())
+        else:
+            raise ValueError(f"{path.name}: a chart is written as .svg or .png")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"image/png": b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+@cache
+def default_family() -> str:
+    """Return the first installed family of `FONT_STACK`; DejaVu Sans comes with matplotlib."""
+    installed = {font.name for font in fontManager.ttflist}
+    return next(name for name in FONT_STACK if name in installed)
+
+
+@cache
+def _characters(family: str) -> frozenset[int]:
+    paths = {findfont(FontProperties(family=name)) for name in (family, "DejaVu Sans")}
+    return frozenset(code for path in paths for code in get_font(path).get_charmap())
+
+
+def spread(
+    wanted: Sequence[float], widths: Sequence[float], *, low: float, high: float, gap: float
+) -> list[float]:
+    """Return left edges near those wanted, in the same order, that keep `gap` between labels."""
+    edges: list[float] = []
+    free = low
+    for start, width in zip(wanted, widths, strict=True):
+        edges.append(max(start, free))
+        free = edges[-1] + width + gap
+    end = high
+    for index in reversed(range(len(edges))):
+        edges[index] = max(low, min(edges[index], end - widths[index]))
+        end = edges[index] - gap
+    return edges
+
+
+def ticks(highest: float, *, most: int = 5) -> list[float]:
+    """Return round axis values from 0 up to at most `highest`, `most` steps or fewer."""
+    if highest <= 0:
+        return [0.0]
+    magnitude = 10.0 ** (len(f"{int(highest)}") - 2 if highest >= 1 else -2)
+    steps = (base * magnitude * 10**power for power in (0, 1, 2) for base in (1, 2, 2.5, 5))
+    step = next(step for step in steps if highest / step <= most)
+    return [step * index for index in range(int(highest / step) + 1)]
+
+
+class Canvas:
+    """A sheet that grows downward; `y` is where the next thing goes."""
+
+    def __init__(self, *, family: str | None = None) -> None:
+        """Start an empty sheet; `family` None takes the first installed of `FONT_STACK`."""
+        self.family = family or default_family()
+        self.y: float = MARGIN
+        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=WHITE)
+        self.figure.set_layout_engine("none")
+        self._axes = self.figure.add_axes((0, 0, 1, 1))
+        self._axes.set_axis_off()
+        self._renderer: Any = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
+        self._full_names: dict[str, str] = {}
+        self._order = 0
+        self._title = ""
+
+    # text
+
+    def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
+        """Return how many pixels wide a line of text is."""
+        font = self._font(size, bold=bold)
+        width, _, _ = self._renderer.get_text_width_height_descent(self._clean(text), font, False)
+        return float(width)
+
+    def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
+        """Return the width of the widest line; 0 without any."""
+        return max((self.width(text, size, bold=bold) for text in set(texts)), default=0.0)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = BODY,
+        color: str = INK,
+        bold: bool = False,
+        align: str = "left",
+        limit: float | None = None,
+    ) -> float:
+        """Write one line, `y` at half the height of its capitals; return where it ends.
+
+        Longer than `limit` pixels, it is cut in the middle; the SVG keeps the whole.
+        """
+        shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
+        artist = self._axes.text(
+            x, y + 0.36 * size * DPI / 72, shown,
+            fontproperties=self._font(size, bold=bold), color=color, ha=align, va="baseline",
+            parse_math=False, usetex=False, zorder=self._next(),
+        )  # fmt: skip
+        if shown != text:
+            group = f"cut-{len(self._full_names)}"
+            artist.set_gid(group)
+            self._full_names[group] = text
+        return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)
+
+    def cut(self, text: str, limit: float, size: float = BODY, *, bold: bool = False) -> str:
+        """Return the text, cut in the middle until it is at most `limit` pixels wide."""
+        shown = text = self._clean(text)
+        length = len(text)
+        while length > 3 and (width := self.width(shown, size, bold=bold)) > limit:
+            length = max(3, min(length - 1, int(len(shown) * limit / width) + 1))
+            shown = cut_middle(text, length)
+        return shown
+
+    def wrap(
+        self, text: str, limit: float, size: float, *, bold: bool = False, lines: int = 99
+    ) -> list[str]:
+        """Return the text in lines of at most `limit` pixels; what exceeds `lines` ends in `…`."""
+        words = self._clean(text).split()
+        rows = [""]
+        while words:
+            joined = f"{rows[-1]} {words[0]}".strip()
+            if self.width(joined, size, bold=bold) <= limit:
+                rows[-1] = joined
+                words.pop(0)
+            elif not rows[-1]:
+                rows[-1] = self.cut(words.pop(0), limit, size, bold=bold)
+            elif len(rows) < lines:
+                rows.append("")
+            else:
+                last = rows[-1]
+                while self.width(f"{last} …", size, bold=bold) > limit and " " in last:
+                    last = last.rsplit(" ", 1)[0]
+                rows[-1] = f"{last} …"
+                break
+        return rows
+
+    # marks
+
+    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Fill) -> None:
+        """Fill the rectangle between the top left and the bottom right corner."""
+        patch = Rectangle(
+            (x0, y0), x1 - x0, y1 - y0, facecolor=fill.color, edgecolor=fill.edge or "none",
+            linewidth=0.6 if fill.edge else 0, zorder=self._next(),
+        )  # fmt: skip
+        self._axes.add_patch(patch)
+        if fill.foot:
+            self.box(x0, y1 - min(4, (y1 - y0) / 4), x1, y1, Fill(fill.foot))
+        if fill.is_hatched:
+            self._hatch(x0, y0, x1, y1)
+
+    def line(self, x0: float, y0: float, x1: float, y1: float, stroke: Stroke) -> None:
+        """Draw a straight line."""
+        artist = Line2D(
+            [x0, x1], [y0, y1], color=stroke.color, linewidth=stroke.width * 72 / DPI,
+            solid_capstyle="butt", dash_capstyle="butt", zorder=self._next(),
+            linestyle=(0, stroke.dash) if stroke.dash else "-",
+        )  # fmt: skip
+        self._axes.add_line(artist)
+
+    def dots(self, xs: Sequence[float], y: float, dot: Dot) -> None:
+        """Draw dots at one height."""
+        if xs:
+            artist = Line2D(
+                list(xs), [y] * len(xs), linestyle="none", marker="o", zorder=self._next(),
+                markersize=dot.diameter * 72 / DPI, markeredgewidth=2 * 72 / DPI,
+                markerfacecolor=dot.color, markeredgecolor=dot.edge,
+            )  # fmt: skip
+            self._axes.add_line(artist)
+
+    # the frame
+
+    def heading(self, title: str, subtitle: str) -> None:
+        """Write the title in at most two lines, and the subtitle under it."""
+        self._title = title
+        room = RIGHT - MARGIN
+        rows = self.wrap(title, room, TITLE_SIZE, bold=True, lines=2)
+        for share in (0.9, 0.8, 0.7, 0.6):  # two lines read best when about equally long
+            closer = self.wrap(title, room * share, TITLE_SIZE, bold=True, lines=3)
+            if len(rows) < 2 or len(closer) > 2:
+                break
+            rows = closer
+        for row in rows:
+            self.text(MARGIN, self.y, row, size=TITLE_SIZE, bold=True)
+            self.y += 42
+        for row in self.wrap(subtitle, room, SUBTITLE_SIZE):
+            self.text(MARGIN, self.y, row, size=SUBTITLE_SIZE, color=TEXT)
+            self.y += 30
+        self.y += 28
+
+    def legend(self, entries: Iterable[tuple[Fill | Stroke | Dot, str]]) -> None:
+        """Write what repeats, in drawing order; wraps at the right margin."""
+        x: float = MARGIN
+        for mark, label in entries:
+            width = 26 + self.width(label, SMALL)
+            if x > MARGIN and x + width > RIGHT:
+                x, self.y = MARGIN, self.y + 30
+            self._key(x, self.y, mark)
+            self.text(x + 26, self.y, label, size=SMALL)
+            x += width + 28
+        self.y += 40
+
+    def note(self, text: str, *, size: float = SMALL) -> None:
+        """Write a sentence in as many lines as it needs."""
+        for row in self.wrap(text, RIGHT - MARGIN, size):
+            self.text(MARGIN, self.y, row, size=size, color=MUTED)
+            self.y += 27
+
+    def finish(self, *, source: str, alt: str) -> Chart:
+        """Write the source line, cut the sheet to its content and return the chart."""
+        self.y += 22
+        self.note(source, size=SOURCE_SIZE)
+        height = round(self.y + 5)
+        self.figure.set_size_inches(WIDTH / DPI, height / DPI)
+        self._axes.set_xlim(0, WIDTH)
+        self._axes.set_ylim(height, 0)
+        return Chart(self.figure, self._title, alt, self._full_names)
+
+    # inside
+
+    def _font(self, size: float, *, bold: bool) -> FontProperties:
+        families = list(dict.fromkeys((self.family, "DejaVu Sans")))
+        return FontProperties(family=families, size=size, weight="bold" if bold else "normal")
+
+    def _clean(self, text: str) -> str:
+        known = _characters(self.family)
+        return "".join(c if ord(c) in known else "?" for c in " ".join(text.split()))
+
+    def _next(self) -> int:
+        self._order += 1
+        return self._order
+
+    def _hatch(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        first = int((x0 + y0) // _HATCH_STEP) + 1
+        last = int((x1 + y1) // _HATCH_STEP)
+        segments = []
+        for c in (index * _HATCH_STEP for index in range(first, last + 1)):
+            left, right = max(x0, c - y1), min(x1, c - y0)
+            segments.append([(left, c - left), (right, c - right)])
+        lines = LineCollection(segments, colors=AXIS, linewidths=0.6, zorder=self._next())
+        self._axes.add_collection(lines, autolim=False)
+
+    def _key(self, x: float, y: float, mark: Fill | Stroke | Dot) -> None:
+        if isinstance(mark, Fill):
+            self.box(x, y - 9, x + 18, y + 9, mark)
+        elif isinstance(mark, Stroke):
+            self.line(x + 9, y - 12, x + 9, y + 12, mark)
+        else:
+            self.dots([x + 9], y, mark)

@@ -1,0 +1,382 @@
+"""Requests, plans and outcomes as something to read: sentences and tables, risks first.
+
+Knows nothing of how they were made. All text is escaped by the displays.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.models import QUOTA_FIELDS, NamespaceSpec
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.changes import Change, FieldDifference, RiskName
+from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.plan import Plan
+from mnslib.reporting import wording
+from mnslib.reporting.displays import (
+    Callout,
+    Cell,
+    Column,
+    Figure,
+    KeyFigures,
+    Stack,
+    Table,
+    Tag,
+    Tags,
+    tag,
+)
+from mnslib.reporting.tokens import Tone
+from mnslib.results import ApplyResult, ChangeKind, CheckResult, CheckStatus, OutcomeKind
+
+if TYPE_CHECKING:
+    from mnslib.reporting.charts import Chart
+
+EXAMPLES = 4
+"""Worst examples named under a risk; the table below holds all."""
+
+RISK_TITLES = {
+    RiskName.DELETION: ("would be deleted", "critical"),
+    RiskName.DELETE_POLICY: ("may take all that runs in them along when deleted", "critical"),
+    RiskName.QUOTA_BELOW_USE: ("would get a quota below what is requested now", "critical"),
+    RiskName.ADOPTION: ("would be taken over from whoever runs them now", "warning"),
+    RiskName.FOREIGN_OWNER: ("are written by somebody else too", "warning"),
+    RiskName.POLICY_TIGHTENED: ("would get a tighter network policy while pods run", "warning"),
+    RiskName.KEYS_REMOVED: ("would lose fields, labels, annotations or tags", "warning"),
+    RiskName.MANY_CHANGES: ("would change", "warning"),
+}
+
+KIND_WORDS = {
+    ChangeKind.CREATE: "create",
+    ChangeKind.UPDATE: "update",
+    ChangeKind.ADOPT: "adopt",
+    ChangeKind.DELETE: "delete",
+    ChangeKind.NO_CHANGE: "unchanged",
+}
+
+
+def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
+    """Return the requests in the file's order; an empty cell is left as it is."""
+    rows: list[list[Cell]] = [
+        [
+            spec.origin.row,
+            spec.id.namespace_name,
+            spec.id.cluster.cluster_name,
+            *(_asked(spec, name) for name in QUOTA_FIELDS),
+            spec.labels.get("owner"),
+            len(spec.access) or None,
+            spec.ensure.value,
+        ]
+        for spec in specs
+    ]
+    titles = (*map(wording.RESOURCE_WORDS.__getitem__, QUOTA_FIELDS), "Owner", "Access")
+    columns: list[str | Column] = [
+        "Row",
+        Column("Namespace", header=True),
+        "Cluster",
+        *titles,
+        "Ensure",
+    ]
+    caption = f"{wording.count(len(specs), 'request')} from {_files(specs)}"
+    return Table(columns=columns, rows=rows, caption=caption, limit=60)
+
+
+def observed_table(observed: ObservedState) -> Table:
+    """Return what was found on each cluster, and when it was read."""
+    rows: list[list[Cell]] = []
+    for cluster_id, found in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
+        view = found.kubernetes
+        rows.append(
+            [
+                cluster_id.cluster_name,
+                found.cluster.location,
+                len(found.managed),
+                len(view.namespaces) if view else f"unknown: {found.kubernetes_unknown}",
+                sum(node.is_ready for node in view.nodes) if view else None,
+                found.read_utc.replace("T", " ").replace("Z", " UTC"),
+            ]
+        )
+    columns: list[str | Column] = [
+        Column("Cluster", header=True),
+        "Region",
+        "Managed namespaces",
+        Column("Kubernetes namespaces", align="right"),
+        "Ready nodes",
+        "Read",
+    ]
+    return Table(columns=columns, rows=rows, caption="What is there")
+
+
+def checks_table(checks: Sequence[CheckResult]) -> Table:
+    """Return the checks, failures first, each with what to do about it."""
+    rows: list[list[Cell]] = [[tag(c.status.value), c.name, c.detail, c.remedy] for c in checks]
+    failed = sum(check.status is CheckStatus.FAILED for check in checks)
+    warned = sum(check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN) for check in checks)
+    caption = f"{wording.count(len(checks), 'check')}: {failed} failed, {warned} to know about"
+    columns: list[str | Column] = ["Result", Column("Check", header=True), "Found", "What to do"]
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+def plan_sentence(plan: Plan) -> str:
+    """Return in one sentence what the plan would do."""
+    total, risky = len(plan.to_do), sum(bool(change.risks) for change in plan.to_do)
+    if not total:
+        return f"Nothing to do: {wording.count(len(plan.changes), 'namespace')} as requested."
+    unchanged = len(plan.changes) - total
+    risks = f", {risky} with a named risk" if risky else ", none with a named risk"
+    rest = f"; {unchanged} unchanged" if unchanged else ""
+    return f"{wording.count(total, 'change')}{risks}{rest}."
+
+
+def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
+    """Return the plan to read before deciding: sentence, figures, risks, every change."""
+    counts = plan.counts()
+    tones: dict[str, Tone] = {"Delete": "critical", "Adopt": "warning"}
+    figures = KeyFigures(
+        [
+            Figure(counts[kind], word, tone=tones.get(kind, "calm") if counts[kind] else "calm")
+            for kind, word in KIND_WORDS.items()
+        ]
+    )
+    return Stack((plan_sentence(plan), figures, *_risks(plan), _changes_table(plan, limit)))
+
+
+def clusters_table(plan: Plan) -> Table:
+    """Return what each cluster has promised before and after, of CPU and memory requests."""
+    rows: list[list[Cell]] = []
+    for name, both in sorted(plan.commitments().items()):
+        touched = sum(change.id.cluster.cluster_name == name for change in plan.to_do)
+        for resource in ("cpu", "memory"):
+            if both is None:
+                rows.append([name, touched, resource, *["unknown"] * 4, tag("unknown")])
+                continue
+            before, after = both[0][resource], both[1][resource]
+            over = after.committed_ratio is not None and (
+                after.committed_ratio > QUOTA_OVERCOMMIT_RATIO
+            )
+            verdict = Tag(after.verdict, "warning" if over else "calm")
+            rows.append(
+                [
+                    name,
+                    touched,
+                    wording.RESOURCE_WORDS[resource],
+                    wording.quantity(resource, before.allocatable),
+                    wording.quantity(resource, after.committed),
+                    wording.times(before.committed_ratio),
+                    wording.times(after.committed_ratio),
+                    verdict,
+                ]
+            )
+    columns: list[str | Column] = [
+        Column("Cluster", header=True),
+        "Changes",
+        "Resource",
+        Column("Nodes give", align="right"),
+        Column("Promised after", align="right"),
+        Column("÷ nodes now", align="right"),
+        Column("÷ nodes after", align="right"),
+        "Verdict",
+    ]
+    caption = "Effect on each cluster (promised = sum of hard request quotas)"
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+def approval_report(approval: Approval) -> Callout:
+    """Return what was decided; in a dry run, exactly what to write in order to go ahead."""
+    plan = approval.plan
+    if not plan.to_do:
+        return Callout(title="Nothing to approve", text=plan_sentence(plan), tone="good")
+    if approval.may_write:
+        text = f"{plan_sentence(plan)} Digest {plan.digest}"
+        return Callout(title="Approved: this plan will be applied", text=text, tone="good")
+    risks = plan.risk_names()
+    code = f'dry_run: false\napproved_digest: "{plan.digest}"\nallow: [{", ".join(risks)}]'
+    accepted = f" and accept {wording.listing(risks)}" if risks else ""
+    return Callout(
+        title="Dry run: nothing is written",
+        text=f"{plan_sentence(plan)} To go ahead, name the plan that you read{accepted}:",
+        code=code,
+        tone="warning",
+    )
+
+
+def still_open(plan: Plan) -> Callout:
+    """Return what a plan made after the change still finds to do; nothing is the proof."""
+    if not plan.to_do:
+        count = wording.count(len(plan.changes), "request")
+        text = f"Planned again: {count}, no change left."
+        return Callout(title="Everything is as requested", text=text, tone="good")
+    lines = [f"{KIND_WORDS[c.kind]} {c.id.namespace_name}" for c in plan.to_do]
+    more = f" and {len(lines) - EXAMPLES} more" if len(lines) > EXAMPLES else ""
+    return Callout(
+        title=f"{wording.count(len(lines), 'change')} still to do",
+        text=", ".join(lines[:EXAMPLES]) + more,
+        tone="warning",
+    )
+
+
+def outcome_sentence(result: ApplyResult) -> str:
+    """Return in one sentence what came of every request."""
+    counts = result.counts()
+    total, open_count = len(result.outcomes), len(result.unfinished)
+    parts = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
+    if set(counts) == {OutcomeKind.UNCHANGED.value}:
+        return f"{total} unchanged."
+    if total == 1:
+        (item,) = result.outcomes
+        state = "not as requested" if open_count else "as requested"
+        why = f" ({item.reason.partition('; ')[0]})" if item.reason else ""
+        word = item.outcome.value.replace("_", " ")
+        return f"{item.id.namespace_name} is {state}: {word}{why}."
+    if open_count == 0:
+        return f"All {total} are as requested: {', '.join(parts)}."
+    return f"{total - open_count} of {total} are as requested: {', '.join(parts)}."
+
+
+def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
+    """Return what came of every request: the sentence, then what is open, then what is done."""
+    done = [item for item in result.outcomes if item not in result.unfinished]
+    rows: list[list[Cell]] = [
+        [
+            tag(item.outcome.value),
+            item.id.namespace_name,
+            item.id.cluster.cluster_name,
+            wording.duration(item.duration_seconds) if item.duration_seconds else None,
+            *_reason_and_remedy(item.reason),
+        ]
+        for item in (*result.unfinished, *done)
+    ]
+    columns: list[str | Column] = [
+        "Outcome",
+        Column("Namespace", header=True),
+        "Cluster",
+        Column("Took", align="right"),
+        "Reason",
+        "What to do",
+    ]
+    table = Table(columns=columns, rows=rows, limit=limit, note="All items: result.json.")
+    return Stack((outcome_sentence(result), table))
+
+
+def _asked(spec: NamespaceSpec, quota_field: str) -> str | None:
+    if quota_field not in spec.quota:
+        return None
+    amount = spec.quota[quota_field]
+    return "remove" if amount is None else wording.quota(quota_field, amount)
+
+
+def _files(specs: Sequence[NamespaceSpec]) -> str:
+    return wording.listing(sorted({spec.origin.file for spec in specs})) or "nowhere"
+
+
+def _risks(plan: Plan) -> list[Callout]:
+    by_name: dict[RiskName, list[str]] = defaultdict(list)
+    for change in plan.changes:
+        for risk in change.risks:
+            by_name[risk.name].append(f"{change.id.namespace_name}: {risk.detail}")
+    for risk in plan.plan_risks:
+        by_name[risk.name].append(risk.detail)
+    boxes = []
+    for name, (sentence, tone) in RISK_TITLES.items():
+        found = by_name.get(name, [])
+        if found:
+            more = f"\nand {len(found) - EXAMPLES} more" if len(found) > EXAMPLES else ""
+            title = f"{wording.count(len(found), 'namespace')} {sentence}"
+            shown: Tone = "critical" if tone == "critical" else "warning"
+            boxes.append(
+                Callout(
+                    title=_singular(title, len(found)),
+                    text="\n".join(found[:EXAMPLES]) + more,
+                    tags=(Tag(name.value, shown),),
+                    tone=shown,
+                )
+            )
+    return boxes
+
+
+def _singular(title: str, number: int) -> str:
+    if number != 1:
+        return title
+    return title.replace(" are ", " is ").replace("runs them", "runs it").replace(
+        "run in them", "run in it"
+    )  # fmt: skip
+
+
+def _changes_table(plan: Plan, limit: int) -> Table:
+    ordered = sorted(plan.to_do, key=lambda change: (not change.risks, change.kind.value))
+    rows: list[list[Cell]] = [_change_row(change) for change in ordered]
+    columns: list[str | Column] = [
+        "Change",
+        Column("Namespace", header=True),
+        "Cluster",
+        "What changes",
+        "Risk",
+    ]
+    note = f"Digest {plan.digest}. Exact to the field: plan.json."
+    return Table(
+        columns=columns,
+        rows=rows,
+        caption="All changes, risks first",
+        note=note,
+        empty="There is nothing to change.",
+        limit=limit,
+    )
+
+
+def _change_row(change: Change) -> list[Cell]:
+    what = "gone" if change.after is None else _difference_text(change)
+    return [
+        Tag(KIND_WORDS[change.kind], tag(change.kind.value).tone),
+        change.id.namespace_name,
+        change.id.cluster.cluster_name,
+        what,
+        Tags([Tag(risk.name.value, "warning") for risk in change.risks]),
+    ]
+
+
+def _difference_text(change: Change) -> str:
+    if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
+        fields = {d.path: d.new for d in change.differences}
+        quota = (
+            f"CPU {fields.pop('cpu_request', '–')} / {fields.pop('cpu_limit', '–')}, memory "
+            f"{fields.pop('memory_request', '–')} / {fields.pop('memory_limit', '–')}"
+        )
+        return "; ".join([quota, *(f"{path} {new}" for path, new in fields.items())])
+    return "; ".join(map(_line, change.differences))
+
+
+def _line(difference: FieldDifference) -> str:
+    path, old, new = difference.path, difference.old, difference.new
+    if difference.operation == "add":
+        return f"{path} {new}"
+    return f"{path} removed (was {old})" if new is None else f"{path} {old} → {new}"
+
+
+def _reason_and_remedy(reason: str) -> tuple[str, str]:
+    what, _, remedy = reason.partition("; ")
+    return what, remedy
+
+
+def plan_chart(plan: Plan) -> Chart:
+    """Return the picture of what clusters have promised before and after the plan."""
+    from mnslib.reporting.charts import commitment_before_after
+
+    both = plan.commitments()
+    reasons = {
+        cluster_id.cluster_name: found.kubernetes_unknown
+        for cluster_id, found in plan.observed.clusters.items()
+        if found.kubernetes is None
+    }
+    known = {name: pair for name, pair in both.items() if pair is not None}
+    (*_, last) = sorted(found.read_utc for found in plan.observed.clusters.values())
+    names = [change.id.namespace_name for change in plan.to_do]
+    return commitment_before_after(
+        {name: before for name, (before, _) in known.items()},
+        {name: after for name, (_, after) in known.items()},
+        subject=names[0] if len(names) == 1 else wording.count(len(names), "change"),
+        moment=datetime.fromisoformat(last),
+        unknown=reasons,
+    )

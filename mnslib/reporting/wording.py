@@ -1,0 +1,206 @@
+"""How numbers, dates and counts read in charts, pages and notebooks: one notation everywhere.
+
+Pure; knows nothing of figures or HTML. Amounts are cores or bytes, ratios are 0 to 1 and more.
+None and NaN are "unknown", never 0.
+
+    >>> quantity("memory_request", 3.2 * 2**30)
+    '3.2 GiB'
+    >>> percent(0.996)
+    '99 %'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import SupportsFloat
+
+UNKNOWN = "unknown"
+MINUS = "−"
+GIB = 2**30
+MIB = 2**20
+
+RESOURCE_WORDS = {
+    "cpu_request": "CPU requests",
+    "cpu_limit": "CPU limits",
+    "memory_request": "memory requests",
+    "memory_limit": "memory limits",
+    "cpu": "CPU",
+    "memory": "memory",
+}
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_FLOAT32_NOISE = 1e-5
+"""In percent: a ratio of two float32 samples may lie this much below its true value."""
+
+
+def is_unknown(value: SupportsFloat | None) -> bool:
+    """Return whether there is no number: None, NaN or pandas' NA."""
+    if value is None:
+        return True
+    try:
+        return math.isnan(float(value))
+    except (TypeError, ValueError):
+        return True
+
+
+def number(value: SupportsFloat | None) -> str:
+    """Return an amount for reading: 0.01 under 1, one decimal under 100, none above."""
+    if value is None or is_unknown(value):
+        return UNKNOWN
+    size = abs(float(value))
+    if 0 < size < 0.01:
+        return "under 0.01" if float(value) > 0 else f"over {MINUS}0.01"
+    return _decimal(value, places=2 if size < 1 else 1 if size < 100 else 0)
+
+
+def exact(value: SupportsFloat | None) -> str:
+    """Return an amount to its third decimal, so that quotas add up: `374.5`, `0.125`, `1,260`."""
+    return UNKNOWN if value is None or is_unknown(value) else _decimal(value, places=3)
+
+
+def cores(value: SupportsFloat | None) -> str:
+    """Return a CPU amount for reading: `0.25 cores`, `1 core`."""
+    return _with_unit(number(value), "cores")
+
+
+def memory(value_bytes: SupportsFloat | None) -> str:
+    """Return bytes for reading, in GiB, or in MiB under 1 GiB."""
+    if value_bytes is None or is_unknown(value_bytes):
+        return UNKNOWN
+    divisor, unit = memory_unit(value_bytes)
+    return _with_unit(number(float(value_bytes) / divisor), unit)
+
+
+def memory_unit(value_bytes: SupportsFloat) -> tuple[int, str]:
+    """Return divisor and unit an amount of memory reads best in."""
+    return (MIB, "MiB") if 0 < abs(float(value_bytes)) < GIB else (GIB, "GiB")
+
+
+def quantity(resource: str, value: SupportsFloat | None) -> str:
+    """Return cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
+    return cores(value) if resource.startswith("cpu") else memory(value)
+
+
+def quota(resource: str, value: SupportsFloat | None) -> str:
+    """Return a quota exactly, with its unit."""
+    if value is None or is_unknown(value):
+        return UNKNOWN
+    if resource.startswith("cpu"):
+        return _with_unit(exact(value), "cores")
+    divisor, unit = memory_unit(value)
+    return _with_unit(exact(float(value) / divisor), unit)
+
+
+def signed(value: SupportsFloat | None) -> str:
+    """Return a change with its sign and a true minus: `+25.5`, `−59`, `0`."""
+    if value is None or is_unknown(value):
+        return UNKNOWN
+    return ("+" if float(value) > 0 else "") + exact(value)
+
+
+def percent(ratio: SupportsFloat | None) -> str:
+    """Return a ratio as whole percent, rounded down: less than all never reads `100 %`."""
+    if ratio is None or is_unknown(ratio):
+        return UNKNOWN
+    if math.isinf(float(ratio)):
+        return "over 100 %"
+    whole = math.floor(float(ratio) * 100 + _FLOAT32_NOISE)
+    return f"{min(whole, 99) if float(ratio) < 1 else whole:,} %".replace("-", MINUS)
+
+
+def times(ratio: SupportsFloat | None) -> str:
+    """Return an overcommit ratio: `1.53×`."""
+    if ratio is None or is_unknown(ratio):
+        return UNKNOWN
+    return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}×"
+
+
+def count(amount: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
+    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def day(value: date) -> str:
+    """Return a day without its year: `2 Nov`."""
+    return f"{value.day} {_MONTHS[value.month - 1]}"
+
+
+def day_of_year(value: date) -> str:
+    """Return a day with its year: `2 Nov 2026`."""
+    return f"{day(value)} {value.year}"
+
+
+def weekday(value: date) -> str:
+    """Return a day with its weekday: `Mon 5 Oct`."""
+    return f"{_WEEKDAYS[value.weekday()]} {day(value)}"
+
+
+def moment(value: datetime) -> str:
+    """Return a point in time: `2 Nov 2026 06:12 UTC`.
+
+    Raises:
+        ValueError: if it has no time zone.
+    """
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone")
+    at = value.astimezone(UTC)
+    return f"{day_of_year(at)} {at:%H:%M} UTC"
+
+
+def period(start: date, end: date) -> str:
+    """Return a span of days, the year once: `2 Oct to 2 Nov 2026`."""
+    first = day(start) if start.year == end.year else day_of_year(start)
+    return f"{first} to {day_of_year(end)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: `under 1 s`, `24 s`, `3 min 43 s`, `2 h 5 min`."""
+    if 0 < seconds < 1:
+        return "under 1 s"
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def unknown_reason(verdict: str) -> str | None:
+    """Return why a verdict is unknown (`unknown: no quota` gives `no quota`), None if it is not."""
+    head, _, reason = verdict.partition(":")
+    return (reason.strip() or "no reason given") if head.strip() == UNKNOWN else None
+
+
+def cut_middle(text: str, length: int) -> str:
+    """Return `text` in at most `length` characters, cut in the middle: prefix and suffix stay."""
+    if len(text) <= length:
+        return text
+    tail = max(1, (length - 1) * 2 // 5)
+    head = max(1, length - 1 - tail)
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def _decimal(value: SupportsFloat, *, places: int) -> str:
+    amount = value if isinstance(value, Decimal) else Decimal(str(float(value)))
+    if not amount.is_finite():
+        return f"{MINUS if amount < 0 else ''}∞"
+    step = Decimal(1).scaleb(-places)
+    text = f"{amount.quantize(step, ROUND_HALF_UP):,f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text.replace("-", MINUS)
+
+
+def _with_unit(text: str, unit: str) -> str:
+    if text == UNKNOWN:
+        return text
+    return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"

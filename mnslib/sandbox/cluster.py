@@ -1,0 +1,191 @@
+"""What happens inside a cluster: objects of managed namespaces, quota status, samples for metrics.
+
+Called by the ARM side (operations that complete) and the Kubernetes side (pods come and go).
+"""
+
+from __future__ import annotations
+
+from mnslib.sandbox.admission import pod_need, total_need, used_texts
+from mnslib.sandbox.amounts import canonical, parse
+from mnslib.sandbox.rules import (
+    MANAGED_LABEL,
+    NAME_LABEL,
+    POLICY_NAME,
+    QUOTA_NAME,
+    adoption_refusal,
+    policy_spec,
+    quota_hard,
+    wants_policy,
+    wants_quota,
+)
+from mnslib.sandbox.state import State, kube_time
+from mnslib.sandbox.wire import Json
+
+_NODE_KEYS = ("cpu", "memory")
+
+
+def metadata(state: State, name: str, namespace: str = "", **extra: object) -> Json:
+    """Return metadata of a new object; `extra` fields that are empty are left out."""
+    base: Json = {"name": name, **({"namespace": namespace} if namespace else {})}
+    base |= {"uid": state.new_guid(), "creationTimestamp": kube_time(state.now())}
+    return base | {key: value for key, value in extra.items() if value}
+
+
+def create_namespace(
+    state: State, cluster: str, name: str, labels: Json, annotations: Json
+) -> Json:
+    """Store and return a new Kubernetes namespace."""
+    labels = {**labels, NAME_LABEL: name}
+    doc = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata(state, name, labels=labels, annotations=annotations),
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+    return state.put_object(cluster, "namespaces", doc)
+
+
+def is_managed(namespace: Json | None) -> bool:
+    """Return whether ARM manages this Kubernetes namespace."""
+    labels = (namespace or {}).get("metadata", {}).get("labels", {})
+    return bool(labels.get(MANAGED_LABEL) == "true")
+
+
+def check_adoption(state: State, cluster: str, name: str, properties: Json) -> str:
+    """Return why the namespace that is there may not be taken over, or an empty text."""
+    namespace = state.object(cluster, "namespaces", "", name)
+    if namespace is None or is_managed(namespace):
+        return ""
+    quota = state.object(cluster, "resourcequotas", name, QUOTA_NAME)
+    policy = state.object(cluster, "networkpolicies", name, POLICY_NAME)
+    return adoption_refusal(properties, namespace, quota, policy, state.switches)
+
+
+def apply_managed(
+    state: State, cluster: str, name: str, properties: Json, applied: Json | None
+) -> None:
+    """Write a managed namespace's objects: namespace, default quota, default policy.
+
+    Args:
+        state: the store.
+        cluster: its key.
+        name: of the namespace.
+        properties: the wanted ones.
+        applied: labels and annotations that ARM wrote last time (they go when no longer wanted);
+            None when the namespace was not managed.
+    """
+    namespace = state.object(cluster, "namespaces", "", name)
+    if namespace is None:
+        namespace = create_namespace(state, cluster, name, {}, {})
+    replace = applied is None and state.switches.always_metadata == "replace"
+    for field in ("labels", "annotations"):
+        wanted = properties.get(field, {})
+        present = {} if replace else dict(namespace["metadata"].get(field, {}))
+        for key in (applied or {}).get(field, {}):
+            present.pop(key, None)
+        namespace["metadata"][field] = present | wanted
+    namespace["metadata"]["labels"] |= {MANAGED_LABEL: "true", NAME_LABEL: name}
+    state.put_object(cluster, "namespaces", namespace)
+    spec = {"hard": quota_hard(properties)} if wants_quota(properties, state.switches) else None
+    _write(state, cluster, "resourcequotas", "v1/ResourceQuota", name, QUOTA_NAME, spec)
+    spec = None
+    if wants_policy(properties, state.switches):
+        spec = policy_spec(properties, name, state.switches)
+    kind = "networking.k8s.io/v1/NetworkPolicy"
+    _write(state, cluster, "networkpolicies", kind, name, POLICY_NAME, spec)
+    recount(state, cluster, name)
+
+
+def _write(
+    state: State,
+    cluster: str,
+    plural: str,
+    kind: str,
+    namespace: str,
+    name: str,
+    spec: Json | None,
+) -> None:
+    """Make a default object look as wanted; a `spec` of None removes it."""
+    if spec is None:
+        state.delete_object(cluster, plural, namespace, name)
+        return
+    doc = state.object(cluster, plural, namespace, name)
+    if doc is None:
+        version, _, word = kind.rpartition("/")
+        doc = {"apiVersion": version, "kind": word, "metadata": metadata(state, name, namespace)}
+    doc["metadata"].setdefault("labels", {})[MANAGED_LABEL] = "true"
+    state.put_object(cluster, plural, doc | {"spec": spec})
+
+
+def release_managed(state: State, cluster: str, name: str, *, policy: str) -> None:
+    """End ARM's management: `Keep` leaves the namespace, `Delete` removes it with its content."""
+    namespace = state.object(cluster, "namespaces", "", name)
+    if namespace is None:
+        return
+    if policy == "Delete":
+        state.delete_namespace_content(cluster, name)
+    else:
+        _unmark(state, cluster, "namespaces", namespace)
+        for plural, default in (("resourcequotas", QUOTA_NAME), ("networkpolicies", POLICY_NAME)):
+            doc = state.object(cluster, plural, name, default)
+            if doc and state.switches.keep_leaves_objects:
+                _unmark(state, cluster, plural, doc)
+            elif doc:
+                state.delete_object(cluster, plural, name, default)
+    recount(state, cluster, name)
+
+
+def _unmark(state: State, cluster: str, plural: str, doc: Json) -> None:
+    doc["metadata"].get("labels", {}).pop(MANAGED_LABEL, None)
+    state.put_object(cluster, plural, doc)
+
+
+def recount(state: State, cluster: str, namespace: str) -> None:
+    """Bring `status` of every quota of a namespace up to date and note a sample for the metrics."""
+    total = total_need(state.objects(cluster, "pods", namespace))
+    sample: Json = {"quotas": {}}
+    for quota in state.objects(cluster, "resourcequotas", namespace):
+        hard = quota["spec"].get("hard", {})
+        status = {"hard": hard, "used": used_texts(hard, total)}
+        sample["quotas"][quota["metadata"]["name"]] = status
+        if quota.get("status") != status:
+            state.put_object(cluster, "resourcequotas", quota | {"status": status})
+    sample["total"] = {
+        key: canonical(value, binary=key.endswith("memory")) for key, value in total.items()
+    }
+    state.add_sample(cluster, namespace, sample)
+
+
+def schedule(state: State, cluster: str, pod: Json) -> None:
+    """Set a pod's node and status: the node with most free CPU that can hold it, else Pending."""
+    need = pod_need(pod)
+    pods = state.objects(cluster, "pods")
+    free = {}
+    for node in state.objects(cluster, "nodes"):
+        name, allocatable = node["metadata"]["name"], node["status"]["allocatable"]
+        taken = total_need(other for other in pods if other["spec"].get("nodeName") == name)
+        room = {key: parse(allocatable[key]) - taken[f"requests.{key}"] for key in _NODE_KEYS}
+        if all(room[key] >= need[f"requests.{key}"] for key in _NODE_KEYS):
+            free[name] = room["cpu"]
+    chosen = max(free, key=lambda name: (free[name], name), default=None)
+    place(pod, chosen, state.now())
+
+
+def place(pod: Json, node: str | None, moment: float) -> None:
+    """Write the status of a pod that runs on this node, or found none."""
+    at = kube_time(moment)
+    if node is None:
+        reason = {"reason": "Unschedulable", "message": "0 nodes are available: insufficient room."}
+        condition = {"type": "PodScheduled", "status": "False", "lastTransitionTime": at} | reason
+        pod["status"] = {"phase": "Pending", "conditions": [condition]}
+        return
+    pod["spec"]["nodeName"] = node
+    pod["status"] = {
+        "phase": "Running",
+        "startTime": at,
+        "conditions": [
+            {"type": kind, "status": "True", "lastTransitionTime": at}
+            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        ],
+    }

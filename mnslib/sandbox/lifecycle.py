@@ -1,0 +1,192 @@
+"""Long-running operations: how long each takes, when it starts, what its end does.
+
+Times are data (`LATENCIES`); nothing runs in the background: `settle` ends what is due whenever a
+request arrives, so a restart loses nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
+from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
+from mnslib.sandbox.state import State, utc_text
+from mnslib.sandbox.wire import Json
+
+NAMESPACE_TYPE = "Microsoft.ContainerService/managedClusters/managedNamespaces"
+ASSIGNMENT_TYPE = "Microsoft.Authorization/roleAssignments"
+
+# Seconds from start to end. `documented`: recorded 2025-11-05 (first create 91.3 s, update 0.49 s,
+# delete 7.36 s); later creates are inferred to take seconds. The recorder strips Retry-After and
+# polls came 30 s apart, the SDK's own default: so `documented` sends none.
+LATENCIES: dict[str, Json] = {
+    "fast": {
+        "first_create": 0.2,
+        "create": 0.2,
+        "update": 0.2,
+        "delete": 0.2,
+        "retry_after_seconds": 0,
+    },
+    "documented": {
+        "first_create": 91.3,
+        "create": 5.0,
+        "update": 0.49,
+        "delete": 7.36,
+        "retry_after_seconds": None,
+    },
+}
+
+
+def load_latency(name_or_file: str) -> Json:
+    """Return a latency profile by name, or from a JSON or YAML file with the same keys.
+
+    Raises:
+        ValueError: if the file lacks a key or has one too many.
+    """
+    if name_or_file in LATENCIES:
+        return LATENCIES[name_or_file]
+    import yaml
+
+    profile = yaml.safe_load(Path(name_or_file).read_text(encoding="utf-8"))
+    if not isinstance(profile, dict) or set(profile) != set(LATENCIES["fast"]):
+        raise ValueError(f"{name_or_file}: needs exactly {', '.join(LATENCIES['fast'])}")
+    return profile
+
+
+def retry_after(state: State) -> dict[str, str]:
+    """Return the Retry-After header of operations, if one is sent."""
+    seconds = state.switches.retry_after_seconds
+    if seconds is None:
+        seconds = state.latency["retry_after_seconds"]
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
+def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
+    """Store and return a new operation on a managed namespace.
+
+    Args:
+        state: the store.
+        kind: `create`, `update` or `delete`.
+        resource: the managed namespace as accepted.
+        cluster: the managed cluster's resource.
+    """
+    speed = kind
+    if kind == "create" and not state.notes(cluster["id"]).get("prepared"):
+        speed = "first_create"
+    operation = {
+        "id": state.new_guid(),
+        "kind": kind,
+        "resource": resource["id"].lower(),
+        "cluster": cluster["id"].lower(),
+        "location": cluster["location"].lower(),
+        "subscription": cluster["id"].split("/")[2].lower(),
+        "start": state.now(),
+        "due": state.now() + state.latency[speed],
+    }
+    state.put_operation(operation)
+    return operation
+
+
+def settle(state: State) -> None:
+    """End every operation whose time has come."""
+    due = state.due_operations()
+    if not due:
+        return
+    with state.transaction():
+        for operation in due:
+            error = _finish(state, operation)
+            operation["endTime"] = operation["due"]
+            if error:
+                operation["error"] = error
+            state.put_operation(operation)
+
+
+def status_body(operation: Json) -> Json:
+    """Return the operation as its status URL shows it."""
+    body = {"name": operation["id"], "status": "InProgress"}
+    body["startTime"] = utc_text(operation["start"])
+    if "endTime" in operation:
+        body["status"] = "Failed" if "error" in operation else "Succeeded"
+        body["endTime"] = utc_text(operation["endTime"])
+    if "error" in operation:
+        body["error"] = operation["error"]
+    return body
+
+
+def shown(resource: Json, state: State) -> Json:
+    """Return a managed namespace as it is answered: with the labels that the service may add."""
+    extra = {}
+    if state.switches.name_label_returned:
+        extra[NAME_LABEL] = resource["name"]
+    if state.switches.managed_label_returned:
+        extra[MANAGED_LABEL] = "true"
+    if not extra:
+        return resource
+    properties = resource["properties"]
+    labels = extra | properties.get("labels", {})
+    return resource | {"properties": {**properties, "labels": labels}}
+
+
+def store(state: State, resource: Json, cluster_id: str, notes: Json | None = None) -> None:
+    """Store a changed managed namespace with a new eTag; lists may trail."""
+    trail(state, resource["id"], cluster_id)
+    resource["eTag"] = state.new_guid()
+    state.put_resource(resource, parent=cluster_id, notes=notes)
+
+
+def trail(state: State, resource_id: str, cluster_id: str) -> None:
+    """Let lists trail the item before it changes, if the switch says so."""
+    if lag := state.switches.list_lag_seconds:
+        state.trail(resource_id, cluster_id, state.now() + lag)
+
+
+def _finish(state: State, operation: Json) -> Json | None:
+    """Carry out an operation; return its error, if it fails."""
+    resource = state.resource(operation["resource"])
+    cluster = state.resource(operation["cluster"])
+    if resource is None or cluster is None:
+        return {"code": "ResourceNotFound", "message": "The resource no longer exists."}
+    key, name, properties = operation["cluster"], resource["name"], resource["properties"]
+    notes = state.notes(resource["id"])
+    error = _private_failure(state, operation, cluster)
+    if error is None and operation["kind"] != "delete":
+        text = check_adoption(state, key, name, properties)
+        error = {"code": state.switches.existing_namespace_code, "message": text} if text else None
+    if error:
+        return _fail(state, operation, resource, error)
+    if operation["kind"] == "delete":
+        release_managed(state, key, name, policy=properties["deletePolicy"])
+        _remove(state, resource, operation["cluster"])
+        return None
+    apply_managed(state, key, name, properties, notes.get("applied"))
+    applied = {field: properties.get(field, {}) for field in ("labels", "annotations")}
+    properties["provisioningState"] = "Succeeded"
+    store(state, resource, operation["cluster"], notes | {"applied": applied})
+    state.put_resource(cluster, notes=state.notes(cluster["id"]) | {"prepared": True})
+    return None
+
+
+def _private_failure(state: State, operation: Json, cluster: Json) -> Json | None:
+    profile = cluster["properties"].get("apiServerAccessProfile") or {}
+    private = profile.get("enablePrivateCluster") and operation["kind"] != "create"
+    if not (private and state.switches.private_cluster_updates_fail):
+        return None
+    message = "KubeClient failed to update resource quota due to internal server error"
+    return {"code": "InternalError", "message": message}
+
+
+def _fail(state: State, operation: Json, resource: Json, error: Json) -> Json:
+    if operation["kind"] == "create" and not state.switches.failed_create_leaves_resource:
+        _remove(state, resource, operation["cluster"])
+    else:
+        resource["properties"]["provisioningState"] = "Failed"
+        store(state, resource, operation["cluster"])
+    return error
+
+
+def _remove(state: State, resource: Json, cluster_id: str) -> None:
+    trail(state, resource["id"], cluster_id)
+    state.delete_resource(resource["id"])
+    if state.switches.assignments_end_with_namespace:
+        for assignment in state.resources(ASSIGNMENT_TYPE, under=resource["id"]):
+            state.delete_resource(assignment["id"])

@@ -1,0 +1,479 @@
+"""Azure Resource Manager: subscriptions, managed clusters, managed namespaces, operations, lists.
+
+Role assignments are in `routes_roles`. Forms and headers follow the exchanges recorded 2025-11-05.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from urllib.parse import quote
+
+from mnslib.sandbox import lifecycle
+from mnslib.sandbox.cluster import check_adoption
+from mnslib.sandbox.lifecycle import NAMESPACE_TYPE
+from mnslib.sandbox.rules import check_body, check_name, check_tags
+from mnslib.sandbox.state import State, utc_text
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+
+CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
+AKS_SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
+PAGE_SIZE = 200
+
+# Sources: facts page (GA versions from 2025-09-01 on, about monthly; SDK 41.8.0 sends 2026-08-01).
+CONTAINER_SERVICE_VERSIONS = frozenset(
+    {"2025-09-01", "2025-10-01"} | {f"2026-0{month}-01" for month in range(1, 9)}
+)
+OPERATION_VERSIONS = frozenset({"2025-03-01"})
+SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
+RESOURCE_VERSIONS = frozenset({"2021-04-01", "2024-11-01", "2025-04-01"})
+
+_SIGNED = ("t", "c", "s", "h")
+
+
+# subscriptions
+
+
+def list_subscriptions(call: Call) -> Answer:
+    """Return the subscriptions of the tenant."""
+    return Answer(body={"value": call.state.meta("subscriptions")})
+
+
+def get_subscription(call: Call) -> Answer:
+    """Return one subscription."""
+    return Answer(body=subscription(call))
+
+
+def subscription(call: Call) -> Json:
+    """Return the subscription that the path names.
+
+    Raises:
+        Refusal: 404 SubscriptionNotFound.
+    """
+    wanted = call.params["subscription"]
+    for one in call.state.meta("subscriptions"):
+        if one["subscriptionId"] == wanted.lower():
+            return dict(one)
+    text = f"The subscription '{wanted}' could not be found."
+    raise arm_error(404, "SubscriptionNotFound", text)
+
+
+# managed clusters
+
+
+def list_clusters(call: Call) -> Answer:
+    """Return the managed clusters of a subscription."""
+    subscription(call)
+    under = f"/subscriptions/{call.params['subscription']}"
+    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
+
+
+def list_clusters_in_group(call: Call) -> Answer:
+    """Return the managed clusters of a resource group."""
+    subscription(call)
+    group = call.params["group"]
+    under = f"/subscriptions/{call.params['subscription']}/resourceGroups/{group}"
+    if group.lower() not in {g.lower() for g in call.state.meta("groups")}:
+        text = f"Resource group '{group}' could not be found."
+        raise arm_error(404, "ResourceGroupNotFound", text)
+    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
+
+
+def get_cluster(call: Call) -> Answer:
+    """Return one managed cluster."""
+    return Answer(body=find_cluster(call))
+
+
+def cluster_id(call: Call) -> str:
+    """Return the id of the managed cluster that the path names."""
+    p = call.params
+    return (
+        f"/subscriptions/{p['subscription']}/resourceGroups/{p['group']}"
+        f"/providers/{CLUSTER_TYPE}/{p['cluster']}"
+    )
+
+
+def find_cluster(call: Call, *, code: str = "ResourceNotFound") -> Json:
+    """Return the managed cluster that the path names.
+
+    Raises:
+        Refusal: 404 with this code.
+    """
+    subscription(call)
+    found = call.state.resource(cluster_id(call))
+    if found is None:
+        raise _not_found(call, f"{CLUSTER_TYPE}/{call.params['cluster']}", code)
+    return found
+
+
+def _not_found(call: Call, what: str, code: str = "ResourceNotFound") -> Exception:
+    group = call.params["group"]
+    text = f"The Resource '{what}' under resource group '{group}' was not found. For more details "
+    text += "please go to https://aka.ms/ARMResourceNotFoundFix"
+    if code == "ParentResourceNotFound":
+        text = "Failed to perform 'read' on resource(s) of type 'managedClusters/managedNamespaces'"
+        text += f", because the parent resource '{what}' could not be found."
+    return arm_error(404, code, text, {"x-ms-failure-cause": "gateway"})
+
+
+def cluster_credential(call: Call) -> Answer:
+    """Return the user kubeconfig of a cluster."""
+    return _kubeconfig(call, find_cluster(call))
+
+
+def namespace_credential(call: Call) -> Answer:
+    """Return the user kubeconfig of a managed namespace: the cluster's, as recorded."""
+    find_namespace(call)
+    return _kubeconfig(call, find_cluster(call))
+
+
+def _kubeconfig(call: Call, cluster: Json) -> Answer:
+    import yaml
+
+    name = cluster["name"]
+    group = cluster["id"].split("/")[4]
+    user = f"clusterUser_{group}_{name}"
+    authority = base64.b64encode(call.state.meta("keys")["ca_pem"].encode()).decode()
+    arguments = ["get-token", "--environment", "AzurePublicCloud", "--server-id", AKS_SERVER_ID]
+    arguments += ["--client-id", "80faf920-1908-4b52-b5ef-a8e7bedfc67a"]
+    arguments += ["--tenant-id", call.state.meta("tenant_id"), "--login", "devicecode"]
+    hint = "\n\nkubelogin is not installed which is required to connect to AAD enabled cluster."
+    execute = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubelogin",
+        "args": arguments,
+        "env": None,
+        "installHint": f"{hint}\n\nTo learn more, please go to https://aka.ms/aks/kubelogin\n",
+        "provideClusterInfo": False,
+    }
+    server = {"certificate-authority-data": authority, "server": kube_endpoint(call, cluster)}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "preferences": {},
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": server}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+        "users": [{"name": user, "user": {"exec": execute}}],
+    }
+    value = base64.b64encode(yaml.safe_dump(config, sort_keys=False).encode()).decode()
+    return Answer(body={"kubeconfigs": [{"name": "clusterUser", "value": value}]})
+
+
+def kube_endpoint(call: Call, cluster: Json) -> str:
+    """Return the address of the cluster's API server in this sandbox."""
+    parts = cluster["id"].split("/")
+    return f"{call.origin}/kubernetes/{parts[2]}/{parts[4]}/{cluster['name']}"
+
+
+# managed namespaces
+
+
+def namespace_id(call: Call) -> str:
+    """Return the id of the managed namespace that the path names."""
+    return f"{cluster_id(call)}/managedNamespaces/{call.params['namespace']}"
+
+
+def find_namespace(call: Call) -> Json:
+    """Return the managed namespace that the path names.
+
+    Raises:
+        Refusal: 404, for the cluster or the namespace.
+    """
+    find_cluster(call, code=call.state.switches.missing_cluster_code)
+    found = call.state.resource(namespace_id(call))
+    if found is None:
+        p = call.params
+        what = f"{CLUSTER_TYPE}/{p['cluster']}/managedNamespaces/{p['namespace']}"
+        raise _not_found(call, what)
+    return found
+
+
+def list_namespaces(call: Call) -> Answer:
+    """Return a page; the last one is empty, and only it has no nextLink (recorded)."""
+    parent = find_cluster(call, code=call.state.switches.missing_cluster_code)["id"]
+    stored = {doc["id"].lower(): doc for doc in call.state.resources(NAMESPACE_TYPE, parent=parent)}
+    visible = stored | call.state.trailing(parent)
+    items = [lifecycle.shown(doc, call.state) for _, doc in sorted(visible.items()) if doc]
+    pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)] + [[]]
+    headers = {"x-ms-original-request-ids": call.state.new_guid()}
+    return Answer(body=_page(call, pages), headers=headers)
+
+
+def _page(call: Call, pages: list[list[Json]]) -> Json:
+    token = call.query.get("$skiptoken", "0")
+    if not token.isdigit() or int(token) >= len(pages):
+        raise arm_error(400, "InvalidSkipToken", "The skip token is malformed.")
+    body: Json = {"value": pages[int(token)]}
+    if int(token) + 1 < len(pages):
+        kept = [part for part in call.raw_query.split("&") if "skiptoken" not in part.lower()]
+        query = "&".join([*kept, f"%24skiptoken={int(token) + 1}"])
+        body["nextLink"] = f"{call.origin}{quote(call.path)}?{query}"
+    return body
+
+
+def get_namespace(call: Call) -> Answer:
+    """Return one managed namespace."""
+    return Answer(body=lifecycle.shown(find_namespace(call), call.state))
+
+
+def put_namespace(call: Call) -> Answer:
+    """Create or replace a managed namespace; the rest happens when the operation ends."""
+    state = call.state
+    cluster = find_cluster(call, code=state.switches.missing_cluster_code)
+    name = call.params["namespace"]
+    check_name(name, state.switches)
+    wanted = check_body(
+        parsed(call),
+        location=cluster["location"],
+        api_version=call.api_version,
+        switches=state.switches,
+    )
+    present = state.resource(namespace_id(call))
+    _check_preconditions(call, present)
+    _check_free(call, cluster)
+    at_once = state.switches.adoption_refusal == "request"
+    if at_once and (
+        text := check_adoption(state, cluster["id"].lower(), name, wanted["properties"])
+    ):
+        raise arm_error(409, state.switches.existing_namespace_code, text)
+    resource = _accepted(call, cluster, wanted, present)
+    lifecycle.store(state, resource, cluster["id"])
+    operation = lifecycle.start(state, "update" if present else "create", resource, cluster)
+    return Answer(
+        status=200 if present else 201,
+        body=lifecycle.shown(resource, state),
+        headers=_operation_headers(call, operation),
+    )
+
+
+def _accepted(call: Call, cluster: Json, wanted: Json, present: Json | None) -> Json:
+    """Return the resource as stored on accept: new values, state Creating or Updating."""
+    moment = utc_text(call.state.now())
+    by = {"By": call.identity, "ByType": "Application", "At": moment}
+    created = {f"created{key}": value for key, value in by.items()}
+    modified = {f"lastModified{key}": value for key, value in by.items()}
+    properties = wanted["properties"]
+    order = ("labels", "annotations")
+    dns = cluster["properties"]["fqdn"].split(".", 1)
+    return {
+        "id": f"{cluster['id']}/managedNamespaces/{call.params['namespace']}",
+        "name": call.params["namespace"],
+        "type": NAMESPACE_TYPE,
+        "eTag": "",
+        "location": cluster["location"],
+        **({"tags": wanted["tags"]} if "tags" in wanted else {}),
+        "systemData": {**(present["systemData"] if present else created), **modified},
+        "properties": {
+            **{key: properties[key] for key in order if key in properties},
+            "provisioningState": "Updating" if present else "Creating",
+            **{key: value for key, value in properties.items() if key not in order},
+            "portalFqdn": f"{dns[0]}.portal.{dns[1]}",
+        },
+    }
+
+
+def patch_namespace(call: Call) -> Answer:
+    """Replace the tags, at once."""
+    resource = find_namespace(call)
+    _check_preconditions(call, resource)
+    resource["tags"] = check_tags(parsed(call))
+    lifecycle.store(call.state, resource, cluster_id(call))
+    return Answer(body=lifecycle.shown(resource, call.state))
+
+
+def delete_namespace(call: Call) -> Answer:
+    """Start a delete; 204 if there is nothing."""
+    cluster = find_cluster(call, code=call.state.switches.missing_cluster_code)
+    resource = call.state.resource(namespace_id(call))
+    _check_preconditions(call, resource)
+    if resource is None:
+        return Answer(status=204)
+    _check_free(call, cluster)
+    resource["properties"]["provisioningState"] = "Deleting"
+    lifecycle.store(call.state, resource, cluster["id"])
+    operation = lifecycle.start(call.state, "delete", resource, cluster)
+    return Answer(status=202, headers=_operation_headers(call, operation))
+
+
+def parsed(call: Call) -> Json:
+    """Return the body as an object.
+
+    Raises:
+        Refusal: 400 if it is no JSON object.
+    """
+    try:
+        body = call.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        text = "The request content was invalid and could not be deserialized: not a JSON object."
+        raise arm_error(400, "InvalidRequestContent", text)
+    return body
+
+
+def _check_preconditions(call: Call, present: Json | None) -> None:
+    if call.state.switches.if_match == "ignored":
+        return
+    wanted = call.headers.get("if-match", "").strip().strip('"')
+    stale = wanted and (present is None or wanted not in ("*", present["eTag"]))
+    if stale or (call.headers.get("if-none-match", "").strip() == "*" and present):
+        text = "The condition given in the request's If-Match or If-None-Match header is not met."
+        raise arm_error(412, "PreconditionFailed", text)
+
+
+def _check_free(call: Call, cluster: Json) -> None:
+    """Refuse a write on a stopped cluster, or while another one is in the way."""
+    state = call.state
+    if cluster["properties"]["powerState"]["code"] != "Running":
+        text = f"Operation is not allowed: the cluster {cluster['name']} is not running."
+        raise arm_error(409, state.switches.stopped_cluster_code, text)
+    limit = state.switches.parallel_writes_per_cluster
+    text = "Operation is not allowed because there's an in progress operation on the {}."
+    if limit is not None and len(state.running_operations(cluster=cluster["id"])) >= limit:
+        raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))
+    busy = state.running_operations(resource=namespace_id(call))
+    if busy and state.switches.write_during_operation == "conflict":
+        raise arm_error(409, "OperationNotAllowed", text.format("managed namespace"))
+
+
+# operations
+
+
+def _operation_headers(call: Call, operation: Json) -> dict[str, str]:
+    urls = {
+        "Azure-AsyncOperation": _operation_url(call, operation, "operations"),
+        "Location": _operation_url(call, operation, "operationresults"),
+    }
+    identifier = {"x-ms-operation-identifier": operation["id"]}
+    return urls | identifier | lifecycle.retry_after(call.state)
+
+
+def _operation_url(call: Call, operation: Json, kind: str) -> str:
+    path = (
+        f"/subscriptions/{operation['subscription']}/providers/Microsoft.ContainerService"
+        f"/locations/{operation['location']}/{kind}/{operation['id']}"
+    )
+    ticks = 621355968000000000 + int(operation["start"] * 10_000_000)
+    values = {"t": str(ticks), **_signature(call.state, path, str(ticks))}
+    query = "&".join(f"{name}={values[name]}" for name in _SIGNED)
+    return f"{call.origin}{path}?api-version=2025-03-01&{query}"
+
+
+def _signature(state: State, path: str, ticks: str) -> dict[str, str]:
+    """Return c, s and h: about 3.5 kB together, as on the wire; `s` is what is checked."""
+    key = state.meta("keys")["signing"].encode()
+    proof = hmac.new(key, f"{path.lower()}?{ticks}".encode(), hashlib.sha512).digest()
+    filler = hashlib.shake_256(key).digest(2400)
+    texts = {"c": filler, "s": proof * 4, "h": hashlib.sha256(proof).digest()}
+    return {n: base64.urlsafe_b64encode(raw).decode().rstrip("=") for n, raw in texts.items()}
+
+
+def _find_operation(call: Call) -> Json:
+    query = {name: call.query.get(name, "") for name in _SIGNED}
+    expected = {"t": query["t"], **_signature(call.state, call.path, query["t"])}
+    if query != expected:
+        text = "The signature of the operation URL is not valid; use the URL as it was given."
+        raise arm_error(403, "AuthorizationFailed", text)
+    operation = call.state.operation(call.params["operation"])
+    if operation is None:
+        text = f"The operation '{call.params['operation']}' was not found."
+        raise arm_error(404, "NotFound", text)
+    return operation
+
+
+def get_operation(call: Call) -> Answer:
+    """Return the state of a long-running operation."""
+    operation = _find_operation(call)
+    headers = {"x-ms-operation-identifier": operation["id"]}
+    if "endTime" not in operation:
+        headers |= lifecycle.retry_after(call.state)
+    return Answer(body=lifecycle.status_body(operation), headers=headers)
+
+
+def get_operation_result(call: Call) -> Answer:
+    """Return 202 while it runs; then the resource, nothing after a delete, or the error."""
+    operation = _find_operation(call)
+    if "endTime" not in operation:
+        return Answer(status=202, headers=_operation_headers(call, operation))
+    if "error" in operation:
+        return Answer(status=400, body={"error": operation["error"]})
+    resource = call.state.resource(operation["resource"])
+    if operation["kind"] == "delete" or resource is None:
+        return Answer(status=204)
+    return Answer(body=lifecycle.shown(resource, call.state))
+
+
+# the generic list
+
+
+_TYPE_FILTER = re.compile(
+    r"\s*resourceType\s+eq\s+'([^']*)'(?:\s+and\s+resourceGroup\s+eq\s+'([^']*)')?\s*",
+    re.IGNORECASE,
+)
+
+
+def list_resources(call: Call) -> Answer:
+    """Return resources of one type: two empty pages, the hits, two empty pages (as recorded)."""
+    subscription(call)
+    match = _TYPE_FILTER.fullmatch(call.query.get("$filter", ""))
+    if not match:
+        text = "Only $filter=resourceType eq '..'[ and resourceGroup eq '..'] is imitated here."
+        raise arm_error(400, "InvalidFilterInQueryString", text)
+    kind, group = match.groups()
+    under = f"/subscriptions/{call.params['subscription']}"
+    under += f"/resourceGroups/{group}" if group else ""
+    expand = {word.strip() for word in call.query.get("$expand", "").split(",")}
+    items = [_generic(doc, expand) for doc in call.state.resources(kind, under=under)]
+    pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]
+    return Answer(body=_page(call, [[], [], *pages, [], []]))
+
+
+def _generic(doc: Json, expand: set[str]) -> Json:
+    parts = doc["id"].split("/")[8:]
+    system = doc.get("systemData", {})
+    extra = {
+        "createdTime": system.get("createdAt"),
+        "changedTime": system.get("lastModifiedAt"),
+        "provisioningState": doc["properties"].get("provisioningState"),
+    }
+    return {
+        "id": doc["id"],
+        "name": "/".join(parts[0::2]),
+        "type": doc["type"],
+        "location": doc["location"],
+        **({"tags": doc["tags"]} if "tags" in doc else {}),
+        **{key: value for key, value in extra.items() if key in expand and value},
+        **({"systemData": system} if system else {}),
+    }
+
+
+_S = "/subscriptions/{subscription}"
+_G = _S + "/resourceGroups/{group}"
+_C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
+_N = _C + "/managedNamespaces/{namespace}"
+_O = _S + "/providers/Microsoft.ContainerService/locations/{location}"
+
+_TABLE = (
+    ("GET", "/subscriptions", list_subscriptions, SUBSCRIPTION_VERSIONS),
+    ("GET", _S, get_subscription, SUBSCRIPTION_VERSIONS),
+    ("GET", _S + "/resources", list_resources, RESOURCE_VERSIONS),
+    ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _C, get_cluster, CONTAINER_SERVICE_VERSIONS),
+    ("POST", _C + "/listClusterUserCredential", cluster_credential, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _C + "/managedNamespaces", list_namespaces, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _N, get_namespace, CONTAINER_SERVICE_VERSIONS),
+    ("PUT", _N, put_namespace, CONTAINER_SERVICE_VERSIONS),
+    ("PATCH", _N, patch_namespace, CONTAINER_SERVICE_VERSIONS),
+    ("DELETE", _N, delete_namespace, CONTAINER_SERVICE_VERSIONS),
+    ("POST", _N + "/listCredential", namespace_credential, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _O + "/operations/{operation}", get_operation, OPERATION_VERSIONS),
+    ("GET", _O + "/operationresults/{operation}", get_operation_result, OPERATION_VERSIONS),
+)
+ROUTES = [
+    Route(surface="arm", method=method, template=template, handler=handler, api_versions=versions)
+    for method, template, handler, versions in _TABLE
+]

@@ -1,0 +1,506 @@
+"""The Kubernetes API of each cluster: discovery, reads, and the writes that quotas and ARM govern.
+
+JSON only. Refusals have the texts of the API server and of AKS' admission webhook.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mnslib.sandbox import cluster as clusters
+from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
+from mnslib.sandbox.amounts import canonical_text
+from mnslib.sandbox.routes_arm import cluster_id
+from mnslib.sandbox.rules import MANAGED_LABEL, POLICY_NAME, QUOTA_NAME
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error
+
+WEBHOOK = "aks-namespace-validating-webhook.azmk8s.io"
+_NETWORKING = "networking.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One imitated kind of object."""
+
+    plural: str
+    word: str
+    version: str = "v1"
+    short: tuple[str, ...]
+    namespaced: bool = True
+    verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update")
+
+
+KINDS = {
+    kind.plural: kind
+    for kind in (
+        Kind(plural="namespaces", word="Namespace", short=("ns",), namespaced=False),
+        Kind(plural="nodes", word="Node", short=("no",), namespaced=False, verbs=("get", "list")),
+        Kind(plural="pods", word="Pod", short=("po",), verbs=("create", "delete", "get", "list")),
+        Kind(plural="resourcequotas", word="ResourceQuota", short=("quota",)),
+        Kind(
+            plural="networkpolicies", word="NetworkPolicy", version=_NETWORKING, short=("netpol",)
+        ),
+    )
+}
+_GROUPS = {"apps/v1": "apps", _NETWORKING: "networking.k8s.io"}
+
+
+# discovery
+
+
+def get_version(call: Call) -> Answer:
+    """Return the API server's version."""
+    version = _cluster(call)["properties"]["currentKubernetesVersion"]
+    major, minor, _ = version.split(".")
+    facts = {"major": major, "minor": minor, "gitVersion": f"v{version}", "platform": "linux/amd64"}
+    return Answer(body=facts | {"gitCommit": "sandbox", "gitTreeState": "clean"})
+
+
+def get_api(call: Call) -> Answer:
+    """Return the versions of the core group."""
+    _cluster(call)
+    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": call.origin.split("//")[1]}]
+    body = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
+    return Answer(body=body)
+
+
+def get_apis(call: Call) -> Answer:
+    """Return the API groups."""
+    _cluster(call)
+    groups = []
+    for group_version, name in _GROUPS.items():
+        version = {"groupVersion": group_version, "version": group_version.split("/")[1]}
+        groups.append({"name": name, "versions": [version], "preferredVersion": version})
+    return Answer(body={"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+
+def get_resources(call: Call) -> Answer:
+    """Return the kinds of one API version."""
+    _cluster(call)
+    group_version = call.path.split("/", 5)[5].removeprefix("api/").removeprefix("apis/")
+    resources = [
+        {
+            "name": kind.plural,
+            "singularName": kind.word.lower(),
+            "namespaced": kind.namespaced,
+            "kind": kind.word,
+            "verbs": list(kind.verbs),
+            "shortNames": list(kind.short),
+        }
+        for kind in KINDS.values()
+        if kind.version == group_version
+    ]
+    body = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version}
+    return Answer(body=body | {"resources": resources})
+
+
+def get_openapi_v2(call: Call) -> Answer:
+    """Return an empty OpenAPI document: enough for kubectl, which then leaves checks to us."""
+    _cluster(call)
+    media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    return Answer(headers={"content-type": media})
+
+
+def get_openapi_v3(call: Call) -> Answer:
+    """Return an OpenAPI index without paths."""
+    _cluster(call)
+    return Answer(body={"paths": {}})
+
+
+# reads
+
+
+def _cluster(call: Call) -> Json:
+    found = call.state.resource(cluster_id(call))
+    if found is None:
+        raise kube_error(404, "NotFound", f"no cluster at {call.path}")
+    return found
+
+
+def _kind(call: Call) -> Kind:
+    """Return the kind of the path, if this group, scope and verb go with it.
+
+    Raises:
+        Refusal: 404 or 405.
+    """
+    _cluster(call)
+    kind = KINDS.get(call.params["plural"])
+    group = call.path.split("/", 5)[5]
+    found = kind and group.startswith(("api/" if kind.version == "v1" else "apis/") + kind.version)
+    scoped = bool(call.params.get("namespace"))
+    alone = "name" in call.params or call.method == "POST"
+    misplaced = kind and (scoped if not kind.namespaced else alone and not scoped)
+    if not kind or not found or misplaced:
+        raise kube_error(404, "NotFound", "the server could not find the requested resource")
+    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
+    if verbs[call.method] not in kind.verbs:
+        text = f"the server does not allow this method on the requested resource: {kind.plural}"
+        raise kube_error(405, "MethodNotAllowed", text)
+    return kind
+
+
+def list_objects(call: Call) -> Answer:
+    """Return objects of a kind, of one namespace or of all, in pages if `limit` asks for them."""
+    kind = _kind(call)
+    if call.query.get("watch") in ("1", "true"):
+        raise kube_error(501, "NotImplemented", "watch is not imitated by the sandbox; list again")
+    after = _continue_token(call)
+    namespace = call.params.get("namespace", "")
+    found = call.state.objects(_key(call), kind.plural, namespace, after=after)
+    tests = _label_tests(call) + _field_tests(call)
+    items = [doc for doc in found if all(test(doc) for test in tests)]
+    metadata: Json = {"resourceVersion": str(call.state.meta("sequence", 0))}
+    limit = int(call.query.get("limit") or 0)
+    if limit and len(items) > limit:
+        last = items[limit - 1]["metadata"]
+        token = json.dumps([last.get("namespace", ""), last["name"]])
+        metadata["continue"] = base64.urlsafe_b64encode(token.encode()).decode()
+        if not tests:
+            metadata["remainingItemCount"] = len(items) - limit
+        items = items[:limit]
+    body = {"kind": f"{kind.word}List", "apiVersion": kind.version, "metadata": metadata}
+    return Answer(body=body | {"items": items})
+
+
+def _continue_token(call: Call) -> tuple[str, str]:
+    text = call.query.get("continue", "")
+    if not text:
+        return ("", "")
+    try:
+        namespace, name = json.loads(base64.urlsafe_b64decode(text))
+    except ValueError:
+        raise kube_error(400, "BadRequest", "continue key is not valid") from None
+    return (str(namespace), str(name))
+
+
+def _label_tests(call: Call) -> list[Any]:
+    tests = []
+    for part in re.split(r",(?![^(]*\))", call.query.get("labelSelector", "")):
+        form = r"(!?)([\w./-]+)\s*(?:(==|=|!=|\bin\b|\bnotin\b)\s*([\w.-]*|\([\w., -]*\)))?"
+        match = re.fullmatch(form, part.strip())
+        if part.strip() and not match:
+            raise kube_error(400, "BadRequest", f"unable to parse requirement: {part}")
+        if match:
+            absent, key, operator, text = match.groups()
+            values = {value.strip() for value in (text or "").strip("() ").split(",")}
+            tests.append(_label_test(key, operator, values, absent=bool(absent)))
+    return tests
+
+
+def _label_test(key: str, operator: str | None, values: set[str], *, absent: bool) -> Any:
+    def test(doc: Json) -> bool:
+        labels = doc["metadata"].get("labels", {})
+        if operator is None:
+            return (key in labels) != absent
+        inside = labels.get(key) in values if key in labels else False
+        return inside if operator in ("=", "==", "in") else not inside
+
+    return test
+
+
+_FIELDS = {
+    "metadata.name": lambda doc: doc["metadata"]["name"],
+    "metadata.namespace": lambda doc: doc["metadata"].get("namespace", ""),
+    "status.phase": lambda doc: doc.get("status", {}).get("phase", ""),
+    "spec.nodeName": lambda doc: doc.get("spec", {}).get("nodeName", ""),
+}
+
+
+def _field_tests(call: Call) -> list[Any]:
+    tests = []
+    for part in filter(None, call.query.get("fieldSelector", "").split(",")):
+        match = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
+        if not match or match[1] not in _FIELDS:
+            text = f'field label not supported: "{part}"'
+            raise kube_error(400, "BadRequest", text)
+        read, same, wanted = _FIELDS[match[1]], match[2] != "!=", match[3]
+        tests.append(lambda doc, read=read, same=same, to=wanted: (read(doc) == to) == same)
+    return tests
+
+
+def get_object(call: Call) -> Answer:
+    """Return one object."""
+    return Answer(body=_find(call, _kind(call)))
+
+
+def _key(call: Call) -> str:
+    return cluster_id(call).lower()
+
+
+def _find(call: Call, kind: Kind) -> Json:
+    name, namespace = call.params["name"], call.params.get("namespace", "")
+    found = call.state.object(_key(call), kind.plural, namespace, name)
+    if found is None:
+        raise _not_found(kind.plural, name)
+    return found
+
+
+def _not_found(plural: str, name: str) -> Refusal:
+    group = _NETWORKING.split("/")[0]
+    of = f"{plural}.{group}" if plural == "networkpolicies" else plural
+    details = {"name": name, "kind": plural}
+    return kube_error(404, "NotFound", f'{of} "{name}" not found', details)
+
+
+# writes
+
+
+def create_object(call: Call) -> Answer:
+    """Create an object; pods pass quota admission."""
+    kind = _kind(call)
+    doc = _body(call, kind)
+    name, namespace = doc["metadata"]["name"], call.params.get("namespace", "")
+    if kind.namespaced and call.state.object(_key(call), "namespaces", "", namespace) is None:
+        raise _not_found("namespaces", namespace)
+    if call.state.object(_key(call), kind.plural, namespace, name) is not None:
+        details = {"name": name, "kind": kind.plural}
+        raise kube_error(409, "AlreadyExists", f'{kind.plural} "{name}" already exists', details)
+    given = doc["metadata"]
+    if kind.plural == "namespaces":
+        stored = clusters.create_namespace(
+            call.state, _key(call), name, given.get("labels", {}), given.get("annotations", {})
+        )
+    else:
+        keep = {key: given.get(key) for key in ("labels", "annotations", "ownerReferences")}
+        doc["metadata"] = clusters.metadata(call.state, name, namespace, **keep)
+        if kind.plural == "pods":
+            _admit(call, doc)
+        stored = call.state.put_object(_key(call), kind.plural, _normal(kind, doc))
+    return _written(call, kind, stored, status=201)
+
+
+def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answer:
+    """Return the stored object; under `dryRun=All` nothing of it stays."""
+    namespace = call.params.get("namespace", "")
+    if kind.plural in ("pods", "resourcequotas"):
+        clusters.recount(call.state, _key(call), namespace)
+    name = call.params.get("name") or stored["metadata"]["name"]
+    present = call.state.object(_key(call), kind.plural, namespace, name)
+    answer = Answer(status=status, body=present or stored)
+    if call.query.get("dryRun") == "All":
+        raise Refusal(answer)
+    return answer
+
+
+def _body(call: Call, kind: Kind) -> Json:
+    media = call.headers.get("content-type", "application/json")
+    if "json" not in media:
+        text = f"the sandbox reads JSON only, not {media}"
+        raise kube_error(415, "UnsupportedMediaType", text)
+    try:
+        doc = call.json()
+    except ValueError as error:
+        raise kube_error(400, "BadRequest", f"the body is not JSON: {error}") from None
+    if not isinstance(doc, dict) or not isinstance(doc.get("metadata"), dict):
+        raise kube_error(400, "BadRequest", "the body must be an object with metadata")
+    if (
+        doc.get("kind", kind.word) != kind.word
+        or doc.get("apiVersion", kind.version) != kind.version
+    ):
+        text = f"{doc.get('apiVersion')}, Kind={doc.get('kind')} does not match the path"
+        raise kube_error(400, "BadRequest", text)
+    name = doc["metadata"].get("name", "")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", str(name)):
+        text = f'{kind.word} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
+        raise kube_error(422, "Invalid", text)
+    return doc | {"apiVersion": kind.version, "kind": kind.word}
+
+
+def _normal(kind: Kind, doc: Json) -> Json:
+    """Return the object with quantities in the API server's form.
+
+    Raises:
+        Refusal: 422 on a bad quantity; 400 on quota scopes, which are not imitated.
+    """
+    if kind.plural != "resourcequotas":
+        return doc
+    spec = doc.setdefault("spec", {})
+    if "scopes" in spec or "scopeSelector" in spec:
+        raise kube_error(400, "BadRequest", "quota scopes are not imitated by the sandbox")
+    try:
+        spec["hard"] = {key: canonical_text(str(v)) for key, v in spec.get("hard", {}).items()}
+    except ValueError as error:
+        raise kube_error(422, "Invalid", f"spec.hard: Invalid value: {error}") from None
+    return doc
+
+
+def _admit(call: Call, pod: Json) -> None:
+    """Default, admit and schedule a pod.
+
+    Raises:
+        Refusal: 403 with the quota's text; 422 without containers.
+    """
+    name, namespace = pod["metadata"]["name"], call.params["namespace"]
+    if not pod.get("spec", {}).get("containers"):
+        raise kube_error(
+            422, "Invalid", f'Pod "{name}" is invalid: spec.containers: Required value'
+        )
+    default_requests(pod)
+    try:
+        pod_need(pod)
+    except ValueError as error:
+        raise kube_error(422, "Invalid", f'Pod "{name}" is invalid: {error}') from None
+    quotas = call.state.objects(_key(call), "resourcequotas", namespace)
+    total = total_need(call.state.objects(_key(call), "pods", namespace))
+    if text := refusal(pod, quotas, total):
+        details = {"name": name, "kind": "pods"}
+        raise kube_error(403, "Forbidden", f'pods "{name}" is forbidden: {text}', details)
+    clusters.schedule(call.state, _key(call), pod)
+
+
+def delete_object(call: Call) -> Answer:
+    """Remove an object at once; a namespace with all that is in it."""
+    kind = _kind(call)
+    present = _find(call, kind)
+    name, namespace = call.params["name"], call.params.get("namespace", "")
+    _guard(kind, present, None)
+    if kind.plural == "namespaces":
+        if name in ("default", "kube-system", "kube-public", "kube-node-lease"):
+            text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise kube_error(403, "Forbidden", text)
+        call.state.delete_namespace_content(_key(call), name)
+        clusters.recount(call.state, _key(call), name)
+        return _written(call, kind, present | {"status": {"phase": "Terminating"}})
+    call.state.delete_object(_key(call), kind.plural, namespace, name)
+    if kind.plural == "pods":
+        return _written(call, kind, present)
+    details = {"name": name, "kind": kind.plural, "uid": present["metadata"]["uid"]}
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    return _written(call, kind, body | {"details": details})
+
+
+def replace_object(call: Call) -> Answer:
+    """Replace metadata texts and spec."""
+    kind = _kind(call)
+    present = _find(call, kind)
+    wanted = _body(call, kind)
+    version = wanted["metadata"].get("resourceVersion")
+    if version and version != present["metadata"]["resourceVersion"]:
+        text = f'Operation cannot be fulfilled on {kind.plural} "{call.params["name"]}": '
+        text += "the object has been modified; please apply your changes to the latest version"
+        raise kube_error(409, "Conflict", f"{text} and try again")
+    texts = {key: wanted["metadata"].get(key, {}) for key in ("labels", "annotations")}
+    spec = wanted["spec"] if "spec" in wanted else present["spec"]
+    return _change(call, kind, present, texts, spec)
+
+
+def patch_object(call: Call) -> Answer:
+    """Merge labels, annotations and spec; lists are replaced, under every imitated patch type."""
+    kind = _kind(call)
+    present = _find(call, kind)
+    media = call.headers.get("content-type", "").split(";")[0]
+    if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+        text = f"the sandbox takes merge and strategic merge patches, not {media}"
+        raise kube_error(415, "UnsupportedMediaType", text)
+    try:
+        patch = call.json()
+    except ValueError:
+        patch = None
+    if not isinstance(patch, dict):
+        raise kube_error(400, "BadRequest", "the patch is no JSON object")
+    merged: Json = _merge(present, patch)
+    texts = {key: merged["metadata"].get(key) or {} for key in ("labels", "annotations")}
+    return _change(call, kind, present, texts, merged.get("spec") or {})
+
+
+def _merge(base: Any, patch: Any) -> Any:
+    """Return RFC 7396's merge."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(base) if isinstance(base, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merge(result.get(key), value)
+    return result
+
+
+def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> Answer:
+    if kind.plural == "namespaces":
+        texts["labels"]["kubernetes.io/metadata.name"] = present["metadata"]["name"]
+    metadata = {k: v for k, v in present["metadata"].items() if k not in texts}
+    metadata |= {key: value for key, value in texts.items() if value}
+    changed = _normal(kind, present | {"metadata": metadata, "spec": spec})
+    _guard(kind, present, changed)
+    unchanged = all(changed[key] == present[key] for key in ("metadata", "spec"))
+    if not unchanged:
+        changed = call.state.put_object(_key(call), kind.plural, changed)
+    return _written(call, kind, changed)
+
+
+def _guard(kind: Kind, present: Json, changed: Json | None) -> None:
+    """Refuse what AKS' webhook refuses on objects that ARM manages; `changed` None is a delete.
+
+    Raises:
+        Refusal: 400 without a reason, as seen in AKS issue 5410.
+    """
+    metadata = present["metadata"]
+    defaults = {"namespaces": metadata["name"], "resourcequotas": QUOTA_NAME}
+    defaults["networkpolicies"] = POLICY_NAME
+    managed = metadata.get("labels", {}).get(MANAGED_LABEL) == "true"
+    if not managed or defaults.get(kind.plural) != metadata["name"]:
+        return
+    text = _webhook_text(kind.plural, present, changed)
+    if text:
+        message = f'admission webhook "{WEBHOOK}" denied the request: {text}'
+        raise kube_error(400, "", message)
+
+
+def _webhook_text(plural: str, present: Json, changed: Json | None) -> str:
+    name = present["metadata"]["name"]
+    because = "is not allowed because it is managed by ARM."
+    if plural == "namespaces":
+        again = "Please {} this namespace {} ARM api."
+        if changed is None:
+            return f"Deleting namespace {name} {because} {again.format('delete', 'though')}"
+        for field in ("labels", "annotations"):
+            if changed["metadata"].get(field, {}) != present["metadata"].get(field, {}):
+                what = f"Updating/deleting namespace {name} {field} {because}"
+                return f"{what} {again.format('update', 'through')}"
+        return ""
+    word = "resource quota" if plural == "resourcequotas" else "network policy"
+    default = "" if plural == "resourcequotas" else "default "
+    if changed is None:
+        return f"Deleting {default}{word} {name} {because}"
+    if changed["spec"] == present["spec"] and (changed["metadata"] == present["metadata"]):
+        return ""
+    return f"Updating {default}{word} {name} {because} Please update this {word} though ARM api."
+
+
+_C = "/kubernetes/{subscription}/{group}/{cluster}"
+_TABLE = (
+    ("GET", "/version", get_version),
+    ("GET", "/api", get_api),
+    ("GET", "/apis", get_apis),
+    ("GET", "/api/v1", get_resources),
+    ("GET", "/apis/apps/v1", get_resources),
+    ("GET", "/apis/networking.k8s.io/v1", get_resources),
+    ("GET", "/openapi/v2", get_openapi_v2),
+    ("GET", "/openapi/v3", get_openapi_v3),
+)
+_OBJECTS = (
+    ("GET", "/{plural}", list_objects),
+    ("POST", "/{plural}", create_object),
+    ("GET", "/{plural}/{name}", get_object),
+    ("PUT", "/{plural}/{name}", replace_object),
+    ("PATCH", "/{plural}/{name}", patch_object),
+    ("DELETE", "/{plural}/{name}", delete_object),
+)
+_PREFIXES = (
+    "/api/v1",
+    "/api/v1/namespaces/{namespace}",
+    "/apis/networking.k8s.io/v1",
+    "/apis/networking.k8s.io/v1/namespaces/{namespace}",
+)
+ROUTES = [
+    Route(surface="kubernetes", method=method, template=_C + template, handler=handler)
+    for method, template, handler in (
+        *_TABLE,
+        *((m, prefix + t, handler) for prefix in _PREFIXES for m, t, handler in _OBJECTS),
+    )
+]

@@ -1,0 +1,355 @@
+"""Rules of the managed namespace resource: switches, validation of bodies, comparison for adoption.
+
+Pure: takes documents, returns documents or raises a `Refusal`; reads and stores nothing.
+Sources are named per rule in docs/sandbox.md; what no source settles is a field of `Switches`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.wire import Json, arm_error
+
+MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
+NAME_LABEL = "kubernetes.io/metadata.name"
+QUOTA_NAME = "defaultresourcequota"
+POLICY_NAME = "defaultnetworkpolicy"
+LOCATION_REQUIRED_FROM = "2025-10-01"
+
+# Source: troubleshoot-managed-namespaces (Microsoft support articles), list of refused names.
+SYSTEM_NAMESPACES = frozenset(
+    {"default", "kube-system", "kube-node-lease", "kube-public", "gatekeeper-system"}
+    | {"cert-manager", "calico-system", "tigera-system", "app-routing-system", "dapr-system"}
+    | {"aks-istio-system", "istio-system", "flux-system", "prometheus-system", "eraser-system"}
+)
+_POLICIES = ("DenyAll", "AllowAll", "AllowSameNamespace")
+_QUOTA_KEYS = {
+    "cpuRequest": "requests.cpu",
+    "cpuLimit": "limits.cpu",
+    "memoryRequest": "requests.memory",
+    "memoryLimit": "limits.memory",
+}
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switches:
+    """Behaviour that no source settles; each default and its reason stand in docs/sandbox.md."""
+
+    retry_after_seconds: int | None = None
+    if_match: Literal["honored", "ignored"] = "honored"
+    identical_compares: Literal["all", "labels-and-annotations"] = "all"
+    identical_ignores_name_label: bool = True
+    adoption_refusal: Literal["operation", "request"] = "operation"
+    always_metadata: Literal["merge", "replace"] = "merge"
+    existing_namespace_code: str = "BadRequest"
+    system_namespace_code: str = "BadRequest"
+    stopped_cluster_code: str = "OperationNotAllowed"
+    missing_cluster_code: str = "ParentResourceNotFound"
+    failed_create_leaves_resource: bool = True
+    keep_leaves_objects: bool = True
+    parallel_writes_per_cluster: int | None = None
+    write_during_operation: Literal["conflict", "accept"] = "conflict"
+    quota_quantities: Literal["kubernetes", "documented"] = "kubernetes"
+    request_over_limit: Literal["accept", "refuse"] = "accept"
+    unknown_properties: Literal["refuse", "ignore"] = "refuse"
+    location_missing: Literal["refuse", "accept"] = "refuse"
+    location_different: Literal["refuse", "accept"] = "refuse"
+    default_adoption_policy: Literal["Never", "IfIdentical", "Always"] = "Never"
+    default_delete_policy: Literal["Keep", "Delete"] = "Keep"
+    name_label_returned: bool = False
+    managed_label_returned: bool = False
+    quota_object_when_empty: bool = False
+    policy_object_when_allow_all: bool = True
+    same_namespace_rule: Literal["namespace-selector", "pod-selector"] = "namespace-selector"
+    private_cluster_updates_fail: bool = False
+    assignments_end_with_namespace: bool = True
+    repeated_assignment_status: Literal[200, 201] = 201
+    list_lag_seconds: float = 0.0
+
+    def changed(self, values: Mapping[str, object]) -> Switches:
+        """Return these switches with some values replaced.
+
+        Raises:
+            ValueError: on an unknown name or a value that the switch does not have.
+        """
+        hints = get_type_hints(Switches)
+        known = {field.name for field in fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"unknown switch {name!r}; known: {', '.join(sorted(known))}")
+            if not _allowed(hints[name], value):
+                raise ValueError(f"switch {name!r} does not take {value!r}")
+        return Switches(**{**asdict(self), **values})
+
+
+def _allowed(hint: Any, value: object) -> bool:
+    options = get_args(hint)
+    if options and not any(isinstance(option, type) for option in options):
+        return any(type(value) is type(option) and value == option for option in options)
+    if value is None:
+        return type(None) in options
+    kinds = [option for option in options if option is not type(None)] or [hint]
+    return type(value) in kinds or (float in kinds and type(value) is int)
+
+
+def check_name(name: str, switches: Switches) -> None:
+    """Refuse names that are no DNS label or belong to the system.
+
+    Raises:
+        Refusal: 400.
+    """
+    if len(name) > 63 or not _NAME.fullmatch(name):
+        message = (
+            f"The namespace name '{name}' is invalid. It must be 1 to 63 characters long and match "
+            "the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$."
+        )
+        raise arm_error(400, "InvalidParameter", message)
+    if name in SYSTEM_NAMESPACES:
+        message = "The namespace name cannot be the same as the name of a system namespace."
+        raise arm_error(400, switches.system_namespace_code, message)
+
+
+def check_body(body: Any, *, location: str, api_version: str, switches: Switches) -> Json:
+    """Return `{location, tags?, properties}` as the service stores it: a full replacement.
+
+    Read-only members are accepted and dropped; enums come back in their own spelling, empty labels
+    and annotations are left out (recorded 2025-11-05).
+
+    Args:
+        body: the parsed PUT body.
+        location: the cluster's.
+        api_version: decides whether `location` is required.
+        switches: what no source settles.
+
+    Raises:
+        Refusal: 400 or 409.
+    """
+    reader = _Reader(strict=switches.unknown_properties == "refuse")
+    top = reader.members(body, "", "tags location properties", "id name type systemData eTag")
+    _check_location(top.get("location"), location, api_version, switches)
+    properties = reader.members(
+        top.get("properties") or {},
+        "properties",
+        "labels annotations defaultResourceQuota defaultNetworkPolicy adoptionPolicy deletePolicy",
+        "provisioningState portalFqdn",
+    )
+    result: Json = {"location": location, "properties": {}}
+    if tags := reader.texts(top.get("tags"), "tags"):
+        result["tags"] = tags
+    stored = result["properties"]
+    for name in ("labels", "annotations"):
+        texts = reader.texts(properties.get(name), f"properties.{name}")
+        _check_keys(texts, name)
+        if texts:
+            stored[name] = texts
+    if quota := _quota(reader, properties.get("defaultResourceQuota"), switches):
+        stored["defaultResourceQuota"] = quota
+    path = "properties.defaultNetworkPolicy"
+    policy = reader.members(properties.get("defaultNetworkPolicy") or {}, path, "ingress egress")
+    stored["defaultNetworkPolicy"] = {
+        "ingress": reader.choice(policy, "ingress", path, _POLICIES, "AllowSameNamespace"),
+        "egress": reader.choice(policy, "egress", path, _POLICIES, "AllowAll"),
+    }
+    adoption = ("Never", "IfIdentical", "Always")
+    stored["adoptionPolicy"] = reader.choice(
+        properties, "adoptionPolicy", "properties", adoption, switches.default_adoption_policy
+    )
+    stored["deletePolicy"] = reader.choice(
+        properties, "deletePolicy", "properties", ("Keep", "Delete"), switches.default_delete_policy
+    )
+    return result
+
+
+def check_tags(body: Any) -> dict[str, str]:
+    """Return the tags of a PATCH body, which may hold nothing else.
+
+    Raises:
+        Refusal: 400.
+    """
+    reader = _Reader(strict=True)
+    return reader.texts(reader.members(body, "", "tags").get("tags"), "tags")
+
+
+class _Reader:
+    """Reads JSON members with ARM's refusals: unknown member, wrong type, unknown word."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+
+    def members(self, value: Any, path: str, known: str, read_only: str = "") -> Json:
+        if not isinstance(value, dict):
+            raise _bad_content(f"'{path or 'the request body'}' must be an object")
+        unknown = sorted(set(value) - set(known.split()) - set(read_only.split()))
+        if unknown and self.strict:
+            where = f"{path}.{unknown[0]}" if path else unknown[0]
+            raise _bad_content(f"could not find member '{where}' on the resource type")
+        return {key: value[key] for key in known.split() if value.get(key) is not None}
+
+    def texts(self, value: Any, path: str) -> dict[str, str]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise _bad_content(f"'{path}' must be an object of strings")
+        return dict(value)
+
+    def choice(
+        self, holder: Json, name: str, path: str, options: tuple[str, ...], default: str
+    ) -> str:
+        value = holder.get(name, default)
+        if not isinstance(value, str):
+            raise _bad_content(f"'{path}.{name}' must be a string")
+        spelled = {option.lower(): option for option in options}
+        if value.lower() not in spelled:
+            raise _bad_value(f"{path}.{name}", value, f"one of {', '.join(options)}")
+        return spelled[value.lower()]
+
+
+def _quota(reader: _Reader, value: Any, switches: Switches) -> dict[str, str]:
+    path = "properties.defaultResourceQuota"
+    quota = reader.members(value or {}, path, " ".join(_QUOTA_KEYS))
+    for key, text in quota.items():
+        if not isinstance(text, str):
+            raise _bad_content(f"'{path}.{key}' must be a string")
+        _check_quantity(text, key, switches)
+    strict = switches.request_over_limit == "refuse"
+    for low, high in (("cpuRequest", "cpuLimit"), ("memoryRequest", "memoryLimit")):
+        both = strict and low in quota and high in quota
+        if both and parse(quota[low]) > parse(quota[high]):
+            raise _bad_value(f"{path}.{low}", quota[low], f"at most {high} ({quota[high]})")
+    return quota
+
+
+def _check_quantity(text: str, key: str, switches: Switches) -> None:
+    form = r"\d+m" if key.startswith("cpu") else r"\d+[KMGTPE]i"
+    where = f"properties.defaultResourceQuota.{key}"
+    if switches.quota_quantities == "documented" and not re.fullmatch(form, text):
+        raise _bad_value(where, text, f"of the form {form}")
+    try:
+        value = parse(text)
+    except ValueError:
+        raise _bad_value(where, text, "a Kubernetes quantity") from None
+    if value < 0:
+        raise _bad_value(where, text, "greater than or equal to 0")
+
+
+def _check_location(value: Any, location: str, api_version: str, switches: Switches) -> None:
+    if value is None:
+        if switches.location_missing == "refuse" and api_version >= LOCATION_REQUIRED_FROM:
+            message = "The location property is required for this definition."
+            raise arm_error(400, "LocationRequired", message)
+        return
+    if not isinstance(value, str):
+        raise _bad_content("'location' must be a string")
+    same = value.replace(" ", "").lower() == location.lower()
+    if not same and switches.location_different == "refuse":
+        message = f"The location '{value}' differs from the managed cluster's '{location}'."
+        raise arm_error(409, "InvalidResourceLocation", message)
+
+
+def _check_keys(texts: Mapping[str, str], name: str) -> None:
+    """Apply Kubernetes' rules: prefix/name of at most 253/63, label values of at most 63."""
+    for key, value in texts.items():
+        prefix, slash, rest = key.rpartition("/")
+        good = len(rest) <= 63 and _LABEL_PART.fullmatch(rest)
+        if not good or (slash and (len(prefix) > 253 or not _PREFIX.fullmatch(prefix))):
+            raise _bad_value(f"properties.{name}", key, "a qualified name")
+        if name == "labels" and value and (len(value) > 63 or not _LABEL_PART.fullmatch(value)):
+            raise _bad_value(f"properties.labels.{key}", value, "a valid label value")
+
+
+def _bad_content(what: str) -> Exception:
+    message = f"The request content was invalid and could not be deserialized: {what}."
+    return arm_error(400, "InvalidRequestContent", message)
+
+
+def _bad_value(path: str, value: str, wanted: str) -> Exception:
+    message = f"The value '{value}' of parameter '{path}' is invalid: it must be {wanted}."
+    return arm_error(400, "InvalidParameter", message)
+
+
+# what a resource looks like on the cluster
+
+
+def quota_hard(properties: Json) -> dict[str, str]:
+    """Return `spec.hard` of the default quota, quantities as the API server writes them."""
+    quota = properties.get("defaultResourceQuota", {})
+    return {_QUOTA_KEYS[key]: canonical_text(text) for key, text in quota.items()}
+
+
+def policy_spec(properties: Json, namespace: str, switches: Switches) -> Json:
+    """Return the spec of the default network policy, both directions in one object."""
+    rule: Json = {"podSelector": {}}
+    if switches.same_namespace_rule == "namespace-selector":
+        rule = {"namespaceSelector": {"matchLabels": {NAME_LABEL: namespace}}}
+    spec: Json = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for direction, peer in (("ingress", "from"), ("egress", "to")):
+        policy = properties["defaultNetworkPolicy"][direction]
+        if policy == "AllowAll":
+            spec[direction] = [{}]
+        elif policy == "AllowSameNamespace":
+            spec[direction] = [{peer: [rule]}]
+    return spec
+
+
+def wants_quota(properties: Json, switches: Switches) -> bool:
+    """Return whether a default quota object exists."""
+    return bool(properties.get("defaultResourceQuota")) or switches.quota_object_when_empty
+
+
+def wants_policy(properties: Json, switches: Switches) -> bool:
+    """Return whether a default network policy object exists."""
+    open_both = set(properties["defaultNetworkPolicy"].values()) == {"AllowAll"}
+    return not open_both or switches.policy_object_when_allow_all
+
+
+def adoption_refusal(
+    properties: Json, namespace: Json, quota: Json | None, policy: Json | None, switches: Switches
+) -> str:
+    """Return why an unmanaged Kubernetes namespace may not be taken over, or an empty text.
+
+    Args:
+        properties: the wanted ones, checked.
+        namespace: the Kubernetes namespace that is there.
+        quota: its object named `defaultresourcequota`, if there is one.
+        policy: its object named `defaultnetworkpolicy`, if there is one.
+        switches: what IfIdentical compares.
+    """
+    name = namespace["metadata"]["name"]
+    if properties["adoptionPolicy"] == "Always":
+        return ""
+    if properties["adoptionPolicy"] == "Never":
+        return (
+            f"Namespace {name} already exists in the managed cluster and adoptionPolicy is Never."
+        )
+    different = [
+        field
+        for field in ("labels", "annotations")
+        if _user_keys(namespace["metadata"].get(field), switches)
+        != _user_keys(properties.get(field), switches)
+    ]
+    if switches.identical_compares == "all":
+        hard = quota_hard(properties) if wants_quota(properties, switches) else None
+        if hard != (quota["spec"].get("hard", {}) if quota else None):
+            different.append("defaultResourceQuota")
+        wanted = wants_policy(properties, switches)
+        spec = policy_spec(properties, name, switches) if wanted else None
+        if spec != (policy["spec"] if policy else None):
+            different.append("defaultNetworkPolicy")
+    if not different:
+        return ""
+    return (
+        f"Namespace {name} already exists in the managed cluster and differs in "
+        f"{', '.join(different)}; adoptionPolicy is IfIdentical."
+    )
+
+
+def _user_keys(texts: Mapping[str, str] | None, switches: Switches) -> dict[str, str]:
+    ignored = {MANAGED_LABEL} | ({NAME_LABEL} if switches.identical_ignores_name_label else set())
+    return {key: value for key, value in (texts or {}).items() if key not in ignored}

@@ -1,0 +1,341 @@
+"""Starts and finds the sandbox: server, connection file, one detached process per home."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from mnslib.sandbox.app import Sandbox
+    from mnslib.sandbox.state import State
+
+VERSION = 1
+START_SECONDS = 30.0
+IDLE_CHECK_SECONDS = 1.0
+
+
+def serve(
+    *,
+    port: int = 0,
+    state: str = ":memory:",
+    world: str = "default",
+    latency: str = "fast",
+    idle_exit_minutes: float | None = None,
+    connection: Path,
+) -> None:
+    """Serve in the foreground until SIGTERM or SIGINT; write `connection` once ready.
+
+    Args:
+        port: 0 takes the port kept beside a file state, or else any free one.
+        state: a SQLite file, or `:memory:`.
+        world: name or file; seeded only into an empty state.
+        latency: `fast`, `documented` or a file.
+        idle_exit_minutes: minutes without a request after which it ends; None never.
+        connection: the file that tells clients everything; mode 0600.
+
+    Raises:
+        OSError: if the port is taken.
+        ValueError: on an unknown world or latency file.
+    """
+    import asyncio
+
+    with _only_server(state):
+        store = open_state(state, world=world, latency=latency)
+        try:
+            asyncio.run(_serve(store, port, idle_exit_minutes, connection))
+        finally:
+            store.close()
+
+
+@contextmanager
+def _only_server(state: str) -> Iterator[None]:
+    """Hold the lock of a file state, so that two servers never share one."""
+    from filelock import FileLock, Timeout
+
+    if state == ":memory:":
+        yield
+        return
+    Path(state).parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{state}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OSError(f"{state} is in use by another running sandbox") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_state(path: str, *, world: str, latency: str, **injected: Any) -> State:
+    """Return a state with keys and a world; an existing file keeps its own of both.
+
+    Args:
+        path: a SQLite file, or `:memory:`.
+        world: name or file, for an empty state.
+        latency: profile name or file.
+        injected: `clock`, for tests.
+    """
+    from mnslib.sandbox import lifecycle
+    from mnslib.sandbox import world as worlds
+    from mnslib.sandbox.state import State
+
+    store = State(path, **injected)
+    with store.transaction():
+        if store.meta("keys") is None:
+            spec = worlds.load(world)
+            store.set_meta("keys", _new_keys())
+            store.set_meta("control_token", secrets.token_urlsafe(24))
+            names = ("client_id", "object_id")
+            identities = {
+                name: {key: one[key] for key in names}
+                | {"client_secret": secrets.token_urlsafe(24)}
+                for name, one in spec["identities"].items()
+            }
+            store.set_meta("identities", identities)
+            store.set_meta("world", world)
+            worlds.seed(store, spec)
+        store.latency = lifecycle.load_latency(latency)
+    return store
+
+
+def _with_secrets(identities: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {
+            "client_id": one["client_id"],
+            "client_secret": secrets.token_urlsafe(24),
+            "object_id": one["object_id"],
+        }
+        for name, one in identities.items()
+    }
+
+
+def _new_keys() -> dict[str, str]:
+    import trustme
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    authority = trustme.CA(organization_name="mnslib sandbox")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    plain = (form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = key.public_key().public_bytes(
+        form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo
+    )
+    return {
+        "ca_pem": authority.cert_pem.bytes().decode(),
+        "ca_key": authority.private_key_pem.bytes().decode(),
+        "jwt_private": key.private_bytes(form.Encoding.PEM, *plain).decode(),
+        "jwt_public": public.decode(),
+        "signing": secrets.token_hex(32),
+    }
+
+
+async def _serve(
+    store: State, port: int, idle_exit_minutes: float | None, connection: Path
+) -> None:
+    import asyncio
+    import signal
+
+    import uvicorn
+
+    from mnslib.sandbox.app import create_app
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # ours below end the server without raising the signal again
+
+    listening = _bind(store, port)
+    app = create_app(store)
+    config = uvicorn.Config(
+        app,
+        log_level="critical",  # the application logs its own failures; the rest is noise at the end
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        ssl_context_factory=lambda *_: _tls(store),
+    )
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0.01)
+    if not running.done():
+        write_private(connection, describe(store, listening.getsockname()[1], connection))
+        watching = asyncio.create_task(_end_when_idle(server, app.state.sandbox, idle_exit_minutes))
+        await running
+        watching.cancel()
+    await running
+
+
+async def _end_when_idle(server: Any, sandbox: Sandbox, minutes: float | None) -> None:
+    import asyncio
+
+    while minutes is not None:
+        await asyncio.sleep(IDLE_CHECK_SECONDS)
+        if time.monotonic() - sandbox.last_request > minutes * 60:
+            server.should_exit = True
+            return
+
+
+def _bind(store: State, port: int) -> socket.socket:
+    """Return a listening socket on loopback; the port is remembered in the state."""
+    import socket
+
+    wanted = port or store.meta("port", 0)
+    # with protocol 0 asyncio sets no TCP_NODELAY, which costs 40 ms a request
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", wanted))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        where = "the port that this state was served on" if not port else "the port asked for"
+        text = f"cannot listen on 127.0.0.1:{wanted} ({where}): {error.strerror}"
+        raise OSError(error.errno, f"{text}; end what uses it, or give another --port") from error
+    store.set_meta("port", listening.getsockname()[1])
+    return listening
+
+
+def _tls(store: State) -> ssl.SSLContext:
+    import trustme
+
+    keys = store.meta("keys")
+    authority = trustme.CA.from_pem(keys["ca_pem"].encode(), keys["ca_key"].encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
+
+
+def describe(store: State, port: int, connection: Path) -> dict[str, Any]:
+    """Return the connection file's content; writes the CA's certificate beside it."""
+    from mnslib.sandbox.routes_arm import CLUSTER_TYPE
+
+    authority = connection.with_suffix(".ca.pem").absolute()
+    _write(authority, store.meta("keys")["ca_pem"])
+    origin = f"https://127.0.0.1:{port}"
+    clusters = []
+    for resource in store.resources(CLUSTER_TYPE):
+        parts = resource["id"].split("/")
+        place = {"subscription_id": parts[2], "resource_group": parts[4], "name": resource["name"]}
+        endpoint = f"{origin}/kubernetes/{parts[2]}/{parts[4]}/{resource['name']}"
+        clusters.append(place | {"kubernetes_endpoint": endpoint})
+    return {
+        "version": VERSION,
+        "arm_endpoint": origin,
+        "authority_host": f"{origin}/entra",
+        "graph_endpoint": f"{origin}/graph",
+        "prometheus_endpoint": f"{origin}/prometheus",
+        "control_endpoint": f"{origin}/_sandbox",
+        "control_token": store.meta("control_token"),
+        "ca_file": str(authority),
+        "tenant_id": store.meta("tenant_id"),
+        "identities": store.meta("identities"),
+        "subscription_ids": [one["subscriptionId"] for one in store.meta("subscriptions")],
+        "resource_group": store.meta("groups")[0],
+        "clusters": clusters,
+    }
+
+
+def write_private(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON with mode 0600, whole or not at all."""
+    _write(path, json.dumps(value, indent=1))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+# one detached process per home
+
+
+def ensure_running(home: Path, *, idle_exit_minutes: float = 30) -> dict[str, Any]:
+    """Return the connection of the sandbox under `home`, started if none runs.
+
+    Callers that come at the same moment share one process.
+
+    Raises:
+        RuntimeError: if it is not ready within 30 seconds; with the end of its log.
+    """
+    from filelock import FileLock
+
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(home / "sandbox.start.lock", timeout=2 * START_SECONDS):
+        return _alive(home) or _spawn(home, idle_exit_minutes)
+
+
+def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str, Any]:
+    """Return the answer of a control route of a running sandbox, such as `reset`.
+
+    Raises:
+        OSError: if it does not answer, or refuses.
+    """
+    import urllib.request
+
+    request = urllib.request.Request(
+        f"{connection['control_endpoint']}/{route}",
+        method=method,
+        headers={"Authorization": f"Bearer {connection['control_token']}"},
+    )
+    context = ssl.create_default_context(cafile=connection["ca_file"])
+    with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+        return dict(json.load(answer))
+
+
+def _alive(home: Path) -> dict[str, Any] | None:
+    """Return the connection if its process lives and answers as the same sandbox."""
+    try:
+        connection: dict[str, Any] = json.loads((home / "connection.json").read_text("utf-8"))
+        pid = int((home / "sandbox.pid").read_text("utf-8"))
+        os.kill(pid, 0)
+        same = control(connection, "GET", "health")["pid"] == pid
+    except (OSError, ValueError, KeyError):
+        return None  # no file, no process, or another one in its place
+    return connection if same else None
+
+
+def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
+    import subprocess
+    import sys
+
+    connection, log = home / "connection.json", home / "sandbox.log"
+    connection.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "mnslib.sandbox", "--state", str(home / "sandbox.db")]
+    command += ["--connection", str(connection), "--idle-exit", str(idle_exit_minutes)]
+    flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
+    with os.fdopen(os.open(log, flags, 0o600), "w") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _write(home / "sandbox.pid", str(process.pid))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if connection.exists() and (found := _alive(home)):
+            process.returncode = 0  # it outlives us on purpose: no warning about a running child
+            return found
+        time.sleep(0.05)
+    if process.poll() is None:
+        process.terminate()
+    tail = log.read_text("utf-8", "replace")[-2000:]
+    raise RuntimeError(f"the sandbox under {home} did not become ready; its log ends:\n{tail}")

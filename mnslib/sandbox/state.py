@@ -1,0 +1,293 @@
+"""The store: everything the sandbox remembers, in one SQLite file or in memory.
+
+Knows documents and where they lie, no rule of Azure or Kubernetes. One thread uses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.wire import Json
+
+REQUEST_LOG_LIMIT = 20_000
+_GUIDS = uuid.UUID("00000000-0000-4000-a000-000000000000")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS resources (
+  id TEXT PRIMARY KEY, kind TEXT NOT NULL, parent TEXT NOT NULL, doc TEXT NOT NULL,
+  notes TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS resources_by_parent ON resources (kind, parent, id);
+CREATE TABLE IF NOT EXISTS trailing (id TEXT PRIMARY KEY, parent TEXT, doc TEXT, until REAL);
+CREATE TABLE IF NOT EXISTS operations (
+  id TEXT PRIMARY KEY, resource TEXT NOT NULL, cluster TEXT NOT NULL, due REAL NOT NULL,
+  done INTEGER NOT NULL, doc TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS operations_due ON operations (done, due);
+CREATE TABLE IF NOT EXISTS objects (
+  cluster TEXT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  doc TEXT NOT NULL, PRIMARY KEY (cluster, kind, namespace, name));
+CREATE TABLE IF NOT EXISTS samples (
+  cluster TEXT NOT NULL, namespace TEXT NOT NULL, at REAL NOT NULL, doc TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS samples_by_cluster ON samples (cluster, at);
+"""
+_WORLD_TABLES = ("resources", "trailing", "operations", "objects", "samples")
+
+
+def utc_text(moment: float) -> str:
+    """Return ARM's time form with seven decimals, e.g. `2025-11-05T17:32:00.5138586Z`."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"
+
+
+def kube_time(moment: float) -> str:
+    """Return Kubernetes' time form, whole seconds."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class State:
+    """One sandbox's memory; documents are plain JSON values, ids and cluster keys lower-case."""
+
+    def __init__(self, path: str = ":memory:", *, clock: Callable[[], float] = time.time) -> None:
+        if path != ":memory:":
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_SCHEMA)
+        self._clock = clock
+        self._offset = float(self.meta("clock_offset", 0.0))
+        self.switches = Switches(**self.meta("switches", {}))
+        self.latency: Json = self.meta("latency", {})
+        self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
+        self.history_cache: Json = {}
+
+    def close(self) -> None:
+        """Close the database; what was committed stays."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block writes, or nothing of it if it raises."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # clock, counters, settings
+
+    def now(self) -> float:
+        """Return the sandbox's time, seconds since 1970: the injected clock plus what was added."""
+        return self._clock() + self._offset
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock forward."""
+        self._offset += seconds
+        self.set_meta("clock_offset", self._offset)
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """Return a stored setting, or the default."""
+        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return json.loads(row[0]) if row else default
+
+    @contextmanager
+    def at(self, moment: float) -> Iterator[None]:
+        """Let the block happen at another time: seeded things are older than the state."""
+        before, self._offset = self._offset, self._offset + moment - self.now()
+        try:
+            yield
+        finally:
+            self._offset = before
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store a setting."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, json.dumps(value)))
+
+    def next_number(self) -> int:
+        """Return the next of a rising sequence; Kubernetes' resourceVersion comes from it."""
+        query = (
+            "INSERT INTO meta VALUES ('sequence', '1000') "
+            "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
+        )
+        return int(self._db.execute(query).fetchone()[0])
+
+    def new_guid(self) -> str:
+        """Return a GUID that is new in this state and the same in every run of the same calls."""
+        return str(uuid.uuid5(_GUIDS, str(self.next_number())))
+
+    def clear_world(self) -> None:
+        """Remove every resource, object, operation and sample; keys and secrets stay."""
+        for table in _WORLD_TABLES:
+            self._db.execute(f"DELETE FROM {table}")
+        self.history_cache.clear()
+
+    # ARM resources
+
+    def resource(self, resource_id: str) -> Json | None:
+        """Return the public document of an ARM resource."""
+        query = "SELECT doc FROM resources WHERE id=?"
+        row = self._db.execute(query, (resource_id.lower(),)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def notes(self, resource_id: str) -> Json:
+        """Return what the sandbox remembers of a resource besides its public document."""
+        query = "SELECT notes FROM resources WHERE id=?"
+        row = self._db.execute(query, (resource_id.lower(),)).fetchone()
+        return json.loads(row[0]) if row else {}
+
+    def put_resource(self, doc: Json, *, parent: str = "", notes: Json | None = None) -> None:
+        """Store a resource under its id; `notes` of None keeps what is there."""
+        if notes is None:
+            notes = self.notes(doc["id"])
+        self._db.execute(
+            "INSERT OR REPLACE INTO resources VALUES (?,?,?,?,?)",
+            (
+                doc["id"].lower(),
+                doc["type"].lower(),
+                parent.lower(),
+                json.dumps(doc),
+                json.dumps(notes),
+            ),
+        )
+
+    def delete_resource(self, resource_id: str) -> None:
+        """Remove a resource."""
+        self._db.execute("DELETE FROM resources WHERE id=?", (resource_id.lower(),))
+
+    def resources(self, kind: str, *, under: str = "", parent: str | None = None) -> list[Json]:
+        """Return resources of a type, by id: those with this parent, or with this id prefix."""
+        query, values = "SELECT doc FROM resources WHERE kind=?", [kind.lower()]
+        if parent is not None:
+            query, values = f"{query} AND parent=?", [*values, parent.lower()]
+        if under:
+            query += " AND id >= ? AND id < ?"
+            values += [f"{under.lower()}/", f"{under.lower()}0"]  # "0" follows "/" in ASCII
+        rows = self._db.execute(f"{query} ORDER BY id", values)
+        return [json.loads(row[0]) for row in rows]
+
+    def resources_named(self, kind: str, name: str) -> list[Json]:
+        """Return the resources of a type with this name, wherever they are."""
+        query = "SELECT doc FROM resources WHERE kind=? AND id LIKE ?"
+        rows = self._db.execute(query, (kind.lower(), f"%/{name.lower()}"))
+        return [json.loads(row[0]) for row in rows]
+
+    # what the list still shows
+
+    def trail(self, resource_id: str, parent: str, until: float) -> None:
+        """Let lists go on showing the present document (or none) until then."""
+        self._db.execute("DELETE FROM trailing WHERE until <= ?", (self.now(),))
+        doc = json.dumps(self.resource(resource_id))
+        values = (resource_id.lower(), parent.lower(), doc, until)
+        self._db.execute("INSERT OR IGNORE INTO trailing VALUES (?,?,?,?)", values)
+
+    def trailing(self, parent: str) -> dict[str, Json | None]:
+        """Return by id what lists show in place of the stored documents."""
+        query = "SELECT id, doc FROM trailing WHERE parent=? AND until > ?"
+        rows = self._db.execute(query, (parent.lower(), self.now()))
+        return {row[0]: json.loads(row[1]) for row in rows}
+
+    # operations
+
+    def put_operation(self, doc: Json) -> None:
+        """Store an operation; it counts as done once it has an `endTime`."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO operations VALUES (?,?,?,?,?,?)",
+            (
+                doc["id"],
+                doc["resource"],
+                doc["cluster"],
+                doc["due"],
+                int("endTime" in doc),
+                json.dumps(doc),
+            ),
+        )
+
+    def operation(self, operation_id: str) -> Json | None:
+        """Return an operation's document."""
+        query = "SELECT doc FROM operations WHERE id=?"
+        row = self._db.execute(query, (operation_id,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def due_operations(self) -> list[Json]:
+        """Return unfinished operations whose time has come, oldest first."""
+        query = "SELECT doc FROM operations WHERE done=0 AND due <= ? ORDER BY due, rowid"
+        return [json.loads(row[0]) for row in self._db.execute(query, (self.now(),))]
+
+    def running_operations(self, *, cluster: str = "", resource: str = "") -> list[Json]:
+        """Return unfinished operations of a cluster or of one resource."""
+        query = "SELECT doc FROM operations WHERE done=0 AND (cluster=? OR resource=?)"
+        rows = self._db.execute(query, (cluster.lower(), resource.lower()))
+        return [json.loads(row[0]) for row in rows]
+
+    # Kubernetes objects
+
+    def object(self, cluster: str, kind: str, namespace: str, name: str) -> Json | None:
+        """Return a Kubernetes object; `namespace` is empty for cluster-scoped kinds."""
+        query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND namespace=? AND name=?"
+        row = self._db.execute(query, (cluster, kind, namespace, name)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def objects(
+        self,
+        cluster: str,
+        kind: str,
+        namespace: str = "",
+        *,
+        after: tuple[str, str] = ("", ""),
+    ) -> list[Json]:
+        """Return objects by namespace and name, of one namespace or (empty) of all."""
+        query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND (namespace, name) > (?,?)"
+        values = [cluster, kind, *after]
+        if namespace:
+            query, values = f"{query} AND namespace=?", [*values, namespace]
+        rows = self._db.execute(f"{query} ORDER BY namespace, name", values)
+        return [json.loads(row[0]) for row in rows]
+
+    def put_object(self, cluster: str, kind: str, doc: Json) -> Json:
+        """Store an object under its metadata with a new resourceVersion, and return it."""
+        metadata = doc["metadata"]
+        metadata["resourceVersion"] = str(self.next_number())
+        key = (cluster, kind, metadata.get("namespace", ""), metadata["name"])
+        self._db.execute(
+            "INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?)", (*key, json.dumps(doc))
+        )
+        return doc
+
+    def delete_object(self, cluster: str, kind: str, namespace: str, name: str) -> None:
+        """Remove one object."""
+        query = "DELETE FROM objects WHERE cluster=? AND kind=? AND namespace=? AND name=?"
+        self._db.execute(query, (cluster, kind, namespace, name))
+
+    def delete_namespace_content(self, cluster: str, namespace: str) -> None:
+        """Remove a namespace object and every object in it."""
+        query = "DELETE FROM objects WHERE cluster=? AND namespace=?"
+        self._db.execute(query, (cluster, namespace))
+        self.delete_object(cluster, "namespaces", "", namespace)
+
+    # samples: what the metrics show from the moment of seeding on
+
+    def add_sample(self, cluster: str, namespace: str, doc: Json) -> None:
+        """Note a namespace's requests and quotas as they are from now on."""
+        values = (cluster, namespace, self.now(), json.dumps(doc))
+        self._db.execute("INSERT INTO samples VALUES (?,?,?,?)", values)
+
+    def forget_samples(self, cluster: str) -> None:
+        """Remove the samples of a cluster."""
+        self._db.execute("DELETE FROM samples WHERE cluster=?", (cluster,))
+
+    def samples(self, cluster: str) -> list[tuple[str, float, Json]]:
+        """Return (namespace, time, document) of a cluster, oldest first."""
+        query = "SELECT namespace, at, doc FROM samples WHERE cluster=? ORDER BY at, rowid"
+        rows = self._db.execute(query, (cluster,))
+        return [(row[0], row[1], json.loads(row[2])) for row in rows]

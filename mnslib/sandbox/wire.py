@@ -1,0 +1,134 @@
+"""Calls, answers, routes and the error form of each surface.
+
+Knows nothing of state or rules: handlers turn a `Call` into an `Answer` or raise a `Refusal`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnslib.sandbox.state import State
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back; a `body` of None is sent as an empty one."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
+    """An answer that ends the handling of a call; what it wrote is rolled back."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.body)
+        self.answer = answer
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One received request.
+
+    `origin` is scheme, host and port as the client wrote them: URLs in answers start with it.
+    """
+
+    state: State
+    method: str
+    origin: str
+    path: str
+    raw_query: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    identity: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    api_version: str = ""
+
+    def json(self) -> Any:
+        """Return the parsed body; None when it is empty.
+
+        Raises:
+            ValueError: if it is not JSON.
+        """
+        return json.loads(self.body) if self.body.strip() else None
+
+
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row of the route table; `{name}` matches one segment, `{name*}` any text."""
+
+    surface: str
+    method: str
+    template: str
+    handler: Handler
+    api_versions: frozenset[str] = frozenset()
+
+    def pattern(self) -> re.Pattern[str]:
+        """Return the compiled template; ARM ignores case, the other surfaces do not."""
+        text = re.sub(r"\\{(\w+)\\\*\\}", r"(?P<\1>.*)", re.escape(self.template))
+        text = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", text)
+        return re.compile(text, re.IGNORECASE if self.surface == "arm" else 0)
+
+
+def arm_error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Refusal:
+    """Return the error form of Azure Resource Manager."""
+    body = {"error": {"code": code, "message": message}}
+    return Refusal(Answer(status=status, body=body, headers=headers or {}))
+
+
+def kube_error(status: int, reason: str, message: str, details: Json | None = None) -> Refusal:
+    """Return a Kubernetes `Status`; an empty reason is left out, as the webhook's refusals do."""
+    body: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    body["message"] = message
+    if reason:
+        body["reason"] = reason
+    if details:
+        body["details"] = details
+    return Refusal(Answer(status=status, body=body | {"code": status}))
+
+
+def prometheus_error(status: int, kind: str, message: str) -> Refusal:
+    """Return the error form of the Prometheus HTTP API."""
+    body = {"status": "error", "errorType": kind, "error": message}
+    return Refusal(Answer(status=status, body=body))
+
+
+def entra_error(status: int, error: str, number: int, message: str) -> Refusal:
+    """Return the error form of the token endpoint."""
+    body = {
+        "error": error,
+        "error_description": f"AADSTS{number}: {message}",
+        "error_codes": [number],
+    }
+    return Refusal(Answer(status=status, body=body))
+
+
+def surface_error(surface: str, status: int, code: str, message: str) -> Refusal:
+    """Return a refusal in the form that clients of this surface read.
+
+    `code` is ARM's word; Kubernetes gets its own reason for the same status.
+    """
+    if surface == "kubernetes":
+        reasons = {401: "Unauthorized", 404: "NotFound", 405: "MethodNotAllowed"}
+        texts = {401: "Unauthorized", 404: "the server could not find the requested resource"}
+        text = texts.get(status, message)
+        return kube_error(status, reasons.get(status, "BadRequest"), text)
+    if surface == "prometheus":
+        return prometheus_error(status, "bad_data" if status < 500 else "internal", message)
+    if surface == "entra":
+        return entra_error(status, "invalid_request", 900144, message)
+    return arm_error(status, code, message)

@@ -1,0 +1,182 @@
+"""The Kubernetes door against the sandbox: what it reads adds up, and kubectl takes our file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from mnslib.errors import KubeError
+from mnslib.kube.client import KubeClient
+from mnslib.kube.kubeconfig import (
+    merge_kubeconfig,
+    namespace_kubeconfig,
+    read_access,
+)
+from mnslib.pods import total_need
+
+KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
+
+Connection = Mapping[str, Any]
+MakeKube = Callable[..., KubeClient]
+
+
+@pytest.fixture
+def connection(sandbox: Any) -> Connection:
+    """The connection of a sandbox seeded anew."""
+    found: Connection = sandbox.connection
+    return found
+
+
+def sign_in(connection: Connection, scope: str) -> str:
+    """Return a token, without any client of ours."""
+    identity = connection["identities"]["admin"]
+    answer = requests.post(
+        f"{connection['authority_host']}/{connection['tenant_id']}/oauth2/v2.0/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_id": identity["client_id"],
+            "client_secret": identity["client_secret"],
+            "scope": scope,
+        },
+        verify=connection["ca_file"],
+        timeout=20,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+def list_credential(connection: Connection, cluster_name: str, action: str) -> str:
+    """Return the kubeconfig that ARM gives for a cluster or one of its managed namespaces."""
+    (cluster,) = [c for c in connection["clusters"] if c["name"] == cluster_name]
+    token = sign_in(connection, f"{connection['arm_endpoint']}/.default")
+    answer = requests.post(
+        f"{connection['arm_endpoint']}/subscriptions/{cluster['subscription_id']}/resourceGroups/"
+        f"{cluster['resource_group']}/providers/Microsoft.ContainerService/managedClusters/"
+        f"{cluster_name}/{action}?api-version=2026-08-01",
+        headers={"Authorization": f"Bearer {token}"},
+        verify=connection["ca_file"],
+        timeout=20,
+    )
+    answer.raise_for_status()
+    return base64.b64decode(answer.json()["kubeconfigs"][0]["value"]).decode()
+
+
+@pytest.fixture
+def make_kube(connection: Connection) -> Iterator[MakeKube]:
+    token = sign_in(connection, KUBERNETES_SCOPE)
+    made: list[KubeClient] = []
+
+    def make(cluster_name: str, **more: Any) -> KubeClient:
+        (cluster,) = [c for c in connection["clusters"] if c["name"] == cluster_name]
+        values: dict[str, Any] = {
+            "server": cluster["kubernetes_endpoint"],
+            "ca_pem": Path(connection["ca_file"]).read_text("utf-8"),
+            "token": lambda: token,
+            "name": cluster_name,
+            "sleep": lambda _: None,
+        }
+        made.append(KubeClient(**{**values, **more}))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def test_everything_that_plan_and_capacity_need_is_read(make_kube: MakeKube) -> None:
+    kube = make_kube("aks-prod-neu-1")
+    by_name = {namespace.name: namespace for namespace in kube.namespaces()}
+    assert {"kube-system", "logistics-tracking", "route-planner"} <= set(by_name)
+    assert by_name["logistics-tracking"].labels["kubernetes.azure.com/managedByArm"] == "true"
+    managed = [q for q in kube.resource_quotas() if q.name == "defaultresourcequota"]
+    assert {q.namespace_name for q in managed} == {"logistics-tracking", "risk-exposure"}
+    policies = {(p.namespace_name, p.name) for p in kube.network_policies()}
+    assert ("logistics-tracking", "defaultnetworkpolicy") in policies
+    nodes = kube.nodes()
+    assert len(nodes) >= 3
+    assert all(node.is_ready and node.allocatable_cores < 8 for node in nodes)
+    assert {pod.node_name for pod in kube.pods()} <= {node.name for node in nodes}
+
+
+def test_used_quota_is_what_the_pods_ask_for(connection: Connection, make_kube: MakeKube) -> None:
+    compared = 0
+    for cluster in connection["clusters"]:
+        kube = make_kube(cluster["name"])
+        pods = kube.pods()
+        for quota in kube.resource_quotas():
+            need = total_need(p for p in pods if p.namespace_name == quota.namespace_name)
+            counted = {key: need[key] for key in quota.used if key in need}
+            assert {key: quota.used[key] for key in counted} == counted, quota
+            compared += len(counted)
+    assert compared > 40
+
+
+def test_the_private_cluster_is_read_through_its_own_credential(
+    connection: Connection, make_kube: MakeKube
+) -> None:
+    text = list_credential(connection, "aks-prod-weu-2", "listClusterUserCredential")
+    access = read_access(text)
+    kube = make_kube(access.cluster_name, server=access.server, ca_pem=access.ca_pem)
+    assert "gitops-portal" in {namespace.name for namespace in kube.namespaces()}
+
+
+def test_a_wrong_token_is_refused_with_what_to_do(make_kube: MakeKube) -> None:
+    with pytest.raises(KubeError, match="Sign in to the tenant of this cluster") as caught:
+        make_kube("aks-prod-neu-1", token=lambda: "wrong").pods()
+    assert caught.value.status == 401
+
+
+def test_an_unknown_cluster_is_refused(connection: Connection, make_kube: MakeKube) -> None:
+    (cluster,) = [c for c in connection["clusters"] if c["name"] == "aks-prod-neu-1"]
+    server = cluster["kubernetes_endpoint"].replace("aks-prod-neu-1", "aks-gone")
+    with pytest.raises(KubeError) as caught:
+        make_kube("aks-prod-neu-1", server=server).nodes()
+    assert caught.value.status == 404
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kubectl_reads_each_namespace_through_its_own_context_with_mns_token(
+    connection: Connection, tmp_path: Path
+) -> None:
+    config, known = tmp_path / "config", tmp_path / "connection.json"
+    known.write_text(json.dumps(connection), "utf-8")
+    for namespace in ("logistics-tracking", "risk-exposure"):
+        action = f"managedNamespaces/{namespace}/listCredential"
+        own = namespace_kubeconfig(
+            list_credential(connection, "aks-prod-neu-1", action),
+            cluster_name="aks-prod-neu-1",
+            namespace_name=namespace,
+            target="sandbox",
+            environment={"MNS_SANDBOX": str(known)},
+        )
+        merge_kubeconfig(config, own)
+    contexts = kubectl(config, "config", "get-contexts", "-o", "name").split()
+    assert contexts == ["aks-prod-neu-1-logistics-tracking", "aks-prod-neu-1-risk-exposure"]
+    assert kubectl(config, "config", "current-context").strip() == contexts[0]
+    for context in contexts:
+        found = json.loads(kubectl(config, "--context", context, "get", "pods", "-o", "json"))
+        namespaces = {item["metadata"]["namespace"] for item in found["items"]}
+        assert namespaces == {context.removeprefix("aks-prod-neu-1-")}
+    assert "requests.cpu" in kubectl(config, "describe", "resourcequota", "defaultresourcequota")
+
+
+def kubectl(config: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["kubectl", "--kubeconfig", str(config), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HOME": str(config.parent)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

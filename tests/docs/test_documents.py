@@ -1,0 +1,91 @@
+"""What the documents promise is there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import yaml
+
+import mnslib
+from mnslib.cli import main
+from mnslib.provisioning.changes import RiskName
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    split = (re.match(r"([A-Za-z0-9-]+)(?:\[\w+\])?(.*)", text) for text in project["dependencies"])
+    return project["requires-python"], {found[1]: found[2] for found in split}
+
+
+def test_environment_yml_installs_the_same_project():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, packages = requirements()
+    named = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["--editable ."]
+    assert f"python{python}" in named
+    for entry in named:
+        name, bounds = re.fullmatch(r"([a-z0-9-]+)(.*)", entry).groups()
+        if name not in ("python", "pip"):
+            assert packages[name] == bounds
+
+
+def test_every_dependency_is_bounded_above_or_explained():
+    _, packages = requirements()
+    unbounded = [name for name, bounds in packages.items() if "<" not in bounds]
+    assert unbounded == ["cryptography"]  # security releases come as major versions
+
+
+def test_no_tracked_text_names_a_registry_address():
+    for path in [*ROOT.glob("*.*"), *(ROOT / "docs").rglob("*.md")]:
+        if path.is_file() and path.suffix in (".toml", ".yml", ".md"):
+            assert not re.search(r"https?://[^ ]*(pypi|pythonhosted)", path.read_text())
+
+
+def test_the_readme_names_every_command():
+    def commands(group, prefix):
+        for name, command in sorted(group.commands.items()):
+            if isinstance(command, click.Group):
+                yield from commands(command, f"{prefix} {name}")
+            else:
+                yield f"{prefix} {name}"
+
+    missing = [name for name in commands(main, "mns") if name not in README]
+    assert missing == []
+
+
+def test_the_commands_of_the_readme_exist():
+    for name in set(re.findall(r"`mns ([a-z]+)", README)):
+        assert name in main.commands
+
+
+def test_every_make_target_of_the_readme_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z]+)`?", README)):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_linked_file_of_the_documents_exists():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_templates_name_every_risk():
+    for path in (ROOT / "parameters").glob("[23]0_*.azure.yaml"):
+        text = path.read_text()
+        assert all(name.value in text for name in RiskName), path.name
+
+
+def test_public_names_are_sorted_and_load():
+    assert mnslib.__all__ == sorted(mnslib.__all__)
+    assert 15 <= len(mnslib.__all__) <= 25
+    for name in mnslib.__all__:
+        assert getattr(mnslib, name) is not None

@@ -1,0 +1,55 @@
+"""Notebook 40 from the outside: the finding, its tables, its charts; it writes nothing."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+COLUMNS = {
+    "cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio", "peak_used",
+    "peak_utc", "verdict", "advice",
+}  # fmt: skip
+
+
+def rows(run, name):
+    with (run.directory / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
+    done = run_notebook("40")
+    assert (done.code, done.result["status"]) == (0, "findings")
+    summary = done.result["summary"]
+    assert (summary["full"], summary["tight"]) == (2, 2)
+    assert sum(summary[k] for k in ("full", "tight", "ok", "unknown")) == summary["namespaces"]
+
+    table = rows(done, "utilization")
+    assert set(table[0]) >= COLUMNS
+    full = {row["namespace_name"] for row in table if row["verdict"] == "full"}
+    assert full == {"payments-api", "risk-exposure"}
+    unknown = [row for row in table if row["verdict"].startswith("unknown: ")]
+    assert unknown
+    assert all(row["hard"] == row["used"] == row["utilization_ratio"] == "" for row in unknown)
+    assert {row["cluster_name"] for row in rows(done, "commitment")} == {
+        "aks-prod-weu-1", "aks-prod-weu-2", "aks-prod-neu-1", "aks-test-weu-1",
+    }  # fmt: skip
+    assert set(done.result["artifacts"]) == {
+        "tables/commitment.csv", "tables/daily.csv", "tables/utilization.csv",
+    }  # fmt: skip
+
+    alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
+    assert len(alts) == 3
+    assert alts[0].startswith("2 of ")
+    written = [r for r in sandbox.requests() if r["method"] in ("PUT", "PATCH", "DELETE")]
+    assert written == []
+
+
+def test_findings_end_with_two_only_where_asked_for(run_notebook, sandbox):
+    assert run_notebook("40", "--detailed-exitcode").code == 2
+
+
+def test_without_history_it_answers_what_a_moment_can_answer(run_notebook, sandbox):
+    done = run_notebook("40", history="none")
+    assert done.code == 0, done.output
+    assert all(row["peak_used"] == "" for row in rows(done, "utilization"))
+    assert not sandbox.requests(containing="/prometheus/")

@@ -1,0 +1,210 @@
+"""Notebook 30 from the outside: the file of 36, again, and everything that must be refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from .conftest import ROOT
+
+WRITES = ("PUT", "PATCH", "DELETE")
+
+
+def writes(sandbox):
+    found = sandbox.control("GET", "requests")["value"]
+    return [r for r in found if r["method"] in WRITES and "/subscriptions/" in r["path"].lower()]
+
+
+def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandbox):
+    first = run_notebook("30")
+    assert first.code == 0, first.output
+    result = first.result
+    assert result["status"] == "done"
+    counts = {k: v for k, v in result["summary"].items() if k != "risks"}
+    assert sum(counts.values()) == len(result["items"]) == 36
+    assert counts["adopted"] == 1
+    assert {"created", "updated", "unchanged"} <= set(counts)
+    assert len(writes(sandbox)) > 36  # namespaces and role assignments
+    assert "sandbox" in first.report
+    assert (first.directory / "plan.json").exists()
+    assert (first.directory / "journal.jsonl").exists()
+
+    sandbox.control("DELETE", "requests")
+    second = run_notebook("30")
+    assert (second.code, second.result["summary"]["unchanged"]) == (0, 36)
+    assert second.result["headline"] == "36 unchanged."
+    assert writes(sandbox) == []
+    index = (second.directory.parent / "index.html").read_text(encoding="utf-8")
+    assert index.count("report.html") >= 2
+
+
+def test_plain_papermill_works_from_any_folder(environment, sandbox, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks/30_provision_in_bulk.ipynb"),
+    ]
+    command += ["out.ipynb", "-f", str(ROOT / "parameters/30_provision_in_bulk.sandbox.yaml")]
+    command += ["-p", "runs_dir", str(tmp_path / "runs"), "--no-progress-bar"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (directory,) = (tmp_path / "runs").iterdir()
+    result = json.loads((directory / "result.json").read_text())
+    assert (result["status"], len(result["items"])) == ("done", 36)
+    assert (tmp_path / "out.ipynb").exists()
+
+
+def test_labels_annotations_and_tags_of_others_survive_an_update(run_notebook, sandbox, tmp_path):
+    cluster = sandbox.cluster("aks-prod-weu-1")
+    path = f"{cluster}/managedNamespaces/web-checkout".lower()
+    url = f"{sandbox.connection['arm_endpoint'].rstrip('/')}{path}?api-version=2026-08-01"
+    token = arm_token(sandbox)
+    before = sandbox.session.get(url, headers={"Authorization": f"Bearer {token}"}).json()
+    assert before["properties"]["labels"]
+    assert before["properties"]["annotations"]
+    assert before["tags"]
+    file = tmp_path / "one.csv"
+    file.write_text(
+        "subscription_id,resource_group,cluster_name,namespace_name,cpu_limit\n"
+        f"{cluster.subscription_id},{cluster.resource_group},aks-prod-weu-1,web-checkout,20\n"
+    )
+    done = run_notebook("30", request_file=file)
+    assert done.code == 0, done.output
+    after = sandbox.session.get(url, headers={"Authorization": f"Bearer {token}"}).json()
+    assert after["properties"]["defaultResourceQuota"]["cpuLimit"] == "20000m"
+    assert after["properties"]["labels"] == before["properties"]["labels"]
+    assert after["properties"]["annotations"] == before["properties"]["annotations"]
+    assert after["tags"] == before["tags"]
+    (put,) = [r for r in writes(sandbox) if r["method"] == "PUT"]
+    assert put["body"]["tags"] == before["tags"]
+
+
+def arm_token(sandbox):
+    from mnslib.azure.clouds import sandbox_cloud
+    from mnslib.azure.credentials import sandbox_credential
+
+    cloud = sandbox_cloud(sandbox.connection)
+    return sandbox_credential(sandbox.connection).get_token(cloud.arm_scope).token
+
+
+MISTAKES = """\
+subscription_id,resource_group,cluster_name,namespace_name,cpu_request,cpu_limit,memory_request,memory_limit,ingress_policy,labels,access,owner,cpu_reqest
+S,rg-platform,aks-prod-weu-1,Payments,1,2,1Gi,2Gi,,,,,
+S,rg-platform,aks-prod-weu-1,kube-system,1,2,1Gi,2Gi,,,,,
+S,rg-platform,aks-prod-weu-1,ns-a,1x,2,1Gi,2Gi,,,,,
+S,rg-platform,aks-prod-weu-1,ns-b,4,2,1Gi,2Gi,,,,,
+S,rg-platform,aks-prod-weu-1,ns-c,1,2,1Gi,2Gi,allowall,,,,
+S,rg-platform,aks-prod-weu-1,ns-d,1,2,1Gi,2Gi,,-bad=x,,,
+S,rg-platform,aks-prod-weu-1,ns-e,1,2,1Gi,2Gi,,,group:payments=writer,,
+S,rg-platform,aks-prod-weu-1,ns-f,1,2,1Gi,2Gi,,,group:00000000-0000-4000-9000-000000000001=Owner,,
+S,rg-platform,aks-prod-weu-1,ns-c,1,2,1Gi,2Gi,,,,,
+""".replace("S,", "00000000-0000-4000-8000-00000000a001,")
+
+
+def test_ten_mistakes_are_named_at_once_and_nothing_is_written(run_notebook, sandbox, tmp_path):
+    file = tmp_path / "wrong.csv"
+    file.write_text(MISTAKES)
+    done = run_notebook("30", request_file=file)
+    assert done.code == 6
+    assert done.result["status"] == "refused"
+    expected = [
+        ("row 1", "cpu_reqest"), ("row 2", "namespace_name"), ("row 3", "namespace_name"),
+        ("row 4", "cpu_request"), ("row 5", "cpu_limit"), ("row 6", "ingress_policy"),
+        ("row 7", "labels"), ("row 8", "access"), ("row 9", "access"), ("row 10", "namespace_name"),
+    ]  # fmt: skip
+    for text in (done.output, done.report):
+        for row, column in expected:
+            assert f"{row}, column {column}:" in text, (row, column)
+    assert "10 mistakes" in done.output
+    assert writes(sandbox) == []
+
+
+def test_a_misspelled_parameter_starts_no_kernel(run_notebook, tmp_path):
+    file = tmp_path / "30_provision_in_bulk.test.yaml"
+    file.write_text("target: sandbox\ndry_rum: false\n")
+    began = time.monotonic()
+    done = run_notebook("30", file=file)
+    assert done.code == 6
+    assert "did you mean dry_run" in done.output
+    assert not (done.directory / "notebook.ipynb").exists()
+    assert time.monotonic() - began < 60
+
+
+def test_a_digest_of_a_plan_that_has_changed_is_refused(run_notebook, sandbox, tmp_path):
+    dry = run_notebook("30", "--detailed-exitcode", dry_run="true", approval="digest")
+    assert (dry.code, dry.result["status"]) == (2, "findings")
+    assert {item["outcome"] for item in dry.result["items"]} == {"not_attempted", "unchanged"}
+    digest = json.loads((dry.directory / "plan.json").read_text())["digest"]
+    assert digest in dry.report
+
+    cluster = sandbox.cluster("aks-prod-weu-2")
+    path = f"{cluster}/managedNamespaces/ml-serving"
+    url = f"{sandbox.connection['arm_endpoint'].rstrip('/')}{path}?api-version=2026-08-01"
+    headers = {"Authorization": f"Bearer {arm_token(sandbox)}"}
+    sandbox.session.patch(url, headers=headers, json={"tags": {"by": "others"}}).raise_for_status()
+    sandbox.control("DELETE", "requests")
+
+    stale = run_notebook("30", approval="digest", approved_digest=digest)
+    assert (stale.code, stale.result["status"]) == (4, "failed")
+    assert "is not the present one" in stale.output
+    assert writes(sandbox) == []
+
+    again = run_notebook("30", dry_run="true")
+    fresh = json.loads((again.directory / "plan.json").read_text())["digest"]
+    assert fresh != digest
+    assert run_notebook("30", approval="digest", approved_digest=fresh).code == 0
+
+
+def test_a_risk_that_is_not_allowed_is_refused(run_notebook, sandbox):
+    done = run_notebook("30", allow="[]")
+    assert done.code == 4
+    assert "not accepted: adoption" in done.output
+    assert writes(sandbox) == []
+
+
+@pytest.mark.slow
+def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(tmp_path):
+    connection = tmp_path / "connection.json"
+    serve = [sys.executable, "-m", "mnslib", "sandbox", "serve", "--latency", "documented"]
+    with subprocess.Popen([*serve, "--connection", str(connection)]) as server:
+        try:
+            while not connection.exists():
+                assert server.poll() is None
+                time.sleep(0.05)
+            environment = {**os.environ, "MNS_SANDBOX": str(connection)}
+            file = str(ROOT / "parameters/30_provision_in_bulk.sandbox.yaml")
+            command = [sys.executable, "-m", "mnslib", "run", "30", "-f", file]
+            command += ["--runs", str(tmp_path / "runs")]
+            with subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+            ) as run:
+                for line in run.stdout:
+                    if " done, " in line and not line.startswith("0 of"):
+                        run.send_signal(signal.SIGTERM)
+                        break
+                run.stdout.read()
+            assert run.returncode == 143
+            (directory,) = (p for p in (tmp_path / "runs").iterdir() if p.is_dir())
+            result = json.loads((directory / "result.json").read_text())
+            assert (result["status"], result["exit_code"]) == ("interrupted", 143)
+            outcomes = [item["outcome"] for item in result["items"]]
+            assert len(outcomes) == 36
+            assert "not_attempted" in outcomes
+            assert "failed" not in outcomes
+            lines = (directory / "journal.jsonl").read_text().splitlines()
+            events = [json.loads(line)["event"] for line in lines]
+            assert events[-1] == "end"
+            assert events.count("finished") == 36 - outcomes.count("unchanged")
+
+            subprocess.run(command, env=environment, check=True, cwd=tmp_path, timeout=300)
+        finally:
+            server.terminate()

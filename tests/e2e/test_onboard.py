@@ -1,0 +1,62 @@
+"""Notebook 20 from the outside: one namespace, proven, handed over, and no secret anywhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import subprocess
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+HANDOVER = ROOT / "handover" / "aks-prod-weu-2" / "e2e-onboarded"
+
+
+@pytest.fixture
+def handover():
+    yield HANDOVER
+    shutil.rmtree(HANDOVER, ignore_errors=True)
+
+
+def test_one_namespace_is_onboarded_and_handed_over(run_notebook, sandbox, handover, environment):
+    done = run_notebook("20", namespace_name="e2e-onboarded")
+    assert done.code == 0, done.output
+    assert done.result["headline"] == "e2e-onboarded is as requested: created."
+    (item,) = done.result["items"]
+    assert (item["change"], item["outcome"], item["risks"]) == ("Create", "created", [])
+
+    kubeconfig = handover / "kubeconfig"
+    assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+    assert stat.S_IMODE(handover.stat().st_mode) == 0o700
+    content = yaml.safe_load(kubeconfig.read_text())
+    (context,) = content["contexts"]
+    assert context["name"] == "aks-prod-weu-2-e2e-onboarded"
+    assert context["context"]["namespace"] == "e2e-onboarded"
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is absent: the kubeconfig was not tried")
+    asked = subprocess.run(
+        ["kubectl", "--kubeconfig", str(kubeconfig), "get", "resourcequota", "-o", "json"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    (quota,) = json.loads(asked.stdout)["items"]
+    assert quota["metadata"]["name"] == "defaultresourcequota"
+    assert quota["spec"]["hard"]["requests.cpu"] == "1500m"
+
+
+def test_a_mistake_in_the_parameters_names_the_parameter(run_notebook, sandbox):
+    done = run_notebook("20", namespace_name="Refunds", cpu_request="4", cpu_limit="3")
+    assert done.code == 6
+    for column in ("namespace_name", "cpu_limit"):
+        assert f"column {column}:" in done.output
+
+
+def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox, handover):
+    done = run_notebook("20", namespace_name="e2e-onboarded", dry_run="true")
+    assert (done.code, done.result["status"]) == (0, "findings")
+    digest = json.loads((done.directory / "plan.json").read_text())["digest"]
+    assert f'approved_digest: "{digest}"' in done.report.replace("&quot;", '"')
+    assert not handover.exists()

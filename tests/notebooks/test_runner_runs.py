@@ -1,0 +1,186 @@
+"""Whatever happens to a notebook, its run directory is whole and the exit code says what it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.results import RunStatus
+from mnslib.runner import RunOutcome, run_notebook
+
+DATA = Path(__file__).parent / "data"
+
+RUN_IT = """
+import sys
+from mnslib.runner import run_notebook
+outcome = run_notebook(sys.argv[1], parameters={}, environment="unit", runs_dir=sys.argv[2])
+print(outcome.status.value, flush=True)
+raise SystemExit(outcome.exit_code)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    def run(name: str, **options: Any) -> RunOutcome:
+        settings = {"parameters": {}, "environment": "unit", "runs_dir": tmp_path} | options
+        return run_notebook(DATA / f"{name}.ipynb", **settings)
+
+    return run
+
+
+def result_of(outcome: RunOutcome) -> dict[str, Any]:
+    return json.loads((outcome.directory / "result.json").read_text(encoding="utf-8"))
+
+
+def assert_whole(outcome: RunOutcome) -> dict[str, Any]:
+    """Check that the three files agree with the outcome and that the index knows the run."""
+    result = result_of(outcome)
+    assert (result["status"], result["exit_code"]) == (outcome.status, outcome.exit_code)
+    report = (outcome.directory / "report.html").read_text(encoding="utf-8")
+    assert "<h1>" in report
+    assert "Traceback" not in report
+    index = (outcome.directory.parent / "index.html").read_text(encoding="utf-8")
+    assert f"{outcome.directory.name}/report.html" in index
+    return result
+
+
+def test_a_run_leaves_notebook_result_report_and_index(run, capfd) -> None:
+    outcome = run("ok", parameters={"pods": 4, "team": "007"})
+    result = assert_whole(outcome)
+    assert (outcome.exit_code, outcome.message) == (0, "3 pods counted")
+    assert result["summary"]["pods"] == 4
+    assert result["artifacts"] == ["notebook.ipynb", "report.html", "tables/pods.csv"]
+    printed = capfd.readouterr()
+    assert "team 007 has 4 pods\n" in printed.out
+    assert "reading 1 of 1\n" in printed.err
+    report = (outcome.directory / "report.html").read_text(encoding="utf-8")
+    assert "team 007 has 4 pods" in report
+    assert "reading 1 of 1" not in report
+
+
+def test_a_directory_name_with_braces_is_taken_as_it_is(run, tmp_path: Path) -> None:
+    outcome = run("bare", runs_dir=tmp_path / "{team}")
+    assert (tmp_path / "{team}" / outcome.directory.name / "notebook.ipynb").is_file()
+
+
+def test_a_notebook_without_a_session_gets_a_record(run) -> None:
+    outcome = run("bare", parameters={"dry_run": False})
+    result = assert_whole(outcome)
+    assert outcome.exit_code == 0
+    assert result["parameters"]["dry_run"] is False
+    assert result["parameters"]["team"] == "007"
+    assert result["target"] == "sandbox"
+
+
+def test_the_kernel_is_this_interpreter(run) -> None:
+    outcome = run("python")
+    notebook = json.loads((outcome.directory / "notebook.ipynb").read_text(encoding="utf-8"))
+    shown = notebook["cells"][-1]["outputs"][0]["data"]["text/plain"]
+    assert "".join(shown) == repr(sys.executable)
+
+
+@pytest.mark.parametrize(("detailed", "code"), [(False, 0), (True, 2)])
+def test_findings_count_only_when_asked_for(run, detailed: bool, code: int) -> None:
+    outcome = run("findings", detailed_exitcode=detailed)
+    assert assert_whole(outcome)["headline"] == "2 namespaces are full"
+    assert (outcome.status, outcome.exit_code) == (RunStatus.FINDINGS, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code", "message"),
+    [
+        ("raises", RunStatus.FAILED, 4, "ValueError: first line"),
+        ("refuses", RunStatus.REFUSED, 6, "SpecError: 2 mistakes in the request file"),
+        ("partly", RunStatus.PARTLY, 3, "1 of 2 as requested; 1 failed"),
+        ("forgets", RunStatus.FAILED, 4, "The notebook ended without recording its result"),
+        ("exits", RunStatus.FAILED, 4, "The notebook ended itself early; 1 of its code cells"),
+        ("dies", RunStatus.STOPPED, 5, "The notebook's process ended: Kernel died"),
+    ],
+)
+def test_what_ends_a_run_early_is_told(
+    run, name: str, status: RunStatus, code: int, message: str
+) -> None:
+    outcome = run(name)
+    result = assert_whole(outcome)
+    assert (outcome.status, outcome.exit_code) == (status, code)
+    assert outcome.message.startswith(message)
+    assert result["headline"] == outcome.message
+    report = (outcome.directory / "report.html").read_text(encoding="utf-8")
+    assert "Never reached" not in report
+
+
+def test_an_error_is_readable_in_the_report(run) -> None:
+    report = (run("raises").directory / "report.html").read_text(encoding="utf-8")
+    assert "<b>ValueError</b>" in report
+    assert "second &lt;b&gt;line&lt;/b&gt;" in report
+    assert "\x1b" not in report
+
+
+def test_wrong_parameters_start_no_kernel(run) -> None:
+    outcome = run("raises", parameters={"dry_rum": False, "team": "eyJhbGciOiJI.eyJzdWIiOiIx.x"})
+    result = assert_whole(outcome)
+    assert (outcome.status, outcome.exit_code) == (RunStatus.REFUSED, 6)
+    assert "did you mean dry_run?" in outcome.message
+    assert result["parameters"] == {}
+    files = sorted(path.name for path in outcome.directory.iterdir())
+    assert files == ["report.html", "result.json"]
+    assert "eyJzdWIi" not in "".join(path.read_text() for path in outcome.directory.iterdir())
+
+
+def test_what_is_no_notebook_leaves_no_directory(tmp_path: Path) -> None:
+    broken = tmp_path / "a.ipynb"
+    broken.write_text("{}")
+    with pytest.raises(ConfigError):
+        run_notebook(broken, parameters={}, environment="x", runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_takes_too_long_is_stopped(run) -> None:
+    outcome = run("sleeps", timeout_seconds=1)
+    assert_whole(outcome)
+    assert (outcome.status, outcome.exit_code) == (RunStatus.STOPPED, 5)
+    assert outcome.message == "The run took longer than it was allowed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX")
+@pytest.mark.parametrize(
+    ("name", "number", "lines", "code", "message"),
+    [
+        ("sleeps", signal.SIGINT, ["sleeping"], 130, "Interrupted by SIGINT"),
+        ("sleeps", signal.SIGTERM, ["sleeping"], 143, "Interrupted by SIGTERM"),
+        ("awaits", signal.SIGTERM, ["sleeping"], 143, "Stopped after 1 of 2"),
+        ("deaf", signal.SIGINT, ["sleeping", "not now"], 130, "Interrupted by SIGINT"),
+    ],
+)
+def test_a_signal_ends_the_run_with_its_record_whole(
+    tmp_path: Path, name: str, number: int, lines: list[str], code: int, message: str
+) -> None:
+    """Each line that the notebook prints is answered by a signal; the second one kills."""
+    arguments = [sys.executable, "-c", RUN_IT, str(DATA / f"{name}.ipynb"), str(tmp_path)]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        assert process.stdout is not None
+        for line in lines:
+            assert process.stdout.readline().strip() == line
+            process.send_signal(number)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert printed.strip() == "interrupted"
+    directory = next(path for path in tmp_path.iterdir() if path.is_dir())
+    result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    assert (result["status"], result["exit_code"]) == ("interrupted", code)
+    assert result["headline"] == message
+    assert message in (directory / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,193 @@
+"""Quantities, pod needs and rules, without a server; times with a clock in the hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from mnslib.sandbox import lifecycle
+from mnslib.sandbox.admission import pod_need, refusal, total_need
+from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.app import Sandbox
+from mnslib.sandbox.routes_arm import CLUSTER_TYPE
+from mnslib.sandbox.server import open_state
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Answer, Call, Refusal
+from tests.sandbox.client import cluster_id, make_body, namespace_id
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("1000m", "1"),
+        ("0.5", "500m"),
+        ("1.5", "1500m"),
+        ("0", "0"),
+        ("0Gi", "0"),
+        ("1024Mi", "1Gi"),
+        ("1536Mi", "1536Mi"),
+        ("0.9Gi", "966367641600m"),
+        ("0.5Gi", "512Mi"),
+        ("1000Ki", "1000Ki"),
+        ("512", "512"),
+        ("1e3", "1k"),
+        ("1G", "1G"),
+        ("0.1n", "1n"),
+        ("100u", "100u"),
+    ],
+)
+def test_quantities_come_back_as_the_api_server_writes_them(given: str, canonical: str) -> None:
+    assert canonical_text(given) == canonical
+    if "n" not in given:
+        assert parse(canonical) == parse(given)
+
+
+@pytest.mark.parametrize("text", ["", "m", "1 Gi", "1gi", "--1", "1e", "Gi", "0x1"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantity"):
+        parse(text)
+
+
+def container(cpu: str, *, sidecar: bool = False) -> dict[str, Any]:
+    always = {"restartPolicy": "Always"} if sidecar else {}
+    return {"name": "c", "resources": {"requests": {"cpu": cpu}}} | always
+
+
+@pytest.mark.parametrize(
+    ("running", "init", "overhead", "need"),
+    [
+        (["1", "500m"], [], "0", "1500m"),
+        (["1"], [container("3")], "0", "3"),
+        (["1"], [container("300m"), container("700m")], "0", "1"),
+        (["1"], [container("1", sidecar=True)], "0", "2"),
+        (["1"], [container("1", sidecar=True), container("2")], "0", "3"),
+        (["1"], [container("2"), container("1", sidecar=True)], "0", "2"),
+        (["1"], [], "250m", "1250m"),
+    ],
+)
+def test_a_pod_needs_its_containers_or_its_init_peak(
+    running: list[str], init: list[dict[str, Any]], overhead: str, need: str
+) -> None:
+    containers = [container(cpu) for cpu in running]
+    spec = {"containers": containers, "initContainers": init, "overhead": {"cpu": overhead}}
+    assert pod_need({"spec": spec})["requests.cpu"] == parse(need)
+
+
+def test_finished_pods_do_not_count() -> None:
+    pods = [
+        {"spec": {"containers": [container("1")]}, "status": {"phase": phase}}
+        for phase in ("Running", "Pending", "Succeeded", "Failed")
+    ]
+    assert total_need(pods)["requests.cpu"] == Fraction(2)
+
+
+def test_short_keys_mean_requests() -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}}}
+    pod = {"spec": {"containers": [container("2")]}}
+    text = refusal(pod, [quota], total_need([]))
+    assert text == "exceeded quota: q, requested: cpu=2, used: cpu=0, limited: cpu=1"
+
+
+class Clock:
+    """A clock in the hand."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def state(clock: Clock) -> Any:
+    opened = open_state(":memory:", world="default", latency="documented", clock=clock)
+    yield opened
+    opened.close()
+
+
+def send(state: State, method: str, path: str, body: Any = None, query: str = "") -> Answer:
+    """Handle a call in process, as the admin."""
+    import json
+
+    from mnslib.sandbox.routes_entra import sign
+
+    origin = "https://127.0.0.1:1"
+    claims = {"aud": origin, "oid": state.meta("identities")["admin"]["object_id"]}
+    pairs = (query or "api-version=2026-08-01").split("&")
+    call = Call(
+        state=state,
+        method=method,
+        origin=origin,
+        path=path,
+        raw_query=query,
+        query=dict(pair.split("=", 1) for pair in pairs),
+        headers={"authorization": f"Bearer {sign(state, claims)}"},
+        body=json.dumps(body).encode() if body is not None else b"",
+    )
+    try:
+        return Sandbox(state).handle(call, "arm")
+    except Refusal as refused:
+        return refused.answer
+
+
+def check_duration(state: State, clock: Clock, method: str, name: str, seconds: float) -> None:
+    """Start an operation; it runs until these seconds have passed. No Retry-After is sent."""
+    answer = send(state, method, namespace_id(name), make_body())
+    assert "Retry-After" not in answer.headers
+    path, _, query = answer.headers["Azure-AsyncOperation"].partition("?")
+    for wait, status in ((seconds - 0.01, "InProgress"), (0.02, "Succeeded")):
+        clock.time += wait
+        found = send(state, "GET", path.split(":1", 1)[1], query=query)
+        assert found.body["status"] == status
+
+
+def test_documented_times(state: State, clock: Clock) -> None:
+    cluster = state.resource(cluster_id())
+    assert cluster is not None
+    state.put_resource(cluster, notes={"prepared": False})
+    for method, name, seconds in (
+        ("PUT", "first", 91.3),
+        ("PUT", "second", 5.0),
+        ("PUT", "second", 0.49),
+        ("DELETE", "second", 7.36),
+    ):
+        check_duration(state, clock, method, name, seconds)
+
+
+def test_stopped_clusters_take_no_writes(state: State) -> None:
+    cluster = state.resource(cluster_id())
+    assert cluster is not None
+    cluster["properties"]["powerState"]["code"] = "Stopped"
+    state.put_resource(cluster)
+    for method in ("PUT", "DELETE"):
+        answer = send(state, method, namespace_id("payments-api"), make_body())
+        assert (answer.status, answer.body["error"]["code"]) == (409, "OperationNotAllowed")
+    state.switches = state.switches.changed({"stopped_cluster_code": "Stopped"})
+    answer = send(state, "DELETE", namespace_id("payments-api"))
+    assert answer.body["error"]["code"] == "Stopped"
+
+
+def test_a_latency_file_needs_every_key(tmp_path: Any) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text("create: 3\n")
+    with pytest.raises(ValueError, match="first_create"):
+        lifecycle.load_latency(str(file))
+    lines = ("first_create: 9", "create: 3", "update: 1", "delete: 2", "retry_after_seconds: 5")
+    file.write_text("\n".join(lines))
+    assert lifecycle.load_latency(str(file))["create"] == 3
+
+
+def test_the_same_world_twice_is_the_same(state: State, clock: Clock) -> None:
+    again = open_state(":memory:", world="default", latency="fast", clock=clock)
+    for one in state.resources(CLUSTER_TYPE):
+        assert again.resource(one["id"]) == one
+        key = one["id"].lower()
+        assert again.objects(key, "pods") == state.objects(key, "pods")
+    again.close()

@@ -1,0 +1,96 @@
+"""Who gets in, and in which form the others are refused."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+
+from tests.sandbox.client import AKS_SERVER_ID, PROMETHEUS, Client, cluster_id
+
+
+def test_token_names_tenant_object_and_audience_for_an_hour(sandbox: Client) -> None:
+    claims = jwt.decode(sandbox.token(AKS_SERVER_ID), options={"verify_signature": False})
+    who = sandbox.connection["identities"]["admin"]
+    assert (claims["aud"], claims["oid"], claims["appid"]) == (
+        AKS_SERVER_ID,
+        who["object_id"],
+        who["client_id"],
+    )
+    assert claims["tid"] == sandbox.connection["tenant_id"]
+    assert claims["exp"] - claims["iat"] == 3600
+
+
+def test_token_is_signed_with_the_published_key(sandbox: Client) -> None:
+    base = f"{sandbox.connection['authority_host']}/{sandbox.connection['tenant_id']}"
+    found = sandbox.session.get(f"{base}/v2.0/.well-known/openid-configuration").json()
+    keys = jwt.PyJWKSet.from_dict(sandbox.session.get(found["jwks_uri"]).json())
+    token = sandbox.token(PROMETHEUS)
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    jwt.decode(token, key, algorithms=["RS256"], audience=PROMETHEUS, issuer=found["issuer"])
+
+
+def test_wrong_secret_is_refused_as_entra_does(sandbox: Client) -> None:
+    answer = sandbox.sign_in(AKS_SERVER_ID, client_secret="wrong")
+    assert answer.status_code == 401
+    assert answer.json()["error"] == "invalid_client"
+    assert answer.json()["error_description"].startswith("AADSTS7000215: Invalid client secret")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"client_id": "00000000-0000-4000-b000-00000000ffff"}, "unauthorized_client"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"scope": "https://elsewhere.example/.default"}, "invalid_resource"),
+    ],
+)
+def test_other_sign_in_mistakes(sandbox: Client, changes: dict[str, str], error: str) -> None:
+    answer = sandbox.sign_in(AKS_SERVER_ID, **changes)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+@pytest.mark.parametrize(
+    "audience",
+    ["{}", "{}/", "{}//", "https://management.azure.com/", "https://management.core.windows.net/"],
+)
+def test_every_spelling_of_arms_audience_opens_arm(sandbox: Client, audience: str) -> None:
+    endpoint = sandbox.connection["arm_endpoint"]
+    url = f"{endpoint}{cluster_id()}?api-version=2026-08-01"
+    assert sandbox.call("GET", url, audience.format(endpoint)).status_code == 200
+
+
+def test_all_four_identities_get_in(sandbox: Client) -> None:
+    for identity in ("admin", "contributor", "namespace_user", "reader"):
+        client = Client(sandbox.connection, identity)
+        assert client.arm("GET", cluster_id()).status_code == 200
+        client.session.close()
+    seen = [entry["identity"] for entry in sandbox.control("GET", "requests").json()["value"]]
+    assert {"admin", "contributor", "namespace_user", "reader"} <= set(seen)
+
+
+def test_a_token_for_another_audience_is_refused_in_the_form_of_each_surface(
+    sandbox: Client,
+) -> None:
+    c = sandbox.connection
+    arm = sandbox.call("GET", f"{c['arm_endpoint']}{cluster_id()}?api-version=x", PROMETHEUS)
+    kube = sandbox.call("GET", f"{c['clusters'][0]['kubernetes_endpoint']}/api", PROMETHEUS)
+    metrics = sandbox.call("GET", f"{c['prometheus_endpoint']}/api/v1/query_range", AKS_SERVER_ID)
+    control = sandbox.call("GET", f"{c['control_endpoint']}/health", AKS_SERVER_ID)
+    assert [a.status_code for a in (arm, kube, metrics, control)] == [401] * 4
+    assert arm.json()["error"]["code"] == "InvalidAuthenticationToken"
+    assert (kube.json()["kind"], kube.json()["reason"]) == ("Status", "Unauthorized")
+    assert metrics.json()["status"] == "error"
+
+
+def test_no_token_and_nonsense_are_refused(sandbox: Client) -> None:
+    url = f"{sandbox.connection['arm_endpoint']}{cluster_id()}?api-version=2026-08-01"
+    assert sandbox.session.get(url).json()["error"]["code"] == "AuthenticationFailed"
+    answer = sandbox.session.get(url, headers={"Authorization": "Bearer a.b.c"})
+    assert answer.status_code == 401
+
+
+def test_graph_is_not_there_yet(sandbox: Client) -> None:
+    graph = sandbox.connection["graph_endpoint"]
+    answer = sandbox.call("GET", f"{graph}/v1.0/users", graph)
+    assert answer.status_code == 404
+    assert set(answer.json()["error"]) >= {"code", "message"}

@@ -1,0 +1,178 @@
+import pytest
+
+from mnslib.azure.operations import Operation, OperationKind
+from mnslib.errors import (
+    ArmForbiddenError,
+    OperationFailedError,
+    OperationTimeoutError,
+)
+from mnslib.models import ManagedNamespace
+
+STATUS = (
+    "https://management.azure.com/subscriptions/sub-1/providers/Microsoft.ContainerService"
+    "/locations/westeurope/operations/6e17e400?api-version=2025-03-01"
+    "&t=638979607208107394&c=MIIH%2Bab%2F-x_y~z&s=a%3D%3D&h=Q%2B1"
+)
+RUNNING = {"status": "InProgress", "startTime": "2025-11-05T17:32:00.7113488Z"}
+
+
+def done(seconds=0.5, status="Succeeded", **more):
+    return {
+        "status": status,
+        "startTime": "2025-11-05T17:32:00.0000000Z",
+        "endTime": f"2025-11-05T17:32:{seconds:010.7f}Z",
+        **more,
+    }
+
+
+@pytest.fixture
+def make_operation(clock):
+    def make(name="payments", *, kind=OperationKind.UPDATE, **more):
+        return Operation(
+            id=f"/subscriptions/sub-1/x/{name}",
+            url=STATUS.replace("6e17e400", name),
+            kind=kind,
+            started=clock.now,
+            **more,
+        )
+
+    return make
+
+
+def test_the_signed_url_is_used_verbatim(client, azure, cluster, wire):
+    azure.answers(
+        wire.reply(201, wire.namespace(), Azure_AsyncOperation=STATUS), wire.reply(200, done())
+    )
+    namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
+    client.operations.wait_for(client.managed_namespaces.begin_create_or_update(namespace))
+    assert azure.received[1].url == STATUS
+    assert len(azure.received) == 2  # no read of the resource afterwards
+
+
+def test_an_operation_is_polled_until_it_has_succeeded(client, azure, clock, make_operation, wire):
+    azure.answers(*[wire.reply(200, RUNNING)] * 3, wire.reply(200, done()))
+    client.operations.wait_for(make_operation())
+    assert len(azure.received) == 4
+
+
+@pytest.mark.parametrize(("state", "code"), [("Failed", "InternalError"), ("Canceled", "")])
+def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
+    client, azure, make_operation, wire, state, code
+):
+    error = {"error": {"code": code, "message": "KubeClient failed to update"}} if code else {}
+    azure.answers(wire.reply(200, done(status=state, **error)))
+    with pytest.raises(OperationFailedError) as caught:
+        client.operations.wait_for(make_operation())
+    assert "/subscriptions/sub-1/x/payments" in str(caught.value)
+    assert "Read the namespace" in str(caught.value)
+    assert caught.value.code == (code or "OperationCanceled")
+    assert "t=6389" not in str(caught.value)
+
+
+def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_operation, wire):
+    azure.answers(wire.reply(200, RUNNING))
+    started = clock.now
+    with pytest.raises(OperationTimeoutError, match="outcome is unknown"):
+        client.operations.wait_for(make_operation(), timeout_seconds=100)
+    assert clock.now - started == pytest.approx(100)
+    assert len(azure.received) <= 15
+
+
+def test_the_delay_of_the_poll_answer_wins(client, azure, clock, make_operation, wire):
+    azure.answers(wire.reply(200, RUNNING, Retry_After="7"), wire.reply(200, done()))
+    client.operations.wait_for(make_operation(retry_after_seconds=3))
+    assert azure.received[0].at - 1000 == pytest.approx(3)
+    assert azure.received[1].at - azure.received[0].at == pytest.approx(7)
+
+
+def test_later_operations_are_first_asked_after_what_earlier_ones_took(
+    client, azure, clock, make_operation, wire
+):
+    azure.answers(wire.reply(200, done(seconds=7.36)))
+    client.operations.wait_for(make_operation(kind=OperationKind.DELETE))
+    operation = make_operation(kind=OperationKind.DELETE)
+    client.operations.wait_for(operation)
+    assert azure.received[-1].at - operation.started == pytest.approx(7.36)
+
+
+def test_one_thread_waits_for_many_and_hands_each_out_once(
+    client, azure, clock, make_operation, wire
+):
+    ends = {"a": 5.0, "b": 20.0, "c": 60.0}
+
+    def answer(seen):
+        name = seen.path.rpartition("/")[2]
+        running = clock.now - 1000 < ends[name]
+        return wire.reply(200, RUNNING if running else done(status="Succeeded"))
+
+    azure.answers(answer)
+    for name in ends:
+        client.operations.track(make_operation(name))
+    finished = []
+    while client.operations.in_flight:
+        finished += client.operations.next_finished(timeout_seconds=5)
+    assert [end.operation.id[-1] for end in finished] == ["a", "b", "c"]
+    assert all(end.error is None for end in finished)
+    assert 5 <= finished[0].duration_seconds < 10
+    assert 60 <= finished[2].duration_seconds < 92
+
+
+def test_next_finished_gives_up_after_its_timeout(client, azure, clock, make_operation, wire):
+    azure.answers(wire.reply(200, RUNNING))
+    assert client.operations.next_finished(timeout_seconds=2) == []
+    client.operations.track(make_operation())
+    started = clock.now
+    assert client.operations.next_finished(timeout_seconds=2) == []
+    assert clock.now - started == pytest.approx(2)
+    assert client.operations.in_flight == 1
+
+
+def test_a_failure_is_handed_out_with_its_error(client, azure, make_operation, wire):
+    azure.answers(wire.reply(200, done(status="Failed", error={"code": "X", "message": "no"})))
+    client.operations.track(make_operation())
+    (end,) = client.operations.next_finished(timeout_seconds=5)
+    assert isinstance(end.error, OperationFailedError)
+    assert end.error.code == "X"
+
+
+def test_a_poll_that_fails_for_now_says_nothing_about_the_operation(
+    client, azure, make_operation, wire
+):
+    azure.answers(*[wire.error(503, "Busy")] * 6, wire.reply(200, done()))
+    client.operations.wait_for(make_operation())
+    assert len(azure.received) == 7
+
+
+def test_a_timeout_keeps_the_reason_why_nothing_was_heard(client, azure, make_operation, wire):
+    azure.answers(wire.error(503, "Busy"))
+    with pytest.raises(OperationTimeoutError) as caught:
+        client.operations.wait_for(make_operation(), timeout_seconds=60)
+    assert "Busy" in str(caught.value.__cause__)
+
+
+def test_a_poll_that_is_refused_ends_the_wait(client, azure, make_operation, wire):
+    azure.answers(wire.error(403, "AuthorizationFailed"))
+    with pytest.raises(ArmForbiddenError):
+        client.operations.wait_for(make_operation())
+    assert len(azure.received) == 1
+
+
+def test_without_an_operation_url_the_resource_is_read(client, azure, cluster, wire):
+    azure.answers(
+        wire.reply(200, wire.namespace(provisioningState="Updating")),
+        wire.reply(200, wire.namespace(provisioningState="Updating")),
+        wire.reply(200, wire.namespace(provisioningState="Succeeded")),
+    )
+    namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
+    client.operations.wait_for(client.managed_namespaces.begin_create_or_update(namespace))
+    assert [seen.method for seen in azure.received] == ["PUT", "GET", "GET"]
+
+
+def test_a_location_header_alone_is_followed_by_its_status(client, azure, cluster, wire):
+    azure.answers(
+        wire.reply(202, Location=STATUS.replace("operations", "operationresults")),
+        wire.reply(202),
+        wire.reply(204),
+    )
+    client.operations.wait_for(client.managed_namespaces.begin_delete(cluster.namespace("a")))
+    assert len(azure.received) == 3

@@ -1,0 +1,115 @@
+import pytest
+
+from mnslib.azure.throttle import NO_LIMITS, BucketKey, Limits, Rate, Throttle, bucket_keys
+from mnslib.errors import ArmThrottledError
+from mnslib.resource_ids import ClusterId
+
+CLUSTER = (
+    "/subscriptions/S1/resourceGroups/RG/providers/Microsoft.ContainerService/managedClusters/C1"
+)
+
+
+@pytest.fixture
+def make_throttle(clock):
+    def make(limits):
+        return Throttle(limits, clock=clock, sleep=clock.sleep, longest_wait_seconds=120)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kinds"),
+    [
+        ("GET", CLUSTER, ["reads", "cluster_get"]),
+        ("GET", CLUSTER.rpartition("/")[0], ["reads", "cluster_list"]),
+        (
+            "GET",
+            "/subscriptions/S1/providers/Microsoft.ContainerService/managedClusters",
+            ["reads", "cluster_list"],
+        ),
+        ("GET", CLUSTER + "/managedNamespaces", ["reads", "other"]),
+        ("PUT", CLUSTER + "/managedNamespaces/n", ["writes", "other"]),
+        ("DELETE", CLUSTER + "/managedNamespaces/n", ["deletes", "other"]),
+        ("POST", CLUSTER + "/managedNamespaces/n/listCredential", ["writes", "other"]),
+        (
+            "GET",
+            "/subscriptions/S1/providers/Microsoft.ContainerService/locations/westus2/operations/1",
+            ["reads", "operation_status"],
+        ),
+        (
+            "PUT",
+            CLUSTER + "/managedNamespaces/n/providers/Microsoft.Authorization/roleAssignments/g",
+            ["writes"],
+        ),
+        ("POST", "/api/v1/query_range", ["queries"]),
+    ],
+)
+def test_each_call_draws_from_the_documented_buckets(method, path, kinds):
+    assert [key.kind for key in bucket_keys(method, path)] == kinds
+
+
+def test_the_bucket_of_a_namespace_is_its_clusters_region_once_known(make_throttle):
+    throttle = make_throttle(Limits())
+    path = CLUSTER + "/managedNamespaces/n"
+    assert throttle.keys("PUT", path, host="")[-1] == BucketKey("s1", "*", "other")
+    throttle.learn_region(ClusterId("s1", "rg", "c1"), "West Europe")
+    assert throttle.keys("PUT", path, host="")[-1] == BucketKey("s1", "westeurope", "other")
+
+
+def test_the_burst_goes_at_once_and_the_rest_at_the_refill(make_throttle, clock):
+    throttle, started = make_throttle(Limits(other=Rate(60, 1))), clock.now
+    key = BucketKey("s", "r", "other")
+    for _ in range(60):
+        throttle.acquire((key,))
+    assert clock.now == started
+    for _ in range(40):
+        throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(40)
+
+
+def test_subscriptions_do_not_wait_for_each_other(make_throttle, clock):
+    throttle, started = make_throttle(Limits(other=Rate(1, 0.1))), clock.now
+    throttle.acquire((BucketKey("a", "r", "other"),))
+    throttle.acquire((BucketKey("b", "r", "other"),))
+    throttle.acquire((BucketKey("a", "r2", "other"),))
+    assert clock.now == started
+
+
+def test_after_a_pause_one_goes_first_and_the_rest_follow_at_the_refill(make_throttle, clock):
+    throttle, started = make_throttle(Limits(other=Rate(60, 1))), clock.now
+    key = BucketKey("s", "r", "other")
+    throttle.pause(key, 30)
+    throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(30)
+    throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(31)
+
+
+def test_an_unlimited_bucket_keeps_to_the_documented_rate_once_refused(make_throttle, clock):
+    throttle, started = make_throttle(NO_LIMITS), clock.now
+    key = BucketKey("s", "r", "other")
+    for _ in range(500):
+        throttle.acquire((key,))
+    assert clock.now == started
+    throttle.pause(key, 5)
+    for _ in range(3):
+        throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(7)
+
+
+def test_a_pause_longer_than_we_wait_is_said_at_once(make_throttle, clock):
+    throttle = make_throttle(Limits())
+    key = BucketKey("s", "r", "other")
+    throttle.pause(key, 3600)
+    with pytest.raises(ArmThrottledError, match="another 3600 s") as caught:
+        throttle.acquire((key,))
+    assert caught.value.retry_after_seconds == pytest.approx(3600)
+    assert clock.sleeps == []
+
+
+def test_default_limits_are_the_documented_ones():
+    limits = Limits()
+    assert limits.other == Rate(60, 1)
+    assert limits.operation_status == Rate(200, 2)
+    assert limits.reads == Rate(250, 25)
+    assert limits.writes == limits.deletes == Rate(200, 10)

@@ -1,0 +1,260 @@
+"""Small fleets by hand: a snapshot, and doubles of the three doors that `collect` goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnslib.capacity.snapshot import (
+    NAMESPACE_COLUMNS,
+    QUOTA_SERIES,
+    USAGE_SERIES,
+    Snapshot,
+    wide_frame,
+)
+from mnslib.models import (
+    Container,
+    KubernetesNamespace,
+    ManagedCluster,
+    ManagedNamespace,
+    Node,
+    Pod,
+    QuotaStatus,
+)
+from mnslib.resource_ids import ClusterId
+
+NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
+
+
+def amounts(values: Mapping[str, str | int]) -> dict[str, Decimal]:
+    return {key: Decimal(str(value)) for key, value in values.items()}
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def make_quota() -> Callable[..., QuotaStatus]:
+    def make(
+        namespace: str, hard: Mapping[str, Any], used: Mapping[str, Any], name: str = "team-quota"
+    ) -> QuotaStatus:
+        return QuotaStatus(
+            namespace_name=namespace, name=name, hard=amounts(hard), used=amounts(used)
+        )
+
+    return make
+
+
+def _wide(
+    samples: Mapping[tuple[str, ...], Sequence[float]], names: Sequence[str], count: int
+) -> pd.DataFrame:
+    times = pd.date_range(end=NOW, periods=count, freq="h").as_unit("ns")
+    samples = {key: [*[np.nan] * (count - len(found)), *found] for key, found in samples.items()}
+    values = np.array(list(samples.values()), dtype=np.float32).reshape(len(samples), count).T
+    return wide_frame(times, list(samples), values, names=names)
+
+
+@pytest.fixture
+def make_snapshot() -> Callable[..., Snapshot]:
+    """A snapshot of hourly samples that end at NOW; namespaces are those of the quotas."""
+
+    def make(
+        quotas: Mapping[str, Sequence[QuotaStatus]],
+        *,
+        more_namespaces: Sequence[tuple[str, str]] = (),
+        used: Mapping[tuple[str, ...], Sequence[float]] | None = None,
+        hard: Mapping[tuple[str, ...], Sequence[float]] | None = None,
+        usage_cpu: Mapping[tuple[str, ...], Sequence[float]] | None = None,
+        **others: Any,
+    ) -> Snapshot:
+        places = {(c, quota.namespace_name) for c, found in quotas.items() for quota in found}
+        frames = (used or {}, hard or {}, usage_cpu or {})
+        count = max((len(found) for frame in frames for found in frame.values()), default=0)
+        rows = [
+            (cluster, name, SUBSCRIPTION, "rg-platform", f"{name}-owner", True)
+            for cluster, name in sorted(places | set(more_namespaces))
+        ]
+        return Snapshot(
+            read_utc=NOW,
+            namespaces=pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS)),
+            quotas=quotas,
+            commitments=others.pop("commitments", {}),
+            used=_wide(frames[0], QUOTA_SERIES, count),
+            hard=_wide(frames[1], QUOTA_SERIES, count),
+            usage_cpu=_wide(frames[2], USAGE_SERIES, count),
+            usage_memory=_wide({}, USAGE_SERIES, count),
+            **others,
+        )
+
+    return make
+
+
+@dataclass
+class World:
+    """What the doubles answer: per cluster an error to raise, or lists."""
+
+    managed: dict[str, list[str] | Exception] = field(default_factory=dict)
+    kube: dict[str, dict[str, Any] | Exception] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
+    samples: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    metrics_error: dict[str, Exception] = field(default_factory=dict)
+    queries: list[tuple[str, datetime, datetime, int]] = field(default_factory=list)
+    subscription_ids: list[str] = field(default_factory=list)
+
+    def cluster_id(self, name: str) -> ClusterId:
+        return ClusterId(SUBSCRIPTION, "rg-platform", name)
+
+    def cluster(self, name: str) -> ManagedCluster:
+        return ManagedCluster(
+            id=self.cluster_id(name),
+            location="westeurope",
+            kubernetes_version="1.33",
+            provisioning_state="Succeeded",
+            power_state="Stopped" if name in self.stopped else "Running",
+            has_entra_id=True,
+            has_azure_rbac=True,
+            network_policy_engine="cilium",
+            is_private=False,
+        )
+
+
+def _answer(found: Any) -> Any:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+class AzureDouble:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.managed_clusters = SimpleNamespace(list=self._list, get=self._get)
+        self.managed_namespaces = SimpleNamespace(list_by_managed_cluster=self._managed)
+
+    def _list(self, subscription_id: str) -> list[ManagedCluster]:
+        self._world.subscription_ids.append(subscription_id)
+        return [self._world.cluster(name) for name in self._world.managed]
+
+    def _get(self, cluster_id: ClusterId) -> ManagedCluster:
+        names = {name.lower(): name for name in self._world.managed}
+        return self._world.cluster(names[cluster_id.cluster_name.lower()])
+
+    def _managed(self, cluster_id: ClusterId) -> list[ManagedNamespace]:
+        names = _answer(self._world.managed[cluster_id.cluster_name])
+        return [
+            ManagedNamespace(
+                id=cluster_id.namespace(name),
+                location="westeurope",
+                labels={"owner": f"arm-{name}"},
+            )
+            for name in names
+        ]
+
+
+class KubeDouble:
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+
+    def namespaces(self) -> list[KubernetesNamespace]:
+        return _answer(self._answers.get("namespaces", []))
+
+    def resource_quotas(self) -> list[QuotaStatus]:
+        return _answer(self._answers.get("quotas", []))
+
+    def nodes(self) -> list[Node]:
+        return _answer(self._answers.get("nodes", []))
+
+    def pods(self) -> list[Pod]:
+        return _answer(self._answers.get("pods", []))
+
+
+class PrometheusDouble:
+    """Answers from `world.samples[(cluster, what)]`: (labels, function of unix seconds)."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def query_range(
+        self, query: str, *, start: datetime, end: datetime, step_seconds: int
+    ) -> list[Any]:
+        self._world.queries.append((query, start, end, step_seconds))
+        cluster = query.split('cluster="')[1].split('"')[0]
+        _answer(self._world.metrics_error.get(cluster))
+        kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
+        kind = next(kind for part, kind in kinds.items() if part in query)
+        times = np.arange(start.timestamp(), end.timestamp() + 1, step_seconds).tolist()
+        series = []
+        for labels, sample in self._world.samples.get((cluster, kind), []):
+            points = [(at, value) for at in times if (value := sample(at)) is not None]
+            if points:
+                series.append(SimpleNamespace(labels=labels, points=points))
+        return series
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def collected(world: World) -> Callable[..., Snapshot]:
+    """Collects the world: all its clusters, 2 days of hours unless told otherwise."""
+    from mnslib.capacity.collect import collect
+
+    def run(**changes: Any) -> Snapshot:
+        arguments: dict[str, Any] = {
+            "subscription_ids": [SUBSCRIPTION],
+            "clusters": [],
+            "prometheus": PrometheusDouble(world),
+            "lookback_days": 2,
+            "step_minutes": 60,
+            "now": NOW,
+            "owner_label": "owner",
+        }
+        return collect(
+            AzureDouble(world),  # type: ignore[arg-type]
+            lambda cluster: KubeDouble(_answer(world.kube[cluster.id.cluster_name])),
+            **{**arguments, **changes},
+        )
+
+    return run
+
+
+@pytest.fixture
+def make_pod() -> Callable[..., Pod]:
+    def make(
+        namespace: str, *, cpu: str = "1", memory: str = "1024", phase: str = "Running"
+    ) -> Pod:
+        need = amounts({"cpu": cpu, "memory": memory})
+        return Pod(
+            namespace_name=namespace,
+            name=f"{namespace}-0",
+            phase=phase,
+            containers=(Container(requests=need),),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_node() -> Callable[..., Node]:
+    def make(name: str = "node-1", *, cpu: str = "8", memory: str = "32768") -> Node:
+        return Node(name=name, allocatable_cores=Decimal(cpu), allocatable_bytes=Decimal(memory))
+
+    return make
+
+
+@pytest.fixture
+def hours_before_now() -> Callable[[float], float]:
+    """Unix seconds to hours before NOW."""
+    return lambda at: (NOW - datetime.fromtimestamp(at, UTC)) / timedelta(hours=1)

@@ -1,0 +1,298 @@
+"""What is read of a fleet, and what becomes of what cannot be read."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+
+from mnslib.capacity.utilization import commitment_table, daily_peaks, findings, utilization_table
+from mnslib.errors import (
+    ArmForbiddenError,
+    ArmUnreachableError,
+    AuthError,
+    ConfigError,
+    KubeError,
+    KubeUnreachableError,
+    PrometheusError,
+)
+from mnslib.models import KubernetesNamespace
+
+
+def quota_labels(namespace, resource="requests.cpu", name="defaultresourcequota"):
+    return {"namespace": namespace, "resourcequota": name, "resource": resource}
+
+
+@pytest.fixture
+def small_world(world, make_quota, make_pod, make_node):
+    """One cluster: two managed namespaces, one with its own quota, one with pods, one idle."""
+    hard, used = {"requests.cpu": "4"}, {"requests.cpu": "2"}
+    default = "defaultresourcequota"
+    world.managed["aks-1"] = ["web", "fresh"]
+    world.kube["aks-1"] = {
+        "namespaces": [
+            KubernetesNamespace(name=name, labels={"owner": f"team-{name}"})
+            for name in ("web", "fresh", "own-quota", "busy", "idle", "finished", "kube-system")
+        ],
+        "quotas": [
+            make_quota("web", hard, used, name=default),
+            make_quota("own-quota", hard, used),
+            make_quota("kube-system", hard, used),
+        ],
+        "pods": [
+            make_pod("web", cpu="2"),
+            make_pod("busy", cpu="1"),
+            make_pod("kube-system", cpu="0.5"),
+            make_pod("finished", cpu="7", phase="Succeeded"),
+        ],
+        "nodes": [make_node("n1"), make_node("n2", cpu="4")],
+    }
+    return world
+
+
+def test_namespaces_are_the_managed_ones_and_others_with_a_quota_or_pods(small_world, collected):
+    spaces = collected().namespaces
+
+    found = dict(zip(spaces["namespace_name"], spaces["is_managed"], strict=True))
+    assert found == {"busy": False, "fresh": True, "own-quota": False, "web": True}
+    assert spaces["owner"].tolist() == ["team-busy", "team-fresh", "team-own-quota", "team-web"]
+    assert spaces["resource_group"].unique().tolist() == ["rg-platform"]
+
+
+def test_a_managed_namespace_without_a_quota_object_is_unknown_not_empty(small_world, collected):
+    table = utilization_table(collected()).set_index(["namespace_name", "resource"])
+
+    assert table.loc[("fresh", "cpu_request"), "verdict"] == "unknown: no quota"
+    assert table.loc[("web", "cpu_request"), "verdict"] == "ok"
+
+
+def test_the_commitment_counts_the_whole_cluster(small_world, collected):
+    """Three quotas of 4 on 12 cores; pods ask for 2 + 1 + 0.5; the larger node has 8."""
+    found = collected().commitments["aks-1"]["cpu"]
+
+    assert (found.allocatable, found.without_largest_node) == (Decimal(12), Decimal(4))
+    assert (found.committed, found.requested) == (Decimal(12), Decimal("3.5"))
+
+
+def test_subscriptions_are_listed_once_unless_clusters_are_named(small_world, collected):
+    collected(subscription_ids=["SUB-1", "sub-1"])
+    assert small_world.subscription_ids == ["sub-1"]
+
+    twice = [small_world.cluster_id("AKS-1"), small_world.cluster_id("aks-1")]
+    snapshot = collected(clusters=twice)
+
+    assert small_world.subscription_ids == ["sub-1"]
+    assert list(snapshot.quotas) == ["aks-1"]
+    assert all('cluster="aks-1"' in query for query, *_ in small_world.queries)
+
+
+def test_nothing_to_analyze_is_an_error_not_an_empty_report(world, collected):
+    with pytest.raises(ConfigError, match="No cluster to analyze"):
+        collected(subscription_ids=[])
+
+
+def test_two_clusters_of_one_name_are_refused(small_world, collected):
+    here = small_world.cluster_id("aks-1")
+    there = type(here)("another-subscription", "rg", "AKS-1")
+
+    with pytest.raises(ConfigError, match=r"another-subscription.*`clusters`"):
+        collected(clusters=[here, there])
+
+
+def test_a_cluster_name_unfit_for_a_query_is_refused_before_anything_is_read(world, collected):
+    with pytest.raises(ConfigError, match="cannot be the name"):
+        collected(clusters=[world.cluster_id('x"} or up{a="')])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KubeUnreachableError("no route to https://aks-2"), "cluster not reachable"),
+        (ArmUnreachableError("timed out"), "Azure not reachable"),
+        (KubeError("resourcequotas is forbidden", status=403), "no permission"),
+        (ArmForbiddenError("no listClusterUserCredential", status=403), "no permission"),
+        (KubeError("gone", status=404), "cluster not found"),
+        (KubeError("odd " * 100, status=500), ("odd " * 20)[:79] + "…"),
+    ],
+)
+def test_a_cluster_that_cannot_be_read_leaves_its_namespaces_unknown_and_the_rest_whole(
+    small_world, collected, error, reason
+):
+    small_world.managed["aks-2"] = ["shop"]
+    small_world.kube["aks-2"] = error
+
+    snapshot = collected()
+    table = utilization_table(snapshot)
+
+    assert snapshot.unreachable == {"aks-2": reason}
+    assert snapshot.errors["aks-2"] == str(error)
+    shop = table[table["namespace_name"] == "shop"]
+    assert set(shop["verdict"]) == {f"unknown: {reason}"}
+    assert shop["used"].isna().all()
+    assert set(shop["owner"]) == {"arm-shop"}
+    assert findings(table)["ok"] == 2
+    clusters = commitment_table(snapshot).set_index(["cluster_name", "resource"])
+    assert clusters.loc[("aks-2", "cpu"), "verdict"] == f"unknown: {reason}"
+    assert clusters.loc[("aks-1", "cpu"), "verdict"] != f"unknown: {reason}"
+
+
+def test_a_credential_that_fails_ends_the_run(small_world, collected):
+    small_world.kube["aks-1"] = AuthError("no token")
+
+    with pytest.raises(AuthError):
+        collected()
+
+
+def test_a_stopped_cluster_is_not_even_asked(small_world, collected):
+    small_world.stopped.add("aks-1")
+    del small_world.kube["aks-1"]
+
+    snapshot = collected()
+
+    assert snapshot.unreachable == {"aks-1": "cluster is stopped"}
+    assert set(snapshot.namespaces["namespace_name"]) == {"web", "fresh"}
+
+
+def test_unreadable_nodes_cost_the_commitment_but_not_the_quotas(small_world, collected):
+    small_world.kube["aks-1"]["nodes"] = KubeError("nodes is forbidden", status=403)
+
+    snapshot = collected()
+
+    assert snapshot.unreachable == {}
+    assert snapshot.no_commitment == {"aks-1": "no permission"}
+    assert snapshot.errors == {"aks-1": "nodes is forbidden"}
+    assert commitment_table(snapshot).loc[0, "verdict"] == "unknown: no permission"
+    assert findings(utilization_table(snapshot))["ok"] == 2
+    assert "busy" in set(snapshot.namespaces["namespace_name"])
+
+
+def test_the_history_comes_out_by_cluster_namespace_and_quota_key(
+    small_world, collected, hours_before_now
+):
+    small_world.samples = {
+        ("aks-1", "used"): [
+            (quota_labels("web"), lambda at: 3.5 if hours_before_now(at) == 5 else 1.5),
+            (quota_labels("kube-system", name="team-quota"), lambda at: 1.0),
+            (quota_labels("idle"), lambda at: 1.0),
+        ],
+        ("aks-1", "hard"): [(quota_labels("web"), lambda at: 4.0)],
+        ("aks-1", "cpu"): [({"namespace": "web"}, lambda at: 0.5)],
+        ("aks-1", "memory"): [({"namespace": "kube-system"}, lambda at: 1e9)],
+    }
+
+    snapshot = collected()
+    row = (
+        utilization_table(snapshot)
+        .set_index(["namespace_name", "resource"])
+        .loc[("web", "cpu_request")]
+    )
+
+    assert snapshot.used.columns.tolist() == [("aks-1", "web", "requests.cpu")]
+    assert snapshot.used.shape == (48, 1)
+    assert str(snapshot.used.dtypes.iloc[0]) == "float32"
+    assert (row["peak_used"], row["peak_utc"].hour) == (3.5, 1)
+    assert snapshot.usage_memory.columns.tolist() == [("aks-1", "kube-system")]
+    assert commitment_table(snapshot).loc[0, "used"] == 0.5
+    assert snapshot.history_note == "2 days, one sample every hour."
+    assert [step for *_, step in small_world.queries] == [3600] * 4
+
+
+def test_the_history_of_several_quotas_is_that_of_the_one_that_counts_now(
+    small_world, collected, make_quota
+):
+    small_world.kube["aks-1"]["quotas"] += [
+        make_quota("web", {"cpu": "3"}, {"cpu": "2"}, name="extra")
+    ]
+    small_world.samples[("aks-1", "used")] = [
+        (quota_labels("web"), lambda at: 1.0),
+        (quota_labels("web", "cpu", "extra"), lambda at: 2.75),
+    ]
+
+    snapshot = collected()
+
+    assert snapshot.used[("aks-1", "web", "requests.cpu")].unique().tolist() == [2.75]
+
+
+def test_an_unreachable_cluster_keeps_its_history_and_names_what_only_that_knows(
+    small_world, collected, hours_before_now
+):
+    small_world.kube["aks-1"] = KubeUnreachableError("no route")
+    small_world.samples = {
+        ("aks-1", "used"): [
+            (quota_labels("web"), lambda at: 3.0),
+            (quota_labels("own-quota", name="team-quota"), lambda at: 1.0),
+        ],
+        ("aks-1", "hard"): [
+            (quota_labels("web"), lambda at: 4.0),
+            (quota_labels("own-quota", name="team-quota"), lambda at: 2.0),
+            (quota_labels("gone"), lambda at: 4.0 if hours_before_now(at) > 30 else None),
+        ],
+    }
+
+    snapshot = collected()
+    table = utilization_table(snapshot)
+    cpu = table[table["resource"] == "cpu_request"].set_index("namespace_name")
+
+    assert cpu["is_managed"].to_dict() == {"fresh": True, "own-quota": False, "web": True}
+    assert cpu["peak_used"].dropna().to_dict() == {"own-quota": 1.0, "web": 3.0}
+    assert set(table["verdict"]) == {"unknown: cluster not reachable"}
+    assert cpu["utilization_ratio"].isna().all()
+    daily = daily_peaks(snapshot, table).set_index("namespace_name")
+    assert daily.iloc[:, -1].dropna().to_dict() == {"own-quota": 0.5, "web": 0.75}
+
+
+def test_where_azure_lists_nothing_the_default_quota_marks_a_managed_namespace(
+    small_world, collected
+):
+    small_world.managed["aks-1"] = ArmForbiddenError("no read", status=403)
+    small_world.samples[("aks-1", "hard")] = [
+        (quota_labels("web"), lambda at: 4.0),
+        (quota_labels("own-quota", name="team-quota"), lambda at: 2.0),
+    ]
+
+    spaces = collected().namespaces
+
+    found = dict(zip(spaces["namespace_name"], spaces["is_managed"], strict=True))
+    assert found == {"web": True, "own-quota": False}
+
+
+def test_without_prometheus_there_is_no_history_and_no_query(small_world, collected):
+    snapshot = collected(prometheus=None)
+
+    assert snapshot.history_note == "No history asked for."
+    assert snapshot.used.empty
+    assert small_world.queries == []
+    assert utilization_table(snapshot)["peak_used"].isna().all()
+
+
+def test_a_history_that_fails_or_is_empty_is_named_and_the_rest_is_kept(
+    small_world, collected, make_quota
+):
+    for name in ("aks-2", "aks-3"):
+        small_world.managed[name] = ["web"]
+        small_world.kube[name] = {
+            "quotas": [make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "1"})]
+        }
+    small_world.metrics_error["aks-2"] = PrometheusError("query refused")
+    small_world.samples[("aks-1", "used")] = [(quota_labels("web"), lambda at: 3.0)]
+
+    snapshot = collected(step_minutes=30)
+    peaks = utilization_table(snapshot).query("resource == 'cpu_request'")
+
+    assert snapshot.history_note == (
+        "2 days, one sample every 30 minutes. "
+        "No history of aks-2 (query failed), aks-3 (no samples)."
+    )
+    assert snapshot.errors == {"aks-2": "query refused"}
+    assert snapshot.unreachable == {}
+    web = peaks[peaks["namespace_name"] == "web"].set_index("cluster_name")["peak_used"]
+    assert web["aks-1"] == 3.0
+    assert math.isnan(web["aks-2"])
+    assert math.isnan(web["aks-3"])
+
+
+def test_a_value_measured_between_whole_steps_is_not_asked_for(small_world, collected, now):
+    collected(now=now.replace(minute=59))
+
+    assert {end for _, _, end, _ in small_world.queries} == {now}

@@ -1,0 +1,286 @@
+"""What the Kubernetes API says becomes our values; what it refuses becomes one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from mnslib.errors import KubeError, KubeUnreachableError
+from mnslib.kube.client import LONGEST_WAIT_SECONDS, KubeClient
+from mnslib.models import Container, KubernetesNamespace, QuotaStatus
+from mnslib.pods import pod_need
+
+if TYPE_CHECKING:
+    from tests.unit.kube.conftest import ApiServer
+
+Make = Callable[..., KubeClient]
+
+
+def make_list(*items: dict[str, Any], following: str = "") -> dict[str, Any]:
+    return {"kind": "List", "metadata": {"continue": following}, "items": list(items)}
+
+
+def make_status(code: int, message: str) -> dict[str, Any]:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "code": code,
+    }
+
+
+def make_item(name: str, **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "web"}, **more}
+
+
+def test_lists_are_read_to_the_last_page(api_server: ApiServer, make_client: Make) -> None:
+    api_server.answer(200, make_list(make_item("a"), following="page-2"))
+    api_server.answer(200, make_list(following="page-3"))
+    api_server.answer(200, make_list(make_item("b", status={"phase": "Terminating"})))
+    assert make_client().namespaces() == [
+        KubernetesNamespace(name="a"),
+        KubernetesNamespace(name="b", phase="Terminating"),
+    ]
+    assert api_server.paths == [
+        "/api/v1/namespaces?limit=500",
+        "/api/v1/namespaces?limit=500&continue=page-2",
+        "/api/v1/namespaces?limit=500&continue=page-3",
+    ]
+
+
+def test_the_token_of_the_moment_is_sent(api_server: ApiServer, make_client: Make) -> None:
+    tokens = iter(["one", "two"])
+    client = make_client(token=lambda: next(tokens))
+    for _ in range(2):
+        api_server.answer(200, make_list())
+        client.namespaces()
+    assert api_server.tokens == ["Bearer one", "Bearer two"]
+
+
+def test_a_quota_is_read_with_every_key(api_server: ApiServer, make_client: Make) -> None:
+    status = {
+        "hard": {"requests.cpu": "1500m", "limits.memory": "0.5Gi", "count/pods": "10"},
+        "used": {"requests.cpu": "1", "limits.memory": "1Mi", "count/pods": "3"},
+    }
+    api_server.answer(200, make_list(make_item("q", status=status)))
+    assert make_client().resource_quotas() == [
+        QuotaStatus(
+            namespace_name="web",
+            name="q",
+            hard={"requests.cpu": Decimal("1.5"), "limits.memory": 2**29, "count/pods": 10},
+            used={"requests.cpu": 1, "limits.memory": 2**20, "count/pods": 3},
+        )
+    ]
+
+
+def test_a_new_quota_counts_by_its_spec_until_it_has_a_status(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    api_server.answer(200, make_list(make_item("q", spec={"hard": {"requests.cpu": "2"}})))
+    (quota,) = make_client().resource_quotas()
+    assert (quota.hard, quota.used) == ({"requests.cpu": 2}, {})
+
+
+def test_a_node_offers_what_is_allocatable(api_server: ApiServer, make_client: Make) -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    offered = {"cpu": "7820m", "memory": "29886972Ki", "ephemeral-storage": "1Gi", "pods": "110"}
+    api_server.answer(
+        200,
+        make_list(
+            make_item("a", status={**ready, "allocatable": offered}),
+            make_item("b", spec={"unschedulable": True}, status=ready),
+            make_item("c"),
+        ),
+    )
+    a, b, c = make_client().nodes()
+    assert (a.allocatable_cores, a.allocatable_bytes) == (Decimal("7.82"), 29886972 * 1024)
+    assert [(n.is_ready, n.is_schedulable) for n in (a, b, c)] == [
+        (True, True),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_a_pod_is_read_with_all_that_counts(api_server: ApiServer, make_client: Make) -> None:
+    def asks(cpu: str) -> dict[str, Any]:
+        return {"requests": {"cpu": cpu, "nvidia.com/gpu": "1"}, "limits": {"memory": "1Gi"}}
+
+    spec = {
+        "nodeName": "node-1",
+        "containers": [{"name": "app", "resources": asks("1")}, {"name": "bare"}],
+        "initContainers": [
+            {"name": "proxy", "restartPolicy": "Always", "resources": asks("250m")},
+            {"name": "setup", "resources": asks("2")},
+        ],
+        "overhead": {"cpu": "50m", "memory": "64Mi"},
+    }
+    api_server.answer(200, make_list(make_item("p", spec=spec, status={"phase": "Running"})))
+    (pod,) = make_client().pods()
+    gib = Decimal(2**30)
+    assert (pod.namespace_name, pod.name, pod.phase, pod.node_name) == (
+        "web",
+        "p",
+        "Running",
+        "node-1",
+    )
+    app = Container(requests={"cpu": Decimal(1)}, limits={"memory": gib})
+    assert pod.containers == (app, Container())
+    assert [c.is_sidecar for c in pod.init_containers] == [True, False]
+    assert pod_need(pod)["requests.cpu"] == Decimal("2.3")  # proxy and setup, then overhead
+    assert pod_need(pod)["limits.memory"] == 2 * gib + 64 * 2**20
+
+
+def test_a_pods_own_resources_are_read(api_server: ApiServer, make_client: Make) -> None:
+    spec = {
+        "containers": [{"name": "app"}],
+        "resources": {"requests": {"cpu": "3"}, "limits": {"memory": "2Gi"}},
+    }
+    api_server.answer(200, make_list(make_item("p", spec=spec)))
+    (pod,) = make_client().pods()
+    assert (pod.pod_requests, pod.pod_limits, pod.phase) == (
+        {"cpu": 3},
+        {"memory": 2**31},
+        "Pending",
+    )
+
+
+def test_network_policies_are_read_by_name(api_server: ApiServer, make_client: Make) -> None:
+    api_server.answer(200, make_list(make_item("defaultnetworkpolicy")))
+    (policy,) = make_client().network_policies()
+    assert (policy.namespace_name, policy.name) == ("web", "defaultnetworkpolicy")
+    assert api_server.paths == ["/apis/networking.k8s.io/v1/networkpolicies?limit=500"]
+
+
+def test_a_forbidden_list_names_cluster_path_and_remedy_and_is_asked_once(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    said = 'pods is forbidden: User "x" cannot list resource "pods" at the cluster scope'
+    api_server.answer(403, make_status(403, said))
+    with pytest.raises(KubeError) as caught:
+        make_client().pods()
+    assert caught.value.status == 403
+    for part in ("cluster aks-1", "GET /api/v1/pods", said, "RBAC Cluster Admin"):
+        assert part in str(caught.value)
+    assert "t0ken" not in str(caught.value)
+    assert len(api_server.paths) == 1
+
+
+def test_a_busy_server_is_asked_again_when_it_says(
+    api_server: ApiServer, make_client: Make, waits: list[float]
+) -> None:
+    api_server.answer(429, make_status(429, "too many requests"), Retry_After="3")
+    api_server.answer(503, b"no healthy upstream", Content_Type="text/plain")
+    api_server.answer(200, make_list(make_item("a")))
+    assert len(make_client().namespaces()) == 1
+    assert waits == [3.0, 1.0]
+
+
+def test_a_long_delay_is_cut(api_server: ApiServer, make_client: Make, waits: list[float]) -> None:
+    api_server.answer(429, make_status(429, "later"), Retry_After="86400")
+    api_server.answer(200, make_list())
+    make_client().namespaces()
+    assert waits == [LONGEST_WAIT_SECONDS]
+
+
+def test_after_three_attempts_the_last_answer_counts(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    for _ in range(3):
+        api_server.answer(500, make_status(500, "etcd leader changed"))
+    with pytest.raises(KubeError, match="was answered 500: etcd leader changed") as caught:
+        make_client().nodes()
+    assert caught.value.status == 500
+    assert len(api_server.paths) == 3
+
+
+def test_a_dropped_connection_is_tried_again(api_server: ApiServer, make_client: Make) -> None:
+    api_server.answer(0)
+    api_server.answer(200, make_list(make_item("a")))
+    assert len(make_client().namespaces()) == 1
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    api_server.withheld_bytes = 10
+    for _ in range(2):
+        api_server.answer(200, make_list(make_item("a")))
+    assert [namespace.name for namespace in make_client().namespaces()] == ["a"]
+    assert len(api_server.paths) == 2
+
+
+def test_a_server_that_cannot_be_reached_is_another_error(
+    make_client: Make, waits: list[float]
+) -> None:
+    with pytest.raises(KubeUnreachableError) as caught:
+        make_client(server="https://127.0.0.1:9", name="aks-private").pods()
+    assert caught.value.status is None
+    assert "cluster aks-private: no answer from 127.0.0.1" in str(caught.value)
+    assert "A private cluster answers only from inside its network." in str(caught.value)
+    assert waits == [0.5, 1.0]
+
+
+def test_a_server_with_another_certificate_is_not_trusted(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    stranger = trustme.CA().cert_pem.bytes().decode()
+    with pytest.raises(KubeUnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        make_client(ca_pem=stranger).pods()
+    assert api_server.tokens == []
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b'{"kind": "Login"}', b""])
+def test_a_proxys_refusal_is_not_taken_for_kubernetes(
+    api_server: ApiServer, make_client: Make, body: bytes
+) -> None:
+    api_server.answer(407, body, Content_Type="text/html")
+    with pytest.raises(KubeError, match="is a proxy in between"):
+        make_client().pods()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>welcome</html>",
+        {"items": [{"metadata": {"name": "q", "namespace": "w"}, "status": {"hard": {"x": "?"}}}]},
+        {"items": [{"metadata": None}]},
+        {"items": "none"},
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(
+    api_server: ApiServer, make_client: Make, body: object
+) -> None:
+    api_server.answer(200, body)
+    with pytest.raises(KubeError, match="cluster aks-1: the answer is no list of resource quotas"):
+        make_client().resource_quotas()
+
+
+def test_a_token_never_goes_over_plain_http(make_client: Make) -> None:
+    with pytest.raises(KubeError, match="is no https address"):
+        make_client(server="http://127.0.0.1:1")
+    with pytest.raises(KubeError, match="its certificate authority is no PEM"):
+        make_client(ca_pem="nonsense")
+    with pytest.raises(KubeError, match="its certificate authority is no PEM"):
+        make_client(ca_pem="")
+
+
+def test_the_environments_proxy_is_used(make_client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(KubeUnreachableError, match=r"no answer from aks\.example.*refused"):
+        make_client(server="https://aks.example:443").pods()
+
+
+def test_a_server_that_needs_no_proxy_is_asked_directly(
+    api_server: ApiServer, make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    api_server.answer(200, make_list())
+    assert make_client().namespaces() == []

@@ -1,0 +1,317 @@
+"""Kubeconfigs: one namespace's own names, private files, and merges that touch nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from filelock import SoftFileLock
+
+from mnslib.errors import ConfigError, KubeError
+from mnslib.kube.kubeconfig import (
+    exec_credential_json,
+    merge_kubeconfig,
+    namespace_kubeconfig,
+    read_access,
+    write_private,
+)
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+KUBELOGIN_ARGS = [
+    "get-token", "--environment", "AzurePublicCloud", "--server-id", "server", "--client-id",
+    "client", "--tenant-id", "tenant", "--login", "devicecode",
+]  # fmt: skip
+FOREIGN = """\
+# mine
+apiVersion: v1
+kind: Config
+preferences: {}
+users:
+- name: old
+  user:
+    token: 0123
+    extra: 1e3
+contexts:
+- name: old
+  context: {cluster: old, user: old, namespace: "yes"}
+clusters:
+- name: old
+  cluster: {server: "https://old.example"}
+current-context: old
+x-own: [b, a]
+"""
+
+
+def make_kubeconfig(
+    *, server: str = "https://aks-1.example:443", user: dict[str, Any] | None = None
+) -> str:
+    """Return a kubeconfig as `listCredential` gives it."""
+    signed_in = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubelogin",
+        "args": KUBELOGIN_ARGS,
+        "env": None,
+        "provideClusterInfo": False,
+    }
+    data = base64.b64encode(PEM.encode()).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "aks-1",
+        "clusters": [
+            {"name": "aks-1", "cluster": {"certificate-authority-data": data, "server": server}}
+        ],
+        "contexts": [{"name": "aks-1", "context": {"cluster": "aks-1", "user": "clusterUser"}}],
+        "users": [{"name": "clusterUser", "user": user or {"exec": signed_in}}],
+    }
+    return yaml.safe_dump(document)
+
+
+def make_own(namespace: str = "web", *, server: str = "https://aks-1.example:443") -> str:
+    return namespace_kubeconfig(
+        make_kubeconfig(server=server), cluster_name="aks-1", namespace_name=namespace
+    )
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_access_of_a_cluster_is_read() -> None:
+    access = read_access(make_kubeconfig())
+    assert (access.server, access.ca_pem, access.cluster_name) == (
+        "https://aks-1.example:443",
+        PEM,
+        "aks-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("hello", "is no kubeconfig"),
+        ("kind: List", "is no kubeconfig"),
+        ("kind: Config", "names no cluster"),
+        ("kind: Config\nclusters: [7]", "names no cluster"),
+        (make_kubeconfig(server="http://plain.example"), "no https server"),
+        ("kind: Config\nclusters: [{name: a, cluster: {server: 'https://x'}}]", "no https server"),
+        (
+            "kind: Config\nclusters: [{name: a, cluster: {certificate-authority-data: '!'}}]",
+            "holds no certificate",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_access_is_refused(text: str, message: str) -> None:
+    with pytest.raises(KubeError, match=message):
+        read_access(text)
+
+
+def test_a_namespaces_kubeconfig_has_names_of_its_own_and_the_namespace_set() -> None:
+    own = yaml.safe_load(make_own())
+    assert own["current-context"] == "aks-1-web"
+    assert own["contexts"] == [
+        {
+            "name": "aks-1-web",
+            "context": {"cluster": "aks-1-web", "user": "aks-1-web", "namespace": "web"},
+        }
+    ]
+    assert own["clusters"][0]["name"] == "aks-1-web"
+    assert own["clusters"][0]["cluster"]["server"] == "https://aks-1.example:443"
+    assert own["users"][0]["name"] == "aks-1-web"
+
+
+def test_mns_token_is_run_by_this_very_python() -> None:
+    text = namespace_kubeconfig(
+        make_kubeconfig(),
+        cluster_name="aks-1",
+        namespace_name="web",
+        credential="cli",
+        cloud="usgov",
+        target="sandbox",
+        environment={"MNS_SANDBOX": "connection.json"},
+    )
+    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
+    assert sign_in == {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-m", "mnslib", "token", "--target", "sandbox", "--cloud", "usgov",
+                 "--credential", "cli"],
+        "env": [{"name": "MNS_SANDBOX", "value": "connection.json"}],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("credential", "login"),
+    [("cli", "azurecli"), ("environment", "spn"), ("managed-identity", "msi"),
+     ("workload-identity", "workloadidentity"), ("default", "azurecli")],
+)  # fmt: skip
+def test_kubelogin_stays_possible(credential: str, login: str) -> None:
+    text = namespace_kubeconfig(
+        make_kubeconfig(),
+        cluster_name="aks-1",
+        namespace_name="web",
+        login="kubelogin",
+        credential=credential,
+    )
+    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
+    assert sign_in["command"] == "kubelogin"
+    assert sign_in["apiVersion"] == "client.authentication.k8s.io/v1beta1"
+    assert sign_in["args"] == [
+        "get-token", "--environment", "AzurePublicCloud", "--server-id", "server",
+        "--tenant-id", "tenant", "--login", login,
+    ]  # fmt: skip
+
+
+def test_kubelogin_without_arguments_gets_those_it_needs() -> None:
+    text = namespace_kubeconfig(
+        make_kubeconfig(user={"exec": {"command": "kubelogin"}}),
+        cluster_name="aks-1",
+        namespace_name="web",
+        login="kubelogin",
+    )
+    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
+    assert sign_in == {"command": "kubelogin", "args": ["get-token", "--login", "azurecli"]}
+
+
+def test_a_certificate_is_a_secret_and_is_not_written() -> None:
+    certificate = {"client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ"}
+    with pytest.raises(KubeError, match="has no Entra sign-in") as caught:
+        namespace_kubeconfig(
+            make_kubeconfig(user=certificate), cluster_name="aks-1", namespace_name="web"
+        )
+    assert "S0VZ" not in str(caught.value)
+
+
+def test_a_token_is_printed_as_kubectl_expects_it() -> None:
+    assert json.loads(exec_credential_json("t0ken", 1_800_000_000)) == {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "t0ken", "expirationTimestamp": "2027-01-15T08:00:00Z"},
+    }
+
+
+def test_a_private_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "handover" / "aks-1" / "web.yaml"
+    write_private(path, "one")
+    assert (path.read_text(), mode(path), mode(path.parent)) == ("one", 0o600, 0o700)
+    path.chmod(0o644)
+    write_private(path, "two")
+    assert (path.read_text(), mode(path)) == ("two", 0o600)
+    assert [p.name for p in path.parent.iterdir()] == ["web.yaml"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    write_private(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_private(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    (tmp_path / "kube").mkdir()
+    link = tmp_path / "kube" / "config"
+    link.symlink_to(elsewhere)
+    for write in (write_private, merge_kubeconfig):
+        with pytest.raises(ConfigError, match="is a symbolic link to"):
+            write(link, make_own())
+    assert elsewhere.read_text() == "theirs"
+
+
+def test_a_link_within_the_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "config-work").write_text(FOREIGN)
+    link = tmp_path / "config"
+    link.symlink_to("config-work")
+    merge_kubeconfig(link, make_own())
+    assert link.is_symlink()
+    assert "aks-1-web" in (tmp_path / "config-work").read_text()
+
+
+def test_merging_into_nothing_writes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / ".kube" / "config"
+    merge_kubeconfig(path, make_own())
+    assert path.read_text() == make_own()
+    assert mode(path) == 0o600
+
+
+def test_merging_touches_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    merge_kubeconfig(path, make_own())
+    merged = path.read_text()
+    before = yaml.load(FOREIGN, yaml.BaseLoader)
+    after = yaml.load(merged, yaml.BaseLoader)
+    assert list(after) == list(before)
+    assert after["current-context"] == "old"
+    assert after["x-own"] == ["b", "a"]
+    for section in ("users", "contexts", "clusters"):
+        assert after[section][0] == before[section][0]
+        assert [entry["name"] for entry in after[section]] == ["old", "aks-1-web"]
+    assert "token: 0123\n" in merged
+    assert 'namespace: "yes"' in merged
+    assert mode(path) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["config"]
+
+
+def test_merging_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    merge_kubeconfig(path, make_own())
+    first = path.read_text()
+    merge_kubeconfig(path, make_own())
+    assert path.read_text() == first
+
+
+def test_two_namespaces_of_a_cluster_live_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    for namespace in ("web", "data"):
+        merge_kubeconfig(path, make_own(namespace))
+    document = yaml.safe_load(path.read_text())
+    assert [c["context"]["namespace"] for c in document["contexts"]] == ["web", "data"]
+    assert document["current-context"] == "aks-1-web"
+
+
+def test_empty_parts_are_filled(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text('kind: Config\nclusters: null\ncurrent-context: ""\n')
+    merge_kubeconfig(path, make_own())
+    document = yaml.safe_load(path.read_text())
+    assert document["current-context"] == "aks-1-web"
+    assert [entry["name"] for entry in document["clusters"]] == ["aks-1-web"]
+
+
+def test_an_entry_for_another_server_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    merge_kubeconfig(path, make_own())
+    with pytest.raises(ConfigError, match=r"another server \(https://aks-1\.example:443\)"):
+        merge_kubeconfig(path, make_own(server="https://other.example:443"))
+    assert path.read_text() == make_own()
+
+
+@pytest.mark.parametrize("text", ["shopping: list\n", "- a\n", "a: [", "just text"])
+def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is not a kubeconfig; it is left as it is"):
+        merge_kubeconfig(path, make_own())
+    assert path.read_text() == text
+
+
+def test_kubectls_lock_is_respected(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    with SoftFileLock(f"{path}.lock"), pytest.raises(ConfigError, match="is locked by another"):
+        merge_kubeconfig(path, make_own(), lock_seconds=0.05)
+    assert path.read_text() == FOREIGN

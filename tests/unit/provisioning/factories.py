@@ -1,0 +1,248 @@
+"""Small values with defaults, and an in-memory stand-in for the Azure door."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
+from mnslib.models import (
+    AccessGrant,
+    Container,
+    KubernetesNamespace,
+    ManagedCluster,
+    ManagedNamespace,
+    NamespaceSpec,
+    NetworkPolicy,
+    NetworkRule,
+    Node,
+    Origin,
+    Pod,
+    PrincipalType,
+    QuotaStatus,
+    ResourceQuota,
+    RoleAssignment,
+)
+from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
+from mnslib.quantities import parse_quantity
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
+OTHER_CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
+QUOTA = {"cpu_request": "1", "cpu_limit": "2", "memory_request": "1Gi", "memory_limit": "2Gi"}
+GROUP = "00000000-0000-4000-9000-000000000001"
+
+
+def amounts(**quota: str | None) -> dict[str, Any]:
+    return {name: None if v is None else parse_quantity(v) for name, v in quota.items()}
+
+
+def make_spec(
+    name: str = "team-a", *, cluster: ClusterId = CLUSTER, **fields: Any
+) -> NamespaceSpec:
+    fields.setdefault("quota", amounts(**QUOTA))
+    origin = Origin(file="requests.csv", row=fields.pop("row", 2))
+    return NamespaceSpec(id=cluster.namespace(name), origin=origin, **fields)
+
+
+def make_namespace(
+    name: str = "team-a", *, cluster: ClusterId = CLUSTER, **fields: Any
+) -> ManagedNamespace:
+    from mnslib.models import AdoptionPolicy, DeletePolicy
+
+    defaults: dict[str, Any] = {
+        "location": "westeurope",
+        "default_resource_quota": ResourceQuota(**amounts(**QUOTA)),
+        "default_network_policy": NetworkPolicy(
+            ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
+        ),
+        "adoption_policy": AdoptionPolicy.NEVER,
+        "delete_policy": DeletePolicy.KEEP,
+        "etag": "etag-1",
+        "provisioning_state": "Succeeded",
+    }
+    return ManagedNamespace(id=cluster.namespace(name), **(defaults | fields))
+
+
+def make_cluster(cluster: ClusterId = CLUSTER, **fields: Any) -> ManagedCluster:
+    defaults: dict[str, Any] = {
+        "location": "westeurope",
+        "kubernetes_version": "1.33",
+        "provisioning_state": "Succeeded",
+        "power_state": "Running",
+        "has_entra_id": True,
+        "has_azure_rbac": True,
+        "network_policy_engine": "cilium",
+        "is_private": False,
+    }
+    return ManagedCluster(id=cluster, **(defaults | fields))
+
+
+def make_pod(namespace_name: str, *, cpu: str = "100m", memory: str = "128Mi") -> Pod:
+    asked = {"cpu": parse_quantity(cpu), "memory": parse_quantity(memory)}
+    container = Container(requests=asked, limits=asked)
+    return Pod(namespace_name=namespace_name, name="p", phase="Running", containers=(container,))
+
+
+def make_view(
+    *,
+    namespaces: tuple[KubernetesNamespace, ...] = (),
+    quotas: tuple[QuotaStatus, ...] = (),
+    pods: tuple[Pod, ...] = (),
+) -> KubernetesView:
+    node = Node(
+        name="n1", allocatable_cores=parse_quantity("8"), allocatable_bytes=parse_quantity("32Gi")
+    )
+    return KubernetesView(
+        namespaces={n.name: n for n in namespaces},
+        quotas=quotas,
+        nodes=(node, replace(node, name="n2")),
+        pods=pods,
+    )
+
+
+def make_observed(
+    *managed: ManagedNamespace,
+    view: KubernetesView | None = None,
+    unknown: str = "",
+    cluster: ManagedCluster | None = None,
+    grants: frozenset[tuple[str, str, str]] = frozenset(),
+) -> ObservedState:
+    found = cluster or make_cluster()
+    observed = ObservedCluster(
+        cluster=found,
+        managed={n.id.namespace_name: n for n in managed},
+        read_utc="2026-11-02T06:00:00Z",
+        kubernetes=None if unknown else view or make_view(),
+        kubernetes_unknown=unknown,
+    )
+    return ObservedState(clusters={found.id: observed}, grants=grants)
+
+
+def make_grant(role: str = "Azure Kubernetes Service RBAC Writer") -> AccessGrant:
+    from mnslib.models import BUILT_IN_ROLES
+
+    return AccessGrant(
+        principal_type=PrincipalType.GROUP,
+        principal_id=GROUP,
+        role=role,
+        role_guid=BUILT_IN_ROLES[role],
+    )
+
+
+@dataclass(frozen=True)
+class FakeOperation:
+    number: int
+
+
+@dataclass(frozen=True)
+class FakeFinished:
+    operation: FakeOperation
+    error: ArmError | None
+    duration_seconds: float = 0.1
+
+
+class FakeAzure:
+    """ARM in memory: eTags, If-Match, operations that end at the next look.
+
+    `errors[name]` is a list of errors raised by the next writes of that namespace;
+    `failing[name]` makes its operation end with that error.
+    """
+
+    def __init__(self, *managed: ManagedNamespace) -> None:
+        self.store = {n.id.key: n for n in managed}
+        self.assignments: list[RoleAssignment] = []
+        self.requests: list[tuple[str, str]] = []
+        self.errors: dict[str, list[Exception]] = {}
+        self.failing: dict[str, ArmError] = {}
+        self.on_start: Any = None
+        self.most_running = 0
+        self._tracked: dict[FakeOperation, ArmError | None] = {}
+        self._numbers = itertools.count(2)
+        self._lock = threading.Lock()
+        self.managed_namespaces = self
+        self.managed_clusters = self
+        self.role_assignments = self
+        self.operations = self
+
+    def list_by_managed_cluster(self, cluster: ClusterId) -> list[ManagedNamespace]:
+        self.requests.append(("LIST", cluster.cluster_name))
+        return [n for n in self.store.values() if n.id.cluster == cluster]
+
+    def get(self, target: ManagedNamespaceId) -> ManagedNamespace:
+        self.requests.append(("GET", target.namespace_name))
+        if target.key not in self.store:
+            raise ArmNotFoundError("gone", status=404)
+        return self.store[target.key]
+
+    def begin_create_or_update(
+        self, namespace: ManagedNamespace, *, if_match: str | None
+    ) -> FakeOperation:
+        return self._write("PUT", namespace.id, if_match, namespace)
+
+    def begin_delete(self, target: ManagedNamespaceId, *, if_match: str | None) -> FakeOperation:
+        return self._write("DELETE", target, if_match, None)
+
+    def _write(
+        self,
+        method: str,
+        target: ManagedNamespaceId,
+        if_match: str | None,
+        becomes: ManagedNamespace | None,
+    ) -> FakeOperation:
+        with self._lock:
+            name = target.namespace_name
+            self.requests.append((method, name))
+            if self.on_start:
+                self.on_start(name)
+            if self.errors.get(name):
+                raise self.errors[name].pop(0)
+            held = self.store.get(target.key)
+            if if_match is not None and (held is None or held.etag != if_match):
+                raise ArmPreconditionError("etag", status=412)
+            number = next(self._numbers)
+            if becomes is None:
+                self.store.pop(target.key, None)
+            else:
+                self.store[target.key] = replace(
+                    becomes, etag=f"etag-{number}", provisioning_state="Succeeded"
+                )
+            operation = FakeOperation(number)
+            self._tracked[operation] = self.failing.get(name)
+            self.most_running = max(self.most_running, len(self._tracked))
+            return operation
+
+    def track(self, operation: FakeOperation, *, timeout_seconds: float) -> None:
+        assert operation in self._tracked
+        assert timeout_seconds > 0
+
+    def next_finished(self, timeout_seconds: float) -> list[FakeFinished]:
+        with self._lock:
+            ended = [FakeFinished(op, error) for op, error in self._tracked.items()]
+            self._tracked.clear()
+            return ended
+
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
+        self.requests.append(("GRANT", scope.rsplit("/", 1)[1]))
+        for error in self.errors.get("grant", []):
+            raise error
+        self.assignments.append(
+            RoleAssignment(
+                id="x",
+                scope=scope,
+                principal_id=grant.principal_id,
+                principal_type=grant.principal_type.value,
+                role_guid=grant.role_guid,
+            )
+        )
+        return True
+
+    def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
+        return list(self.assignments)
+
+
+def now() -> datetime:
+    return datetime(2026, 11, 2, 6, 0, tzinfo=UTC)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mnslib.errors import (
+    ArmConflictError,
+    ArmForbiddenError,
+    ArmServerError,
+    AuthError,
+    OperationFailedError,
+    OperationTimeoutError,
+)
+from mnslib.models import DeletePolicy, Ensure
+from mnslib.provisioning import apply as apply_module
+from mnslib.provisioning.apply import apply, interleaved
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.journal import Journal
+from mnslib.provisioning.observe import observe
+from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.verify import read_back
+from mnslib.results import OutcomeKind
+
+from .factories import (
+    OTHER_CLUSTER,
+    FakeAzure,
+    amounts,
+    make_cluster,
+    make_grant,
+    make_namespace,
+    make_observed,
+    make_spec,
+    now,
+)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal.jsonl", now=now)
+
+
+def events(journal):
+    return [json.loads(line) for line in journal.path.read_text().splitlines()]
+
+
+def run(azure, specs, journal, *, may_write=True, max_failures=None, **options):
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    approval = Approval(plan=plan, may_write=may_write, max_failures=max_failures)
+    return plan, apply(approval, azure=azure, journal=journal, **options)
+
+
+def writes(azure):
+    return [request for request in azure.requests if request[0] in ("PUT", "DELETE", "GRANT")]
+
+
+def test_second_apply_changes_nothing(journal):
+    azure = FakeAzure()
+    specs = [make_spec(f"ns-{i}", row=i) for i in range(12)]
+    _, first = run(azure, specs, journal)
+    assert first.counts() == {"created": 12}
+    azure.requests.clear()
+    _, second = run(azure, specs, journal)
+    assert second.counts() == {"unchanged": 12}
+    assert writes(azure) == []
+
+
+def test_a_dry_run_sends_nothing_and_says_so(journal):
+    azure = FakeAzure()
+    _, result = run(azure, [make_spec()], journal, may_write=False)
+    assert [(o.outcome.value, o.reason) for o in result.outcomes] == [("not_attempted", "dry run")]
+    assert azure.requests == []
+
+
+def test_every_item_has_exactly_one_outcome_in_the_plans_order(journal):
+    azure = FakeAzure(make_namespace("keep"), make_namespace("drop"), make_namespace("same"))
+    azure.errors["bad"] = [ArmServerError("boom", status=500)]
+    specs = [
+        make_spec("same"),
+        make_spec("keep", quota=amounts(cpu_limit="4")),
+        make_spec("drop", ensure=Ensure.ABSENT),
+        make_spec("bad"),
+        make_spec("new"),
+    ]
+    plan, result = run(azure, specs, journal)
+    assert [o.id for o in result.outcomes] == [c.id for c in plan.changes]
+    assert result.counts() == {
+        "created": 1, "updated": 1, "deleted": 1, "unchanged": 1, "failed": 1,
+    }  # fmt: skip
+    assert sum(result.counts().values()) == len(plan.changes)
+
+
+def test_somebody_elses_change_is_skipped_as_stale_and_the_rest_goes_on(journal):
+    azure = FakeAzure(make_namespace("a"), make_namespace("b"))
+    raised = amounts(cpu_limit="4")
+    specs = [make_spec("a", quota=raised), make_spec("b", quota=raised)]
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    key = make_namespace("a").id.key
+    azure.store[key] = make_namespace("a", etag="somebody-else", labels={"theirs": "1"})
+    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    assert [o.outcome for o in result.outcomes] == [OutcomeKind.SKIPPED, OutcomeKind.UPDATED]
+    assert result.outcomes[0].reason.startswith("stale:")
+    assert azure.store[key].labels == {"theirs": "1"}
+
+
+def test_the_list_is_read_again_after_twenty_writes_even_if_the_service_ignores_if_match(journal):
+    held = [make_namespace(f"ns-{i:02}") for i in range(30)]
+    azure = FakeAzure(*held)
+    specs = [make_spec(f"ns-{i:02}", quota=amounts(cpu_limit="4")) for i in range(30)]
+    plan = make_plan(specs, make_observed(*held))
+    last = held[-1].id.key
+    azure.store[last] = make_namespace("ns-29", etag="theirs")
+    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal, workers=1)
+    assert result.outcomes[-1].outcome is OutcomeKind.SKIPPED
+    assert ("PUT", "ns-29") not in azure.requests
+    assert sum(method == "LIST" for method, _ in azure.requests) == 1
+
+
+def test_a_conflict_is_tried_again_and_then_reported(journal, monkeypatch):
+    monkeypatch.setattr(apply_module, "CONFLICT_DELAYS_SECONDS", (0.0, 0.0))
+    azure = FakeAzure()
+    busy = ArmConflictError("another operation runs", status=409, code="OperationNotAllowed")
+    azure.errors = {"soon": [busy], "never": [busy, busy, busy]}
+    _, result = run(azure, [make_spec("never"), make_spec("soon")], journal)
+    assert [o.outcome.value for o in result.outcomes] == ["failed", "created"]
+    assert azure.requests.count(("PUT", "never")) == 3
+
+
+def test_refusals_are_reported_once_with_what_to_do(journal):
+    azure = FakeAzure()
+    azure.errors["a"] = [ArmForbiddenError("no permission for write over scope X", status=403)]
+    azure.failing["b"] = OperationFailedError("InternalError: KubeClient failed", status=200)
+    azure.failing["c"] = OperationTimeoutError("still running after 30 min")
+    _, result = run(azure, [make_spec("a"), make_spec("b"), make_spec("c")], journal)
+    assert [o.outcome.value for o in result.outcomes] == ["failed"] * 3
+    assert azure.requests.count(("PUT", "a")) == 1
+    remedies = [o.reason.split("; ", 1)[1] for o in result.outcomes]
+    assert remedies[0] == "give the caller that permission and run again"
+    assert "outcome is unknown" in remedies[2]
+
+
+def test_a_lost_sign_in_ends_the_run_with_every_item_accounted_for(journal):
+    azure = FakeAzure()
+    azure.errors["ns-0"] = [AuthError("the credential gives no token")]
+    specs = [make_spec(f"ns-{i}") for i in range(6)]
+    _, result = run(azure, specs, journal, writes_per_cluster=1)
+    assert result.counts() == {"failed": 1, "not_attempted": 5}
+    assert result.outcomes[-1].reason == "the sign-in was lost"
+
+
+def test_a_sign_in_lost_while_waiting_leaves_the_outcome_unknown_not_done(journal):
+    azure = FakeAzure()
+
+    def refuse(_):
+        raise AuthError("the credential gives no token")
+
+    azure.next_finished = refuse
+    _, result = run(azure, [make_spec("a")], journal)
+    assert result.counts() == {"failed": 1}
+    assert "outcome is unknown" in result.outcomes[0].reason
+
+
+def test_a_write_whose_answer_was_lost_is_recognized_by_reading(journal):
+    azure = FakeAzure(make_namespace("a"))
+    spec = make_spec("a", quota=amounts(cpu_limit="4"))
+    plan = make_plan([spec], make_observed(*azure.store.values()))
+
+    def first_attempt_lands(name):
+        azure.store[plan.changes[0].id.key] = replace(
+            plan.changes[0].after, etag="ours", provisioning_state="Succeeded"
+        )
+
+    azure.on_start = first_attempt_lands
+    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    assert result.counts() == {"updated": 1}
+
+
+def test_access_is_granted_after_the_namespace_and_a_refusal_says_what_stands(journal):
+    azure = FakeAzure()
+    _, result = run(azure, [make_spec("a", access=(make_grant(),))], journal)
+    assert result.counts() == {"created": 1}
+    assert writes(azure) == [("PUT", "a"), ("GRANT", "a")]
+    azure.errors["grant"] = [ArmForbiddenError("no", status=403)]
+    _, result = run(azure, [make_spec("b", access=(make_grant(),))], journal)
+    assert result.outcomes[0].reason.startswith("the namespace is as requested, but access is not")
+
+
+def test_access_alone_does_not_write_the_namespace(journal):
+    azure = FakeAzure(make_namespace("a"))
+    _, result = run(azure, [make_spec("a", access=(make_grant(),))], journal)
+    assert result.counts() == {"updated": 1}
+    assert writes(azure) == [("GRANT", "a")]
+
+
+def test_the_stop_rule_starts_nothing_new(journal):
+    azure = FakeAzure()
+    names = [f"ns-{i:02}" for i in range(30)]
+    azure.errors = {name: [ArmServerError("boom", status=500)] for name in names}
+    _, result = run(
+        azure, [make_spec(n) for n in names], journal, max_failures=3, writes_per_cluster=1
+    )
+    assert result.counts() == {"failed": 3, "not_attempted": 27}
+    assert result.outcomes[-1].reason == "stop rule: 3 failed, max_failures is 3"
+
+
+def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
+    azure = FakeAzure()
+    seen = []
+
+    def observer(progress):
+        seen.append(progress)
+        if progress.done == 2 and not any(p.done == 2 for p in seen[:-1]):
+            raise KeyboardInterrupt
+
+    specs = [make_spec(f"ns-{i}") for i in range(10)]
+    _, result = run(azure, specs, journal, observer=observer, writes_per_cluster=1)
+    assert result.interrupted_by_signal == 2
+    counts = result.counts()
+    assert counts["created"] + counts["not_attempted"] == 10
+    assert counts["not_attempted"] >= 6
+    assert len(azure.store) == counts["created"]
+
+
+def test_writes_on_one_cluster_are_bounded_and_clusters_take_turns(journal):
+    azure = FakeAzure()
+    run(azure, [make_spec(f"ns-{i}") for i in range(40)], journal, writes_per_cluster=3)
+    assert azure.most_running <= 3
+    specs = [make_spec("a"), make_spec("b"), make_spec("z", cluster=OTHER_CLUSTER)]
+    observed = make_observed()
+    both = {**observed.clusters, **make_observed(cluster=make_cluster(OTHER_CLUSTER)).clusters}
+    plan = make_plan(specs, type(observed)(clusters=both))
+    assert [c.id.namespace_name for c in interleaved(plan.changes)] == ["a", "z", "b"]
+
+
+def test_the_journal_holds_the_state_before_each_write(journal):
+    azure = FakeAzure(make_namespace("a", labels={"theirs": "1"}))
+    run(azure, [make_spec("a", quota=amounts(cpu_limit="4"))], journal)
+    kinds = [event["event"] for event in events(journal)]
+    assert kinds == ["plan", "started", "finished", "end"]
+    started = events(journal)[1]
+    assert started["before"]["labels"] == {"theirs": "1"}
+    assert started["before"]["default_resource_quota"]["cpu_limit"] == "2000m"
+
+
+def test_progress_counts_add_up(journal):
+    seen = []
+    run(FakeAzure(), [make_spec(f"ns-{i}") for i in range(5)], journal, observer=seen.append)
+    assert all(p.done + p.running + p.waiting == p.total for p in seen)
+    assert (seen[-1].done, seen[-1].failed) == (5, 0)
+
+
+def test_reading_back_finds_what_the_service_did_not_keep(journal):
+    azure = FakeAzure()
+    spec = make_spec("a", labels={"mine": "1"})
+    plan, result = run(azure, [spec], journal)
+    key = plan.changes[0].id.key
+    azure.store[key] = make_namespace("a", labels={})
+    again = make_observed(*azure.store.values())
+    checked = read_back(plan, result, again=again, azure=azure)
+    assert checked.counts() == {"failed": 1}
+    assert "labels[mine] is absent, not 1" in checked.outcomes[0].reason.replace("None", "absent")
+
+
+def test_reading_back_asks_the_item_where_the_list_trails(journal):
+    azure = FakeAzure()
+    plan, result = run(azure, [make_spec("a")], journal)
+    checked = read_back(plan, result, again=make_observed(), azure=azure)
+    assert checked.counts() == {"created": 1}
+    assert ("GET", "a") in azure.requests
+
+
+def test_observe_reads_each_cluster_once_and_names_a_missing_one(journal):
+    class Clusters(FakeAzure):
+        def get(self, target):
+            return make_cluster(target)
+
+    azure = Clusters(make_namespace("a"))
+    specs = [make_spec("a"), make_spec("b", delete_policy=DeletePolicy.KEEP)]
+    state = observe(specs, azure=azure, kube_for=None, now=now)
+    assert [m for m, _ in azure.requests] == ["LIST"]
+    (cluster,) = state.clusters.values()
+    assert cluster.find(specs[0].id) is not None
+    assert cluster.find(specs[1].id) is None

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mnslib.errors import SpecError
+from mnslib.models import (
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    KubernetesNamespace,
+    NetworkPolicy,
+    NetworkRule,
+    QuotaStatus,
+)
+from mnslib.provisioning.changes import differences
+from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.plan import make_plan, plan_to_json
+from mnslib.resource_ids import ClusterId
+from mnslib.results import ChangeKind
+
+from .factories import (
+    CLUSTER,
+    amounts,
+    make_cluster,
+    make_grant,
+    make_namespace,
+    make_observed,
+    make_pod,
+    make_spec,
+    make_view,
+)
+
+
+def only(plan):
+    (change,) = plan.changes
+    return change
+
+
+def names(change):
+    return [risk.name.value for risk in change.risks]
+
+
+def test_a_new_namespace_gets_the_documented_defaults_and_shows_them():
+    change = only(make_plan([make_spec()], make_observed()))
+    assert change.kind is ChangeKind.CREATE
+    assert change.after.default_network_policy == NetworkPolicy(
+        ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
+    )
+    assert (change.after.adoption_policy, change.after.delete_policy) == ("Never", "Keep")
+    assert change.after.location == "westeurope"
+    shown = {d.path: d.new for d in change.differences}
+    assert shown["cpu_request"] == "1000m"
+    assert shown["ingress_policy"] == "AllowSameNamespace"
+    assert names(change) == []
+
+
+def test_an_update_keeps_every_key_it_does_not_mention():
+    held = make_namespace(
+        labels={"team": "a", "desktop": "yes"}, annotations={"who": "x"}, tags={"cost": "1"}
+    )
+    spec = make_spec(quota=amounts(cpu_limit="3"), labels={"team": "b"})
+    change = only(make_plan([spec], make_observed(held)))
+    assert change.kind is ChangeKind.UPDATE
+    assert change.after.labels == {"team": "b", "desktop": "yes"}
+    assert change.after.annotations == {"who": "x"}
+    assert change.after.tags == {"cost": "1"}
+    assert [(d.operation, d.path, d.old, d.new) for d in change.differences] == [
+        ("change", "cpu_limit", "2000m", "3000m"),
+        ("change", "labels[team]", "a", "b"),
+    ]
+
+
+def test_a_removed_key_goes_and_is_a_named_risk():
+    held = make_namespace(labels={"team": "a", "old": "1"})
+    change = only(make_plan([make_spec(labels={"old": None})], make_observed(held)))
+    assert change.after.labels == {"team": "a"}
+    assert names(change) == ["keys-removed"]
+
+
+def test_quantities_compare_as_numbers():
+    change = only(make_plan([make_spec()], make_observed(make_namespace())))
+    assert change.kind is ChangeKind.NO_CHANGE
+    assert change.differences == ()
+
+
+def test_ids_compare_without_regard_to_case():
+    upper = ClusterId(CLUSTER.subscription_id, "RG", "AKS-1")
+    change = only(make_plan([make_spec(cluster=upper)], make_observed(make_namespace())))
+    assert change.kind is ChangeKind.NO_CHANGE
+
+
+def test_a_plan_of_its_own_result_is_empty():
+    spec = make_spec(labels={"a": "b"}, delete_policy=DeletePolicy.DELETE)
+    first = only(make_plan([spec], make_observed()))
+    there = replace(first.after, etag="e", provisioning_state="Succeeded")
+    assert make_plan([spec], make_observed(there)).to_do == ()
+
+
+def test_a_missing_grant_is_an_update_that_does_not_write_the_namespace():
+    grant = make_grant()
+    change = only(make_plan([make_spec(access=(grant,))], make_observed(make_namespace())))
+    assert change.kind is ChangeKind.UPDATE
+    assert change.grants == (grant,)
+    assert not change.writes_namespace
+
+
+def test_a_grant_that_exists_is_not_made_again():
+    grant, held = make_grant(), make_namespace()
+    there = frozenset({(str(held.id).lower(), grant.principal_id, grant.role_guid)})
+    plan = make_plan([make_spec(access=(grant,))], make_observed(held, grants=there))
+    assert only(plan).kind is ChangeKind.NO_CHANGE
+
+
+def test_an_existing_kubernetes_namespace_is_adopted_with_its_labels():
+    view = make_view(
+        namespaces=(
+            KubernetesNamespace(
+                name="team-a",
+                labels={"owner": "crm", "kubernetes.io/metadata.name": "team-a"},
+                annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}", "n": "1"},
+            ),
+        ),
+        pods=(make_pod("team-a"),),
+    )
+    spec = make_spec(
+        adoption_policy=AdoptionPolicy.ALWAYS,
+        ingress_policy=NetworkRule.ALLOW_ALL,
+    )
+    change = only(make_plan([spec], make_observed(view=view)))
+    assert change.kind is ChangeKind.ADOPT
+    assert change.after.labels == {"owner": "crm"}
+    assert change.after.annotations == {"n": "1"}
+    assert names(change) == ["adoption"]
+    assert "1 running pod;" in change.risks[0].detail
+
+
+def test_an_existing_kubernetes_namespace_is_refused_without_an_adoption_policy():
+    view = make_view(namespaces=(KubernetesNamespace(name="team-a"),))
+    with pytest.raises(SpecError, match="row 2, column adoption_policy: team-a exists on cluster"):
+        make_plan([make_spec()], make_observed(view=view))
+
+
+def test_unknown_kubernetes_counts_as_a_risk_where_adoption_would_be_allowed():
+    spec = make_spec(adoption_policy=AdoptionPolicy.ALWAYS)
+    change = only(make_plan([spec], make_observed(unknown="not reachable")))
+    assert names(change) == ["adoption"]
+    assert "not reachable" in change.risks[0].detail
+    assert names(only(make_plan([make_spec()], make_observed(unknown="not reachable")))) == []
+
+
+def test_every_request_that_cannot_be_planned_is_named_at_once():
+    stopped = make_cluster(power_state="Stopped")
+    observed = ObservedState(
+        clusters=make_observed(cluster=stopped).clusters,
+        missing={ClusterId("s", "rg", "aks-x"): "cluster aks-x was not found."},
+    )
+    specs = [
+        make_spec("a", row=2),
+        make_spec("b", row=3, cluster=ClusterId("s", "rg", "aks-x")),
+    ]
+    with pytest.raises(SpecError) as caught:
+        make_plan(specs, observed)
+    assert [(p.row, p.column) for p in caught.value.problems] == [
+        (2, "cluster_name"),
+        (3, "cluster_name"),
+    ]
+
+
+def test_a_new_namespace_needs_all_four_quota_values():
+    spec = make_spec(quota=amounts(cpu_request="1", cpu_limit=None))
+    with pytest.raises(SpecError) as caught:
+        make_plan([spec], make_observed())
+    assert [p.column for p in caught.value.problems] == [
+        "cpu_limit",
+        "memory_limit",
+        "memory_request",
+    ]
+
+
+def test_a_request_above_the_stored_limit_is_refused():
+    spec = make_spec(quota=amounts(cpu_request="3"))
+    with pytest.raises(SpecError, match="cpu_request would exceed cpu_limit"):
+        make_plan([spec], make_observed(make_namespace()))
+
+
+def test_deletion_is_a_risk_and_says_what_goes_along():
+    held = make_namespace(delete_policy=DeletePolicy.DELETE)
+    view = make_view(pods=(make_pod("team-a"), make_pod("team-a")))
+    change = only(make_plan([make_spec(ensure=Ensure.ABSENT)], make_observed(held, view=view)))
+    assert change.kind is ChangeKind.DELETE
+    assert names(change) == ["deletion", "delete-policy"]
+    assert "with 2 running pods" in change.risks[0].detail
+
+
+def test_an_absent_namespace_that_is_absent_needs_nothing():
+    plan = make_plan([make_spec(ensure=Ensure.ABSENT)], make_observed())
+    assert plan.to_do == ()
+
+
+def test_the_stored_delete_policy_counts_so_another_one_is_refused():
+    spec = make_spec(ensure=Ensure.ABSENT, delete_policy=DeletePolicy.DELETE)
+    with pytest.raises(SpecError, match="the stored delete policy is Keep"):
+        make_plan([spec], make_observed(make_namespace()))
+
+
+def test_a_quota_below_what_pods_ask_for_is_a_risk():
+    view = make_view(pods=(make_pod("team-a", cpu="900m"),))
+    spec = make_spec(quota=amounts(cpu_request="500m"))
+    change = only(make_plan([spec], make_observed(make_namespace(), view=view)))
+    assert names(change) == ["quota-below-use"]
+    assert "cpu_request 900m requested, 500m allowed" in change.risks[0].detail
+    raised = make_spec(quota=amounts(cpu_request="950m"))
+    assert names(only(make_plan([raised], make_observed(make_namespace(), view=view)))) == []
+
+
+def test_a_lower_quota_is_a_risk_where_use_is_unknown():
+    spec = make_spec(quota=amounts(cpu_request="500m"))
+    plan = make_plan([spec], make_observed(make_namespace(), unknown="not reachable"))
+    assert names(only(plan)) == ["quota-below-use"]
+
+
+def test_a_tighter_policy_is_a_risk_only_where_pods_run():
+    spec = make_spec(egress_policy=NetworkRule.DENY_ALL)
+    live = make_view(pods=(make_pod("team-a"),))
+    assert names(only(make_plan([spec], make_observed(make_namespace(), view=live)))) == [
+        "policy-tightened"
+    ]
+    assert names(only(make_plan([spec], make_observed(make_namespace())))) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "owner"),
+    [
+        ({"argocd.argoproj.io/instance": "x"}, "Argo CD"),
+        ({"kustomize.toolkit.fluxcd.io/name": "x"}, "Flux"),
+        ({"app.kubernetes.io/managed-by": "Helm"}, "Helm"),
+    ],
+)
+def test_another_owner_is_a_risk(labels, owner):
+    spec = make_spec(quota=amounts(cpu_limit="3"))
+    change = only(make_plan([spec], make_observed(make_namespace(labels=labels))))
+    assert names(change) == ["foreign-owner"]
+    assert owner in change.risks[0].detail
+
+
+def test_changing_a_large_share_is_a_risk_of_the_plan():
+    held = [make_namespace(f"ns-{i}") for i in range(10)]
+    raise_limit = amounts(cpu_limit="3")
+    specs = [make_spec(f"ns-{i}", quota=raise_limit) for i in range(4)]
+    assert make_plan(specs, make_observed(*held)).risk_names() == ("many-changes",)
+    assert make_plan(specs[:3], make_observed(*held)).risk_names() == ()
+
+
+def test_a_failed_namespace_is_written_again():
+    held = make_namespace(provisioning_state="Failed")
+    change = only(make_plan([make_spec()], make_observed(held)))
+    assert change.kind is ChangeKind.UPDATE
+    assert change.writes_namespace
+
+
+def test_the_digest_knows_content_not_order():
+    specs = [make_spec("a", row=2), make_spec("b", row=3)]
+    observed = make_observed(make_namespace("a"))
+    assert make_plan(specs, observed).digest == make_plan(specs[::-1], observed).digest
+
+
+def test_the_digest_moves_with_the_etag_of_a_changed_item_only():
+    raised = make_spec(quota=amounts(cpu_limit="3"))
+    held, newer = make_namespace(), make_namespace(etag="etag-2")
+    assert (
+        make_plan([raised], make_observed(held)).digest
+        != make_plan([raised], make_observed(newer)).digest
+    )
+    assert (
+        make_plan([make_spec()], make_observed(held)).digest
+        == make_plan([make_spec()], make_observed(newer)).digest
+    )
+
+
+def test_what_is_promised_before_and_after_counts_each_namespace_once():
+    held = make_namespace()
+    quota = QuotaStatus(
+        namespace_name="team-a",
+        name="defaultresourcequota",
+        hard={"requests.cpu": amounts(x="1")["x"], "requests.memory": amounts(x="1Gi")["x"]},
+        used={},
+    )
+    specs = [make_spec(quota=amounts(cpu_request="2")), make_spec("team-b", row=3)]
+    plan = make_plan(specs, make_observed(held, view=make_view(quotas=(quota,))))
+    before, after = plan.commitments()["aks-1"]
+    assert (before["cpu"].committed, after["cpu"].committed) == (1, 3)
+    assert after["memory"].committed == 2 * 2**30
+
+
+def test_what_is_promised_is_unknown_where_kubernetes_was_not_read():
+    plan = make_plan([make_spec()], make_observed(unknown="not reachable"))
+    assert plan.commitments() == {"aks-1": None}
+
+
+def test_the_record_is_plain_json_with_both_sides():
+    change_record = plan_to_json(
+        make_plan([make_spec(quota=amounts(cpu_limit="3"))], make_observed(make_namespace())),
+        created_utc="2026-11-02T06:00:00Z",
+    )
+    record = json.loads(json.dumps(change_record))
+    (change,) = record["changes"]
+    assert change["before"]["default_resource_quota"]["cpu_limit"] == "2000m"
+    assert change["after"]["default_resource_quota"]["cpu_limit"] == "3000m"
+    assert change["before"]["etag"] == "etag-1"
+    assert record["digest"].startswith("sha256:")
+
+
+def test_the_difference_of_equals_is_empty():
+    assert differences(make_namespace(), make_namespace(etag="other")) == ()

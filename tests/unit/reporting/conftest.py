@@ -1,0 +1,224 @@
+"""Seeded frames in the shape that `capacity` gives them, and a ruler for finished charts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+
+from mnslib.capacity.utilization import COMMITMENT_COLUMNS, UTILIZATION_COLUMNS
+from mnslib.commitment import Commitment
+from mnslib.models import QUOTA_FIELDS
+from mnslib.resource_ids import ClusterId
+from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+
+GIB = 2**30
+TEAMS = ["payments", "search", "web", "ml", "data", "logistics", "identity", "risk", "mobile"]
+PARTS = ["api", "ledger", "index", "query", "checkout", "training", "streaming", "tracking", "sso"]
+LONG = "recommendation-candidate-generation-offline-evaluation-weekly-a"
+CLUSTERS = ["aks-prod-weu-1", "aks-prod-weu-2", "aks-prod-neu-1", "aks-test-weu-1"]
+MOMENT = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+assert len(LONG) == 63
+
+
+def namespace_names(count: int) -> list[str]:
+    """63 characters for the first, then `payments-api`, `payments-ledger`, ... numbered."""
+    pairs = [f"{team}-{part}" for team in TEAMS for part in PARTS]
+    numbered = (f"{pair}-{n:02}" if n else pair for n in range(99) for pair in pairs)
+    return list(itertools.islice(itertools.chain([LONG], numbered), count))
+
+
+def make_utilization(
+    count: int,
+    *,
+    seed: int = 1,
+    unknown: str = "cluster not reachable",
+    unknown_share: float = 0.06,
+) -> pd.DataFrame:
+    """Four rows a namespace, some full, some tight, the last `unknown_share` of them unknown."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for number, name in enumerate(namespace_names(count)):
+        cluster = CLUSTERS[number % 4]
+        is_unknown = number >= round(count * (1 - unknown_share))
+        base = rng.choice([1.0, 0.95, 0.75, 0.3], p=[0.08, 0.12, 0.6, 0.2])
+        for field in QUOTA_FIELDS:
+            size = float(rng.integers(1, 400)) / 2 * (1 if field.startswith("cpu") else 2 * GIB)
+            ratio = min(1.0, base * (1 if field == "cpu_request" else rng.uniform(0.5, 1.0)))
+            used = round(size * ratio, 3)
+            verdict = "full" if used >= size else "tight" if used >= 0.9 * size else "ok"
+            row = {"hard": size, "used": used, "utilization_ratio": used / size, "verdict": verdict}
+            if is_unknown:
+                row = dict.fromkeys(row, np.nan) | {"verdict": f"unknown: {unknown}"}
+            row |= {"cluster_name": cluster, "namespace_name": name, "resource": field}
+            rows.append(row | {"advice": "", "owner": name.split("-")[0], "is_managed": True})
+    return pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
+
+
+def make_daily(count: int, *, days: int = 31, seed: int = 2) -> pd.DataFrame:
+    """Rows as `daily_peaks` gives them: growth, a change, a gap, one born late, one without any."""
+    rng = np.random.default_rng(seed)
+    dates = [date(2026, 11, 2) - timedelta(days=days - 1 - back) for back in range(days)]
+    rows = []
+    for number, name in enumerate(namespace_names(count)):
+        level = rng.choice([0.3, 0.6, 0.8, 0.92], p=[0.2, 0.2, 0.5, 0.1])
+        ratios = np.clip(level + np.cumsum(rng.normal(0, 0.02, days)), 0.02, 1)
+        changed: tuple[date, ...] = ()
+        seen: date | None = dates[0]
+        if number % 7 == 1:
+            ratios[days // 2 :] = 1.0
+            ratios[days * 2 // 3 :] = 0.55
+            changed = (dates[days * 2 // 3],)
+        if number % 7 == 2:
+            ratios[days // 3 : days // 3 + 3] = np.nan
+        if number % 11 == 4:
+            ratios[: days // 3] = np.nan
+            seen = dates[days // 3]
+        if number % 25 == 24:
+            ratios[:] = np.nan
+            seen = None
+        rows.append([CLUSTERS[number % 4], name, seen, changed, *ratios])
+    columns = ["cluster_name", "namespace_name", "first_seen", "quota_changed", *dates]
+    return pd.DataFrame(rows, columns=pd.Index(columns, dtype=object))
+
+
+def make_commitment(resource: str = "cpu", **amounts: float) -> Commitment:
+    """A cluster of 512 units, 480 without the largest node, 655 promised and 372 requested."""
+    figures = {"allocatable": 512, "largest_node": 32, "committed": 655, "requested": 372}
+    unit = 1 if resource == "cpu" else 7 * GIB
+    return Commitment(
+        resource=resource,
+        **{name: Decimal(str(value)) * unit for name, value in (figures | amounts).items()},
+    )
+
+
+def make_commitments(count: int, *, seed: int = 3) -> pd.DataFrame:
+    """Two rows a cluster; the first over N-1, the second over 1.5, every fifth unknown."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        name = f"{CLUSTERS[number % 4]}-{number:03}" if number >= 4 else CLUSTERS[number]
+        for resource in ("cpu", "memory"):
+            row: dict[str, Any] = {"cluster_name": name, "resource": resource, "uncounted": 0}
+            if number % 5 == 4:
+                row |= {"verdict": "unknown: cluster not reachable"}
+            else:
+                asked = 490 if number == 0 and resource == "cpu" else rng.uniform(100, 470)
+                promised = 784 if number == 1 and resource == "cpu" else rng.uniform(400, 760)
+                found = make_commitment(resource, requested=asked, committed=promised)
+                row |= {
+                    name: None if getattr(found, name) is None else float(getattr(found, name))
+                    for name in COMMITMENT_COLUMNS[2:10]
+                    if name != "used"
+                }
+                row |= {"used": float(found.requested) * 0.6, "verdict": found.verdict}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
+
+
+REASONS = {
+    OutcomeKind.FAILED: [
+        "quota below what runs: 46 of 40 cores requested; raise cpu_request to 46 or allow "
+        "'quota-below-use'",
+        "role assignment refused at cluster scope; give the runner 'Role Based Access Control "
+        "Administrator'",
+        'operation did not finish in 20 min; run again: the namespace is still "Updating"',
+    ],
+    OutcomeKind.SKIPPED: ["changed by somebody else after the plan; make a new plan"],
+    OutcomeKind.NOT_ATTEMPTED: ["not started: stop rule of 9 failures reached; resume the run"],
+}
+
+
+def make_result(count: int, *, clusters: int = 5, seed: int = 4) -> ApplyResult:
+    """Outcomes in the shares of a bulk run with a few failures."""
+    rng = np.random.default_rng(seed)
+    kinds = [OutcomeKind.CREATED, OutcomeKind.UPDATED, OutcomeKind.ADOPTED, OutcomeKind.DELETED]
+    kinds += [OutcomeKind.UNCHANGED, *REASONS]
+    outcomes = []
+    for number, name in enumerate(namespace_names(count)):
+        kind = kinds[rng.choice(len(kinds), p=[0.6, 0.12, 0.05, 0.05, 0.1, 0.04, 0.02, 0.02])]
+        cluster = ClusterId("0000", "rg-platform", f"aks-prod-weu-{number % clusters + 1}")
+        reason = str(rng.choice(REASONS[kind])) if kind in REASONS else ""
+        item = ItemOutcome(
+            id=cluster.namespace(name), change=ChangeKind.CREATE, outcome=kind, reason=reason
+        )
+        outcomes.append(item)
+    return ApplyResult(outcomes=tuple(outcomes))
+
+
+class Ruler:
+    """What stands in a chart, measured as the renderer draws it (pixels from the top left)."""
+
+    def __init__(self, chart: Any) -> None:
+        self.figure = chart.figure
+        renderer = FigureCanvasAgg(self.figure).get_renderer()
+        self.height = self.figure.bbox.height
+        found = [text for text in self.figure.findobj(Text) if text.get_text()]
+        self.boxes = [(text, text.get_window_extent(renderer)) for text in found]
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts in drawing order."""
+        return [text.get_text() for text, _ in self.boxes]
+
+    def find(self, text: str) -> Any:
+        """The one text artist that reads so."""
+        (artist,) = [artist for artist, _ in self.boxes if artist.get_text() == text]
+        return artist
+
+    def fills_beside(self, text: str) -> list[str]:
+        """Colors of the filled areas that cross the line a text stands on, left to right."""
+        (box,) = [box for artist, box in self.boxes if artist.get_text() == text]
+        middle = self.height - (box.y0 + box.y1) / 2
+        bars = [
+            patch
+            for patch in self.figure.axes[0].patches
+            if patch.get_y() < middle < patch.get_y() + patch.get_height()
+        ]
+        bars.sort(key=lambda patch: patch.get_x())
+        return [to_hex(bar.get_facecolor()).upper() for bar in bars]
+
+    def complaints(self) -> list[str]:
+        """Texts that overlap each other or leave the figure."""
+        wide, high = self.figure.bbox.width, self.height
+        found = [
+            f"{text.get_text()!r} leaves the figure"
+            for text, box in self.boxes
+            if box.x0 < 0 or box.y0 < 0 or box.x1 > wide or box.y1 > high
+        ]
+        for (one, a), (other, b) in itertools.combinations(self.boxes, 2):
+            across = min(a.x1, b.x1) - max(a.x0, b.x0)
+            down = min(a.y1, b.y1) - max(a.y0, b.y0)
+            if across > 1 and down > 1:
+                found.append(f"{one.get_text()!r} overlaps {other.get_text()!r}")
+        return found
+
+
+@pytest.fixture
+def ruler() -> Callable[[Any], Ruler]:
+    """Measures a chart."""
+    return Ruler
+
+
+@pytest.fixture
+def frames() -> SimpleNamespace:
+    """The factories above, by what they make."""
+    return SimpleNamespace(
+        utilization=make_utilization,
+        daily=make_daily,
+        commitment=make_commitment,
+        commitments=make_commitments,
+        result=make_result,
+        moment=MOMENT,
+        long_name=LONG,
+    )

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnslib.reporting.charts import utilization_heatmap
+from mnslib.reporting.charts.canvas import HEAT, INK, WHITE
+
+DAYS = [date(2026, 10, 26) + timedelta(days=number) for number in range(8)]
+NAN = float("nan")
+
+
+def daily_of(*rows):
+    """Rows of (name, ratios[, first_seen[, quota_changed]])."""
+    full = [(*row, *((DAYS[0], ())[len(row) - 2 :])) for row in rows]
+    columns = ["cluster_name", "namespace_name", "first_seen", "quota_changed", *DAYS]
+    return pd.DataFrame(
+        [["aks-1", name, seen, changed, *ratios] for name, ratios, seen, changed in full],
+        columns=pd.Index(columns, dtype=object),
+    )
+
+
+def draw(daily, **options):
+    return utilization_heatmap(daily, period=(DAYS[0], DAYS[-1]), **options)
+
+
+def cells(found, name):
+    """Band colors of a row, without the foot of the orange ones."""
+    return [color for color in found.fills_beside(name) if color in (*HEAT, WHITE)]
+
+
+def test_each_day_has_the_band_of_its_peak(ruler):
+    ratios = [0.49, 0.5, 0.7, np.float32(0.9), 0.999, 1.0, 1.3, NAN]
+    found = ruler(draw(daily_of(("a", ratios))))
+    low, half, high, tight, full = HEAT
+    assert cells(found, "a") == [low, half, high, tight, tight, full, full, WHITE]
+
+
+def test_days_before_a_namespace_existed_stay_empty(ruler):
+    found = ruler(draw(daily_of(("late", [NAN] * 5 + [0.8] * 3, DAYS[5]))))
+    assert cells(found, "late") == [HEAT[2]] * 3
+
+
+def test_rows_are_ordered_by_days_at_the_quota_and_unknown_last(ruler):
+    daily = daily_of(
+        ("calm", [0.2] * 8), ("lost", [NAN] * 8, None), ("tight", [0.95] * 8),
+        ("filled", [0.2] * 6 + [1.0] * 2),
+    )  # fmt: skip
+    chart = draw(daily)
+    found = ruler(chart)
+    names = [text for text in found.texts if text in ("calm", "lost", "tight", "filled")]
+    assert names == ["filled", "tight", "calm", "lost"]
+    assert chart.title == (
+        "1 namespace spent a week or more above 90 % of its CPU quota in the last 8 days, "
+        "1 is unknown"
+    )
+    assert chart.alt.endswith(
+        "Longest: filled on aks-1, 2 days at the quota; 1 of 4 namespaces reached theirs."
+    )
+    row = [text for text, box in found.boxes if abs(box.y0 - found_y(found, "tight")) < 8]
+    assert [text.get_text() for text in row] == ["tight", "8", "–", "95 %"]
+
+
+def found_y(found, name):
+    return next(box.y0 for text, box in found.boxes if text.get_text() == name)
+
+
+def test_a_quota_change_is_a_black_tick_on_its_day():
+    def ticks(chart):
+        return [
+            line.get_xdata()[0]
+            for line in chart.figure.axes[0].lines
+            if line.get_color() == INK and line.get_xdata()[0] > 300
+        ]
+
+    changed = ticks(draw(daily_of(("a", [0.5] * 8, DAYS[0], (DAYS[2], date(2020, 1, 1))))))
+    _in_legend, *changed = changed
+    assert changed == [pytest.approx(330 + 2.5 * 960 / 8, abs=2)]
+    assert ticks(draw(daily_of(("a", [0.5] * 8)))) == []
+
+
+def test_above_32_rows_the_others_become_shares(ruler, frames):
+    for count in (32, 33, 500):
+        found = ruler(draw(frames.daily(count, days=8)))
+        assert ("share of namespaces" in found.texts) == (count > 32)
+        assert (f"The other {count - 32}" in found.texts) == (count > 32)
+
+
+def test_equal_names_on_two_clusters_are_told_apart(ruler):
+    daily = daily_of(("web", [0.5] * 8), ("web", [0.6] * 8))
+    daily["cluster_name"] = ["aks-1", "aks-2"]
+    assert {"aks-1", "aks-2"} <= set(ruler(draw(daily)).texts)
+
+
+def test_nothing_and_everything_unknown_are_findings(ruler):
+    assert draw(daily_of()).title == "No history of a CPU quota was found"
+    assert draw(daily_of()[["cluster_name", "namespace_name", "first_seen", "quota_changed"]]).alt
+    lost = draw(daily_of(("a", [NAN] * 8, None)), resource="memory_request")
+    assert lost.title == "No history of a memory quota was found for 1 namespace"
+    assert "unknown" in ruler(lost).texts
+
+
+def test_the_source_names_the_period(ruler):
+    texts = ruler(draw(daily_of(("a", [0.5] * 8)), note="Hourly.")).texts
+    assert texts[-1].startswith("Source: ResourceQuota via Prometheus, 26 Oct to 2 Nov 2026")
+    assert texts[-1].endswith("Hourly.")

@@ -1,0 +1,222 @@
+"""A report: the finding first, no code, no stack, nothing that runs or loads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnslib.reporting.html import page, report_html
+from mnslib.reporting.outputs import is_plain_html, markdown_html
+
+PICTURE = "iVBORw0KGgo="
+ABOUT = (
+    "# Provision in bulk\n\nFor operators.\n\n## Roles\n\nReader, see [docs](https://example.org)"
+)
+
+
+def markdown(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": source.splitlines(keepends=True)}
+
+
+def code(*outputs: dict[str, Any], ran: bool = True) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "metadata": {},
+        "source": "secret_code()",
+        "execution_count": 1 if ran else None,
+        "outputs": list(outputs),
+    }
+
+
+def shown(**data: str) -> dict[str, Any]:
+    kinds = {"html": "text/html", "text": "text/plain", "png": "image/png", "svg": "image/svg+xml"}
+    bundle = {kinds.get(name, name): value for name, value in data.items()}
+    return {"output_type": "display_data", "metadata": {}, "data": bundle}
+
+
+def stream(name: str, text: str) -> dict[str, Any]:
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def error(name: str, message: str) -> dict[str, Any]:
+    stack = ["\x1b[31mTraceback\x1b[0m", "File secret.py"]
+    return {"output_type": "error", "ename": name, "evalue": message, "traceback": stack}
+
+
+def make_result(**changes: Any) -> dict[str, Any]:
+    return {
+        "notebook": "30_provision_in_bulk",
+        "environment": "prod",
+        "target": "azure",
+        "started_utc": "2026-11-02T06:00:00Z",
+        "finished_utc": "2026-11-02T06:12:43Z",
+        "status": "done",
+        "exit_code": 0,
+        "headline": "36 of 36 as requested",
+        "parameters": {},
+        "summary": {"created": 30, "unchanged": 1204, "read_seconds": 43.0, "idle_ratio": 0.599},
+        "items": [],
+        "artifacts": ["notebook.ipynb", "report.html", "plan.json", "tables/a b.csv"],
+    } | changes
+
+
+@pytest.fixture
+def report(tmp_path: Path):
+    def make(*cells: dict[str, Any], **changes: Any) -> str:
+        directory = tmp_path / "20261102T060000Z-30_provision_in_bulk-prod"
+        directory.mkdir()
+        notebook = {"cells": [markdown(ABOUT), *cells], "nbformat": 4, "nbformat_minor": 5}
+        (directory / "notebook.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+        return report_html(directory / "notebook.ipynb", make_result(**changes))
+
+    return make
+
+
+def without_pictures(html: str) -> str:
+    return re.sub(r"data:image/[^\"]+", "", html)
+
+
+def test_the_finding_comes_first_and_the_purpose_last(report) -> None:
+    html = report(markdown("## What changed"), code(stream("stdout", "30 created")))
+    order = ["<h1>36 of 36 as requested</h1>", ">1,204<", "What changed", "About this notebook"]
+    places = [html.index(text) for text in order]
+    assert places == sorted(places)
+    assert "<h3>Provision in bulk</h3>" in html
+    assert "<title>36 of 36 as requested · Provision in bulk</title>" in html
+    assert "2 Nov 2026 06:12 UTC" in html
+
+
+def test_key_figures_carry_their_units(report) -> None:
+    html = report(code())
+    assert ">43 s</span><br>" in html
+    assert ">59 %</span><br>" in html
+    assert ">read</span>" in html
+
+
+def test_there_is_no_code_no_progress_and_no_stack(report) -> None:
+    html = report(
+        code(stream("stderr", "PROGRESS 3 of 9"), stream("stdout", "\x1b[1mplain\x1b[0m words")),
+        code(error("ValueError", "bad <value>")),
+        status="failed",
+    )
+    assert "secret" not in html
+    assert "PROGRESS" not in html
+    assert "\x1b" not in html
+    assert "<pre>plain words</pre>" in html
+    assert "<b>ValueError</b>" in html
+    assert "bad &lt;value&gt;" in html
+
+
+def test_nothing_runs_and_nothing_is_loaded(report) -> None:
+    html = report(
+        markdown("![x](https://example.org/x.png) <script>1</script> [y](javascript:z)"),
+        code(
+            shown(html="<script src='https://example.org/a.js'></script>", text="as text"),
+            shown(html="<img src='https://example.org/b.png'>", text="picture as text"),
+            shown(svg="<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", text="drawn"),
+        ),
+    )
+    assert not re.search(r"<script|<link|<iframe|(?:src|href)=[\"'](?!data:image|[\w./%-]+[\"'])",
+                         html)  # fmt: skip
+    assert "http" not in without_pictures(html).replace("http-equiv", "")
+    assert "default-src 'none'" in html
+    assert "<pre>as text</pre>" in html
+    assert 'alt="drawn"' in html
+
+
+def test_a_chart_has_its_finding_as_alternative_text(report) -> None:
+    html = report(markdown("## Who"), code(shown(png=PICTURE, text='7 of 77 are "full"')))
+    assert f'src="data:image/png;base64,{PICTURE}" alt="7 of 77 are &quot;full&quot;"' in html
+    assert "size: A4 landscape" in html
+
+
+def test_a_refused_run_shows_every_mistake_and_no_step_that_did_not_run(report) -> None:
+    html = report(
+        markdown("## What is asked for"),
+        code(error("SpecError", "2 mistakes:\n  a.csv, row 3\n  a.csv, row 9")),
+        markdown("## What would change"),
+        code(ran=False),
+        code(ran=False),
+        status="refused",
+        headline="2 mistakes:",
+    )
+    assert "<h1>2 mistakes</h1>" in html
+    assert html.index("a.csv, row 3\n  a.csv, row 9") < html.index("About this notebook")
+    assert "What would change" not in html
+    assert "What is asked for" not in html
+    assert "2 steps of the notebook did not run and are not shown." in html
+
+
+def test_a_run_refused_before_its_kernel_has_a_report_too(tmp_path: Path) -> None:
+    headline = "1 parameter is refused; no kernel was started:\n  dry_rum: did you mean dry_run?"
+    record = make_result(status="refused", headline=headline, summary={}, artifacts=["report.html"])
+    html = report_html(tmp_path / "notebook.ipynb", record)
+    assert "<h1>1 parameter is refused; no kernel was started</h1>" in html
+    assert "dry_rum: did you mean dry_run?" in html
+    assert "notebook.ipynb" not in html
+
+
+def test_every_page_made_against_the_sandbox_says_so(report) -> None:
+    html = report(code(), target="sandbox", environment="sandbox")
+    assert '<span class="badge">sandbox</span>' in html
+
+
+def test_a_dry_run_says_that_nothing_was_changed(report) -> None:
+    html = report(code(), status="findings", parameters={"approval": "digest", "dry_run": True})
+    assert "Nothing has been changed" in html
+
+
+def test_files_beside_the_report_are_linked(report) -> None:
+    html = report(code())
+    for address in ("notebook.ipynb", "result.json", "plan.json", "tables/a%20b.csv"):
+        assert f'href="{address}"' in html
+    assert 'href="../index.html"' in html
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script>1</script>",
+        "<b onclick='x'>y</b>",
+        "<a href='https://example.org'>x</a>",
+        "<a href='//example.org'>x</a>",
+        "<a href=' javascript:x'>x</a>",
+        "<img src='x.png'>",
+        "<p style='background:url(x)'>y</p>",
+        "<p style='position:fixed'>y</p>",
+        "</div></div>",
+        "<b>open",
+        "<!-- x -->",
+        "<svg><style></style></svg>",
+        "<iframe srcdoc='x'></iframe>",
+        "<form><input></form>",
+    ],
+)
+def test_foreign_html_is_held_back(html: str) -> None:
+    assert not is_plain_html(html)
+
+
+def test_a_frame_of_pandas_is_shown_as_a_table(report) -> None:
+    frame = (
+        "<div>\n<style scoped>.a {b: c}</style>\n<table border='1' class='dataframe'></table></div>"
+    )
+    html = report(code(shown(html=frame, text="a b")))
+    assert "class='dataframe'" in html
+    assert "scoped" not in html
+
+
+def test_markdown_keeps_tables_and_local_links() -> None:
+    html = markdown_html("# a\n\n|x|\n|-|\n|1|\n\n[plan](plan.json)", shift=2)
+    assert "<h3>a</h3>" in html
+    assert "<table>" in html
+    assert '<a href="plan.json">plan</a>' in html
+
+
+def test_a_page_escapes_all_its_words() -> None:
+    evil = "<i>x</i>"
+    html = page(what=evil, headline=evil, body="", scope=evil, moment=evil, lead=evil)
+    assert evil not in html

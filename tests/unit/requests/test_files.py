@@ -1,0 +1,100 @@
+"""A request file becomes rows of text that remember the line they stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mnslib.errors import SpecError
+from mnslib.requests.files import Rows, read_rows
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Rows]:
+    def read_text(text: str | bytes, name: str = "requests.csv") -> Rows:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return read_rows(path)
+
+    return read_text
+
+
+def numbered(rows: Rows) -> list[tuple[int, dict[str, str]]]:
+    return [(row.number, row.cells) for row in rows.rows]
+
+
+def test_comma_and_semicolon_files_read_alike(read: Callable[..., Rows]) -> None:
+    wanted = [(2, {"a": "1", "b": "x;y"})]
+    assert numbered(read("a,b\n1,x;y\n")) == wanted
+    assert numbered(read('a;b\r\n1;"x;y"\r\n')) == wanted
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(read: Callable[..., Rows]) -> None:
+    assert read(b"\xef\xbb\xbfa,b\n1,2\n").header == ("a", "b")
+
+
+def test_a_row_is_known_by_the_line_it_starts_on(read: Callable[..., Rows]) -> None:
+    text = '\n\na,b\n"one\ntwo",2\n\n,\n3,4\n'
+    rows = read(text)
+    assert rows.header_row == 3
+    assert numbered(rows) == [(4, {"a": "one\ntwo", "b": "2"}), (8, {"a": "3", "b": "4"})]
+
+
+def test_cells_stay_text_without_the_space_around_them(read: Callable[..., Rows]) -> None:
+    text = "a,b\n =1+1 , 007\n"
+    assert numbered(read(text)) == [(2, {"a": "=1+1", "b": "007"})]
+
+
+def test_empty_columns_that_a_spreadsheet_left_behind_are_no_columns(
+    read: Callable[..., Rows],
+) -> None:
+    rows = read("a,b,,\n1,2,,\n3,4\n")
+    assert rows.header == ("a", "b")
+    assert numbered(rows) == [(2, {"a": "1", "b": "2"}), (3, {"a": "3", "b": "4"})]
+
+
+def test_ragged_rows_are_named_and_the_others_read(read: Callable[..., Rows]) -> None:
+    rows = read("a,b\n1\n2,3\n4,5,6\n")
+    assert [row.number for row in rows.rows] == [3]
+    assert [(p.row, p.message) for p in rows.problems] == [
+        (2, "the row has 1 cells, the header has 2."),
+        (4, "the row has 3 cells, the header has 2."),
+    ]
+
+
+def test_a_quote_that_is_never_closed_swallows_nothing_silently(read: Callable[..., Rows]) -> None:
+    rows = read('a,b\n1,2\n"3,4\n5,6\n')
+    assert [row.number for row in rows.rows] == [2]
+    assert [p.row for p in rows.problems] == [3]
+
+
+def test_a_broken_header_is_the_only_mistake_told(read: Callable[..., Rows]) -> None:
+    with pytest.raises(SpecError) as caught:
+        read('"a"b,c\n1,2\n')
+    assert [p.row for p in caught.value.problems] == [1]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", ",,\n"])
+def test_an_empty_file_is_refused(read: Callable[..., Rows], text: str) -> None:
+    with pytest.raises(SpecError, match="holds no header and no request"):
+        read(text)
+
+
+def test_a_file_that_is_not_utf_8_names_the_line(read: Callable[..., Rows]) -> None:
+    with pytest.raises(SpecError, match=r"requests\.csv, row 2: the file is not UTF-8\. Write"):
+        read("a,b\n1,Zürich\n".encode("latin-1"))
+    with pytest.raises(SpecError, match="row 1: the file is not UTF-8"):
+        read("a,b\n1,2\n".encode("utf-16"))
+
+
+@pytest.mark.parametrize("name", ["requests.xlsx", "requests.yaml", "requests"])
+def test_other_formats_come_later(read: Callable[..., Rows], name: str) -> None:
+    with pytest.raises(SpecError, match="XLSX and YAML come in a later version"):
+        read("a\n1\n", name)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"gone\.csv: the file cannot be read: No such file"):
+        read_rows(tmp_path / "gone.csv")

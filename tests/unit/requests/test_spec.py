@@ -1,0 +1,257 @@
+"""A file becomes validated requests, or one error that holds every mistake in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.errors import Problem, SpecError
+from mnslib.models import (
+    QUOTA_FIELDS,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    NamespaceSpec,
+    NetworkRule,
+    Origin,
+)
+from mnslib.requests.spec import COLUMNS, parse_requests, specs_from_rows
+
+SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
+GROUP = "00000000-0000-4000-9000-000000000001"
+ID = {
+    "subscription_id": SUBSCRIPTION,
+    "resource_group": "rg-platform",
+    "cluster_name": "aks-1",
+    "namespace_name": "web",
+}
+
+
+def make_spec(**cells: Any) -> NamespaceSpec:
+    (spec,) = specs_from_rows([{**ID, **cells}], file="parameters")
+    return spec
+
+
+def mistakes(**cells: Any) -> list[tuple[str | None, str]]:
+    with pytest.raises(SpecError) as caught:
+        make_spec(**cells)
+    return [(problem.column, problem.message) for problem in caught.value.problems]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def write_lines(*lines: str) -> Path:
+        path = tmp_path / "requests.csv"
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        return path
+
+    return write_lines
+
+
+def test_a_full_row_says_all_it_says(write: Callable[..., Path]) -> None:
+    path = write(
+        ",".join(column for column in COLUMNS if column != "tier"),
+        f"{SUBSCRIPTION},rg-platform,aks-1,web,500m,2,1Gi,2Gi,AllowAll,DenyAll,Always,Delete,"
+        f"a=1;b-,note=x y,cost center=42,crm,group:{GROUP}=writer,absent",
+    )
+    (spec,) = parse_requests(path)
+    assert str(spec.id).endswith("/managedClusters/aks-1/managedNamespaces/web")
+    assert spec.origin == Origin(file="requests.csv", row=2)
+    assert spec.quota == {
+        "cpu_request": Decimal("0.5"),
+        "cpu_limit": 2,
+        "memory_request": 2**30,
+        "memory_limit": 2**31,
+    }
+    assert (spec.ingress_policy, spec.egress_policy) == (
+        NetworkRule.ALLOW_ALL,
+        NetworkRule.DENY_ALL,
+    )
+    assert spec.adoption_policy is AdoptionPolicy.ALWAYS
+    assert spec.delete_policy is DeletePolicy.DELETE
+    assert spec.labels == {"a": "1", "b": None, "owner": "crm"}
+    assert (spec.annotations, spec.tags) == ({"note": "x y"}, {"cost center": "42"})
+    assert [grant.principal_id for grant in spec.access] == [GROUP]
+    assert spec.ensure is Ensure.ABSENT
+
+
+def test_an_empty_cell_mentions_nothing() -> None:
+    spec = make_spec(cpu_request="", labels="", access=[], tags={}, owner=None, ensure="")
+    assert spec == make_spec()
+    assert (spec.quota, spec.labels, spec.access, spec.ensure) == ({}, {}, (), Ensure.PRESENT)
+
+
+def test_a_dash_or_a_null_removes_a_quota_value() -> None:
+    assert make_spec(cpu_request="-", memory_limit=None).quota == {
+        "cpu_request": None,
+        "memory_limit": None,
+    }
+
+
+def test_yaml_numbers_are_amounts_of_cpu() -> None:
+    assert make_spec(cpu_request=0.5, cpu_limit=2).quota == {
+        "cpu_request": Decimal("0.5"),
+        "cpu_limit": 2,
+    }
+    assert mistakes(cpu_request=True) == [("cpu_request", "'True' is no text.")]
+
+
+def test_a_limit_is_not_below_its_request() -> None:
+    assert mistakes(cpu_request="2", cpu_limit="1", memory_request="2Gi", memory_limit="1Gi") == [
+        ("cpu_limit", "the limit 1000m is below the request 2000m."),
+        ("memory_limit", "the limit 1Gi is below the request 2Gi."),
+    ]
+    assert make_spec(cpu_request="2", cpu_limit="2").quota["cpu_limit"] == 2
+    assert make_spec(cpu_request="2", cpu_limit="-").quota["cpu_limit"] is None
+
+
+def test_the_owner_is_a_label_and_cannot_be_two() -> None:
+    assert make_spec(owner="crm").labels == {"owner": "crm"}
+    assert make_spec(owner="crm", labels="owner=crm").labels == {"owner": "crm"}
+    ((column, message),) = mistakes(owner="crm", labels="owner=sales")
+    assert column == "owner"
+    assert "says 'sales'" in message
+    assert "removes it" in mistakes(owner="crm", labels="owner-")[0][1]
+    assert "is not a label value" in mistakes(owner="Team CRM")[0][1]
+
+
+def test_what_is_not_built_yet_is_refused_in_its_cell() -> None:
+    assert mistakes(tier="small") == [
+        ("tier", "tiers are not built yet, so 'small' cannot be used.")
+    ]
+    ((column, message),) = mistakes(access="group:grp-crm=writer")
+    assert (column, message) == (
+        "access",
+        "'grp-crm' is a name; granting by name is not built yet.",
+    )
+
+
+def test_an_unknown_parameter_is_named_with_the_nearest_known_one() -> None:
+    with pytest.raises(SpecError) as caught:
+        make_spec(cpu_requests="1")
+    (problem,) = caught.value.problems
+    assert (problem.column, problem.suggestion, problem.row) == (
+        "cpu_requests",
+        "cpu_request",
+        None,
+    )
+
+
+def test_every_mistake_of_a_file_is_told_at_once(write: Callable[..., Path]) -> None:
+    row = f"{SUBSCRIPTION},rg-platform,aks-1"
+    path = write(
+        "subscription_id,resource_group,cluster_name,namespace_name,cpu_request,cpu_limit,"
+        "memory_request,memory_limit,ingress_policy,labels,acess",
+        f"{row},Team_A,500m,1,1Gi,1Gi,,,",  # no DNS label
+        f"{row},kube-system,500m,1,1Gi,1Gi,,,",  # system namespace
+        f"{row},c,0.0005,1,1Gi,1Gi,,,",  # no whole millicore
+        f"{row},d,500m,1,1G,1Gi,,,",  # decimal memory
+        f"{row},e,2,1,1Gi,1Gi,,,",  # limit below request
+        f"{row},f,500m,1,1Gi,1Gi,denyall,,",  # spelling
+        f"{row},g,500m,1,1Gi,1Gi,,a b=c,",  # label key
+        f"{row},h,500m,1,1Gi,1Gi,,,",
+        f"{row.upper()},h,500m,1,1Gi,1Gi,,,",  # the same again
+        f"{row},i,500m,1",  # ragged
+    )
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    assert [(p.file, p.row, p.column) for p in caught.value.problems] == [
+        ("requests.csv", 1, "acess"),
+        ("requests.csv", 2, "namespace_name"),
+        ("requests.csv", 3, "namespace_name"),
+        ("requests.csv", 4, "cpu_request"),
+        ("requests.csv", 5, "memory_request"),
+        ("requests.csv", 6, "cpu_limit"),
+        ("requests.csv", 7, "ingress_policy"),
+        ("requests.csv", 8, "labels"),
+        ("requests.csv", 10, "namespace_name"),
+        ("requests.csv", 11, None),
+    ]
+    text = str(caught.value)
+    assert text.startswith("10 mistakes in the request file; nothing was written:")
+    assert "column acess: there is no column 'acess'. Write access." in text
+    assert "the same managed namespace is in row 9 already" in text
+
+
+def test_a_missing_column_is_told_once(write: Callable[..., Path]) -> None:
+    path = write("resource_group,namespace_name", "rg,a", "rg,b")
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    assert [(p.row, p.column) for p in caught.value.problems] == [
+        (1, "subscription_id"),
+        (1, "cluster_name"),
+    ]
+
+
+def test_an_empty_cell_that_is_needed_is_told(write: Callable[..., Path]) -> None:
+    path = write("resource_group,cluster_name,namespace_name", "rg,,a", "rg,,a")
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path, default_subscription_id=SUBSCRIPTION)
+    assert [(p.row, p.column, p.message) for p in caught.value.problems] == [
+        (2, "cluster_name", "the cell is empty."),
+        (3, "cluster_name", "the cell is empty."),
+    ]
+
+
+def test_a_default_subscription_fills_in(write: Callable[..., Path]) -> None:
+    other = SUBSCRIPTION.replace("a001", "b002")
+    path = write(
+        "subscription_id,resource_group,cluster_name,namespace_name",
+        ",rg,aks,a",
+        f"{other},rg,aks,a",
+    )
+    specs = parse_requests(path, default_subscription_id=SUBSCRIPTION)
+    assert [spec.id.cluster.subscription_id for spec in specs] == [SUBSCRIPTION, other]
+
+
+def test_columns_without_a_name_or_twice_are_refused(write: Callable[..., Path]) -> None:
+    path = write(
+        "subscription_id,resource_group,,cluster_name,namespace_name,resource_group",
+        f"{SUBSCRIPTION},rg,x,aks,a,rg",
+    )
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    assert [p.message for p in caught.value.problems] == [
+        "column 3 has no name.",
+        "the column is there twice.",
+    ]
+
+
+def test_a_file_without_requests_is_refused(write: Callable[..., Path]) -> None:
+    with pytest.raises(SpecError, match="the file holds no request"):
+        parse_requests(write("subscription_id,resource_group,cluster_name,namespace_name"))
+
+
+def test_several_rows_of_a_program_carry_their_place() -> None:
+    with pytest.raises(SpecError) as caught:
+        specs_from_rows([ID, {**ID, "namespace_name": "WEB"}, ID], file="sheet")
+    assert [(p.row, p.column) for p in caught.value.problems] == [
+        (2, "namespace_name"),
+        (2, "namespace_name"),
+        (3, "namespace_name"),
+    ]
+
+
+def test_nothing_asked_is_no_mistake() -> None:
+    assert specs_from_rows([], file="sheet") == ()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(COLUMNS[4:]), st.text(max_size=20) | st.none() | st.integers(), max_size=8
+    )
+)
+def test_any_cells_are_a_request_or_a_list_of_mistakes(cells: dict[str, Any]) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        assert set(make_spec(**cells).quota) <= set(QUOTA_FIELDS)
+    except SpecError as error:
+        problems = error.problems
+    assert {problem.column for problem in problems} <= set(cells)
+    assert all(problem.message for problem in problems)

@@ -1,0 +1,96 @@
+"""Committed, requested and allocatable of a cluster, each with a case worked by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from mnslib.commitment import Commitment, commitment, committed_by_namespace
+from mnslib.models import Container, Node, Pod, QuotaStatus
+
+
+def make_node(name: str, cores: str, **more: bool) -> Node:
+    return Node(
+        name=name,
+        allocatable_cores=Decimal(cores),
+        allocatable_bytes=Decimal(cores) * 2**30,
+        **more,
+    )
+
+
+def make_quota(namespace: str, hard: dict[str, str], name: str = "q") -> QuotaStatus:
+    amounts = {key: Decimal(value) for key, value in hard.items()}
+    return QuotaStatus(namespace_name=namespace, name=name, hard=amounts, used={})
+
+
+def make_pod(namespace: str, cores: str, phase: str = "Running") -> Pod:
+    asks = Container(requests={"cpu": Decimal(cores)})
+    return Pod(namespace_name=namespace, name="p", phase=phase, containers=(asks,))
+
+
+def make_commitment(**values: str) -> Commitment:
+    figures = {"allocatable": "12", "largest_node": "4", "committed": "6", "requested": "3"}
+    figures |= values
+    return Commitment(resource="cpu", **{k: Decimal(v) for k, v in figures.items()})
+
+
+def test_a_worked_cluster() -> None:
+    # three nodes of 4 cores; quotas of 6 and 9 cores; pods that ask for 3 and 2
+    found = commitment(
+        "cpu",
+        nodes=[make_node("a", "4"), make_node("b", "4"), make_node("c", "4")],
+        committed={"web": Decimal(6), "data": Decimal(9)},
+        pods=[make_pod("web", "3"), make_pod("free", "2"), make_pod("old", "8", "Succeeded")],
+    )
+    assert (found.allocatable, found.largest_node, found.without_largest_node) == (12, 4, 8)
+    assert (found.committed, found.committed_ratio) == (15, Decimal("1.25"))
+    assert (found.requested, found.requested_ratio) == (5, Decimal("0.625"))
+    assert found.uncounted == 2  # `free` and `old` have no quota
+    assert found.room == 3  # min(8 - 5, 1.5 x 12 - 15)
+    assert found.verdict == "room"
+
+
+def test_memory_is_counted_in_bytes() -> None:
+    found = commitment("memory", nodes=[make_node("a", "4")], committed={}, pods=[])
+    assert found.allocatable == 4 * 2**30
+
+
+def test_a_node_that_is_not_ready_offers_nothing() -> None:
+    nodes = [make_node("a", "4"), make_node("b", "8", is_ready=False)]
+    found = commitment("cpu", nodes=nodes, committed={}, pods=[])
+    assert (found.allocatable, found.largest_node) == (4, 4)
+
+
+def test_several_quotas_of_a_namespace_must_all_hold() -> None:
+    quotas = [
+        make_quota("web", {"requests.cpu": "4"}, "team-quota"),
+        make_quota("web", {"cpu": "3", "requests.memory": "1024"}, "defaultresourcequota"),
+        make_quota("data", {"requests.cpu": "0"}),
+        make_quota("none", {"count/pods": "10"}),
+    ]
+    assert committed_by_namespace(quotas, "cpu") == {"web": 3, "data": 0}
+    assert committed_by_namespace(quotas, "memory") == {"web": 1024}
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "room"),
+    [
+        ({}, "room", 5),
+        ({"requested": "8"}, "room", 0),
+        ({"requested": "9"}, "overcommit", 0),
+        ({"committed": "18"}, "room", 0),
+        ({"committed": "18.1"}, "quota overcommit", 0),
+        ({"committed": "16"}, "room", 2),
+        ({"requested": "9", "committed": "20"}, "overcommit", 0),
+        ({"allocatable": "0", "largest_node": "0"}, "unknown: no ready node", 0),
+    ],
+)
+def test_verdict_and_room(figures: dict[str, str], verdict: str, room: int) -> None:
+    found = make_commitment(**figures)
+    assert (found.verdict, found.room) == (verdict, room)
+
+
+def test_with_one_node_nobody_can_say_what_its_loss_leaves() -> None:
+    assert make_commitment(largest_node="12").requested_ratio is None
+    assert make_commitment(allocatable="0", largest_node="0").committed_ratio is None

@@ -1,0 +1,49 @@
+"""The values that everything speaks of."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+
+import pytest
+
+from mnslib.models import (
+    BUILT_IN_ROLES,
+    QUOTA_FIELDS,
+    QUOTA_KEYS,
+    ROLE_SHORT_NAMES,
+    ResourceQuota,
+    format_quota_value,
+)
+
+
+def test_a_quota_lists_only_what_is_set() -> None:
+    assert ResourceQuota(cpu_request=Decimal(1)).values() == {"cpu_request": 1}
+    assert ResourceQuota().values() == {}
+
+
+def test_zero_is_a_value() -> None:
+    assert ResourceQuota(cpu_limit=Decimal(0)).values() == {"cpu_limit": 0}
+
+
+def test_cpu_is_written_in_millicores_and_memory_in_binary_units() -> None:
+    assert format_quota_value("cpu_limit", Decimal("0.25")) == "250m"
+    assert format_quota_value("memory_request", Decimal(2**29)) == "512Mi"
+
+
+def test_every_quota_field_has_its_key() -> None:
+    assert (
+        tuple(QUOTA_KEYS)
+        == QUOTA_FIELDS
+        == tuple(field.name for field in dataclasses.fields(ResourceQuota))
+    )
+
+
+def test_every_short_role_name_stands_for_a_known_role() -> None:
+    assert set(ROLE_SHORT_NAMES.values()) == set(BUILT_IN_ROLES)
+
+
+def test_values_cannot_be_changed() -> None:
+    quota = ResourceQuota()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        quota.cpu_limit = Decimal(1)  # type: ignore[misc]

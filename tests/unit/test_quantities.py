@@ -1,0 +1,82 @@
+"""Amounts are read exactly and written in the form that ARM takes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.quantities import LARGEST, format_cpu, format_memory, parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("500m", "0.5"),
+        ("1.5", "1.5"),
+        (".5", "0.5"),
+        ("2.", "2"),
+        ("1e3", "1000"),
+        ("1E3", "1000"),
+        ("1E", "1000000000000000000"),
+        ("12e-3", "0.012"),
+        ("100u", "0.0001"),
+        ("5n", "0.000000005"),
+        ("1k", "1000"),
+        ("1Ki", "1024"),
+        ("0.9Gi", "966367641.6"),
+        ("0", "0"),
+        (" 2Gi ", "2147483648"),
+        ("+3", "3"),
+    ],
+)
+def test_every_form_of_the_grammar_is_read_exactly(text: str, amount: str) -> None:
+    assert parse_quantity(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize("text", ["", "m", "1gi", "1GB", "0,5", "1 Gi", "1e", "1Kim", "--1", "NaN"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
+        parse_quantity(text)
+
+
+def test_negative_and_too_large_amounts_are_refused() -> None:
+    with pytest.raises(ValueError, match="is negative"):
+        parse_quantity("-1m")
+    assert parse_quantity("9223372036854775807") == LARGEST
+    with pytest.raises(ValueError, match="larger than"):
+        parse_quantity("8Ei")
+
+
+def test_the_same_amount_in_other_words_is_the_same_number() -> None:
+    assert parse_quantity("1024Mi") == parse_quantity("1Gi") == parse_quantity("1073741824")
+
+
+def test_amounts_are_written_as_arm_takes_them() -> None:
+    assert format_cpu(Decimal("1.5")) == "1500m"
+    assert format_cpu(Decimal(0)) == "0m"
+    assert format_memory(Decimal(2**30) * Decimal("1.5")) == "1536Mi"
+    assert format_memory(Decimal(0)) == "0Mi"
+
+
+def test_amounts_that_arm_cannot_take_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"0\.0005 cores is not a whole number of millicores"):
+        format_cpu(Decimal("0.0005"))
+    with pytest.raises(ValueError, match="1000 bytes is not a whole number of KiB"):
+        format_memory(Decimal(1000))
+
+
+@given(st.integers(min_value=0, max_value=10**12))
+def test_cpu_comes_back_from_its_own_text(millicores: int) -> None:
+    cores = Decimal(millicores) / 1000
+    assert parse_quantity(format_cpu(cores)) == cores
+
+
+@given(st.integers(min_value=0, max_value=2**53 - 1))
+def test_memory_comes_back_from_its_own_text(kibibytes: int) -> None:
+    amount = Decimal(kibibytes * 1024)
+    text = format_memory(amount)
+    assert parse_quantity(text) == amount
+    assert text[-2:] in {"Ki", "Mi", "Gi", "Ti", "Pi", "Ei"}

@@ -1,0 +1,212 @@
+"""Parameters: read without running, refused all at once, never holding a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.parameters import (
+    Parameter,
+    check_parameters,
+    declared_in,
+    looks_secret,
+    parse_assignment,
+    read_parameter_file,
+    read_parameters,
+)
+
+SOURCE = """target: str = "sandbox"  # sandbox or azure; "ä" too
+dry_run: bool = True  # true: nothing is written
+team: str = "007"
+pods: int = -3  # how many
+share: float = 0.5
+allow: list[str] = []  # named risks
+labels: dict = {
+    "owner": "payments",  # not this
+}  # set on the namespace
+"""
+
+
+@pytest.fixture
+def declared() -> tuple[Parameter, ...]:
+    return declared_in(SOURCE, name="30_x.ipynb")
+
+
+def test_names_types_defaults_and_help_are_read(declared: tuple[Parameter, ...]) -> None:
+    assert [(p.name, p.type_name, p.default, p.help) for p in declared] == [
+        ("target", "str", "sandbox", 'sandbox or azure; "ä" too'),
+        ("dry_run", "bool", True, "true: nothing is written"),
+        ("team", "str", "007", ""),
+        ("pods", "int", -3, "how many"),
+        ("share", "float", 0.5, ""),
+        ("allow", "list", [], "named risks"),
+        ("labels", "dict", {"owner": "payments"}, "set on the namespace"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("import os", "write `name: type = literal`"),
+        ("x: str", "write `name: type = literal`"),
+        ("x: str = f()", "not a plain parameter"),
+        ("x: str | None = None", "type str | None is none of"),
+        ("x = (", "was never closed"),
+        ("a = b = 1", "write `name: type = literal`"),
+    ],
+)
+def test_a_line_that_is_no_literal_is_refused_with_its_place(line: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match="parameters cell, line 2") as caught:
+        declared_in(f"ok: int = 1\n{line}", name="30_x.ipynb")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_notebook_has_exactly_one_parameters_cell(tmp_path: Path, count: int) -> None:
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["x: int = 1"]}
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell] * count}))
+    with pytest.raises(ConfigError, match=f"has {count} cells with the tag"):
+        read_parameters(notebook)
+
+
+@pytest.mark.parametrize("content", [None, "not json"])
+def test_what_is_no_notebook_is_refused(tmp_path: Path, content: str | None) -> None:
+    notebook = tmp_path / "a.ipynb"
+    if content is not None:
+        notebook.write_text(content)
+    with pytest.raises(ConfigError, match="cannot be read as a notebook"):
+        read_parameters(notebook)
+
+
+def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_parameters(
+            declared,
+            {"dry_rum": False, "pods": "3", "allow": None, "team": 7, "zzz": 1, "dry_run": "no"},
+        )
+    assert str(caught.value).splitlines() == [
+        "6 parameters are refused; no kernel was started:",
+        "  dry_rum: the notebook has no such parameter; did you mean dry_run?",
+        "  pods: '3' is not a whole number.",
+        "  allow: None is not a list. Write [] for none.",
+        "  team: 7 is not a text. Put it in quotes.",
+        "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
+        "allow, labels.",
+        "  dry_run: 'no' is not true or false. Write it without quotes.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("pods", True, False),
+        ("pods", 1.0, False),
+        ("share", 1, True),
+        ("share", True, False),
+        ("dry_run", 0, False),
+        ("labels", None, False),
+        ("labels", {"a": None}, True),
+        ("team", None, False),
+    ],
+)
+def test_types_are_those_declared(
+    declared: tuple[Parameter, ...], name: str, value: Any, fits: bool
+) -> None:
+    if fits:
+        assert check_parameters(declared, {name: value}) == {name: value}
+    else:
+        with pytest.raises(ConfigError, match=name):
+            check_parameters(declared, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("team=007", ("team", "007")),
+        ("team=", ("team", "")),
+        ("team=a=b", ("team", "a=b")),
+        ("pods=010", ("pods", 10)),
+        ("pods=-2", ("pods", -2)),
+        ("share=0.25", ("share", 0.25)),
+        ("dry_run=false", ("dry_run", False)),
+        ("allow=[adoption, deletion]", ("allow", ["adoption", "deletion"])),
+        ("labels={owner: web, old: null}", ("labels", {"owner": "web", "old": None})),
+        ("dry_rum=false", ("dry_rum", "false")),
+    ],
+)
+def test_a_value_of_the_command_line_has_the_declared_type(
+    declared: tuple[Parameter, ...], text: str, expected: tuple[str, Any]
+) -> None:
+    assert parse_assignment(text, declared) == expected
+
+
+@pytest.mark.parametrize("text", ["dry_run", "=x", "allow=[a"])
+def test_what_is_no_assignment_is_refused(declared: tuple[Parameter, ...], text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_assignment(text, declared)
+
+
+def test_a_parameter_file_is_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "30_x.prod.yaml"
+    path.write_text("dry_run: false\nallow: [adoption]\n")
+    assert read_parameter_file(path) == {"dry_run": False, "allow": ["adoption"]}
+    path.write_text("# nothing\n")
+    assert read_parameter_file(path) == {}
+    for wrong in ("- a\n", "1: 2\n", "a: [\n"):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match="prod"):
+            read_parameter_file(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_parameter_file(tmp_path / "none.yaml")
+
+
+def _random_text() -> str:
+    """Return what a base64 key looks like, made so that it is none."""
+    return "aB3xK9mQ2wE7rT5yU1iO8pA4sD6fG0hJzX3cV9bN2mL7kJ5h"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-----BEGIN RSA " + "PRIVATE KEY-----\nMII",
+        "eyJhbGciOiJSUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0.sig",
+        "Endpoint=sb://x;SharedAccess" + "Key=abcdefgh12345678",
+        "https://x.blob.example/?sv=1&" + "sig=abcdefgh12345678",
+        "abc8Q~" + "A" * 34,
+        _random_text(),
+        {"labels": {"a": [_random_text() + "=="]}},
+        {"client_secret": "hunter2hunter2"},
+    ],
+)
+def test_secrets_are_found_and_not_repeated(declared: tuple[Parameter, ...], value: object) -> None:
+    assert looks_secret(value)
+    with pytest.raises(ConfigError, match="looks like a secret") as caught:
+        check_parameters(declared, {"labels": value})
+    assert "aB3xK9" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sha256:7c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e",
+        "7c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e",
+        "00000000-0000-4000-8000-00000000a001",
+        "/subscriptions/00000000-0000-4000-8000-00000000a001/resourceGroups/rg-platform/providers"
+        "/Microsoft.ContainerService/managedClusters/aks-prod-weu-1",
+        "parameters/requests/2026/PaymentsLedgerQuotaRequest2026-11-PlatformTeamNorth.csv",
+        "a" * 63,
+        "group:00000000-0000-4000-9000-000000000001=Azure Kubernetes Service RBAC Writer",
+        "https://amw-prod.westeurope.prometheus.monitor.azure.com",
+        {"token-budget": "large", "cost-center": "4711"},
+        ["adoption", "foreign-owner"],
+        50,
+    ],
+)
+def test_digests_ids_and_paths_are_no_secrets(value: object) -> None:
+    assert not looks_secret(value)

@@ -1,0 +1,131 @@
+"""Where things lie: the project folder, relative paths, run directories, notebooks, copies."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.project import (
+    find_project_root,
+    new_run_directory,
+    read_result,
+    resolve_path,
+    run_directories,
+    write_result,
+)
+from mnslib.runner import environment_name, find_notebook, open_copy, write_index
+
+DATA = Path(__file__).parents[1] / "notebooks" / "data"
+STARTED = datetime(2026, 11, 2, 6, 12, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("notebooks", "parameters", "deep/er"):
+        (tmp_path / "project" / name).mkdir(parents=True)
+    return tmp_path / "project"
+
+
+def test_the_editable_install_wins_over_the_working_directory(
+    project: Path, tmp_path: Path
+) -> None:
+    for name in ("notebooks", "parameters"):
+        (tmp_path / name).mkdir()
+    found = find_project_root(package_dir=tmp_path / "mnslib", working_dir=project)
+    assert found == tmp_path
+
+
+def test_else_the_nearest_folder_above_the_working_directory(project: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "site-packages" / "mnslib"
+    assert find_project_root(package_dir=outside, working_dir=project / "deep/er") == project
+
+
+def test_else_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No folder with notebooks/ and parameters/"):
+        find_project_root(package_dir=tmp_path / "a/mnslib", working_dir=tmp_path)
+
+
+def test_an_absolute_path_needs_no_project(tmp_path: Path) -> None:
+    assert resolve_path(str(tmp_path / "x")) == tmp_path / "x"
+
+
+def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
+    names = [
+        new_run_directory(
+            tmp_path / "runs", notebook="30_x", environment="pr od/../", started=STARTED
+        ).name
+        for _ in range(3)
+    ]
+    assert names == [f"20261102T061203Z-30_x-pr-od-..-{end}".rstrip("-") if end else names[0]
+                     for end in ("", "-2", "-3")]  # fmt: skip
+    assert len(set(names)) == 3
+
+
+def test_a_result_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    assert read_result(tmp_path) is None
+    write_result(tmp_path, {"status": "done"})
+    assert read_result(tmp_path) == {"status": "done"}
+    (tmp_path / "result.json").write_text('{"status": ')
+    assert read_result(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_only_run_directories_are_runs(tmp_path: Path) -> None:
+    made = new_run_directory(tmp_path, notebook="30_x", environment="prod", started=STARTED)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "20261102T061203Z-file").write_text("")
+    assert run_directories(tmp_path) == [made]
+    assert run_directories(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "30",
+        "30_provision_in_bulk",
+        "30_provision_in_bulk.ipynb",
+        "notebooks/30_provision_in_bulk.ipynb",
+    ],
+)
+def test_a_notebook_is_found_by_number_name_or_path(project: Path, name: str) -> None:
+    for stem in ("20_onboard_namespace", "30_provision_in_bulk", "300_other"):
+        (project / "notebooks" / f"{stem}.ipynb").write_text("{}")
+    found = find_notebook(name, root=project)
+    assert found == project / "notebooks" / "30_provision_in_bulk.ipynb"
+    with pytest.raises(ConfigError, match="there are: 20_onboard_namespace, 300_other, 30_"):
+        find_notebook("40", root=project)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (Path("parameters/30_x.prod.yaml"), "prod"),
+        (Path("my.yaml"), "azure"),
+        (None, "azure"),
+    ],
+)
+def test_the_environment_is_in_the_parameter_files_name(file: Path | None, expected: str) -> None:
+    assert environment_name(file, "azure") == expected
+
+
+def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Path) -> None:
+    original = (DATA / "ok.ipynb").read_text()
+    given = {"team": "0'07", "labels": {"a": None}, "dry_run": False}
+    copy = open_copy(DATA / "ok.ipynb", parameters=given, runs_dir=tmp_path)
+    cells = json.loads(copy.read_text())["cells"]
+    assert cells[2]["metadata"]["tags"] == ["injected-parameters"]
+    found: dict[str, object] = {}
+    exec(cells[2]["source"], found)
+    assert {name: found[name] for name in given} == given
+    assert (DATA / "ok.ipynb").read_text() == original
+    assert copy.relative_to(tmp_path).parts[0] == "open"
+    with pytest.raises(ConfigError, match="did you mean dry_run"):
+        open_copy(DATA / "ok.ipynb", parameters={"dry_rum": 1}, runs_dir=tmp_path)
+
+
+def test_an_index_is_written_where_there_is_no_run(tmp_path: Path) -> None:
+    assert "No run yet" in write_index(tmp_path / "runs").read_text()
