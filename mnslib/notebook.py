@@ -170,12 +170,12 @@ class Session:
         if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the notebook ended."
         elif isinstance(error, SpecError | ConfigError):
-            status, headline = RunStatus.REFUSED, str(error).splitlines()[0]
+            status, headline = RunStatus.REFUSED, str(error)
         elif isinstance(error, MnsError):
             status, headline = RunStatus.FAILED, str(error)
         else:
-            status, headline = RunStatus.FAILED, f"{type(error).__name__}: {error}"
-        self._write_record(status, headline=cut(headline))
+            status, headline = RunStatus.FAILED, cut(f"{type(error).__name__}: {error}")
+        self._write_record(status, headline=headline)
 
     def _write_record(
         self,
@@ -603,8 +603,8 @@ def _lines() -> Callable[[Progress], None]:
         is_last = progress.done == progress.total
         if progress.done != last["done"] and (is_last or now - last["at"] >= SECONDS_BETWEEN_LINES):
             last.update(at=now, done=progress.done)
-            sys.stdout.write(_progress_text(progress) + "\n")
-            sys.stdout.flush()
+            sys.stderr.write(_progress_text(progress) + "\n")
+            sys.stderr.flush()
 
     return show
 

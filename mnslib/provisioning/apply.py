@@ -10,8 +10,9 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,19 @@ def apply(
     return scheduler.result()
 
 
+@contextmanager
+def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Send SIGINT to the handler meanwhile; only the main thread may, others keep theirs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def interleaved(changes: Sequence[Change]) -> list[Change]:
     """Return the changes so that clusters take turns: a slow first creation blocks no other."""
     by_cluster: dict[ClusterId, deque[Change]] = defaultdict(deque)
@@ -178,17 +192,20 @@ class _Scheduler:
 
     def run(self, pool: ThreadPoolExecutor) -> None:
         """Start and await until every item has its outcome."""
-        self._report()
-        while self._waiting or self._futures or self._operations:
-            try:
+        with _interrupts_to(self._on_interrupt):
+            self._report()
+            while self._waiting or self._futures or self._operations:
+                if self._interrupted_by is not None:
+                    self.abandon("interrupted")
                 self._start_what_may(pool)
                 self._collect(pool)
-            except KeyboardInterrupt:
-                if self._interrupted_by is not None:
-                    raise
-                self._interrupted_by = signal.SIGINT.value
-                self.abandon("interrupted")
-            self._apply_stop_rule()
+                self._apply_stop_rule()
+
+    def _on_interrupt(self, number: int, _frame: object) -> None:
+        # A flag, not an exception: it must not hit between a write and its bookkeeping.
+        if self._interrupted_by is not None:
+            raise KeyboardInterrupt
+        self._interrupted_by = number
 
     def abandon(self, reason: str) -> None:
         """Give everything that was not started the outcome `not_attempted`."""

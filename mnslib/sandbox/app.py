@@ -22,6 +22,7 @@ from mnslib.sandbox import (
     routes_control,
     routes_entra,
     routes_kube,
+    routes_operations,
     routes_prometheus,
     routes_roles,
 )
@@ -31,6 +32,7 @@ from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, s
 ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
     *routes_arm.ROUTES,
+    *routes_operations.ROUTES,
     *routes_roles.ROUTES,
     *routes_kube.ROUTES,
     *routes_prometheus.ROUTES,

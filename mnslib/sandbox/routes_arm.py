@@ -6,16 +6,15 @@ Role assignments are in `routes_roles`. Forms and headers follow the exchanges r
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import re
 from urllib.parse import quote
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import NAMESPACE_TYPE
+from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.rules import check_body, check_name, check_tags
-from mnslib.sandbox.state import State, utc_text
+from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
 
 CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
@@ -26,11 +25,8 @@ PAGE_SIZE = 200
 CONTAINER_SERVICE_VERSIONS = frozenset(
     {"2025-09-01", "2025-10-01"} | {f"2026-0{month}-01" for month in range(1, 9)}
 )
-OPERATION_VERSIONS = frozenset({"2025-03-01"})
 SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
 RESOURCE_VERSIONS = frozenset({"2021-04-01", "2024-11-01", "2025-04-01"})
-
-_SIGNED = ("t", "c", "s", "h")
 
 
 # subscriptions
@@ -245,7 +241,7 @@ def put_namespace(call: Call) -> Answer:
     return Answer(
         status=200 if present else 201,
         body=lifecycle.shown(resource, state),
-        headers=_operation_headers(call, operation),
+        headers=operation_headers(call, operation),
     )
 
 
@@ -295,7 +291,7 @@ def delete_namespace(call: Call) -> Answer:
     resource["properties"]["provisioningState"] = "Deleting"
     lifecycle.store(call.state, resource, cluster["id"])
     operation = lifecycle.start(call.state, "delete", resource, cluster)
-    return Answer(status=202, headers=_operation_headers(call, operation))
+    return Answer(status=202, headers=operation_headers(call, operation))
 
 
 def parsed(call: Call) -> Json:
@@ -337,73 +333,6 @@ def _check_free(call: Call, cluster: Json) -> None:
     busy = state.running_operations(resource=namespace_id(call))
     if busy and state.switches.write_during_operation == "conflict":
         raise arm_error(409, "OperationNotAllowed", text.format("managed namespace"))
-
-
-# operations
-
-
-def _operation_headers(call: Call, operation: Json) -> dict[str, str]:
-    urls = {
-        "Azure-AsyncOperation": _operation_url(call, operation, "operations"),
-        "Location": _operation_url(call, operation, "operationresults"),
-    }
-    identifier = {"x-ms-operation-identifier": operation["id"]}
-    return urls | identifier | lifecycle.retry_after(call.state)
-
-
-def _operation_url(call: Call, operation: Json, kind: str) -> str:
-    path = (
-        f"/subscriptions/{operation['subscription']}/providers/Microsoft.ContainerService"
-        f"/locations/{operation['location']}/{kind}/{operation['id']}"
-    )
-    ticks = 621355968000000000 + int(operation["start"] * 10_000_000)
-    values = {"t": str(ticks), **_signature(call.state, path, str(ticks))}
-    query = "&".join(f"{name}={values[name]}" for name in _SIGNED)
-    return f"{call.origin}{path}?api-version=2025-03-01&{query}"
-
-
-def _signature(state: State, path: str, ticks: str) -> dict[str, str]:
-    """Return c, s and h: about 3.5 kB together, as on the wire; `s` is what is checked."""
-    key = state.meta("keys")["signing"].encode()
-    proof = hmac.new(key, f"{path.lower()}?{ticks}".encode(), hashlib.sha512).digest()
-    filler = hashlib.shake_256(key).digest(2400)
-    texts = {"c": filler, "s": proof * 4, "h": hashlib.sha256(proof).digest()}
-    return {n: base64.urlsafe_b64encode(raw).decode().rstrip("=") for n, raw in texts.items()}
-
-
-def _find_operation(call: Call) -> Json:
-    query = {name: call.query.get(name, "") for name in _SIGNED}
-    expected = {"t": query["t"], **_signature(call.state, call.path, query["t"])}
-    if query != expected:
-        text = "The signature of the operation URL is not valid; use the URL as it was given."
-        raise arm_error(403, "AuthorizationFailed", text)
-    operation = call.state.operation(call.params["operation"])
-    if operation is None:
-        text = f"The operation '{call.params['operation']}' was not found."
-        raise arm_error(404, "NotFound", text)
-    return operation
-
-
-def get_operation(call: Call) -> Answer:
-    """Return the state of a long-running operation."""
-    operation = _find_operation(call)
-    headers = {"x-ms-operation-identifier": operation["id"]}
-    if "endTime" not in operation:
-        headers |= lifecycle.retry_after(call.state)
-    return Answer(body=lifecycle.status_body(operation), headers=headers)
-
-
-def get_operation_result(call: Call) -> Answer:
-    """Return 202 while it runs; then the resource, nothing after a delete, or the error."""
-    operation = _find_operation(call)
-    if "endTime" not in operation:
-        return Answer(status=202, headers=_operation_headers(call, operation))
-    if "error" in operation:
-        return Answer(status=400, body={"error": operation["error"]})
-    resource = call.state.resource(operation["resource"])
-    if operation["kind"] == "delete" or resource is None:
-        return Answer(status=204)
-    return Answer(body=lifecycle.shown(resource, call.state))
 
 
 # the generic list
@@ -454,7 +383,6 @@ _S = "/subscriptions/{subscription}"
 _G = _S + "/resourceGroups/{group}"
 _C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
 _N = _C + "/managedNamespaces/{namespace}"
-_O = _S + "/providers/Microsoft.ContainerService/locations/{location}"
 
 _TABLE = (
     ("GET", "/subscriptions", list_subscriptions, SUBSCRIPTION_VERSIONS),
@@ -470,8 +398,6 @@ _TABLE = (
     ("PATCH", _N, patch_namespace, CONTAINER_SERVICE_VERSIONS),
     ("DELETE", _N, delete_namespace, CONTAINER_SERVICE_VERSIONS),
     ("POST", _N + "/listCredential", namespace_credential, CONTAINER_SERVICE_VERSIONS),
-    ("GET", _O + "/operations/{operation}", get_operation, OPERATION_VERSIONS),
-    ("GET", _O + "/operationresults/{operation}", get_operation_result, OPERATION_VERSIONS),
 )
 ROUTES = [
     Route(surface="arm", method=method, template=template, handler=handler, api_versions=versions)

@@ -15,10 +15,10 @@ from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.routes_arm import cluster_id
-from mnslib.sandbox.rules import MANAGED_LABEL, POLICY_NAME, QUOTA_NAME
+from mnslib.sandbox.selectors import field_tests, label_tests
+from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error
 
-WEBHOOK = "aks-namespace-validating-webhook.azmk8s.io"
 _NETWORKING = "networking.k8s.io/v1"
 
 
@@ -151,7 +151,7 @@ def list_objects(call: Call) -> Answer:
     after = _continue_token(call)
     namespace = call.params.get("namespace", "")
     found = call.state.objects(_key(call), kind.plural, namespace, after=after)
-    tests = _label_tests(call) + _field_tests(call)
+    tests = label_tests(call) + field_tests(call)
     items = [doc for doc in found if all(test(doc) for test in tests)]
     metadata: Json = {"resourceVersion": str(call.state.meta("sequence", 0))}
     limit = int(call.query.get("limit") or 0)
@@ -175,51 +175,6 @@ def _continue_token(call: Call) -> tuple[str, str]:
     except ValueError:
         raise kube_error(400, "BadRequest", "continue key is not valid") from None
     return (str(namespace), str(name))
-
-
-def _label_tests(call: Call) -> list[Any]:
-    tests = []
-    for part in re.split(r",(?![^(]*\))", call.query.get("labelSelector", "")):
-        form = r"(!?)([\w./-]+)\s*(?:(==|=|!=|\bin\b|\bnotin\b)\s*([\w.-]*|\([\w., -]*\)))?"
-        match = re.fullmatch(form, part.strip())
-        if part.strip() and not match:
-            raise kube_error(400, "BadRequest", f"unable to parse requirement: {part}")
-        if match:
-            absent, key, operator, text = match.groups()
-            values = {value.strip() for value in (text or "").strip("() ").split(",")}
-            tests.append(_label_test(key, operator, values, absent=bool(absent)))
-    return tests
-
-
-def _label_test(key: str, operator: str | None, values: set[str], *, absent: bool) -> Any:
-    def test(doc: Json) -> bool:
-        labels = doc["metadata"].get("labels", {})
-        if operator is None:
-            return (key in labels) != absent
-        inside = labels.get(key) in values if key in labels else False
-        return inside if operator in ("=", "==", "in") else not inside
-
-    return test
-
-
-_FIELDS = {
-    "metadata.name": lambda doc: doc["metadata"]["name"],
-    "metadata.namespace": lambda doc: doc["metadata"].get("namespace", ""),
-    "status.phase": lambda doc: doc.get("status", {}).get("phase", ""),
-    "spec.nodeName": lambda doc: doc.get("spec", {}).get("nodeName", ""),
-}
-
-
-def _field_tests(call: Call) -> list[Any]:
-    tests = []
-    for part in filter(None, call.query.get("fieldSelector", "").split(",")):
-        match = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
-        if not match or match[1] not in _FIELDS:
-            text = f'field label not supported: "{part}"'
-            raise kube_error(400, "BadRequest", text)
-        read, same, wanted = _FIELDS[match[1]], match[2] != "!=", match[3]
-        tests.append(lambda doc, read=read, same=same, to=wanted: (read(doc) == to) == same)
-    return tests
 
 
 def get_object(call: Call) -> Answer:
@@ -357,7 +312,7 @@ def delete_object(call: Call) -> Answer:
     kind = _kind(call)
     present = _find(call, kind)
     name, namespace = call.params["name"], call.params.get("namespace", "")
-    _guard(kind, present, None)
+    guard(kind.plural, present, None)
     if kind.plural == "namespaces":
         if name in ("default", "kube-system", "kube-public", "kube-node-lease"):
             text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
@@ -426,50 +381,11 @@ def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> A
     metadata = {k: v for k, v in present["metadata"].items() if k not in texts}
     metadata |= {key: value for key, value in texts.items() if value}
     changed = _normal(kind, present | {"metadata": metadata, "spec": spec})
-    _guard(kind, present, changed)
+    guard(kind.plural, present, changed)
     unchanged = all(changed[key] == present[key] for key in ("metadata", "spec"))
     if not unchanged:
         changed = call.state.put_object(_key(call), kind.plural, changed)
     return _written(call, kind, changed)
-
-
-def _guard(kind: Kind, present: Json, changed: Json | None) -> None:
-    """Refuse what AKS' webhook refuses on objects that ARM manages; `changed` None is a delete.
-
-    Raises:
-        Refusal: 400 without a reason, as seen in AKS issue 5410.
-    """
-    metadata = present["metadata"]
-    defaults = {"namespaces": metadata["name"], "resourcequotas": QUOTA_NAME}
-    defaults["networkpolicies"] = POLICY_NAME
-    managed = metadata.get("labels", {}).get(MANAGED_LABEL) == "true"
-    if not managed or defaults.get(kind.plural) != metadata["name"]:
-        return
-    text = _webhook_text(kind.plural, present, changed)
-    if text:
-        message = f'admission webhook "{WEBHOOK}" denied the request: {text}'
-        raise kube_error(400, "", message)
-
-
-def _webhook_text(plural: str, present: Json, changed: Json | None) -> str:
-    name = present["metadata"]["name"]
-    because = "is not allowed because it is managed by ARM."
-    if plural == "namespaces":
-        again = "Please {} this namespace {} ARM api."
-        if changed is None:
-            return f"Deleting namespace {name} {because} {again.format('delete', 'though')}"
-        for field in ("labels", "annotations"):
-            if changed["metadata"].get(field, {}) != present["metadata"].get(field, {}):
-                what = f"Updating/deleting namespace {name} {field} {because}"
-                return f"{what} {again.format('update', 'through')}"
-        return ""
-    word = "resource quota" if plural == "resourcequotas" else "network policy"
-    default = "" if plural == "resourcequotas" else "default "
-    if changed is None:
-        return f"Deleting {default}{word} {name} {because}"
-    if changed["spec"] == present["spec"] and (changed["metadata"] == present["metadata"]):
-        return ""
-    return f"Updating {default}{word} {name} {because} Please update this {word} though ARM api."
 
 
 _C = "/kubernetes/{subscription}/{group}/{cluster}"

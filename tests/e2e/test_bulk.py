@@ -185,13 +185,13 @@ def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(tmp_path):
             command = [sys.executable, "-m", "mnslib", "run", "30", "-f", file]
             command += ["--runs", str(tmp_path / "runs")]
             with subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+                command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path
             ) as run:
-                for line in run.stdout:
+                for line in run.stderr:
                     if " done, " in line and not line.startswith("0 of"):
                         run.send_signal(signal.SIGTERM)
                         break
-                run.stdout.read()
+                run.stderr.read()
             assert run.returncode == 143
             (directory,) = (p for p in (tmp_path / "runs").iterdir() if p.is_dir())
             result = json.loads((directory / "result.json").read_text())

@@ -161,6 +161,7 @@ class FakeAzure:
         self.on_start: Any = None
         self.most_running = 0
         self._tracked: dict[FakeOperation, ArmError | None] = {}
+        self._started: dict[FakeOperation, ArmError | None] = {}
         self._numbers = itertools.count(2)
         self._lock = threading.Lock()
         self.managed_namespaces = self
@@ -211,17 +212,20 @@ class FakeAzure:
                     becomes, etag=f"etag-{number}", provisioning_state="Succeeded"
                 )
             operation = FakeOperation(number)
-            self._tracked[operation] = self.failing.get(name)
-            self.most_running = max(self.most_running, len(self._tracked))
+            self._started[operation] = self.failing.get(name)
+            self.most_running = max(self.most_running, len(self._started))
             return operation
 
     def track(self, operation: FakeOperation, *, timeout_seconds: float) -> None:
-        assert operation in self._tracked
         assert timeout_seconds > 0
+        with self._lock:
+            self._tracked[operation] = self._started[operation]
 
     def next_finished(self, timeout_seconds: float) -> list[FakeFinished]:
         with self._lock:
             ended = [FakeFinished(op, error) for op, error in self._tracked.items()]
+            for finished in ended:
+                del self._started[finished.operation]
             self._tracked.clear()
             return ended
 

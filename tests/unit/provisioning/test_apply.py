@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
@@ -211,7 +212,7 @@ def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
     def observer(progress):
         seen.append(progress)
         if progress.done == 2 and not any(p.done == 2 for p in seen[:-1]):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     specs = [make_spec(f"ns-{i}") for i in range(10)]
     _, result = run(azure, specs, journal, observer=observer, writes_per_cluster=1)

@@ -1,0 +1,96 @@
+"""Long-running operations on the wire: signed URLs, their state and their result."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+from mnslib.sandbox import lifecycle
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+
+OPERATION_VERSIONS = frozenset({"2025-03-01"})  # Source: exchanges recorded 2025-11-05
+
+_SIGNED = ("t", "c", "s", "h")
+
+
+def operation_headers(call: Call, operation: Json) -> dict[str, str]:
+    """Return the headers that an accepted write carries."""
+    urls = {
+        "Azure-AsyncOperation": _operation_url(call, operation, "operations"),
+        "Location": _operation_url(call, operation, "operationresults"),
+    }
+    identifier = {"x-ms-operation-identifier": operation["id"]}
+    return urls | identifier | lifecycle.retry_after(call.state)
+
+
+def _operation_url(call: Call, operation: Json, kind: str) -> str:
+    path = (
+        f"/subscriptions/{operation['subscription']}/providers/Microsoft.ContainerService"
+        f"/locations/{operation['location']}/{kind}/{operation['id']}"
+    )
+    ticks = 621355968000000000 + int(operation["start"] * 10_000_000)
+    values = {"t": str(ticks), **_signature(call.state, path, str(ticks))}
+    query = "&".join(f"{name}={values[name]}" for name in _SIGNED)
+    return f"{call.origin}{path}?api-version=2025-03-01&{query}"
+
+
+def _signature(state: State, path: str, ticks: str) -> dict[str, str]:
+    """Return c, s and h: about 3.5 kB together, as on the wire; `s` is what is checked."""
+    key = state.meta("keys")["signing"].encode()
+    proof = hmac.new(key, f"{path.lower()}?{ticks}".encode(), hashlib.sha512).digest()
+    filler = hashlib.shake_256(key).digest(2400)
+    texts = {"c": filler, "s": proof * 4, "h": hashlib.sha256(proof).digest()}
+    return {n: base64.urlsafe_b64encode(raw).decode().rstrip("=") for n, raw in texts.items()}
+
+
+def _find_operation(call: Call) -> Json:
+    query = {name: call.query.get(name, "") for name in _SIGNED}
+    expected = {"t": query["t"], **_signature(call.state, call.path, query["t"])}
+    if query != expected:
+        text = "The signature of the operation URL is not valid; use the URL as it was given."
+        raise arm_error(403, "AuthorizationFailed", text)
+    operation = call.state.operation(call.params["operation"])
+    if operation is None:
+        text = f"The operation '{call.params['operation']}' was not found."
+        raise arm_error(404, "NotFound", text)
+    return operation
+
+
+def get_operation(call: Call) -> Answer:
+    """Return the state of a long-running operation."""
+    operation = _find_operation(call)
+    headers = {"x-ms-operation-identifier": operation["id"]}
+    if "endTime" not in operation:
+        headers |= lifecycle.retry_after(call.state)
+    return Answer(body=lifecycle.status_body(operation), headers=headers)
+
+
+def get_operation_result(call: Call) -> Answer:
+    """Return 202 while it runs; then the resource, nothing after a delete, or the error."""
+    operation = _find_operation(call)
+    if "endTime" not in operation:
+        return Answer(status=202, headers=operation_headers(call, operation))
+    if "error" in operation:
+        return Answer(status=400, body={"error": operation["error"]})
+    resource = call.state.resource(operation["resource"])
+    if operation["kind"] == "delete" or resource is None:
+        return Answer(status=204)
+    return Answer(body=lifecycle.shown(resource, call.state))
+
+
+_O = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}"
+ROUTES = [
+    Route(
+        surface="arm",
+        method="GET",
+        template=f"{_O}/{kind}/{{operation}}",
+        handler=handler,
+        api_versions=OPERATION_VERSIONS,
+    )
+    for kind, handler in (
+        ("operations", get_operation),
+        ("operationresults", get_operation_result),
+    )
+]
