@@ -207,6 +207,8 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
         as `<field>_ratio` (NaN where there is none). Order: full, tight, ok, unknown; then ratio,
         CPU request quota, cluster and name.
     """
+    if table.empty:
+        return table.assign(**{f"{name}_ratio": [] for name in QUOTA_FIELDS})
     rank = table["verdict"].str.split(":").str[0].map(_VERDICT_RANK)
     ratio = table["utilization_ratio"].to_numpy(dtype=np.float64)
     ratio = np.where(np.isnan(ratio) & (table["verdict"] == FULL).to_numpy(), np.inf, ratio)
@@ -232,8 +234,8 @@ def findings(table: pd.DataFrame) -> dict[str, int]:
 
     A namespace is what its tightest value is; it is unknown where all four are.
     """
-    verdicts = tightest(table)["verdict"].str.split(":").str[0]
-    counts = {name: int((verdicts == name).sum()) for name in _VERDICT_RANK}
+    verdicts = [verdict.partition(":")[0] for verdict in tightest(table)["verdict"]]
+    counts = {name: verdicts.count(name) for name in _VERDICT_RANK}
     return {"namespaces": len(verdicts), **counts}
 
 

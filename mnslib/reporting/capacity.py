@@ -73,7 +73,7 @@ def snapshot_report(snapshot: Snapshot) -> Table:
 
 def utilization_sentence(table: pd.DataFrame) -> str:
     """Return the finding in a sentence: how many namespaces are full, tight, unknown."""
-    counts = findings(table) if len(table) else {"namespaces": 0}
+    counts = findings(table)
     total = counts["namespaces"]
     if not total:
         return "No namespace was found."
@@ -111,7 +111,7 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def utilization_rows(table: pd.DataFrame, *, limit: int = 50) -> Table:
+def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
     """Return the utilization table to read, the order of the frame kept.
 
     Args:
@@ -178,7 +178,7 @@ def commitment_rows(table: pd.DataFrame) -> Table:
     return Table(columns=columns, rows=rows, note=note)
 
 
-def daily_rows(daily: pd.DataFrame, *, limit: int = 50) -> Table:
+def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
     """Return how many days each namespace spent at or near its quota, to read.
 
     Args:

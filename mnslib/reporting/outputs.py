@@ -29,6 +29,10 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
+SESSION_TAGS = frozenset({"setup", "result"})
+"""Cells whose output the page has in its own places: its bar, its key figures and its footer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """What an executed notebook holds for a reader.
@@ -114,6 +118,8 @@ def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str,
             if source.lstrip().startswith("#"):
                 sections.append([])
             sections[-1].append(markdown_html(re.sub(r"^# ", "## ", source, flags=re.MULTILINE)))
+        elif not SESSION_TAGS.isdisjoint(cell.get("metadata", {}).get("tags", ())):
+            continue
         elif parts := [text for output in cell.get("outputs", ()) if (text := _output(output))]:
             sections[-1] += parts
             shown = len(sections)

@@ -510,3 +510,9 @@ def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snap
     assert peaks["ns-199"] == 1.0
     assert peaks["ns-000"] == 200.0
     assert set(table["peak_utc"].dropna()) == {pd.Timestamp(now - timedelta(hours=1))}
+
+
+def test_nothing_found_counts_as_nothing_not_as_an_error() -> None:
+    empty = pd.DataFrame(columns=[*UTILIZATION_COLUMNS])
+    assert findings(empty) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
+    assert tightest(empty).empty
