@@ -27,13 +27,13 @@ demo: $(SETUP)  ## run the three main jobs on the built-in sandbox; leaves runs/
 
 format: $(DEV)  ## put code and notebooks into shape
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lint: $(DEV)  ## style, spelling, clean notebooks, valid project file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/codespell mnslib tests docs notebooks parameters README.md CHANGELOG.md
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/validate-pyproject pyproject.toml
 
 type: $(DEV)  ## mypy, strict on the library
