@@ -8,7 +8,7 @@
     ├── PlanError
     │   ├── UnsafePlanError         a risk is not allowed, or a cap is exceeded
     │   └── StalePlanError          the approved digest is not this plan's
-    ├── ApplyError                  holds the outcomes of an apply that did not do all
+    ├── ApplyError                  something is not as requested; outcomes are in result.json
     ├── ArmError                    Azure Resource Manager refused, or could not be reached
     │   ├── ArmUnreachableError
     │   ├── ArmNotFoundError ArmForbiddenError ArmConflictError ArmPreconditionError
@@ -16,8 +16,7 @@
     │   └── OperationFailedError OperationTimeoutError
     ├── KubeError                   the Kubernetes API refused
     │   └── KubeUnreachableError
-    ├── PrometheusError             a query was refused, or the endpoint could not be reached
-    └── RunnerError                 a notebook could not be run
+    └── PrometheusError             a query was refused, or the endpoint could not be reached
 
 A message says what happened, where (full id), and what to do next. It never holds a token or a
 header; text from outside is cut to `LONGEST_TEXT` characters.
@@ -46,7 +45,7 @@ class MnsError(Exception):
 
 
 class ConfigError(MnsError):
-    """A parameter, a setting or the project folder is wrong; nothing was read or written."""
+    """A parameter, a setting or the project folder is wrong; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +181,3 @@ class KubeUnreachableError(KubeError):
 
 class PrometheusError(MnsError):
     """A range query was refused, or the endpoint could not be reached."""
-
-
-class RunnerError(MnsError):
-    """A notebook could not be run."""

@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import mnslib
 from mnslib.errors import (
@@ -37,6 +38,7 @@ from mnslib.project import (
     write_result,
     write_whole,
 )
+from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import (
     EXIT_CODES,
     ApplyResult,
@@ -185,7 +187,7 @@ class Session:
         summary: Mapping[str, float] | None = None,
         items: Sequence[ItemOutcome] = (),
     ) -> RunRecord:
-        known = (PLAN_NAME, "journal.jsonl")
+        known = (PLAN_NAME, JOURNAL_NAME)
         found = [name for name in known if (self.directory / name).exists()]
         tables = sorted(path.name for path in (self.directory / "tables").glob("*.csv"))
         record = RunRecord(
@@ -210,6 +212,7 @@ class Session:
         *,
         result: ApplyResult | None = None,
         plan: Plan | None = None,
+        left: Plan | None = None,
         headline: str = "",
         summary: Mapping[str, float] | None = None,
         has_findings: bool = False,
@@ -219,6 +222,7 @@ class Session:
         Args:
             result: what came of a plan; its outcomes decide the status.
             plan: the plan it came of; one that waits for approval is a finding.
+            left: the plan made again after the change; if it is not empty, the run is not done.
             headline: the finding in a sentence; made from the result where it is empty.
             summary: numbers by name.
             has_findings: whether a reading notebook found something that needs somebody.
@@ -233,10 +237,12 @@ class Session:
         status = RunStatus.FINDINGS if has_findings else RunStatus.DONE
         numbers: dict[str, float] = dict(summary or {})
         if result is not None and plan is not None:
-            status = _status(result, plan)
+            status = _status(result, plan, left)
             numbers = {**result.counts(), **numbers, "risks": len(plan.risk_names())}
             waits = status is RunStatus.FINDINGS
             headline = headline or (plan_sentence(plan) if waits else outcome_sentence(result))
+            if left is not None and left.to_do and not waits:
+                headline += f" Planned again: {plan_sentence(left)}"
         self._write_record(
             status, headline=headline, summary=numbers, items=result.outcomes if result else ()
         )
@@ -357,7 +363,7 @@ class Session:
     def apply(self, approval: Approval) -> ApplyResult:
         """Return one outcome per request; shows progress; keeps the journal."""
         from mnslib.provisioning.apply import apply
-        from mnslib.provisioning.journal import JOURNAL_NAME, Journal
+        from mnslib.provisioning.journal import Journal
 
         journal = Journal(self.directory / JOURNAL_NAME, now=utc_now)
         observer = _lines() if self.is_headless else _bar()
@@ -368,8 +374,11 @@ class Session:
     ) -> tuple[ApplyResult, Plan]:
         """Return the outcomes as they read back, and the plan that is still open.
 
-        One list per cluster, every field compared; the open plan is empty after a full apply.
+        One list per cluster, every field compared; what was reported as done is planned again,
+        which must find nothing. After a dry run the plan itself is what is open.
         """
+        if _is_dry_run(result):
+            return result, plan
         from mnslib.provisioning.observe import observe
         from mnslib.provisioning.plan import make_plan
         from mnslib.provisioning.verify import read_back
@@ -378,7 +387,8 @@ class Session:
             specs, azure=self.azure, kube_for=self.kube_for, now=utc_now, known=plan.observed
         )
         checked = read_back(plan, result, again=again, azure=self.azure)
-        return checked, make_plan(specs, again)
+        left_out = {item.id for item in checked.unfinished}
+        return checked, make_plan([spec for spec in specs if spec.id not in left_out], again)
 
     # The steps of notebooks that read
 
@@ -386,11 +396,15 @@ class Session:
         """Return the door to the history, None where there is none to ask.
 
         Args:
-            history: `auto` (the endpoint if one is given, or the sandbox's), `azure-monitor`,
-                `prometheus`, or `none`.
-            endpoint: the workspace's or server's query endpoint.
+            history: `auto` (the endpoint if one is given, or the sandbox's), `azure-monitor`, or
+                `none`; `prometheus` is refused: a server of one's own is not built yet.
+            endpoint: the workspace's query endpoint.
+
+        Raises:
+            ConfigError: if the word does not exist, or the endpoint is none of Azure Monitor's,
+                to which a token must not be sent.
         """
-        _require("history", history, ("auto", "azure-monitor", "prometheus", "none"))
+        _require("history", history, ("auto", "azure-monitor", "none"))
         if not endpoint and self.connection is not None:
             endpoint = str(self.connection["prometheus_endpoint"])
         if history == "none" or (history == "auto" and not endpoint):
@@ -398,6 +412,13 @@ class Session:
         if not endpoint:
             raise ConfigError(
                 f"history is {history!r}: prometheus_endpoint says where; it is empty."
+            )
+        workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
+        host = urlsplit(endpoint).hostname or ""
+        if self.connection is None and not host.endswith(f".{workspace}"):
+            raise ConfigError(
+                f"prometheus_endpoint is {cut(endpoint, 120)!r}: no token is sent there. Write the "
+                f"query endpoint of a workspace, https://<name>.<region>.{workspace}."
             )
         return self.azure.prometheus(endpoint)
 
@@ -557,14 +578,17 @@ def sandbox_connection(root: Path) -> dict[str, Any]:
     return dict(connection)
 
 
-def _status(result: ApplyResult, plan: Plan) -> RunStatus:
+def _is_dry_run(result: ApplyResult) -> bool:
+    return {item.reason for item in result.unfinished} == {"dry run"}
+
+
+def _status(result: ApplyResult, plan: Plan, left: Plan | None) -> RunStatus:
     if result.interrupted_by_signal is not None:
         return RunStatus.INTERRUPTED
-    reasons = {item.reason for item in result.unfinished}
-    if reasons == {"dry run"}:
+    if _is_dry_run(result):
         return RunStatus.FINDINGS
     if not result.unfinished:
-        return RunStatus.DONE
+        return RunStatus.PARTLY if left is not None and left.to_do else RunStatus.DONE
     all_open = len(result.unfinished) == len(plan.to_do)
     return RunStatus.FAILED if all_open else RunStatus.PARTLY
 

@@ -206,9 +206,9 @@ def approval_report(approval: Approval) -> Callout:
 def still_open(plan: Plan) -> Callout:
     """Return what a plan made after the change still finds to do; nothing is the proof."""
     if not plan.to_do:
-        count = wording.count(len(plan.changes), "request")
+        count = wording.count(len(plan.changes), "namespace")
         text = f"Planned again: {count}, no change left."
-        return Callout(title="Everything is as requested", text=text, tone="good")
+        return Callout(title="What was reported as done is as requested", text=text, tone="good")
     lines = [f"{KIND_WORDS[c.kind]} {c.id.namespace_name}" for c in plan.to_do]
     more = f" and {len(lines) - EXAMPLES} more" if len(lines) > EXAMPLES else ""
     return Callout(
