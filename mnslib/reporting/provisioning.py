@@ -16,6 +16,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, FieldDifference, RiskName
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
+from mnslib.quantities import parse_quantity
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Callout,
@@ -81,7 +82,9 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
         "Ensure",
     ]
     caption = f"{wording.count(len(specs), 'request')} from {_files(specs)}"
-    return Table(columns=columns, rows=rows, caption=caption, limit=60)
+    return Table(
+        columns=columns, rows=rows, caption=caption, limit=12, note="The file holds them all."
+    )
 
 
 def observed_table(observed: ObservedState) -> Table:
@@ -339,7 +342,7 @@ def _change_row(change: Change) -> list[Cell]:
 
 def _difference_text(change: Change) -> str:
     if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
-        fields = {d.path: d.new for d in change.differences}
+        fields = {d.path: _shown(d.path, d.new) for d in change.differences}
         quota = (
             f"CPU {fields.pop('cpu_request', '–')} / {fields.pop('cpu_limit', '–')}, memory "
             f"{fields.pop('memory_request', '–')} / {fields.pop('memory_limit', '–')}"
@@ -349,10 +352,18 @@ def _difference_text(change: Change) -> str:
 
 
 def _line(difference: FieldDifference) -> str:
-    path, old, new = difference.path, difference.old, difference.new
+    path = difference.path
+    old, new = _shown(path, difference.old), _shown(path, difference.new)
     if difference.operation == "add":
         return f"{path} {new}"
-    return f"{path} removed (was {old})" if new is None else f"{path} {old} → {new}"
+    return f"{path} removed (was {old})" if difference.new is None else f"{path} {old} → {new}"
+
+
+def _shown(path: str, value: str | None) -> str:
+    # A report speaks of cores and GiB; plan.json has the text that ARM gets.
+    if value is not None and path in QUOTA_FIELDS:
+        return wording.quota(path, parse_quantity(value))
+    return value or "–"
 
 
 def _reason_and_remedy(reason: str) -> tuple[str, str]:
