@@ -14,7 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from mnslib.cli import DEMO_NOTEBOOKS
 from mnslib.sandbox.server import ensure_running
 
 ROOT = Path(__file__).resolve().parents[2]
