@@ -152,6 +152,7 @@ class Session:
     connection: Mapping[str, Any] | None = None
     azure: AzureClient = field(init=False)
     _kube: dict[str, KubeClient] = field(default_factory=dict)
+    _result: ApplyResult | None = None
 
     # The record
 
@@ -177,7 +178,15 @@ class Session:
             status, headline = RunStatus.FAILED, str(error)
         else:
             status, headline = RunStatus.FAILED, cut(f"{type(error).__name__}: {error}")
-        self._write_record(status, headline=headline)
+        result = self._result
+        if result is not None and status is RunStatus.REFUSED:
+            status = RunStatus.FAILED  # refused means that nothing was written
+        self._write_record(
+            status,
+            headline=headline,
+            summary=result.counts() if result else {},
+            items=result.outcomes if result else (),
+        )
 
     def _write_record(
         self,
@@ -367,7 +376,8 @@ class Session:
 
         journal = Journal(self.directory / JOURNAL_NAME, now=utc_now)
         observer = _lines() if self.is_headless else _bar()
-        return apply(approval, azure=self.azure, journal=journal, observer=observer)
+        self._result = apply(approval, azure=self.azure, journal=journal, observer=observer)
+        return self._result
 
     def read_back(
         self, specs: Sequence[NamespaceSpec], plan: Plan, result: ApplyResult
@@ -386,7 +396,7 @@ class Session:
         again = observe(
             specs, azure=self.azure, kube_for=self.kube_for, now=utc_now, known=plan.observed
         )
-        checked = read_back(plan, result, again=again, azure=self.azure)
+        checked = self._result = read_back(plan, result, again=again, azure=self.azure)
         left_out = {item.id for item in checked.unfinished}
         return checked, make_plan([spec for spec in specs if spec.id not in left_out], again)
 
@@ -475,7 +485,11 @@ class Session:
         for change, outcome in zip(plan.changes, result.outcomes, strict=True):
             if change.after is None or outcome in result.unfinished:
                 continue
-            place = self._write_kubeconfig(change.id)
+            try:
+                place = self._write_kubeconfig(change.id)
+            except MnsError as error:  # the namespace stands; only its file is missing
+                rows.append([change.id.namespace_name, "not written", cut(str(error))])
+                continue
             shown = place.relative_to(self.root)
             rows.append(
                 [change.id.namespace_name, str(shown), f"kubectl --kubeconfig {shown} get pods"]

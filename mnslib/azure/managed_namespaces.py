@@ -73,12 +73,18 @@ class ManagedNamespaces:
         return from_wire(self._operations(namespace).get(*_names(namespace)))
 
     def begin_create_or_update(
-        self, namespace: ManagedNamespace, *, if_match: str | None = None
+        self,
+        namespace: ManagedNamespace,
+        *,
+        if_match: str | None = None,
+        must_be_new: bool = False,
     ) -> Operation:
         """Start to make a namespace exactly as given, and return the operation to follow.
 
         Args:
             if_match: eTag that it must still have; None to write whatever is there.
+            must_be_new: refuse it if it exists by now (`If-None-Match: *`; whether the service
+                obeys is unconfirmed).
 
         Raises:
             ArmPreconditionError: if it has another eTag by now.
@@ -90,7 +96,7 @@ class ManagedNamespaces:
             *_names(namespace.id),
             to_wire(namespace),
             polling=False,
-            headers=_if_match(if_match),
+            headers={"If-None-Match": "*"} if must_be_new else _if_match(if_match),
             raw_response_hook=answers.append,
         )
         is_new = answers[-1].http_response.status_code == 201

@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from mnslib.errors import (
     AuthError,
     MnsError,
     OperationTimeoutError,
+    cut,
 )
 from mnslib.models import ManagedNamespace
 from mnslib.provisioning.approval import Approval
@@ -121,7 +122,8 @@ def apply(
             scheduler.run(pool)
     else:
         scheduler.abandon("dry run")
-    journal.write("end", outcomes=scheduler.result().counts())
+    with suppress(OSError):  # reported by then: nothing was started after the first failure
+        journal.write("end", outcomes=scheduler.result().counts())
     return scheduler.result()
 
 
@@ -180,6 +182,7 @@ class _Scheduler:
         self._lanes: dict[ClusterId, _ClusterLane] = defaultdict(_ClusterLane)
         self._outcomes: dict[str, ItemOutcome] = {}
         self._interrupted_by: int | None = None
+        self._journal_failed = False
         self._began = clock()
         for change in approval.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
@@ -232,7 +235,8 @@ class _Scheduler:
             lane.running += 1
             item.in_lane = True
             item.started = now if item.started is None else item.started
-            self._futures[pool.submit(self._start, item.change, lane)] = item
+            step = self._resume_grant if item.granting else self._start
+            self._futures[pool.submit(step, item.change, lane)] = item
         self._waiting = held
 
     def _start(self, change: Change, lane: _ClusterLane) -> Operation | None:
@@ -250,7 +254,7 @@ class _Scheduler:
             if change.after is None:
                 return self._azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
             return self._azure.managed_namespaces.begin_create_or_update(
-                change.after, if_match=change.etag
+                change.after, if_match=change.etag, must_be_new=change.before is None
             )
         except (ArmPreconditionError, ArmConflictError):
             # A write whose answer was lost is sent again, and then meets its own first attempt.
@@ -288,7 +292,9 @@ class _Scheduler:
         if self._operations:
             patience = 0.02 if self._futures or self._waiting else 0.5
             for finished in self._next_finished(patience):
-                item = self._operations.pop(finished.operation)
+                item = self._operations.pop(finished.operation, None)
+                if item is None:
+                    continue  # given up when the sign-in was lost
                 if finished.error is None:
                     self._written(item, pool)
                 else:
@@ -325,13 +331,21 @@ class _Scheduler:
             operation = future.result()
         except ArmConflictError as error:
             self._conflict(item, error)
-        except ArmPreconditionError:
+        except ArmPreconditionError as error:
+            if item.granting:
+                self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+                return
             reason = "stale: somebody else changed it after it was read; make a new plan"
             self._finish(item, OutcomeKind.SKIPPED, reason)
         except MnsError as error:
             self._finish(item, OutcomeKind.FAILED, _reason(item, error))
             if isinstance(error, AuthError):
                 self.abandon("the sign-in was lost")
+        except Exception as error:
+            # A full disk, a bug: the item is accounted for, and nothing new is started.
+            reason = f"{type(error).__name__}: {cut(str(error))}".replace(";", ",")
+            self._finish(item, OutcomeKind.FAILED, f"{reason}; {READ_FIRST}")
+            self.abandon(f"stopped by {type(error).__name__}")
         else:
             if operation is None:
                 self._written(item, pool)
@@ -359,6 +373,9 @@ class _Scheduler:
         else:
             self._finish(item, DONE_OUTCOME[item.change.kind])
 
+    def _resume_grant(self, change: Change, _: _ClusterLane) -> None:
+        self._grant(change)
+
     def _grant(self, change: Change) -> None:
         """Create the missing role assignments. Runs on a worker."""
         for grant in change.grants:
@@ -374,7 +391,13 @@ class _Scheduler:
         self._leave_lane(item)
         done = _outcome(item.change, outcome, reason=reason, duration_seconds=duration)
         self._outcomes[item.change.id.key] = done
-        self._journal.write("finished", **done.to_json())
+        try:
+            self._journal.write("finished", **done.to_json())
+        except OSError as error:
+            # The outcome is in the result all the same; without a journal nothing new is started.
+            if not self._journal_failed:
+                self._journal_failed = True
+                self.abandon(f"the journal cannot be written: {error.strerror}")
 
     def _leave_lane(self, item: _Item) -> None:
         if item.in_lane:

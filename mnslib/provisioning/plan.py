@@ -172,7 +172,8 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
     on_cluster = _existing(spec, cluster) if before is None else None
     after = merge(spec, before or _blank(spec, cluster, on_cluster))
     grants = tuple(g for g in spec.access if not observed.has_grant(str(spec.id), g))
-    found = differences(before, after) + _failed_before(before) + tuple(map(_grant_line, grants))
+    held = before or _held_on_cluster(spec, cluster, on_cluster)
+    found = differences(held, after) + _failed_before(before) + tuple(map(_grant_line, grants))
     if before is not None:
         kind = ChangeKind.UPDATE if found else ChangeKind.NO_CHANGE
     else:
@@ -197,8 +198,14 @@ def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
         delete_policy=spec.delete_policy or onto.delete_policy,
         labels=_merge_keys(onto.labels, spec.labels),
         annotations=_merge_keys(onto.annotations, spec.annotations),
-        tags=_merge_keys(onto.tags, spec.tags),
+        tags=_merge_keys(onto.tags, _as_held(onto.tags, spec.tags)),
     )
+
+
+def _as_held(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str | None]:
+    # Azure compares tag names without regard to case and keeps the first spelling.
+    spelling = {name.lower(): name for name in held}
+    return {spelling.get(name.lower(), name): value for name, value in asked.items()}
 
 
 def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str]:
@@ -219,6 +226,21 @@ def _blank(
         labels=labels,
         annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
         **DEFAULTS,
+    )
+
+
+def _held_on_cluster(
+    spec: NamespaceSpec, cluster: ObservedCluster, on_cluster: KubernetesNamespace | None
+) -> ManagedNamespace | None:
+    """Return what an adoption would overwrite, so that the plan shows and records it."""
+    if on_cluster is None:
+        return None
+    blank = _blank(spec, cluster, on_cluster)
+    return replace(
+        blank,
+        default_network_policy=NetworkPolicy(),
+        adoption_policy=None,
+        delete_policy=None,
     )
 
 

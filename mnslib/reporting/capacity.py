@@ -5,6 +5,7 @@ Knows nothing of how it was read. Text in a CSV is neutralized, so that no sprea
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def neutral(cell: Any) -> Any:
     """Return the cell so that no spreadsheet takes it for a formula; numbers stay numbers."""
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+    if not isinstance(cell, str):
+        return cell
+    plain = unicodedata.normalize("NFKC", cell).lstrip("\ufeff \t\r\n\xa0")
+    if cell.startswith(FORMULA_STARTS) or plain.startswith(FORMULA_STARTS):
         return "'" + cell
     return cell
 

@@ -180,8 +180,10 @@ class FakeAzure:
         return self.store[target.key]
 
     def begin_create_or_update(
-        self, namespace: ManagedNamespace, *, if_match: str | None
+        self, namespace: ManagedNamespace, *, if_match: str | None, must_be_new: bool = False
     ) -> FakeOperation:
+        if must_be_new and namespace.id.key in self.store:
+            raise ArmPreconditionError("exists", status=412)
         return self._write("PUT", namespace.id, if_match, namespace)
 
     def begin_delete(self, target: ManagedNamespaceId, *, if_match: str | None) -> FakeOperation:

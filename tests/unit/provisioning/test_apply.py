@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from dataclasses import replace
@@ -175,6 +176,51 @@ def test_a_write_whose_answer_was_lost_is_recognized_by_reading(journal):
     azure.on_start = first_attempt_lands
     result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
     assert result.counts() == {"updated": 1}
+
+
+def test_what_appeared_after_the_plan_is_not_overwritten_by_a_creation(journal):
+    azure = FakeAzure()
+    plan = make_plan([make_spec("a")], make_observed())
+    theirs = make_namespace("a", labels={"team": "theirs"})
+    azure.store[theirs.id.key] = theirs
+    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    assert result.counts() == {"skipped": 1}
+    assert azure.store[theirs.id.key].labels == {"team": "theirs"}
+
+
+def test_a_conflict_while_granting_grants_again_without_another_write(journal, monkeypatch):
+    monkeypatch.setattr(apply_module, "CONFLICT_DELAYS_SECONDS", (0.0, 0.0))
+    azure = FakeAzure()
+    azure.errors["grant"] = [ArmConflictError("busy", status=409)]
+    original = azure.create
+
+    def once(scope, grant, *, subscription_id):
+        try:
+            return original(scope, grant, subscription_id=subscription_id)
+        finally:
+            azure.errors.pop("grant", None)
+
+    azure.create = once
+    _, result = run(azure, [make_spec("a", access=(make_grant(),))], journal)
+    assert result.counts() == {"created": 1}
+    assert writes(azure) == [("PUT", "a"), ("GRANT", "a"), ("GRANT", "a")]
+    assert len(azure.assignments) == 1
+
+
+def test_a_journal_that_cannot_be_written_starts_nothing_new_and_loses_no_outcome(journal):
+    azure = FakeAzure()
+    original, count = journal.write, itertools.count()
+
+    def full(event, **details):
+        if next(count) >= 3:
+            raise OSError(28, "No space left on device")
+        original(event, **details)
+
+    journal.write = full
+    specs = [make_spec(f"ns-{i}") for i in range(6)]
+    plan, result = run(azure, specs, journal, writes_per_cluster=1)
+    assert len(result.outcomes) == len(plan.changes)
+    assert result.counts()["not_attempted"] >= 4
 
 
 def test_access_is_granted_after_the_namespace_and_a_refusal_says_what_stands(journal):

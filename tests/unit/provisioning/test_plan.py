@@ -315,3 +315,21 @@ def test_the_record_is_plain_json_with_both_sides():
 
 def test_the_difference_of_equals_is_empty():
     assert differences(make_namespace(), make_namespace(etag="other")) == ()
+
+
+def test_an_adoption_shows_what_it_overwrites_and_removes():
+    view = make_view(
+        namespaces=(KubernetesNamespace(name="team-a", labels={"team": "x", "env": "prod"}),)
+    )
+    spec = make_spec(adoption_policy=AdoptionPolicy.ALWAYS, labels={"team": None, "env": "dev"})
+    change = only(make_plan([spec], make_observed(view=view)))
+    shown = {d.path: (d.old, d.new) for d in change.differences}
+    assert shown["labels[env]"] == ("prod", "dev")
+    assert shown["labels[team]"] == ("x", None)
+    assert names(change) == ["adoption", "keys-removed"]
+
+
+def test_tag_names_compare_without_regard_to_case():
+    held = make_namespace(tags={"Env": "dev", "Owner": "x"})
+    change = only(make_plan([make_spec(tags={"env": "prod", "owner": None})], make_observed(held)))
+    assert change.after.tags == {"Env": "prod"}
