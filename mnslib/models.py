@@ -62,6 +62,9 @@ QUOTA_KEYS = {
 }
 """Quota field to key of a ResourceQuota. Source: `defaultresourcequota` as AKS writes it."""
 
+MANAGED_QUOTA_NAME = "defaultresourcequota"
+"""The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
+
 SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", "kubernetes.azure.com/managedByArm"})
 """Labels the service adds by itself; a difference in them is nobody's. Source: BLOG 2026-09, EX."""
 

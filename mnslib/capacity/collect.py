@@ -34,7 +34,7 @@ from mnslib.errors import (
     PrometheusError,
     cut,
 )
-from mnslib.models import ManagedCluster
+from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
 from mnslib.pods import FINISHED_PHASES
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 WORKERS = 8
 """Clusters read at once; each is a handful of requests, and two cores can parse no more."""
-
-MANAGED_QUOTA = "defaultresourcequota"
-"""Name of the quota object of a managed namespace. Source: BLOG 2026-09, resource names."""
 
 LONGEST_REASON = 80
 """Characters of a reason in a verdict; the whole message is in `Snapshot.errors`."""
@@ -306,7 +303,7 @@ def _managed_names(reading: _Reading, quotas: Sequence[QuotaStatus]) -> frozense
     """Return the managed namespaces, or where Azure did not list them, those that look so."""
     if reading.managed is not None:
         return frozenset(reading.managed)
-    return frozenset(quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA)
+    return frozenset(quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA_NAME)
 
 
 def _namespace_rows(

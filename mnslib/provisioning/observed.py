@@ -23,9 +23,6 @@ from mnslib.models import (
 from mnslib.pods import total_need
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
-MANAGED_QUOTA_NAME = "defaultresourcequota"
-"""The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesView:

@@ -20,6 +20,7 @@ from typing import Any
 from mnslib.commitment import Commitment
 from mnslib.errors import Problem, SpecError
 from mnslib.models import (
+    MANAGED_QUOTA_NAME,
     QUOTA_FIELDS,
     QUOTA_KEYS,
     AccessGrant,
@@ -41,7 +42,7 @@ from mnslib.provisioning.changes import (
     differences,
     namespace_to_json,
 )
-from mnslib.provisioning.observed import MANAGED_QUOTA_NAME, ObservedCluster, ObservedState
+from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.risks import many_changes, with_risks
 from mnslib.results import ChangeKind
 

@@ -26,7 +26,10 @@ def test_token_is_signed_with_the_published_key(sandbox: Client) -> None:
     keys = jwt.PyJWKSet.from_dict(sandbox.session.get(found["jwks_uri"]).json())
     token = sandbox.token(PROMETHEUS)
     key = keys[jwt.get_unverified_header(token)["kid"]]
-    jwt.decode(token, key, algorithms=["RS256"], audience=PROMETHEUS, issuer=found["issuer"])
+    claims = jwt.decode(
+        token, key, algorithms=["RS256"], audience=PROMETHEUS, issuer=found["issuer"]
+    )
+    assert claims["aud"] == PROMETHEUS
 
 
 def test_wrong_secret_is_refused_as_entra_does(sandbox: Client) -> None:
