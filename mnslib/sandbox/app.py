@@ -17,20 +17,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mnslib.sandbox import (
-    lifecycle,
+    completion,
     routes_arm,
+    routes_clusters,
     routes_control,
     routes_entra,
     routes_kube,
     routes_operations,
     routes_prometheus,
     routes_roles,
+    routes_subscriptions,
 )
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, surface_error
 
 ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
+    *routes_subscriptions.ROUTES,
+    *routes_clusters.ROUTES,
     *routes_arm.ROUTES,
     *routes_operations.ROUTES,
     *routes_roles.ROUTES,
@@ -90,7 +94,7 @@ class Sandbox:
         Raises:
             Refusal: whatever refuses it.
         """
-        lifecycle.settle(self.state)
+        completion.settle(self.state)
         if surface != "entra":
             call.identity = self._authenticate(call, surface)
         route = self._route(call, surface)

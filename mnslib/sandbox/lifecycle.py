@@ -1,18 +1,17 @@
-"""Long-running operations: how long each takes, when it starts, what its end does.
+"""Long-running operations: how long each takes, when it starts, how its state is shown.
 
-Times are data (`LATENCIES`); nothing runs in the background: `settle` ends what is due whenever a
-request arrives, so a restart loses nothing.
+Times are data (`LATENCIES`); what the end of an operation does is in `completion`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.wire import Json
 
+CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
 NAMESPACE_TYPE = "Microsoft.ContainerService/managedClusters/managedNamespaces"
 ASSIGNMENT_TYPE = "Microsoft.Authorization/roleAssignments"
 
@@ -87,20 +86,6 @@ def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
     return operation
 
 
-def settle(state: State) -> None:
-    """End every operation whose time has come."""
-    due = state.due_operations()
-    if not due:
-        return
-    with state.transaction():
-        for operation in due:
-            error = _finish(state, operation)
-            operation["endTime"] = operation["due"]
-            if error:
-                operation["error"] = error
-            state.put_operation(operation)
-
-
 def status_body(operation: Json) -> Json:
     """Return the operation as its status URL shows it."""
     body = {"name": operation["id"], "status": "InProgress"}
@@ -138,55 +123,3 @@ def trail(state: State, resource_id: str, cluster_id: str) -> None:
     """Let lists trail the item before it changes, if the switch says so."""
     if lag := state.switches.list_lag_seconds:
         state.trail(resource_id, cluster_id, state.now() + lag)
-
-
-def _finish(state: State, operation: Json) -> Json | None:
-    """Carry out an operation; return its error, if it fails."""
-    resource = state.resource(operation["resource"])
-    cluster = state.resource(operation["cluster"])
-    if resource is None or cluster is None:
-        return {"code": "ResourceNotFound", "message": "The resource no longer exists."}
-    key, name, properties = operation["cluster"], resource["name"], resource["properties"]
-    notes = state.notes(resource["id"])
-    error = _private_failure(state, operation, cluster)
-    if error is None and operation["kind"] != "delete":
-        text = check_adoption(state, key, name, properties)
-        error = {"code": state.switches.existing_namespace_code, "message": text} if text else None
-    if error:
-        return _fail(state, operation, resource, error)
-    if operation["kind"] == "delete":
-        release_managed(state, key, name, policy=properties["deletePolicy"])
-        _remove(state, resource, operation["cluster"])
-        return None
-    apply_managed(state, key, name, properties, notes.get("applied"))
-    applied = {field: properties.get(field, {}) for field in ("labels", "annotations")}
-    properties["provisioningState"] = "Succeeded"
-    store(state, resource, operation["cluster"], notes | {"applied": applied})
-    state.put_resource(cluster, notes=state.notes(cluster["id"]) | {"prepared": True})
-    return None
-
-
-def _private_failure(state: State, operation: Json, cluster: Json) -> Json | None:
-    profile = cluster["properties"].get("apiServerAccessProfile") or {}
-    private = profile.get("enablePrivateCluster") and operation["kind"] != "create"
-    if not (private and state.switches.private_cluster_updates_fail):
-        return None
-    message = "KubeClient failed to update resource quota due to internal server error"
-    return {"code": "InternalError", "message": message}
-
-
-def _fail(state: State, operation: Json, resource: Json, error: Json) -> Json:
-    if operation["kind"] == "create" and not state.switches.failed_create_leaves_resource:
-        _remove(state, resource, operation["cluster"])
-    else:
-        resource["properties"]["provisioningState"] = "Failed"
-        store(state, resource, operation["cluster"])
-    return error
-
-
-def _remove(state: State, resource: Json, cluster_id: str) -> None:
-    trail(state, resource["id"], cluster_id)
-    state.delete_resource(resource["id"])
-    if state.switches.assignments_end_with_namespace:
-        for assignment in state.resources(ASSIGNMENT_TYPE, under=resource["id"]):
-            state.delete_resource(assignment["id"])

@@ -1,167 +1,32 @@
-"""Azure Resource Manager: subscriptions, managed clusters, managed namespaces, operations, lists.
+"""Azure Resource Manager: managed namespaces and the generic resource list.
 
-Role assignments are in `routes_roles`. Forms and headers follow the exchanges recorded 2025-11-05.
+Forms and headers follow the exchanges recorded 2025-11-05.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from urllib.parse import quote
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.cluster import check_adoption
-from mnslib.sandbox.lifecycle import NAMESPACE_TYPE
+from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
+from mnslib.sandbox.routes_clusters import (
+    CONTAINER_SERVICE_VERSIONS,
+    cluster_id,
+    find_cluster,
+    not_found,
+    user_kubeconfig,
+)
 from mnslib.sandbox.routes_operations import operation_headers
+from mnslib.sandbox.routes_subscriptions import subscription
 from mnslib.sandbox.rules import check_body, check_name, check_tags
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
-CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
-AKS_SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 PAGE_SIZE = 200
 
-# Sources: facts page (GA versions from 2025-09-01 on, about monthly; SDK 41.8.0 sends 2026-08-01).
-CONTAINER_SERVICE_VERSIONS = frozenset(
-    {"2025-09-01", "2025-10-01"} | {f"2026-0{month}-01" for month in range(1, 9)}
-)
-SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
 RESOURCE_VERSIONS = frozenset({"2021-04-01", "2024-11-01", "2025-04-01"})
-
-
-# subscriptions
-
-
-def list_subscriptions(call: Call) -> Answer:
-    """Return the subscriptions of the tenant."""
-    return Answer(body={"value": call.state.meta("subscriptions")})
-
-
-def get_subscription(call: Call) -> Answer:
-    """Return one subscription."""
-    return Answer(body=subscription(call))
-
-
-def subscription(call: Call) -> Json:
-    """Return the subscription that the path names.
-
-    Raises:
-        Refusal: 404 SubscriptionNotFound.
-    """
-    wanted = call.params["subscription"]
-    for one in call.state.meta("subscriptions"):
-        if one["subscriptionId"] == wanted.lower():
-            return dict(one)
-    text = f"The subscription '{wanted}' could not be found."
-    raise arm_error(404, "SubscriptionNotFound", text)
-
-
-# managed clusters
-
-
-def list_clusters(call: Call) -> Answer:
-    """Return the managed clusters of a subscription."""
-    subscription(call)
-    under = f"/subscriptions/{call.params['subscription']}"
-    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
-
-
-def list_clusters_in_group(call: Call) -> Answer:
-    """Return the managed clusters of a resource group."""
-    subscription(call)
-    group = call.params["group"]
-    under = f"/subscriptions/{call.params['subscription']}/resourceGroups/{group}"
-    if group.lower() not in {g.lower() for g in call.state.meta("groups")}:
-        text = f"Resource group '{group}' could not be found."
-        raise arm_error(404, "ResourceGroupNotFound", text)
-    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
-
-
-def get_cluster(call: Call) -> Answer:
-    """Return one managed cluster."""
-    return Answer(body=find_cluster(call))
-
-
-def cluster_id(call: Call) -> str:
-    """Return the id of the managed cluster that the path names."""
-    p = call.params
-    return (
-        f"/subscriptions/{p['subscription']}/resourceGroups/{p['group']}"
-        f"/providers/{CLUSTER_TYPE}/{p['cluster']}"
-    )
-
-
-def find_cluster(call: Call, *, code: str = "ResourceNotFound") -> Json:
-    """Return the managed cluster that the path names.
-
-    Raises:
-        Refusal: 404 with this code.
-    """
-    subscription(call)
-    found = call.state.resource(cluster_id(call))
-    if found is None:
-        raise _not_found(call, f"{CLUSTER_TYPE}/{call.params['cluster']}", code)
-    return found
-
-
-def _not_found(call: Call, what: str, code: str = "ResourceNotFound") -> Exception:
-    group = call.params["group"]
-    text = f"The Resource '{what}' under resource group '{group}' was not found. For more details "
-    text += "please go to https://aka.ms/ARMResourceNotFoundFix"
-    if code == "ParentResourceNotFound":
-        text = "Failed to perform 'read' on resource(s) of type 'managedClusters/managedNamespaces'"
-        text += f", because the parent resource '{what}' could not be found."
-    return arm_error(404, code, text, {"x-ms-failure-cause": "gateway"})
-
-
-def cluster_credential(call: Call) -> Answer:
-    """Return the user kubeconfig of a cluster."""
-    return _kubeconfig(call, find_cluster(call))
-
-
-def namespace_credential(call: Call) -> Answer:
-    """Return the user kubeconfig of a managed namespace: the cluster's, as recorded."""
-    find_namespace(call)
-    return _kubeconfig(call, find_cluster(call))
-
-
-def _kubeconfig(call: Call, cluster: Json) -> Answer:
-    import yaml
-
-    name = cluster["name"]
-    group = cluster["id"].split("/")[4]
-    user = f"clusterUser_{group}_{name}"
-    authority = base64.b64encode(call.state.meta("keys")["ca_pem"].encode()).decode()
-    arguments = ["get-token", "--environment", "AzurePublicCloud", "--server-id", AKS_SERVER_ID]
-    arguments += ["--client-id", "80faf920-1908-4b52-b5ef-a8e7bedfc67a"]
-    arguments += ["--tenant-id", call.state.meta("tenant_id"), "--login", "devicecode"]
-    hint = "\n\nkubelogin is not installed which is required to connect to AAD enabled cluster."
-    execute = {
-        "apiVersion": "client.authentication.k8s.io/v1beta1",
-        "command": "kubelogin",
-        "args": arguments,
-        "env": None,
-        "installHint": f"{hint}\n\nTo learn more, please go to https://aka.ms/aks/kubelogin\n",
-        "provideClusterInfo": False,
-    }
-    server = {"certificate-authority-data": authority, "server": kube_endpoint(call, cluster)}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "preferences": {},
-        "current-context": name,
-        "clusters": [{"name": name, "cluster": server}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
-        "users": [{"name": user, "user": {"exec": execute}}],
-    }
-    value = base64.b64encode(yaml.safe_dump(config, sort_keys=False).encode()).decode()
-    return Answer(body={"kubeconfigs": [{"name": "clusterUser", "value": value}]})
-
-
-def kube_endpoint(call: Call, cluster: Json) -> str:
-    """Return the address of the cluster's API server in this sandbox."""
-    parts = cluster["id"].split("/")
-    return f"{call.origin}/kubernetes/{parts[2]}/{parts[4]}/{cluster['name']}"
 
 
 # managed namespaces
@@ -183,7 +48,7 @@ def find_namespace(call: Call) -> Json:
     if found is None:
         p = call.params
         what = f"{CLUSTER_TYPE}/{p['cluster']}/managedNamespaces/{p['namespace']}"
-        raise _not_found(call, what)
+        raise not_found(call, what)
     return found
 
 
@@ -294,22 +159,6 @@ def delete_namespace(call: Call) -> Answer:
     return Answer(status=202, headers=operation_headers(call, operation))
 
 
-def parsed(call: Call) -> Json:
-    """Return the body as an object.
-
-    Raises:
-        Refusal: 400 if it is no JSON object.
-    """
-    try:
-        body = call.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        text = "The request content was invalid and could not be deserialized: not a JSON object."
-        raise arm_error(400, "InvalidRequestContent", text)
-    return body
-
-
 def _check_preconditions(call: Call, present: Json | None) -> None:
     if call.state.switches.if_match == "ignored":
         return
@@ -333,6 +182,12 @@ def _check_free(call: Call, cluster: Json) -> None:
     busy = state.running_operations(resource=namespace_id(call))
     if busy and state.switches.write_during_operation == "conflict":
         raise arm_error(409, "OperationNotAllowed", text.format("managed namespace"))
+
+
+def namespace_credential(call: Call) -> Answer:
+    """Return the user kubeconfig of a managed namespace: the cluster's, as recorded."""
+    find_namespace(call)
+    return user_kubeconfig(call, find_cluster(call))
 
 
 # the generic list
@@ -385,13 +240,7 @@ _C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
 _N = _C + "/managedNamespaces/{namespace}"
 
 _TABLE = (
-    ("GET", "/subscriptions", list_subscriptions, SUBSCRIPTION_VERSIONS),
-    ("GET", _S, get_subscription, SUBSCRIPTION_VERSIONS),
     ("GET", _S + "/resources", list_resources, RESOURCE_VERSIONS),
-    ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters, CONTAINER_SERVICE_VERSIONS),
-    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group, CONTAINER_SERVICE_VERSIONS),
-    ("GET", _C, get_cluster, CONTAINER_SERVICE_VERSIONS),
-    ("POST", _C + "/listClusterUserCredential", cluster_credential, CONTAINER_SERVICE_VERSIONS),
     ("GET", _C + "/managedNamespaces", list_namespaces, CONTAINER_SERVICE_VERSIONS),
     ("GET", _N, get_namespace, CONTAINER_SERVICE_VERSIONS),
     ("PUT", _N, put_namespace, CONTAINER_SERVICE_VERSIONS),

@@ -6,9 +6,8 @@ import os
 from dataclasses import asdict
 
 from mnslib.sandbox import world
-from mnslib.sandbox.routes_arm import parsed
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Route, arm_error
+from mnslib.sandbox.wire import Answer, Call, Route, arm_error, parsed
 
 
 def health(call: Call) -> Answer:

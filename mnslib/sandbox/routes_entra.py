@@ -8,7 +8,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from mnslib.sandbox.routes_arm import AKS_SERVER_ID
+from mnslib.sandbox.routes_clusters import AKS_SERVER_ID
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, Route, entra_error
 

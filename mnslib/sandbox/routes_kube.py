@@ -14,7 +14,7 @@ from typing import Any
 from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text
-from mnslib.sandbox.routes_arm import cluster_id
+from mnslib.sandbox.routes_clusters import cluster_id
 from mnslib.sandbox.selectors import field_tests, label_tests
 from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error

@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
-from mnslib.sandbox.routes_arm import parsed
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
 VERSIONS = frozenset({"2022-04-01", "2022-05-01-preview"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

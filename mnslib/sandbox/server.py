@@ -222,7 +222,7 @@ def _tls(store: State) -> ssl.SSLContext:
 
 def describe(store: State, port: int, connection: Path) -> dict[str, Any]:
     """Return the connection file's content; writes the CA's certificate beside it."""
-    from mnslib.sandbox.routes_arm import CLUSTER_TYPE
+    from mnslib.sandbox.lifecycle import CLUSTER_TYPE
 
     authority = connection.with_suffix(".ca.pem").absolute()
     _write(authority, store.meta("keys")["ca_pem"])

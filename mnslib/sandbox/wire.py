@@ -90,6 +90,22 @@ def arm_error(
     return Refusal(Answer(status=status, body=body, headers=headers or {}))
 
 
+def parsed(call: Call) -> Json:
+    """Return the body as an object.
+
+    Raises:
+        Refusal: 400 if it is no JSON object.
+    """
+    try:
+        body = call.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        text = "The request content was invalid and could not be deserialized: not a JSON object."
+        raise arm_error(400, "InvalidRequestContent", text)
+    return body
+
+
 def kube_error(status: int, reason: str, message: str, details: Json | None = None) -> Refusal:
     """Return a Kubernetes `Status`; an empty reason is left out, as the webhook's refusals do."""
     body: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}

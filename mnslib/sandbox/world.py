@@ -12,8 +12,7 @@ from typing import Any
 from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox.admission import pod_need
 from mnslib.sandbox.amounts import parse
-from mnslib.sandbox.lifecycle import NAMESPACE_TYPE
-from mnslib.sandbox.routes_arm import CLUSTER_TYPE
+from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
 from mnslib.sandbox.routes_roles import assignment, built_in_roles
 from mnslib.sandbox.state import State, kube_time, utc_text
 from mnslib.sandbox.wire import Json

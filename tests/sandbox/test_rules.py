@@ -11,7 +11,7 @@ from mnslib.sandbox import lifecycle
 from mnslib.sandbox.admission import pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text, parse
 from mnslib.sandbox.app import Sandbox
-from mnslib.sandbox.routes_arm import CLUSTER_TYPE
+from mnslib.sandbox.lifecycle import CLUSTER_TYPE
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Refusal

@@ -1,0 +1,42 @@
+"""Azure Resource Manager: subscriptions."""
+
+from __future__ import annotations
+
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+
+SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
+
+
+def list_subscriptions(call: Call) -> Answer:
+    """Return the subscriptions of the tenant."""
+    return Answer(body={"value": call.state.meta("subscriptions")})
+
+
+def get_subscription(call: Call) -> Answer:
+    """Return one subscription."""
+    return Answer(body=subscription(call))
+
+
+def subscription(call: Call) -> Json:
+    """Return the subscription that the path names.
+
+    Raises:
+        Refusal: 404 SubscriptionNotFound.
+    """
+    wanted = call.params["subscription"]
+    for one in call.state.meta("subscriptions"):
+        if one["subscriptionId"] == wanted.lower():
+            return dict(one)
+    text = f"The subscription '{wanted}' could not be found."
+    raise arm_error(404, "SubscriptionNotFound", text)
+
+
+_S = "/subscriptions/{subscription}"
+_TABLE = (
+    ("GET", "/subscriptions", list_subscriptions, SUBSCRIPTION_VERSIONS),
+    ("GET", _S, get_subscription, SUBSCRIPTION_VERSIONS),
+)
+ROUTES = [
+    Route(surface="arm", method=method, template=template, handler=handler, api_versions=versions)
+    for method, template, handler, versions in _TABLE
+]
