@@ -154,7 +154,6 @@ class ManagedCluster:
     has_entra_id: bool
     has_azure_rbac: bool
     network_policy_engine: str | None
-    is_private: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,14 +240,6 @@ class QuotaStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubernetesNetworkPolicy:
-    """A NetworkPolicy object, by name only."""
-
-    namespace_name: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A node; allocatable is smaller than capacity."""
 
@@ -256,7 +247,6 @@ class Node:
     allocatable_cores: Decimal
     allocatable_bytes: Decimal
     is_ready: bool = True
-    is_schedulable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

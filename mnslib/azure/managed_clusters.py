@@ -67,7 +67,6 @@ def from_wire(item: Any) -> ManagedCluster:
     """Return a cluster as ARM answered it; blocks left out mean that the feature is off."""
     entra, network = item.aad_profile, item.network_profile
     engine = _text(network.network_policy) if network else ""
-    api_access = item.api_server_access_profile
     return ManagedCluster(
         id=ClusterId.parse(str(item.id)),
         location=item.location,
@@ -77,7 +76,6 @@ def from_wire(item: Any) -> ManagedCluster:
         has_entra_id=bool(entra and entra.managed),
         has_azure_rbac=bool(entra and entra.enable_azure_rbac),
         network_policy_engine=engine if engine in _ENGINES else None,
-        is_private=bool(api_access and api_access.enable_private_cluster),
     )
 
 

@@ -8,7 +8,7 @@ Source: azure-mgmt-containerservice, `managed_namespaces`, api-version as the SD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -131,23 +131,6 @@ class ManagedNamespaces:
             kind=OperationKind.DELETE,
             started=self._clock(),
         )
-
-    def update_tags(
-        self,
-        namespace: ManagedNamespaceId,
-        tags: Mapping[str, str],
-        *,
-        if_match: str | None = None,
-    ) -> ManagedNamespace:
-        """Replace a namespace's tags and nothing else; return it as it is then. Synchronous.
-
-        Raises: as `begin_create_or_update`.
-        """
-        from azure.mgmt.containerservice import models
-
-        body = models.TagsObject(tags=dict(tags))
-        operations = self._operations(namespace)
-        return from_wire(operations.update(*_names(namespace), body, headers=_if_match(if_match)))
 
     def list_credential(self, namespace: ManagedNamespaceId) -> str:
         """Return the kubeconfig that leads to a namespace's cluster, as YAML text.

@@ -120,7 +120,7 @@ def started_operation(
 class Operations:
     """Follows the operations of one client.
 
-    `track` may be called from any thread; `next_finished` and `wait_for` poll in the calling one.
+    `track` may be called from any thread; `next_finished` polls in the calling one.
     """
 
     def __init__(
@@ -134,11 +134,6 @@ class Operations:
             lambda: deque(maxlen=_REMEMBERED)
         )
         self._lock = threading.Lock()
-
-    @property
-    def in_flight(self) -> int:
-        """How many tracked operations have not been handed out as finished."""
-        return len(self._tracked)
 
     def poll_once(self, operation: Operation) -> OperationStatus:
         """Return what the service says about an operation now; one request.
@@ -162,10 +157,10 @@ class Operations:
         self, operation: Operation, *, timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
     ) -> None:
         """Follow an operation; `next_finished` hands it out once it ended."""
-        tracked = _Tracked(operation, due=0.0, deadline=operation.started + timeout_seconds)
-        tracked.due = self._clock() + self._spacing(operation, operation.retry_after_seconds)
+        deadline = operation.started + timeout_seconds
+        due = self._clock() + self._spacing(operation, operation.retry_after_seconds)
         with self._lock:
-            self._tracked[operation] = tracked
+            self._tracked[operation] = _Tracked(operation, min(due, deadline), deadline)
 
     def next_finished(self, timeout_seconds: float) -> list[FinishedOperation]:
         """Return the tracked operations that ended, as soon as there is one, each exactly once.
@@ -183,30 +178,10 @@ class Operations:
                 wake = min((t.due for t in self._tracked.values()), default=until)
             self._sleep(min(max(wake - now, 0.0), until - now, _SLICE_SECONDS))
 
-    def wait_for(
-        self, operation: Operation, *, timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
-    ) -> None:
-        """Return once an operation has succeeded.
-
-        Raises:
-            OperationFailedError: if it ended as Failed or Canceled.
-            OperationTimeoutError: if it did not end in time; its outcome is unknown.
-            ArmError: if its status could not be read.
-        """
-        tracked = _Tracked(operation, due=0.0, deadline=operation.started + timeout_seconds)
-        tracked.due = self._clock() + self._spacing(operation, operation.retry_after_seconds)
-        while True:
-            self._sleep(max(0.0, min(tracked.due, tracked.deadline) - self._clock()))
-            finished = self._poll(tracked)
-            if finished and finished.error:
-                raise finished.error
-            if finished:
-                return
-
     def _due(self) -> list[_Tracked]:
         now = self._clock()
         with self._lock:
-            due = [t for t in self._tracked.values() if min(t.due, t.deadline) <= now]
+            due = [tracked for tracked in self._tracked.values() if tracked.due <= now]
         return sorted(due, key=lambda tracked: tracked.due)
 
     def _poll(self, tracked: _Tracked) -> FinishedOperation | None:
@@ -227,7 +202,8 @@ class Operations:
         if not status.is_finished and now >= tracked.deadline:
             status = replace(status, is_finished=True, error=_too_late(tracked))
         if not status.is_finished:
-            tracked.due = now + self._spacing(operation, status.retry_after_seconds)
+            due = now + self._spacing(operation, status.retry_after_seconds)
+            tracked.due = min(due, tracked.deadline)
             return None
         spent = now - operation.started
         with self._lock:

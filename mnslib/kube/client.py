@@ -23,13 +23,12 @@ import msgspec
 from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, Context, User
-from lightkube.resources import core_v1, networking_v1
+from lightkube.resources import core_v1
 
 from mnslib.errors import KubeError, KubeUnreachableError
 from mnslib.models import (
     Container,
     KubernetesNamespace,
-    KubernetesNetworkPolicy,
     Node,
     Pod,
     QuotaStatus,
@@ -117,11 +116,6 @@ class KubeClient:
         found = self._client.list(core_v1.ResourceQuota, namespace="*", chunk_size=PAGE_SIZE)
         return self._read("resource quotas", found, _quota)
 
-    def network_policies(self) -> list[KubernetesNetworkPolicy]:
-        """Return the NetworkPolicy objects of all namespaces."""
-        found = self._client.list(networking_v1.NetworkPolicy, namespace="*", chunk_size=PAGE_SIZE)
-        return self._read("network policies", found, _network_policy)
-
     def nodes(self) -> list[Node]:
         """Return the nodes of the cluster."""
         found = self._client.list(core_v1.Node, chunk_size=PAGE_SIZE)
@@ -170,7 +164,7 @@ def _learn_types() -> None:
     with Client(config.get(), trust_env=False, transport=empty) as client:
         for kind in (core_v1.Namespace, core_v1.Node):
             list(client.list(kind))
-        for namespaced in (core_v1.Pod, core_v1.ResourceQuota, networking_v1.NetworkPolicy):
+        for namespaced in (core_v1.Pod, core_v1.ResourceQuota):
             list(client.list(namespaced, namespace="*"))
 
 
@@ -285,10 +279,6 @@ def _quota(item: Any) -> QuotaStatus:
     )
 
 
-def _network_policy(item: Any) -> KubernetesNetworkPolicy:
-    return KubernetesNetworkPolicy(namespace_name=item.metadata.namespace, name=item.metadata.name)
-
-
 def _node(item: Any) -> Node:
     offered = _amounts(item.status and item.status.allocatable, only=_COUNTED)
     conditions = (item.status and item.status.conditions) or []
@@ -297,7 +287,6 @@ def _node(item: Any) -> Node:
         allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
         allocatable_bytes=offered.get("memory", ZERO),
         is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
-        is_schedulable=not (item.spec and item.spec.unschedulable),
     )
 
 

@@ -1,8 +1,9 @@
-"""Kubeconfig files: read the access of a cluster, write one namespace's, merge into a person's.
+"""Kubeconfig files: read the access of a cluster, write one for a namespace.
 
-A file is only ever replaced whole, mode 0600. What the service hands out (`listCredential`) names
-its context after the cluster and sets no namespace, so that two namespaces would overwrite each
-other; here each gets names of its own. Holds no token: `mns token` or kubelogin fetches one.
+A file is only ever replaced whole, mode 0600; nobody's own kubeconfig is touched. What the service
+hands out (`listCredential`) names its context after the cluster and sets no namespace, so that two
+namespaces would overwrite each other; here each gets names of its own, so that kubectl can merge
+them (`KUBECONFIG=a:b`). Holds no token: `mns token` or kubelogin fetches one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import SoftFileLock, Timeout
 
 from mnslib.errors import ConfigError, KubeError
 
@@ -35,11 +35,6 @@ KUBELOGIN_MODES = {
     "managed-identity": "msi",
 }
 """`credential` to `kubelogin get-token --login`. Source: kubelogin, "Login modes"."""
-
-LOCK_SECONDS = 10.0
-"""How long to wait for another program that writes the file; our choice."""
-
-_ENTRIES = ("clusters", "users", "contexts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,34 +137,6 @@ def exec_credential_json(token: str, expires_on: int) -> str:
     )
 
 
-def merge_kubeconfig(path: Path, text: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
-    """Add the entries of a kubeconfig to the file at `path`, and touch nothing else in it.
-
-    Other entries keep their order and every value its very text; comments are lost, as they are
-    with kubectl. Entries of the same name for the same server are replaced; `current-context` is
-    set only where it is empty.
-
-    Args:
-        path: such as `~/.kube/config`; made where it is missing.
-        text: as `namespace_kubeconfig` returns it.
-        lock_seconds: how long to wait for another program that holds kubectl's lock.
-
-    Raises:
-        ConfigError: if the file is no kubeconfig, has an entry of that name for another server,
-            is a symbolic link out of its folder, or is locked; it is unchanged then.
-    """
-    place = _real_place(path)
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
-            old = place.read_text("utf-8") if place.exists() else ""
-            write_private(place, _merged(path, old, text) if old.strip() else text)
-    except Timeout as error:
-        raise ConfigError(
-            f"{path} is locked by another program; if none runs, delete {path}.lock"
-        ) from error
-
-
 def write_private(path: Path, text: str) -> None:
     """Write a file that nobody else may read: mode 0600, whole or not at all.
 
@@ -245,75 +212,3 @@ def _kubelogin(signed_in: Mapping[str, Any], mode: str) -> dict[str, Any]:
             del arguments[at : at + 2]
     arguments += ["--login", mode]
     return {**signed_in, "args": arguments}
-
-
-# Merging works on YAML's nodes, not on values, so that `0123` or `1e3` stays the text it was.
-
-
-def _merged(path: Path, old: str, new: str) -> str:
-    document, addition = _compose(path, old), _compose(path, new)
-    _refuse_other_server(path, document, addition)
-    for section in _ENTRIES:
-        entries = _section(document, section)
-        for entry in _section(addition, section):
-            names = [_scalar(item, "name") for item in entries]
-            name = _scalar(entry, "name")
-            if name in names:
-                entries[names.index(name)] = entry
-            else:
-                entries.append(entry)
-    if not _scalar(document, "current-context"):
-        context = yaml.ScalarNode("tag:yaml.org,2002:str", _scalar(addition, "current-context"))
-        _put(document, "current-context", context)
-    return yaml.serialize(document, Dumper=yaml.SafeDumper, allow_unicode=True)
-
-
-def _compose(path: Path, text: str) -> yaml.MappingNode:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not a kubeconfig; it is left as it is") from error
-    is_config = isinstance(node, yaml.MappingNode) and _scalar(node, "kind") == "Config"
-    if not is_config or not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path} is not a kubeconfig; it is left as it is")
-    return node
-
-
-def _refuse_other_server(path: Path, old: yaml.MappingNode, new: yaml.MappingNode) -> None:
-    def servers(document: yaml.MappingNode) -> dict[str, str]:
-        return {
-            _scalar(entry, "name"): _scalar(_get(entry, "cluster"), "server")
-            for entry in _section(document, "clusters")
-        }
-
-    present = servers(old)
-    for name, server in servers(new).items():
-        if present.get(name, server) != server:
-            raise ConfigError(
-                f"{path} has an entry {name} for another server ({present[name]}); remove it with "
-                f"`kubectl config delete-cluster {name}`, or write to another file"
-            )
-
-
-def _get(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
-
-
-def _put(node: yaml.MappingNode, key: str, value: yaml.Node) -> None:
-    node.value = [pair for pair in node.value if pair[0].value != key]
-    node.value.append((yaml.ScalarNode("tag:yaml.org,2002:str", key), value))
-
-
-def _scalar(node: yaml.Node | None, key: str) -> str:
-    value = _get(node, key)
-    return str(value.value) if isinstance(value, yaml.ScalarNode) else ""
-
-
-def _section(document: yaml.MappingNode, key: str) -> list[yaml.Node]:
-    """Return the list under a key, making an empty one where it is missing or null."""
-    found = _get(document, key)
-    if not isinstance(found, yaml.SequenceNode):
-        found = yaml.SequenceNode("tag:yaml.org,2002:seq", [])
-        _put(document, key, found)
-    return found.value  # type: ignore[no-any-return]  # PyYAML's nodes are untyped inside

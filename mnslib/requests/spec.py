@@ -154,30 +154,22 @@ class RequestRow(BaseModel):
 COLUMNS = tuple(RequestRow.model_fields)
 """The columns of a request file, in the order of the documentation."""
 
-REQUIRED = ("resource_group", "cluster_name", "namespace_name")
-ID_COLUMNS = ("subscription_id", *REQUIRED)
+ID_COLUMNS = ("subscription_id", "resource_group", "cluster_name", "namespace_name")
 
 
-def parse_requests(
-    path: Path, *, default_subscription_id: str | None = None
-) -> tuple[NamespaceSpec, ...]:
-    """Return the requests of a file, in its order; reads nothing but the file.
-
-    Args:
-        path: a CSV file.
-        default_subscription_id: for rows that name none; None if every row must.
+def parse_requests(path: Path) -> tuple[NamespaceSpec, ...]:
+    """Return the requests of a CSV file, in its order; reads nothing but the file.
 
     Raises:
         SpecError: with every mistake of the file; then nothing of it is to be used.
     """
     table = read_rows(path)
-    required = REQUIRED if default_subscription_id else ID_COLUMNS
-    problems = [*table.problems, *_header_problems(table, required)]
+    problems = [*table.problems, *_header_problems(table)]
     if not table.rows and not problems:
         problems.append(_problem(table.file, None, None, ("the file holds no request", "")))
     known = [_known_cells(row, table.header) for row in table.rows]
-    specs, found = _validate(known, file=table.file, default=default_subscription_id)
-    absent = {name for name in required if name not in table.header}
+    specs, found = _validate(known, file=table.file)
+    absent = {name for name in ID_COLUMNS if name not in table.header}
     problems += [p for p in found if p.column not in absent]
     if problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.row or 0))
@@ -198,13 +190,13 @@ def specs_from_rows(rows: Sequence[Mapping[str, Any]], *, file: str) -> tuple[Na
         SpecError: with every mistake; a single row's mistakes carry no row number.
     """
     numbered = [(number, row) for number, row in enumerate(rows, start=1)]
-    specs, problems = _validate(numbered, file=file, default=None, is_single=len(rows) == 1)
+    specs, problems = _validate(numbered, file=file, is_single=len(rows) == 1)
     if problems:
         raise SpecError(problems)
     return specs
 
 
-def _header_problems(table: Rows, required: Iterable[str]) -> list[Problem]:
+def _header_problems(table: Rows) -> list[Problem]:
     found: list[tuple[str | None, tuple[str, str]]] = []
     for position, name in enumerate(table.header):
         if not name:
@@ -215,7 +207,7 @@ def _header_problems(table: Rows, required: Iterable[str]) -> list[Problem]:
             found.append(
                 (name[:60], (f"there is no column {show(name)}", rules.nearest(name, COLUMNS)))
             )
-    for name in required:
+    for name in ID_COLUMNS:
         if name not in table.header:
             found.append((name, (f"the column {name} is missing", "it into the header")))
     return [_problem(table.file, table.header_row, column, finding) for column, finding in found]
@@ -229,7 +221,6 @@ def _validate(
     rows: Iterable[tuple[int, Mapping[str, Any]]],
     *,
     file: str,
-    default: str | None,
     is_single: bool = False,
 ) -> tuple[tuple[NamespaceSpec, ...], list[Problem]]:
     specs: list[NamespaceSpec] = []
@@ -237,8 +228,6 @@ def _validate(
     first_row: dict[str, int] = {}
     for number, values in rows:
         mentioned = {name: value for name, value in values.items() if _is_mentioned(name, value)}
-        if default and "subscription_id" not in mentioned:
-            mentioned["subscription_id"] = default
         shown = None if is_single else number
         try:
             row = RequestRow.model_validate(mentioned)

@@ -23,7 +23,6 @@ def test_what_is_read_of_a_cluster(client, azure, cluster, wire):
         has_entra_id=True,
         has_azure_rbac=True,
         network_policy_engine="cilium",
-        is_private=True,
     )
 
 
@@ -31,7 +30,7 @@ def test_blocks_left_out_mean_off(client, azure, cluster, wire):
     azure.answers(wire.reply(200, wire.cluster(networkProfile={"networkPolicy": "none"})))
     found = client.managed_clusters.get(cluster)
     assert found.network_policy_engine is None
-    assert (found.has_entra_id, found.has_azure_rbac, found.is_private) == (False, False, False)
+    assert (found.has_entra_id, found.has_azure_rbac) == (False, False)
 
 
 def test_clusters_of_a_subscription_are_listed_to_the_last_page(client, azure, wire):

@@ -153,15 +153,6 @@ def test_delete_follows_an_operation_or_finds_it_gone(client, azure, namespace, 
     assert "If-Match" not in azure.received[1].headers
 
 
-def test_tags_alone_are_patched(client, azure, namespace, wire):
-    azure.answers(wire.reply(200, wire.namespace() | {"tags": {"a": "b"}}))
-    read = client.managed_namespaces.update_tags(namespace.id, {"a": "b"}, if_match="e-1")
-    assert read.tags == {"a": "b"}
-    assert azure.received[0].method == "PATCH"
-    assert json.loads(azure.received[0].body) == {"tags": {"a": "b"}}
-    assert azure.received[0].headers["If-Match"] == "e-1"
-
-
 def test_the_kubeconfig_comes_as_text(client, azure, namespace, wire):
     value = base64.b64encode(b"apiVersion: v1\n").decode()
     azure.answers(wire.reply(200, {"kubeconfigs": [{"name": "clusterUser", "value": value}]}))

@@ -7,6 +7,7 @@ from mnslib.errors import (
     OperationTimeoutError,
 )
 from mnslib.models import ManagedNamespace
+from tests.operations import finish
 
 STATUS = (
     "https://management.azure.com/subscriptions/sub-1/providers/Microsoft.ContainerService"
@@ -44,14 +45,14 @@ def test_the_signed_url_is_used_verbatim(client, azure, cluster, wire):
         wire.reply(201, wire.namespace(), Azure_AsyncOperation=STATUS), wire.reply(200, done())
     )
     namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
-    client.operations.wait_for(client.managed_namespaces.begin_create_or_update(namespace))
+    finish(client, client.managed_namespaces.begin_create_or_update(namespace))
     assert azure.received[1].url == STATUS
     assert len(azure.received) == 2  # no read of the resource afterwards
 
 
 def test_an_operation_is_polled_until_it_has_succeeded(client, azure, clock, make_operation, wire):
     azure.answers(*[wire.reply(200, RUNNING)] * 3, wire.reply(200, done()))
-    client.operations.wait_for(make_operation())
+    finish(client, make_operation())
     assert len(azure.received) == 4
 
 
@@ -62,7 +63,7 @@ def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
     error = {"error": {"code": code, "message": "KubeClient failed to update"}} if code else {}
     azure.answers(wire.reply(200, done(status=state, **error)))
     with pytest.raises(OperationFailedError) as caught:
-        client.operations.wait_for(make_operation())
+        finish(client, make_operation())
     assert "/subscriptions/sub-1/x/payments" in str(caught.value)
     assert "Read the namespace" in str(caught.value)
     assert caught.value.code == (code or "OperationCanceled")
@@ -73,14 +74,14 @@ def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_ope
     azure.answers(wire.reply(200, RUNNING))
     started = clock.now
     with pytest.raises(OperationTimeoutError, match="outcome is unknown"):
-        client.operations.wait_for(make_operation(), timeout_seconds=100)
+        finish(client, make_operation(), timeout_seconds=100)
     assert clock.now - started == pytest.approx(100)
     assert len(azure.received) <= 15
 
 
 def test_the_delay_of_the_poll_answer_wins(client, azure, clock, make_operation, wire):
     azure.answers(wire.reply(200, RUNNING, Retry_After="7"), wire.reply(200, done()))
-    client.operations.wait_for(make_operation(retry_after_seconds=3))
+    finish(client, make_operation(retry_after_seconds=3))
     assert azure.received[0].at - 1000 == pytest.approx(3)
     assert azure.received[1].at - azure.received[0].at == pytest.approx(7)
 
@@ -89,9 +90,9 @@ def test_later_operations_are_first_asked_after_what_earlier_ones_took(
     client, azure, clock, make_operation, wire
 ):
     azure.answers(wire.reply(200, done(seconds=7.36)))
-    client.operations.wait_for(make_operation(kind=OperationKind.DELETE))
+    finish(client, make_operation(kind=OperationKind.DELETE))
     operation = make_operation(kind=OperationKind.DELETE)
-    client.operations.wait_for(operation)
+    finish(client, operation)
     assert azure.received[-1].at - operation.started == pytest.approx(7.36)
 
 
@@ -109,7 +110,7 @@ def test_one_thread_waits_for_many_and_hands_each_out_once(
     for name in ends:
         client.operations.track(make_operation(name))
     finished = []
-    while client.operations.in_flight:
+    while len(finished) < len(ends):
         finished += client.operations.next_finished(timeout_seconds=5)
     assert [end.operation.id[-1] for end in finished] == ["a", "b", "c"]
     assert all(end.error is None for end in finished)
@@ -124,7 +125,9 @@ def test_next_finished_gives_up_after_its_timeout(client, azure, clock, make_ope
     started = clock.now
     assert client.operations.next_finished(timeout_seconds=2) == []
     assert clock.now - started == pytest.approx(2)
-    assert client.operations.in_flight == 1
+    azure.answers(wire.reply(200, done()))
+    (end,) = client.operations.next_finished(timeout_seconds=60)
+    assert end.error is None
 
 
 def test_a_failure_is_handed_out_with_its_error(client, azure, make_operation, wire):
@@ -139,21 +142,21 @@ def test_a_poll_that_fails_for_now_says_nothing_about_the_operation(
     client, azure, make_operation, wire
 ):
     azure.answers(*[wire.error(503, "Busy")] * 6, wire.reply(200, done()))
-    client.operations.wait_for(make_operation())
+    finish(client, make_operation())
     assert len(azure.received) == 7
 
 
 def test_a_timeout_keeps_the_reason_why_nothing_was_heard(client, azure, make_operation, wire):
     azure.answers(wire.error(503, "Busy"))
     with pytest.raises(OperationTimeoutError) as caught:
-        client.operations.wait_for(make_operation(), timeout_seconds=60)
+        finish(client, make_operation(), timeout_seconds=60)
     assert "Busy" in str(caught.value.__cause__)
 
 
 def test_a_poll_that_is_refused_ends_the_wait(client, azure, make_operation, wire):
     azure.answers(wire.error(403, "AuthorizationFailed"))
     with pytest.raises(ArmForbiddenError):
-        client.operations.wait_for(make_operation())
+        finish(client, make_operation())
     assert len(azure.received) == 1
 
 
@@ -164,7 +167,7 @@ def test_without_an_operation_url_the_resource_is_read(client, azure, cluster, w
         wire.reply(200, wire.namespace(provisioningState="Succeeded")),
     )
     namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
-    client.operations.wait_for(client.managed_namespaces.begin_create_or_update(namespace))
+    finish(client, client.managed_namespaces.begin_create_or_update(namespace))
     assert [seen.method for seen in azure.received] == ["PUT", "GET", "GET"]
 
 
@@ -174,5 +177,5 @@ def test_a_location_header_alone_is_followed_by_its_status(client, azure, cluste
         wire.reply(202),
         wire.reply(204),
     )
-    client.operations.wait_for(client.managed_namespaces.begin_delete(cluster.namespace("a")))
+    finish(client, client.managed_namespaces.begin_delete(cluster.namespace("a")))
     assert len(azure.received) == 3

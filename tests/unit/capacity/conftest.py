@@ -125,7 +125,6 @@ class World:
             has_entra_id=True,
             has_azure_rbac=True,
             network_policy_engine="cilium",
-            is_private=False,
         )
 
 

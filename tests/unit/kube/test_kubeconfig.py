@@ -1,4 +1,4 @@
-"""Kubeconfigs: one namespace's own names, private files, and merges that touch nothing else."""
+"""Kubeconfigs: one namespace's own names, and private files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from filelock import SoftFileLock
 
 from mnslib.errors import ConfigError, KubeError
 from mnslib.kube.kubeconfig import (
     exec_credential_json,
-    merge_kubeconfig,
     namespace_kubeconfig,
     read_access,
     write_private,
@@ -27,25 +25,6 @@ KUBELOGIN_ARGS = [
     "get-token", "--environment", "AzurePublicCloud", "--server-id", "server", "--client-id",
     "client", "--tenant-id", "tenant", "--login", "devicecode",
 ]  # fmt: skip
-FOREIGN = """\
-# mine
-apiVersion: v1
-kind: Config
-preferences: {}
-users:
-- name: old
-  user:
-    token: 0123
-    extra: 1e3
-contexts:
-- name: old
-  context: {cluster: old, user: old, namespace: "yes"}
-clusters:
-- name: old
-  cluster: {server: "https://old.example"}
-current-context: old
-x-own: [b, a]
-"""
 
 
 def make_kubeconfig(
@@ -224,94 +203,15 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "kube").mkdir()
     link = tmp_path / "kube" / "config"
     link.symlink_to(elsewhere)
-    for write in (write_private, merge_kubeconfig):
-        with pytest.raises(ConfigError, match="is a symbolic link to"):
-            write(link, make_own())
+    with pytest.raises(ConfigError, match="is a symbolic link to"):
+        write_private(link, make_own())
     assert elsewhere.read_text() == "theirs"
 
 
 def test_a_link_within_the_folder_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "config-work").write_text(FOREIGN)
+    (tmp_path / "config-work").write_text("old")
     link = tmp_path / "config"
     link.symlink_to("config-work")
-    merge_kubeconfig(link, make_own())
+    write_private(link, "new")
     assert link.is_symlink()
-    assert "aks-1-web" in (tmp_path / "config-work").read_text()
-
-
-def test_merging_into_nothing_writes_the_file(tmp_path: Path) -> None:
-    path = tmp_path / ".kube" / "config"
-    merge_kubeconfig(path, make_own())
-    assert path.read_text() == make_own()
-    assert mode(path) == 0o600
-
-
-def test_merging_touches_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    path.write_text(FOREIGN)
-    merge_kubeconfig(path, make_own())
-    merged = path.read_text()
-    before = yaml.load(FOREIGN, yaml.BaseLoader)
-    after = yaml.load(merged, yaml.BaseLoader)
-    assert list(after) == list(before)
-    assert after["current-context"] == "old"
-    assert after["x-own"] == ["b", "a"]
-    for section in ("users", "contexts", "clusters"):
-        assert after[section][0] == before[section][0]
-        assert [entry["name"] for entry in after[section]] == ["old", "aks-1-web"]
-    assert "token: 0123\n" in merged
-    assert 'namespace: "yes"' in merged
-    assert mode(path) == 0o600
-    assert [p.name for p in tmp_path.iterdir()] == ["config"]
-
-
-def test_merging_again_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    path.write_text(FOREIGN)
-    merge_kubeconfig(path, make_own())
-    first = path.read_text()
-    merge_kubeconfig(path, make_own())
-    assert path.read_text() == first
-
-
-def test_two_namespaces_of_a_cluster_live_side_by_side(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    for namespace in ("web", "data"):
-        merge_kubeconfig(path, make_own(namespace))
-    document = yaml.safe_load(path.read_text())
-    assert [c["context"]["namespace"] for c in document["contexts"]] == ["web", "data"]
-    assert document["current-context"] == "aks-1-web"
-
-
-def test_empty_parts_are_filled(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    path.write_text('kind: Config\nclusters: null\ncurrent-context: ""\n')
-    merge_kubeconfig(path, make_own())
-    document = yaml.safe_load(path.read_text())
-    assert document["current-context"] == "aks-1-web"
-    assert [entry["name"] for entry in document["clusters"]] == ["aks-1-web"]
-
-
-def test_an_entry_for_another_server_is_not_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    merge_kubeconfig(path, make_own())
-    with pytest.raises(ConfigError, match=r"another server \(https://aks-1\.example:443\)"):
-        merge_kubeconfig(path, make_own(server="https://other.example:443"))
-    assert path.read_text() == make_own()
-
-
-@pytest.mark.parametrize("text", ["shopping: list\n", "- a\n", "a: [", "just text"])
-def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "config"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match="is not a kubeconfig; it is left as it is"):
-        merge_kubeconfig(path, make_own())
-    assert path.read_text() == text
-
-
-def test_kubectls_lock_is_respected(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    path.write_text(FOREIGN)
-    with SoftFileLock(f"{path}.lock"), pytest.raises(ConfigError, match="is locked by another"):
-        merge_kubeconfig(path, make_own(), lock_seconds=0.05)
-    assert path.read_text() == FOREIGN
+    assert (tmp_path / "config-work").read_text() == "new"

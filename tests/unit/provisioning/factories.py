@@ -76,7 +76,6 @@ def make_cluster(cluster: ClusterId = CLUSTER, **fields: Any) -> ManagedCluster:
         "has_entra_id": True,
         "has_azure_rbac": True,
         "network_policy_engine": "cilium",
-        "is_private": False,
     }
     return ManagedCluster(id=cluster, **(defaults | fields))
 

@@ -190,24 +190,13 @@ def test_a_missing_column_is_told_once(write: Callable[..., Path]) -> None:
 
 
 def test_an_empty_cell_that_is_needed_is_told(write: Callable[..., Path]) -> None:
-    path = write("resource_group,cluster_name,namespace_name", "rg,,a", "rg,,a")
+    path = write(",".join(ID), f"{SUBSCRIPTION},rg,,a", f"{SUBSCRIPTION},rg,,a")
     with pytest.raises(SpecError) as caught:
-        parse_requests(path, default_subscription_id=SUBSCRIPTION)
+        parse_requests(path)
     assert [(p.row, p.column, p.message) for p in caught.value.problems] == [
         (2, "cluster_name", "the cell is empty."),
         (3, "cluster_name", "the cell is empty."),
     ]
-
-
-def test_a_default_subscription_fills_in(write: Callable[..., Path]) -> None:
-    other = SUBSCRIPTION.replace("a001", "b002")
-    path = write(
-        "subscription_id,resource_group,cluster_name,namespace_name",
-        ",rg,aks,a",
-        f"{other},rg,aks,a",
-    )
-    specs = parse_requests(path, default_subscription_id=SUBSCRIPTION)
-    assert [spec.id.cluster.subscription_id for spec in specs] == [SUBSCRIPTION, other]
 
 
 def test_columns_without_a_name_or_twice_are_refused(write: Callable[..., Path]) -> None:
