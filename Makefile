@@ -54,11 +54,8 @@ sandbox: $(DEV)  ## only the sandbox
 docs: $(DEV)  ## only what the documents promise
 	$(BIN)/pytest tests/docs
 
-size:  ## lines of code: thin is a feature
-	@for part in "library:$$(git ls-files 'mnslib/*.py' | grep -v ^mnslib/sandbox/ | tr '\n' ' ')" \
-	  "sandbox:$$(git ls-files 'mnslib/sandbox/*.py' | tr '\n' ' ')" \
-	  "tests:$$(git ls-files 'tests/*.py' | tr '\n' ' ')"; do \
-	  printf '%-8s %6s lines\n' "$${part%%:*}" "$$(cat $${part#*:} | wc -l)"; done
+size:  ## lines, and lines of code: thin is a feature
+	@$(PYTHON) -m tests.size
 
 check: lint type imports test size  ## everything that must hold before a change lands
 
