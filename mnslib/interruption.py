@@ -1,10 +1,9 @@
 """Signals and time bounds of one notebook run: the first interrupts the cell, the second kills.
 
-Standard library only. A cell that is interrupted may await what is under way and go on to record
-it. Knows nothing of notebooks and results.
-
-One gap is left: a signal in the milliseconds between sending a cell and its first statement finds
-the kernel idle, which ignores it; the run then goes on until the next signal.
+No request to stop is lost: the runner heeds one that comes between two cells, and its kernels,
+which load this module as an IPython extension, remember one that finds no statement running.
+A cell that is interrupted may await what is under way and go on to record it. Standard library
+only; knows nothing of notebooks and results.
 """
 
 from __future__ import annotations
@@ -48,14 +47,11 @@ class Watch:
             self.is_heard = True
             self.kernel.interrupt()
 
-    def on_cell_start(self, **_: Any) -> None:
-        # an idle kernel ignores an interrupt, so a signal between two cells is heeded here;
-        # one that a cell received is the session's, which may go on to record what was done
-        if self.number is not None and not self.is_heard:
-            raise InterruptedRunError
-
     def on_cell_execute(self, **_: Any) -> None:
-        self.runs_cell = True
+        self.runs_cell = True  # from here on the kernel hears a signal; one before is heeded here
+        if self.number is not None and not self.is_heard:
+            self.runs_cell = False
+            raise InterruptedRunError
 
     def on_cell_executed(self, **_: Any) -> None:
         self.runs_cell = False
@@ -79,3 +75,34 @@ def signals_to(watch: Watch) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Have a kernel keep an interrupt that finds no statement running for the next cell.
+
+    ipykernel ignores one while it is idle, and loses the cell's reply where one meets its own code.
+    """
+    runs_statements = is_pending = False
+    run_statements = shell.run_ast_nodes
+
+    def on_interrupt(_number: int, _frame: object) -> None:
+        nonlocal is_pending
+        if runs_statements:
+            raise KeyboardInterrupt
+        is_pending = True
+
+    async def run_ast_nodes(*args: Any, **kwargs: Any) -> Any:
+        nonlocal runs_statements, is_pending
+        runs_statements = True
+        try:
+            if is_pending:
+                is_pending = False
+                raise KeyboardInterrupt
+            return await run_statements(*args, **kwargs)
+        finally:
+            runs_statements = False
+
+    shell.run_ast_nodes = run_ast_nodes
+    # these would put ipykernel's own handler in place for each message
+    shell.kernel.pre_handler_hook = shell.kernel.post_handler_hook = lambda: None
+    signal.signal(signal.SIGINT, on_interrupt)

@@ -63,7 +63,10 @@ class Kernel:
         _wait_for(self._start({**os.environ, **environment}))
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs; may be called in a signal handler."""
+        """Raise KeyboardInterrupt in the cell that runs, else in the next.
+
+        May be called in a signal handler.
+        """
         self._later(self.manager.interrupt_kernel())
 
     def kill(self) -> None:
@@ -77,9 +80,12 @@ class Kernel:
         self._folder.cleanup()
 
     async def _start(self, environment: dict[str, str]) -> None:
-        # the history of a run is in its notebook, not in the user's profile
-        history = ["--HistoryManager.hist_file=:memory:"]
-        await self.manager.start_kernel(extra_arguments=history, env=environment)
+        arguments = [
+            # the history of a run is in its notebook, not in the user's profile
+            "--HistoryManager.hist_file=:memory:",
+            "--ext=mnslib.interruption",
+        ]
+        await self.manager.start_kernel(extra_arguments=arguments, env=environment)
 
     async def _stop(self) -> None:
         if await self.manager.is_alive():

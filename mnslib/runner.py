@@ -277,7 +277,6 @@ def _through_papermill(
             stderr_file=sys.stderr,
             km=watch.kernel.manager,
             timeout_func=watch.timeout,
-            on_cell_start=watch.on_cell_start,
             on_cell_execute=watch.on_cell_execute,
             on_cell_executed=watch.on_cell_executed,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_core.utils import run_sync
 
 from mnslib.errors import ConfigError
 from mnslib.results import RunStatus
@@ -184,3 +185,27 @@ def test_a_signal_ends_the_run_with_its_record_whole(
     assert (result["status"], result["exit_code"]) == ("interrupted", code)
     assert result["headline"] == message
     assert message in (directory / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX")
+def test_an_interrupt_that_finds_the_kernel_idle_stops_the_next_cell() -> None:
+    """So that a signal in the first moment of a cell, when nothing of it runs yet, is not lost."""
+    from mnslib.kernel import Kernel
+
+    async def session(kernel: Kernel) -> list[str]:
+        client = kernel.manager.client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=60)
+        heard = []
+        for is_interrupted in (False, True, False):
+            if is_interrupted:
+                await kernel.manager.interrupt_kernel()
+            reply = await client.execute_interactive("1", timeout=60)
+            heard.append(reply["content"].get("ename", reply["content"]["status"]))
+        return heard
+
+    kernel = Kernel({})
+    try:
+        assert run_sync(session)(kernel) == ["ok", "KeyboardInterrupt", "ok"]
+    finally:
+        kernel.stop(is_busy=False)

@@ -38,11 +38,10 @@ def watch(kernel: FakeKernel) -> Watch:
 def test_a_signal_interrupts_the_cell_once_and_the_session_may_go_on(
     watch: Watch, kernel: FakeKernel
 ) -> None:
-    watch.on_cell_start()
     watch.on_cell_execute()
     watch.on_signal(signal.SIGTERM, None)
     watch.on_cell_executed()
-    watch.on_cell_start()
+    watch.on_cell_execute()
     assert kernel.calls == ["interrupt"]
 
 
@@ -51,7 +50,7 @@ def test_a_signal_between_cells_starts_no_further_cell(watch: Watch, kernel: Fak
     watch.on_cell_executed()
     watch.on_signal(signal.SIGINT, None)
     with pytest.raises(InterruptedRunError):
-        watch.on_cell_start()
+        watch.on_cell_execute()
     assert kernel.calls == []
 
 
@@ -67,7 +66,7 @@ def test_a_signal_before_the_kernel_is_remembered() -> None:
     watch = Watch(deadline=math.inf, cell_timeout_seconds=math.inf)
     watch.on_signal(signal.SIGINT, None)
     with pytest.raises(InterruptedRunError):
-        watch.on_cell_start()
+        watch.on_cell_execute()
 
 
 @pytest.mark.parametrize(
