@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -95,9 +95,10 @@ class Sandbox:
             Refusal: whatever refuses it.
         """
         completion.settle(self.state)
-        if surface != "entra":
+        route = self._match(call, surface)
+        if not (route.open if route else surface == "entra"):
             call.identity = self._authenticate(call, surface)
-        route = self._route(call, surface)
+        route = route or self._no_route(call, surface)
         if surface == "arm":
             call.api_version = _api_version(call, route)
         if call.method == "GET":
@@ -121,17 +122,17 @@ class Sandbox:
         headers = {"WWW-Authenticate": challenge} | dict(refusal.answer.headers)
         raise Refusal(Answer(status=401, body=refusal.answer.body, headers=headers))
 
-    def _route(self, call: Call, surface: str) -> Route:
-        other_method = False
+    def _match(self, call: Call, surface: str) -> Route | None:
         for route, pattern in self._routes:
-            if route.surface != surface:
+            if (route.surface, route.method) != (surface, call.method):
                 continue
             if match := pattern.fullmatch(call.path):
-                if route.method == call.method:
-                    call.params = match.groupdict()
-                    return route
-                other_method = True
-        if other_method:
+                call.params = match.groupdict()
+                return route
+        return None
+
+    def _no_route(self, call: Call, surface: str) -> NoReturn:
+        if any(r.surface == surface and p.fullmatch(call.path) for r, p in self._routes):
             text = f"The requested resource does not support http method '{call.method}'."
             raise surface_error(surface, 405, "MethodNotAllowed", text)
         text = f"No route of the sandbox registered for path '{call.path}'."

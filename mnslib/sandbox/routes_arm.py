@@ -240,15 +240,30 @@ _C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
 _N = _C + "/managedNamespaces/{namespace}"
 
 _TABLE = (
-    ("GET", _S + "/resources", list_resources, RESOURCE_VERSIONS),
-    ("GET", _C + "/managedNamespaces", list_namespaces, CONTAINER_SERVICE_VERSIONS),
-    ("GET", _N, get_namespace, CONTAINER_SERVICE_VERSIONS),
-    ("PUT", _N, put_namespace, CONTAINER_SERVICE_VERSIONS),
-    ("PATCH", _N, patch_namespace, CONTAINER_SERVICE_VERSIONS),
-    ("DELETE", _N, delete_namespace, CONTAINER_SERVICE_VERSIONS),
-    ("POST", _N + "/listCredential", namespace_credential, CONTAINER_SERVICE_VERSIONS),
+    ("GET", _C + "/managedNamespaces", list_namespaces, ""),
+    ("GET", _N, get_namespace, "read"),
+    ("PUT", _N, put_namespace, "write"),
+    ("PATCH", _N, patch_namespace, "write"),
+    ("DELETE", _N, delete_namespace, "delete"),
+    ("POST", _N + "/listCredential", namespace_credential, "listCredential/action"),
 )
 ROUTES = [
-    Route(surface="arm", method=method, template=template, handler=handler, api_versions=versions)
-    for method, template, handler, versions in _TABLE
+    Route(
+        surface="arm",
+        method="GET",
+        template=_S + "/resources",
+        handler=list_resources,
+        api_versions=RESOURCE_VERSIONS,
+    ),
+    *(
+        Route(
+            surface="arm",
+            method=method,
+            template=template,
+            handler=handler,
+            api_versions=CONTAINER_SERVICE_VERSIONS,
+            action=f"{NAMESPACE_TYPE}/{verb}" if verb else "",
+        )
+        for method, template, handler, verb in _TABLE
+    ),
 ]

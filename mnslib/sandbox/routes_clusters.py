@@ -121,10 +121,15 @@ _S = "/subscriptions/{subscription}"
 _G = _S + "/resourceGroups/{group}"
 _C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
 _TABLE = (
-    ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters),
-    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group),
-    ("GET", _C, get_cluster),
-    ("POST", _C + "/listClusterUserCredential", cluster_credential),
+    ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters, ""),
+    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group, ""),
+    ("GET", _C, get_cluster, "read"),
+    (
+        "POST",
+        _C + "/listClusterUserCredential",
+        cluster_credential,
+        "listClusterUserCredential/action",
+    ),
 )
 ROUTES = [
     Route(
@@ -133,6 +138,7 @@ ROUTES = [
         template=template,
         handler=handler,
         api_versions=CONTAINER_SERVICE_VERSIONS,
+        action=f"{CLUSTER_TYPE}/{verb}" if verb else "",
     )
-    for method, template, handler in _TABLE
+    for method, template, handler, verb in _TABLE
 ]

@@ -154,7 +154,7 @@ class Verifier:
 
 _T = "/entra/{tenant}"
 ROUTES = [
-    Route(surface="entra", method=method, template=_T + template, handler=handler)
+    Route(surface="entra", method=method, template=_T + template, handler=handler, open=True)
     for method, template, handler in (
         ("GET", "/v2.0/.well-known/openid-configuration", discovery),
         ("GET", "/discovery/v2.0/keys", keys),

@@ -247,12 +247,12 @@ def assignment(scope: str, role: str, principal: str, kind: str, moment: float, 
 
 _SCOPE = "/{scope*}/providers/Microsoft.Authorization"
 _TABLE = (
-    ("GET", "/roleDefinitions", list_definitions),
-    ("GET", "/roleDefinitions/{name}", get_definition),
-    ("GET", "/roleAssignments", list_assignments),
-    ("GET", "/roleAssignments/{name}", get_assignment),
-    ("PUT", "/roleAssignments/{name}", put_assignment),
-    ("DELETE", "/roleAssignments/{name}", delete_assignment),
+    ("GET", "/roleDefinitions", list_definitions, "roleDefinitions/read"),
+    ("GET", "/roleDefinitions/{name}", get_definition, "roleDefinitions/read"),
+    ("GET", "/roleAssignments", list_assignments, "roleAssignments/read"),
+    ("GET", "/roleAssignments/{name}", get_assignment, "roleAssignments/read"),
+    ("PUT", "/roleAssignments/{name}", put_assignment, "roleAssignments/write"),
+    ("DELETE", "/roleAssignments/{name}", delete_assignment, "roleAssignments/delete"),
 )
 ROUTES = [
     Route(
@@ -261,6 +261,7 @@ ROUTES = [
         template=_SCOPE + template,
         handler=handler,
         api_versions=VERSIONS,
+        action=f"Microsoft.Authorization/{action}",
     )
-    for method, template, handler in _TABLE
+    for method, template, handler, action in _TABLE
 ]

@@ -33,10 +33,17 @@ def subscription(call: Call) -> Json:
 
 _S = "/subscriptions/{subscription}"
 _TABLE = (
-    ("GET", "/subscriptions", list_subscriptions, SUBSCRIPTION_VERSIONS),
-    ("GET", _S, get_subscription, SUBSCRIPTION_VERSIONS),
+    ("GET", "/subscriptions", list_subscriptions, ""),
+    ("GET", _S, get_subscription, "Microsoft.Resources/subscriptions/read"),
 )
 ROUTES = [
-    Route(surface="arm", method=method, template=template, handler=handler, api_versions=versions)
-    for method, template, handler, versions in _TABLE
+    Route(
+        surface="arm",
+        method=method,
+        template=template,
+        handler=handler,
+        api_versions=SUBSCRIPTION_VERSIONS,
+        action=action,
+    )
+    for method, template, handler, action in _TABLE
 ]

@@ -67,13 +67,19 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One row of the route table; `{name}` matches one segment, `{name*}` any text."""
+    """One row of the route table; `{name}` matches one segment, `{name*}` any text.
+
+    `action` is what ARM asks the caller's roles for; empty: any signed-in caller, and the handler
+    shortens what it answers. `open` routes take no token.
+    """
 
     surface: str
     method: str
     template: str
     handler: Handler
     api_versions: frozenset[str] = frozenset()
+    action: str = ""
+    open: bool = False
 
     def pattern(self) -> re.Pattern[str]:
         """Return the compiled template; ARM ignores case, the other surfaces do not."""
