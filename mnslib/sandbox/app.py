@@ -22,6 +22,7 @@ from mnslib.sandbox import (
     routes_clusters,
     routes_control,
     routes_entra,
+    routes_graph,
     routes_kube,
     routes_operations,
     routes_prometheus,
@@ -33,6 +34,7 @@ from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, s
 
 ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
+    *routes_graph.ROUTES,
     *routes_subscriptions.ROUTES,
     *routes_clusters.ROUTES,
     *routes_arm.ROUTES,

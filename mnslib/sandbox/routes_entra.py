@@ -5,12 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.routes_clusters import AKS_SERVER_ID
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Json, Route, entra_error
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, entra_error, surface_error
 
 TOKEN_SECONDS = 3600
 PROMETHEUS_AUDIENCE = "https://prometheus.monitor.azure.com"
@@ -26,10 +27,13 @@ def audiences(origin: str) -> dict[str, str]:
 
 
 def _tenant(call: Call) -> str:
-    tenant = str(call.state.meta("tenant_id"))
-    if call.params["tenant"].lower() != tenant:
-        text = f"Tenant '{call.params['tenant']}' not found."
-        raise entra_error(400, "invalid_request", 90002, text)
+    """Return the tenant of the path: the world's own, or the other one that nothing here trusts."""
+    tenant = call.params["tenant"].lower()
+    if tenant not in (call.state.meta("tenant_id"), call.state.meta("other_tenant_id")):
+        text = f"Tenant '{call.params['tenant']}' not found. Check to make sure you have the "
+        text += "correct tenant ID and are signing into the correct cloud. Check with your "
+        text += "subscription administrator, this may happen if there are no active subscriptions "
+        raise entra_error(400, "invalid_tenant", 90002, f"{text}for the tenant.")
     return tenant
 
 
@@ -49,7 +53,9 @@ def discovery(call: Call) -> Answer:
         "response_types_supported": ["code", "id_token"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": ["aud", "iss", "iat", "exp", "tid", "oid", "sub", "appid", "ver"],
     }
     return Answer(body=body)
 
@@ -69,13 +75,24 @@ def token(call: Call) -> Answer:
     """Return an access token for a client's id and secret."""
     tenant = _tenant(call)
     form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
-    if form.get("grant_type") != "client_credentials":
-        text = "The request body must contain grant_type=client_credentials."
+    for name in ("grant_type", "client_id", "scope"):
+        if name not in form:
+            text = f"The request body must contain the following parameter: '{name}'."
+            raise entra_error(400, "invalid_request", 900144, text)
+    if form["grant_type"] != "client_credentials":
+        text = f"The app requested an unsupported grant type '{form['grant_type']}'."
         raise entra_error(400, "unsupported_grant_type", 70003, text)
     identity = _client(call, form)
-    resource, found, _ = form.get("scope", "").partition("/.default")
-    if not found or resource.rstrip("/") not in audiences(call.origin):
-        text = f"The resource principal named {resource} was not found in the tenant."
+    resource = form["scope"].removesuffix("/.default")
+    if resource == form["scope"]:
+        text = f"The provided value for scope {resource} is not valid. Client credential flows "
+        text += "must have a scope value with /.default suffixed to the resource identifier "
+        raise entra_error(400, "invalid_scope", 1002012, f"{text}(application ID URI).")
+    if resource.rstrip("/") not in audiences(call.origin):
+        text = f"The resource principal named {resource} was not found in the tenant named "
+        text += f"{tenant}. This can happen if the application has not been installed by the "
+        text += "administrator of the tenant or consented to by any user in the tenant. You might "
+        text += "have sent your authentication request to the wrong tenant."
         raise entra_error(400, "invalid_resource", 500011, text)
     claims = {
         "aud": resource,
@@ -98,9 +115,16 @@ def _client(call: Call, form: dict[str, str]) -> Json:
     given = form.get("client_id", "")
     identity = next((i for i in identities.values() if i["client_id"] == given.lower()), None)
     if identity is None:
-        text = f"Application with identifier '{given}' was not found in the directory."
+        text = f"Application with identifier '{given}' was not found in the directory "
+        text += f"'{call.params['tenant']}'. This can happen if the application has not been "
+        text += "installed by the administrator of the tenant or consented to by any user in the "
+        text += "tenant. You may have sent your authentication request to the wrong tenant."
         raise entra_error(400, "unauthorized_client", 700016, text)
-    if not hmac.compare_digest(identity["client_secret"], form.get("client_secret", "")):
+    if "client_secret" not in form:
+        text = "The request body must contain the following parameter: 'client_assertion' or "
+        raise entra_error(401, "invalid_client", 7000218, f"{text}'client_secret'.")
+    secret, sent = identity["client_secret"].encode(), form["client_secret"].encode()
+    if not hmac.compare_digest(secret, sent):
         text = "Invalid client secret provided. Ensure the secret being sent in the request is the "
         text += (
             f"client secret value, not the client secret ID, for a secret added to app '{given}'."
@@ -124,18 +148,25 @@ class Verifier:
 
     def __init__(self, state: State) -> None:
         self._public = state.meta("keys")["jwt_public"]
+        self._tenant = state.meta("tenant_id")
         self._identities = {
             identity["object_id"]: name for name, identity in state.meta("identities").items()
         }
         self._good: dict[str, Json] = {}
 
     def identity(self, bearer: str, surface: str, origin: str) -> str | None:
-        """Return the identity's name, or None if the token does not open this surface."""
+        """Return the identity's name, or None if the token does not open this surface.
+
+        Raises:
+            Refusal: 401 for a good token of another tenant.
+        """
         claims = self._claims(bearer)
         if claims is None or claims["exp"] <= time.time():
             return None
         if audiences(origin).get(claims["aud"].rstrip("/")) != surface:
             return None
+        if claims["tid"] != self._tenant:
+            raise _wrong_tenant(surface, claims["tid"], self._tenant)
         return self._identities.get(claims["oid"])
 
     def _claims(self, bearer: str) -> Json | None:
@@ -150,6 +181,21 @@ class Verifier:
             return None
         self._good[bearer] = claims
         return claims
+
+
+def _wrong_tenant(surface: str, wrong: str, right: str) -> Refusal:
+    """Return Azure's refusal of another tenant's token."""
+    text = f"The access token is from the wrong issuer 'https://sts.windows.net/{wrong}/'. It must "
+    text += f"match the tenant 'https://sts.windows.net/{right}/' associated with this "
+    text += "subscription. Please use the authority (URL) "
+    text += f"'https://login.windows.net/{right}' to get the token. Note, if the subscription is "
+    text += "transferred to another tenant there is no impact to the services, but information "
+    text += "about new tenant could take time to propagate (up to an hour). If you just "
+    text += "transferred your subscription and see this error message, please try back later."
+    answer = surface_error(surface, 401, "InvalidAuthenticationTokenTenant", text).answer
+    words = 'error="invalid_token", error_description="The access token is from the wrong issuer."'
+    challenge = f'Bearer authorization_uri="https://login.windows.net/{right}", {words}'
+    return Refusal(replace(answer, headers={**answer.headers, "WWW-Authenticate": challenge}))
 
 
 _T = "/entra/{tenant}"

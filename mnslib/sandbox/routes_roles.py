@@ -7,6 +7,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
+from mnslib.sandbox import directory
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
@@ -204,8 +205,8 @@ def _principal_type(call: Call, body: Json) -> str:
     """Return the given type; without one the principal must be in the directory."""
     given = body.get("principalType")
     if given is None:
-        directory: dict[str, str] = call.state.meta("directory")
-        given = directory.get(body["principalId"].lower())
+        found = directory.find(call.state, body["principalId"])
+        given = found["kind"] if found else None
         if given is None:
             text = f"Principal {body['principalId']} does not exist in the directory "
             text += f"{call.state.meta('tenant_id')}. Check that you have the correct principal ID."

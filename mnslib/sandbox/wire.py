@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -131,10 +133,15 @@ def prometheus_error(status: int, kind: str, message: str) -> Refusal:
 
 def entra_error(status: int, error: str, number: int, message: str) -> Refusal:
     """Return the error form of the token endpoint."""
+    ids = {"trace_id": str(uuid.uuid4()), "correlation_id": str(uuid.uuid4())}
+    at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
+    trace = f"Trace ID: {ids['trace_id']} Correlation ID: {ids['correlation_id']} Timestamp: {at}"
     body = {
         "error": error,
-        "error_description": f"AADSTS{number}: {message}",
+        "error_description": f"AADSTS{number}: {message} {trace}",
         "error_codes": [number],
+        "timestamp": at,
+        **ids,
     }
     return Refusal(Answer(status=status, body=body))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.sandbox import cluster as clusters
+from mnslib.sandbox import directory
 from mnslib.sandbox.admission import pod_need
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
@@ -21,6 +22,7 @@ _SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeep
 _KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
 _TEAM_ROLES = ("Azure Kubernetes Service Namespace User", "Azure Kubernetes Service RBAC Writer")
 _CLUSTER_DAYS = 90  # age of clusters when seeded
+_DIRECTORY_DAYS = 365  # age of users, groups and service principals when seeded
 _NAMESPACE_DAYS = 60  # age of namespaces, unless the world says when one was born
 _WITH_ACCESS = 6  # of the managed namespaces that name a group
 
@@ -47,11 +49,10 @@ def seed(state: State, world: Json) -> None:
     group = world["resource_group"]
     state.set_meta("seed_time", state.now())
     state.set_meta("tenant_id", world["tenant_id"])
+    state.set_meta("other_tenant_id", world.get("other_tenant_id"))
     state.set_meta("groups", [group])
     state.set_meta("subscriptions", [_subscription(one, world) for one in world["subscriptions"]])
-    names = {guid: "Group" for guid in world["groups"].values()}
-    names |= {one["object_id"]: "ServicePrincipal" for one in world["identities"].values()}
-    state.set_meta("directory", names)
+    state.set_meta("directory", directory.seeded(world, state.now() - _DIRECTORY_DAYS * 86400))
     history: Json = {}
     for spec in world["clusters"]:
         resource = _cluster(state, spec, world)

@@ -40,16 +40,21 @@ def test_wrong_secret_is_refused_as_entra_does(sandbox: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    ("changes", "error", "number"),
     [
-        ({"client_id": "00000000-0000-4000-b000-00000000ffff"}, "unauthorized_client"),
-        ({"grant_type": "password"}, "unsupported_grant_type"),
-        ({"scope": "https://elsewhere.example/.default"}, "invalid_resource"),
+        ({"client_id": "00000000-0000-4000-b000-00000000ffff"}, "unauthorized_client", 700016),
+        ({"grant_type": "password"}, "unsupported_grant_type", 70003),
+        ({"scope": "https://elsewhere.example/.default"}, "invalid_resource", 500011),
+        ({"scope": AKS_SERVER_ID}, "invalid_scope", 1002012),
+        ({"scope": ""}, "invalid_request", 900144),
     ],
 )
-def test_other_sign_in_mistakes(sandbox: Client, changes: dict[str, str], error: str) -> None:
+def test_other_sign_in_mistakes(
+    sandbox: Client, changes: dict[str, str], error: str, number: int
+) -> None:
     answer = sandbox.sign_in(AKS_SERVER_ID, **changes)
     assert (answer.status_code, answer.json()["error"]) == (400, error)
+    assert answer.json()["error_codes"] == [number]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +97,50 @@ def test_no_token_and_nonsense_are_refused(sandbox: Client) -> None:
     assert answer.status_code == 401
 
 
-def test_graph_is_not_there_yet(sandbox: Client) -> None:
-    graph = sandbox.connection["graph_endpoint"]
-    answer = sandbox.call("GET", f"{graph}/v1.0/users", graph)
-    assert answer.status_code == 404
-    assert set(answer.json()["error"]) >= {"code", "message"}
+OTHER_TENANT = "00000000-0000-4000-8000-000000000002"
+
+
+@pytest.mark.parametrize("surface", ["arm", "graph", "kubernetes", "prometheus"])
+def test_a_token_of_another_tenant_opens_nothing(sandbox: Client, surface: str) -> None:
+    c = sandbox.connection
+    where = {
+        "arm": (c["arm_endpoint"], f"{c['arm_endpoint']}/subscriptions?api-version=2022-12-01"),
+        "graph": (c["graph_endpoint"], f"{c['graph_endpoint']}/v1.0/users"),
+        "kubernetes": (AKS_SERVER_ID, f"{c['clusters'][0]['kubernetes_endpoint']}/version"),
+        "prometheus": (PROMETHEUS, f"{c['prometheus_endpoint']}/api/v1/query_range"),
+    }
+    audience, url = where[surface]
+    stranger = Client(c | {"tenant_id": OTHER_TENANT})
+    answer = stranger.call("GET", url, audience)
+    stranger.session.close()
+    assert answer.status_code == 401
+    if surface == "arm":
+        error = answer.json()["error"]
+        assert error["code"] == "InvalidAuthenticationTokenTenant"
+        assert f"wrong issuer 'https://sts.windows.net/{OTHER_TENANT}/'" in error["message"]
+        assert c["tenant_id"] in answer.headers["WWW-Authenticate"]
+
+
+def test_a_tenant_that_does_not_exist_is_named(sandbox: Client) -> None:
+    nowhere = "00000000-0000-4000-8000-00000000dead"
+    url = f"{sandbox.connection['authority_host']}/{nowhere}/v2.0/.well-known/openid-configuration"
+    body = sandbox.session.get(url).json()
+    assert (body["error"], body["error_codes"]) == ("invalid_tenant", [90002])
+    assert body["error_description"].startswith(f"AADSTS90002: Tenant '{nowhere}' not found.")
+
+
+def test_graphs_tokens_do_not_open_arm_nor_arms_graph(sandbox: Client) -> None:
+    arm, graph = sandbox.connection["arm_endpoint"], sandbox.connection["graph_endpoint"]
+    url = f"{arm}/subscriptions?api-version=2022-12-01"
+    assert sandbox.call("GET", url, f"{graph}/").status_code == 401
+    assert sandbox.call("GET", f"{graph}/v1.0/users", f"{arm}/").status_code == 401
+
+
+def test_cli_asks_with_two_slashes_and_claims(sandbox: Client) -> None:
+    """The CLI's audience ends in a slash, and it announces that it understands challenges."""
+    claims = '{"access_token":{"xms_cc":{"values":["CP1"]}}}'
+    audience = f"{sandbox.connection['arm_endpoint']}/"
+    answer = sandbox.sign_in(audience, client_info="1", claims=claims)
+    assert answer.status_code == 200
+    token = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+    assert token["aud"] == audience

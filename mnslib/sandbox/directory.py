@@ -1,0 +1,61 @@
+"""The tenant's directory: users, groups and service principals, and who belongs to what.
+
+Stored as the setting "directory": by object id `kind`, `displayName`, `since` (seconds since 1970)
+and, where it has them, `userPrincipalName`, `appId`, `members` (of a group, object ids) and
+`graph` (application permissions in Microsoft Graph). Knows no route.
+"""
+
+from __future__ import annotations
+
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Json
+
+
+def entries(state: State) -> dict[str, Json]:
+    """Return every entry by object id."""
+    found: dict[str, Json] = state.meta("directory", {})
+    return found
+
+
+def find(state: State, object_id: str) -> Json | None:
+    """Return the entry of an object id, or None."""
+    return entries(state).get(object_id.lower())
+
+
+def groups_of(state: State, object_id: str) -> set[str]:
+    """Return the object ids of the groups that an object belongs to, also by nested groups."""
+    known, found, fresh = entries(state), set[str](), {object_id.lower()}
+    while fresh:
+        fresh = {i for i, one in known.items() if fresh & set(one.get("members", ()))} - found
+        found |= fresh
+    return found
+
+
+def add(state: State, object_id: str, entry: Json) -> None:
+    """Store an entry that exists from now on."""
+    state.set_meta("directory", entries(state) | {object_id: entry | {"since": state.now()}})
+
+
+def remove(state: State, object_id: str) -> None:
+    """Remove an entry, if it is there."""
+    known = entries(state)
+    if known.pop(object_id, None):
+        state.set_meta("directory", known)
+
+
+def seeded(world: Json, moment: float) -> dict[str, Json]:
+    """Return the entries of a world: its groups, its identities, and what it lists besides."""
+    found: dict[str, Json] = {
+        guid: {"kind": "Group", "displayName": name} for name, guid in world["groups"].items()
+    }
+    for name, one in world["identities"].items():
+        found[one["object_id"]] = {
+            "kind": "ServicePrincipal",
+            "displayName": f"app-{name.replace('_', '-')}",
+            "appId": one["client_id"],
+            "graph": one.get("graph", []),
+        }
+    found |= world.get("directory", {})
+    for group, members in world.get("members", {}).items():
+        found[group]["members"] = members
+    return {guid: entry | {"since": moment} for guid, entry in found.items()}

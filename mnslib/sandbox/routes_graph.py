@@ -1,0 +1,213 @@
+"""Microsoft Graph: looking up users, groups and service principals.
+
+Reads only. Forms and texts follow the Graph v1.0 reference (users, groups, servicePrincipals,
+directoryObjects: getByIds); what `$filter` and the other options cannot do here is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+
+from mnslib.sandbox import directory
+from mnslib.sandbox.state import utc_text
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, parsed
+
+# Application permissions that open a collection. Source: Graph permissions reference.
+_PERMISSIONS = {
+    "users": {"Directory.Read.All", "User.Read.All", "User.ReadBasic.All"},
+    "groups": {"Directory.Read.All", "Group.Read.All"},
+    "servicePrincipals": {"Directory.Read.All", "Application.Read.All"},
+    "directoryObjects": {"Directory.Read.All"},
+}
+_KINDS = {"users": "User", "groups": "Group", "servicePrincipals": "ServicePrincipal"}
+_TYPES = {"User": "user", "Group": "group", "ServicePrincipal": "servicePrincipal"}
+_CONDITION = re.compile(
+    r"(?P<eq>\w+)\s+eq\s+'(?P<v1>(?:[^']|'')*)'"
+    r"|startswith\(\s*(?P<start>\w+)\s*,\s*'(?P<v2>(?:[^']|'')*)'\s*\)"
+    r"|(?P<any>\w+)/any\((?P<x>\w+):\s*(?P=x)\s+eq\s+'(?P<v3>(?:[^']|'')*)'\)",
+    re.IGNORECASE,
+)
+_IDS_LIMIT = 1000  # Source: directoryObjects: getByIds
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def list_objects(call: Call) -> Answer:
+    """Return the objects of a collection that meet the filter."""
+    kind = _kind(call)
+    found = _filtered(call, kind, _of_kind(call, kind))
+    context = f"{call.origin}/graph/v1.0/$metadata#{call.params['collection']}"
+    return Answer(body={"@odata.context": context, "value": _selected(call, kind, found)})
+
+
+def get_object(call: Call) -> Answer:
+    """Return one object by id; a user also by user principal name."""
+    kind, wanted = _kind(call), call.params["key"].lower()
+    for one in _of_kind(call, kind):
+        if wanted in (one["id"], one.get("userPrincipalName", "").lower()):
+            context = f"{call.origin}/graph/v1.0/$metadata#{call.params['collection']}/$entity"
+            return Answer(body={"@odata.context": context} | _selected(call, kind, [one])[0])
+    text = f"Resource '{call.params['key']}' does not exist or one of its queried "
+    text += "reference-property objects are not present."
+    raise _error(call, 404, "Request_ResourceNotFound", text)
+
+
+def list_members(call: Call) -> Answer:
+    """Return the direct members of a group."""
+    _allow(call, "groups")
+    group = directory.find(call.state, call.params["key"])
+    if group is None or group["kind"] != "Group":
+        text = f"Resource '{call.params['key']}' does not exist or one of its queried "
+        text += "reference-property objects are not present."
+        raise _error(call, 404, "Request_ResourceNotFound", text)
+    context = f"{call.origin}/graph/v1.0/$metadata#directoryObjects"
+    return Answer(body={"@odata.context": context, "value": _typed(call, group.get("members", []))})
+
+
+def get_by_ids(call: Call) -> Answer:
+    """Return the objects of these ids; ids that nobody has are left out."""
+    _allow(call, "directoryObjects")
+    body = parsed(call)
+    ids, types = body.get("ids"), body.get("types")
+    if not isinstance(ids, list) or not 0 < len(ids) <= _IDS_LIMIT:
+        text = f"The 'ids' must be a collection of 1 to {_IDS_LIMIT} ids."
+        raise _error(call, 400, "Request_BadRequest", text)
+    for one in ids:
+        if not isinstance(one, str) or not _GUID.fullmatch(one):
+            raise _error(call, 400, "Request_BadRequest", f"Invalid GUID:{one}")
+    found = _typed(call, ids)
+    if isinstance(types, list) and "directoryObject" not in types:
+        names = {str(name).lower() for name in types}
+        found = [one for one in found if one["@odata.type"].rpartition(".")[2].lower() in names]
+    context = f"{call.origin}/graph/v1.0/$metadata#directoryObjects"
+    return Answer(body={"@odata.context": context, "value": found})
+
+
+def me(call: Call) -> Answer:
+    """Refuse: an application is nobody."""
+    text = "/me request is only valid with delegated authentication flow."
+    raise _error(call, 400, "BadRequest", text)
+
+
+def _kind(call: Call) -> str:
+    """Return the kind of objects in the path's collection, if the caller may read them."""
+    name = call.params["collection"]
+    if name not in _KINDS:
+        text = f"Resource not found for the segment '{name}'."
+        raise _error(call, 400, "BadRequest", text)
+    _allow(call, name)
+    unknown = {option for option in call.query if option.startswith("$")} - {"$filter", "$select"}
+    if unknown:
+        text = f"The query option '{min(unknown)}' is not imitated."
+        raise _error(call, 400, "BadRequest", text)
+    return _KINDS[name]
+
+
+def _allow(call: Call, collection: str) -> None:
+    identity = call.state.meta("identities")[call.identity]
+    caller = directory.find(call.state, identity["object_id"]) or {}
+    if not _PERMISSIONS[collection] & set(caller.get("graph", [])):
+        text = "Insufficient privileges to complete the operation."
+        raise _error(call, 403, "Authorization_RequestDenied", text)
+
+
+def _of_kind(call: Call, kind: str) -> list[Json]:
+    known = directory.entries(call.state)
+    return [_shown(guid, known[guid]) for guid in sorted(known) if known[guid]["kind"] == kind]
+
+
+def _shown(guid: str, entry: Json) -> Json:
+    """Return the properties that Graph answers by default, as far as they are imitated."""
+    shown: Json = {"id": guid, "displayName": entry["displayName"]}
+    since = f"{utc_text(entry['since'])[:19]}Z"
+    if entry["kind"] == "User":
+        name = entry["userPrincipalName"]
+        given, _, surname = entry["displayName"].partition(" ")
+        shown |= {"userPrincipalName": name, "mail": name, "givenName": given, "surname": surname}
+    elif entry["kind"] == "Group":
+        shown |= {"createdDateTime": since, "description": None, "groupTypes": []}
+        shown |= {"mail": None, "mailEnabled": False, "mailNickname": entry["displayName"]}
+        shown |= {"securityEnabled": True, "visibility": None}
+    else:
+        shown |= {"appId": entry["appId"], "accountEnabled": True, "createdDateTime": since}
+        shown |= {"appDisplayName": entry["displayName"], "servicePrincipalNames": [entry["appId"]]}
+        shown["servicePrincipalType"] = entry.get("servicePrincipalType", "Application")
+    return shown
+
+
+def _typed(call: Call, ids: Iterable[str]) -> list[Json]:
+    """Return the objects of these ids, each with its type, as collections of all kinds have it."""
+    known = directory.entries(call.state)
+    return [
+        {"@odata.type": f"#microsoft.graph.{_TYPES[known[guid]['kind']]}"}
+        | _shown(guid, known[guid])
+        for guid in dict.fromkeys(one.lower() for one in ids)
+        if guid in known
+    ]
+
+
+def _filtered(call: Call, kind: str, found: list[Json]) -> list[Json]:
+    """Return what meets every condition of `$filter`; comparisons ignore case, as Graph's do."""
+    text = call.query.get("$filter", "").strip()
+    for part in re.split(r"\s+and\s+(?=(?:[^']|'[^']*')*$)", text, flags=re.IGNORECASE):
+        if not part:
+            continue
+        match = _CONDITION.fullmatch(part.strip())
+        if not match:
+            raise _error(call, 400, "BadRequest", f"Invalid filter clause: '{part}'.")
+        name = match["eq"] or match["start"] or match["any"]
+        names = {"User": "userPrincipalName mail", "Group": "mailNickname"}
+        allowed = [*names.get(kind, "appId").split(), "id", "displayName"]
+        if match["any"]:
+            allowed = ["servicePrincipalNames"] if kind == "ServicePrincipal" else []
+        if name not in allowed:
+            text = "Unsupported or invalid query filter clause specified for property "
+            text += f"'{name}' of resource '{kind}'."
+            raise _error(call, 400, "Request_UnsupportedQuery", text)
+        wanted = (match["v1"] or match["v2"] or match["v3"] or "").replace("''", "'").lower()
+        found = [one for one in found if _meets(one[name], wanted, match)]
+    return found
+
+
+def _meets(value: str | list[str], wanted: str, match: re.Match[str]) -> bool:
+    if isinstance(value, list):
+        return wanted in [one.lower() for one in value]
+    return value.lower().startswith(wanted) if match["start"] else value.lower() == wanted
+
+
+def _selected(call: Call, kind: str, found: list[Json]) -> list[Json]:
+    names = [name.strip() for name in call.query.get("$select", "").split(",") if name.strip()]
+    if not names:
+        return found
+    for one in found:
+        for name in names:
+            if name not in one:
+                text = f"Could not find a property named '{name}' on type "
+                raise _error(call, 400, "BadRequest", f"{text}'microsoft.graph.{_TYPES[kind]}'.")
+    return [{name: one[name] for name in names} for one in found]
+
+
+def _error(call: Call, status: int, code: str, message: str) -> Refusal:
+    """Return the error form of Microsoft Graph."""
+    request_id = str(uuid.uuid4())
+    inner = {
+        "date": utc_text(call.state.now())[:19],
+        "request-id": request_id,
+        "client-request-id": call.headers.get("client-request-id", request_id),
+    }
+    body = {"error": {"code": code, "message": message, "innerError": inner}}
+    return Refusal(Answer(status=status, body=body))
+
+
+_TABLE = (
+    ("GET", "/me", me),
+    ("POST", "/directoryObjects/getByIds", get_by_ids),
+    ("GET", "/groups/{key}/members", list_members),
+    ("GET", "/{collection}", list_objects),
+    ("GET", "/{collection}/{key}", get_object),
+)
+ROUTES = [
+    Route(surface="graph", method=method, template=f"/graph/v1.0{template}", handler=handler)
+    for method, template, handler in _TABLE
+]
