@@ -90,32 +90,29 @@ def committed_by_namespace(quotas: Iterable[QuotaStatus], resource: str) -> dict
     return smallest
 
 
-def commitment(
-    resource: str,
-    *,
-    nodes: Iterable[Node],
-    committed: dict[str, Decimal],
-    pods: Iterable[Pod],
-) -> Commitment:
-    """Return what one cluster has promised of one resource.
+def commitments(
+    *, nodes: Iterable[Node], quotas: Iterable[QuotaStatus], pods: Iterable[Pod]
+) -> dict[str, Commitment]:
+    """Return what one cluster has promised of `cpu` and of `memory`.
 
-    Args:
-        resource: `cpu` or `memory`.
-        nodes: all nodes; those that are not ready count for nothing.
-        committed: hard request quota by namespace, see `committed_by_namespace`.
-        pods: all pods; finished ones count for nothing.
+    Nodes that are not ready, and pods that are finished, count for nothing.
     """
-    running = list(pods)
-    offers = [
-        node.allocatable_cores if resource == "cpu" else node.allocatable_bytes
-        for node in nodes
-        if node.is_ready
-    ]
-    return Commitment(
-        resource=resource,
-        allocatable=sum(offers, ZERO),
-        largest_node=max(offers, default=ZERO),
-        committed=sum(committed.values(), ZERO),
-        requested=total_need(running)[f"requests.{resource}"],
-        uncounted=len({pod.namespace_name for pod in running} - set(committed)),
-    )
+    ready = [node for node in nodes if node.is_ready]
+    promised, running = list(quotas), list(pods)
+    requested = total_need(running)
+    offers = {
+        "cpu": [node.allocatable_cores for node in ready],
+        "memory": [node.allocatable_bytes for node in ready],
+    }
+    found = {}
+    for resource, allocatable in offers.items():
+        committed = committed_by_namespace(promised, resource)
+        found[resource] = Commitment(
+            resource=resource,
+            allocatable=sum(allocatable, ZERO),
+            largest_node=max(allocatable, default=ZERO),
+            committed=sum(committed.values(), ZERO),
+            requested=requested[f"requests.{resource}"],
+            uncounted=len({pod.namespace_name for pod in running} - set(committed)),
+        )
+    return found

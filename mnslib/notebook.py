@@ -46,6 +46,7 @@ from mnslib.results import (
     ItemOutcome,
     RunRecord,
     RunStatus,
+    utc_text,
 )
 
 if TYPE_CHECKING:
@@ -203,8 +204,8 @@ class Session:
             notebook=self.notebook,
             environment=self.environment,
             target=str(self.parameters.get("target", "")),
-            started_utc=_stamp(self.started),
-            finished_utc=_stamp(utc_now()),
+            started_utc=utc_text(self.started),
+            finished_utc=utc_text(utc_now()),
             status=status,
             exit_code=EXIT_CODES[status],
             parameters=self.parameters,
@@ -331,7 +332,7 @@ class Session:
         from mnslib.provisioning.plan import make_plan, plan_to_json
 
         plan = make_plan(specs, observed)
-        content = plan_to_json(plan, created_utc=_stamp(utc_now()))
+        content = plan_to_json(plan, created_utc=utc_text(utc_now()))
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_whole(self.directory / PLAN_NAME, text + "\n")
         return plan
@@ -611,10 +612,6 @@ def _require(name: str, value: object, known: Sequence[str]) -> str:
     if value not in known:
         raise ConfigError(f"{name} is {value!r}: write one of {', '.join(known)}.")
     return str(value)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # Progress

@@ -16,6 +16,9 @@ _CLUSTER = re.compile(
     r"(?:/managedNamespaces/(?P<namespace_name>[^/]+))?/?",
     re.IGNORECASE,
 )
+CLUSTER_NAME = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+"""Source: REST reference, Microsoft.ContainerService, Managed Clusters, resourceName."""
+
 _ROLE_ASSIGNMENT_NAMES = uuid.UUID("9e0f9d5c-6f0b-5b0f-8f6e-0d6c1f6f2f5a")
 """Namespace of the UUIDv5 that names a role assignment; arbitrary, but it must never change."""
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from mnslib.resource_ids import ManagedNamespaceId
 
 RESULT_SCHEMA_VERSION = 1
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a moment as every file here writes it, in UTC and to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class ChangeKind(StrEnum):

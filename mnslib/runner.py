@@ -41,7 +41,7 @@ from mnslib.project import (
     write_result,
     write_whole,
 )
-from mnslib.results import EXIT_CODES, RunRecord, RunStatus
+from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_text
 
 __all__ = [
     "Parameter",
@@ -139,8 +139,8 @@ def run_notebook(
             notebook=path.stem,
             environment=environment,
             target=str((defaults | given).get("target", "")),
-            started_utc=_utc_text(started),
-            finished_utc=_utc_text(datetime.now(UTC)),
+            started_utc=utc_text(started),
+            finished_utc=utc_text(datetime.now(UTC)),
             status=ending.status,
             exit_code=EXIT_CODES[ending.status],
             headline=ending.headline,
@@ -328,7 +328,7 @@ def _settled(
     if ending.status is RunStatus.DONE:
         corrected, headline = RunStatus.FAILED, "The notebook ended without recording its result"
     result.update(
-        status=corrected.value, headline=headline, finished_utc=_utc_text(datetime.now(UTC))
+        status=corrected.value, headline=headline, finished_utc=utc_text(datetime.now(UTC))
     )
     return result
 
@@ -362,7 +362,3 @@ def _injected(source: str, notebook: Mapping[str, Any]) -> dict[str, Any]:
     }
     has_ids = (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 5)
     return {"id": "injected-parameters", **cell} if has_ids else cell
-
-
-def _utc_text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

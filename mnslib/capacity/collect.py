@@ -24,7 +24,7 @@ from mnslib.capacity.snapshot import (
     wide_frame,
 )
 from mnslib.capacity.utilization import tightest_quotas
-from mnslib.commitment import Commitment, commitment, committed_by_namespace
+from mnslib.commitment import Commitment, commitments
 from mnslib.errors import (
     ArmError,
     ArmUnreachableError,
@@ -194,15 +194,7 @@ def _add_commitments(reading: _Reading, kube: KubeClient, *, quotas: Sequence[Qu
         reading.no_commitment = _reason(error)
         reading.errors.append(str(error))
         return
-    reading.commitments = {
-        resource: commitment(
-            resource,
-            nodes=nodes,
-            committed=committed_by_namespace(quotas, resource),
-            pods=pods,
-        )
-        for resource in ("cpu", "memory")
-    }
+    reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods)
 
 
 def _reason(error: ArmError | KubeError) -> str:

@@ -6,7 +6,6 @@ which. Peaks are the server's `max_over_time`: samples an hour apart would miss 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ import pandas as pd
 
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.models import QuotaStatus
+from mnslib.resource_ids import CLUSTER_NAME
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
@@ -36,9 +36,6 @@ SHORTEST_STEP_MINUTES = 1
 
 RECENT = timedelta(days=1)
 """A quota seen within it still counts as present where only history speaks; our choice."""
-
-_CLUSTER_NAME = re.compile(r"[a-zA-Z0-9](?:[-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
-"""Source: Microsoft.ContainerService, managedClusters, resourceName."""
 
 _QUERIES = {
     "used": "max by (namespace, resourcequota, resource) "
@@ -116,7 +113,7 @@ def queries(cluster_name: str, *, step_seconds: int) -> dict[str, str]:
     Raises:
         ConfigError: if the name is none that a managed cluster can have.
     """
-    if not _CLUSTER_NAME.fullmatch(cluster_name):
+    if not CLUSTER_NAME.fullmatch(cluster_name):
         raise ConfigError(f"{cluster_name[:100]!r} cannot be the name of a managed cluster")
     return {
         name: text.format(cluster=cluster_name, step=step_seconds)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import yaml
 
 from mnslib.errors import ConfigError, KubeError
+from mnslib.results import utc_text
 
 EXEC_API_VERSION = "client.authentication.k8s.io/v1"
 """Source: Kubernetes, "client-go credential plugins"; kubectl 1.22 and later."""
@@ -127,7 +128,7 @@ def exec_credential_json(token: str, expires_on: int) -> str:
 
     Source: Kubernetes, "client-go credential plugins", output format v1.
     """
-    expires = datetime.fromtimestamp(expires_on, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    expires = utc_text(datetime.fromtimestamp(expires_on, UTC))
     return json.dumps(
         {
             "apiVersion": EXEC_API_VERSION,

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
-    ArmNotFoundError,
     ArmPreconditionError,
     AuthError,
     MnsError,
@@ -30,6 +29,7 @@ from mnslib.models import ManagedNamespace
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
+from mnslib.provisioning.verify import item_now
 from mnslib.resource_ids import ClusterId
 from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
@@ -46,9 +46,6 @@ FRESH_FOR_WRITES = 20
 
 CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before a 409 is tried again: another operation on the cluster needs its time."""
-
-OPERATION_TIMEOUT_SECONDS = 1800.0
-"""Users report minutes in bad cases; the first creation on a cluster took 91 s (recorded)."""
 
 READ_FIRST = "its outcome is unknown: run again, it is read first"
 
@@ -99,7 +96,6 @@ def apply(
     clock: Callable[[], float] = time.monotonic,
     workers: int = WORKERS,
     writes_per_cluster: int = WRITES_PER_CLUSTER,
-    operation_timeout_seconds: float = OPERATION_TIMEOUT_SECONDS,
 ) -> ApplyResult:
     """Return one outcome per change of the plan; writes only if the approval says so.
 
@@ -114,7 +110,6 @@ def apply(
         observer=observer,
         clock=clock,
         writes_per_cluster=writes_per_cluster,
-        operation_timeout_seconds=operation_timeout_seconds,
     )
     journal.write("plan", digest=plan.digest, may_write=approval.may_write, changes=plan.counts())
     if approval.may_write:
@@ -166,7 +161,6 @@ class _Scheduler:
         observer: Observer | None,
         clock: Callable[[], float],
         writes_per_cluster: int,
-        operation_timeout_seconds: float,
     ) -> None:
         self._plan = approval.plan
         self._max_failures = approval.max_failures
@@ -175,7 +169,6 @@ class _Scheduler:
         self._observer = observer
         self._clock = clock
         self._writes_per_cluster = writes_per_cluster
-        self._operation_timeout_seconds = operation_timeout_seconds
         self._waiting = deque(_Item(change) for change in interleaved(approval.plan.to_do))
         self._futures: dict[Future[Any], _Item] = {}
         self._operations: dict[Operation, _Item] = {}
@@ -263,9 +256,8 @@ class _Scheduler:
             raise
 
     def _stands(self, change: Change) -> bool:
-        try:
-            present = self._azure.managed_namespaces.get(change.id)
-        except ArmNotFoundError:
+        present = item_now(change.id, self._azure)
+        if present is None:
             return change.after is None
         return present.provisioning_state == "Succeeded" and not differences(change.after, present)
 
@@ -280,10 +272,8 @@ class _Scheduler:
             if lane.listed is None:
                 return
             present = lane.listed.get(change.id.key)
-        if (present.etag if present else None) == change.etag:
-            return
-        # The list trails: only the item itself decides.
-        if _etag_now(self._azure, change) != change.etag:
+        if _etag(present) != change.etag and _etag(item_now(change.id, self._azure)) != change.etag:
+            # The list trails: only the item itself decides.
             raise ArmPreconditionError(f"{change.id} was changed after it was read.")
 
     # Collecting
@@ -351,9 +341,7 @@ class _Scheduler:
                 self._written(item, pool)
             else:
                 self._operations[operation] = item
-                self._azure.operations.track(
-                    operation, timeout_seconds=self._operation_timeout_seconds
-                )
+                self._azure.operations.track(operation)
 
     def _conflict(self, item: _Item, error: ArmConflictError) -> None:
         if item.conflicts >= len(CONFLICT_DELAYS_SECONDS) or self._interrupted_by is not None:
@@ -453,8 +441,5 @@ def _flat(error: MnsError) -> str:
     return str(error).rstrip(".").replace(";", ",")
 
 
-def _etag_now(azure: AzureClient, change: Change) -> str | None:
-    try:
-        return azure.managed_namespaces.get(change.id).etag
-    except ArmNotFoundError:
-        return None
+def _etag(namespace: ManagedNamespace | None) -> str | None:
+    return namespace.etag if namespace else None

@@ -15,6 +15,7 @@ from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError
 from mnslib.models import ManagedCluster, NamespaceSpec
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
 from mnslib.resource_ids import ClusterId
+from mnslib.results import utc_text
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -61,7 +62,7 @@ def observe(
         return ObservedCluster(
             cluster=cluster,
             managed={namespace.id.namespace_name.lower(): namespace for namespace in found},
-            read_utc=now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            read_utc=utc_text(now()),
             kubernetes=view,
             kubernetes_unknown=unknown,
         )

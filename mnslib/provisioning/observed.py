@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from mnslib.commitment import Commitment, commitment, committed_by_namespace
+from mnslib.commitment import Commitment, commitments
 from mnslib.models import (
     AccessGrant,
     KubernetesNamespace,
@@ -39,15 +39,7 @@ class KubernetesView:
 
     def commitments(self) -> dict[str, Commitment]:
         """Return what the cluster has promised now, for `cpu` and `memory`."""
-        return {
-            resource: commitment(
-                resource,
-                nodes=self.nodes,
-                committed=committed_by_namespace(self.quotas, resource),
-                pods=self.pods,
-            )
-            for resource in ("cpu", "memory")
-        }
+        return commitments(nodes=self.nodes, quotas=self.quotas, pods=self.pods)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

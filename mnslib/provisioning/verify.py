@@ -14,14 +14,11 @@ from mnslib.models import ManagedNamespace
 from mnslib.provisioning.changes import Change, FieldDifference, differences
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
-from mnslib.results import ApplyResult, ItemOutcome, OutcomeKind
+from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
-
-DONE = frozenset(
-    {OutcomeKind.CREATED, OutcomeKind.UPDATED, OutcomeKind.ADOPTED, OutcomeKind.DELETED}
-)
 
 
 def read_back(
@@ -38,11 +35,12 @@ def read_back(
 def _check(
     change: Change, outcome: ItemOutcome, again: ObservedState, azure: AzureClient
 ) -> ItemOutcome:
-    if outcome.outcome not in DONE:
+    is_written = change.kind is not ChangeKind.NO_CHANGE
+    if not is_written or outcome.outcome is not DONE_OUTCOME[change.kind]:
         return outcome
     wrong = differences(change.after, again.clusters[change.id.cluster].find(change.id))
     if wrong:
-        wrong = differences(change.after, _item_now(change, azure))
+        wrong = differences(change.after, item_now(change.id, azure))
     missing = [g.role for g in change.grants if not again.has_grant(str(change.id), g)]
     if not wrong and not missing:
         return outcome
@@ -51,9 +49,10 @@ def _check(
     return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason)
 
 
-def _item_now(change: Change, azure: AzureClient) -> ManagedNamespace | None:
+def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:
+    """Return a managed namespace as one read of it finds it, None if there is none."""
     try:
-        return azure.managed_namespaces.get(change.id)
+        return azure.managed_namespaces.get(target)
     except ArmNotFoundError:
         return None
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 from mnslib.errors import cut
 from mnslib.models import SERVICE_LABELS
 from mnslib.quantities import format_cpu, format_memory, parse_quantity
+from mnslib.resource_ids import CLUSTER_NAME
 
 Finding = tuple[str, str]
 """What is wrong, and what to write instead (empty where nobody can know)."""
@@ -53,7 +54,6 @@ _NOT_IN_TAG_NAMES = "<>%&\\?/"
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_TEXT = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_CLUSTER = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _RESOURCE_GROUP = re.compile(r"[-\w.()]{0,89}[-\w()]")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CPU = re.compile(r"(\d+\.?\d*|\.\d+)m?", re.ASCII)
@@ -119,8 +119,8 @@ def resource_group(text: str) -> str:
 
 
 def cluster_name(text: str) -> str:
-    """Return a managed cluster's name. Source: REST reference, Managed Clusters, resourceName."""
-    if not _CLUSTER.fullmatch(text):
+    """Return a managed cluster's name."""
+    if not CLUSTER_NAME.fullmatch(text):
         raise refuse(
             f"{show(text)} is not the name of a cluster: 1 to 63 letters, digits, - and _, "
             "a letter or digit first and last",

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.commitment import Commitment, commitment, committed_by_namespace
+from mnslib.commitment import Commitment, commitments, committed_by_namespace
 from mnslib.models import Container, Node, Pod, QuotaStatus
 
 
@@ -37,12 +37,11 @@ def make_commitment(**values: str) -> Commitment:
 
 def test_a_worked_cluster() -> None:
     # three nodes of 4 cores; quotas of 6 and 9 cores; pods that ask for 3 and 2
-    found = commitment(
-        "cpu",
+    found = commitments(
         nodes=[make_node("a", "4"), make_node("b", "4"), make_node("c", "4")],
-        committed={"web": Decimal(6), "data": Decimal(9)},
+        quotas=[make_quota("web", {"cpu": "6"}), make_quota("data", {"requests.cpu": "9"})],
         pods=[make_pod("web", "3"), make_pod("free", "2"), make_pod("old", "8", "Succeeded")],
-    )
+    )["cpu"]
     assert (found.allocatable, found.largest_node, found.without_largest_node) == (12, 4, 8)
     assert (found.committed, found.committed_ratio) == (15, Decimal("1.25"))
     assert (found.requested, found.requested_ratio) == (5, Decimal("0.625"))
@@ -52,13 +51,13 @@ def test_a_worked_cluster() -> None:
 
 
 def test_memory_is_counted_in_bytes() -> None:
-    found = commitment("memory", nodes=[make_node("a", "4")], committed={}, pods=[])
+    found = commitments(nodes=[make_node("a", "4")], quotas=[], pods=[])["memory"]
     assert found.allocatable == 4 * 2**30
 
 
 def test_a_node_that_is_not_ready_offers_nothing() -> None:
     nodes = [make_node("a", "4"), make_node("b", "8", is_ready=False)]
-    found = commitment("cpu", nodes=nodes, committed={}, pods=[])
+    found = commitments(nodes=nodes, quotas=[], pods=[])["cpu"]
     assert (found.allocatable, found.largest_node) == (4, 4)
 
 

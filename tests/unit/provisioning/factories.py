@@ -217,8 +217,7 @@ class FakeAzure:
             self.most_running = max(self.most_running, len(self._started))
             return operation
 
-    def track(self, operation: FakeOperation, *, timeout_seconds: float) -> None:
-        assert timeout_seconds > 0
+    def track(self, operation: FakeOperation) -> None:
         with self._lock:
             self._tracked[operation] = self._started[operation]
 
