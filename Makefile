@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 DEV := .venv/.installed-dev
+AZ := .venv-az/.installed-2.91.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint type imports test notebooks sandbox docs check bench size clean
+.PHONY: help setup demo format lint type imports test notebooks sandbox conformance docs check bench size clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -51,6 +52,14 @@ notebooks: $(DEV)  ## only the notebooks: their rules, then their runs
 sandbox: $(DEV)  ## only the sandbox
 	$(BIN)/pytest tests/sandbox tests/contract
 
+$(AZ):
+	$(PYTHON) -m venv .venv-az
+	.venv-az/bin/python -m pip install --quiet --disable-pip-version-check azure-cli==$(@:.venv-az/.installed-%=%)
+	touch $@
+
+conformance: $(DEV) $(if $(MNS_AZ),,$(AZ))  ## that the sandbox is Azure to the Azure CLI (MNS_AZ names another `az`)
+	MNS_AZ=$${MNS_AZ:-.venv-az/bin/az} $(BIN)/pytest tests/conformance
+
 docs: $(DEV)  ## only what the documents promise
 	$(BIN)/pytest tests/docs
 
@@ -63,4 +72,4 @@ bench: $(DEV)  ## speed, as ratios measured in one run
 	$(BIN)/python -m tests.benchmarks
 
 clean:  ## remove what was made (runs/ and handover/ stay)
-	rm -rf .venv .mns .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf .venv .venv-az .mns .mypy_cache .ruff_cache .pytest_cache build dist

@@ -60,6 +60,15 @@ def retry_after(state: State) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
+def next_poll(state: State) -> dict[str, str]:
+    """Return the header of a status answer that says when to ask again, if one is sent.
+
+    azure-core takes a Retry-After of 0 for "not said" and waits 30 s; milliseconds it believes.
+    """
+    header = retry_after(state)
+    return {"x-ms-retry-after-ms": "100"} if header == {"Retry-After": "0"} else header
+
+
 def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
     """Store and return a new operation on a managed namespace.
 

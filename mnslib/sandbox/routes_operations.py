@@ -63,7 +63,7 @@ def get_operation(call: Call) -> Answer:
     operation = _find_operation(call)
     headers = {"x-ms-operation-identifier": operation["id"]}
     if "endTime" not in operation:
-        headers |= lifecycle.retry_after(call.state)
+        headers |= lifecycle.next_poll(call.state)
     return Answer(body=lifecycle.status_body(operation), headers=headers)
 
 
