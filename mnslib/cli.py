@@ -196,12 +196,9 @@ def runs(*, runs_dir: str, browse: bool) -> None:
 def token(*, target: str, cloud: str, credential: str) -> None:
     """Print a token for AKS clusters, as kubectl's exec credential plugin."""
     from mnslib.kube.kubeconfig import exec_credential_json
-    from mnslib.notebook import azure_client, sandbox_connection
-    from mnslib.project import find_project_root
+    from mnslib.targets import open_target
 
-    root = Path() if os.environ.get("MNS_SANDBOX") else find_project_root()
-    connection = sandbox_connection(root) if target == "sandbox" else None
-    azure = azure_client(connection, cloud=cloud, credential=credential)
+    azure = open_target(target, cloud=cloud, credential=credential).azure
     found = azure.access_token(azure.cloud.kubernetes_scope)
     click.echo(exec_credential_json(found.token, found.expires_on))
 

@@ -1,0 +1,39 @@
+"""What a team gets: `handover/<cluster>/<namespace>/kubeconfig`, kept from git and from others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnslib.project import find_project_root
+from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
+
+if TYPE_CHECKING:
+    from mnslib.resource_ids import ManagedNamespaceId
+
+
+def write_pack(
+    namespace: ManagedNamespaceId, target: Target, *, cloud: str, credential: str
+) -> Path:
+    """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
+
+    Raises:
+        MnsError: if Azure gives no kubeconfig.
+    """
+    from mnslib.kube.kubeconfig import namespace_kubeconfig, write_private
+
+    cluster = namespace.cluster
+    folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
+    text = namespace_kubeconfig(
+        target.azure.managed_namespaces.list_credential(namespace),
+        cluster_name=cluster.cluster_name,
+        namespace_name=namespace.namespace_name,
+        credential=credential,
+        cloud=cloud,
+        target="azure" if target.sandbox is None else "sandbox",
+        environment=None if target.sandbox is None else {SANDBOX_VARIABLE: str(sandbox_file())},
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    write_private(folder / "kubeconfig", text)
+    return folder / "kubeconfig"

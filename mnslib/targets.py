@@ -1,0 +1,130 @@
+"""Where a run goes: Azure, or the sandbox in its place, and the doors to both.
+
+Asks nothing before it is used; knows nothing of notebooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mnslib.errors import ConfigError, cut
+from mnslib.project import find_project_root
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+    from mnslib.azure.prometheus import PrometheusClient
+    from mnslib.kube.client import KubeClient
+    from mnslib.models import ManagedCluster
+
+SANDBOX_VARIABLE = "MNS_SANDBOX"
+"""Environment variable that names the connection file of a running sandbox."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Target:
+    """The door to Azure, and one to each cluster; `sandbox` is its connection, None on Azure."""
+
+    azure: AzureClient
+    sandbox: Mapping[str, Any] | None
+    _kube: dict[str, KubeClient] = field(default_factory=dict)
+
+    def kube_for(self, cluster: ManagedCluster) -> KubeClient:
+        """Return the Kubernetes door of a cluster; asks for its kubeconfig once."""
+        from mnslib.kube.client import KubeClient
+        from mnslib.kube.kubeconfig import read_access
+
+        if cluster.id.key not in self._kube:
+            access = read_access(
+                self.azure.managed_clusters.list_cluster_user_credential(cluster.id)
+            )
+            self._kube[cluster.id.key] = KubeClient(
+                server=access.server,
+                ca_pem=access.ca_pem,
+                token=lambda: self.azure.token(self.azure.cloud.kubernetes_scope),
+                name=cluster.id.cluster_name,
+            )
+        return self._kube[cluster.id.key]
+
+    def prometheus(self, history: str, endpoint: str) -> PrometheusClient | None:
+        """Return the door to the history, None where there is none to ask.
+
+        Args:
+            history: `auto` (the endpoint if one is given, or the sandbox's), `azure-monitor`, or
+                `none`; `prometheus` is refused: a server of one's own is not built yet.
+            endpoint: the workspace's query endpoint.
+
+        Raises:
+            ConfigError: if the word does not exist, or the endpoint is none of Azure Monitor's,
+                to which a token must not be sent.
+        """
+        _require("history", history, ("auto", "azure-monitor", "none"))
+        if not endpoint and self.sandbox is not None:
+            endpoint = str(self.sandbox["prometheus_endpoint"])
+        if history == "none" or (history == "auto" and not endpoint):
+            return None
+        if not endpoint:
+            raise ConfigError(
+                f"history is {history!r}: prometheus_endpoint says where; it is empty."
+            )
+        workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
+        host = urlsplit(endpoint).hostname or ""
+        if self.sandbox is None and not host.endswith(f".{workspace}"):
+            raise ConfigError(
+                f"prometheus_endpoint is {cut(endpoint, 120)!r}: no token is sent there. Write the "
+                f"query endpoint of a workspace, https://<name>.<region>.{workspace}."
+            )
+        return self.azure.prometheus(endpoint)
+
+
+def open_target(target: str, *, cloud: str, credential: str) -> Target:
+    """Return the way to Azure or to the sandbox, which is started if need be; signs in nowhere yet.
+
+    Raises:
+        ConfigError: if a word does not exist, or `MNS_SANDBOX` names a file that cannot be read.
+    """
+    from mnslib.azure.client import AzureClient
+    from mnslib.azure.clouds import CLOUDS, sandbox_cloud
+    from mnslib.azure.credentials import make_credential, sandbox_credential
+    from mnslib.azure.throttle import NO_LIMITS
+
+    if _require("target", target, ("sandbox", "azure")) == "azure":
+        chosen = CLOUDS[_require("cloud", cloud, tuple(CLOUDS))]
+        azure = AzureClient(chosen, make_credential(credential, cloud=chosen))
+        return Target(azure=azure, sandbox=None)
+    sandbox = _sandbox_connection()
+    # The sandbox has no limits unless told so, and then its 429s are learned from.
+    azure = AzureClient(sandbox_cloud(sandbox), sandbox_credential(sandbox), limits=NO_LIMITS)
+    return Target(azure=azure, sandbox=sandbox)
+
+
+def sandbox_file() -> Path:
+    """Return the connection file of the sandbox that is used: the one named, else the project's."""
+    named = os.environ.get(SANDBOX_VARIABLE)
+    return Path(named) if named else find_project_root() / ".mns" / "connection.json"
+
+
+def _sandbox_connection() -> dict[str, Any]:
+    file = sandbox_file()
+    if not os.environ.get(SANDBOX_VARIABLE):
+        from mnslib.sandbox.server import ensure_running
+
+        return dict(ensure_running(file.parent))
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{SANDBOX_VARIABLE} names {file}, which cannot be read ({error}). Start a sandbox "
+            f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
+        ) from error
+
+
+def _require(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}: write one of {', '.join(known)}.")
+    return value
