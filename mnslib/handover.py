@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnslib.errors import ConfigError
 from mnslib.project import find_project_root
 from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
 if TYPE_CHECKING:
     from mnslib.resource_ids import ManagedNamespaceId
+
+OWNER_FILE = "cluster-id"
+"""Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""
 
 
 def write_pack(
@@ -18,12 +22,17 @@ def write_pack(
     """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
 
     Raises:
+        ConfigError: if the folder holds the pack of another cluster of the same name.
         MnsError: if Azure gives no kubeconfig.
     """
     from mnslib.kube.kubeconfig import namespace_kubeconfig, write_private
 
     cluster = namespace.cluster
     folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
+    note = folder / OWNER_FILE
+    owner = note.read_text("utf-8").strip() if note.exists() else str(cluster)
+    if owner.lower() != str(cluster).lower():
+        raise ConfigError(f"{folder} is of another cluster: {owner}. Move it away, then run again.")
     text = namespace_kubeconfig(
         target.azure.managed_namespaces.list_credential(namespace),
         cluster_name=cluster.cluster_name,
@@ -35,5 +44,6 @@ def write_pack(
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
+    write_private(note, f"{cluster}\n")
     write_private(folder / "kubeconfig", text)
     return folder / "kubeconfig"

@@ -10,6 +10,10 @@ import subprocess
 import pytest
 import yaml
 
+from mnslib.errors import ConfigError
+from mnslib.handover import write_pack
+from mnslib.targets import open_target
+
 from .conftest import ROOT
 
 HANDOVER = ROOT / "handover" / "aks-prod-weu-2" / "e2e-onboarded"
@@ -31,6 +35,7 @@ def test_one_namespace_is_onboarded_and_handed_over(run_notebook, sandbox, hando
     kubeconfig = handover / "kubeconfig"
     assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
     assert stat.S_IMODE(handover.stat().st_mode) == 0o700
+    assert (handover / "cluster-id").read_text().endswith("/managedClusters/aks-prod-weu-2\n")
     content = yaml.safe_load(kubeconfig.read_text())
     (context,) = content["contexts"]
     assert context["name"] == "aks-prod-weu-2-e2e-onboarded"
@@ -60,3 +65,17 @@ def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox,
     digest = json.loads((done.directory / "plan.json").read_text())["digest"]
     assert f'approved_digest: "{digest}"' in done.report.replace("&quot;", '"')
     assert not handover.exists()
+
+
+def test_a_pack_of_another_cluster_of_that_name_is_left_alone(
+    sandbox, sandbox_file, monkeypatch, handover
+):
+    monkeypatch.setenv("MNS_SANDBOX", str(sandbox_file))
+    namespace = sandbox.cluster("aks-prod-weu-2").namespace("e2e-onboarded")
+    target = open_target("sandbox", cloud="public", credential="default")
+    handover.mkdir(parents=True)
+    note = handover / "cluster-id"
+    note.write_text(str(namespace.cluster).replace("rg-platform", "rg-other"))
+    with target.azure, pytest.raises(ConfigError, match=r"of another cluster: .*rg-other"):
+        write_pack(namespace, target, cloud="public", credential="default")
+    assert [path.name for path in handover.iterdir()] == ["cluster-id"]
