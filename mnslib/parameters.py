@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
+from mnslib.secrets import looks_secret
 
 PARAMETERS_TAG = "parameters"
 
@@ -36,22 +36,6 @@ _TYPE_WORDS = {
     "list": "a list",
     "dict": "a mapping",
 }
-_SECRETS = (
-    re.compile(r"-----BEGIN [A-Z ]*(PRIVATE KEY|CERTIFICATE)-----"),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\."),  # a JSON web token
-    re.compile(r"[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),  # an Entra client secret
-    re.compile(  # connection strings, signed URLs
-        r"(?i)\b(account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret"
-        r"|api_?key|access_?token|token|sig)\s*[=:]\s*[^\s;&]{8,}"
-    ),
-)
-_LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
-_LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
-_RANDOM_CHANGES = 0.4
-"""Share of neighbors of different kind (lower, upper, digit) from which text reads as random.
-
-Random base64 has about 0.6, words in CamelCase with a year about 0.2; our choice between them.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +153,6 @@ def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) ->
     }
 
 
-def looks_secret(value: object) -> bool:
-    """Return whether a value, or anything in a list or mapping, looks like a key or a token.
-
-    Digests (`sha256:` and hexadecimal), GUIDs, ARM ids and paths do not.
-    """
-    return any(_is_secret_text(text) for text in _texts(value))
-
-
 def _declared(statement: ast.stmt, lines: Sequence[str], notebook: str) -> Parameter:
     target: ast.expr | None
     value: ast.expr | None
@@ -242,29 +218,3 @@ def _yaml(text: str, place: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{place} is not YAML: {error}") from error
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield f"{key}={item}" if isinstance(item, str) else str(key)
-            yield from _texts(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _texts(item)
-
-
-def _is_secret_text(text: str) -> bool:
-    if any(pattern.search(text) for pattern in _SECRETS):
-        return True
-    return any(
-        _looks_random(run) for word in _LONG_WORD.findall(text) for run in _LONG_RUN.findall(word)
-    )
-
-
-def _looks_random(run: str) -> bool:
-    kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
-    changes = sum(a != b for a, b in pairwise(kinds))
-    return len(set(kinds)) == 3 and changes / (len(run) - 1) >= _RANDOM_CHANGES

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _CLUSTER = re.compile(
@@ -97,6 +99,13 @@ class ManagedNamespaceId:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def short_names(clusters: Iterable[ClusterId]) -> dict[ClusterId, str]:
+    """Return what to call each cluster: its name, or more of its id where others share that."""
+    forms = {c: (c.cluster_name, f"{c.resource_group}/{c.cluster_name}", str(c)) for c in clusters}
+    uses = Counter(form.lower() for of_one in forms.values() for form in of_one)
+    return {c: next(f for f in of_one if uses[f.lower()] == 1) for c, of_one in forms.items()}
 
 
 def role_definition_id(subscription_id: str, role_guid: str) -> str:

@@ -27,11 +27,11 @@ from mnslib.errors import (
     ArmUnreachableError,
     cut,
 )
+from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
 
-_TOKENS = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)+|\bbearer\s+[\w.~+/=-]+", re.IGNORECASE)
 _ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
 _VERBS = {
     "GET": "read", "PUT": "create or update", "PATCH": "update the tags of",
@@ -58,8 +58,8 @@ _CLASSES: dict[int, type[ArmError]] = {
 
 
 def redact(text: str) -> str:
-    """Return a foreign text, cut, without anything that looks like a token."""
-    return cut(_TOKENS.sub("[token]", text))
+    """Return a foreign text, cut, without anything that looks like a secret."""
+    return cut(hide_secrets(text))
 
 
 def path_of(url: str) -> str:

@@ -37,6 +37,7 @@ from mnslib.errors import (
 from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
 from mnslib.pods import FINISHED_PHASES
 from mnslib.requests.rules import SYSTEM_NAMESPACES
+from mnslib.secrets import shown
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -309,7 +310,7 @@ def _namespace_rows(
             "namespace_name": name,
             "subscription_id": reading.id.subscription_id,
             "resource_group": reading.id.resource_group,
-            "owner": _labels(reading, name).get(owner_label, ""),
+            "owner": shown(owner_label, _labels(reading, name).get(owner_label, "")),
             "is_managed": name in managed,
         }
         for name in managed | (others - SYSTEM_NAMESPACES)

@@ -269,11 +269,18 @@ class _Scheduler:
                 found = self._azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
                 lane.listed = {namespace.id.key: namespace for namespace in found}
                 lane.writes_since_list = 1
-            if lane.listed is None:
-                return
-            present = lane.listed.get(change.id.key)
-        if _etag(present) != change.etag and _etag(item_now(change.id, self._azure)) != change.etag:
-            # The list trails: only the item itself decides.
+            is_listed = lane.listed is not None
+            listed = lane.listed.get(change.id.key) if lane.listed is not None else None
+        if change.before is not None and change.etag is None:  # no If-Match will guard the write
+            is_fresh = not differences(change.before, item_now(change.id, self._azure))
+        else:
+            # The list trails: where it disputes, only the item itself decides.
+            is_fresh = (
+                not is_listed
+                or _etag(listed) == change.etag
+                or _etag(item_now(change.id, self._azure)) == change.etag
+            )
+        if not is_fresh:
             raise ArmPreconditionError(f"{change.id} was changed after it was read.")
 
     # Collecting

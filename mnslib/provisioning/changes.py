@@ -5,7 +5,7 @@ Pure: knows neither how the state was read nor how a change is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from mnslib.models import (
 )
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import ChangeKind
+from mnslib.secrets import shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
 
@@ -46,7 +47,10 @@ class Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldDifference:
-    """One field that changes: `add`, `change` or `remove`, with its path and both values."""
+    """One field that changes: `add`, `change` or `remove`, with its path and both values.
+
+    A value that looks like a secret, such as somebody else's annotation, is hidden here.
+    """
 
     operation: str
     path: str
@@ -84,15 +88,19 @@ class Change:
 
 
 def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | None:
-    """Return the namespace in canonical form: what `plan.json` and the journal hold."""
+    """Return the namespace in canonical form: what `plan.json` and the journal hold.
+
+    What looks like a secret is hidden; only Azure gets it, as it was.
+    """
     if namespace is None:
         return None
     return {
         "id": str(namespace.id),
         "location": namespace.location,
-        "labels": dict(sorted(namespace.labels.items())),
-        "annotations": dict(sorted(namespace.annotations.items())),
-        "tags": dict(sorted(namespace.tags.items())),
+        **{
+            mapping: {key: shown(key, value) for key, value in sorted(_pairs(namespace, mapping))}
+            for mapping in OWNED_MAPPINGS
+        },
         "default_resource_quota": quota_to_json(namespace.default_resource_quota),
         "default_network_policy": {
             "ingress": namespace.default_network_policy.ingress,
@@ -122,9 +130,13 @@ def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
     }
     found |= {path: value.value for path, value in policies.items() if value is not None}
     for mapping in OWNED_MAPPINGS:
-        values: Mapping[str, str] = getattr(namespace, mapping)
-        found |= {f"{mapping}[{key}]": value for key, value in sorted(values.items())}
+        found |= {f"{mapping}[{key}]": value for key, value in _pairs(namespace, mapping)}
     return found
+
+
+def _pairs(namespace: ManagedNamespace, mapping: str) -> Iterable[tuple[str, str]]:
+    pairs: Mapping[str, str] = getattr(namespace, mapping)
+    return pairs.items()
 
 
 def differences(
@@ -139,7 +151,8 @@ def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDi
         was, becomes = old.get(path), new.get(path)
         if was != becomes:
             operation = "add" if was is None else "remove" if becomes is None else "change"
-            yield FieldDifference(operation=operation, path=path, old=was, new=becomes)
+            both = [value and shown(path, value) for value in (was, becomes)]
+            yield FieldDifference(operation=operation, path=path, old=both[0], new=both[1])
 
 
 def _field_order(path: str) -> tuple[int, str]:

@@ -40,10 +40,12 @@ from mnslib.provisioning.changes import (
     FieldDifference,
     Risk,
     differences,
+    fields_of,
     namespace_to_json,
 )
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.risks import many_changes, with_risks
+from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
 PLAN_SCHEMA_VERSION = 1
@@ -98,11 +100,11 @@ class Plan:
 
     def commitments(
         self,
-    ) -> dict[str, tuple[dict[str, Commitment], dict[str, Commitment]] | None]:
-        """Return, by cluster name, what is promised before and after; None where unknown."""
+    ) -> dict[ClusterId, tuple[dict[str, Commitment], dict[str, Commitment]] | None]:
+        """Return, by cluster, what is promised before and after; None where unknown."""
         return {
-            observed.cluster.id.cluster_name: _before_and_after(observed, self.changes)
-            for observed in self.observed.clusters.values()
+            cluster: _before_and_after(observed, self.changes)
+            for cluster, observed in self.observed.clusters.items()
         }
 
 
@@ -372,12 +374,15 @@ def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
         "changes": [_change_to_json(change) for change in changes],
         "risks": [risk.name.value for risk in plan_risks],
     }
-    for line in content["changes"]:
+    for line, change in zip(content["changes"], changes, strict=True):
         # Pods come and go between reading and approving: a risk counts by name, not by sentence.
         line["risks"] = sorted({risk["name"] for risk in line["risks"]})
         if line["change"] == ChangeKind.NO_CHANGE:
             # Somebody else's edit to an item that does not change leaves the approval valid.
             line["before"] = line["after"] = None
+        else:
+            # What the record hides counts too.
+            line["fields"] = [fields_of(change.before), fields_of(change.after)]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -31,6 +31,7 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.tokens import Tone
+from mnslib.resource_ids import short_names
 from mnslib.results import ApplyResult, ChangeKind, CheckResult, CheckStatus, OutcomeKind
 
 if TYPE_CHECKING:
@@ -150,8 +151,10 @@ def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
 def clusters_table(plan: Plan) -> Table:
     """Return what each cluster has promised before and after, of CPU and memory requests."""
     rows: list[list[Cell]] = []
-    for name, both in sorted(plan.commitments().items()):
-        touched = sum(change.id.cluster.cluster_name == name for change in plan.to_do)
+    found = plan.commitments()
+    for cluster, name in sorted(short_names(found).items(), key=lambda pair: pair[1]):
+        both = found[cluster]
+        touched = sum(change.id.cluster == cluster for change in plan.to_do)
         for resource in ("cpu", "memory"):
             if both is None:
                 rows.append([name, touched, resource, *["unknown"] * 4, tag("unknown")])
@@ -375,19 +378,19 @@ def plan_chart(plan: Plan) -> Chart:
     """Return the picture of what clusters have promised before and after the plan."""
     from mnslib.reporting.charts import commitment_before_after
 
-    both = plan.commitments()
+    names = short_names(plan.observed.clusters)
     reasons = {
-        cluster_id.cluster_name: found.kubernetes_unknown
+        names[cluster_id]: found.kubernetes_unknown
         for cluster_id, found in plan.observed.clusters.items()
         if found.kubernetes is None
     }
-    known = {name: pair for name, pair in both.items() if pair is not None}
+    known = {names[cluster]: pair for cluster, pair in plan.commitments().items() if pair}
     (*_, last) = sorted(found.read_utc for found in plan.observed.clusters.values())
-    names = [change.id.namespace_name for change in plan.to_do]
+    touched = [change.id.namespace_name for change in plan.to_do]
     return commitment_before_after(
         {name: before for name, (before, _) in known.items()},
         {name: after for name, (_, after) in known.items()},
-        subject=names[0] if len(names) == 1 else wording.count(len(names), "change"),
+        subject=touched[0] if len(touched) == 1 else wording.count(len(touched), "change"),
         moment=datetime.fromisoformat(last),
         unknown=reasons,
     )

@@ -36,9 +36,13 @@ from mnslib.requests import cells, rules
 from mnslib.requests.files import Row, Rows, read_rows
 from mnslib.requests.rules import CellError, refuse, show
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.secrets import looks_secret
 
 REMOVE = "-"
 """What a quota cell holds to remove the value."""
+
+
+_SECRET = ("the cell looks like it holds a secret", "where it is kept, never the secret itself")
 
 
 def _text(value: object) -> str:
@@ -229,10 +233,16 @@ def _validate(
     for number, values in rows:
         mentioned = {name: value for name, value in values.items() if _is_mentioned(name, value)}
         shown = None if is_single else number
+        # before anything else looks at them, since what is refused there is quoted
+        secret = [name for name in mentioned if looks_secret(mentioned[name])]
+        problems += [_problem(file, shown, name[:60], _SECRET) for name in secret]
+        for name in secret:
+            del mentioned[name]
         try:
             row = RequestRow.model_validate(mentioned)
         except ValidationError as error:
-            problems += _cell_problems(error, file=file, row=shown)
+            found = _cell_problems(error, file=file, row=shown)
+            problems += [problem for problem in found if problem.column not in secret]
         else:
             specs.append(row.to_spec(Origin(file=file, row=number)))
         key = "/".join(str(mentioned.get(name, "")).lower() for name in ID_COLUMNS)

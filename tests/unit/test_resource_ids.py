@@ -13,6 +13,7 @@ from mnslib.resource_ids import (
     ManagedNamespaceId,
     role_assignment_name,
     role_definition_id,
+    short_names,
 )
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-00000000a001", "rg-platform", "aks-1")
@@ -69,3 +70,10 @@ def test_a_role_definition_is_named_within_the_subscription() -> None:
     assert role_definition_id("sub", "guid") == (
         "/subscriptions/sub/providers/Microsoft.Authorization/roleDefinitions/guid"
     )
+
+
+def test_clusters_that_share_a_name_are_called_by_more_of_their_id() -> None:
+    a, b, c = (ClusterId("s", *names) for names in [("x", "aks"), ("y", "AKS"), ("x", "b")])
+    assert short_names([a, b, c]) == {a: "x/aks", b: "y/AKS", c: "b"}
+    other = ClusterId("t", "x", "aks")
+    assert short_names([a, other]) == {a: str(a), other: str(other)}

@@ -336,7 +336,7 @@ def test_nothing_secret_is_logged_or_said(client, azure, namespace, wire, caplog
 
 def test_the_service_text_is_shown_without_what_looks_like_a_token(client, azure, cluster, wire):
     azure.answers(wire.error(400, "BadRequest", f"cannot use {wire.token} here"))
-    with pytest.raises(ArmError, match=r"cannot use \[token\] here"):
+    with pytest.raises(ArmError, match=r"cannot use \[hidden: looks like a secret\] here"):
         client.managed_clusters.get(cluster)
 
 

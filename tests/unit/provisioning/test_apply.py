@@ -106,6 +106,19 @@ def test_somebody_elses_change_is_skipped_as_stale_and_the_rest_goes_on(journal)
     assert azure.store[key].labels == {"theirs": "1"}
 
 
+def test_without_an_etag_the_item_is_read_right_before_it_is_written(journal):
+    azure = FakeAzure(make_namespace("a", etag=None), make_namespace("b", etag=None))
+    raised = amounts(cpu_limit="4")
+    specs = [make_spec("a", quota=raised), make_spec("b", quota=raised)]
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    theirs = make_namespace("a", etag=None, labels={"theirs": "1"})
+    azure.store[theirs.id.key] = theirs
+    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    assert [o.outcome for o in result.outcomes] == [OutcomeKind.SKIPPED, OutcomeKind.UPDATED]
+    assert writes(azure) == [("PUT", "b")]
+    assert azure.store[theirs.id.key] == theirs
+
+
 def test_the_list_is_read_again_after_twenty_writes_even_if_the_service_ignores_if_match(journal):
     held = [make_namespace(f"ns-{i:02}") for i in range(30)]
     azure = FakeAzure(*held)

@@ -20,9 +20,11 @@ from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import make_plan, plan_to_json
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
+from mnslib.secrets import HIDDEN
 
 from .factories import (
     CLUSTER,
+    QUOTA,
     amounts,
     make_cluster,
     make_grant,
@@ -290,14 +292,41 @@ def test_what_is_promised_before_and_after_counts_each_namespace_once():
     )
     specs = [make_spec(quota=amounts(cpu_request="2")), make_spec("team-b", row=3)]
     plan = make_plan(specs, make_observed(held, view=make_view(quotas=(quota,))))
-    before, after = plan.commitments()["aks-1"]
+    before, after = plan.commitments()[CLUSTER]
     assert (before["cpu"].committed, after["cpu"].committed) == (1, 3)
     assert after["memory"].committed == 2 * 2**30
 
 
 def test_what_is_promised_is_unknown_where_kubernetes_was_not_read():
     plan = make_plan([make_spec()], make_observed(unknown="not reachable"))
-    assert plan.commitments() == {"aks-1": None}
+    assert plan.commitments() == {CLUSTER: None}
+
+
+def test_two_clusters_of_one_name_are_counted_apart():
+    twin = ClusterId(CLUSTER.subscription_id, "other-group", CLUSTER.cluster_name)
+    observed = make_observed()
+    clusters = {**observed.clusters, **make_observed(cluster=make_cluster(twin)).clusters}
+    larger = amounts(**QUOTA | {"cpu_request": "2"})
+    specs = [make_spec(), make_spec("team-b", cluster=twin, quota=larger)]
+    plan = make_plan(specs, replace(observed, clusters=clusters))
+    after = {cluster: both[1]["cpu"] for cluster, both in plan.commitments().items()}
+    assert {cluster: found.committed for cluster, found in after.items()} == {CLUSTER: 1, twin: 2}
+
+
+def test_somebody_elses_secret_is_hidden_in_the_record_but_kept_and_counted():
+    def planned(secret):
+        held = make_namespace(annotations={"backup": f"https://me:{secret}@store.example"})
+        spec = make_spec(quota=amounts(cpu_limit="3"), annotations={"contact": "x"})
+        plan = make_plan([spec], make_observed(held))
+        return plan, json.dumps(plan_to_json(plan, created_utc="2026-11-02T06:00:00Z"))
+
+    (plan, record), (other, _) = planned("hunter2"), planned("hunter3")
+    assert "hunter2" not in record
+    assert only(plan).after.annotations["backup"] == "https://me:hunter2@store.example"
+    assert plan.digest != other.digest
+    leaving = make_spec(annotations={"backup": None})
+    change = only(make_plan([leaving], make_observed(only(plan).before)))
+    assert [(d.path, d.old) for d in change.differences] == [("annotations[backup]", HIDDEN)]
 
 
 def test_the_record_is_plain_json_with_both_sides():

@@ -244,3 +244,16 @@ def test_any_cells_are_a_request_or_a_list_of_mistakes(cells: dict[str, Any]) ->
         problems = error.problems
     assert {problem.column for problem in problems} <= set(cells)
     assert all(problem.message for problem in problems)
+
+
+@pytest.mark.parametrize("column", ["labels", "annotations", "tags", "owner", "cluster_name"])
+def test_a_secret_in_a_cell_is_refused_with_its_place_and_never_quoted(
+    write: Callable[..., Path], column: str
+) -> None:
+    cells = {**ID, "labels": "a=b", "annotations": "", "tags": "", "owner": ""}
+    cells[column] = "repo=https://deploy:" + "hunter2@git.example.com"
+    path = write(",".join(cells), ",".join(cells.values()))
+    with pytest.raises(SpecError, match="looks like it holds a secret") as caught:
+        parse_requests(path)
+    assert [(p.row, p.column) for p in caught.value.problems] == [(2, column)]
+    assert "hunter2" not in str(caught.value)

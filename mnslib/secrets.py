@@ -1,0 +1,78 @@
+"""What looks like a key, a password or a token: refused where given, hidden where shown.
+
+Guesses by form; knows nothing of where a text comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+HIDDEN = "[hidden: looks like a secret]"
+
+_FORMS = re.compile(
+    r"-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)-----(?s:.*)"
+    r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)+"  # a JSON web token
+    r"|[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"  # an Entra client secret
+    r"|://[^/\s:@]*:[^/\s@]+@"  # user and password in a URL
+    r"|(?i:\bbearer\s+[\w.~+/=-]{20,})"
+    # connection strings, signed URLs, and names in brackets or quotes
+    r"|(?i:\b(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret|api_?key"
+    r"|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"
+)
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
+_RANDOM_CHANGES = 0.4
+"""Share of neighbors of different kind (lower, upper, digit) from which text reads as random.
+
+Random base64 has about 0.6, words in CamelCase with a year about 0.2; our choice between them.
+"""
+
+
+def looks_secret(value: object) -> bool:
+    """Return whether a value, or anything in a list or mapping, looks like a key or a token.
+
+    Digests (`sha256:` and hexadecimal), GUIDs, ARM ids and paths do not.
+    """
+    return any(_is_secret_text(text) for text in _texts(value))
+
+
+def shown(name: str, value: str) -> str:
+    """Return a value as it may be written down: itself, or `HIDDEN` where it looks like a secret.
+
+    Args:
+        name: its key or path; under `password` a value is one that would not look so by itself.
+    """
+    return HIDDEN if looks_secret({name: value}) else value
+
+
+def hide_secrets(text: str) -> str:
+    """Return a foreign sentence with `HIDDEN` in place of each part that looks like a secret."""
+    return _FORMS.sub(HIDDEN, text)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{key}={item}" if isinstance(item, str) else str(key)
+            yield from _texts(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
+@lru_cache(maxsize=4096)  # the cells of a file say the same again and again
+def _is_secret_text(text: str) -> bool:
+    return _FORMS.search(text) is not None or any(
+        _looks_random(run) for word in _LONG_WORD.findall(text) for run in _LONG_RUN.findall(word)
+    )
+
+
+def _looks_random(run: str) -> bool:
+    kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
+    changes = sum(a != b for a, b in pairwise(kinds))
+    return len(set(kinds)) == 3 and changes / (len(run) - 1) >= _RANDOM_CHANGES

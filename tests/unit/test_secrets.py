@@ -1,0 +1,65 @@
+"""What looks like a secret is found and hidden; what names a thing is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from mnslib.secrets import HIDDEN, hide_secrets, looks_secret, shown
+
+
+def _random_text() -> str:
+    """Return what a base64 key looks like, made so that it is none."""
+    return "aB3xK9mQ2wE7rT5yU1iO8pA4sD6fG0hJzX3cV9bN2mL7kJ5h"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-----BEGIN RSA " + "PRIVATE KEY-----\nMII",
+        "eyJhbGciOiJSUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0.sig",
+        "Endpoint=sb://x;SharedAccess" + "Key=abcdefgh12345678",
+        "https://x.blob.example/?sv=1&" + "sig=abcdefgh12345678",
+        "abc8Q~" + "A" * 34,
+        _random_text(),
+        {"labels": {"a": [_random_text() + "=="]}},
+        {"client_secret": "hunter2hunter2"},
+        '{"password": "hunter2hunter2"}',
+        "https://deploy:" + "hunter2@git.example.com/crm",
+        "DefaultEndpointsProtocol=https;Account" + "Key=abcdefgh12345678==",
+    ],
+)
+def test_secrets_are_found(value: object) -> None:
+    assert looks_secret(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sha256:7c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e",
+        "7c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e04b952f07c1e",
+        "00000000-0000-4000-8000-00000000a001",
+        "/subscriptions/00000000-0000-4000-8000-00000000a001/resourceGroups/rg-platform/providers"
+        "/Microsoft.ContainerService/managedClusters/aks-prod-weu-1",
+        "parameters/requests/2026/PaymentsLedgerQuotaRequest2026-11-PlatformTeamNorth.csv",
+        "a" * 63,
+        "group:00000000-0000-4000-9000-000000000001=Azure Kubernetes Service RBAC Writer",
+        "https://amw-prod.westeurope.prometheus.monitor.azure.com",
+        "https://git.example.com:8443/team@crm/docs",
+        {"token-budget": "large", "cost-center": "4711"},
+        ["adoption", "foreign-owner"],
+        50,
+    ],
+)
+def test_digests_ids_and_paths_are_no_secrets(value: object) -> None:
+    assert not looks_secret(value)
+
+
+def test_a_value_is_judged_with_its_name() -> None:
+    assert shown("password", "hunter2hunter2") == HIDDEN
+    assert shown("annotations[password]", "hunter2hunter2") == HIDDEN
+    assert shown("labels[team]", "hunter2hunter2") == "hunter2hunter2"
+
+
+def test_only_the_secret_part_of_a_sentence_is_hidden() -> None:
+    text = "The annotation https://deploy:" + "hunter2@git.example.com is too long."
+    assert hide_secrets(text) == f"The annotation https{HIDDEN}git.example.com is too long."
