@@ -274,4 +274,3 @@ class Pod:
     overhead: Mapping[str, Decimal] = field(default_factory=dict)
     pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
     pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
-    node_name: str | None = None

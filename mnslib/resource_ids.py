@@ -25,8 +25,23 @@ _ROLE_ASSIGNMENT_NAMES = uuid.UUID("9e0f9d5c-6f0b-5b0f-8f6e-0d6c1f6f2f5a")
 """Namespace of the UUIDv5 that names a role assignment; arbitrary, but it must never change."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, order=False)
-class ClusterId:
+class _ArmId:
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        """The id in lower case, to compare and to sort by."""
+        return str(self).lower()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClusterId(_ArmId):
     """The id of a managed cluster."""
 
     subscription_id: str
@@ -49,26 +64,15 @@ class ClusterId:
         """Return the id of a managed namespace on this cluster."""
         return ManagedNamespaceId(self, name)
 
-    @property
-    def key(self) -> str:
-        """The id in lower case, to compare and to sort by."""
-        return str(self).lower()
-
     def __str__(self) -> str:
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.ContainerService/managedClusters/{self.cluster_name}"
         )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ClusterId) and self.key == other.key
 
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@dataclass(frozen=True, slots=True, eq=False, order=False)
-class ManagedNamespaceId:
+@dataclass(frozen=True, slots=True, eq=False)
+class ManagedNamespaceId(_ArmId):
     """The id of a managed namespace."""
 
     cluster: ClusterId
@@ -86,19 +90,8 @@ class ManagedNamespaceId:
             raise ValueError(f"{text[:200]!r} is not the ARM id of a managed namespace")
         return cls(ClusterId.parse(text), match["namespace_name"])
 
-    @property
-    def key(self) -> str:
-        """The id in lower case, to compare and to sort by."""
-        return str(self).lower()
-
     def __str__(self) -> str:
         return f"{self.cluster}/managedNamespaces/{self.namespace_name}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ManagedNamespaceId) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
 
 
 def short_names(clusters: Iterable[ClusterId]) -> dict[ClusterId, str]:

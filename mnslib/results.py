@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -165,18 +165,6 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as `result.json` holds it."""
-        return {
-            "schema_version": RESULT_SCHEMA_VERSION,
-            "notebook": self.notebook,
-            "environment": self.environment,
-            "target": self.target,
-            "started_utc": self.started_utc,
-            "finished_utc": self.finished_utc,
-            "status": self.status.value,
-            "exit_code": self.exit_code,
-            "headline": self.headline,
-            "parameters": dict(self.parameters),
-            "summary": dict(self.summary),
-            "items": [item.to_json() for item in self.items],
-            "artifacts": list(self.artifacts),
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        items = [item.to_json() for item in self.items]
+        return {"schema_version": RESULT_SCHEMA_VERSION, **values, "items": items}

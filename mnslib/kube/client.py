@@ -302,7 +302,6 @@ def _pod(item: Any) -> Pod:
         overhead=_amounts(spec.overhead, only=_COUNTED),
         pod_requests=requests,
         pod_limits=limits,
-        node_name=spec.nodeName,
     )
 
 

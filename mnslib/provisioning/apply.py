@@ -104,7 +104,7 @@ def apply(
     """
     plan = approval.plan
     scheduler = _Scheduler(
-        approval,
+        approval=approval,
         azure=azure,
         journal=journal,
         observer=observer,
@@ -137,61 +137,51 @@ def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
 
 def interleaved(changes: Sequence[Change]) -> list[Change]:
     """Return the changes so that clusters take turns: a slow first creation blocks no other."""
-    by_cluster: dict[ClusterId, deque[Change]] = defaultdict(deque)
+    seen: Counter[ClusterId] = Counter()
+    turns = []
     for change in changes:
-        by_cluster[change.id.cluster].append(change)
-    ordered: list[Change] = []
-    while by_cluster:
-        for cluster_id in list(by_cluster):
-            ordered.append(by_cluster[cluster_id].popleft())
-            if not by_cluster[cluster_id]:
-                del by_cluster[cluster_id]
-    return ordered
+        seen[change.id.cluster] += 1
+        turns.append((seen[change.id.cluster], change))
+    return [change for _, change in sorted(turns, key=lambda turn: turn[0])]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Scheduler:
     """Runs the changes of one plan. Only `_start` and `_grant` run on worker threads."""
 
-    def __init__(
-        self,
-        approval: Approval,
-        *,
-        azure: AzureClient,
-        journal: Journal,
-        observer: Observer | None,
-        clock: Callable[[], float],
-        writes_per_cluster: int,
-    ) -> None:
-        self._plan = approval.plan
-        self._max_failures = approval.max_failures
-        self._azure = azure
-        self._journal = journal
-        self._observer = observer
-        self._clock = clock
-        self._writes_per_cluster = writes_per_cluster
-        self._waiting = deque(_Item(change) for change in interleaved(approval.plan.to_do))
-        self._futures: dict[Future[Any], _Item] = {}
-        self._operations: dict[Operation, _Item] = {}
-        self._lanes: dict[ClusterId, _ClusterLane] = defaultdict(_ClusterLane)
-        self._outcomes: dict[str, ItemOutcome] = {}
-        self._interrupted_by: int | None = None
-        self._journal_failed = False
-        self._began = clock()
-        for change in approval.plan.changes:
+    approval: Approval
+    azure: AzureClient
+    journal: Journal
+    observer: Observer | None
+    clock: Callable[[], float]
+    writes_per_cluster: int
+    began: float = 0.0
+    waiting: deque[_Item] = field(default_factory=deque)
+    futures: dict[Future[Any], _Item] = field(default_factory=dict)
+    operations: dict[Operation, _Item] = field(default_factory=dict)
+    lanes: dict[ClusterId, _ClusterLane] = field(default_factory=lambda: defaultdict(_ClusterLane))
+    outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
+    interrupted_by: int | None = None
+    journal_failed: bool = False
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+        self.waiting.extend(_Item(change) for change in interleaved(self.approval.plan.to_do))
+        for change in self.approval.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
-                self._outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
+                self.outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
 
     def result(self) -> ApplyResult:
         """Return the outcomes in the plan's order."""
-        outcomes = tuple(self._outcomes[change.id.key] for change in self._plan.changes)
-        return ApplyResult(outcomes=outcomes, interrupted_by_signal=self._interrupted_by)
+        outcomes = tuple(self.outcomes[change.id.key] for change in self.approval.plan.changes)
+        return ApplyResult(outcomes=outcomes, interrupted_by_signal=self.interrupted_by)
 
     def run(self, pool: ThreadPoolExecutor) -> None:
         """Start and await until every item has its outcome."""
         with _interrupts_to(self._on_interrupt):
             self._report()
-            while self._waiting or self._futures or self._operations:
-                if self._interrupted_by is not None:
+            while self.waiting or self.futures or self.operations:
+                if self.interrupted_by is not None:
                     self.abandon("interrupted")
                 self._start_what_may(pool)
                 self._collect(pool)
@@ -199,45 +189,45 @@ class _Scheduler:
 
     def _on_interrupt(self, number: int, _frame: object) -> None:
         # A flag, not an exception: it must not hit between a write and its bookkeeping.
-        if self._interrupted_by is not None:
+        if self.interrupted_by is not None:
             raise KeyboardInterrupt
-        self._interrupted_by = number
+        self.interrupted_by = number
 
     def abandon(self, reason: str) -> None:
         """Give everything that was not started the outcome `not_attempted`."""
-        while self._waiting:
-            self._finish(self._waiting.popleft(), OutcomeKind.NOT_ATTEMPTED, reason)
+        while self.waiting:
+            self._finish(self.waiting.popleft(), OutcomeKind.NOT_ATTEMPTED, reason)
 
     def _apply_stop_rule(self) -> None:
-        limit = self._max_failures
+        limit = self.approval.max_failures
         failed = self._counts()[OutcomeKind.FAILED]
-        if limit is not None and self._waiting and failed >= max(limit, 1):
+        if limit is not None and self.waiting and failed >= max(limit, 1):
             self.abandon(f"stop rule: {failed} failed, max_failures is {limit}")
 
     # Starting
 
     def _start_what_may(self, pool: ThreadPoolExecutor) -> None:
         held: deque[_Item] = deque()
-        now = self._clock()
-        while self._waiting:
-            item = self._waiting.popleft()
-            lane = self._lanes[item.change.id.cluster]
-            if item.not_before > now or lane.running >= self._writes_per_cluster:
+        now = self.clock()
+        while self.waiting:
+            item = self.waiting.popleft()
+            lane = self.lanes[item.change.id.cluster]
+            if item.not_before > now or lane.running >= self.writes_per_cluster:
                 held.append(item)
                 continue
             lane.running += 1
             item.in_lane = True
             item.started = now if item.started is None else item.started
-            step = self._resume_grant if item.granting else self._start
-            self._futures[pool.submit(step, item.change, lane)] = item
-        self._waiting = held
+            step = self._grant if item.granting else self._start
+            self.futures[pool.submit(step, item.change, lane)] = item
+        self.waiting = held
 
     def _start(self, change: Change, lane: _ClusterLane) -> Operation | None:
         """Send the write; None where nothing is left to wait for. Runs on a worker."""
         if not change.writes_namespace and change.kind is not ChangeKind.DELETE:
             return None
         self._check_fresh(change, lane)
-        self._journal.write(
+        self.journal.write(
             "started",
             id=str(change.id),
             change=change.kind.value,
@@ -245,8 +235,8 @@ class _Scheduler:
         )
         try:
             if change.after is None:
-                return self._azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
-            return self._azure.managed_namespaces.begin_create_or_update(
+                return self.azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
+            return self.azure.managed_namespaces.begin_create_or_update(
                 change.after, if_match=change.etag, must_be_new=change.before is None
             )
         except (ArmPreconditionError, ArmConflictError):
@@ -256,7 +246,7 @@ class _Scheduler:
             raise
 
     def _stands(self, change: Change) -> bool:
-        present = item_now(change.id, self._azure)
+        present = item_now(change.id, self.azure)
         if present is None:
             return change.after is None
         return present.provisioning_state == "Succeeded" and not differences(change.after, present)
@@ -266,19 +256,19 @@ class _Scheduler:
         with lane.lock:
             lane.writes_since_list += 1
             if lane.writes_since_list > FRESH_FOR_WRITES:
-                found = self._azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
+                found = self.azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
                 lane.listed = {namespace.id.key: namespace for namespace in found}
                 lane.writes_since_list = 1
             is_listed = lane.listed is not None
             listed = lane.listed.get(change.id.key) if lane.listed is not None else None
         if change.before is not None and change.etag is None:  # no If-Match will guard the write
-            is_fresh = not differences(change.before, item_now(change.id, self._azure))
+            is_fresh = not differences(change.before, item_now(change.id, self.azure))
         else:
             # The list trails: where it disputes, only the item itself decides.
             is_fresh = (
                 not is_listed
                 or _etag(listed) == change.etag
-                or _etag(item_now(change.id, self._azure)) == change.etag
+                or _etag(item_now(change.id, self.azure)) == change.etag
             )
         if not is_fresh:
             raise ArmPreconditionError(f"{change.id} was changed after it was read.")
@@ -286,10 +276,10 @@ class _Scheduler:
     # Collecting
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
-        if self._operations:
-            patience = 0.02 if self._futures or self._waiting else 0.5
+        if self.operations:
+            patience = 0.02 if self.futures or self.waiting else 0.5
             for finished in self._next_finished(patience):
-                item = self._operations.pop(finished.operation, None)
+                item = self.operations.pop(finished.operation, None)
                 if item is None:
                     continue  # given up when the sign-in was lost
                 if finished.error is None:
@@ -297,24 +287,24 @@ class _Scheduler:
                 else:
                     reason = _reason(item, finished.error)
                     self._finish(item, OutcomeKind.FAILED, reason)
-        if self._futures:
-            patience = 0.02 if self._operations else 0.5
-            done, _ = wait(self._futures, timeout=patience, return_when=FIRST_COMPLETED)
+        if self.futures:
+            patience = 0.02 if self.operations else 0.5
+            done, _ = wait(self.futures, timeout=patience, return_when=FIRST_COMPLETED)
             for future in done:
-                self._future_ended(self._futures.pop(future), future, pool)
-        elif not self._operations and self._waiting:
+                self._future_ended(self.futures.pop(future), future, pool)
+        elif not self.operations and self.waiting:
             time.sleep(0.05)  # everything left waits out a conflict
         self._report()
 
     def _next_finished(self, patience: float) -> list[FinishedOperation]:
         try:
-            return self._azure.operations.next_finished(patience)
+            return self.azure.operations.next_finished(patience)
         except AuthError as error:
             # Nothing can be asked any more: say so for each, rather than wait for ever.
-            for item in list(self._operations.values()):
+            for item in list(self.operations.values()):
                 reason = f"started, but the sign-in was lost: {_flat(error)}; {READ_FIRST}"
                 self._finish(item, OutcomeKind.FAILED, reason)
-            self._operations.clear()
+            self.operations.clear()
             self.abandon("the sign-in was lost")
             return []
 
@@ -347,73 +337,70 @@ class _Scheduler:
             if operation is None:
                 self._written(item, pool)
             else:
-                self._operations[operation] = item
-                self._azure.operations.track(operation)
+                self.operations[operation] = item
+                self.azure.operations.track(operation)
 
     def _conflict(self, item: _Item, error: ArmConflictError) -> None:
-        if item.conflicts >= len(CONFLICT_DELAYS_SECONDS) or self._interrupted_by is not None:
+        if item.conflicts >= len(CONFLICT_DELAYS_SECONDS) or self.interrupted_by is not None:
             self._finish(item, OutcomeKind.FAILED, _reason(item, error))
             return
         delay = error.retry_after_seconds or CONFLICT_DELAYS_SECONDS[item.conflicts]
         item.conflicts += 1
-        item.not_before = self._clock() + delay
+        item.not_before = self.clock() + delay
         self._leave_lane(item)
-        self._waiting.append(item)
+        self.waiting.append(item)
 
     def _written(self, item: _Item, pool: ThreadPoolExecutor) -> None:
         """The namespace is as it shall be; who may use it comes next."""
         if item.change.grants and not item.granting:
             item.granting = True
-            self._futures[pool.submit(self._grant, item.change)] = item
+            self.futures[pool.submit(self._grant, item.change)] = item
         else:
             self._finish(item, DONE_OUTCOME[item.change.kind])
 
-    def _resume_grant(self, change: Change, _: _ClusterLane) -> None:
-        self._grant(change)
-
-    def _grant(self, change: Change) -> None:
+    def _grant(self, change: Change, _: _ClusterLane | None = None) -> None:
         """Create the missing role assignments. Runs on a worker."""
         for grant in change.grants:
-            self._journal.write(
+            self.journal.write(
                 "granting", id=str(change.id), principal_id=grant.principal_id, role=grant.role
             )
-            self._azure.role_assignments.create(
+            self.azure.role_assignments.create(
                 str(change.id), grant, subscription_id=change.id.cluster.subscription_id
             )
 
     def _finish(self, item: _Item, outcome: OutcomeKind, reason: str = "") -> None:
-        duration = self._clock() - item.started if item.started is not None else 0.0
+        duration = self.clock() - item.started if item.started is not None else 0.0
         self._leave_lane(item)
         done = _outcome(item.change, outcome, reason=reason, duration_seconds=duration)
-        self._outcomes[item.change.id.key] = done
+        self.outcomes[item.change.id.key] = done
         try:
-            self._journal.write("finished", **done.to_json())
+            self.journal.write("finished", **done.to_json())
         except OSError as error:
             # The outcome is in the result all the same; without a journal nothing new is started.
-            if not self._journal_failed:
-                self._journal_failed = True
+            if not self.journal_failed:
+                self.journal_failed = True
                 self.abandon(f"the journal cannot be written: {error.strerror}")
 
     def _leave_lane(self, item: _Item) -> None:
         if item.in_lane:
-            self._lanes[item.change.id.cluster].running -= 1
+            self.lanes[item.change.id.cluster].running -= 1
             item.in_lane = False
 
     def _counts(self) -> Counter[OutcomeKind]:
-        return Counter(item.outcome for item in self._outcomes.values())
+        return Counter(item.outcome for item in self.outcomes.values())
 
     def _report(self) -> None:
-        if self._observer is None:
+        if self.observer is None:
             return
         counts = self._counts()
-        self._observer(
+        self.observer(
             Progress(
-                total=len(self._plan.changes),
-                done=len(self._outcomes),
-                running=len(self._futures) + len(self._operations),
-                waiting=len(self._waiting),
+                total=len(self.approval.plan.changes),
+                done=len(self.outcomes),
+                running=len(self.futures) + len(self.operations),
+                waiting=len(self.waiting),
                 failed=counts[OutcomeKind.FAILED],
-                elapsed_seconds=self._clock() - self._began,
+                elapsed_seconds=self.clock() - self.began,
             )
         )
 

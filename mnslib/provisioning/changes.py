@@ -13,6 +13,7 @@ from typing import Any
 from mnslib.models import (
     QUOTA_FIELDS,
     AccessGrant,
+    DeletePolicy,
     ManagedNamespace,
     ResourceQuota,
     format_quota_value,
@@ -80,6 +81,11 @@ class Change:
     def etag(self) -> str | None:
         """The eTag that was read with `before`."""
         return self.before.etag if self.before else None
+
+    @property
+    def stored_delete_policy(self) -> DeletePolicy | None:
+        """The delete policy that ARM holds, which is the one that counts in a deletion."""
+        return self.before.delete_policy if self.before else None
 
     @property
     def writes_namespace(self) -> bool:

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mnslib.commitment import Commitment
@@ -121,7 +121,8 @@ def make_plan(specs: Sequence[NamespaceSpec], observed: ObservedState) -> Plan:
     for spec in sorted(specs, key=lambda s: s.id.key):
         cluster = observed.clusters.get(spec.id.cluster)
         if cluster is None:
-            problems.append(_no_such_cluster(spec, observed))
+            message = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
+            problems.append(_problem(spec, "cluster_name", message))
             continue
         found = _problems(spec, cluster)
         problems += found
@@ -147,7 +148,7 @@ def plan_to_json(plan: Plan, *, created_utc: str) -> dict[str, Any]:
         "created_utc": created_utc,
         "digest": plan.digest,
         "counts": plan.counts(),
-        "risks": [{"name": r.name.value, "detail": r.detail} for r in plan.plan_risks],
+        "risks": [asdict(risk) for risk in plan.plan_risks],
         "targets": [str(change.id) for change in plan.changes],
         "observed": [
             {
@@ -254,16 +255,11 @@ def _existing(spec: NamespaceSpec, cluster: ObservedCluster) -> KubernetesNamesp
 
 
 def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ...]:
-    if before is None or before.provisioning_state not in ("Failed", "Canceled"):
+    state = before.provisioning_state if before else None
+    if state not in ("Failed", "Canceled"):
         return ()
-    return (
-        FieldDifference(
-            operation="change",
-            path="provisioning_state",
-            old=before.provisioning_state,
-            new="Succeeded",
-        ),
-    )
+    path = "provisioning_state"
+    return (FieldDifference(operation="change", path=path, old=state, new="Succeeded"),)
 
 
 def _grant_line(grant: AccessGrant) -> FieldDifference:
@@ -272,15 +268,6 @@ def _grant_line(grant: AccessGrant) -> FieldDifference:
 
 
 # What cannot be planned
-
-
-def _no_such_cluster(spec: NamespaceSpec, observed: ObservedState) -> Problem:
-    return Problem(
-        file=spec.origin.file,
-        row=spec.origin.row,
-        column="cluster_name",
-        message=observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read."),
-    )
 
 
 def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
@@ -334,7 +321,7 @@ def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Pr
     ]
 
 
-def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str) -> Problem:
+def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:
     return Problem(
         file=spec.origin.file,
         row=spec.origin.row,
@@ -353,19 +340,9 @@ def _change_to_json(change: Change) -> dict[str, Any]:
         "change": change.kind.value,
         "before": namespace_to_json(change.before),
         "after": namespace_to_json(change.after),
-        "differences": [
-            {"operation": d.operation, "path": d.path, "old": d.old, "new": d.new}
-            for d in change.differences
-        ],
-        "grants": [
-            {
-                "principal_type": grant.principal_type.value,
-                "principal_id": grant.principal_id,
-                "role": grant.role,
-            }
-            for grant in change.grants
-        ],
-        "risks": [{"name": r.name.value, "detail": r.detail} for r in change.risks],
+        "differences": [asdict(difference) for difference in change.differences],
+        "grants": [asdict(grant) for grant in change.grants],
+        "risks": [asdict(risk) for risk in change.risks],
     }
 
 
@@ -398,7 +375,12 @@ def _before_and_after(
         return None
     mine = [c for c in changes if c.id.cluster == observed.cluster.id]
     rewritten = {c.id.namespace_name for c in mine if c.after is not None}
-    gone = {c.id.namespace_name for c in mine if _takes_namespace_along(c)}
+    # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
+    gone = {
+        change.id.namespace_name
+        for change in mine
+        if change.kind is ChangeKind.DELETE and change.stored_delete_policy is DeletePolicy.DELETE
+    }
     kept = [
         quota
         for quota in view.quotas
@@ -420,9 +402,3 @@ def _before_and_after(
     pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)
     after = replace(view, quotas=(*kept, *promised), pods=pods)
     return view.commitments(), after.commitments()
-
-
-def _takes_namespace_along(change: Change) -> bool:
-    # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
-    stored = change.before.delete_policy if change.before else None
-    return change.kind is ChangeKind.DELETE and stored is DeletePolicy.DELETE

@@ -5,12 +5,13 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 
 from mnslib.models import (
     QUOTA_KEYS,
+    AdoptionPolicy,
     DeletePolicy,
     ManagedNamespace,
     NetworkRule,
@@ -52,9 +53,9 @@ AKS_DESKTOP_LABEL = "headlamp.dev/project-managed-by"
 
 def with_risks(change: Change, cluster: ObservedCluster) -> Change:
     """Return the change with every risk it carries."""
-    finders = (_adoption, _foreign_owner, _deletion, _delete_policy, _quota, _policy, _keys)
-    found = tuple(risk for finder in finders for risk in finder(change, cluster))
-    return replace(change, risks=found)
+    details = {name: finder(change, cluster) for name, finder in _FINDERS.items()}
+    found = (Risk(name=name, detail=detail) for name, detail in details.items() if detail)
+    return replace(change, risks=tuple(found))
 
 
 def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
@@ -67,43 +68,33 @@ def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
     return Risk(name=RiskName.MANY_CHANGES, detail=detail)
 
 
-def _adoption(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
-    name = change.id.namespace_name
+# Each returns what its risk means for this namespace, empty if the change does not carry it.
+
+
+def _adoption(change: Change, cluster: ObservedCluster) -> str:
+    name, after = change.id.namespace_name, change.after
     if change.kind is ChangeKind.ADOPT:
-        pods = _running(change, cluster)
-        detail = f"{name} exists on the cluster with {_count(pods, 'running pod')}; AKS takes over "
-        detail += "its quota, network policy, labels and annotations."
-        yield Risk(name=RiskName.ADOPTION, detail=detail)
-    elif _may_adopt_unseen(change, cluster):
-        detail = f"Whether {name} exists on the cluster is unknown: {cluster.kubernetes_unknown}."
-        yield Risk(name=RiskName.ADOPTION, detail=detail)
+        return (
+            f"{name} exists on the cluster with {_pods(change, cluster)}; AKS takes over "
+            "its quota, network policy, labels and annotations."
+        )
+    is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
+    if is_unseen and after and after.adoption_policy not in (None, AdoptionPolicy.NEVER):
+        return f"Whether {name} exists on the cluster is unknown: {cluster.kubernetes_unknown}."
+    return ""
 
 
-def _may_adopt_unseen(change: Change, cluster: ObservedCluster) -> bool:
-    after = change.after
-    return (
-        change.kind is ChangeKind.CREATE
-        and cluster.kubernetes is None
-        and after is not None
-        and after.adoption_policy is not None
-        and after.adoption_policy.value != "Never"
-    )
-
-
-def _foreign_owner(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
+def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
     if change.kind in (ChangeKind.CREATE, ChangeKind.NO_CHANGE) or not change.writes_namespace:
-        return
-    marks = _marks(change, cluster)
+        return ""
+    name, marks = change.id.namespace_name, _marks(change, cluster)
     owners = {owner for key, owner in RECONCILERS.items() if key in marks}
     managed_by = marks.get("app.kubernetes.io/managed-by", "").lower()
     owners |= {owner for word, owner in MANAGED_BY.items() if word in managed_by}
     if owners:
-        who = " and ".join(sorted(owners))
-        detail = f"{who} writes {change.id.namespace_name} too and may put its own values back."
-        yield Risk(name=RiskName.FOREIGN_OWNER, detail=detail)
-    elif AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE:
-        detail = f"{change.id.namespace_name} is a project of AKS desktop."
-        yield Risk(name=RiskName.FOREIGN_OWNER, detail=detail)
+        return f"{' and '.join(sorted(owners))} writes {name} too and may put its own values back."
+    is_project = AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE
+    return f"{name} is a project of AKS desktop." if is_project else ""
 
 
 def _marks(change: Change, cluster: ObservedCluster) -> dict[str, str]:
@@ -115,28 +106,25 @@ def _marks(change: Change, cluster: ObservedCluster) -> dict[str, str]:
     return marks
 
 
-def _deletion(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
-    if change.kind is not ChangeKind.DELETE or change.before is None:
-        return
-    pods = _running(change, cluster)
-    if change.before.delete_policy is DeletePolicy.DELETE:
-        detail = f"The Kubernetes namespace goes too, with {_count(pods, 'running pod')}."
-    else:
-        detail = f"The Kubernetes namespace stays, unmanaged, with {_count(pods, 'running pod')}."
-    yield Risk(name=RiskName.DELETION, detail=detail)
+def _deletion(change: Change, cluster: ObservedCluster) -> str:
+    if change.kind is not ChangeKind.DELETE:
+        return ""
+    goes = change.stored_delete_policy is DeletePolicy.DELETE
+    fate = "goes too" if goes else "stays, unmanaged"
+    return f"The Kubernetes namespace {fate}, with {_pods(change, cluster)}."
 
 
-def _delete_policy(change: Change, _: ObservedCluster) -> Iterator[Risk]:
+def _delete_policy(change: Change, _: ObservedCluster) -> str:
     sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
-    stored = change.before.delete_policy if change.before else None
-    if sets_it or (change.kind is ChangeKind.DELETE and stored is DeletePolicy.DELETE):
-        detail = "With delete_policy Delete, deleting the ARM resource deletes all that runs in it."
-        yield Risk(name=RiskName.DELETE_POLICY, detail=detail)
+    is_deleted = change.kind is ChangeKind.DELETE
+    if sets_it or (is_deleted and change.stored_delete_policy is DeletePolicy.DELETE):
+        return "With delete_policy Delete, deleting the ARM resource deletes all that runs in it."
+    return ""
 
 
-def _quota(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
+def _quota(change: Change, cluster: ObservedCluster) -> str:
     if change.after is None or change.kind in (ChangeKind.CREATE, ChangeKind.NO_CHANGE):
-        return
+        return ""
     was = change.before.default_resource_quota.values() if change.before else {}
     lowered = {
         name: amount
@@ -145,36 +133,33 @@ def _quota(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
     }
     requested = cluster.requested(change.id.namespace_name)
     if lowered and requested is None:
-        detail = f"Quota falls, and what its pods ask for is unknown: {cluster.kubernetes_unknown}."
-        yield Risk(name=RiskName.QUOTA_BELOW_USE, detail=detail)
-    elif requested is not None:
-        short = [
-            f"{name} {_rounded_up(name, requested[QUOTA_KEYS[name]])} requested, "
-            f"{format_quota_value(name, amount)} allowed"
-            for name, amount in lowered.items()
-            if amount < requested[QUOTA_KEYS[name]]
-        ]
-        if short:
-            detail = (
-                f"Below what runs ({'; '.join(short)}): running pods stay, the next restart or "
-            )
-            detail += "rollout is refused."
-            yield Risk(name=RiskName.QUOTA_BELOW_USE, detail=detail)
+        return f"Quota falls, and what its pods ask for is unknown: {cluster.kubernetes_unknown}."
+    short = [
+        f"{name} {_rounded_up(name, requested[QUOTA_KEYS[name]])} requested, "
+        f"{format_quota_value(name, amount)} allowed"
+        for name, amount in lowered.items()
+        if requested is not None and amount < requested[QUOTA_KEYS[name]]
+    ]
+    if not short:
+        return ""
+    return (
+        f"Below what runs ({'; '.join(short)}): running pods stay, the next restart or rollout is "
+        "refused."
+    )
 
 
-def _policy(change: Change, cluster: ObservedCluster) -> Iterator[Risk]:
+def _policy(change: Change, cluster: ObservedCluster) -> str:
     if change.after is None or change.kind not in (ChangeKind.UPDATE, ChangeKind.ADOPT):
-        return
+        return ""
     if _running(change, cluster) == 0:
-        return
+        return ""
     tightened = [
         f"{direction} {was} to {becomes}"
         for direction, was, becomes in _rules(change.before, change.after)
         if STRICTNESS.index(becomes) > STRICTNESS.index(was)
     ]
-    if tightened:
-        detail = f"{', '.join(tightened)} while pods run: traffic that works now may stop."
-        yield Risk(name=RiskName.POLICY_TIGHTENED, detail=detail)
+    moves = ", ".join(tightened)
+    return f"{moves} while pods run: traffic that works now may stop." if tightened else ""
 
 
 def _rules(
@@ -188,12 +173,20 @@ def _rules(
         yield direction, was or loosest, becomes or loosest
 
 
-def _keys(change: Change, _: ObservedCluster) -> Iterator[Risk]:
-    if change.after is None:
-        return
+def _keys(change: Change, _: ObservedCluster) -> str:
     gone = [d.path for d in change.differences if d.operation == "remove"]
-    if gone:
-        yield Risk(name=RiskName.KEYS_REMOVED, detail=f"Removed: {', '.join(gone)}.")
+    return f"Removed: {', '.join(gone)}." if gone and change.after else ""
+
+
+_FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
+    RiskName.ADOPTION: _adoption,
+    RiskName.FOREIGN_OWNER: _foreign_owner,
+    RiskName.DELETION: _deletion,
+    RiskName.DELETE_POLICY: _delete_policy,
+    RiskName.QUOTA_BELOW_USE: _quota,
+    RiskName.POLICY_TIGHTENED: _policy,
+    RiskName.KEYS_REMOVED: _keys,
+}
 
 
 def _running(change: Change, cluster: ObservedCluster) -> int | None:
@@ -204,10 +197,11 @@ def _running(change: Change, cluster: ObservedCluster) -> int | None:
     return sum(pod.phase not in FINISHED_PHASES for pod in pods)
 
 
-def _count(number: int | None, noun: str) -> str:
+def _pods(change: Change, cluster: ObservedCluster) -> str:
+    number = _running(change, cluster)
     if number is None:
-        return f"an unknown number of {noun}s"
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+        return "an unknown number of running pods"
+    return "1 running pod" if number == 1 else f"{number or 'no'} running pods"
 
 
 def _rounded_up(quota_field: str, amount: Decimal) -> str:

@@ -118,12 +118,7 @@ def test_a_pod_is_read_with_all_that_counts(api_server: ApiServer, make_client: 
     api_server.answer(200, make_list(make_item("p", spec=spec, status={"phase": "Running"})))
     (pod,) = make_client().pods()
     gib = Decimal(2**30)
-    assert (pod.namespace_name, pod.name, pod.phase, pod.node_name) == (
-        "web",
-        "p",
-        "Running",
-        "node-1",
-    )
+    assert (pod.namespace_name, pod.name, pod.phase) == ("web", "p", "Running")
     app = Container(requests={"cpu": Decimal(1)}, limits={"memory": gib})
     assert pod.containers == (app, Container())
     assert [c.is_sidecar for c in pod.init_containers] == [True, False]
