@@ -135,7 +135,7 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
     top = reader.members(body, "", "tags location properties", "id name type systemData eTag")
     _check_location(top.get("location"), location, api_version, switches)
     properties = reader.members(
-        top.get("properties") or {},
+        top.get("properties", {}),
         "properties",
         "labels annotations defaultResourceQuota defaultNetworkPolicy adoptionPolicy deletePolicy",
         "provisioningState portalFqdn",
@@ -149,10 +149,10 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
         _check_keys(texts, name)
         if texts:
             stored[name] = texts
-    if quota := _quota(reader, properties.get("defaultResourceQuota"), switches):
+    if quota := _quota(reader, properties.get("defaultResourceQuota", {}), switches):
         stored["defaultResourceQuota"] = quota
     path = "properties.defaultNetworkPolicy"
-    policy = reader.members(properties.get("defaultNetworkPolicy") or {}, path, "ingress egress")
+    policy = reader.members(properties.get("defaultNetworkPolicy", {}), path, "ingress egress")
     stored["defaultNetworkPolicy"] = {
         "ingress": reader.choice(policy, "ingress", path, _POLICIES, "AllowSameNamespace"),
         "egress": reader.choice(policy, "egress", path, _POLICIES, "AllowAll"),
@@ -213,7 +213,7 @@ class _Reader:
 
 def _quota(reader: _Reader, value: Any, switches: Switches) -> dict[str, str]:
     path = "properties.defaultResourceQuota"
-    quota = reader.members(value or {}, path, " ".join(_QUOTA_KEYS))
+    quota = reader.members(value, path, " ".join(_QUOTA_KEYS))
     for key, text in quota.items():
         if not isinstance(text, str):
             raise _bad_content(f"'{path}.{key}' must be a string")

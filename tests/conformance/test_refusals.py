@@ -144,20 +144,6 @@ def test_a_private_clusters_update_can_fail_with_an_internal_error(az: Az, sandb
     assert (done.rc, f"(InternalError) {text}" in done.err) == (1, True)
 
 
-def test_who_may_only_read_is_refused_by_name_action_and_scope(az: Az, sandbox: Client) -> None:
-    done = az("reader", put("not-mine"))
-    who = az.connection["identities"]["reader"]
-    assert done.rc == 1
-    assert "AuthorizationFailed" in done.err
-    assert (
-        f"The client '{who['client_id']}' with object id '{who['object_id']}' does not have "
-        "authorization to perform action "
-        "'Microsoft.ContainerService/managedClusters/managedNamespaces/write' over scope "
-        f"'{namespace_id('not-mine')}' or the scope is invalid. If access was recently granted, "
-        "please refresh your credentials."
-    ) in done.err
-
-
 def test_a_pod_without_requests_is_refused_by_the_quota(sandbox: Client) -> None:
     path = "/api/v1/namespaces/payments-ledger/pods"
     answer = sandbox.kube("aks-prod-weu-1", "POST", path, make_pod("x"))

@@ -77,15 +77,6 @@ def test_an_assignment_cannot_be_given_to_somebody_else(az: Az, created: dict[st
     assert "(RoleAssignmentUpdateNotPermitted) Tenant ID, application ID, principal ID" in done.err
 
 
-def test_a_contributor_may_not_assign_roles(az: Az, sandbox: Client) -> None:
-    who = f"--assignee-object-id {SEARCH} --assignee-principal-type Group"
-    done = az("contributor", create(who, WRITER))
-    assert done.rc == 1
-    action = "'Microsoft.Authorization/roleAssignments/write' over scope"
-    assert f"(AuthorizationFailed) The client '{client_id(az, 'contributor')}'" in done.err
-    assert f"does not have authorization to perform action {action}" in done.err
-
-
 def client_id(az: Az, identity: str) -> str:
     return str(az.connection["identities"][identity]["client_id"])
 

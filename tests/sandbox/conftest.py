@@ -47,7 +47,7 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
             one.process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recorded facts; named by MNS_SHARED, or beside the repository."""
     folder = Path(os.environ.get("MNS_SHARED", ROOT.parent / "shared"))
