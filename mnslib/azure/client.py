@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
@@ -18,12 +18,7 @@ from mnslib.azure.credentials import Tokens
 from mnslib.azure.managed_clusters import ManagedClusters
 from mnslib.azure.managed_namespaces import ManagedNamespaces
 from mnslib.azure.operations import Operations
-from mnslib.azure.pipeline import (
-    Retries,
-    build_pipeline,
-    build_pipeline_policies,
-    build_transport,
-)
+from mnslib.azure.pipeline import Retries, build_pipeline, build_transport
 from mnslib.azure.prometheus import PrometheusClient
 from mnslib.azure.rest import Rest
 from mnslib.azure.role_assignments import RoleAssignments
@@ -78,7 +73,9 @@ class AzureClient:
             sleep=sleep,
             longest_wait_seconds=retries.longest_wait_seconds,
         )
-        policies = build_pipeline_policies(
+        connections = workers + 1  # one for who polls
+        self._pipeline = build_pipeline(
+            transport or build_transport(cloud, connections=connections),
             cloud=cloud,
             tokens=self._tokens,
             throttle=throttle,
@@ -86,18 +83,19 @@ class AzureClient:
             clock=clock,
             sleep=sleep,
         )
-        connections = workers + 1  # one for who polls
-        self._pipeline = build_pipeline(
-            transport or build_transport(cloud, connections=connections), policies
-        )
-        self._credential = credential
-        self._containers: dict[str, ContainerServiceClient] = {}
-        self._authorizations: dict[str, AuthorizationManagementClient] = {}
+
+        # An SDK client belongs to one subscription; all share the pipeline, whose token policy is
+        # ours (`policies=[]` keeps them from building a default one).
+        def sdk(kind: Callable[..., Any]) -> Callable[[str], Any]:
+            own = {"policies": [], "pipeline": self._pipeline}
+            return cache(lambda name: kind(credential, name, cloud.arm_endpoint, **own))
+
+        containers = sdk(ContainerServiceClient)
         self._rest = Rest(self._pipeline)
         self.operations = Operations(self._rest, clock=clock, sleep=sleep)
-        self.managed_clusters = ManagedClusters(self._container_client, throttle)
-        self.managed_namespaces = ManagedNamespaces(self._container_client, throttle, clock=clock)
-        self.role_assignments = RoleAssignments(self._authorization_client)
+        self.managed_clusters = ManagedClusters(containers, throttle)
+        self.managed_namespaces = ManagedNamespaces(containers, throttle, clock=clock)
+        self.role_assignments = RoleAssignments(sdk(AuthorizationManagementClient))
 
     def prometheus(self, endpoint: str) -> PrometheusClient:
         """Return a client for a Prometheus query endpoint, with a token for its audience."""
@@ -125,35 +123,5 @@ class AzureClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    # An SDK client belongs to one subscription; all share the pipeline, whose token policy is ours
-    # (`policies=[]` keeps them from building a default one).
-
-    def _container_client(self, subscription_id: str) -> ContainerServiceClient:
-        if subscription_id not in self._containers:
-            self._containers[subscription_id] = ContainerServiceClient(
-                self._credential,
-                subscription_id,
-                self.cloud.arm_endpoint,
-                policies=[],
-                pipeline=self._pipeline,
-            )
-        return self._containers[subscription_id]
-
-    def _authorization_client(self, subscription_id: str) -> AuthorizationManagementClient:
-        if subscription_id not in self._authorizations:
-            self._authorizations[subscription_id] = AuthorizationManagementClient(
-                self._credential,
-                subscription_id,
-                self.cloud.arm_endpoint,
-                policies=[],
-                pipeline=self._pipeline,
-            )
-        return self._authorizations[subscription_id]

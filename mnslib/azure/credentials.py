@@ -108,8 +108,7 @@ class Tokens:
         self._authority_host = authority_host
         self._now = now
         self._held: dict[str, AccessToken] = {}
-        self._locks: dict[str, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def get(self, scope: str) -> AccessToken:
         """Return a token good for some minutes; signs in only when none is held.
@@ -118,7 +117,7 @@ class Tokens:
             AuthError: if the credential gives none.
             ArmUnreachableError: if the sign-in service does not answer.
         """
-        with self._lock(scope):
+        with self._lock:
             held = self._held.get(scope)
             if held is None or held.expires_on - self._now() < RENEW_BEFORE_SECONDS:
                 held = self._held[scope] = self._ask(scope, claims=None)
@@ -132,7 +131,7 @@ class Tokens:
 
         Raises: as `get`.
         """
-        with self._lock(scope):
+        with self._lock:
             held = self._held.get(scope)
             if held is None or held.token == refused:
                 # Without claims a credential answers from its cache, with the token just refused.
@@ -147,10 +146,6 @@ class Tokens:
     def credential_name(self) -> str:
         """The credential's kind, for messages."""
         return type(self._credential).__name__
-
-    def _lock(self, scope: str) -> threading.Lock:
-        with self._guard:
-            return self._locks.setdefault(scope, threading.Lock())
 
     def _ask(self, scope: str, *, claims: str | None) -> AccessToken:
         name = self.credential_name

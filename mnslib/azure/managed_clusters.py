@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.managed_namespaces import kubeconfig_text
+from mnslib.azure.managed_namespaces import kubeconfig_text, text_of
 from mnslib.models import ManagedCluster
 from mnslib.resource_ids import ClusterId
 
@@ -66,18 +66,14 @@ class ManagedClusters:
 def from_wire(item: Any) -> ManagedCluster:
     """Return a cluster as ARM answered it; blocks left out mean that the feature is off."""
     entra, network = item.aad_profile, item.network_profile
-    engine = _text(network.network_policy) if network else ""
+    engine = text_of(network.network_policy) if network else ""
     return ManagedCluster(
         id=ClusterId.parse(str(item.id)),
         location=item.location,
         kubernetes_version=item.current_kubernetes_version or item.kubernetes_version or "",
-        provisioning_state=_text(item.provisioning_state),
-        power_state=_text(item.power_state.code) if item.power_state else "",
+        provisioning_state=text_of(item.provisioning_state) or "",
+        power_state=text_of(item.power_state and item.power_state.code) or "",
         has_entra_id=bool(entra and entra.managed),
         has_azure_rbac=bool(entra and entra.enable_azure_rbac),
         network_policy_engine=engine if engine in _ENGINES else None,
     )
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(getattr(value, "value", value))

@@ -222,7 +222,7 @@ def from_wire(item: Any) -> ManagedNamespace:
         ),
         delete_policy=_choice(DeletePolicy, where, "deletePolicy", properties.delete_policy),
         etag=item.e_tag,
-        provisioning_state=_text(properties.provisioning_state),
+        provisioning_state=text_of(properties.provisioning_state),
     )
 
 
@@ -254,12 +254,13 @@ def _amount(where: str, name: str, text: object) -> Decimal | None:
         raise ArmError(f"defaultResourceQuota.{name} of {where} is {error}.") from error
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """Return the text of an SDK's value, which may be an enum; None for None."""
     return None if value is None else str(getattr(value, "value", value))
 
 
 def _choice(kind: type[_Choice], where: str, name: str, value: Any) -> _Choice | None:
-    text = _text(value)
+    text = text_of(value)
     if text is None:
         return None
     for choice in kind:

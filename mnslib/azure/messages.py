@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -39,6 +40,7 @@ _VERBS = {
 }  # fmt: skip
 _ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _SHORTEST_TEXT = 60
+_DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
 _UNANSWERED = " An attempt of this request ended unclear and may have been accepted: read it first."
 _NEXT: dict[int, str] = {
@@ -72,27 +74,18 @@ def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
 
     Source: azure-core, `get_retry_after`; a date is read against the answer's own `Date`.
     """
-    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+    for name, scale in _DELAYS.items():
         if name in headers:
-            return _number(headers[name], scale=0.001)
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
-    seconds = _number(text, scale=1.0)
-    if seconds is not None:
-        return seconds
-    try:
-        asked, sent = (parsedate_to_datetime(value) for value in (text, headers.get("Date", "")))
-    except (ValueError, TypeError):
-        return None  # neither number nor date: as if it were not there
-    return max(0.0, (asked - sent).total_seconds())
+            return _seconds(headers[name], sent=headers.get("Date", ""), scale=scale)
+    return None
 
 
-def _number(text: str, *, scale: float) -> float | None:
-    try:
+def _seconds(text: str, *, sent: str, scale: float) -> float | None:
+    with suppress(ValueError):
         return max(0.0, float(text) * scale)
-    except ValueError:
-        return None
+    with suppress(ValueError, TypeError):
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(sent)).total_seconds())
+    return None  # neither number nor date: as if it were not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,25 +183,19 @@ def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
 def unreachable_reason(error: AzureError) -> str:
     """Return why a connection failed, in words that hold no URL (its query may be signed)."""
     text = str(error).lower()
-    for sign, reason in _REASONS:
-        if sign in text:
-            return reason
-    return type(error.__cause__ or error).__name__
+    found = (reason for signs, reason in _REASONS.items() if re.search(signs, text))
+    return next(found, type(error.__cause__ or error).__name__)
 
 
-_REASONS = (
-    ("certificate", "its certificate is not trusted (REQUESTS_CA_BUNDLE names your own authority)"),
-    ("name resolution", "its name could not be resolved"),
-    ("nameresolution", "its name could not be resolved"),
-    ("getaddrinfo", "its name could not be resolved"),
-    ("name or service", "its name could not be resolved"),
-    ("proxy", "the proxy did not let it through"),
-    ("refused", "the connection was refused"),
-    ("timed out", "it did not answer in time"),
-    ("aborted", "the connection was dropped before an answer came"),
-    ("reset", "the connection was dropped before an answer came"),
-    ("broken", "the connection was dropped before the answer was complete"),
-)
+_REASONS = {
+    "certificate": "its certificate is not trusted (REQUESTS_CA_BUNDLE names your own authority)",
+    "name resolution|nameresolution|getaddrinfo|name or service": "its name could not be resolved",
+    "proxy": "the proxy did not let it through",
+    "refused": "the connection was refused",
+    "timed out": "it did not answer in time",
+    "aborted|reset": "the connection was dropped before an answer came",
+    "broken": "the connection was dropped before the answer was complete",
+}
 
 
 def unreachable_error(

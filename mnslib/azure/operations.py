@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -73,22 +73,11 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationStatus:
-    """One answer about an operation: `error` says why it failed, `seconds` what it took so far."""
-
-    is_finished: bool
-    error: ArmError | None = None
-    seconds: float | None = None
-    retry_after_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedOperation:
     """An operation that came to an end, or whose time ran out (then its outcome is unknown)."""
 
     operation: Operation
     error: ArmError | None
-    duration_seconds: float
 
 
 @dataclass(slots=True)
@@ -135,24 +124,6 @@ class Operations:
         )
         self._lock = threading.Lock()
 
-    def poll_once(self, operation: Operation) -> OperationStatus:
-        """Return what the service says about an operation now; one request.
-
-        Raises:
-            ArmError: if its status could not be read.
-        """
-        response = self._rest.get(operation.url)
-        body = self._rest.json(response) or {}
-        properties = body.get("properties") or {}
-        pending = "inprogress" if response.status_code == 202 else _DONE
-        state = str(body.get("status") or properties.get("provisioningState") or pending).lower()
-        return OperationStatus(
-            is_finished=state == _DONE or state in _FAILED,
-            error=_failure(operation, state, body) if state in _FAILED else None,
-            seconds=_server_seconds(body),
-            retry_after_seconds=server_delay_seconds(response.headers),
-        )
-
     def track(
         self, operation: Operation, *, timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
     ) -> None:
@@ -186,33 +157,34 @@ class Operations:
 
     def _poll(self, tracked: _Tracked) -> FinishedOperation | None:
         """Return the operation if it ended, else None and note when to ask again."""
-        operation = tracked.operation
+        operation, is_finished = tracked.operation, False
+        error: ArmError | None = None
+        seconds: float | None = None
+        delay: float | None = None
         try:
-            status = self.poll_once(operation)
-        except _TRANSIENT as error:  # says nothing about the operation itself
-            tracked.last_error = error
-            wait = error.retry_after_seconds
-            status = OperationStatus(
-                is_finished=False,
-                retry_after_seconds=LONGEST_POLL_SECONDS if wait is None else wait,
-            )
-        except ArmError as error:
-            status = OperationStatus(is_finished=True, error=error)
+            response = self._rest.get(operation.url)
+            body = self._rest.json(response) or {}
+            state = _state(body, response.status_code)
+            is_finished = state == _DONE or state in _FAILED
+            error = _failure(operation, state, body) if state in _FAILED else None
+            seconds, delay = _server_seconds(body), server_delay_seconds(response.headers)
+        except _TRANSIENT as transient:  # says nothing about the operation itself
+            tracked.last_error, asked = transient, transient.retry_after_seconds
+            delay = LONGEST_POLL_SECONDS if asked is None else asked
+        except ArmError as refusal:
+            is_finished, error = True, refusal
         now = self._clock()
-        if not status.is_finished and now >= tracked.deadline:
-            status = replace(status, is_finished=True, error=_too_late(tracked))
-        if not status.is_finished:
-            due = now + self._spacing(operation, status.retry_after_seconds)
-            tracked.due = min(due, tracked.deadline)
+        if not is_finished and now >= tracked.deadline:
+            is_finished, error = True, _too_late(tracked)
+        if not is_finished:
+            tracked.due = min(now + self._spacing(operation, delay), tracked.deadline)
             return None
-        spent = now - operation.started
         with self._lock:
             self._tracked.pop(operation, None)
-            if status.error is None:
-                self._taken[operation.kind].append(
-                    spent if status.seconds is None else status.seconds
-                )
-        return FinishedOperation(operation=operation, error=status.error, duration_seconds=spent)
+            if error is None:
+                spent = now - operation.started
+                self._taken[operation.kind].append(spent if seconds is None else seconds)
+        return FinishedOperation(operation=operation, error=error)
 
     def _spacing(self, operation: Operation, retry_after: float | None) -> float:
         """Return the seconds to the next poll.
@@ -230,6 +202,12 @@ class Operations:
         else:
             wait = max(elapsed / 2, SHORTEST_POLL_SECONDS if retry_after == 0 else 1.0)
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
+
+
+def _state(body: Mapping[str, Any], status: int) -> str:
+    pending = "inprogress" if status == 202 else _DONE
+    properties = body.get("properties") or {}
+    return str(body.get("status") or properties.get("provisioningState") or pending).lower()
 
 
 def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> OperationFailedError:

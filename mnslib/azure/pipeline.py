@@ -45,10 +45,8 @@ from mnslib.azure.messages import (
     server_delay_seconds,
     unreachable_error,
 )
-from mnslib.azure.throttle import NO_LIMITS, Limits, Throttle
+from mnslib.azure.throttle import Throttle
 from mnslib.errors import ArmError
-
-__all__ = ["NO_LIMITS", "Limits", "Retries", "build_pipeline", "build_pipeline_policies"]
 
 LOGGER = logging.getLogger("mnslib.azure")
 
@@ -282,7 +280,8 @@ class LogPolicy(AnyPolicy):
             LOGGER.debug("%s %s %s %.0f ms", sent.method, path_of(sent.url), status, spent)
 
 
-def build_pipeline_policies(
+def build_pipeline(
+    transport: HttpTransport[Any, Any],
     *,
     cloud: Cloud,
     tokens: Tokens,
@@ -291,9 +290,9 @@ def build_pipeline_policies(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
     jitter: Callable[[], float] = random.random,
-) -> list[Any]:
-    """Return the policies of one pipeline, the outermost first."""
-    return [
+) -> Pipeline[Any, Any]:
+    """Return the pipeline that every client of one `AzureClient` shares."""
+    policies: list[Any] = [  # the outermost first
         ErrorPolicy(tokens),
         RequestIdPolicy(),
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
@@ -304,6 +303,7 @@ def build_pipeline_policies(
         ThrottlePolicy(throttle),
         LogPolicy(clock),
     ]
+    return Pipeline(transport, policies)
 
 
 def build_transport(cloud: Cloud, *, connections: int) -> HttpTransport[Any, Any]:
@@ -318,11 +318,6 @@ def build_transport(cloud: Cloud, *, connections: int) -> HttpTransport[Any, Any
         read_timeout=READ_TIMEOUT_SECONDS,
     )
     return transport
-
-
-def build_pipeline(transport: HttpTransport[Any, Any], policies: list[Any]) -> Pipeline[Any, Any]:
-    """Return the pipeline that every client of one `AzureClient` shares."""
-    return Pipeline(transport, policies)
 
 
 def _keys(throttle: Throttle, request: AnyRequest) -> Any:

@@ -5,7 +5,7 @@ import pytest
 from mnslib.azure.client import AzureClient
 from mnslib.azure.clouds import sandbox_cloud
 from mnslib.azure.credentials import sandbox_credential
-from mnslib.azure.pipeline import NO_LIMITS
+from mnslib.azure.throttle import NO_LIMITS
 
 
 @pytest.fixture

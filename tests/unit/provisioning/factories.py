@@ -141,7 +141,6 @@ class FakeOperation:
 class FakeFinished:
     operation: FakeOperation
     error: ArmError | None
-    duration_seconds: float = 0.1
 
 
 class FakeAzure:
