@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import TIGHT_RATIO, findings
+from mnslib.capacity.utilization import (
+    FULL,
+    NO_QUOTA,
+    TIGHT,
+    TIGHT_RATIO,
+    UNKNOWN,
+    findings,
+    tightest,
+)
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Cell,
@@ -75,23 +83,36 @@ def snapshot_report(snapshot: Snapshot) -> Table:
     return Table(columns=columns, rows=rows, note=note, empty="No cluster was found.")
 
 
+def utilization_finding(table: pd.DataFrame) -> str:
+    """Return the finding without its full stop: how many namespaces are full, tight, unknown."""
+    worst = tightest(table)
+    if worst.empty:
+        return "No namespace was found"
+    counts, total = findings(table), wording.count(len(worst), "namespace")
+    full, tight, unknown = counts[FULL], counts[TIGHT], counts[UNKNOWN]
+    if unknown == len(worst):
+        return wording.all_unknown(worst["verdict"], len(worst), "namespace")
+    if full:
+        finding = f"{full:,} of {total} can start no further pod"
+        finding += f", {tight:,} more {wording.are(tight)} at 90 % or above" if tight else ""
+    elif tight:
+        finding = f"No namespace is at its quota, {tight:,} of {total} {wording.are(tight)} "
+        finding += "at 90 % or above"
+    else:
+        ratio = worst["utilization_ratio"].fillna(0).iloc[0]
+        finding = f"No namespace is at its quota: the fullest of {len(worst):,} stands at "
+        finding += wording.percent(ratio)
+    bare = int((worst["verdict"] == NO_QUOTA).sum())
+    if unknown:
+        finding += f", {unknown:,} {wording.are(unknown)} unknown"
+    if bare:
+        finding += f" ({'all' if bare == unknown > 1 else f'{bare:,}'} without a quota)"
+    return finding
+
+
 def utilization_sentence(table: pd.DataFrame) -> str:
     """Return the finding in a sentence: how many namespaces are full, tight, unknown."""
-    counts = findings(table)
-    total = counts["namespaces"]
-    if not total:
-        return "No namespace was found."
-    parts = [
-        f"{counts['full']} of {wording.count(total, 'namespace')} can start no further pod"
-        if counts["full"]
-        else f"none of {wording.count(total, 'namespace')} is at its quota"
-    ]
-    if counts["tight"]:
-        parts.append(f"{counts['tight']} more {_are(counts['tight'])} at 90 % or above")
-    if counts["unknown"]:
-        parts.append(f"{counts['unknown']} {_are(counts['unknown'])} unknown")
-    text = ", ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{utilization_finding(table)}."
 
 
 def utilization_report(table: pd.DataFrame) -> Stack:
@@ -109,10 +130,6 @@ def utilization_report(table: pd.DataFrame) -> Stack:
         Figure(counts["unknown"], "unknown", tone="unknown" if counts["unknown"] else "calm"),
     ]
     return Stack((utilization_sentence(table), KeyFigures(figures)))
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
 
 
 def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:

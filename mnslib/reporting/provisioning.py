@@ -378,19 +378,19 @@ def plan_chart(plan: Plan) -> Chart:
     """Return the picture of what clusters have promised before and after the plan."""
     from mnslib.reporting.charts import commitment_before_after
 
-    names = short_names(plan.observed.clusters)
-    reasons = {
-        names[cluster_id]: found.kubernetes_unknown
-        for cluster_id, found in plan.observed.clusters.items()
-        if found.kubernetes is None
-    }
-    known = {names[cluster]: pair for cluster, pair in plan.commitments().items() if pair}
-    (*_, last) = sorted(found.read_utc for found in plan.observed.clusters.values())
-    touched = [change.id.namespace_name for change in plan.to_do]
+    labels = short_names(plan.observed.clusters)
+    known = {labels[key]: pair for key, pair in plan.commitments().items() if pair is not None}
+    changes: dict[str, list[str]] = defaultdict(list)
+    for change in plan.to_do:
+        changes[labels[change.id.cluster]].append(change.id.namespace_name)
     return commitment_before_after(
         {name: before for name, (before, _) in known.items()},
         {name: after for name, (_, after) in known.items()},
-        subject=touched[0] if len(touched) == 1 else wording.count(len(touched), "change"),
-        moment=datetime.fromisoformat(last),
-        unknown=reasons,
+        changes=changes,
+        moment=max(datetime.fromisoformat(c.read_utc) for c in plan.observed.clusters.values()),
+        unknown={
+            labels[key]: found.kubernetes_unknown
+            for key, found in plan.observed.clusters.items()
+            if found.kubernetes is None
+        },
     )

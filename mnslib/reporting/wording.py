@@ -12,7 +12,7 @@ None and NaN are "unknown", never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
@@ -122,6 +122,45 @@ def times(ratio: SupportsFloat | None) -> str:
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def are(amount: int) -> str:
+    """Return the verb that goes with a count: `is` or `are`."""
+    return "is" if amount == 1 else "are"
+
+
+def every(amount: int, noun: str) -> str:
+    """Return the subject of a sentence on all: `The only cluster is`, `All 4 clusters are`."""
+    return f"The only {noun} is" if amount == 1 else f"All {count(amount, noun)} are"
+
+
+def more(amount: int, noun: str, parts: Mapping[str, int], *, otherwise: str) -> str:
+    """Return the sentence on rows left out: `9 more clusters, of which 2 unknown: in the table`.
+
+    Args:
+        parts: how many of them are what needs somebody; `otherwise` where none is.
+    """
+    found = [f"{number:,} {words}" for words, number in parts.items() if number]
+    of = f", of which {listing(found)}" if found else otherwise
+    return f"{count(amount, 'more ' + noun)}{of}: in the table below"
+
+
+def all_unknown(verdicts: Iterable[str], amount: int, noun: str) -> str:
+    """Return the sentence on things of which none is known, with the reason if it is one."""
+    reasons = {unknown_reason(verdict) for verdict in verdicts}
+    why = f": {reasons.pop()}" if len(reasons) == 1 else ""
+    return f"{every(amount, noun)} unknown{why}"
+
+
+def uncounted(amount: int) -> str:
+    """Return the sentence on namespaces that no sum of quotas holds; empty for none."""
+    namespaces = count(amount, "namespace")
+    return f"Promised leaves out {namespaces} without a CPU quota. " if amount else ""
+
+
+def short(name: str) -> str:
+    """Return a name as it stands in titles and legends."""
+    return cut_middle(name, 32)
 
 
 def day(value: date) -> str:

@@ -1,35 +1,107 @@
 """What a change does to what clusters have promised: before and after on one scale.
 
-One cluster is drawn in detail in cores and GiB; several as one row each, over their own nodes, so
-that nodes and the 1.5 line stand at the same place for all.
+One cluster is drawn in detail; several as one row each. All bars are shares of the cluster's own
+nodes, so that nodes and the 1.5 line stand at the same place for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment
 from mnslib.reporting import wording
-from mnslib.reporting.charts.before_after_bars import (
-    HEADINGS,
-    Pair,
-    draw_many,
-    draw_one,
-    order,
-    short_name,
+from mnslib.reporting.charts import colors
+from mnslib.reporting.charts.canvas import (
+    DOTTED,
+    HATCH,
+    SMALL,
+    Canvas,
+    Chart,
+    Column,
+    Fill,
+    Grid,
+    Stroke,
+    Words,
+    spread,
+    top_rows,
 )
-from mnslib.reporting.charts.canvas import Canvas, Chart
+
+HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}
+_LIMIT = QUOTA_OVERCOMMIT_RATIO
+_REQUESTED, _PROMISED = Fill(colors.REQUESTED), Fill(colors.UNCLAIMED)
+_ADDED, _GIVEN_BACK = Fill(colors.GOOD), Fill(colors.PANEL, colors.AXIS)
+_WITHOUT_LARGEST = Stroke(colors.CRITICAL, 3, (2.6, 1.6))
+_NODES, _LIMIT_LINE = Stroke(colors.INK), Stroke(colors.WARNING, 3, DOTTED)
 
 Commitments = Mapping[str, Mapping[str, Commitment]]
-"""By cluster name, then by resource: `cpu` and `memory`."""
+"""By cluster, as it is called in the picture, then by resource: `cpu` and `memory`."""
+Changes = Mapping[str, Sequence[str]]
+"""Names of the namespaces that change, by cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One cluster and resource, before and after."""
+
+    cluster: str
+    before: Commitment
+    after: Commitment
+
+    @property
+    def resource(self) -> str:
+        return self.before.resource
+
+    @property
+    def added(self) -> Decimal:
+        return self.after.committed - self.before.committed
+
+    @property
+    def free(self) -> Decimal:
+        """Room that remains once the new quota is requested in full."""
+        return max(Decimal(0), min(self.before.room - self.added, self.after.room))
+
+    @property
+    def fits(self) -> bool:
+        return self.added <= 0 or self.added <= self.before.room
+
+    @property
+    def missing(self) -> Decimal:
+        """How much more room the new quota needs; what is overcommitted already counts too."""
+        now = self.before
+        under_limit = now.allocatable * _LIMIT - now.committed
+        return self.added - min(now.without_largest_node - now.requested, under_limit)
+
+    @property
+    def order(self) -> tuple[bool, Decimal, str]:
+        """What does not fit first, then the smallest share of nodes left free."""
+        return (self.fits, self.free / self.after.allocatable, self.cluster)
+
+    @property
+    def change(self) -> Words:
+        if not self.added:
+            return Words("–", colors.TEXT)
+        sign, color = ("+", colors.GOOD) if self.added > 0 else (wording.MINUS, colors.TEXT)
+        return Words(f"{sign}{self.amount(abs(self.added))}", color)
+
+    def share(self, amount: Decimal) -> Decimal:
+        return amount / self.after.allocatable
+
+    def amount(self, value: Decimal) -> str:
+        return wording.quantity(self.resource, value)
+
+    def bare(self, value: Decimal) -> str:
+        """Return an amount without its unit; memory in GiB."""
+        return wording.number(value if self.resource == "cpu" else value / wording.GIB)
 
 
 def commitment_before_after(
     before: Commitments,
     after: Commitments,
     *,
-    subject: str,
+    changes: Changes,
     moment: datetime,
     unknown: Mapping[str, str] | None = None,
     note: str = "",
@@ -40,94 +112,116 @@ def commitment_before_after(
     Args:
         before: what is promised now.
         after: what would be, for the same clusters.
-        subject: what is added, as the title names it: `payments-api`, `12 namespaces`.
+        changes: what is changed, which titles name or count.
         moment: when clusters were read.
         unknown: clusters that could not be read, with the reason.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
     """
-    subject, reasons = short_name(subject), dict(unknown or {})
-    pairs: list[Pair] = []
-    for name in before:
-        found = [Pair(name, before[name][key], after[name][key]) for key in before[name]]
-        bad = next((pair.before for pair in found if pair.before.committed_ratio is None), None)
-        if bad is None:
-            pairs += found
-        else:
-            reasons[name] = wording.unknown_reason(bad.verdict) or ""
-    clusters = list(dict.fromkeys(pair.cluster for pair in pairs))
-    canvas = Canvas(family=family)
-    at = wording.moment(moment)
-    canvas.heading(_title(pairs, reasons, subject), _subtitle(pairs, reasons, at))
-    if len(clusters) + len(reasons) > 1:
-        draw_many(canvas, pairs, reasons, subject)
-    elif clusters:
-        draw_one(canvas, pairs, subject)
+    pairs, reasons = _pairs(before, after, unknown or {})
+    is_one = len({pair.cluster for pair in pairs}) + len(reasons) == 1
+    canvas, at = Canvas(family=family), wording.moment(moment)
+    title = _title(pairs, reasons, changes)
+    canvas.heading(title, _subtitle(pairs, at, is_one=is_one))
+    if pairs or len(reasons) > 1:
+        canvas.legend(_marks(pairs, reasons, _subject(changes)))
+        canvas.y += 18
+        for resource in HEADINGS:
+            found = sorted((p for p in pairs if p.resource == resource), key=lambda p: p.order)
+            if is_one:
+                for pair in found:
+                    _draw_one(canvas, pair)
+            elif found or resource == "cpu":
+                _draw_many(canvas, resource, found, reasons)
     else:
         words = [f"{name}: {reason}." for name, reason in reasons.items()]
         canvas.note(" ".join(words) or "No cluster is part of this change.")
     bare = sum(pair.before.uncounted for pair in pairs if pair.resource == "cpu")
-    namespaces = wording.count(bare, "namespace")
-    left_out = f"Promised leaves out {namespaces} without a CPU quota. " if bare else ""
     source = (
         f"Source: node allocatable, ResourceQuota and pod requests, {at}. Free: allocatable "
-        f"without the largest node minus requested, and {QUOTA_OVERCOMMIT_RATIO:f} × allocatable "
-        "minus promised, whichever is smaller; after, as if the new quota were requested in full. "
-        f"{left_out}{note}"
+        f"without the largest node minus requested, and {_LIMIT:f} × allocatable minus promised, "
+        f"whichever is smaller; after, as if the new quota were requested in full. "
+        f"{wording.uncounted(bare)}{note}"
     )
-    return canvas.finish(source=source.strip(), alt=_alt(pairs, reasons, subject))
+    return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_steps(pairs)]))
 
 
-def _title(pairs: list[Pair], reasons: Mapping[str, str], subject: str) -> str:
-    clusters = list(dict.fromkeys(pair.cluster for pair in pairs))
+def _pairs(
+    before: Commitments, after: Commitments, unknown: Mapping[str, str]
+) -> tuple[list[Pair], dict[str, str]]:
+    """Return what can be compared, and the clusters that cannot with the reason."""
+    pairs, reasons = [], dict(unknown)
+    for name, found in before.items():
+        bad = [now.verdict for now in found.values() if now.committed_ratio is None]
+        if bad:
+            reasons[name] = wording.unknown_reason(bad[0]) or ""
+        else:
+            pairs += [Pair(name, now, after[name][resource]) for resource, now in found.items()]
+    return pairs, reasons
+
+
+def _subject(changes: Changes, *, own: str = "") -> str:
+    """Return what changes as titles say it: a namespace's name, or how many; `own` before that."""
+    names = [name for found in changes.values() for name in found]
+    many = f"{own} {wording.count(len(names), 'change')}".strip()
+    return wording.short(names[0]) if len(names) == 1 else many
+
+
+def _title(pairs: list[Pair], reasons: Mapping[str, str], changes: Changes) -> str:
+    clusters = dict.fromkeys(pair.cluster for pair in pairs)
+    subject = _subject(changes)
     if not clusters:
         if len(reasons) == 1:
-            return f"Whether {subject} can be carried by {short_name(*reasons)} is unknown"
-        are = f"All {wording.count(len(reasons), 'cluster')} are unknown"
+            return f"Whether {subject} can be carried by {wording.short(*reasons)} is unknown"
+        are = f"{wording.every(len(reasons), 'cluster')} unknown"
         return are if reasons else f"{subject}: no cluster is touched"
     short = [pair for pair in pairs if not pair.fits]
     if len(clusters) == 1 and not reasons:
-        return _title_of_one(pairs, short, subject)
-    tail = f"; {len(reasons):,} {'is' if len(reasons) == 1 else 'are'} unknown" if reasons else ""
+        is_many = sum(map(len, changes.values())) != 1
+        return _title_of_one(pairs, short, subject, "" if is_many else "s")
+    tail = f"; {len(reasons):,} {wording.are(len(reasons))} unknown" if reasons else ""
     total = wording.count(len(clusters) + len(reasons), "cluster")
     if not short:
         who = f"{len(clusters):,} of {total}" if reasons else f"All {total}"
         who = "Both clusters" if who == "All 2 clusters" else who
         return f"{who} can carry {subject}{tail}"
-    names = list(dict.fromkeys(pair.cluster for pair in short))
-    who = short_name(names[0]) if len(names) == 1 else f"{len(names):,} of {total}"
-    return f"{who} cannot carry {subject}: {_shortage(short)}{tail}"
+    names = dict.fromkeys(pair.cluster for pair in short)
+    what = {name: changes[name] for name in names if name in changes}
+    if len(names) == 1:
+        who, own = wording.short(*names), "its"
+    else:
+        who, own = f"{len(names):,} of {total}", "their"
+    return f"{who} cannot carry {_subject(what, own=own)}: {_shortage(short)}{tail}"
 
 
-def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str) -> str:
-    is_many = subject[:1].isdigit() and not subject.startswith("1 ")
-    where = f"on {short_name(pairs[0].cluster)}"
+def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) -> str:
+    """Return the title for one cluster; `s` is the ending of the verb."""
+    where = f"on {wording.short(pairs[0].cluster)}"
     if short:
-        return f"{subject} {'do' if is_many else 'does'} not fit {where}: {_shortage(short)}"
+        return f"{subject} {'does' if s else 'do'} not fit {where}: {_shortage(short)}"
     if all(pair.added <= 0 for pair in pairs):
         freed = wording.listing([pair.amount(-pair.added) for pair in pairs if pair.added])
-        verb, change = ("give", f"back {freed}") if freed else ("change", "no promise")
-        return f"{subject} {verb}{'' if is_many else 's'} {change} {where}"
-    remain = [f"{pair.bare(pair.free)} of {_of(pair)}" for pair in pairs]
-    return f"{subject} fit{'' if is_many else 's'} {where}: {wording.listing(remain)} remain"
-
-
-def _of(pair: Pair) -> str:
-    amount = pair.bare(pair.before.room)
-    return f"{amount} free cores" if pair.resource == "cpu" else f"{amount} GiB"
+        change = f"give{s} back {freed}" if freed else f"change{s} no promise"
+        return f"{subject} {change} {where}"
+    units = {"cpu": "free cores", "memory": "GiB"}
+    remain = [
+        f"{pair.bare(pair.free)} of {pair.bare(pair.before.room)} {units[pair.resource]}"
+        for pair in pairs
+    ]
+    return f"{subject} fit{s} {where}: {wording.listing(remain)} remain"
 
 
 def _shortage(short: list[Pair]) -> str:
     """Return what is missing: the largest share of its nodes speaks for all."""
-    worst = max(short, key=lambda pair: pair.missing / pair.after.allocatable)
-    missing = worst.amount(worst.missing)
+    worst = max(short, key=lambda pair: pair.share(pair.missing))
     kind = "" if worst.resource == "cpu" else " of memory"
-    count = len({pair.cluster for pair in short})
-    return f"short of {missing}{kind}" + (f" on {short_name(worst.cluster)}" if count > 1 else "")
+    is_one = len({pair.cluster for pair in short}) == 1
+    where = "" if is_one else f" on {wording.short(worst.cluster)}"
+    return f"short of {worst.amount(worst.missing)}{kind}{where}"
 
 
-def _subtitle(pairs: list[Pair], reasons: Mapping[str, str], at: str) -> str:
-    if len({pair.cluster for pair in pairs}) + len(reasons) > 1:
+def _subtitle(pairs: list[Pair], at: str, *, is_one: bool) -> str:
+    if not is_one:
         return (
             "What each cluster has promised over its nodes, before and after, "
             f"least free first, {at}"
@@ -137,12 +231,172 @@ def _subtitle(pairs: list[Pair], reasons: Mapping[str, str], at: str) -> str:
     return f"What is promised on the cluster before and after{what}, against its nodes, {at}"
 
 
-def _alt(pairs: list[Pair], reasons: Mapping[str, str], subject: str) -> str:
-    title = _title(pairs, reasons, subject)
+def _steps(pairs: list[Pair]) -> list[str]:
+    """Return the numbers that carry the title, as a sentence."""
     steps = [
         f"{HEADINGS[pair.resource]} promised on {pair.cluster}: from "
         f"{wording.times(pair.before.committed_ratio)} to "
         f"{wording.times(pair.after.committed_ratio)} its nodes"
-        for pair in sorted(pairs, key=order)[:2]
+        for pair in sorted(pairs, key=lambda pair: pair.order)[:2]
     ]
-    return f"{title}. {'; '.join(steps)}." if steps else f"{title}."
+    return [f"{'; '.join(steps)}."] if steps else []
+
+
+def _marks(
+    pairs: list[Pair], reasons: Mapping[str, str], subject: str
+) -> list[tuple[Fill | Stroke, str]]:
+    marks: list[tuple[Fill | Stroke, str, bool]] = [
+        (_REQUESTED, "requested now", True),
+        (_PROMISED, "promised, not requested", True),
+        (_ADDED, subject, any(pair.added > 0 for pair in pairs)),
+        (_GIVEN_BACK, "given back", any(pair.added < 0 for pair in pairs)),
+        (_WITHOUT_LARGEST, "nodes without the largest", True),
+        (_NODES, "nodes now", True),
+        (_LIMIT_LINE, f"{_LIMIT:f} × nodes", True),
+        (HATCH, "unknown", bool(reasons)),
+    ]
+    return [(mark, label) for mark, label, is_used in marks if is_used]
+
+
+def _scale(grid: Grid, pairs: Sequence[Pair]) -> Callable[[Decimal], float]:
+    """Return where a share of the nodes lies; 1 is all nodes."""
+    states = [(pair, state) for pair in pairs for state in (pair.before, pair.after)]
+    shares = [pair.share(max(state.committed, state.requested)) for pair, state in states]
+    highest = max(_LIMIT * Decimal("1.06"), *shares, Decimal(0)) * Decimal("1.02")
+    return lambda share: grid.x(share / highest)
+
+
+def _draw_bar(
+    canvas: Canvas,
+    x: Callable[[Decimal], float],
+    pair: Pair,
+    state: Commitment,
+    y: float,
+    half: float,
+) -> None:
+    """Draw what is promised and in it requested; at the end what is new, or given back."""
+    zero, was, now = (
+        x(Decimal(0)),
+        x(pair.share(pair.before.committed)),
+        x(pair.share(state.committed)),
+    )
+    canvas.box(zero, y - half, min(was, now), y + half, _PROMISED)
+    if now != was:
+        end = max(was, now, min(was, now) + 2)
+        fill = _ADDED if now > was else _GIVEN_BACK
+        canvas.box(min(was, now), y - half, end, y + half, fill)
+    inner = half * 0.6
+    canvas.box(zero, y - inner, x(pair.share(state.requested)), y + inner, _REQUESTED)
+
+
+def _draw_lines(
+    canvas: Canvas, grid: Grid, lines: Sequence[tuple[float, str, str, Stroke, float]]
+) -> None:
+    """Draw lines over all rows, each with its label (and how much of it lies left of the line)."""
+    widths = [canvas.width(label, SMALL) for _, label, *_ in lines]
+    wanted = [
+        x - part * width + 12 * (0.5 - part)
+        for (x, *_, part), width in zip(lines, widths, strict=True)
+    ]
+    places = spread(wanted, widths, low=grid.left + 30, high=grid.right + 30, gap=14)
+    for place, (x, label, color, stroke, _) in zip(places, lines, strict=True):
+        canvas.text(place, grid.top - 18, label, size=SMALL, color=color)
+        canvas.line(x, grid.top - 2, x, grid.bottom, stroke)
+
+
+def _draw_one(canvas: Canvas, pair: Pair) -> None:
+    """Draw a before and an after bar, and the lines with their amounts."""
+    canvas.section(HEADINGS[pair.resource])
+    canvas.y += 34
+    states = (pair.before, pair.after)
+    room = Words(pair.amount(pair.free), colors.INK if pair.fits else colors.CRITICAL, bold=True)
+    ratios = [wording.times(state.committed_ratio) for state in states]
+    grid = canvas.grid(
+        [Column(cells=[Words("Before"), Words("After", bold=True)], least=150)],
+        [
+            _column("promised", [Words(pair.bare(state.committed)) for state in states]),
+            _column("÷ nodes", [Words(ratios[0]), Words(ratios[1], bold=True)]),
+            _column("free", [Words(pair.amount(pair.before.room)), room], least=130),
+        ],
+        height=66,
+    )
+    x = _scale(grid, [pair])
+    for state, y in zip(states, grid.middles, strict=True):
+        _draw_bar(canvas, x, pair, state, y, 22)
+        canvas.text(grid.left + 10, y, f"{pair.amount(state.requested)} requested")
+    nodes = pair.after.allocatable
+    rest, limit = pair.after.without_largest_node, nodes * _LIMIT
+    _draw_lines(
+        canvas,
+        grid,
+        [
+            (x(pair.share(rest)), f"N−1: {pair.bare(rest)}", colors.CRITICAL, _WITHOUT_LARGEST, 1),
+            (x(Decimal(1)), f"nodes: {pair.bare(nodes)}", colors.INK, _NODES, 0),
+            (x(_LIMIT), f"{_LIMIT:f}× = {pair.bare(limit)}", colors.WARNING_TEXT, _LIMIT_LINE, 0.5),
+        ],
+    )
+    if pair.added:  # beside the bar, on white where a line passes
+        y, words, color = grid.middles[1], pair.change.text, pair.change.color
+        end = x(pair.share(max(state.committed for state in states))) + 9
+        canvas.box(end - 4, y - 14, end + canvas.width(words, bold=True) + 4, y + 14, Fill())
+        canvas.text(end, y, words, color=color, bold=True)
+    canvas.y += 40
+
+
+def _column(head: str, cells: Sequence[Words], *, least: float = 90) -> Column:
+    return Column(head=head, align="right", cells=cells, least=least)
+
+
+def _draw_many(
+    canvas: Canvas, resource: str, pairs: list[Pair], reasons: Mapping[str, str]
+) -> None:
+    """Draw one row for each cluster; `reasons` are clusters that are unknown."""
+    shown = top_rows(pairs) if len(pairs) + len(reasons) > len(top_rows(pairs)) else pairs
+    unread = list(reasons.items())[: None if len(shown) == len(pairs) else 3]
+    canvas.section(HEADINGS[resource])
+    canvas.y += 34
+    none = [Words()] * len(unread)
+    names = [Words(pair.cluster, bold=not pair.fits) for pair in shown]
+    ratios = [wording.times(pair.before.committed_ratio) for pair in shown]
+    grid = canvas.grid(
+        [Column(cells=[*names, *(Words(name) for name, _ in unread)], least=120)],
+        [
+            _column("before", [*(Words(ratio, colors.TEXT) for ratio in ratios),
+                               *(Words(f"unknown: {why}", spans=True) for _, why in unread)]),
+            _column("after", [*map(_ratio_after, shown), *none]),
+            _column("change", [*(pair.change for pair in shown), *none], least=120),
+            _column("free", [*map(_free, shown), *none], least=130),
+        ],
+    )  # fmt: skip
+    x = _scale(grid, shown)
+    for pair, y in zip(shown, grid.middles, strict=False):
+        _draw_bar(canvas, x, pair, pair.after, y, 12)
+        rest = x(pair.share(pair.after.without_largest_node))
+        canvas.line(rest, y - 15, rest, y + 15, _WITHOUT_LARGEST)
+    for y in grid.middles[len(shown) :]:
+        canvas.box(grid.left, y - 10, grid.right, y + 10, HATCH)
+    if shown:
+        canvas.text(grid.left, grid.top - 18, "0", size=SMALL, color=colors.MUTED)
+        canvas.line(grid.left, grid.top, grid.left, grid.bottom, Stroke(colors.AXIS, 2))
+        nodes = (x(Decimal(1)), "nodes", colors.INK, _NODES, 0.5)
+        limit = (x(_LIMIT), f"{_LIMIT:f}×", colors.WARNING_TEXT, _LIMIT_LINE, 0.5)
+        _draw_lines(canvas, grid, [nodes, limit])
+    canvas.y += 24
+    rest_unknown = len(reasons) - len(unread)
+    if amount := len(pairs) - len(shown) + rest_unknown:
+        short = sum(not pair.fits for pair in pairs[len(shown) :])
+        parts = {"without room for it": short, "unknown": rest_unknown}
+        same = ", all with more room than these"
+        canvas.note(wording.more(amount, "cluster", parts, otherwise=same))
+    canvas.y += 20
+
+
+def _ratio_after(pair: Pair) -> Words:
+    is_over = pair.share(pair.after.committed) > _LIMIT
+    color = colors.WARNING_TEXT if is_over else colors.INK
+    return Words(wording.times(pair.after.committed_ratio), color, bold=True)
+
+
+def _free(pair: Pair) -> Words:
+    color = colors.INK if pair.fits else colors.CRITICAL
+    return Words(pair.amount(pair.free), color, not pair.fits)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, TypeVar
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import LineCollection
@@ -23,20 +23,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from mnslib.reporting.tokens import TOKENS
+from mnslib.reporting.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
 from mnslib.reporting.wording import cut_middle
-
-INK, TEXT, MUTED = TOKENS["ink"], TOKENS["text"], TOKENS["muted"]
-AXIS, GRID, PANEL, WHITE = TOKENS["line"], TOKENS["grid"], TOKENS["panel"], "#FFFFFF"
-CRITICAL, WARNING, WARNING_TEXT = TOKENS["crit"], TOKENS["warn"], TOKENS["warn-text"]
-GOOD, GOOD_TINT = TOKENS["good"], TOKENS["good-bg"]
-GOOD_SOFT = "#6FB0A7"
-"""`GOOD` at 60 % on white: changed, where `GOOD` is new."""
-CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"
-UNCLAIMED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
-HEAT = ("#EEF2F6", "#C3D7EA", "#7FB0DD", "#F0A02B", "#A6201A")
-"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota."""
 
 WIDTH, DPI, MARGIN = 1600, 150, 40
 RIGHT = WIDTH - MARGIN
@@ -160,14 +150,70 @@ def spread(
     return edges
 
 
-def ticks(highest: float, *, most: int = 5) -> list[float]:
-    """Return round axis values from 0 up to at most `highest`, `most` steps or fewer."""
-    if highest <= 0:
-        return [0.0]
-    magnitude = 10.0 ** (len(f"{int(highest)}") - 2 if highest >= 1 else -2)
-    steps = (base * magnitude * 10**power for power in (0, 1, 2) for base in (1, 2, 2.5, 5))
-    step = next(step for step in steps if highest / step <= most)
-    return [step * index for index in range(int(highest / step) + 1)]
+def ticks(highest: float) -> list[float]:
+    """Return round axis values from 0 up to at most `highest`, five steps or fewer."""
+    values = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(0, highest)
+    return [float(value) for value in values if 0 <= value <= highest]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One cell of a grid; one that spans also takes the columns to its right."""
+
+    text: str = ""
+    color: str = INK
+    bold: bool = False
+    spans: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a grid: as wide as its head and its cells, within `least` and `most` pixels.
+
+    Attributes:
+        head: its title in one line or two; a column without any text takes no room.
+        like: further texts it must be wide enough for, so that the columns of two grids align.
+    """
+
+    head: str = ""
+    cells: Sequence[Words]
+    align: str = "left"
+    least: float = 0
+    most: float = 260
+    like: Iterable[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the bars of a grid lie: between `left` and `right`, one row below the other."""
+
+    left: float
+    right: float
+    top: float
+    height: float
+    rows: int
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height * self.rows
+
+    @property
+    def middles(self) -> list[float]:
+        """The middle of each row."""
+        return [self.top + self.height * (index + 0.5) for index in range(self.rows)]
+
+    def x(self, share: SupportsFloat) -> float:
+        """Return the place of a share (0 to 1) of the scale."""
+        return self.left + (self.right - self.left) * float(share)
+
+
+MOST_ROWS, TOP_ROWS = 30, 20
+_Row = TypeVar("_Row")
+
+
+def top_rows(rows: Sequence[_Row]) -> Sequence[_Row]:
+    """Return all rows where they are few, else the first, which a sentence on the rest follows."""
+    return rows if len(rows) <= MOST_ROWS else rows[:TOP_ROWS]
 
 
 class Canvas:
@@ -215,6 +261,8 @@ class Canvas:
         Longer than `limit` pixels, it is cut in the middle; the SVG keeps the whole.
         """
         shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
+        if not shown:
+            return x
         artist = self._axes.text(
             x, y + 0.36 * size * DPI / 72, shown,
             fontproperties=self._font(size, bold=bold), color=color, ha=align, va="baseline",
@@ -329,6 +377,69 @@ class Canvas:
             self.text(MARGIN, self.y, row, size=size, color=MUTED)
             self.y += 27
 
+    def section(self, title: str) -> None:
+        """Write the heading of a part; the heads of a grid may stand beside it."""
+        self.text(MARGIN, self.y, title, size=12, bold=True)
+
+    def strip(
+        self,
+        parts: Sequence[tuple[int, str, Fill]],
+        *,
+        height: float,
+        others: Sequence[tuple[Fill | Stroke | Dot, str]] = (),
+    ) -> None:
+        """Draw how many are of each kind as one bar, and below it the legend with `others`."""
+        smallest, gap = 8, 4
+        room = RIGHT - MARGIN - (smallest + gap) * len(parts) + gap
+        total, x = sum(amount for amount, _, _ in parts), float(MARGIN)
+        for amount, _, fill in parts:
+            end = x + smallest + room * amount / total
+            self.box(x, self.y, end, self.y + height, fill)
+            words, middle, y = f"{amount:,}", (x + end) / 2, self.y + height / 2
+            half = self.width(words, bold=True) / 2
+            if 2 * half + 12 <= end - x:
+                if fill.is_hatched:
+                    self.box(middle - half - 4, y - 13, middle + half + 4, y + 13, Fill())
+                color = WHITE if fill.color in DARK else INK
+                self.text(middle, y, words, color=color, bold=True, align="center")
+            x = end + gap
+        self.y += height + 28
+        self.legend([*((fill, f"{amount:,} {label}") for amount, label, fill in parts), *others])
+
+    def grid(
+        self,
+        before: Sequence[Column],
+        after: Sequence[Column],
+        *,
+        height: float = 0,
+        striped: bool = False,
+    ) -> Grid:
+        """Write the columns before and after the bars, and return where the bars lie.
+
+        All columns hold the same number of cells. `height` of a row is in pixels; 0 gives few rows
+        more room than many. `y` moves below the grid.
+        """
+        gap, rows = 24, len((*before, *after)[0].cells)
+        height = height or (44 if rows <= 6 else 36 if rows <= 12 else 30)
+        heads = [column.head.split("\n") for column in (*before, *after)]
+        lines = max(map(len, heads))
+        top = self.y + 26 * (lines - 1) + (18 if any(map(any, heads)) else -16)
+        if striped:
+            for y in (top + height * index for index in range(0, rows, 2)):
+                self.box(MARGIN - 10, y, RIGHT + 10, y + height, Fill(PANEL))
+        left = float(MARGIN)
+        for column in before:
+            width = self._column_width(column)
+            self._write(column, left, left + width, top=top, height=height, lines=lines)
+            left += width + gap if width else 0
+        widths = [self._column_width(column) for column in after]
+        x = right = RIGHT - sum(width + gap for width in widths if width)
+        for column, width in zip(after, widths, strict=True):
+            self._write(column, x + gap, x + gap + width, top=top, height=height, lines=lines)
+            x += width + gap if width else 0
+        self.y = top + height * rows
+        return Grid(left, right - 10, top, height, rows)
+
     def finish(self, *, source: str, alt: str) -> Chart:
         """Write the source line, cut the sheet to its content and return the chart."""
         self.y += 22
@@ -344,6 +455,32 @@ class Canvas:
     def _font(self, size: float, *, bold: bool) -> FontProperties:
         families = list(dict.fromkeys((self.family, "DejaVu Sans")))
         return FontProperties(family=families, size=size, weight="bold" if bold else "normal")
+
+    def _column_width(self, column: Column) -> float:
+        texts = [*column.like, *(cell.text for cell in column.cells if not cell.spans)]
+        widths = (
+            self.widest(texts, bold=bool(column.like) or any(cell.bold for cell in column.cells)),
+            self.widest(column.head.split("\n"), SMALL),
+        )
+        return min(max(*widths, column.least), column.most) if any(widths) else 0
+
+    def _write(
+        self, column: Column, left: float, right: float, *, top: float, height: float, lines: int
+    ) -> None:
+        x = right if column.align == "right" else left
+        heads = column.head.split("\n")
+        for line, head in enumerate(heads, start=lines - len(heads)):
+            y = self.y + 26 * line
+            self.text(x, y, head, size=SMALL, color=MUTED, align=column.align)
+        for index, cell in enumerate(column.cells):
+            y = top + height * (index + 0.5)
+            if cell.spans:
+                self.text(left, y, cell.text, color=cell.color, limit=RIGHT - left)
+            else:
+                self.text(
+                    x, y, cell.text, color=cell.color, bold=cell.bold, align=column.align,
+                    limit=right - left + 1,
+                )  # fmt: skip
 
     def _clean(self, text: str) -> str:
         known = _characters(self.family)

@@ -45,7 +45,9 @@ def charts(frames, count, family=None):
         "now": utilization_now(frames.utilization(count), **look),
         "heatmap": utilization_heatmap(daily, period=tuple(days), family=family),
         "commitment": cluster_commitment(frames.commitments(count), **look),
-        "before_after": commitment_before_after(before, after, subject=frames.long_name, **look),
+        "before_after": commitment_before_after(
+            before, after, changes={name: [frames.long_name] for name in before}, **look
+        ),
         "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
     }
 

@@ -4,7 +4,7 @@ import pytest
 
 from mnslib.commitment import Commitment
 from mnslib.reporting.charts import cluster_commitment, commitment_before_after
-from mnslib.reporting.charts.canvas import (
+from mnslib.reporting.charts.colors import (
     CRITICAL,
     GOOD,
     NODES,
@@ -27,8 +27,8 @@ def both(frames, **amounts) -> dict[str, Commitment]:
 def test_the_title_names_what_cannot_be_carried(frames):
     chart = cluster_commitment(frames.commitments(5), moment=frames.moment)
     assert chart.title == (
-        "aks-prod-weu-1 cannot lose its largest node; aks-prod-weu-2 has promised 1.53 times its "
-        "nodes; 1 is unknown"
+        "aks-prod-weu-1 cannot lose its largest node; aks-prod-weu-2 promises 1.53 × what "
+        "it has; 1 is unknown"
     )
 
 
@@ -36,8 +36,8 @@ def test_layers_lie_in_their_order_and_verdicts_in_their_color(frames, ruler):
     table = frames.commitments(3)
     found = ruler(cluster_commitment(table[table["resource"] == "cpu"], moment=frames.moment))
     assert found.fills_beside("aks-prod-weu-1") == [NODES, REQUESTED, USED]
-    assert found.find("overcommit").get_color() == CRITICAL
-    assert found.find("quota overcommit").get_color() == WARNING_TEXT
+    assert found.find("cannot lose a node").get_color() == CRITICAL
+    assert found.find("promises 1.53 × what it has").get_color() == WARNING_TEXT
     assert found.find("1.53×").get_color() == WARNING_TEXT
     assert found.find("1.02×").get_color() == CRITICAL
     assert any(text.startswith("room for ") for text in found.texts)
@@ -62,12 +62,12 @@ def test_several_findings_are_counted(frames):
     table.loc[[4, 6], "committed_ratio"] = 1.62
     chart = cluster_commitment(table, moment=frames.moment)
     assert chart.title == (
-        "2 of 4 clusters cannot lose their largest node; 3 have promised over 1.5 times their "
-        "nodes, at most 1.62×"
+        "2 of 4 clusters cannot lose their largest node; 3 promise over 1.5 × what they "
+        "have, at most 1.62×"
     )
     both_at_once = cluster_commitment(table[:1].assign(committed_ratio=1.7), moment=frames.moment)
     assert both_at_once.title == (
-        "aks-prod-weu-1 cannot lose its largest node and has promised 1.70 times its nodes"
+        "aks-prod-weu-1 cannot lose its largest node and promises 1.70 × what it has"
     )
 
 
@@ -105,7 +105,8 @@ def onboard(frames):
     def make(added, subject="payments-api", **options):
         before = {"aks-1": both(frames)}
         after = {"aks-1": both(frames, committed=655 + added)}
-        options = {"moment": frames.moment, "subject": subject} | options
+        changes = {"aks-1": [subject] if isinstance(subject, str) else ["web"] * subject}
+        options = {"moment": frames.moment, "changes": changes} | options
         return commitment_before_after(before, after, **options)
 
     return make
@@ -116,10 +117,10 @@ def onboard(frames):
     [
         (16, "payments-api",
          "payments-api fits on aks-1: 92 of 108 free cores and 644 of 756 GiB remain"),
-        (16, "2 changes", "2 changes fit on aks-1: 92 of 108 free cores and 644 of 756 GiB remain"),
+        (16, 2, "2 changes fit on aks-1: 92 of 108 free cores and 644 of 756 GiB remain"),
         (150, "payments-api", "payments-api does not fit on aks-1: short of 42 cores"),
         (-60, "payments-api", "payments-api gives back 60 cores and 420 GiB on aks-1"),
-        (0, "0 changes", "0 changes change no promise on aks-1"),
+        (0, 0, "0 changes change no promise on aks-1"),
     ],
 )  # fmt: skip
 def test_the_title_says_whether_it_fits_and_what_remains(onboard, added, subject, title):
@@ -146,7 +147,7 @@ def test_what_does_not_fit_has_no_room_left_in_red(onboard, ruler):
 def test_what_is_short_counts_what_is_overcommitted_already(frames):
     before = {"aks-1": {"cpu": frames.commitment(requested=490)}}
     after = {"aks-1": {"cpu": frames.commitment(requested=490, committed=655 + 5)}}
-    chart = commitment_before_after(before, after, subject="web", moment=frames.moment)
+    chart = commitment_before_after(before, after, changes={"aks-1": ["web"]}, moment=frames.moment)
     assert chart.title == "web does not fit on aks-1: short of 15 cores"
 
 
@@ -158,9 +159,13 @@ def test_several_clusters_take_one_row_each_least_free_first(frames, ruler):
         "aks-c": both(frames, committed=655 + 40),
     }
     chart = commitment_before_after(
-        before, after, subject="12 changes", moment=frames.moment, unknown={"aks-d": "no answer"}
+        before,
+        after,
+        changes={"aks-b": ["web"] * 7, "aks-c": ["api"] * 5},
+        moment=frames.moment,
+        unknown={"aks-d": "no answer"},
     )
-    assert chart.title == "aks-b cannot carry 12 changes: short of 42 cores; 1 is unknown"
+    assert chart.title == "aks-b cannot carry its 7 changes: short of 42 cores; 1 is unknown"
     found = ruler(chart)
     names = [text for text in found.texts if text in ("aks-a", "aks-b", "aks-c", "aks-d")]
     assert names == ["aks-b", "aks-c", "aks-a", "aks-d"] * 2
@@ -171,7 +176,9 @@ def test_several_clusters_take_one_row_each_least_free_first(frames, ruler):
 def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     before = {f"aks-{n}": both(frames) for n in range(60)}
     after = {f"aks-{n}": both(frames, committed=655 + n) for n in range(60)}
-    chart = commitment_before_after(before, after, subject="60 changes", moment=frames.moment)
+    chart = commitment_before_after(
+        before, after, changes={name: ["web"] for name in before}, moment=frames.moment
+    )
     assert chart.title == "All 60 clusters can carry 60 changes"
     texts = ruler(chart).texts
     assert texts.count("40 more clusters, all with more room than these: in the table below") == 2
@@ -179,7 +186,7 @@ def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
 
 def test_a_cluster_without_nodes_or_answer_is_unknown(frames, ruler):
     empty = {"aks-1": both(frames, allocatable=0, largest_node=0)}
-    look = {"subject": "web", "moment": frames.moment}
+    look = {"changes": {"aks-1": ["web"]}, "moment": frames.moment}
     chart = commitment_before_after(empty, empty, **look)
     assert chart.title == "Whether web can be carried by aks-1 is unknown"
     assert "aks-1: no ready node." in ruler(chart).texts

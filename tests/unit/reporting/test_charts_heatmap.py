@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mnslib.reporting.charts import utilization_heatmap
-from mnslib.reporting.charts.canvas import HEAT, INK, WHITE
+from mnslib.reporting.charts.colors import HEAT, INK, WHITE
 
 DAYS = [date(2026, 10, 26) + timedelta(days=number) for number in range(8)]
 NAN = float("nan")
@@ -76,9 +76,10 @@ def test_a_quota_change_is_a_black_tick_on_its_day():
             if line.get_color() == INK and line.get_xdata()[0] > 300
         ]
 
-    changed = ticks(draw(daily_of(("a", [0.5] * 8, DAYS[0], (DAYS[2], date(2020, 1, 1))))))
-    _in_legend, *changed = changed
-    assert changed == [pytest.approx(330 + 2.5 * 960 / 8, abs=2)]
+    chart = draw(daily_of(("a", [0.5] * 8, DAYS[0], (DAYS[2], date(2020, 1, 1)))))
+    _in_legend, *changed = ticks(chart)
+    cells = [patch for patch in chart.figure.axes[0].patches if patch.get_x() > 300][-8:]
+    assert changed == [pytest.approx(cells[2].get_x() + cells[2].get_width() / 2)]
     assert ticks(draw(daily_of(("a", [0.5] * 8)))) == []
 
 

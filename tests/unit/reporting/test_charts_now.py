@@ -6,7 +6,7 @@ import pytest
 
 from mnslib.capacity.utilization import findings
 from mnslib.reporting.charts import utilization_now
-from mnslib.reporting.charts.canvas import CALM, CRITICAL, PANEL, WARNING, WHITE
+from mnslib.reporting.charts.colors import CALM, CALM_LOWER, CRITICAL, PANEL, WARNING, WHITE
 
 FIELDS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 
@@ -60,12 +60,17 @@ def test_the_title_is_the_finding(draw, ratios, title):
 def test_bars_are_colored_by_verdict_and_unknown_is_hatched(draw, ruler):
     chart = draw(
         table_of(
-            full=1.0, tight=0.93, calm=0.4, lost="unknown: no answer", bare="unknown: no quota"
+            full=1.0,
+            tight=0.93,
+            half=0.6,
+            calm=0.4,
+            lost="unknown: no answer",
+            bare="unknown: no quota",
         )
     )
     found = ruler(chart)
-    last = {name: found.fills_beside(name)[-1] for name in ("full", "tight", "calm")}
-    assert last == {"full": CRITICAL, "tight": WARNING, "calm": CALM}
+    last = {name: found.fills_beside(name)[-1] for name in ("full", "tight", "half", "calm")}
+    assert last == {"full": CRITICAL, "tight": WARNING, "half": CALM, "calm": CALM_LOWER}
     assert found.fills_beside("lost")[-1] == WHITE
     assert found.fills_beside("bare")[-1] == PANEL
     assert "no answer" in found.texts

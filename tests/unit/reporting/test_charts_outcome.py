@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mnslib.reporting.charts import bulk_outcome
-from mnslib.reporting.charts.canvas import CALM_LOWER, CRITICAL, GOOD, WARNING, WARNING_TEXT
+from mnslib.reporting.charts.colors import CALM_LOWER, CRITICAL, GOOD, WARNING, WARNING_TEXT
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
