@@ -20,32 +20,24 @@ from mnslib.secrets import looks_secret
 
 PARAMETERS_TAG = "parameters"
 
-_TYPES: dict[str, type] = {
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "float": float,
-    "list": list,
-    "dict": dict,
+_TYPES: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+    "float": (float, "a number"),
+    "list": (list, "a list"),
+    "dict": (dict, "a mapping"),
 }
-_TYPE_WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "bool": "true or false",
-    "float": "a number",
-    "list": "a list",
-    "dict": "a mapping",
-}
+_NONE = {"str": '""', "list": "[]", "dict": "{}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter that a notebook declares; `help` is the comment behind it."""
+    """One parameter that a notebook declares."""
 
     name: str
     type_name: str
     default: Any
-    help: str = ""
 
 
 def read_parameters(notebook_path: Path) -> tuple[Parameter, ...]:
@@ -85,8 +77,7 @@ def declared_in(source: str, *, name: str) -> tuple[Parameter, ...]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise ConfigError(f"{name}, parameters cell, line {error.lineno}: {error.msg}") from error
-    lines = source.splitlines()
-    return tuple(_declared(statement, lines, name) for statement in statements)
+    return tuple(_declared(statement, name) for statement in statements)
 
 
 def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any]:
@@ -153,35 +144,21 @@ def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) ->
     }
 
 
-def _declared(statement: ast.stmt, lines: Sequence[str], notebook: str) -> Parameter:
-    target: ast.expr | None
-    value: ast.expr | None
-    annotation: ast.expr | None
-    if isinstance(statement, ast.AnnAssign):
-        target, value, annotation = statement.target, statement.value, statement.annotation
-    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target, value, annotation = statement.targets[0], statement.value, None
-    else:
-        target, value, annotation = None, None, None
+def _declared(statement: ast.stmt, notebook: str) -> Parameter:
     try:
-        if not isinstance(target, ast.Name) or value is None:
-            raise ValueError("write `name: type = literal`")
-        default = ast.literal_eval(value)
+        match statement:
+            case ast.AnnAssign(ast.Name(name), annotation, ast.expr() as value):
+                default = ast.literal_eval(value)
+            case _:
+                raise ValueError("write `name: type = literal`")
         base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-        type_name = ast.unparse(base) if base is not None else type(default).__name__
+        type_name = ast.unparse(base)
         if type_name not in _TYPES:
             raise ValueError(f"type {type_name} is none of {', '.join(_TYPES)}")
     except ValueError as error:
         place = f"{notebook}, parameters cell, line {statement.lineno}"
         raise ConfigError(f"{place}: not a plain parameter: {error}") from error
-    last = lines[(statement.end_lineno or statement.lineno) - 1].encode()
-    comment = last[statement.end_col_offset or 0 :].decode().strip()
-    return Parameter(
-        name=target.id,
-        type_name=type_name,
-        default=default,
-        help=comment.removeprefix("#").strip() if comment.startswith("#") else "",
-    )
+    return Parameter(name=name, type_name=type_name, default=default)
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -193,22 +170,21 @@ def _unknown(name: str, known: list[str]) -> str:
 def _wrong_type(parameter: Parameter, value: object) -> str:
     """Return what is wrong with the type of a value; empty if it fits."""
     type_name = parameter.type_name
-    fits = isinstance(value, _TYPES[type_name])
+    kind, words = _TYPES[type_name]
     if isinstance(value, bool):
-        fits = type_name == "bool"
-    elif isinstance(value, int) and type_name == "float":
-        fits = True
+        fits = kind is bool
+    else:
+        fits = isinstance(value, (int, float) if kind is float else kind)
     if fits:
         return ""
     hint = ""
-    if value is None:
-        hint = {"str": ' Write "" for none.', "list": " Write [] for none."}.get(type_name, "")
-        hint = " Write {} for none." if type_name == "dict" else hint
+    if value is None and type_name in _NONE:
+        hint = f" Write {_NONE[type_name]} for none."
     elif type_name == "str":
         hint = " Put it in quotes."
     elif type_name == "bool" and isinstance(value, str):
         hint = " Write it without quotes."
-    return f"{parameter.name}: {value!r} is not {_TYPE_WORDS[type_name]}.{hint}"
+    return f"{parameter.name}: {value!r} is not {words}.{hint}"
 
 
 def _yaml(text: str, place: str) -> Any:
