@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,59 +50,61 @@ def main() -> None:
     """Onboard, bulk-provision and capacity-plan AKS managed namespaces."""
 
 
-def _with_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
-    file = click.option(
-        "-f", "--file", "parameter_file", type=click.Path(path_type=Path), help="Parameters, YAML."
-    )
-    single = click.option(
-        "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
-        help="One parameter; wins over the file. May be repeated.",
-    )  # fmt: skip
-    runs = click.option("--runs", "runs_dir", metavar="DIR", help="Sets runs_dir.")
-    return file(single(runs(command)))
+def _parameters(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--runs", "runs_dir", metavar="DIR", help="Sets runs_dir."),
+        click.option(
+            "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
+            help="One parameter; wins over the file. May be repeated.",
+        ),
+        click.option(
+            "-f", "--file", type=click.Path(path_type=Path), help="Parameters, YAML."
+        ),
+        click.argument("notebook"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _given(
+    notebook: str, file: Path | None, assignments: Sequence[str], runs_dir: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters that are given, and all with the notebook's defaults."""
+    from mnslib.parameters import parse_assignment, read_parameter_file, read_parameters
+    from mnslib.runner import find_notebook
+
+    declared = read_parameters(find_notebook(notebook))
+    given = read_parameter_file(file) if file else {}
+    given.update(parse_assignment(text, declared) for text in assignments)
+    if runs_dir is not None:
+        given["runs_dir"] = runs_dir
+    return given, {known.name: known.default for known in declared} | given
 
 
 @main.command(epilog=NOTEBOOK_HELP)
-@click.argument("notebook")
-@_with_parameters
+@_parameters
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
-def run(
-    notebook: str,
-    *,
-    parameter_file: Path | None,
-    assignments: tuple[str, ...],
-    runs_dir: str | None,
-    detailed_exitcode: bool,
-) -> None:
+def run(**options: Any) -> None:
     """Run a notebook in a fresh directory under runs/ and print that directory last."""
-    sys.exit(
-        _run(
-            notebook,
-            parameter_file=parameter_file,
-            assignments=assignments,
-            runs_dir=runs_dir,
-            detailed_exitcode=detailed_exitcode,
-        )
-    )
+    sys.exit(_run(**options))
 
 
 def _run(
     notebook: str,
     *,
-    parameter_file: Path | None,
-    assignments: tuple[str, ...] = (),
+    file: Path | None,
+    assignments: Sequence[str] = (),
     runs_dir: str | None = None,
     detailed_exitcode: bool = False,
 ) -> int:
     from mnslib.runner import environment_name, run_notebook
 
-    given, defaults = _parameters(notebook, parameter_file, assignments, runs_dir)
-    merged = {**defaults, **given}
+    given, asked = _given(notebook, file, assignments, runs_dir)
     outcome = run_notebook(
         notebook,
         parameters=given,
-        environment=environment_name(parameter_file, str(merged.get("target", "sandbox"))),
-        runs_dir=str(merged.get("runs_dir", "runs")),
+        environment=environment_name(file, str(asked.get("target", "sandbox"))),
+        runs_dir=str(asked.get("runs_dir", "runs")),
         detailed_exitcode=detailed_exitcode,
     )
     click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
@@ -110,43 +112,15 @@ def _run(
     return outcome.exit_code
 
 
-def _parameters(
-    notebook: str,
-    parameter_file: Path | None,
-    assignments: tuple[str, ...],
-    runs_dir: str | None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the given parameters and the notebook's defaults."""
-    from mnslib.parameters import parse_assignment, read_parameter_file, read_parameters
-    from mnslib.runner import find_notebook
-
-    declared = read_parameters(find_notebook(notebook))
-    given = read_parameter_file(parameter_file) if parameter_file else {}
-    given.update(parse_assignment(text, declared) for text in assignments)
-    if runs_dir is not None:
-        given["runs_dir"] = runs_dir
-    return given, {known.name: known.default for known in declared}
-
-
 @main.command(name="open", epilog=NOTEBOOK_HELP)
-@click.argument("notebook")
-@_with_parameters
+@_parameters
 @click.option("--no-lab", is_flag=True, help="Only make the copy and print its path.")
-def open_(
-    notebook: str,
-    *,
-    parameter_file: Path | None,
-    assignments: tuple[str, ...],
-    runs_dir: str | None,
-    no_lab: bool,
-) -> None:
+def open_(notebook: str, *, no_lab: bool, **options: Any) -> None:
     """Open a copy of a notebook with those parameters in JupyterLab; no tracked file changes."""
     from mnslib.runner import open_copy
 
-    given, defaults = _parameters(notebook, parameter_file, assignments, runs_dir)
-    copy = open_copy(
-        notebook, parameters=given, runs_dir={**defaults, **given}.get("runs_dir", "runs")
-    )
+    given, asked = _given(notebook, **options)
+    copy = open_copy(notebook, parameters=given, runs_dir=str(asked.get("runs_dir", "runs")))
     click.echo(str(copy))
     if not no_lab:
         sys.exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(copy)]))
@@ -166,7 +140,7 @@ def demo(*, runs_dir: str) -> None:
     for notebook in DEMO_NOTEBOOKS:
         click.echo(f"\n{notebook}")
         file = root / "parameters" / f"{notebook}.sandbox.yaml"
-        code = _run(notebook, parameter_file=file, runs_dir=runs_dir)
+        code = _run(notebook, file=file, runs_dir=runs_dir)
         if code != 0:
             sys.exit(code)
     click.echo(f"\nLook at {resolve_path(runs_dir) / 'index.html'}")

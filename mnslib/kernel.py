@@ -60,7 +60,7 @@ class Kernel:
             transport="tcp" if sys.platform == "win32" else "ipc",
             connection_file=str(Path(self._folder.name) / "kernel.json"),
         )
-        _wait_for(self._start({**os.environ, **environment}))
+        run_sync(self._start)({**os.environ, **environment})
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs, else in the next.
@@ -76,7 +76,7 @@ class Kernel:
     def stop(self, *, is_busy: bool) -> None:
         """End the process; a cell that still runs is interrupted and given time."""
         self.manager.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
-        _wait_for(self._stop())
+        run_sync(self._stop)()
         self._folder.cleanup()
 
     async def _start(self, environment: dict[str, str]) -> None:
@@ -96,10 +96,3 @@ class Kernel:
 
     def _later(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
-
-def _wait_for(coroutine: Any) -> None:
-    async def wait() -> None:
-        await coroutine
-
-    run_sync(wait)()

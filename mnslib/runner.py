@@ -16,21 +16,14 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.interruption import InterruptedRunError, Watch, signals_to
-from mnslib.parameters import (
-    PARAMETERS_TAG,
-    Parameter,
-    check_parameters,
-    parse_assignment,
-    read_parameter_file,
-    read_parameters,
-)
+from mnslib.parameters import check_parameters, read_parameters
 from mnslib.project import (
     RUN_DIRECTORY_VARIABLE,
     find_project_root,
@@ -42,28 +35,20 @@ from mnslib.project import (
     write_whole,
 )
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_text
-
-__all__ = [
-    "Parameter",
-    "RunOutcome",
-    "check_parameters",
-    "environment_name",
-    "find_notebook",
-    "find_project_root",
-    "open_copy",
-    "parse_assignment",
-    "read_parameter_file",
-    "read_parameters",
-    "resolve_path",
-    "run_notebook",
-    "write_index",
-]
+from mnslib.targets import TARGETS
 
 DETAILED_FINDINGS = 2
-_LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
-"""What a session's record may say of a cell that failed; `stopped` is only provisional."""
-
+_PYTHON = {"kernel_name": "python3", "language": "python"}
 _REFUSING = {ConfigError.__name__, SpecError.__name__}
+_LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
+_TRUSTED = {
+    RunStatus.DONE: set(RunStatus) - {RunStatus.STOPPED},
+    RunStatus.FAILED: _LAST_WORDS,
+    RunStatus.REFUSED: _LAST_WORDS,
+    RunStatus.INTERRUPTED: {RunStatus.INTERRUPTED},
+    RunStatus.STOPPED: set[RunStatus](),
+}
+"""By how the execution ended: what a session may say of it; its first `stopped` is no word yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +61,11 @@ class RunOutcome:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending:
-    """How the execution ended, as seen from outside the kernel.
-
-    Attributes:
-        status: DONE where the last cell ran.
-        headline: what happened, for a run without a record of its own.
-    """
+class _Ending(NamedTuple):
+    """How the execution ended, seen from outside the kernel; DONE where the last cell ran."""
 
     status: RunStatus
-    headline: str = ""
+    headline: str
 
 
 def run_notebook(
@@ -118,8 +97,7 @@ def run_notebook(
     """
     path = find_notebook(notebook)
     declared = read_parameters(path)
-    runs = resolve_path(runs_dir)
-    started = datetime.now(UTC)
+    runs, started = resolve_path(runs_dir), datetime.now(UTC)
     directory = new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
@@ -127,27 +105,26 @@ def run_notebook(
         deadline=time.monotonic() + (timeout_seconds or math.inf),
         cell_timeout_seconds=cell_timeout_seconds or math.inf,
     )
-    defaults = {known.name: known.default for known in declared}
     with signals_to(watch):
+        asked = {known.name: known.default for known in declared} | dict(parameters)
+        target = asked.get("target")
         try:
-            given = check_parameters(declared, parameters)
+            ending = _execute(path, directory, check_parameters(declared, parameters), watch)
         except ConfigError as error:
-            given, ending = {}, _Ending(status=RunStatus.REFUSED, headline=str(error))
-        else:
-            ending = _execute(path, directory, given, watch)
+            # nothing of what was refused is written down: it may hold a secret
+            asked, ending = {}, _Ending(RunStatus.REFUSED, str(error))
         own = RunRecord(
             notebook=path.stem,
             environment=environment,
-            target=str((defaults | given).get("target", "")),
+            target=str(target) if target in TARGETS else "",
             started_utc=utc_text(started),
             finished_utc=utc_text(datetime.now(UTC)),
             status=ending.status,
             exit_code=EXIT_CODES[ending.status],
             headline=ending.headline,
-            # nothing of what was refused is written down: it may hold a secret
-            parameters={} if ending.status is RunStatus.REFUSED else defaults | given,
-        ).to_json()
-        result = _settled(own, read_result(directory), ending)
+            parameters=asked,
+        )
+        result = _settled(own, read_result(directory))
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
         _write_pages(directory, result)
         write_index(runs)
@@ -194,34 +171,25 @@ def environment_name(parameter_file: Path | None, target: str) -> str:
 
 
 def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: str | Path) -> Path:
-    """Return a copy of a notebook with those parameters, without outputs, to be worked in.
+    """Return a copy of a notebook with those parameters, to be worked in.
 
     It lies in `open/` below `runs_dir`, so that no tracked notebook is edited.
 
     Raises:
         ConfigError: no such notebook, or parameters it does not take.
     """
+    import papermill
+
     path = find_notebook(notebook)
     given = check_parameters(read_parameters(path), parameters)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    cells = content["cells"]
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            cell.update(outputs=[], execution_count=None)
-    place = 1 + next(
-        index
-        for index, cell in enumerate(cells)
-        if PARAMETERS_TAG in cell["metadata"].get("tags", ())
-    )
-    if given:
-        lines = [f"{name} = {value!r}" for name, value in given.items()]
-        cells.insert(place, _injected("\n".join(["# Parameters", *lines]), content))
     folder = resolve_path(runs_dir) / "open"
     directory = new_run_directory(
         folder, notebook=path.stem, environment="open", started=datetime.now(UTC)
     )
     copy = directory / path.name
-    write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    papermill.execute_notebook(
+        _literal(path), _literal(copy), given, prepare_only=True, progress_bar=False, **_PYTHON
+    )
     return copy
 
 
@@ -249,13 +217,13 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
         watch.kernel = None
     if ending.status is RunStatus.DONE and (left := _cells_not_run(executed)):
         # papermill takes `SystemExit(0)` in a cell for success
-        ending = _Ending(
-            status=RunStatus.FAILED,
-            headline=f"The notebook ended itself early; {left} of its code cells did not run",
+        return _Ending(
+            RunStatus.FAILED,
+            f"The notebook ended itself early; {left} of its code cells did not run",
         )
     if watch.number is not None and ending.status is not RunStatus.DONE:
         name = signal.Signals(watch.number).name
-        ending = _Ending(status=RunStatus.INTERRUPTED, headline=f"Interrupted by {name}")
+        return _Ending(RunStatus.INTERRUPTED, f"Interrupted by {name}")
     return ending
 
 
@@ -270,8 +238,7 @@ def _through_papermill(
             _literal(path),
             _literal(executed),
             parameters=dict(parameters),
-            kernel_name="python3",
-            language="python",
+            **_PYTHON,
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
@@ -282,14 +249,14 @@ def _through_papermill(
         )
     except papermill.PapermillExecutionError as error:
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
-        return _Ending(status=status, headline=f"{error.ename}: {error.evalue}")
+        return _Ending(status, f"{error.ename}: {error.evalue}")
     except InterruptedRunError:
-        return _Ending(status=RunStatus.INTERRUPTED)
+        return _Ending(RunStatus.INTERRUPTED, "")
     except TimeoutError:
-        return _Ending(status=RunStatus.STOPPED, headline="The run took longer than it was allowed")
+        return _Ending(RunStatus.STOPPED, "The run took longer than it was allowed")
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
-        return _Ending(status=RunStatus.STOPPED, headline=f"The notebook's process ended: {error}")
-    return _Ending(status=RunStatus.DONE, headline="The notebook ran to its end")
+        return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
+    return _Ending(RunStatus.DONE, "The notebook ran to its end")
 
 
 def _literal(path: Path) -> str:
@@ -307,30 +274,20 @@ def _cells_not_run(notebook: Path) -> int:
     )
 
 
-def _settled(
-    own: Mapping[str, Any], recorded: Mapping[str, Any] | None, ending: _Ending
-) -> dict[str, Any]:
-    """Return the run's record: the session's where it has the last word, else corrected by ours.
-
-    A session leaves a provisional `stopped` at its start, which is no word at all.
-    """
+def _settled(own: RunRecord, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the run's record: the session's, its last word corrected where it is not to trust."""
     if recorded is None:
-        return dict(own)
-    result = {**own, **recorded}
-    status = RunStatus(result["status"])
-    if ending.status is RunStatus.DONE and status is not RunStatus.STOPPED:
-        return result
-    if ending.status in (RunStatus.FAILED, RunStatus.REFUSED) and status in _LAST_WORDS:
-        return result
-    if ending.status is status is RunStatus.INTERRUPTED:
-        return result
-    corrected, headline = ending.status, ending.headline
-    if ending.status is RunStatus.DONE:
-        corrected, headline = RunStatus.FAILED, "The notebook ended without recording its result"
-    result.update(
-        status=corrected.value, headline=headline, finished_utc=utc_text(datetime.now(UTC))
-    )
-    return result
+        return own.to_json()
+    said = RunStatus(recorded["status"])
+    if said in _TRUSTED[own.status]:
+        return {**own.to_json(), **recorded}
+    if own.status is RunStatus.DONE:
+        headline = "The notebook ended without recording its result"
+        own = replace(own, status=RunStatus.FAILED, headline=headline)
+    ours = own.to_json()
+    return {**ours, **recorded} | {
+        name: ours[name] for name in ("status", "headline", "finished_utc")
+    }
 
 
 def _exit_code(status: str, signal_number: int | None, *, detailed: bool) -> int:
@@ -349,16 +306,3 @@ def _write_pages(directory: Path, result: dict[str, Any]) -> None:
     result["artifacts"] = list(dict.fromkeys([*(made or ["report.html"]), *result["artifacts"]]))
     write_result(directory, result)
     write_whole(directory / "report.html", report_html(directory / "notebook.ipynb", result))
-
-
-def _injected(source: str, notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a code cell as papermill would inject it; formats from 4.5 on want an id."""
-    cell: dict[str, Any] = {
-        "cell_type": "code",
-        "metadata": {"tags": ["injected-parameters"]},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-    }
-    has_ids = (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 5)
-    return {"id": "injected-parameters", **cell} if has_ids else cell

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mnslib.kube.client import KubeClient
     from mnslib.models import ManagedCluster
 
+TARGETS = ("sandbox", "azure")
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
 
@@ -93,7 +94,7 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
     from mnslib.azure.credentials import make_credential, sandbox_credential
     from mnslib.azure.throttle import NO_LIMITS
 
-    if _require("target", target, ("sandbox", "azure")) == "azure":
+    if _require("target", target, TARGETS) == "azure":
         chosen = CLOUDS[_require("cloud", cloud, tuple(CLOUDS))]
         azure = AzureClient(chosen, make_credential(credential, cloud=chosen))
         return Target(azure=azure, sandbox=None)

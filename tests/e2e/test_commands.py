@@ -41,7 +41,7 @@ def test_open_makes_a_copy_and_leaves_the_notebook_alone(mns, tmp_path):
     done = mns("open", "30", "-p", "max_changes=7", "--runs", str(tmp_path / "r"), "--no-lab")
     copy = json.loads(Path(done.stdout.strip()).read_text())
     sources = ["".join(cell["source"]) for cell in copy["cells"]]
-    assert any("max_changes = '7'" in text for text in sources)
+    assert any('max_changes = "7"' in text for text in sources)
     assert (ROOT / "notebooks/30_provision_in_bulk.ipynb").read_text() == tracked
 
 

@@ -179,7 +179,7 @@ def test_a_signal_ends_the_run_with_its_record_whole(
         process.kill()
         process.wait()
     assert process.returncode == code
-    assert printed.strip() == "interrupted"
+    assert printed.splitlines()[-1] == "interrupted"
     directory = next(path for path in tmp_path.iterdir() if path.is_dir())
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     assert (result["status"], result["exit_code"]) == ("interrupted", code)

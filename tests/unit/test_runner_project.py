@@ -119,7 +119,7 @@ def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Pat
     cells = json.loads(copy.read_text())["cells"]
     assert cells[2]["metadata"]["tags"] == ["injected-parameters"]
     found: dict[str, object] = {}
-    exec(cells[2]["source"], found)
+    exec("".join(cells[2]["source"]), found)
     assert {name: found[name] for name in given} == given
     assert (DATA / "ok.ipynb").read_text() == original
     assert copy.relative_to(tmp_path).parts[0] == "open"
