@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnslib.errors import Problem, SpecError
+from mnslib.requests.rules import Finding
 
 DELIMITERS = (",", ";")
 """Excel writes one or the other, as the computer's region says."""
@@ -65,7 +66,7 @@ def read_rows(path: Path) -> Rows:
             continue
         message = f"the row has {len(cells)} cells, the header has {len(header)}"
         fix = "one cell for each column, in double quotes if it holds the separator"
-        found.append(_problem(path.name, number, message, fix))
+        found.append(problem(path.name, number, None, (message, fix)))
     return Rows(
         file=path.name,
         header=header,
@@ -108,17 +109,18 @@ def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            found.append(
-                _problem(file, number, f"the row is no CSV: {error}", 'a quote inside as ""')
-            )
+            finding = (f"the row is no CSV: {error}", 'a quote inside as ""')
+            found.append(problem(file, number, None, finding))
             continue
         if any(cells):
             yield number, cells
 
 
-def _problem(file: str, row: int | None, message: str, fix: str) -> Problem:
-    return Problem(file=file, row=row, column=None, message=message + ".", suggestion=fix)
+def problem(file: str, row: int | None, column: str | None, finding: Finding) -> Problem:
+    """Return a finding with its place."""
+    message, suggestion = finding
+    return Problem(file=file, row=row, column=column, message=f"{message}.", suggestion=suggestion)
 
 
 def _file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
-    return SpecError([_problem(path.name, row, message, fix)])
+    return SpecError([problem(path.name, row, None, (message, fix))])

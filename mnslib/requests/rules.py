@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from mnslib.errors import cut
 from mnslib.models import SERVICE_LABELS
-from mnslib.quantities import format_cpu, format_memory, parse_quantity
+from mnslib.quantities import format_memory, parse_quantity
 from mnslib.resource_ids import CLUSTER_NAME
 
 Finding = tuple[str, str]
@@ -154,11 +154,8 @@ def cpu_cores(text: str) -> Decimal:
     cores = _amount(text)
     millicores = (cores * 1000).to_integral_value()
     if millicores != cores * 1000:
-        raise refuse(
-            f"{text} is not a whole number of millicores",
-            f"{max(millicores, Decimal(1))}m",
-        )
-    format_cpu(cores)
+        fix = f"{max(millicores, Decimal(1))}m"
+        raise refuse(f"{text} is not a whole number of millicores", fix)
     return cores
 
 
@@ -172,10 +169,8 @@ def memory_bytes(text: str) -> Decimal:
     amount = _amount(text)
     kibibytes = (amount / 1024).to_integral_value()
     if kibibytes * 1024 != amount:
-        raise refuse(
-            f"{text} is not a whole number of KiB",
-            format_memory(max(kibibytes, Decimal(1)) * 1024),
-        )
+        fix = format_memory(max(kibibytes, Decimal(1)) * 1024)
+        raise refuse(f"{text} is not a whole number of KiB", fix)
     return amount
 
 
@@ -223,23 +218,18 @@ def _memory_guess(text: str) -> str:
 
 def label_findings(key: str, value: str | None) -> list[Finding]:
     """Return what Kubernetes would refuse about one label; a value of None removes the key."""
-    found = metadata_key_findings(key)
-    if value is not None:
-        found += label_value_findings(value)
-    return found
+    return metadata_key_findings(key) + ([] if value is None else label_value_findings(value))
 
 
 def label_value_findings(value: str) -> list[Finding]:
     """Return what Kubernetes would refuse about a label's value; an empty one is fine."""
     if value == "" or (len(value) <= LONGEST_LABEL and _LABEL_TEXT.fullmatch(value)):
         return []
-    return [
-        (
-            f"{show(value)} is not a label value: at most {LONGEST_LABEL} letters, digits, "
-            "- _ and ., a letter or digit first and last",
-            re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_."),
-        )
-    ]
+    message = (
+        f"{show(value)} is not a label value: at most {LONGEST_LABEL} letters, digits, - _ and ."
+    )
+    fix = re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_.")
+    return [(f"{message}, a letter or digit first and last", fix)]
 
 
 def metadata_key_findings(key: str) -> list[Finding]:
@@ -248,17 +238,12 @@ def metadata_key_findings(key: str) -> list[Finding]:
         return [(f"the key {key} belongs to the service, which sets it itself", "")]
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > LONGEST_PREFIX or not _DNS_SUBDOMAIN.fullmatch(prefix)):
-        return [
-            (f"the key {show(key)} has a prefix that is no lower-case DNS name", prefix.lower())
-        ]
+        message = f"the key {show(key)} has a prefix that is no lower-case DNS name"
+        return [(message, prefix.lower())]
     if len(name) > LONGEST_LABEL or not _LABEL_TEXT.fullmatch(name):
-        return [
-            (
-                f"{show(key)} is not a key: [prefix/]name, the name 1 to {LONGEST_LABEL} letters, "
-                "digits, - _ and ., a letter or digit first and last",
-                "",
-            )
-        ]
+        form = f"[prefix/]name, the name 1 to {LONGEST_LABEL} letters, digits, - _ and ."
+        message = f"{show(key)} is not a key: {form}, a letter or digit first and last"
+        return [(message, "")]
     return []
 
 
@@ -267,8 +252,8 @@ def annotation_size_findings(pairs: Iterable[tuple[str, str | None]]) -> list[Fi
     size = sum(len(key.encode()) + len((value or "").encode()) for key, value in pairs)
     if size <= LARGEST_ANNOTATIONS_BYTES:
         return []
-    limit = LARGEST_ANNOTATIONS_BYTES
-    return [(f"the annotations have {size} bytes together; Kubernetes takes at most {limit}", "")]
+    message = f"the annotations have {size} bytes together; Kubernetes takes at most"
+    return [(f"{message} {LARGEST_ANNOTATIONS_BYTES}", "")]
 
 
 def tag_findings(name: str, value: str | None) -> list[Finding]:
@@ -280,13 +265,8 @@ def tag_findings(name: str, value: str | None) -> list[Finding]:
     if not 1 <= len(name) <= LONGEST_TAG_NAME:
         found.append((f"a tag name has 1 to {LONGEST_TAG_NAME} characters, not {len(name)}", ""))
     if value is not None and len(value) > LONGEST_TAG_VALUE:
-        found.append(
-            (
-                f"the value of tag {show(name)} has {len(value)} characters; "
-                f"Azure takes at most {LONGEST_TAG_VALUE}",
-                "",
-            )
-        )
+        message = f"the value of tag {show(name)} has {len(value)} characters; Azure takes at most"
+        found.append((f"{message} {LONGEST_TAG_VALUE}", ""))
     return found
 
 

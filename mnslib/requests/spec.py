@@ -6,8 +6,9 @@ may shrink, is the plan's business. What is not built yet is refused in its cell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,8 +34,8 @@ from mnslib.models import (
     format_quota_value,
 )
 from mnslib.requests import cells, rules
-from mnslib.requests.files import Row, Rows, read_rows
-from mnslib.requests.rules import CellError, refuse, show
+from mnslib.requests.files import Rows, problem, read_rows
+from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.secrets import looks_secret
 
@@ -54,12 +55,11 @@ def _text(value: object) -> str:
 def _quota_value(value: object, info: ValidationInfo) -> Decimal | None:
     if value is None or _text(value) == REMOVE:
         return None
-    is_cpu = str(info.field_name).startswith("cpu")
-    return (rules.cpu_cores if is_cpu else rules.memory_bytes)(_text(value))
+    read = rules.cpu_cores if str(info.field_name).startswith("cpu") else rules.memory_bytes
+    return read(_text(value))
 
 
-def _owner(value: object) -> str:
-    owner = _text(value)
+def _owner(owner: str) -> str:
     if findings := rules.label_value_findings(owner):
         raise CellError(findings)
     return owner
@@ -69,8 +69,17 @@ def _not_built(value: object) -> str:
     raise refuse(f"tiers are not built yet, so {show(value)} cannot be used", "the four amounts")
 
 
+def _read(reader: Callable[[str], object]) -> PlainValidator:
+    """Return the validator of a cell that holds one text."""
+    return PlainValidator(lambda value: reader(_text(value)))
+
+
+def _word(words: type[StrEnum]) -> PlainValidator:
+    return _read(lambda text: rules.one_of(text, words))
+
+
 Quantity = Annotated[Decimal | None, PlainValidator(_quota_value)]
-Rule = Annotated[NetworkRule, PlainValidator(lambda value: rules.one_of(_text(value), NetworkRule))]
+Rule = Annotated[NetworkRule, _word(NetworkRule)]
 
 
 class RequestRow(BaseModel):
@@ -78,10 +87,10 @@ class RequestRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    subscription_id: Annotated[str, PlainValidator(lambda v: rules.subscription_id(_text(v)))]
-    resource_group: Annotated[str, PlainValidator(lambda v: rules.resource_group(_text(v)))]
-    cluster_name: Annotated[str, PlainValidator(lambda v: rules.cluster_name(_text(v)))]
-    namespace_name: Annotated[str, PlainValidator(lambda v: rules.namespace_name(_text(v)))]
+    subscription_id: Annotated[str, _read(rules.subscription_id)]
+    resource_group: Annotated[str, _read(rules.resource_group)]
+    cluster_name: Annotated[str, _read(rules.cluster_name)]
+    namespace_name: Annotated[str, _read(rules.namespace_name)]
     tier: Annotated[str, PlainValidator(_not_built)] = ""
     cpu_request: Quantity = None
     cpu_limit: Quantity = None
@@ -89,20 +98,14 @@ class RequestRow(BaseModel):
     memory_limit: Quantity = None
     ingress_policy: Rule | None = None
     egress_policy: Rule | None = None
-    adoption_policy: Annotated[
-        AdoptionPolicy | None, PlainValidator(lambda v: rules.one_of(_text(v), AdoptionPolicy))
-    ] = None
-    delete_policy: Annotated[
-        DeletePolicy | None, PlainValidator(lambda v: rules.one_of(_text(v), DeletePolicy))
-    ] = None
+    adoption_policy: Annotated[AdoptionPolicy | None, _word(AdoptionPolicy)] = None
+    delete_policy: Annotated[DeletePolicy | None, _word(DeletePolicy)] = None
     labels: Annotated[cells.Pairs, PlainValidator(cells.read_labels)] = {}
     annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = {}
     tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = {}
-    owner: Annotated[str | None, PlainValidator(_owner)] = None
+    owner: Annotated[str | None, _read(_owner)] = None
     access: Annotated[tuple[AccessGrant, ...], PlainValidator(cells.read_access)] = ()
-    ensure: Annotated[Ensure, PlainValidator(lambda v: rules.one_of(_text(v), Ensure))] = (
-        Ensure.PRESENT
-    )
+    ensure: Annotated[Ensure, _word(Ensure)] = Ensure.PRESENT
 
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
@@ -170,13 +173,16 @@ def parse_requests(path: Path) -> tuple[NamespaceSpec, ...]:
     table = read_rows(path)
     problems = [*table.problems, *_header_problems(table)]
     if not table.rows and not problems:
-        problems.append(_problem(table.file, None, None, ("the file holds no request", "")))
-    known = [_known_cells(row, table.header) for row in table.rows]
+        problems.append(problem(table.file, None, None, ("the file holds no request", "")))
+    known = [
+        (row.number, {name: cell for name, cell in row.cells.items() if name in COLUMNS})
+        for row in table.rows
+    ]
     specs, found = _validate(known, file=table.file)
     absent = {name for name in ID_COLUMNS if name not in table.header}
     problems += [p for p in found if p.column not in absent]
     if problems:
-        raise SpecError(sorted(problems, key=lambda problem: problem.row or 0))
+        raise SpecError(sorted(problems, key=lambda p: p.row or 0))
     return specs
 
 
@@ -193,7 +199,7 @@ def specs_from_rows(rows: Sequence[Mapping[str, Any]], *, file: str) -> tuple[Na
     Raises:
         SpecError: with every mistake; a single row's mistakes carry no row number.
     """
-    numbered = [(number, row) for number, row in enumerate(rows, start=1)]
+    numbered = enumerate(rows, start=1)
     specs, problems = _validate(numbered, file=file, is_single=len(rows) == 1)
     if problems:
         raise SpecError(problems)
@@ -201,7 +207,7 @@ def specs_from_rows(rows: Sequence[Mapping[str, Any]], *, file: str) -> tuple[Na
 
 
 def _header_problems(table: Rows) -> list[Problem]:
-    found: list[tuple[str | None, tuple[str, str]]] = []
+    found: list[tuple[str | None, Finding]] = []
     for position, name in enumerate(table.header):
         if not name:
             found.append((None, (f"column {position + 1} has no name", "")))
@@ -214,11 +220,7 @@ def _header_problems(table: Rows) -> list[Problem]:
     for name in ID_COLUMNS:
         if name not in table.header:
             found.append((name, (f"the column {name} is missing", "it into the header")))
-    return [_problem(table.file, table.header_row, column, finding) for column, finding in found]
-
-
-def _known_cells(row: Row, header: Sequence[str]) -> tuple[int, dict[str, str]]:
-    return row.number, {name: row.cells[name] for name in header if name in COLUMNS}
+    return [problem(table.file, table.header_row, column, finding) for column, finding in found]
 
 
 def _validate(
@@ -235,14 +237,14 @@ def _validate(
         shown = None if is_single else number
         # before anything else looks at them, since what is refused there is quoted
         secret = [name for name in mentioned if looks_secret(mentioned[name])]
-        problems += [_problem(file, shown, name[:60], _SECRET) for name in secret]
+        problems += [problem(file, shown, name[:60], _SECRET) for name in secret]
         for name in secret:
             del mentioned[name]
         try:
             row = RequestRow.model_validate(mentioned)
         except ValidationError as error:
             found = _cell_problems(error, file=file, row=shown)
-            problems += [problem for problem in found if problem.column not in secret]
+            problems += [p for p in found if p.column not in secret]
         else:
             specs.append(row.to_spec(Origin(file=file, row=number)))
         key = "/".join(str(mentioned.get(name, "")).lower() for name in ID_COLUMNS)
@@ -250,7 +252,7 @@ def _validate(
         if has_id and (earlier := first_row.setdefault(key, number)) != number:
             message = f"the same managed namespace is in row {earlier} already"
             fix = "one row for each namespace"
-            problems.append(_problem(file, shown, "namespace_name", (message, fix)))
+            problems.append(problem(file, shown, "namespace_name", (message, fix)))
     return tuple(specs), problems
 
 
@@ -265,17 +267,12 @@ def _cell_problems(error: ValidationError, *, file: str, row: int | None) -> lis
     problems: list[Problem] = []
     for item in error.errors(include_url=False):
         column = str(item["loc"][0])
-        findings: tuple[tuple[str, str], ...]
+        findings: tuple[Finding, ...]
         if item["type"] == "missing":
             findings = (("the cell is empty", f"the {column}"),)
         elif item["type"] == "extra_forbidden":
             findings = ((f"there is no column {show(column)}", rules.nearest(column, COLUMNS)),)
         else:
             findings = item["ctx"]["error"].findings
-        problems += [_problem(file, row, column[:60], finding) for finding in findings]
+        problems += [problem(file, row, column[:60], finding) for finding in findings]
     return problems
-
-
-def _problem(file: str, row: int | None, column: str | None, finding: tuple[str, str]) -> Problem:
-    message, suggestion = finding
-    return Problem(file=file, row=row, column=column, message=f"{message}.", suggestion=suggestion)
