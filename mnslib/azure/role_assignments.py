@@ -31,11 +31,10 @@ class RoleAssignments:
         items = self._sdk(subscription_id).role_assignments.list_for_subscription()
         return [from_wire(item) for item in items]
 
-    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
-        """Assign a role at a scope; return False where the service says that it was so already.
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
+        """Assign a role at a scope, also where it is assigned already.
 
         The name is made of scope, principal and role, so a repeated call is the same request.
-        Whether the service answers it 200 or 201 is unconfirmed: list before, to know what is new.
 
         Raises:
             ArmError: if it was refused.
@@ -51,19 +50,10 @@ class RoleAssignments:
             principal_type=grant.principal_type.value,  # spares the service a directory look-up
         )
         try:
-            status: Any = self._sdk(subscription_id).role_assignments.create(
-                scope.strip("/"), name, body, cls=_status
-            )
+            self._sdk(subscription_id).role_assignments.create(scope.strip("/"), name, body)
         except ArmConflictError as error:
             if error.code != "RoleAssignmentExists":
-                raise
-            return False  # the same grant under a name that somebody else chose
-        return bool(status == 201)
-
-
-def _status(response: Any, _content: Any, _headers: Any) -> int:
-    status: int = response.http_response.status_code
-    return status
+                raise  # that code: the same grant, under a name that somebody else chose
 
 
 def from_wire(item: Any) -> RoleAssignment:

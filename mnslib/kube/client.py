@@ -107,33 +107,29 @@ class KubeClient:
 
     def namespaces(self) -> list[KubernetesNamespace]:
         """Return the namespaces of the cluster."""
-        return self._read(
-            "namespaces", self._client.list(core_v1.Namespace, chunk_size=PAGE_SIZE), _namespace
-        )
+        return self._read("namespaces", core_v1.Namespace, _namespace)
 
     def resource_quotas(self) -> list[QuotaStatus]:
         """Return the ResourceQuota objects of all namespaces."""
-        found = self._client.list(core_v1.ResourceQuota, namespace="*", chunk_size=PAGE_SIZE)
-        return self._read("resource quotas", found, _quota)
+        return self._read("resource quotas", core_v1.ResourceQuota, _quota, namespace="*")
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the cluster."""
-        found = self._client.list(core_v1.Node, chunk_size=PAGE_SIZE)
-        return self._read("nodes", found, _node)
+        return self._read("nodes", core_v1.Node, _node)
 
     def pods(self) -> list[Pod]:
         """Return the pods of all namespaces, finished ones too."""
-        found = self._client.list(core_v1.Pod, namespace="*", chunk_size=PAGE_SIZE)
-        return self._read("pods", found, _pod)
+        return self._read("pods", core_v1.Pod, _pod, namespace="*")
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _read(
-        self, what: str, found: Iterable[Any], convert: Callable[[Any], Value]
+        self, what: str, kind: Any, convert: Callable[[Any], Value], **where: Any
     ) -> list[Value]:
         try:
+            found = self._client.list(kind, chunk_size=PAGE_SIZE, **where)
             return [convert(item) for item in found]
         except (msgspec.MsgspecError, ValueError, AttributeError) as error:
             raise KubeError(
@@ -184,23 +180,24 @@ class _Transport(httpx2.HTTPTransport):
         self._token, self._name, self._sleep = token, name, sleep
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        attempt = 0
+        attempt = 1
         while True:
-            attempt += 1
             request.headers["Authorization"] = f"Bearer {self._token()}"
+            asked_wait = 0.0
             try:
                 response = super().handle_request(request)
                 response.read()  # here, so that a connection dropped half way is tried again too
             except httpx2.TransportError as error:
                 if attempt == ATTEMPTS:
                     raise self._unreachable(request, error) from error
-                self._sleep(_backoff_seconds(attempt))
-                continue
-            if response.status_code == 200:
-                return response
-            if attempt == ATTEMPTS or response.status_code not in _TRANSIENT:
-                raise self._refused(request, response)
-            self._sleep(_asked_wait(response) or _backoff_seconds(attempt))
+            else:
+                if response.status_code == 200:
+                    return response
+                if attempt == ATTEMPTS or response.status_code not in _TRANSIENT:
+                    raise self._refused(request, response)
+                asked_wait = _asked_wait(response)
+            self._sleep(asked_wait or 0.5 * 2.0 ** (attempt - 1))
+            attempt += 1
 
     def _unreachable(self, request: httpx2.Request, error: Exception) -> KubeUnreachableError:
         return KubeUnreachableError(
@@ -233,10 +230,6 @@ def _proxy_for(server: str) -> str | None:
     if urllib.request.proxy_bypass(host):
         return None
     return urllib.request.getproxies().get("https")
-
-
-def _backoff_seconds(attempt: int) -> float:
-    return 0.5 * 2.0 ** (attempt - 1)
 
 
 def _asked_wait(response: httpx2.Response) -> float:
@@ -311,9 +304,7 @@ def _container(item: Any) -> Container:
     return Container(requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always")
 
 
-def _resources(
-    item: Any,
-) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
     if item is None:
         return {}, {}
     return _amounts(item.requests, only=_COUNTED), _amounts(item.limits, only=_COUNTED)

@@ -44,7 +44,6 @@ class ClusterAccess:
 
     server: str
     ca_pem: str
-    cluster_name: str
 
 
 def read_access(kubeconfig_text: str) -> ClusterAccess:
@@ -63,7 +62,7 @@ def read_access(kubeconfig_text: str) -> ClusterAccess:
         raise KubeError(f"cluster {name}: its kubeconfig holds no certificate") from error
     if not server.startswith("https://") or "BEGIN CERTIFICATE" not in ca_pem:
         raise KubeError(f"cluster {name}: its kubeconfig names no https server with a certificate")
-    return ClusterAccess(server=server, ca_pem=ca_pem, cluster_name=name)
+    return ClusterAccess(server=server, ca_pem=ca_pem)
 
 
 def namespace_kubeconfig(

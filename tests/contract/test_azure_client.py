@@ -252,7 +252,7 @@ def test_a_role_is_assigned_once_however_often_it_is_asked(sandbox, azure_client
         role="Azure Kubernetes Service RBAC Reader",
         role_guid="7f6c6a51-bcf8-42ba-9220-52d62157d7db",
     )
-    assert azure_client.role_assignments.create(scope, grant, subscription_id=subscription)
+    azure_client.role_assignments.create(scope, grant, subscription_id=subscription)
     azure_client.role_assignments.create(scope, grant, subscription_id=subscription)
     found = [
         item

@@ -118,7 +118,7 @@ def test_the_private_cluster_is_read_through_its_own_credential(
 ) -> None:
     text = list_credential(connection, "aks-prod-weu-2", "listClusterUserCredential")
     access = read_access(text)
-    kube = make_kube(access.cluster_name, server=access.server, ca_pem=access.ca_pem)
+    kube = make_kube("aks-prod-weu-2", server=access.server, ca_pem=access.ca_pem)
     assert "gitops-portal" in {namespace.name for namespace in kube.namespaces()}
 
 

@@ -40,7 +40,7 @@ def answer(scope):
 
 def test_a_grant_is_made_under_a_name_of_its_own(client, azure, grant, scope, answer, wire):
     azure.answers(wire.reply(201, answer))
-    assert client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    client.role_assignments.create(scope, grant, subscription_id="sub-1")
     name = role_assignment_name(scope=scope, principal_id=GROUP, role_guid=GUID)
     assert azure.received[0].path == (
         f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
@@ -57,8 +57,9 @@ def test_a_grant_that_is_there_already_is_no_error(client, azure, grant, scope, 
         wire.reply(200, answer),
         wire.error(409, "RoleAssignmentExists", "The role assignment already exists."),
     )
-    assert not client.role_assignments.create(scope, grant, subscription_id="sub-1")
-    assert not client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    assert [seen.path for seen in azure.received] == [azure.received[0].path] * 2
 
 
 def test_another_conflict_is_an_error(client, azure, grant, scope, wire):

@@ -228,7 +228,7 @@ class FakeAzure:
             self._tracked.clear()
             return ended
 
-    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
         self.requests.append(("GRANT", scope.rsplit("/", 1)[1]))
         for error in self.errors.get("grant", []):
             raise error
@@ -241,7 +241,6 @@ class FakeAzure:
                 role_guid=grant.role_guid,
             )
         )
-        return True
 
     def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
         return list(self.assignments)
