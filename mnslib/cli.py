@@ -187,6 +187,8 @@ def sandbox() -> None:
 @click.option("--state", default=":memory:", show_default=True, help="A file keeps it.")
 @click.option("--world", default="default", show_default=True, help="What is there at the start.")
 @click.option("--latency", type=click.Choice(["fast", "documented"]), default="fast")
+@click.option("--limits", default="none", show_default=True, help="none, documented or a file.")
+@click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="Scripted faults.")
 @click.option("--idle-exit", "idle_exit_minutes", type=float, metavar="MINUTES")
 @click.option("--connection", type=click.Path(path_type=Path), required=True, metavar="FILE")
 def serve(**options: Any) -> None:

@@ -14,6 +14,8 @@ def main() -> int:
     parser.add_argument("--state", default=":memory:", help="SQLite file, or :memory:")
     parser.add_argument("--world", default="default", help="name or file")
     parser.add_argument("--latency", default="fast", help="fast, documented or a file")
+    parser.add_argument("--limits", default="none", help="none, documented or a file")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="scripted faults")
     parser.add_argument("--idle-exit", type=float, metavar="MINUTES")
     parser.add_argument("--connection", type=Path, required=True)
     options = parser.parse_args()
@@ -25,6 +27,8 @@ def main() -> int:
             state=options.state,
             world=options.world,
             latency=options.latency,
+            limits=options.limits,
+            faults=options.faults,
             idle_exit_minutes=options.idle_exit,
             connection=options.connection,
         )

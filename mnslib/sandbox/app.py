@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -9,12 +10,13 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from mnslib.sandbox import (
     completion,
@@ -53,14 +55,9 @@ _PREFIXES = {
 }
 _WRITES = ("PUT", "POST", "PATCH", "DELETE")
 _SECRET_QUERY = re.compile(r"(?<![\w$])([tcsh])=[^&]*")
+_CODES = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
+ABORT = "mnslib.abort"  # in a scope's extensions: what ends the connection at once
 _log = logging.getLogger("mnslib.sandbox")
-
-# Source: exchanges recorded 2025-11-05; constant for now.
-_REMAINING = {
-    "GET": {"subscription-reads": "1099", "subscription-global-reads": "16499"},
-    "PUT": {"subscription-writes": "799", "subscription-global-writes": "11999"},
-    "DELETE": {"subscription-deletes": "799", "subscription-global-deletes": "11999"},
-}
 
 
 class Sandbox:
@@ -72,23 +69,57 @@ class Sandbox:
         self._verifier = routes_entra.Verifier(state)
         self._routes = [(route, route.pattern()) for route in ROUTES]
 
-    async def answer(self, request: Request) -> Response:
-        """Answer one request; what no rule foresees becomes a 500 in the surface's form."""
-        body = await request.body()
-        call = _call(self.state, request, body)
-        surface = _surface(call.path)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request: weather first, then the answer, which weather may still lose."""
+        request = Request(scope, receive)
         try:
-            answer = self.handle(call, surface)
+            call = _call(self.state, request, await request.body())
+        except ClientDisconnect:
+            return
+        surface = _surface(call.path)
+        call.fate = self._weather(call, surface)
+        if "slow" in call.fate:
+            await asyncio.sleep(call.fate["slow"])
+        status = None
+        if "hang" in call.fate:
+            await _hang(request, call.fate["hang"])
+        elif call.fate.get("drop") != "before":
+            answer = self._answer(call, surface)
+            status = answer.status
+        self.last_request = time.monotonic()
+        if surface != "control":
+            self.state.requests.append(_logged(call, surface, status))
+        if status is None or "drop" in call.fate:
+            await _drop(request)
+        else:
+            await _response(call, surface, answer)(scope, receive, send)
+
+    def _weather(self, call: Call, surface: str) -> Json:
+        """Return what the scripted faults do to a request."""
+        weather = self.state.weather
+        if surface == "control" or weather.is_fair:
+            return {}
+        bearer, facts = _bearer(call), {"surface": surface, "method": call.method}
+        facts["identity"] = ""
+        with suppress(Refusal):  # whom it refuses, it refuses again when the weather allows
+            facts["identity"] = self._verifier.identity(bearer, surface, call.origin) or ""
+        effect = weather.strike(facts, call.path)
+        if "token" in effect:
+            weather.expire(bearer)
+        return effect
+
+    def _answer(self, call: Call, surface: str) -> Answer:
+        """Return the answer; what no rule foresees becomes a 500 in the surface's form."""
+        try:
+            if "status" in call.fate:
+                raise _scripted(call.fate, surface)
+            return self.handle(call, surface)
         except Refusal as refusal:
-            answer = refusal.answer
+            return refusal.answer
         except Exception:
             _log.exception("%s %s", call.method, call.path)
             text = "The sandbox failed; see its log."
-            answer = surface_error(surface, 500, "InternalServerError", text).answer
-        self.last_request = time.monotonic()
-        if surface != "control":
-            self.state.requests.append(_logged(call, surface, answer))
-        return _response(call, surface, answer)
+            return surface_error(surface, 500, "InternalServerError", text).answer
 
     def handle(self, call: Call, surface: str) -> Answer:
         """Return the answer to a call.
@@ -103,20 +134,23 @@ class Sandbox:
         route = route or self._no_route(call, surface)
         if surface == "arm":
             call.api_version = _api_version(call, route)
+            self.state.throttle.draw(call, route)
+        self.state.fate = call.fate
         if call.method == "GET":
             return route.handler(call)
         with self.state.transaction():
             return route.handler(call)
 
     def _authenticate(self, call: Call, surface: str) -> str:
-        scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
-        bearer = bearer if scheme.lower() == "bearer" else ""
+        bearer = _bearer(call)
+        expired = self.state.weather.is_expired(bearer)
         if surface == "control":
             if hmac.compare_digest(bearer.encode(), self.state.meta("control_token").encode()):
                 return "control"
-        elif bearer and (found := self._verifier.identity(bearer, surface, call.origin)):
+        elif not expired and (found := self._verifier.identity(bearer, surface, call.origin)):
             return found
-        code = "InvalidAuthenticationToken" if bearer else "AuthenticationFailed"
+        code = "ExpiredAuthenticationToken" if expired else "InvalidAuthenticationToken"
+        code = code if bearer else "AuthenticationFailed"
         text = "The access token is invalid, expired or meant for another audience."
         text = text if bearer else "Authentication failed. The 'Authorization' header is missing."
         refusal = surface_error(surface, 401, code, text)
@@ -158,6 +192,37 @@ def _api_version(call: Call, route: Route) -> str:
     return version
 
 
+def _bearer(call: Call) -> str:
+    scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else ""
+
+
+def _scripted(effect: Json, surface: str) -> Refusal:
+    """Return the refusal that a fault tells."""
+    status = effect["status"]
+    code = effect.get("code", _CODES.get(status, "InternalServerError"))
+    text = effect.get("message", "The request failed for a moment. Please try again.")
+    answer = surface_error(surface, status, code, text).answer
+    wait = effect.get("retry_after")
+    headers = dict(answer.headers) | ({} if wait is None else {"Retry-After": str(wait)})
+    return Refusal(Answer(status=status, body=answer.body, headers=headers))
+
+
+async def _hang(request: Request, seconds: float) -> None:
+    """Wait without an answer, until then or until the client has gone."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(request.receive(), seconds)
+
+
+async def _drop(request: Request) -> None:
+    """Close the connection without an answer."""
+    abort = request.scope.get("extensions", {}).get(ABORT)
+    if abort is None:
+        raise ConnectionResetError("a scripted fault dropped the connection")
+    abort()
+    await request.receive()  # that it is gone; before, the server would still answer
+
+
 def _surface(path: str) -> str:
     for prefix, surface in _PREFIXES.items():
         if path == prefix or path.startswith(f"{prefix}/"):
@@ -180,8 +245,8 @@ def _call(state: State, request: Request, body: bytes) -> Call:
     )
 
 
-def _logged(call: Call, surface: str, answer: Answer) -> Json:
-    """Return the log's entry: no header, no form, no signature."""
+def _logged(call: Call, surface: str, status: int | None) -> Json:
+    """Return the log's entry: no header, no form, no signature; a status of None: no answer."""
     entry: Json = {
         "time": utc_text(call.state.now()),
         "surface": surface,
@@ -189,8 +254,10 @@ def _logged(call: Call, surface: str, answer: Answer) -> Json:
         "path": call.path,
         "query": _SECRET_QUERY.sub(r"\1=...", call.raw_query),
         "identity": call.identity,
-        "status": answer.status,
+        "status": status,
     }
+    if call.fate:
+        entry["fault"] = call.fate
     if call.method in _WRITES and surface in ("arm", "kubernetes"):
         entry["body"] = _readable(call)
     return entry
@@ -218,21 +285,9 @@ def _common_headers(call: Call, surface: str) -> Mapping[str, str]:
         return {"cache-control": "no-cache, private"}
     request_id = str(uuid.uuid4())
     correlation = call.headers.get("x-ms-correlation-request-id", request_id)
-    kind = {"PATCH": "PUT", "POST": "PUT"}.get(call.method, call.method)
-    remaining = _REMAINING.get(kind, {}) if surface == "arm" else {}
     return {
         "cache-control": "no-cache",
         "x-ms-request-id": request_id,
         "x-ms-correlation-request-id": correlation,
-        **{f"x-ms-ratelimit-remaining-{name}": value for name, value in remaining.items()},
+        **{f"x-ms-ratelimit-remaining-{row}": str(n) for row, n in call.remaining.items()},
     }
-
-
-def create_app(state: State) -> Starlette:
-    """Return the application over a prepared state; `app.state.sandbox` is the `Sandbox`."""
-    app = Starlette()
-    sandbox = Sandbox(state)
-    methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]
-    app.add_route("/{path:path}", sandbox.answer, methods=methods)
-    app.state.sandbox = sandbox
-    return app

@@ -19,6 +19,7 @@ def settle(state: State) -> None:
         return
     with state.transaction():
         for operation in due:
+            state.fate = operation.get("fate", {})
             error = _finish(state, operation)
             operation["endTime"] = operation["due"]
             if error:
@@ -34,7 +35,7 @@ def _finish(state: State, operation: Json) -> Json | None:
         return {"code": "ResourceNotFound", "message": "The resource no longer exists."}
     key, name, properties = operation["cluster"], resource["name"], resource["properties"]
     notes = state.notes(resource["id"])
-    error = _private_failure(state, operation, cluster)
+    error = _scripted_failure(operation) or _private_failure(state, operation, cluster)
     if error is None and operation["kind"] != "delete":
         text = check_adoption(state, key, name, properties)
         error = {"code": state.switches.existing_namespace_code, "message": text} if text else None
@@ -52,6 +53,16 @@ def _finish(state: State, operation: Json) -> Json | None:
     return None
 
 
+def _scripted_failure(operation: Json) -> Json | None:
+    fate = operation.get("fate", {})
+    if "operation" not in fate:
+        return None
+    cancelled = lifecycle.is_cancelled(operation)
+    code = "OperationCanceled" if cancelled else "InternalError"
+    text = "The operation was canceled." if cancelled else "An internal error has occurred."
+    return {"code": fate.get("code", code), "message": fate.get("message", text)}
+
+
 def _private_failure(state: State, operation: Json, cluster: Json) -> Json | None:
     profile = cluster["properties"].get("apiServerAccessProfile") or {}
     private = profile.get("enablePrivateCluster") and operation["kind"] != "create"
@@ -65,7 +76,8 @@ def _fail(state: State, operation: Json, resource: Json, error: Json) -> Json:
     if operation["kind"] == "create" and not state.switches.failed_create_leaves_resource:
         _remove(state, resource, operation["cluster"])
     else:
-        resource["properties"]["provisioningState"] = "Failed"
+        ended = "Canceled" if lifecycle.is_cancelled(operation) else "Failed"
+        resource["properties"]["provisioningState"] = ended
         lifecycle.store(state, resource, operation["cluster"])
     return error
 

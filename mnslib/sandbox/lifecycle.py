@@ -5,6 +5,7 @@ Times are data (`LATENCIES`); what the end of an operation does is in `completio
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
@@ -91,8 +92,17 @@ def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
         "start": state.now(),
         "due": state.now() + state.latency[speed],
     }
+    if state.fate:
+        operation["fate"] = state.fate
+        if state.fate.get("operation") == "hangs":
+            operation["due"] = math.inf
     state.put_operation(operation)
     return operation
+
+
+def is_cancelled(operation: Json) -> bool:
+    """Return whether a scripted fault cancels the operation."""
+    return bool(operation.get("fate", {}).get("operation") == "cancelled")
 
 
 def status_body(operation: Json) -> Json:
@@ -100,7 +110,8 @@ def status_body(operation: Json) -> Json:
     body = {"name": operation["id"], "status": "InProgress"}
     body["startTime"] = utc_text(operation["start"])
     if "endTime" in operation:
-        body["status"] = "Failed" if "error" in operation else "Succeeded"
+        failed = "Canceled" if is_cancelled(operation) else "Failed"
+        body["status"] = failed if "error" in operation else "Succeeded"
         body["endTime"] = utc_text(operation["endTime"])
     if "error" in operation:
         body["error"] = operation["error"]
@@ -129,6 +140,6 @@ def store(state: State, resource: Json, cluster_id: str, notes: Json | None = No
 
 
 def trail(state: State, resource_id: str, cluster_id: str) -> None:
-    """Let lists trail the item before it changes, if the switch says so."""
-    if lag := state.switches.list_lag_seconds:
+    """Let lists trail the item before it changes, if a switch or a scripted fault says so."""
+    if lag := state.fate.get("list_trails", state.switches.list_lag_seconds):
         state.trail(resource_id, cluster_id, state.now() + lag)

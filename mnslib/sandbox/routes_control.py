@@ -1,13 +1,22 @@
-"""Control of the sandbox itself, under `/_sandbox/`: health, log, clock, switches, reset."""
+"""Control of the sandbox itself, under `/_sandbox/`: world, clock, switches, weather, log."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
 from mnslib.sandbox import world
+from mnslib.sandbox.faults import Weather, check_script
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Route, arm_error, parsed
+from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+
+_LAST_MOMENT = 7_258_118_400.0  # the year 2200; dates end somewhere
+_CLEARED = ("limits", "faults")
 
 
 def health(call: Call) -> Answer:
@@ -19,12 +28,63 @@ def health(call: Call) -> Answer:
         "now": state.now(),
         "now_utc": utc_text(state.now()),
     }
-    return Answer(body=body | {"world": state.meta("world"), "requests": len(state.requests)})
+    name = state.meta("world")
+    name = name if isinstance(name, str) else "inline"
+    return Answer(body=body | {"world": name, "requests": len(state.requests)})
+
+
+def _checked(check: Callable[[Any], Any], value: Any) -> Any:
+    """Return the checked value; what is wrong with it is answered as a sentence.
+
+    Raises:
+        Refusal: 400.
+    """
+    try:
+        return check(value)
+    except ValueError as error:
+        raise arm_error(400, "InvalidParameter", str(error)) from None
+
+
+def _only(body: Json, *known: str) -> Json:
+    """Return a body without unknown members.
+
+    Raises:
+        ValueError: with the known ones.
+    """
+    if unknown := set(body) - set(known):
+        names = ", ".join(sorted(map(repr, unknown)))
+        raise ValueError(f"unknown {names}; there are {', '.join(known)}")
+    return body
+
+
+# the log
 
 
 def get_requests(call: Call) -> Answer:
-    """Return the log of received requests, oldest first."""
-    return Answer(body={"value": list(call.state.requests)})
+    """Return the log of received requests, oldest first, as far as the query asks for them."""
+    tests = _checked(_log_tests, call.query)
+    found = [entry for entry in call.state.requests if all(test(entry) for test in tests)]
+    return Answer(body={"value": found})
+
+
+def _log_tests(query: Json) -> list[Callable[[Json], bool]]:
+    _only(query, "method", "path", "since")
+    tests: list[Callable[[Json], bool]] = []
+    if method := query.get("method"):
+        tests.append(lambda entry: bool(entry["method"] == method.upper()))
+    if path := query.get("path"):
+        try:
+            pattern = re.compile(path, re.IGNORECASE)
+        except re.error as error:
+            raise ValueError(f"path must be a regular expression: {error}") from None
+        tests.append(lambda entry: bool(pattern.search(entry["path"])))
+    if since := query.get("since"):
+        try:
+            moment = utc_text(datetime.fromisoformat(since).timestamp())
+        except (ValueError, OverflowError):
+            raise ValueError(f"since must be a time as in the log, not {since!r}") from None
+        tests.append(lambda entry: bool(entry["time"] >= moment))
+    return tests
 
 
 def clear_requests(call: Call) -> Answer:
@@ -33,18 +93,49 @@ def clear_requests(call: Call) -> Answer:
     return Answer(status=204)
 
 
+# the world
+
+
 def reset(call: Call) -> Answer:
-    """Seed the world anew; keys, identities, switches and clock stay."""
-    call.state.clear_world()
-    world.seed(call.state, world.load(call.state.meta("world")))
+    """Seed the world anew; keys, identities, switches and clock stay.
+
+    Limits and faults stay as well, unless the body asks: `{"clear": ["limits", "faults"]}`.
+    """
+    body = _checked(lambda given: _only(given, "clear"), parsed(call) if call.body else {})
+    clear = body.get("clear", [])
+    if not isinstance(clear, list) or any(name not in _CLEARED for name in clear):
+        raise arm_error(400, "InvalidParameter", "clear must be a list of limits and faults")
+    world.replace(call.state, call.state.meta("world"))
+    if "limits" in clear:
+        call.state.throttle = Throttle({}, call.state.now)
+    if "faults" in clear:
+        call.state.weather = Weather({})
     return health(call)
+
+
+def load_world(call: Call) -> Answer:
+    """Put another world in place: body `{"name": ...}` or `{"world": {...}}`."""
+    body = _checked(lambda given: _only(given, "name", "world"), parsed(call))
+    if len(body) != 1:
+        raise arm_error(400, "InvalidParameter", "the body needs either name or world")
+    wanted = body.get("world") or body.get("name")
+    if "name" in body and wanted not in world.names():
+        known = ", ".join(world.names())
+        raise arm_error(400, "InvalidParameter", f"no world named {wanted!r}; there are {known}")
+    _checked(lambda one: world.replace(call.state, one), wanted)
+    return health(call)
+
+
+# clock, switches
 
 
 def advance_clock(call: Call) -> Answer:
     """Move the clock forward: body `{"seconds": 3600}`."""
-    seconds = parsed(call).get("seconds")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds < 0:
-        raise arm_error(400, "InvalidParameter", "seconds must be a number of at least 0")
+    seconds = _checked(lambda given: _only(given, "seconds"), parsed(call)).get("seconds")
+    most = _LAST_MOMENT - call.state.now()
+    if type(seconds) not in (int, float) or not 0 <= seconds <= most:
+        text = f"seconds must be a number from 0 to {most:.0f}: the clock ends in the year 2200"
+        raise arm_error(400, "InvalidParameter", text)
     call.state.advance(float(seconds))
     return health(call)
 
@@ -57,12 +148,41 @@ def get_switches(call: Call) -> Answer:
 def set_switches(call: Call) -> Answer:
     """Change some switches: body `{name: value}`; an empty one changes nothing."""
     state = call.state
-    try:
-        state.switches = state.switches.changed(parsed(call))
-    except ValueError as error:
-        raise arm_error(400, "InvalidParameter", str(error)) from None
+    state.switches = _checked(state.switches.changed, parsed(call))
     state.set_meta("switches", asdict(state.switches))
     return get_switches(call)
+
+
+# limits and faults
+
+
+def get_limits(call: Call) -> Answer:
+    """Return the limits and what is left in each bucket in use."""
+    return Answer(body=call.state.throttle.report())
+
+
+def set_limits(call: Call) -> Answer:
+    """Set the token buckets, all full: body `{"name": "documented"}` or `{"limits": {...}}`."""
+    body = _checked(lambda given: _only(given, "name", "limits"), parsed(call))
+    if len(body) != 1:
+        raise arm_error(400, "InvalidParameter", "the body needs either name or limits")
+    if "name" in body and body["name"] not in ("none", "documented"):
+        raise arm_error(400, "InvalidParameter", "name must be none or documented")
+    check = load_limits if "name" in body else check_limits
+    limits = _checked(check, body.get("name", body.get("limits")))
+    call.state.throttle = Throttle(limits, call.state.now)
+    return get_limits(call)
+
+
+def get_faults(call: Call) -> Answer:
+    """Return the script of faults with the hits of each."""
+    return Answer(body=call.state.weather.report())
+
+
+def set_faults(call: Call) -> Answer:
+    """Set the script of faults, with counters at zero; `{}` is fair weather."""
+    call.state.weather = Weather(_checked(check_script, parsed(call)))
+    return get_faults(call)
 
 
 ROUTES = [
@@ -72,8 +192,13 @@ ROUTES = [
         ("GET", "requests", get_requests),
         ("DELETE", "requests", clear_requests),
         ("POST", "reset", reset),
+        ("POST", "world", load_world),
         ("POST", "clock", advance_clock),
         ("GET", "switches", get_switches),
         ("POST", "switches", set_switches),
+        ("GET", "limits", get_limits),
+        ("POST", "limits", set_limits),
+        ("GET", "faults", get_faults),
+        ("POST", "faults", set_faults),
     )
 ]

@@ -139,8 +139,9 @@ def sign(state: State, claims: Json) -> str:
 
     now = int(time.time())
     times = {"iat": now, "nbf": now - 300, "exp": now + TOKEN_SECONDS}
+    unique = {"uti": state.new_guid()}  # else two tokens of one second were the same
     private = state.meta("keys")["jwt_private"]
-    return jwt.encode(claims | times, private, algorithm="RS256", headers={"kid": _KEY_ID})
+    return jwt.encode(claims | times | unique, private, algorithm="RS256", headers={"kid": _KEY_ID})
 
 
 class Verifier:

@@ -30,6 +30,8 @@ def serve(
     state: str = ":memory:",
     world: str = "default",
     latency: str = "fast",
+    limits: str = "none",
+    faults: Path | None = None,
     idle_exit_minutes: float | None = None,
     connection: Path,
 ) -> None:
@@ -40,18 +42,25 @@ def serve(
         state: a SQLite file, or `:memory:`.
         world: name or file; seeded only into an empty state.
         latency: `fast`, `documented` or a file.
+        limits: token buckets: `none`, `documented` or a file.
+        faults: a file of scripted faults.
         idle_exit_minutes: minutes without a request after which it ends; None never.
         connection: the file that tells clients everything; mode 0600.
 
     Raises:
         OSError: if the port is taken.
-        ValueError: on an unknown world or latency file.
+        ValueError: on an unknown world, or a file with a mistake.
     """
     import asyncio
+
+    from mnslib.sandbox.faults import Weather, load_script
+    from mnslib.sandbox.throttle import Throttle, load_limits
 
     with _only_server(state):
         store = open_state(state, world=world, latency=latency)
         try:
+            store.throttle = Throttle(load_limits(limits), store.now)
+            store.weather = Weather(load_script(faults) if faults else {})
             asyncio.run(_serve(store, port, idle_exit_minutes, connection))
         finally:
             store.close()
@@ -109,17 +118,6 @@ def open_state(path: str, *, world: str, latency: str, **injected: Any) -> State
     return store
 
 
-def _with_secrets(identities: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {
-            "client_id": one["client_id"],
-            "client_secret": secrets.token_urlsafe(24),
-            "object_id": one["object_id"],
-        }
-        for name, one in identities.items()
-    }
-
-
 def _new_keys() -> dict[str, str]:
     import trustme
     from cryptography.hazmat.primitives import serialization as form
@@ -148,7 +146,7 @@ async def _serve(
 
     import uvicorn
 
-    from mnslib.sandbox.app import create_app
+    from mnslib.sandbox.app import Sandbox
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -156,9 +154,10 @@ async def _serve(
             yield  # ours below end the server without raising the signal again
 
     listening = _bind(store, port)
-    app = create_app(store)
+    sandbox = Sandbox(store)
     config = uvicorn.Config(
-        app,
+        sandbox,
+        http=_protocol(),
         log_level="critical",  # the application logs its own failures; the rest is noise at the end
         access_log=False,
         lifespan="off",
@@ -174,10 +173,30 @@ async def _serve(
         await asyncio.sleep(0.01)
     if not running.done():
         write_private(connection, describe(store, listening.getsockname()[1], connection))
-        watching = asyncio.create_task(_end_when_idle(server, app.state.sandbox, idle_exit_minutes))
+        watching = asyncio.create_task(_end_when_idle(server, sandbox, idle_exit_minutes))
         await running
         watching.cancel()
     await running
+
+
+def _protocol() -> Any:
+    """Return uvicorn's protocol with an ASGI extension that ends the connection at once."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    from mnslib.sandbox.app import ABORT
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            served = self.app
+
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                scope["extensions"] = {ABORT: transport.abort}
+                await served(scope, receive, send)
+
+            self.app = app
+
+    return Protocol
 
 
 async def _end_when_idle(server: Any, sandbox: Sandbox, minutes: float | None) -> None:

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from mnslib.sandbox.faults import Weather
 from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.throttle import Throttle
 from mnslib.sandbox.wire import Json
 
 REQUEST_LOG_LIMIT = 20_000
@@ -67,6 +69,9 @@ class State:
         self._offset = float(self.meta("clock_offset", 0.0))
         self.switches = Switches(**self.meta("switches", {}))
         self.latency: Json = self.meta("latency", {})
+        self.throttle = Throttle({}, self.now)
+        self.weather = Weather({})
+        self.fate: Json = {}  # what a scripted fault does to the request in hand
         self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
         self.history_cache: Json = {}
 

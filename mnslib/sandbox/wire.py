@@ -41,6 +41,7 @@ class Call:
     """One received request.
 
     `origin` is scheme, host and port as the client wrote them: URLs in answers start with it.
+    `fate` is the effect of a scripted fault; `remaining` what is left in ARM's token buckets.
     """
 
     state: State
@@ -54,14 +55,29 @@ class Call:
     identity: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     api_version: str = ""
+    fate: Json = field(default_factory=dict)
+    remaining: Mapping[str, int] = field(default_factory=dict)
 
     def json(self) -> Any:
         """Return the parsed body; None when it is empty.
 
         Raises:
-            ValueError: if it is not JSON.
+            ValueError: if it is not JSON, or holds what no service stores: infinities, NaN, lone
+                surrogates, a thousand levels.
         """
-        return json.loads(self.body) if self.body.strip() else None
+        if not self.body.strip():
+            return None
+        try:
+            value = json.loads(self.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        if b"\\u" in self.body:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
 
 
 Handler = Callable[[Call], Answer]
@@ -153,6 +169,7 @@ def surface_error(surface: str, status: int, code: str, message: str) -> Refusal
     """
     if surface == "kubernetes":
         reasons = {401: "Unauthorized", 404: "NotFound", 405: "MethodNotAllowed"}
+        reasons |= {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
         texts = {401: "Unauthorized", 404: "the server could not find the requested resource"}
         text = texts.get(status, message)
         return kube_error(status, reasons.get(status, "BadRequest"), text)

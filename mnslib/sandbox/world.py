@@ -44,6 +44,35 @@ def load(name_or_file: str) -> Json:
     return world
 
 
+def names() -> list[str]:
+    """Return the worlds that come with the sandbox."""
+    return sorted(path.stem for path in Path(__file__).with_name("worlds").glob("*.yaml"))
+
+
+def replace(state: State, name_or_world: str | Json) -> None:
+    """Seed a world, by name or as a document, in place of the present one.
+
+    Tenant, client ids, object ids and secrets stay: clients hold them.
+
+    Raises:
+        ValueError: if the document is not sound; then what was written must be rolled back.
+    """
+    world = load(name_or_world) if isinstance(name_or_world, str) else name_or_world
+    known = {
+        name: {key: one[key] for key in ("client_id", "object_id")}
+        for name, one in state.meta("identities").items()
+    }
+    state.clear_world()
+    try:
+        given = world.get("identities", {})
+        people = {name: {**given.get(name, {}), **one} for name, one in known.items()}
+        kept = {"identities": people, "tenant_id": state.meta("tenant_id")}
+        seed(state, world | kept)
+    except (AttributeError, IndexError, KeyError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"the world is not sound: {type(error).__name__} {error}") from error
+    state.set_meta("world", name_or_world)
+
+
 def seed(state: State, world: Json) -> None:
     """Fill an empty state; the moment of seeding is stored, history lies before it."""
     group = world["resource_group"]

@@ -6,8 +6,12 @@ import json
 import re
 from dataclasses import asdict
 
+import yaml
+
 from mnslib.sandbox.app import ROUTES
+from mnslib.sandbox.faults import check_script
 from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.throttle import load_limits
 from tests.sandbox.client import ROOT
 
 PAGE = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
@@ -38,3 +42,32 @@ def test_switch_table_has_every_switch_with_its_default() -> None:
         for name, value in asdict(Switches()).items()
     }
     assert documented == defaults
+
+
+def test_limits_table_has_the_documented_figures() -> None:
+    documented = {}
+    for cell, burst, per_minute, _ in rows("Limits"):
+        names = re.findall(r"`([^`]+)`", cell)
+        first = names[0].removesuffix("-reads")
+        names = [f"{first}{name}" if name.startswith("-") else name for name in names]
+        for at, name in enumerate(names):
+            if "times" in burst:
+                continue  # checked below
+            figures = [
+                int(text.split(", ")[at % len(text.split(", "))]) for text in (burst, per_minute)
+            ]
+            documented[name] = dict(zip(("burst", "per_minute"), figures, strict=True))
+    limits = load_limits("documented")
+    for kind in ("reads", "writes", "deletes"):
+        single = documented[f"subscription-{kind}"]
+        documented[f"subscription-global-{kind}"] = {k: 15 * v for k, v in single.items()}
+    assert documented == limits
+
+
+def test_example_of_faults_is_sound() -> None:
+    section = PAGE.split("\n## Faults\n")[1].split("\n## ")[0]
+    example = section.split("```yaml\n")[1].split("```")[0]
+    script = check_script(yaml.safe_load(example))
+    assert len(script["faults"]) == 2
+    listed = {word for row in rows("Faults") for word in re.findall(r"`{(\w+)", row[0])}
+    assert listed == {"status", "drop", "hang", "slow", "operation", "list_trails", "token"}

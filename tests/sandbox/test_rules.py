@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from mnslib.sandbox.admission import pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text, parse
 from mnslib.sandbox.app import Sandbox
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE
+from mnslib.sandbox.routes_entra import sign
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Refusal
@@ -112,27 +115,39 @@ def state(clock: Clock) -> Any:
     opened.close()
 
 
-def send(state: State, method: str, path: str, body: Any = None, query: str = "") -> Answer:
-    """Handle a call in process, as the admin."""
-    import json
+ORIGIN = "https://127.0.0.1:1"
+running = cache(Sandbox)
 
-    from mnslib.sandbox.routes_entra import sign
 
-    origin = "https://127.0.0.1:1"
-    claims = {"aud": origin, "oid": state.meta("identities")["admin"]["object_id"]}
+@cache
+def bearer(state: State, identity: str) -> str:
+    person = state.meta("identities")[identity]["object_id"]
+    return sign(state, {"aud": ORIGIN, "tid": state.meta("tenant_id"), "oid": person})
+
+
+def send(
+    state: State,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    query: str = "",
+    identity: str = "admin",
+) -> Answer:
+    """Handle a call in process."""
     pairs = (query or "api-version=2026-08-01").split("&")
     call = Call(
         state=state,
         method=method,
-        origin=origin,
+        origin=ORIGIN,
         path=path,
         raw_query=query,
         query=dict(pair.split("=", 1) for pair in pairs),
-        headers={"authorization": f"Bearer {sign(state, claims)}"},
+        headers={"authorization": f"Bearer {bearer(state, identity)}"},
         body=json.dumps(body).encode() if body is not None else b"",
     )
     try:
-        return Sandbox(state).handle(call, "arm")
+        return running(state).handle(call, "arm")
     except Refusal as refused:
         return refused.answer
 
