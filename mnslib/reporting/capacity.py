@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import (
     FULL,
     NO_QUOTA,
+    OK,
     TIGHT,
     TIGHT_RATIO,
     UNKNOWN,
@@ -25,15 +25,16 @@ from mnslib.capacity.utilization import (
 )
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
-    Cell,
-    Column,
     Figure,
     KeyFigures,
     Lines,
     Stack,
     Table,
+    named,
+    right,
     tag,
 )
+from mnslib.reporting.tokens import Tone
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""
@@ -57,30 +58,24 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 def snapshot_report(snapshot: Snapshot) -> Table:
     """Return what was read of each cluster, and what was not, with the reason."""
-    spaces = snapshot.namespaces
-    names = sorted({*map(str, spaces["cluster_name"]), *snapshot.unreachable})
-    rows: list[list[Cell]] = []
-    for name in names:
-        mine = spaces[spaces["cluster_name"] == name]
-        reason = snapshot.unreachable.get(name) or snapshot.no_commitment.get(name)
-        rows.append(
+    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
+    spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"]
+    namespaces, managed = spaces.size(), spaces.sum()
+    return Table(
+        columns=[named("Cluster"), "Namespaces", "Managed", "Quota objects", "Read"],
+        rows=[
             [
                 name,
-                len(mine),
-                int(mine["is_managed"].sum()),
+                int(namespaces.get(name, 0)),
+                int(managed.get(name, 0)),
                 len(snapshot.quotas[name]) if name in snapshot.quotas else None,
-                tag(f"unknown: {reason}") if reason else tag("passed"),
+                tag(f"unknown: {reasons[name]}" if name in reasons else "passed"),
             ]
-        )
-    columns: list[str | Column] = [
-        Column("Cluster", header=True),
-        "Namespaces",
-        "Managed",
-        "Quota objects",
-        "Read",
-    ]
-    note = f"Read {wording.moment(snapshot.read_utc)}. {snapshot.history_note}"
-    return Table(columns=columns, rows=rows, note=note, empty="No cluster was found.")
+            for name in sorted({*map(str, namespaces.index), *snapshot.quotas, *reasons})
+        ],
+        note=f"Read {wording.moment(snapshot.read_utc)}. {snapshot.history_note}",
+        empty="No cluster was found.",
+    )
 
 
 def utilization_finding(table: pd.DataFrame) -> str:
@@ -118,16 +113,20 @@ def utilization_sentence(table: pd.DataFrame) -> str:
 def utilization_report(table: pd.DataFrame) -> Stack:
     """Return the finding with its numbers."""
     counts = findings(table)
-    figures: list[Figure] = [
+    labels: list[tuple[str, str, Tone]] = [
+        (FULL, "full: no further pod starts", "critical"),
+        (TIGHT, "at 90 % or above", "warning"),
+        (OK, "under 90 %", "calm"),
+        (UNKNOWN, "unknown", "unknown"),
+    ]
+    figures = [
         Figure(
-            counts["full"],
-            "full: no further pod starts",
-            of=f"of {counts['namespaces']}",
-            tone="critical" if counts["full"] else "calm",
-        ),
-        Figure(counts["tight"], "at 90 % or above", tone="warning" if counts["tight"] else "calm"),
-        Figure(counts["ok"], "under 90 %"),
-        Figure(counts["unknown"], "unknown", tone="unknown" if counts["unknown"] else "calm"),
+            counts[word],
+            label,
+            of=f"of {counts['namespaces']}" if word == FULL else "",
+            tone=tone if counts[word] else "calm",
+        )
+        for word, label, tone in labels
     ]
     return Stack((utilization_sentence(table), KeyFigures(figures)))
 
@@ -139,29 +138,24 @@ def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
         table: from `capacity.utilization.utilization_table`.
         limit: rows shown; all are in the CSV.
     """
-    rows: list[list[Cell]] = [
-        [
-            Lines(str(row["namespace_name"]), str(row["cluster_name"])),
-            wording.RESOURCE_WORDS[str(row["resource"])],
-            wording.quota(str(row["resource"]), row["hard"]),
-            wording.quantity(str(row["resource"]), row["used"]),
-            wording.percent(row["utilization_ratio"]),
-            wording.quantity(str(row["resource"]), row["peak_used"]),
-            tag(str(row["verdict"])),
-        ]
-        for row in table.to_dict("records")
-    ]
-    columns: list[str | Column] = [
-        Column("Namespace", header=True),
-        "Value",
-        Column("Hard", align="right"),
-        Column("Requested", align="right"),
-        Column("of hard", align="right"),
-        Column("Peak", align="right"),
-        "Verdict",
-    ]
-    note = "All rows, in cores and bytes: tables/utilization.csv."
-    return Table(columns=columns, rows=rows, note=note, limit=limit)
+    right_columns = right("Hard", "Requested", "of hard", "Peak")
+    return Table(
+        columns=[named("Namespace"), "Value", *right_columns, "Verdict"],
+        rows=[
+            [
+                Lines(row["namespace_name"], row["cluster_name"]),
+                wording.RESOURCE_WORDS[row["resource"]],
+                wording.quota(row["resource"], row["hard"]),
+                wording.quantity(row["resource"], row["used"]),
+                wording.percent(row["utilization_ratio"]),
+                wording.quantity(row["resource"], row["peak_used"]),
+                tag(row["verdict"]),
+            ]
+            for row in table.to_dict("records")
+        ],
+        note="All rows, in cores and bytes: tables/utilization.csv.",
+        limit=limit,
+    )
 
 
 def commitment_rows(table: pd.DataFrame) -> Table:
@@ -170,33 +164,25 @@ def commitment_rows(table: pd.DataFrame) -> Table:
     Args:
         table: from `capacity.utilization.commitment_table`.
     """
-    rows: list[list[Cell]] = [
-        [
-            row["cluster_name"],
-            wording.RESOURCE_WORDS[str(row["resource"])],
-            wording.quantity(str(row["resource"]), row["allocatable"]),
-            wording.quantity(str(row["resource"]), row["committed"]),
-            wording.times(row["committed_ratio"]),
-            wording.quantity(str(row["resource"]), row["requested"]),
-            wording.times(row["requested_ratio"]),
-            wording.quantity(str(row["resource"]), row["used"]),
-            tag(str(row["verdict"])),
-        ]
-        for row in table.to_dict("records")
-    ]
-    columns: list[str | Column] = [
-        Column("Cluster", header=True),
-        "Resource",
-        Column("Nodes give", align="right"),
-        Column("Promised", align="right"),
-        Column("÷ nodes", align="right"),
-        Column("Requested", align="right"),
-        Column("÷ N−1", align="right"),
-        Column("Used", align="right"),
-        "Verdict",
-    ]
-    note = "In cores and bytes: tables/commitment.csv."
-    return Table(columns=columns, rows=rows, note=note)
+    amounts = right("Nodes give", "Promised", "÷ nodes", "Requested", "÷ N−1", "Used")
+    return Table(
+        columns=[named("Cluster"), "Resource", *amounts, "Verdict"],
+        rows=[
+            [
+                row["cluster_name"],
+                wording.RESOURCE_WORDS[row["resource"]],
+                wording.quantity(row["resource"], row["allocatable"]),
+                wording.quantity(row["resource"], row["committed"]),
+                wording.times(row["committed_ratio"]),
+                wording.quantity(row["resource"], row["requested"]),
+                wording.times(row["requested_ratio"]),
+                wording.quantity(row["resource"], row["used"]),
+                tag(wording.commitment_verdict(row["verdict"], row["committed_ratio"])),
+            ]
+            for row in table.to_dict("records")
+        ],
+        note="In cores and bytes: tables/commitment.csv.",
+    )
 
 
 def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
@@ -206,24 +192,25 @@ def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
         daily: from `capacity.utilization.daily_peaks`.
         limit: rows shown; all are in the CSV.
     """
-    labels: list[object] = list(daily.columns)
+    labels: list[Any] = daily.columns.tolist()
     days = [label for label in labels if isinstance(label, date)]
-    peaks = daily[days].to_numpy(dtype=float)
-    rows: list[list[Cell]] = [
-        [
-            Lines(str(row["namespace_name"]), str(row["cluster_name"])),
-            int((found >= 1).sum()),
-            int((found >= float(TIGHT_RATIO)).sum()),
-            int(np.isnan(found).sum()),
-            wording.percent(None if np.isnan(found).all() else float(np.nanmax(found))),
-        ]
-        for row, found in zip(daily.to_dict("records"), peaks, strict=True)
-    ]
-    columns: list[str | Column] = [
-        Column("Namespace", header=True),
-        Column("Days full", align="right"),
-        Column("Days at 90 % or more", align="right"),
-        Column("Days without samples", align="right"),
-        Column("Highest", align="right"),
-    ]
-    return Table(columns=columns, rows=rows, note="Day by day: tables/daily.csv.", limit=limit)
+    peaks = daily[days].astype("float64")
+    counts = right("Days full", "Days at 90 % or more", "Days without samples", "Highest")
+    found = zip(
+        daily["namespace_name"],
+        daily["cluster_name"],
+        (peaks >= 1).sum(axis=1),
+        (peaks >= float(TIGHT_RATIO)).sum(axis=1),
+        peaks.isna().sum(axis=1),
+        peaks.max(axis=1),
+        strict=True,
+    )
+    return Table(
+        columns=[named("Namespace"), *counts],
+        rows=[
+            [Lines(name, cluster), int(full), int(tight), int(none), wording.percent(highest)]
+            for name, cluster, full, tight, none, highest in found
+        ],
+        note="Day by day: tables/daily.csv.",
+        limit=limit,
+    )

@@ -143,6 +143,16 @@ class Column:
     header: bool = False
 
 
+def named(title: str) -> Column:
+    """Return the column whose cells name their rows."""
+    return Column(title, header=True)
+
+
+def right(*titles: str) -> list[Column]:
+    """Return columns of amounts that are words already, such as `12 cores`."""
+    return [Column(title, align="right") for title in titles]
+
+
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Table:
     """A table; at most `limit` rows are shown, the line below says how many there are.

@@ -23,35 +23,18 @@ from urllib.parse import quote
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Callout,
-    Column,
     Figure,
     KeyFigures,
-    Lines,
     Link,
     Table,
     Tag,
     Tags,
+    right,
     tag,
 )
 from mnslib.reporting.outputs import Body, read_body
 from mnslib.reporting.tokens import FONTS, TOKENS
 from mnslib.results import OutcomeKind, RunStatus
-
-__all__ = [
-    "Callout",
-    "Column",
-    "Figure",
-    "KeyFigures",
-    "Lines",
-    "Link",
-    "Table",
-    "Tag",
-    "Tags",
-    "page",
-    "report_html",
-    "run_index_html",
-    "tag",
-]
 
 MOST_FIGURES = 5
 
@@ -229,13 +212,8 @@ def _trouble(body: Body, status: RunStatus, result: Mapping[str, Any]) -> str:
     if not body.left_out:
         return box
     count = wording.count(body.left_out, "step")
-    return (
-        f'{box}<p class="note">{count} of the notebook did not run and {_are(body)} not shown.</p>'
-    )
-
-
-def _are(body: Body) -> str:
-    return "is" if body.left_out == 1 else "are"
+    are = wording.are(body.left_out)
+    return f'{box}<p class="note">{count} of the notebook did not run and {are} not shown.</p>'
 
 
 def _summary_figures(summary: Mapping[str, Any]) -> list[Figure]:
@@ -292,17 +270,12 @@ def _status_counts(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 
 def _runs_table(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    columns: list[str | Column] = [
-        "Status",
-        "Started, UTC",
-        "What, and what came of it",
-        "Environment",
-        Column("As requested", align="right"),
-        Column("Took", align="right"),
-        "Next",
-    ]
+    titles = ("Status", "Started, UTC", "What, and what came of it", "Environment")
     rows = [_run_row(*record) for record in records]
-    return Table(columns=columns, rows=rows, limit=len(rows))._repr_html_()
+    table = Table(
+        columns=[*titles, *right("As requested", "Took"), "Next"], rows=rows, limit=len(rows)
+    )
+    return table._repr_html_()
 
 
 def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:

@@ -238,11 +238,7 @@ class _Scan(HTMLParser):
     def handle_decl(self, decl: str) -> None:
         self.plain = False
 
-    def handle_pi(self, data: str) -> None:
-        self.plain = False
-
-    def unknown_decl(self, data: str) -> None:
-        self.plain = False
+    handle_pi = unknown_decl = handle_comment
 
 
 def _is_harmless(name: str, value: str | None) -> bool:

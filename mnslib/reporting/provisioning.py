@@ -21,13 +21,14 @@ from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Callout,
     Cell,
-    Column,
     Figure,
     KeyFigures,
     Stack,
     Table,
     Tag,
     Tags,
+    named,
+    right,
     tag,
 )
 from mnslib.reporting.tokens import Tone
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 EXAMPLES = 4
 """Worst examples named under a risk; the table below holds all."""
 
-RISK_TITLES = {
+RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
     RiskName.DELETION: ("would be deleted", "critical"),
     RiskName.DELETE_POLICY: ("may take all that runs in them along when deleted", "critical"),
     RiskName.QUOTA_BELOW_USE: ("would get a quota below what is requested now", "critical"),
@@ -62,11 +63,12 @@ KIND_WORDS = {
 
 def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
     """Return the requests in the file's order; an empty cell is left as it is."""
+    clusters = short_names({spec.id.cluster for spec in specs})
     rows: list[list[Cell]] = [
         [
             spec.origin.row,
             spec.id.namespace_name,
-            spec.id.cluster.cluster_name,
+            clusters[spec.id.cluster],
             *(_asked(spec, name) for name in QUOTA_FIELDS),
             spec.labels.get("owner"),
             len(spec.access) or None,
@@ -74,44 +76,44 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
         ]
         for spec in specs
     ]
-    titles = (*map(wording.RESOURCE_WORDS.__getitem__, QUOTA_FIELDS), "Owner", "Access")
-    columns: list[str | Column] = [
-        "Row",
-        Column("Namespace", header=True),
-        "Cluster",
-        *titles,
-        "Ensure",
-    ]
-    caption = f"{wording.count(len(specs), 'request')} from {_files(specs)}"
+    values = (wording.RESOURCE_WORDS[name] for name in QUOTA_FIELDS)
+    files = wording.listing(sorted({spec.origin.file for spec in specs})) or "nowhere"
     return Table(
-        columns=columns, rows=rows, caption=caption, limit=12, note="The file holds them all."
+        columns=["Row", named("Namespace"), "Cluster", *values, "Owner", "Access", "Ensure"],
+        rows=rows,
+        caption=f"{wording.count(len(specs), 'request')} from {files}",
+        limit=12,
+        note="The file holds them all.",
     )
 
 
 def observed_table(observed: ObservedState) -> Table:
     """Return what was found on each cluster, and when it was read."""
     rows: list[list[Cell]] = []
-    for cluster_id, found in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
-        view = found.kubernetes
+    for cluster, name in sorted(short_names(observed.clusters).items(), key=lambda pair: pair[1]):
+        found, view = observed.clusters[cluster], observed.clusters[cluster].kubernetes
         rows.append(
             [
-                cluster_id.cluster_name,
+                name,
                 found.cluster.location,
                 len(found.managed),
                 len(view.namespaces) if view else f"unknown: {found.kubernetes_unknown}",
                 sum(node.is_ready for node in view.nodes) if view else None,
-                found.read_utc.replace("T", " ").replace("Z", " UTC"),
+                wording.moment(datetime.fromisoformat(found.read_utc)),
             ]
         )
-    columns: list[str | Column] = [
-        Column("Cluster", header=True),
-        "Region",
-        "Managed namespaces",
-        Column("Kubernetes namespaces", align="right"),
-        "Ready nodes",
-        "Read",
-    ]
-    return Table(columns=columns, rows=rows, caption="What is there")
+    return Table(
+        columns=[
+            named("Cluster"),
+            "Region",
+            "Managed namespaces",
+            *right("Kubernetes namespaces"),
+            "Ready nodes",
+            "Read",
+        ],
+        rows=rows,
+        caption="What is there",
+    )
 
 
 def checks_table(checks: Sequence[CheckResult]) -> Table:
@@ -120,8 +122,9 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
     failed = sum(check.status is CheckStatus.FAILED for check in checks)
     warned = sum(check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN) for check in checks)
     caption = f"{wording.count(len(checks), 'check')}: {failed} failed, {warned} to know about"
-    columns: list[str | Column] = ["Result", Column("Check", header=True), "Found", "What to do"]
-    return Table(columns=columns, rows=rows, caption=caption)
+    return Table(
+        columns=["Result", named("Check"), "Found", "What to do"], rows=rows, caption=caption
+    )
 
 
 def plan_sentence(plan: Plan) -> str:
@@ -151,43 +154,34 @@ def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
 def clusters_table(plan: Plan) -> Table:
     """Return what each cluster has promised before and after, of CPU and memory requests."""
     rows: list[list[Cell]] = []
-    found = plan.commitments()
-    for cluster, name in sorted(short_names(found).items(), key=lambda pair: pair[1]):
-        both = found[cluster]
+    commitments = plan.commitments()
+    for cluster, name in sorted(short_names(commitments).items(), key=lambda pair: pair[1]):
+        both = commitments[cluster]
         touched = sum(change.id.cluster == cluster for change in plan.to_do)
         for resource in ("cpu", "memory"):
+            row: list[Cell] = [name, touched, wording.RESOURCE_WORDS[resource]]
             if both is None:
-                rows.append([name, touched, resource, *["unknown"] * 4, tag("unknown")])
+                rows.append([*row, *["unknown"] * 4, tag("unknown")])
                 continue
             before, after = both[0][resource], both[1][resource]
-            over = after.committed_ratio is not None and (
-                after.committed_ratio > QUOTA_OVERCOMMIT_RATIO
-            )
-            verdict = Tag(after.verdict, "warning" if over else "calm")
+            is_over = (after.committed_ratio or 0) > QUOTA_OVERCOMMIT_RATIO
+            verdict = wording.commitment_verdict(after.verdict, after.committed_ratio)
             rows.append(
                 [
-                    name,
-                    touched,
-                    wording.RESOURCE_WORDS[resource],
+                    *row,
                     wording.quantity(resource, before.allocatable),
                     wording.quantity(resource, after.committed),
                     wording.times(before.committed_ratio),
                     wording.times(after.committed_ratio),
-                    verdict,
+                    Tag(verdict, "warning" if is_over else "calm"),
                 ]
             )
-    columns: list[str | Column] = [
-        Column("Cluster", header=True),
-        "Changes",
-        "Resource",
-        Column("Nodes give", align="right"),
-        Column("Promised after", align="right"),
-        Column("÷ nodes now", align="right"),
-        Column("÷ nodes after", align="right"),
-        "Verdict",
-    ]
-    caption = "Effect on each cluster (promised = sum of hard request quotas)"
-    return Table(columns=columns, rows=rows, caption=caption)
+    amounts = right("Nodes give", "Promised after", "÷ nodes now", "÷ nodes after")
+    return Table(
+        columns=[named("Cluster"), "Changes", "Resource", *amounts, "Verdict"],
+        rows=rows,
+        caption="Effect on each cluster (promised = sum of hard request quotas)",
+    )
 
 
 def approval_report(approval: Approval) -> Callout:
@@ -216,10 +210,9 @@ def still_open(plan: Plan) -> Callout:
         text = f"Planned again: {count}, no change left."
         return Callout(title="What was reported as done is as requested", text=text, tone="good")
     lines = [f"{KIND_WORDS[c.kind]} {c.id.namespace_name}" for c in plan.to_do]
-    more = f" and {len(lines) - EXAMPLES} more" if len(lines) > EXAMPLES else ""
     return Callout(
         title=f"{wording.count(len(lines), 'change')} still to do",
-        text=", ".join(lines[:EXAMPLES]) + more,
+        text=_examples(lines, joint=", "),
         tone="warning",
     )
 
@@ -244,26 +237,24 @@ def outcome_sentence(result: ApplyResult) -> str:
 
 def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
     """Return what came of every request: the sentence, then what is open, then what is done."""
+    clusters = short_names({item.id.cluster for item in result.outcomes})
     done = [item for item in result.outcomes if item not in result.unfinished]
     rows: list[list[Cell]] = [
         [
             tag(item.outcome.value),
             item.id.namespace_name,
-            item.id.cluster.cluster_name,
+            clusters[item.id.cluster],
             wording.duration(item.duration_seconds) if item.duration_seconds else None,
-            *_reason_and_remedy(item.reason),
+            *item.reason.partition("; ")[::2],
         ]
         for item in (*result.unfinished, *done)
     ]
-    columns: list[str | Column] = [
-        "Outcome",
-        Column("Namespace", header=True),
-        "Cluster",
-        Column("Took", align="right"),
-        "Reason",
-        "What to do",
-    ]
-    table = Table(columns=columns, rows=rows, limit=limit, note="All items: result.json.")
+    table = Table(
+        columns=["Outcome", named("Namespace"), "Cluster", *right("Took"), "Reason", "What to do"],
+        rows=rows,
+        limit=limit,
+        note="All items: result.json.",
+    )
     return Stack((outcome_sentence(result), table))
 
 
@@ -274,73 +265,61 @@ def _asked(spec: NamespaceSpec, quota_field: str) -> str | None:
     return "remove" if amount is None else wording.quota(quota_field, amount)
 
 
-def _files(specs: Sequence[NamespaceSpec]) -> str:
-    return wording.listing(sorted({spec.origin.file for spec in specs})) or "nowhere"
-
-
 def _risks(plan: Plan) -> list[Callout]:
+    """Return a box for each named risk, with its first examples."""
     by_name: dict[RiskName, list[str]] = defaultdict(list)
     for change in plan.changes:
         for risk in change.risks:
             by_name[risk.name].append(f"{change.id.namespace_name}: {risk.detail}")
     for risk in plan.plan_risks:
         by_name[risk.name].append(risk.detail)
-    boxes = []
-    for name, (sentence, tone) in RISK_TITLES.items():
-        found = by_name.get(name, [])
-        if found:
-            more = f"\nand {len(found) - EXAMPLES} more" if len(found) > EXAMPLES else ""
-            title = f"{wording.count(len(found), 'namespace')} {sentence}"
-            shown: Tone = "critical" if tone == "critical" else "warning"
-            boxes.append(
-                Callout(
-                    title=_singular(title, len(found)),
-                    text="\n".join(found[:EXAMPLES]) + more,
-                    tags=(Tag(name.value, shown),),
-                    tone=shown,
-                )
-            )
-    return boxes
+    return [
+        Callout(
+            title=_risk_title(len(by_name[name]), sentence),
+            text=_examples(by_name[name], joint="\n"),
+            tags=(Tag(name.value, tone),),
+            tone=tone,
+        )
+        for name, (sentence, tone) in RISK_TITLES.items()
+        if name in by_name
+    ]
 
 
-def _singular(title: str, number: int) -> str:
-    if number != 1:
-        return title
-    return title.replace(" are ", " is ").replace("runs them", "runs it").replace(
-        "run in them", "run in it"
-    )  # fmt: skip
+def _examples(lines: list[str], *, joint: str) -> str:
+    more = [f"and {len(lines) - EXAMPLES} more"] if len(lines) > EXAMPLES else []
+    return joint.join([*lines[:EXAMPLES], *more])
+
+
+def _risk_title(number: int, sentence: str) -> str:
+    if number == 1:
+        for many, one in (
+            (" are ", " is "),
+            ("runs them", "runs it"),
+            ("run in them", "run in it"),
+        ):
+            sentence = sentence.replace(many, one)
+    return f"{wording.count(number, 'namespace')} {sentence}"
 
 
 def _changes_table(plan: Plan, limit: int) -> Table:
-    ordered = sorted(plan.to_do, key=lambda change: (not change.risks, change.kind.value))
-    rows: list[list[Cell]] = [_change_row(change) for change in ordered]
-    columns: list[str | Column] = [
-        "Change",
-        Column("Namespace", header=True),
-        "Cluster",
-        "What changes",
-        "Risk",
-    ]
-    note = f"Digest {plan.digest}. Exact to the field: plan.json."
+    clusters = short_names({change.id.cluster for change in plan.to_do})
     return Table(
-        columns=columns,
-        rows=rows,
+        columns=["Change", named("Namespace"), "Cluster", "What changes", "Risk"],
+        rows=[
+            [
+                Tag(KIND_WORDS[change.kind], tag(change.kind.value).tone),
+                change.id.namespace_name,
+                clusters[change.id.cluster],
+                "gone" if change.after is None else _difference_text(change),
+                Tags([Tag(risk.name.value, "warning") for risk in change.risks]),
+            ]
+            for change in sorted(plan.to_do, key=lambda c: (not c.risks, c.kind.value))
+        ],
         caption="All changes, risks first",
-        note=note,
+        note=f"Digest {plan.digest}. Exact to the field: plan.json.",
         empty="There is nothing to change.",
         limit=limit,
     )
-
-
-def _change_row(change: Change) -> list[Cell]:
-    what = "gone" if change.after is None else _difference_text(change)
-    return [
-        Tag(KIND_WORDS[change.kind], tag(change.kind.value).tone),
-        change.id.namespace_name,
-        change.id.cluster.cluster_name,
-        what,
-        Tags([Tag(risk.name.value, "warning") for risk in change.risks]),
-    ]
 
 
 def _difference_text(change: Change) -> str:
@@ -367,11 +346,6 @@ def _shown(path: str, value: str | None) -> str:
     if value is not None and path in QUOTA_FIELDS:
         return wording.quota(path, parse_quantity(value))
     return value or "–"
-
-
-def _reason_and_remedy(reason: str) -> tuple[str, str]:
-    what, _, remedy = reason.partition("; ")
-    return what, remedy
 
 
 def plan_chart(plan: Plan) -> Chart:

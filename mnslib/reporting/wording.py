@@ -152,6 +152,13 @@ def all_unknown(verdicts: Iterable[str], amount: int, noun: str) -> str:
     return f"{every(amount, noun)} unknown{why}"
 
 
+def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> str:
+    """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
+    if verdict == "quota overcommit":
+        return f"promises {times(committed_ratio).replace('×', ' ×')} what it has"
+    return "cannot lose a node" if verdict == "overcommit" else verdict
+
+
 def uncounted(amount: int) -> str:
     """Return the sentence on namespaces that no sum of quotas holds; empty for none."""
     namespaces = count(amount, "namespace")

@@ -260,9 +260,9 @@ def _verdict(row: Row) -> Words:
     reason = wording.unknown_reason(row["verdict"])
     if reason is not None:
         return Words(reason, colors.TEXT)
-    if row["verdict"] == "overcommit":
-        return Words("cannot lose a node", colors.CRITICAL, bold=True)
-    if row["verdict"] == "quota overcommit":
-        return Words(f"promises {_promise(row['committed_ratio'])}", colors.WARNING_TEXT, bold=True)
+    if _is_over(row):
+        words = wording.commitment_verdict(row["verdict"], row["committed_ratio"])
+        is_critical = row["verdict"] == "overcommit"
+        return Words(words, colors.CRITICAL if is_critical else colors.WARNING_TEXT, bold=True)
     room = wording.quantity(row["resource"], row["room"])
     return Words(f"room for {room}" if row["room"] else "no room", colors.TEXT)
