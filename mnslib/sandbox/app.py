@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mnslib.sandbox import (
+    access,
     completion,
     routes_arm,
     routes_clusters,
@@ -28,6 +29,7 @@ from mnslib.sandbox import (
     routes_kube,
     routes_operations,
     routes_prometheus,
+    routes_reviews,
     routes_roles,
     routes_subscriptions,
 )
@@ -43,6 +45,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_operations.ROUTES,
     *routes_roles.ROUTES,
     *routes_kube.ROUTES,
+    *routes_reviews.ROUTES,
     *routes_prometheus.ROUTES,
     *routes_control.ROUTES,
 )
@@ -135,6 +138,7 @@ class Sandbox:
         if surface == "arm":
             call.api_version = _api_version(call, route)
             self.state.throttle.draw(call, route)
+        access.check(call, route)
         self.state.fate = call.fate
         if call.method == "GET":
             return route.handler(call)

@@ -6,7 +6,7 @@ loses nothing.
 
 from __future__ import annotations
 
-from mnslib.sandbox import lifecycle
+from mnslib.sandbox import access, lifecycle
 from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json
@@ -87,4 +87,4 @@ def _remove(state: State, resource: Json, cluster_id: str) -> None:
     state.delete_resource(resource["id"])
     if state.switches.assignments_end_with_namespace:
         for assignment in state.resources(lifecycle.ASSIGNMENT_TYPE, under=resource["id"]):
-            state.delete_resource(assignment["id"])
+            access.withdraw(state, assignment)

@@ -9,6 +9,7 @@ import re
 from urllib.parse import quote
 
 from mnslib.sandbox import lifecycle
+from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
 from mnslib.sandbox.routes_clusters import (
@@ -53,11 +54,17 @@ def find_namespace(call: Call) -> Json:
 
 
 def list_namespaces(call: Call) -> Answer:
-    """Return a page; the last one is empty, and only it has no nextLink (recorded)."""
+    """Return a page; the last one is empty, and only it has no nextLink (recorded).
+
+    Composed by ARM (inferred), so it shows those namespaces that the caller may read.
+    """
+    if call.state.switches.namespace_list == "refused":
+        require(call, f"{NAMESPACE_TYPE}/read", cluster_id(call))
     parent = find_cluster(call, code=call.state.switches.missing_cluster_code)["id"]
     stored = {doc["id"].lower(): doc for doc in call.state.resources(NAMESPACE_TYPE, parent=parent)}
-    visible = stored | call.state.trailing(parent)
-    items = [lifecycle.shown(doc, call.state) for _, doc in sorted(visible.items()) if doc]
+    shown = stored | call.state.trailing(parent)
+    mine = visible(call, [doc for _, doc in sorted(shown.items()) if doc])
+    items = [lifecycle.shown(doc, call.state) for doc in mine]
     pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)] + [[]]
     headers = {"x-ms-original-request-ids": call.state.new_guid()}
     return Answer(body=_page(call, pages), headers=headers)
@@ -200,7 +207,7 @@ _TYPE_FILTER = re.compile(
 
 
 def list_resources(call: Call) -> Answer:
-    """Return resources of one type: two empty pages, the hits, two empty pages (as recorded)."""
+    """Return the caller's resources of a type: two empty pages, hits, two empty ones (recorded)."""
     subscription(call)
     match = _TYPE_FILTER.fullmatch(call.query.get("$filter", ""))
     if not match:
@@ -210,7 +217,9 @@ def list_resources(call: Call) -> Answer:
     under = f"/subscriptions/{call.params['subscription']}"
     under += f"/resourceGroups/{group}" if group else ""
     expand = {word.strip() for word in call.query.get("$expand", "").split(",")}
-    items = [_generic(doc, expand) for doc in call.state.resources(kind, under=under)]
+    items = [
+        _generic(doc, expand) for doc in visible(call, call.state.resources(kind, under=under))
+    ]
     pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]
     return Answer(body=_page(call, [[], [], *pages, [], []]))
 

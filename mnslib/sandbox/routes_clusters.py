@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from mnslib.sandbox.access import visible
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE
 from mnslib.sandbox.routes_subscriptions import subscription
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
@@ -17,21 +18,21 @@ CONTAINER_SERVICE_VERSIONS = frozenset(
 
 
 def list_clusters(call: Call) -> Answer:
-    """Return the managed clusters of a subscription."""
+    """Return the managed clusters of a subscription that the caller may read."""
     subscription(call)
     under = f"/subscriptions/{call.params['subscription']}"
-    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
+    return Answer(body={"value": visible(call, call.state.resources(CLUSTER_TYPE, under=under))})
 
 
 def list_clusters_in_group(call: Call) -> Answer:
-    """Return the managed clusters of a resource group."""
+    """Return the managed clusters of a resource group that the caller may read."""
     subscription(call)
     group = call.params["group"]
     under = f"/subscriptions/{call.params['subscription']}/resourceGroups/{group}"
     if group.lower() not in {g.lower() for g in call.state.meta("groups")}:
         text = f"Resource group '{group}' could not be found."
         raise arm_error(404, "ResourceGroupNotFound", text)
-    return Answer(body={"value": call.state.resources(CLUSTER_TYPE, under=under)})
+    return Answer(body={"value": visible(call, call.state.resources(CLUSTER_TYPE, under=under))})
 
 
 def get_cluster(call: Call) -> Answer:

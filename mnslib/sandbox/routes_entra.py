@@ -175,7 +175,7 @@ class Verifier:
 
         if bearer in self._good:
             return self._good[bearer]
-        options: Any = {"verify_aud": False, "require": ["exp", "aud", "oid"]}
+        options: Any = {"verify_aud": False, "require": ["exp", "aud", "oid", "tid"]}
         try:
             claims: Json = jwt.decode(bearer, self._public, algorithms=["RS256"], options=options)
         except jwt.InvalidTokenError:

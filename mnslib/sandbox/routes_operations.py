@@ -7,6 +7,7 @@ import hashlib
 import hmac
 
 from mnslib.sandbox import lifecycle
+from mnslib.sandbox.access import require
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
 
@@ -51,6 +52,8 @@ def _find_operation(call: Call) -> Json:
     if query != expected:
         text = "The signature of the operation URL is not valid; use the URL as it was given."
         raise arm_error(403, "AuthorizationFailed", text)
+    if call.state.switches.operation_read == "role":
+        require(call, "Microsoft.ContainerService/locations/operations/read", call.path)
     operation = call.state.operation(call.params["operation"])
     if operation is None:
         text = f"The operation '{call.params['operation']}' was not found."

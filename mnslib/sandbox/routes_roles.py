@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from functools import cache
-from pathlib import Path
 
-from mnslib.sandbox import directory
+from mnslib.sandbox import access, directory
+from mnslib.sandbox.access import built_in_roles, permission
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
@@ -15,49 +14,45 @@ from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 VERSIONS = frozenset({"2022-04-01", "2022-05-01-preview"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
+_DEFINITION_TYPE = "Microsoft.Authorization/roleDefinitions"
+_KEY = ("scope", "roleDefinitionId", "principalId")
 
 
-@cache
-def built_in_roles() -> dict[str, Json]:
-    """Return name and rights of the built-in roles, by GUID (roles.yaml)."""
-    import yaml
-
-    roles: dict[str, Json] = yaml.safe_load(
-        Path(__file__).with_name("roles.yaml").read_text("utf-8")
-    )
-    return roles
+def definition_id(guid: str, scope: str) -> str:
+    """Return the id of a built-in role as written below a scope."""
+    parts = scope.split("/")
+    top = f"/subscriptions/{parts[2]}" if len(parts) > 2 else ""
+    return f"{top}/providers/{_DEFINITION_TYPE}/{guid}"
 
 
-def definition(guid: str, subscription_id: str) -> Json:
-    """Return a built-in role as answered under a subscription."""
+def definition(guid: str, scope: str) -> Json:
+    """Return a built-in role as answered at a scope."""
     role = built_in_roles()[guid]
-    kinds = ("actions", "notActions", "dataActions", "notDataActions")
-    kind = "Microsoft.Authorization/roleDefinitions"
     return {
-        "id": f"/subscriptions/{subscription_id}/providers/{kind}/{guid}",
+        "id": definition_id(guid, scope),
         "name": guid,
-        "type": kind,
+        "type": _DEFINITION_TYPE,
         "properties": {
             "roleName": role["name"],
             "type": "BuiltInRole",
-            "description": role["name"],
+            "description": role["description"],
             "assignableScopes": ["/"],
-            "permissions": [{key: role.get(key, []) for key in kinds}],
+            "permissions": [permission(guid)],
         },
     }
 
 
 def _scope(call: Call) -> str:
-    """Return the scope of the path, which must exist.
+    """Return the scope of the path, which must exist; "" is the root.
 
     Raises:
         Refusal: 404.
     """
-    scope = "/" + call.params["scope"].strip("/")
+    scope = call.params["scope"].rstrip("/")
     parts = scope.lower().split("/")
-    known = {one["subscriptionId"] for one in call.state.meta("subscriptions")}
     groups = {name.lower() for name in call.state.meta("groups")}
-    if len(parts) < 3 or parts[1] != "subscriptions" or parts[2] not in known:
+    known = access.of(call.state).subscriptions
+    if scope and (len(parts) < 3 or parts[1] != "subscriptions" or parts[2] not in known):
         text = f"The subscription of scope '{scope}' could not be found."
         raise arm_error(404, "SubscriptionNotFound", text)
     if len(parts) >= 5 and (parts[3] != "resourcegroups" or parts[4] not in groups):
@@ -72,18 +67,36 @@ def _scope(call: Call) -> str:
     return scope
 
 
+def _conditions(call: Call) -> list[tuple[str, str]]:
+    """Return name and value of each part of the filter; `atScope()` has an empty value.
+
+    Raises:
+        Refusal: 400 for what is no such filter.
+    """
+    found = []
+    text = call.query.get("$filter", "").strip()
+    for part in filter(None, re.split(r"\s+and\s+", text, flags=re.IGNORECASE)):
+        match = re.fullmatch(r"(\w+)(?:\s+eq\s+'([^']*)'|\(\s*(?:'([^']*)')?\s*\))", part)
+        if not match:
+            raise _bad_filter(part)
+        found.append((match[1].lower(), match[2] or match[3] or ""))
+    return found
+
+
+def _bad_filter(part: str) -> Exception:
+    return arm_error(400, "BadRequestFormat", f"The filter '{part}' is not imitated.")
+
+
 def list_definitions(call: Call) -> Answer:
-    """Return built-in roles, all or those of one name."""
-    subscription_id = _scope(call).split("/")[2]
-    roles = [definition(guid, subscription_id) for guid in built_in_roles()]
-    condition = call.query.get("$filter", "")
-    if match := re.fullmatch(r"\s*roleName\s+eq\s+'([^']*)'\s*", condition, re.IGNORECASE):
-        wanted = match.group(1).lower()
-        roles = [role for role in roles if role["properties"]["roleName"].lower() == wanted]
-    elif condition and not re.fullmatch(
-        r"type\s+eq\s+'BuiltInRole'|atScope\(\)", condition.strip()
-    ):
-        raise arm_error(400, "BadRequestFormat", f"The filter '{condition}' is not imitated.")
+    """Return built-in roles: all, those of one name, or those of a type (no other has any)."""
+    scope = _scope(call)
+    roles = [definition(guid, scope) for guid in built_in_roles()]
+    for name, value in _conditions(call):
+        if name in ("rolename", "type"):
+            key = "roleName" if name == "rolename" else "type"
+            roles = [one for one in roles if one["properties"][key].lower() == value.lower()]
+        elif name not in ("atscope", "atscopeandbelow"):
+            raise _bad_filter(name)
     return Answer(body={"value": roles})
 
 
@@ -92,7 +105,7 @@ def get_definition(call: Call) -> Answer:
     guid = call.params["name"].lower()
     if guid not in built_in_roles():
         raise _no_role(guid)
-    return Answer(body=definition(guid, _scope(call).split("/")[2]))
+    return Answer(body=definition(guid, _scope(call)))
 
 
 def _no_role(guid: str) -> Exception:
@@ -101,27 +114,32 @@ def _no_role(guid: str) -> Exception:
 
 
 def list_assignments(call: Call) -> Answer:
-    """Return assignments at, above and below a scope; with `atScope()` none below it."""
-    scope = _scope(call).lower()
+    """Return assignments at, above and below a scope, shortened by the filter.
+
+    `atScope()` leaves out those below; `principalId` and `assignedTo` name whose are wanted, the
+    latter with those of the groups it is in.
+    """
+    scope, state = _scope(call), call.state
     found = [
         doc
-        for doc in call.state.resources(ASSIGNMENT_TYPE)
+        for doc in state.resources(ASSIGNMENT_TYPE)
         if _covers(doc["properties"]["scope"], scope) or _covers(scope, doc["properties"]["scope"])
     ]
-    condition = call.query.get("$filter", "").strip()
-    for part in filter(None, re.split(r"\s+and\s+", condition, flags=re.IGNORECASE)):
-        if re.fullmatch(r"atScope\(\)", part, re.IGNORECASE):
+    for name, value in _conditions(call):
+        if name == "atscope":
             found = [doc for doc in found if _covers(doc["properties"]["scope"], scope)]
-        elif match := re.fullmatch(r"principalId\s+eq\s+'([^']*)'", part, re.IGNORECASE):
-            wanted = match.group(1).lower()
-            found = [d for d in found if d["properties"]["principalId"].lower() == wanted]
+        elif name in ("principalid", "assignedto"):
+            whose = {value.lower()}
+            if name == "assignedto":
+                whose |= directory.groups_of(state, value)
+            found = [doc for doc in found if doc["properties"]["principalId"].lower() in whose]
         else:
-            raise arm_error(400, "BadRequestFormat", f"The filter '{part}' is not imitated.")
+            raise _bad_filter(name)
     return Answer(body={"value": found})
 
 
 def _covers(outer: str, inner: str) -> bool:
-    return f"{inner.lower()}/".startswith(f"{outer.lower()}/")
+    return f"{inner.lower()}/".startswith(f"{outer.lower().rstrip('/')}/")
 
 
 def _assignment_id(call: Call) -> str:
@@ -142,34 +160,38 @@ def delete_assignment(call: Call) -> Answer:
     found = call.state.resource(_assignment_id(call))
     if found is None:
         return Answer(status=204)
-    call.state.delete_resource(found["id"])
+    access.withdraw(call.state, found)
     return Answer(body=found)
 
 
 def put_assignment(call: Call) -> Answer:
     """Create a role assignment; the same again changes nothing."""
-    wanted = _wanted(call)
-    keys = ("scope", "roleDefinitionId", "principalId")
-    name = call.params["name"].lower()
+    state, wanted, name = call.state, _wanted(call), call.params["name"].lower()
 
     def same(doc: Json) -> bool:
-        return all(doc["properties"][key].lower() == wanted[key].lower() for key in keys)
+        return all(doc["properties"][key].lower() == wanted[key].lower() for key in _KEY)
 
-    for doc in call.state.resources_named(ASSIGNMENT_TYPE, name):
+    for doc in state.resources_named(ASSIGNMENT_TYPE, name):
         if same(doc):
-            return Answer(status=call.state.switches.repeated_assignment_status, body=doc)
+            return Answer(status=state.switches.repeated_assignment_status, body=doc)
         text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
         raise arm_error(400, "RoleAssignmentUpdateNotPermitted", text)
-    for doc in filter(same, call.state.resources(ASSIGNMENT_TYPE, under=wanted["scope"])):
+    for doc in filter(same, state.resources(ASSIGNMENT_TYPE, under=wanted["scope"])):
         text = "The role assignment already exists. The ID of the existing role assignment is "
         raise arm_error(409, "RoleAssignmentExists", f"{text}{doc['name'].replace('-', '')}.")
-    moment = utc_text(call.state.now())
-    stamps = {"createdOn": moment, "updatedOn": moment}
-    stamps |= {"createdBy": call.identity or "", "updatedBy": call.identity or ""}
-    resource_id = f"{wanted['scope']}/providers/{ASSIGNMENT_TYPE}/{name}"
-    doc = {"id": resource_id, "name": name, "type": ASSIGNMENT_TYPE, "properties": wanted | stamps}
-    call.state.put_resource(doc)
+    _check_limit(call, wanted["scope"])
+    by, _ = access.of(state).person(call.identity)
+    doc = document(name, wanted, state.now(), by)
+    state.put_resource(doc)
     return Answer(status=201, body=doc)
+
+
+def _check_limit(call: Call, scope: str) -> None:
+    subscription = "/".join(scope.split("/")[:3])
+    taken = len(call.state.resources(ASSIGNMENT_TYPE, under=subscription)) if scope else 0
+    if taken >= call.state.switches.role_assignments_per_subscription:
+        text = "No more role assignments can be created."
+        raise arm_error(400, "RoleAssignmentLimitExceeded", text)
 
 
 def _wanted(call: Call) -> Json:
@@ -177,76 +199,85 @@ def _wanted(call: Call) -> Json:
     if not _GUID.fullmatch(call.params["name"].lower()):
         text = f"The role assignment ID '{call.params['name']}' is not valid. It must be a GUID."
         raise arm_error(400, "InvalidRoleAssignmentId", text)
-    body: Json = parsed(call).get("properties") or {}
+    body = parsed(call).get("properties")
+    body = {k: v for k, v in body.items() if v is not None} if isinstance(body, dict) else {}
     known = {"principalId", "principalType", "roleDefinitionId", "description", "condition"}
-    known |= {"conditionVersion", "delegatedManagedIdentityResourceId"}
-    needed = ("principalId", "roleDefinitionId")
-    if not all(isinstance(body.get(k), str) for k in needed) or set(body) - known:
+    known |= {"conditionVersion", "delegatedManagedIdentityResourceId", "scope"}
+    needed = {"principalId", "roleDefinitionId"}
+    texts = all(isinstance(value, str) for value in body.values())
+    if not texts or needed - set(body) or set(body) - known:
         text = "The request content was invalid: properties must hold principalId and "
         raise arm_error(400, "InvalidRequestContent", f"{text}roleDefinitionId, both strings.")
+    if "condition" in body:  # kept but not asked, it would allow what Azure refuses
+        text = "Conditions of role assignments are not imitated by the sandbox."
+        raise arm_error(400, "InvalidRequestContent", text)
     role = body["roleDefinitionId"].rsplit("/", 1)[-1].lower()
     if role not in built_in_roles():
         raise _no_role(role)
     scope = _scope(call)
-    role_id = f"/subscriptions/{scope.split('/')[2]}/providers/Microsoft.Authorization"
     return {
-        "roleDefinitionId": f"{role_id}/roleDefinitions/{role}",
-        "principalId": body["principalId"],
+        "roleDefinitionId": definition_id(role, scope),
+        "principalId": body["principalId"].lower(),
         "principalType": _principal_type(call, body),
-        "scope": scope,
-        "condition": body.get("condition"),
-        "conditionVersion": body.get("conditionVersion"),
-        "delegatedManagedIdentityResourceId": body.get("delegatedManagedIdentityResourceId"),
+        "scope": scope or "/",
         "description": body.get("description"),
     }
 
 
 def _principal_type(call: Call, body: Json) -> str:
-    """Return the given type; without one the principal must be in the directory."""
-    given = body.get("principalType")
-    if given is None:
-        found = directory.find(call.state, body["principalId"])
-        given = found["kind"] if found else None
-        if given is None:
-            text = f"Principal {body['principalId']} does not exist in the directory "
-            text += f"{call.state.meta('tenant_id')}. Check that you have the correct principal ID."
-            text += " If you are creating this principal and then immediately assigning a role, "
-            text += "set the role assignment principalType property to a value, such as "
-            raise arm_error(400, "PrincipalNotFound", f"{text}ServicePrincipal, User, or Group.")
+    """Return the given type, which must not contradict the directory; without one it is asked."""
+    principal, state = body["principalId"].lower(), call.state
     spelled = {kind.lower(): kind for kind in _PRINCIPAL_TYPES}
-    if str(given).lower() not in spelled:
-        text = f"The principalType '{given}' is not valid."
+    given = spelled.get(str(body.get("principalType", "")).lower())
+    if "principalType" in body and given is None:
+        text = f"The principalType '{body['principalType']}' is not valid."
         raise arm_error(400, "InvalidPrincipalType", text)
-    return spelled[str(given).lower()]
+    found = directory.find(state, principal)
+    if found and found["since"] + state.switches.principal_delay_seconds > state.now():
+        found = None  # not copied yet to where role assignments look
+    if found and given not in (None, found["kind"]):
+        text = f"The PrincipalId '{principal.replace('-', '')}' has type '{found['kind']}' , which "
+        text += f"is different from specified PrinciaplType '{given}'."  # Azure's spelling
+        raise arm_error(400, "UnmatchedPrincipalType", text)
+    if given or found:
+        return given or str(found and found["kind"])
+    text = f"Principal {principal.replace('-', '')} does not exist in the directory "
+    text += f"{state.meta('tenant_id')}. Check that you have the correct principal ID. If you are "
+    text += "creating this principal and then immediately assigning a role, this error might be "
+    text += "related to a replication delay. In this case, set the role assignment principalType "
+    text += "property to a value, such as ServicePrincipal, User, or Group.  See "
+    raise arm_error(400, "PrincipalNotFound", f"{text}https://aka.ms/docs-principaltype")
 
 
-def assignment(scope: str, role: str, principal: str, kind: str, moment: float, by: str) -> Json:
-    """Return a seeded assignment; its name is derived, so it is the same every time."""
-    name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{role}|{principal}"))
+def document(name: str, properties: Json, moment: float, by: str) -> Json:
+    """Return a role assignment as stored and answered; `by` is its maker's object id."""
     at = utc_text(moment)
-    role_id = f"/subscriptions/{scope.split('/')[2]}/providers/Microsoft.Authorization"
+    absent = dict.fromkeys(("condition", "conditionVersion", "delegatedManagedIdentityResourceId"))
+    stamps = {"createdOn": at, "updatedOn": at, "createdBy": by, "updatedBy": by}
     return {
-        "id": f"{scope}/providers/{ASSIGNMENT_TYPE}/{name}",
+        "id": f"{properties['scope'].rstrip('/')}/providers/{ASSIGNMENT_TYPE}/{name}",
         "name": name,
         "type": ASSIGNMENT_TYPE,
-        "properties": {
-            "roleDefinitionId": f"{role_id}/roleDefinitions/{role}",
-            "principalId": principal,
-            "principalType": kind,
-            "scope": scope,
-            "condition": None,
-            "conditionVersion": None,
-            "delegatedManagedIdentityResourceId": None,
-            "description": None,
-            "createdOn": at,
-            "updatedOn": at,
-            "createdBy": by,
-            "updatedBy": by,
-        },
+        "properties": {"description": None} | properties | absent | stamps,
     }
 
 
-_SCOPE = "/{scope*}/providers/Microsoft.Authorization"
+def seeded(scope: str, role: str, principal: str, kind: str, moment: float, by: str) -> Json:
+    """Return an assignment of a world; its name is derived, so it is the same every time."""
+    name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{role}|{principal}"))
+    properties = {"principalId": principal, "principalType": kind, "scope": scope}
+    properties["roleDefinitionId"] = definition_id(role, scope)
+    return document(name, properties, moment, by)
+
+
+def list_permissions(call: Call) -> Answer:
+    """Return what the caller's assignments at or above a scope allow; none is an empty list."""
+    known, scope = access.of(call.state), _scope(call)
+    roles = sorted({grant.role for grant in known.held(known.person(call.identity)[0], scope)})
+    return Answer(body={"value": [permission(role) for role in roles]})
+
+
+_SCOPE = "{scope*}/providers/Microsoft.Authorization"
 _TABLE = (
     ("GET", "/roleDefinitions", list_definitions, "roleDefinitions/read"),
     ("GET", "/roleDefinitions/{name}", get_definition, "roleDefinitions/read"),
@@ -254,6 +285,7 @@ _TABLE = (
     ("GET", "/roleAssignments/{name}", get_assignment, "roleAssignments/read"),
     ("PUT", "/roleAssignments/{name}", put_assignment, "roleAssignments/write"),
     ("DELETE", "/roleAssignments/{name}", delete_assignment, "roleAssignments/delete"),
+    ("GET", "/permissions", list_permissions, ""),
 )
 ROUTES = [
     Route(
@@ -262,7 +294,7 @@ ROUTES = [
         template=_SCOPE + template,
         handler=handler,
         api_versions=VERSIONS,
-        action=f"Microsoft.Authorization/{action}",
+        action=f"Microsoft.Authorization/{action}" if action else "",
     )
     for method, template, handler, action in _TABLE
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from mnslib.sandbox import access
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
 
 SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
 
 
 def list_subscriptions(call: Call) -> Answer:
-    """Return the subscriptions of the tenant."""
-    return Answer(body={"value": call.state.meta("subscriptions")})
+    """Return the subscriptions in which the caller holds anything."""
+    sees = access.of(call.state).sees
+    every = call.state.meta("subscriptions")
+    mine = [one for one in every if sees(call.identity, one["subscriptionId"])]
+    return Answer(body={"value": mine})
 
 
 def get_subscription(call: Call) -> Answer:
@@ -34,7 +38,7 @@ def subscription(call: Call) -> Json:
 _S = "/subscriptions/{subscription}"
 _TABLE = (
     ("GET", "/subscriptions", list_subscriptions, ""),
-    ("GET", _S, get_subscription, "Microsoft.Resources/subscriptions/read"),
+    ("GET", _S, get_subscription, access.READ_SUBSCRIPTION),
 )
 ROUTES = [
     Route(

@@ -72,6 +72,12 @@ class Switches:
     assignments_end_with_namespace: bool = True
     repeated_assignment_status: Literal[200, 201] = 201
     list_lag_seconds: float = 0.0
+    assignment_delay_seconds: float = 0.0
+    data_assignment_delay_seconds: float = 0.0
+    principal_delay_seconds: float = 0.0
+    role_assignments_per_subscription: int = 4000
+    namespace_list: Literal["filtered", "refused"] = "filtered"
+    operation_read: Literal["signature", "role"] = "signature"
 
     def changed(self, values: Mapping[str, object]) -> Switches:
         """Return these switches with some values replaced.

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -74,6 +74,8 @@ class State:
         self.fate: Json = {}  # what a scripted fault does to the request in hand
         self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
         self.history_cache: Json = {}
+        self.derived: Json = {}  # what others compute from the documents; `writes` tells its age
+        self.writes: Counter[str] = Counter()  # by resource type, setting, and "world"
 
     def close(self) -> None:
         """Close the database; what was committed stays."""
@@ -83,10 +85,12 @@ class State:
     def transaction(self) -> Iterator[None]:
         """Commit what the block writes, or nothing of it if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
+        before = self.writes.copy()
         try:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self.writes.update(self.writes - before)  # taking back changes as much as writing
             raise
         self._db.execute("COMMIT")
 
@@ -117,6 +121,7 @@ class State:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Store a setting."""
+        self.writes[key] += 1
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, json.dumps(value)))
 
     def next_number(self) -> int:
@@ -136,6 +141,7 @@ class State:
         for table in _WORLD_TABLES:
             self._db.execute(f"DELETE FROM {table}")
         self.history_cache.clear()
+        self.writes["world"] += 1
 
     # ARM resources
 
@@ -155,6 +161,7 @@ class State:
         """Store a resource under its id; `notes` of None keeps what is there."""
         if notes is None:
             notes = self.notes(doc["id"])
+        self.writes[doc["type"].lower()] += 1
         self._db.execute(
             "INSERT OR REPLACE INTO resources VALUES (?,?,?,?,?)",
             (
@@ -168,7 +175,9 @@ class State:
 
     def delete_resource(self, resource_id: str) -> None:
         """Remove a resource."""
-        self._db.execute("DELETE FROM resources WHERE id=?", (resource_id.lower(),))
+        query = "DELETE FROM resources WHERE id=? RETURNING kind"
+        for (kind,) in self._db.execute(query, (resource_id.lower(),)).fetchall():
+            self.writes[kind] += 1
 
     def resources(self, kind: str, *, under: str = "", parent: str | None = None) -> list[Json]:
         """Return resources of a type, by id: those with this parent, or with this id prefix."""

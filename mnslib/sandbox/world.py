@@ -11,10 +11,11 @@ from typing import Any
 
 from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox import directory
+from mnslib.sandbox.access import built_in_roles
 from mnslib.sandbox.admission import pod_need
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
-from mnslib.sandbox.routes_roles import assignment, built_in_roles
+from mnslib.sandbox.routes_roles import seeded
 from mnslib.sandbox.state import State, kube_time, utc_text
 from mnslib.sandbox.wire import Json
 
@@ -110,6 +111,7 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
     fqdn = f"{dns}.hcp.{spec['location']}.azmk8s.io"
     private = bool(spec.get("private"))
     cilium = spec["network_policy"] == "cilium"
+    admins = [world["groups"][spec["admin_group"]]] if "admin_group" in spec else []
     pools = [
         {
             "name": f"pool{index}",
@@ -151,6 +153,7 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
             "aadProfile": {
                 "managed": True,
                 "enableAzureRBAC": spec["azure_rbac"],
+                "adminGroupObjectIDs": admins,
                 "tenantID": world["tenant_id"],
             },
             "networkProfile": {
@@ -363,10 +366,10 @@ def _assign(state: State, world: Json) -> None:
     at = state.now() - _NAMESPACE_DAYS * 86400
     for one in world["subscriptions"]:
         for identity in world["identities"].values():
-            if role := identity.get("role"):
+            for role in identity.get("roles", ()):
                 guid, scope = role_ids[role], f"/subscriptions/{one['id']}"
                 principal = identity["object_id"]
-                doc = assignment(scope, guid, principal, "ServicePrincipal", at, admin)
+                doc = seeded(scope, guid, principal, "ServicePrincipal", at, admin)
                 state.put_resource(doc)
     groups = {
         name: spec["group"]
@@ -379,5 +382,5 @@ def _assign(state: State, world: Json) -> None:
         if resource["name"] in with_access:
             principal = world["groups"][groups[resource["name"]]]
             for role in _TEAM_ROLES:
-                doc = assignment(resource["id"], role_ids[role], principal, "Group", at, admin)
+                doc = seeded(resource["id"], role_ids[role], principal, "Group", at, admin)
                 state.put_resource(doc)

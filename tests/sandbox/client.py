@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,23 @@ class Client:
         url = f"{self.connection['control_endpoint']}/{name}"
         return self.session.request(method, url, headers=headers, json=body, timeout=20)
 
+    def another(self, identity: str) -> Client:
+        """Return a client of the same sandbox as somebody else."""
+        return Client(self.connection, identity)
+
     # what most tests do
+
+    def grant(
+        self, scope: str, role: str, to: str = "namespace_user", **properties: Any
+    ) -> requests.Response:
+        """Assign a role by its GUID to an identity (or an object id) and return the answer."""
+        principal = self.connection["identities"].get(to, {"object_id": to})["object_id"]
+        auth = f"{scope.rstrip('/')}/providers/Microsoft.Authorization"
+        name = uuid.uuid5(uuid.NAMESPACE_URL, f"{scope} {role} {principal}")
+        wanted = {"principalId": principal, "principalType": "ServicePrincipal"}
+        wanted["roleDefinitionId"] = f"{auth}/roleDefinitions/{role}"
+        path, body = f"{auth}/roleAssignments/{name}", {"properties": wanted | properties}
+        return self.arm("PUT", path, body, version="2022-04-01")
 
     def switch(self, **switches: Any) -> None:
         answer = self.control("POST", "switches", switches)

@@ -124,14 +124,14 @@ def test_definitions_by_name_and_by_id(sandbox: Client) -> None:
     assert [one["name"] for one in found] == [WRITER]
     assert sandbox.arm("GET", f"{path}/{WRITER}", version=VERSION).json() == found[0]
     everything = sandbox.arm("GET", path, version=VERSION).json()["value"]
-    assert len(everything) == 13
+    assert len(everything) == 16
     unknown = sandbox.arm("GET", f"{path}/{NAME.format(1)}", version=VERSION)
     assert unknown.json()["error"]["code"] == "RoleDefinitionDoesNotExist"
 
 
 def test_filters_that_are_not_imitated_are_refused(sandbox: Client) -> None:
     for kind in ("roleAssignments", "roleDefinitions"):
-        query = {"$filter": "assignedTo('x')"}
+        query = {"$filter": "createdBy('x')"}
         answer = sandbox.arm("GET", f"{cluster_id()}{AUTH}/{kind}", version=VERSION, params=query)
         assert answer.status_code == 400
 

@@ -70,7 +70,7 @@ def test_every_spelling_of_arms_audience_opens_arm(sandbox: Client, audience: st
 def test_all_four_identities_get_in(sandbox: Client) -> None:
     for identity in ("admin", "contributor", "namespace_user", "reader"):
         client = Client(sandbox.connection, identity)
-        assert client.arm("GET", cluster_id()).status_code == 200
+        assert client.arm("GET", "/subscriptions", version="2022-12-01").status_code == 200
         client.session.close()
     seen = [entry["identity"] for entry in sandbox.control("GET", "requests").json()["value"]]
     assert {"admin", "contributor", "namespace_user", "reader"} <= set(seen)

@@ -12,6 +12,8 @@ from mnslib.sandbox.rules import Switches
 from tests.sandbox.client import Client, cluster_id, make_body, namespace_id
 
 WEU = "aks-prod-weu-1"
+NAMESPACE_USER = "c9f76ca8-b262-4b10-8ed2-09cf0948aa35"
+RBAC_READER = "7f6c6a51-bcf8-42ba-9220-52d62157d7db"
 POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
 
 
@@ -143,6 +145,33 @@ def listed_at_once(s: Client) -> Any:
     return "a" in {one["name"] for one in items}
 
 
+def read_after_grant(s: Client) -> Any:
+    assert s.grant(namespace_id("payments-api"), NAMESPACE_USER).status_code == 201
+    return s.another("namespace_user").arm("GET", namespace_id("payments-api")).status_code
+
+
+def pods_after_grant(s: Client) -> Any:
+    assert s.grant(namespace_id("payments-api"), RBAC_READER).status_code == 201
+    path = "/api/v1/namespaces/payments-api/pods"
+    return s.another("namespace_user").kube(WEU, "GET", path).status_code
+
+
+def grant_without_type(s: Client) -> Any:
+    answer = s.grant(cluster_id(), RBAC_READER, principalType=None)
+    return answer.json().get("error", {}).get("code", "created")
+
+
+def list_without_right(s: Client) -> Any:
+    path = f"{cluster_id()}/managedNamespaces"
+    return s.another("namespace_user").arm("GET", path).status_code
+
+
+def poll_of_a_stranger(s: Client) -> Any:
+    answer = s.arm("PUT", namespace_id("a"), make_body())
+    url = answer.headers["Azure-AsyncOperation"]
+    return s.another("namespace_user").arm("GET", url).status_code
+
+
 # switch: what is done, the other value, what is seen by default and then
 CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
     "retry_after_seconds": (retry_after, 30, "0", "30"),
@@ -200,6 +229,17 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
     "assignments_end_with_namespace": (assignments_after_delete, False, 0, 2),
     "repeated_assignment_status": (repeated_assignment, 200, 201, 200),
     "list_lag_seconds": (listed_at_once, 60, True, False),
+    "assignment_delay_seconds": (read_after_grant, 60, 200, 403),
+    "data_assignment_delay_seconds": (pods_after_grant, 60, 200, 403),
+    "principal_delay_seconds": (grant_without_type, 400 * 86400, "created", "PrincipalNotFound"),
+    "role_assignments_per_subscription": (
+        lambda s: s.grant(cluster_id(), RBAC_READER).json().get("error", {}).get("code", "created"),
+        5,
+        "created",
+        "RoleAssignmentLimitExceeded",
+    ),
+    "namespace_list": (list_without_right, "refused", 200, 403),
+    "operation_read": (poll_of_a_stranger, "role", 200, 403),
 }
 
 
