@@ -19,119 +19,6 @@ from tests.sandbox.client import (
 )
 
 
-def test_create_goes_through_creating_to_succeeded_with_three_headers(sandbox: Client) -> None:
-    answer = sandbox.arm("PUT", namespace_id("new-team"), make_body())
-    assert answer.status_code == 201
-    assert answer.json()["properties"]["provisioningState"] == "Creating"
-    assert answer.headers["Retry-After"] == "0"
-    assert "/operationresults/" in answer.headers["Location"]
-    started = sandbox.operation(answer)
-    assert (started["status"], "endTime" in started) == ("InProgress", False)
-    assert sandbox.arm("GET", answer.headers["Location"]).status_code == 202
-    sandbox.finish()
-    ended = sandbox.operation(answer)
-    assert (ended["status"], "endTime" in ended) == ("Succeeded", True)
-    result = sandbox.arm("GET", answer.headers["Location"])
-    assert (result.status_code, result.json()) == (200, sandbox.get("new-team"))
-
-
-def test_etag_changes_on_accept_and_again_on_completion(sandbox: Client) -> None:
-    before = sandbox.get("payments-api")["eTag"]
-    accepted = sandbox.arm("PUT", namespace_id("payments-api"), make_body()).json()["eTag"]
-    sandbox.finish()
-    assert len({before, accepted, sandbox.get("payments-api")["eTag"]}) == 3
-
-
-def test_if_match_decides(sandbox: Client) -> None:
-    etag = sandbox.get("payments-api")["eTag"]
-    path = namespace_id("payments-api")
-    stale = sandbox.arm("PUT", path, make_body(), headers={"If-Match": "other"})
-    assert (stale.status_code, stale.json()["error"]["code"]) == (412, "PreconditionFailed")
-    assert sandbox.arm("PUT", path, make_body(), headers={"If-Match": etag}).status_code == 200
-    absent = {"If-Match": etag}
-    assert (
-        sandbox.arm("PUT", namespace_id("nobody"), make_body(), headers=absent).status_code == 412
-    )
-    sandbox.finish()
-    only_new = {"If-None-Match": "*"}
-    assert sandbox.arm("PUT", path, make_body(), headers=only_new).status_code == 412
-
-
-def test_put_replaces_everything(sandbox: Client) -> None:
-    assert sandbox.get("web-checkout")["tags"] == {"cost-center": "cc-4711"}
-    answer = sandbox.put("web-checkout", make_body())
-    assert (answer.status_code, answer.json()["properties"]["provisioningState"]) == (
-        200,
-        "Updating",
-    )
-    now = sandbox.get("web-checkout")
-    assert "tags" not in now
-    assert not {"labels", "annotations"} & set(now["properties"])
-    namespace = sandbox.kube("aks-prod-weu-1", "GET", "/api/v1/namespaces/web-checkout").json()
-    assert set(namespace["metadata"]["labels"]) == {
-        "kubernetes.azure.com/managedByArm",
-        "kubernetes.io/metadata.name",
-    }
-
-
-def test_patch_changes_tags_at_once_and_nothing_else(sandbox: Client) -> None:
-    before = sandbox.get("web-checkout")
-    answer = sandbox.arm("PATCH", namespace_id("web-checkout"), {"tags": {"a": "b"}})
-    assert (answer.status_code, answer.json()["tags"]) == (200, {"a": "b"})
-    assert answer.json()["properties"] == before["properties"]
-    assert answer.json()["eTag"] != before["eTag"]
-    refused = sandbox.arm("PATCH", namespace_id("web-checkout"), {"properties": {}})
-    assert refused.json()["error"]["code"] == "InvalidRequestContent"
-
-
-def test_what_appears_on_the_cluster(sandbox: Client) -> None:
-    body = make_body(
-        labels={"owner": "x"},
-        annotations={"contact": "y"},
-        defaultNetworkPolicy={"ingress": "denyall", "egress": "AllowAll"},
-    )
-    sandbox.put("new-team", body)
-    cluster = "aks-prod-weu-1"
-    namespace = sandbox.kube(cluster, "GET", "/api/v1/namespaces/new-team").json()
-    assert namespace["metadata"]["labels"] == {
-        "owner": "x",
-        "kubernetes.azure.com/managedByArm": "true",
-        "kubernetes.io/metadata.name": "new-team",
-    }
-    assert namespace["metadata"]["annotations"] == {"contact": "y"}
-    path = "/api/v1/namespaces/new-team/resourcequotas/defaultresourcequota"
-    quota = sandbox.kube(cluster, "GET", path).json()
-    hard = {"requests.cpu": "500m", "limits.cpu": "800m"}
-    hard |= {"requests.memory": "1Gi", "limits.memory": "2Gi"}
-    assert quota["status"] == {"hard": hard, "used": dict.fromkeys(hard, "0")}
-    path = "/apis/networking.k8s.io/v1/namespaces/new-team/networkpolicies/defaultnetworkpolicy"
-    policy = sandbox.kube(cluster, "GET", path).json()
-    assert policy["spec"] == {
-        "podSelector": {},
-        "policyTypes": ["Ingress", "Egress"],
-        "egress": [{}],
-    }
-    assert sandbox.get("new-team")["properties"]["defaultNetworkPolicy"]["ingress"] == "DenyAll"
-
-
-@pytest.mark.parametrize("policy", ["Keep", "Delete"])
-def test_delete_policy_decides_what_stays(sandbox: Client, policy: str) -> None:
-    sandbox.put("new-team", make_body(deletePolicy=policy))
-    answer = sandbox.arm("DELETE", namespace_id("new-team"))
-    assert (answer.status_code, answer.content) == (202, b"")
-    assert sandbox.get("new-team")["properties"]["provisioningState"] == "Deleting"
-    sandbox.finish()
-    assert sandbox.operation(answer)["status"] == "Succeeded"
-    assert sandbox.arm("GET", answer.headers["Location"]).status_code == 204
-    assert sandbox.arm("GET", namespace_id("new-team")).status_code == 404
-    namespace = sandbox.kube("aks-prod-weu-1", "GET", "/api/v1/namespaces/new-team")
-    if policy == "Delete":
-        assert namespace.status_code == 404
-    else:
-        assert "kubernetes.azure.com/managedByArm" not in namespace.json()["metadata"]["labels"]
-    assert sandbox.arm("DELETE", namespace_id("new-team")).status_code == 204
-
-
 def test_deleting_takes_adopted_content_and_role_assignments_along(sandbox: Client) -> None:
     path = namespace_id("payments-api")
     scope = f"{path}/providers/Microsoft.Authorization/roleAssignments"
@@ -147,46 +34,6 @@ def test_deleting_takes_adopted_content_and_role_assignments_along(sandbox: Clie
     everywhere = f"/subscriptions/{PROD}/providers/Microsoft.Authorization/roleAssignments"
     left = sandbox.arm("GET", everywhere, version="2022-04-01", params=filters).json()["value"]
     assert not any("payments-api" in one["id"] for one in left)
-
-
-# adoption: policy x (bare, identical, different) -> refused or taken over
-
-
-@pytest.mark.parametrize(
-    ("policy", "existing", "taken"),
-    [
-        ("Never", "bare", False),
-        ("Never", "identical", False),
-        ("IfIdentical", "bare", False),
-        ("IfIdentical", "identical", True),
-        ("IfIdentical", "different", False),
-        ("Always", "bare", True),
-        ("Always", "different", True),
-    ],
-)
-def test_adoption_matrix(sandbox: Client, policy: str, existing: str, taken: bool) -> None:
-    prepare(sandbox, existing)
-    answer = sandbox.put("taken-over", make_body(adoptionPolicy=policy, labels={"owner": "x"}))
-    assert answer.status_code == 201
-    operation = sandbox.operation(answer)
-    assert operation["status"] == ("Succeeded" if taken else "Failed")
-    state = sandbox.get("taken-over")["properties"]["provisioningState"]
-    assert state == ("Succeeded" if taken else "Failed")
-    if not taken:
-        assert "already exists" in operation["error"]["message"]
-        assert sandbox.arm("GET", answer.headers["Location"]).status_code == 400
-
-
-def prepare(sandbox: Client, existing: str) -> None:
-    """Leave an unmanaged namespace `taken-over` on the cluster."""
-    if existing == "bare":
-        body = {"metadata": {"name": "taken-over"}}
-        sandbox.kube("aks-prod-weu-1", "POST", "/api/v1/namespaces", body)
-        return
-    label = {"owner": "x" if existing == "identical" else "somebody-else"}
-    sandbox.put("taken-over", make_body(labels=label))
-    sandbox.arm("DELETE", namespace_id("taken-over"))
-    sandbox.finish()
 
 
 def test_always_keeps_running_pods_and_foreign_labels(sandbox: Client) -> None:
@@ -319,15 +166,6 @@ def test_operation_urls_work_only_as_given(sandbox: Client) -> None:
     url = answer.headers["Azure-AsyncOperation"]
     assert re.search(r"\?api-version=2025-03-01&t=\d{18}&c=.{2500,}&s=.{300,}&h=.{40,}$", url)
     assert sandbox.arm("GET", url[:-1]).status_code == 403
-
-
-def test_a_second_write_during_an_operation_is_a_conflict(sandbox: Client) -> None:
-    sandbox.switch(retry_after_seconds=7)
-    sandbox.control("POST", "clock", {"seconds": 0})
-    first = sandbox.arm("PUT", namespace_id("new-team"), make_body())
-    assert first.headers["Retry-After"] == "7"
-    second = sandbox.arm("PUT", namespace_id("new-team"), make_body())
-    assert (second.status_code, second.json()["error"]["code"]) == (409, "OperationNotAllowed")
 
 
 # lists and credentials

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import pytest
@@ -12,13 +10,10 @@ import pytest
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.admission import pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text, parse
-from mnslib.sandbox.app import Sandbox
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE
-from mnslib.sandbox.routes_entra import sign
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Refusal
-from tests.sandbox.client import cluster_id, make_body, namespace_id
+from tests.sandbox.in_process import Clock
 
 
 @pytest.mark.parametrize(
@@ -93,16 +88,6 @@ def test_short_keys_mean_requests() -> None:
     assert text == "exceeded quota: q, requested: cpu=2, used: cpu=0, limited: cpu=1"
 
 
-class Clock:
-    """A clock in the hand."""
-
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -113,80 +98,6 @@ def state(clock: Clock) -> Any:
     opened = open_state(":memory:", world="default", latency="documented", clock=clock)
     yield opened
     opened.close()
-
-
-ORIGIN = "https://127.0.0.1:1"
-running = cache(Sandbox)
-
-
-@cache
-def bearer(state: State, identity: str) -> str:
-    person = state.meta("identities")[identity]["object_id"]
-    return sign(state, {"aud": ORIGIN, "tid": state.meta("tenant_id"), "oid": person})
-
-
-def send(
-    state: State,
-    method: str,
-    path: str,
-    body: Any = None,
-    *,
-    query: str = "",
-    identity: str = "admin",
-) -> Answer:
-    """Handle a call in process."""
-    pairs = (query or "api-version=2026-08-01").split("&")
-    call = Call(
-        state=state,
-        method=method,
-        origin=ORIGIN,
-        path=path,
-        raw_query=query,
-        query=dict(pair.split("=", 1) for pair in pairs),
-        headers={"authorization": f"Bearer {bearer(state, identity)}"},
-        body=json.dumps(body).encode() if body is not None else b"",
-    )
-    try:
-        return running(state).handle(call, "arm")
-    except Refusal as refused:
-        return refused.answer
-
-
-def check_duration(state: State, clock: Clock, method: str, name: str, seconds: float) -> None:
-    """Start an operation; it runs until these seconds have passed. No Retry-After is sent."""
-    answer = send(state, method, namespace_id(name), make_body())
-    assert "Retry-After" not in answer.headers
-    path, _, query = answer.headers["Azure-AsyncOperation"].partition("?")
-    for wait, status in ((seconds - 0.01, "InProgress"), (0.02, "Succeeded")):
-        clock.time += wait
-        found = send(state, "GET", path.split(":1", 1)[1], query=query)
-        assert found.body["status"] == status
-
-
-def test_documented_times(state: State, clock: Clock) -> None:
-    cluster = state.resource(cluster_id())
-    assert cluster is not None
-    state.put_resource(cluster, notes={"prepared": False})
-    for method, name, seconds in (
-        ("PUT", "first", 91.3),
-        ("PUT", "second", 5.0),
-        ("PUT", "second", 0.49),
-        ("DELETE", "second", 7.36),
-    ):
-        check_duration(state, clock, method, name, seconds)
-
-
-def test_stopped_clusters_take_no_writes(state: State) -> None:
-    cluster = state.resource(cluster_id())
-    assert cluster is not None
-    cluster["properties"]["powerState"]["code"] = "Stopped"
-    state.put_resource(cluster)
-    for method in ("PUT", "DELETE"):
-        answer = send(state, method, namespace_id("payments-api"), make_body())
-        assert (answer.status, answer.body["error"]["code"]) == (409, "OperationNotAllowed")
-    state.switches = state.switches.changed({"stopped_cluster_code": "Stopped"})
-    answer = send(state, "DELETE", namespace_id("payments-api"))
-    assert answer.body["error"]["code"] == "Stopped"
 
 
 def test_a_latency_file_needs_every_key(tmp_path: Any) -> None:

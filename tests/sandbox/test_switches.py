@@ -1,12 +1,14 @@
-"""Each switch makes the difference that docs/sandbox.md says."""
+"""Each switch makes the difference that docs/sandbox.md says; some are shown by lifecycle rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mnslib.sandbox.rules import Switches
 from tests.sandbox.client import Client, cluster_id, make_body, namespace_id
@@ -19,11 +21,6 @@ POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
 
 def retry_after(s: Client) -> Any:
     return s.arm("PUT", namespace_id("a"), make_body()).headers["Retry-After"]
-
-
-def stale_write(s: Client) -> Any:
-    headers = {"If-Match": "stale"}
-    return s.arm("PUT", namespace_id("payments-api"), make_body(), headers=headers).status_code
 
 
 def adopt_bare(s: Client, policy: str = "Never", **labels: str) -> dict[str, Any]:
@@ -39,34 +36,6 @@ def adopt_named(s: Client) -> Any:
     """Adopt a namespace whose only own label is the one that Kubernetes sets."""
     s.switch(identical_compares="labels-and-annotations")
     return adopt_bare(s, "IfIdentical")["operation"]["status"]
-
-
-def labels_after_adoption(s: Client) -> Any:
-    adopt_bare(s, "Always", owner="x")
-    namespace = s.kube(WEU, "GET", "/api/v1/namespaces/bare").json()
-    return "owner" in namespace["metadata"]["labels"]
-
-
-def stopped_cluster_code(s: Client) -> Any:
-    """Nothing in the world is stopped and no route stops a cluster; see test_rules."""
-    return s.control("GET", "switches").json()["stopped_cluster_code"]
-
-
-def resource_after_failed_create(s: Client) -> Any:
-    adopt_bare(s)
-    return s.arm("GET", namespace_id("bare")).status_code
-
-
-def quota_after_keep(s: Client) -> Any:
-    s.arm("DELETE", namespace_id("payments-api"))
-    s.finish()
-    return len(s.kube(WEU, "GET", "/api/v1/namespaces/payments-api/resourcequotas").json()["items"])
-
-
-def two_writes_on_a_cluster(s: Client) -> Any:
-    s.switch(retry_after_seconds=0)
-    s.arm("PUT", namespace_id("a"), make_body())
-    return s.arm("PUT", namespace_id("b"), make_body()).status_code
 
 
 def two_writes_on_a_namespace(s: Client) -> Any:
@@ -175,7 +144,6 @@ def poll_of_a_stranger(s: Client) -> Any:
 # switch: what is done, the other value, what is seen by default and then
 CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
     "retry_after_seconds": (retry_after, 30, "0", "30"),
-    "if_match": (stale_write, "ignored", 412, 200),
     "identical_compares": (
         lambda s: adopt_bare(s, "IfIdentical")["operation"]["status"],
         "labels-and-annotations",
@@ -183,8 +151,6 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
         "Succeeded",
     ),
     "identical_ignores_name_label": (adopt_named, False, "Succeeded", "Failed"),
-    "adoption_refusal": (lambda s: adopt_bare(s)["status"], "request", 201, 409),
-    "always_metadata": (labels_after_adoption, "replace", True, False),
     "existing_namespace_code": (
         lambda s: adopt_bare(s)["operation"]["error"]["code"],
         "NamespaceExists",
@@ -197,16 +163,12 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
         "BadRequest",
         "Reserved",
     ),
-    "stopped_cluster_code": (stopped_cluster_code, "Stopped", "OperationNotAllowed", "Stopped"),
     "missing_cluster_code": (
         missing_cluster,
         "ResourceNotFound",
         "ParentResourceNotFound",
         "ResourceNotFound",
     ),
-    "failed_create_leaves_resource": (resource_after_failed_create, False, 200, 404),
-    "keep_leaves_objects": (quota_after_keep, False, 1, 0),
-    "parallel_writes_per_cluster": (two_writes_on_a_cluster, 1, 201, 409),
     "write_during_operation": (two_writes_on_a_namespace, "accept", 409, 200),
     "quota_quantities": (quota(cpuRequest="1"), "documented", 201, 400),
     "request_over_limit": (quota(cpuRequest="2", cpuLimit="1"), "refuse", 201, 400),
@@ -243,8 +205,12 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
 }
 
 
-def test_every_switch_has_a_case() -> None:
-    assert set(CASES) == {field.name for field in fields(Switches)}
+def test_every_switch_has_a_case_here_or_a_lifecycle_rule() -> None:
+    files = (Path(__file__).with_name("data") / "lifecycle").glob("*.yaml")
+    rules = [rule for file in files for rule in yaml.safe_load_all(file.read_text("utf-8"))]
+    ruled = {switch for rule in rules for switch in rule.get("switches", {})}
+    assert not ruled & set(CASES)
+    assert ruled | set(CASES) == {field.name for field in fields(Switches)}
 
 
 @pytest.mark.parametrize("name", CASES)

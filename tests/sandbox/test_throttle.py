@@ -13,7 +13,7 @@ from mnslib.sandbox.state import State
 from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
 from mnslib.sandbox.wire import Answer
 from tests.sandbox.client import PROD, TEST, Client, Process, cluster_id, make_body, namespace_id
-from tests.sandbox.test_rules import Clock, send
+from tests.sandbox.in_process import Clock, send
 
 LIST = f"/subscriptions/{PROD}/providers/Microsoft.ContainerService/managedClusters"
 IN_GROUP = LIST.replace("/providers", "/resourceGroups/rg-platform/providers", 1)
