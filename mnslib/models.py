@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -221,9 +222,10 @@ class NamespaceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesNamespace:
-    """A namespace object on a cluster."""
+    """A namespace object on a cluster; `created_utc` is None where the cluster did not say."""
 
     name: str
+    created_utc: datetime | None = None
     phase: str = "Active"
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ A cluster that cannot be read is named with the reason, and what is known of it 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from mnslib.errors import (
 from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
 from mnslib.pods import FINISHED_PHASES
 from mnslib.requests.rules import SYSTEM_NAMESPACES
+from mnslib.resource_ids import short_names
 from mnslib.secrets import shown
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class _Reading:
     """What one worker found out about one cluster; the reasons say what it did not."""
 
     id: ClusterId
+    name: str = ""
     managed: Mapping[str, ManagedNamespace] | None = None
     namespaces: Mapping[str, KubernetesNamespace] = field(default_factory=dict)
     quotas: Sequence[QuotaStatus] | None = None
@@ -102,21 +105,27 @@ def collect(
 
     Raises:
         ArmError: if the clusters of a subscription cannot be listed.
-        ConfigError: if nothing is asked for, the lookback or the step is out of range, or two
-            clusters share a name: metrics tell clusters apart by nothing else.
+        ConfigError: if nothing is asked for, or a cluster's name, the lookback or the step is
+            none that can be.
     """
     times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     step = timedelta(minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
+    uses = Counter(_id_of(target).cluster_name.casefold() for target in targets)
 
     def read(target: ClusterId | ManagedCluster) -> _Reading:
         reading = _read_cluster(azure, kube_for, target)
-        if prometheus is not None:
+        if uses[reading.id.cluster_name.casefold()] > 1:
+            reading.no_history = "metrics know clusters by name only, and another one has this name"
+        elif prometheus is not None:
             _add_history(reading, prometheus, times=times, step=step)
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         readings = list(pool.map(read, targets))
+    names = short_names(reading.id for reading in readings)
+    for reading in readings:
+        reading.name = names[reading.id]
     note = _history_note(readings, times, step) if prometheus else "No history asked for."
     return _snapshot(
         readings,
@@ -140,15 +149,8 @@ def _targets(
             "No cluster to analyze: name some in `clusters`, or subscriptions that have clusters "
             "in `subscription_ids`"
         )
-    by_name: dict[str, ClusterId] = {}
     for cluster_id in map(_id_of, targets):
         queries(cluster_id.cluster_name, step_seconds=60)  # refuses a name that is none
-        other = by_name.setdefault(cluster_id.cluster_name.casefold(), cluster_id)
-        if other != cluster_id:
-            raise ConfigError(
-                f"Two clusters have the same name, by which metrics tell them apart: {other} and "
-                f"{cluster_id}. Analyze them in separate runs: name the clusters in `clusters`"
-            )
     return targets
 
 
@@ -236,7 +238,7 @@ def _snapshot(
     rows: list[dict[str, object]] = []
     used, hard, usage_cpu, usage_memory = (_Columns() for _ in range(4))
     for reading in readings:
-        cluster, quotas = reading.id.cluster_name, _quotas_of(reading, step=step)
+        cluster, quotas = reading.name, _quotas_of(reading, step=step)
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
         if reading.history is not None:
@@ -249,7 +251,7 @@ def _snapshot(
             ):
                 columns.add(block, {series: (cluster, *series) for series in block.series})
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
-    named = {reading.id.cluster_name: reading for reading in readings}
+    named = {reading.name: reading for reading in readings}
     return Snapshot(
         read_utc=now.astimezone(UTC),
         namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
@@ -263,6 +265,12 @@ def _snapshot(
         unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
         no_commitment={n: r.no_commitment for n, r in named.items() if r.no_commitment},
         errors={n: "\n".join(r.errors) for n, r in named.items() if r.errors},
+        created={
+            (reading.name, space.name): space.created_utc
+            for reading in readings
+            for space in reading.namespaces.values()
+            if space.created_utc is not None
+        },
         history_note=history_note,
     )
 
@@ -306,7 +314,7 @@ def _namespace_rows(
     others = {quota.namespace_name for quota in quotas} | reading.busy
     return [
         {
-            "cluster_name": reading.id.cluster_name,
+            "cluster_name": reading.name,
             "namespace_name": name,
             "subscription_id": reading.id.subscription_id,
             "resource_group": reading.id.resource_group,
@@ -338,9 +346,7 @@ def _history_note(readings: Sequence[_Reading], times: pd.DatetimeIndex, step: t
     minutes = int(step / timedelta(minutes=1))
     every = "hour" if minutes == 60 else f"{minutes} minutes"
     missing = [
-        f"{reading.id.cluster_name} ({reading.no_history})"
-        for reading in readings
-        if reading.no_history
+        f"{reading.name} ({reading.no_history})" for reading in readings if reading.no_history
     ]
     note = f"{(len(times) * step).days} days, one sample every {every}."
     return note + (f" No history of {', '.join(missing)}." if missing else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -22,6 +22,10 @@ from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS, QuotaStatus
 
 TIGHT_RATIO = Decimal("0.9")
 """Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
+
+NEW_FOR = timedelta(days=1)
+"""A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
+its ingestion take minutes, a fault that lasts a day is one."""
 
 USED_WINDOW = timedelta(days=7)
 USED_QUANTILE = 0.95
@@ -252,8 +256,9 @@ def daily_peaks(
 
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `first_seen` (day of the first
-        sample, None without any), `quota_changed` (tuple of days), then one column per UTC day
-        (`datetime.date`) with the highest ratio of used to the hard quota of the same step;
+        sample; without any, the day a new namespace was made, else None), `quota_changed` (tuple
+        of days), then one column per UTC day (`datetime.date`) with the highest ratio of used to
+        the hard quota of the same step;
         NaN without samples.
     """
     rows = table[(table["resource"] == resource) & (table["verdict"] != NO_QUOTA)]
@@ -271,8 +276,19 @@ def daily_peaks(
     frame.insert(0, "cluster_name", rows["cluster_name"].to_numpy())
     frame.insert(1, "namespace_name", rows["namespace_name"].to_numpy())
     frame.insert(2, "first_seen", _first_days(used, days))
+    frame["first_seen"] = [
+        _day_made(snapshot, place) if seen is None else seen
+        for place, seen in zip(series.droplevel(2), frame["first_seen"], strict=True)
+    ]
     frame.insert(3, "quota_changed", _change_days(hard, days))
     return frame
+
+
+def _day_made(snapshot: Snapshot, place: tuple[str, str]) -> date | None:
+    """Return the day a namespace without samples was made, None unless it is too new for any."""
+    made = snapshot.created.get(place)
+    is_new = made is not None and snapshot.read_utc - made < NEW_FOR
+    return made.astimezone(UTC).date() if made is not None and is_new else None
 
 
 def _first_days(samples: NDArray[np.float64], days: NDArray[np.datetime64]) -> list[date | None]:

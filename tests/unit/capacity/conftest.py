@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -146,7 +146,9 @@ class AzureDouble:
 
     def _get(self, cluster_id: ClusterId) -> ManagedCluster:
         names = {name.lower(): name for name in self._world.managed}
-        return self._world.cluster(names[cluster_id.cluster_name.lower()])
+        name = names[cluster_id.cluster_name.lower()]
+        found = ClusterId(cluster_id.subscription_id, cluster_id.resource_group, name)
+        return replace(self._world.cluster(name), id=found)
 
     def _managed(self, cluster_id: ClusterId) -> list[ManagedNamespace]:
         names = _answer(self._world.managed[cluster_id.cluster_name])

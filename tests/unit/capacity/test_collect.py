@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,6 +20,8 @@ from mnslib.errors import (
     PrometheusError,
 )
 from mnslib.models import KubernetesNamespace
+
+NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
 
 def quota_labels(namespace, resource="requests.cpu", name="defaultresourcequota"):
@@ -92,12 +96,32 @@ def test_nothing_to_analyze_is_an_error_not_an_empty_report(world, collected):
         collected(subscription_ids=[])
 
 
-def test_two_clusters_of_one_name_are_refused(small_world, collected):
+def test_two_clusters_of_one_name_stay_apart_and_share_no_history(small_world, collected):
+    small_world.samples["aks-1", "used"] = [(quota_labels("web"), lambda at: 3)]
     here = small_world.cluster_id("aks-1")
-    there = type(here)("another-subscription", "rg", "AKS-1")
+    there = type(here)(here.subscription_id, "rg-other", "AKS-1")
 
-    with pytest.raises(ConfigError, match=r"another-subscription.*`clusters`"):
-        collected(clusters=[here, there])
+    snapshot = collected(clusters=[here, there])
+
+    names = {"rg-platform/aks-1", "rg-other/aks-1"}
+    assert set(snapshot.quotas) == set(snapshot.commitments) == names
+    assert set(commitment_table(snapshot)["cluster_name"]) == names
+    table = utilization_table(snapshot)
+    assert table.groupby("cluster_name")["used"].sum().nunique() == 1
+    assert table["peak_used"].isna().all()
+    assert "rg-other/aks-1 (metrics know clusters by name only" in snapshot.history_note
+
+
+@pytest.mark.parametrize(("hours", "day"), [(1, date(2026, 11, 2)), (30, None)])
+def test_a_namespace_without_samples_is_new_for_a_day(small_world, collected, hours, day):
+    names = small_world.kube["aks-1"]["namespaces"]
+    made = NOW - timedelta(hours=hours)
+    small_world.kube["aks-1"]["namespaces"] = [replace(n, created_utc=made) for n in names]
+    small_world.samples["aks-1", "used"] = [(quota_labels("web"), lambda at: 3)]
+    snapshot = collected()
+    daily = daily_peaks(snapshot, utilization_table(snapshot)).set_index("namespace_name")
+    assert daily.loc["own-quota", "first_seen"] == day
+    assert daily.loc["web", "first_seen"] is not None
 
 
 def test_a_cluster_name_unfit_for_a_query_is_refused_before_anything_is_read(world, collected):

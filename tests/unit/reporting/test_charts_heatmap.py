@@ -44,6 +44,15 @@ def test_days_before_a_namespace_existed_stay_empty(ruler):
     assert cells(found, "late") == [HEAT[2]] * 3
 
 
+def test_a_namespace_too_new_for_samples_is_new_and_not_unknown(ruler):
+    chart = draw(daily_of(("old", [0.5] * 8), ("made", [NAN] * 8, DAYS[-1])))
+    assert chart.title.endswith("in the last 8 days, 1 is new, without history yet")
+    found = ruler(chart)
+    assert "new, no history yet" in found.texts
+    assert "unknown" not in found.texts
+    assert cells(found, "made") == [WHITE]
+
+
 def test_rows_are_ordered_by_days_at_the_quota_and_unknown_last(ruler):
     daily = daily_of(
         ("calm", [0.2] * 8), ("lost", [NAN] * 8, None), ("tight", [0.95] * 8),
