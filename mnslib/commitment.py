@@ -14,11 +14,10 @@ from decimal import Decimal
 
 from mnslib.models import Node, Pod, QuotaStatus
 from mnslib.pods import total_need
+from mnslib.quantities import ZERO
 
 QUOTA_OVERCOMMIT_RATIO = Decimal("1.5")
 """Committed over allocatable above which kubernetes-mixin warns of quota overcommit."""
-
-ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

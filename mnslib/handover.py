@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnslib.errors import ConfigError
-from mnslib.project import find_project_root
+from mnslib.project import find_project_root, write_whole
 from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def write_pack(
         ConfigError: if the folder holds the pack of another cluster of the same name.
         MnsError: if Azure gives no kubeconfig.
     """
-    from mnslib.kube.kubeconfig import namespace_kubeconfig, write_private
+    from mnslib.kube.kubeconfig import namespace_kubeconfig
 
     cluster = namespace.cluster
     folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
@@ -44,6 +44,6 @@ def write_pack(
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    write_private(note, f"{cluster}\n")
-    write_private(folder / "kubeconfig", text)
+    write_whole(note, f"{cluster}\n", mode=0o600)
+    write_whole(folder / "kubeconfig", text, mode=0o600)
     return folder / "kubeconfig"

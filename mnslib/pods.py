@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from mnslib.models import Container, Pod
+from mnslib.quantities import ZERO
 
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 """Pods in these phases hold no quota. Source: Kubernetes, ResourceQuota, "non-terminal pods"."""
-
-ZERO = Decimal(0)
 
 
 def pod_need(pod: Pod) -> dict[str, Decimal]:

@@ -104,13 +104,16 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> None:
     write_whole(directory / "result.json", text + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, never a part."""
+def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old or the new one, never a part.
+
+    Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -26,6 +26,7 @@ _SUFFIXES = {
 _GRAMMAR = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))"
 )
+ZERO = Decimal(0)
 _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 LARGEST = Decimal(2**63 - 1)
 """Kubernetes keeps quantities as 64-bit integers. Source: resource.Quantity, `MaxInt64`."""

@@ -1,6 +1,6 @@
 """The door to Azure: one client, one credential, one pipeline for everything.
 
-client = AzureClient(find_cloud("public"), make_credential("cli", cloud=find_cloud("public")))
+client = AzureClient(CLOUDS["public"], make_credential("cli", cloud=CLOUDS["public"]))
 client.managed_namespaces.list_by_managed_cluster(cluster)
 """
 

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnslib.errors import ConfigError
-
 KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 """Token scope of every AKS API server. Source: kubelogin, `--server-id`."""
 
@@ -67,17 +65,6 @@ CLOUDS: dict[str, Cloud] = {
         ),
     )
 }
-
-
-def find_cloud(name: str) -> Cloud:
-    """Return the cloud of that name.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    if name not in CLOUDS:
-        raise ConfigError(f"There is no cloud {name!r}; set `cloud` to one of {', '.join(CLOUDS)}.")
-    return CLOUDS[name]
 
 
 def sandbox_cloud(connection: Mapping[str, Any]) -> Cloud:

@@ -31,14 +31,14 @@ _REMEDY = (
     " (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET), workload-identity,"
     " managed-identity or cli (`az login`)."
 )
-CREDENTIAL_KINDS = ("default", "environment", "workload-identity", "managed-identity", "cli")
 
 
 def make_credential(kind: str, *, cloud: Cloud) -> TokenCredential:
     """Return the credential of that kind; signs in nowhere yet.
 
     Args:
-        kind: one of `CREDENTIAL_KINDS`. A user-assigned identity is named by AZURE_CLIENT_ID.
+        kind: `default`, `environment`, `workload-identity`, `managed-identity` (one that is
+            assigned to a user is named by AZURE_CLIENT_ID) or `cli`.
 
     Raises:
         ConfigError: if the kind is unknown.
@@ -46,18 +46,18 @@ def make_credential(kind: str, *, cloud: Cloud) -> TokenCredential:
     """
     from azure import identity
 
-    client_id = os.environ.get("AZURE_CLIENT_ID")
+    at = {"authority": cloud.authority_host}
     makers: dict[str, Callable[[], TokenCredential]] = {
-        "default": lambda: identity.DefaultAzureCredential(authority=cloud.authority_host),
-        "environment": lambda: identity.EnvironmentCredential(authority=cloud.authority_host),
-        "workload-identity": lambda: identity.WorkloadIdentityCredential(
-            authority=cloud.authority_host
+        "default": lambda: identity.DefaultAzureCredential(**at),
+        "environment": lambda: identity.EnvironmentCredential(**at),
+        "workload-identity": lambda: identity.WorkloadIdentityCredential(**at),
+        "managed-identity": lambda: identity.ManagedIdentityCredential(
+            client_id=os.environ.get("AZURE_CLIENT_ID")
         ),
-        "managed-identity": lambda: identity.ManagedIdentityCredential(client_id=client_id),
         "cli": identity.AzureCliCredential,  # the authority is that of `az cloud set`
     }
     if kind not in makers:
-        known = ", ".join(CREDENTIAL_KINDS)
+        known = ", ".join(makers)
         raise ConfigError(f"There is no credential {kind!r}; set `credential` to one of {known}.")
     try:
         return makers[kind]()

@@ -100,12 +100,8 @@ class ManagedNamespaces:
             raw_response_hook=answers.append,
         )
         is_new = answers[-1].http_response.status_code == 201
-        return started_operation(
-            answers[-1],
-            target=str(namespace.id),
-            kind=OperationKind.CREATE if is_new else OperationKind.UPDATE,
-            started=self._clock(),
-        )
+        kind = OperationKind.CREATE if is_new else OperationKind.UPDATE
+        return self._started(answers[-1], namespace.id, kind)
 
     def begin_delete(
         self, namespace: ManagedNamespaceId, *, if_match: str | None = None
@@ -125,12 +121,7 @@ class ManagedNamespaces:
         )
         if answers[-1].http_response.status_code == 204:
             return None
-        return started_operation(
-            answers[-1],
-            target=str(namespace),
-            kind=OperationKind.DELETE,
-            started=self._clock(),
-        )
+        return self._started(answers[-1], namespace, OperationKind.DELETE)
 
     def list_credential(self, namespace: ManagedNamespaceId) -> str:
         """Return the kubeconfig that leads to a namespace's cluster, as YAML text.
@@ -140,6 +131,9 @@ class ManagedNamespaces:
         """
         result = self._operations(namespace).list_credential(*_names(namespace))
         return kubeconfig_text(result, where=str(namespace))
+
+    def _started(self, answer: Any, target: ManagedNamespaceId, kind: OperationKind) -> Operation:
+        return started_operation(answer, target=str(target), kind=kind, started=self._clock())
 
     def _operations(self, namespace: ManagedNamespaceId) -> Any:
         return self._sdk(namespace.cluster.subscription_id).managed_namespaces

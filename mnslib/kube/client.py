@@ -33,7 +33,7 @@ from mnslib.models import (
     Pod,
     QuotaStatus,
 )
-from mnslib.quantities import parse_quantity
+from mnslib.quantities import ZERO, parse_quantity
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
@@ -58,7 +58,6 @@ _REMEDIES = {
 
 _COUNTED = ("cpu", "memory")
 
-ZERO = Decimal(0)
 
 _FIRST_READ = threading.Lock()
 

@@ -1,9 +1,9 @@
 """Kubeconfig files: read the access of a cluster, write one for a namespace.
 
-A file is only ever replaced whole, mode 0600; nobody's own kubeconfig is touched. What the service
-hands out (`listCredential`) names its context after the cluster and sets no namespace, so that two
-namespaces would overwrite each other; here each gets names of its own, so that kubectl can merge
-them (`KUBECONFIG=a:b`). Holds no token: `mns token` or kubelogin fetches one.
+Nobody's own kubeconfig is touched. What the service hands out (`listCredential`) names its context
+after the cluster and sets no namespace, so that two namespaces would overwrite each other; here each
+gets names of its own, so that kubectl can merge them (`KUBECONFIG=a:b`). Holds no token: `mns token`
+or kubelogin fetches one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from mnslib.errors import ConfigError, KubeError
+from mnslib.errors import KubeError
 from mnslib.results import utc_text
 
 EXEC_API_VERSION = "client.authentication.k8s.io/v1"
@@ -135,39 +132,6 @@ def exec_credential_json(token: str, expires_on: int) -> str:
             "status": {"token": token, "expirationTimestamp": expires},
         }
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else may read: mode 0600, whole or not at all.
-
-    A missing folder is made with mode 0700.
-
-    Raises:
-        ConfigError: if `path` is a symbolic link that leads out of its folder.
-    """
-    place = _real_place(path)
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # mkstemp makes the file with mode 0600 and refuses one that is there already
-    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, place)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-
-
-def _real_place(path: Path) -> Path:
-    """Return the file to replace: a link inside the folder is followed, one out of it is not."""
-    if not path.is_symlink():
-        return path
-    target = path.resolve()
-    if target.parent != path.parent.resolve():
-        raise ConfigError(f"{path} is a symbolic link to {target}; name that file itself")
-    return target
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import requests
 
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
-from mnslib.kube.kubeconfig import namespace_kubeconfig, read_access, write_private
+from mnslib.kube.kubeconfig import namespace_kubeconfig, read_access
 from mnslib.pods import total_need
 
 KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
@@ -154,7 +154,7 @@ def test_kubectl_reads_each_namespace_through_its_own_context_with_mns_token(
             environment={"MNS_SANDBOX": str(known)},
         )
         files.append(tmp_path / namespace)
-        write_private(files[-1], own)
+        files[-1].write_text(own)
     contexts = kubectl(files, "config", "get-contexts", "-o", "name").split()
     assert contexts == ["aks-prod-neu-1-logistics-tracking", "aks-prod-neu-1-risk-exposure"]
     assert kubectl(files, "config", "current-context").strip() == contexts[0]

@@ -16,6 +16,7 @@ from mnslib.project import (
     resolve_path,
     run_directories,
     write_result,
+    write_whole,
 )
 from mnslib.runner import environment_name, find_notebook, open_copy, write_index
 
@@ -72,6 +73,28 @@ def test_a_result_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"status": ')
     assert read_result(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_private_file_is_for_its_owner_only_and_replaces_a_link(tmp_path: Path) -> None:
+    theirs, path = tmp_path / "theirs", tmp_path / "kubeconfig"
+    theirs.write_text("theirs")
+    path.symlink_to(theirs)
+    write_whole(path, "ours", mode=0o600)
+    assert (path.read_text(), path.is_symlink(), path.stat().st_mode & 0o777) == (
+        "ours",
+        False,
+        0o600,
+    )
+    assert theirs.read_text() == "theirs"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["kubeconfig"]
 
 
 def test_only_run_directories_are_runs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from mnslib.azure.client import AzureClient
-from mnslib.azure.clouds import find_cloud
+from mnslib.azure.clouds import CLOUDS
 from mnslib.resource_ids import ClusterId
 
 TOKEN = "eyJhbGciOiJub25lIn0.c2VjcmV0LXRva2Vu"
@@ -135,7 +135,7 @@ def make_client(azure, clock, credential):
         session.mount("https://", azure)
         options = {"clock": clock, "sleep": clock.sleep} | options
         return AzureClient(
-            options.pop("cloud", find_cloud("public")),
+            options.pop("cloud", CLOUDS["public"]),
             options.pop("credential", credential),
             transport=RequestsTransport(session=session),
             **options,

@@ -5,7 +5,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity import AzureCliCredential, ManagedIdentityCredential
 
-from mnslib.azure.clouds import find_cloud
+from mnslib.azure.clouds import CLOUDS
 from mnslib.azure.credentials import Tokens, make_credential, sandbox_credential
 from mnslib.errors import ArmUnreachableError, AuthError, ConfigError
 
@@ -77,13 +77,13 @@ def test_an_unreachable_sign_in_is_not_a_refused_one(credential, tokens):
 
 def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'certificate'.*default, environment"):
-        make_credential("certificate", cloud=find_cloud("public"))
+        make_credential("certificate", cloud=CLOUDS["public"])
 
 
 def test_workload_identity_without_its_environment_says_so(monkeypatch):
     monkeypatch.delenv("AZURE_FEDERATED_TOKEN_FILE", raising=False)
     with pytest.raises(AuthError, match=r"workload-identity.*`credential`"):
-        make_credential("workload-identity", cloud=find_cloud("public"))
+        make_credential("workload-identity", cloud=CLOUDS["public"])
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_workload_identity_without_its_environment_says_so(monkeypatch):
     [("cli", AzureCliCredential), ("managed-identity", ManagedIdentityCredential)],
 )
 def test_the_kind_asked_for_is_the_kind_made(kind, expected):
-    assert isinstance(make_credential(kind, cloud=find_cloud("public")), expected)
+    assert isinstance(make_credential(kind, cloud=CLOUDS["public"]), expected)
 
 
 def test_the_sandbox_knows_its_identities():

@@ -1,23 +1,20 @@
-"""Kubeconfigs: one namespace's own names, and private files."""
+"""Kubeconfigs: one namespace's own names, and no secret."""
 
 from __future__ import annotations
 
 import base64
 import json
-import stat
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from mnslib.errors import ConfigError, KubeError
+from mnslib.errors import KubeError
 from mnslib.kube.kubeconfig import (
     exec_credential_json,
     namespace_kubeconfig,
     read_access,
-    write_private,
 )
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -56,10 +53,6 @@ def make_own(namespace: str = "web", *, server: str = "https://aks-1.example:443
     return namespace_kubeconfig(
         make_kubeconfig(server=server), cluster_name="aks-1", namespace_name=namespace
     )
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_the_access_of_a_cluster_is_read() -> None:
@@ -172,42 +165,3 @@ def test_a_token_is_printed_as_kubectl_expects_it() -> None:
         "kind": "ExecCredential",
         "status": {"token": "t0ken", "expirationTimestamp": "2027-01-15T08:00:00Z"},
     }
-
-
-def test_a_private_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "handover" / "aks-1" / "web.yaml"
-    write_private(path, "one")
-    assert (path.read_text(), mode(path), mode(path.parent)) == ("one", 0o600, 0o700)
-    path.chmod(0o644)
-    write_private(path, "two")
-    assert (path.read_text(), mode(path)) == ("two", 0o600)
-    assert [p.name for p in path.parent.iterdir()] == ["web.yaml"]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    write_private(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_private(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["config"]
-
-
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_text("theirs")
-    (tmp_path / "kube").mkdir()
-    link = tmp_path / "kube" / "config"
-    link.symlink_to(elsewhere)
-    with pytest.raises(ConfigError, match="is a symbolic link to"):
-        write_private(link, make_own())
-    assert elsewhere.read_text() == "theirs"
-
-
-def test_a_link_within_the_folder_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "config-work").write_text("old")
-    link = tmp_path / "config"
-    link.symlink_to("config-work")
-    write_private(link, "new")
-    assert link.is_symlink()
-    assert (tmp_path / "config-work").read_text() == "new"
