@@ -1,9 +1,9 @@
 """Kubeconfig files: read the access of a cluster, write one for a namespace.
 
 Nobody's own kubeconfig is touched. What the service hands out (`listCredential`) names its context
-after the cluster and sets no namespace, so that two namespaces would overwrite each other; here each
-gets names of its own, so that kubectl can merge them (`KUBECONFIG=a:b`). Holds no token: `mns token`
-or kubelogin fetches one.
+after the cluster and sets no namespace, so that two namespaces would overwrite each other; here
+each gets names of its own, so that kubectl can merge them (`KUBECONFIG=a:b`). Holds no token:
+`mns token` or kubelogin fetches one.
 """
 
 from __future__ import annotations

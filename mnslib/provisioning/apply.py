@@ -227,12 +227,8 @@ class _Scheduler:
         if not change.writes_namespace and change.kind is not ChangeKind.DELETE:
             return None
         self._check_fresh(change, lane)
-        self.journal.write(
-            "started",
-            id=str(change.id),
-            change=change.kind.value,
-            before=namespace_to_json(change.before),
-        )
+        before = namespace_to_json(change.before)
+        self.journal.write("started", id=str(change.id), change=change.kind.value, before=before)
         try:
             if change.after is None:
                 return self.azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
@@ -259,15 +255,14 @@ class _Scheduler:
                 found = self.azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
                 lane.listed = {namespace.id.key: namespace for namespace in found}
                 lane.writes_since_list = 1
-            is_listed = lane.listed is not None
-            listed = lane.listed.get(change.id.key) if lane.listed is not None else None
+            listed = lane.listed
         if change.before is not None and change.etag is None:  # no If-Match will guard the write
             is_fresh = not differences(change.before, item_now(change.id, self.azure))
         else:
             # The list trails: where it disputes, only the item itself decides.
             is_fresh = (
-                not is_listed
-                or _etag(listed) == change.etag
+                listed is None
+                or _etag(listed.get(change.id.key)) == change.etag
                 or _etag(item_now(change.id, self.azure)) == change.etag
             )
         if not is_fresh:
@@ -285,8 +280,7 @@ class _Scheduler:
                 if finished.error is None:
                     self._written(item, pool)
                 else:
-                    reason = _reason(item, finished.error)
-                    self._finish(item, OutcomeKind.FAILED, reason)
+                    self._finish(item, OutcomeKind.FAILED, _reason(item, finished.error))
         if self.futures:
             patience = 0.02 if self.operations else 0.5
             done, _ = wait(self.futures, timeout=patience, return_when=FIRST_COMPLETED)
@@ -308,12 +302,7 @@ class _Scheduler:
             self.abandon("the sign-in was lost")
             return []
 
-    def _future_ended(
-        self,
-        item: _Item,
-        future: Future[Any],
-        pool: ThreadPoolExecutor,
-    ) -> None:
+    def _future_ended(self, item: _Item, future: Future[Any], pool: ThreadPoolExecutor) -> None:
         try:
             operation = future.result()
         except ArmConflictError as error:

@@ -307,18 +307,12 @@ def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Pr
 
 def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
     quota = after.default_resource_quota.values()
-    return [
-        _problem(
-            spec,
-            f"{resource}_request",
-            f"with what is set already, {resource}_request would exceed {resource}_limit.",
-            f"a {resource}_limit in the same row",
-        )
-        for resource in ("cpu", "memory")
-        if f"{resource}_request" in quota
-        and f"{resource}_limit" in quota
-        and quota[f"{resource}_request"] > quota[f"{resource}_limit"]
-    ]
+    found = []
+    for request, limit in (("cpu_request", "cpu_limit"), ("memory_request", "memory_limit")):
+        if request in quota and limit in quota and quota[request] > quota[limit]:
+            message = f"with what is set already, {request} would exceed {limit}."
+            found.append(_problem(spec, request, message, f"a {limit} in the same row"))
+    return found
 
 
 def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:
