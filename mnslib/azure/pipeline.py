@@ -135,6 +135,7 @@ class ErrorPolicy(AnyPolicy):
         )
 
 
+@dataclass(eq=False, kw_only=True)
 class RetryPolicy(AnyPolicy):
     """Repeats what is transient: 429, 408, 5xx and dropped connections, within bounds.
 
@@ -142,24 +143,15 @@ class RetryPolicy(AnyPolicy):
     on its bucket, not only this one.
     """
 
-    def __init__(
-        self,
-        retries: Retries,
-        throttle: Throttle,
-        *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
-        jitter: Callable[[], float],
-    ) -> None:
-        self._retries = retries
-        self._throttle = throttle
-        self._clock = clock
-        self._sleep = sleep
-        self._jitter = jitter
+    retries: Retries
+    throttle: Throttle
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    jitter: Callable[[], float]
 
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the first answer that is not transient, or the last one."""
-        deadline = self._clock() + self._retries.total_seconds
+        deadline = self.clock() + self.retries.total_seconds
         attempt = 1
         while True:
             try:
@@ -171,7 +163,7 @@ class RetryPolicy(AnyPolicy):
                 wait = self._backoff_seconds(attempt)
                 if not self._may_wait(wait, attempt=attempt, deadline=deadline):
                     raise
-                self._sleep(wait)
+                self.sleep(wait)
             else:
                 answer = response.http_response
                 if answer.status_code not in _TRANSIENT:
@@ -186,25 +178,25 @@ class RetryPolicy(AnyPolicy):
                 if not self._may_wait(wait, attempt=attempt, deadline=deadline):
                     return response
                 if not is_throttled:  # a 429 is waited for at its bucket
-                    self._sleep(wait)
+                    self.sleep(wait)
             attempt += 1
 
     def _backoff_seconds(self, attempt: int) -> float:
-        doubled = self._retries.first_wait_seconds * 2.0 ** (attempt - 1)
-        return min(doubled, self._retries.longest_wait_seconds) * (0.5 + self._jitter() / 2)
+        doubled = self.retries.first_wait_seconds * 2.0 ** (attempt - 1)
+        return min(doubled, self.retries.longest_wait_seconds) * (0.5 + self.jitter() / 2)
 
     def _may_wait(self, seconds: float, *, attempt: int, deadline: float) -> bool:
         return (
-            attempt < self._retries.attempts
-            and seconds <= self._retries.longest_wait_seconds
-            and self._clock() + seconds <= deadline
+            attempt < self.retries.attempts
+            and seconds <= self.retries.longest_wait_seconds
+            and self.clock() + seconds <= deadline
         )
 
     def _pause(self, request: AnyRequest, answer: Any, seconds: float) -> None:
         """Pause the bucket that refused: ARM's own where its gateway answered, else the AKS one."""
-        keys = _keys(self._throttle, request)
+        keys = _keys(self.throttle, request)
         from_arm = answer.headers.get("x-ms-failure-cause") == "gateway"
-        self._throttle.pause(keys[0] if from_arm else keys[-1], seconds)
+        self.throttle.pause(keys[0] if from_arm else keys[-1], seconds)
 
 
 class TokenPolicy(AnyPolicy):
@@ -298,7 +290,7 @@ def build_pipeline(
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
         ContentDecodePolicy(),
         CustomHookPolicy(),
-        RetryPolicy(retries, throttle, clock=clock, sleep=sleep, jitter=jitter),
+        RetryPolicy(retries=retries, throttle=throttle, clock=clock, sleep=sleep, jitter=jitter),
         TokenPolicy(tokens, cloud=cloud),
         ThrottlePolicy(throttle),
         LogPolicy(clock),

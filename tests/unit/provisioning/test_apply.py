@@ -24,6 +24,7 @@ from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.verify import read_back
 from mnslib.results import OutcomeKind
+from mnslib.secrets import HIDDEN
 
 from .factories import (
     OTHER_CLUSTER,
@@ -301,6 +302,19 @@ def test_the_journal_holds_the_state_before_each_write(journal):
     started = events(journal)[1]
     assert started["before"]["labels"] == {"theirs": "1"}
     assert started["before"]["default_resource_quota"]["cpu_limit"] == "2000m"
+
+
+def test_somebody_elses_secret_is_kept_in_azure_and_in_nothing_that_is_written_down(journal):
+    theirs = {"backup": "https://me:" + "hunter2@store.example"}
+    azure = FakeAzure(make_namespace("a", annotations=theirs))
+    plan, result = run(azure, [make_spec("a", quota=amounts(cpu_limit="4"))], journal)
+    key = plan.changes[0].id.key
+    assert azure.store[key].annotations == theirs
+    azure.store[key] = make_namespace("a", annotations={})
+    again = make_observed(*azure.store.values())
+    checked = read_back(plan, result, again=again, azure=azure)
+    assert f"annotations[backup] is absent, not {HIDDEN}" in checked.outcomes[0].reason
+    assert "hunter2" not in journal.path.read_text()
 
 
 def test_progress_counts_add_up(journal):
