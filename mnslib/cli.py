@@ -6,6 +6,7 @@ Usage errors end with 6, as all bad input does; click's own 2 means "findings" h
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import webbrowser
@@ -35,6 +36,7 @@ class _Group(click.Group):
         try:
             return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.Abort:
+            click.echo("Interrupted.", err=True)
             sys.exit(130)
         except click.ClickException as error:
             error.show()
@@ -85,7 +87,10 @@ def _given(
 @_parameters
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
 def run(**options: Any) -> None:
-    """Run a notebook in a fresh directory under runs/ and print that directory last."""
+    """Run a notebook in a fresh directory under runs/.
+
+    Prints that directory last.
+    """
     sys.exit(_run(**options))
 
 
@@ -108,6 +113,9 @@ def _run(
         detailed_exitcode=detailed_exitcode,
     )
     click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
+    if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
+        again = shlex.join(["mns", *sys.argv[1:]])
+        click.echo(f"To go on, run the same again; what is done stays:\n  {again}", err=True)
     click.echo(str(outcome.directory))
     return outcome.exit_code
 
@@ -116,7 +124,10 @@ def _run(
 @_parameters
 @click.option("--no-lab", is_flag=True, help="Only make the copy and print its path.")
 def open_(notebook: str, *, no_lab: bool, **options: Any) -> None:
-    """Open a copy of a notebook with those parameters in JupyterLab; no tracked file changes."""
+    """Open a copy of a notebook in JupyterLab.
+
+    The copy carries the parameters; no tracked file changes.
+    """
     from mnslib.runner import open_copy
 
     given, asked = _given(notebook, **options)
@@ -129,7 +140,10 @@ def open_(notebook: str, *, no_lab: bool, **options: Any) -> None:
 @main.command()
 @click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
 def demo(*, runs_dir: str) -> None:
-    """Run the three main jobs on a fresh sandbox: onboard one, provision 36, analyze quotas."""
+    """Run the three main jobs on a fresh sandbox.
+
+    They onboard one namespace, provision 36 and analyze quota utilization.
+    """
     from mnslib.project import find_project_root, resolve_path
     from mnslib.sandbox.server import control, ensure_running
 
@@ -150,7 +164,10 @@ def demo(*, runs_dir: str) -> None:
 @click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
 @click.option("--browse", is_flag=True, help="Open the page in the browser.")
 def runs(*, runs_dir: str, browse: bool) -> None:
-    """Write the index page over all runs, and print where it is."""
+    """Write the index page over all runs.
+
+    Prints where it is.
+    """
     from mnslib.runner import write_index
 
     index = write_index(runs_dir)
@@ -168,7 +185,10 @@ def runs(*, runs_dir: str, browse: bool) -> None:
     default="default",
 )
 def token(*, target: str, cloud: str, credential: str) -> None:
-    """Print a token for AKS clusters, as kubectl's exec credential plugin."""
+    """Print a token for AKS clusters, for kubectl.
+
+    This is kubectl's exec credential plugin; the kubeconfigs of mnslib name it.
+    """
     from mnslib.kube.kubeconfig import exec_credential_json
     from mnslib.targets import open_target
 
@@ -192,7 +212,12 @@ def sandbox() -> None:
 @click.option("--idle-exit", "idle_exit_minutes", type=float, metavar="MINUTES")
 @click.option("--connection", type=click.Path(path_type=Path), required=True, metavar="FILE")
 def serve(**options: Any) -> None:
-    """Serve on loopback until stopped; writes FILE (mode 0600) once it is ready."""
+    """Serve on loopback until stopped.
+
+    Writes FILE (mode 0600) once it is ready; name it in MNS_SANDBOX to use this sandbox.
+    """
     from mnslib.sandbox.server import serve as serve_sandbox
 
+    file = options["connection"].absolute()
+    click.echo(f"Serving until Ctrl-C. Use it with: export MNS_SANDBOX={file}", err=True)
     serve_sandbox(**options)

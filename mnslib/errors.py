@@ -75,9 +75,8 @@ class SpecError(MnsError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = (
-            f"{count} mistake{'s' if count != 1 else ''} in the request file; nothing was written:"
-        )
+        place = "parameters" if self.problems[0].file == "parameters" else "request file"
+        head = f"{count} mistake{'s' if count != 1 else ''} in the {place}; nothing was written:"
         super().__init__("\n  ".join([head, *map(str, self.problems)]))
 
 

@@ -90,7 +90,7 @@ def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ConfigError(f"{text!r} is not NAME=VALUE.")
+        raise ConfigError(f"-p {text}: write NAME=VALUE, such as -p dry_run=false.")
     type_name = next((known.type_name for known in declared if known.name == name), "str")
     if type_name == "str":
         return name, value
@@ -108,7 +108,9 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"The parameter file {path} cannot be read: {error.strerror}.") from error
+        raise ConfigError(
+            f"The parameter file {path.absolute()} cannot be read: {error.strerror}."
+        ) from error
     found = _yaml(text, str(path))
     if found is None:
         return {}
@@ -182,6 +184,8 @@ def _wrong_type(parameter: Parameter, value: object) -> str:
         hint = f" Write {_NONE[type_name]} for none."
     elif type_name == "str":
         hint = " Put it in quotes."
+    elif type_name == "list" and isinstance(value, str):
+        hint = f" Write [{value}]."
     elif type_name == "bool" and isinstance(value, str):
         hint = " Write it without quotes."
     return f"{parameter.name}: {value!r} is not {words}.{hint}"

@@ -159,8 +159,9 @@ def find_notebook(notebook: str | Path, *, root: Path | None = None) -> Path:
     known = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
     found = [path for path in known if path.stem == name or path.stem.startswith(f"{name}_")]
     if len(found) != 1:
-        names = ", ".join(path.stem for path in known)
-        raise ConfigError(f"{notebook} names {len(found)} notebooks; there are: {names or 'none'}.")
+        problem = "names more than one notebook" if found else "is no notebook"
+        names = ", ".join(path.stem for path in known) or "none"
+        raise ConfigError(f"{notebook} {problem}; those in {root / 'notebooks'} are: {names}.")
     return found[0]
 
 

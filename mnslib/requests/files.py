@@ -87,7 +87,7 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _file_error(path, f"the file cannot be read: {error.strerror}") from error
+        raise _file_error(path, f"{path} cannot be read: {error.strerror}") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -86,13 +86,13 @@ def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None
     with pytest.raises(ConfigError) as caught:
         check_parameters(
             declared,
-            {"dry_rum": False, "pods": "3", "allow": None, "team": 7, "zzz": 1, "dry_run": "no"},
+            {"dry_rum": False, "pods": "3", "allow": "x", "team": 7, "zzz": 1, "dry_run": "no"},
         )
     assert str(caught.value).splitlines() == [
         "6 parameters are refused; no kernel was started:",
         "  dry_rum: the notebook has no such parameter; did you mean dry_run?",
         "  pods: '3' is not a whole number.",
-        "  allow: None is not a list. Write [] for none.",
+        "  allow: 'x' is not a list. Write [x].",
         "  team: 7 is not a text. Put it in quotes.",
         "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
         "allow, labels.",

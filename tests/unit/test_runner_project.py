@@ -119,7 +119,7 @@ def test_a_notebook_is_found_by_number_name_or_path(project: Path, name: str) ->
         (project / "notebooks" / f"{stem}.ipynb").write_text("{}")
     found = find_notebook(name, root=project)
     assert found == project / "notebooks" / "30_provision_in_bulk.ipynb"
-    with pytest.raises(ConfigError, match="there are: 20_onboard_namespace, 300_other, 30_"):
+    with pytest.raises(ConfigError, match="are: 20_onboard_namespace, 300_other, 30_"):
         find_notebook("40", root=project)
 
 
