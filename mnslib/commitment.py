@@ -8,7 +8,8 @@ Source: kubernetes-mixin, alerts KubeCPUQuotaOvercommit and KubeCPUOvercommit (m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -26,6 +27,7 @@ class Commitment:
 
     Attributes:
         largest_node: allocatable of the largest ready node, to ask what its loss would mean.
+        autoscaled: allocatable once every pool is at its autoscaler's maximum; None without one.
         uncounted: namespaces without a quota on this resource; they may ask for anything.
     """
 
@@ -35,6 +37,7 @@ class Commitment:
     committed: Decimal
     requested: Decimal
     uncounted: int = 0
+    autoscaled: Decimal | None = None
 
     @property
     def without_largest_node(self) -> Decimal:
@@ -90,15 +93,34 @@ def committed_by_namespace(quotas: Iterable[QuotaStatus], resource: str) -> dict
 
 
 def commitments(
-    *, nodes: Iterable[Node], quotas: Iterable[QuotaStatus], pods: Iterable[Pod]
+    *,
+    nodes: Iterable[Node],
+    quotas: Iterable[QuotaStatus],
+    pods: Iterable[Pod],
+    most_nodes: Mapping[str, int] | None = None,
 ) -> dict[str, Commitment]:
     """Return what one cluster has promised of `cpu` and of `memory`.
 
-    Nodes that are not ready, and pods that are finished, count for nothing.
+    Nodes that are not ready, and pods that are finished, count for nothing. A pool grows by nodes
+    of the size it has; one without a ready node is left out, for its size is not known.
+
+    Args:
+        most_nodes: the autoscaler's maximum, by pool.
     """
     ready = [node for node in nodes if node.is_ready]
     promised, running = list(quotas), list(pods)
     requested = total_need(running)
+    sizes = {node.pool: node for node in ready}
+    counts = Counter(node.pool for node in ready)
+    more = {
+        pool: max(0, most - counts[pool])
+        for pool, most in (most_nodes or {}).items()
+        if pool in sizes
+    }
+    growth = {
+        "cpu": sum((sizes[pool].allocatable_cores * n for pool, n in more.items()), ZERO),
+        "memory": sum((sizes[pool].allocatable_bytes * n for pool, n in more.items()), ZERO),
+    }
     offers = {
         "cpu": [node.allocatable_cores for node in ready],
         "memory": [node.allocatable_bytes for node in ready],
@@ -112,6 +134,7 @@ def commitments(
             largest_node=max(allocatable, default=ZERO),
             committed=sum(committed.values(), ZERO),
             requested=requested[f"requests.{resource}"],
+            autoscaled=sum(allocatable, growth[resource]) if more else None,
             uncounted=len({pod.namespace_name for pod in running} - set(committed)),
         )
     return found

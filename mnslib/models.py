@@ -145,6 +145,7 @@ class ManagedCluster:
     Attributes:
         network_policy_engine: `azure`, `calico`, `cilium`, or None where policies have no effect.
         power_state: `Running` or `Stopped`.
+        most_nodes: the autoscaler's maximum, by each node pool that has one.
     """
 
     id: ClusterId
@@ -155,6 +156,7 @@ class ManagedCluster:
     has_entra_id: bool
     has_azure_rbac: bool
     network_policy_engine: str | None
+    most_nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,12 +245,13 @@ class QuotaStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node; allocatable is smaller than capacity."""
+    """A node; allocatable is smaller than capacity; `pool` is empty where it says none."""
 
     name: str
     allocatable_cores: Decimal
     allocatable_bytes: Decimal
     is_ready: bool = True
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,4 +76,9 @@ def from_wire(item: Any) -> ManagedCluster:
         has_entra_id=bool(entra and entra.managed),
         has_azure_rbac=bool(entra and entra.enable_azure_rbac),
         network_policy_engine=engine if engine in _ENGINES else None,
+        most_nodes={
+            pool.name: pool.max_count
+            for pool in item.agent_pool_profiles or ()
+            if pool.enable_auto_scaling and pool.max_count
+        },
     )

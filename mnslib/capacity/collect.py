@@ -181,11 +181,17 @@ def _read_cluster(
         reading.unreachable = _reason(error)
         reading.errors.append(str(error))
     else:
-        _add_commitments(reading, kube, quotas=reading.quotas)
+        _add_commitments(reading, kube, quotas=reading.quotas, most_nodes=cluster.most_nodes)
     return reading
 
 
-def _add_commitments(reading: _Reading, kube: KubeClient, *, quotas: Sequence[QuotaStatus]) -> None:
+def _add_commitments(
+    reading: _Reading,
+    kube: KubeClient,
+    *,
+    quotas: Sequence[QuotaStatus],
+    most_nodes: Mapping[str, int],
+) -> None:
     # A reader of namespaces may not see nodes; the quotas are worth keeping all the same.
     try:
         pods = kube.pods()
@@ -197,7 +203,7 @@ def _add_commitments(reading: _Reading, kube: KubeClient, *, quotas: Sequence[Qu
         reading.no_commitment = _reason(error)
         reading.errors.append(str(error))
         return
-    reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods)
+    reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods, most_nodes=most_nodes)
 
 
 def _reason(error: ArmError | KubeError) -> str:

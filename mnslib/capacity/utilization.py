@@ -62,6 +62,7 @@ COMMITMENT_COLUMNS = (
     "requested_ratio",
     "room",
     "uncounted",
+    "autoscaled",
     "verdict",
 )
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
@@ -348,6 +349,7 @@ def _commitment_row(found: Commitment) -> dict[str, object]:
         "requested": found.requested,
         "committed_ratio": found.committed_ratio,
         "requested_ratio": found.requested_ratio,
+        "autoscaled": found.autoscaled,
         "room": None if found.verdict.startswith(UNKNOWN) else found.room,
     }
     figures = {

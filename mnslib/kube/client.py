@@ -272,6 +272,10 @@ def _quota(item: Any) -> QuotaStatus:
     )
 
 
+_POOL_LABEL = "kubernetes.azure.com/agentpool"
+"""Source: AKS, reserved system labels of nodes."""
+
+
 def _node(item: Any) -> Node:
     offered = _amounts(item.status and item.status.allocatable, only=_COUNTED)
     conditions = (item.status and item.status.conditions) or []
@@ -280,6 +284,7 @@ def _node(item: Any) -> Node:
         allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
         allocatable_bytes=offered.get("memory", ZERO),
         is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
+        pool=(item.metadata.labels or {}).get(_POOL_LABEL, ""),
     )
 
 

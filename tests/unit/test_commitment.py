@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from mnslib.commitment import Commitment, commitments, committed_by_namespace
 from mnslib.models import Container, Node, Pod, QuotaStatus
 
 
-def make_node(name: str, cores: str, **more: bool) -> Node:
+def make_node(name: str, cores: str, **more: Any) -> Node:
     return Node(
         name=name,
         allocatable_cores=Decimal(cores),
@@ -93,3 +94,12 @@ def test_verdict_and_room(figures: dict[str, str], verdict: str, room: int) -> N
 def test_with_one_node_nobody_can_say_what_its_loss_leaves() -> None:
     assert make_commitment(largest_node="12").requested_ratio is None
     assert make_commitment(allocatable="0", largest_node="0").committed_ratio is None
+
+
+def test_pools_with_an_autoscaler_may_grow_by_nodes_of_their_own_size():
+    nodes = [make_node("a", "4", pool="system"), make_node("b", "8", pool="user")]
+    most = {"user": 3, "spot": 9}
+    found = commitments(nodes=nodes, quotas=[], pods=[], most_nodes=most)
+    assert (found["cpu"].allocatable, found["cpu"].autoscaled) == (12, 28)
+    assert found["memory"].autoscaled == 28 * 2**30
+    assert commitments(nodes=nodes, quotas=[], pods=[])["cpu"].autoscaled is None

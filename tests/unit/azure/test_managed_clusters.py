@@ -11,6 +11,10 @@ def test_what_is_read_of_a_cluster(client, azure, cluster, wire):
                 aadProfile={"managed": True, "enableAzureRBAC": True},
                 networkProfile={"networkPlugin": "azure", "networkPolicy": "cilium"},
                 apiServerAccessProfile={"enablePrivateCluster": True},
+                agentPoolProfiles=[
+                    {"name": "system", "count": 2, "enableAutoScaling": False, "maxCount": 5},
+                    {"name": "user", "count": 2, "enableAutoScaling": True, "maxCount": 9},
+                ],
             ),
         )
     )
@@ -23,6 +27,7 @@ def test_what_is_read_of_a_cluster(client, azure, cluster, wire):
         has_entra_id=True,
         has_azure_rbac=True,
         network_policy_engine="cilium",
+        most_nodes={"user": 9},
     )
 
 

@@ -56,6 +56,15 @@ def test_unmeasured_use_is_hatched_and_said(frames, ruler):
     assert any("leaves out 4 namespaces without a CPU quota" in text for text in found.texts)
 
 
+def test_the_autoscaler_maximum_is_lighter_and_beside_the_nodes_now(frames, ruler):
+    table = frames.commitments(1)
+    assert "autoscaler maximum" not in ruler(cluster_commitment(table, moment=frames.moment)).texts
+    table["autoscaled"] = table["allocatable"] * 2
+    found = ruler(cluster_commitment(table[:1], moment=frames.moment))
+    assert found.fills_beside("aks-prod-weu-1") == [NODES, REQUESTED, USED, PANEL]
+    assert "autoscaler maximum" in found.texts
+
+
 def test_several_findings_are_counted(frames):
     table = frames.commitments(4)
     table.loc[[0, 2], "requested_ratio"] = 1.2
