@@ -50,6 +50,13 @@ def test_connection_file_tells_everything_to_its_owner_only(process: Process) ->
     assert process.connection["arm_endpoint"].startswith("https://127.0.0.1:")
 
 
+def test_nothing_listens_beside_127_0_0_1(process: Process) -> None:
+    port = int(process.connection["arm_endpoint"].rsplit(":", 1)[1])
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with pytest.raises(OSError, match=r"refused|unreachable|assign|timed out"):
+        socket.create_connection(("127.0.0.2", port), timeout=5)  # a wildcard address would answer
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_when_asked(start_process: Start, how: int) -> None:
     running = start_process()
