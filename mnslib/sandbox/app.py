@@ -71,6 +71,9 @@ class Sandbox:
         self.last_request = time.monotonic()
         self._verifier = routes_entra.Verifier(state)
         self._routes = [(route, route.pattern()) for route in ROUTES]
+        self._by_method: dict[tuple[str, str], list[tuple[Route, re.Pattern[str]]]] = {}
+        for route, pattern in self._routes:
+            self._by_method.setdefault((route.surface, route.method), []).append((route, pattern))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: weather first, then the answer, which weather may still lose."""
@@ -163,9 +166,7 @@ class Sandbox:
         raise Refusal(Answer(status=401, body=refusal.answer.body, headers=headers))
 
     def _match(self, call: Call, surface: str) -> Route | None:
-        for route, pattern in self._routes:
-            if (route.surface, route.method) != (surface, call.method):
-                continue
+        for route, pattern in self._by_method.get((surface, call.method), ()):
             if match := pattern.fullmatch(call.path):
                 call.params = match.groupdict()
                 return route

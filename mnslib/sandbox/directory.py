@@ -38,7 +38,7 @@ def add(state: State, object_id: str, entry: Json) -> None:
 
 def remove(state: State, object_id: str) -> None:
     """Remove an entry, if it is there."""
-    known = entries(state)
+    known = dict(entries(state))
     if known.pop(object_id, None):
         state.set_meta("directory", known)
 

@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -140,8 +141,16 @@ def sign(state: State, claims: Json) -> str:
     now = int(time.time())
     times = {"iat": now, "nbf": now - 300, "exp": now + TOKEN_SECONDS}
     unique = {"uti": state.new_guid()}  # else two tokens of one second were the same
-    private = state.meta("keys")["jwt_private"]
+    private = _private_key(state.meta("keys")["jwt_private"])
     return jwt.encode(claims | times | unique, private, algorithm="RS256", headers={"kid": _KEY_ID})
+
+
+@cache
+def _private_key(pem: str) -> Any:
+    """Return the key, whose checks cost more than all the rest of signing in."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(pem.encode(), None)
 
 
 class Verifier:

@@ -65,6 +65,7 @@ class State:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        self._settings: Json = {}  # of `meta`, as far as read; one process owns a state
         self._clock = clock
         self._offset = float(self.meta("clock_offset", 0.0))
         self.switches = Switches(**self.meta("switches", {}))
@@ -90,6 +91,7 @@ class State:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self._settings.clear()
             self.writes.update(self.writes - before)  # taking back changes as much as writing
             raise
         self._db.execute("COMMIT")
@@ -106,9 +108,13 @@ class State:
         self.set_meta("clock_offset", self._offset)
 
     def meta(self, key: str, default: Any = None) -> Any:
-        """Return a stored setting, or the default."""
-        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
-        return json.loads(row[0]) if row else default
+        """Return a stored setting, or the default; whoever changes it copies it first."""
+        if key not in self._settings:
+            row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+            if row is None:
+                return default
+            self._settings[key] = json.loads(row[0])
+        return self._settings[key]
 
     @contextmanager
     def at(self, moment: float) -> Iterator[None]:
@@ -123,6 +129,7 @@ class State:
         """Store a setting."""
         self.writes[key] += 1
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, json.dumps(value)))
+        self._settings.pop(key, None)
 
     def next_number(self) -> int:
         """Return the next of a rising sequence; Kubernetes' resourceVersion comes from it."""
@@ -130,6 +137,7 @@ class State:
             "INSERT INTO meta VALUES ('sequence', '1000') "
             "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
         )
+        self._settings.pop("sequence", None)
         return int(self._db.execute(query).fetchone()[0])
 
     def new_guid(self) -> str:
