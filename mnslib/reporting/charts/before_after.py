@@ -76,8 +76,8 @@ class Pair:
 
     @property
     def order(self) -> tuple[bool, Decimal, str]:
-        """What does not fit first, then the smallest share of nodes left free."""
-        return (self.fits, self.free / self.after.allocatable, self.cluster)
+        """What does not fit first, by how much is short; then by the share of nodes left free."""
+        return (self.fits, self.share(self.free if self.fits else -self.missing), self.cluster)
 
     @property
     def change(self) -> Words:
@@ -181,6 +181,8 @@ def _title(pairs: list[Pair], reasons: Mapping[str, str], changes: Changes) -> s
         return _title_of_one(pairs, short, subject, "" if is_many else "s")
     tail = f"; {len(reasons):,} {wording.are(len(reasons))} unknown" if reasons else ""
     total = wording.count(len(clusters) + len(reasons), "cluster")
+    if not any(changes.values()):
+        return f"Nothing changes on {total}{tail}"
     if not short:
         who = f"{len(clusters):,} of {total}" if reasons else f"All {total}"
         who = "Both clusters" if who == "All 2 clusters" else who

@@ -193,6 +193,17 @@ def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     assert texts.count("40 more clusters, all with more room than these: in the table below") == 2
 
 
+def test_what_is_short_of_most_comes_first_and_nothing_to_do_is_said(frames, ruler):
+    before = {f"aks-{n}": both(frames) for n in range(3)}
+    after = {f"aks-{n}": both(frames, committed=955 + 100 * n) for n in range(3)}
+    look = {"moment": frames.moment}
+    chart = commitment_before_after(before, after, changes={n: ["web"] for n in before}, **look)
+    names = [text for text in ruler(chart).texts if text in before]
+    assert names == ["aks-2", "aks-1", "aks-0"] * 2
+    idle = commitment_before_after(before, before, changes={}, **look)
+    assert idle.title == "Nothing changes on 3 clusters"
+
+
 def test_a_cluster_without_nodes_or_answer_is_unknown(frames, ruler):
     empty = {"aks-1": both(frames, allocatable=0, largest_node=0)}
     look = {"changes": {"aks-1": ["web"]}, "moment": frames.moment}
