@@ -129,16 +129,17 @@ def read_history(
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
-    texts = queries(cluster_name, step_seconds=int(step.total_seconds()))
     return ClusterHistory(
-        used=_read_block(prometheus, texts["used"], _QUOTA_LABELS, times=times, step=step),
-        hard=_read_block(prometheus, texts["hard"], _QUOTA_LABELS, times=times, step=step),
-        usage_cpu=_read_block(
-            prometheus, texts["usage_cpu"], ("namespace",), times=times, step=step
-        ),
-        usage_memory=_read_block(
-            prometheus, texts["usage_memory"], ("namespace",), times=times, step=step
-        ),
+        **{
+            name: _read_block(
+                prometheus,
+                query,
+                ("namespace",) if name.startswith("usage") else _QUOTA_LABELS,
+                times=times,
+                step=step,
+            )
+            for name, query in queries(cluster_name, step_seconds=int(step.total_seconds())).items()
+        }
     )
 
 

@@ -95,13 +95,6 @@ def quota(resource: str, value: SupportsFloat | None) -> str:
     return _with_unit(exact(float(value) / divisor), unit)
 
 
-def signed(value: SupportsFloat | None) -> str:
-    """Return a change with its sign and a true minus: `+25.5`, `−59`, `0`."""
-    if value is None or is_unknown(value):
-        return UNKNOWN
-    return ("+" if float(value) > 0 else "") + exact(value)
-
-
 def percent(ratio: SupportsFloat | None) -> str:
     """Return a ratio as whole percent, rounded down: less than all never reads `100 %`."""
     if ratio is None or is_unknown(ratio):
