@@ -30,7 +30,6 @@ class Watch:
     """Signals and time of one run: interrupts the kernel once, kills it at the second signal."""
 
     deadline: float
-    cell_timeout_seconds: float
     kernel: Kernel | None = None
     number: int | None = None
     is_heard: bool = False
@@ -57,7 +56,7 @@ class Watch:
         self.runs_cell = False
 
     def timeout(self, _cell: object) -> int:
-        left = min(self.deadline - self.clock(), self.cell_timeout_seconds)
+        left = self.deadline - self.clock()
         return 0 if math.isinf(left) else max(1, math.ceil(left))
 
 

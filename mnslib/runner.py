@@ -76,7 +76,6 @@ def run_notebook(
     runs_dir: str | Path,
     detailed_exitcode: bool = False,
     timeout_seconds: float | None = None,
-    cell_timeout_seconds: float | None = None,
 ) -> RunOutcome:
     """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
 
@@ -90,7 +89,6 @@ def run_notebook(
         runs_dir: relative paths are taken from the project folder.
         detailed_exitcode: findings end with 2 instead of 0.
         timeout_seconds: for the whole run; None = no bound.
-        cell_timeout_seconds: for each cell; None = no bound.
 
     Raises:
         ConfigError: no such notebook, or no project folder; there is no run directory then.
@@ -101,29 +99,14 @@ def run_notebook(
     directory = new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
-    watch = Watch(
-        deadline=time.monotonic() + (timeout_seconds or math.inf),
-        cell_timeout_seconds=cell_timeout_seconds or math.inf,
-    )
+    watch = Watch(deadline=time.monotonic() + (timeout_seconds or math.inf))
     with signals_to(watch):
         asked = {known.name: known.default for known in declared} | dict(parameters)
-        target = asked.get("target")
         try:
             ending = _execute(path, directory, check_parameters(declared, parameters), watch)
         except ConfigError as error:
-            # nothing of what was refused is written down: it may hold a secret
-            asked, ending = {}, _Ending(RunStatus.REFUSED, str(error))
-        own = RunRecord(
-            notebook=path.stem,
-            environment=environment,
-            target=str(target) if target in TARGETS else "",
-            started_utc=utc_text(started),
-            finished_utc=utc_text(datetime.now(UTC)),
-            status=ending.status,
-            exit_code=EXIT_CODES[ending.status],
-            headline=ending.headline,
-            parameters=asked,
-        )
+            ending = _Ending(RunStatus.REFUSED, str(error))
+        own = _record(path.stem, environment, asked, started=started, ending=ending)
         result = _settled(own, read_result(directory))
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
         _write_pages(directory, result)
@@ -272,6 +255,25 @@ def _cells_not_run(notebook: Path) -> int:
         and bool("".join(cell["source"]).strip())
         and cell["execution_count"] is None
         for cell in cells
+    )
+
+
+def _record(
+    notebook: str, environment: str, asked: dict[str, Any], *, started: datetime, ending: _Ending
+) -> RunRecord:
+    """Return what can be said of a run from outside its kernel."""
+    target = asked.get("target")
+    return RunRecord(
+        notebook=notebook,
+        environment=environment,
+        target=str(target) if target in TARGETS else "",
+        started_utc=utc_text(started),
+        finished_utc=utc_text(datetime.now(UTC)),
+        status=ending.status,
+        exit_code=EXIT_CODES[ending.status],
+        headline=ending.headline,
+        # nothing of what was refused is written down: it may hold a secret
+        parameters={} if ending.status is RunStatus.REFUSED else asked,
     )
 
 

@@ -30,7 +30,6 @@ def kernel() -> FakeKernel:
 def watch(kernel: FakeKernel) -> Watch:
     return Watch(
         deadline=math.inf,
-        cell_timeout_seconds=math.inf,
         kernel=kernel,  # type: ignore[arg-type]
     )
 
@@ -63,18 +62,15 @@ def test_a_second_signal_kills_and_the_first_one_counts(watch: Watch, kernel: Fa
 
 
 def test_a_signal_before_the_kernel_is_remembered() -> None:
-    watch = Watch(deadline=math.inf, cell_timeout_seconds=math.inf)
+    watch = Watch(deadline=math.inf)
     watch.on_signal(signal.SIGINT, None)
     with pytest.raises(InterruptedRunError):
         watch.on_cell_execute()
 
 
-@pytest.mark.parametrize(
-    ("deadline", "cell", "expected"),
-    [(math.inf, math.inf, 0), (110.2, math.inf, 11), (110.2, 5, 5), (90.0, math.inf, 1)],
-)
-def test_a_cell_gets_what_is_left_of_the_run(deadline: float, cell: float, expected: int) -> None:
-    watch = Watch(deadline=deadline, cell_timeout_seconds=cell, clock=lambda: 100.0)
+@pytest.mark.parametrize(("deadline", "expected"), [(math.inf, 0), (110.2, 11), (90.0, 1)])
+def test_a_cell_gets_what_is_left_of_the_run(deadline: float, expected: int) -> None:
+    watch = Watch(deadline=deadline, clock=lambda: 100.0)
     assert watch.timeout(None) == expected
 
 
