@@ -395,7 +395,7 @@ def _check_metrics(call: Call) -> None:
     """The workspace holds all clusters: the right at any subscription opens it."""
     known = of(call.state)
     known.person(call.identity)
-    scopes = [f"/subscriptions/{one}" for one in known.subscriptions]
+    scopes = [f"/subscriptions/{one}" for one in sorted(known.subscriptions)]
     if known.allows(call.identity, READ_METRICS, *scopes, data=True):
         return
     text = f"User '{known.person(call.identity)[0]}' does not have access to perform any of the "

@@ -304,6 +304,25 @@ def test_reviews_say_what_requests_would_meet(sandbox: Client) -> None:
     user.session.close()
 
 
+def field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+@pytest.mark.parametrize(("verb", "allowed"), [("list", True), ("delete", False)])
+def test_reviews_are_read_in_protobuf_as_kubectl_sends_them(
+    sandbox: Client, verb: str, allowed: bool
+) -> None:
+    asked = field(1, b"payments-api") + field(2, verb.encode()) + field(5, b"pods")
+    review = field(1, b"") + field(2, field(1, asked))
+    body = b"k8s\x00" + field(1, b"") + field(2, review)
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    reader = sandbox.another("reader")
+    answer = reader.kube(WEU, "POST", path, data=body)
+    assert answer.json()["status"]["allowed"] is allowed
+    assert reader.kube(WEU, "POST", path, data=b"k8s\x00\x12\xff").status_code == 400
+    reader.session.close()
+
+
 def test_metrics_need_the_data_reader(sandbox: Client) -> None:
     query = {"query": "up", "start": 0, "end": 60, "step": 60}
     for identity, status in (("reader", 400), ("contributor", 403), ("namespace_user", 403)):
