@@ -29,6 +29,7 @@ from mnslib.sandbox import (
     routes_kube,
     routes_operations,
     routes_prometheus,
+    routes_providers,
     routes_reviews,
     routes_roles,
     routes_subscriptions,
@@ -40,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
     *routes_graph.ROUTES,
     *routes_subscriptions.ROUTES,
+    *routes_providers.ROUTES,
     *routes_clusters.ROUTES,
     *routes_arm.ROUTES,
     *routes_operations.ROUTES,
@@ -108,7 +110,7 @@ class Sandbox:
         bearer, facts = _bearer(call), {"surface": surface, "method": call.method}
         facts["identity"] = ""
         with suppress(Refusal):  # whom it refuses, it refuses again when the weather allows
-            facts["identity"] = self._verifier.identity(bearer, surface, call.origin) or ""
+            facts["identity"] = self._verifier.identity(bearer, surface, call) or ""
         effect = weather.strike(facts, call.path)
         if "token" in effect:
             weather.expire(bearer)
@@ -154,7 +156,7 @@ class Sandbox:
         if surface == "control":
             if hmac.compare_digest(bearer.encode(), self.state.meta("control_token").encode()):
                 return "control"
-        elif not expired and (found := self._verifier.identity(bearer, surface, call.origin)):
+        elif not expired and (found := self._verifier.identity(bearer, surface, call)):
             return found
         code = "ExpiredAuthenticationToken" if expired else "InvalidAuthenticationToken"
         code = code if bearer else "AuthenticationFailed"

@@ -6,7 +6,8 @@ loses nothing.
 
 from __future__ import annotations
 
-from mnslib.sandbox import access, lifecycle
+from mnslib.sandbox import access, directory, lifecycle
+from mnslib.sandbox.building import Builder
 from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json
@@ -33,6 +34,45 @@ def _finish(state: State, operation: Json) -> Json | None:
     cluster = state.resource(operation["cluster"])
     if resource is None or cluster is None:
         return {"code": "ResourceNotFound", "message": "The resource no longer exists."}
+    if operation["kind"] in ("create", "update", "delete"):
+        return _finish_namespace(state, operation, resource, cluster)
+    error = _scripted_failure(operation)
+    if error:
+        resource["properties"]["provisioningState"] = lifecycle.failed_state(operation)
+        state.put_resource(resource)
+    elif operation["kind"] == "group_delete":
+        for one in state.resources(lifecycle.CLUSTER_TYPE, under=resource["id"]):
+            _remove_cluster(state, one)
+        state.delete_with_content(resource["id"])
+    else:
+        _finish_cluster(state, operation["kind"], resource)
+    return error
+
+
+def _finish_cluster(state: State, kind: str, resource: Json) -> None:
+    if kind == "cluster_delete":
+        _remove_cluster(state, resource)
+        return
+    if kind == "cluster_create":
+        builder = Builder(state, resource)
+        builder.build()
+        builder.recount()
+    power = {"cluster_start": "Running", "cluster_stop": "Stopped"}
+    if kind in power:
+        resource["properties"]["powerState"] = {"code": power[kind]}
+    resource["properties"]["provisioningState"] = "Succeeded"
+    resource["eTag"] = state.new_guid()
+    state.put_resource(resource)
+
+
+def _remove_cluster(state: State, resource: Json) -> None:
+    """Remove a cluster, its managed namespaces, assignments, objects and identity."""
+    state.delete_cluster(resource["id"].lower())
+    state.delete_with_content(resource["id"])
+    directory.remove(state, resource.get("identity", {}).get("principalId", ""))
+
+
+def _finish_namespace(state: State, operation: Json, resource: Json, cluster: Json) -> Json | None:
     key, name, properties = operation["cluster"], resource["name"], resource["properties"]
     notes = state.notes(resource["id"])
     error = _scripted_failure(operation) or _private_failure(state, operation, cluster)
@@ -76,8 +116,7 @@ def _fail(state: State, operation: Json, resource: Json, error: Json) -> Json:
     if operation["kind"] == "create" and not state.switches.failed_create_leaves_resource:
         _remove(state, resource, operation["cluster"])
     else:
-        ended = "Canceled" if lifecycle.is_cancelled(operation) else "Failed"
-        resource["properties"]["provisioningState"] = ended
+        resource["properties"]["provisioningState"] = lifecycle.failed_state(operation)
         lifecycle.store(state, resource, operation["cluster"])
     return error
 

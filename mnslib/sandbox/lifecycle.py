@@ -12,19 +12,28 @@ from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.wire import Json
 
+GROUP_TYPE = "Microsoft.Resources/resourceGroups"
 CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
 NAMESPACE_TYPE = "Microsoft.ContainerService/managedClusters/managedNamespaces"
 ASSIGNMENT_TYPE = "Microsoft.Authorization/roleAssignments"
 
 # Seconds from start to end. `documented`: recorded 2025-11-05 (first create 91.3 s, update 0.49 s,
 # delete 7.36 s); later creates are inferred to take seconds. The recorder strips Retry-After and
-# polls came 30 s apart, the SDK's own default: so `documented` sends none.
+# polls came 30 s apart, the SDK's own default: so `documented` sends none. Clusters, groups and
+# registrations are not recorded: "minutes" in the documentation of each.
 LATENCIES: dict[str, Json] = {
     "fast": {
         "first_create": 0.2,
         "create": 0.2,
         "update": 0.2,
         "delete": 0.2,
+        "cluster_create": 0.4,
+        "cluster_update": 0.2,
+        "cluster_delete": 0.2,
+        "cluster_start": 0.2,
+        "cluster_stop": 0.2,
+        "group_delete": 0.2,
+        "register": 2.0,
         "retry_after_seconds": 0,
     },
     "documented": {
@@ -32,6 +41,13 @@ LATENCIES: dict[str, Json] = {
         "create": 5.0,
         "update": 0.49,
         "delete": 7.36,
+        "cluster_create": 240.0,
+        "cluster_update": 90.0,
+        "cluster_delete": 180.0,
+        "cluster_start": 120.0,
+        "cluster_stop": 120.0,
+        "group_delete": 60.0,
+        "register": 120.0,
         "retry_after_seconds": None,
     },
 }
@@ -71,13 +87,13 @@ def next_poll(state: State) -> dict[str, str]:
 
 
 def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
-    """Store and return a new operation on a managed namespace.
+    """Store and return a new operation.
 
     Args:
         state: the store.
-        kind: `create`, `update` or `delete`.
-        resource: the managed namespace as accepted.
-        cluster: the managed cluster's resource.
+        kind: `create`, `update` or `delete` of a managed namespace; else a key of `LATENCIES`.
+        resource: as accepted.
+        cluster: the managed cluster's resource; for a resource group, the group itself.
     """
     speed = kind
     if kind == "create" and not state.notes(cluster["id"]).get("prepared"):
@@ -105,13 +121,17 @@ def is_cancelled(operation: Json) -> bool:
     return bool(operation.get("fate", {}).get("operation") == "cancelled")
 
 
+def failed_state(operation: Json) -> str:
+    """Return the state in which an operation that did not succeed ends."""
+    return "Canceled" if is_cancelled(operation) else "Failed"
+
+
 def status_body(operation: Json) -> Json:
     """Return the operation as its status URL shows it."""
     body = {"name": operation["id"], "status": "InProgress"}
     body["startTime"] = utc_text(operation["start"])
     if "endTime" in operation:
-        failed = "Canceled" if is_cancelled(operation) else "Failed"
-        body["status"] = failed if "error" in operation else "Succeeded"
+        body["status"] = failed_state(operation) if "error" in operation else "Succeeded"
         body["endTime"] = utc_text(operation["endTime"])
     if "error" in operation:
         body["error"] = operation["error"]
@@ -119,13 +139,13 @@ def status_body(operation: Json) -> Json:
 
 
 def shown(resource: Json, state: State) -> Json:
-    """Return a managed namespace as it is answered: with the labels that the service may add."""
+    """Return a resource as it is answered; namespaces with labels that the service may add."""
     extra = {}
     if state.switches.name_label_returned:
         extra[NAME_LABEL] = resource["name"]
     if state.switches.managed_label_returned:
         extra[MANAGED_LABEL] = "true"
-    if not extra:
+    if not extra or resource["type"] != NAMESPACE_TYPE:
         return resource
     properties = resource["properties"]
     labels = extra | properties.get("labels", {})

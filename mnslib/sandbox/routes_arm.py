@@ -12,22 +12,21 @@ from mnslib.sandbox import lifecycle
 from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
+from mnslib.sandbox.offers import api_versions
 from mnslib.sandbox.routes_clusters import (
-    CONTAINER_SERVICE_VERSIONS,
     cluster_id,
     find_cluster,
     not_found,
     user_kubeconfig,
 )
 from mnslib.sandbox.routes_operations import operation_headers
+from mnslib.sandbox.routes_providers import check_feature, check_registered
 from mnslib.sandbox.routes_subscriptions import subscription
 from mnslib.sandbox.rules import check_body, check_name, check_tags
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
 PAGE_SIZE = 200
-
-RESOURCE_VERSIONS = frozenset({"2021-04-01", "2024-11-01", "2025-04-01"})
 
 
 # managed namespaces
@@ -91,6 +90,8 @@ def put_namespace(call: Call) -> Answer:
     """Create or replace a managed namespace; the rest happens when the operation ends."""
     state = call.state
     cluster = find_cluster(call, code=state.switches.missing_cluster_code)
+    check_registered(call)
+    check_feature(call)
     name = call.params["namespace"]
     check_name(name, state.switches)
     wanted = check_body(
@@ -186,6 +187,8 @@ def _check_free(call: Call, cluster: Json) -> None:
     text = "Operation is not allowed because there's an in progress operation on the {}."
     if limit is not None and len(state.running_operations(cluster=cluster["id"])) >= limit:
         raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))
+    if cluster["properties"]["provisioningState"] in ("Creating", "Deleting"):
+        raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))
     busy = state.running_operations(resource=namespace_id(call))
     if busy and state.switches.write_during_operation == "conflict":
         raise arm_error(409, "OperationNotAllowed", text.format("managed namespace"))
@@ -262,7 +265,7 @@ ROUTES = [
         method="GET",
         template=_S + "/resources",
         handler=list_resources,
-        api_versions=RESOURCE_VERSIONS,
+        api_versions=api_versions("resources"),
     ),
     *(
         Route(
@@ -270,7 +273,7 @@ ROUTES = [
             method=method,
             template=template,
             handler=handler,
-            api_versions=CONTAINER_SERVICE_VERSIONS,
+            api_versions=api_versions("container_service"),
             action=f"{NAMESPACE_TYPE}/{verb}" if verb else "",
         )
         for method, template, handler, verb in _TABLE

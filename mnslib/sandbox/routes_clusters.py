@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import base64
+import hmac
+import re
+from typing import Any
 
+from mnslib.sandbox import directory, lifecycle
 from mnslib.sandbox.access import visible
+from mnslib.sandbox.building import managed_cluster, with_tenant
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE
-from mnslib.sandbox.routes_subscriptions import subscription
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+from mnslib.sandbox.offers import api_versions, offers
+from mnslib.sandbox.routes_operations import operation_headers
+from mnslib.sandbox.routes_providers import check_registered
+from mnslib.sandbox.routes_subscriptions import find_group, location, subscription
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, parsed
 
 AKS_SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
-# Sources: facts page (GA versions from 2025-09-01 on, about monthly; SDK 41.8.0 sends 2026-08-01).
-CONTAINER_SERVICE_VERSIONS = frozenset(
-    {"2025-09-01", "2025-10-01"} | {f"2026-0{month}-01" for month in range(1, 9)}
-)
+_NAME = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+_POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
+_POOL_LIMIT = 1000  # nodes; Source: AKS quotas
+_FIXED = ("dnsPrefix", "nodeResourceGroup", "agentPoolProfiles", "kubernetesVersion")
 
 
 def list_clusters(call: Call) -> Answer:
@@ -26,12 +35,7 @@ def list_clusters(call: Call) -> Answer:
 
 def list_clusters_in_group(call: Call) -> Answer:
     """Return the managed clusters of a resource group that the caller may read."""
-    subscription(call)
-    group = call.params["group"]
-    under = f"/subscriptions/{call.params['subscription']}/resourceGroups/{group}"
-    if group.lower() not in {g.lower() for g in call.state.meta("groups")}:
-        text = f"Resource group '{group}' could not be found."
-        raise arm_error(404, "ResourceGroupNotFound", text)
+    under = find_group(call)["id"]
     return Answer(body={"value": visible(call, call.state.resources(CLUSTER_TYPE, under=under))})
 
 
@@ -73,19 +77,205 @@ def not_found(call: Call, what: str, code: str = "ResourceNotFound") -> Exceptio
     return arm_error(404, code, text, {"x-ms-failure-cause": "gateway"})
 
 
+# writes
+
+
+def put_cluster(call: Call) -> Answer:
+    """Create a managed cluster, or change some of its properties."""
+    state, group = call.state, find_group(call, to_write=True)
+    check_registered(call)
+    wanted = _checked(call, parsed(call))
+    resource_id = f"{group['id']}/providers/{CLUSTER_TYPE}/{call.params['cluster']}"
+    present = state.resource(resource_id)
+    _check_free(state, resource_id)
+    if present:
+        resource = _changed(state, present, wanted)
+    else:
+        resource = managed_cluster(state, resource_id, _identified(state, wanted, resource_id))
+    resource["properties"]["provisioningState"] = "Updating" if present else "Creating"
+    return _started(call, "cluster_update" if present else "cluster_create", resource)
+
+
+def delete_cluster(call: Call) -> Answer:
+    """Start to delete a cluster with everything in it; 204 if there is nothing."""
+    find_group(call)
+    resource = call.state.resource(cluster_id(call))
+    if resource is None:
+        return Answer(status=204)
+    _check_free(call.state, resource["id"])
+    resource["properties"]["provisioningState"] = "Deleting"
+    return _started(call, "cluster_delete", resource)
+
+
+def switch_power(call: Call) -> Answer:
+    """Start or stop a cluster."""
+    resource = find_cluster(call)
+    _check_free(call.state, resource["id"])
+    verb = "start" if call.path.lower().endswith("/start") else "stop"
+    resource["properties"]["provisioningState"] = {"start": "Starting", "stop": "Stopping"}[verb]
+    return _started(call, f"cluster_{verb}", resource)
+
+
+def _started(call: Call, kind: str, resource: Json) -> Answer:
+    resource["eTag"] = call.state.new_guid()
+    call.state.put_resource(resource)
+    operation = lifecycle.start(call.state, kind, resource, resource)
+    headers = operation_headers(call, operation)
+    if kind not in ("cluster_create", "cluster_update"):
+        return Answer(status=202, headers=headers)
+    return Answer(status=201 if kind == "cluster_create" else 200, body=resource, headers=headers)
+
+
+def _check_free(state: State, resource_id: str) -> None:
+    for operation in state.running_operations(cluster=resource_id, resource=resource_id):
+        text = "Operation is not allowed: Another operation "
+        text += f"({operation['kind'].removeprefix('cluster_')}) is in progress, please wait for "
+        text += "it to finish before starting a new operation. See "
+        text += "https://aka.ms/aks-pending-operation for more details"
+        raise arm_error(409, "OperationNotAllowed", text)
+
+
+def _checked(call: Call, body: Json) -> Json:
+    """Return the body without what is empty or only read: empty means "choose a default"."""
+    properties = _object(body.get("properties"), "properties")
+    members = {key: set(text.split()) for key, text in offers()["cluster_members"].items()}
+    unknown = sorted(set(body) - members["top"])
+    unknown += sorted(set(properties) - members["properties"] - members["read_only"])
+    if unknown and call.state.switches.unknown_properties == "refuse":
+        raise _invalid(f"could not find member '{unknown[0]}' on the resource type")
+    top = {name: _object(body.get(name), name) for name in ("tags", "sku", "identity")}
+    for name in ("aadProfile", "networkProfile", "apiServerAccessProfile"):
+        _object(properties.get(name), f"properties.{name}")
+    if not _NAME.fullmatch(call.params["cluster"]):
+        text = "The value of parameter name is invalid. It must be 1 to 63 letters, digits, "
+        raise arm_error(400, "InvalidParameter", f"{text}underscores and hyphens.")
+    known = members["properties"]
+    kept = {k: v for k, v in properties.items() if v not in (None, "") and k in known}
+    place, pools = location(body.get("location")), kept.get("agentPoolProfiles", [])
+    if not isinstance(pools, list):
+        raise _invalid("'properties.agentPoolProfiles' must be a list")
+    if pools:
+        kept["agentPoolProfiles"] = [_checked_pool(call, pool, place) for pool in pools]
+    _check_version(call, kept.get("kubernetesVersion"))
+    for name in ("dnsPrefix", "nodeResourceGroup"):
+        if not isinstance(kept.get(name, ""), str):
+            raise _invalid(f"'properties.{name}' must be a string")
+    return {"location": place, "properties": kept, **{k: v for k, v in top.items() if v}}
+
+
+def _object(value: Any, path: str) -> Json:
+    if not isinstance(value or {}, dict):
+        raise _invalid(f"'{path}' must be an object")
+    return dict(value or {})
+
+
+def _checked_pool(call: Call, pool: Any, place: str) -> Json:
+    if not isinstance(pool, dict) or not _POOL_NAME.fullmatch(str(pool.get("name", ""))):
+        raise _invalid("each pool must be an object with a name of 1 to 12 letters and digits")
+    kept = {key: value for key, value in pool.items() if value not in (None, "")}
+    count = kept.get("count", 1)
+    if type(count) is not int or not 0 <= count <= _POOL_LIMIT:
+        text = f"The value of parameter agentPoolProfile.count must be 0 to {_POOL_LIMIT}."
+        raise arm_error(400, "InvalidParameter", text)
+    sizes, size = call.state.meta("building")["node_sizes"], kept.get("vmSize")
+    if size is not None and str(size) not in sizes:
+        text = f"The VM size of {size} is not allowed in your subscription in location '{place}'. "
+        text += f"The available VM sizes are '{','.join(sizes)}'. For more details, please visit "
+        raise arm_error(400, "BadRequest", f"{text}https://aka.ms/aks/quotas-skus-regions")
+    return kept
+
+
+def _check_version(call: Call, version: Any) -> None:
+    known = offers()["kubernetes_versions"]
+    if version is None or str(version) in {*known, *known.values()}:
+        return
+    text = f"Managed cluster {call.params['cluster']} is on version {version}, which is not "
+    text += "supported in this region. Please use [az aks get-versions] command to get the "
+    text += "supported version list in this region."
+    raise arm_error(400, "K8sVersionNotSupported", text)
+
+
+def _changed(state: State, present: Json, wanted: Json) -> Json:
+    """Return the cluster with the new values; what the request leaves out stays."""
+    if wanted["location"] != present["location"]:
+        text = f"The resource '{present['name']}' already exists in location "
+        text += f"'{present['location']}'. A resource with the same name cannot be created in "
+        text += f"location '{wanted['location']}'. Please select a new resource name."
+        raise arm_error(409, "InvalidResourceLocation", text)
+    old, new = present["properties"], wanted["properties"]
+    for name in _FIXED:
+        if name in new and not _same(old[name], new[name]):
+            text = f"Changing property 'properties.{name}' is not allowed."
+            raise arm_error(400, "PropertyChangeNotAllowed", text)
+    merged = old | {k: _over(old.get(k), v) for k, v in new.items() if k not in _FIXED}
+    merged_sku = present["sku"] | wanted.get("sku", {})
+    identity = {key: present[key] for key in ("identity",) if key in present}
+    return (
+        present | wanted | identity | {"sku": merged_sku, "properties": with_tenant(state, merged)}
+    )
+
+
+def _over(old: Any, new: Any) -> Any:
+    """Return a property's new value; a profile keeps the members that the request leaves empty."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: value for key, value in new.items() if value is not None}
+    return new
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Return whether `new` repeats `old`, as far as it says anything."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(_same(old[key], value) for key, value in new.items() if key in old)
+    return bool(old == new) or str(new).startswith(f"{old}.")  # the exact version of a minor one
+
+
+def _identified(state: State, wanted: Json, resource_id: str) -> Json:
+    """Return the body with the identity that the service makes: new in the directory."""
+    if wanted.get("identity", {}).get("type") != "SystemAssigned":
+        return wanted
+    principal = state.new_guid()
+    entry = {"kind": "ServicePrincipal", "displayName": resource_id.rsplit("/", 1)[1]}
+    entry |= {"appId": state.new_guid(), "servicePrincipalType": "ManagedIdentity"}
+    directory.add(state, principal, entry)
+    made = {"principalId": principal, "tenantId": state.meta("tenant_id")}
+    return wanted | {"identity": {"type": "SystemAssigned", **made}}
+
+
+def _invalid(what: str) -> Refusal:
+    text = f"The request content was invalid and could not be deserialized: {what}."
+    return arm_error(400, "InvalidRequestContent", text)
+
+
+# credentials
+
+
 def cluster_credential(call: Call) -> Answer:
     """Return the user kubeconfig of a cluster."""
     return user_kubeconfig(call, find_cluster(call))
 
 
-def user_kubeconfig(call: Call, cluster: Json) -> Answer:
-    """Return the answer with the user kubeconfig of this cluster."""
-    import yaml
+def admin_credential(call: Call) -> Answer:
+    """Return the admin kubeconfig of a cluster, unless local accounts are disabled."""
+    cluster = find_cluster(call)
+    if cluster["properties"]["disableLocalAccounts"]:
+        text = "Getting static credential is not allowed because this cluster is set to disable "
+        raise arm_error(400, "BadRequest", f"{text}local accounts.")
+    return _kubeconfig(call, cluster, "clusterAdmin", {"token": admin_token(call.state, cluster)})
 
-    name = cluster["name"]
-    group = cluster["id"].split("/")[4]
-    user = f"clusterUser_{group}_{name}"
-    authority = base64.b64encode(call.state.meta("keys")["ca_pem"].encode()).decode()
+
+def admin_token(state: State, cluster: Json) -> str:
+    """Return the token that makes its bearer the admin of this cluster, until it is deleted."""
+    text = f"{cluster['id'].lower()} {cluster['properties']['resourceUID']}"
+    return hmac.new(state.meta("keys")["signing"].encode(), text.encode(), "sha512").hexdigest()
+
+
+def user_kubeconfig(call: Call, cluster: Json) -> Answer:
+    """Return the user kubeconfig: kubelogin, or the admin's token on a cluster without Entra ID."""
+    if "aadProfile" not in cluster["properties"]:
+        secret = {"token": admin_token(call.state, cluster)}
+        return _kubeconfig(call, cluster, "clusterUser", secret)
     arguments = ["get-token", "--environment", "AzurePublicCloud", "--server-id", AKS_SERVER_ID]
     arguments += ["--client-id", "80faf920-1908-4b52-b5ef-a8e7bedfc67a"]
     arguments += ["--tenant-id", call.state.meta("tenant_id"), "--login", "devicecode"]
@@ -98,18 +288,27 @@ def user_kubeconfig(call: Call, cluster: Json) -> Answer:
         "installHint": f"{hint}\n\nTo learn more, please go to https://aka.ms/aks/kubelogin\n",
         "provideClusterInfo": False,
     }
+    return _kubeconfig(call, cluster, "clusterUser", {"exec": execute})
+
+
+def _kubeconfig(call: Call, cluster: Json, kind: str, secret: Json) -> Answer:
+    import yaml
+
+    name, group = cluster["name"], cluster["id"].split("/")[4]
+    user = f"{kind}_{group}_{name}"
+    authority = base64.b64encode(call.state.meta("keys")["ca_pem"].encode()).decode()
     server = {"certificate-authority-data": authority, "server": kube_endpoint(call, cluster)}
-    config = {
+    config: Json = {
         "apiVersion": "v1",
         "kind": "Config",
         "preferences": {},
         "current-context": name,
         "clusters": [{"name": name, "cluster": server}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
-        "users": [{"name": user, "user": {"exec": execute}}],
+        "users": [{"name": user, "user": secret}],
     }
     value = base64.b64encode(yaml.safe_dump(config, sort_keys=False).encode()).decode()
-    return Answer(body={"kubeconfigs": [{"name": "clusterUser", "value": value}]})
+    return Answer(body={"kubeconfigs": [{"name": kind, "value": value}]})
 
 
 def kube_endpoint(call: Call, cluster: Json) -> str:
@@ -125,11 +324,16 @@ _TABLE = (
     ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters, ""),
     ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group, ""),
     ("GET", _C, get_cluster, "read"),
-    (
-        "POST",
-        _C + "/listClusterUserCredential",
-        cluster_credential,
-        "listClusterUserCredential/action",
+    ("PUT", _C, put_cluster, "write"),
+    ("DELETE", _C, delete_cluster, "delete"),
+    *(
+        ("POST", f"{_C}/{verb}", handler, f"{verb}/action")
+        for verb, handler in (
+            ("start", switch_power),
+            ("stop", switch_power),
+            ("listClusterUserCredential", cluster_credential),
+            ("listClusterAdminCredential", admin_credential),
+        )
     ),
 )
 ROUTES = [
@@ -138,7 +342,7 @@ ROUTES = [
         method=method,
         template=template,
         handler=handler,
-        api_versions=CONTAINER_SERVICE_VERSIONS,
+        api_versions=api_versions("container_service"),
         action=f"{CLUSTER_TYPE}/{verb}" if verb else "",
     )
     for method, template, handler, verb in _TABLE

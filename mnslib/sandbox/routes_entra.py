@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-from mnslib.sandbox.routes_clusters import AKS_SERVER_ID
+from mnslib.sandbox.access import MASTER
+from mnslib.sandbox.routes_clusters import AKS_SERVER_ID, admin_token, cluster_id
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, entra_error, surface_error
 
@@ -43,8 +44,9 @@ def _issuer(origin: str, tenant: str) -> str:
 
 
 def discovery(call: Call) -> Answer:
-    """Return the OpenID configuration of the tenant."""
-    tenant = _tenant(call)
+    """Return the OpenID configuration of the tenant; `az logout` asks for the shared one."""
+    shared = call.params["tenant"] in ("common", "organizations")
+    tenant = call.state.meta("tenant_id") if shared else _tenant(call)
     base = f"{call.origin}/entra/{tenant}"
     body = {
         "issuer": _issuer(call.origin, tenant),
@@ -164,16 +166,18 @@ class Verifier:
         }
         self._good: dict[str, Json] = {}
 
-    def identity(self, bearer: str, surface: str, origin: str) -> str | None:
+    def identity(self, bearer: str, surface: str, call: Call) -> str | None:
         """Return the identity's name, or None if the token does not open this surface.
 
         Raises:
             Refusal: 401 for a good token of another tenant.
         """
+        if surface == "kubernetes" and _is_admin(bearer, call):
+            return MASTER
         claims = self._claims(bearer)
         if claims is None or claims["exp"] <= time.time():
             return None
-        if audiences(origin).get(claims["aud"].rstrip("/")) != surface:
+        if audiences(call.origin).get(claims["aud"].rstrip("/")) != surface:
             return None
         if claims["tid"] != self._tenant:
             raise _wrong_tenant(surface, claims["tid"], self._tenant)
@@ -191,6 +195,14 @@ class Verifier:
             return None
         self._good[bearer] = claims
         return claims
+
+
+def _is_admin(bearer: str, call: Call) -> bool:
+    """Return whether the bearer came with this cluster's admin credential, still allowed."""
+    cluster = call.state.resource(cluster_id(call)) if "cluster" in call.params else None
+    if cluster is None or cluster["properties"]["disableLocalAccounts"]:
+        return False
+    return hmac.compare_digest(bearer.encode(), admin_token(call.state, cluster).encode())
 
 
 def _wrong_tenant(surface: str, wrong: str, right: str) -> Refusal:

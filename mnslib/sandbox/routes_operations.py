@@ -18,19 +18,18 @@ _SIGNED = ("t", "c", "s", "h")
 
 def operation_headers(call: Call, operation: Json) -> dict[str, str]:
     """Return the headers that an accepted write carries."""
-    urls = {
-        "Azure-AsyncOperation": _operation_url(call, operation, "operations"),
-        "Location": _operation_url(call, operation, "operationresults"),
-    }
+    urls = {"Location": _operation_url(call, operation, "operationresults")}
+    if operation["kind"] != "group_delete":  # Azure Resource Manager's own have a Location only
+        urls["Azure-AsyncOperation"] = _operation_url(call, operation, "operations")
     identifier = {"x-ms-operation-identifier": operation["id"]}
     return urls | identifier | lifecycle.retry_after(call.state)
 
 
 def _operation_url(call: Call, operation: Json, kind: str) -> str:
-    path = (
-        f"/subscriptions/{operation['subscription']}/providers/Microsoft.ContainerService"
-        f"/locations/{operation['location']}/{kind}/{operation['id']}"
-    )
+    path = f"/subscriptions/{operation['subscription']}"
+    if operation["kind"] != "group_delete":
+        path += f"/providers/Microsoft.ContainerService/locations/{operation['location']}"
+    path += f"/{kind}/{operation['id']}"
     ticks = 621355968000000000 + int(operation["start"] * 10_000_000)
     values = {"t": str(ticks), **_signature(call.state, path, str(ticks))}
     query = "&".join(f"{name}={values[name]}" for name in _SIGNED)
@@ -78,22 +77,26 @@ def get_operation_result(call: Call) -> Answer:
     if "error" in operation:
         return Answer(status=400, body={"error": operation["error"]})
     resource = call.state.resource(operation["resource"])
-    if operation["kind"] == "delete" or resource is None:
+    if operation["kind"] == "group_delete":
+        return Answer()
+    if operation["kind"].endswith("delete") or resource is None:
         return Answer(status=204)
     return Answer(body=lifecycle.shown(resource, call.state))
 
 
-_O = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}"
+_S = "/subscriptions/{subscription}"
+_O = _S + "/providers/Microsoft.ContainerService/locations/{location}"
 ROUTES = [
     Route(
         surface="arm",
         method="GET",
-        template=f"{_O}/{kind}/{{operation}}",
+        template=template + "/{operation}",
         handler=handler,
         api_versions=OPERATION_VERSIONS,
     )
-    for kind, handler in (
-        ("operations", get_operation),
-        ("operationresults", get_operation_result),
+    for template, handler in (
+        (_O + "/operations", get_operation),
+        (_O + "/operationresults", get_operation_result),
+        (_S + "/operationresults", get_operation_result),
     )
 ]

@@ -50,12 +50,12 @@ def _scope(call: Call) -> str:
     """
     scope = call.params["scope"].rstrip("/")
     parts = scope.lower().split("/")
-    groups = {name.lower() for name in call.state.meta("groups")}
     known = access.of(call.state).subscriptions
     if scope and (len(parts) < 3 or parts[1] != "subscriptions" or parts[2] not in known):
         text = f"The subscription of scope '{scope}' could not be found."
         raise arm_error(404, "SubscriptionNotFound", text)
-    if len(parts) >= 5 and (parts[3] != "resourcegroups" or parts[4] not in groups):
+    group = "/".join(parts[:5])
+    if len(parts) >= 5 and (parts[3] != "resourcegroups" or call.state.resource(group) is None):
         text = f"Resource group '{parts[4]}' could not be found."
         raise arm_error(404, "ResourceGroupNotFound", text)
     # the old form .../namespaces/{name} counts too, and needs no ARM resource of that name

@@ -1,11 +1,45 @@
-"""Azure Resource Manager: subscriptions."""
+"""Azure Resource Manager: endpoints, tenants, subscriptions, regions, resource groups."""
 
 from __future__ import annotations
 
-from mnslib.sandbox import access
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+import re
 
-SUBSCRIPTION_VERSIONS = frozenset({"2016-06-01", "2020-01-01", "2021-01-01", "2022-12-01"})
+from mnslib.sandbox import access, lifecycle
+from mnslib.sandbox.lifecycle import GROUP_TYPE
+from mnslib.sandbox.offers import api_versions, offers
+from mnslib.sandbox.routes_operations import operation_headers
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+
+_GROUP_NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
+
+
+def get_endpoints(call: Call) -> Answer:
+    """Return where sign-in and Graph are, so that one address is enough for `az cloud register`."""
+    graph = f"{call.origin}/graph/"
+    body = {
+        "name": "Sandbox",
+        "portal": call.origin,
+        "authentication": {
+            "loginEndpoint": f"{call.origin}/entra",
+            "audiences": [f"{call.origin}/"],
+            "tenant": call.state.meta("tenant_id"),
+            "identityProvider": "AAD",
+        },
+        "resourceManager": call.origin,
+        "graphAudience": graph,
+        "graph": graph,
+        "microsoftGraphResourceId": graph,
+        "gallery": call.origin,
+        "suffixes": {},
+    }
+    return Answer(body=body)
+
+
+def list_tenants(call: Call) -> Answer:
+    """Return the tenant."""
+    tenant = call.state.meta("tenant_id")
+    one = {"id": f"/tenants/{tenant}", "tenantId": tenant, "tenantCategory": "Home"}
+    return Answer(body={"value": [one | {"displayName": "Contoso", "countryCode": "NL"}]})
 
 
 def list_subscriptions(call: Call) -> Answer:
@@ -35,19 +69,172 @@ def subscription(call: Call) -> Json:
     raise arm_error(404, "SubscriptionNotFound", text)
 
 
+def list_locations(call: Call) -> Answer:
+    """Return the regions."""
+    base = subscription(call)["id"]
+    value = [
+        {
+            "id": f"{base}/locations/{name}",
+            "name": name,
+            "type": "Region",
+            "displayName": shown,
+            "regionalDisplayName": shown,
+            "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+        }
+        for name, shown in offers()["locations"].items()
+    ]
+    return Answer(body={"value": value})
+
+
+def location(text: object) -> str:
+    """Return a region's name from its name or display name.
+
+    Raises:
+        Refusal: 400 if it is missing or no region.
+    """
+    if not isinstance(text, str) or not text:
+        message = "The location property is required for this definition."
+        raise arm_error(400, "LocationRequired", message)
+    name = text.replace(" ", "").lower()
+    if name not in offers()["locations"]:
+        known = ",".join(offers()["locations"])
+        message = f"The provided location '{text}' is not available. List of available regions is "
+        raise arm_error(400, "LocationNotAvailable", f"{message}'{known}'.")
+    return name
+
+
+# resource groups
+
+
+def list_groups(call: Call) -> Answer:
+    """Return the resource groups of a subscription that the caller may read."""
+    base = subscription(call)["id"]
+    allows = access.of(call.state).allows
+    found = call.state.resources(GROUP_TYPE, under=base)
+    mine = [one for one in found if allows(call.identity, f"{_GROUPS}/read", one["id"])]
+    return Answer(body={"value": mine})
+
+
+def get_group(call: Call) -> Answer:
+    """Return one resource group."""
+    return Answer(body=find_group(call))
+
+
+def head_group(call: Call) -> Answer:
+    """Return 204 if the resource group exists."""
+    find_group(call)
+    return Answer(status=204)
+
+
+def group_id(subscription_id: str, name: str) -> str:
+    """Return the id of a resource group."""
+    return f"/subscriptions/{subscription_id}/resourceGroups/{name}"
+
+
+def find_group(call: Call, *, to_write: bool = False) -> Json:
+    """Return the resource group that the path names.
+
+    Raises:
+        Refusal: 404 ResourceGroupNotFound; 409 when something is to be written into a group that
+            is going away.
+    """
+    subscription(call)
+    name = call.params["group"]
+    found = call.state.resource(group_id(call.params["subscription"], name))
+    if found is None:
+        text = f"Resource group '{name}' could not be found."
+        raise arm_error(404, "ResourceGroupNotFound", text)
+    if to_write and found["properties"]["provisioningState"] == "Deleting":
+        text = f"The resource group '{name}' is in deprovisioning state and cannot perform this "
+        raise arm_error(409, "ResourceGroupBeingDeleted", f"{text}operation.")
+    return found
+
+
+def put_group(call: Call) -> Answer:
+    """Create a resource group or replace its tags."""
+    name, body = call.params["group"], parsed(call)
+    base = subscription(call)["id"].split("/")[2]
+    if not _GROUP_NAME.fullmatch(name):
+        text = f"The provided resource group name '{name}' has these invalid characters or length."
+        raise arm_error(400, "InvalidResourceGroup", text)
+    present = call.state.resource(group_id(base, name))
+    if present:
+        find_group(call, to_write=True)
+    place = location(body.get("location") or (present or {}).get("location"))
+    if present and present["location"] != place:
+        text = f"Invalid resource group location '{place}'. The Resource group already exists in "
+        text += f"location '{present['location']}'."
+        raise arm_error(409, "InvalidResourceGroupLocation", text)
+    tags = body.get("tags") or {}
+    if not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
+        text = "The request content was invalid and could not be deserialized: 'tags' must be an "
+        raise arm_error(400, "InvalidRequestContent", f"{text}object of strings.")
+    doc = new_group(present["id"] if present else group_id(base, name), place, tags)
+    call.state.put_resource(doc)
+    return Answer(status=200 if present else 201, body=doc)
+
+
+def new_group(resource_id: str, place: str, tags: Json) -> Json:
+    """Return a resource group as it is stored and answered."""
+    return {
+        "id": resource_id,
+        "name": resource_id.split("/")[4],
+        "type": GROUP_TYPE,
+        "location": place,
+        **({"tags": tags} if tags else {}),
+        "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+def delete_group(call: Call) -> Answer:
+    """Start to delete a resource group with everything in it."""
+    group = find_group(call)
+    for operation in call.state.running_operations(resource=group["id"]):
+        return Answer(status=202, headers=operation_headers(call, operation))
+    group["properties"]["provisioningState"] = "Deleting"
+    call.state.put_resource(group)
+    operation = lifecycle.start(call.state, "group_delete", group, group)
+    return Answer(status=202, headers=operation_headers(call, operation))
+
+
 _S = "/subscriptions/{subscription}"
+_G = _S + "/resourceGroups/{group}"
+_GROUPS = "Microsoft.Resources/subscriptions/resourceGroups"
 _TABLE = (
-    ("GET", "/subscriptions", list_subscriptions, ""),
-    ("GET", _S, get_subscription, access.READ_SUBSCRIPTION),
+    ("GET", "/tenants", list_tenants, "subscriptions", ""),
+    ("GET", "/subscriptions", list_subscriptions, "subscriptions", ""),
+    ("GET", _S, get_subscription, "subscriptions", access.READ_SUBSCRIPTION),
+    (
+        "GET",
+        _S + "/locations",
+        list_locations,
+        "subscriptions",
+        "Microsoft.Resources/subscriptions/locations/read",
+    ),
+    ("GET", _S + "/resourceGroups", list_groups, "resources", ""),
+    ("GET", _G, get_group, "resources", f"{_GROUPS}/read"),
+    ("HEAD", _G, head_group, "resources", f"{_GROUPS}/read"),
+    ("PUT", _G, put_group, "resources", f"{_GROUPS}/write"),
+    ("DELETE", _G, delete_group, "resources", f"{_GROUPS}/delete"),
 )
 ROUTES = [
     Route(
         surface="arm",
-        method=method,
-        template=template,
-        handler=handler,
-        api_versions=SUBSCRIPTION_VERSIONS,
-        action=action,
-    )
-    for method, template, handler, action in _TABLE
+        method="GET",
+        template="/metadata/endpoints",
+        handler=get_endpoints,
+        api_versions=api_versions("metadata"),
+        open=True,
+    ),
+    *(
+        Route(
+            surface="arm",
+            method=method,
+            template=template,
+            handler=handler,
+            api_versions=api_versions(versions),
+            action=action,
+        )
+        for method, template, handler, versions, action in _TABLE
+    ),
 ]

@@ -78,6 +78,8 @@ class Switches:
     role_assignments_per_subscription: int = 4000
     namespace_list: Literal["filtered", "refused"] = "filtered"
     operation_read: Literal["signature", "role"] = "signature"
+    feature_flag_required: bool = False
+    provider_registration_required: bool = True
 
     def changed(self, values: Mapping[str, object]) -> Switches:
         """Return these switches with some values replaced.

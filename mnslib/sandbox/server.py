@@ -264,7 +264,7 @@ def describe(store: State, port: int, connection: Path) -> dict[str, Any]:
         "tenant_id": store.meta("tenant_id"),
         "identities": store.meta("identities"),
         "subscription_ids": [one["subscriptionId"] for one in store.meta("subscriptions")],
-        "resource_group": store.meta("groups")[0],
+        "resource_group": store.meta("resource_group"),
         "clusters": clusters,
     }
 

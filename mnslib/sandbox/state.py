@@ -187,6 +187,13 @@ class State:
         for (kind,) in self._db.execute(query, (resource_id.lower(),)).fetchall():
             self.writes[kind] += 1
 
+    def delete_with_content(self, resource_id: str) -> None:
+        """Remove a resource and all whose ids lie under its own."""
+        under = f"{resource_id.lower()}/"
+        query = "DELETE FROM resources WHERE id = ? OR (id >= ? AND id < ?) RETURNING kind"
+        ids = (under[:-1], under, f"{under[:-1]}0")  # "0" follows "/" in ASCII
+        self.writes.update(row[0] for row in self._db.execute(query, ids).fetchall())
+
     def resources(self, kind: str, *, under: str = "", parent: str | None = None) -> list[Json]:
         """Return resources of a type, by id: those with this parent, or with this id prefix."""
         query, values = "SELECT doc FROM resources WHERE kind=?", [kind.lower()]
@@ -296,6 +303,13 @@ class State:
         query = "DELETE FROM objects WHERE cluster=? AND namespace=?"
         self._db.execute(query, (cluster, namespace))
         self.delete_object(cluster, "namespaces", "", namespace)
+
+    def delete_cluster(self, cluster: str) -> None:
+        """Remove every object and sample of a cluster, and its seeded past."""
+        for table in ("objects", "samples"):
+            self._db.execute(f"DELETE FROM {table} WHERE cluster=?", (cluster,))
+        self.set_meta("history", {k: v for k, v in self.meta("history").items() if k != cluster})
+        self.history_cache.pop(cluster, None)
 
     # samples: what the metrics show from the moment of seeding on
 

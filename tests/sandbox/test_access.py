@@ -392,6 +392,7 @@ _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 # Routes that answer an identity without any role with an empty list.
 FILTERED = {
     ("GET", "/subscriptions"),
+    ("GET", "/subscriptions/{subscription}/resourceGroups"),
     ("GET", "/subscriptions/{subscription}/resources"),
     ("GET", f"/subscriptions/{{subscription}}/providers/{ARM}"),
     ("GET", f"{_GROUP}/providers/{ARM}"),
@@ -402,7 +403,7 @@ FILTERED = {
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
 _PATHS = ("version", "api", "apis", "api/v1", "apis/apps/v1", "apis/networking.k8s.io/v1")
 ANYBODYS = {("GET", f"{_C}/{path}") for path in (*_PATHS, "openapi/v2", "openapi/v3")}
-ANYBODYS.add(("GET", "/graph/v1.0/me"))
+ANYBODYS |= {("GET", "/graph/v1.0/me"), ("GET", "/tenants")}
 ANYBODYS |= {
     ("POST", f"{_C}/apis/authorization.k8s.io/v1/selfsubject{what}reviews")
     for what in ("access", "rules")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mnslib.sandbox.rules import Switches
-from tests.sandbox.client import Client, cluster_id, make_body, namespace_id
+from tests.sandbox.client import PROD, Client, cluster_id, make_body, namespace_id
 
 WEU = "aks-prod-weu-1"
 NAMESPACE_USER = "c9f76ca8-b262-4b10-8ed2-09cf0948aa35"
@@ -49,6 +49,13 @@ def put(**change: Any) -> Callable[[Client], Any]:
         return s.arm("PUT", namespace_id("a"), body).status_code
 
     return status
+
+
+def put_without_provider(s: Client) -> Any:
+    path = f"/subscriptions/{PROD}/providers/Microsoft.ContainerService/unregister"
+    s.arm("POST", path, version="2021-04-01")
+    s.finish(10)
+    return put()(s)
 
 
 def quota(**texts: str) -> Callable[[Client], Any]:
@@ -201,6 +208,8 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
         "RoleAssignmentLimitExceeded",
     ),
     "namespace_list": (list_without_right, "refused", 200, 403),
+    "feature_flag_required": (put(), True, 201, 400),
+    "provider_registration_required": (put_without_provider, False, 409, 201),
     "operation_read": (poll_of_a_stranger, "role", 200, 403),
 }
 

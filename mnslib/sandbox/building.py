@@ -1,0 +1,240 @@
+"""Builds managed clusters: the ARM resource with its defaults, nodes, and the system's own pods.
+
+Serves clusters of a seeded world and those that a request creates. What a node can hold and what
+the system runs is data of the world, kept as the setting "building".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mnslib.sandbox import cluster as clusters
+from mnslib.sandbox.admission import pod_need
+from mnslib.sandbox.amounts import parse
+from mnslib.sandbox.lifecycle import CLUSTER_TYPE
+from mnslib.sandbox.offers import offers
+from mnslib.sandbox.state import State, kube_time
+from mnslib.sandbox.wire import Json
+
+_SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeeper-system")
+KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
+DEFAULT_VERSION = "1.32"
+_NODES = 3  # of a pool; Source: az aks create --node-count
+
+
+def managed_cluster(state: State, resource_id: str, given: Json) -> Json:
+    """Return a new managed cluster as it is stored and answered, with the service's defaults.
+
+    Args:
+        state: the store.
+        resource_id: of the cluster.
+        given: `location`, `properties` and what else the request or the world says; checked.
+    """
+    parts, place = resource_id.split("/"), given["location"]
+    subscription, group, name = parts[2], parts[4], parts[8]
+    wanted = given["properties"]
+    dns = wanted.get("dnsPrefix") or f"{name}-{group}-{subscription[-4:]}"
+    version = ".".join((wanted.get("kubernetesVersion") or DEFAULT_VERSION).split(".")[:2])
+    exact = offers()["kubernetes_versions"][version]
+    access = {"enablePrivateCluster": False} | wanted.get("apiServerAccessProfile", {})
+    network = {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "none"}
+    network |= {"networkDataplane": "azure"} | wanted.get("networkProfile", {})
+    pools = [_pool(state, pool, index, exact) for index, pool in enumerate(_pools(wanted), start=1)]
+    private = {"privateFQDN": f"{dns}.privatelink.{place}.azmk8s.io"}
+    properties = {
+        "provisioningState": "Succeeded",
+        "powerState": {"code": "Running"},
+        "kubernetesVersion": version,
+        "currentKubernetesVersion": exact,
+        "dnsPrefix": dns,
+        "fqdn": f"{dns}.hcp.{place}.azmk8s.io",
+        **(private if access["enablePrivateCluster"] else {}),
+        "nodeResourceGroup": f"MC_{group}_{name}_{place}",
+        "enableRBAC": True,
+        "identityProfile": {"kubeletidentity": _kubelet_identity(state, parts, place)},
+        "disableLocalAccounts": False,
+        "resourceUID": state.new_guid().replace("-", ""),
+    }
+    own = ("dnsPrefix", "kubernetesVersion")
+    properties |= {key: value for key, value in wanted.items() if key not in own}
+    properties |= {"networkProfile": network, "apiServerAccessProfile": access}
+    return {
+        "id": resource_id,
+        "name": name,
+        "type": CLUSTER_TYPE,
+        "location": place,
+        **({"tags": given["tags"]} if given.get("tags") else {}),
+        "sku": {"name": "Base", "tier": "Free"} | given.get("sku", {}),
+        **({"identity": given["identity"]} if "identity" in given else {}),
+        "eTag": state.new_guid(),
+        "properties": with_tenant(state, properties | {"agentPoolProfiles": pools}),
+    }
+
+
+def with_tenant(state: State, properties: Json) -> Json:
+    """Return properties whose Entra profile, if there is one, names the tenant."""
+    profile = properties.get("aadProfile")
+    if not profile:
+        return properties
+    filled = {"managed": True, "enableAzureRBAC": False} | profile
+    return properties | {"aadProfile": filled | {"tenantID": state.meta("tenant_id")}}
+
+
+def _kubelet_identity(state: State, parts: list[str], place: str) -> Json:
+    """Return the identity that nodes use; the Azure CLI reads it before every update."""
+    group = f"/subscriptions/{parts[2]}/resourcegroups/MC_{parts[4]}_{parts[8]}_{place}"
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    ids = {"clientId": state.new_guid(), "objectId": state.new_guid()}
+    return {"resourceId": f"{group}/providers/{kind}/{parts[8]}-agentpool", **ids}
+
+
+def _pools(wanted: Json) -> list[Json]:
+    return wanted.get("agentPoolProfiles") or [{"name": "nodepool1"}]
+
+
+def _pool(state: State, given: Json, index: int, version: str) -> Json:
+    defaults = {
+        "name": f"nodepool{index}",
+        "count": _NODES,
+        "vmSize": list(state.meta("building")["node_sizes"])[-1],
+        "osType": "Linux",
+        "mode": "System" if index == 1 else "User",
+        "orchestratorVersion": version,
+        "provisioningState": "Succeeded",
+        "powerState": {"code": "Running"},
+    }
+    return defaults | given
+
+
+class Builder:
+    """Fills one cluster with nodes, the system's namespaces and pods."""
+
+    def __init__(self, state: State, resource: Json) -> None:
+        self.state, self.key, self.resource = state, resource["id"].lower(), resource
+        self.facts: Json = state.meta("building")
+        self.free: dict[str, dict[str, Any]] = {}
+
+    def build(self) -> Json:
+        """Store nodes, system namespaces and their pods; return the namespaces' history as data."""
+        self.nodes()
+        for name in _SYSTEM:
+            clusters.create_namespace(self.state, self.key, name, {}, {})
+        return self.system()
+
+    def recount(self) -> None:
+        """Bring quotas and metrics of every namespace up to what is there now."""
+        for namespace in self.state.objects(self.key, "namespaces"):
+            clusters.recount(self.state, self.key, namespace["metadata"]["name"])
+
+    def nodes(self) -> None:
+        """Store the nodes of every pool."""
+        short = self.resource["name"][-5:].strip("-").lower()
+        for pool in self.resource["properties"]["agentPoolProfiles"]:
+            size = pool["vmSize"]
+            facts = self.facts["node_sizes"][size]
+            for index in range(pool["count"]):
+                name = f"aks-{pool['name']}-{short}-vmss{index:06d}"
+                self.state.put_object(self.key, "nodes", self._node(name, size, facts))
+                room = {"cpu": facts["allocatable_cpu"], "memory": facts["allocatable_memory"]}
+                self.free[name] = {kind: parse(text) for kind, text in room.items()}
+
+    def _node(self, name: str, size: str, facts: Json) -> Json:
+        labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": size}
+        labels |= {
+            "kubernetes.io/os": "linux",
+            "topology.kubernetes.io/region": self.resource["location"],
+        }
+        at = kube_time(self.state.now())
+        version = f"v{self.resource['properties']['currentKubernetesVersion']}"
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+        capacity = {"cpu": facts["cpu"], "memory": facts["memory"], "pods": "250"}
+        allocatable = {"cpu": facts["allocatable_cpu"], "memory": facts["allocatable_memory"]}
+        return {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": clusters.metadata(self.state, name, labels=labels),
+            "spec": {"providerID": f"azure:///sandbox/{name}"},
+            "status": {
+                "capacity": capacity,
+                "allocatable": {**allocatable, "pods": "250"},
+                "conditions": [{**ready, "lastTransitionTime": at, "lastHeartbeatTime": at}],
+                "nodeInfo": {
+                    "architecture": "amd64",
+                    "bootID": "",
+                    "containerRuntimeVersion": "containerd://1.7.27",
+                    "kernelVersion": "5.15.0-azure",
+                    "kubeProxyVersion": version,
+                    "kubeletVersion": version,
+                    "machineID": "",
+                    "operatingSystem": "linux",
+                    "osImage": "Ubuntu 22.04.5 LTS",
+                    "systemUUID": "",
+                },
+            },
+        }
+
+    def system(self) -> Json:
+        """Run the system's own pods and return the history of their namespaces."""
+        system = self.facts["system"]
+        workloads = []
+        for name, text in system["per node"].items():
+            for index, node in enumerate(self.free):
+                self._pod("kube-system", f"{name}-{index:05d}", name, _resources(text), node)
+            workloads.append({"replicas": len(self.free), "need": _need(text)})
+        for name, text in system["once"].items():
+            workloads.append(self.workload("kube-system", name, text))
+        gatekeeper = [
+            self.workload("gatekeeper-system", name, text)
+            for name, text in system["gatekeeper"].items()
+        ]
+        steady = {"quotas": {}, "shape": "flat", "cpu": 0.5, "memory": 0.7}
+        running = {"kube-system": workloads, "gatekeeper-system": gatekeeper}
+        return {name: steady | {"workloads": of} for name, of in running.items()}
+
+    def workload(self, namespace: str, name: str, text: str) -> Json:
+        """Run a workload's pods and return it as history needs it."""
+        count, _, amounts = text.partition(" x ")
+        for index in range(int(count)):
+            self._pod(namespace, f"{name}-{index:05d}", name, _resources(amounts))
+        return {"replicas": int(count), "need": _need(amounts)}
+
+    def _pod(
+        self, namespace: str, name: str, app: str, resources: Json, node: str | None = None
+    ) -> None:
+        image = f"registry.example/{app}:1"
+        container = {"name": app, "image": image, "resources": resources}
+        pod: Json = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": clusters.metadata(self.state, name, namespace, labels={"app": app}),
+            "spec": {"containers": [container], "restartPolicy": "Always"},
+        }
+        need = pod_need(pod)
+        wanted = {kind: need[f"requests.{kind}"] for kind in ("cpu", "memory")}
+        fits = [n for n, room in self.free.items() if all(room[k] >= wanted[k] for k in wanted)]
+        node = node or max(fits, key=lambda n: (self.free[n]["cpu"], n), default=None)
+        clusters.place(pod, node, self.state.now())
+        if node:
+            for kind, value in wanted.items():
+                self.free[node][kind] -= value
+        self.state.put_object(self.key, "pods", pod)
+
+
+def amounts(text: str) -> dict[str, str]:
+    """Return the four values of "cpu request/limit memory request/limit"; "-" is left out."""
+    values = re.split(r"[/ ]", text)
+    return {key: value for key, value in zip(KEYS, values, strict=True) if value != "-"}
+
+
+def _resources(text: str) -> Json:
+    resources: Json = {}
+    for key, value in amounts(text).items():
+        kind, _, name = key.partition(".")
+        resources.setdefault(kind, {})[name] = value
+    return resources
+
+
+def _need(text: str) -> dict[str, float]:
+    values = amounts(text)
+    return {key: float(parse(values.get(key, "0"))) for key in KEYS}

@@ -1,0 +1,194 @@
+"""Azure Resource Manager: resource providers and features, and their registration.
+
+A registration is a state with the moment at which it becomes the next one.
+"""
+
+from __future__ import annotations
+
+from mnslib.sandbox.offers import api_versions, offers
+from mnslib.sandbox.routes_subscriptions import subscription
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+
+CONTAINER_SERVICE = "Microsoft.ContainerService"
+NAMESPACE_FEATURE = "ManagedNamespacePreview"
+_NEXT = {"Registering": "Registered", "Unregistering": "Unregistered"}
+
+
+def list_providers(call: Call) -> Answer:
+    """Return every provider with its resource types."""
+    subscription(call)
+    return Answer(body={"value": [_provider(call, name) for name in offers()["providers"]]})
+
+
+def get_provider(call: Call) -> Answer:
+    """Return one provider."""
+    return Answer(body=_provider(call, _provider_name(call)))
+
+
+def change_provider(call: Call) -> Answer:
+    """Start to register or unregister a provider; what is registered stays so."""
+    name = _provider_name(call)
+    _change(call, name, "Registered")
+    return Answer(body=_provider(call, name))
+
+
+def list_features(call: Call) -> Answer:
+    """Return the features of a provider, or of all."""
+    subscription(call)
+    wanted = call.params.get("provider", "").lower()
+    names = [
+        f"{provider}/{feature}"
+        for provider, features in offers()["features"].items()
+        for feature in features
+        if wanted in ("", provider.lower())
+    ]
+    return Answer(body={"value": [_feature(call, name) for name in names]})
+
+
+def get_feature(call: Call) -> Answer:
+    """Return one feature."""
+    return Answer(body=_feature(call, _feature_name(call)))
+
+
+def change_feature(call: Call) -> Answer:
+    """Start to register or unregister a feature."""
+    name = _feature_name(call)
+    _change(call, name, "NotRegistered")
+    return Answer(body=_feature(call, name))
+
+
+def check_registered(call: Call) -> None:
+    """Refuse a creation while the subscription does not have the provider.
+
+    Raises:
+        Refusal: 409 MissingSubscriptionRegistration.
+    """
+    state = call.state
+    if not state.switches.provider_registration_required:
+        return
+    standing = _standing(state, _key(call, CONTAINER_SERVICE), "Registered")
+    if standing in ("Registered", "Registering"):
+        return
+    text = f"The subscription is not registered to use namespace '{CONTAINER_SERVICE}'. "
+    text += "See https://aka.ms/rps-not-found for how to register subscriptions."
+    raise arm_error(409, "MissingSubscriptionRegistration", text)
+
+
+def check_feature(call: Call) -> None:
+    """Refuse a managed namespace without the preview's flag, if the switch still asks for it.
+
+    Raises:
+        Refusal: 400 BadRequest.
+    """
+    name = f"{CONTAINER_SERVICE}/{NAMESPACE_FEATURE}"
+    if not call.state.switches.feature_flag_required:
+        return
+    if _standing(call.state, _key(call, name), "NotRegistered") != "Registered":
+        text = f"Managed namespace requires feature flag {name} to be registered."
+        raise arm_error(400, "BadRequest", text)
+
+
+def _key(call: Call, name: str) -> str:
+    return f"{call.params['subscription'].lower()}/{name}"
+
+
+def _standing(state: State, key: str, default: str) -> str:
+    found = state.meta("registrations", {}).get(key)
+    if found is None:
+        return default
+    now: str = found["state"]
+    return _NEXT[now] if state.now() >= found["due"] else now
+
+
+def _change(call: Call, name: str, default: str) -> None:
+    state, key = call.state, _key(call, name)
+    wanted = "Registering" if call.path.lower().endswith("/register") else "Unregistering"
+    if _standing(state, key, default) in (wanted, _NEXT[wanted]):
+        return
+    entry = {"state": wanted, "due": state.now() + state.latency["register"]}
+    state.set_meta("registrations", state.meta("registrations", {}) | {key: entry})
+
+
+def _provider_name(call: Call) -> str:
+    subscription(call)
+    wanted = call.params["provider"]
+    for name in offers()["providers"]:
+        if name.lower() == wanted.lower():
+            return str(name)
+    text = f"The resource namespace '{wanted}' is invalid."
+    raise arm_error(404, "InvalidResourceNamespace", text)
+
+
+def _provider(call: Call, name: str) -> Json:
+    locations = list(offers()["locations"].values())
+    types = [
+        {
+            "resourceType": kind,
+            "locations": locations,
+            "apiVersions": sorted(api_versions(versions), reverse=True),
+            "capabilities": "None",
+        }
+        for kind, versions in offers()["providers"][name].items()
+    ]
+    return {
+        "id": f"/subscriptions/{call.params['subscription']}/providers/{name}",
+        "namespace": name,
+        "resourceTypes": types,
+        "registrationState": _standing(call.state, _key(call, name), "Registered"),
+        "registrationPolicy": "RegistrationRequired",
+    }
+
+
+def _feature_name(call: Call) -> str:
+    subscription(call)
+    wanted = f"{call.params['provider']}/{call.params['feature']}".lower()
+    for provider, features in offers()["features"].items():
+        for feature in features:
+            if wanted == f"{provider}/{feature}".lower():
+                return f"{provider}/{feature}"
+    text = f"The feature '{call.params['feature']}' could not be found."
+    raise arm_error(404, "FeatureNotFound", text)
+
+
+def _feature(call: Call, name: str) -> Json:
+    provider, _, feature = name.partition("/")
+    base = f"/subscriptions/{call.params['subscription']}/providers/Microsoft.Features/providers"
+    return {
+        "properties": {"state": _standing(call.state, _key(call, name), "NotRegistered")},
+        "id": f"{base}/{provider}/features/{feature}",
+        "type": "Microsoft.Features/providers/features",
+        "name": name,
+    }
+
+
+_S = "/subscriptions/{subscription}/providers"
+_F = _S + "/Microsoft.Features"
+_ONE = _F + "/providers/{provider}/features/{feature}"
+_READ = "Microsoft.Resources/subscriptions/providers/read"
+_FEATURES = "Microsoft.Features/providers/features"
+_CHANGE = CONTAINER_SERVICE + "/{}/action"  # no other provider needs it here
+_TABLE = (
+    ("GET", _F + "/features", list_features, "features", "Microsoft.Features/features/read"),
+    ("GET", _F + "/providers/{provider}/features", list_features, "features", f"{_FEATURES}/read"),
+    ("GET", _ONE, get_feature, "features", f"{_FEATURES}/read"),
+    ("POST", _ONE + "/register", change_feature, "features", f"{_FEATURES}/register/action"),
+    ("POST", _ONE + "/unregister", change_feature, "features", f"{_FEATURES}/unregister/action"),
+    ("GET", _S, list_providers, "resources", _READ),
+    ("GET", _S + "/{provider}", get_provider, "resources", _READ),
+    *(
+        ("POST", f"{_S}/{{provider}}/{verb}", change_provider, "resources", _CHANGE.format(verb))
+        for verb in ("register", "unregister")
+    ),
+)
+ROUTES = [
+    Route(
+        surface="arm",
+        method=method,
+        template=template,
+        handler=handler,
+        api_versions=api_versions(versions),
+        action=action,
+    )
+    for method, template, handler, versions, action in _TABLE
+]
