@@ -16,6 +16,7 @@ from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_
 from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.routes_clusters import cluster_id
 from mnslib.sandbox.selectors import field_tests, label_tests
+from mnslib.sandbox.shapes import checked
 from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error
 
@@ -154,7 +155,7 @@ def list_objects(call: Call) -> Answer:
     tests = label_tests(call) + field_tests(call)
     items = [doc for doc in found if all(test(doc) for test in tests)]
     metadata: Json = {"resourceVersion": str(call.state.meta("sequence", 0))}
-    limit = int(call.query.get("limit") or 0)
+    limit = _limit(call)
     if limit and len(items) > limit:
         last = items[limit - 1]["metadata"]
         token = json.dumps([last.get("namespace", ""), last["name"]])
@@ -164,6 +165,13 @@ def list_objects(call: Call) -> Answer:
         items = items[:limit]
     body = {"kind": f"{kind.word}List", "apiVersion": kind.version, "metadata": metadata}
     return Answer(body=body | {"items": items})
+
+
+def _limit(call: Call) -> int:
+    text = call.query.get("limit") or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise kube_error(400, "BadRequest", f"limit must be a whole number, not {text!r}")
+    return int(text)
 
 
 def _continue_token(call: Call) -> tuple[str, str]:
@@ -262,7 +270,7 @@ def _body(call: Call, kind: Kind) -> Json:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", str(name)):
         text = f'{kind.word} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
         raise kube_error(422, "Invalid", text)
-    return doc | {"apiVersion": kind.version, "kind": kind.word}
+    return checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
 
 
 def _normal(kind: Kind, doc: Json) -> Json:
@@ -339,7 +347,7 @@ def replace_object(call: Call) -> Answer:
         text += "the object has been modified; please apply your changes to the latest version"
         raise kube_error(409, "Conflict", f"{text} and try again")
     texts = {key: wanted["metadata"].get(key, {}) for key in ("labels", "annotations")}
-    spec = wanted["spec"] if "spec" in wanted else present["spec"]
+    spec = wanted["spec"] if "spec" in wanted else present.get("spec", {})
     return _change(call, kind, present, texts, spec)
 
 
@@ -357,9 +365,9 @@ def patch_object(call: Call) -> Answer:
         patch = None
     if not isinstance(patch, dict):
         raise kube_error(400, "BadRequest", "the patch is no JSON object")
-    merged: Json = _merge(present, patch)
-    texts = {key: merged["metadata"].get(key) or {} for key in ("labels", "annotations")}
-    return _change(call, kind, present, texts, merged.get("spec") or {})
+    merged = checked(_merge(present, patch))
+    texts = {key: merged.get("metadata", {}).get(key, {}) for key in ("labels", "annotations")}
+    return _change(call, kind, present, texts, merged.get("spec", {}))
 
 
 def _merge(base: Any, patch: Any) -> Any:
@@ -382,7 +390,7 @@ def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> A
     metadata |= {key: value for key, value in texts.items() if value}
     changed = _normal(kind, present | {"metadata": metadata, "spec": spec})
     guard(kind.plural, present, changed)
-    unchanged = all(changed[key] == present[key] for key in ("metadata", "spec"))
+    unchanged = all(changed[key] == present.get(key) for key in ("metadata", "spec"))
     if not unchanged:
         changed = call.state.put_object(_key(call), kind.plural, changed)
     return _written(call, kind, changed)

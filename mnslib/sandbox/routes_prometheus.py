@@ -59,7 +59,7 @@ def query_range(call: Call) -> Answer:
     """Return a matrix."""
     fields = dict(call.query)
     if call.method == "POST":
-        fields |= dict(parse_qsl(call.body.decode()))
+        fields |= dict(parse_qsl(call.body.decode("utf-8", "replace")))
     query = _parse(fields)
     result: dict[tuple[str, ...], dict[float, float]] = {}
     for cluster in call.state.resources(CLUSTER_TYPE):
