@@ -6,6 +6,7 @@ A world is data (worlds/*.yaml); the same file and moment always give the same s
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox import directory
@@ -55,6 +56,7 @@ def replace(state: State, name_or_world: str | Json) -> None:
         ValueError: if the document is not sound; then what was written must be rolled back.
     """
     world = load(name_or_world) if isinstance(name_or_world, str) else name_or_world
+    _check_shape(world)
     known = {
         name: {key: one[key] for key in ("client_id", "object_id")}
         for name, one in state.meta("identities").items()
@@ -68,6 +70,32 @@ def replace(state: State, name_or_world: str | Json) -> None:
     except (AttributeError, IndexError, KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"the world is not sound: {type(error).__name__} {error}") from error
     state.set_meta("world", name_or_world)
+
+
+def _check_shape(world: Json) -> None:
+    """Refuse keys that the world `default` has not, and values of other types than it has.
+
+    Raises:
+        ValueError: with a sentence for each mistake.
+    """
+    example = load("default")
+    problems = _differences("the world", world, example)
+    if not problems:
+        known = {key: value for one in example["clusters"] for key, value in one.items()}
+        for number, one in enumerate(world.get("clusters", [])):
+            problems += _differences(f"the world's clusters[{number}]", one, known)
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _differences(where: str, given: Any, example: Json) -> list[str]:
+    if not isinstance(given, dict):
+        return [f"{where} must be a mapping"]
+    problems = [f"{where} has an unknown key {key!r}" for key in given if key not in example]
+    for key, value in given.items():
+        if key in example and type(value) is not type(example[key]):
+            problems.append(f"{where}: {key} must be of type {type(example[key]).__name__}")
+    return problems
 
 
 def seed(state: State, world: Json) -> None:

@@ -98,7 +98,10 @@ def test_a_world_can_be_given_inline(control: Client) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
+        {"resource_group": 7},
+        {"resource_groups": []},
         {"clusters": [{"name": "x"}]},
+        {"clusters": [SMALL["clusters"][0] | {"nodes": 3}]},
         {"clusters": [SMALL["clusters"][0] | {"nodes": {"Standard_None": 1}}]},
         {"subscriptions": "all"},
         {"clusters": [SMALL["clusters"][0] | {"managed": {"a": {"quota": "1/2 3/x"}}}]},
