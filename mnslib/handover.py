@@ -1,4 +1,7 @@
-"""What a team gets: `handover/<cluster>/<namespace>/kubeconfig`, kept from git and from others."""
+"""What a team gets: `handover/<cluster>/<namespace>/kubeconfig`, kept from git and from others.
+
+On demand it is merged into a kubeconfig that is there already.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnslib.errors import ConfigError
-from mnslib.project import find_project_root, write_whole
+from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
 if TYPE_CHECKING:
@@ -15,11 +18,17 @@ if TYPE_CHECKING:
 OWNER_FILE = "cluster-id"
 """Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""
 
+LOCK_SECONDS = 10.0
+"""How long to wait for another program that writes the same kubeconfig; our choice."""
+
 
 def write_pack(
-    namespace: ManagedNamespaceId, target: Target, *, cloud: str, credential: str
+    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
 ) -> Path:
     """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
+
+    Args:
+        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
 
     Raises:
         ConfigError: if the folder holds the pack of another cluster of the same name.
@@ -37,13 +46,44 @@ def write_pack(
         target.azure.managed_namespaces.list_credential(namespace),
         cluster_name=cluster.cluster_name,
         namespace_name=namespace.namespace_name,
-        credential=credential,
+        login=login,
         cloud=cloud,
-        target="azure" if target.sandbox is None else "sandbox",
-        environment=None if target.sandbox is None else {SANDBOX_VARIABLE: str(sandbox_file())},
+        sandbox_environment=None
+        if target.sandbox is None
+        else {SANDBOX_VARIABLE: str(sandbox_file())},
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     write_whole(note, f"{cluster}\n", mode=0o600)
     write_whole(folder / "kubeconfig", text, mode=0o600)
     return folder / "kubeconfig"
+
+
+def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> Path:
+    """Return the kubeconfig that the pack was merged into, whole and with mode 0600.
+
+    Args:
+        file: such as `~/.kube/config`; made where it is missing, followed where it is a link.
+        lock_seconds: how long to wait for another program that holds kubectl's lock.
+
+    Raises:
+        ConfigError: if it cannot be merged or is locked; it is unchanged then.
+    """
+    from filelock import SoftFileLock, Timeout
+
+    from mnslib.kube.kubeconfig import merged_kubeconfig
+
+    place, text = resolve_path(file).resolve(), pack.read_text("utf-8")
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
+            old = place.read_text("utf-8") if place.exists() else ""
+            merged = merged_kubeconfig(old, text) if old.strip() else text
+            write_whole(place, merged, mode=0o600)
+    except Timeout as error:
+        raise ConfigError(
+            f"{place} is locked by another program; if none runs, delete {place}.lock."
+        ) from error
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}.") from error
+    return place

@@ -53,9 +53,10 @@ class Notebook(Session):
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         super().__init__(notebook, cells)
         self._cloud = str(self.parameters["cloud"])
-        self._credential = str(self.parameters["credential"])
         self.target = open_target(
-            str(self.parameters["target"]), cloud=self._cloud, credential=self._credential
+            str(self.parameters["target"]),
+            cloud=self._cloud,
+            credential=str(self.parameters["credential"]),
         )
 
     # Steps of notebooks that change something
@@ -157,9 +158,16 @@ class Notebook(Session):
         left_out = {item.id for item in checked.unfinished}
         return checked, make_plan([spec for spec in specs if spec.id not in left_out], again)
 
-    def hand_over(self, plan: Plan, result: ApplyResult) -> Table:
-        """Return where the kubeconfig of each namespace that stands was written (mode 0600)."""
-        from mnslib.handover import write_pack
+    def hand_over(
+        self, plan: Plan, result: ApplyResult, *, login: str = "mns", kubeconfig: str = ""
+    ) -> Table:
+        """Return where the kubeconfig of each namespace that stands was written (mode 0600).
+
+        Args:
+            login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
+            kubeconfig: a file to merge it into besides; empty = none.
+        """
+        from mnslib.handover import merge_into, write_pack
         from mnslib.reporting.displays import Table
 
         rows: list[list[Cell]] = []
@@ -167,19 +175,21 @@ class Notebook(Session):
             if change.after is None or outcome in result.unfinished:
                 continue
             try:
-                place = write_pack(
-                    change.id, self.target, cloud=self._cloud, credential=self._credential
-                )
-                shown = place.relative_to(find_project_root())
-                found = [str(shown), f"kubectl --kubeconfig {shown} get pods"]
+                place = write_pack(change.id, self.target, cloud=self._cloud, login=login)
+                shown = str(place.relative_to(find_project_root()))
+                found = [shown, f"kubectl --kubeconfig {shown} get pods"]
+                if kubeconfig:
+                    found[0] += f", merged into {merge_into(kubeconfig, place)}"
             except MnsError as error:  # the namespace stands; only its file is missing
                 found = ["not written", cut(str(error))]
             rows.append([change.id.namespace_name, *found])
+        where = "on any machine with" if self.target.sandbox is None else "on this machine only, by"
         return Table(
             columns=["Namespace", "Kubeconfig", "Try"],
             rows=rows,
             caption="Handed over",
-            note="The file names no secret: it asks `mns token` for one when kubectl needs it.",
+            note=f"No secret is in it. It works {where} {login}, which asks for a token as whoever "
+            "runs kubectl.",
             empty="Nothing to hand over: nothing was changed.",
         )
 

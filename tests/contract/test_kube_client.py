@@ -150,8 +150,7 @@ def test_kubectl_reads_each_namespace_through_its_own_context_with_mns_token(
             list_credential(connection, "aks-prod-neu-1", action),
             cluster_name="aks-prod-neu-1",
             namespace_name=namespace,
-            target="sandbox",
-            environment={"MNS_SANDBOX": str(known)},
+            sandbox_environment={"MNS_SANDBOX": str(known)},
         )
         files.append(tmp_path / namespace)
         files[-1].write_text(own)

@@ -25,8 +25,12 @@ def handover():
     shutil.rmtree(HANDOVER, ignore_errors=True)
 
 
-def test_one_namespace_is_onboarded_and_handed_over(run_notebook, sandbox, handover, environment):
-    done = run_notebook("20", namespace_name="e2e-onboarded")
+def test_one_namespace_is_onboarded_and_handed_over(
+    run_notebook, sandbox, handover, environment, tmp_path
+):
+    own = tmp_path / "config"
+    own.write_text("kind: Config\nusers: [{name: mine, user: {}}]\ncurrent-context: mine\n")
+    done = run_notebook("20", namespace_name="e2e-onboarded", kubeconfig=own)
     assert done.code == 0, done.output
     assert done.result["headline"] == "e2e-onboarded is as requested: created."
     (item,) = done.result["items"]
@@ -40,6 +44,9 @@ def test_one_namespace_is_onboarded_and_handed_over(run_notebook, sandbox, hando
     (context,) = content["contexts"]
     assert context["name"] == "aks-prod-weu-2-e2e-onboarded"
     assert context["context"]["namespace"] == "e2e-onboarded"
+    merged = yaml.safe_load(own.read_text())
+    assert [user["name"] for user in merged["users"]] == ["mine", "aks-prod-weu-2-e2e-onboarded"]
+    assert merged["current-context"] == "mine"
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is absent: the kubeconfig was not tried")
     asked = subprocess.run(
@@ -77,5 +84,5 @@ def test_a_pack_of_another_cluster_of_that_name_is_left_alone(
     note = handover / "cluster-id"
     note.write_text(str(namespace.cluster).replace("rg-platform", "rg-other"))
     with target.azure, pytest.raises(ConfigError, match=r"of another cluster: .*rg-other"):
-        write_pack(namespace, target, cloud="public", credential="default")
+        write_pack(namespace, target, cloud="public")
     assert [path.name for path in handover.iterdir()] == ["cluster-id"]

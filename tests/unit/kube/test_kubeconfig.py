@@ -1,16 +1,21 @@
-"""Kubeconfigs: one namespace's own names, and no secret."""
+"""Kubeconfigs: one namespace's own names, no secret, and merges that touch nothing else."""
 
 from __future__ import annotations
 
 import base64
 import json
+import stat
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import SoftFileLock
 
-from mnslib.errors import KubeError
+from mnslib.errors import ConfigError, KubeError
+from mnslib.handover import merge_into
 from mnslib.kube.kubeconfig import (
     exec_credential_json,
     namespace_kubeconfig,
@@ -22,6 +27,25 @@ KUBELOGIN_ARGS = [
     "get-token", "--environment", "AzurePublicCloud", "--server-id", "server", "--client-id",
     "client", "--tenant-id", "tenant", "--login", "devicecode",
 ]  # fmt: skip
+FOREIGN = """\
+# mine
+apiVersion: v1
+kind: Config
+preferences: {}
+users:
+- name: old
+  user:
+    token: 0123
+    extra: 1e3
+contexts:
+- name: old
+  context: {cluster: old, user: old, namespace: "yes"}
+clusters:
+- name: old
+  cluster: {server: "https://old.example"}
+current-context: old
+x-own: [b, a]
+"""
 
 
 def make_kubeconfig(
@@ -95,48 +119,49 @@ def test_a_namespaces_kubeconfig_has_names_of_its_own_and_the_namespace_set() ->
     assert own["users"][0]["name"] == "aks-1-web"
 
 
-def test_mns_token_is_run_by_this_very_python() -> None:
+def sign_in(**options: Any) -> dict[str, Any]:
     text = namespace_kubeconfig(
-        make_kubeconfig(),
-        cluster_name="aks-1",
-        namespace_name="web",
-        credential="cli",
-        cloud="usgov",
-        target="sandbox",
-        environment={"MNS_SANDBOX": "connection.json"},
+        make_kubeconfig(), cluster_name="aks-1", namespace_name="web", **options
     )
-    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
-    assert sign_in == {
+    found: dict[str, Any] = yaml.safe_load(text)["users"][0]["user"]["exec"]
+    return found
+
+
+def test_a_team_needs_mns_and_nothing_of_the_machine_it_was_made_on() -> None:
+    asked = sign_in(cloud="usgov")
+    assert asked.pop("installHint").startswith("mns fetches your token. Install mnslib")
+    assert asked == {
         "apiVersion": "client.authentication.k8s.io/v1",
-        "command": sys.executable,
-        "args": ["-m", "mnslib", "token", "--target", "sandbox", "--cloud", "usgov",
-                 "--credential", "cli"],
-        "env": [{"name": "MNS_SANDBOX", "value": "connection.json"}],
+        "command": "mns",
+        "args": ["token", "--cloud", "usgov"],
+        "env": None,
         "interactiveMode": "Never",
         "provideClusterInfo": False,
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize(
-    ("credential", "login"),
-    [("cli", "azurecli"), ("environment", "spn"), ("managed-identity", "msi"),
-     ("workload-identity", "workloadidentity"), ("default", "azurecli")],
-)  # fmt: skip
-def test_kubelogin_stays_possible(credential: str, login: str) -> None:
-    text = namespace_kubeconfig(
-        make_kubeconfig(),
-        cluster_name="aks-1",
-        namespace_name="web",
-        login="kubelogin",
-        credential=credential,
-    )
-    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
-    assert sign_in["command"] == "kubelogin"
-    assert sign_in["apiVersion"] == "client.authentication.k8s.io/v1beta1"
-    assert sign_in["args"] == [
+def test_that_of_a_sandbox_is_for_this_installation_and_says_so() -> None:
+    asked = sign_in(sandbox_environment={"MNS_SANDBOX": "connection.json"}, login="kubelogin")
+    assert asked["command"] == sys.executable
+    assert asked["args"] == ["-m", "mnslib", "token", "--target", "sandbox"]
+    assert asked["env"] == [{"name": "MNS_SANDBOX", "value": "connection.json"}]
+    assert "only on the machine that it was made on" in asked["installHint"]
+
+
+def test_kubelogin_signs_in_as_whoever_uses_it() -> None:
+    asked = sign_in(login="kubelogin")
+    assert asked["command"] == "kubelogin"
+    assert "az aks install-cli" in asked["installHint"]
+    assert asked["apiVersion"] == "client.authentication.k8s.io/v1beta1"
+    assert asked["args"] == [
         "get-token", "--environment", "AzurePublicCloud", "--server-id", "server",
-        "--tenant-id", "tenant", "--login", login,
+        "--tenant-id", "tenant", "--login", "azurecli",
     ]  # fmt: skip
+
+
+def test_another_login_is_refused() -> None:
+    with pytest.raises(ConfigError, match="write one of mns, kubelogin"):
+        sign_in(login="gcloud")
 
 
 def test_kubelogin_without_arguments_gets_those_it_needs() -> None:
@@ -146,8 +171,8 @@ def test_kubelogin_without_arguments_gets_those_it_needs() -> None:
         namespace_name="web",
         login="kubelogin",
     )
-    sign_in = yaml.safe_load(text)["users"][0]["user"]["exec"]
-    assert sign_in == {"command": "kubelogin", "args": ["get-token", "--login", "azurecli"]}
+    asked = yaml.safe_load(text)["users"][0]["user"]["exec"]
+    assert (asked["command"], asked["args"]) == ("kubelogin", ["get-token", "--login", "azurecli"])
 
 
 def test_a_certificate_is_a_secret_and_is_not_written() -> None:
@@ -165,3 +190,103 @@ def test_a_token_is_printed_as_kubectl_expects_it() -> None:
         "kind": "ExecCredential",
         "status": {"token": "t0ken", "expirationTimestamp": "2027-01-15T08:00:00Z"},
     }
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def merge(path: Path, text: str, **options: float) -> None:
+    """Merge a kubeconfig into a file, as the hand-over does; the pack lies in a folder apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        pack = Path(folder) / "kubeconfig"
+        pack.write_text(text)
+        merge_into(str(path), pack, **options)
+
+
+def test_merging_into_nothing_writes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / ".kube" / "config"
+    merge(path, make_own())
+    assert path.read_text() == make_own()
+    assert mode(path) == 0o600
+
+
+def test_merging_touches_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    merge(path, make_own())
+    merged = path.read_text()
+    before = yaml.load(FOREIGN, yaml.BaseLoader)
+    after = yaml.load(merged, yaml.BaseLoader)
+    assert list(after) == list(before)
+    assert after["current-context"] == "old"
+    assert after["x-own"] == ["b", "a"]
+    for section in ("users", "contexts", "clusters"):
+        assert after[section][0] == before[section][0]
+        assert [entry["name"] for entry in after[section]] == ["old", "aks-1-web"]
+    assert "token: 0123\n" in merged
+    assert 'namespace: "yes"' in merged
+    assert mode(path) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["config"]
+
+
+def test_merging_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    merge(path, make_own())
+    first = path.read_text()
+    merge(path, make_own())
+    assert path.read_text() == first
+
+
+def test_two_namespaces_of_a_cluster_live_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    for namespace in ("web", "data"):
+        merge(path, make_own(namespace))
+    document = yaml.safe_load(path.read_text())
+    assert [c["context"]["namespace"] for c in document["contexts"]] == ["web", "data"]
+    assert document["current-context"] == "aks-1-web"
+
+
+def test_empty_parts_are_filled(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text('kind: Config\nclusters: null\ncurrent-context: ""\n')
+    merge(path, make_own())
+    document = yaml.safe_load(path.read_text())
+    assert document["current-context"] == "aks-1-web"
+    assert [entry["name"] for entry in document["clusters"]] == ["aks-1-web"]
+
+
+def test_an_entry_for_another_server_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    merge(path, make_own())
+    with pytest.raises(ConfigError, match=r"another server \(https://aks-1\.example:443\)"):
+        merge(path, make_own(server="https://other.example:443"))
+    assert path.read_text() == make_own()
+
+
+@pytest.mark.parametrize("text", ["shopping: list\n", "- a\n", "a: [", "just text"])
+def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is no kubeconfig and is left as it is"):
+        merge(path, make_own())
+    assert path.read_text() == text
+
+
+def test_kubectls_lock_is_respected(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(FOREIGN)
+    with SoftFileLock(f"{path}.lock"), pytest.raises(ConfigError, match="is locked by another"):
+        merge(path, make_own(), lock_seconds=0.05)
+    assert path.read_text() == FOREIGN
+
+
+def test_a_link_stays_a_link_and_its_file_gets_the_entry(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "elsewhere" / "config", tmp_path / "config"
+    real.write_text(FOREIGN)
+    link.symlink_to(real)
+    merge(link, make_own())
+    assert link.is_symlink()
+    assert "aks-1-web" in real.read_text()
