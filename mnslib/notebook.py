@@ -93,11 +93,18 @@ class Notebook(Session):
         require_passed(checks)
         return checks
 
-    def plan(self, specs: Sequence[NamespaceSpec], observed: ObservedState) -> Plan:
-        """Return what would change, after writing it to `plan.json`."""
+    def plan(
+        self, specs: Sequence[NamespaceSpec], observed: ObservedState, *, max_commitment: str
+    ) -> Plan:
+        """Return what would change, after writing it to `plan.json`.
+
+        Args:
+            max_commitment: how often a cluster may promise what its nodes give; empty for no limit.
+        """
+        from mnslib.provisioning.effect import read_max_commitment
         from mnslib.provisioning.plan import make_plan, plan_to_json
 
-        plan = make_plan(specs, observed)
+        plan = make_plan(specs, observed, max_commitment=read_max_commitment(max_commitment))
         content = plan_to_json(plan, created_utc=utc_text(_now()))
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_whole(self.directory / "plan.json", text + "\n")

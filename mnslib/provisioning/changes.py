@@ -36,6 +36,7 @@ class RiskName(StrEnum):
     POLICY_TIGHTENED = "policy-tightened"
     KEYS_REMOVED = "keys-removed"
     MANY_CHANGES = "many-changes"
+    OVERCOMMIT = "overcommit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

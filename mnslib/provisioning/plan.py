@@ -15,14 +15,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from typing import Any
 
-from mnslib.commitment import Commitment
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
 from mnslib.models import (
-    MANAGED_QUOTA_NAME,
     QUOTA_FIELDS,
-    QUOTA_KEYS,
     AccessGrant,
     AdoptionPolicy,
     DeletePolicy,
@@ -32,7 +31,6 @@ from mnslib.models import (
     NamespaceSpec,
     NetworkPolicy,
     NetworkRule,
-    QuotaStatus,
     ResourceQuota,
 )
 from mnslib.provisioning.changes import (
@@ -43,6 +41,7 @@ from mnslib.provisioning.changes import (
     fields_of,
     namespace_to_json,
 )
+from mnslib.provisioning.effect import BeforeAndAfter, before_and_after, with_overcommit
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.risks import many_changes, with_risks
 from mnslib.resource_ids import ClusterId
@@ -98,18 +97,25 @@ class Plan:
         found = [risk for change in self.changes for risk in change.risks]
         return tuple(sorted({risk.name.value for risk in (*found, *self.plan_risks)}))
 
-    def commitments(
-        self,
-    ) -> dict[ClusterId, tuple[dict[str, Commitment], dict[str, Commitment]] | None]:
+    def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
         """Return, by cluster, what is promised before and after; None where unknown."""
         return {
-            cluster: _before_and_after(observed, self.changes)
+            cluster: before_and_after(observed, self.changes)
             for cluster, observed in self.observed.clusters.items()
         }
 
 
-def make_plan(specs: Sequence[NamespaceSpec], observed: ObservedState) -> Plan:
+def make_plan(
+    specs: Sequence[NamespaceSpec],
+    observed: ObservedState,
+    *,
+    max_commitment: Decimal | None = QUOTA_OVERCOMMIT_RATIO,
+) -> Plan:
     """Return what has to change so that what is there is what is asked.
+
+    Args:
+        max_commitment: how often a cluster may promise what its nodes give without being a risk;
+            None for as often as one likes.
 
     Raises:
         SpecError: with every request that cannot be planned, such as a cluster that does not
@@ -130,6 +136,8 @@ def make_plan(specs: Sequence[NamespaceSpec], observed: ObservedState) -> Plan:
             changes.append(with_risks(_change(spec, cluster, observed), cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
+    for cluster in observed.clusters.values():
+        changes = with_overcommit(cluster, changes, max_commitment)
     existing = sum(len(cluster.managed) for cluster in observed.clusters.values())
     share = many_changes(changes, existing)
     plan_risks = (share,) if share else ()
@@ -293,16 +301,20 @@ def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Pr
     if cluster.cluster.power_state == "Stopped":
         message = f"cluster {spec.id.cluster.cluster_name} is stopped; {name} needs it running."
         return [_problem(spec, "cluster_name", message, "the request again once it runs")]
-    missing = [f for f in QUOTA_FIELDS if spec.quota.get(f) is None]
-    found = [
-        _problem(spec, column, f"a new namespace needs all four quota values; {name} has no", "one")
-        for column in missing
-    ]
     if _existing(spec, cluster) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
         message = f"{name} exists on cluster {spec.id.cluster.cluster_name} and is not managed."
         suggestion = "Always or IfIdentical to take it over, or another namespace_name"
-        found.append(_problem(spec, "adoption_policy", message, suggestion))
-    return found
+        return [_problem(spec, "adoption_policy", message, suggestion)]
+    return [
+        _problem(
+            spec,
+            column,
+            f"{name} is not managed yet, so it needs all four quota values; this one is missing.",
+            "an amount such as 2 or 500m" if column.startswith("cpu") else "an amount such as 4Gi",
+        )
+        for column in QUOTA_FIELDS
+        if spec.quota.get(column) is None
+    ]
 
 
 def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
@@ -311,7 +323,7 @@ def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Pr
     for request, limit in (("cpu_request", "cpu_limit"), ("memory_request", "memory_limit")):
         if request in quota and limit in quota and quota[request] > quota[limit]:
             message = f"with what is set already, {request} would exceed {limit}."
-            found.append(_problem(spec, request, message, f"a {limit} in the same row"))
+            found.append(_problem(spec, request, message, f"a larger {limit} too"))
     return found
 
 
@@ -356,43 +368,3 @@ def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
             line["fields"] = [fields_of(change.before), fields_of(change.after)]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-# What a plan does to the clusters
-
-
-def _before_and_after(
-    observed: ObservedCluster, changes: Sequence[Change]
-) -> tuple[dict[str, Commitment], dict[str, Commitment]] | None:
-    view = observed.kubernetes
-    if view is None:
-        return None
-    mine = [c for c in changes if c.id.cluster == observed.cluster.id]
-    rewritten = {c.id.namespace_name for c in mine if c.after is not None}
-    # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
-    gone = {
-        change.id.namespace_name
-        for change in mine
-        if change.kind is ChangeKind.DELETE and change.stored_delete_policy is DeletePolicy.DELETE
-    }
-    kept = [
-        quota
-        for quota in view.quotas
-        if quota.namespace_name not in gone
-        and not (quota.namespace_name in rewritten and quota.name == MANAGED_QUOTA_NAME)
-    ]
-    promised = [
-        QuotaStatus(
-            namespace_name=change.id.namespace_name,
-            name=MANAGED_QUOTA_NAME,
-            hard={
-                QUOTA_KEYS[f]: v for f, v in change.after.default_resource_quota.values().items()
-            },
-            used={},
-        )
-        for change in mine
-        if change.after is not None
-    ]
-    pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)
-    after = replace(view, quotas=(*kept, *promised), pods=pods)
-    return view.commitments(), after.commitments()

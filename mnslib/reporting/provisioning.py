@@ -5,12 +5,11 @@ Knows nothing of how they were made. All text is escaped by the displays.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.models import QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, FieldDifference, RiskName
@@ -44,6 +43,7 @@ EXAMPLES = 4
 RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
     RiskName.DELETION: ("would be deleted", "critical"),
     RiskName.DELETE_POLICY: ("may take all that runs in them along when deleted", "critical"),
+    RiskName.OVERCOMMIT: ("would promise more than their clusters can give", "critical"),
     RiskName.QUOTA_BELOW_USE: ("would get a quota below what is requested now", "critical"),
     RiskName.ADOPTION: ("would be taken over from whoever runs them now", "warning"),
     RiskName.FOREIGN_OWNER: ("are written by somebody else too", "warning"),
@@ -133,7 +133,8 @@ def plan_sentence(plan: Plan) -> str:
     if not total:
         return f"Nothing to do: {wording.count(len(plan.changes), 'namespace')} as requested."
     unchanged = len(plan.changes) - total
-    risks = f", {risky} with a named risk" if risky else ", none with a named risk"
+    names = f" ({wording.listing(plan.risk_names())})" if plan.risk_names() else ""
+    risks = f", {risky or 'none'} with a named risk{names}"
     rest = f"; {unchanged} unchanged" if unchanged else ""
     return f"{wording.count(total, 'change')}{risks}{rest}."
 
@@ -148,7 +149,8 @@ def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
             for kind, word in KIND_WORDS.items()
         ]
     )
-    return Stack((plan_sentence(plan), figures, *_risks(plan), _changes_table(plan, limit)))
+    boxes = (*_risks(plan), *_unknown_fit(plan))
+    return Stack((plan_sentence(plan), figures, *boxes, _changes_table(plan, limit)))
 
 
 def clusters_table(plan: Plan) -> Table:
@@ -164,7 +166,7 @@ def clusters_table(plan: Plan) -> Table:
                 rows.append([*row, *["unknown"] * 4, tag("unknown")])
                 continue
             before, after = both[0][resource], both[1][resource]
-            is_over = (after.committed_ratio or 0) > QUOTA_OVERCOMMIT_RATIO
+            tones: dict[str, Tone] = {"overcommit": "critical", "quota overcommit": "warning"}
             verdict = wording.commitment_verdict(after.verdict, after.committed_ratio)
             rows.append(
                 [
@@ -173,7 +175,7 @@ def clusters_table(plan: Plan) -> Table:
                     wording.quantity(resource, after.committed),
                     wording.times(before.committed_ratio),
                     wording.times(after.committed_ratio),
-                    Tag(verdict, "warning" if is_over else "calm"),
+                    Tag(verdict, tones.get(after.verdict, "calm")),
                 ]
             )
     amounts = right("Nodes give", "Promised after", "÷ nodes now", "÷ nodes after")
@@ -218,7 +220,14 @@ def still_open(plan: Plan) -> Callout:
 
 
 def outcome_sentence(result: ApplyResult) -> str:
-    """Return in one sentence what came of every request."""
+    """Return what came of every request, and which risks what was done carries."""
+    done = (item for item in result.outcomes if item not in result.unfinished)
+    risks = Counter(risk for item in done for risk in item.risks)
+    words = [f"{name} on {number}" for name, number in sorted(risks.items())]
+    return _outcomes(result) + (f" Risks accepted: {wording.listing(words)}." if words else "")
+
+
+def _outcomes(result: ApplyResult) -> str:
     counts = result.counts()
     total, open_count = len(result.outcomes), len(result.unfinished)
     parts = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
@@ -285,6 +294,22 @@ def _risks(plan: Plan) -> list[Callout]:
     ]
 
 
+def _unknown_fit(plan: Plan) -> list[Callout]:
+    """Return the box that names clusters of which nobody knows whether the quotas fit."""
+    touched = {change.id.cluster for change in plan.to_do if change.after is not None}
+    clusters = short_names(plan.observed.clusters)
+    lines = []
+    for cluster, both in plan.commitments().items():
+        found = plan.observed.clusters[cluster]
+        if cluster in touched and both is None:
+            lines.append(f"{clusters[cluster]}: {found.kubernetes_unknown}.")
+        elif cluster in touched and both and not both[1]["cpu"].allocatable:
+            lines.append(f"{clusters[cluster]}: no ready node.")
+    title = f"Whether the quotas fit is unknown on {wording.count(len(lines), 'cluster')}"
+    text = _examples(sorted(lines), joint="\n")
+    return [Callout(title=title, text=text, tone="unknown")] if lines else []
+
+
 def _examples(lines: list[str], *, joint: str) -> str:
     more = [f"and {len(lines) - EXAMPLES} more"] if len(lines) > EXAMPLES else []
     return joint.join([*lines[:EXAMPLES], *more])
@@ -296,6 +321,7 @@ def _risk_title(number: int, sentence: str) -> str:
             (" are ", " is "),
             ("runs them", "runs it"),
             ("run in them", "run in it"),
+            ("their clusters", "its cluster"),
         ):
             sentence = sentence.replace(many, one)
     return f"{wording.count(number, 'namespace')} {sentence}"

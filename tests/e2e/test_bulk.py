@@ -26,6 +26,7 @@ def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandb
     assert first.code == 0, first.output
     result = first.result
     assert result["status"] == "done"
+    assert "Risks accepted: adoption on 1 and overcommit on 5." in result["headline"]
     counts = {k: v for k, v in result["summary"].items() if k != "risks"}
     assert sum(counts.values()) == len(result["items"]) == 36
     assert counts["adopted"] == 1
@@ -167,7 +168,7 @@ def test_a_digest_of_a_plan_that_has_changed_is_refused(run_notebook, sandbox, t
 def test_a_risk_that_is_not_allowed_is_refused(run_notebook, sandbox):
     done = run_notebook("30", allow="[]")
     assert done.code == 4
-    assert "not accepted: adoption" in done.output
+    assert "not accepted: adoption, overcommit" in done.output
     assert writes(sandbox) == []
 
 

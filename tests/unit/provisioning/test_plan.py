@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
-from mnslib.errors import SpecError
+from mnslib.errors import ConfigError, SpecError
 from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
@@ -14,8 +15,10 @@ from mnslib.models import (
     NetworkPolicy,
     NetworkRule,
     QuotaStatus,
+    ResourceQuota,
 )
 from mnslib.provisioning.changes import differences
+from mnslib.provisioning.effect import read_max_commitment
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import make_plan, plan_to_json
 from mnslib.resource_ids import ClusterId
@@ -180,6 +183,10 @@ def test_a_new_namespace_needs_all_four_quota_values():
         "memory_limit",
         "memory_request",
     ]
+    assert str(caught.value.problems[0]) == (
+        "requests.csv, row 2, column cpu_limit: team-a is not managed yet, so it needs all four "
+        "quota values; this one is missing. Write an amount such as 2 or 500m."
+    )
 
 
 def test_a_request_above_the_stored_limit_is_refused():
@@ -295,6 +302,90 @@ def test_what_is_promised_before_and_after_counts_each_namespace_once():
     before, after = plan.commitments()[CLUSTER]
     assert (before["cpu"].committed, after["cpu"].committed) == (1, 3)
     assert after["memory"].committed == 2 * 2**30
+
+
+def hard(name, cpu, memory="1Gi"):
+    return QuotaStatus(
+        namespace_name=name,
+        name="defaultresourcequota",
+        hard=amounts(**{"requests.cpu": cpu, "requests.memory": memory}),
+        used={},
+    )
+
+
+def asking(name, cpu, **fields):
+    quota = amounts(**QUOTA | {"cpu_request": cpu, "cpu_limit": "100"})
+    return make_spec(name, quota=quota, **fields)
+
+
+def test_a_quota_that_promises_too_much_of_a_cluster_is_a_risk():
+    """The cluster's nodes give 16 cores, so 24 may be promised."""
+    view = make_view(quotas=(hard("other", "20"),))
+    fits = only(make_plan([asking("team-a", "4")], make_observed(view=view)))
+    assert names(fits) == []
+    over = only(make_plan([asking("team-a", "5")], make_observed(view=view)))
+    assert names(over) == ["overcommit"]
+    detail = "aks-1 would promise 25.0 cores, 1.56 × the 16.0 cores that its nodes give"
+    assert detail in over.risks[0].detail
+
+
+def test_all_changes_of_a_plan_count_together_and_only_those_that_raise_carry_overcommit():
+    held = [make_namespace("held"), make_namespace("label-only")]
+    view = make_view(quotas=(hard("held", "1"), hard("label-only", "1"), hard("other", "14")))
+    specs = [
+        asking("a", "5", row=2),
+        asking("b", "5", row=3),
+        make_spec("held", row=4, quota=amounts(cpu_request="500m")),
+        make_spec("label-only", row=5, quota={}, labels={"x": "y"}),
+    ]
+    plan = make_plan(specs, make_observed(*held, view=view))
+    found = {c.id.namespace_name: names(c) for c in plan.changes}
+    assert found == {
+        "a": ["overcommit"], "b": ["overcommit"], "held": [], "label-only": []
+    }  # fmt: skip
+    assert make_plan(specs[1:], make_observed(*held, view=view)).risk_names() == ()
+
+
+def test_the_limit_of_what_may_be_promised_can_be_moved_but_never_beyond_all_nodes_for_one():
+    view, specs = make_view(quotas=(hard("other", "20"),)), [asking("team-a", "5")]
+    for limit in (Decimal(2), None):
+        plan = make_plan(specs, make_observed(view=view), max_commitment=limit)
+        assert plan.risk_names() == ()
+    plan = make_plan([asking("team-a", "17")], make_observed(), max_commitment=None)
+    assert "17.0 cores of CPU requests; aks-1 has but the 16.0 cores" in only(plan).risks[0].detail
+
+
+def test_a_plan_that_gives_back_more_than_it_takes_is_no_overcommit():
+    view = make_view(quotas=(hard("other", "30"),))
+    larger = make_namespace("other", default_resource_quota=ResourceQuota(**amounts(
+        cpu_request="30", cpu_limit="30", memory_request="1Gi", memory_limit="1Gi")))  # fmt: skip
+    specs = [
+        make_spec("other", row=2, quota=amounts(cpu_request="26")),
+        asking("team-a", "2", row=3),
+    ]
+    assert make_plan(specs, make_observed(larger, view=view)).risk_names() == ()
+    assert make_plan(specs[1:], make_observed(larger, view=view)).risk_names() == ("overcommit",)
+
+
+def test_overcommit_is_not_guessed_where_nodes_are_unknown():
+    idle = replace(make_view(), nodes=())
+    for observed in (make_observed(unknown="not reachable"), make_observed(view=idle)):
+        assert make_plan([asking("team-a", "50")], observed).risk_names() == ()
+
+
+@pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_number_above_0_is_refused(text):
+    with pytest.raises(ConfigError, match="write a number such as"):
+        read_max_commitment(text)
+    assert (read_max_commitment(" "), read_max_commitment("1.5")) == (None, Decimal("1.5"))
+
+
+def test_an_adoption_that_is_refused_is_the_only_mistake_told():
+    spec = make_spec(quota=amounts(cpu_limit="2"))
+    there = make_view(namespaces=(KubernetesNamespace(name="team-a"),))
+    with pytest.raises(SpecError) as caught:
+        make_plan([spec], make_observed(view=there))
+    assert [p.column for p in caught.value.problems] == ["adoption_policy"]
 
 
 def test_what_is_promised_is_unknown_where_kubernetes_was_not_read():
