@@ -170,3 +170,17 @@ def test_sign_in_with_something_wrong_is_refused(
 ) -> None:
     done = az.login("admin", tmp_path / "config", **change)
     assert (done.rc, text in done.err) == (1, True), done.err
+
+
+def test_who_may_only_read_is_refused_by_name_action_and_scope(az: Az, sandbox: Client) -> None:
+    done = az("reader", put("not-mine"))
+    who = az.connection["identities"]["reader"]
+    assert done.rc == 1
+    assert "AuthorizationFailed" in done.err
+    assert (
+        f"The client '{who['client_id']}' with object id '{who['object_id']}' does not have "
+        "authorization to perform action "
+        "'Microsoft.ContainerService/managedClusters/managedNamespaces/write' over scope "
+        f"'{namespace_id('not-mine')}' or the scope is invalid. If access was recently granted, "
+        "please refresh your credentials."
+    ) in done.err
