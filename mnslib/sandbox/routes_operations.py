@@ -73,7 +73,9 @@ def get_operation_result(call: Call) -> Answer:
     """Return 202 while it runs; then the resource, nothing after a delete, or the error."""
     operation = _find_operation(call)
     if "endTime" not in operation:
-        return Answer(status=202, headers=operation_headers(call, operation))
+        headers = operation_headers(call, operation)
+        headers.pop("Retry-After", None)
+        return Answer(status=202, headers=headers | lifecycle.next_poll(call.state))
     if "error" in operation:
         return Answer(status=400, body={"error": operation["error"]})
     resource = call.state.resource(operation["resource"])

@@ -38,17 +38,8 @@ class Az:
         self.program, self.connection, self.home, self.proxy = program, connection, home, proxy
         self._fresh = home / "fresh"
         self._lock = threading.Lock()
-        address = connection["arm_endpoint"]
-        endpoints = {
-            "resource-manager": address,
-            "management": f"{address}/",
-            "active-directory": connection["authority_host"],
-            "active-directory-resource-id": f"{address}/",
-            "active-directory-graph-resource-id": f"{connection['graph_endpoint']}/",
-            "microsoft-graph-resource-id": f"{connection['graph_endpoint']}/",
-        }
-        given = [w for name, value in endpoints.items() for w in (f"--endpoint-{name}", value)]
-        register = ["cloud", "register", "-n", "Emulator", "--skip-endpoint-discovery", *given]
+        register = ["cloud", "register", "-n", "Emulator"]
+        register += ["--endpoint-resource-manager", connection["arm_endpoint"]]
         for words in (register, ["cloud", "set", "-n", "Emulator"]):
             done = self._run(self._fresh, words)
             assert done.rc == 0, done.err
