@@ -146,4 +146,4 @@ def test_a_throttled_cli_comes_back_when_it_is_told_to(az: Az, sandbox: Client) 
     done = az("admin", f"aks namespace show {where}")
     seen = [one["status"] for one in sandbox.control("GET", "requests").json()["value"]]
     sandbox.control("POST", "reset", {"clear": ["limits"]})
-    assert (done.rc, seen) == (0, [429, 200])
+    assert (done.rc, seen[-2:]) == (0, [429, 200])
