@@ -86,6 +86,15 @@ ROLE_SHORT_NAMES = {
     "admin": "Azure Kubernetes Service RBAC Admin",
 }
 
+ROLES_INSIDE = tuple(ROLE_SHORT_NAMES[short] for short in ("reader", "writer", "admin"))
+"""Roles that act inside a cluster, where Azure RBAC is on.
+
+None fetches a managed namespace's kubeconfig. Source: Azure built-in roles, containers.
+"""
+
+NAMESPACE_USER = ROLE_SHORT_NAMES["namespace-user"]
+"""The role that may fetch the kubeconfig of a managed namespace. Source: as above."""
+
 
 def format_quota_value(quota_field: str, amount: Decimal) -> str:
     """Return the amount as ARM takes it: millicores for CPU, binary units for memory."""

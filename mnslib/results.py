@@ -78,7 +78,8 @@ class ItemOutcome:
     """What came of one change.
 
     Attributes:
-        reason: why it failed or was skipped, with what to do next; empty when done.
+        reason: why it failed or was skipped, with what to do next; empty when done, but for a
+            deletion that leaves the Kubernetes namespace.
         duration_seconds: from the first request to the end of the operation; 0 if none was sent.
     """
 

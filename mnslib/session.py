@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,7 +24,7 @@ from mnslib.project import (
     resolve_path,
     write_result,
 )
-from mnslib.results import EXIT_CODES, ApplyResult, RunRecord, RunStatus, utc_text
+from mnslib.results import EXIT_CODES, ApplyResult, CheckResult, RunRecord, RunStatus, utc_text
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
@@ -130,6 +130,7 @@ class Session:
         result: ApplyResult | None = None,
         plan: Plan | None = None,
         left: Plan | None = None,
+        checks: Sequence[CheckResult] = (),
         headline: str = "",
         summary: Mapping[str, float] | None = None,
         has_findings: bool = False,
@@ -140,6 +141,7 @@ class Session:
             result: what came of a plan; its outcomes decide the status.
             plan: the plan it came of; one that waits for approval is a finding.
             left: the plan made again after the change; if it is not empty, the run is not done.
+            checks: those before the plan; one that is no failure, but did not pass, is a finding.
             headline: the finding in a sentence; made from the result where it is empty.
             summary: numbers by name.
             has_findings: whether a reading notebook found something that needs somebody.
@@ -149,7 +151,11 @@ class Session:
                 every way of running the notebook ends as failed.
         """
         from mnslib.reporting.displays import Table
-        from mnslib.reporting.provisioning import outcome_sentence, plan_sentence
+        from mnslib.reporting.provisioning import (
+            outcome_sentence,
+            plan_sentence,
+            warnings_sentence,
+        )
 
         status = RunStatus.FINDINGS if has_findings else RunStatus.DONE
         numbers: dict[str, float] = dict(summary or {})
@@ -160,6 +166,9 @@ class Session:
             headline = headline or (plan_sentence(plan) if waits else outcome_sentence(result))
             if left is not None and left.to_do and not waits:
                 headline += f" Planned again: {plan_sentence(left)}"
+            headline = f"{headline} {warnings_sentence(checks)}".strip()
+            if status is RunStatus.DONE and warnings_sentence(checks):
+                status = RunStatus.FINDINGS
         self._write(status, headline=headline, summary=numbers)
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             raise ApplyError(f"{headline} What is done is not repeated: run the same file again.")

@@ -25,7 +25,7 @@ from mnslib.errors import (
     OperationTimeoutError,
     cut,
 )
-from mnslib.models import ManagedNamespace
+from mnslib.models import DeletePolicy, ManagedNamespace
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
@@ -46,6 +46,9 @@ FRESH_FOR_WRITES = 20
 
 CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before a 409 is tried again: another operation on the cluster needs its time."""
+
+RELEASED = "the Kubernetes namespace stays, unmanaged"
+"""Reason of a deletion under delete policy Keep, which is what that policy says."""
 
 READ_FIRST = "its outcome is unknown: run again, it is read first"
 
@@ -345,7 +348,9 @@ class _Scheduler:
             item.granting = True
             self.futures[pool.submit(self._grant, item.change)] = item
         else:
-            self._finish(item, DONE_OUTCOME[item.change.kind])
+            kind, policy = item.change.kind, item.change.stored_delete_policy
+            is_released = kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE
+            self._finish(item, DONE_OUTCOME[kind], RELEASED if is_released else "")
 
     def _grant(self, change: Change, _: _ClusterLane | None = None) -> None:
         """Create the missing role assignments. Runs on a worker."""

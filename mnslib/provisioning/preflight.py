@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mnslib.errors import PreflightError
-from mnslib.models import Ensure, NamespaceSpec
+from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.results import CheckResult, CheckStatus
 
@@ -55,9 +55,10 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         f"Kubernetes {cluster.kubernetes_version}."
         if observed.kubernetes
         else f"Not read: {observed.kubernetes_unknown}.",
-        "Without it the plan cannot see what runs; adoption and lower quotas count as risks.",
+        "Without it the plan cannot see what runs: adoption and lower quotas count as risks, and "
+        "whether quotas fit is unknown.",
     )
-    if any(spec.access for spec in specs):
+    if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.access):
         yield _check(
             f"{name}: Azure roles reach inside",
             cluster.has_entra_id and cluster.has_azure_rbac,

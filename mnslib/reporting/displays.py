@@ -40,9 +40,10 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "updated": ("good", "✓"),
     "adopted": ("good", "✓"),
     "deleted": ("good", "✓"),
+    "released": ("good", "✓"),
     "unchanged": ("calm", "–"),
     "skipped": ("warning", "!"),
-    "not_attempted": ("unknown", "–"),
+    "not attempted": ("unknown", "–"),
     "done": ("good", "✓"),
     "no change": ("calm", "–"),
     "findings": ("warning", "!"),
@@ -81,8 +82,9 @@ def tag(word: str) -> Tag:
 
     `unknown: <reason>` keeps its reason; `not_attempted` reads "not attempted".
     """
-    tone, symbol = _WORDS.get("unknown" if word.startswith("unknown") else word, ("calm", ""))
-    return Tag(f"{symbol} {word.replace('_', ' ')}".strip(), tone)
+    text = word.replace("_", " ")
+    tone, symbol = _WORDS.get("unknown" if word.startswith("unknown") else text, ("calm", ""))
+    return Tag(f"{symbol} {text}".strip(), tone)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,7 +178,10 @@ class Table:
             return "\n".join(filter(None, [self.caption, self.empty]))
         columns = self._columns()
         lines = [[column.title for column in columns]]
-        lines += [[_cell_text(cell) for cell in row] for row in self.rows[: self.limit]]
+        lines += [
+            [_cell_text(cell).replace("\n", "; ") for cell in row]
+            for row in self.rows[: self.limit]
+        ]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         text = ["  ".join(_pad(*part) for part in zip(ln, widths, columns, strict=True)).rstrip()
                 for ln in lines]  # fmt: skip

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from mnslib.models import QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, FieldDifference, RiskName
+from mnslib.provisioning.changes import RiskName
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
-from mnslib.quantities import parse_quantity
-from mnslib.reporting import wording
+from mnslib.reporting import change_words, wording
+from mnslib.reporting.change_words import KIND_WORDS
 from mnslib.reporting.displays import (
     Callout,
     Cell,
@@ -32,16 +32,13 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.tokens import Tone
 from mnslib.resource_ids import short_names
-from mnslib.results import ApplyResult, ChangeKind, CheckResult, CheckStatus, OutcomeKind
+from mnslib.results import ApplyResult, CheckResult, CheckStatus, OutcomeKind
 
 if TYPE_CHECKING:
     from mnslib.reporting.charts import Chart
 
-EXAMPLES = 4
-"""Worst examples named under a risk; the table below holds all."""
-
 RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
-    RiskName.DELETION: ("would be deleted", "critical"),
+    RiskName.DELETION: ("would be deleted as Azure resources", "critical"),
     RiskName.DELETE_POLICY: ("may take all that runs in them along when deleted", "critical"),
     RiskName.OVERCOMMIT: ("would promise more than their clusters can give", "critical"),
     RiskName.QUOTA_BELOW_USE: ("would get a quota below what is requested now", "critical"),
@@ -50,14 +47,6 @@ RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
     RiskName.POLICY_TIGHTENED: ("would get a tighter network policy while pods run", "warning"),
     RiskName.KEYS_REMOVED: ("would lose fields, labels, annotations or tags", "warning"),
     RiskName.MANY_CHANGES: ("would change", "warning"),
-}
-
-KIND_WORDS = {
-    ChangeKind.CREATE: "create",
-    ChangeKind.UPDATE: "update",
-    ChangeKind.ADOPT: "adopt",
-    ChangeKind.DELETE: "delete",
-    ChangeKind.NO_CHANGE: "unchanged",
 }
 
 
@@ -127,6 +116,15 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
     )
 
 
+def warnings_sentence(checks: Sequence[CheckResult]) -> str:
+    """Return what will have no effect or could not be looked at; empty where all passed."""
+    odd = [check for check in checks if check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN)]
+    lines = [f"{check.name.partition(':')[0]}: {check.detail}" for check in odd]
+    if not lines:
+        return ""
+    return f"{wording.count(len(lines), 'warning')}: {wording.examples(lines, joint=' ')}"
+
+
 def plan_sentence(plan: Plan) -> str:
     """Return in one sentence what the plan would do."""
     total, risky = len(plan.to_do), sum(bool(change.risks) for change in plan.to_do)
@@ -149,7 +147,7 @@ def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
             for kind, word in KIND_WORDS.items()
         ]
     )
-    boxes = (*_risks(plan), *_unknown_fit(plan))
+    boxes = (*_risks(plan), *_unknown_fit(plan), *change_words.access_boxes(plan))
     return Stack((plan_sentence(plan), figures, *boxes, _changes_table(plan, limit)))
 
 
@@ -211,10 +209,10 @@ def still_open(plan: Plan) -> Callout:
         count = wording.count(len(plan.changes), "namespace")
         text = f"Planned again: {count}, no change left."
         return Callout(title="What was reported as done is as requested", text=text, tone="good")
-    lines = [f"{KIND_WORDS[c.kind]} {c.id.namespace_name}" for c in plan.to_do]
+    lines = [f"{change_words.verb(c)} {c.id.namespace_name}" for c in plan.to_do]
     return Callout(
         title=f"{wording.count(len(lines), 'change')} still to do",
-        text=_examples(lines, joint=", "),
+        text=wording.examples(lines, joint=", "),
         tone="warning",
     )
 
@@ -230,15 +228,17 @@ def outcome_sentence(result: ApplyResult) -> str:
 def _outcomes(result: ApplyResult) -> str:
     counts = result.counts()
     total, open_count = len(result.outcomes), len(result.unfinished)
-    parts = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
+    order = list(OutcomeKind)
+    items = sorted(result.outcomes, key=lambda item: order.index(item.outcome))
+    words = Counter(map(change_words.outcome_word, items))
+    parts = [f"{number} {word}" for word, number in words.items()]
     if set(counts) == {OutcomeKind.UNCHANGED.value}:
         return f"{total} unchanged."
     if total == 1:
         (item,) = result.outcomes
         state = "not as requested" if open_count else "as requested"
         why = f" ({item.reason.partition('; ')[0]})" if item.reason else ""
-        word = item.outcome.value.replace("_", " ")
-        return f"{item.id.namespace_name} is {state}: {word}{why}."
+        return f"{item.id.namespace_name} is {state}: {change_words.outcome_word(item)}{why}."
     if open_count == 0:
         return f"All {total} are as requested: {', '.join(parts)}."
     return f"{total - open_count} of {total} are as requested: {', '.join(parts)}."
@@ -250,7 +250,7 @@ def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
     done = [item for item in result.outcomes if item not in result.unfinished]
     rows: list[list[Cell]] = [
         [
-            tag(item.outcome.value),
+            tag(change_words.outcome_word(item)),
             item.id.namespace_name,
             clusters[item.id.cluster],
             wording.duration(item.duration_seconds) if item.duration_seconds else None,
@@ -285,7 +285,7 @@ def _risks(plan: Plan) -> list[Callout]:
     return [
         Callout(
             title=_risk_title(len(by_name[name]), sentence),
-            text=_examples(by_name[name], joint="\n"),
+            text=wording.examples(by_name[name], joint="\n"),
             tags=(Tag(name.value, tone),),
             tone=tone,
         )
@@ -306,13 +306,8 @@ def _unknown_fit(plan: Plan) -> list[Callout]:
         elif cluster in touched and both and not both[1]["cpu"].allocatable:
             lines.append(f"{clusters[cluster]}: no ready node.")
     title = f"Whether the quotas fit is unknown on {wording.count(len(lines), 'cluster')}"
-    text = _examples(sorted(lines), joint="\n")
+    text = wording.examples(sorted(lines), joint="\n")
     return [Callout(title=title, text=text, tone="unknown")] if lines else []
-
-
-def _examples(lines: list[str], *, joint: str) -> str:
-    more = [f"and {len(lines) - EXAMPLES} more"] if len(lines) > EXAMPLES else []
-    return joint.join([*lines[:EXAMPLES], *more])
 
 
 def _risk_title(number: int, sentence: str) -> str:
@@ -322,6 +317,7 @@ def _risk_title(number: int, sentence: str) -> str:
             ("runs them", "runs it"),
             ("run in them", "run in it"),
             ("their clusters", "its cluster"),
+            ("Azure resources", "Azure resource"),
         ):
             sentence = sentence.replace(many, one)
     return f"{wording.count(number, 'namespace')} {sentence}"
@@ -333,10 +329,10 @@ def _changes_table(plan: Plan, limit: int) -> Table:
         columns=["Change", named("Namespace"), "Cluster", "What changes", "Risk"],
         rows=[
             [
-                Tag(KIND_WORDS[change.kind], tag(change.kind.value).tone),
+                Tag(change_words.verb(change), tag(change.kind.value).tone),
                 change.id.namespace_name,
                 clusters[change.id.cluster],
-                "gone" if change.after is None else _difference_text(change),
+                "\n".join(change_words.lines(change)),
                 Tags([Tag(risk.name.value, "warning") for risk in change.risks]),
             ]
             for change in sorted(plan.to_do, key=lambda c: (not c.risks, c.kind.value))
@@ -346,32 +342,6 @@ def _changes_table(plan: Plan, limit: int) -> Table:
         empty="There is nothing to change.",
         limit=limit,
     )
-
-
-def _difference_text(change: Change) -> str:
-    if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
-        fields = {d.path: _shown(d.path, d.new) for d in change.differences}
-        quota = (
-            f"CPU {fields.pop('cpu_request', '–')} / {fields.pop('cpu_limit', '–')}, memory "
-            f"{fields.pop('memory_request', '–')} / {fields.pop('memory_limit', '–')}"
-        )
-        return "; ".join([quota, *(f"{path} {new}" for path, new in fields.items())])
-    return "; ".join(map(_line, change.differences))
-
-
-def _line(difference: FieldDifference) -> str:
-    path = difference.path
-    old, new = _shown(path, difference.old), _shown(path, difference.new)
-    if difference.operation == "add":
-        return f"{path} {new}"
-    return f"{path} removed (was {old})" if difference.new is None else f"{path} {old} → {new}"
-
-
-def _shown(path: str, value: str | None) -> str:
-    # A report speaks of cores and GiB; plan.json has the text that ARM gets.
-    if value is not None and path in QUOTA_FIELDS:
-        return wording.quota(path, parse_quantity(value))
-    return value or "–"
 
 
 def plan_chart(plan: Plan) -> Chart:

@@ -33,6 +33,8 @@ RESOURCE_WORDS = {
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+EXAMPLES = 4
+"""Worst examples that a box names; the table below it holds all."""
 _FLOAT32_NOISE = 1e-5
 """In percent: a ratio of two float32 samples may lie this much below its true value."""
 
@@ -212,6 +214,12 @@ def duration(seconds: float) -> str:
 def listing(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def examples(lines: Sequence[str], *, joint: str) -> str:
+    """Return the first lines, joined, and how many more there are."""
+    more = [f"and {len(lines) - EXAMPLES} more"] if len(lines) > EXAMPLES else []
+    return joint.join([*lines[:EXAMPLES], *more])
 
 
 def unknown_reason(verdict: str) -> str | None:

@@ -74,6 +74,20 @@ def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox,
     assert not handover.exists()
 
 
+def test_a_grant_without_effect_is_a_finding_before_and_after_it_is_made(run_notebook, sandbox):
+    folder = ROOT / "handover" / "aks-prod-neu-1" / "e2e-onboarded"
+    asked = {"cluster_name": "aks-prod-neu-1", "namespace_name": "e2e-onboarded"}
+    try:
+        for dry_run in ("true", "false"):
+            done = run_notebook("20", "--detailed-exitcode", dry_run=dry_run, **asked)
+            assert (done.code, done.result["status"]) == (2, "findings"), done.output
+            assert "1 warning: aks-prod-neu-1: Azure RBAC is off" in done.result["headline"]
+        assert done.result["headline"].startswith("e2e-onboarded is as requested: created.")
+        assert run_notebook("20", **asked).code == 0
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_a_pack_of_another_cluster_of_that_name_is_left_alone(
     sandbox, sandbox_file, monkeypatch, handover
 ):

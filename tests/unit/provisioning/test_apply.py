@@ -17,7 +17,7 @@ from mnslib.errors import (
 )
 from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning import apply as apply_module
-from mnslib.provisioning.apply import apply, interleaved
+from mnslib.provisioning.apply import RELEASED, apply, interleaved
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
@@ -92,6 +92,8 @@ def test_every_item_has_exactly_one_outcome_in_the_plans_order(journal):
         "created": 1, "updated": 1, "deleted": 1, "unchanged": 1, "failed": 1,
     }  # fmt: skip
     assert sum(result.counts().values()) == len(plan.changes)
+    (dropped,) = [o for o in result.outcomes if o.id.namespace_name == "drop"]
+    assert dropped.reason == RELEASED  # its delete policy is Keep
 
 
 def test_somebody_elses_change_is_skipped_as_stale_and_the_rest_goes_on(journal):

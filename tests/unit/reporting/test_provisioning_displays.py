@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mnslib.models import Ensure
+from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, KubernetesNamespace
+from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.plan import make_plan
 from mnslib.reporting.provisioning import (
@@ -13,11 +14,21 @@ from mnslib.reporting.provisioning import (
     plan_sentence,
     requests_table,
     still_open,
+    warnings_sentence,
 )
-from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import (
+    ApplyResult,
+    ChangeKind,
+    CheckResult,
+    CheckStatus,
+    ItemOutcome,
+    OutcomeKind,
+)
 from tests.unit.provisioning.factories import (
     CLUSTER,
+    GROUP,
     amounts,
+    make_grant,
     make_namespace,
     make_observed,
     make_spec,
@@ -40,8 +51,10 @@ def test_a_plan_reads_in_cores_and_gib_with_risks_first():
     plan = make_plan(specs, make_observed(*held))
     text = repr(plan_report(plan))
     assert plan_sentence(plan) == "2 changes, 1 with a named risk (deletion)."
-    assert "cpu_limit 2 cores → 3 cores" in text
-    assert text.index("would be deleted [deletion]") < text.index("All changes, risks first")
+    assert "CPU limit 2 cores → 3 cores" in text
+    assert text.index("would be deleted as Azure resource [deletion]") < text.index(
+        "All changes, risks first"
+    )
     assert plan.digest in text
 
 
@@ -91,6 +104,82 @@ def test_a_plan_says_where_it_is_unknown_whether_quotas_fit():
     assert "unknown on 1 cluster\naks-1: not reachable." in lost
     assert "aks-1: no ready node." in repr(plan_report(make_plan([make_spec()], idle)))
     assert "Whether the quotas fit" not in known
+
+
+def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
+    access = (make_grant(), make_grant(NAMESPACE_USER))
+    spec = make_spec(access=access, labels={"owner": "web"}, tags={"cost": "1"})
+    html = plan_report(make_plan([spec], make_observed()))._repr_html_()
+    expected = [
+        "CPU 1 core, limit 2 cores",
+        "memory 1 GiB, limit 2 GiB",
+        "ingress AllowSameNamespace",
+        "label owner = web",
+        "tag cost = 1",
+        f"RBAC Writer for group {GROUP}",
+        f"Namespace User for group {GROUP}",
+    ]
+    assert [line for line in expected if f"{line}<br>" not in html] == expected[-1:]
+    assert f"{expected[-1]}</td>" in html
+
+
+def test_an_adoption_shows_what_it_removes():
+    there = KubernetesNamespace(name="team-a", labels={"stage": "x"})
+    spec = make_spec(labels={"stage": None}, adoption_policy=AdoptionPolicy.ALWAYS)
+    plan = make_plan([spec], make_observed(view=make_view(namespaces=(there,))))
+    assert "label stage removed (was x)" in repr(plan_report(plan))
+
+
+def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing():
+    writer, user = make_grant(), make_grant(NAMESPACE_USER)
+
+    def shown(*access, scope=None):
+        held = {(scope, GROUP, user.role_guid)} if scope else set()
+        specs = [make_spec(access=access)]
+        return repr(plan_report(make_plan(specs, make_observed(grants=frozenset(held)))))
+
+    alone = shown(writer)
+    assert "1 role assignment to 1 object id: not verified" in alone
+    assert "1 grant without namespace-user\nThat role acts" in alone
+    assert f"team-a: group {GROUP} gets RBAC Writer only" in alone
+    assert "2 role assignments to 1 object id: not verified" in shown(writer, user)
+    for text in (
+        shown(writer, user),
+        shown(user),
+        shown(writer, scope=str(CLUSTER.namespace("team-a")).lower()),
+        shown(writer, scope=str(CLUSTER).lower()),
+    ):
+        assert "without namespace-user" not in text
+    assert "not verified" not in shown()
+
+
+def test_a_namespace_that_kubernetes_keeps_is_released_not_gone():
+    def planned(policy):
+        held = make_namespace("b", delete_policy=policy)
+        plan = make_plan([make_spec("b", ensure=Ensure.ABSENT)], make_observed(held))
+        return repr(plan_report(plan))
+
+    kept, gone = planned(DeletePolicy.KEEP), planned(DeletePolicy.DELETE)
+    assert "release  b" in kept
+    assert "the Kubernetes namespace stays, unmanaged" in kept
+    assert "delete  b" in gone
+    assert "goes too, with all that runs in it" in gone
+    item = replace(outcome("b", OutcomeKind.DELETED), reason=RELEASED)
+    assert outcome_sentence(ApplyResult(outcomes=(item,))) == (
+        "b is as requested: released (the Kubernetes namespace stays, unmanaged)."
+    )
+    both = ApplyResult(outcomes=(item, outcome("c", OutcomeKind.DELETED)))
+    assert outcome_sentence(both) == "All 2 are as requested: 1 released, 1 deleted."
+
+
+def test_warnings_are_a_sentence_and_passed_checks_none():
+    def check(status):
+        return CheckResult(name="aks-1: roles", status=status, detail="Azure RBAC is off.")
+
+    assert warnings_sentence([check(CheckStatus.PASSED)]) == ""
+    odd = [check(CheckStatus.WARNING), check(CheckStatus.UNKNOWN)]
+    assert warnings_sentence(odd[:1]) == "1 warning: aks-1: Azure RBAC is off."
+    assert warnings_sentence(odd).startswith("2 warnings: ")
 
 
 def test_what_is_left_is_named():
