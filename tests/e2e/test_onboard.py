@@ -59,6 +59,25 @@ def test_one_namespace_is_onboarded_and_handed_over(
     assert quota["spec"]["hard"]["requests.cpu"] == "1500m"
 
 
+def test_a_namespace_that_stands_is_handed_over_without_a_change(
+    mns, sandbox, environment, tmp_path
+):
+    place = ROOT / "handover" / "aks-prod-weu-1" / "payments-api"
+    cluster = sandbox.cluster("aks-prod-weu-1")
+    given = {
+        "subscription_id": cluster.subscription_id, "resource_group": cluster.resource_group,
+        "cluster_name": cluster.cluster_name, "namespace_name": "payments-api", "dry_run": "false",
+    }  # fmt: skip
+    words = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
+    try:
+        done = mns("run", "20", *words, "--runs", str(tmp_path / "runs"))
+        assert done.returncode == 0, done.stderr
+        assert (place / "kubeconfig").exists()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    assert sandbox.requests("PUT") == []
+
+
 def test_a_mistake_in_the_parameters_names_the_parameter(run_notebook, sandbox):
     done = run_notebook("20", namespace_name="Refunds", cpu_request="4", cpu_limit="3")
     assert done.code == 6
