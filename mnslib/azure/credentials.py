@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,10 +28,11 @@ RENEW_BEFORE_SECONDS = 300.0
 """A token is renewed this long before it ends. Source: azure-core, BearerTokenCredentialPolicy."""
 
 _REMEDY = (
-    "Sign in again, or set the parameter `credential` to another kind: default, environment"
+    "Run `az login`, or set the parameter `credential` to what this machine has: environment"
     " (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET), workload-identity,"
-    " managed-identity or cli (`az login`)."
+    " managed-identity or cli."
 )
+_ATTEMPT = re.compile(r"^\s*(\w+Credential: .*)$", re.MULTILINE)
 
 
 def make_credential(kind: str, *, cloud: Cloud) -> TokenCredential:
@@ -152,15 +154,29 @@ class Tokens:
         try:
             return self._credential.get_token(scope, claims=claims)
         except ClientAuthenticationError as error:
+            cause = _cause(str(error)).rstrip(".")
             raise AuthError(
-                f"{name} got no token for {scope} at {self._authority_host}:"
-                f" {redact(str(error)).rstrip('.')}. {_REMEDY}"
+                f"Not signed in: {name} got no token for {scope} at {self._authority_host}:"
+                f" {cause}. {_REMEDY}"
             ) from error
         except AzureError as error:
             raise ArmUnreachableError(
                 f"{name} could not reach the sign-in service {self._authority_host}:"
                 f" {unreachable_reason(error)}. Check network, proxy and the parameter `cloud`."
             ) from error
+
+
+def _cause(text: str) -> str:
+    """Return why no token came, without the attempts of a chain that had nothing to try with.
+
+    Source: azure-identity, `ChainedTokenCredential`: a line for each attempt; a sign-in that Entra
+    refused names its AADSTS number.
+    """
+    attempts = _ATTEMPT.findall(text)
+    refused = [attempt for attempt in attempts if "AADSTS" in attempt]
+    if attempts and not refused:
+        return f"none of the {len(attempts)} ways to sign in is set up on this machine"
+    return redact(refused[-1] if refused else text)
 
 
 def refused_token(credential_name: str, *, where: str, text: str) -> AuthError:

@@ -39,6 +39,23 @@ _VERBS = {
     "DELETE": "delete", "POST": "call",
 }  # fmt: skip
 _ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+_ROLES = {
+    "microsoft.containerservice/managedclusters/listclusterusercredential/action": (
+        "Azure Kubernetes Service Cluster User Role"
+    ),
+    "microsoft.containerservice/managedclusters/read": "Reader",
+    "microsoft.containerservice/managedclusters/managednamespaces/read": "Reader",
+    "microsoft.containerservice/managedclusters/managednamespaces/write": (
+        "Azure Kubernetes Service Namespace Contributor"
+    ),
+    "microsoft.containerservice/managedclusters/managednamespaces/delete": (
+        "Azure Kubernetes Service Namespace Contributor"
+    ),
+    "microsoft.authorization/roleassignments/read": "Reader",
+    "microsoft.authorization/roleassignments/write": "Role Based Access Control Administrator",
+}
+"""A built-in role for each action that a notebook needs. Source: Azure built-in roles."""
+
 _SHORTEST_TEXT = 60
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
@@ -135,11 +152,14 @@ def answer_error(
     text = said.text
     if status == HTTPStatus.FORBIDDEN:
         action, scope = denied_action(method, path, text)
-        where = "it" if scope.lower() == path.lower() else path
+        if path.lower().startswith(scope.lower()):  # the scope is said below
+            where = path[len(scope) :].strip("/") or "it"
         text = "" if _ACTION.search(text) else text  # says the same, at length
+        role = _ROLES.get(action.lower())
+        such = f", such as {role}" if role else ""
         remedy = (
-            f"Action {action} at scope {scope} is not allowed: get a role with it there (it takes"
-            " 5 minutes to act; sign in again), or have the lock or policy lifted."
+            f"Action {action} at scope {scope} is not allowed: get a role with it there{such} (it"
+            " takes 5 minutes to act; sign in again), or have the lock or policy lifted."
         )
     delay = server_delay_seconds(headers)
     request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""

@@ -50,8 +50,9 @@ _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 _REMEDIES = {
     401: "Sign in to the tenant of this cluster, or choose another `credential`.",
-    403: "The reader needs a role on the whole cluster, such as Azure Kubernetes Service RBAC "
-    "Cluster Admin; on a cluster without Azure RBAC, a ClusterRoleBinding.",
+    403: "Reading namespaces, quotas, nodes and pods takes a role on the whole cluster: Azure "
+    "Kubernetes Service RBAC Cluster Admin, or one of your own (RBAC Reader covers no nodes); on a "
+    "cluster without Azure RBAC, a ClusterRoleBinding.",
     410: "The list changed while it was read; run again.",
     429: "The API server is overloaded; run again later.",
 }

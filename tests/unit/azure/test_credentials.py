@@ -69,6 +69,32 @@ def test_no_token_names_the_credential_and_how_to_choose_another(credential, tok
     assert "managed-identity" in text
 
 
+CHAIN = """DefaultAzureCredential failed to retrieve a token from the included credentials.
+Attempted credentials:
+\tEnvironmentCredential: EnvironmentCredential authentication unavailable. Visit https://a.example
+Visit https://a.example/more
+\tAzureCliCredential: {cli}
+To mitigate this issue, please refer to https://b.example."""
+
+
+@pytest.mark.parametrize(
+    ("cli", "cause"),
+    [
+        ("Azure CLI not found on path", "none of the 2 ways to sign in is set up on this machine."),
+        ("AADSTS70043: The token expired.", "AzureCliCredential: AADSTS70043: The token expired."),
+    ],
+)
+def test_of_a_chain_that_gave_no_token_only_the_cause_is_said(credential, tokens, cli, cause):
+    credential.error = ClientAuthenticationError(message=CHAIN.format(cli=cli))
+    with pytest.raises(AuthError) as caught:
+        tokens.get(SCOPE)
+    text = str(caught.value)
+    assert text.startswith("Not signed in: FakeCredential got no token for")
+    assert f": {cause} Run `az login`" in text
+    assert "EnvironmentCredential:" not in text
+    assert "EnvironmentCredential:" in str(caught.value.__cause__)  # the notebook has it all
+
+
 def test_an_unreachable_sign_in_is_not_a_refused_one(credential, tokens):
     credential.error = ServiceRequestError("Failed to resolve: Name or service not known")
     with pytest.raises(ArmUnreachableError, match=r"https://login\.example.*could not be resolved"):
