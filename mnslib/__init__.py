@@ -19,7 +19,7 @@ _HOMES = {
     "clusters_table": "mnslib.reporting.provisioning",
     "commitment_rows": "mnslib.reporting.capacity",
     "commitment_table": "mnslib.capacity.utilization",
-    "daily_peaks": "mnslib.capacity.utilization",
+    "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
     "findings": "mnslib.capacity.utilization",
     "observed_table": "mnslib.reporting.provisioning",

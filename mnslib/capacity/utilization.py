@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -22,10 +22,6 @@ from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS, QuotaStatus
 
 TIGHT_RATIO = Decimal("0.9")
 """Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
-
-NEW_FOR = timedelta(days=1)
-"""A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
-its ingestion take minutes, a fault that lasts a day is one."""
 
 USED_WINDOW = timedelta(days=7)
 USED_QUANTILE = 0.95
@@ -45,6 +41,7 @@ UTILIZATION_COLUMNS = (
     "utilization_ratio",
     "peak_used",
     "peak_utc",
+    "peak_hard",
     "verdict",
     "advice",
     "owner",
@@ -137,8 +134,8 @@ def utilization_table(snapshot: Snapshot) -> pd.DataFrame:
         `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
         `peak_used` in cores or bytes; `utilization_ratio` is used over hard (NaN where hard is 0);
         `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step,
-        both unknown without history; `verdict` is `full`, `tight`, `ok` or `unknown: <reason>`;
-        `advice` stays empty until usage is weighed.
+        `peak_hard` the quota of that step, all unknown without history; `verdict` is `full`,
+        `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed.
     """
     values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
     rows = []
@@ -182,13 +179,14 @@ def _figures(value: QuotaValue | None, *, reason: str | None) -> dict[str, float
 
 
 def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Fill `peak_used` and `peak_utc`; the first of equal peaks counts."""
-    series = _series_of(table)
-    samples = _samples(snapshot.used, series)
+    """Fill `peak_used`, `peak_utc` and `peak_hard`; the first of equal peaks counts."""
+    series = series_of(table)
+    samples, quotas = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
     used = table["used"].to_numpy(dtype=np.float64)
-    peak, moment = used.copy(), np.full(len(table), np.datetime64("NaT"), dtype="datetime64[ns]")
+    moment = np.full(len(table), np.datetime64("NaT"), dtype="datetime64[ns]")
     has_history = ~np.isnan(samples).all(axis=0)
-    peak[~has_history] = np.nan
+    peak = np.where(has_history, used, np.nan)
+    hard = np.where(has_history, table["hard"].to_numpy(dtype=np.float64), np.nan)
     if has_history.any():
         filled = np.where(np.isnan(samples), -np.inf, samples)[:, has_history]
         rows = filled.argmax(axis=0)
@@ -198,7 +196,10 @@ def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         is_now = now > highest
         read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
         peak[has_history] = np.where(is_now, now, highest)
-        moment[has_history] = np.where(is_now, read, _times(snapshot.used)[rows])
+        moment[has_history] = np.where(is_now, read, times_of(snapshot.used)[rows])
+        then = np.take_along_axis(quotas[:, has_history], rows[None, :], axis=0)[0]
+        hard[has_history] = np.where(is_now, hard[has_history], then.astype(np.float64).round(3))
+    table["peak_hard"] = hard
     table["peak_used"] = peak
     table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
     return table
@@ -215,10 +216,8 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table.assign(**{f"{name}_ratio": [] for name in QUOTA_FIELDS})
     rank = table["verdict"].str.split(":").str[0].map(_VERDICT_RANK)
-    ratio = table["utilization_ratio"].to_numpy(dtype=np.float64)
-    ratio = np.where(np.isnan(ratio) & (table["verdict"] == FULL).to_numpy(), np.inf, ratio)
     spaces = ["cluster_name", "namespace_name"]
-    ordered = table.assign(_rank=rank, _ratio=np.nan_to_num(ratio, nan=-1.0, posinf=np.inf))
+    ordered = table.assign(_rank=rank, _ratio=ratio_now(table))
     ordered = ordered.sort_values(["_rank", "_ratio"], ascending=[True, False], kind="stable")
     worst = ordered.drop_duplicates(spaces)
     ratios = _by_field(table, "utilization_ratio").add_suffix("_ratio")
@@ -227,6 +226,13 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
     order = ["_rank", "_ratio", "_size", *spaces]
     worst = worst.sort_values(order, ascending=[True, False, False, True, True])
     return worst.drop(columns=["_rank", "_ratio", "_size"]).reset_index(drop=True)
+
+
+def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return each row's ratio to sort by: -1 where it is unknown, infinite over a quota of 0."""
+    ratio = table["utilization_ratio"].to_numpy(dtype=np.float64)
+    ratio = np.where(np.isnan(ratio) & (table["verdict"] == FULL).to_numpy(), np.inf, ratio)
+    return np.where(np.isnan(ratio), -1.0, ratio)
 
 
 def _by_field(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -242,68 +248,6 @@ def findings(table: pd.DataFrame) -> dict[str, int]:
     verdicts = [verdict.partition(":")[0] for verdict in tightest(table)["verdict"]]
     counts = {name: verdicts.count(name) for name in _VERDICT_RANK}
     return {"namespaces": len(verdicts), **counts}
-
-
-def daily_peaks(
-    snapshot: Snapshot, table: pd.DataFrame, resource: str = "cpu_request"
-) -> pd.DataFrame:
-    """Return how near each namespace came to its quota on each day of the history.
-
-    Args:
-        snapshot: the reading that `table` was made from.
-        table: from `utilization_table`; its namespaces that have no quota on `resource` are left
-            out, the others keep its order.
-        resource: a quota field.
-
-    Returns:
-        One row per namespace: `cluster_name`, `namespace_name`, `first_seen` (day of the first
-        sample; without any, the day a new namespace was made, else None), `quota_changed` (tuple
-        of days), then one column per UTC day (`datetime.date`) with the highest ratio of used to
-        the hard quota of the same step;
-        NaN without samples.
-    """
-    rows = table[(table["resource"] == resource) & (table["verdict"] != NO_QUOTA)]
-    series = _series_of(rows)
-    used = _samples(snapshot.used, series).astype(np.float64)
-    hard = _samples(snapshot.hard, series).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = used / hard
-    ratio = np.where(hard == 0, np.where(np.isnan(used), np.nan, used > 0), ratio)
-    # A sample stands for the step before it, so midnight's belongs to the day that ended.
-    days = (_times(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
-    names, starts = np.unique(days, return_index=True)
-    peaks = np.fmax.reduceat(ratio, starts, axis=0) if len(starts) else ratio
-    frame = pd.DataFrame(peaks.round(6).T, columns=pd.Index(names.tolist(), dtype=object))
-    frame.insert(0, "cluster_name", rows["cluster_name"].to_numpy())
-    frame.insert(1, "namespace_name", rows["namespace_name"].to_numpy())
-    frame.insert(2, "first_seen", _first_days(used, days))
-    frame["first_seen"] = [
-        _day_made(snapshot, place) if seen is None else seen
-        for place, seen in zip(series.droplevel(2), frame["first_seen"], strict=True)
-    ]
-    frame.insert(3, "quota_changed", _change_days(hard, days))
-    return frame
-
-
-def _day_made(snapshot: Snapshot, place: tuple[str, str]) -> date | None:
-    """Return the day a namespace without samples was made, None unless it is too new for any."""
-    made = snapshot.created.get(place)
-    is_new = made is not None and snapshot.read_utc - made < NEW_FOR
-    return made.astimezone(UTC).date() if made is not None and is_new else None
-
-
-def _first_days(samples: NDArray[np.float64], days: NDArray[np.datetime64]) -> list[date | None]:
-    seen = (~np.isnan(samples)).T
-    return [days[found.argmax()].item() if found.any() else None for found in seen]
-
-
-def _change_days(hard: NDArray[np.float64], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
-    known = pd.DataFrame(hard).ffill().to_numpy()
-    times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
-    changed: list[list[date]] = [[] for _ in range(hard.shape[1])]
-    for row, column in zip(times + 1, columns, strict=True):
-        changed[column].append(days[row].item())
-    return [tuple(dict.fromkeys(found)) for found in changed]
 
 
 def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -368,14 +312,14 @@ def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, f
     return {str(name): float(amount) for name, amount in high.items() if amount > 0}
 
 
-def _series_of(table: pd.DataFrame) -> pd.MultiIndex:
+def series_of(table: pd.DataFrame) -> pd.MultiIndex:
     """Return the column that each row of a utilization table has in `used` and `hard`."""
     return pd.MultiIndex.from_arrays(
         [table["cluster_name"], table["namespace_name"], table["resource"].map(QUOTA_KEYS)]
     )
 
 
-def _samples(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
+def samples_of(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
     """Return the columns of `frame` in the order of `series`; NaN where there is none."""
     places = frame.columns.get_indexer(series)
     values = frame.to_numpy(dtype=np.float32)
@@ -384,7 +328,7 @@ def _samples(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
     return samples
 
 
-def _times(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:
     return pd.DatetimeIndex(frame.index).tz_localize(None).to_numpy(dtype="datetime64[ns]")
 
 

@@ -6,6 +6,7 @@ Knows nothing of how it was read. Text in a CSV is neutralized, so that no sprea
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,15 @@ from mnslib.capacity.utilization import (
 )
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
+    Cell,
     Figure,
     KeyFigures,
     Lines,
     Stack,
     Table,
+    Tag,
+    Tags,
+    commitment_tag,
     named,
     right,
     tag,
@@ -39,9 +44,17 @@ from mnslib.reporting.tokens import Tone
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""
 
+FLOAT32_NOISE = 1e-6
+"""Share by which a sample, kept in float32, may lie above what was counted."""
+
 
 def neutral(cell: Any) -> Any:
-    """Return the cell so that no spreadsheet takes it for a formula; numbers stay numbers."""
+    """Return the cell so that no spreadsheet takes it for a formula; numbers stay numbers.
+
+    Several days are written with a blank between them.
+    """
+    if isinstance(cell, tuple):
+        return " ".join(map(str, cell))
     if not isinstance(cell, str):
         return cell
     plain = unicodedata.normalize("NFKC", cell).lstrip("\ufeff \t\r\n\xa0")
@@ -140,22 +153,36 @@ def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
     """
     right_columns = right("Hard", "Requested", "of hard", "Peak")
     return Table(
-        columns=[named("Namespace"), "Value", *right_columns, "Verdict"],
+        columns=[named("Namespace"), "Owner", "Value", *right_columns, "Verdict"],
         rows=[
             [
                 Lines(row["namespace_name"], row["cluster_name"]),
+                row["owner"],
                 wording.RESOURCE_WORDS[row["resource"]],
                 wording.quota(row["resource"], row["hard"]),
                 wording.quantity(row["resource"], row["used"]),
                 wording.percent(row["utilization_ratio"]),
                 wording.quantity(row["resource"], row["peak_used"]),
-                tag(row["verdict"]),
+                Tags([tag(row["verdict"]), *_above_hard(row)]),
             ]
             for row in table.to_dict("records")
         ],
         note="All rows, in cores and bytes: tables/utilization.csv.",
         limit=limit,
     )
+
+
+def _above_hard(row: Mapping[Any, Any]) -> list[Tag]:
+    """Return the mark of a peak above the quota of now, with the quota it was under."""
+    resource, hard, peak = row["resource"], row["hard"], row["peak_used"]
+    if not peak > hard * (1 + FLOAT32_NOISE):
+        return []
+    words = f"peak {wording.quantity(resource, peak)} was "
+    if row["peak_hard"] > hard * (1 + FLOAT32_NOISE):
+        words += f"under an older quota of {wording.quota(resource, row['peak_hard'])}"
+    else:
+        words += "above this quota"
+    return [Tag(f"! {words}", "warning")]
 
 
 def commitment_rows(table: pd.DataFrame) -> Table:
@@ -177,40 +204,57 @@ def commitment_rows(table: pd.DataFrame) -> Table:
                 wording.quantity(row["resource"], row["requested"]),
                 wording.times(row["requested_ratio"]),
                 wording.quantity(row["resource"], row["used"]),
-                tag(wording.commitment_verdict(row["verdict"], row["committed_ratio"])),
+                _commitment_tag(row),
             ]
             for row in table.to_dict("records")
         ],
-        note="In cores and bytes: tables/commitment.csv.",
+        note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv.",
     )
 
 
+def _commitment_tag(row: Mapping[Any, Any]) -> Tag:
+    if row["verdict"] == "room":
+        return tag(wording.room(row["resource"], row["room"]))
+    return commitment_tag(row["verdict"], row["committed_ratio"])
+
+
 def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
-    """Return how many days each namespace spent at or near its quota, to read.
+    """Return how many days each namespace spent at or near its tightest quota value, to read.
 
     Args:
-        daily: from `capacity.utilization.daily_peaks`.
+        daily: from `capacity.daily.daily_peaks`; its order is kept, which is that of the chart.
         limit: rows shown; all are in the CSV.
     """
     labels: list[Any] = daily.columns.tolist()
     days = [label for label in labels if isinstance(label, date)]
-    peaks = daily[days].astype("float64")
-    counts = right("Days full", "Days at 90 % or more", "Days without samples", "Highest")
-    found = zip(
-        daily["namespace_name"],
-        daily["cluster_name"],
-        (peaks >= 1).sum(axis=1),
-        (peaks >= float(TIGHT_RATIO)).sum(axis=1),
-        peaks.isna().sum(axis=1),
-        peaks.max(axis=1),
-        strict=True,
-    )
+    counts = ("Days full", "Days at 90 % or above", "Days without samples", "Days before it was")
     return Table(
-        columns=[named("Namespace"), *counts],
+        columns=[named("Namespace"), "Tightest value", *right(*counts, "Highest day")],
         rows=[
-            [Lines(name, cluster), int(full), int(tight), int(none), wording.percent(highest)]
-            for name, cluster, full, tight, none, highest in found
+            [
+                Lines(row["namespace_name"], row["cluster_name"]),
+                wording.RESOURCE_WORDS.get(row["resource"]),
+                *_day_counts(row, days),
+            ]
+            for row in daily.to_dict("records")
         ],
         note="Day by day: tables/daily.csv.",
         limit=limit,
     )
+
+
+def _day_counts(row: Mapping[Any, Any], days: Sequence[date]) -> list[Cell]:
+    """Return days full, at 90 %, without samples and before it was there, and the highest."""
+    born = None if pd.isna(row["first_seen"]) else row["first_seen"]
+    existing = [day for day in days if born is None or day >= born]
+    peaks = [row[day] for day in existing if not wording.is_unknown(row[day])]
+    if not peaks:
+        word = wording.UNKNOWN if born is None else "new, no history yet"
+        return [None, None, len(existing), len(days) - len(existing), word]
+    return [
+        sum(peak >= 1 for peak in peaks),
+        sum(peak >= float(TIGHT_RATIO) for peak in peaks),
+        len(existing) - len(peaks),
+        len(days) - len(existing),
+        wording.percent(max(peaks)),
+    ]

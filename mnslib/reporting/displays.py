@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import SupportsFloat
 
 from mnslib.reporting import wording
 from mnslib.reporting.tokens import PAINTS, TOKENS, Tone
@@ -85,6 +86,14 @@ def tag(word: str) -> Tag:
     text = word.replace("_", " ")
     tone, symbol = _WORDS.get("unknown" if word.startswith("unknown") else text, ("calm", ""))
     return Tag(f"{symbol} {text}".strip(), tone)
+
+
+def commitment_tag(verdict: str, committed_ratio: SupportsFloat | None) -> Tag:
+    """Return the tag of a verdict on a cluster: red where it cannot lose a node, as in charts."""
+    tones: dict[str, Tone] = {"overcommit": "critical", "quota overcommit": "warning"}
+    if verdict in tones:
+        return Tag(wording.commitment_verdict(verdict, committed_ratio), tones[verdict])
+    return tag(verdict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -26,6 +26,7 @@ from mnslib.reporting.displays import (
     Table,
     Tag,
     Tags,
+    commitment_tag,
     named,
     right,
     tag,
@@ -164,8 +165,6 @@ def clusters_table(plan: Plan) -> Table:
                 rows.append([*row, *["unknown"] * 4, tag("unknown")])
                 continue
             before, after = both[0][resource], both[1][resource]
-            tones: dict[str, Tone] = {"overcommit": "critical", "quota overcommit": "warning"}
-            verdict = wording.commitment_verdict(after.verdict, after.committed_ratio)
             rows.append(
                 [
                     *row,
@@ -173,7 +172,7 @@ def clusters_table(plan: Plan) -> Table:
                     wording.quantity(resource, after.committed),
                     wording.times(before.committed_ratio),
                     wording.times(after.committed_ratio),
-                    Tag(verdict, tones.get(after.verdict, "calm")),
+                    commitment_tag(after.verdict, after.committed_ratio),
                 ]
             )
     amounts = right("Nodes give", "Promised after", "÷ nodes now", "÷ nodes after")

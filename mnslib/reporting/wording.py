@@ -5,8 +5,8 @@ None and NaN are "unknown", never 0.
 
     >>> quantity("memory_request", 3.2 * 2**30)
     '3.2 GiB'
-    >>> percent(0.996)
-    '99 %'
+    >>> percent(0.9375)
+    '94 %'
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
+
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 
 UNKNOWN = "unknown"
 MINUS = "−"
@@ -31,12 +33,20 @@ RESOURCE_WORDS = {
     "memory": "memory",
 }
 
+ROOM = (
+    "Room: what can still be promised, the smaller of nodes without the largest − requested and "
+    f"{QUOTA_OVERCOMMIT_RATIO} × nodes − promised."
+)
+"""What both kinds of chart and `docs/capacity.md` mean by it."""
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EXAMPLES = 4
 """Worst examples that a box names; the table below it holds all."""
 _FLOAT32_NOISE = 1e-5
 """In percent: a ratio of two float32 samples may lie this much below its true value."""
+_VERDICT_PERCENTS = (90, 100)
+"""Where a verdict begins: what is below one of them never reads like it."""
 
 
 def is_unknown(value: SupportsFloat | None) -> bool:
@@ -98,12 +108,15 @@ def quota(resource: str, value: SupportsFloat | None) -> str:
 
 
 def percent(ratio: SupportsFloat | None) -> str:
-    """Return a ratio as whole percent, rounded down: less than all never reads `100 %`."""
+    """Return a ratio as whole percent; less than 90 % or all never reads `90 %` or `100 %`."""
     if ratio is None or is_unknown(ratio):
         return UNKNOWN
     if math.isinf(float(ratio)):
         return "over 100 %"
-    whole = math.floor(float(ratio) * 100 + _FLOAT32_NOISE)
+    exactly = float(ratio) * 100 + _FLOAT32_NOISE
+    whole = math.floor(exactly + 0.5)
+    if exactly < whole and whole in _VERDICT_PERCENTS:
+        whole -= 1
     return f"{min(whole, 99) if float(ratio) < 1 else whole:,} %".replace("-", MINUS)
 
 
@@ -129,15 +142,23 @@ def every(amount: int, noun: str) -> str:
     return f"The only {noun} is" if amount == 1 else f"All {count(amount, noun)} are"
 
 
-def more(amount: int, noun: str, parts: Mapping[str, int], *, otherwise: str) -> str:
+def more(
+    amount: int,
+    noun: str,
+    parts: Mapping[str, int],
+    *,
+    otherwise: str,
+    where: str = "in the table below",
+) -> str:
     """Return the sentence on rows left out: `9 more clusters, of which 2 unknown: in the table`.
 
     Args:
         parts: how many of them are what needs somebody; `otherwise` where none is.
+        where: all of them are to be found.
     """
     found = [f"{number:,} {words}" for words, number in parts.items() if number]
     of = f", of which {listing(found)}" if found else otherwise
-    return f"{count(amount, 'more ' + noun)}{of}: in the table below"
+    return f"{count(amount, 'more ' + noun)}{of}: {where}"
 
 
 def all_unknown(verdicts: Iterable[str], amount: int, noun: str) -> str:
@@ -152,6 +173,11 @@ def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> s
     if verdict == "quota overcommit":
         return f"promises {times(committed_ratio).replace('×', ' ×')} what it has"
     return "cannot lose a node" if verdict == "overcommit" else verdict
+
+
+def room(resource: str, amount: SupportsFloat | None) -> str:
+    """Return what a cluster can still promise: `room for 8 cores`, `no room`; see `ROOM`."""
+    return f"room for {quantity(resource, amount)}" if amount else "no room"
 
 
 def uncounted(amount: int) -> str:

@@ -59,7 +59,7 @@ class Pair:
         return self.after.committed - self.before.committed
 
     @property
-    def free(self) -> Decimal:
+    def room_left(self) -> Decimal:
         """Room that remains once the new quota is requested in full."""
         return max(Decimal(0), min(self.before.room - self.added, self.after.room))
 
@@ -76,8 +76,8 @@ class Pair:
 
     @property
     def order(self) -> tuple[bool, Decimal, str]:
-        """What does not fit first, by how much is short; then by the share of nodes left free."""
-        return (self.fits, self.share(self.free if self.fits else -self.missing), self.cluster)
+        """What does not fit first, by how much is short; then by the room left over the nodes."""
+        return (self.fits, self.share(self.room_left if self.fits else -self.missing), self.cluster)
 
     @property
     def change(self) -> Words:
@@ -138,9 +138,8 @@ def commitment_before_after(
         canvas.note(" ".join(words) or "No cluster is part of this change.")
     bare = sum(pair.before.uncounted for pair in pairs if pair.resource == "cpu")
     source = (
-        f"Source: node allocatable, ResourceQuota and pod requests, {at}. Free: allocatable "
-        f"without the largest node minus requested, and {_LIMIT:f} × allocatable minus promised, "
-        f"whichever is smaller; after, as if the new quota were requested in full. "
+        f"Source: node allocatable, ResourceQuota and pod requests, {at}. {wording.ROOM} "
+        "Room left: after the change, as if the new quota were requested in full. "
         f"{wording.uncounted(bare)}{note}"
     )
     return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_steps(pairs)]))
@@ -205,12 +204,12 @@ def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) ->
         freed = wording.listing([pair.amount(-pair.added) for pair in pairs if pair.added])
         change = f"give{s} back {freed}" if freed else f"change{s} no promise"
         return f"{subject} {change} {where}"
-    units = {"cpu": "free cores", "memory": "GiB"}
-    remain = [
-        f"{pair.bare(pair.free)} of {pair.bare(pair.before.room)} {units[pair.resource]}"
+    units = {"cpu": "cores", "memory": "GiB"}
+    left = [
+        f"{pair.bare(pair.room_left)} of {pair.bare(pair.before.room)} {units[pair.resource]}"
         for pair in pairs
     ]
-    return f"{subject} fit{s} {where}: {wording.listing(remain)} remain"
+    return f"{subject} fit{s} {where}: room left for {wording.listing(left)}"
 
 
 def _shortage(short: list[Pair]) -> str:
@@ -226,7 +225,7 @@ def _subtitle(pairs: list[Pair], at: str, *, is_one: bool) -> str:
     if not is_one:
         return (
             "What each cluster has promised over its nodes, before and after, "
-            f"least free first, {at}"
+            f"least room left first, {at}"
         )
     added = [pair.amount(pair.added) for pair in pairs if pair.added > 0]
     what = f" ({', '.join(added)} of requests)" if added else ""
@@ -311,21 +310,22 @@ def _draw_one(canvas: Canvas, pair: Pair) -> None:
     canvas.section(HEADINGS[pair.resource])
     canvas.y += 34
     states = (pair.before, pair.after)
-    room = Words(pair.amount(pair.free), colors.INK if pair.fits else colors.CRITICAL, bold=True)
+    color = colors.INK if pair.fits else colors.CRITICAL
+    left = Words(f"{pair.amount(pair.room_left)} left", color, bold=True)
     ratios = [wording.times(state.committed_ratio) for state in states]
     grid = canvas.grid(
         [Column(cells=[Words("Before"), Words("After", bold=True)], least=150)],
         [
+            _column("requested", [Words(pair.bare(state.requested)) for state in states]),
             _column("promised", [Words(pair.bare(state.committed)) for state in states]),
             _column("÷ nodes", [Words(ratios[0]), Words(ratios[1], bold=True)]),
-            _column("free", [Words(pair.amount(pair.before.room)), room], least=130),
+            _column("room", [Words(pair.amount(pair.before.room)), left], least=150),
         ],
         height=66,
     )
     x = _scale(grid, [pair])
     for state, y in zip(states, grid.middles, strict=True):
         _draw_bar(canvas, x, pair, state, y, 22)
-        canvas.text(grid.left + 10, y, f"{pair.amount(state.requested)} requested")
     nodes = pair.after.allocatable
     rest, limit = pair.after.without_largest_node, nodes * _LIMIT
     _draw_lines(
@@ -367,7 +367,7 @@ def _draw_many(
                                *(Words(f"unknown: {why}", spans=True) for _, why in unread)]),
             _column("after", [*map(_ratio_after, shown), *none]),
             _column("change", [*(pair.change for pair in shown), *none], least=120),
-            _column("free", [*map(_free, shown), *none], least=130),
+            _column("room\nleft", [*map(_room_left, shown), *none], least=130),
         ],
     )  # fmt: skip
     x = _scale(grid, shown)
@@ -388,7 +388,7 @@ def _draw_many(
     if amount := len(pairs) - len(shown) + rest_unknown:
         short = sum(not pair.fits for pair in pairs[len(shown) :])
         parts = {"without room for it": short, "unknown": rest_unknown}
-        same = ", all with more room than these"
+        same = ", all with more room left than these"
         canvas.note(wording.more(amount, "cluster", parts, otherwise=same))
     canvas.y += 20
 
@@ -399,6 +399,6 @@ def _ratio_after(pair: Pair) -> Words:
     return Words(wording.times(pair.after.committed_ratio), color, bold=True)
 
 
-def _free(pair: Pair) -> Words:
+def _room_left(pair: Pair) -> Words:
     color = colors.INK if pair.fits else colors.CRITICAL
-    return Words(pair.amount(pair.free), color, not pair.fits)
+    return Words(pair.amount(pair.room_left), color, not pair.fits)

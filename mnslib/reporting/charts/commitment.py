@@ -153,7 +153,7 @@ def _source(rows: list[Row], at: str, note: str) -> str:
     is_used = any(not wording.is_unknown(row["used"]) for row in rows)
     used = "used = 95th percentile of 7 days" if is_used else "use is unknown: no history"
     return (
-        f"Source: node allocatable, ResourceQuota and pod requests, {at}; {used}. "
+        f"Source: node allocatable, ResourceQuota and pod requests, {at}; {used}. {wording.ROOM} "
         f"{wording.uncounted(bare)}Thresholds as in kubernetes-mixin: quotas above {_LIMIT:g} × "
         f"the nodes; requests above the nodes without the largest. {note}"
     ).strip()
@@ -219,7 +219,8 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
     if rest:
         over = {"overcommitted": sum(map(_is_over, rest)), "unknown": sum(map(_is_unknown, rest))}
         same = ", all less requested than these"
-        canvas.note(wording.more(len(rest), "cluster", over, otherwise=same))
+        where = "in tables/commitment.csv"
+        canvas.note(wording.more(len(rest), "cluster", over, otherwise=same, where=where))
     canvas.y += 24
 
 
@@ -264,5 +265,4 @@ def _verdict(row: Row) -> Words:
         words = wording.commitment_verdict(row["verdict"], row["committed_ratio"])
         is_critical = row["verdict"] == "overcommit"
         return Words(words, colors.CRITICAL if is_critical else colors.WARNING_TEXT, bold=True)
-    room = wording.quantity(row["resource"], row["room"])
-    return Words(f"room for {room}" if row["room"] else "no room", colors.TEXT)
+    return Words(wording.room(row["resource"], row["room"]), colors.TEXT)

@@ -1,6 +1,7 @@
 """Since when and how often namespaces were at their quota, and whether a change helped.
 
-One cell a day: the day's peak over the quota of that same day, in five bands that can be named.
+One cell a day: the day's peak of a namespace's tightest quota value over the quota of that same
+day, in five bands that can be named.
 """
 
 from __future__ import annotations
@@ -39,12 +40,10 @@ _TIGHT, _FULL, _NO_SAMPLES, _NOT_BORN = 3, 4, 5, 6
 _FILLS = (*map(Fill, colors.HEAT[:3]), Fill(colors.HEAT[3], foot=colors.WARNING_TEXT),
           Fill(colors.HEAT[4]), HATCH)  # fmt: skip
 _TICK = Stroke(colors.INK, 5)
-_QUOTA_WORDS = {
-    "cpu_request": "CPU",
-    "cpu_limit": "CPU limit",
-    "memory_request": "memory",
-    "memory_limit": "memory limit",
-}
+_TIGHTEST = (
+    "Tightest value: of the four quota values of a namespace the fullest now where that is at 90 % "
+    "or above, else the one that came nearest to its quota on any day."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class _Space:
 
     name: str
     cluster: str
+    value: str
     bands: tuple[int, ...]
     changed: tuple[date, ...]
     last_ratio: float
@@ -75,39 +75,30 @@ class _Space:
     def is_unknown(self) -> bool:
         return self.has_none and not self.is_new
 
-    @property
-    def order(self) -> tuple[bool, bool, int, int, float, str, str]:
-        last = -1.0 if wording.is_unknown(self.last_ratio) else self.last_ratio
-        counts = (-self.days_full, -self.days_tight)
-        return (self.has_none, self.is_new, *counts, -last, self.name, self.cluster)
-
 
 def utilization_heatmap(
     daily: pd.DataFrame,
     *,
     period: tuple[date, date],
-    resource: str = "cpu_request",
     note: str = "",
     family: str | None = None,
 ) -> Chart:
-    """Return the chart of daily peaks over that day's quota, worst namespaces first.
+    """Return the chart of daily peaks over that day's quota.
 
     Args:
-        daily: from `capacity.daily_peaks`.
+        daily: from `capacity.daily_peaks`; its order is kept.
         period: first and last day.
-        resource: the quota field that `daily` was made for.
         note: sentences that the source line ends with, such as step and origin of the history.
         family: font family; None takes the first installed.
     """
     names: list[Any] = daily.columns.tolist()
     days = [name for name in names if isinstance(name, date)]
-    spaces = sorted(_spaces(daily, days), key=lambda space: space.order)
-    quota = _QUOTA_WORDS[resource]
-    canvas, title = Canvas(family=family), _title(spaces, len(days), quota)
+    spaces = _spaces(daily, days)
+    canvas, title = Canvas(family=family), _title(spaces, days)
     canvas.heading(
         title,
-        f"Highest requested {quota} of each day over the quota of that day; rows ordered by "
-        "days at the quota, then by days above 90 %",
+        "Each day's highest requested over hard quota, of each namespace's tightest value; rows "
+        "ordered by days at the quota, then by days at 90 % or above",
     )
     if spaces and days:
         canvas.legend(_marks(spaces))
@@ -115,10 +106,10 @@ def utilization_heatmap(
         if others := spaces[MOST_ROWS:]:
             _draw_others(canvas, grid, others, len(days))
     else:
-        canvas.note(f"Looked for samples of namespaces with a {quota} quota in this period.")
+        canvas.note("Looked for samples of namespaces with a quota in this period.")
     source = (
         f"Source: ResourceQuota via Prometheus, {wording.period(*period)}, days in UTC. "
-        f"Hatched: no samples (unknown). White: the namespace did not exist yet. {note}"
+        f"{_TIGHTEST} Hatched: no samples (unknown). White: the namespace did not exist yet. {note}"
     )
     return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_longest(spaces)]))
 
@@ -134,6 +125,7 @@ def _spaces(daily: pd.DataFrame, days: list[date]) -> list[_Space]:
         space = _Space(
             name=row["namespace_name"],
             cluster=row["cluster_name"],
+            value=wording.RESOURCE_WORDS.get(row["resource"], ""),
             bands=tuple(own_bands.tolist()),
             changed=tuple(row["quota_changed"]),
             last_ratio=float(own[-1]) if days else float("nan"),
@@ -143,17 +135,18 @@ def _spaces(daily: pd.DataFrame, days: list[date]) -> list[_Space]:
     return found
 
 
-def _title(spaces: list[_Space], days: int, quota: str) -> str:
+def _title(spaces: list[_Space], days: list[date]) -> str:
     new = sum(space.is_new for space in spaces)
     unknown = sum(space.is_unknown for space in spaces)
     if new + unknown == len(spaces):
         total = wording.count(len(spaces), "namespace")
-        return f"No history of a {quota} quota was found" + (f" for {total}" if spaces else "")
-    least, how = (LONG_DAYS, "a week or more") if days >= LONG_DAYS else (1, "at least a day")
+        return "No history of a quota was found" + (f" for {total}" if spaces else "")
+    is_long = len(days) >= LONG_DAYS
+    least, how = (LONG_DAYS, "a week or more") if is_long else (1, "at least a day")
     amount = sum(space.days_tight >= least for space in spaces)
     who = wording.count(amount, "namespace") if amount else "No namespace"
-    title = f"{who} spent {how} above 90 % of {'its' if amount <= 1 else 'their'} {quota} quota"
-    title += f" in the last {wording.count(days, 'day')}"
+    title = f"{who} spent {how} at or above 90 % of {'its' if amount <= 1 else 'their'} tightest "
+    title += f"quota since {wording.day(days[0])}"
     for number, word in ((unknown, "unknown"), (new, "new, without history yet")):
         title += f", {number:,} {wording.are(number)} {word}" if number else ""
     return title
@@ -191,11 +184,13 @@ def _cell(grid: Grid, index: int, days: int) -> tuple[float, float]:
 def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date]) -> Grid:
     names = Counter(space.name for space in spaces)
     clusters = [space.cluster if names[space.name] > 1 else "" for space in spaces]
+    values = [Words(space.value, colors.TEXT) for space in spaces]
     tight, full, last = zip(*map(_counts, spaces), strict=True)
     grid = canvas.grid(
         [
             Column(cells=[Words(space.name) for space in spaces], least=160, most=270),
             Column(cells=[Words(cluster, colors.MUTED) for cluster in clusters], most=170),
+            Column(head="tightest\nvalue", cells=values),
         ],
         [
             Column(head="days\n≥ 90 %", cells=tight, align="right"),

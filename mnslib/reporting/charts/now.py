@@ -219,8 +219,9 @@ def _rest(shown: list[Row], rest: list[Row]) -> list[str]:
     if known:
         parts = {"full": _count(known, FULL), "at 90 % or above": _count(known, TIGHT)}
         highest = int(max(map(_ratio, known)) * 100 + 1e-5) + 1
-        more = wording.more(len(known), "namespace", parts, otherwise=f", all under {highest} %")
-        sentences.append(f"{more} and in tables/utilization.csv")
+        under = f", all under {highest} %"
+        where = "in tables/utilization.csv"
+        sentences.append(wording.more(len(known), "namespace", parts, otherwise=under, where=where))
     return sentences
 
 

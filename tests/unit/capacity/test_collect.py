@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.capacity.utilization import commitment_table, daily_peaks, findings, utilization_table
+from mnslib.capacity.daily import daily_peaks
+from mnslib.capacity.utilization import commitment_table, findings, utilization_table
 from mnslib.errors import (
     ArmForbiddenError,
     ArmUnreachableError,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.capacity.utilization import (
     COMMITMENT_COLUMNS,
     UTILIZATION_COLUMNS,
     commitment_table,
-    daily_peaks,
     findings,
     tightest,
     tightest_quotas,
@@ -159,6 +159,20 @@ def test_the_peak_is_the_highest_sample_of_the_history_with_its_time(
 
     assert row["peak_used"] == 3.7
     assert row["peak_utc"] == pd.Timestamp(now) - pd.Timedelta(hours=3)
+
+
+def test_the_peak_has_the_quota_of_its_time(make_quota, make_snapshot):
+    """15 of 16 cores once, before the quota was lowered to 12."""
+    series = ("aks-1", "web", "limits.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"limits.cpu": "12"}, {"limits.cpu": "10"})]},
+        used={series: [15.0, 10.0]},
+        hard={series: [16.0, 12.0]},
+    )
+    table = utilization_table(snapshot).set_index("resource")
+    found = table.loc["cpu_limit", ["hard", "peak_used", "peak_hard"]]
+    assert found.tolist() == [12.0, 15.0, 16.0]
+    assert table["peak_hard"].isna().sum() == 3
 
 
 def test_more_used_now_than_ever_before_is_the_peak(make_quota, make_snapshot, now):
@@ -386,18 +400,70 @@ def test_a_day_under_a_quota_of_zero_is_full_if_anything_was_requested(make_quot
     assert ratios == {"busy": 1.0, "idle": 0.0}
 
 
-def test_namespaces_without_a_quota_on_the_value_have_no_row_of_days(make_quota, make_snapshot):
-    quotas = [
-        make_quota("cpu-only", {"requests.cpu": "1"}, {"requests.cpu": "1"}),
-        make_quota("memory-only", {"requests.memory": 1}, {"requests.memory": 1}),
-    ]
-    snapshot = make_snapshot({"aks-1": quotas}, used={("aks-1", "cpu-only", "requests.cpu"): [1.0]})
-    table = utilization_table(snapshot)
+def test_days_are_those_of_the_value_that_is_tight_now(make_quota, make_snapshot):
+    """Memory limits are full since today, CPU requests were at 3/4 all along."""
+    hard = {"requests.cpu": "4", "limits.memory": 8}
+    quota = make_quota("risk", hard, {"requests.cpu": "3", "limits.memory": 8})
+    cpu, memory = (("aks-1", "risk", key) for key in hard)
+    snapshot = make_snapshot(
+        {"aks-1": [quota]},
+        used={cpu: [3.0] * 30, memory: [4.0] * 24 + [8.0] * 6},
+        hard={cpu: [4.0] * 30, memory: [8.0] * 30},
+    )
 
-    assert daily_peaks(snapshot, table)["namespace_name"].tolist() == ["cpu-only"]
-    assert daily_peaks(snapshot, table, "memory_request")["namespace_name"].tolist() == [
-        "memory-only"
-    ]
+    daily = daily_peaks(snapshot, utilization_table(snapshot))
+
+    assert daily["resource"].tolist() == ["memory_limit"]
+    assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0]
+
+
+def test_where_none_is_tight_now_the_value_that_came_nearest_shows_its_days(
+    make_quota, make_snapshot
+):
+    """CPU requests were full until the quota was raised; memory requests are the fullest now."""
+    hard = {"requests.cpu": "8", "requests.memory": 8}
+    quota = make_quota("web", hard, {"requests.cpu": "4", "requests.memory": 6})
+    cpu, memory = (("aks-1", "web", key) for key in hard)
+    snapshot = make_snapshot(
+        {"aks-1": [quota]},
+        used={cpu: [4.0] * 30, memory: [6.0] * 30},
+        hard={cpu: [4.0] * 24 + [8.0] * 6, memory: [8.0] * 30},
+    )
+
+    daily = daily_peaks(snapshot, utilization_table(snapshot))
+
+    assert daily["resource"].tolist() == ["cpu_request"]
+    assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.5]
+    assert daily.loc[0, "quota_changed"] == (date(2026, 11, 2),)
+
+
+def test_days_come_most_urgent_first_and_unknown_ones_last(make_quota, make_snapshot, now):
+    """Samples from 1 Nov 07:00 on: 18 of that day, 6 of 2 Nov."""
+    samples = {
+        "calm": [1.0] * 24, "tight": [3.8] * 24, "filled": [1.0] * 18 + [4.0] * 6,
+        "nearer": [2.0] * 24, "lost": [math.nan] * 24, "made": [math.nan] * 24,
+    }  # fmt: skip
+    quotas = [make_quota(name, {"requests.cpu": "4"}, {"requests.cpu": "1"}) for name in samples]
+    snapshot = make_snapshot(
+        {"aks-1": quotas},
+        more_namespaces=[("aks-1", "bare")],
+        used={("aks-1", name, "requests.cpu"): found for name, found in samples.items()},
+        hard={("aks-1", name, "requests.cpu"): [4.0] * 24 for name in samples},
+        created={("aks-1", "made"): now - timedelta(hours=2)},
+    )
+
+    daily = daily_peaks(snapshot, utilization_table(snapshot))
+
+    order = ["filled", "tight", "nearer", "calm", "made", "lost"]
+    assert daily["namespace_name"].tolist() == order
+
+
+def test_a_value_of_a_cluster_that_nothing_is_known_of_is_not_named(make_snapshot):
+    snapshot = make_snapshot(
+        {}, more_namespaces=[("aks-1", "web")], unreachable={"aks-1": "no permission"}
+    )
+
+    assert daily_peaks(snapshot, utilization_table(snapshot))["resource"].tolist() == [""]
 
 
 # Clusters

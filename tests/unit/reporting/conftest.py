@@ -87,8 +87,9 @@ def make_daily(count: int, *, days: int = 31, seed: int = 2) -> pd.DataFrame:
         if number % 25 == 24:
             ratios[:] = np.nan
             seen = None
-        rows.append([CLUSTERS[number % 4], name, seen, changed, *ratios])
-    columns = ["cluster_name", "namespace_name", "first_seen", "quota_changed", *dates]
+        value = "" if seen is None else QUOTA_FIELDS[number % 4]
+        rows.append([CLUSTERS[number % 4], name, value, seen, changed, *ratios])
+    columns = ["cluster_name", "namespace_name", "resource", "first_seen", "quota_changed", *dates]
     return pd.DataFrame(rows, columns=pd.Index(columns, dtype=object))
 
 

@@ -40,7 +40,7 @@ def charts(frames, count, family=None):
         for n, name in enumerate(before)
     }
     daily = frames.daily(count)
-    days = [daily.columns[4], daily.columns[-1]]
+    days = [daily.columns[5], daily.columns[-1]]
     return {
         "now": utilization_now(frames.utilization(count), **look),
         "heatmap": utilization_heatmap(daily, period=tuple(days), family=family),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mnslib.commitment import Commitment
+from mnslib.reporting import wording
 from mnslib.reporting.charts import cluster_commitment, commitment_before_after
 from mnslib.reporting.charts.colors import (
     CRITICAL,
@@ -84,7 +85,7 @@ def test_sums_cover_all_clusters_above_thirty(frames, ruler):
     table = frames.commitments(50)
     texts = ruler(cluster_commitment(table, moment=frames.moment)).texts
     assert sum(text.startswith("aks-") for text in texts[2:]) == 40
-    assert texts.count("30 more clusters, of which 10 unknown: in the table below") == 2
+    assert texts.count("30 more clusters, of which 10 unknown: in tables/commitment.csv") == 2
     promised = table[table["resource"] == "cpu"]["committed"].sum()
     assert any(text.startswith(f"{promised:,.0f} cores promised") for text in texts)
 
@@ -125,8 +126,8 @@ def onboard(frames):
     ("added", "subject", "title"),
     [
         (16, "payments-api",
-         "payments-api fits on aks-1: 92 of 108 free cores and 644 of 756 GiB remain"),
-        (16, 2, "2 changes fit on aks-1: 92 of 108 free cores and 644 of 756 GiB remain"),
+         "payments-api fits on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
+        (16, 2, "2 changes fit on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
         (150, "payments-api", "payments-api does not fit on aks-1: short of 42 cores"),
         (-60, "payments-api", "payments-api gives back 60 cores and 420 GiB on aks-1"),
         (0, 0, "0 changes change no promise on aks-1"),
@@ -140,7 +141,24 @@ def test_only_the_new_part_is_green(onboard, ruler):
     found = ruler(onboard(16))
     assert found.fills_beside("+16 cores")[:3] == [UNCLAIMED, REQUESTED, GOOD]
     assert found.fills_beside("+112 GiB")[:3] == [UNCLAIMED, REQUESTED, GOOD]
-    assert {"N−1: 480", "nodes: 512", "1.5× = 768", "671", "1.31×", "92 cores"} <= set(found.texts)
+    assert {"N−1: 480", "nodes: 512", "1.5× = 768", "671", "1.31×"} <= set(found.texts)
+
+
+def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
+    texts = ruler(onboard(16)).texts
+    assert {"108 cores", "92 cores left"} <= set(texts)
+    below = " ".join(texts[-4:])
+    assert wording.ROOM in below
+    assert "Room left: after the change, as if the new quota were requested in full." in below
+
+
+def test_what_is_requested_stands_beside_the_bars_and_not_in_them(onboard, ruler):
+    found = ruler(onboard(16))
+    bars = [patch for patch in found.figure.axes[0].patches if patch.get_width() > 300]
+    end = max(patch.get_x() + patch.get_width() for patch in bars)
+    requested = [text for text, _ in found.boxes if text.get_text() == "372"]
+    assert len(requested) == 2
+    assert all(text.get_position()[0] > end for text in requested)
 
 
 def test_what_is_given_back_is_not_green(onboard, ruler):
@@ -150,7 +168,7 @@ def test_what_is_given_back_is_not_green(onboard, ruler):
 
 
 def test_what_does_not_fit_has_no_room_left_in_red(onboard, ruler):
-    assert ruler(onboard(150)).find("0 cores").get_color() == CRITICAL
+    assert ruler(onboard(150)).find("0 cores left").get_color() == CRITICAL
 
 
 def test_what_is_short_counts_what_is_overcommitted_already(frames):
@@ -160,7 +178,7 @@ def test_what_is_short_counts_what_is_overcommitted_already(frames):
     assert chart.title == "web does not fit on aks-1: short of 15 cores"
 
 
-def test_several_clusters_take_one_row_each_least_free_first(frames, ruler):
+def test_several_clusters_take_one_row_each_least_room_left_first(frames, ruler):
     before = {name: both(frames) for name in ("aks-a", "aks-b", "aks-c")}
     after = {
         "aks-a": both(frames),
@@ -190,7 +208,9 @@ def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     )
     assert chart.title == "All 60 clusters can carry 60 changes"
     texts = ruler(chart).texts
-    assert texts.count("40 more clusters, all with more room than these: in the table below") == 2
+    assert (
+        texts.count("40 more clusters, all with more room left than these: in the table below") == 2
+    )
 
 
 def test_what_is_short_of_most_comes_first_and_nothing_to_do_is_said(frames, ruler):

@@ -16,9 +16,12 @@ NAN = float("nan")
 def daily_of(*rows):
     """Rows of (name, ratios[, first_seen[, quota_changed]])."""
     full = [(*row, *((DAYS[0], ())[len(row) - 2 :])) for row in rows]
-    columns = ["cluster_name", "namespace_name", "first_seen", "quota_changed", *DAYS]
+    columns = ["cluster_name", "namespace_name", "resource", "first_seen", "quota_changed", *DAYS]
     return pd.DataFrame(
-        [["aks-1", name, seen, changed, *ratios] for name, ratios, seen, changed in full],
+        [
+            ["aks-1", name, "memory_limit", seen, changed, *ratios]
+            for name, ratios, seen, changed in full
+        ],
         columns=pd.Index(columns, dtype=object),
     )
 
@@ -46,31 +49,38 @@ def test_days_before_a_namespace_existed_stay_empty(ruler):
 
 def test_a_namespace_too_new_for_samples_is_new_and_not_unknown(ruler):
     chart = draw(daily_of(("old", [0.5] * 8), ("made", [NAN] * 8, DAYS[-1])))
-    assert chart.title.endswith("in the last 8 days, 1 is new, without history yet")
+    assert chart.title.endswith("tightest quota since 26 Oct, 1 is new, without history yet")
     found = ruler(chart)
     assert "new, no history yet" in found.texts
     assert "unknown" not in found.texts
     assert cells(found, "made") == [WHITE]
 
 
-def test_rows_are_ordered_by_days_at_the_quota_and_unknown_last(ruler):
+def test_rows_keep_their_order_and_name_their_tightest_value(ruler):
     daily = daily_of(
-        ("calm", [0.2] * 8), ("lost", [NAN] * 8, None), ("tight", [0.95] * 8),
-        ("filled", [0.2] * 6 + [1.0] * 2),
+        ("filled", [0.2] * 6 + [1.0] * 2), ("tight", [0.95] * 8), ("calm", [0.2] * 8),
+        ("lost", [NAN] * 8, None),
     )  # fmt: skip
+    daily.loc[1, "resource"], daily.loc[3, "resource"] = "cpu_limit", ""
     chart = draw(daily)
     found = ruler(chart)
     names = [text for text in found.texts if text in ("calm", "lost", "tight", "filled")]
     assert names == ["filled", "tight", "calm", "lost"]
     assert chart.title == (
-        "1 namespace spent a week or more above 90 % of its CPU quota in the last 8 days, "
+        "1 namespace spent a week or more at or above 90 % of its tightest quota since 26 Oct, "
         "1 is unknown"
     )
     assert chart.alt.endswith(
         "Longest: filled on aks-1, 2 days at the quota; 1 of 4 namespaces reached theirs."
     )
-    row = [text for text, box in found.boxes if abs(box.y0 - found_y(found, "tight")) < 8]
-    assert [text.get_text() for text in row] == ["tight", "8", "–", "95 %"]
+
+    def row(name):
+        y = found_y(found, name)
+        return [text.get_text() for text, box in found.boxes if abs(box.y0 - y) < 8]
+
+    assert row("filled")[:2] == ["filled", "memory limits"]
+    assert row("tight") == ["tight", "CPU limits", "8", "–", "95 %"]
+    assert row("lost") == ["lost", "unknown"]
 
 
 def found_y(found, name):
@@ -106,14 +116,16 @@ def test_equal_names_on_two_clusters_are_told_apart(ruler):
 
 
 def test_nothing_and_everything_unknown_are_findings(ruler):
-    assert draw(daily_of()).title == "No history of a CPU quota was found"
-    assert draw(daily_of()[["cluster_name", "namespace_name", "first_seen", "quota_changed"]]).alt
-    lost = draw(daily_of(("a", [NAN] * 8, None)), resource="memory_request")
-    assert lost.title == "No history of a memory quota was found for 1 namespace"
+    assert draw(daily_of()).title == "No history of a quota was found"
+    assert draw(daily_of().drop(columns=DAYS)).alt
+    lost = draw(daily_of(("a", [NAN] * 8, None)))
+    assert lost.title == "No history of a quota was found for 1 namespace"
     assert "unknown" in ruler(lost).texts
 
 
-def test_the_source_names_the_period(ruler):
+def test_the_source_names_the_period_and_says_what_is_tightest(ruler):
     texts = ruler(draw(daily_of(("a", [0.5] * 8)), note="Hourly.")).texts
-    assert texts[-1].startswith("Source: ResourceQuota via Prometheus, 26 Oct to 2 Nov 2026")
-    assert texts[-1].endswith("Hourly.")
+    source = " ".join(texts[-3:])
+    assert "Source: ResourceQuota via Prometheus, 26 Oct to 2 Nov 2026" in source
+    assert "Tightest value: of the four quota values of a namespace the fullest now" in source
+    assert source.endswith("Hourly.")

@@ -93,7 +93,7 @@ def test_the_finding_comes_first_and_the_purpose_last(report) -> None:
 def test_key_figures_carry_their_units(report) -> None:
     html = report(code())
     assert ">43 s</span><br>" in html
-    assert ">59 %</span><br>" in html
+    assert ">60 %</span><br>" in html
     assert ">read</span>" in html
 
 

@@ -45,7 +45,13 @@ def test_quotas_are_exact_so_that_differences_add_up():
     assert wording.quota("memory_limit", None) == "unknown"
 
 
-def test_less_than_all_never_reads_as_100_percent():
+def test_percents_are_rounded():
+    assert wording.percent(37.5 / 40) == "94 %"
+    assert wording.percent(0.934) == "93 %"
+
+
+def test_less_than_a_verdict_asks_for_never_reads_like_it():
+    assert wording.percent(0.8999) == "89 %"
     assert wording.percent(0.996) == "99 %"
     assert wording.percent(1 - 1e-9) == "99 %"
     assert wording.percent(1) == "100 %"

@@ -1,0 +1,146 @@
+"""Since when, day by day: how near each namespace came to the quota value that is tightest for it.
+
+Pure, as `utilization` is. Days are whole UTC days; a sample stands for the step before it, so that
+of midnight belongs to the day that ended.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.utilization import (
+    FULL,
+    NO_QUOTA,
+    TIGHT,
+    TIGHT_RATIO,
+    ratio_now,
+    samples_of,
+    series_of,
+    times_of,
+)
+from mnslib.models import QUOTA_FIELDS
+
+NEW_FOR = timedelta(days=1)
+"""A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
+its ingestion take minutes, a fault that lasts a day is one."""
+
+_SPACE = ["cluster_name", "namespace_name"]
+
+
+def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
+    """Return how near each namespace came to its tightest quota value on each day of the history.
+
+    Its tightest value is the fullest now where that is full or tight, else the one that came
+    nearest to its quota on any day.
+
+    Args:
+        snapshot: the reading that `table` was made from.
+        table: from `utilization_table`; namespaces without any quota are left out.
+
+    Returns:
+        One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
+        tightest, empty where nothing is known), `first_seen` (day of the first sample; without
+        any, the day a new namespace was made, else None), `quota_changed` (tuple of days), then one
+        column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
+        the same step; NaN without samples. Order: most days full, then at 90 % or more, then the
+        last day's ratio; then those too new for samples, unknown ones last.
+    """
+    rows = table[table["verdict"] != NO_QUOTA].reset_index(drop=True)
+    days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
+    names, starts = np.unique(days, return_index=True)
+    peaks = np.full((len(names), len(rows)), np.nan)
+    for field_name in QUOTA_FIELDS:  # one at a time: four fill a gigabyte in a large fleet
+        places = np.flatnonzero(rows["resource"] == field_name)
+        if len(names) and len(places):
+            ratios = _ratios(snapshot, series_of(rows.iloc[places]))
+            peaks[:, places] = np.fmax.reduceat(ratios, starts, axis=0).round(6)
+    chosen = _tightest_places(rows, peaks)
+    rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
+    facts = _facts(snapshot, rows, days, has_none=np.all(np.isnan(peaks), axis=0))
+    by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
+    return facts.join(by_day).iloc[_most_urgent_first(facts, peaks)].reset_index(drop=True)
+
+
+def _facts(
+    snapshot: Snapshot,
+    rows: pd.DataFrame,
+    days: NDArray[np.datetime64],
+    *,
+    has_none: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """Return what stands before the days of each row of a utilization table."""
+    series = series_of(rows)
+    first = [
+        _day_made(snapshot, place) if seen is None else seen
+        for place, seen in zip(
+            series.droplevel(2), _first_days(samples_of(snapshot.used, series), days), strict=True
+        )
+    ]
+    changed = _change_days(samples_of(snapshot.hard, series), days)
+    facts: dict[str, pd.Series[Any]] = {
+        "resource": rows["resource"].mask(has_none & rows["used"].isna(), ""),
+        "first_seen": pd.Series(first, index=rows.index, dtype=object),
+        "quota_changed": pd.Series(changed, index=rows.index, dtype=object),
+    }
+    return rows[_SPACE].assign(**facts)
+
+
+def _ratios(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float64]:
+    """Return used over hard of each step; over a hard quota of 0, 1 if anything is used."""
+    used = samples_of(snapshot.used, series).astype(np.float64)
+    hard = samples_of(snapshot.hard, series).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = used / hard
+    return np.where(hard == 0, np.where(np.isnan(used), np.nan, used > 0), ratio)
+
+
+def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the place of each namespace's tightest value; `peaks` are days x rows."""
+    rank = rows["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
+    now, highest = ratio_now(rows), np.fmax.reduce(peaks, axis=0, initial=-1.0)
+    keys = rows[_SPACE].assign(rank=rank, near=np.where(rank < 2, now, highest), now=now)
+    ordered = keys.sort_values(
+        ["rank", "near", "now"], ascending=[True, False, False], kind="stable"
+    )
+    return np.sort(ordered.drop_duplicates(_SPACE).index.to_numpy(dtype=np.int64))
+
+
+def _most_urgent_first(facts: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
+    has_none = pd.Series(np.all(np.isnan(peaks), axis=0), index=facts.index)
+    last = peaks[-1] if len(peaks) else np.full(len(facts), np.nan)
+    keys = facts[_SPACE].assign(
+        has_none=has_none,
+        is_unknown=has_none & facts["first_seen"].isna(),
+        full=-np.sum(peaks >= 1, axis=0),
+        tight=-np.sum(peaks >= float(TIGHT_RATIO), axis=0),
+        last=-np.nan_to_num(last, nan=-1.0),
+    )
+    order = ["has_none", "is_unknown", "full", "tight", "last", "namespace_name", "cluster_name"]
+    return keys.sort_values(order, kind="stable").index.to_numpy(dtype=np.int64)
+
+
+def _day_made(snapshot: Snapshot, place: tuple[str, str]) -> date | None:
+    """Return the day a namespace without samples was made, None unless it is too new for any."""
+    made = snapshot.created.get(place)
+    is_new = made is not None and snapshot.read_utc - made < NEW_FOR
+    return made.astimezone(UTC).date() if made is not None and is_new else None
+
+
+def _first_days(samples: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[date | None]:
+    seen = (~np.isnan(samples)).T
+    return [days[found.argmax()].item() if found.any() else None for found in seen]
+
+
+def _change_days(hard: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
+    known = pd.DataFrame(hard).ffill().to_numpy()
+    times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
+    changed: list[list[date]] = [[] for _ in range(hard.shape[1])]
+    for row, column in zip(times + 1, columns, strict=True):
+        changed[column].append(days[row].item())
+    return [tuple(dict.fromkeys(found)) for found in changed]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+
+from mnslib.capacity.utilization import COMMITMENT_COLUMNS, UTILIZATION_COLUMNS
+from mnslib.reporting import wording
+from mnslib.reporting.capacity import commitment_rows, daily_rows, utilization_rows, write_csv
+
+DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(4)]
+NAN = float("nan")
+
+
+def utilization(**changes):
+    row = {
+        "cluster_name": "aks-1", "namespace_name": "web-checkout", "resource": "cpu_limit",
+        "hard": 12.0, "used": 10.0, "utilization_ratio": 10 / 12, "peak_used": 11.0,
+        "peak_hard": 12.0, "verdict": "ok", "owner": "team-web", **changes,
+    }  # fmt: skip
+    return utilization_rows(pd.DataFrame([row], columns=list(UTILIZATION_COLUMNS)))
+
+
+def cell(table, title):
+    """The cell of the first row under a title, as text."""
+    titles = [column if isinstance(column, str) else column.title for column in table.columns]
+    return str(table.rows[0][titles.index(title)])
+
+
+def test_whom_to_ask_stands_beside_the_namespace():
+    assert cell(utilization(), "Owner") == "team-web"
+    assert "<td" in utilization(owner="")._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "ok"),
+        ({"peak_used": 15.0, "peak_hard": 16.0},
+         "ok, ! peak 15 cores was under an older quota of 16 cores"),
+        ({"peak_used": 13.0, "peak_hard": 12.0}, "ok, ! peak 13 cores was above this quota"),
+        ({"peak_used": 13.0, "peak_hard": NAN}, "ok, ! peak 13 cores was above this quota"),
+        ({"peak_used": 12.000001, "hard": 12.0}, "ok"),
+        ({"peak_used": NAN, "peak_hard": NAN}, "ok"),
+        ({"hard": NAN, "peak_used": 15.0, "verdict": "unknown: no permission"},
+         "? unknown: no permission"),
+    ],
+)  # fmt: skip
+def test_a_peak_above_the_quota_of_now_is_marked_and_explained(changes, verdict):
+    assert cell(utilization(**changes), "Verdict") == verdict
+
+
+def daily(*rows):
+    columns = ["cluster_name", "namespace_name", "resource", "first_seen", "quota_changed", *DAYS]
+    return pd.DataFrame(
+        [["aks-1", name, resource, seen, (), *ratios] for name, resource, seen, ratios in rows],
+        columns=pd.Index(columns, dtype=object),
+    )
+
+
+def test_days_are_counted_apart_from_those_before_a_namespace_was_there():
+    table = daily_rows(
+        daily(
+            ("late", "memory_limit", DAYS[2], [NAN, NAN, 0.9, 1.0]),
+            ("gap", "cpu_request", DAYS[0], [0.5, NAN, 0.5, 0.375]),
+            ("made", "cpu_request", DAYS[3], [NAN] * 4),
+            ("lost", "", None, [NAN] * 4),
+        )
+    )
+    found = [[row[0].first, *row[1:]] for row in table.rows]
+    assert found == [
+        ["late", "memory limits", 1, 2, 0, 2, "100 %"],
+        ["gap", "CPU requests", 0, 0, 1, 0, "50 %"],
+        ["made", "CPU requests", None, None, 1, 3, "new, no history yet"],
+        ["lost", None, None, None, 4, 0, "unknown"],
+    ]
+
+
+def commitment(verdict, **changes):
+    row = {"cluster_name": "aks-1", "resource": "cpu", "verdict": verdict, "room": 32.6}
+    row |= {"committed_ratio": 1.6} | changes
+    return commitment_rows(pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)))
+
+
+def test_verdicts_on_clusters_have_the_tone_of_the_chart():
+    found = {
+        word: commitment(word).rows[0][-1]
+        for word in ("overcommit", "quota overcommit", "room", "unknown: no permission")
+    }
+    assert [(tag.text, tag.tone) for tag in found.values()] == [
+        ("cannot lose a node", "critical"),
+        ("promises 1.60 × what it has", "warning"),
+        ("room for 32.6 cores", "calm"),
+        ("? unknown: no permission", "unknown"),
+    ]
+    assert commitment("room", room=0.0).rows[0][-1].text == "no room"
+
+
+def test_room_is_defined_below_the_clusters():
+    assert wording.ROOM in commitment("room").note
+
+
+def test_days_on_which_a_quota_changed_are_dates_in_the_csv(tmp_path):
+    frame = daily(("web", "cpu_request", DAYS[0], [0.5] * 4))
+    frame.at[0, "quota_changed"] = (DAYS[1], DAYS[2])
+    write_csv(frame, tmp_path / "daily.csv")
+    row = (tmp_path / "daily.csv").read_text(encoding="utf-8").splitlines()[1]
+    assert row.startswith("aks-1,web,cpu_request,2026-11-01,2026-11-02 2026-11-03,0.5,")
