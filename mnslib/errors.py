@@ -34,6 +34,10 @@ LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""
 
 
+PARAMETERS = "parameters"
+"""Where a request comes from that is no file's but a notebook's own."""
+
+
 def cut(text: str, length: int = LONGEST_TEXT) -> str:
     """Return `text` on one line, shortened to `length` characters."""
     flat = " ".join(text.split())
@@ -50,7 +54,10 @@ class ConfigError(MnsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake in a request file: where it is, what is wrong, what to write instead."""
+    """One mistake in a request: where it is, what is wrong, what to write instead.
+
+    A `file` called `parameters` stands for a notebook's parameters, which `column` then names.
+    """
 
     file: str
     row: int | None
@@ -63,7 +70,8 @@ class Problem:
         if self.row is not None:
             place += f", row {self.row}"
         if self.column is not None:
-            place += f", column {self.column}"
+            is_parameter = self.file == PARAMETERS and self.row is None
+            place = f"parameter {self.column}" if is_parameter else f"{place}, column {self.column}"
         return f"{place}: {self.message}" + (
             f" Write {self.suggestion}." if self.suggestion else ""
         )
@@ -75,7 +83,7 @@ class SpecError(MnsError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        place = "parameters" if self.problems[0].file == "parameters" else "request file"
+        place = "parameters" if self.problems[0].file == PARAMETERS else "request file"
         head = f"{count} mistake{'s' if count != 1 else ''} in the {place}; nothing was written:"
         super().__init__("\n  ".join([head, *map(str, self.problems)]))
 

@@ -197,10 +197,13 @@ class RoleAssignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a request was written: file name and row (1 is the first line of the file)."""
+    """Where a request was written: file name and row (1 is the first line of the file).
+
+    The row is None where there is but one request, such as a notebook's parameters.
+    """
 
     file: str
-    row: int
+    row: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mnslib
-from mnslib.errors import ConfigError, MnsError, cut
+from mnslib.errors import PARAMETERS, ConfigError, MnsError, cut
 from mnslib.progress import progress_bar, progress_lines
 from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME
@@ -71,7 +71,7 @@ class Notebook(Session):
         """Return the one request that the notebook's parameters make, checked like a file's."""
         from mnslib.requests.spec import specs_from_rows
 
-        return specs_from_rows([columns], file="parameters")
+        return specs_from_rows([columns], file=PARAMETERS)
 
     def observe(
         self, specs: Sequence[NamespaceSpec], *, known: ObservedState | None = None

@@ -171,7 +171,7 @@ class Session:
                 status = RunStatus.FINDINGS
         self._write(status, headline=headline, summary=numbers)
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
-            raise ApplyError(f"{headline} What is done is not repeated: run the same file again.")
+            raise ApplyError(f"{headline} What is done is not repeated: run it again.")
         return Table(
             columns=["Figure", "Value"],
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],

@@ -115,8 +115,8 @@ def _check_digest(plan: Plan, approved_digest: str) -> None:
     if approved_digest != plan.digest:
         raise StalePlanError(
             f"Nothing was written: the approved plan {approved_digest[:23]}… is not the present "
-            f"one; the file or the world has changed since. Read the plan again, then run with "
-            f'approved_digest: "{plan.digest}".'
+            f"one; what is asked or what is there has changed since. "
+            f'Read the plan again, then run with approved_digest: "{plan.digest}".'
         )
 
 

@@ -54,9 +54,10 @@ RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
 def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
     """Return the requests in the file's order; an empty cell is left as it is."""
     clusters = short_names({spec.id.cluster for spec in specs})
+    has_rows = any(spec.origin.row is not None for spec in specs)
     rows: list[list[Cell]] = [
         [
-            spec.origin.row,
+            *([spec.origin.row] if has_rows else []),
             spec.id.namespace_name,
             clusters[spec.id.cluster],
             *(_asked(spec, name) for name in QUOTA_FIELDS),
@@ -68,12 +69,21 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
     ]
     values = (wording.RESOURCE_WORDS[name] for name in QUOTA_FIELDS)
     files = wording.listing(sorted({spec.origin.file for spec in specs})) or "nowhere"
+    first = ["Row"] if has_rows else []
     return Table(
-        columns=["Row", named("Namespace"), "Cluster", *values, "Owner", "Access", "Ensure"],
+        columns=[
+            *first,
+            named("Namespace"),
+            "Cluster",
+            *values,
+            "Owner",
+            "Roles asked",
+            "Ensure",
+        ],
         rows=rows,
         caption=f"{wording.count(len(specs), 'request')} from {files}",
         limit=12,
-        note="The file holds them all.",
+        note="The file holds them all." if has_rows else "",
     )
 
 

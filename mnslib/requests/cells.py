@@ -84,7 +84,7 @@ def read_access(cell: object) -> tuple[AccessGrant, ...]:
     for entry in entries:
         grant = _grant(str(entry), findings)
         if grant in grants:
-            findings.append((f"{show(entry)} grants a role that the cell grants already", ""))
+            findings.append((f"{show(entry)} grants a role that is granted here already", ""))
         elif grant is not None:
             grants.append(grant)
     return _unless(findings, tuple(grants))
@@ -111,7 +111,7 @@ def _json_items(cell: str) -> list[tuple[str, object]]:
         items = json.loads(cell, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
         raise refuse(
-            f"the cell starts with {{ but is no JSON object: {error}", '{"key": "value"}'
+            f"it starts with {{ but is no JSON object: {error}", '{"key": "value"}'
         ) from error
     return list(items)
 

@@ -211,7 +211,7 @@ def _memory_guess(text: str) -> str:
     if unit == binary:  # the number was the mistake
         return number + binary
     if exact < 2**20:  # such as 512 or 512m: nobody means bytes
-        return f"{number}{binary}"
+        return f"{number}{binary}" if unit else f"{number}Gi or {number}Mi"
     enough = format_memory((exact / 2**20).to_integral_value(ROUND_CEILING) * 2**20)
     return f"{enough} for that amount, or {number}{binary}" if unit else enough
 

@@ -43,7 +43,10 @@ REMOVE = "-"
 """What a quota cell holds to remove the value."""
 
 
-_SECRET = ("the cell looks like it holds a secret", "where it is kept, never the secret itself")
+_SECRET = (
+    "what is written here looks like it holds a secret",
+    "where it is kept, never the secret itself",
+)
 
 
 def _text(value: object) -> str:
@@ -127,7 +130,7 @@ class RequestRow(BaseModel):
         if "owner" in labels and labels["owner"] != owner:
             other = "removes it" if labels["owner"] is None else f"says {show(labels['owner'])}"
             raise refuse(
-                f"the owner is {show(owner)} here, but the label owner in column labels {other}",
+                f"the owner is {show(owner)} here, but the label owner in labels {other}",
                 "the owner in one of the two",
             )
         return owner
@@ -246,7 +249,7 @@ def _validate(
             found = _cell_problems(error, file=file, row=shown)
             problems += [p for p in found if p.column not in secret]
         else:
-            specs.append(row.to_spec(Origin(file=file, row=number)))
+            specs.append(row.to_spec(Origin(file=file, row=shown)))
         key = "/".join(str(mentioned.get(name, "")).lower() for name in ID_COLUMNS)
         has_id = all(name in mentioned for name in ID_COLUMNS)
         if has_id and (earlier := first_row.setdefault(key, number)) != number:
@@ -269,7 +272,7 @@ def _cell_problems(error: ValidationError, *, file: str, row: int | None) -> lis
         column = str(item["loc"][0])
         findings: tuple[Finding, ...]
         if item["type"] == "missing":
-            findings = (("the cell is empty", f"the {column}"),)
+            findings = (("nothing is written here", f"the {column}"),)
         elif item["type"] == "extra_forbidden":
             findings = ((f"there is no column {show(column)}", rules.nearest(column, COLUMNS)),)
         else:

@@ -42,8 +42,8 @@ def test_a_mapping_reads_like_a_cell() -> None:
         ('{"a": "1", "a": "2"}', "'a' is written twice"),
         ("a=1;a-", "'a' is written twice"),
         ("alone", "'alone' has no value"),
-        ("{oops", "the cell starts with { but is no JSON object"),
-        ('{"a":' * 90_000, "the cell starts with { but is no JSON object"),
+        ("{oops", "it starts with { but is no JSON object"),
+        ('{"a":' * 90_000, "it starts with { but is no JSON object"),
         (7, "'7' is not a mapping"),
     ],
 )

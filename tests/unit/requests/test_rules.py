@@ -95,7 +95,7 @@ def test_memory_is_read_in_bytes(text: str, amount: int) -> None:
         ("1G", "954Mi for that amount, or 1Gi"),
         ("512M", "489Mi for that amount, or 512Mi"),
         ("1073741824", "1Gi"),
-        ("512", "512Mi"),
+        ("4", "4Gi or 4Mi"),
         ("512m", "512Mi"),
         ("1GB", "1Gi"),
         ("512mi", "512Mi"),

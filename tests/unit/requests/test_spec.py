@@ -194,8 +194,8 @@ def test_an_empty_cell_that_is_needed_is_told(write: Callable[..., Path]) -> Non
     with pytest.raises(SpecError) as caught:
         parse_requests(path)
     assert [(p.row, p.column, p.message) for p in caught.value.problems] == [
-        (2, "cluster_name", "the cell is empty."),
-        (3, "cluster_name", "the cell is empty."),
+        (2, "cluster_name", "nothing is written here."),
+        (3, "cluster_name", "nothing is written here."),
     ]
 
 
@@ -224,6 +224,16 @@ def test_several_rows_of_a_program_carry_their_place() -> None:
         (2, "namespace_name"),
         (2, "namespace_name"),
         (3, "namespace_name"),
+    ]
+
+
+def test_a_notebooks_mistake_names_its_parameter() -> None:
+    with pytest.raises(SpecError) as refused:
+        specs_from_rows([{**ID, "cluster_name": "", "memory_limit": "4"}], file="parameters")
+    assert [str(found) for found in refused.value.problems] == [
+        "parameter cluster_name: nothing is written here. Write the cluster_name.",
+        "parameter memory_limit: '4' is not an amount of memory in a binary unit "
+        "(Ki, Mi, Gi, Ti, Pi, Ei). Write 4Gi or 4Mi.",
     ]
 
 
