@@ -13,7 +13,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "approval_report": "mnslib.reporting.provisioning",
-    "bulk_outcome": "mnslib.reporting.charts",
     "checks_table": "mnslib.reporting.provisioning",
     "cluster_commitment": "mnslib.reporting.charts",
     "clusters_table": "mnslib.reporting.provisioning",
@@ -23,6 +22,7 @@ _HOMES = {
     "daily_rows": "mnslib.reporting.capacity",
     "findings": "mnslib.capacity.utilization",
     "observed_table": "mnslib.reporting.provisioning",
+    "outcome_chart": "mnslib.reporting.provisioning",
     "outcome_report": "mnslib.reporting.provisioning",
     "plan_chart": "mnslib.reporting.provisioning",
     "plan_report": "mnslib.reporting.provisioning",

@@ -18,7 +18,7 @@ from mnslib.progress import progress_bar, progress_lines
 from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import ApplyResult, CheckResult, utc_text
-from mnslib.session import Session, is_dry_run
+from mnslib.session import Session
 from mnslib.targets import open_target
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Notebook(Session):
         from mnslib.provisioning.plan import make_plan
         from mnslib.provisioning.verify import read_back
 
-        if is_dry_run(result):
+        if result.is_dry_run:
             return result, plan
         again = self.observe(specs, known=plan.observed)
         checked = self.result = read_back(plan, result, again=again, azure=self.target.azure)

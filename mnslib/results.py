@@ -22,6 +22,10 @@ def utc_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+DRY_RUN = "dry run"
+"""Reason of every item that a dry run leaves as it is."""
+
+
 class ChangeKind(StrEnum):
     """What a plan would do to one managed namespace."""
 
@@ -122,6 +126,11 @@ class ApplyResult:
         """Items that are not as requested: failed, skipped or not attempted."""
         open_kinds = {OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED}
         return tuple(item for item in self.outcomes if item.outcome in open_kinds)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the plan was only shown."""
+        return {item.reason for item in self.unfinished} == {DRY_RUN}
 
 
 class RunStatus(StrEnum):

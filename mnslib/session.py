@@ -179,15 +179,10 @@ class Session:
         )
 
 
-def is_dry_run(result: ApplyResult) -> bool:
-    """Return whether the plan was only shown."""
-    return {item.reason for item in result.unfinished} == {"dry run"}
-
-
 def _status(result: ApplyResult, plan: Plan, left: Plan | None) -> RunStatus:
     if result.interrupted_by_signal is not None:
         return RunStatus.INTERRUPTED
-    if is_dry_run(result):
+    if result.is_dry_run:
         return RunStatus.FINDINGS
     if not result.unfinished:
         return RunStatus.PARTLY if left is not None and left.to_do else RunStatus.DONE

@@ -31,7 +31,7 @@ from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.verify import item_now
 from mnslib.resource_ids import ClusterId
-from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import DONE_OUTCOME, DRY_RUN, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -119,7 +119,7 @@ def apply(
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
             scheduler.run(pool)
     else:
-        scheduler.abandon("dry run")
+        scheduler.abandon(DRY_RUN)
     with suppress(OSError):  # reported by then: nothing was started after the first failure
         journal.write("end", outcomes=scheduler.result().counts())
     return scheduler.result()

@@ -212,8 +212,19 @@ def approval_report(approval: Approval) -> Callout:
     )
 
 
-def still_open(plan: Plan) -> Callout:
-    """Return what a plan made after the change still finds to do; nothing is the proof."""
+def still_open(plan: Plan, result: ApplyResult) -> Callout:
+    """Return what a plan made after the change finds to do, and what did not come out as asked.
+
+    Args:
+        plan: made again of what was reported as done; an empty one is the proof.
+        result: the outcomes as they read back.
+    """
+    if result.is_dry_run:
+        return Callout(title="Dry run: there is nothing to prove", text="Nothing was changed.")
+    if result.unfinished:
+        lines = [f"{item.id.namespace_name}: {item.reason}" for item in result.unfinished]
+        title = f"{wording.count(len(lines), 'request')} not as requested"
+        return Callout(title=title, text=wording.examples(lines, joint="\n"), tone="critical")
     if not plan.to_do:
         count = wording.count(len(plan.changes), "namespace")
         text = f"Planned again: {count}, no change left."
@@ -253,8 +264,26 @@ def _outcomes(result: ApplyResult) -> str:
     return f"{total - open_count} of {total} are as requested: {', '.join(parts)}."
 
 
+def outcome_chart(result: ApplyResult, *, moment: datetime) -> Chart | None:
+    """Return the picture of what came of every change; None in a dry run, which has none.
+
+    Args:
+        moment: when the run was started.
+    """
+    from mnslib.reporting.charts import bulk_outcome
+
+    return None if result.is_dry_run else bulk_outcome(result, moment=moment)
+
+
 def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
     """Return what came of every request: the sentence, then what is open, then what is done."""
+    if result.is_dry_run:
+        count = wording.count(len(result.unfinished), "change")
+        title = (
+            f"Dry run: {count} {'waits' if len(result.unfinished) == 1 else 'wait'} for approval"
+        )
+        text = "Nothing was written. What to write in order to go ahead stands under Decision."
+        return Stack((Callout(title=title, text=text, tone="warning"),))
     clusters = short_names({item.id.cluster for item in result.outcomes})
     done = [item for item in result.outcomes if item not in result.unfinished]
     rows: list[list[Cell]] = [

@@ -175,13 +175,14 @@ def _title(pairs: list[Pair], reasons: Mapping[str, str], changes: Changes) -> s
         are = f"{wording.every(len(reasons), 'cluster')} unknown"
         return are if reasons else f"{subject}: no cluster is touched"
     short = [pair for pair in pairs if not pair.fits]
-    if len(clusters) == 1 and not reasons:
+    if len(clusters) == 1 and not reasons and any(changes.values()):
         is_many = sum(map(len, changes.values())) != 1
         return _title_of_one(pairs, short, subject, "" if is_many else "s")
     tail = f"; {len(reasons):,} {wording.are(len(reasons))} unknown" if reasons else ""
     total = wording.count(len(clusters) + len(reasons), "cluster")
     if not any(changes.values()):
-        return f"Nothing changes on {total}{tail}"
+        where = wording.short(*clusters) if total == "1 cluster" else total
+        return f"Nothing changes on {where}{tail}"
     if not short:
         who = f"{len(clusters):,} of {total}" if reasons else f"All {total}"
         who = "Both clusters" if who == "All 2 clusters" else who

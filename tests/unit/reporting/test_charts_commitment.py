@@ -130,7 +130,8 @@ def onboard(frames):
         (16, 2, "2 changes fit on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
         (150, "payments-api", "payments-api does not fit on aks-1: short of 42 cores"),
         (-60, "payments-api", "payments-api gives back 60 cores and 420 GiB on aks-1"),
-        (0, 0, "0 changes change no promise on aks-1"),
+        (0, 2, "2 changes change no promise on aks-1"),
+        (0, 0, "Nothing changes on aks-1"),
     ],
 )  # fmt: skip
 def test_the_title_says_whether_it_fits_and_what_remains(onboard, added, subject, title):

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, KubernetesNamespace
+from mnslib.models import (
+    NAMESPACE_USER,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    KubernetesNamespace,
+    Origin,
+)
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.plan import make_plan
 from mnslib.reporting.provisioning import (
     approval_report,
     clusters_table,
+    outcome_chart,
+    outcome_report,
     outcome_sentence,
     plan_report,
     plan_sentence,
@@ -17,6 +27,7 @@ from mnslib.reporting.provisioning import (
     warnings_sentence,
 )
 from mnslib.results import (
+    DRY_RUN,
     ApplyResult,
     ChangeKind,
     CheckResult,
@@ -183,12 +194,40 @@ def test_warnings_are_a_sentence_and_passed_checks_none():
 
 
 def test_what_is_left_is_named():
-    assert still_open(make_plan([make_spec()], make_observed(make_namespace()))).tone == "good"
-    left = still_open(make_plan([make_spec()], make_observed()))
+    done = make_plan([make_spec()], make_observed(make_namespace()))
+    nothing = make_plan([], make_observed())
+    ended = ApplyResult(outcomes=(outcome("team-a"),))
+    assert still_open(done, ended).tone == "good"
+    left = still_open(make_plan([make_spec()], make_observed()), ended)
     assert (left.title, left.text) == ("1 change still to do", "create team-a")
+    failed = outcome("team-b", OutcomeKind.FAILED, "reads back differently: x; look at it")
+    left = still_open(nothing, ApplyResult(outcomes=(failed,)))
+    assert left.tone == "critical"
+    assert (left.title, left.text) == (
+        "1 request not as requested",
+        "team-b: reads back differently: x; look at it",
+    )
+
+
+def test_after_a_dry_run_nothing_is_reported_as_not_started():
+    plan = make_plan([make_spec("a"), make_spec("b", row=3)], make_observed())
+    waits = [outcome(n, OutcomeKind.NOT_ATTEMPTED, DRY_RUN) for n in "ab"]
+    result = ApplyResult(outcomes=tuple(waits))
+    assert result.is_dry_run
+    assert outcome_chart(result, moment=datetime(2026, 11, 2, tzinfo=UTC)) is None
+    text = repr(outcome_report(result)) + repr(still_open(plan, result))
+    assert "Dry run: 2 changes wait for approval" in text
+    assert "Dry run: there is nothing to prove" in text
+    for word in ("not started", "not attempted", "still to do"):
+        assert word not in text
 
 
 def test_tables_say_unknown_where_kubernetes_was_not_read():
     plan = make_plan([make_spec()], make_observed(unknown="not reachable"))
     assert "unknown" in repr(clusters_table(plan))
-    assert "team-a" in repr(requests_table([make_spec()]))
+    assert "Row" in repr(requests_table([make_spec()]))
+    alone = replace(make_spec(), origin=Origin(file="parameters", row=None))
+    text = repr(requests_table([alone]))
+    assert "1 request from parameters" in text
+    assert "Row" not in text
+    assert "file" not in text
