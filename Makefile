@@ -13,6 +13,7 @@ help:  ## list the commands
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mnslib needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@echo "Installing into .venv, about a minute ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ DEMO_NOTEBOOKS = (
     "30_provision_in_bulk",
     "40_analyze_quota_utilization",
 )
+MOST_CHANGES = 10
+"""Changes of a dry run that the terminal names; the report has them all."""
 NOTEBOOK_HELP = "NOTEBOOK is a path, a name such as 30_provision_in_bulk, or its number."
 
 
@@ -113,6 +115,8 @@ def _run(
         detailed_exitcode=detailed_exitcode,
     )
     click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
+    if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
+        _explain_dry_run(outcome.directory)
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         again = shlex.join(["mns", *sys.argv[1:]])
         click.echo(f"To go on, run the same again; what is done stays:\n  {again}", err=True)
@@ -120,21 +124,47 @@ def _run(
     return outcome.exit_code
 
 
+def _explain_dry_run(directory: Path) -> None:
+    """Print what a plan would do, and what to write in order to go ahead."""
+    import json
+
+    from mnslib.results import ChangeKind
+
+    plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
+    changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
+    risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
+    click.echo("This was a dry run: nothing was written. It would")
+    for item in changes[:MOST_CHANGES]:
+        cluster, name = item["id"].split("/")[-3::2]
+        named = ", ".join(risk["name"] for risk in item["risks"])
+        click.echo(f"  {item['change'].lower():7} {name} on {cluster}{named and f'  [{named}]'}")
+    if len(changes) > MOST_CHANGES:
+        click.echo(f"  ... and {len(changes) - MOST_CHANGES} more: plan.json")
+    click.echo("Read report.html there. To go ahead, set in the parameter file:")
+    click.echo(f'  dry_run: false\n  approved_digest: "{plan["digest"]}"')
+    click.echo(f"  allow: [{', '.join(sorted(set(risks)))}]")
+
+
 @main.command(name="open", epilog=NOTEBOOK_HELP)
 @_parameters
 @click.option("--no-lab", is_flag=True, help="Only make the copy and print its path.")
-def open_(notebook: str, *, no_lab: bool, **options: Any) -> None:
+@click.argument("lab", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF JUPYTERLAB]")
+def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) -> None:
     """Open a copy of a notebook in JupyterLab.
 
-    The copy carries the parameters; no tracked file changes.
+    The copy carries the parameters; no tracked file changes. What follows `--` goes to JupyterLab,
+    such as `-- --no-browser --allow-root`.
     """
+    from mnslib.project import find_project_root
     from mnslib.runner import open_copy
 
     given, asked = _given(notebook, **options)
     copy = open_copy(notebook, parameters=given, runs_dir=str(asked.get("runs_dir", "runs")))
     click.echo(str(copy))
     if not no_lab:
-        sys.exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(copy)]))
+        root = os.path.commonpath([find_project_root(), copy])
+        command = [sys.executable, "-m", "jupyterlab", str(copy), f"--ServerApp.root_dir={root}"]
+        sys.exit(subprocess.call([*command, *lab]))
 
 
 @main.command()
@@ -163,13 +193,19 @@ def demo(*, runs_dir: str) -> None:
 @main.command()
 @click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
 @click.option("--browse", is_flag=True, help="Open the page in the browser.")
-def runs(*, runs_dir: str, browse: bool) -> None:
+@click.option(
+    "--prune", "days", type=click.IntRange(min=1), metavar="DAYS",
+    help="First delete the runs, and the copies for JupyterLab, that are older.",
+)  # fmt: skip
+def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:
     """Write the index page over all runs.
 
     Prints where it is.
     """
-    from mnslib.runner import write_index
+    from mnslib.runner import prune_runs, write_index
 
+    if days is not None:
+        click.echo(f"{prune_runs(runs_dir, days=days)} deleted", err=True)
     index = write_index(runs_dir)
     click.echo(str(index))
     if browse:
@@ -219,5 +255,72 @@ def serve(**options: Any) -> None:
     from mnslib.sandbox.server import serve as serve_sandbox
 
     file = options["connection"].absolute()
-    click.echo(f"Serving until Ctrl-C. Use it with: export MNS_SANDBOX={file}", err=True)
-    serve_sandbox(**options)
+
+    def ready(connection: Mapping[str, Any]) -> None:
+        click.echo(f"Ready at {connection['arm_endpoint']} until Ctrl-C. To use it elsewhere:")
+        click.echo(f"  export MNS_SANDBOX={shlex.quote(str(file))}")
+        sys.stdout.flush()
+
+    serve_sandbox(**options, on_ready=ready)
+
+
+def _sandbox_files() -> dict[str, Path]:
+    """Return the connection file of each sandbox by its name, the one that is used first."""
+    from mnslib.project import find_project_root
+    from mnslib.targets import sandbox_file
+
+    root = find_project_root() / ".mns"
+    known = {"project": root / "connection.json", "demo": root / "demo" / "connection.json"}
+    return known if sandbox_file() in known.values() else {"MNS_SANDBOX": sandbox_file(), **known}
+
+
+def _running(name: str | None) -> Mapping[str, Any]:
+    from mnslib.sandbox.server import find_running
+    from mnslib.targets import sandbox_file
+
+    files = _sandbox_files()
+    if name is not None and name not in files:
+        raise click.BadParameter(f"there is no sandbox {name}; there are {', '.join(files)}")
+    file = sandbox_file() if name is None else files[name]
+    connection = find_running(file)
+    if connection is None:
+        raise click.ClickException(f"No sandbox is running for {file}.")
+    return connection
+
+
+@sandbox.command()
+def status() -> None:
+    """Say which sandboxes are running, and what is in them."""
+    from mnslib.sandbox.server import find_running
+    from mnslib.targets import sandbox_file
+
+    for name, file in _sandbox_files().items():
+        connection = find_running(file)
+        used = ", used by runs" if file == sandbox_file() else ""
+        where = f"running at {connection['arm_endpoint']}" if connection else "not running"
+        click.echo(f"{name}: {where}{used}\n  export MNS_SANDBOX={shlex.quote(str(file))}")
+        for item in connection["clusters"] if connection else ():
+            group, subscription = item["resource_group"], item["subscription_id"]
+            click.echo(f"  {item['name']}  resource group {group}  subscription {subscription}")
+
+
+@sandbox.command()
+@click.argument("name", required=False)
+def stop(*, name: str | None) -> None:
+    """End a sandbox: the one that runs use, or NAME as `status` shows it. Its state is kept."""
+    from mnslib.sandbox.server import stop as stop_sandbox
+
+    connection = _running(name)
+    stop_sandbox(connection)
+    click.echo(f"Stopped {connection['arm_endpoint']}.")
+
+
+@sandbox.command()
+@click.argument("name", required=False)
+def reset(*, name: str | None) -> None:
+    """Put a sandbox back to its first state: the one that runs use, or NAME."""
+    from mnslib.sandbox.server import control
+
+    connection = _running(name)
+    control(connection, "POST", "reset")
+    click.echo(f"{connection['arm_endpoint']} is as it was at first.")

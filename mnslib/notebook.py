@@ -62,10 +62,21 @@ class Notebook(Session):
     # Steps of notebooks that change something
 
     def load_requests(self, request_file: str) -> tuple[NamespaceSpec, ...]:
-        """Return the requests of a file, all checked; its path is relative to the project."""
+        """Return the requests of a file, all checked.
+
+        Raises:
+            ConfigError: if there is no such file.
+            SpecError: with every mistake of it.
+        """
         from mnslib.requests.spec import parse_requests
 
-        return parse_requests(resolve_path(request_file))
+        path = resolve_path(request_file)
+        if not path.is_file():
+            raise ConfigError(
+                f"request_file: there is no file {path}. A relative path is taken from the project "
+                f"folder {find_project_root()}, wherever the notebook is run."
+            )
+        return parse_requests(path)
 
     def request(self, **columns: Any) -> tuple[NamespaceSpec, ...]:
         """Return the one request that the notebook's parameters make, checked like a file's."""

@@ -80,6 +80,25 @@ def declared_in(source: str, *, name: str) -> tuple[Parameter, ...]:
     return tuple(_declared(statement, name) for statement in statements)
 
 
+def filled(source: str, given: Mapping[str, Any]) -> str:
+    """Return the source of a `parameters` cell with other values in place; comments stay.
+
+    Args:
+        source: of plain `name: type = literal` lines, as `declared_in` takes it.
+        given: values by name.
+    """
+    lines = source.splitlines(keepends=True)
+    for statement in reversed(ast.parse(source).body):
+        match statement:
+            case ast.AnnAssign(ast.Name(name), _, ast.expr() as old) if name in given:
+                first, last = old.lineno - 1, (old.end_lineno or old.lineno) - 1
+                # `ast` counts in bytes
+                before = lines[first].encode()[: old.col_offset].decode()
+                after = lines[last].encode()[old.end_col_offset :].decode()
+                lines[first : last + 1] = [before + _literal(given[name]) + after]
+    return "".join(lines)
+
+
 def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any]:
     """Return name and value of `NAME=VALUE`, the value read as the declared type.
 
@@ -161,6 +180,10 @@ def _declared(statement: ast.stmt, notebook: str) -> Parameter:
         place = f"{notebook}, parameters cell, line {statement.lineno}"
         raise ConfigError(f"{place}: not a plain parameter: {error}") from error
     return Parameter(name=name, type_name=type_name, default=default)
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -45,7 +45,7 @@ def progress_bar() -> Callable[[Progress], None]:
             bar.update(  # type: ignore[no-untyped-call]
                 HTML(  # type: ignore[no-untyped-call]
                     f'<progress value="{progress.done}" max="{max(progress.total, 1)}" '
-                    f'style="width:40em"></progress><div>{escape(text)}</div>'
+                    f'style="width:100%"></progress><div>{escape(text)}</div>'
                 )
             )
 

@@ -61,17 +61,17 @@ def new_run_directory(
 ) -> Path:
     """Return a fresh directory `<utc>-<notebook>-<environment>`, made below `runs_dir`.
 
-    Two runs of the same second get different directories.
+    Two runs of the same second get different directories, the second one with `.2` at its end.
 
     Args:
         notebook: its file name without ending.
         started: the run's first moment, in UTC.
     """
-    parts = (re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in (notebook, environment))
+    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part) for part in (notebook, environment))
     name = "-".join([f"{started:%Y%m%dT%H%M%SZ}", *parts])
     number = 1
     while True:
-        directory = runs_dir / (name if number == 1 else f"{name}-{number}")
+        directory = runs_dir / (name if number == 1 else f"{name}.{number}")
         try:
             directory.mkdir(parents=True)
         except FileExistsError:

@@ -16,6 +16,9 @@ from mnslib.resource_ids import ManagedNamespaceId
 
 RESULT_SCHEMA_VERSION = 1
 
+NOT_APPROVED = "Not approved: "
+"""How the headline of a failed run begins whose plan was not applied for lack of approval."""
+
 
 def utc_text(moment: datetime) -> str:
     """Return a moment as every file here writes it, in UTC and to the second."""

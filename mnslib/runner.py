@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.interruption import InterruptedRunError, Watch, signals_to
-from mnslib.parameters import check_parameters, read_parameters
+from mnslib.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
 from mnslib.project import (
     RUN_DIRECTORY_VARIABLE,
     find_project_root,
@@ -157,13 +158,12 @@ def environment_name(parameter_file: Path | None, target: str) -> str:
 def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: str | Path) -> Path:
     """Return a copy of a notebook with those parameters, to be worked in.
 
-    It lies in `open/` below `runs_dir`, so that no tracked notebook is edited.
+    It lies in `open/` below `runs_dir`, so that no tracked notebook is edited. The parameters stand
+    in the notebook's own cell; cells that only draw come folded.
 
     Raises:
         ConfigError: no such notebook, or parameters it does not take.
     """
-    import papermill
-
     path = find_notebook(notebook)
     given = check_parameters(read_parameters(path), parameters)
     folder = resolve_path(runs_dir) / "open"
@@ -171,10 +171,32 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
         folder, notebook=path.stem, environment="open", started=datetime.now(UTC)
     )
     copy = directory / path.name
-    papermill.execute_notebook(
-        _literal(path), _literal(copy), given, prepare_only=True, progress_bar=False, **_PYTHON
-    )
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        tags = cell["metadata"].get("tags", ())
+        if PARAMETERS_TAG in tags:
+            cell["source"] = filled("".join(cell["source"]), given)
+        if "hide-input" in tags:
+            cell["metadata"]["jupyter"] = {"source_hidden": True}
+    write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return copy
+
+
+def prune_runs(runs_dir: str | Path, *, days: int) -> int:
+    """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
+
+    Args:
+        days: those that began earlier than so many days ago go.
+    """
+    runs, oldest = resolve_path(runs_dir), datetime.now(UTC) - timedelta(days=days)
+    old = [
+        directory
+        for directory in [*run_directories(runs), *run_directories(runs / "open")]
+        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}"
+    ]
+    for directory in old:
+        shutil.rmtree(directory)
+    return len(old)
 
 
 def write_index(runs_dir: str | Path) -> Path:

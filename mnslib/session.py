@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ApplyError, ConfigError, MnsError, SpecError, cut
+from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut
 from mnslib.parameters import check_parameters, read_parameters
 from mnslib.project import (
     RUN_DIRECTORY_VARIABLE,
@@ -24,7 +24,15 @@ from mnslib.project import (
     resolve_path,
     write_result,
 )
-from mnslib.results import EXIT_CODES, ApplyResult, CheckResult, RunRecord, RunStatus, utc_text
+from mnslib.results import (
+    EXIT_CODES,
+    NOT_APPROVED,
+    ApplyResult,
+    CheckResult,
+    RunRecord,
+    RunStatus,
+    utc_text,
+)
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
@@ -91,6 +99,8 @@ class Session:
         ):  # that one is recorded before it is raised
             return
         status, headline = RunStatus.FAILED, str(error)
+        if isinstance(error, PlanError):
+            headline = NOT_APPROVED + headline
         if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the notebook ended."
         elif isinstance(error, SpecError | ConfigError):
@@ -106,7 +116,7 @@ class Session:
     ) -> None:
         record = RunRecord(
             notebook=self.notebook,
-            environment=self.directory.name.partition(f"{self.notebook}-")[2],
+            environment=self.directory.name.partition(f"{self.notebook}-")[2].partition(".")[0],
             target=str(self.parameters.get("target", "")),
             started_utc=utc_text(self.started),
             finished_utc=utc_text(datetime.now(UTC)),

@@ -5,7 +5,6 @@ Asks nothing before it is used; knows nothing of notebooks.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,22 +106,22 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
 def sandbox_file() -> Path:
     """Return the connection file of the sandbox that is used: the one named, else the project's."""
     named = os.environ.get(SANDBOX_VARIABLE)
-    return Path(named) if named else find_project_root() / ".mns" / "connection.json"
+    return Path(named).absolute() if named else find_project_root() / ".mns" / "connection.json"
 
 
 def _sandbox_connection() -> dict[str, Any]:
-    file = sandbox_file()
-    if not os.environ.get(SANDBOX_VARIABLE):
-        from mnslib.sandbox.server import ensure_running
+    from mnslib.sandbox.server import ensure_running, find_running, is_home
 
-        return dict(ensure_running(file.parent))
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    file = sandbox_file()
+    if not os.environ.get(SANDBOX_VARIABLE) or is_home(file):
+        return ensure_running(file.parent)
+    connection = find_running(file)
+    if connection is None:
         raise ConfigError(
-            f"{SANDBOX_VARIABLE} names {file}, which cannot be read ({error}). Start a sandbox "
+            f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
             f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
-        ) from error
+        )
+    return connection
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:

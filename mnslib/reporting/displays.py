@@ -49,6 +49,7 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "no change": ("calm", "–"),
     "findings": ("warning", "!"),
     "approval": ("warning", "!"),
+    "not approved": ("warning", "!"),
     "partly": ("critical", "✕"),
     "failed": ("critical", "✕"),
     "stopped": ("unknown", "?"),

@@ -34,7 +34,7 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.outputs import Body, read_body
 from mnslib.reporting.tokens import FONTS, TOKENS
-from mnslib.results import OutcomeKind, RunStatus
+from mnslib.results import NOT_APPROVED, OutcomeKind, RunStatus
 
 MOST_FIGURES = 5
 
@@ -155,11 +155,13 @@ def run_index_html(
         made: moment of the page; None = now.
     """
     newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
-    attention = [record for record in newest if record[1]["status"] != RunStatus.DONE]
     done = [record for record in newest if record[1]["status"] == RunStatus.DONE]
+    closed = _closed_by_later_runs(newest)
+    attention = [record for record in newest if record not in done and record not in closed]
+    parts = (("Needs attention", attention), ("Done", done), ("Closed by a later run", closed))
     tables = [
         f'<section class="runs"><h2>{title}</h2>{_runs_table(found)}</section>'
-        for title, found in (("Needs attention", attention), ("Done", done))
+        for title, found in parts
         if found
     ]
     return page(
@@ -168,8 +170,10 @@ def run_index_html(
         headline=_index_headline(len(attention), len(newest)),
         lead=_index_lead(newest),
         body=_status_counts([*attention, *done]) + "\n".join(tables),
-        footer="Status words follow the exit code: 0 done, 2 findings, 3 partly, 4 failed, "
-        "5 stopped, 6 refused, 130 and 143 interrupted. Times are UTC.",
+        footer="Status words follow the exit code: 0 done or no change, 2 findings or approval (a "
+        "plan that waits for it), 3 partly, 4 failed or not approved, 5 stopped, 6 refused, 130 "
+        "and 143 interrupted. Closed: a later run of the same notebook on the same file, namespace "
+        "or clusters reached its end. Times are UTC.",
     )
 
 
@@ -259,7 +263,7 @@ def _index_lead(newest: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         return "A notebook that is run leaves its report here."
     last, first = (_instant(newest[i][1]["started_utc"]).date() for i in (0, -1))
     span = wording.day_of_year(first) if first == last else wording.period(first, last)
-    return f"Runs of {span}, newest first. Every line opens its report."
+    return f"Runs of {span}, newest first. Every line opens its report, or else its record."
 
 
 def _status_counts(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -267,6 +271,36 @@ def _status_counts(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     tags = [Tag(f"{tag(word).text} {words.count(word)}", tag(word).tone)
             for word in dict.fromkeys(words)]  # fmt: skip
     return f'<p class="counts">{" ".join(word._repr_html_() for word in tags)}</p>'
+
+
+def _closed_by_later_runs(
+    newest: Sequence[tuple[str, Mapping[str, Any]]],
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the runs that need nobody any more, since a later one of the same kind got through.
+
+    A refused run keeps no parameters; a later one of the same environment stands for it.
+    """
+    got_through: set[tuple[str, ...]] = set()
+    closed = []
+    for name, record in newest:
+        kind = (record["notebook"], record["target"])
+        where = (*kind, "environment", record["environment"])
+        what = (*kind, "subject", _subject(record)) if record["parameters"] else where
+        if record["status"] != RunStatus.DONE and what in got_through:
+            closed.append((name, record))
+        if record["status"] in (RunStatus.DONE, RunStatus.FINDINGS):
+            got_through |= {what, where}
+    return closed
+
+
+def _subject(record: Mapping[str, Any]) -> str:
+    """Return what a run was about: its file, its namespace, or its clusters; empty if unknown."""
+    given = record["parameters"]
+    if given.get("namespace_name"):
+        return f"{given['namespace_name']} on {given.get('cluster_name', '')}"
+    clusters = [str(name).rpartition("/")[2] for name in given.get("clusters") or ()]
+    places = [*clusters, *map(str, given.get("subscription_ids") or ())]
+    return str(given.get("request_file") or ", ".join(sorted(places)))
 
 
 def _runs_table(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -279,17 +313,20 @@ def _runs_table(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 
 def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:
-    report = quote(directory) + "/report.html"
+    # plain papermill and JupyterLab leave no report
+    page_name = "report.html" if "report.html" in record["artifacts"] else "result.json"
+    report = f"{quote(directory)}/{page_name}"
     status = RunStatus(record["status"])
     word = _status_word(record)
     started = _instant(record["started_utc"])
     sandbox = [Tag("sandbox", "sandbox")] if record["target"] == "sandbox" else []
-    following = "decide" if word == "approval" else _NEXT.get(status)
+    following = "decide" if word in ("approval", "not approved") else _NEXT.get(status)
+    title = ": ".join(filter(None, [notebook_title(record["notebook"]), _subject(record)]))
     took = (_instant(record["finished_utc"]) - started).total_seconds()
     return [
         tag(word),
         f"{wording.day(started)} {started:%H:%M}",
-        Link(notebook_title(record["notebook"]), report, _first_line(record)),
+        Link(title, report, _first_line(record)),
         Tags([*filter(None, [_own_word(record)]), *sandbox]),
         _as_requested(record),
         wording.duration(took),
@@ -304,11 +341,13 @@ def _own_word(record: Mapping[str, Any]) -> str:
 
 
 def _status_word(record: Mapping[str, Any]) -> str:
-    """Return the status as the index names it: a plan that waits, or a run that changed nothing."""
+    """Return the status as the index names it: what waits for approval, what changed nothing."""
     status = str(record["status"])
     parameters = record["parameters"]
     if status == RunStatus.FINDINGS and "approval" in parameters and parameters.get("dry_run"):
         return "approval"
+    if status == RunStatus.FAILED and record["headline"].startswith(NOT_APPROVED):
+        return "not approved"
     outcomes = {item["outcome"] for item in record["items"]}
     if status == RunStatus.DONE and outcomes == _UNCHANGED:
         return "no change"

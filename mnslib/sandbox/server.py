@@ -8,8 +8,8 @@ import secrets
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnslib.sandbox.state import State
 
 VERSION = 1
+CONNECTION_NAME = "connection.json"
 START_SECONDS = 30.0
 IDLE_CHECK_SECONDS = 1.0
 
@@ -34,6 +35,7 @@ def serve(
     faults: Path | None = None,
     idle_exit_minutes: float | None = None,
     connection: Path,
+    on_ready: Callable[[Mapping[str, Any]], object] = lambda _: None,
 ) -> None:
     """Serve in the foreground until SIGTERM or SIGINT; write `connection` once ready.
 
@@ -46,6 +48,7 @@ def serve(
         faults: a file of scripted faults.
         idle_exit_minutes: minutes without a request after which it ends; None never.
         connection: the file that tells clients everything; mode 0600.
+        on_ready: called with its content once it is written.
 
     Raises:
         OSError: if the port is taken.
@@ -61,7 +64,7 @@ def serve(
         try:
             store.throttle = Throttle(load_limits(limits), store.now)
             store.weather = Weather(load_script(faults) if faults else {})
-            asyncio.run(_serve(store, port, idle_exit_minutes, connection))
+            asyncio.run(_serve(store, port, idle_exit_minutes, connection, on_ready))
         finally:
             store.close()
 
@@ -139,7 +142,11 @@ def _new_keys() -> dict[str, str]:
 
 
 async def _serve(
-    store: State, port: int, idle_exit_minutes: float | None, connection: Path
+    store: State,
+    port: int,
+    idle_exit_minutes: float | None,
+    connection: Path,
+    on_ready: Callable[[Mapping[str, Any]], object],
 ) -> None:
     import asyncio
     import signal
@@ -172,7 +179,9 @@ async def _serve(
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
     if not running.done():
-        write_private(connection, describe(store, listening.getsockname()[1], connection))
+        content = describe(store, listening.getsockname()[1], connection)
+        write_private(connection, content)
+        on_ready(content)
         watching = asyncio.create_task(_end_when_idle(server, sandbox, idle_exit_minutes))
         await running
         watching.cancel()
@@ -297,7 +306,40 @@ def ensure_running(home: Path, *, idle_exit_minutes: float = 30) -> dict[str, An
 
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(home / "sandbox.start.lock", timeout=2 * START_SECONDS):
-        return _alive(home) or _spawn(home, idle_exit_minutes)
+        return find_running(home / CONNECTION_NAME) or _spawn(home, idle_exit_minutes)
+
+
+def is_home(file: Path) -> bool:
+    """Return whether a connection file is one that `ensure_running` made, and can make again."""
+    return file.name == CONNECTION_NAME and (file.parent / "sandbox.pid").exists()
+
+
+def find_running(file: Path) -> dict[str, Any] | None:
+    """Return the content of a connection file if its sandbox answers, else None."""
+    try:
+        connection: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        process = int((file.parent / "sandbox.pid").read_text("utf-8")) if is_home(file) else None
+        if process is not None:
+            os.kill(process, 0)
+        answering = control(connection, "GET", "health")["pid"]
+    except (OSError, ValueError, KeyError):
+        return None  # no file, no process, or another one in its place
+    return connection if process in (None, answering) else None
+
+
+def stop(connection: Mapping[str, Any]) -> None:
+    """End a sandbox that answers, and return when it no longer does.
+
+    Raises:
+        OSError: if it does not answer, or is not ours to end.
+    """
+    import signal
+
+    os.kill(int(control(connection, "GET", "health")["pid"]), signal.SIGTERM)
+    with suppress(OSError):
+        while True:
+            control(connection, "GET", "health")
+            time.sleep(0.05)
 
 
 def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str, Any]:
@@ -318,23 +360,11 @@ def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str,
         return dict(json.load(answer))
 
 
-def _alive(home: Path) -> dict[str, Any] | None:
-    """Return the connection if its process lives and answers as the same sandbox."""
-    try:
-        connection: dict[str, Any] = json.loads((home / "connection.json").read_text("utf-8"))
-        pid = int((home / "sandbox.pid").read_text("utf-8"))
-        os.kill(pid, 0)
-        same = control(connection, "GET", "health")["pid"] == pid
-    except (OSError, ValueError, KeyError):
-        return None  # no file, no process, or another one in its place
-    return connection if same else None
-
-
 def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
     import subprocess
     import sys
 
-    connection, log = home / "connection.json", home / "sandbox.log"
+    connection, log = home / CONNECTION_NAME, home / "sandbox.log"
     connection.unlink(missing_ok=True)
     command = [sys.executable, "-m", "mnslib.sandbox", "--state", str(home / "sandbox.db")]
     command += ["--connection", str(connection), "--idle-exit", str(idle_exit_minutes)]
@@ -350,7 +380,7 @@ def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
     _write(home / "sandbox.pid", str(process.pid))
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if connection.exists() and (found := _alive(home)):
+        if connection.exists() and (found := find_running(connection)):
             process.returncode = 0  # it outlives us on purpose: no warning about a running child
             return found
         time.sleep(0.05)

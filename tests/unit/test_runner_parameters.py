@@ -13,6 +13,7 @@ from mnslib.parameters import (
     Parameter,
     check_parameters,
     declared_in,
+    filled,
     parse_assignment,
     read_parameter_file,
     read_parameters,
@@ -33,6 +34,16 @@ labels: dict = {
 @pytest.fixture
 def declared() -> tuple[Parameter, ...]:
     return declared_in(SOURCE, name="30_x.ipynb")
+
+
+def test_values_are_put_in_place_and_comments_stay() -> None:
+    given = {"target": "azü're", "dry_run": False, "labels": {"a": None}}
+    text = filled(SOURCE, given)
+    changed = {p.name: p.default for p in declared_in(text, name="30_x.ipynb")}
+    kept = {p.name: p.default for p in declared_in(SOURCE, name="30_x.ipynb")}
+    assert changed == kept | given
+    assert '# sandbox or azure; "ä" too\n' in text
+    assert text.endswith("}  # set on the namespace\n")
 
 
 def test_names_types_and_defaults_are_read(declared: tuple[Parameter, ...]) -> None:

@@ -23,15 +23,16 @@ def make_run(name: str, **changes: Any) -> tuple[str, dict[str, Any]]:
         "headline": f"headline of {name}",
         "parameters": {"approval": "digest", "dry_run": False},
         "items": [{"outcome": "created"}, {"outcome": "unchanged"}],
+        "artifacts": ["notebook.ipynb", "report.html"],
     } | changes
 
 
 def test_runs_that_need_somebody_come_first_and_newest_first() -> None:
     html = run_index_html(
         [
-            make_run("a", started_utc="2026-10-30T17:20:00Z", status="stopped"),
+            make_run("a", started_utc="2026-10-30T17:20:00Z", status="stopped", notebook="a"),
             make_run("b", started_utc="2026-11-02T09:00:00Z"),
-            make_run("c", started_utc="2026-11-01T06:00:00Z", status="partly"),
+            make_run("c", started_utc="2026-11-01T06:00:00Z", status="partly", notebook="c"),
             make_run("d", started_utc="2026-11-02T08:00:00Z"),
         ],
         made=MADE,
@@ -64,12 +65,52 @@ def test_a_run_has_a_sentence_a_link_and_a_next_step() -> None:
         ({"items": [{"outcome": "unchanged"}]}, ("– no change", "1 of 1")),
         ({"items": [{"outcome": "created"}, {"outcome": "failed"}], "status": "partly"},
          ("✕ partly", "1 of 2")),
+        ({"status": "failed", "headline": "Not approved: the digest is missing.", "items": []},
+         ("! not approved", ">decide</a>")),
+        ({"parameters": {"request_file": "requests/may.csv"}},
+         (">Provision in bulk: requests/may.csv</a>",)),
+        ({"parameters": {"namespace_name": "web", "cluster_name": "aks-1"}},
+         (">Provision in bulk: web on aks-1</a>",)),
+        ({"artifacts": ["plan.json"]}, ('href="a/result.json"',)),
         ({"target": "sandbox", "environment": "demo"}, ("demo", ">sandbox</span>")),
     ],
 )  # fmt: skip
 def test_a_run_is_named_by_what_came_of_it(changes: dict[str, Any], words: tuple[str]) -> None:
     html = run_index_html([make_run("a", **changes)])
     assert all(word in html for word in words)
+
+
+FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name in "ab")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "is_closed"),
+    [
+        ({"status": "failed", "parameters": FILE_A}, {"parameters": FILE_A}, True),
+        ({"status": "failed", "parameters": FILE_A}, {"parameters": FILE_B}, False),
+        ({"status": "failed", "parameters": FILE_A, "target": "sandbox"},
+         {"parameters": FILE_A}, False),
+        ({"status": "findings", "parameters": FILE_A},
+         {"status": "findings", "parameters": FILE_A}, True),
+        ({"status": "partly", "parameters": FILE_A},
+         {"status": "failed", "parameters": FILE_A}, False),
+        ({"status": "refused", "parameters": {}}, {"parameters": FILE_A}, True),
+        ({"status": "refused", "parameters": {}},
+         {"parameters": FILE_A, "environment": "test"}, False),
+    ],
+)  # fmt: skip
+def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
+    earlier: dict[str, Any], later: dict[str, Any], is_closed: bool
+) -> None:
+    html = run_index_html(
+        [
+            make_run("old", started_utc="2026-11-01T06:00:00Z", **earlier),
+            make_run("new", started_utc="2026-11-02T06:00:00Z", **later),
+        ]
+    )
+    assert ("Closed by a later run" in html) == is_closed
+    needs = html.partition("Needs attention")[2].partition("<h2>")[0]
+    assert ("headline of old" in needs) != is_closed
 
 
 def test_without_attention_it_says_none() -> None:
