@@ -6,7 +6,7 @@ loses nothing.
 
 from __future__ import annotations
 
-from mnslib.sandbox import access, directory, lifecycle
+from mnslib.sandbox import directory, grants, lifecycle
 from mnslib.sandbox.building import Builder
 from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.state import State
@@ -126,4 +126,4 @@ def _remove(state: State, resource: Json, cluster_id: str) -> None:
     state.delete_resource(resource["id"])
     if state.switches.assignments_end_with_namespace:
         for assignment in state.resources(lifecycle.ASSIGNMENT_TYPE, under=resource["id"]):
-            access.withdraw(state, assignment)
+            grants.withdraw(state, assignment)

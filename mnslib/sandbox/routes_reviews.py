@@ -21,7 +21,7 @@ def review_access(call: Call) -> Answer:
     wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(wanted, dict):
         ask = access.attributes(wanted)
-        verdict = access.of(call.state).kubernetes(call.identity, access.cluster_of(call), ask)
+        verdict = access.kubernetes(call.state, call.identity, access.cluster_of(call), ask)
     elif isinstance(path, dict):
         verdict = access.path_verdict(str(path.get("verb", "")), str(path.get("path", "")))
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import uuid
 
-from mnslib.sandbox import access, directory
-from mnslib.sandbox.access import built_in_roles, permission
+from mnslib.sandbox import directory, grants
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
+from mnslib.sandbox.roles import built_in_roles, permission
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
@@ -15,7 +15,6 @@ VERSIONS = frozenset({"2022-04-01", "2022-05-01-preview"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 _DEFINITION_TYPE = "Microsoft.Authorization/roleDefinitions"
-_KEY = ("scope", "roleDefinitionId", "principalId")
 
 
 def definition_id(guid: str, scope: str) -> str:
@@ -50,7 +49,7 @@ def _scope(call: Call) -> str:
     """
     scope = call.params["scope"].rstrip("/")
     parts = scope.lower().split("/")
-    known = access.of(call.state).subscriptions
+    known = grants.of(call.state).subscriptions
     if scope and (len(parts) < 3 or parts[1] != "subscriptions" or parts[2] not in known):
         text = f"The subscription of scope '{scope}' could not be found."
         raise arm_error(404, "SubscriptionNotFound", text)
@@ -160,7 +159,7 @@ def delete_assignment(call: Call) -> Answer:
     found = call.state.resource(_assignment_id(call))
     if found is None:
         return Answer(status=204)
-    access.withdraw(call.state, found)
+    grants.withdraw(call.state, found)
     return Answer(body=found)
 
 
@@ -168,28 +167,26 @@ def put_assignment(call: Call) -> Answer:
     """Create a role assignment; the same again changes nothing."""
     state, wanted, name = call.state, _wanted(call), call.params["name"].lower()
 
-    def same(doc: Json) -> bool:
-        return all(doc["properties"][key].lower() == wanted[key].lower() for key in _KEY)
-
-    for doc in state.resources_named(ASSIGNMENT_TYPE, name):
-        if same(doc):
-            return Answer(status=state.switches.repeated_assignment_status, body=doc)
+    known, role = grants.of(state), wanted["roleDefinitionId"].rsplit("/", 1)[-1]
+    same = known.same(wanted["principalId"], role, wanted["scope"])
+    if present := known.named(name):
+        if same and same.id == present["id"]:
+            return Answer(status=state.switches.repeated_assignment_status, body=present)
         text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
         raise arm_error(400, "RoleAssignmentUpdateNotPermitted", text)
-    for doc in filter(same, state.resources(ASSIGNMENT_TYPE, under=wanted["scope"])):
+    if same:
         text = "The role assignment already exists. The ID of the existing role assignment is "
-        raise arm_error(409, "RoleAssignmentExists", f"{text}{doc['name'].replace('-', '')}.")
+        raise arm_error(409, "RoleAssignmentExists", f"{text}{same.name.replace('-', '')}.")
     _check_limit(call, wanted["scope"])
-    by, _ = access.of(state).person(call.identity)
+    by, _ = known.person(call.identity)
     doc = document(name, wanted, state.now(), by)
     state.put_resource(doc)
     return Answer(status=201, body=doc)
 
 
 def _check_limit(call: Call, scope: str) -> None:
-    subscription = "/".join(scope.split("/")[:3])
-    taken = len(call.state.resources(ASSIGNMENT_TYPE, under=subscription)) if scope else 0
-    if taken >= call.state.switches.role_assignments_per_subscription:
+    limit = call.state.switches.role_assignments_per_subscription
+    if scope != "/" and grants.of(call.state).taken(scope) >= limit:
         text = "No more role assignments can be created."
         raise arm_error(400, "RoleAssignmentLimitExceeded", text)
 
@@ -272,7 +269,7 @@ def seeded(scope: str, role: str, principal: str, kind: str, moment: float, by: 
 
 def list_permissions(call: Call) -> Answer:
     """Return what the caller's assignments at or above a scope allow; none is an empty list."""
-    known, scope = access.of(call.state), _scope(call)
+    known, scope = grants.of(call.state), _scope(call)
     roles = sorted({grant.role for grant in known.held(known.person(call.identity)[0], scope)})
     return Answer(body={"value": [permission(role) for role in roles]})
 

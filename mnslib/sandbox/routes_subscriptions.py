@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mnslib.sandbox import access, lifecycle
+from mnslib.sandbox import access, grants, lifecycle
 from mnslib.sandbox.lifecycle import GROUP_TYPE
 from mnslib.sandbox.offers import api_versions, offers
 from mnslib.sandbox.routes_operations import operation_headers
@@ -44,7 +44,7 @@ def list_tenants(call: Call) -> Answer:
 
 def list_subscriptions(call: Call) -> Answer:
     """Return the subscriptions in which the caller holds anything."""
-    sees = access.of(call.state).sees
+    sees = grants.of(call.state).sees
     every = call.state.meta("subscriptions")
     mine = [one for one in every if sees(call.identity, one["subscriptionId"])]
     return Answer(body={"value": mine})
@@ -109,7 +109,7 @@ def location(text: object) -> str:
 def list_groups(call: Call) -> Answer:
     """Return the resource groups of a subscription that the caller may read."""
     base = subscription(call)["id"]
-    allows = access.of(call.state).allows
+    allows = grants.of(call.state).allows
     found = call.state.resources(GROUP_TYPE, under=base)
     mine = [one for one in found if allows(call.identity, f"{_GROUPS}/read", one["id"])]
     return Answer(body={"value": mine})

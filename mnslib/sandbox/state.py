@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -75,8 +75,9 @@ class State:
         self.fate: Json = {}  # what a scripted fault does to the request in hand
         self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
         self.history_cache: Json = {}
-        self.derived: Json = {}  # what others compute from the documents; `writes` tells its age
-        self.writes: Counter[str] = Counter()  # by resource type, setting, and "world"
+        self.derived: Json = {}  # what others compute from the documents
+        self._news: dict[str, set[str]] = {}  # by what somebody follows
+        self._noted: list[tuple[str, str]] = []  # by the transaction in hand
 
     def close(self) -> None:
         """Close the database; what was committed stays."""
@@ -86,15 +87,33 @@ class State:
     def transaction(self) -> Iterator[None]:
         """Commit what the block writes, or nothing of it if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
-        before = self.writes.copy()
+        self._noted.clear()
         try:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
             self._settings.clear()
-            self.writes.update(self.writes - before)  # taking back changes as much as writing
+            for kind, key in self._noted:  # taking back changes as much as writing
+                self._news[kind].add(key)
             raise
         self._db.execute("COMMIT")
+
+    def follow(self, kind: str) -> set[str]:
+        """Return a set that gets the ids of what is written, removed or taken back from now on.
+
+        At first it holds what is there; whoever reads it empties it.
+
+        Args:
+            kind: a resource type, lower-case; or "settings" for their names.
+        """
+        rows = self._db.execute("SELECT id FROM resources WHERE kind=?", (kind,))
+        self._news[kind] = {row[0] for row in rows}
+        return self._news[kind]
+
+    def _note(self, kind: str, key: str) -> None:
+        if kind in self._news:
+            self._news[kind].add(key)
+            self._noted.append((kind, key))
 
     # clock, counters, settings
 
@@ -127,7 +146,7 @@ class State:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Store a setting."""
-        self.writes[key] += 1
+        self._note("settings", key)
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, json.dumps(value)))
         self._settings.pop(key, None)
 
@@ -146,10 +165,11 @@ class State:
 
     def clear_world(self) -> None:
         """Remove every resource, object, operation and sample; keys and secrets stay."""
+        for kind, key in self._db.execute("SELECT kind, id FROM resources").fetchall():
+            self._note(kind, key)
         for table in _WORLD_TABLES:
             self._db.execute(f"DELETE FROM {table}")
         self.history_cache.clear()
-        self.writes["world"] += 1
 
     # ARM resources
 
@@ -169,30 +189,25 @@ class State:
         """Store a resource under its id; `notes` of None keeps what is there."""
         if notes is None:
             notes = self.notes(doc["id"])
-        self.writes[doc["type"].lower()] += 1
-        self._db.execute(
-            "INSERT OR REPLACE INTO resources VALUES (?,?,?,?,?)",
-            (
-                doc["id"].lower(),
-                doc["type"].lower(),
-                parent.lower(),
-                json.dumps(doc),
-                json.dumps(notes),
-            ),
-        )
+        key, kind = doc["id"].lower(), doc["type"].lower()
+        self._note(kind, key)
+        values = (key, kind, parent.lower(), json.dumps(doc), json.dumps(notes))
+        self._db.execute("INSERT OR REPLACE INTO resources VALUES (?,?,?,?,?)", values)
 
     def delete_resource(self, resource_id: str) -> None:
         """Remove a resource."""
-        query = "DELETE FROM resources WHERE id=? RETURNING kind"
-        for (kind,) in self._db.execute(query, (resource_id.lower(),)).fetchall():
-            self.writes[kind] += 1
+        self._delete("id = ?", resource_id.lower())
 
     def delete_with_content(self, resource_id: str) -> None:
         """Remove a resource and all whose ids lie under its own."""
         under = f"{resource_id.lower()}/"
-        query = "DELETE FROM resources WHERE id = ? OR (id >= ? AND id < ?) RETURNING kind"
         ids = (under[:-1], under, f"{under[:-1]}0")  # "0" follows "/" in ASCII
-        self.writes.update(row[0] for row in self._db.execute(query, ids).fetchall())
+        self._delete("id = ? OR (id >= ? AND id < ?)", *ids)
+
+    def _delete(self, condition: str, *values: str) -> None:
+        query = f"DELETE FROM resources WHERE {condition} RETURNING kind, id"
+        for kind, key in self._db.execute(query, values).fetchall():
+            self._note(kind, key)
 
     def resources(self, kind: str, *, under: str = "", parent: str | None = None) -> list[Json]:
         """Return resources of a type, by id: those with this parent, or with this id prefix."""
@@ -203,12 +218,6 @@ class State:
             query += " AND id >= ? AND id < ?"
             values += [f"{under.lower()}/", f"{under.lower()}0"]  # "0" follows "/" in ASCII
         rows = self._db.execute(f"{query} ORDER BY id", values)
-        return [json.loads(row[0]) for row in rows]
-
-    def resources_named(self, kind: str, name: str) -> list[Json]:
-        """Return the resources of a type with this name, wherever they are."""
-        query = "SELECT doc FROM resources WHERE kind=? AND id LIKE ?"
-        rows = self._db.execute(query, (kind.lower(), f"%/{name.lower()}"))
         return [json.loads(row[0]) for row in rows]
 
     # what the list still shows

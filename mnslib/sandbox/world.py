@@ -10,9 +10,9 @@ from typing import Any
 
 from mnslib.sandbox import cluster as clusters
 from mnslib.sandbox import directory
-from mnslib.sandbox.access import built_in_roles
 from mnslib.sandbox.building import KEYS, Builder, amounts, managed_cluster
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
+from mnslib.sandbox.roles import built_in_roles
 from mnslib.sandbox.routes_roles import seeded
 from mnslib.sandbox.routes_subscriptions import group_id, new_group
 from mnslib.sandbox.state import State, utc_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -12,15 +13,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mnslib.sandbox import access
+from mnslib.sandbox import access, grants
 from mnslib.sandbox.app import ROUTES, Sandbox
+from mnslib.sandbox.roles import built_in_roles, role_allows
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Refusal, Route
 from tests.sandbox.client import AKS_SERVER_ID, PROD, PROMETHEUS, Client, cluster_id, namespace_id
 
 WEU, NEU = "aks-prod-weu-1", "aks-prod-neu-1"
-ROLES = {role["name"]: guid for guid, role in access.built_in_roles().items()}
+ROLES = {role["name"]: guid for guid, role in built_in_roles().items()}
 AKS = "Azure Kubernetes Service"
 GROUP = "00000000-0000-4000-9000-000000000008"  # holds grp-identity, which holds namespace_user
 ORIGIN = "https://127.0.0.1:1"
@@ -69,7 +71,7 @@ def test_arm_actions_by_role(action: str, roles: str) -> None:
     short = {"*O": "Owner", "*C": "Contributor", "*R": "Reader"}
     short |= {"*U": "User Access Administrator", "*A": "Role Based Access Control Administrator"}
     expected = {short.get(name, f"{AKS} {name}") for name in roles.split("|")}
-    found = {n for n, guid in ROLES.items() if access.role_allows(guid, action.upper())}
+    found = {n for n, guid in ROLES.items() if role_allows(guid, action.upper())}
     assert found == expected
 
 
@@ -98,7 +100,7 @@ def test_data_actions_by_role(verb: str, group: str, plural: str, roles: str) ->
     found = {
         name
         for name, guid in ROLES.items()
-        if actions and all(access.role_allows(guid, one, data=True) for one in actions)
+        if actions and all(role_allows(guid, one, data=True) for one in actions)
     }
     full = {"Cluster": "RBAC Cluster Admin"} | {n: f"RBAC {n}" for n in ("Reader", "Writer")}
     assert found == {f"{AKS} {full.get(one, f'RBAC {one}')}" for one in roles.split()}
@@ -171,7 +173,7 @@ def test_groups_in_groups_pass_their_rights_on(sandbox: Client) -> None:
 def test_a_right_at_the_root_counts_everywhere(state: State) -> None:
     grant = {"principalId": NOBODY, "principalType": "User", "scope": "/"}
     role = f"/providers/Microsoft.Authorization/roleDefinitions/{ROLES['Reader']}"
-    known = access.of(state)
+    known = grants.of(state)
     assert not known.sees(NOBODY, PROD)
     stored = {"roleDefinitionId": role, "createdOn": "2020-01-01T00:00:00.0000000Z"} | grant
     doc = {"id": f"/providers/{ASSIGN}/x", "name": "x", "type": ASSIGN, "properties": stored}
@@ -179,6 +181,34 @@ def test_a_right_at_the_root_counts_everywhere(state: State) -> None:
     assert known.sees(NOBODY, PROD)
     assert known.allows(NOBODY, f"{ARM}/read", cluster_id())
     assert not known.allows(NOBODY, f"{ARM}/write", cluster_id())
+
+
+def test_assignments_taken_back_or_cleared_away_count_no_more() -> None:
+    """A right is lost with its document: by rollback, by deletion of what it is on, by reset."""
+    state = open_state(":memory:", world="default", latency="fast")
+    known, action = grants.of(state), f"{ARM}/write"
+    properties = {"principalId": NOBODY, "scope": cluster_id(), "createdOn": "2020-01-01T00:00:00Z"}
+    properties["roleDefinitionId"] = next(
+        g for g, r in built_in_roles().items() if r["name"] == "Owner"
+    )
+    doc = {"id": f"{cluster_id()}/providers/{ASSIGN}/x", "name": "x", "type": ASSIGN}
+    doc["properties"] = properties
+    before = known.taken(cluster_id())
+    with contextlib.suppress(KeyError), state.transaction():
+        state.put_resource(doc)
+        assert known.allows(NOBODY, action, cluster_id())
+        raise KeyError
+    assert not known.allows(NOBODY, action, cluster_id())
+    state.put_resource(doc)
+    with contextlib.suppress(KeyError), state.transaction():
+        state.delete_with_content(cluster_id())
+        assert not known.allows(NOBODY, action, cluster_id())
+        raise KeyError
+    assert known.allows(NOBODY, action, cluster_id())
+    assert (known.taken(cluster_id()), known.named("x")) == (before + 1, doc)
+    state.clear_world()
+    assert not known.allows(NOBODY, action, cluster_id())
+    assert (known.taken(cluster_id()), known.named("x")) == (0, None)
 
 
 def test_a_withdrawn_right_lasts_as_long_as_a_new_one_takes(sandbox: Client) -> None:
@@ -197,13 +227,13 @@ def test_a_withdrawn_right_lasts_as_long_as_a_new_one_takes(sandbox: Client) -> 
 
 
 def test_what_was_rolled_back_grants_nothing(state: State) -> None:
-    known, me = access.of(state), state.meta("identities")["reader"]["object_id"]
+    known, me = grants.of(state), state.meta("identities")["reader"]["object_id"]
     before = len(list(known.held(me, cluster_id())))
 
     def withdraw_all() -> None:
         with state.transaction():
             for doc in state.resources(ASSIGN):
-                access.withdraw(state, doc)
+                grants.withdraw(state, doc)
             assert not list(known.held(me, cluster_id()))
             raise Refusal(Answer())
 

@@ -1,0 +1,46 @@
+"""The built-in roles (roles.yaml) and what each allows. Knows no assignment and no principal."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from pathlib import Path
+
+from mnslib.sandbox.wire import Json
+
+CLUSTER_DATA = "Microsoft.ContainerService/managedClusters/"
+_KINDS = ("actions", "notActions", "dataActions", "notDataActions")
+
+
+@cache
+def built_in_roles() -> dict[str, Json]:
+    """Return name, description and rights of the built-in roles, by GUID (roles.yaml)."""
+    import yaml
+
+    roles: dict[str, Json] = yaml.safe_load(
+        Path(__file__).with_name("roles.yaml").read_text("utf-8")
+    )
+    for role in roles.values():
+        words = role.pop("clusterData", "").split()
+        role["dataActions"] = role.get("dataActions", []) + [CLUSTER_DATA + w for w in words]
+    return roles
+
+
+def permission(role: str) -> Json:
+    """Return the four lists of a role."""
+    return {kind: built_in_roles()[role].get(kind, []) for kind in _KINDS}
+
+
+@cache
+def _pattern(role: str, kind: str) -> re.Pattern[str]:
+    words = built_in_roles()[role].get(kind, [])
+    choices = "|".join(re.escape(word).replace(r"\*", ".*") for word in words)
+    return re.compile(choices or r"(?!)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=65536)
+def role_allows(role: str, action: str, *, data: bool = False) -> bool:
+    """Return whether a role by itself allows an action (or data action); case does not matter."""
+    given, taken = ("dataActions", "notDataActions") if data else ("actions", "notActions")
+    allowed = _pattern(role, given).fullmatch(action)
+    return bool(allowed) and not _pattern(role, taken).fullmatch(action)
