@@ -118,7 +118,8 @@ def _set(change: Change, resource: str) -> Decimal:
 
 
 def _amount(resource: str, value: Decimal) -> str:
-    return f"{value:,.1f} cores" if resource == "cpu" else f"{value / 2**30:,.1f} GiB"
+    number, unit = (value, "cores") if resource == "cpu" else (value / 2**30, "GiB")
+    return f"{number:,.2f}".rstrip("0").rstrip(".") + f" {unit}"
 
 
 def _of(observed: ObservedCluster, changes: Sequence[Change]) -> list[Change]:

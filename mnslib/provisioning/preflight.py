@@ -74,7 +74,9 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
             f"{name}: network policies act",
             engine is not None,
             CheckStatus.WARNING,
-            f"Engine: {engine}." if engine else "There is no engine: policies have no effect.",
+            f"Engine: {engine}."
+            if engine
+            else "There is no network policy engine: policies have no effect.",
             "Install one (Cilium is recommended); it touches nodes, so plan it.",
         )
 

@@ -32,7 +32,8 @@ _FIELDS = {
     "delete_policy": "delete policy",
     "provisioning_state": "provisioning state",
 }
-_MAPPINGS = {"labels": "label", "annotations": "annotation", "tags": "tag", "access": "access"}
+_COUPLES = (("ingress_policy", "egress_policy"), ("adoption_policy", "delete_policy"))
+_MAPPINGS = {"labels": "label", "annotations": "annotation", "tags": "tag"}
 
 
 def verb(change: Change) -> str:
@@ -60,7 +61,11 @@ def lines(change: Change) -> list[str]:
         f"{words} {new.get(f'{resource}_request', '–')}, limit {new.get(f'{resource}_limit', '–')}"
         for resource, words in (("cpu", "CPU"), ("memory", "memory"))
     ]
-    return pairs + [_line(d) for d in change.differences if d.path not in QUOTA_FIELDS]
+    for couple in _COUPLES:
+        words = [_line(d) for d in change.differences if d.path in couple]
+        pairs += [", ".join(words)] if words else []
+    coupled = {*QUOTA_FIELDS, *_COUPLES[0], *_COUPLES[1]}
+    return pairs + [_line(d) for d in change.differences if d.path not in coupled]
 
 
 def access_boxes(plan: Plan) -> list[Callout]:

@@ -325,7 +325,7 @@ def test_a_quota_that_promises_too_much_of_a_cluster_is_a_risk():
     assert names(fits) == []
     over = only(make_plan([asking("team-a", "5")], make_observed(view=view)))
     assert names(over) == ["overcommit"]
-    detail = "aks-1 would promise 25.0 cores, 1.56 × the 16.0 cores that its nodes give"
+    detail = "aks-1 would promise 25 cores, 1.56 × the 16 cores that its nodes give"
     assert detail in over.risks[0].detail
 
 
@@ -352,7 +352,7 @@ def test_the_limit_of_what_may_be_promised_can_be_moved_but_never_beyond_all_nod
         plan = make_plan(specs, make_observed(view=view), max_commitment=limit)
         assert plan.risk_names() == ()
     plan = make_plan([asking("team-a", "17")], make_observed(), max_commitment=None)
-    assert "17.0 cores of CPU requests; aks-1 has but the 16.0 cores" in only(plan).risks[0].detail
+    assert "17 cores of CPU requests; aks-1 has but the 16 cores" in only(plan).risks[0].detail
 
 
 def test_a_plan_that_gives_back_more_than_it_takes_is_no_overcommit():

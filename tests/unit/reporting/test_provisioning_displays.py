@@ -101,7 +101,7 @@ def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     text = repr(plan_report(plan))
     title = "1 namespace would promise more than its cluster can give [overcommit]"
     assert text.index(title) < text.index("All changes")
-    assert "team-a: 500.0 cores of CPU requests; aks-1 has but the 16.0 cores" in text
+    assert "team-a: 500 cores of CPU requests; aks-1 has but the 16 cores" in text
     done = replace(outcome("team-a"), risks=("overcommit",))
     assert outcome_sentence(ApplyResult(outcomes=(done,))) == (
         "team-a is as requested: created. Risks accepted: overcommit on 1."
@@ -124,7 +124,8 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
     expected = [
         "CPU 1 core, limit 2 cores",
         "memory 1 GiB, limit 2 GiB",
-        "ingress AllowSameNamespace",
+        "ingress AllowSameNamespace, egress AllowAll",
+        "adoption policy Never, delete policy Keep",
         "label owner = web",
         "tag cost = 1",
         f"RBAC Writer for group {GROUP}",
