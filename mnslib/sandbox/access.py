@@ -220,11 +220,16 @@ def _ask(call: Call) -> Ask:
     verbs = {"POST": "create", "PUT": "update", "PATCH": "patch"}
     verbs |= {"GET": "get", "DELETE": "delete"} if name else {"DELETE": "deletecollection"}
     verb = verbs.get(call.method, "list")
-    if verb == "list" and call.query.get("watch") in ("1", "true"):
+    if verb == "list" and wants_watch(call):
         verb = "watch"
     if p["plural"] == "namespaces":
         namespace = name
     return Ask(verb, parts[1] if parts[0] == "apis" else "", p["plural"], "", namespace, name)
+
+
+def wants_watch(call: Call) -> bool:
+    """Return whether a list is to be watched: as the API server reads it, all but 0 and false."""
+    return call.query.get("watch", "0").lower() not in ("0", "false")
 
 
 def _check_metrics(call: Call) -> None:

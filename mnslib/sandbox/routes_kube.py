@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnslib.sandbox import cluster as clusters
+from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.routes_clusters import cluster_id
@@ -147,7 +148,7 @@ def _kind(call: Call) -> Kind:
 def list_objects(call: Call) -> Answer:
     """Return objects of a kind, of one namespace or of all, in pages if `limit` asks for them."""
     kind = _kind(call)
-    if call.query.get("watch") in ("1", "true"):
+    if wants_watch(call):
         raise kube_error(501, "NotImplemented", "watch is not imitated by the sandbox; list again")
     after = _continue_token(call)
     namespace = call.params.get("namespace", "")
@@ -180,7 +181,7 @@ def _continue_token(call: Call) -> tuple[str, str]:
         return ("", "")
     try:
         namespace, name = json.loads(base64.urlsafe_b64decode(text))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise kube_error(400, "BadRequest", "continue key is not valid") from None
     return (str(namespace), str(name))
 
@@ -244,20 +245,64 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
     name = call.params.get("name") or stored["metadata"]["name"]
     present = call.state.object(_key(call), kind.plural, namespace, name)
     answer = Answer(status=status, body=present or stored)
-    if call.query.get("dryRun") == "All":
+    if _is_dry_run(call):
         raise Refusal(answer)
     return answer
 
 
-def _body(call: Call, kind: Kind) -> Json:
+def _is_dry_run(call: Call) -> bool:
+    """Return whether nothing may stay: said in the query, or in the options of a delete.
+
+    Raises:
+        Refusal: 422 for another word than `All`.
+    """
+    asked = [call.query["dryRun"]] if "dryRun" in call.query else []
+    if call.method == "DELETE":
+        asked += _options(call).get("dryRun") or []
+    if any(word != "All" for word in asked):
+        text = (
+            f' "" is invalid: dryRun: Invalid value: {json.dumps(asked)}: supported values: "All"'
+        )
+        raise kube_error(422, "Invalid", text)
+    return bool(asked)
+
+
+def _options(call: Call) -> Json:
+    """Return the DeleteOptions in the body; there may be none.
+
+    Raises:
+        Refusal: 400 or 415.
+    """
+    options = _json(call) or {}
+    wanted = options.get("preconditions") or {} if isinstance(options, dict) else None
+    if not isinstance(wanted, dict) or not isinstance(options.get("dryRun") or [], list):
+        raise kube_error(400, "BadRequest", "the body is no DeleteOptions")
+    return dict(options)
+
+
+def _check_preconditions(call: Call, kind: Kind, present: Json) -> None:
+    """Refuse a delete that is meant for another object of this name, or another state of it."""
+    for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        wanted = (_options(call).get("preconditions") or {}).get(key)
+        if wanted is not None and wanted != present["metadata"][key]:
+            text = f'Operation cannot be fulfilled on {kind.plural} "{call.params["name"]}": '
+            text += f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta:"
+            raise kube_error(409, "Conflict", f"{text} {present['metadata'][key]}")
+
+
+def _json(call: Call) -> Any:
     media = call.headers.get("content-type", "application/json")
-    if "json" not in media:
+    if call.body and "json" not in media:
         text = f"the sandbox reads JSON only, not {media}"
         raise kube_error(415, "UnsupportedMediaType", text)
     try:
-        doc = call.json()
+        return call.json()
     except ValueError as error:
         raise kube_error(400, "BadRequest", f"the body is not JSON: {error}") from None
+
+
+def _body(call: Call, kind: Kind) -> Json:
+    doc = _json(call)
     if not isinstance(doc, dict) or not isinstance(doc.get("metadata"), dict):
         raise kube_error(400, "BadRequest", "the body must be an object with metadata")
     if (
@@ -267,9 +312,19 @@ def _body(call: Call, kind: Kind) -> Json:
         text = f"{doc.get('apiVersion')}, Kind={doc.get('kind')} does not match the path"
         raise kube_error(400, "BadRequest", text)
     name = doc["metadata"].get("name", "")
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", str(name)):
+    form = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+    if kind.plural == "namespaces":
+        form = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+    if not re.fullmatch(form, str(name)):
         text = f'{kind.word} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
         raise kube_error(422, "Invalid", text)
+    if name != call.params.get("name", name):
+        text = f"the name of the object ({name}) does not match the name on the URL "
+        raise kube_error(400, "BadRequest", f"{text}({call.params['name']})")
+    namespace = call.params.get("namespace", "")
+    if (doc["metadata"].get("namespace") or namespace) != namespace:
+        text = "the namespace of the provided object does not match the namespace sent on the "
+        raise kube_error(400, "BadRequest", f"{text}request")
     return checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
 
 
@@ -320,6 +375,7 @@ def delete_object(call: Call) -> Answer:
     kind = _kind(call)
     present = _find(call, kind)
     name, namespace = call.params["name"], call.params.get("namespace", "")
+    _check_preconditions(call, kind, present)
     guard(kind.plural, present, None)
     if kind.plural == "namespaces":
         if name in ("default", "kube-system", "kube-public", "kube-node-lease"):

@@ -331,3 +331,58 @@ def test_new_managed_namespace_takes_pods_up_to_its_quota(sandbox: Client) -> No
     for name, status in (("a", 201), ("b", 201), ("c", 403)):
         pod = make_pod(name, requests=half, limits={"cpu": "400m", "memory": "1Gi"})
         assert sandbox.kube(WEU, "POST", path, pod).status_code == status
+
+
+@pytest.mark.parametrize("options", [{"params": {"dryRun": "All"}}, {"body": {"dryRun": ["All"]}}])
+def test_a_delete_under_dry_run_deletes_nothing(sandbox: Client, options: dict[str, Any]) -> None:
+    pod = f"{LEDGER}/pods/ledger-00000"  # kubectl says it in the body
+    assert sandbox.kube(WEU, "DELETE", pod, **options).status_code == 200
+    assert sandbox.kube(WEU, "GET", pod).status_code == 200
+
+
+def test_a_dry_run_of_another_word_is_refused_and_writes_nothing(sandbox: Client) -> None:
+    body = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}}
+    path = f"{LEDGER}/resourcequotas"
+    assert sandbox.kube(WEU, "POST", f"{path}?dryRun=all", body).status_code == 422
+    assert sandbox.kube(WEU, "GET", f"{path}/q").status_code == 404
+
+
+@pytest.mark.parametrize("key", ["uid", "resourceVersion"])
+def test_a_delete_meant_for_another_object_is_refused(sandbox: Client, key: str) -> None:
+    pod = f"{LEDGER}/pods/ledger-00000"
+    right = sandbox.kube(WEU, "GET", pod).json()["metadata"][key]
+    answer = sandbox.kube(WEU, "DELETE", pod, {"preconditions": {key: "other"}})
+    assert answer.status_code == 409
+    assert "Precondition failed" in message(answer)
+    assert sandbox.kube(WEU, "DELETE", pod, {"preconditions": {key: right}}).status_code == 200
+
+
+def test_a_body_must_say_what_its_address_says(sandbox: Client) -> None:
+    path = f"{LEDGER}/resourcequotas"
+    wanted = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}}
+    elsewhere = wanted | {"metadata": {"name": "q", "namespace": "payments-api"}}
+    answer = sandbox.kube(WEU, "POST", path, elsewhere)
+    assert answer.status_code == 400
+    assert message(answer).startswith("the namespace of the provided object does not match")
+    assert sandbox.kube(WEU, "POST", path, wanted).status_code == 201
+    answer = sandbox.kube(WEU, "PUT", f"{path}/q", wanted | {"metadata": {"name": "r"}})
+    assert answer.status_code == 400
+    assert message(answer) == "the name of the object (r) does not match the name on the URL (q)"
+
+
+@pytest.mark.parametrize("name", ["a.b", "a" * 64])
+def test_a_namespace_is_named_as_a_dns_label(sandbox: Client, name: str) -> None:
+    answer = sandbox.kube(WEU, "POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(("word", "status"), [("True", 501), ("t", 501), ("", 501), ("false", 200)])
+def test_a_watch_is_never_answered_as_a_list(sandbox: Client, word: str, status: int) -> None:
+    answer = sandbox.kube(WEU, "GET", f"{LEDGER}/pods", params={"watch": word})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("token", ["NQ==", "bnVsbA==", "W10="])
+def test_a_continue_token_that_is_none_is_refused(sandbox: Client, token: str) -> None:
+    answer = sandbox.kube(WEU, "GET", "/api/v1/pods", params={"continue": token})
+    assert (answer.status_code, message(answer)) == (400, "continue key is not valid")
