@@ -58,8 +58,12 @@ _PREFIXES = {
     "/kubernetes": "kubernetes",
     "/_sandbox": "control",
 }
+_HOST = re.compile(r"[\w.-]+(:\d+)?", re.ASCII)
 _WRITES = ("PUT", "POST", "PATCH", "DELETE")
 _SECRET_QUERY = re.compile(r"(?<![\w$])([tcsh])=[^&]*")
+# passwords in clusters' profiles and configurations, and what a Kubernetes Secret holds
+_SECRETS = {"secret", "clientsecret", "serverappsecret", "adminpassword", "password", "token"}
+_SECRETS |= {"data", "stringdata"}
 _CODES = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
 ABORT = "mnslib.abort"  # in a scope's extensions: what ends the connection at once
 _log = logging.getLogger("mnslib.sandbox")
@@ -238,7 +242,9 @@ def _surface(path: str) -> str:
 
 
 def _call(state: State, request: Request, body: bytes) -> Call:
-    scheme, host = request.url.scheme, request.headers.get("host", request.url.netloc)
+    scheme, host = request.url.scheme, request.headers.get("host", "")
+    if not _HOST.fullmatch(host):  # with a path in it, it would name another surface's audience
+        host = "127.0.0.1:{}".format((request.scope.get("server") or ("", ""))[1])
     path = unquote(request.url.path)
     return Call(
         state=state,
@@ -253,7 +259,7 @@ def _call(state: State, request: Request, body: bytes) -> Call:
 
 
 def _logged(call: Call, surface: str, status: int | None) -> Json:
-    """Return the log's entry: no header, no form, no signature; a status of None: no answer."""
+    """Return the log's entry: no header, form, signature or secret; a status of None: no answer."""
     entry: Json = {
         "time": utc_text(call.state.now()),
         "surface": surface,
@@ -272,9 +278,14 @@ def _logged(call: Call, surface: str, status: int | None) -> Json:
 
 def _readable(call: Call) -> Any:
     try:
-        return call.json()
+        return call.json(_without_secrets)
     except ValueError:
         return f"({len(call.body)} bytes that are not JSON)"
+
+
+def _without_secrets(members: Json) -> Json:
+    """Return an object of a body as the log may show it."""
+    return {key: "..." if key.lower() in _SECRETS else value for key, value in members.items()}
 
 
 def _response(call: Call, surface: str, answer: Answer) -> Response:

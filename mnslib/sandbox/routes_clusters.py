@@ -144,13 +144,12 @@ def _checked(call: Call, body: Json) -> Json:
     if unknown and call.state.switches.unknown_properties == "refuse":
         raise _invalid(f"could not find member '{unknown[0]}' on the resource type")
     top = {name: _object(body.get(name), name) for name in ("tags", "sku", "identity")}
-    for name in ("aadProfile", "networkProfile", "apiServerAccessProfile"):
-        _object(properties.get(name), f"properties.{name}")
     if not _NAME.fullmatch(call.params["cluster"]):
         text = "The value of parameter name is invalid. It must be 1 to 63 letters, digits, "
         raise arm_error(400, "InvalidParameter", f"{text}underscores and hyphens.")
     known = members["properties"]
     kept = {k: v for k, v in properties.items() if v not in (None, "") and k in known}
+    kept = _typed(kept, members)
     place, pools = location(body.get("location")), kept.get("agentPoolProfiles", [])
     if not isinstance(pools, list):
         raise _invalid("'properties.agentPoolProfiles' must be a list")
@@ -163,10 +162,31 @@ def _checked(call: Call, body: Json) -> Json:
     return {"location": place, "properties": kept, **{k: v for k, v in top.items() if v}}
 
 
+def _typed(properties: Json, members: dict[str, set[str]]) -> Json:
+    """Return properties with profiles that are objects, without their secrets: none is shown."""
+    kept = dict(properties)
+    for name in properties:
+        if "Profile" in name and name != "agentPoolProfiles":
+            profile = _object(properties[name], f"properties.{name}")
+            kept[name] = {
+                k: v for k, v in profile.items() if f"{name}.{k}" not in members["hidden"]
+            }
+    for path in members["booleans"]:
+        holder, _, name = path.rpartition(".")
+        value = (kept.get(holder, {}) if holder else kept).get(name)
+        if not isinstance(value, (bool, type(None))):
+            raise _invalid(f"'properties.{path}' must be a boolean")
+    groups = kept.get("aadProfile", {}).get("adminGroupObjectIDs") or []
+    if not isinstance(groups, list) or not all(isinstance(one, str) for one in groups):
+        raise _invalid("'properties.aadProfile.adminGroupObjectIDs' must be a list of strings")
+    return kept
+
+
 def _object(value: Any, path: str) -> Json:
-    if not isinstance(value or {}, dict):
+    value = {} if value in (None, "") else value
+    if not isinstance(value, dict):
         raise _invalid(f"'{path}' must be an object")
-    return dict(value or {})
+    return dict(value)
 
 
 def _checked_pool(call: Call, pool: Any, place: str) -> Json:

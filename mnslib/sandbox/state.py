@@ -90,13 +90,14 @@ class State:
         self._noted.clear()
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk has ended it already
+                self._db.execute("ROLLBACK")
             self._settings.clear()
             for kind, key in self._noted:  # taking back changes as much as writing
                 self._news[kind].add(key)
             raise
-        self._db.execute("COMMIT")
 
     def follow(self, kind: str) -> set[str]:
         """Return a set that gets the ids of what is written, removed or taken back from now on.

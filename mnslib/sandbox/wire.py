@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mnslib.sandbox.state import State
 
 Json = dict[str, Any]
+_LEVELS = 100  # of a body; Source: none, each service has some such bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +59,38 @@ class Call:
     fate: Json = field(default_factory=dict)
     remaining: Mapping[str, int] = field(default_factory=dict)
 
-    def json(self) -> Any:
-        """Return the parsed body; None when it is empty.
+    def json(self, each: Callable[[Json], Json] | None = None) -> Any:
+        """Return the parsed body, `each` object in it passed through; None when it is empty.
 
         Raises:
             ValueError: if it is not JSON, or holds what no service stores: infinities, NaN, lone
-                surrogates, a thousand levels.
+                surrogates, hundreds of levels.
         """
         if not self.body.strip():
             return None
         try:
-            value = json.loads(self.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            text = self.body.decode("utf-8-sig")
+            value = json.loads(text, parse_constant=_refuse_constant, object_hook=each)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+        if text.count("{") + text.count("[") > _LEVELS and _is_deep(value):
+            raise ValueError("it is nested too deeply")
         if b"\\u" in self.body:
             json.dumps(value, ensure_ascii=False).encode()
         return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether a value has more levels than those who walk through it can take."""
+    level = [value]
+    for _ in range(_LEVELS):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if _holds(one))
+        level = [inner for values in inside for inner in values]
+    return any(map(_holds, level))
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, (dict, list))
 
 
 def _refuse_constant(word: str) -> float:

@@ -182,3 +182,33 @@ def test_what_a_cluster_cannot_change(sandbox: Client) -> None:
     assert sandbox.arm("PUT", nowhere, make_cluster()).json()["error"]["code"] == (
         "ResourceGroupNotFound"
     )
+
+
+def test_passwords_of_a_cluster_are_neither_shown_nor_logged(sandbox: Client) -> None:
+    windows = {"adminUsername": "somebody", "adminPassword": "hush-1"}
+    principal = {"clientId": "x", "secret": "hush-2"}
+    entra = {"managed": False, "serverAppSecret": "hush-3"}
+    cluster = created(
+        sandbox, windowsProfile=windows, servicePrincipalProfile=principal, aadProfile=entra
+    )
+    assert cluster["properties"]["windowsProfile"] == {"adminUsername": "somebody"}
+    assert "hush" not in str(cluster)
+    log = sandbox.control("GET", "requests").text
+    assert '"adminUsername":"somebody"' in log
+    assert "hush" not in log
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"aadProfile": []},
+        {"aadProfile": {"adminGroupObjectIDs": 5}},
+        {"aadProfile": {"adminGroupObjectIDs": [1]}},
+        {"aadProfile": {"enableAzureRBAC": "false"}},
+        {"disableLocalAccounts": "no"},
+        {"addonProfiles": 5},
+    ],
+)
+def test_members_of_another_type_are_refused(sandbox: Client, properties: dict[str, Any]) -> None:
+    answer = sandbox.arm("PUT", NEW, make_cluster(**properties))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequestContent")

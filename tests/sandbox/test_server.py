@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from mnslib.sandbox.server import ensure_running
+from mnslib.sandbox.state import State
 from tests.sandbox.client import ROOT, Client, Process, cluster_id, make_body, namespace_id
 
 Start = Callable[..., Process]
@@ -181,6 +183,45 @@ def test_log_shows_writes_with_bodies_and_no_secret(sandbox: Client) -> None:
         assert secret not in text
     assert sandbox.control("DELETE", "requests").status_code == 204
     assert sandbox.control("GET", "requests").json()["value"] == []
+
+
+def test_log_shows_no_kubernetes_secret_that_somebody_sends(sandbox: Client) -> None:
+    body = {"kind": "Secret", "metadata": {"name": "a"}, "stringData": {"password": "hush"}}
+    path = "/api/v1/namespaces/payments-api/secrets"
+    assert sandbox.kube("aks-prod-weu-1", "POST", path, body).status_code == 404
+    entry = sandbox.control("GET", "requests").json()["value"][-1]
+    assert entry["body"] == body | {"stringData": "..."}
+
+
+def test_a_body_of_too_many_levels_is_refused_by_every_surface(sandbox: Client) -> None:
+    body: Any = "x"
+    for _ in range(400):
+        body = {"spec": body}
+    body["metadata"] = {"name": "deep"}
+    assert sandbox.kube("aks-prod-weu-1", "POST", "/api/v1/namespaces", body).status_code == 400
+    assert sandbox.arm("PUT", namespace_id("deep"), body).status_code == 400
+
+
+def test_a_write_that_finds_the_disk_full_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    store = State(str(file))
+    _keep(store, "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (Path(f"{file}-wal").stat().st_size, limits[1]))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            _keep(store, "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert store.meta("kept") == "old"
+    _keep(store, "newer")
+    store.close()
+
+
+def _keep(store: State, value: str) -> None:
+    with store.transaction():
+        store.set_meta("kept", value)
+        assert store.meta("kept") == value
 
 
 def test_reset_brings_the_world_back(sandbox: Client) -> None:

@@ -144,3 +144,11 @@ def test_cli_asks_with_two_slashes_and_claims(sandbox: Client) -> None:
     assert answer.status_code == 200
     token = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
     assert token["aud"] == audience
+
+
+def test_no_host_header_makes_a_token_open_another_surface(sandbox: Client) -> None:
+    endpoint = sandbox.connection["arm_endpoint"]
+    headers = {"Authorization": f"Bearer {sandbox.token(f'{endpoint}/graph')}"}
+    headers["Host"] = f"{endpoint.removeprefix('https://')}/graph"
+    url = f"{endpoint}{cluster_id()}?api-version=2026-08-01"
+    assert sandbox.session.get(url, headers=headers).status_code == 401
