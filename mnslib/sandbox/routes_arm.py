@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from mnslib.sandbox import lifecycle
+from mnslib.sandbox import access, lifecycle
 from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
@@ -27,6 +27,7 @@ from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
 PAGE_SIZE = 200
+_LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
 
 
 # managed namespaces
@@ -71,7 +72,7 @@ def list_namespaces(call: Call) -> Answer:
 
 def _page(call: Call, pages: list[list[Json]]) -> Json:
     token = call.query.get("$skiptoken", "0")
-    if not token.isdigit() or int(token) >= len(pages):
+    if not re.fullmatch("[0-9]{1,9}", token) or int(token) >= len(pages):
         raise arm_error(400, "InvalidSkipToken", "The skip token is malformed.")
     body: Json = {"value": pages[int(token)]}
     if int(token) + 1 < len(pages):
@@ -121,7 +122,11 @@ def put_namespace(call: Call) -> Answer:
 def _accepted(call: Call, cluster: Json, wanted: Json, present: Json | None) -> Json:
     """Return the resource as stored on accept: new values, state Creating or Updating."""
     moment = utc_text(call.state.now())
-    by = {"By": call.identity, "ByType": "Application", "At": moment}
+    by = {
+        "By": access.of(call.state).person(call.identity)[1],
+        "ByType": "Application",
+        "At": moment,
+    }
     created = {f"created{key}": value for key, value in by.items()}
     modified = {f"lastModified{key}": value for key, value in by.items()}
     properties = wanted["properties"]
@@ -220,9 +225,8 @@ def list_resources(call: Call) -> Answer:
     under = f"/subscriptions/{call.params['subscription']}"
     under += f"/resourceGroups/{group}" if group else ""
     expand = {word.strip() for word in call.query.get("$expand", "").split(",")}
-    items = [
-        _generic(doc, expand) for doc in visible(call, call.state.resources(kind, under=under))
-    ]
+    found = call.state.resources(kind, under=under) if kind.lower() in _LISTED else []
+    items = [_generic(doc, expand) for doc in visible(call, found)]
     pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]
     return Answer(body=_page(call, [[], [], *pages, [], []]))
 

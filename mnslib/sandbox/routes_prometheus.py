@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -23,7 +25,7 @@ LONG_RANGE_SECONDS = 48 * 3600  # from here on a step is at least 60 s; Source: 
 def _form(text: str) -> re.Pattern[str]:
     """Return the pattern of a query written without spaces; C stands for the clusters."""
     clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
-    form = re.escape(text).replace("C,", f"{clusters},").replace("Ns", r"(?P<window>\d+)s")
+    form = re.escape(text).replace("C,", f"{clusters},").replace("Ns", r"(?P<window>[0-9]{1,9})s")
     return re.compile(form)
 
 
@@ -143,10 +145,9 @@ def _check_limits(query: Query) -> None:
 
 
 def _moment(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -155,7 +156,7 @@ def _moment(text: str, name: str) -> float:
 
 
 def _duration(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)?", text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|m|h|d)?", text)
     if not match:
         message = f'invalid parameter "step": cannot parse "{text}" to a valid duration'
         raise prometheus_error(400, "bad_data", message)

@@ -54,8 +54,9 @@ def _scope(call: Call) -> str:
         text = f"The subscription of scope '{scope}' could not be found."
         raise arm_error(404, "SubscriptionNotFound", text)
     group = "/".join(parts[:5])
-    if len(parts) >= 5 and (parts[3] != "resourcegroups" or call.state.resource(group) is None):
-        text = f"Resource group '{parts[4]}' could not be found."
+    known_group = parts[3:4] == ["resourcegroups"] and call.state.resource(group) is not None
+    if len(parts) > 3 and not known_group:
+        text = f"Resource group '{''.join(parts[4:5])}' could not be found."
         raise arm_error(404, "ResourceGroupNotFound", text)
     # the old form .../namespaces/{name} counts too, and needs no ARM resource of that name
     old_form = len(parts) == 11 and parts[9] == "namespaces"

@@ -231,3 +231,23 @@ def test_credential_is_the_clusters_and_names_no_namespace(sandbox: Client) -> N
     assert config["users"][0]["user"]["exec"]["command"] == "kubelogin"
     whole = sandbox.arm("POST", f"{cluster_id()}/listClusterUserCredential").json()
     assert whole == answer
+
+
+def test_system_data_names_the_application_by_its_client_id(sandbox: Client) -> None:
+    created = sandbox.put("new", make_body()).json()["systemData"]
+    client_id = sandbox.connection["identities"]["admin"]["client_id"]
+    assert (created["createdBy"], created["createdByType"]) == (client_id, "Application")
+
+
+@pytest.mark.parametrize("kind", ["Authorization/roleAssignments", "Resources/resourceGroups"])
+def test_generic_list_holds_resources_only(sandbox: Client, kind: str) -> None:
+    query = {"$filter": f"resourceType eq 'Microsoft.{kind}'", "$skiptoken": "2"}
+    path = f"/subscriptions/{PROD}/resources"
+    answer = sandbox.arm("GET", path, version="2024-11-01", params=query)
+    assert (answer.status_code, answer.json()["value"]) == (200, [])
+
+
+@pytest.mark.parametrize("token", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "-1"])
+def test_a_skip_token_that_is_none_is_refused(sandbox: Client, token: str) -> None:
+    answer = sandbox.arm("GET", f"{cluster_id()}/managedNamespaces", params={"$skiptoken": token})
+    assert answer.json()["error"]["code"] == "InvalidSkipToken"

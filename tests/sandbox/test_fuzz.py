@@ -136,7 +136,9 @@ QUERIES = st.dictionaries(
     | TEXTS,
     TEXTS
     | st.sampled_from(["-1", "0", "1", "eyJ", "W10=", "WzEsMl0=", "a in (", "!", "a=b=c", "All"])
-    | st.sampled_from(["atScope() and", "principalId eq ''", "roleName eq 'x'", "tagName eq"]),
+    | st.sampled_from(["atScope() and", "principalId eq ''", "roleName eq 'x'", "tagName eq"])
+    | st.sampled_from(["nan", "inf", "NQ==", "bnVsbA==", "\N{SUPERSCRIPT TWO}", "9" * 5000])
+    | st.sampled_from(["resourceType eq 'Microsoft.Authorization/roleAssignments'"]),
     max_size=4,
 )
 MEDIA = [

@@ -180,3 +180,10 @@ def test_a_namespace_deleted_in_the_cluster_ends_its_series(sandbox: Client) -> 
     used = read(sandbox, "used", days=1)[("crm-batch", "team-quota", "requests.cpu")]
     other = read(sandbox, "used", days=1)[("partner-portal", "team-quota", "requests.cpu")]
     assert max(used) < max(other)
+
+
+@pytest.mark.parametrize("moment", ["nan", "inf", "-inf", "9" * 400])
+def test_a_moment_that_is_none_is_refused(sandbox: Client, moment: str) -> None:
+    answer = sandbox.prometheus("up", start=moment, end="1", step="60")
+    assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
+    assert '"start"' in answer.json()["error"]

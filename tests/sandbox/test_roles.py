@@ -140,3 +140,8 @@ def test_six_managed_namespaces_have_team_access(sandbox: Client) -> None:
     answer = sandbox.arm("GET", f"/subscriptions/{PROD}{AUTH}/roleAssignments", version=VERSION)
     scopes = [one["properties"]["scope"] for one in answer.json()["value"]]
     assert len({scope for scope in scopes if "managedNamespaces" in scope}) == 6
+
+
+@pytest.mark.parametrize("end", ["foo", "resourceGroups"])
+def test_what_is_no_scope_takes_no_assignment(sandbox: Client, end: str) -> None:
+    assert sandbox.grant(f"/subscriptions/{PROD}/{end}", WRITER).status_code == 404
