@@ -128,12 +128,7 @@ def collect(
         reading.name = names[reading.id]
     note = _history_note(readings, times, step) if prometheus else "No history asked for."
     return _snapshot(
-        readings,
-        times=times,
-        step=step,
-        now=now,
-        owner_label=owner_label,
-        history_note=note,
+        readings, times=times, step=step, now=now, owner_label=owner_label, history_note=note
     )
 
 

@@ -227,7 +227,12 @@ def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
     """
     labels: list[Any] = daily.columns.tolist()
     days = [label for label in labels if isinstance(label, date)]
-    counts = ("Days full", "Days at 90 % or above", "Days without samples", "Days before it was")
+    counts = (
+        "Days full",
+        "Days at 90 % or above",
+        "Days without samples",
+        "Days before it existed",
+    )
     return Table(
         columns=[named("Namespace"), "Tightest value", *right(*counts, "Highest day")],
         rows=[

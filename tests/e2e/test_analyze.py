@@ -30,6 +30,9 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     unknown = [row for row in table if row["verdict"].startswith("unknown: ")]
     assert unknown
     assert all(row["hard"] == row["used"] == row["utilization_ratio"] == "" for row in unknown)
+    days = {row["namespace_name"]: row for row in rows(done, "daily")}
+    assert days["risk-exposure"]["resource"] == "memory_limit"  # full, while CPU requests are not
+    assert list(days["risk-exposure"].values()).count("1.0") >= 3
     assert {row["cluster_name"] for row in rows(done, "commitment")} == {
         "aks-prod-weu-1", "aks-prod-weu-2", "aks-prod-neu-1", "aks-test-weu-1",
     }  # fmt: skip
