@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from mnslib.sandbox import access, lifecycle
+from mnslib.sandbox import grants, lifecycle
 from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
@@ -123,7 +123,7 @@ def _accepted(call: Call, cluster: Json, wanted: Json, present: Json | None) -> 
     """Return the resource as stored on accept: new values, state Creating or Updating."""
     moment = utc_text(call.state.now())
     by = {
-        "By": access.of(call.state).person(call.identity)[1],
+        "By": grants.of(call.state).person(call.identity)[1],
         "ByType": "Application",
         "At": moment,
     }
