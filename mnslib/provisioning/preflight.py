@@ -54,9 +54,9 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         CheckStatus.UNKNOWN,
         f"Kubernetes {cluster.kubernetes_version}."
         if observed.kubernetes
-        else f"Not read: {observed.kubernetes_unknown}.",
-        "Without it the plan cannot see what runs: adoption and lower quotas count as risks, and "
-        "whether quotas fit is unknown.",
+        else "Kubernetes was not read.",
+        f"{observed.kubernetes_unknown.rstrip('.')}. Without it the plan cannot see what runs: "
+        "adoption and lower quotas count as risks, and whether quotas fit is unknown.",
     )
     if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.access):
         yield _check(

@@ -80,7 +80,7 @@ def _adoption(change: Change, cluster: ObservedCluster) -> str:
         )
     is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
     if is_unseen and after and after.adoption_policy not in (None, AdoptionPolicy.NEVER):
-        return f"Whether {name} exists on the cluster is unknown: {cluster.kubernetes_unknown}."
+        return f"Whether {name} exists on the cluster is unknown: Kubernetes was not read."
     return ""
 
 
@@ -133,7 +133,7 @@ def _quota(change: Change, cluster: ObservedCluster) -> str:
     }
     requested = cluster.requested(change.id.namespace_name)
     if lowered and requested is None:
-        return f"Quota falls, and what its pods ask for is unknown: {cluster.kubernetes_unknown}."
+        return "Quota falls, and what its pods ask for is unknown: Kubernetes was not read."
     short = [
         f"{name} {_rounded_up(name, requested[QUOTA_KEYS[name]])} requested, "
         f"{format_quota_value(name, amount)} allowed"

@@ -26,6 +26,7 @@ from mnslib.capacity.utilization import (
 )
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
+    Callout,
     Cell,
     Figure,
     KeyFigures,
@@ -69,12 +70,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     safe.to_csv(path, index=False, encoding="utf-8", date_format="%Y-%m-%dT%H:%M:%SZ")
 
 
-def snapshot_report(snapshot: Snapshot) -> Table:
-    """Return what was read of each cluster, and what was not, with the reason."""
+def snapshot_report(snapshot: Snapshot) -> Table | Stack:
+    """Return what was read of each cluster, and what was not, with the reason and the remedy."""
     reasons = {**snapshot.no_commitment, **snapshot.unreachable}
     spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"]
     namespaces, managed = spaces.size(), spaces.sum()
-    return Table(
+    table = Table(
         columns=[named("Cluster"), "Namespaces", "Managed", "Quota objects", "Read"],
         rows=[
             [
@@ -89,6 +90,11 @@ def snapshot_report(snapshot: Snapshot) -> Table:
         note=f"Read {wording.moment(snapshot.read_utc)}. {snapshot.history_note}",
         empty="No cluster was found.",
     )
+    if not snapshot.errors:
+        return table
+    lines = [f"{name}: {text}" for name, text in sorted(snapshot.errors.items())]
+    failed = Callout(title="Not everything was read", text="\n".join(lines), tone="warning")
+    return Stack([table, failed])
 
 
 def utilization_finding(table: pd.DataFrame) -> str:

@@ -97,7 +97,7 @@ def observed_table(observed: ObservedState) -> Table:
                 name,
                 found.cluster.location,
                 len(found.managed),
-                len(view.namespaces) if view else f"unknown: {found.kubernetes_unknown}",
+                len(view.namespaces) if view else "unknown: see the checks",
                 sum(node.is_ready for node in view.nodes) if view else None,
                 wording.moment(datetime.fromisoformat(found.read_utc)),
             ]
@@ -338,9 +338,8 @@ def _unknown_fit(plan: Plan) -> list[Callout]:
     clusters = short_names(plan.observed.clusters)
     lines = []
     for cluster, both in plan.commitments().items():
-        found = plan.observed.clusters[cluster]
         if cluster in touched and both is None:
-            lines.append(f"{clusters[cluster]}: {found.kubernetes_unknown}.")
+            lines.append(f"{clusters[cluster]}: Kubernetes was not read; the checks say why.")
         elif cluster in touched and both and not both[1]["cpu"].allocatable:
             lines.append(f"{clusters[cluster]}: no ready node.")
     title = f"Whether the quotas fit is unknown on {wording.count(len(lines), 'cluster')}"
@@ -397,7 +396,7 @@ def plan_chart(plan: Plan) -> Chart:
         changes=changes,
         moment=max(datetime.fromisoformat(c.read_utc) for c in plan.observed.clusters.values()),
         unknown={
-            labels[key]: found.kubernetes_unknown
+            labels[key]: "Kubernetes was not read"
             for key, found in plan.observed.clusters.items()
             if found.kubernetes is None
         },

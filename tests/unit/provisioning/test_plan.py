@@ -152,7 +152,7 @@ def test_unknown_kubernetes_counts_as_a_risk_where_adoption_would_be_allowed():
     spec = make_spec(adoption_policy=AdoptionPolicy.ALWAYS)
     change = only(make_plan([spec], make_observed(unknown="not reachable")))
     assert names(change) == ["adoption"]
-    assert "not reachable" in change.risks[0].detail
+    assert "is unknown: Kubernetes was not read" in change.risks[0].detail
     assert names(only(make_plan([make_spec()], make_observed(unknown="not reachable")))) == []
 
 

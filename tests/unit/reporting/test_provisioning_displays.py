@@ -112,7 +112,7 @@ def test_a_plan_says_where_it_is_unknown_whether_quotas_fit():
     known = repr(plan_report(make_plan([make_spec()], make_observed())))
     lost = repr(plan_report(make_plan([make_spec()], make_observed(unknown="not reachable"))))
     idle = make_observed(view=replace(make_view(), nodes=()))
-    assert "unknown on 1 cluster\naks-1: not reachable." in lost
+    assert "unknown on 1 cluster\naks-1: Kubernetes was not read; the checks say why." in lost
     assert "aks-1: no ready node." in repr(plan_report(make_plan([make_spec()], idle)))
     assert "Whether the quotas fit" not in known
 
