@@ -89,7 +89,8 @@ def _finish_namespace(state: State, operation: Json, resource: Json, cluster: Js
     applied = {field: properties.get(field, {}) for field in ("labels", "annotations")}
     properties["provisioningState"] = "Succeeded"
     lifecycle.store(state, resource, operation["cluster"], notes | {"applied": applied})
-    state.put_resource(cluster, notes=state.notes(cluster["id"]) | {"prepared": True})
+    if not (known := state.notes(cluster["id"])).get("prepared"):
+        state.put_resource(cluster, notes=known | {"prepared": True})
     return None
 
 

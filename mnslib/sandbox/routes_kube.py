@@ -155,7 +155,7 @@ def list_objects(call: Call) -> Answer:
     found = call.state.objects(_key(call), kind.plural, namespace, after=after)
     tests = label_tests(call) + field_tests(call)
     items = [doc for doc in found if all(test(doc) for test in tests)]
-    metadata: Json = {"resourceVersion": str(call.state.meta("sequence", 0))}
+    metadata: Json = {"resourceVersion": str(call.state.sequence)}
     limit = _limit(call)
     if limit and len(items) > limit:
         last = items[limit - 1]["metadata"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from functools import cache
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.access import require
@@ -40,9 +41,16 @@ def _signature(state: State, path: str, ticks: str) -> dict[str, str]:
     """Return c, s and h: about 3.5 kB together, as on the wire; `s` is what is checked."""
     key = state.meta("keys")["signing"].encode()
     proof = hmac.new(key, f"{path.lower()}?{ticks}".encode(), hashlib.sha512).digest()
-    filler = hashlib.shake_256(key).digest(2400)
-    texts = {"c": filler, "s": proof * 4, "h": hashlib.sha256(proof).digest()}
-    return {n: base64.urlsafe_b64encode(raw).decode().rstrip("=") for n, raw in texts.items()}
+    return {"c": _filler(key), "s": _text(proof * 4), "h": _text(hashlib.sha256(proof).digest())}
+
+
+@cache
+def _filler(key: bytes) -> str:
+    return _text(hashlib.shake_256(key).digest(2400))
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _find_operation(call: Call) -> Json:

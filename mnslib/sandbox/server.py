@@ -167,6 +167,7 @@ async def _serve(
         http=_protocol(),
         log_level="critical",  # the application logs its own failures; the rest is noise at the end
         access_log=False,
+        proxy_headers=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
         ssl_context_factory=lambda *_: _tls(store),

@@ -66,6 +66,7 @@ class State:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
         self._settings: Json = {}  # of `meta`, as far as read; one process owns a state
+        self.sequence: int = self.meta("sequence", 999)  # what `next_number` returned last
         self._clock = clock
         self._offset = float(self.meta("clock_offset", 0.0))
         self.switches = Switches(**self.meta("switches", {}))
@@ -88,13 +89,17 @@ class State:
         """Commit what the block writes, or nothing of it if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
         self._noted.clear()
+        before = self.sequence
         try:
             yield
+            if self.sequence != before:
+                self.set_meta("sequence", self.sequence)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # a full disk has ended it already
                 self._db.execute("ROLLBACK")
             self._settings.clear()
+            self.sequence = before
             for kind, key in self._noted:  # taking back changes as much as writing
                 self._news[kind].add(key)
             raise
@@ -153,12 +158,10 @@ class State:
 
     def next_number(self) -> int:
         """Return the next of a rising sequence; Kubernetes' resourceVersion comes from it."""
-        query = (
-            "INSERT INTO meta VALUES ('sequence', '1000') "
-            "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
-        )
-        self._settings.pop("sequence", None)
-        return int(self._db.execute(query).fetchone()[0])
+        self.sequence += 1
+        if not self._db.in_transaction:
+            self.set_meta("sequence", self.sequence)
+        return self.sequence
 
     def new_guid(self) -> str:
         """Return a GUID that is new in this state and the same in every run of the same calls."""

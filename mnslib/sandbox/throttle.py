@@ -58,7 +58,7 @@ class Throttle:
         Raises:
             Refusal: 429; the wait that it names suffices.
         """
-        rows = dict(_rows(call, route))
+        rows = dict(_rows(call, route, self.limits))
         found = {row: self._bucket((row, *key)) for row, key in rows.items() if row in self.limits}
         empty = {row: one for row, one in found.items() if one.tokens < _ALMOST_ONE}
         for one in () if empty else found.values():
@@ -96,8 +96,8 @@ def _whole(bucket: _Bucket) -> int:
     return math.floor(bucket.tokens + 1e-9)
 
 
-def _rows(call: Call, route: Route) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield row and key of each bucket that a request belongs to."""
+def _rows(call: Call, route: Route, limits: Json) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield row and key of each bucket that a request belongs to; AKS' own only under limits."""
     kind, who = _KINDS.get(call.method, "writes"), call.identity or ""
     parts = call.path.lower().split("/")
     if len(parts) < 3 or parts[1] != "subscriptions":
@@ -106,7 +106,7 @@ def _rows(call: Call, route: Route) -> Iterator[tuple[str, tuple[str, ...]]]:
     subscription, template = parts[2], route.template
     yield f"subscription-{kind}", (subscription, who)
     yield f"subscription-global-{kind}", (subscription,)
-    if _PROVIDER not in template:
+    if _PROVIDER not in template or not limits:
         return
     if template.endswith(_CLUSTERS):
         group = call.params.get("group", "").lower()
