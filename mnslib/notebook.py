@@ -201,13 +201,19 @@ class Notebook(Session):
             except MnsError as error:  # the namespace stands; only its file is missing
                 found = ["not written", cut(str(error))]
             rows.append([change.id.namespace_name, *found])
-        where = "on any machine with" if self.target.sandbox is None else "on this machine only, by"
+        where, limits = "on any machine with", ""
+        if self.target.sandbox is not None:
+            where = "on this machine only, by"
+            limits = (
+                " The sandbox's Kubernetes shows NAME and AGE only, runs nothing, and watches "
+                "nothing (docs/sandbox.md)."
+            )
         return Table(
             columns=["Namespace", "Kubeconfig", "Try"],
             rows=rows,
             caption="Handed over",
             note=f"No secret is in it. It works {where} {login}, which asks for a token as whoever "
-            "runs kubectl.",
+            f"runs kubectl.{limits}",
             empty="Nothing to hand over: nothing was changed.",
         )
 

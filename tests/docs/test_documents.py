@@ -71,6 +71,20 @@ def test_every_make_target_of_the_readme_exists():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
+def test_the_readme_grants_every_role_that_a_notebook_names():
+    granted = set(re.findall(r'--role "([^"]+)"', README))
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        line = re.search(r"\*\*Roles needed:\*\* (.*)", path.read_text())[1]
+        assert set(re.findall(r"\*([A-Z][^*]+)\*", line)) <= granted, path.name
+
+
+def test_ids_to_copy_are_those_of_the_world():
+    world = (ROOT / "mnslib/sandbox/worlds/default.yaml").read_text()
+    page = (ROOT / "docs/sandbox.md").read_text()
+    for guid, name in re.findall(r"group:([0-9a-f-]{36})=\S+ +# (\S+)", page):
+        assert f"{name}: {guid}" in world
+
+
 def test_every_linked_file_of_the_documents_exists():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
