@@ -35,6 +35,9 @@ _QUOTA_KEYS = {
 }
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_RESERVED = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
+_TAG_LIMIT = 50
+_ANNOTATIONS_BYTES = 256 * 1024  # names and values of all; Source: Kubernetes API validation
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -149,7 +152,7 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
         "provisioningState portalFqdn",
     )
     result: Json = {"location": location, "properties": {}}
-    if tags := reader.texts(top.get("tags"), "tags"):
+    if tags := _tags(reader, top):
         result["tags"] = tags
     stored = result["properties"]
     for name in ("labels", "annotations"):
@@ -182,7 +185,27 @@ def check_tags(body: Any) -> dict[str, str]:
         Refusal: 400.
     """
     reader = _Reader(strict=True)
-    return reader.texts(reader.members(body, "", "tags").get("tags"), "tags")
+    return _tags(reader, reader.members(body, "", "tags"))
+
+
+def _tags(reader: _Reader, top: Json) -> dict[str, str]:
+    """Return the tags, within the limits that ARM's documentation names."""
+    tags = reader.texts(top.get("tags"), "tags")
+    if len(tags) > _TAG_LIMIT:
+        text = f"A resource can have at most {_TAG_LIMIT} tags."
+        raise arm_error(400, "InvalidTagCount", text)
+    if len({name.lower() for name in tags}) < len(tags):
+        raise _bad_content("'tags' must not repeat a name, not even in another case")
+    for name, value in tags.items():
+        if _RESERVED.search(name):
+            text = f"The tag names '{name}' have reserved characters '<,>,%,&,\\,?,/' or control "
+            raise arm_error(400, "InvalidTagNameCharacters", f"{text}characters.")
+        if not 0 < len(name) <= 512:
+            raise arm_error(400, "InvalidTagName", "A tag name must have 1 to 512 characters.")
+        if len(value) > 256:
+            text = f"The value of tag '{name}' must have at most 256 characters."
+            raise arm_error(400, "InvalidTagValue", text)
+    return tags
 
 
 class _Reader:
@@ -263,6 +286,9 @@ def _check_location(value: Any, location: str, api_version: str, switches: Switc
 
 def _check_keys(texts: Mapping[str, str], name: str) -> None:
     """Apply Kubernetes' rules: prefix/name of at most 253/63, label values of at most 63."""
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
+    if name == "annotations" and size > _ANNOTATIONS_BYTES:
+        raise _bad_value("properties.annotations", f"({size} bytes)", "at most 262144 bytes")
     for key, value in texts.items():
         prefix, slash, rest = key.rpartition("/")
         good = len(rest) <= 63 and _LABEL_PART.fullmatch(rest)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mnslib.sandbox.state import State
 
 Json = dict[str, Any]
+_LARGEST = 4 * 2**20  # bytes of a body; Source: ARM's request limits
 _LEVELS = 100  # of a body; Source: none, each service has some such bound
 
 
@@ -135,8 +136,15 @@ def parsed(call: Call) -> Json:
     """Return the body as an object.
 
     Raises:
-        Refusal: 400 if it is no JSON object.
+        Refusal: 400 if it is no JSON object, 413 if it is too large, 415 if it says to be no JSON.
     """
+    if len(call.body) > _LARGEST:
+        text = f"The request content size exceeds the maximum size of {_LARGEST // 2**20} MB."
+        raise arm_error(413, "RequestContentTooLarge", text)
+    media = call.headers.get("content-type", "application/json").split(";")[0].strip()
+    if media.lower() not in ("application/json", "text/json"):
+        text = f"The content media type '{media}' is not supported. Only 'application/json' is "
+        raise arm_error(415, "UnsupportedMediaType", f"{text}supported.")
     try:
         body = call.json()
     except ValueError:

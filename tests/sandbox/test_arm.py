@@ -251,3 +251,44 @@ def test_generic_list_holds_resources_only(sandbox: Client, kind: str) -> None:
 def test_a_skip_token_that_is_none_is_refused(sandbox: Client, token: str) -> None:
     answer = sandbox.arm("GET", f"{cluster_id()}/managedNamespaces", params={"$skiptoken": token})
     assert answer.json()["error"]["code"] == "InvalidSkipToken"
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({"a/b": ""}, "InvalidTagNameCharacters"),
+        ({"a" * 513: ""}, "InvalidTagName"),
+        ({"": "x"}, "InvalidTagName"),
+        ({"a": "x" * 257}, "InvalidTagValue"),
+        ({f"k{number}": "" for number in range(51)}, "InvalidTagCount"),
+        ({"a": "1", "A": "2"}, "InvalidRequestContent"),
+    ],
+)
+def test_tags_beyond_arms_limits_are_refused(
+    sandbox: Client, tags: dict[str, str], code: str
+) -> None:
+    for method, name, body in (("PUT", "new", make_body()), ("PATCH", "payments-api", {})):
+        answer = sandbox.arm(method, namespace_id(name), body | {"tags": tags})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def test_tags_at_arms_limits_are_kept(sandbox: Client) -> None:
+    tags = {f"k{number}": "x" * 256 for number in range(49)} | {"a" * 512: ""}
+    assert sandbox.put("new", make_body() | {"tags": tags}).json()["tags"] == tags
+
+
+@pytest.mark.parametrize(
+    ("size", "media", "status"),
+    [
+        (262_143, "application/json; charset=utf-8", 201),
+        (262_144, "application/json", 400),
+        (5_000_000, "application/json", 413),
+        (1, "text/plain", 415),
+    ],
+)
+def test_bodies_that_are_too_large_or_no_json_are_refused(
+    sandbox: Client, size: int, media: str, status: int
+) -> None:
+    body = make_body(annotations={"a": "x" * size})
+    answer = sandbox.arm("PUT", namespace_id("new"), body, headers={"Content-Type": media})
+    assert answer.status_code == status
