@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -158,7 +159,8 @@ def _private_key(pem: str) -> Any:
 class Verifier:
     """Checks bearer tokens; remembers those that were good until they expire."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._public = state.meta("keys")["jwt_public"]
         self._tenant = state.meta("tenant_id")
         self._identities = {
@@ -175,7 +177,7 @@ class Verifier:
         if surface == "kubernetes" and _is_admin(bearer, call):
             return MASTER
         claims = self._claims(bearer)
-        if claims is None or claims["exp"] <= time.time():
+        if claims is None or claims["exp"] <= self._clock():
             return None
         if audiences(call.origin).get(claims["aud"].rstrip("/")) != surface:
             return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
 import yaml
 
+from mnslib.sandbox.lifecycle import LATENCIES
+from mnslib.sandbox.server import open_state
 from tests.sandbox.client import (
     PROD,
     Client,
@@ -17,6 +20,7 @@ from tests.sandbox.client import (
     make_pod,
     namespace_id,
 )
+from tests.sandbox.in_process import Clock, send
 
 
 def test_deleting_takes_adopted_content_and_role_assignments_along(sandbox: Client) -> None:
@@ -169,6 +173,29 @@ def test_operation_urls_work_only_as_given(sandbox: Client) -> None:
 
 
 # lists and credentials
+
+
+def test_the_signature_of_one_operation_opens_no_other() -> None:
+    state = open_state(":memory:", world="default", latency="documented", clock=Clock())
+    mine, other = (  # at the same moment, so that only the address tells them apart
+        send(state, "PUT", namespace_id(name), make_body()).headers["Azure-AsyncOperation"]
+        for name in ("mine", "other")
+    )
+    signature = mine.partition("?")[2]
+    assert send(state, "GET", mine).status == 200
+    assert send(state, "GET", f"{other.partition('?')[0]}?{signature}").status == 403
+    state.close()
+
+
+def test_an_operation_ends_in_its_time_whenever_it_is_asked_for() -> None:
+    clock = Clock()
+    state = open_state(":memory:", world="default", latency="documented", clock=clock)
+    url = send(state, "PUT", namespace_id("new"), make_body()).headers["Azure-AsyncOperation"]
+    clock.time += 3600
+    ended = send(state, "GET", url).body
+    start, end = (datetime.fromisoformat(ended[name]) for name in ("startTime", "endTime"))
+    assert (end - start).total_seconds() == LATENCIES["documented"]["create"]
+    state.close()
 
 
 def test_lists_end_with_an_empty_page(sandbox: Client) -> None:

@@ -212,3 +212,12 @@ def test_passwords_of_a_cluster_are_neither_shown_nor_logged(sandbox: Client) ->
 def test_members_of_another_type_are_refused(sandbox: Client, properties: dict[str, Any]) -> None:
     answer = sandbox.arm("PUT", NEW, make_cluster(**properties))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequestContent")
+
+
+def test_the_admins_token_ends_where_local_accounts_are_disabled(sandbox: Client) -> None:
+    created(sandbox)
+    server, headers = admin_session(sandbox)
+    url = f"{server}/api/v1/nodes"
+    assert sandbox.session.get(url, headers=headers).status_code == 200
+    sandbox.arm("PUT", NEW, make_cluster(disableLocalAccounts=True))
+    assert sandbox.session.get(url, headers=headers).status_code == 401

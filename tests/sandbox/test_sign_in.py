@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import jwt
 import pytest
 
+from mnslib.sandbox.routes_entra import Verifier
+from mnslib.sandbox.server import open_state
+from mnslib.sandbox.wire import Call
 from tests.sandbox.client import AKS_SERVER_ID, PROMETHEUS, Client, cluster_id
+from tests.sandbox.in_process import ORIGIN, Clock, bearer
 
 
 def test_token_names_tenant_object_and_audience_for_an_hour(sandbox: Client) -> None:
@@ -152,3 +158,24 @@ def test_no_host_header_makes_a_token_open_another_surface(sandbox: Client) -> N
     headers["Host"] = f"{endpoint.removeprefix('https://')}/graph"
     url = f"{endpoint}{cluster_id()}?api-version=2026-08-01"
     assert sandbox.session.get(url, headers=headers).status_code == 401
+
+
+def test_a_token_that_was_good_once_still_expires() -> None:
+    state, clock = open_state(":memory:", world="default", latency="fast"), Clock()
+    clock.time = time.time()
+    verifier = Verifier(state, clock=clock)
+    call = Call(
+        state=state,
+        method="GET",
+        origin=ORIGIN,
+        path="/",
+        raw_query="",
+        query={},
+        headers={},
+        body=b"",
+    )
+    token = bearer(state, "reader", "arm")
+    assert verifier.identity(token, "arm", call) == "reader"
+    clock.time += 3601
+    assert verifier.identity(token, "arm", call) is None
+    state.close()
