@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mnslib.sandbox import grants
 from mnslib.sandbox.roles import CLUSTER_DATA
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Call, Json, Route, arm_error, kube_error, prometheus_error
+from mnslib.sandbox.wire import Call, Hangup, Json, Route, arm_error, kube_error, prometheus_error
 
 MASTER = "masterclient"  # whom the admin kubeconfig signs in; member of system:masters
 READ_METRICS = "microsoft.monitor/accounts/data/metrics/read"
@@ -134,7 +134,7 @@ def _check_arm(call: Call, action: str) -> None:
         if action == READ_SUBSCRIPTION and known.sees(call.identity, parts[2]):
             return
     if action:
-        require(call, action, _asked_scope(call.path))
+        require(call, action.format_map(call.params), _asked_scope(call.path))
 
 
 def require(call: Call, action: str, scope: str) -> None:
@@ -202,12 +202,15 @@ def cluster_of(call: Call) -> Json:
 
     Raises:
         Refusal: 404; 401 where Entra ID does not sign anybody in.
+        Hangup: while the cluster is stopped.
     """
     p = call.params
     place = f"/subscriptions/{p['subscription']}/resourceGroups/{p['group']}/providers/"
     found = call.state.resource(f"{place}{CLUSTER_DATA}{p['cluster']}")
     if found is None:
         raise kube_error(404, "NotFound", f"no cluster at {call.path}")
+    if found["properties"]["powerState"]["code"] != "Running":
+        raise Hangup
     if call.identity != MASTER and not found["properties"].get("aadProfile"):
         raise kube_error(401, "Unauthorized", "Unauthorized")
     return found

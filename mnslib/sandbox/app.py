@@ -24,6 +24,7 @@ from mnslib.sandbox import (
     routes_arm,
     routes_clusters,
     routes_control,
+    routes_discovery,
     routes_entra,
     routes_graph,
     routes_kube,
@@ -35,7 +36,7 @@ from mnslib.sandbox import (
     routes_subscriptions,
 )
 from mnslib.sandbox.state import State, utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, surface_error
+from mnslib.sandbox.wire import Answer, Call, Hangup, Json, Refusal, Route, arm_error, surface_error
 
 ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
@@ -46,6 +47,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_arm.ROUTES,
     *routes_operations.ROUTES,
     *routes_roles.ROUTES,
+    *routes_discovery.ROUTES,
     *routes_kube.ROUTES,
     *routes_reviews.ROUTES,
     *routes_prometheus.ROUTES,
@@ -92,16 +94,15 @@ class Sandbox:
         call.fate = self._weather(call, surface)
         if "slow" in call.fate:
             await asyncio.sleep(call.fate["slow"])
-        status = None
+        answer = None
         if "hang" in call.fate:
             await _hang(request, call.fate["hang"])
         elif call.fate.get("drop") != "before":
             answer = self._answer(call, surface)
-            status = answer.status
         self.last_request = time.monotonic()
         if surface != "control":
-            self.state.requests.append(_logged(call, surface, status))
-        if status is None or "drop" in call.fate:
+            self.state.requests.append(_logged(call, surface, answer.status if answer else None))
+        if answer is None or "drop" in call.fate:
             await _drop(request)
         else:
             await _response(call, surface, answer)(scope, receive, send)
@@ -120,14 +121,19 @@ class Sandbox:
             weather.expire(bearer)
         return effect
 
-    def _answer(self, call: Call, surface: str) -> Answer:
-        """Return the answer; what no rule foresees becomes a 500 in the surface's form."""
+    def _answer(self, call: Call, surface: str) -> Answer | None:
+        """Return the answer; what no rule foresees becomes a 500 in the surface's form.
+
+        None if nobody is there to answer.
+        """
         try:
             if "status" in call.fate:
                 raise _scripted(call.fate, surface)
             return self.handle(call, surface)
         except Refusal as refusal:
             return refusal.answer
+        except Hangup:
+            return None
         except Exception:
             _log.exception("%s %s", call.method, call.path)
             text = "The sandbox failed; see its log."

@@ -131,17 +131,19 @@ class Builder:
         """Store the nodes of every pool."""
         short = self.resource["name"][-5:].strip("-").lower()
         for pool in self.resource["properties"]["agentPoolProfiles"]:
-            size = pool["vmSize"]
-            facts = self.facts["node_sizes"][size]
+            facts = self.facts["node_sizes"][pool["vmSize"]]
             for index in range(pool["count"]):
                 name = f"aks-{pool['name']}-{short}-vmss{index:06d}"
-                self.state.put_object(self.key, "nodes", self._node(name, size, facts))
+                self.state.put_object(self.key, "nodes", self._node(name, pool, facts))
                 room = {"cpu": facts["allocatable_cpu"], "memory": facts["allocatable_memory"]}
                 self.free[name] = {kind: parse(text) for kind, text in room.items()}
 
-    def _node(self, name: str, size: str, facts: Json) -> Json:
-        labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": size}
-        labels |= {
+    def _node(self, name: str, pool: Json, facts: Json) -> Json:
+        labels = {
+            "agentpool": pool["name"],
+            "kubernetes.azure.com/agentpool": pool["name"],
+            "kubernetes.io/hostname": name,
+            "node.kubernetes.io/instance-type": pool["vmSize"],
             "kubernetes.io/os": "linux",
             "topology.kubernetes.io/region": self.resource["location"],
         }

@@ -6,7 +6,6 @@ Forms and headers follow the exchanges recorded 2025-11-05.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
 
 from mnslib.sandbox import grants, lifecycle
 from mnslib.sandbox.access import require, visible
@@ -24,9 +23,8 @@ from mnslib.sandbox.routes_providers import check_feature, check_registered
 from mnslib.sandbox.routes_subscriptions import subscription
 from mnslib.sandbox.rules import check_body, check_name, check_tags
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, page, paged, parsed
 
-PAGE_SIZE = 200
 _LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
 
 
@@ -65,21 +63,8 @@ def list_namespaces(call: Call) -> Answer:
     shown = stored | call.state.trailing(parent)
     mine = visible(call, [doc for _, doc in sorted(shown.items()) if doc])
     items = [lifecycle.shown(doc, call.state) for doc in mine]
-    pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)] + [[]]
     headers = {"x-ms-original-request-ids": call.state.new_guid()}
-    return Answer(body=_page(call, pages), headers=headers)
-
-
-def _page(call: Call, pages: list[list[Json]]) -> Json:
-    token = call.query.get("$skiptoken", "0")
-    if not re.fullmatch("[0-9]{1,9}", token) or int(token) >= len(pages):
-        raise arm_error(400, "InvalidSkipToken", "The skip token is malformed.")
-    body: Json = {"value": pages[int(token)]}
-    if int(token) + 1 < len(pages):
-        kept = [part for part in call.raw_query.split("&") if "skiptoken" not in part.lower()]
-        query = "&".join([*kept, f"%24skiptoken={int(token) + 1}"])
-        body["nextLink"] = f"{call.origin}{quote(call.path)}?{query}"
-    return body
+    return Answer(body=page(call, [*paged(items), []]), headers=headers)
 
 
 def get_namespace(call: Call) -> Answer:
@@ -208,27 +193,28 @@ def namespace_credential(call: Call) -> Answer:
 # the generic list
 
 
-_TYPE_FILTER = re.compile(
-    r"\s*resourceType\s+eq\s+'([^']*)'(?:\s+and\s+resourceGroup\s+eq\s+'([^']*)')?\s*",
-    re.IGNORECASE,
-)
+_CONDITION = re.compile(r"\s*(resourceType|resourceGroup)\s+eq\s+'([^']*)'\s*", re.IGNORECASE)
 
 
 def list_resources(call: Call) -> Answer:
-    """Return the caller's resources of a type: two empty pages, hits, two empty ones (recorded)."""
+    """Return the caller's resources: two empty pages, hits, two empty ones (recorded)."""
     subscription(call)
-    match = _TYPE_FILTER.fullmatch(call.query.get("$filter", ""))
-    if not match:
-        text = "Only $filter=resourceType eq '..'[ and resourceGroup eq '..'] is imitated here."
-        raise arm_error(400, "InvalidFilterInQueryString", text)
-    kind, group = match.groups()
+    wanted: dict[str, str] = {}
+    text = call.query.get("$filter", "").strip()
+    for part in re.split(r"\sand\s", text, flags=re.IGNORECASE) if text else ():
+        match = _CONDITION.fullmatch(part)
+        if not match or match[1].lower() in wanted:
+            text = "Only resourceType eq '..' and resourceGroup eq '..' are imitated here."
+            raise arm_error(400, "InvalidFilterInQueryString", text)
+        wanted[match[1].lower()] = match[2].lower()
     under = f"/subscriptions/{call.params['subscription']}"
-    under += f"/resourceGroups/{group}" if group else ""
+    under += f"/resourceGroups/{wanted['resourcegroup']}" if "resourcegroup" in wanted else ""
+    kinds = [kind for kind in _LISTED if wanted.get("resourcetype", kind) == kind]
+    found = [doc for kind in kinds for doc in call.state.resources(kind, under=under)]
+    found.sort(key=lambda doc: doc["id"].lower())
     expand = {word.strip() for word in call.query.get("$expand", "").split(",")}
-    found = call.state.resources(kind, under=under) if kind.lower() in _LISTED else []
     items = [_generic(doc, expand) for doc in visible(call, found)]
-    pages = [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]
-    return Answer(body=_page(call, [[], [], *pages, [], []]))
+    return Answer(body=page(call, [[], [], *paged(items), [], []]))
 
 
 def _generic(doc: Json, expand: set[str]) -> Json:

@@ -1,4 +1,4 @@
-"""The Kubernetes API of each cluster: discovery, reads, and the writes that quotas and ARM govern.
+"""The Kubernetes API of each cluster: objects, and the writes that quotas and ARM govern.
 
 JSON only. Refusals have the texts of the API server and of AKS' admission webhook.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from mnslib.sandbox import cluster as clusters
@@ -16,111 +15,13 @@ from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.routes_clusters import cluster_id
+from mnslib.sandbox.routes_discovery import KINDS, NETWORKING, Kind
 from mnslib.sandbox.selectors import field_tests, label_tests
 from mnslib.sandbox.shapes import checked
 from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error
 
-_NETWORKING = "networking.k8s.io/v1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One imitated kind of object."""
-
-    plural: str
-    word: str
-    version: str = "v1"
-    short: tuple[str, ...]
-    namespaced: bool = True
-    verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update")
-
-
-KINDS = {
-    kind.plural: kind
-    for kind in (
-        Kind(plural="namespaces", word="Namespace", short=("ns",), namespaced=False),
-        Kind(plural="nodes", word="Node", short=("no",), namespaced=False, verbs=("get", "list")),
-        Kind(plural="pods", word="Pod", short=("po",), verbs=("create", "delete", "get", "list")),
-        Kind(plural="resourcequotas", word="ResourceQuota", short=("quota",)),
-        Kind(
-            plural="networkpolicies", word="NetworkPolicy", version=_NETWORKING, short=("netpol",)
-        ),
-    )
-}
-_GROUPS = {"apps/v1": "apps", _NETWORKING: "networking.k8s.io"}
-
-
-# discovery
-
-
-def get_version(call: Call) -> Answer:
-    """Return the API server's version."""
-    version = _cluster(call)["properties"]["currentKubernetesVersion"]
-    major, minor, _ = version.split(".")
-    facts = {"major": major, "minor": minor, "gitVersion": f"v{version}", "platform": "linux/amd64"}
-    return Answer(body=facts | {"gitCommit": "sandbox", "gitTreeState": "clean"})
-
-
-def get_api(call: Call) -> Answer:
-    """Return the versions of the core group."""
-    _cluster(call)
-    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": call.origin.split("//")[1]}]
-    body = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
-    return Answer(body=body)
-
-
-def get_apis(call: Call) -> Answer:
-    """Return the API groups."""
-    _cluster(call)
-    groups = []
-    for group_version, name in _GROUPS.items():
-        version = {"groupVersion": group_version, "version": group_version.split("/")[1]}
-        groups.append({"name": name, "versions": [version], "preferredVersion": version})
-    return Answer(body={"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
-
-
-def get_resources(call: Call) -> Answer:
-    """Return the kinds of one API version."""
-    _cluster(call)
-    group_version = call.path.split("/", 5)[5].removeprefix("api/").removeprefix("apis/")
-    resources = [
-        {
-            "name": kind.plural,
-            "singularName": kind.word.lower(),
-            "namespaced": kind.namespaced,
-            "kind": kind.word,
-            "verbs": list(kind.verbs),
-            "shortNames": list(kind.short),
-        }
-        for kind in KINDS.values()
-        if kind.version == group_version
-    ]
-    body = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version}
-    return Answer(body=body | {"resources": resources})
-
-
-def get_openapi_v2(call: Call) -> Answer:
-    """Return an empty OpenAPI document: enough for kubectl, which then leaves checks to us."""
-    _cluster(call)
-    media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-    return Answer(headers={"content-type": media})
-
-
-def get_openapi_v3(call: Call) -> Answer:
-    """Return an OpenAPI index without paths."""
-    _cluster(call)
-    return Answer(body={"paths": {}})
-
-
 # reads
-
-
-def _cluster(call: Call) -> Json:
-    found = call.state.resource(cluster_id(call))
-    if found is None:
-        raise kube_error(404, "NotFound", f"no cluster at {call.path}")
-    return found
 
 
 def _kind(call: Call) -> Kind:
@@ -129,7 +30,6 @@ def _kind(call: Call) -> Kind:
     Raises:
         Refusal: 404 or 405.
     """
-    _cluster(call)
     kind = KINDS.get(call.params["plural"])
     group = call.path.split("/", 5)[5]
     found = kind and group.startswith(("api/" if kind.version == "v1" else "apis/") + kind.version)
@@ -204,7 +104,7 @@ def _find(call: Call, kind: Kind) -> Json:
 
 
 def _not_found(plural: str, name: str) -> Refusal:
-    group = _NETWORKING.split("/")[0]
+    group = NETWORKING.split("/")[0]
     of = f"{plural}.{group}" if plural == "networkpolicies" else plural
     details = {"name": name, "kind": plural}
     return kube_error(404, "NotFound", f'{of} "{name}" not found', details)
@@ -453,16 +353,6 @@ def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> A
 
 
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
-_TABLE = (
-    ("GET", "/version", get_version),
-    ("GET", "/api", get_api),
-    ("GET", "/apis", get_apis),
-    ("GET", "/api/v1", get_resources),
-    ("GET", "/apis/apps/v1", get_resources),
-    ("GET", "/apis/networking.k8s.io/v1", get_resources),
-    ("GET", "/openapi/v2", get_openapi_v2),
-    ("GET", "/openapi/v3", get_openapi_v3),
-)
 _OBJECTS = (
     ("GET", "/{plural}", list_objects),
     ("POST", "/{plural}", create_object),
@@ -480,7 +370,6 @@ _PREFIXES = (
 ROUTES = [
     Route(surface="kubernetes", method=method, template=_C + template, handler=handler)
     for method, template, handler in (
-        *_TABLE,
-        *((m, prefix + t, handler) for prefix in _PREFIXES for m, t, handler in _OBJECTS),
+        (m, prefix + t, handler) for prefix in _PREFIXES for m, t, handler in _OBJECTS
     )
 ]

@@ -167,7 +167,6 @@ _F = _S + "/Microsoft.Features"
 _ONE = _F + "/providers/{provider}/features/{feature}"
 _READ = "Microsoft.Resources/subscriptions/providers/read"
 _FEATURES = "Microsoft.Features/providers/features"
-_CHANGE = CONTAINER_SERVICE + "/{}/action"  # no other provider needs it here
 _TABLE = (
     ("GET", _F + "/features", list_features, "features", "Microsoft.Features/features/read"),
     ("GET", _F + "/providers/{provider}/features", list_features, "features", f"{_FEATURES}/read"),
@@ -177,8 +176,8 @@ _TABLE = (
     ("GET", _S, list_providers, "resources", _READ),
     ("GET", _S + "/{provider}", get_provider, "resources", _READ),
     *(
-        ("POST", f"{_S}/{{provider}}/{verb}", change_provider, "resources", _CHANGE.format(verb))
-        for verb in ("register", "unregister")
+        ("POST", f"{_S}{path}", change_provider, "resources", f"{path[1:]}/action")
+        for path in ("/{provider}/register", "/{provider}/unregister")
     ),
 )
 ROUTES = [

@@ -9,7 +9,7 @@ from mnslib.sandbox import directory, grants
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
 from mnslib.sandbox.roles import built_in_roles, permission
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, page, paged, parsed
 
 VERSIONS = frozenset({"2022-04-01", "2022-05-01-preview"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -135,7 +135,7 @@ def list_assignments(call: Call) -> Answer:
             found = [doc for doc in found if doc["properties"]["principalId"].lower() in whose]
         else:
             raise _bad_filter(name)
-    return Answer(body={"value": found})
+    return Answer(body=page(call, paged(found) or [[]]))
 
 
 def _covers(outer: str, inner: str) -> bool:

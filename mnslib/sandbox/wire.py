@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from mnslib.sandbox.state import State
 
 Json = dict[str, Any]
 _LARGEST = 4 * 2**20  # bytes of a body; Source: ARM's request limits
+PAGE_SIZE = 200  # items of ARM's lists; our choice
 _LEVELS = 100  # of a body; Source: none, each service has some such bound
 
 
@@ -36,6 +38,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.body)
         self.answer = answer
+
+
+class Hangup(Exception):  # noqa: N818 - it stands for an answer too
+    """Nobody is there to answer: the connection ends without a word."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,8 +111,8 @@ Handler = Callable[[Call], Answer]
 class Route:
     """One row of the route table; `{name}` matches one segment, `{name*}` any text.
 
-    `action` is what ARM asks the caller's roles for; empty: any signed-in caller, and the handler
-    shortens what it answers. `open` routes take no token.
+    `action` is what ARM asks the caller's roles for, with the path's `{names}`; empty: any
+    signed-in caller, and the handler shortens what it answers. `open` routes take no token.
     """
 
     surface: str
@@ -152,6 +158,28 @@ def parsed(call: Call) -> Json:
     if not isinstance(body, dict):
         text = "The request content was invalid and could not be deserialized: not a JSON object."
         raise arm_error(400, "InvalidRequestContent", text)
+    return body
+
+
+def paged(items: list[Json]) -> list[list[Json]]:
+    """Return the items by pages."""
+    return [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]
+
+
+def page(call: Call, pages: list[list[Json]]) -> Json:
+    """Return the page that the skip token names, with a link to the next one.
+
+    Raises:
+        Refusal: 400 for a skip token of no page.
+    """
+    token = call.query.get("$skiptoken", "0")
+    if not re.fullmatch("[0-9]{1,9}", token) or int(token) >= len(pages):
+        raise arm_error(400, "InvalidSkipToken", "The skip token is malformed.")
+    body: Json = {"value": pages[int(token)]}
+    if int(token) + 1 < len(pages):
+        kept = [part for part in call.raw_query.split("&") if "skiptoken" not in part.lower()]
+        query = "&".join([*kept, f"%24skiptoken={int(token) + 1}"])
+        body["nextLink"] = f"{call.origin}{quote(call.path)}?{query}"
     return body
 
 

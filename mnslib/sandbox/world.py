@@ -140,6 +140,9 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
         {"name": f"pool{index}", "count": count, "vmSize": size}
         for index, (size, count) in enumerate(spec["nodes"].items(), start=1)
     ]
+    for pool in pools:
+        if limits := spec.get("autoscaler", {}).get(pool["name"]):
+            pool |= {"enableAutoScaling": True, "minCount": limits[0], "maxCount": limits[1]}
     dataplane = "cilium" if spec["network_policy"] == "cilium" else "azure"
     network = {"networkPolicy": spec["network_policy"], "networkDataplane": dataplane}
     properties = {

@@ -274,6 +274,37 @@ def test_generic_list_holds_resources_only(sandbox: Client, kind: str) -> None:
     assert (answer.status_code, answer.json()["value"]) == (200, [])
 
 
+@pytest.mark.parametrize(
+    ("condition", "count"),
+    [
+        ("", 13),
+        ("resourceGroup eq 'RG-Platform'", 13),
+        ("resourceGroup eq 'rg-none'", 0),
+        ("resourceType eq 'Microsoft.ContainerService/managedClusters'", 3),
+        (
+            "resourceGroup eq 'rg-platform' and resourceType eq 'microsoft.containerservice/"
+            "managedclusters/managednamespaces'",
+            10,
+        ),
+    ],
+)
+def test_generic_list_by_type_and_group(sandbox: Client, condition: str, count: int) -> None:
+    query = {"$filter": condition} if condition else {}
+    pages = read_pages(sandbox, f"/subscriptions/{PROD}/resources", "2024-11-01", query)
+    assert sum(map(len, pages)) == count
+
+
+def test_generic_list_refuses_other_filters(sandbox: Client) -> None:
+    for condition in ("name eq 'x'", "resourceGroup eq 'a' and resourceGroup eq 'b'"):
+        answer = sandbox.arm(
+            "GET",
+            f"/subscriptions/{PROD}/resources",
+            version="2024-11-01",
+            params={"$filter": condition},
+        )
+        assert answer.json()["error"]["code"] == "InvalidFilterInQueryString"
+
+
 @pytest.mark.parametrize("token", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "-1"])
 def test_a_skip_token_that_is_none_is_refused(sandbox: Client, token: str) -> None:
     answer = sandbox.arm("GET", f"{cluster_id()}/managedNamespaces", params={"$skiptoken": token})

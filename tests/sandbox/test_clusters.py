@@ -135,8 +135,11 @@ def test_stop_and_start(sandbox: Client) -> None:
     power = sandbox.arm("GET", cluster_id()).json()["properties"]["powerState"]
     assert power == {"code": "Stopped"}
     assert sandbox.arm("PUT", namespace_id("team-a"), make_body()).status_code == 409
+    with pytest.raises(requests.ConnectionError):
+        sandbox.kube("aks-prod-weu-1", "GET", "/version")
     sandbox.arm("POST", f"{cluster_id()}/start")
     sandbox.finish()
+    assert sandbox.kube("aks-prod-weu-1", "GET", "/version").status_code == 200
     assert sandbox.arm("PUT", namespace_id("team-a"), make_body()).status_code == 201
 
 

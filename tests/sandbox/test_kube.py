@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.client import AKS_SERVER_ID, Client, make_body, make_pod
+from tests.sandbox.client import AKS_SERVER_ID, Client, cluster_id, make_body, make_pod
 
 WEU = "aks-prod-weu-1"
 LEDGER = "/api/v1/namespaces/payments-ledger"
@@ -386,3 +386,12 @@ def test_a_watch_is_never_answered_as_a_list(sandbox: Client, word: str, status:
 def test_a_continue_token_that_is_none_is_refused(sandbox: Client, token: str) -> None:
     answer = sandbox.kube(WEU, "GET", "/api/v1/pods", params={"continue": token})
     assert (answer.status_code, message(answer)) == (400, "continue key is not valid")
+
+
+def test_nodes_name_their_pool_and_a_pool_its_autoscaler(sandbox: Client) -> None:
+    nodes = sandbox.kube("aks-prod-weu-1", "GET", "/api/v1/nodes").json()["items"]
+    label = "kubernetes.azure.com/agentpool"
+    assert {one["metadata"]["labels"][label] for one in nodes} == {"pool1"}
+    (pool,) = sandbox.arm("GET", cluster_id()).json()["properties"]["agentPoolProfiles"]
+    limits = (pool["enableAutoScaling"], pool["minCount"], pool["maxCount"])
+    assert limits == (True, 3, 8)

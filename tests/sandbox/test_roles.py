@@ -145,3 +145,15 @@ def test_six_managed_namespaces_have_team_access(sandbox: Client) -> None:
 @pytest.mark.parametrize("end", ["foo", "resourceGroups"])
 def test_what_is_no_scope_takes_no_assignment(sandbox: Client, end: str) -> None:
     assert sandbox.grant(f"/subscriptions/{PROD}/{end}", WRITER).status_code == 404
+
+
+def test_a_long_list_of_assignments_has_pages(sandbox: Client) -> None:
+    for number in range(210):
+        group = f"00000000-0000-4000-a000-{number:012d}"
+        assert sandbox.grant(cluster_id(), WRITER, group, principalType="Group").status_code == 201
+    path = f"{cluster_id()}/providers/Microsoft.Authorization/roleAssignments"
+    first = sandbox.arm("GET", path, version="2022-04-01").json()
+    second = sandbox.arm("GET", first["nextLink"]).json()
+    assert (len(first["value"]), "nextLink" in second) == (200, False)
+    ids = {one["id"] for one in first["value"] + second["value"]}
+    assert len(ids) == len(first["value"]) + len(second["value"]) >= 210

@@ -77,6 +77,14 @@ def test_an_unregistered_provider_refuses_creations_until_it_is_registered(
     assert sandbox.put("team-a", make_body()).status_code == 201
 
 
+def test_registering_asks_for_the_action_of_that_provider(sandbox: Client) -> None:
+    reader = sandbox.another("reader")
+    path = f"/subscriptions/{PROD}/providers/Microsoft.Features/register"
+    refused = reader.arm("POST", path, version="2021-04-01")
+    assert code(refused) == (403, "AuthorizationFailed")
+    assert "'Microsoft.Features/register/action'" in refused.json()["error"]["message"]
+
+
 def test_a_feature_is_registering_before_it_is_registered(sandbox: Client) -> None:
     assert feature(sandbox, "GET", FEATURE).json()["properties"]["state"] == "NotRegistered"
     first = feature(sandbox, "POST", f"{FEATURE}/register").json()
