@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -251,7 +250,7 @@ def _call(state: State, request: Request, body: bytes) -> Call:
     scheme, host = request.url.scheme, request.headers.get("host", "")
     if not _HOST.fullmatch(host):  # with a path in it, it would name another surface's audience
         host = "127.0.0.1:{}".format((request.scope.get("server") or ("", ""))[1])
-    path = unquote(request.url.path)
+    path = str(request.scope["path"])  # decoded once, as it must be
     return Call(
         state=state,
         method=request.method,

@@ -46,16 +46,12 @@ def create_namespace(
     return state.put_object(cluster, "namespaces", doc)
 
 
-def is_managed(namespace: Json | None) -> bool:
-    """Return whether ARM manages this Kubernetes namespace."""
-    labels = (namespace or {}).get("metadata", {}).get("labels", {})
-    return bool(labels.get(MANAGED_LABEL) == "true")
-
-
 def check_adoption(state: State, cluster: str, name: str, properties: Json) -> str:
     """Return why the namespace that is there may not be taken over, or an empty text."""
     namespace = state.object(cluster, "namespaces", "", name)
-    if namespace is None or is_managed(namespace):
+    # not by its label, which anybody may write who may write namespaces
+    managed = "applied" in state.notes(f"{cluster}/managedNamespaces/{name}")
+    if namespace is None or managed:
         return ""
     quota = state.object(cluster, "resourcequotas", name, QUOTA_NAME)
     policy = state.object(cluster, "networkpolicies", name, POLICY_NAME)

@@ -241,6 +241,8 @@ def _normal(kind: Kind, doc: Json) -> Json:
         raise kube_error(400, "BadRequest", "quota scopes are not imitated by the sandbox")
     try:
         spec["hard"] = {key: canonical_text(str(v)) for key, v in spec.get("hard", {}).items()}
+        if any(text.startswith("-") for text in spec["hard"].values()):
+            raise ValueError("must be greater than or equal to 0")
     except ValueError as error:
         raise kube_error(422, "Invalid", f"spec.hard: Invalid value: {error}") from None
     return doc

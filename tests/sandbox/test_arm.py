@@ -350,3 +350,8 @@ def test_bodies_that_are_too_large_or_no_json_are_refused(
     body = make_body(annotations={"a": "x" * size})
     answer = sandbox.arm("PUT", namespace_id("new"), body, headers={"Content-Type": media})
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("name", "status"), [("payments%2Dapi", 200), ("payments%252Dapi", 404)])
+def test_addresses_are_decoded_once(sandbox: Client, name: str, status: int) -> None:
+    assert sandbox.arm("GET", namespace_id(name)).status_code == status

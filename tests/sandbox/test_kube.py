@@ -395,3 +395,17 @@ def test_nodes_name_their_pool_and_a_pool_its_autoscaler(sandbox: Client) -> Non
     (pool,) = sandbox.arm("GET", cluster_id()).json()["properties"]["agentPoolProfiles"]
     limits = (pool["enableAutoScaling"], pool["minCount"], pool["maxCount"])
     assert limits == (True, 3, 8)
+
+
+def test_a_quota_below_zero_is_refused(sandbox: Client) -> None:
+    body = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1", "requests.cpu": "-500m"}}}
+    answer = sandbox.kube(WEU, "POST", f"{LEDGER}/resourcequotas", body)
+    assert answer.status_code == 422
+    assert "must be greater than or equal to 0" in message(answer)
+
+
+def test_the_managed_label_by_itself_lets_nobody_adopt(sandbox: Client) -> None:
+    metadata = {"name": "fake", "labels": {"kubernetes.azure.com/managedByArm": "true"}}
+    sandbox.kube(WEU, "POST", "/api/v1/namespaces", {"metadata": metadata})
+    answer = sandbox.put("fake", make_body(adoptionPolicy="Never"))
+    assert sandbox.operation(answer)["status"] == "Failed"
