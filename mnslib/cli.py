@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import mnslib
-from mnslib.errors import MnsError
+from mnslib.errors import ConfigError, MnsError
 from mnslib.results import EXIT_CODES, RunStatus
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
@@ -104,13 +104,32 @@ def _run(
     runs_dir: str | None = None,
     detailed_exitcode: bool = False,
 ) -> int:
-    from mnslib.runner import environment_name, run_notebook
+    from mnslib.runner import environment_name
 
     given, asked = _given(notebook, file, assignments, runs_dir)
+    return _execute(
+        notebook,
+        given,
+        asked=asked,
+        environment=environment_name(file, str(asked.get("target", "sandbox"))),
+        detailed_exitcode=detailed_exitcode,
+    )
+
+
+def _execute(
+    notebook: str,
+    given: dict[str, Any],
+    *,
+    asked: dict[str, Any],
+    environment: str,
+    detailed_exitcode: bool,
+) -> int:
+    from mnslib.runner import run_notebook
+
     outcome = run_notebook(
         notebook,
         parameters=given,
-        environment=environment_name(file, str(asked.get("target", "sandbox"))),
+        environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
         detailed_exitcode=detailed_exitcode,
     )
@@ -118,8 +137,10 @@ def _run(
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
         _explain_dry_run(outcome.directory)
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
-        again = shlex.join(["mns", *sys.argv[1:]])
-        click.echo(f"To go on, run the same again; what is done stays:\n  {again}", err=True)
+        again = ["mns", *sys.argv[1:]]
+        if "resume_run" in asked and not asked["dry_run"]:
+            again = ["mns", "resume", str(outcome.directory)]
+        click.echo(f"To go on; what is done stays:\n  {shlex.join(again)}", err=True)
     click.echo(str(outcome.directory))
     return outcome.exit_code
 
@@ -143,6 +164,37 @@ def _explain_dry_run(directory: Path) -> None:
     click.echo("Read report.html there. To go ahead, set in the parameter file:")
     click.echo(f'  dry_run: false\n  approved_digest: "{plan["digest"]}"')
     click.echo(f"  allow: [{', '.join(sorted(set(risks)))}]")
+
+
+@main.command()
+@click.argument("run")
+@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
+def resume(run: str, *, runs_dir: str, detailed_exitcode: bool) -> None:
+    """Go on with a run that ended early, under the approval that it had.
+
+    RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
+    in flight, and touches only the rest; the new run's result is about all items.
+    """
+    from mnslib.project import read_result, resolve_path
+    from mnslib.runs import find_run
+
+    directory = find_run(run, runs_dir=resolve_path(runs_dir))
+    result = read_result(directory)
+    if result is None or "resume_run" not in result["parameters"]:
+        raise ConfigError(f"{directory.name} cannot be resumed; run it anew: what is done stays.")
+    given = result["parameters"] | {
+        "resume_run": str(directory),
+        "runs_dir": str(directory.parent),
+    }
+    code = _execute(
+        result["notebook"],
+        given,
+        asked=given,
+        environment=result["environment"],
+        detailed_exitcode=detailed_exitcode,
+    )
+    sys.exit(code)
 
 
 @main.command(name="open", epilog=NOTEBOOK_HELP)

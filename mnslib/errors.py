@@ -8,6 +8,7 @@
     ├── PlanError
     │   ├── UnsafePlanError         a risk is not allowed, or a cap is exceeded
     │   └── StalePlanError          the approved digest is not this plan's
+    ├── LockedError                 another run writes to the same clusters; nothing was written
     ├── ApplyError                  something is not as requested; outcomes are in result.json
     ├── ArmError                    Azure Resource Manager refused, or could not be reached
     │   ├── ArmUnreachableError
@@ -106,6 +107,10 @@ class UnsafePlanError(PlanError):
 
 class StalePlanError(PlanError):
     """The approved digest is missing or belongs to another plan than the present one."""
+
+
+class LockedError(MnsError):
+    """Another run writes to the same clusters; the message names it. Nothing was written."""
 
 
 class ApplyError(MnsError):

@@ -7,6 +7,7 @@ namespaces, those decisions are in `provisioning` and `capacity`.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mnslib.provisioning.approval import Approval
     from mnslib.provisioning.observed import ObservedState
     from mnslib.provisioning.plan import Plan
+    from mnslib.provisioning.resume import EarlierRun, Rest
     from mnslib.reporting.displays import Cell, Table
 
 
@@ -59,6 +61,10 @@ class Notebook(Session):
             credential=str(self.parameters["credential"]),
         )
 
+        self._earlier: EarlierRun | None = None
+        self._earlier_directory = self.directory
+        self._rest: Rest | None = None
+
     # Steps of notebooks that change something
 
     def load_requests(self, request_file: str) -> tuple[NamespaceSpec, ...]:
@@ -84,15 +90,56 @@ class Notebook(Session):
 
         return specs_from_rows([columns], file=PARAMETERS)
 
+    def resume(self, specs: Sequence[NamespaceSpec], resume_run: str) -> Table:
+        """Return how far the run that is resumed had come, once nobody writes any more.
+
+        Args:
+            resume_run: name or path of its directory; empty where the run starts anew.
+
+        Raises:
+            ConfigError: if there is no such run, or it wrote nothing.
+            StalePlanError: if the requests are about other namespaces than it planned.
+        """
+        from mnslib.provisioning.resume import read_earlier, require_same_requests
+        from mnslib.reporting.displays import Table
+        from mnslib.runs import find_run, wait_for_writers
+
+        rows: list[list[Cell]] = []
+        if resume_run:
+            runs_dir = self.directory.parent
+            find_run(resume_run, runs_dir=runs_dir)
+            wait_for_writers(
+                {spec.id.cluster for spec in specs},
+                run_directory=self.directory,
+                now=_now(),
+                tell=lambda sentence: sys.stderr.write(f"{sentence}\n"),
+            )
+            # after the wait: whoever was waited for may have gone on with it
+            directory = self._earlier_directory = find_run(resume_run, runs_dir=runs_dir)
+            earlier = self._earlier = read_earlier(directory)
+            require_same_requests(specs, earlier)
+            torn = ", its last line cut off" if earlier.is_torn else ""
+            rows = [
+                ["Run", directory.name],
+                ["Approved plan", earlier.digest],
+                ["Finished", f"{earlier.finished} of {len(earlier.items)} items"],
+                ["Journal", f"{JOURNAL_NAME}{torn}"],
+            ]
+        return Table(columns=["Resumed", ""], rows=rows, empty="A new run: nothing is resumed.")
+
     def observe(
         self, specs: Sequence[NamespaceSpec], *, known: ObservedState | None = None
     ) -> ObservedState:
         """Return what is there, in Azure and on the clusters; `known` spares reading clusters."""
         from mnslib.provisioning.observe import observe
 
-        return observe(
-            specs, azure=self.target.azure, kube_for=self.target.kube_for, now=_now, known=known
-        )
+        azure, kube_for = self.target.azure, self.target.kube_for
+        observed = observe(specs, azure=azure, kube_for=kube_for, now=_now, known=known)
+        if self._earlier is None or known is not None:
+            return observed
+        from mnslib.provisioning.resume import read_in_flight
+
+        return read_in_flight(observed, self._earlier, azure=azure)
 
     def preflight(
         self, specs: Sequence[NamespaceSpec], observed: ObservedState
@@ -109,13 +156,21 @@ class Notebook(Session):
     ) -> Plan:
         """Return what would change, after writing it to `plan.json`.
 
+        Of a resumed run: what is left to change, under the digest that was approved.
+
         Args:
             max_commitment: how often a cluster may promise what its nodes give; empty for no limit.
         """
         from mnslib.provisioning.effect import read_max_commitment
         from mnslib.provisioning.plan import make_plan, plan_to_json
+        from mnslib.provisioning.resume import plan_rest
 
-        plan = make_plan(specs, observed, max_commitment=read_max_commitment(max_commitment))
+        limit = read_max_commitment(max_commitment)
+        if self._earlier is None:
+            plan = make_plan(specs, observed, max_commitment=limit)
+        else:
+            self._rest = plan_rest(specs, observed, self._earlier, max_commitment=limit)
+            plan = self._rest.plan
         content = plan_to_json(plan, created_utc=utc_text(_now()))
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_whole(self.directory / "plan.json", text + "\n")
@@ -139,23 +194,40 @@ class Notebook(Session):
         """
         from mnslib.provisioning.approval import Caps, decide
 
+        limits = Caps(**caps) if caps else None
+        if limits is not None and self._earlier is not None:
+            limits = limits.as_counts(len(self._earlier.items))
         return decide(
             plan,
             dry_run=dry_run,
             approval=approval,
             approved_digest=approved_digest,
             allow=list(allow),
-            caps=Caps(**caps) if caps else None,
+            caps=limits,
         )
 
     def apply(self, approval: Approval) -> ApplyResult:
         """Return one outcome per request; shows progress; keeps the journal."""
         from mnslib.provisioning.apply import apply
         from mnslib.provisioning.journal import Journal
+        from mnslib.runs import continue_journal, only_writer
 
+        azure, observer = (
+            self.target.azure,
+            progress_lines() if self.is_headless else progress_bar(),
+        )
         journal = Journal(self.directory / JOURNAL_NAME, now=_now)
-        observer = progress_lines() if self.is_headless else progress_bar()
-        self.result = apply(approval, azure=self.target.azure, journal=journal, observer=observer)
+        if not approval.may_write:
+            self.result = apply(approval, azure=azure, journal=journal, observer=observer)
+            return self.result
+        clusters = {change.id.cluster for change in approval.plan.to_do}
+        with only_writer(clusters, run_directory=self.directory, now=_now()):
+            if self._rest is not None:
+                continue_journal(self._earlier_directory, self.directory, now=_now)
+                for outcome in self._rest.decided:
+                    journal.write("finished", **outcome.to_json())
+            result = apply(approval, azure=azure, journal=journal, observer=observer)
+        self.result = self._rest.complete(result) if self._rest else result
         return self.result
 
     def read_back(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
 RESULT_SCHEMA_VERSION = 1
 
@@ -59,6 +59,9 @@ DONE_OUTCOME = {
     ChangeKind.DELETE: OutcomeKind.DELETED,
     ChangeKind.NO_CHANGE: OutcomeKind.UNCHANGED,
 }
+
+WRITTEN_OUTCOMES = frozenset(DONE_OUTCOME.values()) - {OutcomeKind.UNCHANGED}
+"""Outcomes of items that were written as requested."""
 
 
 class CheckStatus(StrEnum):
@@ -111,6 +114,19 @@ class ItemOutcome:
             "duration_seconds": round(self.duration_seconds, 3),
         }
 
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> ItemOutcome:
+        """Return the item that `to_json` wrote."""
+        cluster = ClusterId(item["subscription_id"], item["resource_group"], item["cluster_name"])
+        return cls(
+            id=cluster.namespace(item["namespace_name"]),
+            change=ChangeKind(item["change"]),
+            outcome=OutcomeKind(item["outcome"]),
+            reason=item["reason"],
+            risks=tuple(item["risks"]),
+            duration_seconds=item["duration_seconds"],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
@@ -133,7 +149,7 @@ class ApplyResult:
     @property
     def is_dry_run(self) -> bool:
         """Whether the plan was only shown."""
-        return {item.reason for item in self.unfinished} == {DRY_RUN}
+        return any(item.reason == DRY_RUN for item in self.unfinished)
 
 
 class RunStatus(StrEnum):

@@ -27,6 +27,7 @@ from mnslib.project import (
 from mnslib.results import (
     EXIT_CODES,
     NOT_APPROVED,
+    WRITTEN_OUTCOMES,
     ApplyResult,
     CheckResult,
     RunRecord,
@@ -170,7 +171,7 @@ class Session:
         status = RunStatus.FINDINGS if has_findings else RunStatus.DONE
         numbers: dict[str, float] = dict(summary or {})
         if result is not None and plan is not None:
-            self.result, status = result, _status(result, plan, left)
+            self.result, status = result, _status(result, left)
             numbers = {**result.counts(), **numbers, "risks": len(plan.risk_names())}
             waits = status is RunStatus.FINDINGS
             headline = headline or (plan_sentence(plan) if waits else outcome_sentence(result))
@@ -189,15 +190,15 @@ class Session:
         )
 
 
-def _status(result: ApplyResult, plan: Plan, left: Plan | None) -> RunStatus:
+def _status(result: ApplyResult, left: Plan | None) -> RunStatus:
     if result.interrupted_by_signal is not None:
         return RunStatus.INTERRUPTED
     if result.is_dry_run:
         return RunStatus.FINDINGS
     if not result.unfinished:
         return RunStatus.PARTLY if left is not None and left.to_do else RunStatus.DONE
-    all_open = len(result.unfinished) == len(plan.to_do)
-    return RunStatus.FAILED if all_open else RunStatus.PARTLY
+    is_any_done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
+    return RunStatus.PARTLY if is_any_done else RunStatus.FAILED
 
 
 def _refuse_misspelled(cells: Mapping[str, Any], names: list[str]) -> None:

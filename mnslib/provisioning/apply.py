@@ -27,9 +27,9 @@ from mnslib.errors import (
 )
 from mnslib.models import DeletePolicy, ManagedNamespace
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, differences, namespace_to_json
+from mnslib.provisioning.changes import Change, differences, namespace_to_json, planned_item
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.verify import item_now
+from mnslib.provisioning.verify import is_under_way, item_now
 from mnslib.resource_ids import ClusterId
 from mnslib.results import DONE_OUTCOME, DRY_RUN, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
@@ -49,6 +49,9 @@ CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 
 RELEASED = "the Kubernetes namespace stays, unmanaged"
 """Reason of a deletion under delete policy Keep, which is what that policy says."""
+
+STALE = "stale: somebody else changed it after it was read; make a new plan"
+"""Reason of an item that is skipped, since writing it would undo somebody else's change."""
 
 READ_FIRST = "its outcome is unknown: run again, it is read first"
 
@@ -114,7 +117,14 @@ def apply(
         clock=clock,
         writes_per_cluster=writes_per_cluster,
     )
-    journal.write("plan", digest=plan.digest, may_write=approval.may_write, changes=plan.counts())
+    journal.write(
+        "plan",
+        digest=plan.digest,
+        may_write=approval.may_write,
+        changes=plan.counts(),
+        risks=plan.risk_names(),
+        items=[planned_item(change) for change in plan.changes],
+    )
     if approval.may_write:
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
             scheduler.run(pool)
@@ -230,24 +240,35 @@ class _Scheduler:
         if not change.writes_namespace and change.kind is not ChangeKind.DELETE:
             return None
         self._check_fresh(change, lane)
-        before = namespace_to_json(change.before)
-        self.journal.write("started", id=str(change.id), change=change.kind.value, before=before)
+        self.journal.write(
+            "started",
+            id=str(change.id),
+            change=change.kind.value,
+            before=namespace_to_json(change.before),
+            after=namespace_to_json(change.after),
+        )
+        client, operation = self.azure.managed_namespaces, None
         try:
             if change.after is None:
-                return self.azure.managed_namespaces.begin_delete(change.id, if_match=change.etag)
-            return self.azure.managed_namespaces.begin_create_or_update(
-                change.after, if_match=change.etag, must_be_new=change.before is None
-            )
+                operation = client.begin_delete(change.id, if_match=change.etag)
+            else:
+                operation = client.begin_create_or_update(
+                    change.after, if_match=change.etag, must_be_new=change.before is None
+                )
         except (ArmPreconditionError, ArmConflictError):
             # A write whose answer was lost is sent again, and then meets its own first attempt.
-            if self._stands(change):
-                return None
-            raise
+            if not self._stands(change):
+                raise
+        self.journal.write("accepted", id=str(change.id))
+        return operation
 
     def _stands(self, change: Change) -> bool:
         present = item_now(change.id, self.azure)
         if present is None:
             return change.after is None
+        is_ours = change.after is None or not differences(change.after, present)
+        if is_ours and is_under_way(present):
+            raise ArmConflictError(f"{change.id} is {present.provisioning_state}.")
         return present.provisioning_state == "Succeeded" and not differences(change.after, present)
 
     def _check_fresh(self, change: Change, lane: _ClusterLane) -> None:
@@ -314,8 +335,7 @@ class _Scheduler:
             if item.granting:
                 self._finish(item, OutcomeKind.FAILED, _reason(item, error))
                 return
-            reason = "stale: somebody else changed it after it was read; make a new plan"
-            self._finish(item, OutcomeKind.SKIPPED, reason)
+            self._finish(item, OutcomeKind.SKIPPED, STALE)
         except MnsError as error:
             self._finish(item, OutcomeKind.FAILED, _reason(item, error))
             if isinstance(error, AuthError):

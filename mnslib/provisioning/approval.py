@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
 from mnslib.provisioning.changes import RiskName
@@ -41,6 +41,11 @@ class Caps:
             )
         count = int(match["count"])
         return math.floor(total * count / 100) if match["percent"] else count
+
+    def as_counts(self, total: int) -> Caps:
+        """Return the same caps as counts out of `total`, for a part of a plan of that size."""
+        limits = {field.name: self.limit(field.name, total) for field in fields(self)}
+        return Caps(**{name: "" if cap is None else str(cap) for name, cap in limits.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

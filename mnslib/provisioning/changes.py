@@ -5,6 +5,8 @@ Pure: knows neither how the state was read nor how a change is made.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -139,6 +141,24 @@ def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
     for mapping in OWNED_MAPPINGS:
         found |= {f"{mapping}[{key}]": value for key, value in _pairs(namespace, mapping)}
     return found
+
+
+def fingerprint(namespace: ManagedNamespace | None) -> str:
+    """Return a digest of every comparable field, hidden ones too; empty for none."""
+    if namespace is None:
+        return ""
+    return hashlib.sha256(json.dumps(fields_of(namespace), sort_keys=True).encode()).hexdigest()
+
+
+def planned_item(change: Change) -> dict[str, Any]:
+    """Return what a resumed run must know of a change, to write no other than the approved one."""
+    return {
+        "id": str(change.id),
+        "change": change.kind.value,
+        "etag": change.etag,
+        "before": fingerprint(change.before),
+        "after": fingerprint(change.after),
+    }
 
 
 def _pairs(namespace: ManagedNamespace, mapping: str) -> Iterable[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """The append-only journal of a run: one JSON line per event, on disk before the request is sent.
 
-It says who would be restored to what: `started` carries the namespace as it was. It holds no
-operation URL, since that carries a signature.
+It says who would be restored to what (`started` carries the namespace as it was and as it shall
+become) and what a run that ended early still had to do. It holds no operation URL, since that
+carries a signature: what is in flight is decided by reading the item.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mnslib.errors import ConfigError
+
 JOURNAL_NAME = "journal.jsonl"
+
+_BEFORE_A_WRITE = frozenset({"plan", "continued", "started", "granting"})
+"""Events that must outlive a power failure; what a lost one of the others said is read again."""
 
 
 class Journal:
@@ -26,10 +32,41 @@ class Journal:
         self._lock = threading.Lock()
 
     def write(self, event: str, **details: Any) -> None:
-        """Append one event and have it on disk before returning."""
+        """Append one event, and have it on disk before returning if a write follows it."""
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"utc": stamp, "event": event, **details}, ensure_ascii=False)
         with self._lock, self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if event in _BEFORE_A_WRITE:
+                os.fsync(file.fileno())
+
+
+def read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """Return the events of a journal, and whether its last line was torn (and is left out).
+
+    Raises:
+        ConfigError: if there is no journal, or a line before the last is no event.
+    """
+    lines, is_torn = whole_lines(path)
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(dict(json.loads(line)))
+        except ValueError as error:
+            raise ConfigError(f"{path}, line {number}: no event of a journal.") from error
+    return events, is_torn
+
+
+def whole_lines(path: Path) -> tuple[list[str], bool]:
+    """Return the lines of a journal that were written to their end, and whether one was not.
+
+    Raises:
+        ConfigError: if there is no journal.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path.parent} holds no {path.name}: no plan was applied.") from error
+    *lines, rest = text.split("\n")
+    return lines, rest != ""

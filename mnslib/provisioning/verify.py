@@ -20,14 +20,21 @@ from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, O
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
 
+_UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
+"""Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
+
 
 def read_back(
     plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
 ) -> ApplyResult:
-    """Return the result with every item failed that does not read back as it was planned."""
+    """Return the result with every item failed that does not read back as it was planned.
+
+    Outcomes of an earlier run, of items outside the plan, stay as they are.
+    """
+    changes = {change.id: change for change in plan.changes}
     checked = tuple(
-        _check(change, outcome, again, azure)
-        for change, outcome in zip(plan.changes, result.outcomes, strict=True)
+        _check(changes[outcome.id], outcome, again, azure) if outcome.id in changes else outcome
+        for outcome in result.outcomes
     )
     return replace(result, outcomes=checked)
 
@@ -55,6 +62,11 @@ def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace
         return azure.managed_namespaces.get(target)
     except ArmNotFoundError:
         return None
+
+
+def is_under_way(namespace: ManagedNamespace) -> bool:
+    """Return whether the service still works on it."""
+    return namespace.provisioning_state in _UNDER_WAY
 
 
 def _sentence(difference: FieldDifference) -> str:

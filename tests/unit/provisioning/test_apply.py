@@ -300,7 +300,7 @@ def test_the_journal_holds_the_state_before_each_write(journal):
     azure = FakeAzure(make_namespace("a", labels={"theirs": "1"}))
     run(azure, [make_spec("a", quota=amounts(cpu_limit="4"))], journal)
     kinds = [event["event"] for event in events(journal)]
-    assert kinds == ["plan", "started", "finished", "end"]
+    assert kinds == ["plan", "started", "accepted", "finished", "end"]
     started = events(journal)[1]
     assert started["before"]["labels"] == {"theirs": "1"}
     assert started["before"]["default_resource_quota"]["cpu_limit"] == "2000m"

@@ -1,0 +1,258 @@
+"""Go on with a run that ended early: only the rest, under the approval that it had.
+
+The journal says what was planned, begun and finished. What is finished is left alone; what was
+begun is decided by reading the item itself, never the list, which trails; what nobody touched is
+written as it was approved; what somebody else has changed since is skipped as stale.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
+from mnslib.models import ManagedNamespace, NamespaceSpec
+from mnslib.provisioning.apply import READ_FIRST, RELEASED, STALE
+from mnslib.provisioning.changes import Change, fingerprint
+from mnslib.provisioning.journal import JOURNAL_NAME, read_events
+from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.plan import Plan, make_plan
+from mnslib.provisioning.verify import is_under_way, item_now
+from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+
+READERS = 8
+LONGEST_WAIT_SECONDS = 1800.0
+"""For an item in flight to come to rest; as `azure.operations` gives an operation."""
+
+_LONGEST_PAUSE_SECONDS = 10.0
+_DONE = {kind.value for kind in DONE_OUTCOME.values()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierItem:
+    """What the journal says of one item.
+
+    Attributes:
+        etag, before, after: as planned; fingerprints of the fields, empty for none.
+        is_begun: a write may have gone out, and how it ended is not known to be well.
+        outcome: None unless it ended as requested; then nothing is left to do.
+    """
+
+    id: ManagedNamespaceId
+    kind: ChangeKind
+    etag: str | None
+    before: str
+    after: str
+    is_begun: bool = False
+    is_released: bool = False
+    outcome: ItemOutcome | None = None
+
+    def ended(self, outcome: OutcomeKind, reason: str = "") -> ItemOutcome:
+        """Return an outcome of this item."""
+        return ItemOutcome(id=self.id, change=self.kind, outcome=outcome, reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierRun:
+    """What the journal says of a run that ended early; items by key.
+
+    Attributes:
+        digest: of the plan that was approved.
+        risks: names of those that were accepted with it.
+        is_torn: the journal's last line was cut off; the item it was about is read.
+    """
+
+    digest: str
+    risks: frozenset[str]
+    items: dict[str, EarlierItem]
+    is_torn: bool
+
+    @property
+    def finished(self) -> int:
+        """How many items ended as requested."""
+        return sum(item.outcome is not None for item in self.items.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What is left of an earlier plan.
+
+    Attributes:
+        plan: what is to be written, under the digest that was approved.
+        finished: outcomes of what the earlier run had finished.
+        decided: outcomes of what needs no write now, by reading it.
+    """
+
+    plan: Plan
+    finished: tuple[ItemOutcome, ...]
+    decided: tuple[ItemOutcome, ...]
+
+    def complete(self, result: ApplyResult) -> ApplyResult:
+        """Return the result over all items of the earlier plan, in its order."""
+        all_of_them = (*self.finished, *self.decided, *result.outcomes)
+        outcomes = sorted(all_of_them, key=lambda item: item.id.key)
+        return replace(result, outcomes=tuple(outcomes))
+
+
+def read_earlier(run_directory: Path) -> EarlierRun:
+    """Return what the journal of a run says.
+
+    Raises:
+        ConfigError: if the run wrote nothing, so that there is nothing to resume.
+    """
+    events, is_torn = read_events(run_directory / JOURNAL_NAME)
+    digest, risks = "", frozenset[str]()
+    items: dict[str, EarlierItem] = {}
+    for event in events:
+        match event["event"]:
+            case "plan" if event["may_write"]:
+                digest, risks = event["digest"], risks | frozenset(event["risks"])
+                planned = [_planned(item) for item in event["items"]]
+                items |= {item.id.key: item for item in planned}
+            case "started" | "granting":
+                key = ManagedNamespaceId.parse(event["id"]).key
+                is_released = items[key].is_released
+                if event["event"] == "started" and event["change"] == ChangeKind.DELETE:
+                    is_released = event["before"]["delete_policy"] != "Delete"
+                items[key] = replace(items[key], is_begun=True, is_released=is_released)
+            case "finished" if event["outcome"] in _DONE:
+                outcome = ItemOutcome.from_json(event)
+                items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
+    if not items:
+        raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
+    return EarlierRun(digest=digest, risks=risks, items=items, is_torn=is_torn)
+
+
+def _planned(item: dict[str, Any]) -> EarlierItem:
+    found = EarlierItem(
+        id=ManagedNamespaceId.parse(item["id"]),
+        kind=ChangeKind(item["change"]),
+        etag=item["etag"],
+        before=item["before"],
+        after=item["after"],
+    )
+    if found.kind is not ChangeKind.NO_CHANGE:
+        return found
+    return replace(found, outcome=found.ended(OutcomeKind.UNCHANGED))
+
+
+def require_same_requests(specs: Sequence[NamespaceSpec], earlier: EarlierRun) -> None:
+    """Refuse a request file that is about other namespaces than the earlier plan.
+
+    Raises:
+        StalePlanError: naming how many were added or are gone.
+    """
+    asked = {spec.id.key for spec in specs}
+    added, gone = asked - earlier.items.keys(), earlier.items.keys() - asked
+    if added or gone:
+        raise StalePlanError(
+            f"Nothing was written: the request file has {len(added)} namespaces that the resumed "
+            f"run did not plan, and lacks {len(gone)} that it did. Restore the file, or run it "
+            "anew: what is done is not repeated."
+        )
+
+
+def read_in_flight(
+    observed: ObservedState,
+    earlier: EarlierRun,
+    *,
+    azure: AzureClient,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ObservedState:
+    """Return what was observed, with each item that was begun as one read of it finds it.
+
+    Waits for what the service still works on.
+    """
+    until = clock() + LONGEST_WAIT_SECONDS
+
+    def at_rest(item: EarlierItem) -> ManagedNamespace | None:
+        pause = 0.2
+        while True:
+            found = item_now(item.id, azure)
+            if found is None or not is_under_way(found) or clock() >= until:
+                return found
+            sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+
+    begun = [i for i in earlier.items.values() if i.is_begun and i.outcome is None]
+    begun = [item for item in begun if item.id.cluster in observed.clusters]
+    managed = {key: dict(cluster.managed) for key, cluster in observed.clusters.items()}
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        for item, found in zip(begun, pool.map(at_rest, begun), strict=True):
+            name = item.id.namespace_name.lower()
+            managed[item.id.cluster].pop(name, None)
+            if found is not None:
+                managed[item.id.cluster][name] = found
+    clusters = {
+        key: replace(cluster, managed=managed[key]) for key, cluster in observed.clusters.items()
+    }
+    return replace(observed, clusters=clusters)
+
+
+def plan_rest(
+    specs: Sequence[NamespaceSpec],
+    observed: ObservedState,
+    earlier: EarlierRun,
+    *,
+    max_commitment: Decimal | None,
+) -> Rest:
+    """Return what is left of the earlier plan, and the outcome of everything else."""
+    finished = [item.outcome for item in earlier.items.values() if item.outcome is not None]
+    decided: list[ItemOutcome] = []
+    still_open = [spec for spec in specs if earlier.items[spec.id.key].outcome is None]
+    try:
+        plan = make_plan(still_open, observed, max_commitment=max_commitment)
+    except SpecError as error:
+        # The world moved so that these cannot be planned any more; the others can.
+        reasons = {problem.row: problem.message for problem in error.problems}
+        for spec in [s for s in still_open if s.origin.row in reasons]:
+            reason = f"stale: {cut(reasons[spec.origin.row]).replace(';', ',')}; make a new plan"
+            decided.append(earlier.items[spec.id.key].ended(OutcomeKind.SKIPPED, reason))
+        still_open = [s for s in still_open if s.origin.row not in reasons]
+        plan = make_plan(still_open, observed, max_commitment=max_commitment)
+    to_write = []
+    for change in plan.changes:
+        item = earlier.items[change.id.key]
+        outcome = _settle(change, item)
+        if outcome is None and not _is_approved(change, item, earlier):
+            outcome = item.ended(OutcomeKind.SKIPPED, STALE)
+        if outcome is None:
+            to_write.append(replace(change, kind=item.kind))
+        else:
+            decided.append(outcome)
+    rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
+    return Rest(plan=rest, finished=tuple(finished), decided=tuple(decided))
+
+
+def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
+    """Return the outcome of an item that nothing is left to do for, None if there is."""
+    if change.before is not None and is_under_way(change.before):
+        reason = f"the service still works on it: {change.before.provisioning_state}; {READ_FIRST}"
+        return item.ended(OutcomeKind.FAILED, reason)
+    if change.kind is not ChangeKind.NO_CHANGE:
+        return None
+    if not item.is_begun:
+        return item.ended(OutcomeKind.UNCHANGED, "it was as requested when the run was resumed")
+    return item.ended(DONE_OUTCOME[item.kind], RELEASED if item.is_released else "")
+
+
+def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:
+    """Return whether writing it does no other than what was approved, to what was seen then."""
+    if fingerprint(change.after) != item.after:
+        return False
+    if not {risk.name.value for risk in change.risks} <= earlier.risks:
+        return False
+    now = fingerprint(change.before)
+    if item.is_begun:  # its own write may have left it with another eTag, or as failed
+        return now in (item.before, item.after)
+    return (change.kind, change.etag, now) == (item.kind, item.etag, item.before)

@@ -1,0 +1,122 @@
+"""A bulk run that is killed is resumed: the runner or the kernel, by real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from mnslib.runs import only_writer
+
+from .conftest import ROOT
+
+FILE = ROOT / "parameters/30_provision_in_bulk.sandbox.yaml"
+
+
+@pytest.fixture
+def slow_writes(sandbox):
+    fault = {
+        "name": "slow",
+        "match": {"surface": "arm", "method": "PUT"},
+        "effect": {"slow": 0.3},
+    }
+    sandbox.control("POST", "faults", {"faults": [fault]})
+    yield
+    sandbox.control("POST", "reset", {"clear": ["faults"]})
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    """Start the bulk run; return it once some items are finished, and its journal."""
+    started = []
+
+    def start():
+        command = [sys.executable, "-m", "mnslib", "run", "30", "-f", str(FILE)]
+        run = subprocess.Popen(
+            [*command, "--runs", str(tmp_path / "runs")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+        )
+        started.append(run)
+        while run.poll() is None:
+            found = list((tmp_path / "runs").glob("*/journal.jsonl"))
+            if (
+                found
+                and sum('"finished"' in line for line in found[0].read_text().splitlines()) >= 4
+            ):
+                return run, found[0]
+            time.sleep(0.02)
+        pytest.fail(f"the run ended too early: {run.stdout.read()}")
+
+    yield start
+    for run in started:
+        if run.poll() is None:
+            run.kill()
+        run.wait()
+        run.stdout.close()
+
+
+def namespace_puts(sandbox, *, status):
+    found = sandbox.requests("PUT", containing="/managedNamespaces/")
+    found = [r for r in found if "roleassignments" not in r["path"].lower()]
+    return Counter(r["path"].rpartition("/")[2] for r in found if r["status"] in status)
+
+
+def holder(tmp_path):
+    (note, *_) = (tmp_path / "runs/.locks").glob("*.json")
+    return json.loads(note.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slow_writes")
+@pytest.mark.parametrize("killed", ["runner", "kernel"])
+def test_a_killed_run_is_resumed_and_writes_nothing_twice(start, mns, sandbox, tmp_path, killed):
+    run, journal = start()
+    os.kill(run.pid if killed == "runner" else holder(tmp_path)["process"], signal.SIGKILL)
+    code = run.wait(timeout=60)
+    assert code == (-signal.SIGKILL if killed == "runner" else 5)
+    finished = [
+        json.loads(line) for line in journal.read_text().splitlines() if '"finished"' in line
+    ]
+    assert json.loads((journal.parent / "result.json").read_text())["status"] == "stopped"
+    if killed == "kernel":
+        assert f"mns resume {journal.parent}" in run.stdout.read()
+
+    done = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    directory = tmp_path / "runs" / done.stdout.strip().splitlines()[-1]
+    result = json.loads((directory / "result.json").read_text())
+    names = [(item["cluster_name"], item["namespace_name"]) for item in result["items"]]
+    assert len(names) == len(set(names)) == 36
+    assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
+    assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
+    assert result["summary"]["created"] >= sum(e["outcome"] == "created" for e in finished)
+
+    sandbox.control("DELETE", "requests")
+    again = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert sandbox.requests("PUT") == []
+
+
+def test_a_second_run_is_refused_and_names_the_first(run_notebook, sandbox, tmp_path):
+    first = tmp_path / "runs" / "20261102T060000Z-first"
+    cluster = sandbox.cluster("aks-prod-weu-2")
+    with only_writer([cluster], run_directory=first, now=datetime(2026, 11, 2, 6, tzinfo=UTC)):
+        second = run_notebook("30")
+    assert second.code == 4
+    assert second.result["status"] == "failed"
+    sentence = f"process {os.getpid()} on {socket.gethostname()}, which runs {first.name} since"
+    assert sentence in second.output
+    assert sandbox.requests("PUT") == []
+    assert not list((tmp_path / "runs/.locks").glob("*.json"))

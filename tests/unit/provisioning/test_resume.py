@@ -1,0 +1,174 @@
+"""A run that was cut off anywhere goes on: nothing twice, nothing lost, one outcome per item."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mnslib.errors import ConfigError, StalePlanError
+from mnslib.models import DeletePolicy, Ensure
+from mnslib.provisioning.apply import apply
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.changes import differences
+from mnslib.provisioning.journal import Journal
+from mnslib.provisioning.observe import observe
+from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.resume import (
+    plan_rest,
+    read_earlier,
+    read_in_flight,
+    require_same_requests,
+)
+
+from .factories import (
+    FakeAzure,
+    amounts,
+    make_cluster,
+    make_grant,
+    make_namespace,
+    make_observed,
+    make_spec,
+    now,
+)
+
+HELD = (
+    make_namespace("keep", labels={"theirs": "1"}),
+    make_namespace("drop", delete_policy=DeletePolicy.DELETE),
+    make_namespace("same"),
+)
+SPECS = (
+    make_spec("new", row=2),
+    make_spec("keep", row=3, quota=amounts(cpu_limit="4"), access=(make_grant(),)),
+    make_spec("drop", row=4, quota={}, ensure=Ensure.ABSENT),
+    make_spec("same", row=5),
+)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal.jsonl", now=now)
+
+
+class Seen(FakeAzure):
+    """ARM as `FakeAzure`, with a cluster that can be read."""
+
+    def get(self, target):
+        return super().get(target) if hasattr(target, "namespace_name") else make_cluster(target)
+
+
+def start(journal, specs=SPECS, *held):
+    azure = Seen(*(held or HELD))
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    first = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    return azure, first
+
+
+def go_on(azure, journal, specs=SPECS):
+    earlier = read_earlier(journal.path.parent)
+    require_same_requests(specs, earlier)
+    seen = observe(specs, azure=azure, kube_for=None, now=now)
+    seen = read_in_flight(seen, earlier, azure=azure, sleep=lambda _: None)
+    rest = plan_rest(specs, seen, earlier, max_commitment=None)
+    azure.requests.clear()
+    approval = Approval(plan=rest.plan, may_write=True)
+    return rest.complete(apply(approval, azure=azure, journal=journal))
+
+
+def outcomes(result):
+    return {o.id.namespace_name: o.outcome.value for o in result.outcomes}
+
+
+def written(azure):
+    return [name for method, name in azure.requests if method in ("PUT", "DELETE")]
+
+
+def events(journal):
+    return [json.loads(line) for line in journal.path.read_text().splitlines()]
+
+
+def test_cut_off_anywhere_it_goes_on_to_the_same_end(journal, tmp_path):
+    azure, first = start(journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    for cut in range(1, len(lines) + 1):
+        for arrived in (True, False):  # the last request that was journaled
+            kept = [json.loads(line) for line in lines[:cut]]
+            begun = {e["id"] for e in kept if e["event"] == "started"}
+            done = {e["id"] for e in kept if e["event"] == "accepted"}
+            folder = tmp_path / f"{cut}-{arrived}"
+            folder.mkdir()
+            again = Journal(folder / "journal.jsonl", now=now)
+            again.path.write_text("".join(lines[:cut]) + lines[0][:20])  # and a torn line
+            world = Seen(*HELD)
+            for key in done | begun if arrived else done:
+                name = key.rpartition("/")[2]
+                final = azure.store.get(make_namespace(name).id.key)
+                world.store.pop(make_namespace(name).id.key, None)
+                if final:
+                    world.store[final.id.key] = final
+            result = go_on(world, again)
+            assert outcomes(result) == outcomes(first), (cut, arrived)
+            assert {
+                k: differences(v, azure.store[k]) for k, v in world.store.items()
+            } == dict.fromkeys(azure.store, ())
+            finished = {e["namespace_name"] for e in kept if e["event"] == "finished"}
+            assert not finished & set(written(world)), (cut, arrived)
+            if arrived:
+                assert not {i.rpartition("/")[2] for i in begun} & set(written(world))
+
+
+def test_what_somebody_changed_since_is_skipped_and_the_rest_goes_on(journal):
+    azure, _ = start(journal)
+    journal.path.write_text(journal.path.read_text().splitlines(keepends=True)[0])
+    theirs = make_namespace("keep", etag="theirs", labels={"theirs": "2"})
+    azure.store = {n.id.key: n for n in (*HELD, theirs)}
+    result = go_on(azure, journal)
+    assert outcomes(result) == {
+        "drop": "deleted", "keep": "skipped", "new": "created", "same": "unchanged",
+    }  # fmt: skip
+    (skipped,) = [o for o in result.outcomes if o.outcome == "skipped"]
+    assert skipped.reason.startswith("stale:")
+    assert azure.store[theirs.id.key] == theirs
+
+
+def test_a_write_that_failed_half_way_is_made_again_as_approved(journal):
+    azure, _ = start(journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if '"event": "plan"' in line or '"event": "started"' in line]
+    journal.path.write_text("".join(kept))
+    failed = replace(
+        azure.store[make_namespace("new").id.key], provisioning_state="Failed", etag="e-9"
+    )
+    azure.store[failed.id.key] = failed
+    result = go_on(azure, journal)
+    assert outcomes(result)["new"] == "created"
+    assert written(azure) == ["new"]
+
+
+def test_what_nobody_knew_of_at_the_time_is_not_taken_over(journal):
+    azure, _ = start(journal)
+    journal.path.write_text(journal.path.read_text().splitlines(keepends=True)[0])
+    azure.store = {n.id.key: n for n in (*HELD, make_namespace("new", etag="theirs"))}
+    specs = [replace(s, labels={"a": "b"}) if s.id.namespace_name == "keep" else s for s in SPECS]
+    result = go_on(azure, journal, specs)
+    assert outcomes(result)["new"] == "unchanged"  # it is as requested, by somebody else
+    assert outcomes(result)["keep"] == "skipped"  # the request is another one by now
+    assert written(azure) == ["drop"]
+
+
+def test_other_requests_are_refused(journal):
+    start(journal)
+    earlier = read_earlier(journal.path.parent)
+    with pytest.raises(StalePlanError, match="1 namespaces that the resumed run did not plan"):
+        require_same_requests([*SPECS[1:], make_spec("other")], earlier)
+
+
+def test_a_dry_run_leaves_nothing_to_resume(journal):
+    azure = FakeAzure()
+    plan = make_plan(SPECS[:1], make_observed())
+    apply(Approval(plan=plan, may_write=False), azure=azure, journal=journal)
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        read_earlier(journal.path.parent)
+    with pytest.raises(ConfigError, match="holds no"):
+        read_earlier(journal.path.parent / "elsewhere")

@@ -1,0 +1,115 @@
+"""Which run is meant, where it goes on, and who may write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from mnslib.errors import ConfigError, LockedError
+from mnslib.provisioning.journal import Journal, read_events
+from mnslib.resource_ids import ClusterId
+from mnslib.runs import continue_journal, find_run, only_writer, wait_for_writers
+
+CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
+OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
+HOLD = """
+import sys, pathlib
+from datetime import datetime, UTC
+from mnslib.resource_ids import ClusterId
+from mnslib.runs import only_writer
+cluster = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
+with only_writer([cluster], run_directory=pathlib.Path(sys.argv[1]), now=datetime.now(UTC)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def now():
+    return datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that writes to CLUSTER."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "first")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def hold(tmp_path, *clusters):
+    return only_writer(clusters, run_directory=tmp_path / "second", now=now())
+
+
+def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
+    with pytest.raises(LockedError, match=f"process {holder.pid} on .*, which runs first since"):
+        hold(tmp_path, OTHER, CLUSTER).__enter__()
+    with hold(tmp_path, OTHER):
+        pass
+
+
+def test_a_writer_that_was_killed_holds_nothing(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with hold(tmp_path, CLUSTER):
+        pass
+
+
+def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
+    told = []
+
+    def tell(sentence):
+        told.append(sentence)
+        holder.stdin.close()  # it ends
+
+    wait_for_writers([CLUSTER], run_directory=tmp_path / "second", now=now(), tell=tell)
+    assert holder.wait() == 0
+    assert "which runs first" in told[0]
+
+
+@pytest.fixture
+def first(tmp_path):
+    folder = tmp_path / "first"
+    folder.mkdir()
+    Journal(folder / "journal.jsonl", now=now).write("plan", items=[])
+    return folder
+
+
+def test_a_run_that_goes_on_in_another_stands_for_that_one(tmp_path, first):
+    second, third = tmp_path / "second", tmp_path / "third"
+    assert find_run("first", runs_dir=tmp_path) == first
+    for old, new in ((first, second), (second, third)):
+        new.mkdir()
+        continue_journal(old, new, now=now)
+    assert find_run("first", runs_dir=tmp_path) == find_run(str(first), runs_dir=tmp_path) == third
+    with pytest.raises(ConfigError, match="was resumed by second"):
+        continue_journal(first, third, now=now)
+    with pytest.raises(ConfigError, match="no run nowhere"):
+        find_run("nowhere", runs_dir=tmp_path)
+    (third / "journal.jsonl").unlink()
+    third.rmdir()
+    with pytest.raises(ConfigError, match="which is gone"):
+        find_run("first", runs_dir=tmp_path)
+
+
+def test_a_torn_line_is_left_out_and_said(tmp_path, first):
+    second = tmp_path / "second"
+    second.mkdir()
+    with (first / "journal.jsonl").open("a") as file:
+        file.write('{"event": "sta')
+    events, is_torn = read_events(first / "journal.jsonl")
+    assert ([e["event"] for e in events], is_torn) == (["plan"], True)
+    continue_journal(first, second, now=now)
+    assert [e["event"] for e in read_events(first / "journal.jsonl")[0]] == ["plan", "continued"]
+    assert read_events(second / "journal.jsonl") == (events, False)
+    (second / "journal.jsonl").write_text("nonsense\n")
+    with pytest.raises(ConfigError, match="line 1: no event"):
+        read_events(second / "journal.jsonl")
