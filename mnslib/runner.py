@@ -236,8 +236,7 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
 def _through_papermill(
     path: Path, executed: Path, parameters: Mapping[str, Any], watch: Watch
 ) -> _Ending:
-    import papermill
-
+    papermill = _papermill()
     assert watch.kernel is not None
     try:
         papermill.execute_notebook(
@@ -263,6 +262,24 @@ def _through_papermill(
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
     return _Ending(RunStatus.DONE, "The notebook ran to its end")
+
+
+def _papermill() -> Any:
+    """Return papermill, imported without a check that no notebook needs.
+
+    Where rfc3987_syntax is installed, as JupyterLab does, jsonschema builds 39 grammars to check
+    addresses: two thirds of papermill's import time.
+    """
+    unwanted = "rfc3987_syntax"
+    is_hidden = unwanted not in sys.modules
+    if is_hidden:
+        sys.modules[unwanted] = None  # type: ignore[assignment]  # reads as not installed
+    try:
+        import papermill
+    finally:
+        if is_hidden:
+            del sys.modules[unwanted]
+    return papermill
 
 
 def _literal(path: Path) -> str:
