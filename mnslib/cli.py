@@ -134,6 +134,8 @@ def _execute(
         detailed_exitcode=detailed_exitcode,
     )
     click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
+    if outcome.notice:
+        click.echo(outcome.notice, err=True)
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
         _explain_dry_run(outcome.directory)
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.interruption import InterruptedRunError, Watch, signals_to
+from mnslib.notify import check_notification, notify
 from mnslib.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
 from mnslib.project import (
     RUN_DIRECTORY_VARIABLE,
@@ -54,12 +55,17 @@ _TRUSTED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """How a run ended; `message` says why where it is not done, else the headline."""
+    """How a run ended; `message` says why where it is not done, else the headline.
+
+    Attributes:
+        notice: why nobody was notified of it; empty where all is well.
+    """
 
     directory: Path
     exit_code: int
     status: RunStatus
     message: str
+    notice: str = ""
 
 
 class _Ending(NamedTuple):
@@ -104,7 +110,9 @@ def run_notebook(
     with signals_to(watch):
         asked = {known.name: known.default for known in declared} | dict(parameters)
         try:
-            ending = _execute(path, directory, check_parameters(declared, parameters), watch)
+            given = check_parameters(declared, parameters)
+            check_notification(given)
+            ending = _execute(path, directory, given, watch)
         except ConfigError as error:
             ending = _Ending(RunStatus.REFUSED, str(error))
         own = _record(path.stem, environment, asked, started=started, ending=ending)
@@ -117,6 +125,7 @@ def run_notebook(
         exit_code=result["exit_code"],
         status=RunStatus(result["status"]),
         message=result["headline"],
+        notice=notify(result, run=directory.name, parameters=asked),
     )
 
 

@@ -141,3 +141,11 @@ def test_a_sandbox_that_is_gone_is_named_with_what_to_do(
     assert done.returncode == 6
     assert "MNS_SANDBOX names" in done.stderr
     assert "mns sandbox serve --connection" in done.stderr
+
+
+def test_a_webhook_that_fails_is_said_and_does_not_change_the_outcome(run_notebook, environment):
+    environment["MNS_NOTIFY_URL"] = "http://127.0.0.1:9/hook?sig=abcdefghijkl"
+    run = run_notebook("30", request_file="parameters/none.csv", notify_url_env="MNS_NOTIFY_URL")
+    assert (run.code, run.result["status"]) == (6, "refused")
+    assert "Nobody was notified: the webhook at 127.0.0.1 was not reached" in run.output
+    assert "abcdefghijkl" not in run.output + run.report

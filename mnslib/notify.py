@@ -1,0 +1,127 @@
+"""Tell somebody that a run ended: one POST to a webhook, plain JSON or a Teams card.
+
+Its URL often holds a key, so a parameter names the environment variable that holds it, and only its
+host is ever shown. What goes wrong here is a sentence for the log and never the run's failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from mnslib.errors import ConfigError
+from mnslib.secrets import hide_secrets
+
+FORMATS = ("json", "teams")
+TIMEOUT_SECONDS = (5.0, 10.0)
+"""To connect and to be answered; our choice: a scheduler shall not wait for a chat."""
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SHARED = (
+    "schema_version", "notebook", "environment", "target", "status", "exit_code", "headline",
+    "summary", "started_utc", "finished_utc",
+)  # fmt: skip
+"""Parts of `result.json` that leave the machine; parameters, items and paths do not."""
+
+
+def check_notification(parameters: Mapping[str, Any]) -> None:
+    """Refuse what can tell nobody, before anything runs.
+
+    Raises:
+        ConfigError: `notify_url_env` is no name of a variable, or there is no such format.
+    """
+    name, form = str(parameters.get("notify_url_env", "")), parameters.get("notify_format", "json")
+    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+        raise ConfigError(
+            "notify_url_env is no name of an environment variable. Write its name, such as "
+            "MNS_NOTIFY_URL, and put the webhook's URL into that variable: it holds a key."
+        )
+    if form not in FORMATS:
+        raise ConfigError(f"notify_format is {form!r}: write one of {', '.join(FORMATS)}.")
+
+
+def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]) -> str:
+    """Tell who is named that a run ended; return why nobody was told, empty where all is well.
+
+    Args:
+        result: as `result.json` holds it.
+        run: name of the run directory.
+        parameters: `notify_url_env` and `notify_format`, as `check_notification` takes them.
+    """
+    name = str(parameters.get("notify_url_env", ""))
+    try:
+        check_notification(parameters)
+    except ConfigError:
+        return "Nobody was notified: notify_url_env or notify_format was refused."
+    if not name:
+        return ""
+    url = os.environ.get(name, "").strip()
+    if not url:
+        return f"Nobody was notified: the environment variable {name} is not set."
+    content = {key: result[key] for key in _SHARED} | {"run": run}
+    content["headline"] = hide_secrets(str(content["headline"]))
+    if parameters.get("notify_format") == "teams":
+        content = _teams_card(content)
+    problem = _post(url, content)
+    return f"Nobody was notified: {problem}." if problem else ""
+
+
+def _post(url: str, content: Mapping[str, Any]) -> str:
+    """Return why the content did not arrive; empty if it did. Errors' own texts hold the URL."""
+    import requests
+
+    try:
+        host, scheme = urlsplit(url).hostname or "", urlsplit(url).scheme
+    except ValueError:
+        return "the webhook's URL cannot be read"
+    if not host or scheme not in ("http", "https"):
+        return "the webhook's URL does not begin with https://"
+    if scheme == "http" and host not in _LOOPBACK:
+        return f"the webhook at {host} must be called by https"
+    try:
+        answer = requests.post(
+            url,
+            json=content,
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,  # the content is for this host
+            auth=lambda request: request,  # and nothing of a .netrc
+        )
+    except requests.RequestException as error:
+        return f"the webhook at {host} was not reached ({type(error).__name__})"
+    if not 200 <= answer.status_code < 300:
+        moved = ", a redirect, which is not followed" if answer.is_redirect else ""
+        return f"the webhook at {host} answered {answer.status_code}{moved}"
+    return ""
+
+
+def _teams_card(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content as a message for a Teams workflow.
+
+    Made of text runs, which know no Markdown, so that no text of others becomes a link.
+
+    Source: Microsoft Teams, incoming webhooks with Workflows; Adaptive Cards 1.4, RichTextBlock.
+    """
+    status, target = str(content["status"]), str(content["target"])
+    figures = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in content["summary"].items())
+    color = "good" if content["exit_code"] == 0 else "attention"
+    where = f"{content['notebook']}, {content['environment']}" + f" ({target})" * bool(target)
+    run = {"type": "TextRun", "text": f"Run {content['run']}, ended {content['finished_utc']}"}
+    title = {"weight": "bolder", "size": "medium", "color": color}
+    lines: list[dict[str, Any]] = [
+        {"type": "TextRun", "text": f"{status.capitalize()}: {where}", **title},
+        {"type": "TextRun", "text": str(content["headline"])},
+        {"type": "TextRun", "text": figures},
+        run | {"isSubtle": True},
+    ]
+    blocks = [{"type": "RichTextBlock", "inlines": [line]} for line in lines if line["text"]]
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": blocks,
+    }
+    kind = "application/vnd.microsoft.card.adaptive"
+    return {"type": "message", "attachments": [{"contentType": kind, "content": card}]}
