@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.wire import Handler, Json, Route
 
 
 @cache
@@ -20,3 +21,26 @@ def offers() -> Json:
 def api_versions(name: str) -> frozenset[str]:
     """Return a list of api-versions by its name."""
     return frozenset(offers()["api_versions"][name])
+
+
+def arm_routes(
+    versions: str, table: Iterable[tuple[str, str, Handler, str]], *, prefix: str = ""
+) -> list[Route]:
+    """Return the routes of Azure Resource Manager that a table lists.
+
+    Args:
+        versions: the name of their list of api-versions.
+        table: method, template, handler, and action; without an action the handler shortens.
+        prefix: of every action.
+    """
+    return [
+        Route(
+            surface="arm",
+            method=method,
+            template=template,
+            handler=handler,
+            api_versions=api_versions(versions),
+            action=f"{prefix}{action}" if action else "",
+        )
+        for method, template, handler, action in table
+    ]

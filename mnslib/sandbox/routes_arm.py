@@ -11,7 +11,7 @@ from mnslib.sandbox import grants, lifecycle
 from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.cluster import check_adoption
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
-from mnslib.sandbox.offers import api_versions
+from mnslib.sandbox.offers import arm_routes
 from mnslib.sandbox.routes_clusters import (
     cluster_id,
     find_cluster,
@@ -20,10 +20,9 @@ from mnslib.sandbox.routes_clusters import (
 )
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_feature, check_registered
-from mnslib.sandbox.routes_subscriptions import subscription
 from mnslib.sandbox.rules import check_body, check_name, check_tags
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, page, paged, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
 
 _LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
 
@@ -198,7 +197,6 @@ _CONDITION = re.compile(r"\s*(resourceType|resourceGroup)\s+eq\s+'([^']*)'\s*", 
 
 def list_resources(call: Call) -> Answer:
     """Return the caller's resources: two empty pages, hits, two empty ones (recorded)."""
-    subscription(call)
     wanted: dict[str, str] = {}
     text = call.query.get("$filter", "").strip()
     for part in re.split(r"\sand\s", text, flags=re.IGNORECASE) if text else ():
@@ -250,22 +248,6 @@ _TABLE = (
     ("POST", _N + "/listCredential", namespace_credential, "listCredential/action"),
 )
 ROUTES = [
-    Route(
-        surface="arm",
-        method="GET",
-        template=_S + "/resources",
-        handler=list_resources,
-        api_versions=api_versions("resources"),
-    ),
-    *(
-        Route(
-            surface="arm",
-            method=method,
-            template=template,
-            handler=handler,
-            api_versions=api_versions("container_service"),
-            action=f"{NAMESPACE_TYPE}/{verb}" if verb else "",
-        )
-        for method, template, handler, verb in _TABLE
-    ),
+    *arm_routes("resources", [("GET", _S + "/resources", list_resources, "")]),
+    *arm_routes("container_service", _TABLE, prefix=f"{NAMESPACE_TYPE}/"),
 ]

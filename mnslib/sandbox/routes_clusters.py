@@ -11,12 +11,12 @@ from mnslib.sandbox import directory, lifecycle
 from mnslib.sandbox.access import visible
 from mnslib.sandbox.building import managed_cluster, with_tenant
 from mnslib.sandbox.lifecycle import CLUSTER_TYPE
-from mnslib.sandbox.offers import api_versions, offers
+from mnslib.sandbox.offers import arm_routes, offers
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_registered
-from mnslib.sandbox.routes_subscriptions import find_group, location, subscription
+from mnslib.sandbox.routes_subscriptions import find_group, location
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, arm_error, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, arm_error, parsed
 
 AKS_SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
@@ -27,15 +27,10 @@ _FIXED = ("dnsPrefix", "nodeResourceGroup", "agentPoolProfiles", "kubernetesVers
 
 
 def list_clusters(call: Call) -> Answer:
-    """Return the managed clusters of a subscription that the caller may read."""
-    subscription(call)
-    under = f"/subscriptions/{call.params['subscription']}"
-    return Answer(body={"value": visible(call, call.state.resources(CLUSTER_TYPE, under=under))})
-
-
-def list_clusters_in_group(call: Call) -> Answer:
-    """Return the managed clusters of a resource group that the caller may read."""
-    under = find_group(call)["id"]
+    """Return the managed clusters that the caller may read, of a subscription or of a group."""
+    if "group" in call.params:
+        find_group(call)
+    under = call.path.lower().partition("/providers/")[0]
     return Answer(body={"value": visible(call, call.state.resources(CLUSTER_TYPE, under=under))})
 
 
@@ -59,7 +54,6 @@ def find_cluster(call: Call, *, code: str = "ResourceNotFound") -> Json:
     Raises:
         Refusal: 404 with this code.
     """
-    subscription(call)
     found = call.state.resource(cluster_id(call))
     if found is None:
         raise not_found(call, f"{CLUSTER_TYPE}/{call.params['cluster']}", code)
@@ -342,7 +336,7 @@ _G = _S + "/resourceGroups/{group}"
 _C = _G + f"/providers/{CLUSTER_TYPE}/{{cluster}}"
 _TABLE = (
     ("GET", _S + f"/providers/{CLUSTER_TYPE}", list_clusters, ""),
-    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters_in_group, ""),
+    ("GET", _G + f"/providers/{CLUSTER_TYPE}", list_clusters, ""),
     ("GET", _C, get_cluster, "read"),
     ("PUT", _C, put_cluster, "write"),
     ("DELETE", _C, delete_cluster, "delete"),
@@ -356,14 +350,4 @@ _TABLE = (
         )
     ),
 )
-ROUTES = [
-    Route(
-        surface="arm",
-        method=method,
-        template=template,
-        handler=handler,
-        api_versions=api_versions("container_service"),
-        action=f"{CLUSTER_TYPE}/{verb}" if verb else "",
-    )
-    for method, template, handler, verb in _TABLE
-]
+ROUTES = arm_routes("container_service", _TABLE, prefix=f"{CLUSTER_TYPE}/")

@@ -48,9 +48,7 @@ def get_object(call: Call) -> Answer:
         if wanted in (one["id"], one.get("userPrincipalName", "").lower()):
             context = f"{call.origin}/graph/v1.0/$metadata#{call.params['collection']}/$entity"
             return Answer(body={"@odata.context": context} | _selected(call, kind, [one])[0])
-    text = f"Resource '{call.params['key']}' does not exist or one of its queried "
-    text += "reference-property objects are not present."
-    raise _error(call, 404, "Request_ResourceNotFound", text)
+    raise _not_found(call)
 
 
 def list_members(call: Call) -> Answer:
@@ -58,9 +56,7 @@ def list_members(call: Call) -> Answer:
     _allow(call, "groups")
     group = directory.find(call.state, call.params["key"])
     if group is None or group["kind"] != "Group":
-        text = f"Resource '{call.params['key']}' does not exist or one of its queried "
-        text += "reference-property objects are not present."
-        raise _error(call, 404, "Request_ResourceNotFound", text)
+        raise _not_found(call)
     context = f"{call.origin}/graph/v1.0/$metadata#directoryObjects"
     return Answer(body={"@odata.context": context, "value": _typed(call, group.get("members", []))})
 
@@ -186,6 +182,12 @@ def _selected(call: Call, kind: str, found: list[Json]) -> list[Json]:
                 text = f"Could not find a property named '{name}' on type "
                 raise _error(call, 400, "BadRequest", f"{text}'microsoft.graph.{_TYPES[kind]}'.")
     return [{name: one[name] for name in names} for one in found]
+
+
+def _not_found(call: Call) -> Refusal:
+    text = f"Resource '{call.params['key']}' does not exist or one of its queried "
+    text += "reference-property objects are not present."
+    return _error(call, 404, "Request_ResourceNotFound", text)
 
 
 def _error(call: Call, status: int, code: str, message: str) -> Refusal:

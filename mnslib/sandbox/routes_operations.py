@@ -9,10 +9,9 @@ from functools import cache
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.access import require
+from mnslib.sandbox.offers import arm_routes
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
-
-OPERATION_VERSIONS = frozenset({"2025-03-01"})  # Source: exchanges recorded 2025-11-05
+from mnslib.sandbox.wire import Answer, Call, Json, arm_error
 
 _SIGNED = ("t", "c", "s", "h")
 
@@ -96,17 +95,11 @@ def get_operation_result(call: Call) -> Answer:
 
 _S = "/subscriptions/{subscription}"
 _O = _S + "/providers/Microsoft.ContainerService/locations/{location}"
-ROUTES = [
-    Route(
-        surface="arm",
-        method="GET",
-        template=template + "/{operation}",
-        handler=handler,
-        api_versions=OPERATION_VERSIONS,
-    )
-    for template, handler in (
-        (_O + "/operations", get_operation),
-        (_O + "/operationresults", get_operation_result),
-        (_S + "/operationresults", get_operation_result),
-    )
-]
+ROUTES = arm_routes(
+    "operations",
+    [
+        ("GET", _O + "/operations/{operation}", get_operation, ""),
+        ("GET", _O + "/operationresults/{operation}", get_operation_result, ""),
+        ("GET", _S + "/operationresults/{operation}", get_operation_result, ""),
+    ],
+)

@@ -5,10 +5,9 @@ A registration is a state with the moment at which it becomes the next one.
 
 from __future__ import annotations
 
-from mnslib.sandbox.offers import api_versions, offers
-from mnslib.sandbox.routes_subscriptions import subscription
+from mnslib.sandbox.offers import api_versions, arm_routes, offers
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error
+from mnslib.sandbox.wire import Answer, Call, Json, arm_error
 
 CONTAINER_SERVICE = "Microsoft.ContainerService"
 NAMESPACE_FEATURE = "ManagedNamespacePreview"
@@ -17,7 +16,6 @@ _NEXT = {"Registering": "Registered", "Unregistering": "Unregistered"}
 
 def list_providers(call: Call) -> Answer:
     """Return every provider with its resource types."""
-    subscription(call)
     return Answer(body={"value": [_provider(call, name) for name in offers()["providers"]]})
 
 
@@ -35,7 +33,6 @@ def change_provider(call: Call) -> Answer:
 
 def list_features(call: Call) -> Answer:
     """Return the features of a provider, or of all."""
-    subscription(call)
     wanted = call.params.get("provider", "").lower()
     names = [
         f"{provider}/{feature}"
@@ -111,7 +108,6 @@ def _change(call: Call, name: str, default: str) -> None:
 
 
 def _provider_name(call: Call) -> str:
-    subscription(call)
     wanted = call.params["provider"]
     for name in offers()["providers"]:
         if name.lower() == wanted.lower():
@@ -141,7 +137,6 @@ def _provider(call: Call, name: str) -> Json:
 
 
 def _feature_name(call: Call) -> str:
-    subscription(call)
     wanted = f"{call.params['provider']}/{call.params['feature']}".lower()
     for provider, features in offers()["features"].items():
         for feature in features:
@@ -167,27 +162,19 @@ _F = _S + "/Microsoft.Features"
 _ONE = _F + "/providers/{provider}/features/{feature}"
 _READ = "Microsoft.Resources/subscriptions/providers/read"
 _FEATURES = "Microsoft.Features/providers/features"
-_TABLE = (
-    ("GET", _F + "/features", list_features, "features", "Microsoft.Features/features/read"),
-    ("GET", _F + "/providers/{provider}/features", list_features, "features", f"{_FEATURES}/read"),
-    ("GET", _ONE, get_feature, "features", f"{_FEATURES}/read"),
-    ("POST", _ONE + "/register", change_feature, "features", f"{_FEATURES}/register/action"),
-    ("POST", _ONE + "/unregister", change_feature, "features", f"{_FEATURES}/unregister/action"),
-    ("GET", _S, list_providers, "resources", _READ),
-    ("GET", _S + "/{provider}", get_provider, "resources", _READ),
+_FEATURE_ROUTES = (
+    ("GET", _F + "/features", list_features, "Microsoft.Features/features/read"),
+    ("GET", _F + "/providers/{provider}/features", list_features, f"{_FEATURES}/read"),
+    ("GET", _ONE, get_feature, f"{_FEATURES}/read"),
+    ("POST", _ONE + "/register", change_feature, f"{_FEATURES}/register/action"),
+    ("POST", _ONE + "/unregister", change_feature, f"{_FEATURES}/unregister/action"),
+)
+_PROVIDER_ROUTES = (
+    ("GET", _S, list_providers, _READ),
+    ("GET", _S + "/{provider}", get_provider, _READ),
     *(
-        ("POST", f"{_S}{path}", change_provider, "resources", f"{path[1:]}/action")
+        ("POST", f"{_S}{path}", change_provider, f"{path[1:]}/action")
         for path in ("/{provider}/register", "/{provider}/unregister")
     ),
 )
-ROUTES = [
-    Route(
-        surface="arm",
-        method=method,
-        template=template,
-        handler=handler,
-        api_versions=api_versions(versions),
-        action=action,
-    )
-    for method, template, handler, versions, action in _TABLE
-]
+ROUTES = [*arm_routes("features", _FEATURE_ROUTES), *arm_routes("resources", _PROVIDER_ROUTES)]

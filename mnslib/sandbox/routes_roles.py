@@ -7,11 +7,11 @@ import uuid
 
 from mnslib.sandbox import directory, grants
 from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
+from mnslib.sandbox.offers import arm_routes
 from mnslib.sandbox.roles import built_in_roles, permission
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, page, paged, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
 
-VERSIONS = frozenset({"2022-04-01", "2022-05-01-preview"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 _DEFINITION_TYPE = "Microsoft.Authorization/roleDefinitions"
@@ -277,22 +277,12 @@ def list_permissions(call: Call) -> Answer:
 
 _SCOPE = "{scope*}/providers/Microsoft.Authorization"
 _TABLE = (
-    ("GET", "/roleDefinitions", list_definitions, "roleDefinitions/read"),
-    ("GET", "/roleDefinitions/{name}", get_definition, "roleDefinitions/read"),
-    ("GET", "/roleAssignments", list_assignments, "roleAssignments/read"),
-    ("GET", "/roleAssignments/{name}", get_assignment, "roleAssignments/read"),
-    ("PUT", "/roleAssignments/{name}", put_assignment, "roleAssignments/write"),
-    ("DELETE", "/roleAssignments/{name}", delete_assignment, "roleAssignments/delete"),
-    ("GET", "/permissions", list_permissions, ""),
+    ("GET", _SCOPE + "/roleDefinitions", list_definitions, "roleDefinitions/read"),
+    ("GET", _SCOPE + "/roleDefinitions/{name}", get_definition, "roleDefinitions/read"),
+    ("GET", _SCOPE + "/roleAssignments", list_assignments, "roleAssignments/read"),
+    ("GET", _SCOPE + "/roleAssignments/{name}", get_assignment, "roleAssignments/read"),
+    ("PUT", _SCOPE + "/roleAssignments/{name}", put_assignment, "roleAssignments/write"),
+    ("DELETE", _SCOPE + "/roleAssignments/{name}", delete_assignment, "roleAssignments/delete"),
+    ("GET", _SCOPE + "/permissions", list_permissions, ""),
 )
-ROUTES = [
-    Route(
-        surface="arm",
-        method=method,
-        template=_SCOPE + template,
-        handler=handler,
-        api_versions=VERSIONS,
-        action=f"Microsoft.Authorization/{action}" if action else "",
-    )
-    for method, template, handler, action in _TABLE
-]
+ROUTES = arm_routes("authorization", _TABLE, prefix="Microsoft.Authorization/")

@@ -6,7 +6,7 @@ import re
 
 from mnslib.sandbox import access, grants, lifecycle
 from mnslib.sandbox.lifecycle import GROUP_TYPE
-from mnslib.sandbox.offers import api_versions, offers
+from mnslib.sandbox.offers import api_versions, arm_routes, offers
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
@@ -56,17 +56,9 @@ def get_subscription(call: Call) -> Answer:
 
 
 def subscription(call: Call) -> Json:
-    """Return the subscription that the path names.
-
-    Raises:
-        Refusal: 404 SubscriptionNotFound.
-    """
-    wanted = call.params["subscription"]
-    for one in call.state.meta("subscriptions"):
-        if one["subscriptionId"] == wanted.lower():
-            return dict(one)
-    text = f"The subscription '{wanted}' could not be found."
-    raise arm_error(404, "SubscriptionNotFound", text)
+    """Return the subscription that the path names; access has seen that it exists."""
+    wanted = call.params["subscription"].lower()
+    return next(one for one in call.state.meta("subscriptions") if one["subscriptionId"] == wanted)
 
 
 def list_locations(call: Call) -> Answer:
@@ -138,7 +130,6 @@ def find_group(call: Call, *, to_write: bool = False) -> Json:
         Refusal: 404 ResourceGroupNotFound; 409 when something is to be written into a group that
             is going away.
     """
-    subscription(call)
     name = call.params["group"]
     found = call.state.resource(group_id(call.params["subscription"], name))
     if found is None:
@@ -200,22 +191,18 @@ def delete_group(call: Call) -> Answer:
 _S = "/subscriptions/{subscription}"
 _G = _S + "/resourceGroups/{group}"
 _GROUPS = "Microsoft.Resources/subscriptions/resourceGroups"
+_SUBSCRIPTIONS = (
+    ("GET", "/tenants", list_tenants, ""),
+    ("GET", "/subscriptions", list_subscriptions, ""),
+    ("GET", _S, get_subscription, access.READ_SUBSCRIPTION),
+    ("GET", _S + "/locations", list_locations, "Microsoft.Resources/subscriptions/locations/read"),
+)
 _TABLE = (
-    ("GET", "/tenants", list_tenants, "subscriptions", ""),
-    ("GET", "/subscriptions", list_subscriptions, "subscriptions", ""),
-    ("GET", _S, get_subscription, "subscriptions", access.READ_SUBSCRIPTION),
-    (
-        "GET",
-        _S + "/locations",
-        list_locations,
-        "subscriptions",
-        "Microsoft.Resources/subscriptions/locations/read",
-    ),
-    ("GET", _S + "/resourceGroups", list_groups, "resources", ""),
-    ("GET", _G, get_group, "resources", f"{_GROUPS}/read"),
-    ("HEAD", _G, head_group, "resources", f"{_GROUPS}/read"),
-    ("PUT", _G, put_group, "resources", f"{_GROUPS}/write"),
-    ("DELETE", _G, delete_group, "resources", f"{_GROUPS}/delete"),
+    ("GET", _S + "/resourceGroups", list_groups, ""),
+    ("GET", _G, get_group, f"{_GROUPS}/read"),
+    ("HEAD", _G, head_group, f"{_GROUPS}/read"),
+    ("PUT", _G, put_group, f"{_GROUPS}/write"),
+    ("DELETE", _G, delete_group, f"{_GROUPS}/delete"),
 )
 ROUTES = [
     Route(
@@ -226,15 +213,6 @@ ROUTES = [
         api_versions=api_versions("metadata"),
         open=True,
     ),
-    *(
-        Route(
-            surface="arm",
-            method=method,
-            template=template,
-            handler=handler,
-            api_versions=api_versions(versions),
-            action=action,
-        )
-        for method, template, handler, versions, action in _TABLE
-    ),
+    *arm_routes("subscriptions", _SUBSCRIPTIONS),
+    *arm_routes("resources", _TABLE),
 ]
