@@ -17,7 +17,8 @@ from typing import Any
 import click
 
 import mnslib
-from mnslib.errors import ConfigError, MnsError
+from mnslib.errors import ConfigError, MnsError, printable
+from mnslib.project import write_whole
 from mnslib.results import EXIT_CODES, RunStatus
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
@@ -44,7 +45,7 @@ class _Group(click.Group):
             error.show()
             sys.exit(REFUSED)
         except MnsError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(printable(f"Error: {error}"), err=True)
             sys.exit(REFUSED)
 
 
@@ -133,9 +134,10 @@ def _execute(
         runs_dir=str(asked.get("runs_dir", "runs")),
         detailed_exitcode=detailed_exitcode,
     )
-    click.echo(f"{outcome.status.value}: {outcome.message}", err=outcome.exit_code != 0)
+    message = printable(f"{outcome.status.value}: {outcome.message}")
+    click.echo(message, err=outcome.exit_code != 0)
     if outcome.notice:
-        click.echo(outcome.notice, err=True)
+        click.echo(printable(outcome.notice), err=True)
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
         _explain_dry_run(outcome.directory)
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
@@ -264,6 +266,69 @@ def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:
     click.echo(str(index))
     if browse:
         webbrowser.open(index.as_uri())
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path), default="requests.xlsx")
+@click.option(
+    "--tiers-file", type=click.Path(path_type=Path), help="YAML; its tiers become a list."
+)
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
+    """Write an empty workbook for requests.
+
+    It has lists to choose from and a sheet that explains each column. FILE is requests.xlsx
+    unless you name another.
+    """
+    from mnslib.requests.tiers import read_tiers
+    from mnslib.requests.workbook import request_workbook
+
+    if file.suffix.lower() != ".xlsx":
+        raise click.UsageError(f"{file}: a template is a workbook; name it .xlsx.")
+    tiers = read_tiers(tiers_file) if tiers_file else None
+    _write(file, request_workbook(tiers=tiers), overwrite=overwrite)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-f",
+    "--parameters",
+    type=click.Path(path_type=Path),
+    help="YAML that says target, cloud, credential and where to look, as a notebook's does.",
+)
+@click.option("--subscription", "subscription_ids", multiple=True, metavar="ID")
+@click.option("--cluster", "clusters", multiple=True, metavar="ID", help="ARM id of a cluster.")
+@click.option("--target", type=click.Choice(["azure", "sandbox"]), help="Default: sandbox.")
+@click.option("--cloud", type=click.Choice(["public", "usgov", "china"]))
+@click.option(
+    "--credential",
+    type=click.Choice(["default", "environment", "workload-identity", "managed-identity", "cli"]),
+)
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: Any) -> None:
+    """Write the managed namespaces that exist as a request file.
+
+    FILE ends in .csv, .xlsx or .yaml. Planned as it is it changes nothing; edited, it changes
+    what was edited. What a request file cannot say is named, left out, and left alone.
+    """
+    from mnslib.exporting import export_requests
+    from mnslib.parameters import read_parameter_file
+
+    given = read_parameter_file(parameters) if parameters else {}
+    given |= {name: value for name, value in options.items() if value}
+    content, count, left_out = export_requests(given, suffix=file.suffix.lower())
+    _write(file, content, overwrite=overwrite)
+    for sentence in left_out:
+        click.echo(f"Left out, and left alone: {printable(sentence)}", err=True)
+    click.echo(f"{count} managed namespaces", err=True)
+
+
+def _write(file: Path, content: bytes, *, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
+        raise click.UsageError(f"{file} exists; --overwrite replaces it.")
+    write_whole(file.absolute(), content)
+    click.echo(str(file))
 
 
 @main.command()

@@ -39,9 +39,19 @@ PARAMETERS = "parameters"
 """Where a request comes from that is no file's but a notebook's own."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with a mark in place of each character that would steer a terminal.
+
+    Lines stay lines; other alphabets stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text)
+
+
 def cut(text: str, length: int = LONGEST_TEXT) -> str:
     """Return `text` on one line, shortened to `length` characters."""
-    flat = " ".join(text.split())
+    flat = " ".join(printable(text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
@@ -58,6 +68,9 @@ class Problem:
     """One mistake in a request: where it is, what is wrong, what to write instead.
 
     A `file` called `parameters` stands for a notebook's parameters, which `column` then names.
+
+    Attributes:
+        cell: name of a sheet's cell, such as C7; empty for other files.
     """
 
     file: str
@@ -65,21 +78,23 @@ class Problem:
     column: str | None
     message: str
     suggestion: str = ""
+    cell: str = ""
 
     def __str__(self) -> str:
         place = self.file
-        if self.row is not None:
+        if self.cell:
+            place += f", cell {self.cell}"
+        elif self.row is not None:
             place += f", row {self.row}"
         if self.column is not None:
             is_parameter = self.file == PARAMETERS and self.row is None
             place = f"parameter {self.column}" if is_parameter else f"{place}, column {self.column}"
-        return f"{place}: {self.message}" + (
-            f" Write {self.suggestion}." if self.suggestion else ""
-        )
+        fix = f" Write {self.suggestion}." if self.suggestion else ""
+        return printable(f"{place}: {self.message}{fix}")
 
 
 class SpecError(MnsError):
-    """A request file has mistakes; `problems` holds every one of them."""
+    """A request file, or a file it leans on, has mistakes; `problems` holds every one of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

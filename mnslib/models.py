@@ -66,6 +66,17 @@ QUOTA_KEYS = {
 MANAGED_QUOTA_NAME = "defaultresourcequota"
 """The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
 
+NEW_NAMESPACE_POLICIES = {
+    "ingress_policy": NetworkRule.ALLOW_SAME_NAMESPACE,
+    "egress_policy": NetworkRule.ALLOW_ALL,
+    "adoption_policy": AdoptionPolicy.NEVER,
+    "delete_policy": DeletePolicy.KEEP,
+}
+"""What a new managed namespace gets where the request says nothing; shown in the plan.
+
+Source: `az aks namespace add` of azure-cli 2.80 and later sends exactly these.
+"""
+
 SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", "kubernetes.azure.com/managedByArm"})
 """Labels the service adds by itself; a difference in them is nobody's. Source: BLOG 2026-09, EX."""
 
@@ -215,6 +226,9 @@ class NamespaceSpec:
     Attributes:
         quota: amounts by `QUOTA_FIELDS`; None removes the value.
         labels, annotations, tags: None removes the key.
+        tier: name of the tier that the row takes values from; empty without one.
+        when_new: the same request with the tier's values, for a managed namespace that does not
+            exist yet; None without a tier.
     """
 
     id: ManagedNamespaceId
@@ -229,6 +243,13 @@ class NamespaceSpec:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     tags: Mapping[str, str | None] = field(default_factory=dict)
     access: tuple[AccessGrant, ...] = ()
+    tier: str = ""
+    when_new: NamespaceSpec | None = None
+
+    @property
+    def in_full(self) -> NamespaceSpec:
+        """The request with everything that it might ask for."""
+        return self.when_new or self
 
 
 # What the Kubernetes API says, reduced to what is used.

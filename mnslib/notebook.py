@@ -67,7 +67,9 @@ class Notebook(Session):
 
     # Steps of notebooks that change something
 
-    def load_requests(self, request_file: str) -> tuple[NamespaceSpec, ...]:
+    def load_requests(
+        self, request_file: str, *, tiers_file: str = "", policy_file: str = ""
+    ) -> tuple[NamespaceSpec, ...]:
         """Return the requests of a file, all checked.
 
         Raises:
@@ -76,19 +78,17 @@ class Notebook(Session):
         """
         from mnslib.requests.spec import parse_requests
 
-        path = resolve_path(request_file)
-        if not path.is_file():
-            raise ConfigError(
-                f"request_file: there is no file {path}. A relative path is taken from the project "
-                f"folder {find_project_root()}, wherever the notebook is run."
-            )
-        return parse_requests(path)
+        path = _existing("request_file", request_file)
+        return parse_requests(path, **_rule_files(tiers_file, policy_file))
 
-    def request(self, **columns: Any) -> tuple[NamespaceSpec, ...]:
+    def request(
+        self, *, tiers_file: str = "", policy_file: str = "", **columns: Any
+    ) -> tuple[NamespaceSpec, ...]:
         """Return the one request that the notebook's parameters make, checked like a file's."""
         from mnslib.requests.spec import specs_from_rows
 
-        return specs_from_rows([columns], file=PARAMETERS)
+        rules = _rule_files(tiers_file, policy_file)
+        return specs_from_rows([columns], file=PARAMETERS, **rules)
 
     def resume(self, specs: Sequence[NamespaceSpec], resume_run: str) -> Table:
         """Return how far the run that is resumed had come, once nobody writes any more.
@@ -307,17 +307,8 @@ class Notebook(Session):
             window: `lookback_days`, `step_minutes` and `owner_label`, as `capacity.collect` does.
         """
         from mnslib.capacity.collect import collect
-        from mnslib.resource_ids import ClusterId
 
-        subscriptions, sandbox = list(subscription_ids), self.target.sandbox
-        if not subscriptions and not clusters and sandbox is not None:
-            subscriptions = list(sandbox["subscription_ids"])
-        try:
-            ids = [ClusterId.parse(text) for text in clusters]
-        except ValueError as error:
-            raise ConfigError(
-                f"clusters: {error}. Write ids, or leave it empty for all."
-            ) from error
+        subscriptions, ids = self.target.scope(subscription_ids, clusters)
         return collect(
             self.target.azure,
             self.target.kube_for,
@@ -358,6 +349,26 @@ class Notebook(Session):
 
     def _repr_html_(self) -> str:
         return self._facts()._repr_html_()
+
+
+def _rule_files(tiers_file: str, policy_file: str) -> dict[str, Any]:
+    from mnslib.requests.policy import read_policy
+    from mnslib.requests.tiers import read_tiers
+
+    return {
+        "tiers": read_tiers(_existing("tiers_file", tiers_file)) if tiers_file else None,
+        "policy": read_policy(_existing("policy_file", policy_file)) if policy_file else None,
+    }
+
+
+def _existing(parameter: str, file: str) -> Path:
+    path = resolve_path(file)
+    if not path.is_file():
+        raise ConfigError(
+            f"{parameter}: there is no file {path}. A relative path is taken from the project "
+            f"folder {find_project_root()}, wherever the notebook is run."
+        )
+    return path
 
 
 def _now() -> datetime:

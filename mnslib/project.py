@@ -104,15 +104,15 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> None:
     write_whole(directory / "result.json", text + "\n")
 
 
-def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     """Write a file so that a reader sees the old or the new one, never a part.
 
     Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
         Path(name).chmod(mode)
         os.replace(name, path)
     except BaseException:

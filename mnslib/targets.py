@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
     from mnslib.kube.client import KubeClient
     from mnslib.models import ManagedCluster
+    from mnslib.resource_ids import ClusterId
 
 TARGETS = ("sandbox", "azure")
 SANDBOX_VARIABLE = "MNS_SANDBOX"
@@ -50,6 +51,26 @@ class Target:
                 name=cluster.id.cluster_name,
             )
         return self._kube[cluster.id.key]
+
+    def scope(
+        self, subscription_ids: Sequence[str], clusters: Sequence[str]
+    ) -> tuple[list[str], list[ClusterId]]:
+        """Return subscriptions and clusters to read; on the sandbox nothing named means all.
+
+        Raises:
+            ConfigError: if `clusters` holds what is no id of a cluster.
+        """
+        from mnslib.resource_ids import ClusterId
+
+        subscriptions = list(subscription_ids)
+        if not subscriptions and not clusters and self.sandbox is not None:
+            subscriptions = list(self.sandbox["subscription_ids"])
+        try:
+            return subscriptions, [ClusterId.parse(text) for text in clusters]
+        except ValueError as error:
+            raise ConfigError(
+                f"clusters: {error}. Write ids, or leave it empty for all."
+            ) from error
 
     def prometheus(self, history: str, endpoint: str) -> PrometheusClient | None:
         """Return the door to the history, None where there is none to ask.

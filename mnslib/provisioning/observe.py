@@ -109,7 +109,9 @@ def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:
 
 
 def _grants(specs: list[NamespaceSpec], azure: AzureClient) -> frozenset[tuple[str, str, str]]:
-    subscriptions = sorted({s.id.cluster.subscription_id.lower() for s in specs if s.access})
+    subscriptions = sorted(
+        {s.id.cluster.subscription_id.lower() for s in specs if s.in_full.access}
+    )
     return frozenset(
         (a.scope.lower(), a.principal_id.lower(), a.role_guid.lower())
         for subscription_id in subscriptions

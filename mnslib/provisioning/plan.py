@@ -21,10 +21,10 @@ from typing import Any
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
 from mnslib.models import (
+    NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
     AccessGrant,
     AdoptionPolicy,
-    DeletePolicy,
     Ensure,
     KubernetesNamespace,
     ManagedNamespace,
@@ -51,15 +51,12 @@ PLAN_SCHEMA_VERSION = 1
 
 DEFAULTS: dict[str, Any] = {
     "default_network_policy": NetworkPolicy(
-        ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
+        ingress=NetworkRule(NEW_NAMESPACE_POLICIES["ingress_policy"]),
+        egress=NetworkRule(NEW_NAMESPACE_POLICIES["egress_policy"]),
     ),
-    "adoption_policy": AdoptionPolicy.NEVER,
-    "delete_policy": DeletePolicy.KEEP,
+    "adoption_policy": NEW_NAMESPACE_POLICIES["adoption_policy"],
+    "delete_policy": NEW_NAMESPACE_POLICIES["delete_policy"],
 }
-"""What a new managed namespace gets where the request says nothing; shown in the plan.
-
-Source: `az aks namespace add` of azure-cli 2.80 and later sends exactly these.
-"""
 
 UNCARRIED_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 """A copy of the object, not a statement about it; its writer would fight over it."""
@@ -130,6 +127,8 @@ def make_plan(
             message = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
             problems.append(_problem(spec, "cluster_name", message))
             continue
+        if cluster.find(spec.id) is None:
+            spec = spec.in_full
         found = _problems(spec, cluster)
         problems += found
         if not found:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mnslib.errors import PreflightError
+from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
+from mnslib.provisioning.plan import merge
 from mnslib.results import CheckResult, CheckStatus
 
 
@@ -58,7 +59,7 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         f"{observed.kubernetes_unknown.rstrip('.')}. Without it the plan cannot see what runs: "
         "adoption and lower quotas count as risks, and whether quotas fit is unknown.",
     )
-    if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.access):
+    if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.in_full.access):
         yield _check(
             f"{name}: Azure roles reach inside",
             cluster.has_entra_id and cluster.has_azure_rbac,
@@ -79,6 +80,25 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
             else "There is no network policy engine: policies have no effect.",
             "Install one (Cilium is recommended); it touches nodes, so plan it.",
         )
+    if any(spec.tier for spec in specs):
+        kept = [spec.id.namespace_name for spec in specs if _keeps_other_than_tier(spec, observed)]
+        yield _check(
+            f"{name}: tiers are what is there",
+            not kept,
+            CheckStatus.WARNING,
+            f"Existing namespaces keep what they have, which is not what their tier says: "
+            f"{cut(', '.join(sorted(kept)), 200)}."
+            if kept
+            else "No existing namespace differs from the tier that its row names.",
+            "A tier fills the empty cells of new namespaces only: write the values into the row.",
+        )
+
+
+def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bool:
+    before = observed.find(spec.id)
+    if before is None or spec.when_new is None:
+        return False
+    return merge(spec.when_new, before) != merge(spec, before)
 
 
 def _check(

@@ -5,7 +5,6 @@ Knows nothing of how it was read. Text in a CSV is neutralized, so that no sprea
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -41,32 +40,20 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.tokens import Tone
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""
+from mnslib.requests.sheets import neutral
 
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
 
 
-def neutral(cell: Any) -> Any:
-    """Return the cell so that no spreadsheet takes it for a formula; numbers stay numbers.
-
-    Several days are written with a blank between them.
-    """
-    if isinstance(cell, tuple):
-        return " ".join(map(str, cell))
-    if not isinstance(cell, str):
-        return cell
-    plain = unicodedata.normalize("NFKC", cell).lstrip("\ufeff \t\r\n\xa0")
-    if cell.startswith(FORMULA_STARTS) or plain.startswith(FORMULA_STARTS):
-        return "'" + cell
-    return cell
+def _cell(value: Any) -> Any:
+    """Return a value as a cell; several days are written with a blank between them."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else neutral(value)
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write the frame with its column names; an unknown number is an empty cell, never 0."""
-    safe = table.map(neutral)
+    safe = table.map(_cell)
     safe.to_csv(path, index=False, encoding="utf-8", date_format="%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escape_html
 from typing import SupportsFloat
 
+from mnslib.errors import printable
 from mnslib.reporting import wording
 from mnslib.reporting.tokens import PAINTS, TOKENS, Tone
 
@@ -56,6 +57,11 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "refused": ("critical", "✕"),
     "interrupted": ("unknown", "?"),
 }
+
+
+def escape(text: str) -> str:
+    """Return outside text for a page: no tag acts, nor a sign that would steer a terminal."""
+    return escape_html(printable(text))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -289,7 +295,7 @@ class Callout:
     def __repr__(self) -> str:
         title = f"{self.title} {' '.join(f'[{word.text}]' for word in self.tags)}".strip()
         parts = [title, self.text, self.code]
-        return "\n".join(part.replace("\n", "\n  ") for part in parts if part)
+        return printable("\n".join(part.replace("\n", "\n  ") for part in parts if part))
 
     def _repr_html_(self) -> str:
         paint = PAINTS[self.tone]
@@ -374,9 +380,7 @@ def _cell_text(cell: Cell) -> str:
         return f"{cell:,}".replace("-", wording.MINUS)
     if isinstance(cell, float):
         return wording.number(cell)
-    if isinstance(cell, Link):
-        return cell.text
-    return str(cell)
+    return printable(cell.text if isinstance(cell, Link) else str(cell))
 
 
 def _pad(text: str, width: int, column: Column) -> str:

@@ -55,11 +55,13 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
     """Return the requests in the file's order; an empty cell is left as it is."""
     clusters = short_names({spec.id.cluster for spec in specs})
     has_rows = any(spec.origin.row is not None for spec in specs)
+    tiers = ["Tier"] if any(spec.tier for spec in specs) else []
     rows: list[list[Cell]] = [
         [
             *([spec.origin.row] if has_rows else []),
             spec.id.namespace_name,
             clusters[spec.id.cluster],
+            *([spec.tier] if tiers else []),
             *(_asked(spec, name) for name in QUOTA_FIELDS),
             spec.labels.get("owner"),
             len(spec.access) or None,
@@ -75,6 +77,7 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
             *first,
             named("Namespace"),
             "Cluster",
+            *tiers,
             *values,
             "Owner",
             "Roles asked",
@@ -83,7 +86,10 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
         rows=rows,
         caption=f"{wording.count(len(specs), 'request')} from {files}",
         limit=12,
-        note="The file holds them all." if has_rows else "",
+        note=" ".join(
+            ["A tier fills what is empty on a new namespace."] * len(tiers)
+            + ["The file holds them all."] * has_rows
+        ),
     )
 
 

@@ -182,3 +182,26 @@ def _role_finding(role: str) -> Finding:
     return f"{show(role)} is not a role granted here", (
         nearest(role, known) or ", ".join(ROLE_SHORT_NAMES)
     )
+
+
+def grant_text(grant: AccessGrant) -> str:
+    """Return a role assignment as a cell asks for it."""
+    kind = next(word for word, kind in PRINCIPAL_KINDS.items() if kind is grant.principal_type)
+    short = next(short for short, name in ROLE_SHORT_NAMES.items() if name == grant.role)
+    return f"{kind}:{grant.principal_id}={short}"
+
+
+def written(value: object) -> str:
+    """Return a value as the text of a cell, which its reader reads back as the same value.
+
+    What `key=value;key=value` cannot say, or a spreadsheet might run, is written as JSON.
+    """
+    if isinstance(value, list | tuple):
+        return ";".join(map(str, value))
+    if not isinstance(value, Mapping):
+        return "" if value is None else str(value)
+    text = ";".join(f"{k}-" if v is None else f"{k}={v}" for k, v in value.items())
+    if not value or (text[:1].isalnum() and text.isprintable() and dict(_split(text)) == value):
+        return text
+    as_json = json.dumps(value, ensure_ascii=False)
+    return as_json if as_json.isprintable() else json.dumps(value)

@@ -1,100 +1,105 @@
-"""Request files: from CSV to rows of text that remember their line.
+"""Request files: from CSV, XLSX or YAML to rows that remember their line; each format one reader.
 
-Mistakes of form (ragged rows, open quotes) are collected beside the rows that could be read, so
-that one run shows them all. Knows no column by name; a cell is text and stays text.
+Mistakes of form (ragged rows, open quotes, formulas) are collected beside the rows that could be
+read, so that one run shows them all. Knows no column by name; a cell is text and stays text.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from mnslib.errors import Problem, SpecError
-from mnslib.requests.rules import Finding
+from mnslib.requests.rows import MOST_ROWS, Row, Rows, decode, file_error, problem, read_bytes
+from mnslib.requests.sheets import LONGEST_CELL, plain, read_sheet
+from mnslib.requests.yaml_files import read_yaml_rows
 
 DELIMITERS = (",", ";")
 """Excel writes one or the other, as the computer's region says."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One record: the line it starts on (1 is the file's first), and its cells by column."""
-
-    number: int
-    cells: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """A file's records, its header, and what is wrong with its form."""
-
-    file: str
-    header: tuple[str, ...]
-    header_row: int
-    rows: tuple[Row, ...]
-    problems: tuple[Problem, ...] = ()
+FORMATS = (".csv", ".xlsx", ".yaml", ".yml")
 
 
 def read_rows(path: Path) -> Rows:
     """Return the records of a request file; empty lines are passed over.
 
-    Reads UTF-8 with or without a byte order mark, comma or semicolon as the header has it.
+    Reads YAML, XLSX, and CSV in UTF-8 with or without a byte order mark, comma or semicolon as
+    the header has it.
 
     Raises:
         SpecError: if the file cannot be read at all: missing, another format, no UTF-8, empty.
     """
-    text = _read_text(path)
+    match path.suffix.lower():
+        case ".yaml" | ".yml":
+            return read_yaml_rows(path)
+        case ".xlsx":
+            found: list[Problem] = []
+            return _rows(path, read_sheet(path, found), found, is_sheet=True)
+        case ".csv":
+            return _read_csv(path)
+    raise file_error(
+        path,
+        f"files of type {path.suffix or '(none)'} cannot be read",
+        fix="the requests as CSV (UTF-8), XLSX or YAML",
+    )
+
+
+def _read_csv(path: Path) -> Rows:
     found: list[Problem] = []
-    records = list(_records(text, path.name, found))
+    records = list(_records(decode(path, read_bytes(path)), path.name, found))
     if found and (not records or (found[0].row or 0) < records[0][0]):
         raise SpecError(found)  # without its header nothing can be said of the rows
-    if not records:
-        raise _file_error(path, "the file holds no header and no request", row=None)
-    (header_row, names), *body = records
+    return _rows(path, records, found)
+
+
+def _rows(
+    path: Path,
+    records: Iterable[tuple[int, list[str]]],
+    found: list[Problem],
+    *,
+    is_sheet: bool = False,
+) -> Rows:
+    """Return records as rows; the first one is the header."""
+    (header_row, names), *body = list(islice(records, MOST_ROWS + 2)) or [(0, [])]
     header = tuple(name.strip() for name in names)
     while header and not header[-1]:  # columns that a spreadsheet left behind
         header = header[:-1]
+    if not header:
+        raise (
+            SpecError(found)
+            if found
+            else file_error(path, "the file holds no header and no request")
+        )
+    if len(body) > MOST_ROWS:
+        raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
     rows = []
     for number, cells in body:
         while len(cells) > len(header) and not cells[-1]:
             cells.pop()
-        if len(cells) == len(header):
-            rows.append(Row(number=number, cells=dict(zip(header, cells, strict=True))))
+        cells += [""] * (len(header) - len(cells) if is_sheet else 0)
+        if len(cells) != len(header):
+            message = f"the row has {len(cells)} cells, the header has {len(header)}"
+            fix = "one cell for each column, in double quotes if it holds the separator"
+            found.append(problem(path.name, number, None, (message, fix)))
             continue
-        message = f"the row has {len(cells)} cells, the header has {len(header)}"
-        fix = "one cell for each column, in double quotes if it holds the separator"
-        found.append(problem(path.name, number, None, (message, fix)))
+        named = dict(zip(header, map(plain, cells), strict=True))
+        for name, cell in named.items():
+            if len(cell) > LONGEST_CELL:
+                message = f"the cell has {len(cell):,} characters; {LONGEST_CELL:,} fit"
+                found.append(problem(path.name, number, name, (message, "less, or YAML")))
+                named[name] = ""
+        rows.append(Row(number=number, cells=named))
     return Rows(
         file=path.name,
         header=header,
         header_row=header_row,
         rows=tuple(rows),
         problems=tuple(found),
+        is_sheet=is_sheet,
     )
-
-
-def _read_text(path: Path) -> str:
-    if path.suffix.lower() != ".csv":
-        raise _file_error(
-            path,
-            f"files of type {path.suffix or '(none)'} cannot be read; XLSX and YAML come in a "
-            "later version",
-            fix="the requests as CSV (UTF-8)",
-        )
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _file_error(path, f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise _file_error(
-            path, "the file is not UTF-8", row=line, fix="it anew as 'CSV UTF-8'"
-        ) from error
 
 
 def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -114,13 +119,3 @@ def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, 
             continue
         if any(cells):
             yield number, cells
-
-
-def problem(file: str, row: int | None, column: str | None, finding: Finding) -> Problem:
-    """Return a finding with its place."""
-    message, suggestion = finding
-    return Problem(file=file, row=row, column=column, message=f"{message}.", suggestion=suggestion)
-
-
-def _file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
-    return SpecError([problem(path.name, row, None, (message, fix))])

@@ -12,6 +12,8 @@ import yaml
 import mnslib
 from mnslib.cli import main
 from mnslib.provisioning.changes import RiskName
+from mnslib.requests.columns import COLUMN_EXAMPLES, COLUMN_HELP, COLUMNS
+from mnslib.requests.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -103,3 +105,11 @@ def test_public_names_are_sorted_and_load():
     assert 15 <= len(mnslib.__all__) <= 25
     for name in mnslib.__all__:
         assert getattr(mnslib, name) is not None
+
+
+def test_the_page_about_requests_explains_every_column_and_rule():
+    page = (ROOT / "docs/requests.md").read_text(encoding="utf-8")
+    for name in COLUMNS:
+        assert f"| `{name}`" in page
+        assert f"| {COLUMN_HELP[name]} | `{COLUMN_EXAMPLES[name]}` |" in page
+    assert all(f"`{rule}`" in page for rule in Policy.model_fields)

@@ -89,7 +89,10 @@ class TestEveryNotebook:
     def test_is_a_story_of_small_cells(self, path):
         content = json.loads(path.read_text(encoding="utf-8"))
         assert 15 <= len(content["cells"]) <= 30
-        assert all(len(source(cell).splitlines()) <= 30 for cell in cells(path))
+        told = [
+            cell for cell in cells(path) if "parameters" not in cell["metadata"].get("tags", ())
+        ]
+        assert all(len(source(cell).splitlines()) <= 30 for cell in told)
 
     def test_declares_the_common_parameters_and_the_safe_defaults(self, path):
         declared = {p.name: p for p in read_parameters(path)}
@@ -120,5 +123,5 @@ class TestEveryNotebook:
 
 def test_every_parameter_file_belongs_to_a_notebook():
     stems = {path.name.split(".")[0] for path in (ROOT / "parameters").glob("*.yaml")}
-    assert stems == set(EXPECTED)
+    assert stems == {*EXPECTED, "policy", "tiers"}  # what they lean on
     assert Path(ROOT / "parameters" / "requests.sample.csv").is_file()

@@ -21,7 +21,8 @@ from mnslib.models import (
     NetworkRule,
     Origin,
 )
-from mnslib.requests.spec import COLUMNS, parse_requests, specs_from_rows
+from mnslib.requests.columns import COLUMNS
+from mnslib.requests.spec import parse_requests, specs_from_rows
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
 GROUP = "00000000-0000-4000-9000-000000000001"
@@ -122,9 +123,7 @@ def test_the_owner_is_a_label_and_cannot_be_two() -> None:
 
 
 def test_what_is_not_built_yet_is_refused_in_its_cell() -> None:
-    assert mistakes(tier="small") == [
-        ("tier", "tiers are not built yet, so 'small' cannot be used.")
-    ]
+    assert mistakes(tier="small") == [("tier", "the tier 'small' is nowhere: tiers_file is empty.")]
     ((column, message),) = mistakes(access="group:grp-crm=writer")
     assert (column, message) == (
         "access",

@@ -1,0 +1,52 @@
+"""Read managed namespaces and who has a role on them, to be written as a request file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from mnslib.models import BUILT_IN_ROLES, AccessGrant, ManagedNamespace, PrincipalType
+from mnslib.provisioning.observe import READERS
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+
+_ROLES = {guid: name for name, guid in BUILT_IN_ROLES.items()}
+
+
+def read_namespaces(
+    azure: AzureClient, *, subscription_ids: Sequence[str], clusters: Sequence[ClusterId]
+) -> tuple[list[ManagedNamespace], dict[ManagedNamespaceId, list[AccessGrant]]]:
+    """Return the managed namespaces, and the roles that a request could ask for on each.
+
+    Args:
+        clusters: where to look; if empty, in all clusters of the subscriptions.
+
+    Raises:
+        ArmError: if Azure refuses or cannot be reached.
+    """
+    targets = list(clusters) or [
+        c.id for s in subscription_ids for c in azure.managed_clusters.list(s)
+    ]
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        found = list(pool.map(azure.managed_namespaces.list_by_managed_cluster, targets))
+    namespaces = [namespace for of_cluster in found for namespace in of_cluster]
+    by_scope = {namespace.id.key: namespace.id for namespace in namespaces}
+    grants: dict[ManagedNamespaceId, list[AccessGrant]] = defaultdict(list)
+    for subscription_id in sorted({target.subscription_id.lower() for target in targets}):
+        for held in azure.role_assignments.list_for_subscription(subscription_id):
+            where, role = by_scope.get(held.scope.lower()), _ROLES.get(held.role_guid)
+            if where is None or role is None or held.principal_type not in list(PrincipalType):
+                continue  # wider than a namespace, or of a kind that no request asks for
+            grant = AccessGrant(
+                principal_type=PrincipalType(held.principal_type),
+                principal_id=held.principal_id.lower(),
+                role=role,
+                role_guid=held.role_guid,
+            )
+            if grant not in grants[where]:
+                grants[where].append(grant)
+    return namespaces, dict(grants)

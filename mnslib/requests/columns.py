@@ -1,0 +1,278 @@
+"""The columns of a request file: what each may hold, in the words that templates and tables show.
+
+The one place that knows the columns. A field that is not set was not mentioned; text is never
+evaluated. Knows nothing of files or of what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from mnslib.models import (
+    QUOTA_FIELDS,
+    AccessGrant,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    NamespaceSpec,
+    NetworkRule,
+    Origin,
+    format_quota_value,
+)
+from mnslib.requests import cells, rules
+from mnslib.requests.rules import CellError, Finding, refuse, show
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+
+REMOVE = "-"
+"""What a quota cell holds to remove the value."""
+
+SECRET: Finding = (
+    "what is written here looks like it holds a secret",
+    "where it is kept, never the secret itself",
+)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise refuse(f"{show(value)} is no text")
+    return str(value).strip()
+
+
+def _quota_value(value: object, info: ValidationInfo) -> Decimal | None:
+    if value is None or _text(value) == REMOVE:
+        return None
+    read = rules.cpu_cores if str(info.field_name).startswith("cpu") else rules.memory_bytes
+    return read(_text(value))
+
+
+def _owner(owner: str) -> str:
+    if findings := rules.label_value_findings(owner):
+        raise CellError(findings)
+    return owner
+
+
+def _read(reader: Callable[[str], object]) -> PlainValidator:
+    """Return the validator of a cell that holds one text."""
+    return PlainValidator(lambda value: reader(_text(value)))
+
+
+def _word(words: type[StrEnum]) -> PlainValidator:
+    return _read(lambda text: rules.one_of(text, words))
+
+
+def _help(description: str, example: str) -> Any:
+    return Field(description=description, examples=[example])
+
+
+_CPU_HELP = "cores or millicores; empty leaves it as it is; - removes the value."
+_MEMORY_HELP = "a number with Ki, Mi, Gi or Ti; empty leaves it as it is; - removes the value."
+_WORDS = "AllowAll, AllowSameNamespace or DenyAll"
+_PAIRS = "key=value;key=value, key= for an empty value, key- removes the key; or a JSON object"
+
+Quantity = Annotated[Decimal | None, PlainValidator(_quota_value)]
+Rule = Annotated[NetworkRule | None, _word(NetworkRule)]
+
+
+class RequestValues(BaseModel):
+    """What a request may say about a namespace, whichever it is; a tier may say it as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    cpu_request: Annotated[Quantity, _help(f"CPU requests allowed: {_CPU_HELP}", "500m")] = None
+    cpu_limit: Annotated[Quantity, _help(f"CPU limits allowed: {_CPU_HELP}", "2")] = None
+    memory_request: Annotated[
+        Quantity, _help(f"Memory requests allowed: {_MEMORY_HELP}", "512Mi")
+    ] = None
+    memory_limit: Annotated[Quantity, _help(f"Memory limits allowed: {_MEMORY_HELP}", "2Gi")] = None
+    ingress_policy: Annotated[Rule, _help(f"What may come in: {_WORDS}.", "AllowSameNamespace")] = (
+        None
+    )
+    egress_policy: Annotated[Rule, _help(f"What may go out: {_WORDS}.", "AllowAll")] = None
+    adoption_policy: Annotated[
+        AdoptionPolicy | None,
+        _word(AdoptionPolicy),
+        _help(
+            "What if the Kubernetes namespace exists already: Never, IfIdentical or Always.",
+            "Never",
+        ),
+    ] = None
+    delete_policy: Annotated[
+        DeletePolicy | None,
+        _word(DeletePolicy),
+        _help("Whether the Kubernetes namespace goes with the resource: Keep or Delete.", "Keep"),
+    ] = None
+    labels: Annotated[
+        cells.Pairs,
+        PlainValidator(cells.read_labels),
+        _help(f"Kubernetes labels: {_PAIRS}. Others stay.", "cost-center=cc-3100;stage=prod"),
+    ] = {}
+    annotations: Annotated[
+        cells.Pairs,
+        PlainValidator(cells.read_annotations),
+        _help(f"Kubernetes annotations: {_PAIRS}. Others stay.", "contact=crm@contoso.example"),
+    ] = {}
+    tags: Annotated[
+        cells.Pairs,
+        PlainValidator(cells.read_tags),
+        _help(f"Azure tags: {_PAIRS}. Others stay.", "cost center=42"),
+    ] = {}
+    owner: Annotated[
+        str | None, _read(_owner), _help("Who owns it; becomes the label owner.", "crm")
+    ] = None
+    access: Annotated[
+        tuple[AccessGrant, ...],
+        PlainValidator(cells.read_access),
+        _help(
+            "Roles to grant: group:<object id>=<role>;user:...=...;sp:...=..., a role being "
+            "namespace-user, reader, writer, admin or contributor. It only adds.",
+            "group:00000000-0000-4000-9000-000000000001=writer",
+        ),
+    ] = ()
+
+    @field_validator("cpu_limit", "memory_limit")
+    @classmethod
+    def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        field = str(info.field_name)
+        refuse_limit_below(field, limit, info.data.get(field.replace("limit", "request")))
+        return limit
+
+    @field_validator("owner")
+    @classmethod
+    def _same_owner_in_labels(cls, owner: str | None, info: ValidationInfo) -> str | None:
+        labels = info.data.get("labels", {})
+        if "owner" in labels and labels["owner"] != owner:
+            other = "removes it" if labels["owner"] is None else f"says {show(labels['owner'])}"
+            raise refuse(
+                f"the owner is {show(owner)} here, but the label owner in labels {other}",
+                "the owner in one of the two",
+            )
+        return owner
+
+    def said(self) -> dict[str, Any]:
+        """Return what is mentioned, by field of `NamespaceSpec`; `owner` becomes its label."""
+        owner = {} if self.owner is None else {"owner": self.owner}
+        mentioned = self.model_fields_set
+        return {
+            "quota": {name: getattr(self, name) for name in QUOTA_FIELDS if name in mentioned},
+            "ingress_policy": self.ingress_policy,
+            "egress_policy": self.egress_policy,
+            "adoption_policy": self.adoption_policy,
+            "delete_policy": self.delete_policy,
+            "labels": {**self.labels, **owner},
+            "annotations": self.annotations,
+            "tags": self.tags,
+            "access": self.access,
+        }
+
+
+class RequestRow(RequestValues):
+    """One row of a request file."""
+
+    subscription_id: Annotated[
+        str,
+        _read(rules.subscription_id),
+        _help("The cluster's subscription, a GUID.", "00000000-0000-4000-8000-00000000a001"),
+    ]
+    resource_group: Annotated[
+        str, _read(rules.resource_group), _help("The cluster's resource group.", "rg-platform")
+    ]
+    cluster_name: Annotated[
+        str, _read(rules.cluster_name), _help("The cluster's name.", "aks-prod-weu-1")
+    ]
+    namespace_name: Annotated[
+        str,
+        _read(rules.namespace_name),
+        _help("1 to 63 lower-case letters, digits and hyphens.", "crm-web"),
+    ]
+    tier: Annotated[
+        str,
+        _read(str),
+        _help(
+            "A size of the tiers file. Fills the empty cells of a new namespace; an existing one "
+            "keeps what it has.",
+            "small",
+        ),
+    ] = ""
+    ensure: Annotated[
+        Ensure, _word(Ensure), _help("present (the default) or absent, which deletes.", "present")
+    ] = Ensure.PRESENT
+
+    @property
+    def id(self) -> ManagedNamespaceId:
+        """The managed namespace that the row is about."""
+        cluster = ClusterId(self.subscription_id, self.resource_group, self.cluster_name)
+        return cluster.namespace(self.namespace_name)
+
+    def to_spec(self, origin: Origin) -> NamespaceSpec:
+        """Return the request, without what its tier would add."""
+        return NamespaceSpec(
+            id=self.id, origin=origin, ensure=self.ensure, tier=self.tier, **self.said()
+        )
+
+
+ID_COLUMNS = ("subscription_id", "resource_group", "cluster_name", "namespace_name")
+VALUE_COLUMNS = tuple(RequestValues.model_fields)
+COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
+"""The columns of a request file, in the order of the documentation."""
+
+COLUMN_HELP = {name: str(RequestRow.model_fields[name].description) for name in COLUMNS}
+COLUMN_EXAMPLES = {name: (RequestRow.model_fields[name].examples or [""])[0] for name in COLUMNS}
+COLUMN_WORDS: dict[str, type[StrEnum]] = {
+    "ingress_policy": NetworkRule,
+    "egress_policy": NetworkRule,
+    "adoption_policy": AdoptionPolicy,
+    "delete_policy": DeletePolicy,
+    "ensure": Ensure,
+}
+"""The columns that take one word of a few."""
+
+
+def refuse_limit_below(field: str, limit: Decimal | None, request: Decimal | None) -> None:
+    """Return if the limit is not below its request; raises CellError for one that is."""
+    if limit is not None and request is not None and limit < request:
+        wanted = format_quota_value(field, request)
+        raise refuse(
+            f"the limit {format_quota_value(field, limit)} is below the request {wanted}",
+            f"{wanted} or more",
+        )
+
+
+def is_mentioned(name: str, value: object) -> bool:
+    """Return whether a value says anything; None does so only for a quota value."""
+    if value is None:
+        return name in QUOTA_FIELDS
+    return value.strip() != "" if isinstance(value, str) else value not in ({}, [], ())
+
+
+def cell_findings(
+    error: ValidationError, known: Iterable[str] = COLUMNS
+) -> Iterator[tuple[str, Finding]]:
+    """Yield the column and what is wrong with it, for everything that a row's check found."""
+    items = [(str(item["loc"][0]), item) for item in error.errors(include_url=False)]
+    for column, item in sorted(items, key=lambda pair: _place(pair[0])):
+        findings: tuple[Finding, ...]
+        if item["type"] == "missing":
+            findings = (("nothing is written here", f"the {column}"),)
+        elif item["type"] == "extra_forbidden":
+            findings = ((f"there is no column {show(column)}", rules.nearest(column, known)),)
+        else:
+            findings = item["ctx"]["error"].findings
+        for finding in findings:
+            yield column[:60], finding
+
+
+def _place(column: str) -> int:
+    return COLUMNS.index(column) if column in COLUMNS else len(COLUMNS)

@@ -1,0 +1,126 @@
+"""Text in the cells of a spreadsheet, there and back, and the reading of workbooks.
+
+No text of ours starts a formula, in any CSV or XLSX file: `neutral` is the one place. Knows no
+column by name. The library for workbooks is loaded when one is read or written.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+import warnings
+import zipfile
+from collections.abc import Iterator
+from datetime import date, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mnslib.errors import Problem, SpecError
+from mnslib.requests.rows import file_error, problem, read_bytes
+from mnslib.requests.rules import Finding
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""
+
+LONGEST_CELL = 32_767
+"""Characters. Source: Excel specifications and limits."""
+
+LARGEST_UNPACKED_BYTES = 256 * 2**20
+"""Of a workbook, which is a packed file; our choice, against one made to fill the memory."""
+
+MOST_COLUMNS = 200
+"""Our choice; more columns hold nothing that is asked for."""
+
+SHEET_NAME = "requests"
+"""The sheet that is read; without one of this name the first that is not hidden."""
+
+
+def neutral(cell: Any) -> Any:
+    """Return the cell so that no spreadsheet takes it for a formula; numbers stay numbers."""
+    return f"'{cell}" if isinstance(cell, str) and _starts_formula(cell.lstrip("'")) else cell
+
+
+def plain(cell: str) -> str:
+    """Return the text that `neutral` made harmless; any other as it is."""
+    return cell[1:] if cell.startswith("'") and neutral(cell[1:]) != cell[1:] else cell
+
+
+def _starts_formula(text: str) -> bool:
+    bare = unicodedata.normalize("NFKC", text[:100]).lstrip("\ufeff \t\r\n\xa0")
+    return text.startswith(FORMULA_STARTS) or bare.startswith(FORMULA_STARTS)
+
+
+def read_sheet(path: Path, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield row number and cells of a workbook's request sheet; empty rows are left out.
+
+    Values only: a cell with a formula, a date or an error is added to `found` and left empty.
+
+    Raises:
+        SpecError: if it is no workbook, or too large.
+    """
+    data = read_bytes(path)
+    header: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about extras of the workbook that are not read
+            for number, cells in enumerate(_sheet(path, data).iter_rows(), 1):
+                texts, findings = _texts(cells[:MOST_COLUMNS])
+                for index, finding in findings:
+                    column = header[index] if index < len(header) else None
+                    found.append(problem(path.name, number, column, finding))
+                header = header or (texts if any(texts) else [])
+                if any(texts) or findings:
+                    yield number, texts
+    except SpecError:
+        raise
+    except Exception as error:  # whatever breaks in a file from outside is the file's fault
+        raise file_error(path, f"the workbook cannot be read: {error}", fix="it anew") from error
+
+
+def _sheet(path: Path, data: bytes) -> Any:
+    from openpyxl import load_workbook
+
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        if sum(part.file_size for part in packed.infolist()) > LARGEST_UNPACKED_BYTES:
+            size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
+            raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
+    book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
+    visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+    if not visible:
+        raise file_error(path, "the workbook has no sheet that can be seen")
+    named = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
+    sheet = (named or visible)[0]
+    sheet.reset_dimensions()  # some programs write wrong ones, and then cells would be lost
+    return sheet
+
+
+def _texts(cells: Any) -> tuple[list[str], list[tuple[int, Finding]]]:
+    texts: list[str] = []
+    findings: list[tuple[int, Finding]] = []
+    for index, cell in enumerate(cells):
+        text, finding = _text(cell)
+        texts.append(text)
+        if finding is not None:
+            findings.append((index, finding))
+    return texts, findings
+
+
+def _text(cell: Any) -> tuple[str, Finding | None]:
+    """Return a cell as people read it, or what is wrong with it."""
+    value = cell.value
+    if value is None:
+        return "", None
+    if cell.data_type == "f":
+        return "", ("the cell holds a formula", "its value")
+    if cell.data_type == "e":
+        return "", (f"the cell holds the spreadsheet's error {str(value)[:20]}", "a value")
+    if isinstance(value, date | time | timedelta):
+        message = "the spreadsheet made a date of what was typed"
+        return "", (message, "it again, after formatting the cell as text")
+    if isinstance(value, bool):
+        return str(value).lower(), None
+    if isinstance(value, float):  # 15 digits are what a spreadsheet shows
+        return f"{Decimal(f'{value:.15g}').normalize():f}", None
+    # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
+    return str(value).replace("_x005F_", "_").strip(), None

@@ -1,0 +1,160 @@
+"""A workbook reads as people meant it, and no text of ours starts a formula."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.errors import SpecError
+from mnslib.requests.files import read_rows
+from mnslib.requests.sheets import FORMULA_STARTS, LONGEST_CELL, neutral, plain
+from mnslib.requests.spec import parse_requests
+
+SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
+HEADER = ["subscription_id", "resource_group", "cluster_name", "namespace_name", "cpu_request"]
+ROW = [SUBSCRIPTION, "rg", "aks-1", "web"]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    def save_book(*lines: list[Any], **sheets: tuple[str, list[list[Any]]]) -> Path:
+        book = openpyxl.Workbook()
+        for line in lines:
+            book.active.append(line)
+        for title, (state, content) in sheets.items():
+            sheet = book.create_sheet(title)
+            sheet.sheet_state = state
+            for line in content:
+                sheet.append(line)
+        path = tmp_path / "requests.xlsx"
+        book.save(path)
+        return path
+
+    return save_book
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_numbers_and_text_mean_what_people_see(save: Callable[..., Path]) -> None:
+    path = save(
+        [*HEADER, "cpu_limit", "owner"],
+        [*ROW, 0.1 + 0.2, 2.0, True],
+        [*ROW[:3], "api", 1e-3, 7, 42],
+    )
+    web, api = parse_requests(path)
+    assert web.quota == {"cpu_request": Decimal("0.3"), "cpu_limit": 2}
+    assert (web.labels, api.labels) == ({"owner": "true"}, {"owner": "42"})
+    assert api.quota["cpu_request"] == Decimal("0.001")
+    assert (web.origin.row, api.origin.row) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("=1+1", "the cell holds a formula. Write its value."),
+        (date(2026, 1, 2), "the spreadsheet made a date of what was typed. Write it again"),
+        (time(1, 2), "the spreadsheet made a date"),
+        ("#DIV/0!", "the cell holds the spreadsheet's error #DIV/0!."),
+        ("2x", "'2x' is not an amount of CPU."),
+    ],
+)
+def test_a_cell_that_cannot_be_taken_is_named_as_the_sheet_names_it(
+    save: Callable[..., Path], value: Any, words: str
+) -> None:
+    (mistake,) = mistakes(save(HEADER, [*ROW, value]))
+    assert mistake.startswith("requests.xlsx, cell E2, column cpu_request: ")
+    assert words in mistake
+
+
+def test_all_mistakes_of_a_sheet_are_told_at_once(save: Callable[..., Path]) -> None:
+    found = mistakes(save(HEADER, [], ["=A1", *ROW[1:], "1"], [*ROW[:3], "Web", "=2"]))
+    assert [text.split(":")[0] for text in found] == [
+        "requests.xlsx, cell A3, column subscription_id",
+        "requests.xlsx, cell E4, column cpu_request",
+        "requests.xlsx, cell D4, column namespace_name",
+    ]
+
+
+def test_the_sheet_named_requests_is_read_and_hidden_ones_never(save: Callable[..., Path]) -> None:
+    good = [HEADER, [*ROW, "1"]]
+    path = save(["notes"], Requests=("visible", good), old=("hidden", [["x"]]))
+    assert len(parse_requests(path)) == 1
+    hidden = save(*good, requests=("hidden", [["x"]]))
+    assert len(parse_requests(hidden)) == 1
+
+
+def test_a_sheet_whose_stated_size_is_wrong_is_read_whole(save: Callable[..., Path]) -> None:
+    path = save(HEADER, [*ROW, "1"])
+    with zipfile.ZipFile(path) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = parts[sheet].replace(b'ref="A1:E2"', b'ref="A1"')
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content)
+    assert len(parse_requests(path)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"subscription_id,x\n"])
+def test_what_is_no_workbook_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "requests.xlsx"
+    path.write_bytes(content)
+    (mistake,) = mistakes(path)
+    assert "the workbook cannot be read" in mistake
+
+
+def test_a_workbook_made_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requests.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for number in range(5):
+            packed.writestr(f"xl/{number}.xml", bytes(60 * 2**20))
+    assert "larger than 256 MiB when it is unpacked" in mistakes(path)[0]
+
+
+def test_too_long_a_cell_is_told_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    line = [*ROW, "x" * 100_000]
+    path.write_text(",".join(HEADER) + "\n" + ",".join(line) + "\n")
+    (mistake,) = mistakes(path)
+    assert "row 2, column cpu_request: the cell has 100,000 characters; 32,767 fit." in mistake
+    assert len(mistake) < 300
+
+
+def test_too_many_rows_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text("a\n" + "1\n" * 20_001)
+    with pytest.raises(SpecError, match="more than 20,000 rows"):
+        read_rows(path)
+
+
+@given(st.text())
+def test_neutral_text_starts_no_formula_and_comes_back(text: str) -> None:
+    safe = neutral(text)
+    assert not safe.startswith(FORMULA_STARTS)
+    assert plain(safe) == text
+    assert safe in (text, "'" + text)
+
+
+@given(st.sampled_from(FORMULA_STARTS), st.text())
+def test_formula_starts_are_made_harmless(start: str, rest: str) -> None:
+    for text in (start + rest, f"'{start}{rest}", f" ={rest}", f"''{start}"):
+        assert neutral(text) == "'" + text
+        assert plain(neutral(text)) == text
+
+
+def test_numbers_are_left_as_they_are() -> None:
+    assert (neutral(-1), neutral(2.5), neutral(None)) == (-1, 2.5, None)
+    assert LONGEST_CELL == 32_767
