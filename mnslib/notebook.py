@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mnslib.provisioning.observed import ObservedState
     from mnslib.provisioning.plan import Plan
     from mnslib.provisioning.resume import EarlierRun, Rest
+    from mnslib.reporting.charts import Chart
     from mnslib.reporting.displays import Cell, Table
 
 
@@ -229,6 +230,26 @@ class Notebook(Session):
             result = apply(approval, azure=azure, journal=journal, observer=observer)
         self.result = self._rest.complete(result) if self._rest else result
         return self.result
+
+    def timeline(self, plan: Plan, result: ApplyResult) -> Chart | None:
+        """Return the picture of when each change was written and ended; None after a dry run."""
+        from mnslib.provisioning.journal import read_events
+        from mnslib.provisioning.timeline import read_timeline
+        from mnslib.reporting.charts import bulk_timeline
+
+        if result.is_dry_run:
+            return None
+        events, _ = read_events(self.directory / JOURNAL_NAME)
+        limit = self.target.azure.limits.other
+        return bulk_timeline(
+            read_timeline(events),
+            moment=self.started,
+            limit=(limit.burst, limit.per_second) if limit else None,
+            buckets={
+                cluster: (cluster.subscription_id, found.cluster.location)
+                for cluster, found in plan.observed.clusters.items()
+            },
+        )
 
     def read_back(
         self, specs: Sequence[NamespaceSpec], plan: Plan, result: ApplyResult

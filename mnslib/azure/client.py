@@ -39,6 +39,7 @@ class AzureClient:
 
     Attributes:
         cloud: where it asks.
+        limits: how fast it may ask.
         managed_clusters, managed_namespaces, role_assignments: the resources.
         operations: waits for what was started.
     """
@@ -64,11 +65,11 @@ class AzureClient:
             workers: threads that will use it; sizes the connection pool.
             transport: another way to send, for tests.
         """
-        self.cloud = cloud
+        self.cloud, self.limits = cloud, limits or Limits()
         retries = retries or Retries()
         self._tokens = Tokens(credential, authority_host=cloud.authority_host)
         throttle = Throttle(
-            limits or Limits(),
+            self.limits,
             clock=clock,
             sleep=sleep,
             longest_wait_seconds=retries.longest_wait_seconds,

@@ -11,10 +11,12 @@ from mnslib.reporting.charts.commitment import cluster_commitment
 from mnslib.reporting.charts.heatmap import utilization_heatmap
 from mnslib.reporting.charts.now import utilization_now
 from mnslib.reporting.charts.outcome import bulk_outcome
+from mnslib.reporting.charts.timeline import bulk_timeline
 
 __all__ = [
     "Chart",
     "bulk_outcome",
+    "bulk_timeline",
     "cluster_commitment",
     "commitment_before_after",
     "utilization_heatmap",

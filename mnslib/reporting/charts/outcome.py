@@ -29,7 +29,7 @@ from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import ApplyResult, ItemOutcome, OutcomeKind
 
 MOST_REASONS = 12
-_FILLS = {
+FILLS = {
     OutcomeKind.CREATED: Fill(colors.GOOD),
     OutcomeKind.ADOPTED: Fill(colors.GOOD_TINT, colors.GOOD),
     OutcomeKind.UPDATED: Fill(colors.GOOD_SOFT),
@@ -40,7 +40,7 @@ _FILLS = {
     OutcomeKind.NOT_ATTEMPTED: HATCH,
 }
 """In drawing order: what is as requested, then what is not."""
-_OPEN = (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
+OPEN = (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
 
 Items = Sequence[ItemOutcome]
 Group = tuple[OutcomeKind, str, str, int]
@@ -66,7 +66,7 @@ def bulk_outcome(
     )
     if items:
         counts = _counts(items)
-        canvas.strip([(n, _word(kind), _FILLS[kind]) for kind, n in counts.items()], height=54)
+        canvas.strip([(n, _word(kind), FILLS[kind]) for kind, n in counts.items()], height=54)
         canvas.y += 18
     else:
         canvas.note("The plan held no change, so there was nothing to do.")
@@ -87,11 +87,11 @@ def _word(kind: OutcomeKind) -> str:
 def _counts(items: Items) -> dict[OutcomeKind, int]:
     """Return how many ended in each outcome, in drawing order, none that did not occur."""
     found = Counter(item.outcome for item in items)
-    return {kind: found[kind] for kind in _FILLS if found[kind]}
+    return {kind: found[kind] for kind in FILLS if found[kind]}
 
 
 def _unfinished(items: Items) -> int:
-    return sum(item.outcome in _OPEN for item in items)
+    return sum(item.outcome in OPEN for item in items)
 
 
 def _title(items: Items) -> str:
@@ -100,10 +100,10 @@ def _title(items: Items) -> str:
     counts, total = _counts(items), wording.count(len(items), "change")
     verbs = {
         kind: "" if kind is OutcomeKind.FAILED else "was " if counts[kind] == 1 else "were "
-        for kind in _OPEN if kind in counts
+        for kind in OPEN if kind in counts
     }  # fmt: skip
     parts = [f"{counts[kind]:,} {verb}{_word(kind)}" for kind, verb in verbs.items()]
-    done = [f"{amount:,} {_word(kind)}" for kind, amount in counts.items() if kind not in _OPEN]
+    done = [f"{amount:,} {_word(kind)}" for kind, amount in counts.items() if kind not in OPEN]
     if not parts:
         every = wording.every(len(items), "change")
         return f"{every} as requested: {wording.listing(done)}"
@@ -118,14 +118,14 @@ def _title(items: Items) -> str:
 def _groups(items: Items) -> list[Group]:
     """Return what is not done by its reason: failures first, many first."""
     found = Counter(
-        (item.outcome, *item.reason.partition("; ")[::2]) for item in items if item.outcome in _OPEN
+        (item.outcome, *item.reason.partition("; ")[::2]) for item in items if item.outcome in OPEN
     )
     groups = [(kind, reason, remedy, amount) for (kind, reason, remedy), amount in found.items()]
-    return sorted(groups, key=lambda group: (_OPEN.index(group[0]), -group[3], group[1]))
+    return sorted(groups, key=lambda group: (OPEN.index(group[0]), -group[3], group[1]))
 
 
 def _draw_reasons(canvas: Canvas, groups: list[Group]) -> None:
-    kinds = [[group for group in groups if group[0] is kind] for kind in _OPEN]
+    kinds = [[group for group in groups if group[0] is kind] for kind in OPEN]
     share = MOST_REASONS if len(groups) <= MOST_REASONS else MOST_REASONS // sum(map(bool, kinds))
     shown = [group for found in kinds for group in found[:share]]
     canvas.section("What is not done, and what to do")
@@ -155,7 +155,7 @@ def _draw_reason(canvas: Canvas, group: Group, columns: tuple[int, int, int], la
     what = canvas.wrap(remedy, max(RIGHT - right, 1), BODY, lines=2) if remedy else []
     canvas.line(MARGIN, canvas.y, RIGHT, canvas.y, Stroke(colors.GRID, 2))
     y, end = canvas.y + 21, left + 10 + 110 * amount / largest
-    canvas.box(left, y - 9, end, y + 9, _FILLS[kind])
+    canvas.box(left, y - 9, end, y + 9, FILLS[kind])
     canvas.text(end + 10, y, f"{amount:,}", bold=True)
     for x, rows, color in ((middle, why, colors.INK), (right, what, colors.TEXT)):
         for index, row in enumerate(rows):
@@ -183,7 +183,7 @@ def _draw_clusters(canvas: Canvas, items: Items) -> None:
         x = grid.left
         for kind, amount in _counts(found).items():
             end = max(x + amount * (grid.right - grid.left) / largest - 2, x + 3)
-            canvas.box(x, y - 11, end, y + 11, _FILLS[kind])
+            canvas.box(x, y - 11, end, y + 11, FILLS[kind])
             x = end + 2
     canvas.y += 24
     if rest := rows[len(shown) :]:

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from mnslib.provisioning.timeline import Stretch
+from mnslib.reporting.charts import bulk_timeline
+from mnslib.reporting.charts.colors import CRITICAL, GOOD
+from mnslib.resource_ids import ClusterId
+from mnslib.results import OutcomeKind
+
+
+def stretches(count, *, apart=0.0, lasting=1.0, failed=()):
+    """Changes on three clusters in turn, begun `apart` seconds from each other."""
+    clusters = [ClusterId("s1", "rg", f"aks-{n}") for n in range(3)]
+    return [
+        Stretch(
+            id=clusters[n % 3].namespace("a" * 63 if n == 0 else f"ns-{n}"),
+            outcome=OutcomeKind.FAILED if n in failed else OutcomeKind.CREATED,
+            started=n * apart,
+            ended=n * apart + lasting,
+            writes=(n * apart,),
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def draw(frames):
+    def call(found, *, limit=(60, 1), family=None):
+        buckets = dict.fromkeys({one.id.cluster for one in found}, "s1")
+        return bulk_timeline(
+            found, moment=frames.moment, limit=limit, buckets=buckets, family=family
+        )
+
+    return call
+
+
+def test_the_title_says_what_took_the_time(draw):
+    paced = [*stretches(60), *stretches(300, apart=1.0)[60:]]
+    assert draw(paced).title == "300 changes in 5 min 0 s: Azure's limit on writes set the pace"
+    assert draw(stretches(5, apart=1, lasting=90)).title.startswith(
+        "5 changes in 1 min 34 s: the slow"
+    )
+    even = draw(stretches(40, apart=1, lasting=2.5), limit=None)
+    assert even.title == "40 changes in 42 s: at most 3 ran side by side"
+    assert draw([]).title == "Nothing was written, so there is no time to show"
+
+
+def test_the_limit_is_drawn_only_where_it_was_felt(draw, ruler):
+    words = "limit: 1 a second in each subscription and region, after 60 at once"
+    assert words in ruler(draw(stretches(70, apart=0.5))).texts
+    assert words not in ruler(draw(stretches(60, apart=0.5))).texts
+    assert words not in ruler(draw(stretches(70, apart=0.5), limit=None)).texts
+
+
+def test_each_change_has_its_outcome_beside_its_name(draw, ruler):
+    found = ruler(draw(stretches(6, failed=[4])))
+    assert CRITICAL in found.fills_beside("ns-4")
+    assert GOOD in found.fills_beside("ns-5")
+    assert "1 not done" in found.texts
+
+
+def test_above_500_lines_are_left_out_but_none_that_failed(draw, ruler):
+    found = ruler(draw(stretches(1001, apart=0.1, failed=[7, 500])))
+    assert "One line in 3 is drawn, and all that are not as requested." in found.texts
+    lines = [p for p in found.figure.axes[0].patches if p.get_height() == pytest.approx(1)]
+    assert 334 <= len(lines) <= 337
+
+
+@pytest.mark.parametrize("family", [None, "DejaVu Sans"])
+@pytest.mark.parametrize("count", [0, 1, 5, 36, 150, 500])
+def test_no_text_meets_another(draw, ruler, count, family):
+    chart = draw(stretches(count, apart=0.3, failed=[1]), family=family)
+    assert ruler(chart).complaints() == []
