@@ -7,6 +7,7 @@ namespaces, those decisions are in `provisioning` and `capacity`.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -62,6 +63,7 @@ class Notebook(Session):
             credential=str(self.parameters["credential"]),
         )
 
+        self._requests = self.directory / "requests"
         self._earlier: EarlierRun | None = None
         self._earlier_directory = self.directory
         self._rest: Rest | None = None
@@ -71,7 +73,7 @@ class Notebook(Session):
     def load_requests(
         self, request_file: str, *, tiers_file: str = "", policy_file: str = ""
     ) -> tuple[NamespaceSpec, ...]:
-        """Return the requests of a file, all checked.
+        """Return the requests of a file, all checked, and keep a copy of it with the run.
 
         Raises:
             ConfigError: if there is no such file.
@@ -80,7 +82,10 @@ class Notebook(Session):
         from mnslib.requests.spec import parse_requests
 
         path = _existing("request_file", request_file)
-        return parse_requests(path, **_rule_files(tiers_file, policy_file))
+        specs = parse_requests(path, **_rule_files(tiers_file, policy_file))
+        self._requests = self.directory / f"requests{path.suffix.lower()}"
+        shutil.copyfile(path, self._requests)
+        return specs
 
     def request(
         self, *, tiers_file: str = "", policy_file: str = "", **columns: Any
@@ -268,6 +273,25 @@ class Notebook(Session):
         checked = self.result = read_back(plan, result, again=again, azure=self.target.azure)
         left_out = {item.id for item in checked.unfinished}
         return checked, make_plan([spec for spec in specs if spec.id not in left_out], again)
+
+    def give_back(self, specs: Sequence[NamespaceSpec], result: ApplyResult) -> Table:
+        """Return where the request file was written with what came of each of its rows."""
+        from mnslib.reporting.displays import Table
+        from mnslib.requests.answer import answered_file
+
+        outcomes = {item.id.key: item for item in result.outcomes}
+        answers = {spec.origin.row: outcomes[spec.id.key] for spec in specs if spec.origin.row}
+        try:
+            suffix, content = answered_file(self._requests, answers)
+            write_whole(self._requests.with_suffix(suffix), content)
+            rows: list[list[Cell]] = [[f"requests{suffix}", len(answers), len(result.unfinished)]]
+        except Exception as error:  # what was done stands, and is in the record all the same
+            rows = [[f"not written: {cut(f'{type(error).__name__}: {error}')}", None, None]]
+        return Table(
+            columns=["File", "Rows", "Not as requested"],
+            rows=rows,
+            caption="The request file with status, outcome, duration and message of each row",
+        )
 
     def hand_over(
         self, plan: Plan, result: ApplyResult, *, login: str = "mns", kubeconfig: str = ""

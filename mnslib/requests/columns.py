@@ -39,6 +39,9 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 REMOVE = "-"
 """What a quota cell holds to remove the value."""
 
+ANSWER_COLUMNS = ("status", "outcome", "duration_seconds", "message")
+"""What a run adds to the file that it gives back; passed over when that file is read."""
+
 SECRET: Finding = (
     "what is written here looks like it holds a secret",
     "where it is kept, never the secret itself",

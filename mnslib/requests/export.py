@@ -6,8 +6,6 @@ made for itself) is left out and named; a key left out is left alone. Reads noth
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -23,7 +21,7 @@ from mnslib.models import (
 from mnslib.requests import cells
 from mnslib.requests.columns import COLUMNS, ID_COLUMNS
 from mnslib.requests.rules import CellError
-from mnslib.requests.sheets import LONGEST_CELL, neutral
+from mnslib.requests.sheets import LONGEST_CELL, csv_bytes
 from mnslib.requests.spec import specs_from_rows
 from mnslib.requests.workbook import request_workbook
 from mnslib.resource_ids import ManagedNamespaceId
@@ -66,11 +64,7 @@ def request_file(rows: Sequence[Mapping[str, Any]], *, suffix: str) -> bytes:
     texts = [{name: cells.written(value) for name, value in row.items()} for row in rows]
     if suffix == ".xlsx":
         return request_workbook(texts)
-    written = io.StringIO(newline="")
-    lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    lines.writerows([neutral(row.get(name, "")) for name in COLUMNS] for row in texts)
-    return b"\xef\xbb\xbf" + written.getvalue().encode()  # the mark by which Excel knows UTF-8
+    return csv_bytes([COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in texts)])
 
 
 def _entry(row: Mapping[str, Any]) -> str:

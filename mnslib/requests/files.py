@@ -102,11 +102,15 @@ def _rows(
     )
 
 
+def delimiter_of(text: str) -> str:
+    """Return what separates the cells of a CSV file, as its header has it."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(DELIMITERS, key=first.count)
+
+
 def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield the line each record starts on and its cells; empty records are left out."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
     while True:
         number = reader.line_num + 1
         try:

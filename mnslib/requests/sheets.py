@@ -6,11 +6,13 @@ column by name. The library for workbooks is loaded when one is read or written.
 
 from __future__ import annotations
 
+import csv
 import io
+import re
 import unicodedata
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +53,38 @@ def _starts_formula(text: str) -> bool:
     return text.startswith(FORMULA_STARTS) or bare.startswith(FORMULA_STARTS)
 
 
+def csv_bytes(lines: Sequence[Sequence[Any]], *, delimiter: str = ",") -> bytes:
+    """Return lines as CSV, none of whose cells starts a formula."""
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(
+        [neutral(cell) for cell in line] for line in lines
+    )
+    return b"\xef\xbb\xbf" + written.getvalue().encode()  # the mark by which Excel knows UTF-8
+
+
+def write_text(cell: Any, text: str) -> None:
+    """Write text into a workbook's cell, as text; signs that no workbook can hold are left out."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    # `_x0041_` is how a workbook writes a sign it cannot hold: here it is meant as it is
+    harmless = re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", neutral(text))
+    cell.value = ILLEGAL_CHARACTERS_RE.sub("", harmless)[:LONGEST_CELL]
+    cell.data_type = "s"
+
+
+def request_sheet(path: Path, book: Any) -> Any:
+    """Return the sheet of a workbook that holds the requests.
+
+    Raises:
+        SpecError: if no sheet can be seen.
+    """
+    visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+    if not visible:
+        raise file_error(path, "the workbook has no sheet that can be seen")
+    named = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
+    return (named or visible)[0]
+
+
 def read_sheet(path: Path, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield row number and cells of a workbook's request sheet; empty rows are left out.
 
@@ -86,11 +120,7 @@ def _sheet(path: Path, data: bytes) -> Any:
             size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
             raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
     book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
-    visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-    if not visible:
-        raise file_error(path, "the workbook has no sheet that can be seen")
-    named = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
-    sheet = (named or visible)[0]
+    sheet = request_sheet(path, book)
     sheet.reset_dimensions()  # some programs write wrong ones, and then cells would be lost
     return sheet
 

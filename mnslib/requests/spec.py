@@ -17,6 +17,7 @@ from mnslib.errors import Problem, SpecError
 from mnslib.models import NamespaceSpec, Origin
 from mnslib.requests import rules
 from mnslib.requests.columns import (
+    ANSWER_COLUMNS,
     COLUMNS,
     ID_COLUMNS,
     SECRET,
@@ -101,7 +102,7 @@ def _header_problems(table: Rows) -> list[Problem]:
             found.append((None, (f"column {position + 1} has no name", "")))
         elif name in table.header[:position]:
             found.append((name, ("the column is there twice", "")))
-        elif name not in COLUMNS:
+        elif name not in (*COLUMNS, *ANSWER_COLUMNS):
             found.append(
                 (name[:60], (f"there is no column {show(name)}", rules.nearest(name, COLUMNS)))
             )

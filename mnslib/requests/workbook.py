@@ -6,7 +6,6 @@ Cells are text, so that no spreadsheet makes a date of `1-2`. The words are thos
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from mnslib.requests.columns import (
     VALUE_COLUMNS,
 )
 from mnslib.requests.rows import MOST_ROWS
-from mnslib.requests.sheets import SHEET_NAME, neutral
+from mnslib.requests.sheets import SHEET_NAME, write_text
 from mnslib.requests.tiers import Tiers
 
 LONGEST_HINT = 255
@@ -64,9 +63,8 @@ def _fill(sheet: Any, lines: Sequence[Sequence[str]]) -> None:
             if text == "":
                 continue
             cell = sheet.cell(row, column)
-            # `_x0041_` is how a workbook writes a sign it cannot hold: here it is meant as it is
-            cell.value = re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", neutral(text))
-            cell.data_type, cell.number_format = "s", "@"
+            write_text(cell, text)
+            cell.number_format = "@"
             if row == 1:
                 cell.font, cell.fill = Font(bold=True), PatternFill("solid", fgColor=_HEADER_GROUND)
             elif sheet.title != SHEET_NAME:

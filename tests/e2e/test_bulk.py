@@ -34,6 +34,13 @@ def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandb
     assert len(writes(sandbox)) > 36  # namespaces and role assignments
     assert "sandbox" in first.report
     assert (first.directory / "plan.json").exists()
+    assert "requests.csv" in result["artifacts"]
+    given_back = (first.directory / "requests.csv").read_text(encoding="utf-8-sig").splitlines()
+    sample = (ROOT / "parameters/requests.sample.csv").read_text().splitlines()
+    assert len(given_back) == len(sample)
+    for before, after in zip(sample[1:], given_back[1:], strict=True):
+        assert before.split(",")[:4] == after.split(",")[:4]
+        assert ",done," in after
     assert (first.directory / "journal.jsonl").exists()
 
     sandbox.control("DELETE", "requests")

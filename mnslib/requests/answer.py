@@ -1,0 +1,100 @@
+"""The request file given back: the very rows, each with what came of it in columns of its own.
+
+A workbook keeps its other cells, sheets and formats as far as openpyxl can; CSV stays CSV, and YAML
+gets a CSV beside it. No text starts a formula. The columns are passed over when it is read again.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from mnslib.models import QUOTA_FIELDS
+from mnslib.requests.cells import written
+from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
+from mnslib.requests.files import delimiter_of, read_rows
+from mnslib.requests.rows import decode, read_bytes
+from mnslib.requests.sheets import csv_bytes, request_sheet, write_text
+from mnslib.results import DONE_OUTCOME, DRY_RUN, ItemOutcome, OutcomeKind
+
+_WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
+"""Of columns that are new in a workbook, in characters."""
+
+Answers = Mapping[int, ItemOutcome]
+"""What came of the request that a file has in that row."""
+
+
+def answered_file(path: Path, answers: Answers) -> tuple[str, bytes]:
+    """Return suffix and content of the request file with what came of each row.
+
+    Args:
+        path: a request file that was read without a mistake.
+    """
+    if path.suffix.lower() == ".xlsx":
+        return ".xlsx", _workbook(path, answers)
+    table = read_rows(path)
+    rows = {row.number: row.cells for row in table.rows}
+    names = table.header or tuple(dict.fromkeys(name for cells in rows.values() for name in cells))
+    kept = [name for name in names if name not in ANSWER_COLUMNS]
+    lines: list[list[Any]] = [[*kept, *ANSWER_COLUMNS]]
+    for number, cells in rows.items():
+        texts = [_text(name, cells) for name in kept]
+        lines.append([*texts, *_answer(answers.get(number))])
+    delimiter = delimiter_of(decode(path, read_bytes(path))) if table.header else ","
+    return ".csv", csv_bytes(lines, delimiter=delimiter)
+
+
+def _text(name: str, cells: Mapping[str, Any]) -> str:
+    is_removed = name in QUOTA_FIELDS and cells.get(name, "") is None
+    return REMOVE if is_removed else written(cells.get(name))
+
+
+def _answer(item: ItemOutcome | None) -> list[Any]:
+    """Return the cells of the answer columns; `status` is what to filter by."""
+    if item is None:
+        return [""] * len(ANSWER_COLUMNS)
+    if item.reason == DRY_RUN:
+        risks = f", with {', '.join(item.risks)}" if item.risks else ""
+        return ["planned", item.outcome.value, "", f"would be {DONE_OUTCOME[item.change]}{risks}"]
+    is_open = item.outcome in (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
+    seconds = round(item.duration_seconds, 3)
+    return ["open" if is_open else "done", item.outcome.value, seconds, item.reason]
+
+
+def _workbook(path: Path, answers: Answers) -> bytes:
+    from openpyxl import load_workbook
+    from openpyxl.utils import get_column_letter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
+        book = load_workbook(path)
+    sheet = request_sheet(path, book)
+    header_row = next(
+        row for row in range(1, sheet.max_row + 1)
+        if any(cell.value not in (None, "") for cell in sheet[row])
+    )  # fmt: skip
+    names = {str(cell.value or "").strip(): cell.column for cell in sheet[header_row]}
+    after = max(column for name, column in names.items() if name)
+    for name in ANSWER_COLUMNS:
+        if name not in names:
+            after += 1
+            names[name] = after
+            sheet.column_dimensions[get_column_letter(after)].width = _WIDTHS[name]
+        head = sheet.cell(header_row, names[name])
+        write_text(head, name)
+        head._style = copy(sheet.cell(header_row, 1)._style)
+    for row, item in answers.items():
+        for name, value in zip(ANSWER_COLUMNS, _answer(item), strict=True):
+            cell = sheet.cell(row, names[name])
+            cell.value = None
+            if isinstance(value, str) and value:
+                write_text(cell, value)
+            elif value != "":
+                cell.value = value
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()

@@ -1,0 +1,140 @@
+"""The file that comes back: the very rows, and what came of each."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from openpyxl import Workbook, load_workbook
+from openpyxl.comments import Comment
+from openpyxl.styles import PatternFill
+
+from mnslib.requests.answer import answered_file
+from mnslib.requests.columns import ANSWER_COLUMNS
+from mnslib.requests.spec import parse_requests
+from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
+
+HEADER = "subscription_id,resource_group,cluster_name,namespace_name,cpu_limit,labels"
+SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
+EVIL = '=HYPERLINK("https://example.org";"x")\n<b>&\x07'
+
+
+def line(name, cpu="4", labels=""):
+    return f"{SUBSCRIPTION},rg,aks-1,{name},{cpu},{labels}"
+
+
+def outcome(spec, kind="created", reason="", risks=()):
+    return ItemOutcome(
+        id=spec.id, change=ChangeKind.CREATE, outcome=OutcomeKind(kind), reason=reason,
+        risks=risks, duration_seconds=1.23456,
+    )  # fmt: skip
+
+
+def answers(path, *given):
+    specs = parse_requests(path)
+    return {s.origin.row: outcome(s, *one) for s, one in zip(specs, given, strict=True)}
+
+
+def read_csv(content, delimiter=","):
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig")), delimiter=delimiter))
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """A sheet with a title above, a gap, colors, a comment, and a sheet of somebody's own."""
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "Requests"
+    sheet.append([])
+    sheet.append(HEADER.split(","))
+    sheet.append(line("b-second").split(","))
+    sheet.append([])
+    sheet.append(line("a-first", "-").split(","))
+    sheet["D3"].fill = PatternFill("solid", fgColor="FFCC00")
+    sheet["D5"].comment = Comment("ask Kim", "Kim")
+    book.create_sheet("notes")["A1"] = "=1+1"
+    path = tmp_path / "requests.xlsx"
+    book.save(path)
+    return path
+
+
+def test_csv_comes_back_in_its_order_with_four_more_columns(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([HEADER, line("b", labels='"k=v;x-"'), "", line("a", "-")]))
+    suffix, content = answered_file(path, answers(path, ("failed", "no; do this"), ("created",)))
+    header, b, a = read_csv(content)
+    assert suffix == ".csv"
+    assert header == [*HEADER.split(","), *ANSWER_COLUMNS]
+    assert b[3:] == ["b", "4", "k=v;x-", "open", "failed", "1.235", "no; do this"]
+    assert a[3:] == ["a", "'-", "", "done", "created", "1.235", ""]
+
+
+def test_a_semicolon_stays_one(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([HEADER, line("a")]).replace(",", ";"))
+    _, content = answered_file(path, answers(path, ("created",)))
+    assert read_csv(content, ";")[1][3] == "a"
+
+
+def test_yaml_gets_a_csv_that_asks_for_the_same(tmp_path):
+    path, again = tmp_path / "r.yaml", tmp_path / "again.csv"
+    path.write_text(
+        f"- {{subscription_id: {SUBSCRIPTION}, resource_group: rg, cluster_name: aks-1,"
+        " namespace_name: a, cpu_limit: null, labels: {k: v, gone: null}}\n"
+    )
+    suffix, content = answered_file(path, answers(path, ("created",)))
+    again.write_bytes(content)
+    ((one,), (other,)) = parse_requests(path), parse_requests(again)
+    assert suffix == ".csv"
+    assert (one.quota, one.labels) == (other.quota, other.labels)
+    assert one.quota["cpu_limit"] is None
+
+
+def test_a_workbook_keeps_everything_and_gains_four_columns(workbook):
+    given = answers(workbook, ("created",), ("skipped", "stale; make a new plan"))
+    suffix, content = answered_file(workbook, given)
+    book = load_workbook(io.BytesIO(content))
+    sheet = book["Requests"]
+    assert suffix == ".xlsx"
+    assert [cell.value for cell in sheet[2]][-4:] == list(ANSWER_COLUMNS)
+    assert [cell.value for cell in sheet[3]][3:] == [
+        "b-second", "4", None, "done", "created", 1.235, None,
+    ]  # fmt: skip
+    assert [cell.value for cell in sheet[5]][6:] == [
+        "open", "skipped", 1.235, "stale; make a new plan",
+    ]  # fmt: skip
+    assert [cell.value for cell in sheet[4]] == [None] * 10
+    assert sheet["D3"].fill.fgColor.rgb == "00FFCC00"
+    assert sheet["D5"].comment.text == "ask Kim"
+    assert book["notes"]["A1"].value == "=1+1"
+
+
+def test_the_file_can_be_mended_and_read_again_and_answered_again(workbook):
+    first = answers(workbook, ("created",), ("failed", "x"))
+    workbook.write_bytes(answered_file(workbook, first)[1])
+    again = answers(workbook, ("unchanged",), ("created",))
+    sheet = load_workbook(io.BytesIO(answered_file(workbook, again)[1]))["Requests"]
+    assert sheet.max_column == 10
+    assert [cell.value for cell in sheet[5]][6:] == ["done", "created", 1.235, None]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t="])
+def test_no_message_is_a_formula(workbook, tmp_path, start):
+    evil = start + EVIL
+    given = answers(workbook, ("failed", evil), ("created",))
+    cell = load_workbook(io.BytesIO(answered_file(workbook, given)[1]))["Requests"]["J3"]
+    assert (cell.data_type, cell.value[:2]) == ("s", f"'{start[0]}")
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([HEADER, line("a")]))
+    _, content = answered_file(path, answers(path, ("failed", evil)))
+    assert read_csv(content)[1][-1] == f"'{evil}"
+
+
+def test_a_dry_run_says_what_each_row_would_do(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([HEADER, line("a")]))
+    given = answers(path, ("not_attempted", "dry run", ("adoption", "overcommit")))
+    (_, row) = read_csv(answered_file(path, given)[1])
+    assert row[-4:-1] == ["planned", "not_attempted", ""]
+    assert row[-1] == "would be created, with adoption, overcommit"
