@@ -201,6 +201,29 @@ def resume(run: str, *, runs_dir: str, detailed_exitcode: bool) -> None:
     sys.exit(code)
 
 
+@main.command()
+@click.argument("run")
+@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+def undo(run: str, *, runs_dir: str) -> None:
+    """Write the request file that restores what a run changed.
+
+    RUN is the name of its directory, or a path. The file goes through plan and approval like any
+    other; the command that plans it is printed. What it cannot restore is named.
+    """
+    from mnslib.project import read_result, resolve_path
+    from mnslib.runs import find_run, write_undo
+
+    directory = find_run(run, runs_dir=resolve_path(runs_dir))
+    file, count, lost = write_undo(directory)
+    for sentence in lost:
+        click.echo(printable(f"Not restored: {sentence}"), err=True)
+    given = (read_result(directory) or {}).get("parameters", {})
+    same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
+    words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
+    command = ["mns", "run", "30", *(part for word in words for part in ("-p", word))]
+    click.echo(f"{count} requests in {file}; plan them with\n  {shlex.join(command)}")
+
+
 @main.command(name="open", epilog=NOTEBOOK_HELP)
 @_parameters
 @click.option("--no-lab", is_flag=True, help="Only make the copy and print its path.")

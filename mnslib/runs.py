@@ -27,6 +27,7 @@ from mnslib.resource_ids import ClusterId
 from mnslib.results import utc_text
 
 LOCKS_FOLDER = ".locks"
+UNDO_NAME = "undo.yaml"
 
 LONGEST_WAIT_SECONDS = 1800.0
 """How long a run that is resumed is given to end: as long as its last operation may take."""
@@ -75,6 +76,23 @@ def _continued_in(directory: Path) -> Path | None:
                 raise ConfigError(f"{directory.name} goes on in {later}, which is gone.")
             return later
     return None
+
+
+def write_undo(directory: Path) -> tuple[Path, int, tuple[str, ...]]:
+    """Write the requests that undo a run; return the file, how many, and what they cannot restore.
+
+    Raises:
+        ConfigError: if the run wrote nothing.
+    """
+    from mnslib.provisioning.undo import undo
+    from mnslib.requests.export import request_file
+
+    found = undo(read_events(directory / JOURNAL_NAME)[0])
+    if not found.rows and not found.lost:
+        raise ConfigError(f"{directory.name} wrote nothing: there is nothing to undo.")
+    file = directory / UNDO_NAME
+    write_whole(file, request_file(found.rows, suffix=file.suffix))
+    return file, len(found.rows), found.lost
 
 
 @contextmanager

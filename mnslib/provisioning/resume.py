@@ -252,7 +252,9 @@ def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool
         return False
     if not {risk.name.value for risk in change.risks} <= earlier.risks:
         return False
+    if change.before is None and change.kind is not item.kind:
+        return False  # what was to be created exists on the cluster by now: nobody approved that
     now = fingerprint(change.before)
     if item.is_begun:  # its own write may have left it with another eTag, or as failed
         return now in (item.before, item.after)
-    return (change.kind, change.etag, now) == (item.kind, item.etag, item.before)
+    return (change.etag, now) == (item.etag, item.before)

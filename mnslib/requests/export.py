@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -27,7 +27,9 @@ from mnslib.requests.workbook import request_workbook
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.secrets import looks_secret
 
-_READERS: dict[str, Callable[[object], Any]] = {
+Value = TypeVar("Value", str, str | None)
+
+READERS: dict[str, Callable[[object], Any]] = {
     "labels": cells.read_labels,
     "annotations": cells.read_annotations,
     "tags": cells.read_tags,
@@ -98,8 +100,8 @@ def _row(
         "adoption_policy": namespace.adoption_policy,
         "delete_policy": namespace.delete_policy,
     }
-    for name, read in _READERS.items():
-        row[name] = _kept(getattr(namespace, name), read, f"{name} of {namespace.id}", left_out)
+    for name, read in READERS.items():
+        row[name] = kept(getattr(namespace, name), read, f"{name} of {namespace.id}", left_out)
     if row["labels"].get("owner"):
         row["owner"] = row["labels"].pop("owner")
     row["access"] = [cells.grant_text(grant) for grant in grants]
@@ -110,11 +112,11 @@ def _row(
     }
 
 
-def _kept(
-    pairs: Mapping[str, str], read: Callable[[object], Any], where: str, left_out: list[str]
-) -> dict[str, str]:
+def kept(
+    pairs: Mapping[str, Value], read: Callable[[object], Any], where: str, left_out: list[str]
+) -> dict[str, Value]:
     """Return the pairs that a request file may hold."""
-    kept: dict[str, str] = {}
+    kept: dict[str, Value] = {}
     for key, value in pairs.items():
         try:
             read({key: value})

@@ -141,6 +141,15 @@ def test_a_write_that_failed_half_way_is_made_again_as_approved(journal):
         azure.store[make_namespace("new").id.key], provisioning_state="Failed", etag="e-9"
     )
     azure.store[failed.id.key] = failed
+    again = Journal(journal.path.with_name("again") / "journal.jsonl", now=now)
+    again.path.parent.mkdir()
+    again.path.write_text(journal.path.read_text())
+    go_on(azure, again)
+    # and that one was killed before it came to it
+    journal.path.write_text(
+        "".join(again.path.read_text().splitlines(keepends=True)[: len(kept) + 1])
+    )
+    azure.store[failed.id.key] = failed
     result = go_on(azure, journal)
     assert outcomes(result)["new"] == "created"
     assert written(azure) == ["new"]

@@ -1,0 +1,65 @@
+"""The cells of `30_provision_in_bulk` without a kernel: `run(parameters)` is one run of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mnslib.reporting.displays
+import mnslib.reporting.provisioning
+from mnslib.azure import client
+from mnslib.errors import MnsError
+from mnslib.kube import client as kube_client
+from mnslib.notebook import connect
+from mnslib.project import new_run_directory, read_result
+from mnslib.provisioning import resume
+from mnslib.results import EXIT_CODES, RunStatus
+
+NOTEBOOK = "30_provision_in_bulk"
+PRELOADED = (client, kube_client, resume, mnslib.reporting.displays, mnslib.reporting.provisioning)
+"""Imported once, before the processes that run are forked."""
+
+
+def run(parameters: dict[str, Any]) -> int:
+    """Return the exit code of one run, whose directory is a new one below `runs_dir`."""
+    directory = new_run_directory(
+        Path(parameters["runs_dir"]),
+        notebook=NOTEBOOK,
+        environment="chaos",
+        started=datetime.now(UTC),
+    )
+    os.environ["MNS_RUN_DIR"] = str(directory)
+    try:
+        _cells(parameters)
+    except MnsError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        result = read_result(directory) or {}
+        code: int = result.get("exit_code", EXIT_CODES[RunStatus.FAILED])
+        # what raised before the record left its first word; in a kernel the session replaces it
+        return EXIT_CODES[RunStatus.FAILED] if result.get("status") == "stopped" else code
+    return 0
+
+
+def _cells(given: dict[str, Any]) -> None:
+    notebook = connect(NOTEBOOK, given)
+    specs = notebook.load_requests(given["request_file"])
+    notebook.resume(specs, given.get("resume_run", ""))
+    observed = notebook.observe(specs)
+    checks = notebook.preflight(specs, observed)
+    plan = notebook.plan(specs, observed, max_commitment="")
+    approved = notebook.require_approval(
+        plan,
+        dry_run=False,
+        approval="unattended",
+        approved_digest="",
+        allow=given["allow"],
+        max_changes=given["max_changes"],
+        max_deletions=given["max_deletions"],
+        max_failures=given["max_failures"],
+    )
+    result = notebook.apply(approved)
+    result, left = notebook.read_back(specs, plan, result)
+    notebook.record(plan=plan, result=result, left=left, checks=checks)
