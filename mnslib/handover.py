@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ConfigError
+from mnslib.errors import ConfigError, cut
 from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
@@ -73,9 +73,10 @@ def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> 
 
     from mnslib.kube.kubeconfig import merged_kubeconfig
 
-    place, text = resolve_path(file).resolve(), pack.read_text("utf-8")
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place, text = resolve_path(file), pack.read_text("utf-8")
     try:
+        place = place.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
             old = place.read_text("utf-8") if place.exists() else ""
             merged = merged_kubeconfig(old, text) if old.strip() else text
@@ -86,4 +87,8 @@ def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> 
         ) from error
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{place}: it is no kubeconfig and is left as it is.") from error
+    except (OSError, RuntimeError) as error:  # the latter is pathlib's for links in a circle
+        raise ConfigError(f"{place} cannot be merged into: {cut(str(error))}.") from error
     return place

@@ -201,7 +201,8 @@ def merged_kubeconfig(old: str, new: str) -> str:
     set only where it is empty.
 
     Raises:
-        ConfigError: if `old` is no kubeconfig, or has an entry of that name for another server.
+        ConfigError: if `old` is no kubeconfig, or has an entry of that name for another server, or
+            for none.
     """
     document, addition = _compose(old), _compose(new)
     _refuse_other_server(document, addition)
@@ -245,6 +246,12 @@ def _refuse_other_server(old: yaml.MappingNode, new: yaml.MappingNode) -> None:
                 f"it has an entry {name} for another server ({present[name]}) and is left as it "
                 f"is; remove that with `kubectl config delete-cluster {name}`, or name another file"
             )
+        users = [_scalar(entry, "name") for entry in _section(old, "users")]
+        if name in users and name not in present:  # whose credential that is nobody can tell
+            raise ConfigError(
+                f"it has a user {name} of something else and is left as it is; remove that with "
+                f"`kubectl config delete-user {name}`, or name another file"
+            )
 
 
 def _get(node: yaml.Node | None, key: str) -> yaml.Node | None:
@@ -265,7 +272,11 @@ def _scalar(node: yaml.Node | None, key: str) -> str:
 def _section(document: yaml.MappingNode, key: str) -> list[yaml.Node]:
     """Return the list under a key, making an empty one where it is missing or null."""
     found = _get(document, key)
-    if not isinstance(found, yaml.SequenceNode):
+    if found is not None and found.tag == "tag:yaml.org,2002:null":
+        found = None
+    if found is not None and not isinstance(found, yaml.SequenceNode):
+        raise ConfigError(f"its {key} are no list, and it is left as it is")
+    if found is None:
         found = yaml.SequenceNode("tag:yaml.org,2002:seq", [])
         _put(document, key, found)
     return found.value  # type: ignore[no-any-return]  # PyYAML's nodes are untyped inside

@@ -274,6 +274,33 @@ def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -
     assert path.read_text() == text
 
 
+def test_what_a_section_holds_that_is_no_list_is_not_lost(tmp_path: Path) -> None:
+    path, text = tmp_path / "config", "kind: Config\nusers: {me: {token: t}}\n"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="its users are no list"):
+        merge(path, make_own())
+    assert path.read_text() == text
+
+
+def test_a_user_of_that_name_for_something_else_keeps_its_credential(tmp_path: Path) -> None:
+    path, text = tmp_path / "config", "kind: Config\nusers: [{name: aks-1-web, user: {token: t}}]\n"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="has a user aks-1-web of something else"):
+        merge(path, make_own())
+    assert path.read_text() == text
+
+
+def test_what_cannot_be_read_is_refused_as_a_mistake_of_whoever_named_it(tmp_path: Path) -> None:
+    binary, folder, circle = (tmp_path / name for name in ("binary", "folder", "circle"))
+    binary.write_bytes(b"\xff\xfe\x00")
+    folder.mkdir()
+    circle.symlink_to(circle)
+    for path in (binary, folder, circle, binary / "config"):
+        with pytest.raises(ConfigError, match=str(path)):
+            merge(path, make_own())
+    assert binary.read_bytes() == b"\xff\xfe\x00"
+
+
 def test_kubectls_lock_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(FOREIGN)
