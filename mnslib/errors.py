@@ -28,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mnslib.secrets import hide_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,7 +92,8 @@ class Problem:
             is_parameter = self.file == PARAMETERS and self.row is None
             place = f"parameter {self.column}" if is_parameter else f"{place}, column {self.column}"
         fix = f" Write {self.suggestion}." if self.suggestion else ""
-        return printable(f"{place}: {self.message}{fix}")
+        # a heading or a key that was refused may be the secret itself
+        return hide_secrets(printable(f"{place}: {self.message}{fix}"))
 
 
 class SpecError(MnsError):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
-from mnslib.secrets import looks_secret
+from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
 
@@ -115,7 +115,7 @@ def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any
         return name, value
     if type_name == "int" and re.fullmatch(r"[+-]?\d+", value):
         return name, int(value)  # YAML would read 010 as 8
-    return name, _yaml(value, f"{name}={value}")
+    return name, _yaml(value, f"The value of {name}")
 
 
 def read_parameter_file(path: Path) -> dict[str, Any]:
@@ -220,4 +220,9 @@ def _yaml(text: str, place: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{place} is not YAML: {error}") from error
+        # the error's own text quotes what is there, which may be a secret
+        said, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{place}{where} is not YAML: {hide_secrets(said or 'no text')}.") from (
+            None
+        )

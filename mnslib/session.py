@@ -34,6 +34,8 @@ from mnslib.results import (
     RunStatus,
     utc_text,
 )
+from mnslib.secrets import hide_secrets
+from mnslib.targets import TARGETS
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
@@ -69,10 +71,12 @@ class Session:
         self.started = datetime.now(UTC)
         self.result: ApplyResult | None = None
         directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+        target = str(given["target"])
         self.is_headless = directory is not None
         self.directory = Path(directory) if directory else new_run_directory(
             resolve_path(str(given["runs_dir"])),
-            notebook=notebook, environment=str(given["target"]), started=self.started,
+            notebook=notebook, environment=target if target in TARGETS else "unknown",
+            started=self.started,
         )  # fmt: skip
         try:
             # the runner has checked it all, but plain papermill passes anything on
@@ -124,7 +128,7 @@ class Session:
             status=status,
             exit_code=EXIT_CODES[status],
             parameters=self.parameters,
-            headline=headline,
+            headline=hide_secrets(headline),  # an error of somebody else's may quote anything
             summary=summary or {},
             items=self.result.outcomes if self.result else (),
             artifacts=[

@@ -198,7 +198,9 @@ class _Markdown(mistune.HTMLRenderer):
 
 
 def _is_local(address: str) -> bool:
-    return re.match(r"(?i)\s*([a-z][a-z0-9+.-]*:|/|\\)", address) is None
+    # browsers pass over white space and control characters: `java\tscript:` is a scheme
+    read = re.sub(r"[\x00-\x20]", "", address)
+    return re.match(r"(?i)([a-z][a-z0-9+.-]*:|/|\\)", read) is None
 
 
 class _Scan(HTMLParser):

@@ -179,3 +179,16 @@ def test_a_secret_is_refused_and_not_repeated(declared: tuple[Parameter, ...]) -
     with pytest.raises(ConfigError, match="looks like a secret") as caught:
         check_parameters(declared, {"labels": {"client_secret": "hunter2hunter2"}})
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_yaml_is_named_by_its_line_and_not_repeated(
+    declared: tuple[Parameter, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text('dry_run: true\nrequest_file: "password=hunter22\n  x: [\n')
+    with pytest.raises(ConfigError, match=r"broken\.yaml, line 4 is not YAML: ") as from_file:
+        read_parameter_file(file)
+    name = next(known.name for known in declared if known.type_name == "list")
+    with pytest.raises(ConfigError, match=f"{name}, line 1 is not YAML: ") as from_line:
+        parse_assignment(f"{name}=[password=hunter22", declared)
+    assert "hunter22" not in f"{from_file.value} {from_line.value}"

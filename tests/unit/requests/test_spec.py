@@ -266,3 +266,11 @@ def test_a_secret_in_a_cell_is_refused_with_its_place_and_never_quoted(
         parse_requests(path)
     assert [(p.row, p.column) for p in caught.value.problems] == [(2, column)]
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_in_a_heading_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text("password=hunter22,cluster_name\n1,2\n")
+    with pytest.raises(SpecError, match=r"column \[hidden: looks like a secret\]") as caught:
+        parse_requests(path)
+    assert "hunter22" not in str(caught.value)
