@@ -273,7 +273,7 @@ def demo(*, runs_dir: str) -> None:
 @click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
 @click.option("--browse", is_flag=True, help="Open the page in the browser.")
 @click.option(
-    "--prune", "days", type=click.IntRange(min=1), metavar="DAYS",
+    "--prune", "days", type=click.IntRange(1, 36_500), metavar="DAYS",
     help="First delete the runs, and the copies for JupyterLab, that are older.",
 )  # fmt: skip
 def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:

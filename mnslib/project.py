@@ -1,6 +1,6 @@
 """Where the project folder is, what relative paths mean, and where a run leaves its files.
 
-Standard library only. The project folder holds `notebooks/` and `parameters/`; the working
+The project folder holds `notebooks/` and `parameters/`; the working
 directory is never the base of a path, so that a run means the same from everywhere.
 """
 
@@ -16,9 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
+from mnslib.results import RunStatus
 
 RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 """Environment variable by which the runner names a kernel's run directory."""
+
+_RECORD = frozenset(
+    {
+        "notebook", "environment", "target", "started_utc", "finished_utc", "status", "parameters",
+        "headline", "summary", "items", "artifacts",
+    }
+)  # fmt: skip
+"""What every page about a run reads."""
 
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
 
@@ -66,15 +75,22 @@ def new_run_directory(
     Args:
         notebook: its file name without ending.
         started: the run's first moment, in UTC.
+
+    Raises:
+        ConfigError: nothing can be made there.
     """
-    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part) for part in (notebook, environment))
+    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part)[:80] for part in (notebook, environment))
     name = "-".join([f"{started:%Y%m%dT%H%M%SZ}", *parts])
     number = 1
     while True:
         directory = runs_dir / (name if number == 1 else f"{name}.{number}")
         try:
             directory.mkdir(parents=True)
-        except FileExistsError:
+        except OSError as error:
+            if not directory.is_dir():  # neither is a link that leads nowhere
+                raise ConfigError(
+                    f"No run directory can be made in {runs_dir}: {error.strerror}."
+                ) from error
             number += 1
         else:
             return directory
@@ -90,12 +106,16 @@ def run_directories(runs_dir: Path) -> list[Path]:
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
-    """Return what a run's `result.json` holds, None where there is none or it is not whole."""
+    """Return what a run's `result.json` holds, None where there is none or it is not whole.
+
+    One that cannot be read counts as none: an earlier run's must not end a later one.
+    """
     try:
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError):  # no text and no JSON are both of the latter
         return None
-    return result if isinstance(result, dict) else None
+    is_whole = isinstance(result, dict) and result.keys() >= _RECORD
+    return result if is_whole and result["status"] in list(RunStatus) else None
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:

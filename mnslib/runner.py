@@ -37,6 +37,7 @@ from mnslib.project import (
     write_whole,
 )
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_text
+from mnslib.secrets import hide_secrets
 from mnslib.targets import TARGETS
 
 DETAILED_FINDINGS = 2
@@ -118,8 +119,14 @@ def run_notebook(
         own = _record(path.stem, environment, asked, started=started, ending=ending)
         result = _settled(own, read_result(directory))
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
-        _write_pages(directory, result)
-        write_index(runs)
+        try:
+            _write_pages(directory, result)
+            write_index(runs)
+        except OSError as error:
+            status, headline = RunStatus.STOPPED, _unwritable(error)
+            if result["headline"] != headline:
+                headline += f". Until then: {result['headline']}"
+            result |= {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
     return RunOutcome(
         directory=directory,
         exit_code=result["exit_code"],
@@ -161,7 +168,8 @@ def find_notebook(notebook: str | Path, *, root: Path | None = None) -> Path:
 def environment_name(parameter_file: Path | None, target: str) -> str:
     """Return a run's environment: `prod` of `30_provision_in_bulk.prod.yaml`, else the target."""
     parts = parameter_file.name.split(".") if parameter_file else []
-    return parts[-2] if len(parts) > 2 else target
+    # a target that does not exist is refused later, and may be a secret in the wrong place
+    return parts[-2] if len(parts) > 2 else target if target in TARGETS else "unknown"
 
 
 def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: str | Path) -> Path:
@@ -195,13 +203,13 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
     """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
 
     Args:
-        days: those that began earlier than so many days ago go.
+        days: those that began earlier than so many days ago go; links stay.
     """
     runs, oldest = resolve_path(runs_dir), datetime.now(UTC) - timedelta(days=days)
     old = [
         directory
         for directory in [*run_directories(runs), *run_directories(runs / "open")]
-        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}"
+        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
     ]
     for directory in old:
         shutil.rmtree(directory)
@@ -263,14 +271,20 @@ def _through_papermill(
         )
     except papermill.PapermillExecutionError as error:
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
-        return _Ending(status, f"{error.ename}: {error.evalue}")
+        return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
     except InterruptedRunError:
         return _Ending(RunStatus.INTERRUPTED, "")
     except TimeoutError:
         return _Ending(RunStatus.STOPPED, "The run took longer than it was allowed")
+    except OSError as error:  # papermill saves the notebook after each cell
+        return _Ending(RunStatus.STOPPED, _unwritable(error))
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
     return _Ending(RunStatus.DONE, "The notebook ran to its end")
+
+
+def _unwritable(error: OSError) -> str:
+    return f"The run directory cannot be written: {error.strerror or error}"
 
 
 def _papermill() -> Any:

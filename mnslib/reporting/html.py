@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -126,7 +127,8 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
     """
     body = _EMPTY
     if notebook_path.is_file():
-        body = read_body(json.loads(notebook_path.read_text(encoding="utf-8")))
+        with suppress(ValueError):  # a full disk may have cut it off
+            body = read_body(json.loads(notebook_path.read_text(encoding="utf-8")))
     status = RunStatus(result["status"])
     sections = [_section(text) for text in body.sections]
     about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'

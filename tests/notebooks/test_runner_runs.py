@@ -125,6 +125,14 @@ def test_an_error_is_readable_in_the_report(run) -> None:
     assert "\x1b" not in report
 
 
+def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+    command = [sys.executable, "-c", limited + RUN_IT, str(DATA / "ok.ipynb"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (5, "stopped")
+    assert "Traceback" not in done.stderr
+
+
 def test_wrong_parameters_start_no_kernel(run) -> None:
     outcome = run("raises", parameters={"dry_rum": False, "team": "eyJhbGciOiJI.eyJzdWIiOiIx.x"})
     result = assert_whole(outcome)

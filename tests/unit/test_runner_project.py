@@ -18,9 +18,20 @@ from mnslib.project import (
     write_result,
     write_whole,
 )
+from mnslib.results import RunRecord, RunStatus
 from mnslib.runner import environment_name, find_notebook, open_copy, prune_runs, write_index
 
 DATA = Path(__file__).parents[1] / "notebooks" / "data"
+RECORD = RunRecord(
+    notebook="30_x",
+    environment="prod",
+    target="azure",
+    started_utc="2026-11-02T06:12:03Z",
+    finished_utc="2026-11-02T06:12:04Z",
+    status=RunStatus.DONE,
+    exit_code=0,
+    parameters={},
+).to_json() | {"items": [], "artifacts": []}
 STARTED = datetime(2026, 11, 2, 6, 12, 3, tzinfo=UTC)
 
 
@@ -66,11 +77,30 @@ def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
 
 def test_a_result_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert read_result(tmp_path) is None
-    write_result(tmp_path, {"status": "done"})
-    assert read_result(tmp_path) == {"status": "done"}
-    (tmp_path / "result.json").write_text('{"status": ')
+    write_result(tmp_path, RECORD)
+    assert read_result(tmp_path) == RECORD
+    for broken in (b'{"status": ', b"\xff\xfe", b'{"status": "done"}', b'["status"]'):
+        (tmp_path / "result.json").write_bytes(broken)
+        assert read_result(tmp_path) is None
+    write_result(tmp_path, RECORD | {"status": "other"})
     assert read_result(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("what", ["file", "dangling link"])
+def test_where_no_directory_can_be_made_is_refused(tmp_path: Path, what: str) -> None:
+    runs = tmp_path / "runs"
+    if what == "file":
+        runs.write_text("")
+    else:
+        runs.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="No run directory can be made in"):
+        new_run_directory(runs, notebook="30_x", environment="prod", started=STARTED)
+
+
+def test_a_run_with_an_endless_environment_gets_a_directory(tmp_path: Path) -> None:
+    made = new_run_directory(tmp_path, notebook="n", environment="e" * 400, started=STARTED)
+    assert len(made.name) < 200
 
 
 def test_a_private_file_is_for_its_owner_only_and_replaces_a_link(tmp_path: Path) -> None:
@@ -151,6 +181,20 @@ def test_old_runs_and_copies_are_deleted_and_nothing_else(tmp_path: Path) -> Non
     assert prune_runs(tmp_path, days=30) == 2
     left = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("file")}
     assert left == {mine, today, f"open/{today}"}
+
+
+def test_a_link_among_old_runs_and_what_it_leads_to_stay(tmp_path: Path) -> None:
+    precious, runs = tmp_path / "precious", tmp_path / "runs"
+    precious.mkdir()
+    (runs / "20200102T000000Z-n-e").mkdir(parents=True)
+    (runs / "20200101T000000Z-n-e").symlink_to(precious)
+    assert prune_runs(runs, days=30) == 1
+    assert [path.name for path in runs.iterdir()] == ["20200101T000000Z-n-e"]
+    assert precious.is_dir()
+
+
+def test_a_target_that_does_not_exist_names_no_directory() -> None:
+    assert environment_name(None, "password=hunter22") == "unknown"
 
 
 def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Path) -> None:
