@@ -39,7 +39,7 @@ class AzureClient:
 
     Attributes:
         cloud: where it asks.
-        limits: how fast it may ask.
+        throttle: how fast it may ask.
         managed_clusters, managed_namespaces, role_assignments: the resources.
         operations: waits for what was started.
     """
@@ -65,11 +65,11 @@ class AzureClient:
             workers: threads that will use it; sizes the connection pool.
             transport: another way to send, for tests.
         """
-        self.cloud, self.limits = cloud, limits or Limits()
+        self.cloud = cloud
         retries = retries or Retries()
         self._tokens = Tokens(credential, authority_host=cloud.authority_host)
-        throttle = Throttle(
-            self.limits,
+        self.throttle = throttle = Throttle(
+            limits or Limits(),
             clock=clock,
             sleep=sleep,
             longest_wait_seconds=retries.longest_wait_seconds,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -119,7 +120,7 @@ class Throttle:
         self._sleep = sleep
         self._longest_wait_seconds = longest_wait_seconds
         self._buckets: dict[BucketKey, _Bucket] = {}
-        self._refused: set[BucketKey] = set()
+        self._refused: Counter[BucketKey] = Counter()
         self._regions: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -148,10 +149,20 @@ class Throttle:
         From then on a bucket that was not limited keeps to the documented rate.
         """
         with self._lock:
-            self._refused.add(key)
+            self._refused[key] += 1
             bucket = self._bucket(key)
             bucket.paused_until = max(bucket.paused_until, self._clock() + seconds)
             bucket.tokens, bucket.updated = 1.0, bucket.paused_until
+
+    def in_force(self, kind: str) -> tuple[Rate | None, int]:
+        """Return the rate that calls of a kind are held to, None for none, and how often 429 came.
+
+        Without a limit of ours it is the documented one, once the service has refused a call.
+        """
+        with self._lock:
+            refused = sum(count for key, count in self._refused.items() if key.kind == kind)
+        limits = Limits() if refused and getattr(self._limits, kind) is None else self._limits
+        return getattr(limits, kind), refused
 
     def _bucket(self, key: BucketKey) -> _Bucket:
         rate = self._rate(key)

@@ -48,6 +48,7 @@ def bulk_timeline(
     moment: datetime,
     limit: Rate | None,
     buckets: Mapping[ClusterId, Hashable],
+    refused: int = 0,
     family: str | None = None,
 ) -> Chart:
     """Return the chart of when each change was written and how long it took.
@@ -56,6 +57,7 @@ def bulk_timeline(
         moment: when the run was started.
         limit: of writes in each bucket; None where none is known.
         buckets: the bucket that each cluster's writes draw from.
+        refused: how many calls were answered 429.
         family: font family; None takes the first installed.
     """
     canvas = Canvas(family=family)
@@ -79,6 +81,8 @@ def bulk_timeline(
     again = begun - sum(bool(one.writes) for one in stretches)
     retried = f", {again:,} of them again" if again else ""
     source = f"Source: journal of the run. {wording.count(begun, 'write')} begun{retried}.{bound}"
+    if refused:
+        source += f" Answered with 429: {wording.count(refused, 'call')}."
     return canvas.finish(source=source, alt=f"{title}.")
 
 

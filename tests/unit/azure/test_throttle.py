@@ -97,6 +97,18 @@ def test_an_unlimited_bucket_keeps_to_the_documented_rate_once_refused(make_thro
     assert clock.now - started == pytest.approx(7)
 
 
+def test_the_limit_in_force_is_ours_or_the_documented_one_once_refused(make_throttle):
+    key = BucketKey("s1", "westeurope", "other")
+    ours, none = make_throttle(Limits(other=Rate(9, 3))), make_throttle(NO_LIMITS)
+    assert none.in_force("other") == (None, 0)
+    ours.pause(key, 1)
+    none.pause(key, 1)
+    none.pause(key, 1)
+    assert ours.in_force("other") == (Rate(9, 3), 1)
+    assert none.in_force("other") == (Rate(60, 1), 2)
+    assert none.in_force("reads") == (None, 0)
+
+
 def test_a_pause_longer_than_we_wait_is_said_at_once(make_throttle, clock):
     throttle = make_throttle(Limits())
     key = BucketKey("s", "r", "other")
