@@ -116,8 +116,12 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         match event["event"]:
             case "plan" if event["may_write"]:
                 digest, risks = event["digest"], risks | frozenset(event["risks"])
-                planned = [_planned(item) for item in event["items"]]
-                items |= {item.id.key: item for item in planned}
+                for planned in map(_planned, event["items"]):
+                    # a write that went out before may still arrive
+                    was = items.get(planned.id.key, planned)
+                    items[planned.id.key] = replace(
+                        planned, is_begun=was.is_begun, is_released=was.is_released
+                    )
             case "started" | "granting":
                 key = ManagedNamespaceId.parse(event["id"]).key
                 is_released = items[key].is_released
