@@ -254,7 +254,7 @@ def demo(*, runs_dir: str) -> None:
     They onboard one namespace, provision 36 and analyze quota utilization.
     """
     from mnslib.project import find_project_root, resolve_path
-    from mnslib.sandbox.server import control, ensure_running
+    from mnslib.sandbox.launcher import control, ensure_running
 
     root = find_project_root()
     home = root / ".mns" / "demo"  # a sandbox of its own: nobody's rehearsal is reset
@@ -417,7 +417,7 @@ def _sandbox_files() -> dict[str, Path]:
 
 
 def _running(name: str | None) -> Mapping[str, Any]:
-    from mnslib.sandbox.server import find_running
+    from mnslib.sandbox.launcher import find_running
     from mnslib.targets import sandbox_file
 
     files = _sandbox_files()
@@ -433,7 +433,7 @@ def _running(name: str | None) -> Mapping[str, Any]:
 @sandbox.command()
 def status() -> None:
     """Say which sandboxes are running, and what is in them."""
-    from mnslib.sandbox.server import find_running
+    from mnslib.sandbox.launcher import find_running
     from mnslib.targets import sandbox_file
 
     for name, file in _sandbox_files().items():
@@ -450,7 +450,7 @@ def status() -> None:
 @click.argument("name", required=False)
 def stop(*, name: str | None) -> None:
     """End a sandbox: the one that runs use, or NAME as `status` shows it. Its state is kept."""
-    from mnslib.sandbox.server import stop as stop_sandbox
+    from mnslib.sandbox.launcher import stop as stop_sandbox
 
     connection = _running(name)
     stop_sandbox(connection)
@@ -461,7 +461,7 @@ def stop(*, name: str | None) -> None:
 @click.argument("name", required=False)
 def reset(*, name: str | None) -> None:
     """Put a sandbox back to its first state: the one that runs use, or NAME."""
-    from mnslib.sandbox.server import control
+    from mnslib.sandbox.launcher import control
 
     connection = _running(name)
     control(connection, "POST", "reset")

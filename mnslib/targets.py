@@ -131,7 +131,7 @@ def sandbox_file() -> Path:
 
 
 def _sandbox_connection() -> dict[str, Any]:
-    from mnslib.sandbox.server import ensure_running, find_running, is_home
+    from mnslib.sandbox.launcher import ensure_running, find_running, is_home
 
     file = sandbox_file()
     if not os.environ.get(SANDBOX_VARIABLE) or is_home(file):

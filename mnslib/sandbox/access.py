@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mnslib.sandbox import grants
+from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.roles import CLUSTER_DATA
 from mnslib.sandbox.state import State
+from mnslib.sandbox.tokens import MASTER
 from mnslib.sandbox.wire import Call, Hangup, Json, Route, arm_error, kube_error, prometheus_error
 
-MASTER = "masterclient"  # whom the admin kubeconfig signs in; member of system:masters
 READ_METRICS = "microsoft.monitor/accounts/data/metrics/read"
 READ_SUBSCRIPTION = "Microsoft.Resources/subscriptions/read"
 # Source: kubeguard/guard, the authorizer of AKS
@@ -204,9 +205,7 @@ def cluster_of(call: Call) -> Json:
         Refusal: 404; 401 where Entra ID does not sign anybody in.
         Hangup: while the cluster is stopped.
     """
-    p = call.params
-    place = f"/subscriptions/{p['subscription']}/resourceGroups/{p['group']}/providers/"
-    found = call.state.resource(f"{place}{CLUSTER_DATA}{p['cluster']}")
+    found = call.state.resource(cluster_id(call))
     if found is None:
         raise kube_error(404, "NotFound", f"no cluster at {call.path}")
     if found["properties"]["powerState"]["code"] != "Running":

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from mnslib.sandbox.amounts import canonical, is_binary, parse
+from mnslib.sandbox.resources import QUOTA_KEYS
 from mnslib.sandbox.wire import Json
 
 Need = dict[str, Fraction]
-COMPUTE_KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
+COMPUTE_KEYS = tuple(QUOTA_KEYS.values())
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 
 
@@ -44,8 +45,9 @@ def _pod_need(spec: Json, key: str) -> Fraction:
         else:
             peak = max(peak, sidecars + _amount(container, key))
     need = max(running + sidecars, peak)
-    overhead = parse(str(spec.get("overhead", {}).get(key.split(".")[1], "0")))
-    return need + overhead if key.startswith("requests") or need else need
+    overhead = spec.get("overhead", {}).get(key.split(".")[1], "0")
+    counts_too = overhead != "0" and (key.startswith("requests") or need)
+    return need + parse(str(overhead)) if counts_too else need
 
 
 def _amount(container: Json, key: str) -> Fraction:

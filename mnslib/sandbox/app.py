@@ -20,13 +20,13 @@ from starlette.types import Receive, Scope, Send
 from mnslib.sandbox import (
     access,
     completion,
-    routes_arm,
     routes_clusters,
     routes_control,
     routes_discovery,
     routes_entra,
     routes_graph,
     routes_kube,
+    routes_namespaces,
     routes_operations,
     routes_prometheus,
     routes_providers,
@@ -34,8 +34,20 @@ from mnslib.sandbox import (
     routes_roles,
     routes_subscriptions,
 )
+from mnslib.sandbox.runtime import Runtime
 from mnslib.sandbox.state import State, utc_text
-from mnslib.sandbox.wire import Answer, Call, Hangup, Json, Refusal, Route, arm_error, surface_error
+from mnslib.sandbox.tokens import Verifier
+from mnslib.sandbox.wire import (
+    Answer,
+    Call,
+    Hangup,
+    Json,
+    Refusal,
+    Rollback,
+    Route,
+    arm_error,
+    surface_error,
+)
 
 ROUTES: tuple[Route, ...] = (
     *routes_entra.ROUTES,
@@ -43,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_subscriptions.ROUTES,
     *routes_providers.ROUTES,
     *routes_clusters.ROUTES,
-    *routes_arm.ROUTES,
+    *routes_namespaces.ROUTES,
     *routes_operations.ROUTES,
     *routes_roles.ROUTES,
     *routes_discovery.ROUTES,
@@ -73,51 +85,51 @@ _log = logging.getLogger("mnslib.sandbox")
 class Sandbox:
     """Handles one request after the other on one state."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, state: State, runtime: Runtime | None = None) -> None:
+        self.state, self.runtime = state, runtime or Runtime(state)
         self.last_request = time.monotonic()
-        self._verifier = routes_entra.Verifier(state)
+        self._verifier = Verifier(state)
         self._routes = [(route, route.pattern()) for route in ROUTES]
         self._by_method: dict[tuple[str, str], list[tuple[Route, re.Pattern[str]]]] = {}
         for route, pattern in self._routes:
             self._by_method.setdefault((route.surface, route.method), []).append((route, pattern))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request: weather first, then the answer, which weather may still lose."""
+        """Serve one request: faults first, then the answer, which a fault may still lose."""
         request = Request(scope, receive)
         try:
-            call = _call(self.state, request, await request.body())
+            call = _call(self, request, await request.body())
         except ClientDisconnect:
             return
         surface = _surface(call.path)
-        call.fate = self._weather(call, surface)
-        if "slow" in call.fate:
-            await asyncio.sleep(call.fate["slow"])
+        call.effect = self._effect(call, surface)
+        if "slow" in call.effect:
+            await asyncio.sleep(call.effect["slow"])
         answer = None
-        if "hang" in call.fate:
-            await _hang(request, call.fate["hang"])
-        elif call.fate.get("drop") != "before":
+        if "hang" in call.effect:
+            await _hang(request, call.effect["hang"])
+        elif call.effect.get("drop") != "before":
             answer = self._answer(call, surface)
         self.last_request = time.monotonic()
         if surface != "control":
-            self.state.requests.append(_logged(call, surface, answer.status if answer else None))
-        if answer is None or "drop" in call.fate:
+            self.runtime.requests.append(_logged(call, surface, answer.status if answer else None))
+        if answer is None or "drop" in call.effect:
             await _drop(request)
         else:
             await _response(call, surface, answer)(scope, receive, send)
 
-    def _weather(self, call: Call, surface: str) -> Json:
+    def _effect(self, call: Call, surface: str) -> Json:
         """Return what the scripted faults do to a request."""
-        weather = self.state.weather
-        if surface == "control" or weather.is_fair:
+        faults = self.runtime.faults
+        if surface == "control" or faults.is_empty:
             return {}
         bearer, facts = _bearer(call), {"surface": surface, "method": call.method}
         facts["identity"] = ""
-        with suppress(Refusal):  # whom it refuses, it refuses again when the weather allows
+        with suppress(Refusal):  # whom it refuses, it refuses again when no fault does
             facts["identity"] = self._verifier.identity(bearer, surface, call) or ""
-        effect = weather.strike(facts, call.path)
+        effect = faults.effect_on(facts, call.path)
         if "token" in effect:
-            weather.expire(bearer)
+            faults.expire(bearer)
         return effect
 
     def _answer(self, call: Call, surface: str) -> Answer | None:
@@ -126,11 +138,11 @@ class Sandbox:
         None if nobody is there to answer.
         """
         try:
-            if "status" in call.fate:
-                raise _scripted(call.fate, surface)
+            if "status" in call.effect:
+                raise _scripted(call.effect, surface)
             return self.handle(call, surface)
-        except Refusal as refusal:
-            return refusal.answer
+        except Rollback as ended:
+            return ended.answer
         except Hangup:
             return None
         except Exception:
@@ -142,7 +154,7 @@ class Sandbox:
         """Return the answer to a call.
 
         Raises:
-            Refusal: whatever refuses it.
+            Rollback: a refusal, or what a dry run would answer.
         """
         completion.settle(self.state)
         route = self._match(call, surface)
@@ -151,9 +163,8 @@ class Sandbox:
         route = route or self._no_route(call, surface)
         if surface == "arm":
             call.api_version = _api_version(call, route)
-            self.state.throttle.draw(call, route)
+            self.runtime.throttle.draw(call, route)
         access.check(call, route)
-        self.state.fate = call.fate
         if call.method == "GET":
             return route.handler(call)
         with self.state.transaction():
@@ -161,7 +172,7 @@ class Sandbox:
 
     def _authenticate(self, call: Call, surface: str) -> str:
         bearer = _bearer(call)
-        expired = self.state.weather.is_expired(bearer)
+        expired = self.runtime.faults.is_expired(bearer)
         if surface == "control":
             if hmac.compare_digest(bearer.encode(), self.state.meta("control_token").encode()):
                 return "control"
@@ -246,13 +257,14 @@ def _surface(path: str) -> str:
     return "arm"
 
 
-def _call(state: State, request: Request, body: bytes) -> Call:
+def _call(sandbox: Sandbox, request: Request, body: bytes) -> Call:
     scheme, host = request.url.scheme, request.headers.get("host", "")
     if not _HOST.fullmatch(host):  # with a path in it, it would name another surface's audience
         host = "127.0.0.1:{}".format((request.scope.get("server") or ("", ""))[1])
     path = str(request.scope["path"])  # decoded once, as it must be
     return Call(
-        state=state,
+        state=sandbox.state,
+        runtime=sandbox.runtime,
         method=request.method,
         origin=f"{scheme}://{host}",
         path=path.rstrip("/") or "/",
@@ -274,8 +286,8 @@ def _logged(call: Call, surface: str, status: int | None) -> Json:
         "identity": call.identity,
         "status": status,
     }
-    if call.fate:
-        entry["fault"] = call.fate
+    if call.effect:
+        entry["fault"] = call.effect
     if call.method in _WRITES and surface in ("arm", "kubernetes"):
         entry["body"] = _readable(call)
     return entry

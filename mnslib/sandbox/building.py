@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mnslib.sandbox import cluster as clusters
-from mnslib.sandbox.admission import pod_need
+from mnslib.sandbox import inside
+from mnslib.sandbox.admission import COMPUTE_KEYS, pod_need
 from mnslib.sandbox.amounts import parse
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE
 from mnslib.sandbox.offers import offers
+from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 
 _SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeeper-system")
-KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
-DEFAULT_VERSION = "1.32"
 _NODES = 3  # of a pool; Source: az aks create --node-count
 
 
@@ -35,7 +33,9 @@ def managed_cluster(state: State, resource_id: str, given: Json) -> Json:
     subscription, group, name = parts[2], parts[4], parts[8]
     wanted = given["properties"]
     dns = wanted.get("dnsPrefix") or f"{name}-{group}-{subscription[-4:]}"
-    version = ".".join((wanted.get("kubernetesVersion") or DEFAULT_VERSION).split(".")[:2])
+    version = ".".join(
+        (wanted.get("kubernetesVersion") or offers()["default_version"]).split(".")[:2]
+    )
     exact = offers()["kubernetes_versions"][version]
     access = {"enablePrivateCluster": False} | wanted.get("apiServerAccessProfile", {})
     network = {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "none"}
@@ -119,13 +119,13 @@ class Builder:
         """Store nodes, system namespaces and their pods; return the namespaces' history as data."""
         self.nodes()
         for name in _SYSTEM:
-            clusters.create_namespace(self.state, self.key, name, {}, {})
+            inside.create_namespace(self.state, self.key, name, {}, {})
         return self.system()
 
     def recount(self) -> None:
         """Bring quotas and metrics of every namespace up to what is there now."""
         for namespace in self.state.objects(self.key, "namespaces"):
-            clusters.recount(self.state, self.key, namespace["metadata"]["name"])
+            inside.recount(self.state, self.key, namespace["metadata"]["name"])
 
     def nodes(self) -> None:
         """Store the nodes of every pool."""
@@ -155,7 +155,7 @@ class Builder:
         return {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": clusters.metadata(self.state, name, labels=labels),
+            "metadata": inside.metadata(self.state, name, labels=labels),
             "spec": {"providerID": f"azure:///sandbox/{name}"},
             "status": {
                 "capacity": capacity,
@@ -209,14 +209,14 @@ class Builder:
         pod: Json = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": clusters.metadata(self.state, name, namespace, labels={"app": app}),
+            "metadata": inside.metadata(self.state, name, namespace, labels={"app": app}),
             "spec": {"containers": [container], "restartPolicy": "Always"},
         }
         need = pod_need(pod)
         wanted = {kind: need[f"requests.{kind}"] for kind in ("cpu", "memory")}
         fits = [n for n, room in self.free.items() if all(room[k] >= wanted[k] for k in wanted)]
         node = node or max(fits, key=lambda n: (self.free[n]["cpu"], n), default=None)
-        clusters.place(pod, node, self.state.now())
+        inside.place(pod, node, self.state.now())
         if node:
             for kind, value in wanted.items():
                 self.free[node][kind] -= value
@@ -226,7 +226,7 @@ class Builder:
 def amounts(text: str) -> dict[str, str]:
     """Return the four values of "cpu request/limit memory request/limit"; "-" is left out."""
     values = re.split(r"[/ ]", text)
-    return {key: value for key, value in zip(KEYS, values, strict=True) if value != "-"}
+    return {key: value for key, value in zip(COMPUTE_KEYS, values, strict=True) if value != "-"}
 
 
 def _resources(text: str) -> Json:
@@ -239,4 +239,4 @@ def _resources(text: str) -> Json:
 
 def _need(text: str) -> dict[str, float]:
     values = amounts(text)
-    return {key: float(parse(values.get(key, "0"))) for key in KEYS}
+    return {key: float(parse(values.get(key, "0"))) for key in COMPUTE_KEYS}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from mnslib.sandbox import directory, grants, lifecycle
 from mnslib.sandbox.building import Builder
-from mnslib.sandbox.cluster import apply_managed, check_adoption, release_managed
+from mnslib.sandbox.inside import apply_managed, check_adoption, release_managed
+from mnslib.sandbox.resources import ASSIGNMENT_TYPE, CLUSTER_TYPE
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json
 
@@ -20,7 +21,6 @@ def settle(state: State) -> None:
         return
     with state.transaction():
         for operation in due:
-            state.fate = operation.get("fate", {})
             error = _finish(state, operation)
             operation["endTime"] = operation["due"]
             if error:
@@ -41,7 +41,7 @@ def _finish(state: State, operation: Json) -> Json | None:
         resource["properties"]["provisioningState"] = lifecycle.failed_state(operation)
         state.put_resource(resource)
     elif operation["kind"] == "group_delete":
-        for one in state.resources(lifecycle.CLUSTER_TYPE, under=resource["id"]):
+        for one in state.resources(CLUSTER_TYPE, under=resource["id"]):
             _remove_cluster(state, one)
         state.delete_with_content(resource["id"])
     else:
@@ -83,25 +83,25 @@ def _finish_namespace(state: State, operation: Json, resource: Json, cluster: Js
         return _fail(state, operation, resource, error)
     if operation["kind"] == "delete":
         release_managed(state, key, name, policy=properties["deletePolicy"])
-        _remove(state, resource, operation["cluster"])
+        _remove(state, operation, resource)
         return None
     apply_managed(state, key, name, properties, notes.get("applied"))
     applied = {field: properties.get(field, {}) for field in ("labels", "annotations")}
     properties["provisioningState"] = "Succeeded"
-    lifecycle.store(state, resource, operation["cluster"], notes | {"applied": applied})
+    _store(state, operation, resource, notes | {"applied": applied})
     if not (known := state.notes(cluster["id"])).get("prepared"):
         state.put_resource(cluster, notes=known | {"prepared": True})
     return None
 
 
 def _scripted_failure(operation: Json) -> Json | None:
-    fate = operation.get("fate", {})
-    if "operation" not in fate:
+    effect = operation.get("effect", {})
+    if "operation" not in effect:
         return None
     cancelled = lifecycle.is_cancelled(operation)
     code = "OperationCanceled" if cancelled else "InternalError"
     text = "The operation was canceled." if cancelled else "An internal error has occurred."
-    return {"code": fate.get("code", code), "message": fate.get("message", text)}
+    return {"code": effect.get("code", code), "message": effect.get("message", text)}
 
 
 def _private_failure(state: State, operation: Json, cluster: Json) -> Json | None:
@@ -115,16 +115,21 @@ def _private_failure(state: State, operation: Json, cluster: Json) -> Json | Non
 
 def _fail(state: State, operation: Json, resource: Json, error: Json) -> Json:
     if operation["kind"] == "create" and not state.switches.failed_create_leaves_resource:
-        _remove(state, resource, operation["cluster"])
+        _remove(state, operation, resource)
     else:
         resource["properties"]["provisioningState"] = lifecycle.failed_state(operation)
-        lifecycle.store(state, resource, operation["cluster"])
+        _store(state, operation, resource)
     return error
 
 
-def _remove(state: State, resource: Json, cluster_id: str) -> None:
-    lifecycle.trail(state, resource["id"], cluster_id)
+def _store(state: State, operation: Json, resource: Json, notes: Json | None = None) -> None:
+    lifecycle.store(state, resource, operation["cluster"], operation.get("effect", {}), notes)
+
+
+def _remove(state: State, operation: Json, resource: Json) -> None:
+    effect = operation.get("effect", {})
+    lifecycle.trail(state, resource["id"], operation["cluster"], effect)
     state.delete_resource(resource["id"])
     if state.switches.assignments_end_with_namespace:
-        for assignment in state.resources(lifecycle.ASSIGNMENT_TYPE, under=resource["id"]):
+        for assignment in state.resources(ASSIGNMENT_TYPE, under=resource["id"]):
             grants.withdraw(state, assignment)

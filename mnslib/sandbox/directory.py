@@ -57,5 +57,5 @@ def seeded(world: Json, moment: float) -> dict[str, Json]:
         }
     found |= world.get("directory", {})
     for group, members in world.get("members", {}).items():
-        found[group]["members"] = members
+        found[group] = found[group] | {"members": members}
     return {guid: entry | {"since": moment} for guid, entry in found.items()}

@@ -1,8 +1,8 @@
-"""Scripted weather: which requests fail, and how, as data.
+"""Scripted faults: which requests fail, and how, as data.
 
 Every fault counts the requests that it matches, with a random sequence of its own from the script's
-seed: the same script and the same requests give the same weather. The first fault that strikes
-decides. Carrying an effect out is the application's part, and for operations `lifecycle`'s.
+seed: the same script and the same requests always have the same effects. The first fault that is
+due decides. Carrying an effect out is the application's part, and for operations `lifecycle`'s.
 """
 
 from __future__ import annotations
@@ -162,23 +162,23 @@ class _Fault:
         self._path = re.compile(self._match.pop("path"), re.IGNORECASE)
         self._random = random.Random(f"{seed} {entry['name']}")
 
-    def strikes(self, facts: Json, path: str) -> bool:
-        """Return whether a request is struck; counts it if it matches."""
+    def is_due(self, facts: Json, path: str) -> bool:
+        """Return whether a request is one to be hit; counts it if it matches."""
         if any(facts[key] != value for key, value in self._match.items()):
             return False
         if not self._path.search(path):
             return False
         self.matched += 1
         turn = self.matched - self.entry.get("after", 0) - 1
-        is_due: bool = turn >= 0 and turn % self.entry.get("every", 1) == 0
-        return is_due and self._random.random() < float(self.entry.get("probability", 1))
+        is_turn: bool = turn >= 0 and turn % self.entry.get("every", 1) == 0
+        return is_turn and self._random.random() < float(self.entry.get("probability", 1))
 
     @property
     def is_spent(self) -> bool:
         return self.hits >= float(self.entry.get("times", math.inf))
 
 
-class Weather:
+class Faults:
     """The faults of one script, and the tokens that it made expire."""
 
     def __init__(self, script: Json) -> None:
@@ -187,19 +187,18 @@ class Weather:
         self._expired: set[bytes] = set()
 
     @property
-    def is_fair(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether no fault is set."""
         return not self._faults
 
-    def strike(self, facts: Json, path: str) -> Json:
+    def effect_on(self, facts: Json, path: str) -> Json:
         """Return the effect on a request, or an empty one.
 
         Args:
             facts: its `surface`, `method` and `identity`.
             path: decoded.
         """
-        struck = [fault for fault in self._faults if fault.strikes(facts, path)]
-        for fault in struck:
+        for fault in [fault for fault in self._faults if fault.is_due(facts, path)]:
             if not fault.is_spent:
                 fault.hits += 1
                 return dict(fault.entry["effect"])
@@ -214,7 +213,7 @@ class Weather:
         return bool(self._expired) and _digest(bearer) in self._expired
 
     def report(self) -> Json:
-        """Return the script with each fault's counters: requests matched, and those struck."""
+        """Return the script with each fault's counters: requests matched, and those hit."""
         faults = [f.entry | {"matched": f.matched, "hits": f.hits} for f in self._faults]
         return {"seed": self.script.get("seed", 0), "faults": faults}
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from mnslib.sandbox import directory
-from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
+from mnslib.sandbox.resources import ASSIGNMENT_TYPE
 from mnslib.sandbox.roles import role_allows
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json

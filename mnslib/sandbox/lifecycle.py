@@ -8,14 +8,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from mnslib.sandbox.resources import NAMESPACE_TYPE
 from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
 from mnslib.sandbox.state import State, utc_text
-from mnslib.sandbox.wire import Json
-
-GROUP_TYPE = "Microsoft.Resources/resourceGroups"
-CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
-NAMESPACE_TYPE = "Microsoft.ContainerService/managedClusters/managedNamespaces"
-ASSIGNMENT_TYPE = "Microsoft.Authorization/roleAssignments"
+from mnslib.sandbox.wire import Call, Json
 
 # Seconds from start to end. `documented`: recorded 2025-11-05 (first create 91.3 s, update 0.49 s,
 # delete 7.36 s); later creates are inferred to take seconds. The recorder strips Retry-After and
@@ -86,16 +82,16 @@ def next_poll(state: State) -> dict[str, str]:
     return {"x-ms-retry-after-ms": "100"} if header == {"Retry-After": "0"} else header
 
 
-def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
+def start(call: Call, kind: str, resource: Json, cluster: Json) -> Json:
     """Store and return a new operation.
 
     Args:
-        state: the store.
+        call: that starts it; a scripted fault may have an effect on its end.
         kind: `create`, `update` or `delete` of a managed namespace; else a key of `LATENCIES`.
         resource: as accepted.
         cluster: the managed cluster's resource; for a resource group, the group itself.
     """
-    speed = kind
+    state, speed = call.state, kind
     if kind == "create" and not state.notes(cluster["id"]).get("prepared"):
         speed = "first_create"
     operation = {
@@ -108,9 +104,9 @@ def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
         "start": state.now(),
         "due": state.now() + state.latency[speed],
     }
-    if state.fate:
-        operation["fate"] = state.fate
-        if state.fate.get("operation") == "hangs":
+    if call.effect:
+        operation["effect"] = call.effect
+        if call.effect.get("operation") == "hangs":
             operation["due"] = math.inf
     state.put_operation(operation)
     return operation
@@ -118,7 +114,7 @@ def start(state: State, kind: str, resource: Json, cluster: Json) -> Json:
 
 def is_cancelled(operation: Json) -> bool:
     """Return whether a scripted fault cancels the operation."""
-    return bool(operation.get("fate", {}).get("operation") == "cancelled")
+    return bool(operation.get("effect", {}).get("operation") == "cancelled")
 
 
 def failed_state(operation: Json) -> str:
@@ -152,14 +148,16 @@ def shown(resource: Json, state: State) -> Json:
     return resource | {"properties": {**properties, "labels": labels}}
 
 
-def store(state: State, resource: Json, cluster_id: str, notes: Json | None = None) -> None:
+def store(
+    state: State, resource: Json, cluster_id: str, effect: Json, notes: Json | None = None
+) -> None:
     """Store a changed managed namespace with a new eTag; lists may trail."""
-    trail(state, resource["id"], cluster_id)
+    trail(state, resource["id"], cluster_id, effect)
     resource["eTag"] = state.new_guid()
     state.put_resource(resource, parent=cluster_id, notes=notes)
 
 
-def trail(state: State, resource_id: str, cluster_id: str) -> None:
+def trail(state: State, resource_id: str, cluster_id: str, effect: Json) -> None:
     """Let lists trail the item before it changes, if a switch or a scripted fault says so."""
-    if lag := state.fate.get("list_trails", state.switches.list_lag_seconds):
+    if lag := effect.get("list_trails", state.switches.list_lag_seconds):
         state.trail(resource_id, cluster_id, state.now() + lag)

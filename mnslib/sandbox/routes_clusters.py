@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import re
 from typing import Any
 
 from mnslib.sandbox import directory, lifecycle
 from mnslib.sandbox.access import visible
 from mnslib.sandbox.building import managed_cluster, with_tenant
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE
 from mnslib.sandbox.offers import arm_routes, offers
+from mnslib.sandbox.resources import CLUSTER_TYPE, cluster_id, find_cluster, find_group
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_registered
-from mnslib.sandbox.routes_subscriptions import find_group, location
+from mnslib.sandbox.routes_subscriptions import location
 from mnslib.sandbox.state import State
+from mnslib.sandbox.tokens import AKS_SERVER_ID, admin_token
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, arm_error, parsed
-
-AKS_SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 _NAME = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
@@ -37,38 +35,6 @@ def list_clusters(call: Call) -> Answer:
 def get_cluster(call: Call) -> Answer:
     """Return one managed cluster."""
     return Answer(body=find_cluster(call))
-
-
-def cluster_id(call: Call) -> str:
-    """Return the id of the managed cluster that the path names."""
-    p = call.params
-    return (
-        f"/subscriptions/{p['subscription']}/resourceGroups/{p['group']}"
-        f"/providers/{CLUSTER_TYPE}/{p['cluster']}"
-    )
-
-
-def find_cluster(call: Call, *, code: str = "ResourceNotFound") -> Json:
-    """Return the managed cluster that the path names.
-
-    Raises:
-        Refusal: 404 with this code.
-    """
-    found = call.state.resource(cluster_id(call))
-    if found is None:
-        raise not_found(call, f"{CLUSTER_TYPE}/{call.params['cluster']}", code)
-    return found
-
-
-def not_found(call: Call, what: str, code: str = "ResourceNotFound") -> Exception:
-    """Return 404 in the words of the service."""
-    group = call.params["group"]
-    text = f"The Resource '{what}' under resource group '{group}' was not found. For more details "
-    text += "please go to https://aka.ms/ARMResourceNotFoundFix"
-    if code == "ParentResourceNotFound":
-        text = "Failed to perform 'read' on resource(s) of type 'managedClusters/managedNamespaces'"
-        text += f", because the parent resource '{what}' could not be found."
-    return arm_error(404, code, text, {"x-ms-failure-cause": "gateway"})
 
 
 # writes
@@ -113,7 +79,7 @@ def switch_power(call: Call) -> Answer:
 def _started(call: Call, kind: str, resource: Json) -> Answer:
     resource["eTag"] = call.state.new_guid()
     call.state.put_resource(resource)
-    operation = lifecycle.start(call.state, kind, resource, resource)
+    operation = lifecycle.start(call, kind, resource, resource)
     headers = operation_headers(call, operation)
     if kind not in ("cluster_create", "cluster_update"):
         return Answer(status=202, headers=headers)
@@ -277,12 +243,6 @@ def admin_credential(call: Call) -> Answer:
         text = "Getting static credential is not allowed because this cluster is set to disable "
         raise arm_error(400, "BadRequest", f"{text}local accounts.")
     return _kubeconfig(call, cluster, "clusterAdmin", {"token": admin_token(call.state, cluster)})
-
-
-def admin_token(state: State, cluster: Json) -> str:
-    """Return the token that makes its bearer the admin of this cluster, until it is deleted."""
-    text = f"{cluster['id'].lower()} {cluster['properties']['resourceUID']}"
-    return hmac.new(state.meta("keys")["signing"].encode(), text.encode(), "sha512").hexdigest()
 
 
 def user_kubeconfig(call: Call, cluster: Json) -> Answer:

@@ -1,4 +1,4 @@
-"""Control of the sandbox itself, under `/_sandbox/`: world, clock, switches, weather, log."""
+"""Control of the sandbox itself: world, clock, switches, limits, faults, log."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from mnslib.sandbox import world
-from mnslib.sandbox.faults import Weather, check_script
+from mnslib.sandbox.faults import check_script
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
+from mnslib.sandbox.throttle import check_limits, load_limits
 from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
 
 _LAST_MOMENT = 7_258_118_400.0  # the year 2200; dates end somewhere
@@ -30,7 +30,7 @@ def health(call: Call) -> Answer:
     }
     name = state.meta("world")
     name = name if isinstance(name, str) else "inline"
-    return Answer(body=body | {"world": name, "requests": len(state.requests)})
+    return Answer(body=body | {"world": name, "requests": len(call.runtime.requests)})
 
 
 def _checked(check: Callable[[Any], Any], value: Any) -> Any:
@@ -63,7 +63,7 @@ def _only(body: Json, *known: str) -> Json:
 def get_requests(call: Call) -> Answer:
     """Return the log of received requests, oldest first, as far as the query asks for them."""
     tests = _checked(_log_tests, call.query)
-    found = [entry for entry in call.state.requests if all(test(entry) for test in tests)]
+    found = [entry for entry in call.runtime.requests if all(test(entry) for test in tests)]
     return Answer(body={"value": found})
 
 
@@ -89,7 +89,7 @@ def _log_tests(query: Json) -> list[Callable[[Json], bool]]:
 
 def clear_requests(call: Call) -> Answer:
     """Empty the log."""
-    call.state.requests.clear()
+    call.runtime.requests.clear()
     return Answer(status=204)
 
 
@@ -107,9 +107,9 @@ def reset(call: Call) -> Answer:
         raise arm_error(400, "InvalidParameter", "clear must be a list of limits and faults")
     world.replace(call.state, call.state.meta("world"))
     if "limits" in clear:
-        call.state.throttle = Throttle({}, call.state.now)
+        call.runtime.limit({})
     if "faults" in clear:
-        call.state.weather = Weather({})
+        call.runtime.set_faults({})
     return health(call)
 
 
@@ -158,7 +158,7 @@ def set_switches(call: Call) -> Answer:
 
 def get_limits(call: Call) -> Answer:
     """Return the limits and what is left in each bucket in use."""
-    return Answer(body=call.state.throttle.report())
+    return Answer(body=call.runtime.throttle.report())
 
 
 def set_limits(call: Call) -> Answer:
@@ -170,18 +170,18 @@ def set_limits(call: Call) -> Answer:
         raise arm_error(400, "InvalidParameter", "name must be none or documented")
     check = load_limits if "name" in body else check_limits
     limits = _checked(check, body.get("name", body.get("limits")))
-    call.state.throttle = Throttle(limits, call.state.now)
+    call.runtime.limit(limits)
     return get_limits(call)
 
 
 def get_faults(call: Call) -> Answer:
     """Return the script of faults with the hits of each."""
-    return Answer(body=call.state.weather.report())
+    return Answer(body=call.runtime.faults.report())
 
 
 def set_faults(call: Call) -> Answer:
-    """Set the script of faults, with counters at zero; `{}` is fair weather."""
-    call.state.weather = Weather(_checked(check_script, parsed(call)))
+    """Set the script of faults, with counters at zero; `{}` is none."""
+    call.runtime.set_faults(_checked(check_script, parsed(call)))
     return get_faults(call)
 
 

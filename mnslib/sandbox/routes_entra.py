@@ -1,32 +1,13 @@
-"""Sign-in: discovery, keys, client-credentials tokens; and the check of bearer tokens."""
+"""Sign-in: discovery, keys, client-credentials tokens."""
 
 from __future__ import annotations
 
 import hmac
 import json
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
-from typing import Any
 from urllib.parse import parse_qsl
 
-from mnslib.sandbox.access import MASTER
-from mnslib.sandbox.routes_clusters import AKS_SERVER_ID, admin_token, cluster_id
-from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, entra_error, surface_error
-
-TOKEN_SECONDS = 3600
-PROMETHEUS_AUDIENCE = "https://prometheus.monitor.azure.com"
-ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
-_KEY_ID = "sandbox-1"
-
-
-def audiences(origin: str) -> dict[str, str]:
-    """Return which surface an audience opens, written without trailing slashes."""
-    opened = {name: "arm" for name in (origin, *ARM_AUDIENCES)}
-    opened |= {AKS_SERVER_ID: "kubernetes", PROMETHEUS_AUDIENCE: "prometheus"}
-    return opened | {f"{origin}/graph": "graph", "https://graph.microsoft.com": "graph"}
+from mnslib.sandbox.tokens import KEY_ID, TOKEN_SECONDS, audiences, sign
+from mnslib.sandbox.wire import Answer, Call, Json, Route, entra_error
 
 
 def _tenant(call: Call) -> str:
@@ -72,7 +53,7 @@ def keys(call: Call) -> Answer:
     _tenant(call)
     public = load_pem_public_key(call.state.meta("keys")["jwt_public"].encode())
     key = json.loads(RSAAlgorithm.to_jwk(public))  # type: ignore[arg-type]  # an RSA key
-    return Answer(body={"keys": [key | {"kid": _KEY_ID, "use": "sig", "alg": "RS256"}]})
+    return Answer(body={"keys": [key | {"kid": KEY_ID, "use": "sig", "alg": "RS256"}]})
 
 
 def token(call: Call) -> Answer:
@@ -135,91 +116,6 @@ def _client(call: Call, form: dict[str, str]) -> Json:
         )
         raise entra_error(401, "invalid_client", 7000215, text)
     return dict(identity)
-
-
-def sign(state: State, claims: Json) -> str:
-    """Return a signed token; it holds for an hour of real time, which clients also go by."""
-    import jwt
-
-    now = int(time.time())
-    times = {"iat": now, "nbf": now - 300, "exp": now + TOKEN_SECONDS}
-    unique = {"uti": state.new_guid()}  # else two tokens of one second were the same
-    private = _private_key(state.meta("keys")["jwt_private"])
-    return jwt.encode(claims | times | unique, private, algorithm="RS256", headers={"kid": _KEY_ID})
-
-
-@cache
-def _private_key(pem: str) -> Any:
-    """Return the key, whose checks cost more than all the rest of signing in."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    return load_pem_private_key(pem.encode(), None)
-
-
-class Verifier:
-    """Checks bearer tokens; remembers those that were good until they expire."""
-
-    def __init__(self, state: State, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._public = state.meta("keys")["jwt_public"]
-        self._tenant = state.meta("tenant_id")
-        self._identities = {
-            identity["object_id"]: name for name, identity in state.meta("identities").items()
-        }
-        self._good: dict[str, Json] = {}
-
-    def identity(self, bearer: str, surface: str, call: Call) -> str | None:
-        """Return the identity's name, or None if the token does not open this surface.
-
-        Raises:
-            Refusal: 401 for a good token of another tenant.
-        """
-        if surface == "kubernetes" and _is_admin(bearer, call):
-            return MASTER
-        claims = self._claims(bearer)
-        if claims is None or claims["exp"] <= self._clock():
-            return None
-        if audiences(call.origin).get(claims["aud"].rstrip("/")) != surface:
-            return None
-        if claims["tid"] != self._tenant:
-            raise _wrong_tenant(surface, claims["tid"], self._tenant)
-        return self._identities.get(claims["oid"])
-
-    def _claims(self, bearer: str) -> Json | None:
-        import jwt
-
-        if bearer in self._good:
-            return self._good[bearer]
-        options: Any = {"verify_aud": False, "require": ["exp", "aud", "oid", "tid"]}
-        try:
-            claims: Json = jwt.decode(bearer, self._public, algorithms=["RS256"], options=options)
-        except jwt.InvalidTokenError:
-            return None
-        self._good[bearer] = claims
-        return claims
-
-
-def _is_admin(bearer: str, call: Call) -> bool:
-    """Return whether the bearer came with this cluster's admin credential, still allowed."""
-    cluster = call.state.resource(cluster_id(call)) if "cluster" in call.params else None
-    if cluster is None or cluster["properties"]["disableLocalAccounts"]:
-        return False
-    return hmac.compare_digest(bearer.encode(), admin_token(call.state, cluster).encode())
-
-
-def _wrong_tenant(surface: str, wrong: str, right: str) -> Refusal:
-    """Return Azure's refusal of another tenant's token."""
-    text = f"The access token is from the wrong issuer 'https://sts.windows.net/{wrong}/'. It must "
-    text += f"match the tenant 'https://sts.windows.net/{right}/' associated with this "
-    text += "subscription. Please use the authority (URL) "
-    text += f"'https://login.windows.net/{right}' to get the token. Note, if the subscription is "
-    text += "transferred to another tenant there is no impact to the services, but information "
-    text += "about new tenant could take time to propagate (up to an hour). If you just "
-    text += "transferred your subscription and see this error message, please try back later."
-    answer = surface_error(surface, 401, "InvalidAuthenticationTokenTenant", text).answer
-    words = 'error="invalid_token", error_description="The access token is from the wrong issuer."'
-    challenge = f'Bearer authorization_uri="https://login.windows.net/{right}", {words}'
-    return Refusal(replace(answer, headers={**answer.headers, "WWW-Authenticate": challenge}))
 
 
 _T = "/entra/{tenant}"

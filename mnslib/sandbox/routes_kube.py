@@ -10,16 +10,16 @@ import json
 import re
 from typing import Any
 
-from mnslib.sandbox import cluster as clusters
+from mnslib.sandbox import inside
 from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text
-from mnslib.sandbox.routes_clusters import cluster_id
+from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.routes_discovery import KINDS, NETWORKING, Kind
 from mnslib.sandbox.selectors import field_tests, label_tests
 from mnslib.sandbox.shapes import checked
 from mnslib.sandbox.webhook import guard
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, kube_error
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, Route, kube_error
 
 # reads
 
@@ -125,12 +125,12 @@ def create_object(call: Call) -> Answer:
         raise kube_error(409, "AlreadyExists", f'{kind.plural} "{name}" already exists', details)
     given = doc["metadata"]
     if kind.plural == "namespaces":
-        stored = clusters.create_namespace(
+        stored = inside.create_namespace(
             call.state, _key(call), name, given.get("labels", {}), given.get("annotations", {})
         )
     else:
         keep = {key: given.get(key) for key in ("labels", "annotations", "ownerReferences")}
-        doc["metadata"] = clusters.metadata(call.state, name, namespace, **keep)
+        doc["metadata"] = inside.metadata(call.state, name, namespace, **keep)
         if kind.plural == "pods":
             _admit(call, doc)
         stored = call.state.put_object(_key(call), kind.plural, _normal(kind, doc))
@@ -141,12 +141,12 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
     """Return the stored object; under `dryRun=All` nothing of it stays."""
     namespace = call.params.get("namespace", "")
     if kind.plural in ("pods", "resourcequotas"):
-        clusters.recount(call.state, _key(call), namespace)
+        inside.recount(call.state, _key(call), namespace)
     name = call.params.get("name") or stored["metadata"]["name"]
     present = call.state.object(_key(call), kind.plural, namespace, name)
     answer = Answer(status=status, body=present or stored)
     if _is_dry_run(call):
-        raise Refusal(answer)
+        raise Rollback(answer)
     return answer
 
 
@@ -269,7 +269,7 @@ def _admit(call: Call, pod: Json) -> None:
     if text := refusal(pod, quotas, total):
         details = {"name": name, "kind": "pods"}
         raise kube_error(403, "Forbidden", f'pods "{name}" is forbidden: {text}', details)
-    clusters.schedule(call.state, _key(call), pod)
+    inside.schedule(call.state, _key(call), pod)
 
 
 def delete_object(call: Call) -> Answer:
@@ -284,7 +284,7 @@ def delete_object(call: Call) -> Answer:
             text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
             raise kube_error(403, "Forbidden", text)
         call.state.delete_namespace_content(_key(call), name)
-        clusters.recount(call.state, _key(call), name)
+        inside.recount(call.state, _key(call), name)
         return _written(call, kind, present | {"status": {"phase": "Terminating"}})
     call.state.delete_object(_key(call), kind.plural, namespace, name)
     if kind.plural == "pods":

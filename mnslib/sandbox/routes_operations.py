@@ -9,7 +9,7 @@ from functools import cache
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.access import require
-from mnslib.sandbox.offers import arm_routes
+from mnslib.sandbox.offers import api_versions, arm_routes
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, arm_error
 
@@ -33,7 +33,7 @@ def _operation_url(call: Call, operation: Json, kind: str) -> str:
     ticks = 621355968000000000 + int(operation["start"] * 10_000_000)
     values = {"t": str(ticks), **_signature(call.state, path, str(ticks))}
     query = "&".join(f"{name}={values[name]}" for name in _SIGNED)
-    return f"{call.origin}{path}?api-version=2025-03-01&{query}"
+    return f"{call.origin}{path}?api-version={max(api_versions('operations'))}&{query}"
 
 
 def _signature(state: State, path: str, ticks: str) -> dict[str, str]:

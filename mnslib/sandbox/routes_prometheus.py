@@ -14,7 +14,7 @@ from itertools import pairwise
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.history import Steps, cluster_steps
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE
+from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.wire import Answer, Call, Route, prometheus_error
 
 MAX_POINTS = 11_000  # per series; Source: Prometheus web API

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-import uuid
 
 from mnslib.sandbox import directory, grants
-from mnslib.sandbox.lifecycle import ASSIGNMENT_TYPE
 from mnslib.sandbox.offers import arm_routes
+from mnslib.sandbox.resources import ASSIGNMENT_TYPE, DEFINITION_TYPE, assignment, definition_id
 from mnslib.sandbox.roles import built_in_roles, permission
-from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
-_DEFINITION_TYPE = "Microsoft.Authorization/roleDefinitions"
-
-
-def definition_id(guid: str, scope: str) -> str:
-    """Return the id of a built-in role as written below a scope."""
-    parts = scope.split("/")
-    top = f"/subscriptions/{parts[2]}" if len(parts) > 2 else ""
-    return f"{top}/providers/{_DEFINITION_TYPE}/{guid}"
 
 
 def definition(guid: str, scope: str) -> Json:
@@ -30,7 +20,7 @@ def definition(guid: str, scope: str) -> Json:
     return {
         "id": definition_id(guid, scope),
         "name": guid,
-        "type": _DEFINITION_TYPE,
+        "type": DEFINITION_TYPE,
         "properties": {
             "roleName": role["name"],
             "type": "BuiltInRole",
@@ -180,7 +170,7 @@ def put_assignment(call: Call) -> Answer:
         raise arm_error(409, "RoleAssignmentExists", f"{text}{same.name.replace('-', '')}.")
     _check_limit(call, wanted["scope"])
     by, _ = known.person(call.identity)
-    doc = document(name, wanted, state.now(), by)
+    doc = assignment(name, wanted, state.now(), by)
     state.put_resource(doc)
     return Answer(status=201, body=doc)
 
@@ -245,27 +235,6 @@ def _principal_type(call: Call, body: Json) -> str:
     text += "related to a replication delay. In this case, set the role assignment principalType "
     text += "property to a value, such as ServicePrincipal, User, or Group.  See "
     raise arm_error(400, "PrincipalNotFound", f"{text}https://aka.ms/docs-principaltype")
-
-
-def document(name: str, properties: Json, moment: float, by: str) -> Json:
-    """Return a role assignment as stored and answered; `by` is its maker's object id."""
-    at = utc_text(moment)
-    absent = dict.fromkeys(("condition", "conditionVersion", "delegatedManagedIdentityResourceId"))
-    stamps = {"createdOn": at, "updatedOn": at, "createdBy": by, "updatedBy": by}
-    return {
-        "id": f"{properties['scope'].rstrip('/')}/providers/{ASSIGNMENT_TYPE}/{name}",
-        "name": name,
-        "type": ASSIGNMENT_TYPE,
-        "properties": {"description": None} | properties | absent | stamps,
-    }
-
-
-def seeded(scope: str, role: str, principal: str, kind: str, moment: float, by: str) -> Json:
-    """Return an assignment of a world; its name is derived, so it is the same every time."""
-    name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{role}|{principal}"))
-    properties = {"principalId": principal, "principalType": kind, "scope": scope}
-    properties["roleDefinitionId"] = definition_id(role, scope)
-    return document(name, properties, moment, by)
 
 
 def list_permissions(call: Call) -> Answer:

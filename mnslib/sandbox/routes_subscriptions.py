@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from mnslib.sandbox import access, grants, lifecycle
-from mnslib.sandbox.lifecycle import GROUP_TYPE
 from mnslib.sandbox.offers import api_versions, arm_routes, offers
+from mnslib.sandbox.resources import GROUP_TYPE, find_group, group_id, new_group, subscription
 from mnslib.sandbox.routes_operations import operation_headers
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+from mnslib.sandbox.wire import Answer, Call, Route, arm_error, parsed
 
 _GROUP_NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
 
@@ -53,12 +53,6 @@ def list_subscriptions(call: Call) -> Answer:
 def get_subscription(call: Call) -> Answer:
     """Return one subscription."""
     return Answer(body=subscription(call))
-
-
-def subscription(call: Call) -> Json:
-    """Return the subscription that the path names; access has seen that it exists."""
-    wanted = call.params["subscription"].lower()
-    return next(one for one in call.state.meta("subscriptions") if one["subscriptionId"] == wanted)
 
 
 def list_locations(call: Call) -> Answer:
@@ -118,29 +112,6 @@ def head_group(call: Call) -> Answer:
     return Answer(status=204)
 
 
-def group_id(subscription_id: str, name: str) -> str:
-    """Return the id of a resource group."""
-    return f"/subscriptions/{subscription_id}/resourceGroups/{name}"
-
-
-def find_group(call: Call, *, to_write: bool = False) -> Json:
-    """Return the resource group that the path names.
-
-    Raises:
-        Refusal: 404 ResourceGroupNotFound; 409 when something is to be written into a group that
-            is going away.
-    """
-    name = call.params["group"]
-    found = call.state.resource(group_id(call.params["subscription"], name))
-    if found is None:
-        text = f"Resource group '{name}' could not be found."
-        raise arm_error(404, "ResourceGroupNotFound", text)
-    if to_write and found["properties"]["provisioningState"] == "Deleting":
-        text = f"The resource group '{name}' is in deprovisioning state and cannot perform this "
-        raise arm_error(409, "ResourceGroupBeingDeleted", f"{text}operation.")
-    return found
-
-
 def put_group(call: Call) -> Answer:
     """Create a resource group or replace its tags."""
     name, body = call.params["group"], parsed(call)
@@ -165,18 +136,6 @@ def put_group(call: Call) -> Answer:
     return Answer(status=200 if present else 201, body=doc)
 
 
-def new_group(resource_id: str, place: str, tags: Json) -> Json:
-    """Return a resource group as it is stored and answered."""
-    return {
-        "id": resource_id,
-        "name": resource_id.split("/")[4],
-        "type": GROUP_TYPE,
-        "location": place,
-        **({"tags": tags} if tags else {}),
-        "properties": {"provisioningState": "Succeeded"},
-    }
-
-
 def delete_group(call: Call) -> Answer:
     """Start to delete a resource group with everything in it."""
     group = find_group(call)
@@ -184,7 +143,7 @@ def delete_group(call: Call) -> Answer:
         return Answer(status=202, headers=operation_headers(call, operation))
     group["properties"]["provisioningState"] = "Deleting"
     call.state.put_resource(group)
-    operation = lifecycle.start(call.state, "group_delete", group, group)
+    operation = lifecycle.start(call, "group_delete", group, group)
     return Answer(status=202, headers=operation_headers(call, operation))
 
 

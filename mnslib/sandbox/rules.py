@@ -1,17 +1,18 @@
-"""Rules of the managed namespace resource: switches, validation of bodies, comparison for adoption.
+"""Rules of the managed namespace resource: validation of bodies, comparison for adoption.
 
 Pure: takes documents, returns documents or raises a `Refusal`; reads and stores nothing.
-Sources are named per rule in docs/sandbox.md; what no source settles is a field of `Switches`.
+Sources are named per rule in docs/sandbox.md; what no source settles is one of the switches.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any
 
 from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.resources import QUOTA_KEYS
+from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.wire import Json, arm_error
 
 MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
@@ -27,87 +28,12 @@ SYSTEM_NAMESPACES = frozenset(
     | {"aks-istio-system", "istio-system", "flux-system", "prometheus-system", "eraser-system"}
 )
 _POLICIES = ("DenyAll", "AllowAll", "AllowSameNamespace")
-_QUOTA_KEYS = {
-    "cpuRequest": "requests.cpu",
-    "cpuLimit": "limits.cpu",
-    "memoryRequest": "requests.memory",
-    "memoryLimit": "limits.memory",
-}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _RESERVED = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
 _TAG_LIMIT = 50
 _ANNOTATIONS_BYTES = 256 * 1024  # names and values of all; Source: Kubernetes API validation
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Switches:
-    """Behaviour that no source settles; each default and its reason stand in docs/sandbox.md."""
-
-    retry_after_seconds: int | None = None
-    if_match: Literal["honored", "ignored"] = "honored"
-    identical_compares: Literal["all", "labels-and-annotations"] = "all"
-    identical_ignores_name_label: bool = True
-    adoption_refusal: Literal["operation", "request"] = "operation"
-    always_metadata: Literal["merge", "replace"] = "merge"
-    existing_namespace_code: str = "BadRequest"
-    system_namespace_code: str = "BadRequest"
-    stopped_cluster_code: str = "OperationNotAllowed"
-    missing_cluster_code: str = "ParentResourceNotFound"
-    failed_create_leaves_resource: bool = True
-    keep_leaves_objects: bool = True
-    parallel_writes_per_cluster: int | None = None
-    write_during_operation: Literal["conflict", "accept"] = "conflict"
-    quota_quantities: Literal["kubernetes", "documented"] = "kubernetes"
-    request_over_limit: Literal["accept", "refuse"] = "accept"
-    unknown_properties: Literal["refuse", "ignore"] = "refuse"
-    location_missing: Literal["refuse", "accept"] = "refuse"
-    location_different: Literal["refuse", "accept"] = "refuse"
-    default_adoption_policy: Literal["Never", "IfIdentical", "Always"] = "Never"
-    default_delete_policy: Literal["Keep", "Delete"] = "Keep"
-    name_label_returned: bool = False
-    managed_label_returned: bool = False
-    quota_object_when_empty: bool = False
-    policy_object_when_allow_all: bool = True
-    same_namespace_rule: Literal["namespace-selector", "pod-selector"] = "namespace-selector"
-    private_cluster_updates_fail: bool = False
-    assignments_end_with_namespace: bool = True
-    repeated_assignment_status: Literal[200, 201] = 201
-    list_lag_seconds: float = 0.0
-    assignment_delay_seconds: float = 0.0
-    data_assignment_delay_seconds: float = 0.0
-    principal_delay_seconds: float = 0.0
-    role_assignments_per_subscription: int = 4000
-    namespace_list: Literal["filtered", "refused"] = "filtered"
-    operation_read: Literal["signature", "role"] = "signature"
-    feature_flag_required: bool = False
-    provider_registration_required: bool = True
-
-    def changed(self, values: Mapping[str, object]) -> Switches:
-        """Return these switches with some values replaced.
-
-        Raises:
-            ValueError: on an unknown name or a value that the switch does not have.
-        """
-        hints = get_type_hints(Switches)
-        known = {field.name for field in fields(self)}
-        for name, value in values.items():
-            if name not in known:
-                raise ValueError(f"unknown switch {name!r}; known: {', '.join(sorted(known))}")
-            if not _allowed(hints[name], value):
-                raise ValueError(f"switch {name!r} does not take {value!r}")
-        return Switches(**{**asdict(self), **values})
-
-
-def _allowed(hint: Any, value: object) -> bool:
-    options = get_args(hint)
-    if options and not any(isinstance(option, type) for option in options):
-        return any(type(value) is type(option) and value == option for option in options)
-    if value is None:
-        return type(None) in options
-    kinds = [option for option in options if option is not type(None)] or [hint]
-    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def check_name(name: str, switches: Switches) -> None:
@@ -244,7 +170,7 @@ class _Reader:
 
 def _quota(reader: _Reader, value: Any, switches: Switches) -> dict[str, str]:
     path = "properties.defaultResourceQuota"
-    quota = reader.members(value, path, " ".join(_QUOTA_KEYS))
+    quota = reader.members(value, path, " ".join(QUOTA_KEYS))
     for key, text in quota.items():
         if not isinstance(text, str):
             raise _bad_content(f"'{path}.{key}' must be a string")
@@ -314,7 +240,7 @@ def _bad_value(path: str, value: str, wanted: str) -> Exception:
 def quota_hard(properties: Json) -> dict[str, str]:
     """Return `spec.hard` of the default quota, quantities as the API server writes them."""
     quota = properties.get("defaultResourceQuota", {})
-    return {_QUOTA_KEYS[key]: canonical_text(text) for key, text in quota.items()}
+    return {QUOTA_KEYS[key]: canonical_text(text) for key, text in quota.items()}
 
 
 def policy_spec(properties: Json, namespace: str, switches: Switches) -> Json:

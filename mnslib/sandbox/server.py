@@ -1,4 +1,4 @@
-"""Starts and finds the sandbox: server, connection file, one detached process per home."""
+"""Serves the sandbox: keys, TLS, connection file; ends on a signal or when idle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mnslib.sandbox.state import State
 
 VERSION = 1
-CONNECTION_NAME = "connection.json"
-START_SECONDS = 30.0
 IDLE_CHECK_SECONDS = 1.0
 
 
@@ -56,15 +54,18 @@ def serve(
     """
     import asyncio
 
-    from mnslib.sandbox.faults import Weather, load_script
-    from mnslib.sandbox.throttle import Throttle, load_limits
+    from mnslib.sandbox.app import Sandbox
+    from mnslib.sandbox.faults import load_script
+    from mnslib.sandbox.runtime import Runtime
+    from mnslib.sandbox.throttle import load_limits
 
     with _only_server(state):
         store = open_state(state, world=world, latency=latency)
         try:
-            store.throttle = Throttle(load_limits(limits), store.now)
-            store.weather = Weather(load_script(faults) if faults else {})
-            asyncio.run(_serve(store, port, idle_exit_minutes, connection, on_ready))
+            script = load_script(faults) if faults else {}
+            runtime = Runtime(store, limits=load_limits(limits), script=script)
+            sandbox = Sandbox(store, runtime)
+            asyncio.run(_serve(sandbox, port, idle_exit_minutes, connection, on_ready))
         finally:
             store.close()
 
@@ -142,7 +143,7 @@ def _new_keys() -> dict[str, str]:
 
 
 async def _serve(
-    store: State,
+    sandbox: Sandbox,
     port: int,
     idle_exit_minutes: float | None,
     connection: Path,
@@ -153,15 +154,13 @@ async def _serve(
 
     import uvicorn
 
-    from mnslib.sandbox.app import Sandbox
-
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield  # ours below end the server without raising the signal again
 
+    store = sandbox.state
     listening = _bind(store, port)
-    sandbox = Sandbox(store)
     config = uvicorn.Config(
         sandbox,
         http=_protocol(),
@@ -251,7 +250,7 @@ def _tls(store: State) -> ssl.SSLContext:
 
 def describe(store: State, port: int, connection: Path) -> dict[str, Any]:
     """Return the connection file's content; writes the CA's certificate beside it."""
-    from mnslib.sandbox.lifecycle import CLUSTER_TYPE
+    from mnslib.sandbox.resources import CLUSTER_TYPE
 
     authority = connection.with_suffix(".ca.pem").absolute()
     _write(authority, store.meta("keys")["ca_pem"])
@@ -290,102 +289,3 @@ def _write(path: Path, text: str) -> None:
     with os.fdopen(number, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
-
-
-# one detached process per home
-
-
-def ensure_running(home: Path, *, idle_exit_minutes: float = 30) -> dict[str, Any]:
-    """Return the connection of the sandbox under `home`, started if none runs.
-
-    Callers that come at the same moment share one process.
-
-    Raises:
-        RuntimeError: if it is not ready within 30 seconds; with the end of its log.
-    """
-    from filelock import FileLock
-
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(home / "sandbox.start.lock", timeout=2 * START_SECONDS):
-        return find_running(home / CONNECTION_NAME) or _spawn(home, idle_exit_minutes)
-
-
-def is_home(file: Path) -> bool:
-    """Return whether a connection file is one that `ensure_running` made, and can make again."""
-    return file.name == CONNECTION_NAME and (file.parent / "sandbox.pid").exists()
-
-
-def find_running(file: Path) -> dict[str, Any] | None:
-    """Return the content of a connection file if its sandbox answers, else None."""
-    try:
-        connection: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        process = int((file.parent / "sandbox.pid").read_text("utf-8")) if is_home(file) else None
-        if process is not None:
-            os.kill(process, 0)
-        answering = control(connection, "GET", "health")["pid"]
-    except (OSError, ValueError, KeyError):
-        return None  # no file, no process, or another one in its place
-    return connection if process in (None, answering) else None
-
-
-def stop(connection: Mapping[str, Any]) -> None:
-    """End a sandbox that answers, and return when it no longer does.
-
-    Raises:
-        OSError: if it does not answer, or is not ours to end.
-    """
-    import signal
-
-    os.kill(int(control(connection, "GET", "health")["pid"]), signal.SIGTERM)
-    with suppress(OSError):
-        while True:
-            control(connection, "GET", "health")
-            time.sleep(0.05)
-
-
-def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str, Any]:
-    """Return the answer of a control route of a running sandbox, such as `reset`.
-
-    Raises:
-        OSError: if it does not answer, or refuses.
-    """
-    import urllib.request
-
-    request = urllib.request.Request(
-        f"{connection['control_endpoint']}/{route}",
-        method=method,
-        headers={"Authorization": f"Bearer {connection['control_token']}"},
-    )
-    context = ssl.create_default_context(cafile=connection["ca_file"])
-    with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-        return dict(json.load(answer))
-
-
-def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
-    import subprocess
-    import sys
-
-    connection, log = home / CONNECTION_NAME, home / "sandbox.log"
-    connection.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "mnslib.sandbox", "--state", str(home / "sandbox.db")]
-    command += ["--connection", str(connection), "--idle-exit", str(idle_exit_minutes)]
-    flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
-    with os.fdopen(os.open(log, flags, 0o600), "w") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    _write(home / "sandbox.pid", str(process.pid))
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if connection.exists() and (found := find_running(connection)):
-            process.returncode = 0  # it outlives us on purpose: no warning about a running child
-            return found
-        time.sleep(0.05)
-    if process.poll() is None:
-        process.terminate()
-    tail = log.read_text("utf-8", "replace")[-2000:]
-    raise RuntimeError(f"the sandbox under {home} did not become ready; its log ends:\n{tail}")

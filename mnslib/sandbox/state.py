@@ -1,6 +1,7 @@
-"""The store: everything the sandbox remembers, in one SQLite file or in memory.
+"""The store: everything the sandbox remembers, in one SQLite file or in memory; clock and switches.
 
-Knows documents and where they lie, no rule of Azure or Kubernetes. One thread uses it.
+Knows documents and where they lie, no rule of Azure or Kubernetes; what ends with the process is
+in `runtime`. One thread uses it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,14 @@ import os
 import sqlite3
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from mnslib.sandbox.faults import Weather
-from mnslib.sandbox.rules import Switches
-from mnslib.sandbox.throttle import Throttle
+from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.wire import Json
 
-REQUEST_LOG_LIMIT = 20_000
 _GUIDS = uuid.UUID("00000000-0000-4000-a000-000000000000")
 
 _SCHEMA = """
@@ -71,10 +68,6 @@ class State:
         self._offset = float(self.meta("clock_offset", 0.0))
         self.switches = Switches(**self.meta("switches", {}))
         self.latency: Json = self.meta("latency", {})
-        self.throttle = Throttle({}, self.now)
-        self.weather = Weather({})
-        self.fate: Json = {}  # what a scripted fault does to the request in hand
-        self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
         self.history_cache: Json = {}
         self.derived: Json = {}  # what others compute from the documents
         self._news: dict[str, set[str]] = {}  # by what somebody follows

@@ -82,11 +82,7 @@ class Throttle:
     def report(self) -> Json:
         """Return the limits, and what is left in every bucket that was drawn from."""
         buckets = [
-            {
-                "row": row,
-                "of": key,
-                "remaining": math.floor(self._bucket((row, *key)).tokens + 1e-9),
-            }
+            {"row": row, "of": key, "remaining": _whole(self._bucket((row, *key)))}
             for row, *key in list(self._buckets)
         ]
         return {"limits": self.limits, "buckets": buckets}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from mnslib.sandbox.runtime import Runtime
     from mnslib.sandbox.state import State
 
 Json = dict[str, Any]
@@ -32,12 +33,16 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
-    """An answer that ends the handling of a call; what it wrote is rolled back."""
+class Rollback(Exception):  # noqa: N818 - it is an answer, not a defect
+    """An answer that ends the handling of a call; what it wrote is taken back."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.body)
         self.answer = answer
+
+
+class Refusal(Rollback):
+    """The answer is no."""
 
 
 class Hangup(Exception):  # noqa: N818 - it stands for an answer too
@@ -49,10 +54,11 @@ class Call:
     """One received request.
 
     `origin` is scheme, host and port as the client wrote them: URLs in answers start with it.
-    `fate` is the effect of a scripted fault; `remaining` what is left in ARM's token buckets.
+    `effect` is what a scripted fault does to it; `remaining` what is left in ARM's token buckets.
     """
 
     state: State
+    runtime: Runtime
     method: str
     origin: str
     path: str
@@ -63,7 +69,7 @@ class Call:
     identity: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     api_version: str = ""
-    fate: Json = field(default_factory=dict)
+    effect: Json = field(default_factory=dict)
     remaining: Mapping[str, int] = field(default_factory=dict)
 
     def json(self, each: Callable[[Json], Json] | None = None) -> Any:

@@ -5,17 +5,26 @@ A world is data (worlds/*.yaml); the same file and moment always give the same s
 
 from __future__ import annotations
 
+import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mnslib.sandbox import cluster as clusters
-from mnslib.sandbox import directory
-from mnslib.sandbox.building import KEYS, Builder, amounts, managed_cluster
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
+from mnslib.sandbox import directory, inside
+from mnslib.sandbox.building import Builder, amounts, managed_cluster
+from mnslib.sandbox.resources import (
+    CLUSTER_TYPE,
+    NAMESPACE_TYPE,
+    QUOTA_KEYS,
+    assignment,
+    definition_id,
+    group_id,
+    managed_namespace,
+    new_group,
+    system_data,
+)
 from mnslib.sandbox.roles import built_in_roles
-from mnslib.sandbox.routes_roles import seeded
-from mnslib.sandbox.routes_subscriptions import group_id, new_group
-from mnslib.sandbox.state import State, utc_text
+from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json
 
 _TEAM_ROLES = ("Azure Kubernetes Service Namespace User", "Azure Kubernetes Service RBAC Writer")
@@ -31,13 +40,21 @@ def load(name_or_file: str) -> Json:
     Raises:
         ValueError: if there is no such world.
     """
+    if name_or_file in names():
+        return _own(name_or_file)
+    if not Path(name_or_file).is_file():
+        raise ValueError(f"no world named {name_or_file!r} and no such file")
+    return _read(Path(name_or_file))
+
+
+@cache
+def _own(name: str) -> Json:
+    return _read(Path(__file__).with_name("worlds") / f"{name}.yaml")
+
+
+def _read(path: Path) -> Json:
     import yaml
 
-    path = Path(__file__).with_name("worlds") / f"{name_or_file}.yaml"
-    if not path.is_file():
-        path = Path(name_or_file)
-    if not path.is_file():
-        raise ValueError(f"no world named {name_or_file!r} and no such file")
     world: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
     return world
 
@@ -190,15 +207,16 @@ class _Cluster(Builder):
             self._managed(name, spec)
         else:
             labels, notes = spec.get("labels", {}), spec.get("annotations", {})
-            clusters.create_namespace(self.state, self.key, name, labels, notes)
+            inside.create_namespace(self.state, self.key, name, labels, notes)
             if quota:
                 self.state.put_object(self.key, "resourcequotas", self._team_quota(name, quota))
         workloads = [self.workload(name, *item) for item in spec["workloads"].items()]
-        history: Json = {"shape": "office", "cpu": 0.4, "memory": 0.55} | spec.get("history", {})
+        history = dict(spec.get("history", {}))
         object_name = "defaultresourcequota" if managed else "team-quota"
         history["quotas"] = {object_name: amounts(quota)} if quota else {}
         if "before" in history:
-            history["before"]["hard"] = amounts(history["before"]["quota"])
+            before = history["before"]
+            history["before"] = before | {"hard": amounts(before["quota"])}
         history["workloads"] = workloads
         return history
 
@@ -208,37 +226,21 @@ class _Cluster(Builder):
         labels = {**({"owner": spec["owner"]} if "owner" in spec else {}), **spec.get("labels", {})}
         texts = {"labels": labels, "annotations": spec.get("annotations", {})}
         texts = {key: value for key, value in texts.items() if value}
-        at = utc_text(self.state.now())
-        by = self.world["identities"]["admin"]["object_id"]
-        stamp = {"By": by, "ByType": "Application", "At": at}
-        dns, _, rest = self.resource["properties"]["fqdn"].partition(".")
-        words = ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit")
-        resource = {
-            "id": f"{self.resource['id']}/managedNamespaces/{name}",
-            "name": name,
-            "type": NAMESPACE_TYPE,
-            "eTag": self.state.new_guid(),
-            "location": self.resource["location"],
-            **({"tags": spec["tags"]} if "tags" in spec else {}),
-            "systemData": {
-                **{f"created{key}": value for key, value in stamp.items()},
-                **{f"lastModified{key}": value for key, value in stamp.items()},
-            },
-            "properties": {
-                **texts,
-                "provisioningState": "Succeeded",
-                "defaultResourceQuota": dict(zip(words, (hard[key] for key in KEYS), strict=True)),
-                "defaultNetworkPolicy": {"ingress": ingress, "egress": egress},
-                "adoptionPolicy": spec.get("adoption_policy", "Never"),
-                "deletePolicy": spec.get("delete_policy", "Keep"),
-                "portalFqdn": f"{dns}.portal.{rest}",
-            },
+        properties = texts | {
+            "defaultResourceQuota": {word: hard[key] for word, key in QUOTA_KEYS.items()},
+            "defaultNetworkPolicy": {"ingress": ingress, "egress": egress},
+            "adoptionPolicy": spec.get("adoption_policy", "Never"),
+            "deletePolicy": spec.get("delete_policy", "Keep"),
         }
-        clusters.apply_managed(self.state, self.key, name, resource["properties"], {})
+        wanted = {"properties": properties} | {key: spec[key] for key in ("tags",) if key in spec}
+        made = system_data(self.world["identities"]["admin"]["object_id"], self.state.now())
+        resource = managed_namespace(self.resource, name, wanted, made, "Succeeded")
+        resource["eTag"] = self.state.new_guid()
+        inside.apply_managed(self.state, self.key, name, resource["properties"], {})
         self.state.put_resource(resource, parent=self.key, notes={"applied": texts})
 
     def _team_quota(self, namespace: str, text: str) -> Json:
-        metadata = clusters.metadata(self.state, "team-quota", namespace)
+        metadata = inside.metadata(self.state, "team-quota", namespace)
         base = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
         return base | {"spec": {"hard": amounts(text)}}
 
@@ -253,7 +255,7 @@ def _assign(state: State, world: Json) -> None:
             for role in identity.get("roles", ()):
                 guid, scope = role_ids[role], f"/subscriptions/{one['id']}"
                 principal = identity["object_id"]
-                doc = seeded(scope, guid, principal, "ServicePrincipal", at, admin)
+                doc = _seeded(scope, guid, principal, "ServicePrincipal", at, admin)
                 state.put_resource(doc)
     groups = {
         name: spec["group"]
@@ -266,5 +268,13 @@ def _assign(state: State, world: Json) -> None:
         if resource["name"] in with_access:
             principal = world["groups"][groups[resource["name"]]]
             for role in _TEAM_ROLES:
-                doc = seeded(resource["id"], role_ids[role], principal, "Group", at, admin)
+                doc = _seeded(resource["id"], role_ids[role], principal, "Group", at, admin)
                 state.put_resource(doc)
+
+
+def _seeded(scope: str, role: str, principal: str, kind: str, moment: float, by: str) -> Json:
+    """Return an assignment of a world; its name is derived, so it is the same every time."""
+    name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{role}|{principal}"))
+    properties = {"principalId": principal, "principalType": kind, "scope": scope}
+    properties["roleDefinitionId"] = definition_id(role, scope)
+    return assignment(name, properties, moment, by)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mnslib.sandbox.server import ensure_running
+from mnslib.sandbox.launcher import ensure_running
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = "pandas", "matplotlib", "mnslib.azure.client", "mnslib.kube.client"

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
-from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.switches import Switches
 from tests.conformance.client import Az
 from tests.sandbox.client import Client, Process
 

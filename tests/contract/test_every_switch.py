@@ -23,7 +23,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.switches import Switches
 from mnslib.targets import Target
 from tests.sandbox.client import PROD, Client
 

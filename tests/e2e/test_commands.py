@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnslib.sandbox.server import ensure_running, find_running, stop
+from mnslib.sandbox.launcher import ensure_running, find_running, stop
 
 from .conftest import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.switches import Switches
 from tests.sandbox.client import ROOT, Client, Process
 
 

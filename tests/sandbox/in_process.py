@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 from mnslib.sandbox.app import Sandbox
-from mnslib.sandbox.routes_entra import sign
 from mnslib.sandbox.state import State
-from mnslib.sandbox.wire import Answer, Call, Refusal
+from mnslib.sandbox.tokens import sign
+from mnslib.sandbox.wire import Answer, Call, Rollback
 from tests.sandbox.client import AKS_SERVER_ID
 
 ORIGIN = "https://127.0.0.1:1"
@@ -54,6 +54,7 @@ def send(
     named = {name.lower(): value for name, value in (headers or {}).items()}
     call = Call(
         state=state,
+        runtime=running(state).runtime,
         method=method,
         origin=ORIGIN,
         path=path,
@@ -64,5 +65,5 @@ def send(
     )
     try:
         return running(state).handle(call, surface)
-    except Refusal as refused:
+    except Rollback as refused:
         return refused.answer

@@ -465,6 +465,7 @@ def send(sandbox: Sandbox, route: Route, token: str) -> Answer:
         query["$filter"] = f"resourceType eq '{ARM}'"
     call = Call(
         state=sandbox.state,
+        runtime=sandbox.runtime,
         method=route.method,
         origin=ORIGIN,
         path=address(route),

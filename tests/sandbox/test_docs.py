@@ -10,7 +10,7 @@ import yaml
 
 from mnslib.sandbox.app import ROUTES
 from mnslib.sandbox.faults import check_script
-from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.throttle import load_limits
 from tests.sandbox.client import ROOT
 

@@ -1,4 +1,4 @@
-"""Scripted weather: each effect makes its difference, and the same script the same weather."""
+"""Scripted faults: each effect makes its difference, and the same script the same effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from mnslib.sandbox.faults import Weather, check_script
+from mnslib.sandbox.faults import Faults, check_script
 from tests.sandbox.client import (
     AKS_SERVER_ID,
     PROMETHEUS,
@@ -27,7 +27,7 @@ NEW = namespace_id("new-team")
 
 @pytest.fixture
 def stormy(sandbox: Client) -> Iterator[Client]:
-    """A sandbox whose weather is fair again afterwards."""
+    """A sandbox without faults afterwards."""
     yield sandbox
     sandbox.control("POST", "faults", {})
 
@@ -179,18 +179,18 @@ def test_a_token_expires_before_its_time(stormy: Client) -> None:
 )
 def test_turns_are_counted(when: dict[str, Any], struck: str) -> None:
     script = {"faults": [{"name": "one", "effect": {"drop": "before"}, **when}]}
-    weather = Weather(check_script(script))
+    faults = Faults(check_script(script))
     facts = {"surface": "arm", "method": "GET", "identity": "admin"}
-    marks = ["x" if weather.strike(facts, "/subscriptions") else "." for _ in range(8)]
+    marks = ["x" if faults.effect_on(facts, "/subscriptions") else "." for _ in range(8)]
     assert "".join(marks) == struck
 
 
-def test_the_same_script_gives_the_same_weather() -> None:
+def test_the_same_script_has_the_same_effects() -> None:
     def marks(seed: int) -> list[bool]:
         fault = {"name": "rain", "probability": 0.3, "effect": {"drop": "before"}}
-        weather = Weather(check_script({"seed": seed, "faults": [fault]}))
+        faults = Faults(check_script({"seed": seed, "faults": [fault]}))
         facts = {"surface": "arm", "method": "GET", "identity": "admin"}
-        return [bool(weather.strike(facts, "/x")) for _ in range(200)]
+        return [bool(faults.effect_on(facts, "/x")) for _ in range(200)]
 
     assert marks(1) == marks(1) != marks(2)
     assert 30 < sum(marks(1)) < 90

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mnslib.sandbox.rules import Switches
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
+from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.wire import Answer
 from mnslib.sandbox.world import load
 from tests.sandbox.client import cluster_id, make_body, namespace_id

@@ -11,7 +11,7 @@ import pytest
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.admission import pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text, parse
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE
+from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
 from tests.sandbox.in_process import Clock

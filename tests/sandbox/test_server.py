@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from mnslib.sandbox.server import ensure_running
+from mnslib.sandbox.launcher import ensure_running
 from mnslib.sandbox.state import State
 from tests.sandbox.client import ROOT, Client, Process, cluster_id, make_body, namespace_id
 
@@ -237,7 +237,7 @@ def test_the_clock_only_goes_forward(sandbox: Client, body: dict[str, Any]) -> N
 
 
 def test_importing_the_sandbox_is_cheap() -> None:
-    code = "import sys, mnslib.sandbox, mnslib.sandbox.server; print(*sys.modules)"
+    code = "import sys, mnslib.sandbox.launcher, mnslib.sandbox.server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     heavy = {"starlette", "uvicorn", "jwt", "cryptography", "trustme", "yaml", "sqlite3", "asyncio"}
     assert not heavy & set(done.stdout.split())

@@ -7,8 +7,9 @@ import time
 import jwt
 import pytest
 
-from mnslib.sandbox.routes_entra import Verifier
+from mnslib.sandbox.runtime import Runtime
 from mnslib.sandbox.server import open_state
+from mnslib.sandbox.tokens import Verifier
 from mnslib.sandbox.wire import Call
 from tests.sandbox.client import AKS_SERVER_ID, PROMETHEUS, Client, cluster_id
 from tests.sandbox.in_process import ORIGIN, Clock, bearer
@@ -166,6 +167,7 @@ def test_a_token_that_was_good_once_still_expires() -> None:
     verifier = Verifier(state, clock=clock)
     call = Call(
         state=state,
+        runtime=Runtime(state),
         method="GET",
         origin=ORIGIN,
         path="/",

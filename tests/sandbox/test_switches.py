@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mnslib.sandbox.rules import Switches
+from mnslib.sandbox.switches import Switches
 from tests.sandbox.client import PROD, Client, cluster_id, make_body, namespace_id
 
 WEU = "aks-prod-weu-1"

@@ -10,10 +10,10 @@ import pytest
 
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
-from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
+from mnslib.sandbox.throttle import check_limits, load_limits
 from mnslib.sandbox.wire import Answer
 from tests.sandbox.client import PROD, TEST, Client, Process, cluster_id, make_body, namespace_id
-from tests.sandbox.in_process import Clock, send
+from tests.sandbox.in_process import Clock, running, send
 
 LIST = f"/subscriptions/{PROD}/providers/Microsoft.ContainerService/managedClusters"
 IN_GROUP = LIST.replace("/providers", "/resourceGroups/rg-platform/providers", 1)
@@ -28,7 +28,7 @@ def clock() -> Clock:
 @pytest.fixture
 def state(clock: Clock) -> Iterator[State]:
     opened = open_state(":memory:", world="default", latency="fast", clock=clock)
-    opened.throttle = Throttle(load_limits("documented"), opened.now)
+    running(opened).runtime.limit(load_limits("documented"))
     yield opened
     opened.close()
 
@@ -75,7 +75,7 @@ def test_gateway_refuses_first_where_its_bucket_is_smaller(state: State, clock: 
 
 
 def test_slow_refill_names_a_long_wait_that_suffices(state: State, clock: Clock) -> None:
-    state.throttle = Throttle({"other": {"burst": 2, "per_minute": 0.7}}, state.now)
+    running(state).runtime.limit({"other": {"burst": 2, "per_minute": 0.7}})
     path = namespace_id("payments-api")
     passed, refusal = spend(state, "GET", path)
     assert (passed, refusal.headers["Retry-After"]) == (2, "86")
@@ -88,9 +88,9 @@ def test_slow_refill_names_a_long_wait_that_suffices(state: State, clock: Clock)
 def test_what_is_refused_draws_from_no_bucket(state: State) -> None:
     path = namespace_id("payments-api")
     spend(state, "GET", path)
-    before = state.throttle.report()["buckets"]
+    before = running(state).runtime.throttle.report()["buckets"]
     assert send(state, "GET", path).status == 429
-    assert state.throttle.report()["buckets"] == before
+    assert running(state).runtime.throttle.report()["buckets"] == before
 
 
 def test_each_scope_has_a_bucket_of_its_own(state: State) -> None:
@@ -108,11 +108,11 @@ def test_each_scope_has_a_bucket_of_its_own(state: State) -> None:
 
 def test_gateway_counts_each_principal_and_all_together(state: State) -> None:
     row = {"burst": 3, "per_minute": 1}
-    state.throttle = Throttle({"subscription-reads": row}, state.now)
+    running(state).runtime.limit({"subscription-reads": row})
     assert spend(state, "GET", cluster_id())[0] == 3
     assert send(state, "GET", cluster_id(), identity="reader").status == 200
     assert send(state, "GET", cluster_id("aks-test-weu-1")).status == 200
-    state.throttle = Throttle({"subscription-global-reads": row}, state.now)
+    running(state).runtime.limit({"subscription-global-reads": row})
     assert spend(state, "GET", cluster_id())[0] == 3
     assert send(state, "GET", cluster_id(), identity="reader").status == 429
 

@@ -9,30 +9,25 @@ import re
 
 from mnslib.sandbox import grants, lifecycle
 from mnslib.sandbox.access import require, visible
-from mnslib.sandbox.cluster import check_adoption
-from mnslib.sandbox.lifecycle import CLUSTER_TYPE, NAMESPACE_TYPE
+from mnslib.sandbox.inside import check_adoption
 from mnslib.sandbox.offers import arm_routes
-from mnslib.sandbox.routes_clusters import (
+from mnslib.sandbox.resources import (
+    CLUSTER_TYPE,
+    NAMESPACE_TYPE,
     cluster_id,
     find_cluster,
+    managed_namespace,
+    namespace_id,
     not_found,
-    user_kubeconfig,
+    system_data,
 )
+from mnslib.sandbox.routes_clusters import user_kubeconfig
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_feature, check_registered
 from mnslib.sandbox.rules import check_body, check_name, check_tags
-from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
 
 _LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
-
-
-# managed namespaces
-
-
-def namespace_id(call: Call) -> str:
-    """Return the id of the managed namespace that the path names."""
-    return f"{cluster_id(call)}/managedNamespaces/{call.params['namespace']}"
 
 
 def find_namespace(call: Call) -> Json:
@@ -93,9 +88,12 @@ def put_namespace(call: Call) -> Answer:
         text := check_adoption(state, cluster["id"].lower(), name, wanted["properties"])
     ):
         raise arm_error(409, state.switches.existing_namespace_code, text)
-    resource = _accepted(call, cluster, wanted, present)
-    lifecycle.store(state, resource, cluster["id"])
-    operation = lifecycle.start(state, "update" if present else "create", resource, cluster)
+    by = grants.of(state).person(call.identity)[1]
+    made = system_data(by, state.now(), present and present["systemData"])
+    standing = "Updating" if present else "Creating"
+    resource = managed_namespace(cluster, name, wanted, made, standing)
+    lifecycle.store(state, resource, cluster["id"], call.effect)
+    operation = lifecycle.start(call, "update" if present else "create", resource, cluster)
     return Answer(
         status=200 if present else 201,
         body=lifecycle.shown(resource, state),
@@ -103,42 +101,12 @@ def put_namespace(call: Call) -> Answer:
     )
 
 
-def _accepted(call: Call, cluster: Json, wanted: Json, present: Json | None) -> Json:
-    """Return the resource as stored on accept: new values, state Creating or Updating."""
-    moment = utc_text(call.state.now())
-    by = {
-        "By": grants.of(call.state).person(call.identity)[1],
-        "ByType": "Application",
-        "At": moment,
-    }
-    created = {f"created{key}": value for key, value in by.items()}
-    modified = {f"lastModified{key}": value for key, value in by.items()}
-    properties = wanted["properties"]
-    order = ("labels", "annotations")
-    dns = cluster["properties"]["fqdn"].split(".", 1)
-    return {
-        "id": f"{cluster['id']}/managedNamespaces/{call.params['namespace']}",
-        "name": call.params["namespace"],
-        "type": NAMESPACE_TYPE,
-        "eTag": "",
-        "location": cluster["location"],
-        **({"tags": wanted["tags"]} if "tags" in wanted else {}),
-        "systemData": {**(present["systemData"] if present else created), **modified},
-        "properties": {
-            **{key: properties[key] for key in order if key in properties},
-            "provisioningState": "Updating" if present else "Creating",
-            **{key: value for key, value in properties.items() if key not in order},
-            "portalFqdn": f"{dns[0]}.portal.{dns[1]}",
-        },
-    }
-
-
 def patch_namespace(call: Call) -> Answer:
     """Replace the tags, at once."""
     resource = find_namespace(call)
     _check_preconditions(call, resource)
     resource["tags"] = check_tags(parsed(call))
-    lifecycle.store(call.state, resource, cluster_id(call))
+    lifecycle.store(call.state, resource, cluster_id(call), call.effect)
     return Answer(body=lifecycle.shown(resource, call.state))
 
 
@@ -151,8 +119,8 @@ def delete_namespace(call: Call) -> Answer:
         return Answer(status=204)
     _check_free(call, cluster)
     resource["properties"]["provisioningState"] = "Deleting"
-    lifecycle.store(call.state, resource, cluster["id"])
-    operation = lifecycle.start(call.state, "delete", resource, cluster)
+    lifecycle.store(call.state, resource, cluster["id"], call.effect)
+    operation = lifecycle.start(call, "delete", resource, cluster)
     return Answer(status=202, headers=operation_headers(call, operation))
 
 
