@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from mnslib.models import Node, Pod, QuotaStatus
@@ -29,6 +29,8 @@ class Commitment:
         largest_node: allocatable of the largest ready node, to ask what its loss would mean.
         autoscaled: allocatable once every pool is at its autoscaler's maximum; None without one.
         uncounted: namespaces without a quota on this resource; they may ask for anything.
+        by_namespace: what is committed to each.
+        max_ratio: committed over allocatable that is still accepted; None for no limit.
     """
 
     resource: str
@@ -38,6 +40,8 @@ class Commitment:
     requested: Decimal
     uncounted: int = 0
     autoscaled: Decimal | None = None
+    by_namespace: Mapping[str, Decimal] = field(default_factory=dict)
+    max_ratio: Decimal | None = QUOTA_OVERCOMMIT_RATIO
 
     @property
     def without_largest_node(self) -> Decimal:
@@ -57,12 +61,19 @@ class Commitment:
 
     @property
     def room(self) -> Decimal:
-        """What can still be promised: the smaller of N-1 minus requested and 1.5x minus committed.
+        """What can still be promised: the smaller of N-1 minus requested and limit minus committed.
 
         Cores or bytes; never below 0.
         """
-        under_threshold = self.allocatable * QUOTA_OVERCOMMIT_RATIO - self.committed
-        return max(ZERO, min(self.without_largest_node - self.requested, under_threshold))
+        unrequested, over = self.without_largest_node - self.requested, self.over_limit
+        return max(ZERO, unrequested if over is None else min(unrequested, -over))
+
+    @property
+    def over_limit(self) -> Decimal | None:
+        """Committed minus the limit, below 0 where more may be promised; None without a limit."""
+        return (
+            None if self.max_ratio is None else self.committed - self.max_ratio * self.allocatable
+        )
 
     @property
     def verdict(self) -> str:
@@ -71,9 +82,26 @@ class Commitment:
             return "unknown: no ready node"
         if self.requested_ratio is not None and self.requested_ratio > 1:
             return "overcommit"
-        if self.committed_ratio > QUOTA_OVERCOMMIT_RATIO:
+        if self.over_limit is not None and self.over_limit > 0:
             return "quota overcommit"
         return "room"
+
+
+def shortage(before: Commitment, after: Commitment) -> Decimal:
+    """Return how much a cluster lacks for a raised promise; 0 where it fits, or nothing is raised.
+
+    What is promised to all must stay within the limit, to one namespace within all ready nodes.
+    What pods request now decides the room that is left, not what may be promised.
+    """
+    lacking = [ZERO]
+    if after.committed > before.committed and after.over_limit is not None:
+        lacking.append(after.over_limit)
+    lacking += [
+        own - after.allocatable
+        for name, own in after.by_namespace.items()
+        if own > before.by_namespace.get(name, ZERO)
+    ]
+    return max(lacking)
 
 
 def committed_by_namespace(quotas: Iterable[QuotaStatus], resource: str) -> dict[str, Decimal]:
@@ -98,6 +126,7 @@ def commitments(
     quotas: Iterable[QuotaStatus],
     pods: Iterable[Pod],
     most_nodes: Mapping[str, int] | None = None,
+    max_ratio: Decimal | None = QUOTA_OVERCOMMIT_RATIO,
 ) -> dict[str, Commitment]:
     """Return what one cluster has promised of `cpu` and of `memory`.
 
@@ -106,6 +135,7 @@ def commitments(
 
     Args:
         most_nodes: the autoscaler's maximum, by pool.
+        max_ratio: committed over allocatable that is still accepted; None for no limit.
     """
     ready = [node for node in nodes if node.is_ready]
     promised, running = list(quotas), list(pods)
@@ -136,5 +166,7 @@ def commitments(
             requested=requested[f"requests.{resource}"],
             autoscaled=sum(allocatable, growth[resource]) if more else None,
             uncounted=len({pod.namespace_name for pod in running} - set(committed)),
+            by_namespace=committed,
+            max_ratio=max_ratio,
         )
     return found

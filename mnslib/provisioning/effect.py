@@ -1,7 +1,7 @@
 """What changes do to their cluster: what it promises before and after, and whether that fits.
 
 Pure: the sums are `mnslib.commitment`'s. A cluster that was not read, or has no ready node, is
-unknown here, neither full nor empty.
+unknown here, neither full nor empty; to raise a promise there is a risk.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
-from mnslib.commitment import Commitment, committed_by_namespace
+from mnslib.commitment import Commitment, shortage
 from mnslib.errors import ConfigError
-from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, DeletePolicy, QuotaStatus
+from mnslib.models import (
+    MANAGED_QUOTA_NAME,
+    QUOTA_KEYS,
+    DeletePolicy,
+    ManagedNamespace,
+    QuotaStatus,
+)
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster
 from mnslib.quantities import ZERO
@@ -38,12 +44,17 @@ def read_max_commitment(text: str) -> Decimal | None:
     return limit
 
 
-def before_and_after(observed: ObservedCluster, changes: Sequence[Change]) -> BeforeAndAfter | None:
+def before_and_after(
+    observed: ObservedCluster, changes: Sequence[Change], max_commitment: Decimal | None
+) -> BeforeAndAfter | None:
     """Return what a cluster promises before and after the changes; None where that is unknown."""
     view = observed.kubernetes
     if view is None:
         return None
-    return view.commitments(), _view_after(view, _of(observed, changes)).commitments()
+    mine = _of(observed, changes)
+    before = _promising(view, [change.before for change in mine])
+    after = _promising(_without_deleted(view, mine), [change.after for change in mine])
+    return before.commitments(max_commitment), after.commitments(max_commitment)
 
 
 def with_overcommit(
@@ -51,16 +62,20 @@ def with_overcommit(
 ) -> list[Change]:
     """Return all changes; those that raise a promise of this cluster too far carry the risk.
 
-    Too far is more than `max_commitment` times what ready nodes give, with all changes done, or
-    for a single namespace more than all nodes together. Counted are request quotas, since pods are
-    placed by their requests. Source: kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
+    Too far is what does not fit (`commitment.shortage`) with all changes done; whether it fits may
+    be unknown too. Counted are request quotas, since pods are placed by their requests. Source:
+    kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
     """
-    if observed.kubernetes is None:
-        return list(changes)
-    mine = _of(observed, changes)
+    both, mine = before_and_after(observed, changes, max_commitment), _of(observed, changes)
+    name = observed.cluster.id.cluster_name
     found: dict[str, str] = {}
     for resource in ("cpu", "memory"):
-        for key, sentence in _overcommit(observed, mine, resource, max_commitment):
+        if both is None or not both[1][resource].allocatable:
+            why = "Kubernetes was not read" if both is None else "no ready node"
+            sentence = f"unknown whether its quota fits on {name}: {why}"
+            found |= {change.id.key: sentence for change in mine if _raises(change, resource)}
+            continue
+        for key, sentence in _overcommit(name, mine, both[0][resource], both[1][resource]):
             found[key] = f"{found[key]}; {sentence}" if key in found else sentence
     return [
         _with_risk(change, found[change.id.key]) if change.id.key in found else change
@@ -74,30 +89,18 @@ def _with_risk(change: Change, sentence: str) -> Change:
 
 
 def _overcommit(
-    observed: ObservedCluster,
-    changes: Sequence[Change],
-    resource: str,
-    max_commitment: Decimal | None,
+    name: str, changes: Sequence[Change], before: Commitment, after: Commitment
 ) -> Iterator[tuple[str, str]]:
     """Yield key and sentence of each change that raises a promise too far."""
-    view = observed.kubernetes
-    if view is None:
+    if not shortage(before, after):
         return
-    then = _view_after(view, changes)
-    before, after = view.commitments()[resource], then.commitments()[resource]
-    nodes, name = after.allocatable, observed.cluster.id.cluster_name
-    if not nodes:
-        return
-    is_over = max_commitment is not None and after.committed > max_commitment * nodes
-    is_over = is_over and after.committed > before.committed
-    held = committed_by_namespace(view.quotas, resource)
-    asked = committed_by_namespace(then.quotas, resource)
+    resource, nodes = after.resource, after.allocatable
+    is_over = after.committed > before.committed and (after.over_limit or ZERO) > 0
     gives = f"the {_amount(resource, nodes)} that its nodes give"
     for change in changes:
-        namespace = change.id.namespace_name
-        own = asked.get(namespace, ZERO)
-        was = max(held.get(namespace, ZERO), _set(change, resource))
-        if change.kind is ChangeKind.NO_CHANGE or own <= was:
+        own = after.by_namespace.get(change.id.namespace_name, ZERO)
+        was = before.by_namespace.get(change.id.namespace_name, ZERO)
+        if own <= was:
             continue
         if own > nodes:
             words = "CPU requests" if resource == "cpu" else "memory requests"
@@ -107,14 +110,16 @@ def _overcommit(
                 change.id.key,
                 f"{_amount(resource, own - was)} more; {name} would promise "
                 f"{_amount(resource, after.committed)}, {after.committed / nodes:.2f} × {gives}, "
-                f"and max_commitment is {max_commitment}",
+                f"and max_commitment is {after.max_ratio}",
             )
 
 
-def _set(change: Change, resource: str) -> Decimal:
-    """Return the request quota that ARM holds: the cluster's own quota object may trail."""
-    quota = change.before.default_resource_quota.values() if change.before else {}
-    return quota.get(f"{resource}_request", ZERO)
+def _raises(change: Change, resource: str) -> bool:
+    was, becomes = (
+        state.default_resource_quota.values().get(f"{resource}_request", ZERO) if state else ZERO
+        for state in (change.before, change.after)
+    )
+    return becomes > was
 
 
 def _amount(resource: str, value: Decimal) -> str:
@@ -126,32 +131,36 @@ def _of(observed: ObservedCluster, changes: Sequence[Change]) -> list[Change]:
     return [change for change in changes if change.id.cluster == observed.cluster.id]
 
 
-def _view_after(view: KubernetesView, changes: Sequence[Change]) -> KubernetesView:
-    """Return the cluster as it is once all its changes are done."""
-    rewritten = {c.id.namespace_name for c in changes if c.after is not None}
+def _without_deleted(view: KubernetesView, changes: Sequence[Change]) -> KubernetesView:
     # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
     gone = {
         change.id.namespace_name
         for change in changes
         if change.kind is ChangeKind.DELETE and change.stored_delete_policy is DeletePolicy.DELETE
     }
-    kept = [
-        quota
-        for quota in view.quotas
-        if quota.namespace_name not in gone
-        and not (quota.namespace_name in rewritten and quota.name == MANAGED_QUOTA_NAME)
-    ]
-    promised = [
-        QuotaStatus(
-            namespace_name=change.id.namespace_name,
+    quotas = tuple(quota for quota in view.quotas if quota.namespace_name not in gone)
+    pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)
+    return replace(view, quotas=quotas, pods=pods)
+
+
+def _promising(view: KubernetesView, managed: Sequence[ManagedNamespace | None]) -> KubernetesView:
+    """Return the cluster with these quotas as ARM has them: its own quota objects may trail."""
+    promised = {
+        namespace.id.namespace_name: QuotaStatus(
+            namespace_name=namespace.id.namespace_name,
             name=MANAGED_QUOTA_NAME,
             hard={
-                QUOTA_KEYS[f]: v for f, v in change.after.default_resource_quota.values().items()
+                QUOTA_KEYS[name]: amount
+                for name, amount in namespace.default_resource_quota.values().items()
             },
             used={},
         )
-        for change in changes
-        if change.after is not None
+        for namespace in managed
+        if namespace is not None
+    }
+    kept = [
+        quota
+        for quota in view.quotas
+        if quota.namespace_name not in promised or quota.name != MANAGED_QUOTA_NAME
     ]
-    pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)
-    return replace(view, quotas=(*kept, *promised), pods=pods)
+    return replace(view, quotas=(*kept, *promised.values()))

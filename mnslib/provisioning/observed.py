@@ -37,9 +37,11 @@ class KubernetesView:
         """Return the pods of one namespace, finished ones included."""
         return [pod for pod in self.pods if pod.namespace_name == namespace_name]
 
-    def commitments(self) -> dict[str, Commitment]:
-        """Return what the cluster has promised now, for `cpu` and `memory`."""
-        return commitments(nodes=self.nodes, quotas=self.quotas, pods=self.pods)
+    def commitments(self, max_ratio: Decimal | None) -> dict[str, Commitment]:
+        """Return what the cluster has promised, for `cpu` and `memory`, under that limit."""
+        return commitments(
+            nodes=self.nodes, quotas=self.quotas, pods=self.pods, max_ratio=max_ratio
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,12 +72,14 @@ class Plan:
         digest: `sha256:...` of everything above and of the eTags it rests on; no times, no order
             of the file, so that an unchanged world and file give it again.
         observed: what it was made from.
+        max_commitment: how often a cluster may promise what its nodes give; None for no limit.
     """
 
     changes: tuple[Change, ...]
     plan_risks: tuple[Risk, ...]
     digest: str
     observed: ObservedState
+    max_commitment: Decimal | None = QUOTA_OVERCOMMIT_RATIO
 
     @property
     def to_do(self) -> tuple[Change, ...]:
@@ -97,7 +99,7 @@ class Plan:
     def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
         """Return, by cluster, what is promised before and after; None where unknown."""
         return {
-            cluster: before_and_after(observed, self.changes)
+            cluster: before_and_after(observed, self.changes, self.max_commitment)
             for cluster, observed in self.observed.clusters.items()
         }
 
@@ -145,6 +147,7 @@ def make_plan(
         plan_risks=plan_risks,
         digest=_digest(changes, plan_risks),
         observed=observed,
+        max_commitment=max_commitment,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mnslib.commitment import shortage
 from mnslib.models import QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import RiskName
@@ -181,6 +182,10 @@ def clusters_table(plan: Plan) -> Table:
                 rows.append([*row, *["unknown"] * 4, tag("unknown")])
                 continue
             before, after = both[0][resource], both[1][resource]
+            lacking = shortage(before, after)
+            verdict = commitment_tag(after.verdict, after.committed_ratio)
+            if lacking:
+                verdict = Tag(f"short of {wording.quantity(resource, lacking)}", "critical")
             rows.append(
                 [
                     *row,
@@ -188,7 +193,7 @@ def clusters_table(plan: Plan) -> Table:
                     wording.quantity(resource, after.committed),
                     wording.times(before.committed_ratio),
                     wording.times(after.committed_ratio),
-                    commitment_tag(after.verdict, after.committed_ratio),
+                    verdict,
                 ]
             )
     amounts = right("Nodes give", "Promised after", "÷ nodes now", "÷ nodes after")

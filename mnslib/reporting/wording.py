@@ -33,11 +33,15 @@ RESOURCE_WORDS = {
     "memory": "memory",
 }
 
-ROOM = (
-    "Room: what can still be promised, the smaller of nodes without the largest − requested and "
-    f"{QUOTA_OVERCOMMIT_RATIO} × nodes − promised."
-)
-"""What both kinds of chart and `docs/capacity.md` mean by it."""
+
+def room_meaning(limit: Decimal | None) -> str:
+    """Return what charts and `docs/capacity.md` mean by room; `limit` as `Commitment` has it."""
+    unrequested = "nodes without the largest − requested"
+    both = f"the smaller of {unrequested} and {limit} × nodes − promised"
+    return f"Room: what can still be promised, {unrequested if limit is None else both}."
+
+
+ROOM = room_meaning(QUOTA_OVERCOMMIT_RATIO)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

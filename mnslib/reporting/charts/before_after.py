@@ -1,7 +1,7 @@
 """What a change does to what clusters have promised: before and after on one scale.
 
 One cluster is drawn in detail; several as one row each. All bars are shares of the cluster's own
-nodes, so that nodes and the 1.5 line stand at the same place for all.
+nodes, so that nodes and the limit stand at the same place for all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment
+from mnslib.commitment import Commitment, shortage
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import (
@@ -30,7 +30,6 @@ from mnslib.reporting.charts.canvas import (
 )
 
 HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}
-_LIMIT = QUOTA_OVERCOMMIT_RATIO
 _REQUESTED, _PROMISED = Fill(colors.REQUESTED), Fill(colors.UNCLAIMED)
 _ADDED, _GIVEN_BACK = Fill(colors.GOOD), Fill(colors.PANEL, colors.AXIS)
 _WITHOUT_LARGEST = Stroke(colors.CRITICAL, 3, (2.6, 1.6))
@@ -40,6 +39,9 @@ Commitments = Mapping[str, Mapping[str, Commitment]]
 """By cluster, as it is called in the picture, then by resource: `cpu` and `memory`."""
 Changes = Mapping[str, Sequence[str]]
 """Names of the namespaces that change, by cluster."""
+
+_Line = tuple[float, str, str, Stroke, float]
+"""Where it stands, label, its color, stroke, and how much of the label lies left of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,17 @@ class Pair:
 
     @property
     def fits(self) -> bool:
-        return self.added <= 0 or self.added <= self.before.room
+        return not self.missing
 
     @property
     def missing(self) -> Decimal:
-        """How much more room the new quota needs; what is overcommitted already counts too."""
-        now = self.before
-        under_limit = now.allocatable * _LIMIT - now.committed
-        return self.added - min(now.without_largest_node - now.requested, under_limit)
+        """How much the cluster lacks for what is promised; what is overcommitted counts too."""
+        return shortage(self.before, self.after)
+
+    @property
+    def needs_every_node(self) -> bool:
+        """Whether the new quota fits, but requested in full it leaves no node to lose."""
+        return self.fits and self.added > 0 and self.added > self.before.room
 
     @property
     def order(self) -> tuple[bool, Decimal, str]:
@@ -138,7 +143,8 @@ def commitment_before_after(
         canvas.note(" ".join(words) or "No cluster is part of this change.")
     bare = sum(pair.before.uncounted for pair in pairs if pair.resource == "cpu")
     source = (
-        f"Source: node allocatable, ResourceQuota and pod requests, {at}. {wording.ROOM} "
+        f"Source: node allocatable, ResourceQuota and pod requests, {at}. "
+        f"{wording.room_meaning(_limit(pairs))} "
         "Room left: after the change, as if the new quota were requested in full. "
         f"{wording.uncounted(bare)}{note}"
     )
@@ -210,6 +216,8 @@ def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) ->
         f"{pair.bare(pair.room_left)} of {pair.bare(pair.before.room)} {units[pair.resource]}"
         for pair in pairs
     ]
+    if any(pair.needs_every_node for pair in pairs):
+        return f"{subject} fit{s} {where}, but requested in full no node may be lost"
     return f"{subject} fit{s} {where}: room left for {wording.listing(left)}"
 
 
@@ -247,6 +255,7 @@ def _steps(pairs: list[Pair]) -> list[str]:
 def _marks(
     pairs: list[Pair], reasons: Mapping[str, str], subject: str
 ) -> list[tuple[Fill | Stroke, str]]:
+    limit = _limit(pairs)
     marks: list[tuple[Fill | Stroke, str, bool]] = [
         (_REQUESTED, "requested now", True),
         (_PROMISED, "promised, not requested", True),
@@ -254,17 +263,23 @@ def _marks(
         (_GIVEN_BACK, "given back", any(pair.added < 0 for pair in pairs)),
         (_WITHOUT_LARGEST, "nodes without the largest", True),
         (_NODES, "nodes now", True),
-        (_LIMIT_LINE, f"{_LIMIT:f} × nodes", True),
+        (_LIMIT_LINE, f"{limit} × nodes", bool(limit)),
         (HATCH, "unknown", bool(reasons)),
     ]
     return [(mark, label) for mark, label, is_used in marks if is_used]
+
+
+def _limit(pairs: Sequence[Pair]) -> Decimal | None:
+    """Return the limit of what may be promised, the same for all; None where there is none."""
+    return pairs[0].after.max_ratio if pairs else None
 
 
 def _scale(grid: Grid, pairs: Sequence[Pair]) -> Callable[[Decimal], float]:
     """Return where a share of the nodes lies; 1 is all nodes."""
     states = [(pair, state) for pair in pairs for state in (pair.before, pair.after)]
     shares = [pair.share(max(state.committed, state.requested)) for pair, state in states]
-    highest = max(_LIMIT * Decimal("1.06"), *shares, Decimal(0)) * Decimal("1.02")
+    least = (_limit(pairs) or Decimal(1)) * Decimal("1.06")
+    highest = max(least, *shares, Decimal(0)) * Decimal("1.02")
     return lambda share: grid.x(share / highest)
 
 
@@ -291,10 +306,8 @@ def _draw_bar(
     canvas.box(zero, y - inner, x(pair.share(state.requested)), y + inner, _REQUESTED)
 
 
-def _draw_lines(
-    canvas: Canvas, grid: Grid, lines: Sequence[tuple[float, str, str, Stroke, float]]
-) -> None:
-    """Draw lines over all rows, each with its label (and how much of it lies left of the line)."""
+def _draw_lines(canvas: Canvas, grid: Grid, lines: Sequence[_Line]) -> None:
+    """Draw lines over all rows, each with its label."""
     widths = [canvas.width(label, SMALL) for _, label, *_ in lines]
     wanted = [
         x - part * width + 12 * (0.5 - part)
@@ -328,16 +341,15 @@ def _draw_one(canvas: Canvas, pair: Pair) -> None:
     for state, y in zip(states, grid.middles, strict=True):
         _draw_bar(canvas, x, pair, state, y, 22)
     nodes = pair.after.allocatable
-    rest, limit = pair.after.without_largest_node, nodes * _LIMIT
-    _draw_lines(
-        canvas,
-        grid,
-        [
-            (x(pair.share(rest)), f"N−1: {pair.bare(rest)}", colors.CRITICAL, _WITHOUT_LARGEST, 1),
-            (x(Decimal(1)), f"nodes: {pair.bare(nodes)}", colors.INK, _NODES, 0),
-            (x(_LIMIT), f"{_LIMIT:f}× = {pair.bare(limit)}", colors.WARNING_TEXT, _LIMIT_LINE, 0.5),
-        ],
-    )
+    rest, limit = pair.after.without_largest_node, pair.after.max_ratio
+    lines: list[_Line] = [
+        (x(pair.share(rest)), f"N−1: {pair.bare(rest)}", colors.CRITICAL, _WITHOUT_LARGEST, 1),
+        (x(Decimal(1)), f"nodes: {pair.bare(nodes)}", colors.INK, _NODES, 0),
+    ]
+    if limit:
+        words = f"{limit}× = {pair.bare(nodes * limit)}"
+        lines.append((x(limit), words, colors.WARNING_TEXT, _LIMIT_LINE, 0.5))
+    _draw_lines(canvas, grid, lines)
     if pair.added:  # beside the bar, on white where a line passes
         y, words, color = grid.middles[1], pair.change.text, pair.change.color
         end = x(pair.share(max(state.committed for state in states))) + 9
@@ -381,9 +393,10 @@ def _draw_many(
     if shown:
         canvas.text(grid.left, grid.top - 18, "0", size=SMALL, color=colors.MUTED)
         canvas.line(grid.left, grid.top, grid.left, grid.bottom, Stroke(colors.AXIS, 2))
-        nodes = (x(Decimal(1)), "nodes", colors.INK, _NODES, 0.5)
-        limit = (x(_LIMIT), f"{_LIMIT:f}×", colors.WARNING_TEXT, _LIMIT_LINE, 0.5)
-        _draw_lines(canvas, grid, [nodes, limit])
+        lines: list[_Line] = [(x(Decimal(1)), "nodes", colors.INK, _NODES, 0.5)]
+        if limit := _limit(shown):
+            lines.append((x(limit), f"{limit}×", colors.WARNING_TEXT, _LIMIT_LINE, 0.5))
+        _draw_lines(canvas, grid, lines)
     canvas.y += 24
     rest_unknown = len(reasons) - len(unread)
     if amount := len(pairs) - len(shown) + rest_unknown:
@@ -395,7 +408,7 @@ def _draw_many(
 
 
 def _ratio_after(pair: Pair) -> Words:
-    is_over = pair.share(pair.after.committed) > _LIMIT
+    is_over = (pair.after.over_limit or 0) > 0
     color = colors.WARNING_TEXT if is_over else colors.INK
     return Words(wording.times(pair.after.committed_ratio), color, bold=True)
 

@@ -151,9 +151,10 @@ def test_an_existing_kubernetes_namespace_is_refused_without_an_adoption_policy(
 def test_unknown_kubernetes_counts_as_a_risk_where_adoption_would_be_allowed():
     spec = make_spec(adoption_policy=AdoptionPolicy.ALWAYS)
     change = only(make_plan([spec], make_observed(unknown="not reachable")))
-    assert names(change) == ["adoption"]
+    assert names(change) == ["adoption", "overcommit"]
     assert "is unknown: Kubernetes was not read" in change.risks[0].detail
-    assert names(only(make_plan([make_spec()], make_observed(unknown="not reachable")))) == []
+    never = only(make_plan([make_spec()], make_observed(unknown="not reachable")))
+    assert "adoption" not in names(never)
 
 
 def test_every_request_that_cannot_be_planned_is_named_at_once():
@@ -355,6 +356,14 @@ def test_the_limit_of_what_may_be_promised_can_be_moved_but_never_beyond_all_nod
     assert "17 cores of CPU requests; aks-1 has but the 16 cores" in only(plan).risks[0].detail
 
 
+def test_a_promise_counts_from_what_azure_holds_for_the_clusters_own_object_trails():
+    held = make_namespace(default_resource_quota=ResourceQuota(**amounts(
+        cpu_request="20", cpu_limit="20", memory_request="1Gi", memory_limit="1Gi")))  # fmt: skip
+    view = make_view(quotas=(hard("team-a", "1"), hard("other", "10")))
+    label = make_spec(quota={}, labels={"x": "y"})
+    assert make_plan([label], make_observed(held, view=view)).risk_names() == ()
+
+
 def test_a_plan_that_gives_back_more_than_it_takes_is_no_overcommit():
     view = make_view(quotas=(hard("other", "30"),))
     larger = make_namespace("other", default_resource_quota=ResourceQuota(**amounts(
@@ -367,10 +376,20 @@ def test_a_plan_that_gives_back_more_than_it_takes_is_no_overcommit():
     assert make_plan(specs[1:], make_observed(larger, view=view)).risk_names() == ("overcommit",)
 
 
-def test_overcommit_is_not_guessed_where_nodes_are_unknown():
-    idle = replace(make_view(), nodes=())
-    for observed in (make_observed(unknown="not reachable"), make_observed(view=idle)):
-        assert make_plan([asking("team-a", "50")], observed).risk_names() == ()
+@pytest.mark.parametrize(
+    ("observed", "why"),
+    [
+        (make_observed(make_namespace(), unknown="not reachable"), "Kubernetes was not read"),
+        (make_observed(make_namespace(), view=replace(make_view(), nodes=())), "no ready node"),
+    ],
+)
+def test_a_raised_promise_is_a_risk_where_nobody_knows_whether_it_fits(observed, why):
+    plan = make_plan([asking("team-b", "2000")], observed)
+    (risk,) = only(plan).risks
+    assert risk.name == "overcommit"
+    assert risk.detail.startswith(f"unknown whether its quota fits on aks-1: {why}")
+    same = make_spec(labels={"x": "y"}, quota=amounts(cpu_limit="3"))
+    assert make_plan([same], observed).risk_names() == ()
 
 
 @pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf"])

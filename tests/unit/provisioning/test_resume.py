@@ -60,7 +60,7 @@ class Seen(FakeAzure):
 
 def start(journal, specs=SPECS, *held):
     azure = Seen(*(held or HELD))
-    plan = make_plan(specs, make_observed(*azure.store.values()))
+    plan = make_plan(specs, make_observed(*azure.store.values(), unknown="not read"))
     first = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
     return azure, first
 

@@ -128,7 +128,7 @@ def onboard(frames):
         (16, "payments-api",
          "payments-api fits on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
         (16, 2, "2 changes fit on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
-        (150, "payments-api", "payments-api does not fit on aks-1: short of 42 cores"),
+        (150, "payments-api", "payments-api does not fit on aks-1: short of 37 cores"),
         (-60, "payments-api", "payments-api gives back 60 cores and 420 GiB on aks-1"),
         (0, 2, "2 changes change no promise on aks-1"),
         (0, 0, "Nothing changes on aks-1"),
@@ -172,11 +172,19 @@ def test_what_does_not_fit_has_no_room_left_in_red(onboard, ruler):
     assert ruler(onboard(150)).find("0 cores left").get_color() == CRITICAL
 
 
-def test_what_is_short_counts_what_is_overcommitted_already(frames):
-    before = {"aks-1": {"cpu": frames.commitment(requested=490)}}
-    after = {"aks-1": {"cpu": frames.commitment(requested=490, committed=655 + 5)}}
+@pytest.mark.parametrize(
+    ("now", "becomes", "title"),
+    [
+        ({"committed": 800}, {"committed": 805}, "web does not fit on aks-1: short of 37 cores"),
+        ({"requested": 490}, {"requested": 490, "committed": 660},
+         "web fits on aks-1, but requested in full no node may be lost"),
+    ],
+)  # fmt: skip
+def test_what_is_overcommitted_already_counts_too(frames, now, becomes, title):
+    before = {"aks-1": {"cpu": frames.commitment(**now)}}
+    after = {"aks-1": {"cpu": frames.commitment(**becomes)}}
     chart = commitment_before_after(before, after, changes={"aks-1": ["web"]}, moment=frames.moment)
-    assert chart.title == "web does not fit on aks-1: short of 15 cores"
+    assert chart.title == title
 
 
 def test_several_clusters_take_one_row_each_least_room_left_first(frames, ruler):
@@ -193,7 +201,7 @@ def test_several_clusters_take_one_row_each_least_room_left_first(frames, ruler)
         moment=frames.moment,
         unknown={"aks-d": "no answer"},
     )
-    assert chart.title == "aks-b cannot carry its 7 changes: short of 42 cores; 1 is unknown"
+    assert chart.title == "aks-b cannot carry its 7 changes: short of 37 cores; 1 is unknown"
     found = ruler(chart)
     names = [text for text in found.texts if text in ("aks-a", "aks-b", "aks-c", "aks-d")]
     assert names == ["aks-b", "aks-c", "aks-a", "aks-d"] * 2

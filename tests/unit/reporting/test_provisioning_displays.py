@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
 
 from mnslib.models import (
     NAMESPACE_USER,
@@ -20,6 +23,7 @@ from mnslib.reporting.provisioning import (
     outcome_chart,
     outcome_report,
     outcome_sentence,
+    plan_chart,
     plan_report,
     plan_sentence,
     requests_table,
@@ -94,6 +98,26 @@ def test_outcomes_in_a_sentence():
     assert outcome_sentence(both) == "1 of 2 are as requested: 1 created, 1 failed."
 
 
+@pytest.mark.parametrize(
+    ("cores", "limit", "title"),
+    [
+        ("20", "1.5", "does not fit on aks-1: short of 4 cores"),
+        ("16", "1.5", "fits on aks-1, but requested in full no node may be lost"),
+        ("16", "0.5", "does not fit on aks-1: short of 8 cores"),
+        ("16", None, "fits on aks-1, but requested in full no node may be lost"),
+        ("4", "0.5", "fits on aks-1: room left for 4 of 8 cores and 31 of 32 GiB"),
+    ],
+)
+def test_risk_table_and_picture_agree_on_what_fits(cores, limit, title):
+    quota = amounts(cpu_request=cores, cpu_limit="99", memory_request="1Gi", memory_limit="1Gi")
+    ratio = limit and Decimal(limit)
+    plan = make_plan([make_spec(quota=quota)], make_observed(), max_commitment=ratio)
+    is_short = "short of" in title
+    assert plan_chart(plan).title == f"team-a {title}"
+    assert plan.risk_names() == (("overcommit",) if is_short else ())
+    assert ("short of" in repr(clusters_table(plan))) is is_short
+
+
 def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     quota = amounts(cpu_request="500", cpu_limit="500", memory_request="1Gi", memory_limit="1Gi")
     plan = make_plan([make_spec(quota=quota)], make_observed())
@@ -102,6 +126,8 @@ def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     title = "1 namespace would promise more than its cluster can give [overcommit]"
     assert text.index(title) < text.index("All changes")
     assert "team-a: 500 cores of CPU requests; aks-1 has but the 16 cores" in text
+    assert "short of 484 cores" in repr(clusters_table(plan))
+    assert plan_chart(plan).title == "team-a does not fit on aks-1: short of 484 cores"
     done = replace(outcome("team-a"), risks=("overcommit",))
     assert outcome_sentence(ApplyResult(outcomes=(done,))) == (
         "team-a is as requested: created. Risks accepted: overcommit on 1."
