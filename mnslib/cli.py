@@ -47,6 +47,9 @@ class _Group(click.Group):
         except MnsError as error:
             click.echo(printable(f"Error: {error}"), err=True)
             sys.exit(REFUSED)
+        except OSError as error:  # a full disk, a taken port, a sandbox that does not answer
+            click.echo(printable(f"Error: {error}"), err=True)
+            sys.exit(EXIT_CODES[RunStatus.FAILED])
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -384,7 +387,7 @@ def sandbox() -> None:
 @click.option("--port", type=int, default=0, show_default=True, help="0 takes a free one.")
 @click.option("--state", default=":memory:", show_default=True, help="A file keeps it.")
 @click.option("--world", default="default", show_default=True, help="What is there at the start.")
-@click.option("--latency", type=click.Choice(["fast", "documented"]), default="fast")
+@click.option("--latency", default="fast", show_default=True, help="fast, documented or a file.")
 @click.option("--limits", default="none", show_default=True, help="none, documented or a file.")
 @click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="Scripted faults.")
 @click.option("--idle-exit", "idle_exit_minutes", type=float, metavar="MINUTES")
@@ -403,7 +406,10 @@ def serve(**options: Any) -> None:
         click.echo(f"  export MNS_SANDBOX={shlex.quote(str(file))}")
         sys.stdout.flush()
 
-    serve_sandbox(**options, on_ready=ready)
+    try:
+        serve_sandbox(**options, on_ready=ready)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _sandbox_files() -> dict[str, Path]:

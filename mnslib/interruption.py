@@ -1,4 +1,4 @@
-"""Signals and time bounds of one notebook run: the first interrupts the cell, the second kills.
+"""Signals of one notebook run: the first interrupts the cell, the second kills.
 
 No request to stop is lost: the runner heeds one that comes between two cells, and its kernels,
 which load this module as an IPython extension, remember one that finds no statement running.
@@ -8,11 +8,9 @@ only; knows nothing of notebooks and results.
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,14 +25,12 @@ class InterruptedRunError(Exception):
 
 @dataclass(slots=True)
 class Watch:
-    """Signals and time of one run: interrupts the kernel once, kills it at the second signal."""
+    """Signals of one run: interrupts the kernel once, kills it at the second signal."""
 
-    deadline: float
     kernel: Kernel | None = None
     number: int | None = None
     is_heard: bool = False
     runs_cell: bool = False
-    clock: Callable[[], float] = time.monotonic
 
     def on_signal(self, number: int, _frame: object) -> None:
         is_first, self.number = self.number is None, self.number or number
@@ -54,10 +50,6 @@ class Watch:
 
     def on_cell_executed(self, **_: Any) -> None:
         self.runs_cell = False
-
-    def timeout(self, _cell: object) -> int:
-        left = self.deadline - self.clock()
-        return 0 if math.isinf(left) else max(1, math.ceil(left))
 
 
 @contextmanager

@@ -11,11 +11,9 @@ papermill takes seconds to import, so it is imported while the kernel starts.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -83,7 +81,6 @@ def run_notebook(
     environment: str,
     runs_dir: str | Path,
     detailed_exitcode: bool = False,
-    timeout_seconds: float | None = None,
 ) -> RunOutcome:
     """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
 
@@ -96,7 +93,6 @@ def run_notebook(
         environment: last part of the directory's name, such as "prod".
         runs_dir: relative paths are taken from the project folder.
         detailed_exitcode: findings end with 2 instead of 0.
-        timeout_seconds: for the whole run; None = no bound.
 
     Raises:
         ConfigError: no such notebook, or no project folder; there is no run directory then.
@@ -107,7 +103,7 @@ def run_notebook(
     directory = new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
-    watch = Watch(deadline=time.monotonic() + (timeout_seconds or math.inf))
+    watch = Watch()
     with signals_to(watch):
         asked = {known.name: known.default for known in declared} | dict(parameters)
         try:
@@ -265,7 +261,6 @@ def _through_papermill(
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
             km=watch.kernel.manager,
-            timeout_func=watch.timeout,
             on_cell_execute=watch.on_cell_execute,
             on_cell_executed=watch.on_cell_executed,
         )
@@ -274,8 +269,6 @@ def _through_papermill(
         return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
     except InterruptedRunError:
         return _Ending(RunStatus.INTERRUPTED, "")
-    except TimeoutError:
-        return _Ending(RunStatus.STOPPED, "The run took longer than it was allowed")
     except OSError as error:  # papermill saves the notebook after each cell
         return _Ending(RunStatus.STOPPED, _unwritable(error))
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later

@@ -45,7 +45,7 @@ _LEADS = {
     RunStatus.PARTLY: "Some items were not brought to what was requested; each says why. "
     "What is done stays: the same run again does only what is left.",
     RunStatus.FAILED: "The run did not reach its end. The box below says why.",
-    RunStatus.STOPPED: "The process that ran the notebook died or timed out. "
+    RunStatus.STOPPED: "The process that ran the notebook died. "
     "What was done until then stays: the same run again does only what is left.",
     RunStatus.REFUSED: "The parameters or the input file have mistakes. Correct what the box "
     "below lists and run it again.",

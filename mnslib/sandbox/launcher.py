@@ -24,7 +24,7 @@ def ensure_running(home: Path, *, idle_exit_minutes: float = 30) -> dict[str, An
     Callers that come at the same moment share one process.
 
     Raises:
-        RuntimeError: if it is not ready within 30 seconds; with the end of its log.
+        TimeoutError: if it is not ready within 30 seconds; with the end of its log.
     """
     from filelock import FileLock
 
@@ -111,4 +111,4 @@ def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
     if process.poll() is None:
         process.terminate()
     tail = log.read_text("utf-8", "replace")[-2000:]
-    raise RuntimeError(f"the sandbox under {home} did not become ready; its log ends:\n{tail}")
+    raise TimeoutError(f"the sandbox under {home} did not become ready; its log ends:\n{tail}")

@@ -53,12 +53,14 @@ def load_latency(name_or_file: str) -> Json:
     """Return a latency profile by name, or from a JSON or YAML file with the same keys.
 
     Raises:
-        ValueError: if the file lacks a key or has one too many.
+        ValueError: if there is no such file, or it lacks a key or has one too many.
     """
     if name_or_file in LATENCIES:
         return LATENCIES[name_or_file]
     import yaml
 
+    if not Path(name_or_file).is_file():
+        raise ValueError(f"no latency named {name_or_file!r} and no such file")
     profile = yaml.safe_load(Path(name_or_file).read_text(encoding="utf-8"))
     if not isinstance(profile, dict) or set(profile) != set(LATENCIES["fast"]):
         raise ValueError(f"{name_or_file}: needs exactly {', '.join(LATENCIES['fast'])}")

@@ -23,6 +23,7 @@ from .conftest import ROOT
         ["run", "30", "-p", "dry_run"],
         ["nonsense"],
         ["sandbox", "serve", "--latency", "slow", "--connection", "x"],
+        ["sandbox", "serve", "--world", "nosuch", "--connection", "x"],
     ],
 )
 def test_bad_usage_ends_with_six_and_says_why(mns, words):

@@ -160,13 +160,6 @@ def test_what_is_no_notebook_leaves_no_directory(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_takes_too_long_is_stopped(run) -> None:
-    outcome = run("sleeps", timeout_seconds=1)
-    assert_whole(outcome)
-    assert (outcome.status, outcome.exit_code) == (RunStatus.STOPPED, 5)
-    assert outcome.message == "The run took longer than it was allowed"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX")
 @pytest.mark.parametrize(
     ("name", "number", "lines", "code", "message"),

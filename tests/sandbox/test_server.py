@@ -158,7 +158,7 @@ def test_ensure_running_shows_why_it_could_not_start(home: Path) -> None:
     home.mkdir()
     sqlite3.connect(home / "sandbox.db").close()
     (home / "sandbox.db").write_text("this is no database, and long enough to be looked at" * 99)
-    with pytest.raises(RuntimeError, match="not a database"):
+    with pytest.raises(TimeoutError, match="not a database"):
         ensure_running(home)
     (home / "sandbox.pid").unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 
 import pytest
@@ -29,7 +28,6 @@ def kernel() -> FakeKernel:
 @pytest.fixture
 def watch(kernel: FakeKernel) -> Watch:
     return Watch(
-        deadline=math.inf,
         kernel=kernel,  # type: ignore[arg-type]
     )
 
@@ -62,16 +60,10 @@ def test_a_second_signal_kills_and_the_first_one_counts(watch: Watch, kernel: Fa
 
 
 def test_a_signal_before_the_kernel_is_remembered() -> None:
-    watch = Watch(deadline=math.inf)
+    watch = Watch()
     watch.on_signal(signal.SIGINT, None)
     with pytest.raises(InterruptedRunError):
         watch.on_cell_execute()
-
-
-@pytest.mark.parametrize(("deadline", "expected"), [(math.inf, 0), (110.2, 11), (90.0, 1)])
-def test_a_cell_gets_what_is_left_of_the_run(deadline: float, expected: int) -> None:
-    watch = Watch(deadline=deadline, clock=lambda: 100.0)
-    assert watch.timeout(None) == expected
 
 
 def test_handlers_are_put_back(watch: Watch) -> None:
