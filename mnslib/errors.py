@@ -20,7 +20,8 @@
     └── PrometheusError             a query was refused, or the endpoint could not be reached
 
 A message says what happened, where (full id), and what to do next. It never holds a token or a
-header; text from outside is cut to `LONGEST_TEXT` characters.
+header; text from outside is cut to `LONGEST_TEXT` characters, and what looks like a secret in the
+answer of a service or in a request file is hidden.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class ArmError(MnsError):
         request_id: str = "",
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(cut(message))
+        super().__init__(cut(hide_secrets(message)))
         self.status = status
         self.code = code
         self.request_id = request_id
@@ -201,7 +202,7 @@ class KubeError(MnsError):
     """The Kubernetes API answered with an error; `status` is the HTTP status, None without one."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(cut(message))
+        super().__init__(cut(hide_secrets(message)))
         self.status = status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mnslib.errors import ArmError, KubeError
 from mnslib.secrets import HIDDEN, hide_secrets, looks_secret, shown
 
 
@@ -63,3 +64,10 @@ def test_a_value_is_judged_with_its_name() -> None:
 def test_only_the_secret_part_of_a_sentence_is_hidden() -> None:
     text = "The annotation https://deploy:" + "hunter2@git.example.com is too long."
     assert hide_secrets(text) == f"The annotation https{HIDDEN}git.example.com is too long."
+
+
+@pytest.mark.parametrize("error", [ArmError, KubeError])
+def test_a_secret_in_a_services_answer_is_in_no_error(error: type[Exception]) -> None:
+    said = str(error("refused: Authorization: Bearer abcdefghij0123456789xyz"))
+    assert said == f"refused: Authorization: {HIDDEN}"
+    assert "hunter" not in str(error("see https://me:hunter2@host/path"))
