@@ -265,15 +265,14 @@ class Notebook(Session):
         One list per cluster, every field compared; what was reported as done is planned again,
         which must find nothing. After a dry run the plan itself is what is open.
         """
-        from mnslib.provisioning.plan import make_plan
-        from mnslib.provisioning.verify import read_back
+        from mnslib.provisioning.verify import plan_again, read_back, read_disputed
 
         if result.is_dry_run:
             return result, plan
         again = self.observe(specs, known=plan.observed)
-        checked = self.result = read_back(plan, result, again=again, azure=self.target.azure)
-        left_out = {item.id for item in checked.unfinished}
-        return checked, make_plan([spec for spec in specs if spec.id not in left_out], again)
+        again = read_disputed(plan, result, again=again, azure=self.target.azure)
+        checked = self.result = read_back(plan, result, again=again)
+        return checked, plan_again(specs, checked, again=again)
 
     def give_back(self, specs: Sequence[NamespaceSpec], result: ApplyResult) -> Table:
         """Return where the request file was written with what came of each of its rows."""

@@ -7,7 +7,7 @@ A cluster whose Kubernetes API did not answer carries the reason instead of a vi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from mnslib.commitment import Commitment, commitments
@@ -85,6 +85,24 @@ class ObservedState:
     clusters: Mapping[ClusterId, ObservedCluster]
     missing: Mapping[ClusterId, str] = field(default_factory=dict)
     grants: frozenset[tuple[str, str, str]] = frozenset()
+
+    def with_items(
+        self, found: Mapping[ManagedNamespaceId, ManagedNamespace | None]
+    ) -> ObservedState:
+        """Return the same with these items as they were found one by one; None where one is gone.
+
+        Items of clusters that were not read are passed over.
+        """
+        managed = {key: dict(cluster.managed) for key, cluster in self.clusters.items()}
+        for target, item in found.items():
+            of_cluster = managed.get(target.cluster, {})
+            of_cluster.pop(target.namespace_name.lower(), None)
+            if item is not None:
+                of_cluster[target.namespace_name.lower()] = item
+        clusters = {
+            key: replace(cluster, managed=managed[key]) for key, cluster in self.clusters.items()
+        }
+        return replace(self, clusters=clusters)
 
     def has_grant(self, scope: str, grant: AccessGrant) -> bool:
         """Return whether the role is assigned to the principal at exactly this scope."""

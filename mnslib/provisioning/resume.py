@@ -190,17 +190,9 @@ def read_in_flight(
 
     begun = [i for i in earlier.items.values() if i.is_begun and i.outcome is None]
     begun = [item for item in begun if item.id.cluster in observed.clusters]
-    managed = {key: dict(cluster.managed) for key, cluster in observed.clusters.items()}
     with ThreadPoolExecutor(max_workers=READERS) as pool:
-        for item, found in zip(begun, pool.map(at_rest, begun), strict=True):
-            name = item.id.namespace_name.lower()
-            managed[item.id.cluster].pop(name, None)
-            if found is not None:
-                managed[item.id.cluster][name] = found
-    clusters = {
-        key: replace(cluster, managed=managed[key]) for key, cluster in observed.clusters.items()
-    }
-    return replace(observed, clusters=clusters)
+        found = pool.map(at_rest, begun)
+        return observed.with_items({i.id: at for i, at in zip(begun, found, strict=True)})
 
 
 def plan_rest(

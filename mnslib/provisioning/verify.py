@@ -6,14 +6,17 @@ the list can trail. Changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ArmNotFoundError
-from mnslib.models import ManagedNamespace
+from mnslib.errors import ArmNotFoundError, MnsError, SpecError, cut
+from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.changes import Change, FieldDifference, differences
+from mnslib.provisioning.observe import READERS
 from mnslib.provisioning.observed import ObservedState
-from mnslib.provisioning.plan import Plan
+from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
@@ -24,36 +27,72 @@ _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
 """Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
 
 
-def read_back(
+def read_disputed(
     plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
-) -> ApplyResult:
+) -> ObservedState:
+    """Return what was read again, each item that the list disputes as one read of it finds it."""
+    outcomes = {outcome.id: outcome for outcome in result.outcomes}
+    disputed = [
+        change.id
+        for change in plan.changes
+        if _is_written(change, outcomes[change.id]) and _wrong(change, again)
+    ]
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        found = pool.map(lambda target: item_now(target, azure), disputed)
+        return again.with_items(dict(zip(disputed, found, strict=True)))
+
+
+def read_back(plan: Plan, result: ApplyResult, *, again: ObservedState) -> ApplyResult:
     """Return the result with every item failed that does not read back as it was planned.
 
     Outcomes of an earlier run, of items outside the plan, stay as they are.
     """
     changes = {change.id: change for change in plan.changes}
     checked = tuple(
-        _check(changes[outcome.id], outcome, again, azure) if outcome.id in changes else outcome
+        _check(changes[outcome.id], outcome, again) if outcome.id in changes else outcome
         for outcome in result.outcomes
     )
     return replace(result, outcomes=checked)
 
 
-def _check(
-    change: Change, outcome: ItemOutcome, again: ObservedState, azure: AzureClient
-) -> ItemOutcome:
-    is_written = change.kind is not ChangeKind.NO_CHANGE
-    if not is_written or outcome.outcome is not DONE_OUTCOME[change.kind]:
+def plan_again(
+    specs: Sequence[NamespaceSpec], result: ApplyResult, *, again: ObservedState
+) -> Plan:
+    """Return what is left to change of the items that are as requested: nothing, if all is well.
+
+    Raises:
+        MnsError: if somebody changed one meanwhile so that it cannot even be planned.
+    """
+    left_out = {item.id for item in result.unfinished}
+    try:
+        return make_plan([spec for spec in specs if spec.id not in left_out], again)
+    except SpecError as error:  # whose own text says that nothing was written
+        found = "; ".join(map(str, error.problems))
+        raise MnsError(
+            "The outcomes stand, but somebody changed what was asked for since it was read: "
+            f"{cut(found)} Run it again."
+        ) from error
+
+
+def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOutcome:
+    if not _is_written(change, outcome):
         return outcome
-    wrong = differences(change.after, again.clusters[change.id.cluster].find(change.id))
-    if wrong:
-        wrong = differences(change.after, item_now(change.id, azure))
+    wrong = _wrong(change, again)
     missing = [g.role for g in change.grants if not again.has_grant(str(change.id), g)]
     if not wrong and not missing:
         return outcome
     found = [_sentence(d) for d in wrong] + [f"role {role} is not assigned" for role in missing]
     reason = f"reads back differently: {', '.join(found)}; look at it before running again"
     return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason)
+
+
+def _is_written(change: Change, outcome: ItemOutcome) -> bool:
+    is_change = change.kind is not ChangeKind.NO_CHANGE
+    return is_change and outcome.outcome is DONE_OUTCOME[change.kind]
+
+
+def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
+    return differences(change.after, again.clusters[change.id.cluster].find(change.id))
 
 
 def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:

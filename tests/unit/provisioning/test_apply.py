@@ -12,8 +12,10 @@ from mnslib.errors import (
     ArmForbiddenError,
     ArmServerError,
     AuthError,
+    MnsError,
     OperationFailedError,
     OperationTimeoutError,
+    SpecError,
 )
 from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning import apply as apply_module
@@ -22,7 +24,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.provisioning.verify import read_back
+from mnslib.provisioning.verify import plan_again, read_back, read_disputed
 from mnslib.results import OutcomeKind
 from mnslib.secrets import HIDDEN
 
@@ -314,7 +316,7 @@ def test_somebody_elses_secret_is_kept_in_azure_and_in_nothing_that_is_written_d
     assert azure.store[key].annotations == theirs
     azure.store[key] = make_namespace("a", annotations={})
     again = make_observed(*azure.store.values())
-    checked = read_back(plan, result, again=again, azure=azure)
+    checked = read_back(plan, result, again=again)
     assert f"annotations[backup] is absent, not {HIDDEN}" in checked.outcomes[0].reason
     assert "hunter2" not in journal.path.read_text()
 
@@ -333,17 +335,39 @@ def test_reading_back_finds_what_the_service_did_not_keep(journal):
     key = plan.changes[0].id.key
     azure.store[key] = make_namespace("a", labels={})
     again = make_observed(*azure.store.values())
-    checked = read_back(plan, result, again=again, azure=azure)
+    checked = read_back(plan, result, again=again)
     assert checked.counts() == {"failed": 1}
     assert "labels[mine] is absent, not 1" in checked.outcomes[0].reason.replace("None", "absent")
+
+
+def test_a_role_that_does_not_read_back_is_a_failure(journal):
+    azure = FakeAzure()
+    spec = make_spec("a", access=(make_grant(),))
+    plan, result = run(azure, [spec], journal)
+    again = make_observed(*azure.store.values())
+    assert result.counts() == {"created": 1}
+    assert read_back(plan, result, again=again).counts() == {"failed": 1}
+
+
+def test_what_cannot_be_planned_again_is_not_told_as_nothing_written(journal):
+    azure = FakeAzure(make_namespace("a"), make_namespace("b"))
+    specs = [make_spec("a", quota={}), make_spec("b", quota={}, labels={"mine": "1"})]
+    _, result = run(azure, specs, journal)
+    assert result.counts() == {"unchanged": 1, "updated": 1}
+    del azure.store[specs[0].id.key]
+    with pytest.raises(MnsError, match="The outcomes stand, but") as caught:
+        plan_again(specs, result, again=make_observed(*azure.store.values()))
+    assert not isinstance(caught.value, SpecError)
+    assert "nothing was written" not in str(caught.value)
 
 
 def test_reading_back_asks_the_item_where_the_list_trails(journal):
     azure = FakeAzure()
     plan, result = run(azure, [make_spec("a")], journal)
-    checked = read_back(plan, result, again=make_observed(), azure=azure)
-    assert checked.counts() == {"created": 1}
+    again = read_disputed(plan, result, again=make_observed(), azure=azure)
+    assert read_back(plan, result, again=again).counts() == {"created": 1}
     assert ("GET", "a") in azure.requests
+    assert plan_again([make_spec("a")], result, again=again).to_do == ()
 
 
 def test_observe_reads_each_cluster_once_and_names_a_missing_one(journal):

@@ -226,6 +226,19 @@ def test_a_quota_below_what_pods_ask_for_is_a_risk():
     assert names(only(make_plan([raised], make_observed(make_namespace(), view=view)))) == []
 
 
+def test_a_first_quota_below_what_pods_ask_for_is_a_risk():
+    held = make_namespace(default_resource_quota=ResourceQuota(cpu_limit=Decimal(4)))
+    view = make_view(pods=(make_pod("team-a", cpu="900m"),))
+    spec = make_spec(quota=amounts(cpu_request="500m"))
+    assert names(only(make_plan([spec], make_observed(held, view=view)))) == ["quota-below-use"]
+
+
+def test_pods_that_nobody_counted_are_not_told_as_none():
+    observed = make_observed(make_namespace(), unknown="not reachable")
+    change = only(make_plan([make_spec(ensure=Ensure.ABSENT)], observed))
+    assert "an unknown number of running pods" in change.risks[0].detail
+
+
 def test_a_lower_quota_is_a_risk_where_use_is_unknown():
     spec = make_spec(quota=amounts(cpu_request="500m"))
     plan = make_plan([spec], make_observed(make_namespace(), unknown="not reachable"))
