@@ -3,9 +3,6 @@
 The notebook's session writes `result.json`; this module reads it, decides the exit code, and writes
 the record itself where there is none: refused parameters, a dead kernel. Knows nothing of Azure.
 papermill takes seconds to import, so it is imported while the kernel starts.
-
-    >>> run_notebook("30", parameters={}, environment="sandbox", runs_dir="runs").exit_code
-    0
 """
 
 from __future__ import annotations

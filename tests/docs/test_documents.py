@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
+import importlib
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import click
+import pytest
 import yaml
 
 import mnslib
@@ -100,11 +105,31 @@ def test_templates_name_every_risk():
         assert all(name.value in text for name in RiskName), path.name
 
 
-def test_public_names_are_sorted_and_load():
+def test_public_names_are_sorted_and_those_that_notebooks_import():
     assert mnslib.__all__ == sorted(mnslib.__all__)
-    assert 15 <= len(mnslib.__all__) <= 25
-    for name in mnslib.__all__:
-        assert getattr(mnslib, name) is not None
+    imported = set()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code" and "from mnslib import" in "".join(cell["source"]):
+                found = ast.walk(ast.parse("".join(cell["source"])))
+                names = [node for node in found if isinstance(node, ast.ImportFrom)]
+                imported |= {a.name for n in names if n.module == "mnslib" for a in n.names}
+    assert set(mnslib.__all__) == imported | {"__version__"}
+    assert all(hasattr(mnslib, name) for name in imported)
+
+
+EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "mnslib").rglob("*.py")
+    if ">>>" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_in_docstrings_come_out_as_they_stand(module):
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_the_page_about_requests_explains_every_column_and_rule():

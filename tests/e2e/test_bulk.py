@@ -216,3 +216,19 @@ def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(tmp_path):
             subprocess.run(command, env=environment, check=True, cwd=tmp_path, timeout=300)
         finally:
             server.terminate()
+
+
+def test_a_stopped_cluster_stops_the_run_before_anything_is_written(run_notebook, sandbox):
+    cluster = sandbox.cluster("aks-prod-weu-1")
+    url = f"{sandbox.connection['arm_endpoint'].rstrip('/')}{cluster}"
+    headers = {"Authorization": f"Bearer {arm_token(sandbox)}"}
+    asked = {"params": {"api-version": "2026-08-01"}, "headers": headers}
+    assert sandbox.session.post(f"{url}/stop", **asked).status_code == 202
+    sandbox.control("POST", "clock", {"seconds": 600})
+    assert sandbox.session.get(url, **asked).json()["properties"]["powerState"]["code"] == "Stopped"
+    sandbox.control("DELETE", "requests")
+    done = run_notebook("30")
+    assert (done.code, done.result["status"]) == (4, "failed"), done.output
+    assert "Nothing was written. aks-prod-weu-1: runs: Power state Stopped" in done.output
+    assert "az aks start -g rg-platform -n aks-prod-weu-1" in done.result["headline"]
+    assert writes(sandbox) == []

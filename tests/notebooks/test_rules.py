@@ -118,7 +118,8 @@ class TestEveryNotebook:
         text = file.read_text(encoding="utf-8")
         given = yaml.safe_load(text)
         assert given.get("approved_digest", "") == ""
-        assert text.count("#") >= 5, "a template explains its values"
+        bare = [line for line in text.splitlines() if line.strip() and "#" not in line]
+        assert len(bare) < len(given) / 2, "a template explains its values"
 
 
 def test_every_parameter_file_belongs_to_a_notebook():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from decimal import Decimal
 
-import pytest
-
 from mnslib.models import (
     BUILT_IN_ROLES,
     QUOTA_FIELDS,
@@ -41,9 +39,4 @@ def test_every_quota_field_has_its_key() -> None:
 
 def test_every_short_role_name_stands_for_a_known_role() -> None:
     assert set(ROLE_SHORT_NAMES.values()) == set(BUILT_IN_ROLES)
-
-
-def test_values_cannot_be_changed() -> None:
-    quota = ResourceQuota()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        quota.cpu_limit = Decimal(1)  # type: ignore[misc]
+    assert len(ROLE_SHORT_NAMES) == len(BUILT_IN_ROLES) == len(set(BUILT_IN_ROLES.values()))

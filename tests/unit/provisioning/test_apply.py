@@ -10,6 +10,7 @@ import pytest
 from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
+    ArmNotFoundError,
     ArmServerError,
     AuthError,
     MnsError,
@@ -29,6 +30,7 @@ from mnslib.results import OutcomeKind
 from mnslib.secrets import HIDDEN
 
 from .factories import (
+    CLUSTER,
     OTHER_CLUSTER,
     FakeAzure,
     amounts,
@@ -370,11 +372,29 @@ def test_reading_back_asks_the_item_where_the_list_trails(journal):
     assert plan_again([make_spec("a")], result, again=again).to_do == ()
 
 
-def test_observe_reads_each_cluster_once_and_names_a_missing_one(journal):
-    class Clusters(FakeAzure):
-        def get(self, target):
-            return make_cluster(target)
+class Clusters(FakeAzure):
+    """One cluster beside the managed namespaces; another one is missed."""
 
+    def get(self, target):
+        if target != CLUSTER:
+            raise ArmNotFoundError("gone", status=404)
+        return make_cluster(target)
+
+    def list(self, subscription_id):
+        return [make_cluster()]
+
+
+def test_observe_names_a_missing_cluster_and_what_there_is_instead():
+    specs = [make_spec("a"), make_spec("b", cluster=OTHER_CLUSTER)]
+    state = observe(specs, azure=Clusters(), kube_for=None, now=now)
+    assert list(state.clusters) == [CLUSTER]
+    assert state.missing == {
+        OTHER_CLUSTER: "cluster aks-2 was not found in resource group rg; "
+        "the subscription has: rg/aks-1."
+    }
+
+
+def test_observe_reads_each_cluster_once():
     azure = Clusters(make_namespace("a"))
     specs = [make_spec("a"), make_spec("b", delete_policy=DeletePolicy.KEEP)]
     state = observe(specs, azure=azure, kube_for=None, now=now)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from mnslib.errors import PreflightError
 from mnslib.models import NAMESPACE_USER
-from mnslib.provisioning.preflight import preflight
+from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.results import CheckStatus
 
 from .factories import make_cluster, make_grant, make_observed, make_spec
@@ -17,3 +18,22 @@ def test_only_roles_that_act_inside_the_cluster_need_azure_rbac(role, warned):
     checks = preflight([make_spec(access=(make_grant(role),))], observed)
     warnings = [check.detail for check in checks if check.status is CheckStatus.WARNING]
     assert any("Azure RBAC is off" in detail for detail in warnings) == warned
+
+
+def test_a_stopped_cluster_stops_the_run_and_the_error_says_how_to_start_it():
+    stopped = make_cluster(power_state="Stopped", network_policy_engine=None)
+    checks = preflight([make_spec()], make_observed(cluster=stopped, unknown="it is stopped"))
+    order = [CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING]
+    assert [check.status for check in checks] == order
+    with pytest.raises(PreflightError) as caught:
+        require_passed(checks)
+    message = str(caught.value)
+    assert message.startswith("Nothing was written. aks-1: runs: Power state Stopped")
+    assert message.endswith("Start it: az aks start -g rg -n aks-1")
+
+
+def test_what_only_warns_or_is_unknown_stops_nothing():
+    cluster = make_cluster(network_policy_engine=None)
+    checks = preflight([make_spec()], make_observed(cluster=cluster, unknown="no way there"))
+    assert {check.status for check in checks} > {CheckStatus.UNKNOWN, CheckStatus.WARNING}
+    require_passed(checks)
