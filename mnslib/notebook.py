@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,19 +213,27 @@ class Notebook(Session):
             caps=limits,
         )
 
-    def apply(self, approval: Approval) -> ApplyResult:
-        """Return one outcome per request; shows progress; keeps the journal."""
+    def apply(self, approval: Approval, **settings: Any) -> ApplyResult:
+        """Return one outcome per request; shows progress; keeps the journal.
+
+        Args:
+            settings: `max_parallel_per_cluster`, as `provisioning.apply` takes it.
+        """
         from mnslib.provisioning.apply import apply
         from mnslib.provisioning.journal import Journal
         from mnslib.runs import continue_journal, only_writer
 
-        azure, observer = (
-            self.target.azure,
-            progress_lines() if self.is_headless else progress_bar(),
-        )
         journal = Journal(self.directory / JOURNAL_NAME, now=_now)
+        carry_out = partial(
+            apply,
+            approval,
+            azure=self.target.azure,
+            journal=journal,
+            observer=progress_lines() if self.is_headless else progress_bar(),
+            **settings,
+        )
         if not approval.may_write:
-            self.result = apply(approval, azure=azure, journal=journal, observer=observer)
+            self.result = carry_out()
             return self.result
         clusters = {change.id.cluster for change in approval.plan.to_do}
         with only_writer(clusters, run_directory=self.directory, now=_now()):
@@ -232,7 +241,7 @@ class Notebook(Session):
                 continue_journal(self._earlier_directory, self.directory, now=_now)
                 for outcome in self._rest.decided:
                     journal.write("finished", **outcome.to_json())
-            result = apply(approval, azure=azure, journal=journal, observer=observer)
+            result = carry_out()
         self.result = self._rest.complete(result) if self._rest else result
         return self.result
 

@@ -57,7 +57,7 @@ def _sentence(progress: Progress) -> str:
         f"{progress.done} of {progress.total} done, {progress.running} running, "
         f"{progress.waiting} waiting, {progress.failed} failed"
     )
-    left = progress.total - progress.done
-    if progress.done and left and progress.elapsed_seconds > SECONDS_BETWEEN_LINES:
-        text += f", about {progress.elapsed_seconds / progress.done * left:.0f} s left"
+    if progress.left_seconds and progress.elapsed_seconds > SECONDS_BETWEEN_LINES:
+        text += f"; {progress.rate_per_second:.1f} a second"
+        text += f", about {progress.left_seconds:.0f} s left"
     return text

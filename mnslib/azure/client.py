@@ -22,6 +22,7 @@ from mnslib.azure.pipeline import Retries, build_pipeline, build_transport
 from mnslib.azure.prometheus import PrometheusClient
 from mnslib.azure.rest import Rest
 from mnslib.azure.role_assignments import RoleAssignments
+from mnslib.azure.scheduler import Scheduler, Threads
 from mnslib.azure.throttle import Limits, Throttle
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class AzureClient:
         cloud: where it asks.
         throttle: how fast it may ask.
         managed_clusters, managed_namespaces, role_assignments: the resources.
-        operations: waits for what was started.
+        operations: follows what was started.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class AzureClient:
         self.cloud = cloud
         retries = retries or Retries()
         self._tokens = Tokens(credential, authority_host=cloud.authority_host)
+        self._clock = clock
         self.throttle = throttle = Throttle(
             limits or Limits(),
             clock=clock,
@@ -93,10 +95,16 @@ class AzureClient:
 
         containers = sdk(ContainerServiceClient)
         self._rest = Rest(self._pipeline)
-        self.operations = Operations(self._rest, clock=clock, sleep=sleep)
+        self.operations = Operations(self._rest, clock=clock)
         self.managed_clusters = ManagedClusters(containers, throttle)
         self.managed_namespaces = ManagedNamespaces(containers, throttle, clock=clock)
         self.role_assignments = RoleAssignments(sdk(AuthorizationManagementClient))
+
+    def scheduler(self, threads: Threads, *, most_per_lane: int) -> Scheduler:
+        """Return a scheduler of this client's calls, which draws from the same buckets."""
+        return Scheduler(
+            self.throttle, clock=self._clock, threads=threads, most_per_lane=most_per_lane
+        )
 
     def prometheus(self, endpoint: str) -> PrometheusClient:
         """Return a client for a Prometheus query endpoint, with a token for its audience."""

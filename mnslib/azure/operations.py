@@ -1,27 +1,25 @@
-"""Long-running operations: one place that waits for all of them.
+"""Long-running operations: when to ask for each, and what came of it.
 
 A write is started with `polling=False` and leaves an `Operation`; nothing but its URL is needed to
 follow it, so operations in flight hold no thread. The URL is signed and used as it came. Knows
 nothing of what an operation changes.
 
-    client.operations.track(operation)
-    for finished in client.operations.next_finished(timeout_seconds=1.0):
-        ...
+    yield from client.operations.follow(operation)  # in a piece of the scheduler's work
 """
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.messages import redact, server_delay_seconds
+from mnslib.azure.messages import path_of, redact, server_delay_seconds
+from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import (
-    ArmError,
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
@@ -39,7 +37,6 @@ SHORTEST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 30.0
 """Source: the SDK's default `polling_interval`, 30 s; updates take 0.5 s, so start small."""
 
-_SLICE_SECONDS = 0.1
 _REMEMBERED = 5
 _DONE = "succeeded"
 _FAILED = frozenset({"failed", "canceled", "cancelled"})
@@ -72,22 +69,6 @@ class Operation:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedOperation:
-    """An operation that came to an end, or whose time ran out (then its outcome is unknown)."""
-
-    operation: Operation
-    error: ArmError | None
-
-
-@dataclass(slots=True)
-class _Tracked:
-    operation: Operation
-    due: float
-    deadline: float
-    last_error: ArmError | None = None
-
-
 def started_operation(
     response: Any, *, target: str, kind: OperationKind, started: float
 ) -> Operation:
@@ -107,98 +88,74 @@ def started_operation(
 
 
 class Operations:
-    """Follows the operations of one client.
+    """Follows the operations of one client; `follow` belongs to one thread, the scheduler's."""
 
-    `track` may be called from any thread; `next_finished` polls in the calling one.
-    """
-
-    def __init__(
-        self, rest: Rest, *, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
+    def __init__(self, rest: Rest, *, clock: Callable[[], float]) -> None:
         self._rest = rest
         self._clock = clock
-        self._sleep = sleep
-        self._tracked: dict[Operation, _Tracked] = {}
-        self._taken: dict[OperationKind, deque[float]] = defaultdict(
+        self._taken: dict[tuple[OperationKind, bool], deque[float]] = defaultdict(
             lambda: deque(maxlen=_REMEMBERED)
         )
-        self._lock = threading.Lock()
+        self._parents: set[str] = set()
 
-    def track(
+    def follow(
         self, operation: Operation, *, timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
-    ) -> None:
-        """Follow an operation; `next_finished` hands it out once it ended."""
-        deadline = operation.started + timeout_seconds
-        due = self._clock() + self._spacing(operation, operation.retry_after_seconds)
-        with self._lock:
-            self._tracked[operation] = _Tracked(operation, min(due, deadline), deadline)
+    ) -> Work[None]:
+        """Wait until an operation has succeeded: work for the scheduler.
 
-    def next_finished(self, timeout_seconds: float) -> list[FinishedOperation]:
-        """Return the tracked operations that ended, as soon as there is one, each exactly once.
-
-        Polls those that are due, one after the other. Returns an empty list after the timeout,
-        also where nothing is tracked (another thread may be starting something).
+        Raises:
+            OperationFailedError: if it failed or was canceled.
+            OperationTimeoutError: if its time ran out; then its outcome is unknown.
+            ArmError: if its status was refused.
+            AuthError: if the sign-in was lost.
         """
-        until = self._clock() + timeout_seconds
+        parent = operation.id.rpartition("/managedNamespaces/")[0]
+        like_it = operation.kind, parent in self._parents
+        deadline = operation.started + timeout_seconds
+        ask = Call("GET", path_of(operation.url), partial(self._ask, operation.url))
+        delay, last_error = operation.retry_after_seconds, None
         while True:
-            finished = [end for tracked in self._due() if (end := self._poll(tracked))]
-            now = self._clock()
-            if finished or now >= until:
-                return finished
-            with self._lock:
-                wake = min((t.due for t in self._tracked.values()), default=until)
-            self._sleep(min(max(wake - now, 0.0), until - now, _SLICE_SECONDS))
+            spacing = self._spacing(operation, delay, self._taken[like_it])
+            yield Pause(min(spacing, deadline - self._clock()))
+            try:
+                state, body, delay = yield ask
+            except _TRANSIENT as error:  # says nothing about the operation itself
+                last_error, asked = error, error.retry_after_seconds
+                delay = LONGEST_POLL_SECONDS if asked is None else asked
+            else:
+                if state in _FAILED:
+                    raise _failure(operation, state, body)
+                if state == _DONE:
+                    seconds = _server_seconds(body)
+                    spent = self._clock() - operation.started if seconds is None else seconds
+                    self._taken[like_it].append(spent)
+                    self._parents.add(parent)
+                    return
+            if self._clock() >= deadline:
+                raise _too_late(operation, timeout_seconds) from last_error
 
-    def _due(self) -> list[_Tracked]:
-        now = self._clock()
-        with self._lock:
-            due = [tracked for tracked in self._tracked.values() if tracked.due <= now]
-        return sorted(due, key=lambda tracked: tracked.due)
+    def _ask(self, url: str) -> tuple[str, Mapping[str, Any], float | None]:
+        response = self._rest.get(url)
+        body = self._rest.json(response) or {}
+        state = _state(body, response.status_code)
+        return state, body, server_delay_seconds(response.headers)
 
-    def _poll(self, tracked: _Tracked) -> FinishedOperation | None:
-        """Return the operation if it ended, else None and note when to ask again."""
-        operation, is_finished = tracked.operation, False
-        error: ArmError | None = None
-        seconds: float | None = None
-        delay: float | None = None
-        try:
-            response = self._rest.get(operation.url)
-            body = self._rest.json(response) or {}
-            state = _state(body, response.status_code)
-            is_finished = state == _DONE or state in _FAILED
-            error = _failure(operation, state, body) if state in _FAILED else None
-            seconds, delay = _server_seconds(body), server_delay_seconds(response.headers)
-        except _TRANSIENT as transient:  # says nothing about the operation itself
-            tracked.last_error, asked = transient, transient.retry_after_seconds
-            delay = LONGEST_POLL_SECONDS if asked is None else asked
-        except ArmError as refusal:
-            is_finished, error = True, refusal
-        now = self._clock()
-        if not is_finished and now >= tracked.deadline:
-            is_finished, error = True, _too_late(tracked)
-        if not is_finished:
-            tracked.due = min(now + self._spacing(operation, delay), tracked.deadline)
-            return None
-        with self._lock:
-            self._tracked.pop(operation, None)
-            if error is None:
-                spent = now - operation.started
-                self._taken[operation.kind].append(spent if seconds is None else seconds)
-        return FinishedOperation(operation=operation, error=error)
-
-    def _spacing(self, operation: Operation, retry_after: float | None) -> float:
+    def _spacing(
+        self, operation: Operation, retry_after: float | None, taken: deque[float]
+    ) -> float:
         """Return the seconds to the next poll.
 
-        The server's delay wins. Else the first poll comes when the quickest of the last few of its
-        kind would be done, and later ones ever more rarely.
+        The server's delay wins. Else the first poll comes when the slowest of the last few like it
+        would be done (or twice the quickest, if that is sooner), and later ones ever more rarely.
+        The first ones below a parent are another kind: they take minutes where later ones take
+        seconds.
         """
         if retry_after:
             return retry_after
         elapsed = self._clock() - operation.started
-        with self._lock:
-            quickest = min(self._taken[operation.kind], default=None)
-        if quickest is not None and elapsed < quickest:
-            wait = quickest - elapsed
+        expected = min(max(taken), 2 * min(taken)) if taken else 0.0
+        if elapsed < expected:
+            wait = expected - elapsed
         else:
             wait = max(elapsed / 2, SHORTEST_POLL_SECONDS if retry_after == 0 else 1.0)
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
@@ -221,15 +178,12 @@ def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> Opera
     )
 
 
-def _too_late(tracked: _Tracked) -> OperationTimeoutError:
-    operation = tracked.operation
-    error = OperationTimeoutError(
+def _too_late(operation: Operation, timeout_seconds: float) -> OperationTimeoutError:
+    return OperationTimeoutError(
         f"The {operation.kind} of {operation.id} did not end within"
-        f" {tracked.deadline - operation.started:.0f} s; its outcome is unknown."
+        f" {timeout_seconds:.0f} s; its outcome is unknown."
         " Read it later and run again: what is done is not repeated."
     )
-    error.__cause__ = tracked.last_error
-    return error
 
 
 def _server_seconds(body: Mapping[str, Any]) -> float | None:

@@ -11,7 +11,7 @@ import base64
 import logging
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -58,6 +58,7 @@ SCOPE_OPTION = "mnslib_scope"
 """Option of a single call: another token scope than ARM's."""
 
 _UNANSWERED = "mnslib_unanswered"
+_RESERVED = "mnslib_reserved"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
 
@@ -175,6 +176,8 @@ class RetryPolicy(AnyPolicy):
                     self._pause(request, answer, wait)
                 else:
                     request.context[_UNANSWERED] = True
+                if is_throttled and request.context.get(_RESERVED):
+                    return response  # who reserved it waits for others, too
                 if not self._may_wait(wait, attempt=attempt, deadline=deadline):
                     return response
                 if not is_throttled:  # a 429 is waited for at its bucket
@@ -242,15 +245,23 @@ class TokenPolicy(AnyPolicy):
 
 
 class ThrottlePolicy(AnyPolicy):
-    """Waits for the buckets that a request draws from."""
+    """Waits for the buckets that a request draws from, and lets them learn from the answer."""
 
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle
 
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the answer to the request, sent once its buckets allow it."""
-        self._throttle.acquire(_keys(self._throttle, request))
-        return self.next.send(request)
+        keys = _keys(self._throttle, request)
+        ticket = self._throttle.acquire(keys)
+        request.context[_RESERVED] = ticket.was_reserved
+        headers: Mapping[str, str] = {}
+        try:
+            response = self.next.send(request)
+            headers = response.http_response.headers
+            return response
+        finally:
+            self._throttle.learn(keys, ticket, headers)
 
 
 class LogPolicy(AnyPolicy):

@@ -1,15 +1,16 @@
 """How fast we may ask: one token bucket per subscription, region and kind of call, shared by all.
 
-A 429 empties its bucket and pauses every worker on it for as long as the server says. Knows URLs,
-nothing of what is in a request or of how it is sent.
+A 429 empties its bucket, pauses every worker on it for as long as the server says, and lowers the
+rate to what the bucket was seen to give; it rises again while nothing is refused. What ARM says is
+left corrects what we count. Knows URLs, nothing of what is in a request or of how it is sent.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,8 +44,19 @@ class Limits:
     cluster_get: Rate | None = Rate(60, 1)
     operation_status: Rate | None = Rate(200, 2)
     other: Rate | None = Rate(60, 1)
+    role_assignments: Rate | None = None
     queries: Rate | None = None
 
+
+JITTER_SECONDS = 0.4
+"""Our choice: what a bucket earns in so long (at least a token) is kept back, as one request may
+reach the service sooner after it was let through than another."""
+
+SMALLEST_SHARE = 0.05
+REGAINED_PER_SECOND = 0.02
+HELD_SECONDS, REGAINED_AFTER_HOLD = 60.0, 0.01
+"""Our choice: how a rate rises after a 429, in shares of the limit. The first 429 of a bucket says
+little about its rate, so that is tried at once; from two of them it is measured, and then held."""
 
 NO_LIMITS = Limits(
     reads=None, writes=None, deletes=None, cluster_list=None, cluster_get=None,
@@ -83,7 +95,9 @@ def bucket_keys(
     name = subscription[1]
     kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
     arm = BucketKey(name, "*", kind)
-    if _PROVIDER not in path or "/providers/microsoft.authorization/" in path:
+    if "/providers/microsoft.authorization/roleassignments" in path:
+        return arm, BucketKey(name, "*", "role_assignments")
+    if _PROVIDER not in path:
         return (arm,)
     location = _LOCATION.search(path)
     if location:
@@ -97,11 +111,73 @@ def bucket_keys(
     return arm, BucketKey(name, region, "other")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Bucket:
+    """What we believe of one bucket; `share` is the part of its limit that it seems to give."""
+
+    limit: Rate | None
     tokens: float
+    began: float
     updated: float
+    share: float = 1.0
+    taken: int = 0
+    ended: int = 0
+    refused: int = 0
     paused_until: float = float("-inf")
+    emptied: tuple[float, int] | None = None
+    is_measured: bool = False
+
+    @property
+    def size(self) -> float:
+        """Tokens at most, without those kept back."""
+        if self.limit is None:
+            return 0.0
+        earned = self.limit.per_second * JITTER_SECONDS
+        return max(1.0, self.limit.burst * self.share - max(1.0, earned))
+
+    def refill(self, now: float) -> None:
+        """Earn what is due, at a rate that recovers."""
+        seconds = max(0.0, now - self.updated)
+        if self.limit is None or not seconds:
+            return
+        if self.emptied and self.share < 1.0:
+            held = self.is_measured and now < self.emptied[0] + HELD_SECONDS
+            regained = REGAINED_AFTER_HOLD if self.is_measured else REGAINED_PER_SECOND
+            self.share = min(1.0, self.share + (0.0 if held else regained * seconds))
+        earned = seconds * self.limit.per_second * self.share
+        self.tokens, self.updated = min(self.size, self.tokens + earned), now
+
+    def wait_seconds(self, now: float) -> float:
+        """Return 0 if it has a token, else the seconds until it may have one."""
+        if now < self.paused_until:
+            return self.paused_until - now
+        self.refill(now)
+        if self.limit is None or self.tokens >= 1 - 1e-9:  # sums of waits are not exact
+            return 0.0
+        return (1 - self.tokens) / (self.limit.per_second * self.share)
+
+    def shrink(self, now: float) -> None:
+        """Believe what it gave: between two 429s exactly, before the first one as far as known."""
+        if self.limit is None:
+            return
+        given = self.taken - self.refused
+        if self.emptied is None:
+            due = self.limit.burst + self.limit.per_second * (now - self.began)
+            self.share = min(0.95, max(0.5, given / due))
+        else:
+            since, before = self.emptied
+            due = max(self.limit.per_second * (now - since), 1.0)
+            seen = (given - before) / due
+            self.share = max(SMALLEST_SHARE, min(0.97 * self.share, max(self.share / 2, seen)))
+            self.is_measured = True
+        self.emptied = now, given
+
+
+class Ticket(NamedTuple):
+    """That a call was let through: as which of its ARM bucket, and whether it was reserved."""
+
+    number: int
+    was_reserved: bool
 
 
 class Throttle:
@@ -120,7 +196,7 @@ class Throttle:
         self._sleep = sleep
         self._longest_wait_seconds = longest_wait_seconds
         self._buckets: dict[BucketKey, _Bucket] = {}
-        self._refused: Counter[BucketKey] = Counter()
+        self._reserved: dict[tuple[BucketKey, ...], deque[int]] = defaultdict(deque)
         self._regions: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -129,29 +205,71 @@ class Throttle:
         if region:
             self._regions[cluster.key] = region.lower().replace(" ", "")
 
-    def keys(self, method: str, path: str, *, host: str) -> tuple[BucketKey, ...]:
+    def keys(self, method: str, path: str, *, host: str = "") -> tuple[BucketKey, ...]:
         """Return the buckets that a call draws from, the widest first."""
         return bucket_keys(method, path, host=host, regions=self._regions)
 
-    def acquire(self, keys: tuple[BucketKey, ...]) -> None:
-        """Wait until each bucket gives a token.
+    def reserve(self, keys: tuple[BucketKey, ...]) -> float:
+        """Return 0 after taking a token from each bucket for a call that is about to be made.
+
+        Else nothing was taken, and it returns the seconds after which to ask again.
 
         Raises:
             ArmThrottledError: if the server paused a bucket for longer than we wait.
         """
-        for key in keys:
-            while wait := self._take(key):
-                self._sleep(wait)
+        with self._lock:
+            wait = self._take(keys)
+            if not wait:
+                self._reserved[keys].append(self._buckets[keys[0]].taken)
+            return wait
+
+    def acquire(self, keys: tuple[BucketKey, ...]) -> Ticket:
+        """Wait until every bucket gives a token; a call that was reserved need not.
+
+        Raises:
+            ArmThrottledError: as `reserve`.
+        """
+        while True:
+            with self._lock:
+                if self._reserved[keys]:
+                    return Ticket(self._reserved[keys].popleft(), was_reserved=True)
+                wait = self._take(keys)
+                if not wait:
+                    return Ticket(self._buckets[keys[0]].taken, was_reserved=False)
+            self._sleep(wait)
+
+    def learn(
+        self, keys: tuple[BucketKey, ...], ticket: Ticket, headers: Mapping[str, str]
+    ) -> None:
+        """Correct a bucket of ARM's by what an answer says is left in it; none has no headers."""
+        said = headers.get(f"x-ms-ratelimit-remaining-subscription-{keys[0].kind}", "")
+        with self._lock:
+            bucket = self._bucket(keys[0])
+            bucket.ended += 1
+            is_paused = self._clock() < bucket.paused_until
+            if bucket.limit is None or is_paused or not said.isdigit():
+                return
+            bucket.refill(self._clock())
+            most = int(said) + 1 + bucket.limit.per_second * JITTER_SECONDS
+            # Calls let through later, or still under way, may not be counted in it yet.
+            uncounted = (bucket.taken - ticket.number) + (bucket.taken - bucket.ended)
+            least = int(said) - uncounted
+            if least > bucket.limit.burst:
+                bucket.limit = Rate(least, bucket.limit.per_second)
+            bucket.tokens = max(least, int(said) if bucket.tokens > most else bucket.tokens)
 
     def pause(self, key: BucketKey, seconds: float) -> None:
-        """Stop every worker on a bucket for some seconds; then one goes first.
+        """Stop every worker on a bucket that refused, for some seconds; then one goes first.
 
         From then on a bucket that was not limited keeps to the documented rate.
         """
         with self._lock:
-            self._refused[key] += 1
-            bucket = self._bucket(key)
-            bucket.paused_until = max(bucket.paused_until, self._clock() + seconds)
+            now, bucket = self._clock(), self._bucket(key)
+            bucket.refused += 1
+            if now >= bucket.paused_until:  # else it was under way when the first was refused
+                bucket.shrink(now)
+            bucket.limit = bucket.limit or getattr(Limits(), key.kind)
+            bucket.paused_until = max(bucket.paused_until, now + seconds)
             bucket.tokens, bucket.updated = 1.0, bucket.paused_until
 
     def in_force(self, kind: str) -> tuple[Rate | None, int]:
@@ -160,38 +278,33 @@ class Throttle:
         Without a limit of ours it is the documented one, once the service has refused a call.
         """
         with self._lock:
-            refused = sum(count for key, count in self._refused.items() if key.kind == kind)
+            refused = sum(one.refused for key, one in self._buckets.items() if key.kind == kind)
         limits = Limits() if refused and getattr(self._limits, kind) is None else self._limits
         return getattr(limits, kind), refused
 
     def _bucket(self, key: BucketKey) -> _Bucket:
-        rate = self._rate(key)
-        return self._buckets.setdefault(key, _Bucket(rate.burst if rate else 0.0, self._clock()))
+        if key not in self._buckets:
+            now = self._clock()
+            bucket = _Bucket(
+                limit=getattr(self._limits, key.kind), tokens=0, began=now, updated=now
+            )
+            bucket.tokens = bucket.size
+            self._buckets[key] = bucket
+        return self._buckets[key]
 
-    def _rate(self, key: BucketKey) -> Rate | None:
-        rate: Rate | None = getattr(self._limits, key.kind)
-        if rate is None and key in self._refused:
-            rate = getattr(Limits(), key.kind)
-        return rate
-
-    def _take(self, key: BucketKey) -> float:
-        """Return 0 if a token was taken, else the seconds to wait before asking again."""
-        with self._lock:
-            now, bucket, rate = self._clock(), self._bucket(key), self._rate(key)
-            pause = bucket.paused_until - now
+    def _take(self, keys: tuple[BucketKey, ...]) -> float:
+        """Return 0 if a token was taken from each, else the seconds before asking again."""
+        now = self._clock()
+        for key in keys:
+            pause = self._bucket(key).paused_until - now
             if pause > self._longest_wait_seconds:
                 raise ArmThrottledError(
                     f"Azure asked to pause {key.kind} calls of subscription {key.subscription_id}"
                     f" for another {pause:.0f} s; nothing was sent. Try again then.",
                     retry_after_seconds=pause,
                 )
-            if pause > 0:
-                return pause
-            if rate is None:
-                return 0.0
-            earned = max(0.0, now - bucket.updated) * rate.per_second
-            bucket.tokens, bucket.updated = min(rate.burst, bucket.tokens + earned), now
-            if bucket.tokens >= 1 - 1e-9:  # sums of waits are not exact
-                bucket.tokens -= 1
-                return 0.0
-            return (1 - bucket.tokens) / rate.per_second
+        wait = max(self._buckets[key].wait_seconds(now) for key in keys)
+        for key in () if wait else keys:
+            self._buckets[key].taken += 1
+            self._buckets[key].tokens -= 1
+        return wait

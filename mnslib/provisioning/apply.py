@@ -1,7 +1,7 @@
 """Carry out an approved plan: bounded, journaled, exactly one outcome per item.
 
-Workers start writes; this one scheduler waits for all operations, so that what runs on the
-service holds no thread here. An interrupt starts nothing new and waits for what runs.
+What happens to one namespace reads from top to bottom in `_Run._carry_out`; the scheduler decides
+when each of its calls is made. An interrupt starts nothing new and waits for what runs.
 """
 
 from __future__ import annotations
@@ -9,23 +9,33 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mnslib.azure.scheduler import (
+    Call,
+    LeaveLane,
+    Pause,
+    Scheduler,
+    ThreadPool,
+    Threads,
+    Work,
+)
 from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
     ArmPreconditionError,
     AuthError,
+    ConfigError,
     MnsError,
     OperationTimeoutError,
     cut,
 )
-from mnslib.models import DeletePolicy, ManagedNamespace
+from mnslib.models import AccessGrant, DeletePolicy, ManagedNamespace
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, differences, namespace_to_json, planned_item
 from mnslib.provisioning.journal import Journal
@@ -35,14 +45,17 @@ from mnslib.results import DONE_OUTCOME, DRY_RUN, ApplyResult, ChangeKind, ItemO
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
-    from mnslib.azure.operations import FinishedOperation, Operation
+    from mnslib.azure.operations import Operation
 
 WORKERS = 8
-WRITES_PER_CLUSTER = 4
+MAX_PARALLEL_PER_CLUSTER = 4
 """Writes in flight on one cluster. Whether the service limits it is unconfirmed: start small."""
 
 FRESH_FOR_WRITES = 20
 """A cluster's list is read again after so many writes on it, so that eTags stay current."""
+
+LIST_PAUSE_SECONDS = 0.1
+"""Between two looks whether that list has come."""
 
 CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before a 409 is tried again: another operation on the cluster needs its time."""
@@ -53,12 +66,20 @@ RELEASED = "the Kubernetes namespace stays, unmanaged"
 STALE = "stale: somebody else changed it after it was read; make a new plan"
 """Reason of an item that is skipped, since writing it would undo somebody else's change."""
 
+RATE_ITEMS = 50
+"""The rate that is shown is that of so many last items."""
+
 READ_FIRST = "its outcome is unknown: run again, it is read first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an apply is; counts of items, seconds since it began."""
+    """How far an apply is; counts of items, seconds since it began.
+
+    Attributes:
+        rate_per_second: items that lately ended; 0 before there are two.
+        left_seconds: until all are done at that rate; None where it is not known.
+    """
 
     total: int
     done: int
@@ -66,31 +87,30 @@ class Progress:
     waiting: int
     failed: int
     elapsed_seconds: float
+    rate_per_second: float = 0.0
+    left_seconds: float | None = None
 
 
 Observer = Callable[[Progress], None]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Item:
-    """One change on its way; identity, not content, tells items apart."""
+    """One change on its way."""
 
     change: Change
-    conflicts: int = 0
-    not_before: float = 0.0
     started: float | None = None
-    in_lane: bool = False
+    is_accepted: bool = False
     granting: bool = False
 
 
 @dataclass(slots=True)
-class _ClusterLane:
-    """The writes on one cluster: how many run, and how old the last list is."""
+class _ClusterList:
+    """What a cluster was last listed to hold, and how many writes ago."""
 
-    running: int = 0
-    writes_since_list: int = 0
+    writes_since: int = 0
+    is_being_read: bool = False
     listed: dict[str, ManagedNamespace] | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def apply(
@@ -100,22 +120,34 @@ def apply(
     journal: Journal,
     observer: Observer | None = None,
     clock: Callable[[], float] = time.monotonic,
-    workers: int = WORKERS,
-    writes_per_cluster: int = WRITES_PER_CLUSTER,
+    threads: Threads | None = None,
+    max_parallel_per_cluster: int = MAX_PARALLEL_PER_CLUSTER,
 ) -> ApplyResult:
     """Return one outcome per change of the plan; writes only if the approval says so.
 
     Failures are outcomes, not exceptions. A first Ctrl-C (SIGINT) stops starting and waits for
     what runs; the rest is `not_attempted`.
+
+    Args:
+        threads: what carries the requests out; None for 8 threads.
+        max_parallel_per_cluster: writes in flight on one cluster; at least 1.
+
+    Raises:
+        ConfigError: if that is less.
     """
+    if max_parallel_per_cluster < 1:
+        raise ConfigError(
+            f"max_parallel_per_cluster is {max_parallel_per_cluster}: write 1 or more."
+        )
     plan = approval.plan
-    scheduler = _Scheduler(
+    threads = threads or ThreadPool(WORKERS)
+    run = _Run(
         approval=approval,
         azure=azure,
         journal=journal,
         observer=observer,
         clock=clock,
-        writes_per_cluster=writes_per_cluster,
+        scheduler=azure.scheduler(threads, most_per_lane=max_parallel_per_cluster),
     )
     journal.write(
         "plan",
@@ -125,14 +157,13 @@ def apply(
         risks=plan.risk_names(),
         items=[planned_item(change) for change in plan.changes],
     )
-    if approval.may_write:
-        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
-            scheduler.run(pool)
-    else:
-        scheduler.abandon(DRY_RUN)
+    try:
+        run.run()
+    finally:
+        threads.close()
     with suppress(OSError):  # reported by then: nothing was started after the first failure
-        journal.write("end", outcomes=scheduler.result().counts())
-    return scheduler.result()
+        journal.write("end", outcomes=run.result().counts())
+    return run.result()
 
 
 @contextmanager
@@ -148,57 +179,54 @@ def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def interleaved(changes: Sequence[Change]) -> list[Change]:
-    """Return the changes so that clusters take turns: a slow first creation blocks no other."""
-    seen: Counter[ClusterId] = Counter()
-    turns = []
-    for change in changes:
-        seen[change.id.cluster] += 1
-        turns.append((seen[change.id.cluster], change))
-    return [change for _, change in sorted(turns, key=lambda turn: turn[0])]
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Scheduler:
-    """Runs the changes of one plan. Only `_start` and `_grant` run on worker threads."""
+class _Run:
+    """Runs the changes of one plan. Only `_send`, `_grant` and reads run on other threads."""
 
     approval: Approval
     azure: AzureClient
     journal: Journal
     observer: Observer | None
     clock: Callable[[], float]
-    writes_per_cluster: int
+    scheduler: Scheduler
     began: float = 0.0
-    waiting: deque[_Item] = field(default_factory=deque)
-    futures: dict[Future[Any], _Item] = field(default_factory=dict)
-    operations: dict[Operation, _Item] = field(default_factory=dict)
-    lanes: dict[ClusterId, _ClusterLane] = field(default_factory=lambda: defaultdict(_ClusterLane))
+    lists: dict[ClusterId, _ClusterList] = field(default_factory=lambda: defaultdict(_ClusterList))
     outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
+    failed: int = 0
+    ended: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_ITEMS))
     interrupted_by: int | None = None
     journal_failed: bool = False
 
     def __post_init__(self) -> None:
         self.began = self.clock()
-        self.waiting.extend(_Item(change) for change in interleaved(self.approval.plan.to_do))
         for change in self.approval.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
                 self.outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
+                continue
+            item = _Item(change)
+            self.scheduler.add(
+                self._work(item),
+                lane=change.id.cluster,
+                skipped=partial(self._finish, item, OutcomeKind.NOT_ATTEMPTED),
+            )
 
     def result(self) -> ApplyResult:
         """Return the outcomes in the plan's order."""
         outcomes = tuple(self.outcomes[change.id.key] for change in self.approval.plan.changes)
         return ApplyResult(outcomes=outcomes, interrupted_by_signal=self.interrupted_by)
 
-    def run(self, pool: ThreadPoolExecutor) -> None:
+    def run(self) -> None:
         """Start and await until every item has its outcome."""
+        if not self.approval.may_write:
+            self.scheduler.stop(DRY_RUN)
+            return
         with _interrupts_to(self._on_interrupt):
             self._report()
-            while self.waiting or self.futures or self.operations:
-                if self.interrupted_by is not None:
-                    self.abandon("interrupted")
-                self._start_what_may(pool)
-                self._collect(pool)
-                self._apply_stop_rule()
+            while self.scheduler.has_work:
+                if self.interrupted_by is not None and not self.scheduler.is_stopped:
+                    self.scheduler.stop("interrupted")
+                self.scheduler.turn()
+                self._report()
 
     def _on_interrupt(self, number: int, _frame: object) -> None:
         # A flag, not an exception: it must not hit between a write and its bookkeeping.
@@ -206,40 +234,101 @@ class _Scheduler:
             raise KeyboardInterrupt
         self.interrupted_by = number
 
-    def abandon(self, reason: str) -> None:
-        """Give everything that was not started the outcome `not_attempted`."""
-        while self.waiting:
-            self._finish(self.waiting.popleft(), OutcomeKind.NOT_ATTEMPTED, reason)
+    # One item
 
-    def _apply_stop_rule(self) -> None:
-        limit = self.approval.max_failures
-        failed = self._counts()[OutcomeKind.FAILED]
-        if limit is not None and self.waiting and failed >= max(limit, 1):
-            self.abandon(f"stop rule: {failed} failed, max_failures is {limit}")
+    def _work(self, item: _Item) -> Work[None]:
+        """Carry one change out, whatever happens, to exactly one outcome."""
+        try:
+            yield from self._carry_out(item)
+        except ArmPreconditionError as error:
+            if item.granting:
+                self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+                return
+            self._finish(item, OutcomeKind.SKIPPED, STALE)
+        except MnsError as error:
+            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+            if isinstance(error, AuthError):
+                self.scheduler.stop("the sign-in was lost")
+        except Exception as error:
+            # A full disk, a bug: the item is accounted for, and nothing new is started.
+            reason = f"{type(error).__name__}: {cut(str(error))}".replace(";", ",")
+            self._finish(item, OutcomeKind.FAILED, f"{reason}; {READ_FIRST}")
+            self.scheduler.stop(f"stopped by {type(error).__name__}")
+        else:
+            kind, policy = item.change.kind, item.change.stored_delete_policy
+            is_released = kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE
+            self._finish(item, DONE_OUTCOME[kind], RELEASED if is_released else "")
 
-    # Starting
+    def _carry_out(self, item: _Item) -> Work[None]:
+        change = item.change
+        if change.writes_namespace or change.kind is ChangeKind.DELETE:
+            operation = yield from self._patiently(partial(self._write, item))
+            if operation is not None:
+                item.is_accepted = True
+                yield from self.azure.operations.follow(operation)
+        yield LeaveLane()
+        item.granting = True
+        for grant in change.grants:
+            path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
+            call = Call("PUT", path, partial(self._grant, item, grant))
+            yield from self._patiently(partial(_one, call))
 
-    def _start_what_may(self, pool: ThreadPoolExecutor) -> None:
-        held: deque[_Item] = deque()
-        now = self.clock()
-        while self.waiting:
-            item = self.waiting.popleft()
-            lane = self.lanes[item.change.id.cluster]
-            if item.not_before > now or lane.running >= self.writes_per_cluster:
-                held.append(item)
-                continue
-            lane.running += 1
-            item.in_lane = True
-            item.started = now if item.started is None else item.started
-            step = self._grant if item.granting else self._start
-            self.futures[pool.submit(step, item.change, lane)] = item
-        self.waiting = held
+    def _patiently(self, attempt: Callable[[], Work[Any]]) -> Work[Any]:
+        """Try again after a conflict: another operation on the cluster needs its time."""
+        for delay in CONFLICT_DELAYS_SECONDS:
+            try:
+                return (yield from attempt())
+            except ArmConflictError as error:
+                if self.scheduler.is_stopped:
+                    raise
+                yield Pause(error.retry_after_seconds or delay, before_retry=True)
+        return (yield from attempt())
 
-    def _start(self, change: Change, lane: _ClusterLane) -> Operation | None:
-        """Send the write; None where nothing is left to wait for. Runs on a worker."""
-        if not change.writes_namespace and change.kind is not ChangeKind.DELETE:
-            return None
-        self._check_fresh(change, lane)
+    def _write(self, item: _Item) -> Work[Operation | None]:
+        change = item.change
+        yield from self._check_fresh(change)
+        method = "DELETE" if change.after is None else "PUT"
+        operation: Operation | None = yield Call(method, str(change.id), partial(self._send, item))
+        return operation
+
+    def _check_fresh(self, change: Change) -> Work[None]:
+        """Refuse the write if the namespace is not as it was planned on."""
+        known = self.lists[change.id.cluster]
+        known.writes_since += 1
+        if change.before is not None:  # a creation overwrites nothing: If-None-Match guards it
+            yield from self._list_again(change.id.cluster, known)
+        read = Call("GET", str(change.id), partial(item_now, change.id, self.azure))
+        if change.before is not None and change.etag is None:  # no If-Match will guard the write
+            is_fresh = not differences(change.before, (yield read))
+        else:
+            # The list trails: where it disputes, only the item itself decides.
+            is_fresh = (
+                known.listed is None
+                or _etag(known.listed.get(change.id.key)) == change.etag
+                or _etag((yield read)) == change.etag
+            )
+        if not is_fresh:
+            raise ArmPreconditionError(f"{change.id} was changed after it was read.")
+
+    def _list_again(self, cluster: ClusterId, known: _ClusterList) -> Work[None]:
+        while known.is_being_read:
+            yield Pause(LIST_PAUSE_SECONDS)
+        if known.writes_since <= FRESH_FOR_WRITES:
+            return
+        known.is_being_read = True
+        try:
+            find = self.azure.managed_namespaces.list_by_managed_cluster
+            found = yield Call("GET", f"{cluster}/managedNamespaces", partial(find, cluster))
+            known.listed = {namespace.id.key: namespace for namespace in found}
+            known.writes_since = 1
+        finally:
+            known.is_being_read = False
+
+    # Calls, each on a thread of its own
+
+    def _send(self, item: _Item) -> Operation | None:
+        """Send the write; None where nothing is left to wait for."""
+        change, item.started = item.change, item.started or self.clock()
         self.journal.write(
             "started",
             id=str(change.id),
@@ -271,152 +360,61 @@ class _Scheduler:
             raise ArmConflictError(f"{change.id} is {present.provisioning_state}.")
         return present.provisioning_state == "Succeeded" and not differences(change.after, present)
 
-    def _check_fresh(self, change: Change, lane: _ClusterLane) -> None:
-        """Refuse the write if the namespace is not as it was planned on."""
-        with lane.lock:
-            lane.writes_since_list += 1
-            if lane.writes_since_list > FRESH_FOR_WRITES:
-                found = self.azure.managed_namespaces.list_by_managed_cluster(change.id.cluster)
-                lane.listed = {namespace.id.key: namespace for namespace in found}
-                lane.writes_since_list = 1
-            listed = lane.listed
-        if change.before is not None and change.etag is None:  # no If-Match will guard the write
-            is_fresh = not differences(change.before, item_now(change.id, self.azure))
-        else:
-            # The list trails: where it disputes, only the item itself decides.
-            is_fresh = (
-                listed is None
-                or _etag(listed.get(change.id.key)) == change.etag
-                or _etag(item_now(change.id, self.azure)) == change.etag
-            )
-        if not is_fresh:
-            raise ArmPreconditionError(f"{change.id} was changed after it was read.")
+    def _grant(self, item: _Item, grant: AccessGrant) -> None:
+        """Create a missing role assignment."""
+        change, item.started = item.change, item.started or self.clock()
+        self.journal.write(
+            "granting", id=str(change.id), principal_id=grant.principal_id, role=grant.role
+        )
+        self.azure.role_assignments.create(
+            str(change.id), grant, subscription_id=change.id.cluster.subscription_id
+        )
 
-    # Collecting
-
-    def _collect(self, pool: ThreadPoolExecutor) -> None:
-        if self.operations:
-            patience = 0.02 if self.futures or self.waiting else 0.5
-            for finished in self._next_finished(patience):
-                item = self.operations.pop(finished.operation, None)
-                if item is None:
-                    continue  # given up when the sign-in was lost
-                if finished.error is None:
-                    self._written(item, pool)
-                else:
-                    self._finish(item, OutcomeKind.FAILED, _reason(item, finished.error))
-        if self.futures:
-            patience = 0.02 if self.operations else 0.5
-            done, _ = wait(self.futures, timeout=patience, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._future_ended(self.futures.pop(future), future, pool)
-        elif not self.operations and self.waiting:
-            time.sleep(0.05)  # everything left waits out a conflict
-        self._report()
-
-    def _next_finished(self, patience: float) -> list[FinishedOperation]:
-        try:
-            return self.azure.operations.next_finished(patience)
-        except AuthError as error:
-            # Nothing can be asked any more: say so for each, rather than wait for ever.
-            for item in list(self.operations.values()):
-                reason = f"started, but the sign-in was lost: {_flat(error)}; {READ_FIRST}"
-                self._finish(item, OutcomeKind.FAILED, reason)
-            self.operations.clear()
-            self.abandon("the sign-in was lost")
-            return []
-
-    def _future_ended(self, item: _Item, future: Future[Any], pool: ThreadPoolExecutor) -> None:
-        try:
-            operation = future.result()
-        except ArmConflictError as error:
-            self._conflict(item, error)
-        except ArmPreconditionError as error:
-            if item.granting:
-                self._finish(item, OutcomeKind.FAILED, _reason(item, error))
-                return
-            self._finish(item, OutcomeKind.SKIPPED, STALE)
-        except MnsError as error:
-            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
-            if isinstance(error, AuthError):
-                self.abandon("the sign-in was lost")
-        except Exception as error:
-            # A full disk, a bug: the item is accounted for, and nothing new is started.
-            reason = f"{type(error).__name__}: {cut(str(error))}".replace(";", ",")
-            self._finish(item, OutcomeKind.FAILED, f"{reason}; {READ_FIRST}")
-            self.abandon(f"stopped by {type(error).__name__}")
-        else:
-            if operation is None:
-                self._written(item, pool)
-            else:
-                self.operations[operation] = item
-                self.azure.operations.track(operation)
-
-    def _conflict(self, item: _Item, error: ArmConflictError) -> None:
-        if item.conflicts >= len(CONFLICT_DELAYS_SECONDS) or self.interrupted_by is not None:
-            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
-            return
-        delay = error.retry_after_seconds or CONFLICT_DELAYS_SECONDS[item.conflicts]
-        item.conflicts += 1
-        item.not_before = self.clock() + delay
-        self._leave_lane(item)
-        self.waiting.append(item)
-
-    def _written(self, item: _Item, pool: ThreadPoolExecutor) -> None:
-        """The namespace is as it shall be; who may use it comes next."""
-        if item.change.grants and not item.granting:
-            item.granting = True
-            self.futures[pool.submit(self._grant, item.change)] = item
-        else:
-            kind, policy = item.change.kind, item.change.stored_delete_policy
-            is_released = kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE
-            self._finish(item, DONE_OUTCOME[kind], RELEASED if is_released else "")
-
-    def _grant(self, change: Change, _: _ClusterLane | None = None) -> None:
-        """Create the missing role assignments. Runs on a worker."""
-        for grant in change.grants:
-            self.journal.write(
-                "granting", id=str(change.id), principal_id=grant.principal_id, role=grant.role
-            )
-            self.azure.role_assignments.create(
-                str(change.id), grant, subscription_id=change.id.cluster.subscription_id
-            )
+    # Ending
 
     def _finish(self, item: _Item, outcome: OutcomeKind, reason: str = "") -> None:
-        duration = self.clock() - item.started if item.started is not None else 0.0
-        self._leave_lane(item)
+        now = self.clock()
+        duration = now - item.started if item.started is not None else 0.0
         done = _outcome(item.change, outcome, reason=reason, duration_seconds=duration)
         self.outcomes[item.change.id.key] = done
+        self.failed += outcome is OutcomeKind.FAILED
+        self.ended.append(now)
         try:
             self.journal.write("finished", **done.to_json())
         except OSError as error:
             # The outcome is in the result all the same; without a journal nothing new is started.
             if not self.journal_failed:
                 self.journal_failed = True
-                self.abandon(f"the journal cannot be written: {error.strerror}")
+                self.scheduler.stop(f"the journal cannot be written: {error.strerror}")
+        self._apply_stop_rule()
 
-    def _leave_lane(self, item: _Item) -> None:
-        if item.in_lane:
-            self.lanes[item.change.id.cluster].running -= 1
-            item.in_lane = False
-
-    def _counts(self) -> Counter[OutcomeKind]:
-        return Counter(item.outcome for item in self.outcomes.values())
+    def _apply_stop_rule(self) -> None:
+        limit = self.approval.max_failures
+        if limit is not None and self.failed >= max(limit, 1) and not self.scheduler.is_stopped:
+            self.scheduler.stop(f"stop rule: {self.failed} failed, max_failures is {limit}")
 
     def _report(self) -> None:
         if self.observer is None:
             return
-        counts = self._counts()
+        total, done, now = len(self.approval.plan.changes), len(self.outcomes), self.clock()
+        over = now - self.ended[0] if self.ended else 0.0
+        rate = (len(self.ended) - 1) / over if over else 0.0
         self.observer(
             Progress(
-                total=len(self.approval.plan.changes),
-                done=len(self.outcomes),
-                running=len(self.futures) + len(self.operations),
-                waiting=len(self.waiting),
-                failed=counts[OutcomeKind.FAILED],
-                elapsed_seconds=self.clock() - self.began,
+                total=total,
+                done=done,
+                running=self.scheduler.running,
+                waiting=self.scheduler.waiting,
+                failed=self.failed,
+                elapsed_seconds=now - self.began,
+                rate_per_second=rate,
+                left_seconds=(total - done) / rate if rate else None,
             )
         )
+
+
+def _one(call: Call) -> Work[Any]:
+    return (yield call)
 
 
 def _outcome(
@@ -437,8 +435,8 @@ def _reason(item: _Item, error: MnsError) -> str:
     text = _flat(error)
     if item.granting:
         return f"the namespace is as requested, but access is not: {text}; run again once mended"
-    if isinstance(error, OperationTimeoutError):
-        return f"{text}; {READ_FIRST}"
+    if item.is_accepted and isinstance(error, OperationTimeoutError | AuthError):
+        return f"started, but {text}; {READ_FIRST}"
     if isinstance(error, ArmForbiddenError):
         return f"{text}; give the caller that permission and run again"
     return f"{text}; mend the cause and run again: what is done is not repeated"

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from mnslib.sandbox.launcher import ensure_running
+from tests.benchmarks import bulk, compare
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = "pandas", "matplotlib", "mnslib.azure.client", "mnslib.kube.client"
@@ -67,6 +68,8 @@ def main():
                 f"{ours / plain:.2f} x (bound 1.5 x)"
             )
         os.kill(int((home / "sandbox/sandbox.pid").read_text()), signal.SIGTERM)
+    bulk.main()
+    compare.main()
 
 
 if __name__ == "__main__":

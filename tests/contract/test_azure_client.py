@@ -68,9 +68,13 @@ def make_namespace(prod):
 
 
 @pytest.fixture
-def created(azure_client, make_namespace):
+def created(sandbox, azure_client, make_namespace):
     namespace = make_namespace()
-    finish(azure_client, azure_client.managed_namespaces.begin_create_or_update(namespace))
+    finish(
+        azure_client,
+        azure_client.managed_namespaces.begin_create_or_update(namespace),
+        sleep=sandbox.sleep,
+    )
     return azure_client.managed_namespaces.get(namespace.id)
 
 
@@ -139,24 +143,24 @@ def test_it_is_in_the_list_which_ends_with_an_empty_page(sandbox, azure_client, 
 
 def test_creations_cost_one_call_each_besides_polls(sandbox, azure_client, make_namespace):
     namespaces = [make_namespace(f"bulk-{number}") for number in range(5)]
-    for namespace in namespaces:
-        azure_client.operations.track(
-            azure_client.managed_namespaces.begin_create_or_update(namespace)
-        )
-    finished = []
-    while len(finished) < len(namespaces):
-        finished += azure_client.operations.next_finished(timeout_seconds=1)
-    assert {end.operation.id for end in finished} == {str(item.id) for item in namespaces}
-    assert [end.error for end in finished] == [None] * 5
+    begin = azure_client.managed_namespaces.begin_create_or_update
+    finished = finish(
+        azure_client, *[begin(namespace) for namespace in namespaces], sleep=sandbox.sleep
+    )
+    assert {operation.id for operation in finished} == {str(item.id) for item in namespaces}
     assert len(sandbox.requests("PUT")) == 5
     others = [item for item in sandbox.requests("GET") if "/operations/" not in item["path"]]
     assert [item["path"] for item in others if "/entra/" not in item["path"]] == []
 
 
-def test_if_match_reaches_the_service(azure_client, created):
+def test_if_match_reaches_the_service(sandbox, azure_client, created):
     newer = replace(created, labels={"owner": "other"})
     namespaces = azure_client.managed_namespaces
-    finish(azure_client, namespaces.begin_create_or_update(newer, if_match=created.etag))
+    finish(
+        azure_client,
+        namespaces.begin_create_or_update(newer, if_match=created.etag),
+        sleep=sandbox.sleep,
+    )
     with pytest.raises(ArmPreconditionError, match="plan again") as caught:
         namespaces.begin_create_or_update(created, if_match=created.etag)
     assert caught.value.status == 412
@@ -168,20 +172,24 @@ def test_if_match_reaches_the_service(azure_client, created):
 def test_a_service_that_ignores_if_match_still_takes_the_write(sandbox, azure_client, created):
     sandbox.control("POST", "switches", {"if_match": "ignored"})
     operation = azure_client.managed_namespaces.begin_create_or_update(created, if_match="stale")
-    finish(azure_client, operation)
+    finish(azure_client, operation, sleep=sandbox.sleep)
     assert operation.kind == "update"
 
 
-def test_the_etag_moves_with_each_write(azure_client, created):
+def test_the_etag_moves_with_each_write(sandbox, azure_client, created):
     namespaces = azure_client.managed_namespaces
-    finish(azure_client, namespaces.begin_create_or_update(created, if_match=created.etag))
+    finish(
+        azure_client,
+        namespaces.begin_create_or_update(created, if_match=created.etag),
+        sleep=sandbox.sleep,
+    )
     assert azure_client.managed_namespaces.get(created.id).etag != created.etag
 
 
-def test_a_deleted_namespace_is_gone_and_may_be_deleted_again(azure_client, created):
+def test_a_deleted_namespace_is_gone_and_may_be_deleted_again(sandbox, azure_client, created):
     operation = azure_client.managed_namespaces.begin_delete(created.id, if_match=created.etag)
     assert operation is not None
-    finish(azure_client, operation)
+    finish(azure_client, operation, sleep=sandbox.sleep)
     with pytest.raises(ArmNotFoundError, match="contract-test"):
         azure_client.managed_namespaces.get(created.id)
     assert azure_client.managed_namespaces.begin_delete(created.id) is None
@@ -194,7 +202,11 @@ def test_a_refused_adoption_is_an_error_wherever_it_comes(
     sandbox.control("POST", "switches", {"adoption_refusal": refusal})
     namespaces = azure_client.managed_namespaces
     with pytest.raises(ArmError, match="legacy-crm") as caught:
-        finish(azure_client, namespaces.begin_create_or_update(make_namespace("legacy-crm")))
+        finish(
+            azure_client,
+            namespaces.begin_create_or_update(make_namespace("legacy-crm")),
+            sleep=sandbox.sleep,
+        )
     assert isinstance(caught.value, OperationFailedError) == (refusal == "operation")
 
 
@@ -204,7 +216,7 @@ def test_a_failed_operation_carries_the_services_code(sandbox, azure_client):
     existing = azure_client.managed_namespaces.list_by_managed_cluster(cluster)[0]
     operation = azure_client.managed_namespaces.begin_create_or_update(existing)
     with pytest.raises(OperationFailedError, match="InternalError") as caught:
-        finish(azure_client, operation)
+        finish(azure_client, operation, sleep=sandbox.sleep)
     assert caught.value.code == "InternalError"
     assert str(existing.id) in str(caught.value)
 
@@ -212,7 +224,7 @@ def test_a_failed_operation_carries_the_services_code(sandbox, azure_client):
 def test_the_services_delay_is_obeyed_before_the_first_poll(sandbox, azure_client, created):
     sandbox.control("POST", "switches", {"retry_after_seconds": 7})
     operation = azure_client.managed_namespaces.begin_create_or_update(created)
-    finish(azure_client, operation)
+    finish(azure_client, operation, sleep=sandbox.sleep)
     assert sandbox.clock() - operation.started == pytest.approx(7)
 
 

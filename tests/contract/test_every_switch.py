@@ -1,6 +1,5 @@
 """Whatever the service turns out to do: plan, apply, plan again finds nothing left to do."""
 
-import time
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,6 +24,7 @@ from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.sandbox.switches import Switches
 from mnslib.targets import Target
+from tests.operations import SameThread
 from tests.sandbox.client import PROD, Client
 
 QUOTA = {
@@ -59,11 +59,6 @@ def settings():
         for value in words or NUMBERS.get(field.name) or kinds[hint]:
             if value != field.default:
                 yield pytest.param(field.name, value, id=f"{field.name}={value}")
-
-
-def hasty():
-    """A clock that runs ten times as fast, so that waiting out a conflict is short."""
-    return time.monotonic() * 10
 
 
 @pytest.fixture
@@ -122,7 +117,8 @@ def test_plan_apply_plan_again_is_empty(sandbox, target, specs, tmp_path, switch
     assert len(first.to_do) == 6
     approval = Approval(plan=first, may_write=True)
     journal = Journal(tmp_path / "journal.jsonl", now=lambda: datetime.now(UTC))
-    result = apply(approval, azure=azure, journal=journal, clock=hasty)
+    threads = SameThread(sandbox.sleep)  # waiting is the sandbox's clock's
+    result = apply(approval, azure=azure, journal=journal, threads=threads)
     assert result.counts() == {
         "created": 2,
         "updated": 2,

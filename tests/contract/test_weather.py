@@ -83,18 +83,18 @@ def test_reading_works_through(azure_client, cluster, weather, hits, effect):
 
 
 @pytest.mark.parametrize("effect", [{"status": 503}, {"drop": "before"}, {"status": 429}])
-def test_writing_works_through(azure_client, namespace, weather, hits, effect):
+def test_writing_works_through(sandbox, azure_client, namespace, weather, hits, effect):
     weather(effect, match={"method": "PUT"}, times=2)
     client = azure_client.managed_namespaces
-    finish(azure_client, client.begin_create_or_update(namespace))
+    finish(azure_client, client.begin_create_or_update(namespace), sleep=sandbox.sleep)
     assert client.get(namespace.id).provisioning_state == "Succeeded"
     assert hits() == 2
 
 
-def test_polls_work_through(azure_client, namespace, weather, hits):
+def test_polls_work_through(sandbox, azure_client, namespace, weather, hits):
     weather({"drop": "before"}, match={"path": "/operations/"}, every=2, times=3)
     client = azure_client.managed_namespaces
-    finish(azure_client, client.begin_create_or_update(namespace))
+    finish(azure_client, client.begin_create_or_update(namespace), sleep=sandbox.sleep)
     assert client.get(namespace.id).provisioning_state == "Succeeded"
     assert hits() >= 1
 
@@ -109,11 +109,11 @@ def test_weather_that_stays_is_reported(azure_client, cluster, weather):
 
 
 @pytest.mark.parametrize("end", ["fails", "cancelled"])
-def test_an_operation_that_ends_badly_is_reported(azure_client, namespace, weather, end):
+def test_an_operation_that_ends_badly_is_reported(sandbox, azure_client, namespace, weather, end):
     weather({"operation": end, "code": "Odd"}, match={"method": "PUT"})
     write = azure_client.managed_namespaces.begin_create_or_update(namespace)
     with pytest.raises(OperationFailedError, match="Odd"):
-        finish(azure_client, write)
+        finish(azure_client, write, sleep=sandbox.sleep)
 
 
 def test_documented_limits_refuse_nothing_to_a_client_that_keeps_to_them(

@@ -61,4 +61,4 @@ def test_a_known_region_paces_its_writes(make_client, azure, clock, cluster, wir
     started = clock.now
     for number in range(70):
         client.managed_namespaces.begin_delete(cluster.namespace(f"n{number}"))
-    assert round(clock.now - started) == 10  # 60 at once, then one a second
+    assert round(clock.now - started) == 11  # 59 at once, then one a second

@@ -40,30 +40,30 @@ def make_operation(clock):
     return make
 
 
-def test_the_signed_url_is_used_verbatim(client, azure, cluster, wire):
+def test_the_signed_url_is_used_verbatim(clock, client, azure, cluster, wire):
     azure.answers(
         wire.reply(201, wire.namespace(), Azure_AsyncOperation=STATUS), wire.reply(200, done())
     )
     namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
-    finish(client, client.managed_namespaces.begin_create_or_update(namespace))
+    finish(client, client.managed_namespaces.begin_create_or_update(namespace), sleep=clock.sleep)
     assert azure.received[1].url == STATUS
     assert len(azure.received) == 2  # no read of the resource afterwards
 
 
 def test_an_operation_is_polled_until_it_has_succeeded(client, azure, clock, make_operation, wire):
     azure.answers(*[wire.reply(200, RUNNING)] * 3, wire.reply(200, done()))
-    finish(client, make_operation())
+    finish(client, make_operation(), sleep=clock.sleep)
     assert len(azure.received) == 4
 
 
 @pytest.mark.parametrize(("state", "code"), [("Failed", "InternalError"), ("Canceled", "")])
 def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
-    client, azure, make_operation, wire, state, code
+    clock, client, azure, make_operation, wire, state, code
 ):
     error = {"error": {"code": code, "message": "KubeClient failed to update"}} if code else {}
     azure.answers(wire.reply(200, done(status=state, **error)))
     with pytest.raises(OperationFailedError) as caught:
-        finish(client, make_operation())
+        finish(client, make_operation(), sleep=clock.sleep)
     assert "/subscriptions/sub-1/x/payments" in str(caught.value)
     assert "Read the namespace" in str(caught.value)
     assert caught.value.code == (code or "OperationCanceled")
@@ -74,14 +74,14 @@ def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_ope
     azure.answers(wire.reply(200, RUNNING))
     started = clock.now
     with pytest.raises(OperationTimeoutError, match="outcome is unknown"):
-        finish(client, make_operation(), timeout_seconds=100)
+        finish(client, make_operation(), timeout_seconds=100, sleep=clock.sleep)
     assert clock.now - started == pytest.approx(100)
     assert len(azure.received) <= 15
 
 
 def test_the_delay_of_the_poll_answer_wins(client, azure, clock, make_operation, wire):
     azure.answers(wire.reply(200, RUNNING, Retry_After="7"), wire.reply(200, done()))
-    finish(client, make_operation(retry_after_seconds=3))
+    finish(client, make_operation(retry_after_seconds=3), sleep=clock.sleep)
     assert azure.received[0].at - 1000 == pytest.approx(3)
     assert azure.received[1].at - azure.received[0].at == pytest.approx(7)
 
@@ -90,15 +90,14 @@ def test_later_operations_are_first_asked_after_what_earlier_ones_took(
     client, azure, clock, make_operation, wire
 ):
     azure.answers(wire.reply(200, done(seconds=7.36)))
-    finish(client, make_operation(kind=OperationKind.DELETE))
+    for _ in range(2):
+        finish(client, make_operation(kind=OperationKind.DELETE), sleep=clock.sleep)
     operation = make_operation(kind=OperationKind.DELETE)
-    finish(client, operation)
+    finish(client, operation, sleep=clock.sleep)
     assert azure.received[-1].at - operation.started == pytest.approx(7.36)
 
 
-def test_one_thread_waits_for_many_and_hands_each_out_once(
-    client, azure, clock, make_operation, wire
-):
+def test_one_loop_waits_for_many_and_each_is_found_once(client, azure, clock, make_operation, wire):
     ends = {"a": 5.0, "b": 20.0, "c": 60.0}
 
     def answer(seen):
@@ -107,76 +106,76 @@ def test_one_thread_waits_for_many_and_hands_each_out_once(
         return wire.reply(200, RUNNING if running else done(status="Succeeded"))
 
     azure.answers(answer)
-    for name in ends:
-        client.operations.track(make_operation(name))
-    finished = []
-    while len(finished) < len(ends):
-        ended = client.operations.next_finished(timeout_seconds=5)
-        finished += [(end, clock.now - 1000) for end in ended]
-    assert [end.operation.id[-1] for end, _ in finished] == ["a", "b", "c"]
-    assert all(end.error is None for end, _ in finished)
-    assert 5 <= finished[0][1] < 10
-    assert 60 <= finished[2][1] < 92
+    operations = [make_operation(name) for name in ("c", "a", "b")]
+    finished = finish(client, *operations, sleep=clock.sleep)
+    assert [operation.id[-1] for operation in finished] == ["a", "b", "c"]
+    assert 60 <= clock.now - 1000 < 92
 
 
-def test_next_finished_gives_up_after_its_timeout(client, azure, clock, make_operation, wire):
-    azure.answers(wire.reply(200, RUNNING))
-    assert client.operations.next_finished(timeout_seconds=2) == []
-    client.operations.track(make_operation())
-    started = clock.now
-    assert client.operations.next_finished(timeout_seconds=2) == []
-    assert clock.now - started == pytest.approx(2)
-    azure.answers(wire.reply(200, done()))
-    (end,) = client.operations.next_finished(timeout_seconds=60)
-    assert end.error is None
+def test_first_operations_of_a_cluster_do_not_make_later_ones_wait(
+    client, azure, clock, make_operation, wire
+):
+    azure.answers(*[wire.reply(200, done(seconds=seconds)) for seconds in (50, 5)])
+    for _ in range(2):
+        finish(client, make_operation("c/managedNamespaces/a"), sleep=clock.sleep)
+    operation = make_operation("c/managedNamespaces/b")
+    finish(client, operation, sleep=clock.sleep)
+    assert azure.received[-1].at - operation.started == pytest.approx(5)
 
 
-def test_a_failure_is_handed_out_with_its_error(client, azure, make_operation, wire):
-    azure.answers(wire.reply(200, done(status="Failed", error={"code": "X", "message": "no"})))
-    client.operations.track(make_operation())
-    (end,) = client.operations.next_finished(timeout_seconds=5)
-    assert isinstance(end.error, OperationFailedError)
-    assert end.error.code == "X"
+def test_polls_come_when_the_slowest_of_the_last_few_would_be_done(
+    client, azure, clock, make_operation, wire
+):
+    azure.answers(*[wire.reply(200, done(seconds=seconds)) for seconds in (4, 6, 5, 5)])
+    for _ in range(3):
+        finish(client, make_operation(kind=OperationKind.DELETE), sleep=clock.sleep)
+    operation = make_operation(kind=OperationKind.DELETE)
+    finish(client, operation, sleep=clock.sleep)
+    assert azure.received[-1].at - operation.started == pytest.approx(6)
 
 
 def test_a_poll_that_fails_for_now_says_nothing_about_the_operation(
-    client, azure, make_operation, wire
+    clock, client, azure, make_operation, wire
 ):
     azure.answers(*[wire.error(503, "Busy")] * 6, wire.reply(200, done()))
-    finish(client, make_operation())
+    finish(client, make_operation(), sleep=clock.sleep)
     assert len(azure.received) == 7
 
 
-def test_a_timeout_keeps_the_reason_why_nothing_was_heard(client, azure, make_operation, wire):
+def test_a_timeout_keeps_the_reason_why_nothing_was_heard(
+    clock, client, azure, make_operation, wire
+):
     azure.answers(wire.error(503, "Busy"))
     with pytest.raises(OperationTimeoutError) as caught:
-        finish(client, make_operation(), timeout_seconds=60)
+        finish(client, make_operation(), timeout_seconds=60, sleep=clock.sleep)
     assert "Busy" in str(caught.value.__cause__)
 
 
-def test_a_poll_that_is_refused_ends_the_wait(client, azure, make_operation, wire):
+def test_a_poll_that_is_refused_ends_the_wait(clock, client, azure, make_operation, wire):
     azure.answers(wire.error(403, "AuthorizationFailed"))
     with pytest.raises(ArmForbiddenError):
-        finish(client, make_operation())
+        finish(client, make_operation(), sleep=clock.sleep)
     assert len(azure.received) == 1
 
 
-def test_without_an_operation_url_the_resource_is_read(client, azure, cluster, wire):
+def test_without_an_operation_url_the_resource_is_read(clock, client, azure, cluster, wire):
     azure.answers(
         wire.reply(200, wire.namespace(provisioningState="Updating")),
         wire.reply(200, wire.namespace(provisioningState="Updating")),
         wire.reply(200, wire.namespace(provisioningState="Succeeded")),
     )
     namespace = ManagedNamespace(id=cluster.namespace("payments"), location="westeurope")
-    finish(client, client.managed_namespaces.begin_create_or_update(namespace))
+    finish(client, client.managed_namespaces.begin_create_or_update(namespace), sleep=clock.sleep)
     assert [seen.method for seen in azure.received] == ["PUT", "GET", "GET"]
 
 
-def test_a_location_header_alone_is_followed_by_its_status(client, azure, cluster, wire):
+def test_a_location_header_alone_is_followed_by_its_status(clock, client, azure, cluster, wire):
     azure.answers(
         wire.reply(202, Location=STATUS.replace("operations", "operationresults")),
         wire.reply(202),
         wire.reply(204),
     )
-    finish(client, client.managed_namespaces.begin_delete(cluster.namespace("a")))
+    finish(
+        client, client.managed_namespaces.begin_delete(cluster.namespace("a")), sleep=clock.sleep
+    )
     assert len(azure.received) == 3

@@ -39,7 +39,7 @@ def make_throttle(clock):
         (
             "PUT",
             CLUSTER + "/managedNamespaces/n/providers/Microsoft.Authorization/roleAssignments/g",
-            ["writes"],
+            ["writes", "role_assignments"],
         ),
         ("POST", "/api/v1/query_range", ["queries"]),
     ],
@@ -59,7 +59,7 @@ def test_the_bucket_of_a_namespace_is_its_clusters_region_once_known(make_thrott
 def test_the_burst_goes_at_once_and_the_rest_at_the_refill(make_throttle, clock):
     throttle, started = make_throttle(Limits(other=Rate(60, 1))), clock.now
     key = BucketKey("s", "r", "other")
-    for _ in range(60):
+    for _ in range(59):  # one is kept back: requests do not all travel equally fast
         throttle.acquire((key,))
     assert clock.now == started
     for _ in range(40):
@@ -82,7 +82,7 @@ def test_after_a_pause_one_goes_first_and_the_rest_follow_at_the_refill(make_thr
     throttle.acquire((key,))
     assert clock.now - started == pytest.approx(30)
     throttle.acquire((key,))
-    assert clock.now - started == pytest.approx(31)
+    assert 31 < clock.now - started <= 32
 
 
 def test_an_unlimited_bucket_keeps_to_the_documented_rate_once_refused(make_throttle, clock):
@@ -125,3 +125,47 @@ def test_default_limits_are_the_documented_ones():
     assert limits.operation_status == Rate(200, 2)
     assert limits.reads == Rate(250, 25)
     assert limits.writes == limits.deletes == Rate(200, 10)
+
+
+def said(left, kind="writes"):
+    return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(left)}
+
+
+def test_what_arm_says_is_left_lowers_what_we_count_when_others_draw_too(make_throttle, clock):
+    throttle, key = make_throttle(Limits()), BucketKey("s", "*", "writes")
+    throttle.learn((key,), throttle.acquire((key,)), said(2))
+    started = clock.now
+    for _ in range(12):
+        throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(1.0)
+
+
+def test_a_larger_bucket_is_used_once_arm_shows_it(make_throttle, clock):
+    throttle, key = make_throttle(Limits()), BucketKey("s", "*", "writes")
+    throttle.learn((key,), throttle.acquire((key,)), said(799))
+    started = clock.now
+    for _ in range(700):
+        throttle.acquire((key,))
+    assert clock.now == started
+
+
+def test_calls_under_way_are_not_counted_twice(make_throttle, clock):
+    throttle, key = make_throttle(Limits(writes=Rate(20, 1))), BucketKey("s", "*", "writes")
+    first = throttle.acquire((key,))
+    for _ in range(18):
+        throttle.acquire((key,))
+    throttle.learn((key,), first, said(19))  # the service had seen none of the other 18
+    started = clock.now
+    throttle.acquire((key,))
+    assert clock.now - started == pytest.approx(1.0)
+
+
+def test_a_rate_that_was_lowered_comes_back_while_nothing_is_refused(make_throttle, clock):
+    throttle, key = make_throttle(Limits(other=Rate(60, 1))), BucketKey("s", "r", "other")
+    throttle.acquire((key,))
+    throttle.pause(key, 1)
+    clock.sleep(600)
+    started = clock.now
+    for _ in range(59):
+        throttle.acquire((key,))
+    assert clock.now == started

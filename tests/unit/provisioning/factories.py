@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mnslib.azure.scheduler import Call, Scheduler, Threads, Work
+from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
 from mnslib.models import (
     AccessGrant,
@@ -137,14 +140,8 @@ class FakeOperation:
     number: int
 
 
-@dataclass(frozen=True)
-class FakeFinished:
-    operation: FakeOperation
-    error: ArmError | None
-
-
 class FakeAzure:
-    """ARM in memory: eTags, If-Match, operations that end at the next look.
+    """ARM in memory: eTags, If-Match, operations that end at the first poll.
 
     `errors[name]` is a list of errors raised by the next writes of that namespace;
     `failing[name]` makes its operation end with that error.
@@ -158,8 +155,8 @@ class FakeAzure:
         self.failing: dict[str, ArmError] = {}
         self.on_start: Any = None
         self.most_running = 0
-        self._tracked: dict[FakeOperation, ArmError | None] = {}
-        self._started: dict[FakeOperation, ArmError | None] = {}
+        self.on_poll: Any = None
+        self._running: dict[FakeOperation, ArmError | None] = {}
         self._numbers = itertools.count(2)
         self._lock = threading.Lock()
         self.managed_namespaces = self
@@ -212,21 +209,28 @@ class FakeAzure:
                     becomes, etag=f"etag-{number}", provisioning_state="Succeeded"
                 )
             operation = FakeOperation(number)
-            self._started[operation] = self.failing.get(name)
-            self.most_running = max(self.most_running, len(self._started))
+            self._running[operation] = self.failing.get(name)
+            self.most_running = max(self.most_running, len(self._running))
             return operation
 
-    def track(self, operation: FakeOperation) -> None:
-        with self._lock:
-            self._tracked[operation] = self._started[operation]
+    def scheduler(self, threads: Threads, *, most_per_lane: int) -> Scheduler:
+        throttle = Throttle(
+            NO_LIMITS, clock=time.monotonic, sleep=time.sleep, longest_wait_seconds=120
+        )
+        return Scheduler(
+            throttle, clock=time.monotonic, threads=threads, most_per_lane=most_per_lane
+        )
 
-    def next_finished(self, timeout_seconds: float) -> list[FakeFinished]:
-        with self._lock:
-            ended = [FakeFinished(op, error) for op, error in self._tracked.items()]
-            for finished in ended:
-                del self._started[finished.operation]
-            self._tracked.clear()
-            return ended
+    def follow(self, operation: FakeOperation) -> Work[None]:
+        def ask() -> None:
+            if self.on_poll:
+                self.on_poll()
+            with self._lock:
+                error = self._running.pop(operation)
+            if error:
+                raise error
+
+        yield Call("GET", "/subscriptions/s/operations/1", ask)
 
     def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
         self.requests.append(("GRANT", scope.rsplit("/", 1)[1]))

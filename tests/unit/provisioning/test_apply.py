@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mnslib.azure.scheduler import ThreadPool
 from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
@@ -20,7 +21,7 @@ from mnslib.errors import (
 )
 from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning import apply as apply_module
-from mnslib.provisioning.apply import RELEASED, apply, interleaved
+from mnslib.provisioning.apply import RELEASED, apply
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
@@ -133,7 +134,9 @@ def test_the_list_is_read_again_after_twenty_writes_even_if_the_service_ignores_
     plan = make_plan(specs, make_observed(*held))
     last = held[-1].id.key
     azure.store[last] = make_namespace("ns-29", etag="theirs")
-    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal, workers=1)
+    result = apply(
+        Approval(plan=plan, may_write=True), azure=azure, journal=journal, threads=ThreadPool(1)
+    )
     assert result.outcomes[-1].outcome is OutcomeKind.SKIPPED
     assert ("PUT", "ns-29") not in azure.requests
     assert sum(method == "LIST" for method, _ in azure.requests) == 1
@@ -166,7 +169,7 @@ def test_a_lost_sign_in_ends_the_run_with_every_item_accounted_for(journal):
     azure = FakeAzure()
     azure.errors["ns-0"] = [AuthError("the credential gives no token")]
     specs = [make_spec(f"ns-{i}") for i in range(6)]
-    _, result = run(azure, specs, journal, writes_per_cluster=1)
+    _, result = run(azure, specs, journal, max_parallel_per_cluster=1)
     assert result.counts() == {"failed": 1, "not_attempted": 5}
     assert result.outcomes[-1].reason == "the sign-in was lost"
 
@@ -174,10 +177,10 @@ def test_a_lost_sign_in_ends_the_run_with_every_item_accounted_for(journal):
 def test_a_sign_in_lost_while_waiting_leaves_the_outcome_unknown_not_done(journal):
     azure = FakeAzure()
 
-    def refuse(_):
+    def refuse():
         raise AuthError("the credential gives no token")
 
-    azure.next_finished = refuse
+    azure.on_poll = refuse
     _, result = run(azure, [make_spec("a")], journal)
     assert result.counts() == {"failed": 1}
     assert "outcome is unknown" in result.outcomes[0].reason
@@ -238,7 +241,7 @@ def test_a_journal_that_cannot_be_written_starts_nothing_new_and_loses_no_outcom
 
     journal.write = full
     specs = [make_spec(f"ns-{i}") for i in range(6)]
-    plan, result = run(azure, specs, journal, writes_per_cluster=1)
+    plan, result = run(azure, specs, journal, max_parallel_per_cluster=1)
     assert len(result.outcomes) == len(plan.changes)
     assert result.counts()["not_attempted"] >= 4
 
@@ -265,7 +268,7 @@ def test_the_stop_rule_starts_nothing_new(journal):
     names = [f"ns-{i:02}" for i in range(30)]
     azure.errors = {name: [ArmServerError("boom", status=500)] for name in names}
     _, result = run(
-        azure, [make_spec(n) for n in names], journal, max_failures=3, writes_per_cluster=1
+        azure, [make_spec(n) for n in names], journal, max_failures=3, max_parallel_per_cluster=1
     )
     assert result.counts() == {"failed": 3, "not_attempted": 27}
     assert result.outcomes[-1].reason == "stop rule: 3 failed, max_failures is 3"
@@ -281,7 +284,7 @@ def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
             signal.raise_signal(signal.SIGINT)
 
     specs = [make_spec(f"ns-{i}") for i in range(10)]
-    _, result = run(azure, specs, journal, observer=observer, writes_per_cluster=1)
+    _, result = run(azure, specs, journal, observer=observer, max_parallel_per_cluster=1)
     assert result.interrupted_by_signal == 2
     counts = result.counts()
     assert counts["created"] + counts["not_attempted"] == 10
@@ -291,13 +294,15 @@ def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
 
 def test_writes_on_one_cluster_are_bounded_and_clusters_take_turns(journal):
     azure = FakeAzure()
-    run(azure, [make_spec(f"ns-{i}") for i in range(40)], journal, writes_per_cluster=3)
+    run(azure, [make_spec(f"ns-{i}") for i in range(40)], journal, max_parallel_per_cluster=3)
     assert azure.most_running <= 3
-    specs = [make_spec("a"), make_spec("b"), make_spec("z", cluster=OTHER_CLUSTER)]
+    azure = FakeAzure()
+    specs = [make_spec(name) for name in "abcd"] + [make_spec("z", cluster=OTHER_CLUSTER)]
     observed = make_observed()
     both = {**observed.clusters, **make_observed(cluster=make_cluster(OTHER_CLUSTER)).clusters}
     plan = make_plan(specs, type(observed)(clusters=both))
-    assert [c.id.namespace_name for c in interleaved(plan.changes)] == ["a", "z", "b"]
+    apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal, threads=ThreadPool(1))
+    assert [name for _, name in writes(azure)][:2] == ["a", "z"]
 
 
 def test_the_journal_holds_the_state_before_each_write(journal):

@@ -1,0 +1,293 @@
+"""Sends calls as fast as their buckets allow and never faster: one loop, a few threads.
+
+A piece of work is a generator: it yields the next call and is handed its answer or its error, so
+that its whole life reads from top to bottom and holds no thread while it waits. A call is given to
+a thread only with a token of each of its buckets, so no thread waits for one bucket while another
+has tokens. What was begun goes before what was not. Knows buckets, nothing of what a call does.
+
+    scheduler.add(lane=cluster, work=onboard(namespace), skipped=print)
+    while scheduler.has_work:
+        scheduler.turn()
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from mnslib.azure.throttle import BucketKey, Throttle
+from mnslib.errors import ArmThrottledError
+
+LONGEST_TURN_SECONDS = 0.5
+"""So long a turn waits at most, so that who calls it can look after other things."""
+
+REFUSALS_SECONDS = 300.0
+"""A call that is still refused with 429 so long after the first time fails; as `Retries`."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: `send` makes it on a thread, once the buckets of method and path allow it."""
+
+    method: str
+    path: str
+    send: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Some seconds of waiting; before another try, a stop ends it."""
+
+    seconds: float
+    before_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveLane:
+    """What follows does not count towards those that may run side by side."""
+
+
+Step = Call | Pause | LeaveLane
+Work = Generator[Step, Any, T]
+
+
+class Threads(Protocol):
+    """What carries calls out; `free` is how many more may be started."""
+
+    free: int
+
+    def start(self, job: Job, send: Callable[[], Any]) -> None:
+        """Carry a call out."""
+
+    def finished(self, seconds: float) -> list[tuple[Job, Future[Any]]]:
+        """Return the calls that ended, as soon as there is one; none after so many seconds."""
+
+    def close(self) -> None:
+        """Wait for what runs."""
+
+
+class ThreadPool:
+    """Real threads."""
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="mnslib")
+        self._ended: SimpleQueue[tuple[Job, Future[Any]]] = SimpleQueue()
+
+    def start(self, job: Job, send: Callable[[], Any]) -> None:
+        """Carry a call out on a thread."""
+        self.free -= 1
+        future = self._pool.submit(send)
+        future.add_done_callback(lambda ended: self._ended.put((job, ended)))
+
+    def finished(self, seconds: float) -> list[tuple[Job, Future[Any]]]:
+        """Return the calls that ended, as soon as there is one; none after so many seconds."""
+        found = []
+        with suppress(Empty):
+            found.append(self._ended.get(timeout=seconds))
+            while True:
+                found.append(self._ended.get_nowait())
+        self.free += len(found)
+        return found
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._pool.shutdown()
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    waiting: deque[Job] = field(default_factory=deque)
+    running: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A piece of work on its way; begun once its first call was made."""
+
+    work: Work[None]
+    skipped: Callable[[str], None]
+    lane: _Lane | None = None
+    send: Callable[[], Any] = lambda: None
+    keys: tuple[BucketKey, ...] = ()
+    is_begun: bool = False
+    is_over: bool = False
+    refused_since: float | None = None
+
+
+class Scheduler:
+    """Drives work until none is left. Everything but the calls happens in the calling thread."""
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        *,
+        clock: Callable[[], float],
+        threads: Threads,
+        most_per_lane: int,
+    ) -> None:
+        self._throttle = throttle
+        self._clock = clock
+        self._threads = threads
+        self._most_per_lane = most_per_lane
+        self._lanes: dict[Hashable, _Lane] = {}
+        self._may_start: OrderedDict[_Lane, None] = OrderedDict()
+        self._ready: dict[bool, OrderedDict[tuple[BucketKey, ...], deque[Job]]] = {
+            True: OrderedDict(), False: OrderedDict(),  # by whether they are begun
+        }  # fmt: skip
+        self._pauses: list[tuple[float, int, Job, Pause]] = []
+        self._order = itertools.count()
+        self._jobs: dict[Job, None] = {}
+        self.running = 0
+        self.is_stopped = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something waits or runs."""
+        return bool(self._jobs)
+
+    @property
+    def waiting(self) -> int:
+        """The number of pieces of work of which no call was made yet."""
+        return len(self._jobs) - self.running
+
+    def add(self, work: Work[None], *, lane: Hashable, skipped: Callable[[str], None]) -> None:
+        """Accept a piece of work, which must raise nothing; those of a lane start in their order.
+
+        Args:
+            skipped: is told the reason if the work is never begun.
+        """
+        place = self._lanes.setdefault(lane, _Lane())
+        job = Job(work=work, skipped=skipped)
+        self._jobs[job] = None
+        place.waiting.append(job)
+        self._may_start[place] = None
+
+    def stop(self, reason: str) -> None:
+        """Begin nothing new; what was begun goes on to its end."""
+        self.is_stopped = True
+        for job in [job for job in self._jobs if not job.is_begun]:
+            job.work.close()
+            self._end(job)
+            job.skipped(reason)
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        self._ready[False].clear()
+        self._pauses = [
+            (self._clock() if pause.before_retry else at, number, job, pause)
+            for at, number, job, pause in self._pauses
+            if not job.is_over
+        ]
+        heapify(self._pauses)
+
+    def turn(self) -> None:
+        """Start what may start and go on with what was answered; wait where neither is there."""
+        self._end_pauses()
+        self._enter_lanes()
+        wait = self._send_ready()
+        if self._pauses:
+            wait = min(wait, self._pauses[0][0] - self._clock())
+        for job, future in self._threads.finished(max(wait, 0.0)):
+            self._answered(job, future)
+
+    def _enter_lanes(self) -> None:
+        while self._may_start:  # in turns, so that a slow lane blocks no other
+            lane, _ = self._may_start.popitem(last=False)
+            if lane.waiting and lane.running < self._most_per_lane:
+                job = lane.waiting.popleft()
+                job.lane, lane.running = lane, lane.running + 1
+                self._may_start[lane] = None
+                self._advance(job)
+
+    def _send_ready(self) -> float:
+        """Send every call that has a thread and its tokens; return seconds until another may."""
+        wait = LONGEST_TURN_SECONDS
+        for queues in (self._ready[True], self._ready[False]):
+            dry: set[tuple[BucketKey, ...]] = set()
+            while self._threads.free and (keys := next((k for k in queues if k not in dry), None)):
+                try:
+                    seconds = self._throttle.reserve(keys)
+                except ArmThrottledError as error:
+                    self._advance(_next(queues, keys), error=error)
+                    wait = 0.0
+                    continue
+                if seconds:
+                    dry.add(keys)
+                    wait = min(wait, seconds)
+                else:
+                    self._send(_next(queues, keys))
+        return wait
+
+    def _send(self, job: Job) -> None:
+        if not job.is_begun:
+            job.is_begun = True
+            self.running += 1
+        self._threads.start(job, job.send)
+
+    def _answered(self, job: Job, future: Future[Any]) -> None:
+        error = future.exception()
+        if isinstance(error, ArmThrottledError):
+            job.refused_since = job.refused_since or self._clock()
+            if self._clock() - job.refused_since < REFUSALS_SECONDS:
+                self._queue(job)  # at the end: not always the same one tries first
+                return
+        job.refused_since = None
+        self._advance(job, None if error else future.result(), error=error)
+
+    def _advance(self, job: Job, value: Any = None, *, error: BaseException | None = None) -> None:
+        """Hand the work an answer, and note what it wants next."""
+        while True:
+            try:
+                step = job.work.throw(error) if error else job.work.send(value)
+            except StopIteration:
+                self._end(job)
+                return
+            if isinstance(step, Call):
+                job.send, job.keys = step.send, self._throttle.keys(step.method, step.path)
+                self._queue(job)
+                return
+            if isinstance(step, Pause):
+                seconds = 0.0 if step.before_retry and self.is_stopped else step.seconds
+                at = self._clock() + seconds
+                heappush(self._pauses, (at, next(self._order), job, step))
+                return
+            self._leave_lane(job)
+            value = error = None
+
+    def _queue(self, job: Job) -> None:
+        self._ready[job.is_begun].setdefault(job.keys, deque()).append(job)
+
+    def _end_pauses(self) -> None:
+        while self._pauses and self._pauses[0][0] <= self._clock():
+            job = heappop(self._pauses)[2]
+            self._advance(job)
+
+    def _end(self, job: Job) -> None:
+        job.is_over = True
+        self._jobs.pop(job)
+        self.running -= job.is_begun
+        self._leave_lane(job)
+
+    def _leave_lane(self, job: Job) -> None:
+        lane, job.lane = job.lane, None
+        if lane is not None:
+            lane.running -= 1
+            self._may_start[lane] = None
+
+
+def _next(queues: OrderedDict[Any, deque[Job]], keys: Any) -> Job:
+    """Take the first of a queue; its turn comes again after the others'."""
+    job = queues[keys].popleft()
+    queues.move_to_end(keys)
+    if not queues[keys]:
+        del queues[keys]
+    return job
