@@ -82,7 +82,8 @@ def _finish_namespace(state: State, operation: Json, resource: Json, cluster: Js
     if error:
         return _fail(state, operation, resource, error)
     if operation["kind"] == "delete":
-        release_managed(state, key, name, policy=properties["deletePolicy"])
+        if "applied" in notes:  # else ARM has never written to that namespace: it is another's
+            release_managed(state, key, name, policy=properties["deletePolicy"])
         _remove(state, operation, resource)
         return None
     apply_managed(state, key, name, properties, notes.get("applied"))

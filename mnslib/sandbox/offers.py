@@ -23,6 +23,15 @@ def api_versions(name: str) -> frozenset[str]:
     return frozenset(offers()["api_versions"][name])
 
 
+@cache
+def cluster_members() -> dict[str, dict[str, str]]:
+    """Return the kind of value of each member, by the part of a managed cluster that holds it."""
+    return {
+        part: {name: kind or "text" for name, _, kind in (w.partition(":") for w in words.split())}
+        for part, words in offers()["cluster_members"].items()
+    }
+
+
 def arm_routes(
     versions: str, table: Iterable[tuple[str, str, Handler, str]], *, prefix: str = ""
 ) -> list[Route]:

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mnslib.sandbox import directory, lifecycle
 from mnslib.sandbox.access import visible
 from mnslib.sandbox.building import managed_cluster, with_tenant
-from mnslib.sandbox.offers import arm_routes, offers
+from mnslib.sandbox.offers import arm_routes, cluster_members, offers
 from mnslib.sandbox.resources import CLUSTER_TYPE, cluster_id, find_cluster, find_group
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_registered
 from mnslib.sandbox.routes_subscriptions import location
+from mnslib.sandbox.rules import check_tags
 from mnslib.sandbox.state import State
 from mnslib.sandbox.tokens import AKS_SERVER_ID, admin_token
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, arm_error, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, addressed, arm_error
 
 _NAME = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
+_DNS_PREFIX = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]{0,52}[a-zA-Z0-9])?")
 _POOL_LIMIT = 1000  # nodes; Source: AKS quotas
 _FIXED = ("dnsPrefix", "nodeResourceGroup", "agentPoolProfiles", "kubernetesVersion")
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "secret": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: type(value) is int,
+    "float": lambda value: type(value) in (int, float),
+    "list": lambda value: isinstance(value, list),
+    "strings": lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+    "object": lambda value: isinstance(value, dict),
+}
 
 
 def list_clusters(call: Call) -> Answer:
@@ -44,7 +57,7 @@ def put_cluster(call: Call) -> Answer:
     """Create a managed cluster, or change some of its properties."""
     state, group = call.state, find_group(call, to_write=True)
     check_registered(call)
-    wanted = _checked(call, parsed(call))
+    wanted = _checked(call, addressed(call))
     resource_id = f"{group['id']}/providers/{CLUSTER_TYPE}/{call.params['cluster']}"
     present = state.resource(resource_id)
     _check_free(state, resource_id)
@@ -97,72 +110,66 @@ def _check_free(state: State, resource_id: str) -> None:
 
 def _checked(call: Call, body: Json) -> Json:
     """Return the body without what is empty or only read: empty means "choose a default"."""
-    properties = _object(body.get("properties"), "properties")
-    members = {key: set(text.split()) for key, text in offers()["cluster_members"].items()}
-    unknown = sorted(set(body) - members["top"])
-    unknown += sorted(set(properties) - members["properties"] - members["read_only"])
-    if unknown and call.state.switches.unknown_properties == "refuse":
-        raise _invalid(f"could not find member '{unknown[0]}' on the resource type")
-    top = {name: _object(body.get(name), name) for name in ("tags", "sku", "identity")}
     if not _NAME.fullmatch(call.params["cluster"]):
         text = "The value of parameter name is invalid. It must be 1 to 63 letters, digits, "
         raise arm_error(400, "InvalidParameter", f"{text}underscores and hyphens.")
-    known = members["properties"]
-    kept = {k: v for k, v in properties.items() if v not in (None, "") and k in known}
-    kept = _typed(kept, members)
-    place, pools = location(body.get("location")), kept.get("agentPoolProfiles", [])
-    if not isinstance(pools, list):
-        raise _invalid("'properties.agentPoolProfiles' must be a list")
-    if pools:
-        kept["agentPoolProfiles"] = [_checked_pool(call, pool, place) for pool in pools]
+    top = _members(call, body, "top", "")
+    result: Json = {"location": location(top.get("location")), "tags": check_tags(top)}
+    result |= {key: _members(call, top.get(key, {}), key, key) for key in ("sku", "identity")}
+    written = {
+        k: v
+        for k, v in top.get("properties", {}).items()
+        if k not in cluster_members()["read_only"]
+    }
+    kept = _members(call, written, "properties", "properties")
+    for name in kept.keys() & cluster_members().keys() - {"agentPoolProfiles"}:
+        kept[name] = _members(call, kept[name], name, f"properties.{name}")
+    if pools := kept.get("agentPoolProfiles"):
+        pools = [_checked_pool(call, pool, result["location"]) for pool in pools]
+        kept["agentPoolProfiles"] = pools
+        if len({pool["name"] for pool in pools}) < len(pools):
+            raise arm_error(400, "InvalidParameter", "The names of agent pools must be unique.")
+    if not _DNS_PREFIX.fullmatch(kept.get("dnsPrefix", "a")):
+        text = "The value of parameter dnsPrefix is invalid. It must be 1 to 54 letters, digits "
+        raise arm_error(400, "InvalidParameter", f"{text}and hyphens, no hyphen at either end.")
     _check_version(call, kept.get("kubernetesVersion"))
-    for name in ("dnsPrefix", "nodeResourceGroup"):
-        if not isinstance(kept.get(name, ""), str):
-            raise _invalid(f"'properties.{name}' must be a string")
-    return {"location": place, "properties": kept, **{k: v for k, v in top.items() if v}}
+    return {key: value for key, value in result.items() if value} | {"properties": kept}
 
 
-def _typed(properties: Json, members: dict[str, set[str]]) -> Json:
-    """Return properties with profiles that are objects, without their secrets: none is shown."""
-    kept = dict(properties)
-    for name in properties:
-        if "Profile" in name and name != "agentPoolProfiles":
-            profile = _object(properties[name], f"properties.{name}")
-            kept[name] = {
-                k: v for k, v in profile.items() if f"{name}.{k}" not in members["hidden"]
-            }
-    for path in members["booleans"]:
-        holder, _, name = path.rpartition(".")
-        value = (kept.get(holder, {}) if holder else kept).get(name)
-        if not isinstance(value, (bool, type(None))):
-            raise _invalid(f"'properties.{path}' must be a boolean")
-    groups = kept.get("aadProfile", {}).get("adminGroupObjectIDs") or []
-    if not isinstance(groups, list) or not all(isinstance(one, str) for one in groups):
-        raise _invalid("'properties.aadProfile.adminGroupObjectIDs' must be a list of strings")
-    return kept
+def _members(call: Call, value: Any, part: str, path: str) -> Json:
+    """Return those members of a part of the body that say something, without secrets.
 
-
-def _object(value: Any, path: str) -> Json:
-    value = {} if value in (None, "") else value
+    Raises:
+        Refusal: 400 for a part that is no object, a member that is unknown or of another kind.
+    """
     if not isinstance(value, dict):
         raise _invalid(f"'{path}' must be an object")
-    return dict(value)
+    known, kept = cluster_members()[part], {}
+    for name, given in value.items():
+        where = f"{path}.{name}".lstrip(".")
+        if name not in known:
+            if call.state.switches.unknown_properties == "refuse":
+                raise _invalid(f"could not find member '{where}' on the resource type")
+        elif given not in (None, ""):
+            if not _KINDS[known[name]](given):
+                raise _invalid(f"'{where}' must be of the kind {known[name]}")
+            kept[name] = given
+    return {name: given for name, given in kept.items() if known[name] != "secret"}
 
 
-def _checked_pool(call: Call, pool: Any, place: str) -> Json:
-    if not isinstance(pool, dict) or not _POOL_NAME.fullmatch(str(pool.get("name", ""))):
-        raise _invalid("each pool must be an object with a name of 1 to 12 letters and digits")
-    kept = {key: value for key, value in pool.items() if value not in (None, "")}
-    count = kept.get("count", 1)
-    if type(count) is not int or not 0 <= count <= _POOL_LIMIT:
+def _checked_pool(call: Call, given: Any, place: str) -> Json:
+    pool = _members(call, given, "agentPoolProfiles", "properties.agentPoolProfiles")
+    if not _POOL_NAME.fullmatch(pool.get("name", "")):
+        raise _invalid("each pool must have a name of 1 to 12 small letters and digits")
+    if not 0 <= pool.get("count", 1) <= _POOL_LIMIT:
         text = f"The value of parameter agentPoolProfile.count must be 0 to {_POOL_LIMIT}."
         raise arm_error(400, "InvalidParameter", text)
-    sizes, size = call.state.meta("building")["node_sizes"], kept.get("vmSize")
-    if size is not None and str(size) not in sizes:
+    sizes, size = call.state.meta("building")["node_sizes"], pool.get("vmSize")
+    if size is not None and size not in sizes:
         text = f"The VM size of {size} is not allowed in your subscription in location '{place}'. "
         text += f"The available VM sizes are '{','.join(sizes)}'. For more details, please visit "
         raise arm_error(400, "BadRequest", f"{text}https://aka.ms/aks/quotas-skus-regions")
-    return kept
+    return pool
 
 
 def _check_version(call: Call, version: Any) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 from mnslib.sandbox import inside
 from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
-from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.routes_discovery import KINDS, NETWORKING, Kind
 from mnslib.sandbox.selectors import field_tests, label_tests
-from mnslib.sandbox.shapes import checked
+from mnslib.sandbox.shapes import checked, normal
 from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, Route, kube_error
 
@@ -116,7 +115,7 @@ def _not_found(plural: str, name: str) -> Refusal:
 def create_object(call: Call) -> Answer:
     """Create an object; pods pass quota admission."""
     kind = _kind(call)
-    doc = _body(call, kind)
+    doc = normal(_body(call, kind))
     name, namespace = doc["metadata"]["name"], call.params.get("namespace", "")
     if kind.namespaced and call.state.object(_key(call), "namespaces", "", namespace) is None:
         raise _not_found("namespaces", namespace)
@@ -133,7 +132,7 @@ def create_object(call: Call) -> Answer:
         doc["metadata"] = inside.metadata(call.state, name, namespace, **keep)
         if kind.plural == "pods":
             _admit(call, doc)
-        stored = call.state.put_object(_key(call), kind.plural, _normal(kind, doc))
+        stored = call.state.put_object(_key(call), kind.plural, doc)
     return _written(call, kind, stored, status=201)
 
 
@@ -226,26 +225,6 @@ def _body(call: Call, kind: Kind) -> Json:
         text = "the namespace of the provided object does not match the namespace sent on the "
         raise kube_error(400, "BadRequest", f"{text}request")
     return checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
-
-
-def _normal(kind: Kind, doc: Json) -> Json:
-    """Return the object with quantities in the API server's form.
-
-    Raises:
-        Refusal: 422 on a bad quantity; 400 on quota scopes, which are not imitated.
-    """
-    if kind.plural != "resourcequotas":
-        return doc
-    spec = doc.setdefault("spec", {})
-    if "scopes" in spec or "scopeSelector" in spec:
-        raise kube_error(400, "BadRequest", "quota scopes are not imitated by the sandbox")
-    try:
-        spec["hard"] = {key: canonical_text(str(v)) for key, v in spec.get("hard", {}).items()}
-        if any(text.startswith("-") for text in spec["hard"].values()):
-            raise ValueError("must be greater than or equal to 0")
-    except ValueError as error:
-        raise kube_error(422, "Invalid", f"spec.hard: Invalid value: {error}") from None
-    return doc
 
 
 def _admit(call: Call, pod: Json) -> None:
@@ -346,7 +325,7 @@ def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> A
         texts["labels"]["kubernetes.io/metadata.name"] = present["metadata"]["name"]
     metadata = {k: v for k, v in present["metadata"].items() if k not in texts}
     metadata |= {key: value for key, value in texts.items() if value}
-    changed = _normal(kind, present | {"metadata": metadata, "spec": spec})
+    changed = normal(present | {"metadata": metadata, "spec": spec})
     guard(kind.plural, present, changed)
     unchanged = all(changed[key] == present.get(key) for key in ("metadata", "spec"))
     if not unchanged:

@@ -24,8 +24,8 @@ from mnslib.sandbox.resources import (
 from mnslib.sandbox.routes_clusters import user_kubeconfig
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_feature, check_registered
-from mnslib.sandbox.rules import check_body, check_name, check_tags
-from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
+from mnslib.sandbox.rules import check_body, check_name, check_only_tags
+from mnslib.sandbox.wire import Answer, Call, Json, addressed, arm_error, page, paged, parsed
 
 _LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
 
@@ -75,7 +75,7 @@ def put_namespace(call: Call) -> Answer:
     name = call.params["namespace"]
     check_name(name, state.switches)
     wanted = check_body(
-        parsed(call),
+        addressed(call),
         location=cluster["location"],
         api_version=call.api_version,
         switches=state.switches,
@@ -105,7 +105,7 @@ def patch_namespace(call: Call) -> Answer:
     """Replace the tags, at once."""
     resource = find_namespace(call)
     _check_preconditions(call, resource)
-    resource["tags"] = check_tags(parsed(call))
+    resource["tags"] = check_only_tags(parsed(call))
     lifecycle.store(call.state, resource, cluster_id(call), call.effect)
     return Answer(body=lifecycle.shown(resource, call.state))
 

@@ -8,7 +8,7 @@ from mnslib.sandbox import directory, grants
 from mnslib.sandbox.offers import arm_routes
 from mnslib.sandbox.resources import ASSIGNMENT_TYPE, DEFINITION_TYPE, assignment, definition_id
 from mnslib.sandbox.roles import built_in_roles, permission
-from mnslib.sandbox.wire import Answer, Call, Json, arm_error, page, paged, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, addressed, arm_error, page, paged
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
@@ -187,7 +187,7 @@ def _wanted(call: Call) -> Json:
     if not _GUID.fullmatch(call.params["name"].lower()):
         text = f"The role assignment ID '{call.params['name']}' is not valid. It must be a GUID."
         raise arm_error(400, "InvalidRoleAssignmentId", text)
-    body = parsed(call).get("properties")
+    body = addressed(call).get("properties")
     body = {k: v for k, v in body.items() if v is not None} if isinstance(body, dict) else {}
     known = {"principalId", "principalType", "roleDefinitionId", "description", "condition"}
     known |= {"conditionVersion", "delegatedManagedIdentityResourceId", "scope"}

@@ -8,7 +8,8 @@ from mnslib.sandbox import access, grants, lifecycle
 from mnslib.sandbox.offers import api_versions, arm_routes, offers
 from mnslib.sandbox.resources import GROUP_TYPE, find_group, group_id, new_group, subscription
 from mnslib.sandbox.routes_operations import operation_headers
-from mnslib.sandbox.wire import Answer, Call, Route, arm_error, parsed
+from mnslib.sandbox.rules import check_tags
+from mnslib.sandbox.wire import Answer, Call, Route, addressed, arm_error
 
 _GROUP_NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
 
@@ -114,7 +115,7 @@ def head_group(call: Call) -> Answer:
 
 def put_group(call: Call) -> Answer:
     """Create a resource group or replace its tags."""
-    name, body = call.params["group"], parsed(call)
+    name, body = call.params["group"], addressed(call)
     base = subscription(call)["id"].split("/")[2]
     if not _GROUP_NAME.fullmatch(name):
         text = f"The provided resource group name '{name}' has these invalid characters or length."
@@ -127,10 +128,7 @@ def put_group(call: Call) -> Answer:
         text = f"Invalid resource group location '{place}'. The Resource group already exists in "
         text += f"location '{present['location']}'."
         raise arm_error(409, "InvalidResourceGroupLocation", text)
-    tags = body.get("tags") or {}
-    if not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
-        text = "The request content was invalid and could not be deserialized: 'tags' must be an "
-        raise arm_error(400, "InvalidRequestContent", f"{text}object of strings.")
+    tags = check_tags(body)
     doc = new_group(present["id"] if present else group_id(base, name), place, tags)
     call.state.put_resource(doc)
     return Answer(status=200 if present else 201, body=doc)

@@ -78,12 +78,14 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
         "provisioningState portalFqdn",
     )
     result: Json = {"location": location, "properties": {}}
-    if tags := _tags(reader, top):
+    if tags := check_tags(top):
         result["tags"] = tags
     stored = result["properties"]
     for name in ("labels", "annotations"):
         texts = reader.texts(properties.get(name), f"properties.{name}")
-        _check_keys(texts, name)
+        if problem := key_problem(texts, name):
+            where, value, wanted = problem
+            raise _bad_value(f"properties.{where}", value, wanted)
         if texts:
             stored[name] = texts
     if quota := _quota(reader, properties.get("defaultResourceQuota", {}), switches):
@@ -104,19 +106,22 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
     return result
 
 
-def check_tags(body: Any) -> dict[str, str]:
+def check_only_tags(body: Any) -> dict[str, str]:
     """Return the tags of a PATCH body, which may hold nothing else.
 
     Raises:
         Refusal: 400.
     """
-    reader = _Reader(strict=True)
-    return _tags(reader, reader.members(body, "", "tags"))
+    return check_tags(_Reader(strict=True).members(body, "", "tags"))
 
 
-def _tags(reader: _Reader, top: Json) -> dict[str, str]:
-    """Return the tags, within the limits that ARM's documentation names."""
-    tags = reader.texts(top.get("tags"), "tags")
+def check_tags(top: Json) -> dict[str, str]:
+    """Return the tags of a body, within the limits that ARM's documentation names.
+
+    Raises:
+        Refusal: 400.
+    """
+    tags = _Reader(strict=True).texts(top.get("tags"), "tags")
     if len(tags) > _TAG_LIMIT:
         text = f"A resource can have at most {_TAG_LIMIT} tags."
         raise arm_error(400, "InvalidTagCount", text)
@@ -210,18 +215,22 @@ def _check_location(value: Any, location: str, api_version: str, switches: Switc
         raise arm_error(409, "InvalidResourceLocation", message)
 
 
-def _check_keys(texts: Mapping[str, str], name: str) -> None:
-    """Apply Kubernetes' rules: prefix/name of at most 253/63, label values of at most 63."""
+def key_problem(texts: Mapping[str, str], name: str) -> tuple[str, str, str] | None:
+    """Return where labels or annotations break Kubernetes' rules, the value, and what it must be.
+
+    Prefix/name of at most 253/63 characters, label values of at most 63.
+    """
     size = sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
     if name == "annotations" and size > _ANNOTATIONS_BYTES:
-        raise _bad_value("properties.annotations", f"({size} bytes)", "at most 262144 bytes")
+        return name, f"({size} bytes)", "at most 262144 bytes"
     for key, value in texts.items():
         prefix, slash, rest = key.rpartition("/")
         good = len(rest) <= 63 and _LABEL_PART.fullmatch(rest)
         if not good or (slash and (len(prefix) > 253 or not _PREFIX.fullmatch(prefix))):
-            raise _bad_value(f"properties.{name}", key, "a qualified name")
+            return name, key, "a qualified name"
         if name == "labels" and value and (len(value) > 63 or not _LABEL_PART.fullmatch(value)):
-            raise _bad_value(f"properties.labels.{key}", value, "a valid label value")
+            return f"labels.{key}", value, "a valid label value"
+    return None
 
 
 def _bad_content(what: str) -> Exception:

@@ -1,11 +1,17 @@
-"""The shape of Kubernetes objects, as far as the sandbox reads into them. Knows no rule."""
+"""The shape of Kubernetes objects, as far as the sandbox reads into them, and what it refuses.
+
+Knows no request.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from mnslib.sandbox.wire import Json, kube_error
+from mnslib.sandbox.amounts import canonical_text
+from mnslib.sandbox.rules import key_problem
+from mnslib.sandbox.wire import Json, Refusal, kube_error
 
 _TEXTS = "a map of texts"
 _QUANTITIES = "a map of quantities"
@@ -18,6 +24,9 @@ _SHAPES = {
     "spec.hard": _QUANTITIES,
     "spec.nodeName": "a text",
     "spec.overhead": _QUANTITIES,
+    "spec.policyTypes[]": "a text",
+    "spec.ingress[].ports[].protocol": "a text",
+    "spec.egress[].ports[].protocol": "a text",
     "status": "an object",
     "status.phase": "a text",
     **{
@@ -31,6 +40,19 @@ _SHAPES = {
         )
     },
 }
+
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_WORDS = {
+    "spec.policyTypes[]": ("Ingress", "Egress"),
+    "spec.ingress[].ports[].protocol": _PROTOCOLS,
+    "spec.egress[].ports[].protocol": _PROTOCOLS,
+}
+# Source: Kubernetes API validation, ValidateResourceQuotaResourceName
+_QUOTA_KEY = re.compile(
+    r"((requests|limits)\.)?(cpu|memory|ephemeral-storage)|requests\.storage|pods|secrets|configmaps"
+    r"|services(\.(nodeports|loadbalancers))?|replicationcontrollers|resourcequotas"
+    r"|persistentvolumeclaims|(requests\.)?hugepages-.+|[^/]+/[^/]+"
+)
 
 
 def checked(doc: Any) -> Json:
@@ -46,6 +68,51 @@ def checked(doc: Any) -> Json:
                 text = f"the object cannot be decoded: {path.replace('[]', '')} must be {shape}"
                 raise kube_error(400, "BadRequest", text)
     return found
+
+
+def normal(doc: Json) -> Json:
+    """Return an object as it is stored: a quota's quantities in the API server's form.
+
+    Raises:
+        Refusal: 422 on labels, annotations, words, quota keys and quantities that Kubernetes
+            refuses; 400 on quota scopes, which are not imitated.
+    """
+    for name in ("labels", "annotations"):
+        if problem := key_problem(doc["metadata"].get(name, {}), name):
+            where, value, wanted = problem
+            raise _invalid(doc, f'metadata.{where}: Invalid value: "{value}": must be {wanted}')
+    for path, words in _WORDS.items() if doc["kind"] == "NetworkPolicy" else ():
+        for value in _values(doc, path.split(".")):
+            if value not in words:
+                where, known = path.replace("[]", ""), '", "'.join(words)
+                text = f'{where}: Unsupported value: "{value}": supported values: "{known}"'
+                raise _invalid(doc, text)
+    return _normal_quota(doc) if doc["kind"] == "ResourceQuota" else doc
+
+
+def _normal_quota(doc: Json) -> Json:
+    spec = doc.setdefault("spec", {})
+    if "scopes" in spec or "scopeSelector" in spec:
+        raise kube_error(400, "BadRequest", "quota scopes are not imitated by the sandbox")
+    for key, value in spec.setdefault("hard", {}).items():
+        if not _QUOTA_KEY.fullmatch(key):
+            text = (
+                f'spec.hard[{key}]: Invalid value: "{key}": must be a standard resource for quotas'
+            )
+            raise _invalid(doc, text)
+        try:
+            spec["hard"][key] = canonical_text(str(value))
+        except ValueError as error:
+            raise _invalid(doc, f"spec.hard[{key}]: Invalid value: {error}") from None
+        if spec["hard"][key].startswith("-"):
+            text = f'spec.hard[{key}]: Invalid value: "{value}": must be greater than or equal to 0'
+            raise _invalid(doc, text)
+    return doc
+
+
+def _invalid(doc: Json, text: str) -> Refusal:
+    name = doc["metadata"]["name"]
+    return kube_error(422, "Invalid", f'{doc["kind"]} "{name}" is invalid: {text}')
 
 
 def _without_nulls(value: Any) -> Any:

@@ -63,15 +63,20 @@ class State:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
         self._settings: Json = {}  # of `meta`, as far as read; one process owns a state
-        self.sequence: int = self.meta("sequence", 999)  # what `next_number` returned last
         self._clock = clock
-        self._offset = float(self.meta("clock_offset", 0.0))
-        self.switches = Switches(**self.meta("switches", {}))
+        self._recall()
         self.latency: Json = self.meta("latency", {})
         self.history_cache: Json = {}
         self.derived: Json = {}  # what others compute from the documents
         self._news: dict[str, set[str]] = {}  # by what somebody follows
         self._noted: list[tuple[str, str]] = []  # by the transaction in hand
+
+    def _recall(self) -> None:
+        """Bring what is held beside the database to what is stored there."""
+        self._settings.clear()
+        self.sequence: int = self.meta("sequence", 999)  # what `next_number` returned last
+        self._offset = float(self.meta("clock_offset", 0.0))
+        self.switches = Switches(**self.meta("switches", {}))
 
     def close(self) -> None:
         """Close the database; what was committed stays."""
@@ -91,8 +96,7 @@ class State:
         except BaseException:
             if self._db.in_transaction:  # a full disk has ended it already
                 self._db.execute("ROLLBACK")
-            self._settings.clear()
-            self.sequence = before
+            self._recall()
             for kind, key in self._noted:  # taking back changes as much as writing
                 self._news[kind].add(key)
             raise

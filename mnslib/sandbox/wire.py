@@ -167,6 +167,21 @@ def parsed(call: Call) -> Json:
     return body
 
 
+def addressed(call: Call) -> Json:
+    """Return the body of a PUT; the id and name in it, if any, must be those of the address.
+
+    Raises:
+        Refusal: as `parsed`; 400 for another id or name.
+    """
+    body = parsed(call)
+    for key, own in (("id", call.path), ("name", call.path.rpartition("/")[2])):
+        given = body.get(key)
+        if given is not None and str(given).lower() != own.lower():
+            text = f"The {key} '{given}' in the request body is not the '{own}' of the URL."
+            raise arm_error(400, "InvalidRequestContent", text)
+    return body
+
+
 def paged(items: list[Json]) -> list[list[Json]]:
     """Return the items by pages."""
     return [items[i : i + PAGE_SIZE] for i in range(0, len(items), PAGE_SIZE)]

@@ -23,6 +23,7 @@ from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.sandbox.switches import Switches
+from mnslib.sandbox.world import load
 from mnslib.targets import Target
 from tests.operations import SameThread
 from tests.sandbox.client import PROD, Client
@@ -45,6 +46,7 @@ NUMBERS = {
     "role_assignments_per_subscription": [500],
 }
 FLAG = "Microsoft.Features/providers/Microsoft.ContainerService/features/ManagedNamespacePreview"
+CLUSTER = "aks-prod-weu-1"
 PATIENCE_SECONDS = 3600
 
 
@@ -61,9 +63,26 @@ def settings():
                 yield pytest.param(field.name, value, id=f"{field.name}={value}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_world(sandbox_connection):
+    """One cluster with no more than these requests are about: seeded anew for each setting."""
+    world = load("default")
+    (cluster,) = [one for one in world["clusters"] if one["name"] == CLUSTER]
+    named = ("web-checkout", "search-index", "payments-ledger", "payments-api", "docs-site")
+    for kind in ("managed", "unmanaged"):
+        kept = {name: one for name, one in cluster[kind].items() if name in named}
+        cluster = cluster | {kind: kept}
+    client = Client(sandbox_connection)
+    world = world | {"clusters": [cluster]}
+    assert client.control("POST", "world", {"world": world}).status_code == 200
+    yield
+    assert client.control("POST", "world", {"name": "default"}).status_code == 200
+    client.session.close()
+
+
 @pytest.fixture
 def specs(sandbox):
-    cluster = sandbox.cluster("aks-prod-weu-1")
+    cluster = sandbox.cluster(CLUSTER)
 
     def spec(name, row, **changes):
         origin = Origin(file="requests.csv", row=row)

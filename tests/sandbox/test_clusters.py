@@ -165,6 +165,10 @@ def test_delete_takes_namespaces_objects_and_assignments_along(sandbox: Client) 
         ({"agentPoolProfiles": [{"name": "UPPER"}]}, (400, "InvalidRequestContent")),
         ({"agentPoolProfiles": [{"name": "a", "vmSize": "Huge"}]}, (400, "BadRequest")),
         ({"agentPoolProfiles": [{"name": "a", "count": -1}]}, (400, "InvalidParameter")),
+        ({"agentPoolProfiles": [{"name": "a"}, {"name": "a"}]}, (400, "InvalidParameter")),
+        ({"dnsPrefix": "-a"}, (400, "InvalidParameter")),
+        ({"dnsPrefix": "a.b"}, (400, "InvalidParameter")),
+        ({"networkProfile": {"networkPlugIn": "azure"}}, (400, "InvalidRequestContent")),
     ],
 )
 def test_mistakes_in_the_body(
@@ -210,6 +214,8 @@ def test_passwords_of_a_cluster_are_neither_shown_nor_logged(sandbox: Client) ->
         {"aadProfile": {"enableAzureRBAC": "false"}},
         {"disableLocalAccounts": "no"},
         {"addonProfiles": 5},
+        {"networkProfile": {"podCidr": 10}},
+        {"agentPoolProfiles": [{"name": "a", "enableAutoScaling": "yes"}]},
     ],
 )
 def test_members_of_another_type_are_refused(sandbox: Client, properties: dict[str, Any]) -> None:
@@ -224,3 +230,21 @@ def test_the_admins_token_ends_where_local_accounts_are_disabled(sandbox: Client
     assert sandbox.session.get(url, headers=headers).status_code == 200
     sandbox.arm("PUT", NEW, make_cluster(disableLocalAccounts=True))
     assert sandbox.session.get(url, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("key", ["id", "name"])
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        (NEW, "2026-08-01"),
+        (namespace_id("a"), "2026-08-01"),
+        (f"/subscriptions/{PROD}/resourceGroups/another", "2025-04-01"),
+    ],
+)
+def test_a_body_that_names_another_resource_than_the_address_is_refused(
+    sandbox: Client, path: str, version: str, key: str
+) -> None:
+    own = {"id": path.upper(), "name": path.rpartition("/")[2]}[key]
+    for given, expected in (("elsewhere", 400), (own, 201)):
+        answer = sandbox.arm("PUT", path, {"location": "westeurope", key: given}, version=version)
+        assert answer.status_code == expected, answer.text

@@ -409,3 +409,47 @@ def test_the_managed_label_by_itself_lets_nobody_adopt(sandbox: Client) -> None:
     sandbox.kube(WEU, "POST", "/api/v1/namespaces", {"metadata": metadata})
     answer = sandbox.put("fake", make_body(adoptionPolicy="Never"))
     assert sandbox.operation(answer)["status"] == "Failed"
+
+
+POLICY = "networkpolicies", {"policyTypes": ["Ingress"]}
+WRONG = [
+    ({"labels": {"a b": "x"}}, *POLICY, "metadata.labels: Invalid value"),
+    ({"labels": {"a": "-x"}}, "resourcequotas", {}, "metadata.labels.a: Invalid value"),
+    ({"annotations": {"": "x"}}, "resourcequotas", {}, "metadata.annotations: Invalid value"),
+    ({}, "networkpolicies", {"policyTypes": ["Inwards"]}, "spec.policyTypes: Unsupported value"),
+    (
+        {},
+        "networkpolicies",
+        {"egress": [{"ports": [{"protocol": "ICMP"}]}]},
+        "spec.egress.ports.protocol: Unsupported value",
+    ),
+    ({}, "resourcequotas", {"hard": {"colour": "1"}}, "must be a standard resource for quotas"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "plural", "spec", "text"), WRONG)
+def test_what_kubernetes_does_not_take_is_refused_new_or_patched(
+    sandbox: Client, metadata: dict[str, Any], plural: str, spec: dict[str, Any], text: str
+) -> None:
+    group = "/apis/networking.k8s.io/v1" if plural == "networkpolicies" else "/api/v1"
+    path = f"{group}/namespaces/docs-site/{plural}"
+    wrong = {"metadata": metadata, "spec": spec}
+    media = {"headers": {"Content-Type": "application/merge-patch+json"}}
+    good = {"metadata": {"name": "own"}, "spec": {}}
+    assert sandbox.kube(WEU, "POST", path, good).status_code == 201
+    for method, where, body, options in (
+        ("POST", path, wrong | {"metadata": metadata | {"name": "bad"}}, {}),
+        ("PATCH", f"{path}/own", wrong, media),
+    ):
+        answer = sandbox.kube(WEU, method, where, body, **options)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid"), answer.text
+        assert text in message(answer)
+
+
+@pytest.mark.parametrize(
+    "key", ["requests.cpu", "count/pods", "requests.nvidia.com/gpu", "secrets"]
+)
+def test_what_a_quota_may_count_is_taken(sandbox: Client, key: str) -> None:
+    body = {"metadata": {"name": "own"}, "spec": {"hard": {key: "2"}}}
+    path = "/api/v1/namespaces/docs-site/resourcequotas"
+    assert sandbox.kube(WEU, "POST", path, body).status_code == 201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -117,3 +118,12 @@ def test_the_same_world_twice_is_the_same(state: State, clock: Clock) -> None:
         key = one["id"].lower()
         assert again.objects(key, "pods") == state.objects(key, "pods")
     again.close()
+
+
+def test_what_is_taken_back_moves_no_clock() -> None:
+    state = State(clock=lambda: 100.0)
+    with suppress(LookupError), state.transaction():
+        state.advance(60)
+        raise LookupError
+    assert state.now() == 100
+    state.close()
