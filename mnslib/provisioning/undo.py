@@ -142,9 +142,10 @@ class _Restoring:
         """Return what to set, and as None what to remove."""
         keys = sorted(was.keys() | becomes.keys())
         changed = {key: was.get(key) for key in keys if was.get(key) != becomes.get(key)}
-        for key in [key for key, value in changed.items() if value == HIDDEN]:
+        # where both are hidden, whether it changed was not kept either
+        for key in [key for key in keys if was.get(key) == HIDDEN]:
             self._say(f"{name}[{key}] was not kept, as it looks like a secret")
-            del changed[key]
+            changed.pop(key, None)
         return kept(changed, READERS[name], f"{_place(self.id)}: {name}", self.lost)
 
 

@@ -407,3 +407,21 @@ def test_observe_reads_each_cluster_once():
     (cluster,) = state.clusters.values()
     assert cluster.find(specs[0].id) is not None
     assert cluster.find(specs[1].id) is None
+
+
+def test_a_deletion_of_what_somebody_changed_meanwhile_is_skipped(journal):
+    azure = FakeAzure(make_namespace("a"))
+    theirs = make_namespace("a", etag="theirs", labels={"theirs": "1"})
+    azure.on_start = lambda _: azure.store.update({theirs.id.key: theirs})
+    _, result = run(azure, [make_spec("a", quota={}, ensure=Ensure.ABSENT)], journal)
+    assert result.counts() == {"skipped": 1}
+    assert azure.store == {theirs.id.key: theirs}
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Failed"])
+def test_what_stands_as_asked_counts_as_done_only_if_it_succeeded(journal, state):
+    azure = FakeAzure(make_namespace("a"))
+    same = make_namespace("a", etag="new", labels={"b": "1"}, provisioning_state=state)
+    azure.on_start = lambda _: azure.store.update({same.id.key: same})
+    _, result = run(azure, [make_spec("a", labels={"b": "1"})], journal)
+    assert result.counts() == {"updated" if state == "Succeeded" else "skipped": 1}

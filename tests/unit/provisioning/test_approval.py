@@ -75,6 +75,28 @@ def test_caps_hold_for_a_person_too():
         say(plan, approved_digest=plan.digest, caps=Caps(max_changes="1"))
 
 
+def test_deletions_have_a_cap_of_their_own():
+    specs = [make_spec(name, ensure=Ensure.ABSENT) for name in ("a", "b")]
+    plan = plan_of(*specs, held=[make_namespace("a"), make_namespace("b")])
+    asked = {"approved_digest": plan.digest, "allow": ["deletion"]}
+    assert say(plan, caps=Caps(max_deletions="2"), **asked).may_write
+    with pytest.raises(UnsafePlanError, match="the plan has 2 deletions, max_deletions allows 1"):
+        say(plan, caps=Caps(max_deletions="1"), **asked)
+
+
+def test_part_of_a_digest_approves_nothing():
+    plan = plan_of()
+    for part in (plan.digest[:-1], "sha256:", plan.digest.removeprefix("sha256:")):
+        with pytest.raises(StalePlanError, match="is not the present one"):
+            say(plan, approved_digest=part)
+
+
+def test_a_share_counts_requests_that_change_nothing_too():
+    names = [f"n{i}" for i in range(5)]
+    plan = plan_of(*map(make_spec, names), held=[make_namespace(name) for name in names[1:]])
+    assert say(plan, approved_digest=plan.digest, caps=Caps(max_changes="20%")).may_write
+
+
 def test_a_share_is_of_the_requests_rounded_down():
     assert Caps(max_changes="20%").limit("max_changes", 36) == 7
     assert Caps(max_changes="7").limit("max_changes", 36) == 7

@@ -252,6 +252,8 @@ def test_a_tighter_policy_is_a_risk_only_where_pods_run():
         "policy-tightened"
     ]
     assert names(only(make_plan([spec], make_observed(make_namespace())))) == []
+    unread = make_observed(make_namespace(), unknown="not reachable")
+    assert names(only(make_plan([spec], unread))) == ["policy-tightened"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mnslib.errors import ConfigError, StalePlanError
-from mnslib.models import DeletePolicy, Ensure
+from mnslib.models import DeletePolicy, Ensure, KubernetesNamespace
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import differences
@@ -30,6 +30,7 @@ from .factories import (
     make_namespace,
     make_observed,
     make_spec,
+    make_view,
     now,
 )
 
@@ -181,3 +182,17 @@ def test_a_dry_run_leaves_nothing_to_resume(journal):
         read_earlier(journal.path.parent)
     with pytest.raises(ConfigError, match="holds no"):
         read_earlier(journal.path.parent / "elsewhere")
+
+
+def test_a_risk_that_nobody_accepted_is_not_taken_when_it_goes_on(journal):
+    spec = make_spec("keep", quota=amounts(cpu_limit="4"))
+    _azure, _ = start(journal, [spec])
+    journal.path.write_text(journal.path.read_text().splitlines(keepends=True)[0])
+    argo = KubernetesNamespace(
+        name="keep", annotations={"argocd.argoproj.io/tracking-id": "x"}, labels={}
+    )
+    for namespaces, kept in (((), 1), ((argo,), 0)):
+        seen = make_observed(*HELD, view=make_view(namespaces=namespaces))
+        earlier = read_earlier(journal.path.parent)
+        rest = plan_rest([spec], seen, earlier, max_commitment=None)
+        assert (len(rest.plan.changes), len(rest.decided)) == (kept, 1 - kept)
