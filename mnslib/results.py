@@ -40,12 +40,16 @@ class ChangeKind(StrEnum):
 
 
 class OutcomeKind(StrEnum):
-    """What came of one change; each item ends in exactly one."""
+    """What came of one change; each item ends in exactly one.
+
+    `released`: the Azure resource is deleted, the Kubernetes namespace stays, unmanaged.
+    """
 
     CREATED = "created"
     UPDATED = "updated"
     ADOPTED = "adopted"
     DELETED = "deleted"
+    RELEASED = "released"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -60,7 +64,10 @@ DONE_OUTCOME = {
     ChangeKind.NO_CHANGE: OutcomeKind.UNCHANGED,
 }
 
-WRITTEN_OUTCOMES = frozenset(DONE_OUTCOME.values()) - {OutcomeKind.UNCHANGED}
+OPEN_OUTCOMES = (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
+"""Outcomes of items that are not as requested, worst first."""
+
+WRITTEN_OUTCOMES = frozenset(OutcomeKind) - {OutcomeKind.UNCHANGED, *OPEN_OUTCOMES}
 """Outcomes of items that were written as requested."""
 
 
@@ -88,8 +95,9 @@ class ItemOutcome:
     """What came of one change.
 
     Attributes:
-        reason: why it failed or was skipped, with what to do next; empty when done, but for a
-            deletion that leaves the Kubernetes namespace.
+        reason: why it failed or was skipped; empty when done, but for a released namespace.
+        remedy: what to do next; empty where nothing can be said.
+        is_dry_run: it waits for approval, and nothing was tried.
         duration_seconds: from the first request to the end of the operation; 0 if none was sent.
     """
 
@@ -99,6 +107,13 @@ class ItemOutcome:
     reason: str = ""
     risks: tuple[str, ...] = ()
     duration_seconds: float = 0.0
+    remedy: str = ""
+    is_dry_run: bool = False
+
+    @property
+    def explanation(self) -> str:
+        """The reason, and after a semicolon the remedy; what `result.json` calls the reason."""
+        return "; ".join(filter(None, (self.reason, self.remedy)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the item as `result.json` holds it."""
@@ -109,14 +124,14 @@ class ItemOutcome:
             "namespace_name": self.id.namespace_name,
             "change": self.change.value,
             "outcome": self.outcome.value,
-            "reason": self.reason,
+            "reason": self.explanation,
             "risks": list(self.risks),
             "duration_seconds": round(self.duration_seconds, 3),
         }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> ItemOutcome:
-        """Return the item that `to_json` wrote."""
+        """Return the item that `to_json` wrote; its remedy is part of the reason."""
         cluster = ClusterId(item["subscription_id"], item["resource_group"], item["cluster_name"])
         return cls(
             id=cluster.namespace(item["namespace_name"]),
@@ -143,13 +158,12 @@ class ApplyResult:
     @property
     def unfinished(self) -> tuple[ItemOutcome, ...]:
         """Items that are not as requested: failed, skipped or not attempted."""
-        open_kinds = {OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED}
-        return tuple(item for item in self.outcomes if item.outcome in open_kinds)
+        return tuple(item for item in self.outcomes if item.outcome in OPEN_OUTCOMES)
 
     @property
     def is_dry_run(self) -> bool:
         """Whether the plan was only shown."""
-        return any(item.reason == DRY_RUN for item in self.unfinished)
+        return any(item.is_dry_run for item in self.outcomes)
 
 
 class RunStatus(StrEnum):

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +61,11 @@ CONFLICT_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before a 409 is tried again: another operation on the cluster needs its time."""
 
 RELEASED = "the Kubernetes namespace stays, unmanaged"
-"""Reason of a deletion under delete policy Keep, which is what that policy says."""
+"""Reason of a release: a deletion under delete policy Keep, which is what that policy says."""
 
-STALE = "stale: somebody else changed it after it was read; make a new plan"
-"""Reason of an item that is skipped, since writing it would undo somebody else's change."""
+STALE = "stale: somebody else changed it after it was read"
+STALE_REMEDY = "make a new plan"
+"""Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
 
 RATE_ITEMS = 50
 """The rate that is shown is that of so many last items."""
@@ -242,22 +243,24 @@ class _Run:
             yield from self._carry_out(item)
         except ArmPreconditionError as error:
             if item.granting:
-                self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+                self._finish(item, OutcomeKind.FAILED, *_reason(item, error))
                 return
-            self._finish(item, OutcomeKind.SKIPPED, STALE)
+            self._finish(item, OutcomeKind.SKIPPED, STALE, STALE_REMEDY)
         except MnsError as error:
-            self._finish(item, OutcomeKind.FAILED, _reason(item, error))
+            self._finish(item, OutcomeKind.FAILED, *_reason(item, error))
             if isinstance(error, AuthError):
                 self.scheduler.stop("the sign-in was lost")
         except Exception as error:
             # A full disk, a bug: the item is accounted for, and nothing new is started.
-            reason = f"{type(error).__name__}: {cut(str(error))}".replace(";", ",")
-            self._finish(item, OutcomeKind.FAILED, f"{reason}; {READ_FIRST}")
+            reason = f"{type(error).__name__}: {cut(str(error))}"
+            self._finish(item, OutcomeKind.FAILED, reason, READ_FIRST)
             self.scheduler.stop(f"stopped by {type(error).__name__}")
         else:
             kind, policy = item.change.kind, item.change.stored_delete_policy
-            is_released = kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE
-            self._finish(item, DONE_OUTCOME[kind], RELEASED if is_released else "")
+            if kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE:
+                self._finish(item, OutcomeKind.RELEASED, RELEASED)
+            else:
+                self._finish(item, DONE_OUTCOME[kind])
 
     def _carry_out(self, item: _Item) -> Work[None]:
         change = item.change
@@ -372,10 +375,18 @@ class _Run:
 
     # Ending
 
-    def _finish(self, item: _Item, outcome: OutcomeKind, reason: str = "") -> None:
+    def _finish(
+        self, item: _Item, outcome: OutcomeKind, reason: str = "", remedy: str = ""
+    ) -> None:
         now = self.clock()
         duration = now - item.started if item.started is not None else 0.0
-        done = _outcome(item.change, outcome, reason=reason, duration_seconds=duration)
+        done = replace(
+            _outcome(item.change, outcome),
+            reason=reason,
+            remedy=remedy,
+            duration_seconds=duration,
+            is_dry_run=not self.approval.may_write,
+        )
         self.outcomes[item.change.id.key] = done
         self.failed += outcome is OutcomeKind.FAILED
         self.ended.append(now)
@@ -417,34 +428,25 @@ def _one(call: Call) -> Work[Any]:
     return (yield call)
 
 
-def _outcome(
-    change: Change, outcome: OutcomeKind, *, reason: str = "", duration_seconds: float = 0.0
-) -> ItemOutcome:
+def _outcome(change: Change, outcome: OutcomeKind) -> ItemOutcome:
     return ItemOutcome(
         id=change.id,
         change=change.kind,
         outcome=outcome,
-        reason=reason,
         risks=tuple(sorted({risk.name.value for risk in change.risks})),
-        duration_seconds=duration_seconds,
     )
 
 
-def _reason(item: _Item, error: MnsError) -> str:
-    """Return why an item failed, and what to do next after the first semicolon."""
-    text = _flat(error)
+def _reason(item: _Item, error: MnsError) -> tuple[str, str]:
+    """Return why an item failed, and what to do next."""
+    text = str(error).rstrip(".")
     if item.granting:
-        return f"the namespace is as requested, but access is not: {text}; run again once mended"
+        return f"the namespace is as requested, but access is not: {text}", "run again once mended"
     if item.is_accepted and isinstance(error, OperationTimeoutError | AuthError):
-        return f"started, but {text}; {READ_FIRST}"
+        return f"started, but {text}", READ_FIRST
     if isinstance(error, ArmForbiddenError):
-        return f"{text}; give the caller that permission and run again"
-    return f"{text}; mend the cause and run again: what is done is not repeated"
-
-
-def _flat(error: MnsError) -> str:
-    # What follows the first semicolon of a reason is the remedy.
-    return str(error).rstrip(".").replace(";", ",")
+        return text, "give the caller that permission and run again"
+    return text, "mend the cause and run again: what is done is not repeated"
 
 
 def _etag(namespace: ManagedNamespace | None) -> str | None:

@@ -17,14 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
-from mnslib.provisioning.apply import READ_FIRST, RELEASED, STALE
+from mnslib.provisioning.apply import READ_FIRST, RELEASED, STALE, STALE_REMEDY
 from mnslib.provisioning.changes import Change, fingerprint
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.verify import is_under_way, item_now
 from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import (
+    DONE_OUTCOME,
+    OPEN_OUTCOMES,
+    ApplyResult,
+    ChangeKind,
+    ItemOutcome,
+    OutcomeKind,
+)
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -34,7 +41,7 @@ LONGEST_WAIT_SECONDS = 1800.0
 """For an item in flight to come to rest; as `azure.operations` gives an operation."""
 
 _LONGEST_PAUSE_SECONDS = 10.0
-_DONE = {kind.value for kind in DONE_OUTCOME.values()}
+_DONE = {kind.value for kind in OutcomeKind if kind not in OPEN_OUTCOMES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +63,11 @@ class EarlierItem:
     is_released: bool = False
     outcome: ItemOutcome | None = None
 
-    def ended(self, outcome: OutcomeKind, reason: str = "") -> ItemOutcome:
+    def ended(self, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> ItemOutcome:
         """Return an outcome of this item."""
-        return ItemOutcome(id=self.id, change=self.kind, outcome=outcome, reason=reason)
+        return ItemOutcome(
+            id=self.id, change=self.kind, outcome=outcome, reason=reason, remedy=remedy
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +221,9 @@ def plan_rest(
         # The world moved so that these cannot be planned any more; the others can.
         reasons = {problem.row: problem.message for problem in error.problems}
         for spec in [s for s in still_open if s.origin.row in reasons]:
-            reason = f"stale: {cut(reasons[spec.origin.row]).replace(';', ',')}; make a new plan"
-            decided.append(earlier.items[spec.id.key].ended(OutcomeKind.SKIPPED, reason))
+            reason = f"stale: {cut(reasons[spec.origin.row])}"
+            item = earlier.items[spec.id.key]
+            decided.append(item.ended(OutcomeKind.SKIPPED, reason, STALE_REMEDY))
         still_open = [s for s in still_open if s.origin.row not in reasons]
         plan = make_plan(still_open, observed, max_commitment=max_commitment)
     to_write = []
@@ -221,7 +231,7 @@ def plan_rest(
         item = earlier.items[change.id.key]
         outcome = _settle(change, item)
         if outcome is None and not _is_approved(change, item, earlier):
-            outcome = item.ended(OutcomeKind.SKIPPED, STALE)
+            outcome = item.ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY)
         if outcome is None:
             to_write.append(replace(change, kind=item.kind))
         else:
@@ -233,13 +243,15 @@ def plan_rest(
 def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
     """Return the outcome of an item that nothing is left to do for, None if there is."""
     if change.before is not None and is_under_way(change.before):
-        reason = f"the service still works on it: {change.before.provisioning_state}; {READ_FIRST}"
-        return item.ended(OutcomeKind.FAILED, reason)
+        reason = f"the service still works on it: {change.before.provisioning_state}"
+        return item.ended(OutcomeKind.FAILED, reason, READ_FIRST)
     if change.kind is not ChangeKind.NO_CHANGE:
         return None
     if not item.is_begun:
         return item.ended(OutcomeKind.UNCHANGED, "it was as requested when the run was resumed")
-    return item.ended(DONE_OUTCOME[item.kind], RELEASED if item.is_released else "")
+    if item.is_released:
+        return item.ended(OutcomeKind.RELEASED, RELEASED)
+    return item.ended(DONE_OUTCOME[item.kind])
 
 
 def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:

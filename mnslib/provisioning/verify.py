@@ -18,7 +18,7 @@ from mnslib.provisioning.observe import READERS
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import WRITTEN_OUTCOMES, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -82,13 +82,16 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOu
     if not wrong and not missing:
         return outcome
     found = [_sentence(d) for d in wrong] + [f"role {role} is not assigned" for role in missing]
-    reason = f"reads back differently: {', '.join(found)}; look at it before running again"
-    return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason)
+    return replace(
+        outcome,
+        outcome=OutcomeKind.FAILED,
+        reason=f"reads back differently: {', '.join(found)}",
+        remedy="look at it before running again",
+    )
 
 
 def _is_written(change: Change, outcome: ItemOutcome) -> bool:
-    is_change = change.kind is not ChangeKind.NO_CHANGE
-    return is_change and outcome.outcome is DONE_OUTCOME[change.kind]
+    return change.kind is not ChangeKind.NO_CHANGE and outcome.outcome in WRITTEN_OUTCOMES
 
 
 def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:

@@ -11,7 +11,7 @@ from mnslib.provisioning.plan import Plan
 from mnslib.quantities import parse_quantity
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Callout
-from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import ChangeKind
 
 KIND_WORDS = {
     ChangeKind.CREATE: "create",
@@ -40,12 +40,6 @@ def verb(change: Change) -> str:
     """Return what is done to the namespace; to release one is to keep it in Kubernetes."""
     is_kept = change.stored_delete_policy is not DeletePolicy.DELETE
     return "release" if change.kind is ChangeKind.DELETE and is_kept else KIND_WORDS[change.kind]
-
-
-def outcome_word(item: ItemOutcome) -> str:
-    """Return what came of an item; `released` where Kubernetes kept the namespace."""
-    is_released = item.outcome is OutcomeKind.DELETED and item.reason
-    return "released" if is_released else item.outcome.value.replace("_", " ")
 
 
 def lines(change: Change) -> list[str]:

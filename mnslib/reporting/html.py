@@ -35,7 +35,7 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.outputs import Body, read_body
 from mnslib.reporting.tokens import FONTS, TOKENS
-from mnslib.results import NOT_APPROVED, OutcomeKind, RunStatus
+from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus
 
 MOST_FIGURES = 5
 
@@ -61,7 +61,7 @@ _NEXT = {
     RunStatus.INTERRUPTED: "run again",
 }
 _UNCHANGED = {OutcomeKind.UNCHANGED.value}
-_AS_REQUESTED = _UNCHANGED | {"created", "updated", "adopted", "deleted"}
+_AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
 _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 

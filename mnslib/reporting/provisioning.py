@@ -233,7 +233,7 @@ def still_open(plan: Plan, result: ApplyResult) -> Callout:
     if result.is_dry_run:
         return Callout(title="Dry run: there is nothing to prove", text="Nothing was changed.")
     if result.unfinished:
-        lines = [f"{item.id.namespace_name}: {item.reason}" for item in result.unfinished]
+        lines = [f"{item.id.namespace_name}: {item.explanation}" for item in result.unfinished]
         title = f"{wording.count(len(lines), 'request')} not as requested"
         return Callout(title=title, text=wording.examples(lines, joint="\n"), tone="critical")
     if not plan.to_do:
@@ -261,15 +261,15 @@ def _outcomes(result: ApplyResult) -> str:
     total, open_count = len(result.outcomes), len(result.unfinished)
     order = list(OutcomeKind)
     items = sorted(result.outcomes, key=lambda item: order.index(item.outcome))
-    words = Counter(map(change_words.outcome_word, items))
+    words = Counter(wording.outcome(item.outcome) for item in items)
     parts = [f"{number} {word}" for word, number in words.items()]
     if set(counts) == {OutcomeKind.UNCHANGED.value}:
         return f"{total} unchanged."
     if total == 1:
         (item,) = result.outcomes
         state = "not as requested" if open_count else "as requested"
-        why = f" ({item.reason.partition('; ')[0]})" if item.reason else ""
-        return f"{item.id.namespace_name} is {state}: {change_words.outcome_word(item)}{why}."
+        why = f" ({item.reason})" if item.reason else ""
+        return f"{item.id.namespace_name} is {state}: {wording.outcome(item.outcome)}{why}."
     if open_count == 0:
         return f"All {total} are as requested: {', '.join(parts)}."
     return f"{total - open_count} of {total} are as requested: {', '.join(parts)}."
@@ -299,11 +299,12 @@ def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
     done = [item for item in result.outcomes if item not in result.unfinished]
     rows: list[list[Cell]] = [
         [
-            tag(change_words.outcome_word(item)),
+            tag(item.outcome.value),
             item.id.namespace_name,
             clusters[item.id.cluster],
             wording.duration(item.duration_seconds) if item.duration_seconds else None,
-            *item.reason.partition("; ")[::2],
+            item.reason,
+            item.remedy,
         ]
         for item in (*result.unfinished, *done)
     ]

@@ -18,6 +18,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.results import OutcomeKind
 
 UNKNOWN = "unknown"
 MINUS = "−"
@@ -32,6 +33,11 @@ RESOURCE_WORDS = {
     "cpu": "CPU",
     "memory": "memory",
 }
+
+
+def outcome(kind: OutcomeKind) -> str:
+    """Return the word for what came of a change: `released`, `not attempted`."""
+    return kind.value.replace("_", " ")
 
 
 def room_meaning(limit: Decimal | None) -> str:

@@ -19,7 +19,7 @@ from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
 from mnslib.requests.files import delimiter_of, read_rows
 from mnslib.requests.rows import decode, read_bytes
 from mnslib.requests.sheets import csv_bytes, request_sheet, write_text
-from mnslib.results import DONE_OUTCOME, DRY_RUN, ItemOutcome, OutcomeKind
+from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 
 _WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
 """Of columns that are new in a workbook, in characters."""
@@ -57,12 +57,12 @@ def _answer(item: ItemOutcome | None) -> list[Any]:
     """Return the cells of the answer columns; `status` is what to filter by."""
     if item is None:
         return [""] * len(ANSWER_COLUMNS)
-    if item.reason == DRY_RUN:
+    if item.is_dry_run:
         risks = f", with {', '.join(item.risks)}" if item.risks else ""
         return ["planned", item.outcome.value, "", f"would be {DONE_OUTCOME[item.change]}{risks}"]
-    is_open = item.outcome in (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
+    is_open = item.outcome in OPEN_OUTCOMES
     seconds = round(item.duration_seconds, 3)
-    return ["open" if is_open else "done", item.outcome.value, seconds, item.reason]
+    return ["open" if is_open else "done", item.outcome.value, seconds, item.explanation]
 
 
 def _workbook(path: Path, answers: Answers) -> bytes:

@@ -271,7 +271,7 @@ def _judge(
 
 
 def _written_again(events: list[dict[str, Any]], connection: dict[str, Any]) -> list[str]:
-    done = {"created", "updated", "adopted", "deleted", "unchanged"}
+    done = {"created", "updated", "adopted", "deleted", "released", "unchanged"}
     finished: dict[str, str] = {}
     for event in events:
         if event["event"] == "finished" and event["outcome"] in done:

@@ -142,7 +142,7 @@ def test_plan_apply_plan_again_is_empty(sandbox, target, specs, tmp_path, switch
         "created": 2,
         "updated": 2,
         "adopted": 1,
-        "deleted": 1,
+        "released": 1,
         "unchanged": 1,
     }, [(one.id, one.reason) for one in result.outcomes]
     sandbox.sleep(PATIENCE_SECONDS)  # until a list that trails has caught up

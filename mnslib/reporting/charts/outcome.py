@@ -26,7 +26,7 @@ from mnslib.reporting.charts.canvas import (
     top_rows,
 )
 from mnslib.resource_ids import ClusterId, short_names
-from mnslib.results import ApplyResult, ItemOutcome, OutcomeKind
+from mnslib.results import OPEN_OUTCOMES, ApplyResult, ItemOutcome, OutcomeKind
 
 MOST_REASONS = 12
 FILLS = {
@@ -34,13 +34,13 @@ FILLS = {
     OutcomeKind.ADOPTED: Fill(colors.GOOD_TINT, colors.GOOD),
     OutcomeKind.UPDATED: Fill(colors.GOOD_SOFT),
     OutcomeKind.DELETED: Fill(colors.CALM),
+    OutcomeKind.RELEASED: Fill(colors.PANEL, colors.AXIS),
     OutcomeKind.UNCHANGED: Fill(colors.CALM_LOWER),
     OutcomeKind.FAILED: Fill(colors.CRITICAL),
     OutcomeKind.SKIPPED: Fill(colors.WARNING, foot=colors.WARNING_TEXT),
     OutcomeKind.NOT_ATTEMPTED: HATCH,
 }
 """In drawing order: what is as requested, then what is not."""
-OPEN = (OutcomeKind.FAILED, OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
 
 Items = Sequence[ItemOutcome]
 Group = tuple[OutcomeKind, str, str, int]
@@ -53,7 +53,7 @@ def bulk_outcome(
     """Return the chart of what came of every change.
 
     Args:
-        result: the outcomes of one apply; the remedy of a reason is what follows its first `; `.
+        result: the outcomes of one apply.
         moment: when the run was started.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
@@ -66,7 +66,9 @@ def bulk_outcome(
     )
     if items:
         counts = _counts(items)
-        canvas.strip([(n, _word(kind), FILLS[kind]) for kind, n in counts.items()], height=54)
+        canvas.strip(
+            [(n, wording.outcome(kind), FILLS[kind]) for kind, n in counts.items()], height=54
+        )
         canvas.y += 18
     else:
         canvas.note("The plan held no change, so there was nothing to do.")
@@ -74,14 +76,10 @@ def bulk_outcome(
         _draw_reasons(canvas, groups)
     if len({item.id.cluster for item in items}) > 1:
         _draw_clusters(canvas, items)
-    most = [f"Most often {_word(kind)}: {reason or 'no reason given'} ({amount:,})."
+    most = [f"Most often {wording.outcome(kind)}: {reason or 'no reason given'} ({amount:,})."
             for kind, reason, _, amount in groups[:1]]  # fmt: skip
     source = f"Source: result.json and journal of the run. {note}".strip()
     return canvas.finish(source=source, alt=" ".join([f"{title}.", *most]))
-
-
-def _word(kind: OutcomeKind) -> str:
-    return "not started" if kind is OutcomeKind.NOT_ATTEMPTED else kind.value
 
 
 def _counts(items: Items) -> dict[OutcomeKind, int]:
@@ -91,7 +89,7 @@ def _counts(items: Items) -> dict[OutcomeKind, int]:
 
 
 def _unfinished(items: Items) -> int:
-    return sum(item.outcome in OPEN for item in items)
+    return sum(item.outcome in OPEN_OUTCOMES for item in items)
 
 
 def _title(items: Items) -> str:
@@ -100,10 +98,14 @@ def _title(items: Items) -> str:
     counts, total = _counts(items), wording.count(len(items), "change")
     verbs = {
         kind: "" if kind is OutcomeKind.FAILED else "was " if counts[kind] == 1 else "were "
-        for kind in OPEN if kind in counts
+        for kind in OPEN_OUTCOMES if kind in counts
     }  # fmt: skip
-    parts = [f"{counts[kind]:,} {verb}{_word(kind)}" for kind, verb in verbs.items()]
-    done = [f"{amount:,} {_word(kind)}" for kind, amount in counts.items() if kind not in OPEN]
+    parts = [f"{counts[kind]:,} {verb}{wording.outcome(kind)}" for kind, verb in verbs.items()]
+    done = [
+        f"{amount:,} {wording.outcome(kind)}"
+        for kind, amount in counts.items()
+        if kind not in OPEN_OUTCOMES
+    ]
     if not parts:
         every = wording.every(len(items), "change")
         return f"{every} as requested: {wording.listing(done)}"
@@ -118,14 +120,14 @@ def _title(items: Items) -> str:
 def _groups(items: Items) -> list[Group]:
     """Return what is not done by its reason: failures first, many first."""
     found = Counter(
-        (item.outcome, *item.reason.partition("; ")[::2]) for item in items if item.outcome in OPEN
+        (item.outcome, item.reason, item.remedy) for item in items if item.outcome in OPEN_OUTCOMES
     )
     groups = [(kind, reason, remedy, amount) for (kind, reason, remedy), amount in found.items()]
-    return sorted(groups, key=lambda group: (OPEN.index(group[0]), -group[3], group[1]))
+    return sorted(groups, key=lambda group: (OPEN_OUTCOMES.index(group[0]), -group[3], group[1]))
 
 
 def _draw_reasons(canvas: Canvas, groups: list[Group]) -> None:
-    kinds = [[group for group in groups if group[0] is kind] for kind in OPEN]
+    kinds = [[group for group in groups if group[0] is kind] for kind in OPEN_OUTCOMES]
     share = MOST_REASONS if len(groups) <= MOST_REASONS else MOST_REASONS // sum(map(bool, kinds))
     shown = [group for found in kinds for group in found[:share]]
     canvas.section("What is not done, and what to do")

@@ -24,9 +24,9 @@ from mnslib.reporting.charts.canvas import (
     Stroke,
     ticks,
 )
-from mnslib.reporting.charts.outcome import FILLS, OPEN
+from mnslib.reporting.charts.outcome import FILLS
 from mnslib.resource_ids import ClusterId, short_names
-from mnslib.results import OutcomeKind
+from mnslib.results import OPEN_OUTCOMES, OutcomeKind
 
 MOST_LINES, MOST_NAMED = 500, 40
 LEFT = 430
@@ -190,7 +190,9 @@ def _draw_lines(canvas: Canvas, stretches: Stretches, span: float) -> None:
     places = []
     for cluster in order:
         found = by_cluster[cluster]
-        lines = [s for number, s in enumerate(found) if number % every == 0 or s.outcome in OPEN]
+        lines = [
+            s for number, s in enumerate(found) if number % every == 0 or s.outcome in OPEN_OUTCOMES
+        ]
         head = 34 if has_names else 0
         places.append((cluster, canvas.y, head, lines))
         canvas.y += max(head + height * len(lines), 34 if has_names else 62) + 16
@@ -215,7 +217,7 @@ def _draw_lines(canvas: Canvas, stretches: Stretches, span: float) -> None:
 def _draw_cluster_head(
     canvas: Canvas, label: str, found: Stretches, y: float, *, in_one_line: bool
 ) -> None:
-    missing = sum(one.outcome in OPEN for one in found)
+    missing = sum(one.outcome in OPEN_OUTCOMES for one in found)
     words = f"{missing:,} not done" if missing else ""
     room = LEFT - MARGIN - 110 - (canvas.width(words, SMALL) if in_one_line else 0)
     end = canvas.text(MARGIN, y, label, bold=True, limit=room)

@@ -94,7 +94,7 @@ def test_every_item_has_exactly_one_outcome_in_the_plans_order(journal):
     plan, result = run(azure, specs, journal)
     assert [o.id for o in result.outcomes] == [c.id for c in plan.changes]
     assert result.counts() == {
-        "created": 1, "updated": 1, "deleted": 1, "unchanged": 1, "failed": 1,
+        "created": 1, "updated": 1, "released": 1, "unchanged": 1, "failed": 1,
     }  # fmt: skip
     assert sum(result.counts().values()) == len(plan.changes)
     (dropped,) = [o for o in result.outcomes if o.id.namespace_name == "drop"]
@@ -160,7 +160,7 @@ def test_refusals_are_reported_once_with_what_to_do(journal):
     _, result = run(azure, [make_spec("a"), make_spec("b"), make_spec("c")], journal)
     assert [o.outcome.value for o in result.outcomes] == ["failed"] * 3
     assert azure.requests.count(("PUT", "a")) == 1
-    remedies = [o.reason.split("; ", 1)[1] for o in result.outcomes]
+    remedies = [o.remedy for o in result.outcomes]
     assert remedies[0] == "give the caller that permission and run again"
     assert "outcome is unknown" in remedies[2]
 
@@ -183,7 +183,7 @@ def test_a_sign_in_lost_while_waiting_leaves_the_outcome_unknown_not_done(journa
     azure.on_poll = refuse
     _, result = run(azure, [make_spec("a")], journal)
     assert result.counts() == {"failed": 1}
-    assert "outcome is unknown" in result.outcomes[0].reason
+    assert "outcome is unknown" in result.outcomes[0].remedy
 
 
 def test_a_write_whose_answer_was_lost_is_recognized_by_reading(journal):

@@ -136,7 +136,7 @@ REASONS = {
         'operation did not finish in 20 min; run again: the namespace is still "Updating"',
     ],
     OutcomeKind.SKIPPED: ["changed by somebody else after the plan; make a new plan"],
-    OutcomeKind.NOT_ATTEMPTED: ["not started: stop rule of 9 failures reached; resume the run"],
+    OutcomeKind.NOT_ATTEMPTED: ["stop rule of 9 failures reached; resume the run"],
 }
 
 
@@ -150,8 +150,13 @@ def make_result(count: int, *, clusters: int = 5, seed: int = 4) -> ApplyResult:
         kind = kinds[rng.choice(len(kinds), p=[0.6, 0.12, 0.05, 0.05, 0.1, 0.04, 0.02, 0.02])]
         cluster = ClusterId("0000", "rg-platform", f"aks-prod-weu-{number % clusters + 1}")
         reason = str(rng.choice(REASONS[kind])) if kind in REASONS else ""
+        reason, _, remedy = reason.partition("; ")
         item = ItemOutcome(
-            id=cluster.namespace(name), change=ChangeKind.CREATE, outcome=kind, reason=reason
+            id=cluster.namespace(name),
+            change=ChangeKind.CREATE,
+            outcome=kind,
+            reason=reason,
+            remedy=remedy,
         )
         outcomes.append(item)
     return ApplyResult(outcomes=tuple(outcomes))

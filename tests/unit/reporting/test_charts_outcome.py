@@ -16,7 +16,8 @@ def result_of(*groups):
         outcomes += [
             ItemOutcome(
                 id=where.namespace(f"ns-{n}"), change=ChangeKind.CREATE,
-                outcome=OutcomeKind(kind), reason=reason,
+                outcome=OutcomeKind(kind), reason=reason.partition("; ")[0],
+                remedy=reason.partition("; ")[2],
             )
             for n in range(amount)
         ]  # fmt: skip
@@ -32,11 +33,11 @@ def draw(frames):
     ("groups", "title"),
     [
         ([(212, "created", ""), (9, "failed", "x"), (4, "skipped", "y"), (1, "not_attempted", "z")],
-         "212 of 226 changes are as requested; 9 failed, 4 were skipped and 1 was not started"),
+         "212 of 226 changes are as requested; 9 failed, 4 were skipped and 1 was not attempted"),
         ([(2, "created", ""), (1, "unchanged", "")],
          "All 3 changes are as requested: 2 created and 1 unchanged"),
         ([(1, "updated", "")], "The only change is as requested: 1 updated"),
-        ([(3, "not_attempted", "dry run")], "All 3 changes were not started"),
+        ([(3, "not_attempted", "dry run")], "All 3 changes were not attempted"),
         ([(1, "failed", "x")], "The only change failed"),
         ([(1, "created", ""), (1, "failed", "x")],
          "1 of 2 changes is as requested; 1 failed"),

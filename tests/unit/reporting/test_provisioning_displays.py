@@ -51,10 +51,10 @@ from tests.unit.provisioning.factories import (
 )
 
 
-def outcome(name, kind=OutcomeKind.CREATED, reason=""):
-    return ItemOutcome(
-        id=CLUSTER.namespace(name), change=ChangeKind.CREATE, outcome=kind, reason=reason
-    )
+def outcome(name, kind=OutcomeKind.CREATED, reason="", **fields):
+    reason, _, remedy = reason.partition("; ")
+    fields |= {"reason": reason, "remedy": remedy}
+    return ItemOutcome(id=CLUSTER.namespace(name), change=ChangeKind.CREATE, outcome=kind, **fields)
 
 
 def test_a_plan_reads_in_cores_and_gib_with_risks_first():
@@ -202,12 +202,12 @@ def test_a_namespace_that_kubernetes_keeps_is_released_not_gone():
     assert "the Kubernetes namespace stays, unmanaged" in kept
     assert "delete  b" in gone
     assert "goes too, with all that runs in it" in gone
-    item = replace(outcome("b", OutcomeKind.DELETED), reason=RELEASED)
+    item = outcome("b", OutcomeKind.RELEASED, RELEASED)
     assert outcome_sentence(ApplyResult(outcomes=(item,))) == (
         "b is as requested: released (the Kubernetes namespace stays, unmanaged)."
     )
     both = ApplyResult(outcomes=(item, outcome("c", OutcomeKind.DELETED)))
-    assert outcome_sentence(both) == "All 2 are as requested: 1 released, 1 deleted."
+    assert outcome_sentence(both) == "All 2 are as requested: 1 deleted, 1 released."
 
 
 def test_warnings_are_a_sentence_and_passed_checks_none():
@@ -238,7 +238,7 @@ def test_what_is_left_is_named():
 
 def test_after_a_dry_run_nothing_is_reported_as_not_started():
     plan = make_plan([make_spec("a"), make_spec("b", row=3)], make_observed())
-    waits = [outcome(n, OutcomeKind.NOT_ATTEMPTED, DRY_RUN) for n in "ab"]
+    waits = [outcome(n, OutcomeKind.NOT_ATTEMPTED, DRY_RUN, is_dry_run=True) for n in "ab"]
     result = ApplyResult(outcomes=tuple(waits))
     assert result.is_dry_run
     assert outcome_chart(result, moment=datetime(2026, 11, 2, tzinfo=UTC)) is None

@@ -27,6 +27,7 @@ def line(name, cpu="4", labels=""):
 def outcome(spec, kind="created", reason="", risks=()):
     return ItemOutcome(
         id=spec.id, change=ChangeKind.CREATE, outcome=OutcomeKind(kind), reason=reason,
+        is_dry_run=reason == "dry run",
         risks=risks, duration_seconds=1.23456,
     )  # fmt: skip
 
