@@ -156,6 +156,7 @@ def _explain_dry_run(directory: Path) -> None:
     """Print what a plan would do, and what to write in order to go ahead."""
     import json
 
+    from mnslib.resource_ids import ManagedNamespaceId
     from mnslib.results import ChangeKind
 
     plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
@@ -163,9 +164,10 @@ def _explain_dry_run(directory: Path) -> None:
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
     click.echo("This was a dry run: nothing was written. It would")
     for item in changes[:MOST_CHANGES]:
-        cluster, name = item["id"].split("/")[-3::2]
+        target = ManagedNamespaceId.parse(item["id"])
         named = ", ".join(risk["name"] for risk in item["risks"])
-        click.echo(f"  {item['change'].lower():7} {name} on {cluster}{named and f'  [{named}]'}")
+        where = f"{target.namespace_name} on {target.cluster.cluster_name}"
+        click.echo(f"  {item['change'].lower():7} {where}{named and f'  [{named}]'}")
     if len(changes) > MOST_CHANGES:
         click.echo(f"  ... and {len(changes) - MOST_CHANGES} more: plan.json")
     click.echo("Read report.html there. To go ahead, set in the parameter file:")

@@ -178,6 +178,11 @@ class ManagedCluster:
     network_policy_engine: str | None
     most_nodes: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its nodes and its API server are off."""
+        return self.power_state == "Stopped"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessGrant:
@@ -312,3 +317,8 @@ class Pod:
     overhead: Mapping[str, Decimal] = field(default_factory=dict)
     pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
     pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it holds no quota any more. Source: Kubernetes, "non-terminal pods"."""
+        return self.phase in ("Succeeded", "Failed")

@@ -16,9 +16,6 @@ from decimal import Decimal
 from mnslib.models import Container, Pod
 from mnslib.quantities import ZERO
 
-FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
-"""Pods in these phases hold no quota. Source: Kubernetes, ResourceQuota, "non-terminal pods"."""
-
 
 def pod_need(pod: Pod) -> dict[str, Decimal]:
     """Return what the pod counts for in a quota, by key: `requests.cpu`, `limits.memory`, ...
@@ -39,7 +36,7 @@ def total_need(pods: Iterable[Pod]) -> dict[str, Decimal]:
     """Return the sum of `pod_need` over the pods that still hold quota."""
     total = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), ZERO)
     for pod in pods:
-        if pod.phase not in FINISHED_PHASES:
+        if not pod.is_finished:
             for key, amount in pod_need(pod).items():
                 total[key] += amount
     return total

@@ -36,7 +36,6 @@ from mnslib.errors import (
     cut,
 )
 from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
-from mnslib.pods import FINISHED_PHASES
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.resource_ids import short_names
 from mnslib.secrets import shown
@@ -190,9 +189,7 @@ def _add_commitments(
     # A reader of namespaces may not see nodes; the quotas are worth keeping all the same.
     try:
         pods = kube.pods()
-        reading.busy = frozenset(
-            pod.namespace_name for pod in pods if pod.phase not in FINISHED_PHASES
-        )
+        reading.busy = frozenset(pod.namespace_name for pod in pods if not pod.is_finished)
         nodes = kube.nodes()
     except KubeError as error:
         reading.no_commitment = _reason(error)

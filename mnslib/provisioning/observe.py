@@ -81,7 +81,7 @@ def _kubernetes(
 ) -> tuple[KubernetesView | None, str]:
     if kube_for is None:
         return None, "not read"
-    if cluster.power_state == "Stopped":
+    if cluster.is_stopped:
         return None, "the cluster is stopped"
     try:
         kube = kube_for(cluster)

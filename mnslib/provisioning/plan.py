@@ -300,7 +300,7 @@ def _deletion_problems(spec: NamespaceSpec, before: ManagedNamespace | None) -> 
 
 def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
     name = spec.id.namespace_name
-    if cluster.cluster.power_state == "Stopped":
+    if cluster.cluster.is_stopped:
         message = f"cluster {spec.id.cluster.cluster_name} is stopped; {name} needs it running."
         return [_problem(spec, "cluster_name", message, "the request again once it runs")]
     if _existing(spec, cluster) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):

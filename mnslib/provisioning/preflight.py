@@ -44,7 +44,7 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
     cluster, name = observed.cluster, observed.cluster.id.cluster_name
     yield _check(
         f"{name}: runs",
-        cluster.power_state != "Stopped",
+        not cluster.is_stopped,
         CheckStatus.FAILED,
         f"Power state {cluster.power_state}, provisioning state {cluster.provisioning_state}.",
         f"Start it: az aks start -g {cluster.id.resource_group} -n {name}",

@@ -17,7 +17,6 @@ from mnslib.models import (
     NetworkRule,
     format_quota_value,
 )
-from mnslib.pods import FINISHED_PHASES
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import ObservedCluster
 from mnslib.results import ChangeKind
@@ -194,7 +193,7 @@ def _running(change: Change, cluster: ObservedCluster) -> int | None:
     if cluster.kubernetes is None:
         return None
     pods = cluster.kubernetes.pods_of(change.id.namespace_name)
-    return sum(pod.phase not in FINISHED_PHASES for pod in pods)
+    return sum(not pod.is_finished for pod in pods)
 
 
 def _pods(change: Change, cluster: ObservedCluster) -> str:
