@@ -254,6 +254,8 @@ def test_a_tighter_policy_is_a_risk_only_where_pods_run():
     assert names(only(make_plan([spec], make_observed(make_namespace())))) == []
     unread = make_observed(make_namespace(), unknown="not reachable")
     assert names(only(make_plan([spec], unread))) == ["policy-tightened"]
+    looser = make_spec(ingress_policy=NetworkRule.ALLOW_ALL)
+    assert names(only(make_plan([looser], make_observed(make_namespace(), view=live)))) == []
 
 
 @pytest.mark.parametrize(

@@ -274,3 +274,12 @@ def test_a_secret_in_a_heading_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"column \[hidden: looks like a secret\]") as caught:
         parse_requests(path)
     assert "hunter22" not in str(caught.value)
+
+
+def test_every_secret_of_a_row_is_refused_and_none_is_quoted() -> None:
+    cells = {"labels": "a=password=hunter22", "owner": "secret=hunter33-hunter33"}
+    with pytest.raises(SpecError) as caught:
+        specs_from_rows([cells], file="requests.csv")
+    text = str(caught.value)
+    assert text.count("looks like it holds a secret") == 2
+    assert "hunter" not in text
