@@ -266,7 +266,6 @@ class KubernetesNamespace:
 
     name: str
     created_utc: datetime | None = None
-    phase: str = "Active"
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -31,7 +31,6 @@ class Cloud:
     authority_host: str
     arm_scope: str
     prometheus_scope: str
-    graph_endpoint: str
     kubernetes_scope: str = KUBERNETES_SCOPE
     ca_file: str | None = None
 
@@ -45,7 +44,6 @@ CLOUDS: dict[str, Cloud] = {
             authority_host="https://login.microsoftonline.com",
             arm_scope="https://management.azure.com/.default",
             prometheus_scope="https://prometheus.monitor.azure.com/.default",
-            graph_endpoint="https://graph.microsoft.com",
         ),
         Cloud(
             name="usgov",
@@ -53,7 +51,6 @@ CLOUDS: dict[str, Cloud] = {
             authority_host="https://login.microsoftonline.us",
             arm_scope="https://management.core.usgovcloudapi.net/.default",
             prometheus_scope="https://prometheus.monitor.azure.us/.default",
-            graph_endpoint="https://graph.microsoft.us",
         ),
         Cloud(
             name="china",
@@ -61,7 +58,6 @@ CLOUDS: dict[str, Cloud] = {
             authority_host="https://login.chinacloudapi.cn",
             arm_scope="https://management.chinacloudapi.cn/.default",
             prometheus_scope="https://prometheus.monitor.azure.cn/.default",
-            graph_endpoint="https://microsoftgraph.chinacloudapi.cn",
         ),
     )
 }
@@ -76,6 +72,5 @@ def sandbox_cloud(connection: Mapping[str, Any]) -> Cloud:
         authority_host=str(connection["authority_host"]).rstrip("/"),
         arm_scope=f"{arm}/.default",
         prometheus_scope=CLOUDS["public"].prometheus_scope,
-        graph_endpoint=str(connection["graph_endpoint"]).rstrip("/"),
         ca_file=str(connection["ca_file"]),
     )

@@ -256,7 +256,6 @@ def _namespace(item: Any) -> KubernetesNamespace:
     return KubernetesNamespace(
         name=item.metadata.name,
         created_utc=item.metadata.creationTimestamp,
-        phase=(item.status and item.status.phase) or "Active",
         labels=item.metadata.labels or {},
         annotations=item.metadata.annotations or {},
     )

@@ -8,13 +8,10 @@ across threads. Knows nothing of namespaces or clusters.
 from __future__ import annotations
 
 import io
-import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from html import escape
-from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -77,13 +74,11 @@ class Chart:
 
     Attributes:
         alt: the title's finding and the numbers that carry it.
-        full_names: the whole of each text that was cut, by the id of its group in the SVG.
     """
 
     figure: Figure
     title: str
     alt: str
-    full_names: Mapping[str, str] = field(default_factory=dict)
 
     def png(self) -> bytes:
         """Return the picture at 150 dpi, 1,600 pixels wide."""
@@ -92,27 +87,6 @@ class Chart:
         described = {"Title": self.title, "Description": self.alt}
         canvas.print_png(buffer, metadata=described)  # type: ignore[no-untyped-call]
         return buffer.getvalue()
-
-    def svg(self) -> str:
-        """Return an `<svg>` element that can stand in a page; letters are drawn as paths."""
-        buffer = io.StringIO()
-        blank = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        self.figure.savefig(buffer, format="svg", metadata={"Title": self.alt, **blank})
-        text = buffer.getvalue()
-        for group, name in self.full_names.items():
-            opening = f'<g id="{group}">'
-            text = text.replace(opening, f"{opening}<title>{escape(name)}</title>")
-        text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-        return text[text.index("<svg") :].replace("<svg", '<svg role="img"', 1)
-
-    def save(self, path: Path) -> None:
-        """Write the picture in the format that the file's ending names: `.svg` or `.png`."""
-        if path.suffix == ".svg":
-            path.write_text(self.svg(), encoding="utf-8")
-        elif path.suffix == ".png":
-            path.write_bytes(self.png())
-        else:
-            raise ValueError(f"{path.name}: a chart is written as .svg or .png")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"image/png": b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
@@ -228,7 +202,6 @@ class Canvas:
         self._axes = self.figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()
         self._renderer: Any = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
-        self._full_names: dict[str, str] = {}
         self._order = 0
         self._title = ""
 
@@ -263,15 +236,11 @@ class Canvas:
         shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
         if not shown:
             return x
-        artist = self._axes.text(
+        self._axes.text(
             x, y + 0.36 * size * DPI / 72, shown,
             fontproperties=self._font(size, bold=bold), color=color, ha=align, va="baseline",
             parse_math=False, usetex=False, zorder=self._next(),
         )  # fmt: skip
-        if shown != text:
-            group = f"cut-{len(self._full_names)}"
-            artist.set_gid(group)
-            self._full_names[group] = text
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)
 
     def cut(self, text: str, limit: float, size: float = BODY, *, bold: bool = False) -> str:
@@ -448,7 +417,7 @@ class Canvas:
         self.figure.set_size_inches(WIDTH / DPI, height / DPI)
         self._axes.set_xlim(0, WIDTH)
         self._axes.set_ylim(height, 0)
-        return Chart(self.figure, self._title, alt, self._full_names)
+        return Chart(self.figure, self._title, alt)
 
     # inside
 

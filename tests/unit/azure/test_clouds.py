@@ -30,7 +30,6 @@ def test_the_sandbox_is_a_cloud_of_its_own():
         {
             "arm_endpoint": "https://127.0.0.1:4443/",
             "authority_host": "https://127.0.0.1:4443/entra",
-            "graph_endpoint": "https://127.0.0.1:4443/graph",
             "ca_file": "ca.pem",
         }
     )

@@ -5,7 +5,6 @@ import sys
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from xml.etree import ElementTree
 
 import pytest
 from matplotlib.font_manager import FontProperties, fontManager
@@ -74,31 +73,11 @@ def test_no_text_is_smaller_than_the_source_line(frames, ruler):
         assert min(text.get_fontsize() for text, _ in ruler(chart).boxes) == 8.5
 
 
-def test_svg_stands_in_a_page_and_keeps_names_that_were_cut(frames):
-    svg = utilization_now(frames.utilization(5), moment=frames.moment).svg()
-    root = ElementTree.fromstring(svg)
-    titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert titles[0].startswith("No namespace is at its quota")
-    assert frames.long_name in titles
-    assert "http" not in svg.replace("http://www.w3.org/", "")
-
-
 def test_text_from_outside_is_escaped_and_never_read_as_mathematics(ruler):
     canvas = Canvas()
     canvas.heading("<b>$x^2$</b> & \n more", "tab\tand 日")
     chart = canvas.finish(source="$", alt="<script>alert(1)</script>")
     assert ruler(chart).texts == ["<b>$x^2$</b> & more", "tab and ?", "$"]
-    assert "<script>" not in chart.svg()
-
-
-def test_charts_are_saved_by_the_ending_of_the_file(frames, tmp_path):
-    chart = utilization_now(frames.utilization(1), moment=frames.moment)
-    chart.save(tmp_path / "a.svg")
-    chart.save(tmp_path / "a.png")
-    assert (tmp_path / "a.svg").read_text().startswith("<svg")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"\.svg or \.png"):
-        chart.save(tmp_path / "a.jpg")
 
 
 def test_threads_draw_the_same_picture(frames):
