@@ -191,7 +191,16 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What `result.json` holds: one run of one notebook. No secret, ever."""
+    """What `result.json` holds: one run of one notebook. No secret, ever.
+
+    Attributes:
+        environment: last part of the run directory's name, such as "prod".
+        target: `azure` or `sandbox`; empty where it was refused as a value.
+        parameters: all that the notebook takes, by name; empty where they were refused.
+        headline: the finding, or why the run is not done, in a sentence.
+        summary: numbers by name, outcomes among them.
+        artifacts: files that the run left, relative to its directory.
+    """
 
     notebook: str
     environment: str

@@ -36,7 +36,12 @@ class Target:
     _kube: dict[str, KubeClient] = field(default_factory=dict)
 
     def kube_for(self, cluster: ManagedCluster) -> KubeClient:
-        """Return the Kubernetes door of a cluster; asks for its kubeconfig once."""
+        """Return the Kubernetes door of a cluster; asks for its kubeconfig once.
+
+        Raises:
+            ArmError: if Azure does not give it, for lack of a role or of the cluster.
+            KubeError: if what it gives names no server or no certificate authority.
+        """
         from mnslib.kube.client import KubeClient
         from mnslib.kube.kubeconfig import read_access
 

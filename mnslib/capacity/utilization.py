@@ -329,6 +329,7 @@ def samples_of(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32
 
 
 def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+    """Return the times of a frame's rows, in UTC and without a zone, as numpy compares them."""
     return pd.DatetimeIndex(frame.index).tz_localize(None).to_numpy(dtype="datetime64[ns]")
 
 

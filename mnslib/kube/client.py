@@ -106,7 +106,7 @@ class KubeClient:
         )
 
     def namespaces(self) -> list[KubernetesNamespace]:
-        """Return the namespaces of the cluster."""
+        """Return the namespaces of the cluster; raises KubeError, as all lists here."""
         return self._read("namespaces", core_v1.Namespace, _namespace)
 
     def resource_quotas(self) -> list[QuotaStatus]:

@@ -135,6 +135,7 @@ def apply(
 
     Raises:
         ConfigError: if that is less.
+        OSError: if not even the plan can be journaled; nothing was written then.
     """
     if max_parallel_per_cluster < 1:
         raise ConfigError(

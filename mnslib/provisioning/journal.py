@@ -32,7 +32,11 @@ class Journal:
         self._lock = threading.Lock()
 
     def write(self, event: str, **details: Any) -> None:
-        """Append one event, and have it on disk before returning if a write follows it."""
+        """Append one event, and have it on disk before returning if a write follows it.
+
+        Raises:
+            OSError: if it cannot be written; what was to follow must not be done then.
+        """
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"utc": stamp, "event": event, **details}, ensure_ascii=False)
         with self._lock, self.path.open("a", encoding="utf-8") as file:
