@@ -6,7 +6,8 @@ unknown here, neither full nor empty; to raise a promise there is a risk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
@@ -22,6 +23,7 @@ from mnslib.models import (
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster
 from mnslib.quantities import ZERO
+from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
@@ -44,38 +46,45 @@ def read_max_commitment(text: str) -> Decimal | None:
     return limit
 
 
+def by_cluster(changes: Iterable[Change]) -> dict[ClusterId, list[Change]]:
+    """Return the changes of each cluster, in their order."""
+    found: dict[ClusterId, list[Change]] = defaultdict(list)
+    for change in changes:
+        found[change.id.cluster].append(change)
+    return found
+
+
 def before_and_after(
     observed: ObservedCluster, changes: Sequence[Change], max_commitment: Decimal | None
 ) -> BeforeAndAfter | None:
-    """Return what a cluster promises before and after the changes; None where that is unknown."""
+    """Return what a cluster promises before and after its changes; None where that is unknown."""
     view = observed.kubernetes
     if view is None:
         return None
-    mine = _of(observed, changes)
-    before = _promising(view, [change.before for change in mine])
-    after = _promising(_without_deleted(view, mine), [change.after for change in mine])
+    before = _promising(view, [change.before for change in changes])
+    after = _promising(_without_deleted(view, changes), [change.after for change in changes])
     return before.commitments(max_commitment), after.commitments(max_commitment)
 
 
 def with_overcommit(
     observed: ObservedCluster, changes: Sequence[Change], max_commitment: Decimal | None
 ) -> list[Change]:
-    """Return all changes; those that raise a promise of this cluster too far carry the risk.
+    """Return a cluster's changes; those that raise one of its promises too far carry the risk.
 
     Too far is what does not fit (`commitment.shortage`) with all changes done; whether it fits may
     be unknown too. Counted are request quotas, since pods are placed by their requests. Source:
     kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
     """
-    both, mine = before_and_after(observed, changes, max_commitment), _of(observed, changes)
+    both = before_and_after(observed, changes, max_commitment)
     name = observed.cluster.id.cluster_name
     found: dict[str, str] = {}
     for resource in ("cpu", "memory"):
         if both is None or not both[1][resource].allocatable:
             why = "Kubernetes was not read" if both is None else "no ready node"
             sentence = f"unknown whether its quota fits on {name}: {why}"
-            found |= {change.id.key: sentence for change in mine if _raises(change, resource)}
+            found |= {change.id.key: sentence for change in changes if _raises(change, resource)}
             continue
-        for key, sentence in _overcommit(name, mine, both[0][resource], both[1][resource]):
+        for key, sentence in _overcommit(name, changes, both[0][resource], both[1][resource]):
             found[key] = f"{found[key]}; {sentence}" if key in found else sentence
     return [
         _with_risk(change, found[change.id.key]) if change.id.key in found else change
@@ -125,10 +134,6 @@ def _raises(change: Change, resource: str) -> bool:
 def _amount(resource: str, value: Decimal) -> str:
     number, unit = (value, "cores") if resource == "cpu" else (value / 2**30, "GiB")
     return f"{number:,.2f}".rstrip("0").rstrip(".") + f" {unit}"
-
-
-def _of(observed: ObservedCluster, changes: Sequence[Change]) -> list[Change]:
-    return [change for change in changes if change.id.cluster == observed.cluster.id]
 
 
 def _without_deleted(view: KubernetesView, changes: Sequence[Change]) -> KubernetesView:

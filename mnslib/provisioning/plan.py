@@ -41,7 +41,12 @@ from mnslib.provisioning.changes import (
     fields_of,
     namespace_to_json,
 )
-from mnslib.provisioning.effect import BeforeAndAfter, before_and_after, with_overcommit
+from mnslib.provisioning.effect import (
+    BeforeAndAfter,
+    before_and_after,
+    by_cluster,
+    with_overcommit,
+)
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.risks import many_changes, with_risks
 from mnslib.resource_ids import ClusterId
@@ -98,8 +103,9 @@ class Plan:
 
     def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
         """Return, by cluster, what is promised before and after; None where unknown."""
+        changes = by_cluster(self.changes)
         return {
-            cluster: before_and_after(observed, self.changes, self.max_commitment)
+            cluster: before_and_after(observed, changes.get(cluster, ()), self.max_commitment)
             for cluster, observed in self.observed.clusters.items()
         }
 
@@ -137,8 +143,11 @@ def make_plan(
             changes.append(with_risks(_change(spec, cluster, observed), cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
-    for cluster in observed.clusters.values():
-        changes = with_overcommit(cluster, changes, max_commitment)
+    changes = [
+        change
+        for cluster, mine in by_cluster(changes).items()  # by id, so the order stays
+        for change in with_overcommit(observed.clusters[cluster], mine, max_commitment)
+    ]
     existing = sum(len(cluster.managed) for cluster in observed.clusters.values())
     share = many_changes(changes, existing)
     plan_risks = (share,) if share else ()
