@@ -19,6 +19,8 @@ def at(seconds: float, done: int, *, total: int = 10, failed: int = 0) -> Progre
         waiting=max(0, total - done - 1),
         failed=failed,
         elapsed_seconds=seconds,
+        rate_per_second=0.8 if done < total else 0.0,
+        left_seconds=(total - done) / 0.8,
     )
 
 
@@ -28,7 +30,7 @@ def test_a_log_gets_a_line_now_and_then_and_always_the_last_one(capsys) -> None:
         show(at(seconds, done))
     assert capsys.readouterr().err.splitlines() == [
         "0 of 10 done, 1 running, 9 waiting, 0 failed",
-        "2 of 10 done, 1 running, 7 waiting, 0 failed, about 10 s left",
+        "2 of 10 done, 1 running, 7 waiting, 0 failed; 0.8 a second, about 10 s left",
         "10 of 10 done, 0 running, 0 waiting, 0 failed",
     ]
 
@@ -54,4 +56,4 @@ def test_a_notebook_gets_one_bar_that_moves(screen) -> None:
     }
     last = updates[-1]["data"]["text/html"]
     assert '<progress value="5" max="10"' in last
-    assert "5 of 10 done, 1 running, 4 waiting, 0 failed, about 3 s left" in last
+    assert "5 of 10 done, 1 running, 4 waiting, 0 failed; 0.8 a second, about 6 s left" in last
