@@ -132,14 +132,15 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
     status = RunStatus(result["status"])
     sections = [_section(text) for text in body.sections]
     about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'
+    finding, _, more = _first_line(result).partition(". ")
     parts = [_trouble(body, status, result), *sections, about if body.about else ""]
     return page(
         what=body.title or notebook_title(result["notebook"]),
         scope=_own_word(result),
         sandbox="sandbox" if result["target"] == "sandbox" else "",
         moment=_moment(result["finished_utc"] or result["started_utc"]),
-        headline=_first_line(result) or _LEADS[status].split(":")[0].rstrip("."),
-        lead=_lead(status, result),
+        headline=finding or _LEADS[status].split(":")[0].rstrip("."),
+        lead=f"{more} {_lead(status, result)}".strip(),
         figures=_summary_figures(result["summary"]),
         body="\n".join(filter(None, parts)),
         footer=_run_footer(notebook_path.parent.name, result),

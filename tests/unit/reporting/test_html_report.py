@@ -90,6 +90,12 @@ def test_the_finding_comes_first_and_the_purpose_last(report) -> None:
     assert "2 Nov 2026 06:12 UTC" in html
 
 
+def test_a_long_finding_is_a_title_and_a_text_below(report) -> None:
+    html = report(headline="All 36 stand. 1 warning: aks-1 has no engine.")
+    assert "<h1>All 36 stand</h1>" in html
+    assert '<p class="lead">1 warning: aks-1 has no engine. ' in html
+
+
 def test_key_figures_carry_their_units(report) -> None:
     html = report(code())
     assert ">43 s</span><br>" in html
