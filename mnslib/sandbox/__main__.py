@@ -16,22 +16,13 @@ def main() -> int:
     parser.add_argument("--latency", default="fast", help="fast, documented or a file")
     parser.add_argument("--limits", default="none", help="none, documented or a file")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="scripted faults")
-    parser.add_argument("--idle-exit", type=float, metavar="MINUTES")
+    parser.add_argument("--idle-exit", type=float, metavar="MINUTES", dest="idle_exit_minutes")
     parser.add_argument("--connection", type=Path, required=True)
     options = parser.parse_args()
     from mnslib.sandbox.server import serve
 
     try:
-        serve(
-            port=options.port,
-            state=options.state,
-            world=options.world,
-            latency=options.latency,
-            limits=options.limits,
-            faults=options.faults,
-            idle_exit_minutes=options.idle_exit,
-            connection=options.connection,
-        )
+        serve(**vars(options))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return 1

@@ -7,7 +7,7 @@ what a request does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mnslib.sandbox import grants
@@ -244,9 +244,3 @@ def _check_metrics(call: Call) -> None:
     text = f"User '{known.person(call.identity)[0]}' does not have access to perform any of the "
     text += f"following actions '{READ_METRICS}' on resource '{scopes[0]}'."
     raise prometheus_error(403, "Forbidden", text)
-
-
-def attributes(of_review: Mapping[str, str]) -> Ask:
-    """Return what a review's `resourceAttributes` ask."""
-    names = ("verb", "group", "resource", "subresource", "namespace", "name")
-    return Ask(*(str(of_review.get(name, "")) for name in names))

@@ -1,4 +1,9 @@
-"""The ASGI application: finds the route, checks token and api-version, answers in its form."""
+"""The ASGI application: takes every call the same way and answers in its surface's form.
+
+A scripted fault may hit it; operations that are due are settled; route, sign-in, api-version,
+throttle and access are checked in this order; the handler runs in a transaction. What it starts
+(`lifecycle`) ends when a later call settles it (`completion`). docs/sandbox.md has the map.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from types import ModuleType
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
@@ -49,21 +55,16 @@ from mnslib.sandbox.wire import (
     surface_error,
 )
 
-ROUTES: tuple[Route, ...] = (
-    *routes_entra.ROUTES,
-    *routes_graph.ROUTES,
-    *routes_subscriptions.ROUTES,
-    *routes_providers.ROUTES,
-    *routes_clusters.ROUTES,
-    *routes_namespaces.ROUTES,
-    *routes_operations.ROUTES,
-    *routes_roles.ROUTES,
-    *routes_discovery.ROUTES,
-    *routes_kube.ROUTES,
-    *routes_reviews.ROUTES,
-    *routes_prometheus.ROUTES,
-    *routes_control.ROUTES,
+_SUBJECTS: tuple[ModuleType, ...] = (
+    routes_entra,
+    routes_graph,
+    routes_subscriptions,
+    routes_providers,
+    routes_clusters,
 )
+_SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_kube)
+_SUBJECTS += (routes_reviews, routes_prometheus, routes_control)
+ROUTES: tuple[Route, ...] = tuple(route for one in _SUBJECTS for route in one.ROUTES)
 _PREFIXES = {
     "/entra": "entra",
     "/graph": "graph",

@@ -40,7 +40,8 @@ def managed_cluster(state: State, resource_id: str, given: Json) -> Json:
     access = {"enablePrivateCluster": False} | wanted.get("apiServerAccessProfile", {})
     network = {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "none"}
     network |= {"networkDataplane": "azure"} | wanted.get("networkProfile", {})
-    pools = [_pool(state, pool, index, exact) for index, pool in enumerate(_pools(wanted), start=1)]
+    pools = wanted.get("agentPoolProfiles") or [{"name": "nodepool1"}]
+    pools = [_pool(state, pool, index, exact) for index, pool in enumerate(pools, start=1)]
     private = {"privateFQDN": f"{dns}.privatelink.{place}.azmk8s.io"}
     properties = {
         "provisioningState": "Succeeded",
@@ -87,10 +88,6 @@ def _kubelet_identity(state: State, parts: list[str], place: str) -> Json:
     kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
     ids = {"clientId": state.new_guid(), "objectId": state.new_guid()}
     return {"resourceId": f"{group}/providers/{kind}/{parts[8]}-agentpool", **ids}
-
-
-def _pools(wanted: Json) -> list[Json]:
-    return wanted.get("agentPoolProfiles") or [{"name": "nodepool1"}]
 
 
 def _pool(state: State, given: Json, index: int, version: str) -> Json:
@@ -161,18 +158,8 @@ class Builder:
                 "capacity": capacity,
                 "allocatable": {**allocatable, "pods": "250"},
                 "conditions": [{**ready, "lastTransitionTime": at, "lastHeartbeatTime": at}],
-                "nodeInfo": {
-                    "architecture": "amd64",
-                    "bootID": "",
-                    "containerRuntimeVersion": "containerd://1.7.27",
-                    "kernelVersion": "5.15.0-azure",
-                    "kubeProxyVersion": version,
-                    "kubeletVersion": version,
-                    "machineID": "",
-                    "operatingSystem": "linux",
-                    "osImage": "Ubuntu 22.04.5 LTS",
-                    "systemUUID": "",
-                },
+                "nodeInfo": offers()["node_info"]
+                | {"kubeProxyVersion": version, "kubeletVersion": version},
             },
         }
 

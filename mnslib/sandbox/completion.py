@@ -99,7 +99,7 @@ def _scripted_failure(operation: Json) -> Json | None:
     effect = operation.get("effect", {})
     if "operation" not in effect:
         return None
-    cancelled = lifecycle.is_cancelled(operation)
+    cancelled = lifecycle.failed_state(operation) == "Canceled"
     code = "OperationCanceled" if cancelled else "InternalError"
     text = "The operation was canceled." if cancelled else "An internal error has occurred."
     return {"code": effect.get("code", code), "message": effect.get("message", text)}

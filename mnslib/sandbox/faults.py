@@ -12,7 +12,6 @@ import math
 import random
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from mnslib.sandbox.wire import Json
@@ -38,12 +37,13 @@ def _one_of(*words: str) -> Check:
     return (lambda value: value in words), f"one of {', '.join(words)}"
 
 
-def _is_seconds(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a figure of a script or of limits is a sound number of at least 0."""
     return type(value) in (int, float) and 0 <= value < 1e9
 
 
 _TEXT: Check = (lambda value: isinstance(value, str)), "a text"
-_SECONDS: Check = _is_seconds, "a number of seconds"
+_SECONDS: Check = is_number, "a number of seconds"
 _COUNT: Check = (lambda value: _is_whole(value, 1)), "a whole number of at least 1"
 
 _SCRIPT = {
@@ -56,7 +56,7 @@ _FAULT: dict[str, Check] = {
     "after": ((lambda value: _is_whole(value, 0)), "a whole number of at least 0"),
     "every": _COUNT,
     "times": _COUNT,
-    "probability": ((lambda value: _is_seconds(value) and value <= 1), "a number from 0 to 1"),
+    "probability": ((lambda value: is_number(value) and value <= 1), "a number from 0 to 1"),
     "effect": ((lambda value: isinstance(value, dict)), "a mapping"),
 }
 _MATCH = {
@@ -136,22 +136,6 @@ def _problems(
     return problems
 
 
-def load_script(file: Path) -> Json:
-    """Return the script of a YAML or JSON file.
-
-    Raises:
-        ValueError: if there is none, or with a sentence for each mistake.
-    """
-    import yaml
-
-    if not file.is_file():
-        raise ValueError(f"no file of faults at {file}")
-    try:
-        return check_script(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: {error}") from None
-
-
 class _Fault:
     """One entry of the script with its counters."""
 
@@ -172,10 +156,6 @@ class _Fault:
         turn = self.matched - self.entry.get("after", 0) - 1
         is_turn: bool = turn >= 0 and turn % self.entry.get("every", 1) == 0
         return is_turn and self._random.random() < float(self.entry.get("probability", 1))
-
-    @property
-    def is_spent(self) -> bool:
-        return self.hits >= float(self.entry.get("times", math.inf))
 
 
 class Faults:
@@ -199,7 +179,7 @@ class Faults:
             path: decoded.
         """
         for fault in [fault for fault in self._faults if fault.is_due(facts, path)]:
-            if not fault.is_spent:
+            if fault.hits < float(fault.entry.get("times", math.inf)):
                 fault.hits += 1
                 return dict(fault.entry["effect"])
         return {}

@@ -25,7 +25,6 @@ _DEFAULTS: Json = {"shape": "office", "cpu": 0.4, "memory": 0.55}
 _BARE = {"cpu": 0.1, "memory": 128.0 * 1024**2}
 _MEASURES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 
-
 Row = dict[tuple[str, str, str], float]
 
 
@@ -182,10 +181,6 @@ def _live_values(spec: Json, hour: int, doc: Json) -> Row:
     for quota, status in doc["quotas"].items():
         for kind in ("hard", "used"):
             for key, text in status[kind].items():
-                values[kind, quota, key] = _number(text)
-    total = {key: _number(text) for key, text in doc["total"].items()}
+                values[kind, quota, key] = float(parse(text))
+    total = {key: float(parse(text)) for key, text in doc["total"].items()}
     return values | _usage(spec, hour, total, int(total["pods"]))
-
-
-def _number(text: str) -> float:
-    return float(parse(text))

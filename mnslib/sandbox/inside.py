@@ -94,13 +94,7 @@ def apply_managed(
 
 
 def _write(
-    state: State,
-    cluster: str,
-    plural: str,
-    kind: str,
-    namespace: str,
-    name: str,
-    spec: Json | None,
+    state: State, cluster: str, plural: str, kind: str, namespace: str, name: str, spec: Json | None
 ) -> None:
     """Make a default object look as wanted; a `spec` of None removes it."""
     if spec is None:

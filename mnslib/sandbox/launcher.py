@@ -95,11 +95,7 @@ def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:
     flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
     with os.fdopen(os.open(log, flags, 0o600), "w") as output:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     (home / "sandbox.pid").write_text(str(process.pid), "utf-8")
     deadline = time.monotonic() + START_SECONDS

@@ -1,69 +1,39 @@
 """Long-running operations: how long each takes, when it starts, how its state is shown.
 
-Times are data (`LATENCIES`); what the end of an operation does is in `completion`.
+Times are data (latencies.yaml); what the end of an operation does is in `completion`.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+from mnslib.sandbox.offers import packaged, read
 from mnslib.sandbox.resources import NAMESPACE_TYPE
 from mnslib.sandbox.rules import MANAGED_LABEL, NAME_LABEL
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.wire import Call, Json
 
-# Seconds from start to end. `documented`: recorded 2025-11-05 (first create 91.3 s, update 0.49 s,
-# delete 7.36 s); later creates are inferred to take seconds. The recorder strips Retry-After and
-# polls came 30 s apart, the SDK's own default: so `documented` sends none. Clusters, groups and
-# registrations are not recorded: "minutes" in the documentation of each.
-LATENCIES: dict[str, Json] = {
-    "fast": {
-        "first_create": 0.2,
-        "create": 0.2,
-        "update": 0.2,
-        "delete": 0.2,
-        "cluster_create": 0.4,
-        "cluster_update": 0.2,
-        "cluster_delete": 0.2,
-        "cluster_start": 0.2,
-        "cluster_stop": 0.2,
-        "group_delete": 0.2,
-        "register": 2.0,
-        "retry_after_seconds": 0,
-    },
-    "documented": {
-        "first_create": 91.3,
-        "create": 5.0,
-        "update": 0.49,
-        "delete": 7.36,
-        "cluster_create": 240.0,
-        "cluster_update": 90.0,
-        "cluster_delete": 180.0,
-        "cluster_start": 120.0,
-        "cluster_stop": 120.0,
-        "group_delete": 60.0,
-        "register": 120.0,
-        "retry_after_seconds": None,
-    },
-}
+
+def latencies() -> Json:
+    """Return the profiles of latencies.yaml."""
+    return packaged("latencies.yaml")
 
 
 def load_latency(name_or_file: str) -> Json:
     """Return a latency profile by name, or from a JSON or YAML file with the same keys.
 
     Raises:
-        ValueError: if there is no such file, or it lacks a key or has one too many.
+        ValueError: if the file lacks a key or has one too many.
     """
-    if name_or_file in LATENCIES:
-        return LATENCIES[name_or_file]
-    import yaml
+    return latencies().get(name_or_file) or read(Path(name_or_file), _checked)
 
-    if not Path(name_or_file).is_file():
-        raise ValueError(f"no latency named {name_or_file!r} and no such file")
-    profile = yaml.safe_load(Path(name_or_file).read_text(encoding="utf-8"))
-    if not isinstance(profile, dict) or set(profile) != set(LATENCIES["fast"]):
-        raise ValueError(f"{name_or_file}: needs exactly {', '.join(LATENCIES['fast'])}")
+
+def _checked(profile: Any) -> Json:
+    known = latencies()["fast"]
+    if not isinstance(profile, dict) or set(profile) != set(known):
+        raise ValueError(f"needs exactly {', '.join(known)}")
     return profile
 
 
@@ -89,7 +59,7 @@ def start(call: Call, kind: str, resource: Json, cluster: Json) -> Json:
 
     Args:
         call: that starts it; a scripted fault may have an effect on its end.
-        kind: `create`, `update` or `delete` of a managed namespace; else a key of `LATENCIES`.
+        kind: `create`, `update` or `delete` of a managed namespace; else a key of a profile.
         resource: as accepted.
         cluster: the managed cluster's resource; for a resource group, the group itself.
     """
@@ -114,14 +84,10 @@ def start(call: Call, kind: str, resource: Json, cluster: Json) -> Json:
     return operation
 
 
-def is_cancelled(operation: Json) -> bool:
-    """Return whether a scripted fault cancels the operation."""
-    return bool(operation.get("effect", {}).get("operation") == "cancelled")
-
-
 def failed_state(operation: Json) -> str:
     """Return the state in which an operation that did not succeed ends."""
-    return "Canceled" if is_cancelled(operation) else "Failed"
+    is_cancelled = operation.get("effect", {}).get("operation") == "cancelled"
+    return "Canceled" if is_cancelled else "Failed"
 
 
 def status_body(operation: Json) -> Json:

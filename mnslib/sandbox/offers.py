@@ -1,21 +1,46 @@
-"""What Azure offers whatever the world: regions, providers, features, api-versions (azure.yaml)."""
+"""What Azure offers whatever the world: regions, providers, features, api-versions (azure.yaml).
+
+Also how data is read: `packaged` for ours, `read` for files that somebody names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mnslib.sandbox.wire import Handler, Json, Route
 
 
 @cache
-def offers() -> Json:
-    """Return the content of azure.yaml."""
+def packaged(name: str) -> Json:
+    """Return the content of a YAML file that lies beside this one; nobody changes it."""
     import yaml
 
-    found: Json = yaml.safe_load(Path(__file__).with_name("azure.yaml").read_text("utf-8"))
+    found: Json = yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
     return found
+
+
+def read(file: Path, check: Callable[[Any], Json]) -> Json:
+    """Return the checked content of a YAML or JSON file.
+
+    Raises:
+        ValueError: if there is none, or with a sentence for each mistake.
+    """
+    import yaml
+
+    if not file.is_file():
+        raise ValueError(f"no file at {file}, and nothing of that name")
+    try:
+        return check(yaml.safe_load(file.read_text("utf-8")))
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def offers() -> Json:
+    """Return the content of azure.yaml."""
+    return packaged("azure.yaml")
 
 
 def api_versions(name: str) -> frozenset[str]:

@@ -130,12 +130,7 @@ def system_data(by: str, at: float, before: Json | None = None) -> Json:
 def managed_namespace(cluster: Json, name: str, wanted: Json, made: Json, standing: str) -> Json:
     """Return a managed namespace as stored and answered, with an empty eTag.
 
-    Args:
-        cluster: the managed cluster's resource.
-        name: of the namespace.
-        wanted: `properties`, in the service's spelling, and `tags`.
-        made: its `system_data`.
-        standing: its provisioning state.
+    `wanted` holds properties and tags; `made` is its system data, `standing` its state.
     """
     properties = wanted["properties"]
     first = {key: properties[key] for key in ("labels", "annotations") if key in properties}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from pathlib import Path
 
+from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json
 
 CLUSTER_DATA = "Microsoft.ContainerService/managedClusters/"
@@ -15,14 +15,10 @@ _KINDS = ("actions", "notActions", "dataActions", "notDataActions")
 @cache
 def built_in_roles() -> dict[str, Json]:
     """Return name, description and rights of the built-in roles, by GUID (roles.yaml)."""
-    import yaml
-
-    roles: dict[str, Json] = yaml.safe_load(
-        Path(__file__).with_name("roles.yaml").read_text("utf-8")
-    )
-    for role in roles.values():
-        words = role.pop("clusterData", "").split()
-        role["dataActions"] = role.get("dataActions", []) + [CLUSTER_DATA + w for w in words]
+    roles: dict[str, Json] = {}
+    for guid, role in packaged("roles.yaml").items():
+        data = [CLUSTER_DATA + word for word in role.get("clusterData", "").split()]
+        roles[guid] = role | {"dataActions": role.get("dataActions", []) + data}
     return roles
 
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from mnslib.sandbox import world
-from mnslib.sandbox.faults import check_script
+from mnslib.sandbox.faults import Faults, check_script
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.throttle import check_limits, load_limits
-from mnslib.sandbox.wire import Answer, Call, Json, Route, arm_error, parsed
+from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
+from mnslib.sandbox.wire import Answer, Call, Json, arm_error, parsed, routes
 
 _LAST_MOMENT = 7_258_118_400.0  # the year 2200; dates end somewhere
 _CLEARED = ("limits", "faults")
@@ -107,9 +107,9 @@ def reset(call: Call) -> Answer:
         raise arm_error(400, "InvalidParameter", "clear must be a list of limits and faults")
     world.replace(call.state, call.state.meta("world"))
     if "limits" in clear:
-        call.runtime.limit({})
+        call.runtime.throttle = Throttle({}, call.state.now)
     if "faults" in clear:
-        call.runtime.set_faults({})
+        call.runtime.faults = Faults({})
     return health(call)
 
 
@@ -170,7 +170,7 @@ def set_limits(call: Call) -> Answer:
         raise arm_error(400, "InvalidParameter", "name must be none or documented")
     check = load_limits if "name" in body else check_limits
     limits = _checked(check, body.get("name", body.get("limits")))
-    call.runtime.limit(limits)
+    call.runtime.throttle = Throttle(limits, call.state.now)
     return get_limits(call)
 
 
@@ -181,24 +181,22 @@ def get_faults(call: Call) -> Answer:
 
 def set_faults(call: Call) -> Answer:
     """Set the script of faults, with counters at zero; `{}` is none."""
-    call.runtime.set_faults(_checked(check_script, parsed(call)))
+    call.runtime.faults = Faults(_checked(check_script, parsed(call)))
     return get_faults(call)
 
 
-ROUTES = [
-    Route(surface="control", method=method, template=f"/_sandbox/{name}", handler=handler)
-    for method, name, handler in (
-        ("GET", "health", health),
-        ("GET", "requests", get_requests),
-        ("DELETE", "requests", clear_requests),
-        ("POST", "reset", reset),
-        ("POST", "world", load_world),
-        ("POST", "clock", advance_clock),
-        ("GET", "switches", get_switches),
-        ("POST", "switches", set_switches),
-        ("GET", "limits", get_limits),
-        ("POST", "limits", set_limits),
-        ("GET", "faults", get_faults),
-        ("POST", "faults", set_faults),
-    )
-]
+_TABLE = (
+    ("GET", "health", health),
+    ("GET", "requests", get_requests),
+    ("DELETE", "requests", clear_requests),
+    ("POST", "reset", reset),
+    ("POST", "world", load_world),
+    ("POST", "clock", advance_clock),
+    ("GET", "switches", get_switches),
+    ("POST", "switches", set_switches),
+    ("GET", "limits", get_limits),
+    ("POST", "limits", set_limits),
+    ("GET", "faults", get_faults),
+    ("POST", "faults", set_faults),
+)
+ROUTES = routes("control", "/_sandbox/", _TABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mnslib.sandbox.access import cluster_of
-from mnslib.sandbox.wire import Answer, Call, Route
+from mnslib.sandbox.wire import Answer, Call, routes
 
 NETWORKING = "networking.k8s.io/v1"
 
@@ -100,7 +100,4 @@ _TABLE = (
     ("GET", "/openapi/v2", get_openapi_v2),
     ("GET", "/openapi/v3", get_openapi_v3),
 )
-ROUTES = [
-    Route(surface="kubernetes", method=method, template=_C + template, handler=handler)
-    for method, template, handler in _TABLE
-]
+ROUTES = routes("kubernetes", _C, _TABLE)

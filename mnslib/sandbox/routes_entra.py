@@ -6,8 +6,9 @@ import hmac
 import json
 from urllib.parse import parse_qsl
 
+from mnslib.sandbox.offers import offers
 from mnslib.sandbox.tokens import KEY_ID, TOKEN_SECONDS, audiences, sign
-from mnslib.sandbox.wire import Answer, Call, Json, Route, entra_error
+from mnslib.sandbox.wire import Answer, Call, Json, entra_error, routes
 
 
 def _tenant(call: Call) -> str:
@@ -35,12 +36,7 @@ def discovery(call: Call) -> Answer:
         "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
         "token_endpoint": f"{base}/oauth2/v2.0/token",
         "jwks_uri": f"{base}/discovery/v2.0/keys",
-        "response_types_supported": ["code", "id_token"],
-        "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post"],
-        "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "claims_supported": ["aud", "iss", "iat", "exp", "tid", "oid", "sub", "appid", "ver"],
+        **offers()["openid"],
     }
     return Answer(body=body)
 
@@ -118,12 +114,9 @@ def _client(call: Call, form: dict[str, str]) -> Json:
     return dict(identity)
 
 
-_T = "/entra/{tenant}"
-ROUTES = [
-    Route(surface="entra", method=method, template=_T + template, handler=handler, open=True)
-    for method, template, handler in (
-        ("GET", "/v2.0/.well-known/openid-configuration", discovery),
-        ("GET", "/discovery/v2.0/keys", keys),
-        ("POST", "/oauth2/v2.0/token", token),
-    )
-]
+_TABLE = (
+    ("GET", "/v2.0/.well-known/openid-configuration", discovery),
+    ("GET", "/discovery/v2.0/keys", keys),
+    ("POST", "/oauth2/v2.0/token", token),
+)
+ROUTES = routes("entra", "/entra/{tenant}", _TABLE)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from mnslib.sandbox import directory
 from mnslib.sandbox.state import utc_text
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Route, parsed
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, parsed, routes
 
 # Application permissions that open a collection. Source: Graph permissions reference.
 _PERMISSIONS = {
@@ -209,7 +209,4 @@ _TABLE = (
     ("GET", "/{collection}", list_objects),
     ("GET", "/{collection}/{key}", get_object),
 )
-ROUTES = [
-    Route(surface="graph", method=method, template=f"/graph/v1.0{template}", handler=handler)
-    for method, template, handler in _TABLE
-]
+ROUTES = routes("graph", "/graph/v1.0", _TABLE)

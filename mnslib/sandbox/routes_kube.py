@@ -16,9 +16,9 @@ from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.routes_discovery import KINDS, NETWORKING, Kind
 from mnslib.sandbox.selectors import field_tests, label_tests
-from mnslib.sandbox.shapes import checked, normal
+from mnslib.sandbox.shapes import checked, invalid, normal
 from mnslib.sandbox.webhook import guard
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, Route, kube_error
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, kube_error, routes
 
 # reads
 
@@ -235,14 +235,12 @@ def _admit(call: Call, pod: Json) -> None:
     """
     name, namespace = pod["metadata"]["name"], call.params["namespace"]
     if not pod.get("spec", {}).get("containers"):
-        raise kube_error(
-            422, "Invalid", f'Pod "{name}" is invalid: spec.containers: Required value'
-        )
+        raise invalid(pod, "spec.containers: Required value")
     default_requests(pod)
     try:
         pod_need(pod)
     except ValueError as error:
-        raise kube_error(422, "Invalid", f'Pod "{name}" is invalid: {error}') from None
+        raise invalid(pod, str(error)) from None
     quotas = call.state.objects(_key(call), "resourcequotas", namespace)
     total = total_need(call.state.objects(_key(call), "pods", namespace))
     if text := refusal(pod, quotas, total):
@@ -348,9 +346,4 @@ _PREFIXES = (
     "/apis/networking.k8s.io/v1",
     "/apis/networking.k8s.io/v1/namespaces/{namespace}",
 )
-ROUTES = [
-    Route(surface="kubernetes", method=method, template=_C + template, handler=handler)
-    for method, template, handler in (
-        (m, prefix + t, handler) for prefix in _PREFIXES for m, t, handler in _OBJECTS
-    )
-]
+ROUTES = [route for prefix in _PREFIXES for route in routes("kubernetes", _C + prefix, _OBJECTS)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from mnslib.sandbox import grants, lifecycle
+from mnslib.sandbox import grants, lifecycle, resources
 from mnslib.sandbox.access import require, visible
 from mnslib.sandbox.inside import check_adoption
 from mnslib.sandbox.offers import arm_routes
@@ -16,10 +16,7 @@ from mnslib.sandbox.resources import (
     NAMESPACE_TYPE,
     cluster_id,
     find_cluster,
-    managed_namespace,
     namespace_id,
-    not_found,
-    system_data,
 )
 from mnslib.sandbox.routes_clusters import user_kubeconfig
 from mnslib.sandbox.routes_operations import operation_headers
@@ -41,7 +38,7 @@ def find_namespace(call: Call) -> Json:
     if found is None:
         p = call.params
         what = f"{CLUSTER_TYPE}/{p['cluster']}/managedNamespaces/{p['namespace']}"
-        raise not_found(call, what)
+        raise resources.not_found(call, what)
     return found
 
 
@@ -89,9 +86,9 @@ def put_namespace(call: Call) -> Answer:
     ):
         raise arm_error(409, state.switches.existing_namespace_code, text)
     by = grants.of(state).person(call.identity)[1]
-    made = system_data(by, state.now(), present and present["systemData"])
+    made = resources.system_data(by, state.now(), present and present["systemData"])
     standing = "Updating" if present else "Creating"
-    resource = managed_namespace(cluster, name, wanted, made, standing)
+    resource = resources.managed_namespace(cluster, name, wanted, made, standing)
     lifecycle.store(state, resource, cluster["id"], call.effect)
     operation = lifecycle.start(call, "update" if present else "create", resource, cluster)
     return Answer(

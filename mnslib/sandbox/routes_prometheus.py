@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.history import Steps, cluster_steps
 from mnslib.sandbox.resources import CLUSTER_TYPE
-from mnslib.sandbox.wire import Answer, Call, Route, prometheus_error
+from mnslib.sandbox.wire import Answer, Call, prometheus_error, routes
 
 MAX_POINTS = 11_000  # per series; Source: Prometheus web API
 MAX_RANGE_SECONDS = 32 * 86400  # range selector included; Source: azure-monitor-limits-metrics
@@ -168,13 +169,13 @@ def _evaluate(
 ) -> Iterator[tuple[tuple[str, ...], dict[float, float]]]:
     """Yield label values and points of each series of a namespace; times without sample are out."""
     spans = _spans(query, steps, now)
-    function = {"hard": _last, "cpu": _mean}.get(query.what, _maximum)
+    choose = max if query.what != "hard" else itemgetter(-1)
     for (kind, quota, resource), column in steps.series.items():
         quotas = query.what in ("used", "hard") and kind == query.what
         if not quotas and not (kind == "usage" and resource == query.what):
             continue
         labels = (namespace, quota, resource) if quotas else (namespace,)
-        points = function(spans, column)
+        points = _mean(spans, column) if query.what == "cpu" else _chosen(choose, spans, column)
         if points:
             yield labels, points
 
@@ -206,29 +207,18 @@ def _spans(query: Query, steps: Steps, now: float) -> list[_Span]:
 
 
 Points = dict[float, float]
+Column = list[float | None]
 
 
-def _maximum(spans: list[_Span], column: list[float | None]) -> Points:
+def _chosen(choose: Callable[[list[float]], float], spans: list[_Span], column: Column) -> Points:
     points = {}
     for span in spans:
-        held = [v for v in column[span.low : span.high + 1] if v is not None]
-        if held:
-            points[span.time] = max(held)
+        if held := [v for v in column[span.low : span.high + 1] if v is not None]:
+            points[span.time] = choose(held)
     return points
 
 
-def _last(spans: list[_Span], column: list[float | None]) -> Points:
-    points = {}
-    for span in spans:
-        for index in range(span.high, span.low - 1, -1):
-            value = column[index]
-            if value is not None:
-                points[span.time] = value
-                break
-    return points
-
-
-def _mean(spans: list[_Span], column: list[float | None]) -> Points:
+def _mean(spans: list[_Span], column: Column) -> Points:
     points = {}
     for span in spans:
         rows = zip(column[span.low : span.high + 1], span.weights, strict=True)
@@ -239,8 +229,5 @@ def _mean(spans: list[_Span], column: list[float | None]) -> Points:
     return points
 
 
-_TEMPLATE = "/prometheus/api/v1/query_range"
-ROUTES: list[Route] = [
-    Route(surface="prometheus", method=method, template=_TEMPLATE, handler=query_range)
-    for method in ("GET", "POST")
-]
+_TABLE = [(method, "/query_range", query_range) for method in ("GET", "POST")]
+ROUTES = routes("prometheus", "/prometheus/api/v1", _TABLE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnslib.sandbox import access
-from mnslib.sandbox.wire import Answer, Call, Json, Route, kube_error
+from mnslib.sandbox.wire import Answer, Call, Json, kube_error, routes
 
 _VERSION = "authorization.k8s.io/v1"
 _MAGIC = b"k8s\x00"
@@ -20,7 +20,7 @@ def review_access(call: Call) -> Answer:
     spec = _spec(call, "SelfSubjectAccessReview")
     wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(wanted, dict):
-        ask = access.attributes(wanted)
+        ask = access.Ask(*(str(wanted.get(name, "")) for name in access.Ask._fields))
         verdict = access.kubernetes(call.state, call.identity, access.cluster_of(call), ask)
     elif isinstance(path, dict):
         verdict = access.path_verdict(str(path.get("verb", "")), str(path.get("path", "")))
@@ -109,15 +109,9 @@ def _review(kind: str, spec: Json, status: Json) -> Answer:
     return Answer(status=201, body=body)
 
 
-ROUTES = [
-    Route(
-        surface="kubernetes",
-        method="POST",
-        template=f"/kubernetes/{{subscription}}/{{group}}/{{cluster}}/apis/{_VERSION}/{name}",
-        handler=handler,
-    )
-    for name, handler in (
-        ("selfsubjectaccessreviews", review_access),
-        ("selfsubjectrulesreviews", review_rules),
-    )
-]
+_PREFIX = f"/kubernetes/{{subscription}}/{{group}}/{{cluster}}/apis/{_VERSION}/"
+_TABLE = (
+    ("POST", "selfsubjectaccessreviews", review_access),
+    ("POST", "selfsubjectrulesreviews", review_rules),
+)
+ROUTES = routes("kubernetes", _PREFIX, _TABLE)

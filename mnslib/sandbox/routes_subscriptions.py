@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mnslib.sandbox import access, grants, lifecycle
-from mnslib.sandbox.offers import api_versions, arm_routes, offers
+from mnslib.sandbox.offers import arm_routes, offers
 from mnslib.sandbox.resources import GROUP_TYPE, find_group, group_id, new_group, subscription
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.rules import check_tags
-from mnslib.sandbox.wire import Answer, Call, Route, addressed, arm_error
+from mnslib.sandbox.wire import Answer, Call, addressed, arm_error
 
 _GROUP_NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
 
@@ -161,15 +162,6 @@ _TABLE = (
     ("PUT", _G, put_group, f"{_GROUPS}/write"),
     ("DELETE", _G, delete_group, f"{_GROUPS}/delete"),
 )
-ROUTES = [
-    Route(
-        surface="arm",
-        method="GET",
-        template="/metadata/endpoints",
-        handler=get_endpoints,
-        api_versions=api_versions("metadata"),
-        open=True,
-    ),
-    *arm_routes("subscriptions", _SUBSCRIPTIONS),
-    *arm_routes("resources", _TABLE),
-]
+_ENDPOINTS = arm_routes("metadata", [("GET", "/metadata/endpoints", get_endpoints, "")])
+ROUTES = [replace(route, open=True) for route in _ENDPOINTS]
+ROUTES += arm_routes("subscriptions", _SUBSCRIPTIONS) + arm_routes("resources", _TABLE)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import QUOTA_KEYS
 from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.wire import Json, arm_error
@@ -21,12 +22,6 @@ QUOTA_NAME = "defaultresourcequota"
 POLICY_NAME = "defaultnetworkpolicy"
 LOCATION_REQUIRED_FROM = "2025-10-01"
 
-# Source: troubleshoot-managed-namespaces (Microsoft support articles), list of refused names.
-SYSTEM_NAMESPACES = frozenset(
-    {"default", "kube-system", "kube-node-lease", "kube-public", "gatekeeper-system"}
-    | {"cert-manager", "calico-system", "tigera-system", "app-routing-system", "dapr-system"}
-    | {"aks-istio-system", "istio-system", "flux-system", "prometheus-system", "eraser-system"}
-)
 _POLICIES = ("DenyAll", "AllowAll", "AllowSameNamespace")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -48,7 +43,7 @@ def check_name(name: str, switches: Switches) -> None:
             "the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$."
         )
         raise arm_error(400, "InvalidParameter", message)
-    if name in SYSTEM_NAMESPACES:
+    if name in offers()["system_namespaces"]:
         message = "The namespace name cannot be the same as the name of a system namespace."
         raise arm_error(400, switches.system_namespace_code, message)
 

@@ -13,18 +13,9 @@ REQUEST_LOG_LIMIT = 20_000
 
 
 class Runtime:
-    """Nothing limited and no fault, unless said otherwise; both may change while it runs."""
+    """Limits and faults may be set anew while it runs."""
 
     def __init__(self, state: State, *, limits: Json | None = None, script: Json | None = None):
+        self.throttle = Throttle(limits or {}, state.now)
+        self.faults = Faults(script or {})
         self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)
-        self._now = state.now
-        self.limit(limits or {})
-        self.set_faults(script or {})
-
-    def limit(self, limits: Json) -> None:
-        """Set the token buckets, all full."""
-        self.throttle = Throttle(limits, self._now)
-
-    def set_faults(self, script: Json) -> None:
-        """Set the script of faults, its counters at zero."""
-        self.faults = Faults(script)

@@ -55,14 +55,15 @@ def serve(
     import asyncio
 
     from mnslib.sandbox.app import Sandbox
-    from mnslib.sandbox.faults import load_script
+    from mnslib.sandbox.faults import check_script
+    from mnslib.sandbox.offers import read
     from mnslib.sandbox.runtime import Runtime
     from mnslib.sandbox.throttle import load_limits
 
     with _only_server(state):
         store = open_state(state, world=world, latency=latency)
         try:
-            script = load_script(faults) if faults else {}
+            script = read(faults, check_script) if faults else {}
             runtime = Runtime(store, limits=load_limits(limits), script=script)
             sandbox = Sandbox(store, runtime)
             asyncio.run(_serve(sandbox, port, idle_exit_minutes, connection, on_ready))
@@ -180,7 +181,7 @@ async def _serve(
         await asyncio.sleep(0.01)
     if not running.done():
         content = describe(store, listening.getsockname()[1], connection)
-        write_private(connection, content)
+        _write(connection, json.dumps(content, indent=1))
         on_ready(content)
         watching = asyncio.create_task(_end_when_idle(server, sandbox, idle_exit_minutes))
         await running
@@ -278,12 +279,8 @@ def describe(store: State, port: int, connection: Path) -> dict[str, Any]:
     }
 
 
-def write_private(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON with mode 0600, whole or not at all."""
-    _write(path, json.dumps(value, indent=1))
-
-
 def _write(path: Path, text: str) -> None:
+    """Write a file with mode 0600, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(number, "w", encoding="utf-8") as file:

@@ -80,13 +80,13 @@ def normal(doc: Json) -> Json:
     for name in ("labels", "annotations"):
         if problem := key_problem(doc["metadata"].get(name, {}), name):
             where, value, wanted = problem
-            raise _invalid(doc, f'metadata.{where}: Invalid value: "{value}": must be {wanted}')
+            raise invalid(doc, f'metadata.{where}: Invalid value: "{value}": must be {wanted}')
     for path, words in _WORDS.items() if doc["kind"] == "NetworkPolicy" else ():
         for value in _values(doc, path.split(".")):
             if value not in words:
                 where, known = path.replace("[]", ""), '", "'.join(words)
                 text = f'{where}: Unsupported value: "{value}": supported values: "{known}"'
-                raise _invalid(doc, text)
+                raise invalid(doc, text)
     return _normal_quota(doc) if doc["kind"] == "ResourceQuota" else doc
 
 
@@ -99,18 +99,19 @@ def _normal_quota(doc: Json) -> Json:
             text = (
                 f'spec.hard[{key}]: Invalid value: "{key}": must be a standard resource for quotas'
             )
-            raise _invalid(doc, text)
+            raise invalid(doc, text)
         try:
             spec["hard"][key] = canonical_text(str(value))
         except ValueError as error:
-            raise _invalid(doc, f"spec.hard[{key}]: Invalid value: {error}") from None
+            raise invalid(doc, f"spec.hard[{key}]: Invalid value: {error}") from None
         if spec["hard"][key].startswith("-"):
             text = f'spec.hard[{key}]: Invalid value: "{value}": must be greater than or equal to 0'
-            raise _invalid(doc, text)
+            raise invalid(doc, text)
     return doc
 
 
-def _invalid(doc: Json, text: str) -> Refusal:
+def invalid(doc: Json, text: str) -> Refusal:
+    """Return the refusal of an object that reads well and may not be so."""
     name = doc["metadata"]["name"]
     return kube_error(422, "Invalid", f'{doc["kind"]} "{name}" is invalid: {text}')
 

@@ -172,19 +172,19 @@ class State:
             self._db.execute(f"DELETE FROM {table}")
         self.history_cache.clear()
 
+    def _one(self, query: str, *values: str) -> Json | None:
+        row = self._db.execute(query, values).fetchone()
+        return json.loads(row[0]) if row else None
+
     # ARM resources
 
     def resource(self, resource_id: str) -> Json | None:
         """Return the public document of an ARM resource."""
-        query = "SELECT doc FROM resources WHERE id=?"
-        row = self._db.execute(query, (resource_id.lower(),)).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._one("SELECT doc FROM resources WHERE id=?", resource_id.lower())
 
     def notes(self, resource_id: str) -> Json:
         """Return what the sandbox remembers of a resource besides its public document."""
-        query = "SELECT notes FROM resources WHERE id=?"
-        row = self._db.execute(query, (resource_id.lower(),)).fetchone()
-        return json.loads(row[0]) if row else {}
+        return self._one("SELECT notes FROM resources WHERE id=?", resource_id.lower()) or {}
 
     def put_resource(self, doc: Json, *, parent: str = "", notes: Json | None = None) -> None:
         """Store a resource under its id; `notes` of None keeps what is there."""
@@ -240,23 +240,13 @@ class State:
 
     def put_operation(self, doc: Json) -> None:
         """Store an operation; it counts as done once it has an `endTime`."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO operations VALUES (?,?,?,?,?,?)",
-            (
-                doc["id"],
-                doc["resource"],
-                doc["cluster"],
-                doc["due"],
-                int("endTime" in doc),
-                json.dumps(doc),
-            ),
-        )
+        key = (doc["id"], doc["resource"], doc["cluster"], doc["due"])
+        values = (*key, int("endTime" in doc), json.dumps(doc))
+        self._db.execute("INSERT OR REPLACE INTO operations VALUES (?,?,?,?,?,?)", values)
 
     def operation(self, operation_id: str) -> Json | None:
         """Return an operation's document."""
-        query = "SELECT doc FROM operations WHERE id=?"
-        row = self._db.execute(query, (operation_id,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._one("SELECT doc FROM operations WHERE id=?", operation_id)
 
     def due_operations(self) -> list[Json]:
         """Return unfinished operations whose time has come, oldest first."""
@@ -274,16 +264,10 @@ class State:
     def object(self, cluster: str, kind: str, namespace: str, name: str) -> Json | None:
         """Return a Kubernetes object; `namespace` is empty for cluster-scoped kinds."""
         query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND namespace=? AND name=?"
-        row = self._db.execute(query, (cluster, kind, namespace, name)).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._one(query, cluster, kind, namespace, name)
 
     def objects(
-        self,
-        cluster: str,
-        kind: str,
-        namespace: str = "",
-        *,
-        after: tuple[str, str] = ("", ""),
+        self, cluster: str, kind: str, namespace: str = "", *, after: tuple[str, str] = ("", "")
     ) -> list[Json]:
         """Return objects by namespace and name, of one namespace or (empty) of all."""
         query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND (namespace, name) > (?,?)"

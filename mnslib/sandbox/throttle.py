@@ -12,24 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnslib.sandbox.faults import is_number
+from mnslib.sandbox.offers import offers, packaged, read
 from mnslib.sandbox.wire import Call, Json, Refusal, Route, arm_error
 
-_FILE = Path(__file__).with_name("limits.yaml")
 _PROVIDER = "/providers/Microsoft.ContainerService/"
 _CLUSTERS = _PROVIDER + "managedClusters"
 _KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 _GATEWAY = ("subscription-", "tenant-")  # rows of ARM itself
 _ALMOST_ONE = 1 - 1e-9  # sums of refills are not exact
-
-# What unlimited buckets say is left. Source: exchanges recorded 2025-11-05.
-_UNLIMITED = {
-    "subscription-reads": 1099,
-    "subscription-global-reads": 16499,
-    "subscription-writes": 799,
-    "subscription-global-writes": 11999,
-    "subscription-deletes": 799,
-    "subscription-global-deletes": 11999,
-}
 
 
 @dataclass(slots=True)
@@ -63,7 +54,9 @@ class Throttle:
         empty = {row: one for row, one in found.items() if one.tokens < _ALMOST_ONE}
         for one in () if empty else found.values():
             one.tokens -= 1
-        left = {row: figure for row, figure in _UNLIMITED.items() if row in rows}
+        left = {
+            row: figure for row, figure in offers()["unlimited_remaining"].items() if row in rows
+        }
         left |= {row: _whole(one) for row, one in found.items()}
         call.remaining = {row: n for row, n in left.items() if row.startswith(_GATEWAY)}
         if empty:
@@ -106,14 +99,10 @@ def _rows(call: Call, route: Route, limits: Json) -> Iterator[tuple[str, tuple[s
         return
     if template.endswith(_CLUSTERS):
         group = call.params.get("group", "").lower()
-        yield (
-            ("list-clusters-in-group", (subscription, group))
-            if group
-            else (
-                "list-clusters",
-                (subscription,),
-            )
-        )
+        if group:
+            yield "list-clusters-in-group", (subscription, group)
+        else:
+            yield "list-clusters", (subscription,)
     elif template.endswith(_CLUSTERS + "/{cluster}") and call.method in ("GET", "PUT"):
         yield f"{call.method.lower()}-cluster", ("/".join(parts[:9]),)
     elif "/locations/" in template:
@@ -150,17 +139,10 @@ def load_limits(name_or_file: str) -> Json:
     Raises:
         ValueError: with a sentence for each mistake.
     """
-    import yaml
-
-    profiles: Json = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    profiles = packaged("limits.yaml")
     if name_or_file in profiles:
         return dict(profiles[name_or_file])
-    if not Path(name_or_file).is_file():
-        raise ValueError(f"no limits named {name_or_file!r} and no such file")
-    try:
-        return check_limits(yaml.safe_load(Path(name_or_file).read_text(encoding="utf-8")))
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{name_or_file}: {error}") from None
+    return read(Path(name_or_file), check_limits)
 
 
 def check_limits(given: Any) -> Json:
@@ -178,12 +160,8 @@ def check_limits(given: Any) -> Json:
             problems.append(f"{row!r} is no row; there are {', '.join(known)}")
         elif not isinstance(limit, dict) or set(limit) != {"burst", "per_minute"}:
             problems.append(f"{row} needs exactly burst and per_minute")
-        elif not all(_is_positive(value) for value in limit.values()) or limit["burst"] < 1:
+        elif not all(is_number(value) and value for value in limit.values()) or limit["burst"] < 1:
             problems.append(f"{row}: burst must be at least 1 and per_minute more than 0")
     if problems:
         raise ValueError("; ".join(problems))
     return given
-
-
-def _is_positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < 1e9

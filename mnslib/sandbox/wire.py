@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -134,6 +134,23 @@ class Route:
         text = re.sub(r"\\{(\w+)\\\*\\}", r"(?P<\1>.*)", re.escape(self.template))
         text = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", text)
         return re.compile(text, re.IGNORECASE if self.surface == "arm" else 0)
+
+
+def routes(surface: str, prefix: str, table: Iterable[tuple[str, str, Handler]]) -> list[Route]:
+    """Return the routes of a surface besides ARM: method, template after the prefix, handler.
+
+    Sign-in is open to everybody.
+    """
+    return [
+        Route(
+            surface=surface,
+            method=method,
+            template=prefix + rest,
+            handler=handler,
+            open=surface == "entra",
+        )
+        for method, rest, handler in table
+    ]
 
 
 def arm_error(

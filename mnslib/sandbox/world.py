@@ -6,23 +6,12 @@ A world is data (worlds/*.yaml); the same file and moment always give the same s
 from __future__ import annotations
 
 import uuid
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mnslib.sandbox import directory, inside
+from mnslib.sandbox import directory, inside, resources
 from mnslib.sandbox.building import Builder, amounts, managed_cluster
-from mnslib.sandbox.resources import (
-    CLUSTER_TYPE,
-    NAMESPACE_TYPE,
-    QUOTA_KEYS,
-    assignment,
-    definition_id,
-    group_id,
-    managed_namespace,
-    new_group,
-    system_data,
-)
+from mnslib.sandbox.offers import packaged, read
 from mnslib.sandbox.roles import built_in_roles
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json
@@ -41,22 +30,8 @@ def load(name_or_file: str) -> Json:
         ValueError: if there is no such world.
     """
     if name_or_file in names():
-        return _own(name_or_file)
-    if not Path(name_or_file).is_file():
-        raise ValueError(f"no world named {name_or_file!r} and no such file")
-    return _read(Path(name_or_file))
-
-
-@cache
-def _own(name: str) -> Json:
-    return _read(Path(__file__).with_name("worlds") / f"{name}.yaml")
-
-
-def _read(path: Path) -> Json:
-    import yaml
-
-    world: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return world
+        return packaged(f"worlds/{name_or_file}.yaml")
+    return read(Path(name_or_file), lambda world: world)
 
 
 def names() -> list[str]:
@@ -126,7 +101,7 @@ def seed(state: State, world: Json) -> None:
     state.set_meta("building", {key: world[key] for key in ("node_sizes", "system")})
     place = world.get("location", "westeurope")
     for one in world["subscriptions"]:
-        state.put_resource(new_group(group_id(one["id"], group), place, {}))
+        state.put_resource(resources.new_group(resources.group_id(one["id"], group), place, {}))
     state.set_meta("subscriptions", [_subscription(one, world) for one in world["subscriptions"]])
     state.set_meta("directory", directory.seeded(world, state.now() - _DIRECTORY_DAYS * 86400))
     history: Json = {}
@@ -178,7 +153,9 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
         "properties": properties,
     }
     group = f"/subscriptions/{spec['subscription']}/resourceGroups/{world['resource_group']}"
-    return managed_cluster(state, f"{group}/providers/{CLUSTER_TYPE}/{spec['name']}", given)
+    return managed_cluster(
+        state, f"{group}/providers/{resources.CLUSTER_TYPE}/{spec['name']}", given
+    )
 
 
 class _Cluster(Builder):
@@ -227,14 +204,16 @@ class _Cluster(Builder):
         texts = {"labels": labels, "annotations": spec.get("annotations", {})}
         texts = {key: value for key, value in texts.items() if value}
         properties = texts | {
-            "defaultResourceQuota": {word: hard[key] for word, key in QUOTA_KEYS.items()},
+            "defaultResourceQuota": {word: hard[key] for word, key in resources.QUOTA_KEYS.items()},
             "defaultNetworkPolicy": {"ingress": ingress, "egress": egress},
             "adoptionPolicy": spec.get("adoption_policy", "Never"),
             "deletePolicy": spec.get("delete_policy", "Keep"),
         }
         wanted = {"properties": properties} | {key: spec[key] for key in ("tags",) if key in spec}
-        made = system_data(self.world["identities"]["admin"]["object_id"], self.state.now())
-        resource = managed_namespace(self.resource, name, wanted, made, "Succeeded")
+        made = resources.system_data(
+            self.world["identities"]["admin"]["object_id"], self.state.now()
+        )
+        resource = resources.managed_namespace(self.resource, name, wanted, made, "Succeeded")
         resource["eTag"] = self.state.new_guid()
         inside.apply_managed(self.state, self.key, name, resource["properties"], {})
         self.state.put_resource(resource, parent=self.key, notes={"applied": texts})
@@ -264,7 +243,7 @@ def _assign(state: State, world: Json) -> None:
         if "group" in spec
     }
     with_access = list(groups)[:_WITH_ACCESS]
-    for resource in state.resources(NAMESPACE_TYPE):
+    for resource in state.resources(resources.NAMESPACE_TYPE):
         if resource["name"] in with_access:
             principal = world["groups"][groups[resource["name"]]]
             for role in _TEAM_ROLES:
@@ -276,5 +255,5 @@ def _seeded(scope: str, role: str, principal: str, kind: str, moment: float, by:
     """Return an assignment of a world; its name is derived, so it is the same every time."""
     name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{role}|{principal}"))
     properties = {"principalId": principal, "principalType": kind, "scope": scope}
-    properties["roleDefinitionId"] = definition_id(role, scope)
-    return assignment(name, properties, moment, by)
+    properties["roleDefinitionId"] = resources.definition_id(role, scope)
+    return resources.assignment(name, properties, moment, by)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mnslib.sandbox.lifecycle import LATENCIES
+from mnslib.sandbox.lifecycle import latencies
 from mnslib.sandbox.server import open_state
 from tests.sandbox.client import (
     PROD,
@@ -194,7 +194,7 @@ def test_an_operation_ends_in_its_time_whenever_it_is_asked_for() -> None:
     clock.time += 3600
     ended = send(state, "GET", url).body
     start, end = (datetime.fromisoformat(ended[name]) for name in ("startTime", "endTime"))
-    assert (end - start).total_seconds() == LATENCIES["documented"]["create"]
+    assert (end - start).total_seconds() == latencies()["documented"]["create"]
     state.close()
 
 

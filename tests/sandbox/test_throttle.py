@@ -10,7 +10,7 @@ import pytest
 
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State
-from mnslib.sandbox.throttle import check_limits, load_limits
+from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
 from mnslib.sandbox.wire import Answer
 from tests.sandbox.client import PROD, TEST, Client, Process, cluster_id, make_body, namespace_id
 from tests.sandbox.in_process import Clock, running, send
@@ -28,7 +28,7 @@ def clock() -> Clock:
 @pytest.fixture
 def state(clock: Clock) -> Iterator[State]:
     opened = open_state(":memory:", world="default", latency="fast", clock=clock)
-    running(opened).runtime.limit(load_limits("documented"))
+    running(opened).runtime.throttle = Throttle(load_limits("documented"), opened.now)
     yield opened
     opened.close()
 
@@ -75,7 +75,9 @@ def test_gateway_refuses_first_where_its_bucket_is_smaller(state: State, clock: 
 
 
 def test_slow_refill_names_a_long_wait_that_suffices(state: State, clock: Clock) -> None:
-    running(state).runtime.limit({"other": {"burst": 2, "per_minute": 0.7}})
+    running(state).runtime.throttle = Throttle(
+        {"other": {"burst": 2, "per_minute": 0.7}}, state.now
+    )
     path = namespace_id("payments-api")
     passed, refusal = spend(state, "GET", path)
     assert (passed, refusal.headers["Retry-After"]) == (2, "86")
@@ -108,11 +110,11 @@ def test_each_scope_has_a_bucket_of_its_own(state: State) -> None:
 
 def test_gateway_counts_each_principal_and_all_together(state: State) -> None:
     row = {"burst": 3, "per_minute": 1}
-    running(state).runtime.limit({"subscription-reads": row})
+    running(state).runtime.throttle = Throttle({"subscription-reads": row}, state.now)
     assert spend(state, "GET", cluster_id())[0] == 3
     assert send(state, "GET", cluster_id(), identity="reader").status == 200
     assert send(state, "GET", cluster_id("aks-test-weu-1")).status == 200
-    running(state).runtime.limit({"subscription-global-reads": row})
+    running(state).runtime.throttle = Throttle({"subscription-global-reads": row}, state.now)
     assert spend(state, "GET", cluster_id())[0] == 3
     assert send(state, "GET", cluster_id(), identity="reader").status == 429
 
