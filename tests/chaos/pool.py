@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,11 @@ def _play(job: tuple[int, bool]) -> Any:
     folder = Path(os.environ["MNS_SANDBOX"]).parent / f"seed-{seed}"
     folder.mkdir()
     start = scenario.through_the_notebook if is_notebook else scenario.forked
-    tally = scenario.play(seed, _CONNECTION, folder, start=start)
+    try:
+        tally = scenario.play(seed, _CONNECTION, folder, start=start)
+    except Exception:
+        # as a text: an error that cannot be read back from its pickle stops the pool for good
+        raise RuntimeError(f"seed {seed}\n{traceback.format_exc()}") from None
     if tally.wrong:
         tally.wrong[-1] += "\n" + (folder / "log").read_text(encoding="utf-8")[-3000:]
     return tally

@@ -34,6 +34,7 @@ MOST_ATTEMPTS = 12
 WEATHER_ATTEMPTS = 5
 """Attempts under the scripted faults; then it clears, so that every run can end."""
 
+LAG_SECONDS = 2.0
 GROUP = "00000000-0000-4000-9000-000000000001"
 ARM = {"surface": "arm"}
 WRITE = {"surface": "arm", "method": "PUT", "path": "/managedNamespaces/[^/]+$"}
@@ -45,7 +46,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow": {"match": ARM, "effect": {"slow": 0.3}},
     "operation fails": {"match": WRITE, "effect": {"operation": "fails"}, "times": 4},
     "operation cancelled": {"match": WRITE, "effect": {"operation": "cancelled"}, "times": 4},
-    "list trails": {"match": WRITE, "effect": {"list_trails": 2.0}},
+    "list trails": {"match": WRITE, "effect": {"list_trails": LAG_SECONDS}},
     "token expires": {"match": ARM, "effect": {"token": "expires"}, "times": 3},
 }
 SYSTEM = {"default", "kube-public", "kube-node-lease"}
@@ -144,6 +145,8 @@ def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt)
     }
     _until_done(parameters, chance, tally, connection, start=start)
     target.azure.close()
+    if "list trails" in weather:
+        time.sleep(LAG_SECONDS)  # a run ends as soon as single reads prove it; the judge lists
     _judge(tally, seed, specs, before, connection, folder)
     return tally
 
