@@ -6,6 +6,7 @@ import json
 import shutil
 import ssl
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,8 @@ def test_writes_that_are_refused(
     assert sandbox.kube(WEU, method, path, body).status_code == status
 
 
-def test_lightkube_reads_and_writes(sandbox: Client) -> None:
+@pytest.fixture
+def lightkube_client(sandbox: Client) -> Iterator[Any]:
     import httpx2
     import lightkube
     from lightkube.config.kubeconfig import KubeConfig
@@ -260,14 +262,14 @@ def test_lightkube_reads_and_writes(sandbox: Client) -> None:
         "users": [{"name": "a", "user": {"token": token}}],
     }
     with httpx2.HTTPTransport(verify=context) as transport:
-        client = lightkube.Client(KubeConfig.from_dict(config), transport=transport)
-        read_with_lightkube(client)
+        yield lightkube.Client(KubeConfig.from_dict(config), transport=transport)
 
 
-def read_with_lightkube(client: Any) -> None:
+def test_lightkube_reads_and_writes(lightkube_client: Any) -> None:
     import lightkube
     from lightkube.resources.core_v1 import Namespace, Node, Pod, ResourceQuota
 
+    client = lightkube_client
     assert len(list(client.list(Node))) == 5
     assert len(list(client.list(Pod, namespace="*", chunk_size=20))) == 96
     quota = client.get(ResourceQuota, "defaultresourcequota", namespace="payments-api")

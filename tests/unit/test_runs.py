@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -57,10 +59,13 @@ def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
 
 
 def test_a_writer_that_was_killed_holds_nothing(tmp_path, holder):
+    with pytest.raises(LockedError):
+        hold(tmp_path, CLUSTER).__enter__()
     holder.kill()
     holder.wait()
     with hold(tmp_path, CLUSTER):
-        pass
+        (note,) = (tmp_path / ".locks").glob("*.json")
+        assert json.loads(note.read_text())["process"] == os.getpid()
 
 
 def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
