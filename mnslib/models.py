@@ -321,3 +321,67 @@ class Pod:
     def is_finished(self) -> bool:
         """Whether it holds no quota any more. Source: Kubernetes, "non-terminal pods"."""
         return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitRange:
+    """What a namespace's LimitRange says of containers, by resource (`cpu`, `memory`).
+
+    Cores and bytes. A container that names no request or limit gets the default at admission.
+
+    Attributes:
+        least, most: what one container may ask for.
+    """
+
+    namespace_name: str
+    name: str
+    default_requests: Mapping[str, Decimal] = field(default_factory=dict)
+    default_limits: Mapping[str, Decimal] = field(default_factory=dict)
+    least: Mapping[str, Decimal] = field(default_factory=dict)
+    most: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What starts pods: a Deployment, StatefulSet, DaemonSet, CronJob or Job.
+
+    Attributes:
+        replicas: pods wanted now; of a job, those that run side by side.
+        template: the next pod as it would ask to be let in; its phase is `Pending`.
+        surge: pods that a rolling update starts beside the old ones, rounded up; 0 where it first
+            stops one (StatefulSets, `Recreate`, maxSurge 0).
+    """
+
+    kind: str
+    namespace_name: str
+    name: str
+    replicas: int
+    template: Pod
+    surge: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscaler:
+    """A HorizontalPodAutoscaler and the workload that it scales."""
+
+    namespace_name: str
+    name: str
+    workload_kind: str
+    workload_name: str
+    least: int
+    most: int
+    current: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to an object `count` times; times are None where not said."""
+
+    namespace_name: str
+    reason: str
+    message: str
+    object_kind: str
+    object_name: str
+    count: int = 1
+    first_utc: datetime | None = None
+    last_utc: datetime | None = None

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.commitment import Commitment
-from mnslib.models import QuotaStatus
+from mnslib.models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 
 Values = NDArray[np.float32]
 
@@ -47,6 +47,11 @@ class Snapshot:
             The highest `used` of each step, the last `hard` of it.
         usage_cpu, usage_memory: measured use, UTC times x (cluster, namespace); mean cores and
             highest bytes of each step. System namespaces are in it.
+        requested: what pods ask for, UTC times x (cluster, namespace, `requests.cpu` or
+            `requests.memory`), namespaces without a quota too; cores and bytes.
+        nodes, pods, limit_ranges, workloads, autoscalers, events: as each cluster lists them; a
+            cluster that could not be read is missing. Events are those of refused pods.
+        unread: (cluster, kind such as `events`) to the reason, where only that could not be read.
         step_minutes: distance of two samples.
         unreachable: cluster to reason, where the quotas could not be read.
         no_commitment: cluster to reason, where only nodes or pods could not be read.
@@ -63,6 +68,14 @@ class Snapshot:
     hard: pd.DataFrame
     usage_cpu: pd.DataFrame
     usage_memory: pd.DataFrame
+    requested: pd.DataFrame = field(default_factory=lambda: no_series(QUOTA_SERIES))
+    nodes: Mapping[str, Sequence[Node]] = field(default_factory=dict)
+    pods: Mapping[str, Sequence[Pod]] = field(default_factory=dict)
+    limit_ranges: Mapping[str, Sequence[LimitRange]] = field(default_factory=dict)
+    workloads: Mapping[str, Sequence[Workload]] = field(default_factory=dict)
+    autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
+    events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     step_minutes: int = 60
     unreachable: Mapping[str, str] = field(default_factory=dict)
     no_commitment: Mapping[str, str] = field(default_factory=dict)
@@ -97,3 +110,9 @@ def wide_frame(
         names=list(names),
     )
     return pd.DataFrame(values, index=times, columns=columns, copy=False)
+
+
+def no_series(names: Sequence[str]) -> pd.DataFrame:
+    """Return a wide frame of no series at no time."""
+    times = pd.DatetimeIndex([], tz="UTC")
+    return wide_frame(times, [], np.empty((0, 0), dtype=np.float32), names=names)
