@@ -17,7 +17,7 @@ _HOMES = {
     "cluster_commitment": "mnslib.reporting.charts",
     "clusters_table": "mnslib.reporting.provisioning",
     "commitment_rows": "mnslib.reporting.capacity",
-    "commitment_table": "mnslib.capacity.utilization",
+    "commitment_table": "mnslib.capacity.promises",
     "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
     "findings": "mnslib.capacity.utilization",

@@ -1,4 +1,4 @@
-"""From a snapshot to answers: who is at the quota, since when, and what clusters have promised.
+"""From a snapshot to answers: who is at the quota, and how high it came.
 
 Pure: frames in, frames out; knows neither Azure nor Kubernetes' API. Every formula, with its unit
 and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unknown"; the row's
@@ -7,9 +7,9 @@ and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unk
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
@@ -17,16 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS, QuotaStatus
 
 TIGHT_RATIO = Decimal("0.9")
 """Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
-
-USED_WINDOW = timedelta(days=7)
-USED_QUANTILE = 0.95
-"""A cluster's `used` is this quantile over that window: a week has every weekday once, and 5 % of
-it, eight hours, may be busier. Our choice."""
 
 FULL, TIGHT, OK, UNKNOWN = "full", "tight", "ok", "unknown"
 NO_QUOTA = "unknown: no quota"
@@ -46,21 +40,6 @@ UTILIZATION_COLUMNS = (
     "advice",
     "owner",
     "is_managed",
-)
-COMMITMENT_COLUMNS = (
-    "cluster_name",
-    "resource",
-    "allocatable",
-    "without_largest_node",
-    "committed",
-    "requested",
-    "used",
-    "committed_ratio",
-    "requested_ratio",
-    "room",
-    "uncounted",
-    "autoscaled",
-    "verdict",
 )
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 """Other spelling of the same quota key. Source: Kubernetes, ResourceQuota, compute resources."""
@@ -248,68 +227,6 @@ def findings(table: pd.DataFrame) -> dict[str, int]:
     verdicts = [verdict.partition(":")[0] for verdict in tightest(table)["verdict"]]
     counts = {name: verdicts.count(name) for name in _VERDICT_RANK}
     return {"namespaces": len(verdicts), **counts}
-
-
-def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
-    """Return what each cluster has promised, one row per cluster and resource, in that order.
-
-    Returns:
-        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `used` is measured,
-        `USED_QUANTILE` of the cluster's sum over `USED_WINDOW`, NaN when unknown; the ratios as
-        in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
-        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`.
-    """
-    usage = {
-        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
-        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
-    }
-    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
-    rows = []
-    for cluster in sorted({*snapshot.commitments, *reasons}):
-        for resource, used in usage.items():
-            row: dict[str, object] = {
-                "cluster_name": cluster,
-                "resource": resource,
-                "used": used.get(cluster, float("nan")),
-            }
-            if cluster in snapshot.commitments:
-                row |= _commitment_row(snapshot.commitments[cluster][resource])
-            else:
-                row["verdict"] = f"{UNKNOWN}: {reasons[cluster]}"
-            rows.append(row)
-    frame = pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
-    figures = [name for name in COMMITMENT_COLUMNS if name not in _COMMITMENT_WORDS]
-    return frame.astype(dict.fromkeys(figures, "float64"))
-
-
-_COMMITMENT_WORDS = {"cluster_name", "resource", "verdict"}
-
-
-def _commitment_row(found: Commitment) -> dict[str, object]:
-    amounts: dict[str, Decimal | None] = {
-        "allocatable": found.allocatable,
-        "without_largest_node": found.without_largest_node,
-        "committed": found.committed,
-        "requested": found.requested,
-        "committed_ratio": found.committed_ratio,
-        "requested_ratio": found.requested_ratio,
-        "autoscaled": found.autoscaled,
-        "room": None if found.verdict.startswith(UNKNOWN) else found.room,
-    }
-    figures = {
-        name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()
-    }
-    return {**figures, "uncounted": found.uncounted, "verdict": found.verdict}
-
-
-def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, float]:
-    """Return measured use of each cluster; one whose sum is zero is a dead sensor and left out."""
-    if usage.empty:
-        return {}
-    recent = usage.loc[usage.index > _utc(read_utc) - USED_WINDOW].astype("float64")
-    total = recent.T.groupby(level="cluster_name").sum(min_count=1).T
-    high = total.quantile(USED_QUANTILE)
-    return {str(name): float(amount) for name, amount in high.items() if amount > 0}
 
 
 def series_of(table: pd.DataFrame) -> pd.MultiIndex:

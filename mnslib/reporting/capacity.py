@@ -182,7 +182,7 @@ def commitment_rows(table: pd.DataFrame) -> Table:
     """Return what each cluster has promised, to read.
 
     Args:
-        table: from `capacity.utilization.commitment_table`.
+        table: from `capacity.promises.commitment_table`.
     """
     amounts = right("Nodes give", "Promised", "÷ nodes", "Requested", "÷ N−1", "Used")
     return Table(

@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from mnslib.capacity.daily import daily_peaks
-from mnslib.capacity.utilization import commitment_table, findings, utilization_table
+from mnslib.capacity.promises import commitment_table
+from mnslib.capacity.utilization import findings, utilization_table
 from mnslib.errors import (
     ArmForbiddenError,
     ArmUnreachableError,

@@ -15,15 +15,12 @@ from hypothesis import strategies as st
 from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.capacity.utilization import (
-    COMMITMENT_COLUMNS,
     UTILIZATION_COLUMNS,
-    commitment_table,
     findings,
     tightest,
     tightest_quotas,
     utilization_table,
 )
-from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS, QuotaStatus
 
 GIB = 2**30
@@ -249,7 +246,6 @@ def test_a_fleet_without_namespaces_gives_empty_answers(make_snapshot):
     assert tuple(table.columns) == UTILIZATION_COLUMNS
     assert tightest(table).empty
     assert daily_peaks(snapshot, table).empty
-    assert tuple(commitment_table(snapshot).columns) == COMMITMENT_COLUMNS
     assert findings(table) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
 
 
@@ -464,102 +460,6 @@ def test_a_value_of_a_cluster_that_nothing_is_known_of_is_not_named(make_snapsho
     )
 
     assert daily_peaks(snapshot, utilization_table(snapshot))["resource"].tolist() == [""]
-
-
-# Clusters
-
-
-def make_commitment(**changes):
-    figures = {
-        "allocatable": 24, "largest_node": 8, "committed": 30, "requested": 10, **changes
-    }  # fmt: skip
-    amounts = {name: Decimal(str(amount)) for name, amount in figures.items()}
-    return Commitment(resource="cpu", **amounts, uncounted=2)
-
-
-def commitments(**changes):
-    found = make_commitment(**changes)
-    return {"aks-1": {"cpu": found, "memory": found}}
-
-
-def test_commitment_ratios_room_and_words_of_one_cluster(make_snapshot):
-    """24 cores in nodes, the largest 8; 30 promised, 10 requested."""
-    table = commitment_table(make_snapshot({}, commitments=commitments()))
-
-    row = table.iloc[0]
-    assert (row["cluster_name"], row["resource"]) == ("aks-1", "cpu")
-    assert row["without_largest_node"] == 16.0
-    assert row["committed_ratio"] == 1.25  # 30 / 24
-    assert row["requested_ratio"] == 0.625  # 10 / 16
-    assert row["room"] == 6.0  # min(16 - 10, 1.5 x 24 - 30)
-    assert row["verdict"] == "room"
-    assert row["uncounted"] == 2
-    assert math.isnan(row["used"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "verdict"),
-    [
-        ({"committed": "36"}, "room"),
-        ({"committed": "36.1"}, "quota overcommit"),
-        ({"requested": "16"}, "room"),
-        ({"requested": "16.1"}, "overcommit"),
-        ({"allocatable": "0", "largest_node": "0"}, "unknown: no ready node"),
-    ],
-)
-def test_clusters_are_judged_in_the_words_of_kubernetes_mixin(make_snapshot, changes, verdict):
-    table = commitment_table(make_snapshot({}, commitments=commitments(**changes)))
-
-    assert table.loc[0, "verdict"] == verdict
-
-
-def test_a_cluster_without_nodes_has_no_room_to_speak_of(make_snapshot):
-    nothing = commitments(allocatable=0, largest_node=0)
-
-    assert math.isnan(commitment_table(make_snapshot({}, commitments=nothing)).loc[0, "room"])
-
-
-def test_used_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(make_snapshot):
-    """Sums 1 to 21 in the last 21 hours: position 0.95 x 20 = 19, so the 20th value, 20."""
-    old = [500.0] * 3 + [float("nan")] * (7 * 24 - 21)
-    last = [float(number) for number in range(21)]
-    snapshot = make_snapshot(
-        {},
-        commitments=commitments(),
-        usage_cpu={
-            ("aks-1", "web"): [*old, *last],
-            ("aks-1", "kube-system"): [*old, *[1.0] * 21],
-        },
-    )
-
-    table = commitment_table(snapshot)
-
-    assert table.loc[0, "used"] == 20.0
-    assert math.isnan(table.loc[1, "used"])  # memory: no series
-
-
-def test_a_cluster_whose_usage_is_all_zero_has_a_dead_sensor(make_snapshot):
-    snapshot = make_snapshot(
-        {}, commitments=commitments(), usage_cpu={("aks-1", "web"): [0.0] * 10}
-    )
-
-    assert math.isnan(commitment_table(snapshot).loc[0, "used"])
-
-
-def test_clusters_that_could_not_be_read_are_listed_with_the_reason(make_snapshot):
-    snapshot = make_snapshot(
-        {},
-        commitments=commitments(),
-        unreachable={"aks-2": "cluster not reachable"},
-        no_commitment={"aks-3": "no permission"},
-    )
-
-    table = commitment_table(snapshot)
-
-    assert table["cluster_name"].tolist() == ["aks-1"] * 2 + ["aks-2"] * 2 + ["aks-3"] * 2
-    assert table.loc[2, "verdict"] == "unknown: cluster not reachable"
-    assert table.loc[4, "verdict"] == "unknown: no permission"
-    assert table.loc[2:, "allocatable":"room"].isna().all(axis=None)
 
 
 def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snapshot, now):

@@ -16,7 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from mnslib.capacity.utilization import COMMITMENT_COLUMNS, UTILIZATION_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS
 from mnslib.resource_ids import ClusterId

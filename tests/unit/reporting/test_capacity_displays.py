@@ -5,7 +5,8 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from mnslib.capacity.utilization import COMMITMENT_COLUMNS, UTILIZATION_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting import wording
 from mnslib.reporting.capacity import commitment_rows, daily_rows, utilization_rows, write_csv
 

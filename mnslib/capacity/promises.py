@@ -1,0 +1,100 @@
+"""From a snapshot to what clusters have promised, against what their nodes can give.
+
+Pure: a snapshot in, a frame out; the arithmetic is `mnslib.commitment`, the formulas with examples
+are in `docs/capacity.md`. NaN means "unknown" or "there is none"; `verdict` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pandas as pd
+
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.utilization import UNKNOWN
+from mnslib.commitment import Commitment
+
+USED_WINDOW = timedelta(days=7)
+USED_QUANTILE = 0.95
+"""A cluster's `used` is this quantile over that window: a week has every weekday once, and 5 % of
+it, eight hours, may be busier. Our choice."""
+
+COMMITMENT_COLUMNS = (
+    "cluster_name",
+    "resource",
+    "allocatable",
+    "without_largest_node",
+    "committed",
+    "requested",
+    "used",
+    "committed_ratio",
+    "requested_ratio",
+    "room",
+    "uncounted",
+    "autoscaled",
+    "verdict",
+)
+
+
+def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
+    """Return what each cluster has promised, one row per cluster and resource, in that order.
+
+    Returns:
+        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `used` is measured,
+        `USED_QUANTILE` of the cluster's sum over `USED_WINDOW`, NaN when unknown; the ratios as
+        in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
+        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`.
+    """
+    usage = {
+        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
+        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
+    }
+    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
+    rows = []
+    for cluster in sorted({*snapshot.commitments, *reasons}):
+        for resource, used in usage.items():
+            row: dict[str, object] = {
+                "cluster_name": cluster,
+                "resource": resource,
+                "used": used.get(cluster, float("nan")),
+            }
+            if cluster in snapshot.commitments:
+                row |= _commitment_row(snapshot.commitments[cluster][resource])
+            else:
+                row["verdict"] = f"{UNKNOWN}: {reasons[cluster]}"
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
+    figures = [name for name in COMMITMENT_COLUMNS if name not in _COMMITMENT_WORDS]
+    return frame.astype(dict.fromkeys(figures, "float64"))
+
+
+_COMMITMENT_WORDS = {"cluster_name", "resource", "verdict"}
+
+
+def _commitment_row(found: Commitment) -> dict[str, object]:
+    amounts: dict[str, Decimal | None] = {
+        "allocatable": found.allocatable,
+        "without_largest_node": found.without_largest_node,
+        "committed": found.committed,
+        "requested": found.requested,
+        "committed_ratio": found.committed_ratio,
+        "requested_ratio": found.requested_ratio,
+        "autoscaled": found.autoscaled,
+        "room": None if found.verdict.startswith(UNKNOWN) else found.room,
+    }
+    figures = {
+        name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()
+    }
+    return {**figures, "uncounted": found.uncounted, "verdict": found.verdict}
+
+
+def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, float]:
+    """Return measured use of each cluster; one whose sum is zero is a dead sensor and left out."""
+    if usage.empty:
+        return {}
+    recent = usage.loc[usage.index > pd.Timestamp(read_utc) - USED_WINDOW].astype("float64")
+    total = recent.T.groupby(level="cluster_name").sum(min_count=1).T
+    high = total.quantile(USED_QUANTILE)
+    return {str(name): float(amount) for name, amount in high.items() if amount > 0}
