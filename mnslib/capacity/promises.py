@@ -16,9 +16,9 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import UNKNOWN
 from mnslib.commitment import Commitment
 
-USED_WINDOW = timedelta(days=7)
-USED_QUANTILE = 0.95
-"""A cluster's `used` is this quantile over that window: a week has every weekday once, and 5 % of
+USAGE_WINDOW = timedelta(days=7)
+USAGE_QUANTILE = 0.95
+"""A cluster's `usage` is this quantile over that window: a week has every weekday once, and 5 % of
 it, eight hours, may be busier. Our choice."""
 
 COMMITMENT_COLUMNS = (
@@ -28,7 +28,7 @@ COMMITMENT_COLUMNS = (
     "without_largest_node",
     "committed",
     "requested",
-    "used",
+    "usage",
     "committed_ratio",
     "requested_ratio",
     "room",
@@ -42,23 +42,23 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
     """Return what each cluster has promised, one row per cluster and resource, in that order.
 
     Returns:
-        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `used` is measured,
-        `USED_QUANTILE` of the cluster's sum over `USED_WINDOW`, NaN when unknown; the ratios as
+        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `usage` is measured,
+        `USAGE_QUANTILE` of the cluster's sum over `USAGE_WINDOW`, NaN when unknown; the ratios as
         in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
         `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`.
     """
-    usage = {
+    measured = {
         "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
         "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
     }
     reasons = {**snapshot.no_commitment, **snapshot.unreachable}
     rows = []
     for cluster in sorted({*snapshot.commitments, *reasons}):
-        for resource, used in usage.items():
+        for resource, usage in measured.items():
             row: dict[str, object] = {
                 "cluster_name": cluster,
                 "resource": resource,
-                "used": used.get(cluster, float("nan")),
+                "usage": usage.get(cluster, float("nan")),
             }
             if cluster in snapshot.commitments:
                 row |= _commitment_row(snapshot.commitments[cluster][resource])
@@ -94,7 +94,7 @@ def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, f
     """Return measured use of each cluster; one whose sum is zero is a dead sensor and left out."""
     if usage.empty:
         return {}
-    recent = usage.loc[usage.index > pd.Timestamp(read_utc) - USED_WINDOW].astype("float64")
+    recent = usage.loc[usage.index > pd.Timestamp(read_utc) - USAGE_WINDOW].astype("float64")
     total = recent.T.groupby(level="cluster_name").sum(min_count=1).T
-    high = total.quantile(USED_QUANTILE)
+    high = total.quantile(USAGE_QUANTILE)
     return {str(name): float(amount) for name, amount in high.items() if amount > 0}

@@ -196,7 +196,7 @@ def commitment_rows(table: pd.DataFrame) -> Table:
                 wording.times(row["committed_ratio"]),
                 wording.quantity(row["resource"], row["requested"]),
                 wording.times(row["requested_ratio"]),
-                wording.quantity(row["resource"], row["used"]),
+                wording.quantity(row["resource"], row["usage"]),
                 _commitment_tag(row),
             ]
             for row in table.to_dict("records")

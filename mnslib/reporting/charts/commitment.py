@@ -26,13 +26,13 @@ from mnslib.reporting.charts.canvas import (
     top_rows,
 )
 
-_NODES, _REQUESTED, _USED = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)
+_NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)
 _GROWN = Fill(colors.PANEL, colors.AXIS)
 _PROMISED, _WITHOUT_LARGEST = Stroke(colors.INK, 5), Stroke(colors.CRITICAL, 3, (2.6, 1.6))
 _HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 _UNITS = {"cpu": 1.0, "memory": float(wording.GIB)}
 _LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
-_LAYERS = ("allocatable", "autoscaled", "committed", "requested", "used")
+_LAYERS = ("allocatable", "autoscaled", "committed", "requested", "usage")
 
 Row = dict[str, Any]
 
@@ -150,7 +150,7 @@ def _sums(known: list[Row], resource: str) -> str:
 def _source(rows: list[Row], at: str, note: str) -> str:
     counts = [row["uncounted"] for row in rows if row["resource"] == "cpu"]
     bare = int(sum(number for number in counts if not wording.is_unknown(number)))
-    is_used = any(not wording.is_unknown(row["used"]) for row in rows)
+    is_used = any(not wording.is_unknown(row["usage"]) for row in rows)
     used = "used = 95th percentile of 7 days" if is_used else "use is unknown: no history"
     return (
         f"Source: node allocatable, ResourceQuota and pod requests, {at}; {used}. {wording.ROOM} "
@@ -160,9 +160,9 @@ def _source(rows: list[Row], at: str, note: str) -> str:
 
 
 def _marks(rows: list[Row], known: list[Row]) -> list[tuple[Fill | Stroke, str]]:
-    is_used = [not wording.is_unknown(row["used"]) for row in known]
+    is_used = [not wording.is_unknown(row["usage"]) for row in known]
     marks: list[tuple[Fill | Stroke, str, bool]] = [
-        (_USED, "used", any(is_used)),
+        (_USAGE, "used", any(is_used)),
         (_REQUESTED, "requested", bool(known)),
         (_PROMISED, "promised (sum of hard)", bool(known)),
         (_NODES, "nodes now", bool(known)),
@@ -239,10 +239,10 @@ def _draw_bars(
     """Draw one cluster at left edge, middle and height."""
     left, y, height = at
     layers = [("allocatable", 0.36, _NODES), ("requested", 0.21, _REQUESTED)]
-    if wording.is_unknown(row["used"]):
+    if wording.is_unknown(row["usage"]):
         layers.append(("requested", 0.1, HATCH))
     else:
-        layers.append(("used", 0.1, _USED))
+        layers.append(("usage", 0.1, _USAGE))
     if _grows(row):
         half = height * 0.36
         canvas.box(places["allocatable"], y - half, places["autoscaled"], y + half, _GROWN)

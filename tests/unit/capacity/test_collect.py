@@ -219,7 +219,7 @@ def test_the_history_comes_out_by_cluster_namespace_and_quota_key(
     assert str(snapshot.used.dtypes.iloc[0]) == "float32"
     assert (row["peak_used"], row["peak_utc"].hour) == (3.5, 1)
     assert snapshot.usage_memory.columns.tolist() == [("aks-1", "kube-system")]
-    assert commitment_table(snapshot).loc[0, "used"] == 0.5
+    assert commitment_table(snapshot).loc[0, "usage"] == 0.5
     assert snapshot.history_note == "2 days, one sample every hour."
     assert [step for *_, step in small_world.queries] == [3600] * 4
 

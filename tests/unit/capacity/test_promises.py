@@ -43,7 +43,7 @@ def test_commitment_ratios_room_and_words_of_one_cluster(make_snapshot):
     assert row["room"] == 6.0  # min(16 - 10, 1.5 x 24 - 30)
     assert row["verdict"] == "room"
     assert row["uncounted"] == 2
-    assert math.isnan(row["used"])
+    assert math.isnan(row["usage"])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_cluster_without_nodes_has_no_room_to_speak_of(make_snapshot):
     assert math.isnan(commitment_table(make_snapshot({}, commitments=nothing)).loc[0, "room"])
 
 
-def test_used_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(make_snapshot):
+def test_usage_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(make_snapshot):
     """Sums 1 to 21 in the last 21 hours: position 0.95 x 20 = 19, so the 20th value, 20."""
     old = [500.0] * 3 + [float("nan")] * (7 * 24 - 21)
     last = [float(number) for number in range(21)]
@@ -83,8 +83,8 @@ def test_used_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(mak
 
     table = commitment_table(snapshot)
 
-    assert table.loc[0, "used"] == 20.0
-    assert math.isnan(table.loc[1, "used"])  # memory: no series
+    assert table.loc[0, "usage"] == 20.0
+    assert math.isnan(table.loc[1, "usage"])  # memory: no series
 
 
 def test_a_cluster_whose_usage_is_all_zero_has_a_dead_sensor(make_snapshot):
@@ -92,7 +92,7 @@ def test_a_cluster_whose_usage_is_all_zero_has_a_dead_sensor(make_snapshot):
         {}, commitments=commitments(), usage_cpu={("aks-1", "web"): [0.0] * 10}
     )
 
-    assert math.isnan(commitment_table(snapshot).loc[0, "used"])
+    assert math.isnan(commitment_table(snapshot).loc[0, "usage"])
 
 
 def test_clusters_that_could_not_be_read_are_listed_with_the_reason(make_snapshot):

@@ -121,9 +121,9 @@ def make_commitments(count: int, *, seed: int = 3) -> pd.DataFrame:
                 row |= {
                     name: None if getattr(found, name) is None else float(getattr(found, name))
                     for name in COMMITMENT_COLUMNS[2:10]
-                    if name != "used"
+                    if name != "usage"
                 }
-                row |= {"used": float(found.requested) * 0.6, "verdict": found.verdict}
+                row |= {"usage": float(found.requested) * 0.6, "verdict": found.verdict}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
 

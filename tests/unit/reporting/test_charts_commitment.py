@@ -47,7 +47,7 @@ def test_layers_lie_in_their_order_and_verdicts_in_their_color(frames, ruler):
 
 def test_unmeasured_use_is_hatched_and_said(frames, ruler):
     table = frames.commitments(2)
-    table["used"] = float("nan")
+    table["usage"] = float("nan")
     table["uncounted"] = 2
     found = ruler(cluster_commitment(table[table["resource"] == "cpu"], moment=frames.moment))
     assert found.fills_beside("aks-prod-weu-2") == [NODES, REQUESTED, WHITE]
