@@ -1,0 +1,148 @@
+"""From the readings of many clusters to one `Snapshot`: rows of namespaces, wide frames.
+
+Pure: asks nobody, decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mnslib.capacity.snapshot import (
+    NAMESPACE_COLUMNS,
+    QUOTA_SERIES,
+    USAGE_SERIES,
+    Snapshot,
+    wide_frame,
+)
+from mnslib.capacity.utilization import tightest_quotas
+from mnslib.models import MANAGED_QUOTA_NAME
+from mnslib.requests.rules import SYSTEM_NAMESPACES
+from mnslib.secrets import shown
+
+if TYPE_CHECKING:
+    from mnslib.capacity.history import Block
+    from mnslib.capacity.present import Reading
+    from mnslib.capacity.snapshot import Values
+    from mnslib.models import QuotaStatus
+
+
+def assemble(
+    readings: Sequence[Reading],
+    *,
+    times: pd.DatetimeIndex,
+    step: timedelta,
+    now: datetime,
+    owner_label: str,
+    history_note: str,
+) -> Snapshot:
+    """Return one snapshot of all readings, each under its display name `reading.name`."""
+    rows: list[dict[str, object]] = []
+    used, hard, usage_cpu, usage_memory = (_Columns() for _ in range(4))
+    for reading in readings:
+        cluster, quotas = reading.name, _quotas_of(reading, step=step)
+        found = _namespace_rows(reading, quotas, owner_label=owner_label)
+        rows += found
+        if reading.history is not None:
+            wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
+            used.add(reading.history.used, wanted)
+            hard.add(reading.history.hard, wanted)
+            for columns, block in (
+                (usage_cpu, reading.history.usage_cpu),
+                (usage_memory, reading.history.usage_memory),
+            ):
+                columns.add(block, {series: (cluster, *series) for series in block.series})
+    namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
+    named = {reading.name: reading for reading in readings}
+    return Snapshot(
+        read_utc=now.astimezone(UTC),
+        namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
+        quotas={n: r.quotas for n, r in named.items() if r.quotas is not None},
+        commitments={n: r.commitments for n, r in named.items() if r.commitments is not None},
+        used=used.frame(times, names=QUOTA_SERIES),
+        hard=hard.frame(times, names=QUOTA_SERIES),
+        usage_cpu=usage_cpu.frame(times, names=USAGE_SERIES),
+        usage_memory=usage_memory.frame(times, names=USAGE_SERIES),
+        step_minutes=int(step / timedelta(minutes=1)),
+        unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
+        no_commitment={n: r.no_commitment for n, r in named.items() if r.no_commitment},
+        errors={n: "\n".join(r.errors) for n, r in named.items() if r.errors},
+        created={
+            (reading.name, space.name): space.created_utc
+            for reading in readings
+            for space in reading.namespaces.values()
+            if space.created_utc is not None
+        },
+        history_note=history_note,
+    )
+
+
+class _Columns:
+    """Chosen series of many clusters, to become one wide frame."""
+
+    def __init__(self) -> None:
+        self._series: list[tuple[str, ...]] = []
+        self._values: list[Values] = []
+
+    def add(self, block: Block, wanted: Mapping[tuple[str, ...], tuple[str, ...]]) -> None:
+        places = [place for place, series in enumerate(block.series) if series in wanted]
+        self._series += [wanted[block.series[place]] for place in places]
+        self._values.append(block.values[:, places])
+
+    def frame(self, times: pd.DatetimeIndex, *, names: Sequence[str]) -> pd.DataFrame:
+        empty = np.empty((len(times), 0), dtype=np.float32)
+        values = np.concatenate([empty, *self._values], axis=1)
+        return wide_frame(times, self._series, values, names=names)
+
+
+def _quotas_of(reading: Reading, *, step: timedelta) -> Sequence[QuotaStatus]:
+    """Return the live quotas, or where the cluster was not read, those that history saw last."""
+    if reading.quotas is not None:
+        return reading.quotas
+    return reading.history.last_quotas(step=step) if reading.history is not None else ()
+
+
+def _managed_names(reading: Reading, quotas: Sequence[QuotaStatus]) -> frozenset[str]:
+    """Return the managed namespaces, or where Azure did not list them, those that look so."""
+    if reading.managed is not None:
+        return frozenset(reading.managed)
+    return frozenset(quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA_NAME)
+
+
+def _namespace_rows(
+    reading: Reading, quotas: Sequence[QuotaStatus], *, owner_label: str
+) -> list[dict[str, object]]:
+    managed = _managed_names(reading, quotas)
+    others = {quota.namespace_name for quota in quotas} | reading.busy
+    return [
+        {
+            "cluster_name": reading.name,
+            "namespace_name": name,
+            "subscription_id": reading.id.subscription_id,
+            "resource_group": reading.id.resource_group,
+            "owner": shown(owner_label, _labels(reading, name).get(owner_label, "")),
+            "is_managed": name in managed,
+        }
+        for name in managed | (others - SYSTEM_NAMESPACES)
+    ]
+
+
+def _labels(reading: Reading, name: str) -> Mapping[str, str]:
+    """Return the labels on the cluster, or where it was not read, those that Azure holds."""
+    found = reading.namespaces.get(name) or (reading.managed or {}).get(name)
+    return found.labels if found is not None else {}
+
+
+def _quota_series(
+    cluster_name: str, quotas: Sequence[QuotaStatus], namespaces: Container[object]
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the column for each series that counts: that of the tightest quota object now."""
+    return {
+        (namespace, value.quota_name, value.key): (cluster_name, namespace, key)
+        for (namespace, key), value in tightest_quotas(quotas).items()
+        if namespace in namespaces
+    }
