@@ -282,13 +282,20 @@ class QuotaStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node; allocatable is smaller than capacity; `pool` is empty where it says none."""
+    """A node; allocatable is smaller than capacity; `pool` is empty where it says none.
+
+    Attributes:
+        most_pods: pods that it takes; None where it does not say.
+        is_cordoned: whether it takes no new pod (`spec.unschedulable`).
+    """
 
     name: str
     allocatable_cores: Decimal
     allocatable_bytes: Decimal
     is_ready: bool = True
     pool: str = ""
+    most_pods: int | None = None
+    is_cordoned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +313,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod and what its containers ask for."""
+    """A pod and what its containers ask for; `node_name` is empty until it has a place."""
 
     namespace_name: str
     name: str
@@ -316,6 +323,7 @@ class Pod:
     overhead: Mapping[str, Decimal] = field(default_factory=dict)
     pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
     pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
+    node_name: str = ""
 
     @property
     def is_finished(self) -> bool:

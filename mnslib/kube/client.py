@@ -277,7 +277,7 @@ _POOL_LABEL = "kubernetes.azure.com/agentpool"
 
 
 def _node(item: Any) -> Node:
-    offered = _amounts(item.status and item.status.allocatable, only=_COUNTED)
+    offered = _amounts(item.status and item.status.allocatable, only=(*_COUNTED, "pods"))
     conditions = (item.status and item.status.conditions) or []
     return Node(
         name=item.metadata.name,
@@ -285,6 +285,8 @@ def _node(item: Any) -> Node:
         allocatable_bytes=offered.get("memory", ZERO),
         is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
         pool=(item.metadata.labels or {}).get(_POOL_LABEL, ""),
+        most_pods=int(offered["pods"]) if "pods" in offered else None,
+        is_cordoned=bool(item.spec and item.spec.unschedulable),
     )
 
 
@@ -300,6 +302,7 @@ def _pod(item: Any) -> Pod:
         overhead=_amounts(spec.overhead, only=_COUNTED),
         pod_requests=requests,
         pod_limits=limits,
+        node_name=spec.nodeName or "",
     )
 
 

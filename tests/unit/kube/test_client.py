@@ -100,6 +100,8 @@ def test_a_node_offers_what_is_allocatable(api_server: ApiServer, make_client: M
     a, b, c = make_client().nodes()
     assert (a.allocatable_cores, a.allocatable_bytes) == (Decimal("7.82"), 29886972 * 1024)
     assert [node.is_ready for node in (a, b, c)] == [True, True, False]
+    assert [node.most_pods for node in (a, b, c)] == [110, None, None]
+    assert [node.is_cordoned for node in (a, b, c)] == [False, True, False]
 
 
 def test_a_pod_is_read_with_all_that_counts(api_server: ApiServer, make_client: Make) -> None:
@@ -119,6 +121,7 @@ def test_a_pod_is_read_with_all_that_counts(api_server: ApiServer, make_client: 
     (pod,) = make_client().pods()
     gib = Decimal(2**30)
     assert (pod.namespace_name, pod.name, pod.phase) == ("web", "p", "Running")
+    assert pod.node_name == "node-1"
     app = Container(requests={"cpu": Decimal(1)}, limits={"memory": gib})
     assert pod.containers == (app, Container())
     assert [c.is_sidecar for c in pod.init_containers] == [True, False]
