@@ -126,6 +126,7 @@ def _namespace_rows(
             "resource_group": reading.id.resource_group,
             "owner": shown(owner_label, _labels(reading, name).get(owner_label, "")),
             "is_managed": name in managed,
+            "labels": _label_text(_labels(reading, name)),
         }
         for name in managed | (others - SYSTEM_NAMESPACES)
     ]
@@ -135,6 +136,11 @@ def _labels(reading: Reading, name: str) -> Mapping[str, str]:
     """Return the labels on the cluster, or where it was not read, those that Azure holds."""
     found = reading.namespaces.get(name) or (reading.managed or {}).get(name)
     return found.labels if found is not None else {}
+
+
+def _label_text(labels: Mapping[str, str]) -> str:
+    """Return labels as `key=value,...`, as kubectl writes them: no key or value holds either."""
+    return ",".join(f"{key}={shown(key, value)}" for key, value in sorted(labels.items()))
 
 
 def _quota_series(

@@ -27,6 +27,7 @@ NAMESPACE_COLUMNS = (
     "resource_group",
     "owner",
     "is_managed",
+    "labels",
 )
 QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
 USAGE_SERIES = ("cluster_name", "namespace_name")
@@ -40,7 +41,7 @@ class Snapshot:
 
     Attributes:
         namespaces: `NAMESPACE_COLUMNS`, one row per namespace, sorted by cluster and name;
-            `owner` is empty where the label is missing.
+            `owner` is empty where the label is missing; `labels` is `key=value,...` by key.
         quotas: quota objects by cluster; a cluster that could not be read is missing.
         commitments: by cluster, then `cpu` (cores) and `memory` (bytes).
         used, hard: quota counters, UTC times x (cluster, namespace, quota key); cores and bytes.

@@ -82,7 +82,7 @@ def make_snapshot() -> Callable[..., Snapshot]:
         frames = (used or {}, hard or {}, usage_cpu or {})
         count = max((len(found) for frame in frames for found in frame.values()), default=0)
         rows = [
-            (cluster, name, SUBSCRIPTION, "rg-platform", f"{name}-owner", True)
+            (cluster, name, SUBSCRIPTION, "rg-platform", f"{name}-owner", True, "")
             for cluster, name in sorted(places | set(more_namespaces))
         ]
         return Snapshot(

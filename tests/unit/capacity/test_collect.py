@@ -22,6 +22,7 @@ from mnslib.errors import (
     PrometheusError,
 )
 from mnslib.models import KubernetesNamespace
+from mnslib.secrets import HIDDEN
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
@@ -55,6 +56,21 @@ def small_world(world, make_quota, make_pod, make_node):
         "nodes": [make_node("n1"), make_node("n2", cpu="4")],
     }
     return world
+
+
+def test_labels_are_kept_in_one_text_and_secrets_in_them_hidden(small_world, collected):
+    token = "x8K2pQ9zR4mT7vB1nC6dF3gH5jL0wS8eY2uA4iO9"
+    labels = {"owner": "web", "cost-center": "4711", "app.kubernetes.io/part-of": "shop"}
+    small_world.kube["aks-1"]["namespaces"][:2] = [
+        KubernetesNamespace(name="web", labels=labels),
+        KubernetesNamespace(name="fresh", labels={"password": token}),
+    ]
+
+    found = collected().namespaces.set_index("namespace_name")["labels"]
+
+    assert found["web"] == "app.kubernetes.io/part-of=shop,cost-center=4711,owner=web"
+    assert found["fresh"] == f"password={HIDDEN}"
+    assert found["own-quota"] == "owner=team-own-quota"
 
 
 def test_namespaces_are_the_managed_ones_and_others_with_a_quota_or_pods(small_world, collected):

@@ -272,7 +272,7 @@ def test_counts_add_up_to_all_namespaces_and_every_row_has_a_verdict(fleet, unre
         for name, values in fleet.items()
         if values is not None
     ]
-    rows = [("aks-1", name, "s", "g", "", True) for name in sorted(fleet)]
+    rows = [("aks-1", name, "s", "g", "", True, "") for name in sorted(fleet)]
     empty = wide_frame(
         pd.DatetimeIndex([], tz="UTC"), [], np.empty((0, 0), np.float32), names=QUOTA_SERIES
     )
