@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-WORKERS = 4
-"""Runs wait for the service most of the time: two for each of two cores."""
+WORKERS = 6
+"""Runs wait for the service most of the time: three for each of two cores."""
 
 _CONNECTION: dict[str, Any] = {}
 

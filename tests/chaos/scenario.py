@@ -165,9 +165,8 @@ def _until_done(
         if attempt == WEATHER_ATTEMPTS:
             _count_faults(tally, connection)
             control(connection, "POST", "faults", {"faults": []})
-        first = min((folder / "runs").glob("*/journal.jsonl"), default=None)
-        if first is not None and any(e["event"] == "started" for e in read_events(first)[0]):
-            parameters["resume_run"] = first.parent.name
+        if (first := _first_that_wrote(folder)) is not None:
+            parameters["resume_run"] = first
         number = start(parameters, folder / "log")
         tally.attempts += 1
         if attempt < 3 and chance.random() < 0.7:
@@ -178,6 +177,14 @@ def _until_done(
     else:
         tally.wrong.append(f"not done after {MOST_ATTEMPTS} attempts")
     _count_faults(tally, connection)
+
+
+def _first_that_wrote(folder: Path) -> str | None:
+    """Return the run to resume; one that was killed before its first write is none."""
+    for journal in sorted((folder / "runs").glob("*/journal.jsonl")):
+        if any(event["event"] == "started" for event in read_events(journal)[0]):
+            return journal.parent.name
+    return None
 
 
 def _kill_later(number: int, chance: random.Random, tally: Tally, *, least: float) -> None:
@@ -248,11 +255,11 @@ def _judge(
     tally: Tally, seed: int, specs: Any, before: Any, connection: dict[str, Any], folder: Path
 ) -> None:
     wrong: list[str] = []
-    first = min((folder / "runs").glob("*/journal.jsonl"), default=None)
+    first = _first_that_wrote(folder)
     if first is None:
         tally.wrong.append(f"seed {seed}: nothing was ever applied")
         return
-    directory = find_run(first.parent.name, runs_dir=folder / "runs")
+    directory = find_run(first, runs_dir=folder / "runs")
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     names = Counter((i["cluster_name"], i["namespace_name"]) for i in result["items"])
     if len(names) != len(specs) or set(names.values()) != {1}:
