@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
@@ -19,7 +20,6 @@ from mnslib.capacity.snapshot import (
     Snapshot,
     wide_frame,
 )
-from mnslib.capacity.utilization import tightest_quotas
 from mnslib.models import MANAGED_QUOTA_NAME
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.secrets import shown

@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import (
+from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
     TIGHT,
     TIGHT_RATIO,
-    ratio_now,
     samples_of,
     series_of,
     times_of,
 )
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.utilization import ratio_now
 from mnslib.models import QUOTA_FIELDS
 
 NEW_FOR = timedelta(days=1)

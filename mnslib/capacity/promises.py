@@ -12,8 +12,8 @@ from decimal import Decimal
 
 import pandas as pd
 
+from mnslib.capacity.quota_values import UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import UNKNOWN
 from mnslib.commitment import Commitment
 
 USAGE_WINDOW = timedelta(days=7)

@@ -12,17 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO, UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import (
-    FULL,
-    NO_QUOTA,
-    OK,
-    TIGHT,
-    TIGHT_RATIO,
-    UNKNOWN,
-    findings,
-    tightest,
-)
+from mnslib.capacity.utilization import findings, tightest
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Callout,

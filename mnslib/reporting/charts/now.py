@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.utilization import FULL, OK, TIGHT, tightest
+from mnslib.capacity.quota_values import FULL, OK, TIGHT
+from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.reporting import wording
 from mnslib.reporting.capacity import utilization_finding

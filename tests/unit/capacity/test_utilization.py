@@ -13,14 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnslib.capacity.daily import daily_peaks
+from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
-from mnslib.capacity.utilization import (
-    UTILIZATION_COLUMNS,
-    findings,
-    tightest,
-    tightest_quotas,
-    utilization_table,
-)
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest, utilization_table
 from mnslib.models import QUOTA_FIELDS, QuotaStatus
 
 GIB = 2**30
