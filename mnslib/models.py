@@ -7,7 +7,7 @@ said; None means "no value", never "zero". Knows nothing of wire formats or file
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -123,7 +123,7 @@ class ResourceQuota:
 
     def values(self) -> dict[str, Decimal]:
         """Return the values that are set, by field name."""
-        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        pairs = ((name, getattr(self, name)) for name in QUOTA_FIELDS)
         return {name: amount for name, amount in pairs if amount is not None}
 
 

@@ -152,12 +152,13 @@ def fingerprint(namespace: ManagedNamespace | None) -> str:
 
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
+    before = fingerprint(change.before)
     return {
         "id": str(change.id),
         "change": change.kind.value,
         "etag": change.etag,
-        "before": fingerprint(change.before),
-        "after": fingerprint(change.after),
+        "before": before,
+        "after": before if change.after == change.before else fingerprint(change.after),
     }
 
 
@@ -170,6 +171,8 @@ def differences(
     before: ManagedNamespace | None, after: ManagedNamespace | None
 ) -> tuple[FieldDifference, ...]:
     """Return every field in which the two differ, in a stable order; empty for equals."""
+    if before == after:
+        return ()
     return tuple(_compare(fields_of(before), fields_of(after)))
 
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -71,6 +71,8 @@ UNCARRIED_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configura
 class Plan:
     """What would change, in the order of the ids.
 
+    Its text leaves out the two that may take megabytes, and seconds to write.
+
     Attributes:
         changes: one per request, those without a change included.
         plan_risks: risks of the plan as a whole.
@@ -80,10 +82,10 @@ class Plan:
         max_commitment: how often a cluster may promise what its nodes give; None for no limit.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[Change, ...] = field(repr=False)
     plan_risks: tuple[Risk, ...]
     digest: str
-    observed: ObservedState
+    observed: ObservedState = field(repr=False)
     max_commitment: Decimal | None = QUOTA_OVERCOMMIT_RATIO
 
     @property
@@ -365,17 +367,21 @@ def _change_to_json(change: Change) -> dict[str, Any]:
 
 def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
     content: dict[str, Any] = {
-        "changes": [_change_to_json(change) for change in changes],
+        "changes": [_approved(change) for change in changes],
         "risks": [risk.name.value for risk in plan_risks],
     }
-    for line, change in zip(content["changes"], changes, strict=True):
-        # Pods come and go between reading and approving: a risk counts by name, not by sentence.
-        line["risks"] = sorted({risk["name"] for risk in line["risks"]})
-        if line["change"] == ChangeKind.NO_CHANGE:
-            # Somebody else's edit to an item that does not change leaves the approval valid.
-            line["before"] = line["after"] = None
-        else:
-            # What the record hides counts too.
-            line["fields"] = [fields_of(change.before), fields_of(change.after)]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _approved(change: Change) -> dict[str, Any]:
+    """Return what the digest holds of a change."""
+    # Pods come and go between reading and approving: a risk counts by name, not by sentence.
+    risks = sorted({risk.name.value for risk in change.risks})
+    if change.kind is ChangeKind.NO_CHANGE:
+        # Somebody else's edit to an item that does not change leaves the approval valid.
+        line = _change_to_json(replace(change, before=None, after=None))
+        return line | {"risks": risks}
+    # What the record hides counts too.
+    fields = [fields_of(change.before), fields_of(change.after)]
+    return _change_to_json(change) | {"risks": risks, "fields": fields}

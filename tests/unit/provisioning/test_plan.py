@@ -307,6 +307,14 @@ def test_the_digest_moves_with_the_etag_of_a_changed_item_only():
     )
 
 
+def test_the_text_of_a_large_plan_is_short():
+    # `signal.signal` writes out what it is handed, which holds the plan that is applied
+    names = [f"team-{number}" for number in range(100)]
+    plan = make_plan([make_spec(name) for name in names], make_observed())
+    assert plan.digest in repr(plan)
+    assert len(repr(plan)) < 1_000
+
+
 def test_what_is_promised_before_and_after_counts_each_namespace_once():
     held = make_namespace()
     quota = QuotaStatus(
