@@ -272,12 +272,17 @@ class KubernetesNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaStatus:
-    """A ResourceQuota object: amounts by key (`requests.cpu`), in cores, bytes or counts."""
+    """A ResourceQuota object: amounts by key (`requests.cpu`), in cores, bytes or counts.
+
+    Attributes:
+        is_scoped: whether it counts only some of the pods (`scopes`, `scopeSelector`).
+    """
 
     namespace_name: str
     name: str
     hard: Mapping[str, Decimal]
     used: Mapping[str, Decimal]
+    is_scoped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,14 @@ class QuotaValue:
     Attributes:
         key: as the object writes it, `requests.cpu` or `cpu`.
         used: None where the quota controller has not counted yet.
+        is_scoped: whether the object counts only some of the pods.
     """
 
     quota_name: str
     key: str
     hard: Decimal
     used: Decimal | None
+    is_scoped: bool = False
 
     @property
     def ratio(self) -> Decimal | None:
@@ -80,7 +82,13 @@ def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], Quot
             place = (quota.namespace_name, _ALIASES.get(key, key))
             if place[1] not in known:
                 continue
-            value = QuotaValue(quota_name=quota.name, key=key, hard=hard, used=quota.used.get(key))
+            value = QuotaValue(
+                quota_name=quota.name,
+                key=key,
+                hard=hard,
+                used=quota.used.get(key),
+                is_scoped=quota.is_scoped,
+            )
             if place not in found or value.tightness > found[place].tightness:
                 found[place] = value
     return found

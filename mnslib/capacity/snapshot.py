@@ -7,7 +7,7 @@ figures were read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -43,6 +43,7 @@ class Snapshot:
         namespaces: `NAMESPACE_COLUMNS`, one row per namespace, sorted by cluster and name;
             `owner` is empty where the label is missing; `labels` is `key=value,...` by key.
         quotas: quota objects by cluster; a cluster that could not be read is missing.
+        remembered: clusters whose `quotas` are not live: they are what the history saw last.
         commitments: by cluster, then `cpu` (cores) and `memory` (bytes).
         used, hard: quota counters, UTC times x (cluster, namespace, quota key); cores and bytes.
             The highest `used` of each step, the last `hard` of it.
@@ -76,6 +77,7 @@ class Snapshot:
     workloads: Mapping[str, Sequence[Workload]] = field(default_factory=dict)
     autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    remembered: Collection[str] = ()
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     step_minutes: int = 60
     unreachable: Mapping[str, str] = field(default_factory=dict)

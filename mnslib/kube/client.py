@@ -269,6 +269,7 @@ def _quota(item: Any) -> QuotaStatus:
         name=item.metadata.name,
         hard=_amounts((status and status.hard) or (spec and spec.hard)),
         used=_amounts(status and status.used),
+        is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
     )
 
 

@@ -78,6 +78,23 @@ def test_a_quota_is_read_with_every_key(api_server: ApiServer, make_client: Make
     ]
 
 
+def test_a_quota_of_some_pods_only_is_known_as_such(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    scopes = [
+        {"scopes": ["NotTerminating"]},
+        {
+            "scopeSelector": {
+                "matchExpressions": [{"operator": "Exists", "scopeName": "BestEffort"}]
+            }
+        },
+        {},
+    ]
+    found = [make_item(f"q{number}", spec=spec) for number, spec in enumerate(scopes)]
+    api_server.answer(200, make_list(*found))
+    assert [quota.is_scoped for quota in make_client().resource_quotas()] == [True, True, False]
+
+
 def test_a_new_quota_counts_by_its_spec_until_it_has_a_status(
     api_server: ApiServer, make_client: Make
 ) -> None:
