@@ -11,18 +11,18 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mnslib
 from mnslib.errors import PARAMETERS, ConfigError, MnsError, cut
 from mnslib.progress import progress_bar, progress_lines
-from mnslib.project import find_project_root, resolve_path, write_whole
+from mnslib.project import find_project_root, read_result, resolve_path, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import ApplyResult, CheckResult, utc_text
 from mnslib.session import Session
-from mnslib.targets import open_target
+from mnslib.targets import Target, open_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from mnslib.provisioning.resume import EarlierRun, Rest
     from mnslib.reporting.charts import Chart
     from mnslib.reporting.displays import Cell, Table
+
+SNAPSHOT_FOLDER = "snapshot"
+"""Of a run directory: what a reading notebook has read, for `snapshot_run`."""
 
 
 def connect(notebook: str, cells: Mapping[str, Any]) -> Notebook:
@@ -58,16 +61,22 @@ class Notebook(Session):
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         super().__init__(notebook, cells)
         self._cloud = str(self.parameters["cloud"])
-        self.target = open_target(
-            str(self.parameters["target"]),
-            cloud=self._cloud,
-            credential=str(self.parameters["credential"]),
-        )
-
+        self._offline = str(self.parameters.get("snapshot_run", ""))
+        if not self._offline:
+            _ = self.target  # a word that does not exist is refused here, not by a later cell
         self._requests = self.directory / "requests"
         self._earlier: EarlierRun | None = None
         self._earlier_directory = self.directory
         self._rest: Rest | None = None
+
+    @cached_property
+    def target(self) -> Target:
+        """The way to Azure or to the sandbox; a run that analyzes an earlier one never takes it."""
+        return open_target(
+            str(self.parameters["target"]),
+            cloud=self._cloud,
+            credential=str(self.parameters["credential"]),
+        )
 
     # Steps of notebooks that change something
 
@@ -352,18 +361,29 @@ class Notebook(Session):
         clusters: Sequence[str],
         history: str,
         prometheus_endpoint: str,
+        snapshot_run: str = "",
         **window: Any,
     ) -> Snapshot:
         """Return quotas, requests and use of the clusters, now and over the lookback.
 
+        What is read is written to `snapshot/` in the run directory, before anything is made of it.
+
         Args:
+            snapshot_run: an earlier run, whose snapshot is returned instead; nothing is asked then.
             history, prometheus_endpoint: as `Target.prometheus` takes them.
             window: `lookback_days`, `step_minutes` and `owner_label`, as `capacity.collect` does.
+
+        Raises:
+            ConfigError: if that run has no snapshot, or was made on another target.
         """
+        from mnslib.capacity.store import read_snapshot, write_snapshot
+
+        if snapshot_run:
+            return read_snapshot(self._earlier_snapshot(snapshot_run))
         from mnslib.capacity.collect import collect
 
         subscriptions, ids = self.target.scope(subscription_ids, clusters)
-        return collect(
+        snapshot = collect(
             self.target.azure,
             self.target.kube_for,
             subscription_ids=subscriptions,
@@ -372,6 +392,30 @@ class Notebook(Session):
             now=_now(),
             **window,
         )
+        write_snapshot(
+            snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
+        )
+        return snapshot
+
+    def _earlier_snapshot(self, run: str) -> Path:
+        """Return the folder with the snapshot of a run that was made on this run's target."""
+        from mnslib.runs import find_run
+
+        directory = find_run(run, runs_dir=self.directory.parent)
+        record = read_result(directory)
+        if record is None:
+            raise ConfigError(f"snapshot_run: {directory} has no record of a run.")
+        if record["target"] != self.parameters["target"]:
+            raise ConfigError(
+                f"snapshot_run: {directory.name} was made on {record['target']}; write target: "
+                f"{record['target']}, so that the report says so."
+            )
+        if earlier := record["parameters"].get("snapshot_run"):
+            raise ConfigError(
+                f"snapshot_run: {directory.name} read nothing itself, it analyzed {earlier}; "
+                "name that run."
+            )
+        return directory / SNAPSHOT_FOLDER
 
     def save_table(self, name: str, table: pd.DataFrame) -> Path:
         """Return the path of the table, written as `tables/<name>.csv` (cores and bytes)."""
@@ -389,10 +433,16 @@ class Notebook(Session):
 
         dry_run = self.parameters.get("dry_run")
         mode = "dry run: writes nothing" if dry_run else "writes what is approved"
+        endpoint = "none: nothing is asked"
+        if self._offline:
+            mode = f"offline: analyzes what {self._offline} read"
+        else:
+            endpoint = self.target.azure.cloud.arm_endpoint
+            mode = "reads only" if dry_run is None else mode
         rows: list[list[Cell]] = [
-            ["Target", "Azure" if self.target.sandbox is None else "sandbox"],
-            ["Endpoint", self.target.azure.cloud.arm_endpoint],
-            ["Mode", "reads only" if dry_run is None else mode],
+            ["Target", {"azure": "Azure"}.get(word := str(self.parameters["target"]), word)],
+            ["Endpoint", endpoint],
+            ["Mode", mode],
             ["Run directory", str(self.directory)],
             ["mnslib", mnslib.__version__],
         ]

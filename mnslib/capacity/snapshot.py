@@ -117,5 +117,5 @@ def wide_frame(
 
 def no_series(names: Sequence[str]) -> pd.DataFrame:
     """Return a wide frame of no series at no time."""
-    times = pd.DatetimeIndex([], tz="UTC")
+    times = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
     return wide_frame(times, [], np.empty((0, 0), dtype=np.float32), names=names)

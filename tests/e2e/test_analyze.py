@@ -56,3 +56,47 @@ def test_without_history_it_answers_what_a_moment_can_answer(run_notebook, sandb
     assert done.code == 0, done.output
     assert all(row["peak_used"] == "" for row in rows(done, "utilization"))
     assert not sandbox.requests(containing="/prometheus/")
+
+
+def tables(run):
+    return {path.name: path.read_bytes() for path in (run.directory / "tables").iterdir()}
+
+
+def test_an_earlier_run_is_analyzed_again_with_all_doors_closed(
+    run_notebook, sandbox, environment, tmp_path
+):
+    first = run_notebook("40")
+    assert first.code == 0, first.output
+    asked = len(sandbox.requests())
+    environment["MNS_SANDBOX"] = str(tmp_path / "no-such-sandbox.json")
+    again = run_notebook("40", snapshot_run=first.directory.name)
+    assert again.code == 0, again.output
+    assert tables(again) == tables(first)
+    assert again.result["headline"] == first.result["headline"]
+    assert '<span class="badge">sandbox</span>' in again.report
+    assert not (again.directory / "snapshot").exists()
+    assert len(sandbox.requests()) == asked
+    # by a path, and by the name of one that read nothing itself
+    assert run_notebook("40", snapshot_run=first.directory).code == 0
+    refused = run_notebook("40", snapshot_run=again.directory.name)
+    assert refused.code == 6
+    assert f"it analyzed {first.directory.name}; name that run" in refused.output
+
+
+def test_an_analysis_of_another_target_is_not_passed_off_as_azures(run_notebook, sandbox):
+    first = run_notebook("40", history="none")
+    refused = run_notebook("40", snapshot_run=first.directory.name, target="azure")
+    assert refused.code == 6
+    assert "was made on sandbox; write target: sandbox" in refused.output
+
+
+def test_a_run_without_a_whole_snapshot_is_refused(run_notebook, sandbox):
+    first = run_notebook("40", history="none")
+    (first.directory / "snapshot" / "snapshot.json").unlink()
+    for run, why in (
+        (first.directory.name, "no whole snapshot"),
+        ("20200101T0", "no run 20200101T0"),
+    ):
+        refused = run_notebook("40", snapshot_run=run)
+        assert refused.code == 6
+        assert why in refused.output

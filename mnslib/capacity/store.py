@@ -1,0 +1,168 @@
+"""A snapshot as files beside its run, so that an analysis can be repeated where nothing is asked.
+
+`FRAMES` are Parquet: one row per series, then one float32 column per time, which pandas and any
+other reader take as they are (docs/decisions/0003-snapshot-files.md has the measured alternatives).
+All else is `snapshot.json`, amounts as exact decimal text; it is written last, so that a folder
+that has it is whole. Knows nothing of runs or notebooks.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from mnslib.capacity.snapshot import Snapshot, wide_frame
+from mnslib.errors import ConfigError, cut
+
+STORE_VERSION = 1
+"""Of the files. A new field of `Snapshot` that has a default needs no new one."""
+
+FACTS_FILE = "snapshot.json"
+COLUMNS_AT_ONCE = 64
+"""Times that are read together, so that no second copy of a large frame is held. Our choice."""
+
+_HINTS = get_type_hints(Snapshot)
+FRAMES = tuple(name for name, hint in _HINTS.items() if hint is pd.DataFrame)
+_PAIRED = tuple(
+    name for name, hint in _HINTS.items() if get_args(hint)[:1] == (tuple[str, str],)
+)  # keys that JSON does not know; written as pairs
+
+
+def _facts() -> type[msgspec.Struct]:
+    found: list[Any] = [("version", int), ("written_by", str), ("checksums", dict[str, int])]
+    for field in fields(Snapshot):
+        hint = _HINTS[field.name]
+        if field.name in FRAMES:
+            continue
+        kind = list[tuple[get_args(hint)]] if field.name in _PAIRED else hint  # type: ignore[misc]
+        if field.default is not MISSING:
+            found.append((field.name, kind, field.default))
+        elif field.default_factory is not MISSING:
+            found.append((field.name, kind, msgspec.field(default_factory=field.default_factory)))
+        else:
+            found.append((field.name, kind))
+    return msgspec.defstruct("Facts", found, kw_only=True)
+
+
+_Facts = _facts()
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None:
+    """Write a snapshot into a folder, which is made.
+
+    Args:
+        written_by: the version of the program, for whoever cannot read the files later.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = folder / FACTS_FILE
+    facts.unlink(missing_ok=True)
+    checksums = {}
+    for name in FRAMES:
+        frame, path = getattr(snapshot, name), folder / f"{name}.parquet"
+        if isinstance(frame.columns, pd.MultiIndex):
+            _write_wide(frame, path)
+        else:
+            frame.to_parquet(path, index=False, compression="zstd")
+        checksums[name] = _checksum(path)
+    content = {
+        field.name: getattr(snapshot, field.name)
+        for field in fields(Snapshot)
+        if field.name not in FRAMES
+    }
+    content |= {name: list(content[name].items()) for name in _PAIRED}
+    about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
+    facts.write_bytes(msgspec.json.format(msgspec.json.encode(about | content), indent=1))
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """Return the snapshot that a folder holds, every figure as it was written.
+
+    Raises:
+        ConfigError: if there is none, a file of it is missing or damaged, or a later version of
+            the program wrote it.
+    """
+    if not (folder / FACTS_FILE).is_file():
+        raise ConfigError(f"There is no whole snapshot in {folder}: {FACTS_FILE} is missing.")
+    path = folder / FACTS_FILE
+    try:
+        facts, checksums = _read_facts(path)
+        frames: dict[str, Any] = {}
+        for name in FRAMES:
+            path = folder / f"{name}.parquet"
+            if _checksum(path) != checksums[name]:
+                raise ValueError("it is not as it was written")
+            frames[name] = pd.read_parquet(path) if name == "namespaces" else _read_wide(path)
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
+        raise ConfigError(
+            f"{path} cannot be read, it is missing or damaged: {cut(str(error))} "
+            "Name another run, or read the clusters anew."
+        ) from error
+    return Snapshot(**facts, **frames)
+
+
+def _checksum(path: Path) -> int:
+    """Return what tells a damaged file from a whole one; it is no protection from people."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            found = zlib.crc32(part, found)
+    return found
+
+
+def _read_facts(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return all fields but the frames, and the checksums of those."""
+    content = path.read_bytes()
+    version = msgspec.json.decode(content, type=_Version).version
+    if version > STORE_VERSION:
+        raise ConfigError(
+            f"{path} has version {version}; this mnslib reads up to {STORE_VERSION}: take a later."
+        )
+    found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
+    found |= {name: dict(found[name]) for name in _PAIRED}
+    return {name: value for name, value in found.items() if name in _HINTS}, found["checksums"]
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+def _write_wide(frame: pd.DataFrame, path: Path) -> None:
+    values = frame.to_numpy(dtype=np.float32)
+    names = [str(name) for name in frame.columns.names]
+    times = [pd.Timestamp(time).isoformat() for time in frame.index]
+    columns = [
+        pa.array(frame.columns.get_level_values(level).tolist(), pa.string())
+        for level in range(len(names))
+    ]
+    columns += [pa.array(row) for row in values]
+    parquet.write_table(
+        pa.table(columns, names=[*names, *times]),
+        path,
+        compression="zstd",
+        use_dictionary=names,
+        use_byte_stream_split=times,  # a third of the size and of the time of plain floats
+    )
+
+
+def _read_wide(path: Path) -> pd.DataFrame:
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        names = [field.name for field in schema if pa.types.is_string(field.type)]
+        texts = schema.names[len(names) :]
+        values = np.empty((len(texts), file.metadata.num_rows), dtype=np.float32)
+        for start in range(0, len(texts), COLUMNS_AT_ONCE):
+            part = file.read(texts[start : start + COLUMNS_AT_ONCE])
+            for row, column in enumerate(part.itercolumns(), start):
+                values[row] = column.to_numpy()
+        labels = file.read(names)
+    series = list(zip(*(column.to_pylist() for column in labels.itercolumns()), strict=True))
+    times = pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", utc=True)).as_unit("ns")
+    return wide_frame(times, series, values, names=names)
