@@ -71,6 +71,7 @@ def snapshot(make_snapshot, make_quota, make_pod, make_node):
         unreachable={"aks-2": "cluster not reachable"},
         errors={"aks-2": HOSTILE},
         history_note="2 days",
+        remembered={"aks-2"},
     )  # fmt: skip
 
 
@@ -79,6 +80,8 @@ def assert_same(one: Snapshot, other: Snapshot) -> None:
         mine, theirs = getattr(one, field.name), getattr(other, field.name)
         if field.name in FRAMES:
             assert_frame_equal(mine, theirs, check_freq=False, check_exact=True)
+        elif field.name == "remembered":
+            assert set(mine) == set(theirs)
         else:
             assert mine == theirs, field.name
 
