@@ -211,4 +211,8 @@ class KubeUnreachableError(KubeError):
 
 
 class PrometheusError(MnsError):
-    """A range query was refused, or the endpoint could not be reached."""
+    """A query of metrics was refused, or the endpoint could not be reached."""
+
+
+class QueryTooLargeError(PrometheusError):
+    """A query was refused for what it would cost or return; a shorter range may pass."""

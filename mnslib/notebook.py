@@ -362,6 +362,7 @@ class Notebook(Session):
         history: str,
         prometheus_endpoint: str,
         snapshot_run: str = "",
+        prometheus_token_env: str = "",
         **window: Any,
     ) -> Snapshot:
         """Return quotas, requests and use of the clusters, now and over the lookback.
@@ -370,7 +371,7 @@ class Notebook(Session):
 
         Args:
             snapshot_run: an earlier run, whose snapshot is returned instead; nothing is asked then.
-            history, prometheus_endpoint: as `Target.prometheus` takes them.
+            history, prometheus_endpoint, prometheus_token_env: as `Target.prometheus` takes them.
             window: `lookback_days`, `step_minutes` and `owner_label`, as `capacity.collect` does.
 
         Raises:
@@ -388,7 +389,9 @@ class Notebook(Session):
             self.target.kube_for,
             subscription_ids=subscriptions,
             clusters=ids,
-            prometheus=self.target.prometheus(history, prometheus_endpoint),
+            prometheus=self.target.prometheus(
+                history, prometheus_endpoint, token_env=prometheus_token_env
+            ),
             now=_now(),
             **window,
         )

@@ -77,20 +77,28 @@ class Target:
                 f"clusters: {error}. Write ids, or leave it empty for all."
             ) from error
 
-    def prometheus(self, history: str, endpoint: str) -> PrometheusClient | None:
+    def prometheus(
+        self, history: str, endpoint: str, *, token_env: str = ""
+    ) -> PrometheusClient | None:
         """Return the door to the history, None where there is none to ask.
 
         Args:
-            history: `auto` (the endpoint if one is given, or the sandbox's), `azure-monitor`, or
-                `none`; `prometheus` is refused: a server of one's own is not built yet.
-            endpoint: the workspace's query endpoint.
+            history: `auto` (the workspace's endpoint if one is given, or the sandbox's),
+                `azure-monitor`, `prometheus` (a server of one's own, which no token of Azure's
+                is ever sent to) or `none`.
+            endpoint: the query endpoint.
+            token_env: environment variable with the bearer token of one's own server.
 
         Raises:
-            ConfigError: if the word does not exist, or the endpoint is none of Azure Monitor's,
-                to which a token must not be sent.
+            ConfigError: if the word does not exist, or a token must not be sent to the endpoint.
         """
-        _require("history", history, ("auto", "azure-monitor", "none"))
-        if not endpoint and self.sandbox is not None:
+        _require("history", history, ("auto", "azure-monitor", "prometheus", "none"))
+        is_own = history == "prometheus"
+        if token_env and not is_own:
+            raise ConfigError(
+                f"prometheus_token_env is for history: prometheus, and history is {history!r}."
+            )
+        if not endpoint and self.sandbox is not None and not is_own:
             endpoint = str(self.sandbox["prometheus_endpoint"])
         if history == "none" or (history == "auto" and not endpoint):
             return None
@@ -98,12 +106,17 @@ class Target:
             raise ConfigError(
                 f"history is {history!r}: prometheus_endpoint says where; it is empty."
             )
+        if is_own:
+            from mnslib.azure.plain import plain_prometheus
+
+            return plain_prometheus(endpoint, token=_token_in(token_env))
         workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
         host = urlsplit(endpoint).hostname or ""
         if self.sandbox is None and not host.endswith(f".{workspace}"):
             raise ConfigError(
                 f"prometheus_endpoint is {cut(endpoint, 120)!r}: no token is sent there. Write the "
-                f"query endpoint of a workspace, https://<name>.<region>.{workspace}."
+                f"query endpoint of a workspace, https://<name>.<region>.{workspace}; a server of "
+                "your own is history: prometheus."
             )
         return self.azure.prometheus(endpoint)
 
@@ -148,6 +161,19 @@ def _sandbox_connection() -> dict[str, Any]:
             f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
         )
     return connection
+
+
+def _token_in(variable: str) -> str:
+    """Return the token that a variable holds, empty where none is named; never write it down."""
+    if not variable:
+        return ""
+    token = os.environ.get(variable, "").strip() if variable.isidentifier() else ""
+    if not token:
+        raise ConfigError(
+            "prometheus_token_env names no environment variable that holds anything. Write the "
+            "variable's name, such as MNS_PROMETHEUS_TOKEN, and put the token into it."
+        )
+    return token
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:

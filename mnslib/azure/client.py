@@ -108,7 +108,12 @@ class AzureClient:
 
     def prometheus(self, endpoint: str) -> PrometheusClient:
         """Return a client for a Prometheus query endpoint, with a token for its audience."""
-        return PrometheusClient(self._rest, endpoint=endpoint, scope=self.cloud.prometheus_scope)
+        return PrometheusClient(
+            self._rest,
+            endpoint=endpoint,
+            scope=self.cloud.prometheus_scope,
+            remedy="Check the endpoint, and that you have the role Monitoring Data Reader on it.",
+        )
 
     def token(self, scope: str) -> str:
         """Return a token; kept and renewed. Never write it anywhere.

@@ -88,8 +88,9 @@ class Retries:
 class ErrorPolicy(AnyPolicy):
     """Turns answers of 400 or more, and no answer at all, into the errors of mnslib."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, credential_name: str | None) -> None:
+        """None where no credential of Azure's is used: then 401 is an answer like others."""
+        self._credential_name = credential_name
 
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the answer of a request that succeeded; raise for any other."""
@@ -119,10 +120,10 @@ class ErrorPolicy(AnyPolicy):
 
     def _error(self, request: AnyRequest, answer: Any) -> Exception:
         sent = request.http_request
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        if answer.status_code == HTTPStatus.UNAUTHORIZED and self._credential_name is not None:
             said = read_service_error(answer.text())
             return refused_token(
-                self._tokens.credential_name,
+                self._credential_name,
                 where=urlsplit(sent.url).netloc,
                 text=f"{said.code} {said.text}".strip(),
             )
@@ -296,7 +297,7 @@ def build_pipeline(
 ) -> Pipeline[Any, Any]:
     """Return the pipeline that every client of one `AzureClient` shares."""
     policies: list[Any] = [  # the outermost first
-        ErrorPolicy(tokens),
+        ErrorPolicy(tokens.credential_name),
         RequestIdPolicy(),
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
         ContentDecodePolicy(),

@@ -1,17 +1,29 @@
-"""Range queries against a Prometheus endpoint, managed or not. Knows no particular metric."""
+"""Queries against a Prometheus endpoint, managed or not. Knows no particular metric."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ArmError, PrometheusError, cut
+from mnslib.errors import ArmError, PrometheusError, QueryTooLargeError, cut
 
 if TYPE_CHECKING:
     from mnslib.azure.rest import Rest
+
+_TOO_LARGE = re.compile(
+    r"too many|too large|too long|too expensive|maximum resolution|exceed|\bcost\b|\blimit"
+    r"|timed out|\b32 days|more than .* (?:samples|series|points)",
+    re.IGNORECASE,
+)
+"""Words of refusals that a shorter range may mend.
+
+Source: Prometheus, `promql/engine.go` and `web/api/v1`; Azure Monitor documents the limits, not
+the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +40,33 @@ class Series:
 class PrometheusClient:
     """Asks one endpoint.
 
-    Source: Azure Monitor, query Prometheus metrics by using the API (`/api/v1/query_range`, form
-    POST, at most 32 days, role Monitoring Data Reader).
+    Source: Azure Monitor, query Prometheus metrics by using the API (`/api/v1/query` and
+    `query_range`, form POST, role Monitoring Data Reader); Prometheus, HTTP API.
     """
 
-    def __init__(self, rest: Rest, *, endpoint: str, scope: str) -> None:
+    def __init__(
+        self, rest: Rest, *, endpoint: str, scope: str | None = None, remedy: str = ""
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            scope: of the token; None where none of Azure's is sent.
+            remedy: what to do about a refusal.
+        """
         self.endpoint = endpoint.rstrip("/")
         self._rest = rest
         self._scope = scope
+        self._remedy = remedy
+
+    def query(self, query: str, *, at: datetime) -> list[Series]:
+        """Return the series that a query gives at one moment, each with one point.
+
+        Raises:
+            PrometheusError: as `query_range`.
+        """
+        form = {"query": query, "time": f"{at.timestamp():.3f}"}
+        found = self._ask("query", form, kind="vector")
+        return [_series(item["metric"], [item["value"]]) for item in found]
 
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: float
@@ -43,7 +74,8 @@ class PrometheusClient:
         """Return the series that a query gives over a time range.
 
         Raises:
-            PrometheusError: if the query was refused or nobody answered.
+            QueryTooLargeError: if it was refused for its size.
+            PrometheusError: if it was refused for another reason, or nobody answered.
         """
         form = {
             "query": query,
@@ -51,30 +83,48 @@ class PrometheusClient:
             "end": f"{end.timestamp():.3f}",
             "step": f"{step_seconds:g}",
         }
-        url = f"{self.endpoint}/api/v1/query_range"
+        found = self._ask("query_range", form, kind="matrix")
+        return [_series(item["metric"], item["values"]) for item in found]
+
+    def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[Any]:
+        url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
         try:
             body = self._rest.json(self._rest.post_form(url, form, scope=self._scope))
-            return [_series(item) for item in _matrix(body)]
+            return _result(body, kind)
         except ArmError as error:
-            raise PrometheusError(
-                f"Query {cut(query, 120)!r} at {self.endpoint} failed: {error}"
-                " Check the endpoint, and that you have the role Monitoring Data Reader on it."
+            kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
+            raise kinds(
+                f"Query {query!r} at {self.endpoint} failed: {error} {self._remedy}".rstrip()
             ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise PrometheusError(
-                f"{self.endpoint} did not answer query {cut(query, 120)!r} with a matrix;"
+                f"{self.endpoint} did not answer query {query!r} with a {kind};"
                 " check that `prometheus_endpoint` is a Prometheus query endpoint."
             ) from error
 
 
-def _matrix(body: Any) -> list[Any]:
+def _is_too_large(error: ArmError) -> bool:
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return True
+    refused = error.status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    )
+    return refused and _TOO_LARGE.search(str(error)) is not None
+
+
+def _result(body: Any, kind: str) -> list[Any]:
     data = body["data"]
-    if body["status"] != "success" or data["resultType"] != "matrix":
+    if body["status"] != "success" or data["resultType"] != kind:
         raise ValueError(data["resultType"])
-    result: list[Any] = data["result"]
-    return result
+    found: list[Any] = data["result"]
+    if kind == "matrix" and not all(isinstance(item["values"], list) for item in found):
+        raise ValueError("values")
+    return found
 
 
-def _series(item: Mapping[str, Any]) -> Series:
-    points = ((float(moment), float(value)) for moment, value in item["values"])
-    return Series(dict(item["metric"]), [point for point in points if math.isfinite(point[1])])
+def _series(labels: Mapping[str, str], values: list[Any]) -> Series:
+    points = ((float(moment), float(value)) for moment, value in values)
+    return Series(dict(labels), [point for point in points if math.isfinite(point[1])])
