@@ -76,10 +76,12 @@ def make_snapshot() -> Callable[..., Snapshot]:
         used: Mapping[tuple[str, ...], Sequence[float]] | None = None,
         hard: Mapping[tuple[str, ...], Sequence[float]] | None = None,
         usage_cpu: Mapping[tuple[str, ...], Sequence[float]] | None = None,
+        usage_memory: Mapping[tuple[str, ...], Sequence[float]] | None = None,
+        requested: Mapping[tuple[str, ...], Sequence[float]] | None = None,
         **others: Any,
     ) -> Snapshot:
         places = {(c, quota.namespace_name) for c, found in quotas.items() for quota in found}
-        frames = (used or {}, hard or {}, usage_cpu or {})
+        frames = (used or {}, hard or {}, usage_cpu or {}, usage_memory or {}, requested or {})
         count = max((len(found) for frame in frames for found in frame.values()), default=0)
         rows = [
             (cluster, name, SUBSCRIPTION, "rg-platform", f"{name}-owner", True, "")
@@ -93,7 +95,8 @@ def make_snapshot() -> Callable[..., Snapshot]:
             used=_wide(frames[0], QUOTA_SERIES, count),
             hard=_wide(frames[1], QUOTA_SERIES, count),
             usage_cpu=_wide(frames[2], USAGE_SERIES, count),
-            usage_memory=_wide({}, USAGE_SERIES, count),
+            usage_memory=_wide(frames[3], USAGE_SERIES, count),
+            requested=_wide(frames[4], QUOTA_SERIES, count),
             **others,
         )
 

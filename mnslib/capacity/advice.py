@@ -1,0 +1,82 @@
+"""Shrink, grow, fix requests or healthy: what two ratios say about a quota.
+
+Across, how much of the quota is claimed; up, how much of what is requested is used. One namespace
+gets one advice. Pure; `docs/capacity.md` has the rules with examples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.quota_values import NO_QUOTA, TIGHT_RATIO, UNKNOWN
+
+SHRINK_BELOW = 0.5
+"""Claim, as a share of the quota, under which the quota can shrink: half of it would do. Our
+choice."""
+
+GROW_FROM = float(TIGHT_RATIO)
+"""Claim from which a quota has to grow, unless what is claimed is unused."""
+
+FIX_BELOW = 0.4
+"""Usage, as a share of what is requested, under which requests are too large: two and a half times
+what the busy hours need, where 1.15 to 1.25 times is a usual margin. Our choice."""
+
+SHRINK, GROW, FIX, HEALTHY = "shrink", "grow", "fix requests", "healthy"
+ADVICE = (SHRINK, HEALTHY, GROW, FIX)
+BARE = NO_QUOTA.removeprefix(f"{UNKNOWN}: ")
+ZERO_QUOTA = "quota of 0"
+
+_SPACE = ["cluster_name", "namespace_name"]
+_RANK = {GROW: 0, FIX: 1, "": 2, SHRINK: 3, HEALTHY: 4}
+_NO_SAY = 5  # rank of a resource without a quota
+
+
+def regions(layers: pd.DataFrame) -> NDArray[np.object_]:
+    """Return what each row's ratios say by themselves; empty where they are unknown.
+
+    Args:
+        layers: `hard`, `claim_ratio`, `usage_ratio` (NaN where nothing is requested), `reason`.
+    """
+    claim, usage = layers["claim_ratio"], layers["usage_ratio"]
+    is_unknown = (layers["reason"] != "") | claim.isna() | ((layers["hard"] == 0) & (claim <= 0))
+    cases = [is_unknown, claim < SHRINK_BELOW, usage < FIX_BELOW, claim >= GROW_FROM]
+    return np.select(cases, ["", SHRINK, FIX, GROW], default=HEALTHY).astype(object)
+
+
+def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return for each row of `layers` what its namespace is advised.
+
+    A resource that has to grow decides before one whose requests are to be fixed, that before one
+    that is unknown (then nothing is advised), and that before one that can shrink.
+
+    Returns:
+        `advice`; `advice_resource`, which decided (empty without advice); `advice_reason`, why
+        there is none (empty with advice).
+    """
+    is_zero = (layers["hard"] == 0) & (layers["region"] == "") & (layers["reason"] == "")
+    reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
+    rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
+    keys = layers[[*_SPACE, "resource", "region"]].assign(reason=reason, _rank=rank)
+    first = keys.sort_values("_rank", kind="stable").drop_duplicates(_SPACE)
+    is_advised = first["region"] != ""
+    decided = first[_SPACE].assign(
+        advice=first["region"],
+        advice_resource=first["resource"].where(is_advised, ""),
+        advice_reason=first["reason"].mask(is_advised, ""),
+    )
+    return layers[_SPACE].join(decided.set_index(_SPACE), on=_SPACE).drop(columns=_SPACE)
+
+
+def with_advice(table: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """Return a utilization table with the one advice of each namespace on each of its rows.
+
+    Returns:
+        `table` with `advice`, and after it `advice_resource` and `advice_reason` as `advice_of`
+        gives them.
+    """
+    found = layers[_SPACE].join(advice_of(layers)).drop_duplicates(_SPACE).set_index(_SPACE)
+    others = [name for name in table.columns.tolist() if name not in found.columns]
+    place = table.columns.tolist().index("advice")
+    return table[others].join(found, on=_SPACE)[[*others[:place], *found, *others[place:]]]

@@ -1,0 +1,352 @@
+"""What is granted, asked for and used: the three layers of every quota, and what to do about them.
+
+hard >= requested >= usage, each of one window, so that they can be compared. Pure: a snapshot and
+its utilization table in, frames out; formulas with examples are in `docs/capacity.md`. NaN is
+"unknown", enters no sum, and the row's `reason` says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.advice import BARE, advice_of, regions
+from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
+from mnslib.capacity.quota_values import UNKNOWN, samples_of
+from mnslib.capacity.snapshot import Snapshot, Values
+from mnslib.capacity.utilization import ratio_now
+
+LEAST_SAMPLED = timedelta(days=2)
+"""Samples of requests and of usage together that a figure of the window needs.
+Source: Kruize, its term of 7 days needs 2 days of data."""
+
+LEAST_OF_DAY = 0.5
+"""Share of a day's steps that a figure of that day needs. Our choice."""
+
+NO_USAGE, DEAD_SENSOR = "no samples of use", "use all zero: dead sensor"
+TOO_SHORT = f"under {LEAST_SAMPLED.days} days of samples"
+
+LAYER_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "hard",
+    "requested",
+    "usage",
+    "peak_usage",
+    "unclaimed",
+    "claimed_unused",
+    "idle",
+    "bursting",
+    "over_hard",
+    "requested_ratio",
+    "usage_ratio",
+    "claim_ratio",
+    "region",
+    "advice",
+    "reason",
+    "owner",
+    "subscription_id",
+    "labels",
+)
+PARTS = ("hard", "requested", "usage", "unclaimed", "claimed_unused", "idle", "bursting")
+"""Amounts that are summed, each over the same namespaces."""
+SUM_COLUMNS = (
+    "resource",
+    "namespaces",
+    "left_out",
+    "without_quota",
+    *PARTS,
+    "requested_ratio",
+    "usage_ratio",
+    "idle_ratio",
+    "requested_without_quota",
+    "usage_without_quota",
+)
+DAY_COLUMNS = ("day", "resource", "namespaces", "left_out", *PARTS)
+
+_PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
+_SPACE = ["cluster_name", "namespace_name"]
+_SUMMED = ("requested", "usage")
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def layers_table(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per namespace and resource (`cpu`, `memory`), in that order.
+
+    Args:
+        snapshot: the reading that `table` was made from.
+        table: from `utilization_table`.
+
+    Returns:
+        `LAYER_COLUMNS`, cores or bytes: `hard` as of now; `requested` and `usage` the
+        `USAGE_QUANTILE` over `USAGE_WINDOW` of the steps that have both (`requested` is that of
+        now where usage is unknown and its own samples are too few); `peak_usage` the highest of
+        the window; the parts `unclaimed`, `claimed_unused` and usage up to the quota make up
+        `hard`, and none is negative; `idle` is hard minus usage; `bursting` is usage above what
+        is requested, `over_hard` what is requested above the quota; `requested_ratio` is
+        requested over hard, `usage_ratio` usage over requested, `claim_ratio` the fullest of
+        requested over hard and of the resource's two quota values now; `region` is what the
+        ratios of this resource say, `advice` what those of the namespace do, both empty where
+        unknown; `reason` is why something is unknown, else empty.
+    """
+    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
+    rows = [
+        _resource_layers(snapshot, table, spaces, resource=resource)
+        for resource in ("cpu", "memory")
+    ]
+    layers = pd.concat(rows).sort_values([*_SPACE, "resource"], kind="stable", ignore_index=True)
+    layers["advice"] = advice_of(layers)["advice"]
+    return layers[list(LAYER_COLUMNS)]
+
+
+def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the sums of the layers by a column of `layers` or a label of the namespaces.
+
+    Returns:
+        `by` and `SUM_COLUMNS`, one row per value (empty: without that label) and resource. Only
+        namespaces of which all three layers are known are summed: `namespaces` of them; `left_out`
+        have a quota but something unknown; `without_quota` have none, and what they request and
+        use stands apart. Order: most idle CPU first, then name.
+    """
+    groups = layers[by] if by in _PLACES else label_values(layers["labels"], by)
+    by = f"label {by}" if by in SUM_COLUMNS else by
+    is_whole, is_bare = layers["reason"] == "", layers["reason"] == BARE
+    counts = {"namespaces": is_whole, "left_out": ~is_whole & ~is_bare, "without_quota": is_bare}
+    wanted = {name: layers[name].where(is_whole) for name in PARTS}
+    wanted |= {f"{name}_without_quota": layers[name].where(is_bare) for name in _SUMMED}
+    keys = [groups.rename(by), layers["resource"]]
+    sums = pd.DataFrame(wanted).groupby(keys).sum(min_count=1)
+    sums = sums.join(pd.DataFrame(counts).groupby(keys).sum().astype("int64")).reset_index()
+    sums["requested_ratio"] = sums["requested"] / sums["hard"]
+    sums["usage_ratio"] = sums["usage"] / sums["requested"]
+    sums["idle_ratio"] = sums["idle"] / sums["hard"]
+    idle = sums[sums["resource"] == "cpu"].set_index(by)["idle"]
+    order = sums.assign(_idle=sums[by].map(idle)).sort_values(
+        ["_idle", by, "resource"], ascending=[False, True, True]
+    )
+    return order[[by, *SUM_COLUMNS]].reset_index(drop=True)
+
+
+def roll_ups(layers: pd.DataFrame, labels: Iterable[str] = ()) -> dict[str, pd.DataFrame]:
+    """Return the sums by owner, cluster, subscription and each of `labels`, by table name."""
+    columns = {"by_owner": "owner", "by_cluster": "cluster_name"}
+    columns |= {"by_subscription": "subscription_id"}
+    columns |= {f"by_{re.sub('[^A-Za-z0-9.-]', '_', label)}": label for label in labels}
+    return {name: roll_up(layers, column) for name, column in columns.items()}
+
+
+def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:
+    """Return the value of one label in each text of labels; empty where it is missing."""
+    return labels.str.extract(rf"(?:^|,){re.escape(label)}=([^,]*)", expand=False).fillna("")
+
+
+def layers_by_day(snapshot: Snapshot) -> pd.DataFrame:
+    """Return the sums of the layers for each UTC day of the history and each resource.
+
+    Returns:
+        `DAY_COLUMNS`: `day` (`datetime.date`), then sums over the `namespaces` whose layers of
+        that day are known: the last `hard` of it, `USAGE_QUANTILE` of `requested` and `usage` over
+        the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had a quota on that
+        day or before, but no such figures.
+    """
+    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
+    times = _times(snapshot)
+    stamps = times.tz_localize(None).to_numpy() - np.timedelta64(snapshot.step)
+    days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
+    ends = np.append(starts[1:], len(stamps))[: len(starts)]
+    rows: list[dict[str, object]] = []
+    for resource in ("cpu", "memory"):
+        samples = _Samples.of(snapshot, spaces, times, resource=resource)
+        hard = np.full(len(spaces), np.nan)
+        for day, first, end in zip(days, starts, ends, strict=True):
+            found = samples.between(int(first), int(end))
+            granted = _last(found.hard)
+            hard = np.where(np.isnan(granted), hard, granted)
+            measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY))
+            parts = parts_of(granted, measured.requested, measured.usage)
+            is_whole = ~np.isnan(parts["unclaimed"])
+            counts = {"namespaces": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
+            sums = {name: _sum(amounts[is_whole]) for name, amounts in parts.items()}
+            rows.append({"day": day.item(), "resource": resource, **counts, **sums})
+    by_day = pd.DataFrame(rows, columns=list(DAY_COLUMNS))
+    return by_day.sort_values(["day", "resource"], ignore_index=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Samples:
+    """Samples of one resource, times x namespaces; those of pods where no quota counts them."""
+
+    clusters: NDArray[np.int64]
+    hard: Values
+    requested: Values
+    usage: Values
+
+    @classmethod
+    def of(
+        cls, snapshot: Snapshot, spaces: pd.MultiIndex, times: pd.DatetimeIndex, *, resource: str
+    ) -> _Samples:
+        key = pd.Index([f"requests.{resource}"] * len(spaces))
+        series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
+        requested = _at(snapshot.used, series, times)
+        uncounted = np.flatnonzero(np.isnan(requested).all(axis=0))
+        requested[:, uncounted] = _at(snapshot.requested, series[uncounted], times)
+        return cls(
+            clusters=pd.factorize(spaces.get_level_values(0))[0],
+            hard=_at(snapshot.hard, series, times),
+            requested=requested,
+            usage=_at(
+                snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory, spaces, times
+            ),
+        )
+
+    def between(self, first: int, end: int) -> _Samples:
+        """Return the samples of some steps."""
+        return replace(
+            self,
+            hard=self.hard[first:end],
+            requested=self.requested[first:end],
+            usage=self.usage[first:end],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """What was requested and used over some steps; NaN where unknown, and why."""
+
+    requested: Floats
+    usage: Floats
+    peak: Floats
+    reason: NDArray[np.object_]
+
+
+def _measured(samples: _Samples, *, least: int) -> _Measured:
+    """Return the quantiles of the steps with both; usage is unknown with fewer than `least`."""
+    has_use, has_request = ~np.isnan(samples.usage), ~np.isnan(samples.requested)
+    counted, used = has_request.sum(axis=0), has_use.sum(axis=0)
+    asked, most = _highest(samples.requested), _highest(samples.usage)
+    # A counter that says 0 all along, and no container where others are seen: nothing runs.
+    seen = np.bincount(samples.clusters, weights=used, minlength=1) > 0
+    is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[samples.clusters]
+    both = has_use & has_request
+    paired = both.sum(axis=0) >= least
+    reason = np.select(
+        [is_still, used == 0, (most == 0) & ~(asked == 0), ~paired],
+        ["", NO_USAGE, DEAD_SENSOR, TOO_SHORT],
+        default="",
+    ).astype(object)
+    is_known = reason == ""
+    own = _quantile(np.where(paired & is_known, both, has_request), samples.requested)
+    usage = _quantile(both, samples.usage)
+    return _Measured(
+        requested=np.where(counted >= least, own, np.nan),
+        usage=np.where(is_still, 0.0, np.where(is_known, usage, np.nan)),
+        peak=np.where(is_still, 0.0, np.where(is_known, most, np.nan)),
+        reason=reason,
+    )
+
+
+def _resource_layers(
+    snapshot: Snapshot, table: pd.DataFrame, spaces: pd.MultiIndex, *, resource: str
+) -> pd.DataFrame:
+    """Return the layers of one resource, the advice of the namespace left out."""
+    by_space = table.set_index(_SPACE).assign(_ratio=ratio_now(table))
+    now, limits = (
+        by_space[by_space["resource"] == f"{resource}_{kind}"].reindex(spaces)
+        for kind in ("request", "limit")
+    )
+    times = _times(snapshot)
+    recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
+    samples = _Samples.of(snapshot, spaces, recent, resource=resource)
+    measured = _measured(samples, least=ceil(LEAST_SAMPLED / snapshot.step))
+    hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
+    # Without usage beside it no window has to be shared, and the counter of now is the best known.
+    is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
+    requested = np.where(is_stale, counter, measured.requested)
+    parts = parts_of(hard, requested, measured.usage)
+    unread = now["verdict"].str.removeprefix(f"{UNKNOWN}: ").to_numpy(dtype=object)
+    reason = np.where(np.isnan(hard), unread, measured.reason)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
+    claims = np.vstack([ratios["requested_ratio"], now["_ratio"], limits["_ratio"]])
+    layers = pd.DataFrame(
+        {
+            **parts,
+            **ratios,
+            "peak_usage": measured.peak,
+            "over_hard": np.maximum(requested - hard, 0),
+            "claim_ratio": np.where(np.isnan(hard), np.nan, np.fmax.reduce(claims)),
+            "reason": reason,
+            "resource": resource,
+        }
+    )
+    layers["region"] = regions(layers)
+    facts = snapshot.namespaces[[*_SPACE, "owner", "subscription_id", "labels"]]
+    return layers.join(facts.reset_index(drop=True))
+
+
+def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats]:
+    """Return the amounts of `PARTS`; what is used beyond the claim is not free to promise."""
+    return {
+        "hard": hard,
+        "requested": requested,
+        "usage": usage,
+        "unclaimed": np.maximum(hard - np.maximum(requested, usage), 0),
+        "claimed_unused": np.maximum(np.minimum(requested, hard) - usage, 0),
+        "idle": np.maximum(hard - usage, 0),
+        "bursting": np.maximum(usage - requested, 0),
+    }
+
+
+def _times(snapshot: Snapshot) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(max((snapshot.used.index, snapshot.usage_cpu.index), key=len))
+
+
+def _at(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex) -> Values:
+    """Return the samples of `series` at `times`, in float32."""
+    rows = frame.index.get_indexer(times)
+    if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():  # a slice copies nothing
+        return samples_of(frame.iloc[rows[0] : rows[-1] + 1], series)
+    return samples_of(frame.reindex(times), series)
+
+
+def _quantile(wanted: Flags, samples: Values) -> Floats:
+    """Return `USAGE_QUANTILE` of each column's wanted samples, linearly between two of them."""
+    counts = wanted.sum(axis=0)
+    found = np.full(samples.shape[1], np.nan)
+    columns = np.flatnonzero(counts)
+    if len(columns):
+        ordered = np.sort(np.where(wanted, samples, np.float32(np.inf))[:, columns], axis=0)
+        place = USAGE_QUANTILE * (counts[columns] - 1)
+        low = np.floor(place).astype(np.int64)
+        high = np.minimum(low + 1, counts[columns] - 1)
+        at = np.arange(len(columns))
+        below, above = (ordered[rows, at].astype(np.float64) for rows in (low, high))
+        found[columns] = below + (above - below) * (place - low)
+    return found
+
+
+def _highest(samples: Values) -> Floats:
+    highest: Values = np.fmax.reduce(samples, axis=0, initial=np.nan)
+    return highest.astype(np.float64)
+
+
+def _last(samples: Values) -> Floats:
+    """Return the last sample of each column, NaN where there is none."""
+    known = ~np.isnan(samples)
+    row = len(samples) - 1 - known[::-1].argmax(axis=0)
+    last: Values = samples[row, np.arange(samples.shape[1])]
+    return last.astype(np.float64)
+
+
+def _sum(amounts: Floats) -> float:
+    return float(amounts.sum()) if len(amounts) else float("nan")

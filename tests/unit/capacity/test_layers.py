@@ -1,0 +1,292 @@
+"""The examples of docs/capacity.md, by hand: what is granted, asked for and used."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.capacity.layers import (
+    DEAD_SENSOR,
+    NO_USAGE,
+    TOO_SHORT,
+    layers_by_day,
+    layers_table,
+    roll_up,
+    roll_ups,
+)
+from mnslib.capacity.utilization import utilization_table
+
+WEEK = 7 * 24
+
+
+@pytest.fixture
+def weigh(make_snapshot, make_quota):
+    """Layers of one namespace `web` with a CPU quota, from its samples of the last hours."""
+
+    def weigh(hard, *, used, usage, now=None, **others):
+        counter = [used] * WEEK if isinstance(used, int | float) else used
+        measured = [usage] * WEEK if isinstance(usage, int | float) else usage
+        last = next((value for value in reversed(counter) if not np.isnan(value)), 0)
+        quota = make_quota("web", {"requests.cpu": hard}, {"requests.cpu": now or last})
+        snapshot = make_snapshot(
+            {"aks-1": [quota]},
+            used={("aks-1", "web", "requests.cpu"): counter},
+            hard={("aks-1", "web", "requests.cpu"): [hard] * len(counter)},
+            usage_cpu={("aks-1", "web"): measured} if measured else {},
+            **others,
+        )
+        layers = layers_table(snapshot, utilization_table(snapshot))
+        return layers.set_index(["namespace_name", "resource"]).loc[("web", "cpu")]
+
+    return weigh
+
+
+def test_the_layers_make_up_the_quota(weigh):
+    row = weigh(10, used=6, usage=2)
+
+    assert row[["hard", "requested", "usage"]].tolist() == [10, 6, 2]
+    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [4, 4, 8]
+    assert row[["requested_ratio", "usage_ratio"]].tolist() == pytest.approx([0.6, 1 / 3])
+    assert row["reason"] == ""
+
+
+def test_requested_and_usage_are_quantiles_of_the_same_week(weigh):
+    calm, busy = [1.0] * (WEEK + 40), [8.0] * 40
+    row = weigh(10, used=calm[:WEEK] + busy, usage=[0.5] * WEEK + [4.0] * 40)
+    old = weigh(10, used=busy + calm[:WEEK], usage=[4.0] * 40 + [0.5] * WEEK)
+
+    assert row[["requested", "usage", "peak_usage"]].tolist() == [8, 4, 4]
+    assert old[["requested", "usage", "peak_usage"]].tolist() == [1, 0.5, 0.5]
+
+
+def test_a_quantile_lies_between_two_samples(weigh):
+    ramp = [float(n) for n in range(1, WEEK + 1)]  # position 0.95 x 167 = 158.65 after the first
+
+    assert weigh(200, used=ramp, usage=[n / 2 for n in ramp])["requested"] == pytest.approx(159.65)
+
+
+def test_only_steps_with_both_count(weigh):
+    nan = float("nan")
+    row = weigh(10, used=[9.0] * 100 + [5.0] * 68, usage=[nan] * 100 + [2.0] * 68)
+
+    assert row[["requested", "usage"]].tolist() == [5, 2]
+
+
+def test_use_above_what_is_requested_is_said_and_not_free_to_promise(weigh):
+    row = weigh(10, used=4, usage=6)
+
+    assert row["bursting"] == 2
+    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [4, 0, 4]
+    assert weigh(10, used=4, usage=12)[["unclaimed", "idle"]].tolist() == [0, 0]
+
+
+def test_requests_above_a_lowered_quota_are_said(weigh):
+    row = weigh(12, used=15, usage=3, now=10)
+
+    assert row["over_hard"] == 3
+    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [0, 9, 9]
+    assert row["requested_ratio"] == 1.25
+
+
+@given(*[st.floats(0, 1e6)] * 3)
+def test_the_parts_are_never_negative_and_always_add_up_to_the_quota(hard, requested, usage):
+    from mnslib.capacity.layers import parts_of
+
+    parts = parts_of(*(np.array([amount]) for amount in (hard, requested, usage)))
+    named = {name: float(amount[0]) for name, amount in parts.items()}
+
+    assert min(named.values()) >= 0
+    whole = named["unclaimed"] + named["claimed_unused"] + min(usage, hard)
+    assert whole == pytest.approx(hard)
+    assert named["idle"] == pytest.approx(named["unclaimed"] + named["claimed_unused"])
+
+
+# unknown
+
+
+def test_without_samples_of_use_requested_is_that_of_now(weigh):
+    row = weigh(10, used=[], usage=[], now=7)
+
+    assert row["requested"] == 7
+    assert row["reason"] == NO_USAGE
+    assert row[["usage", "unclaimed", "claimed_unused", "idle"]].isna().all()
+
+
+@pytest.mark.parametrize(("hours", "reason"), [(47, TOO_SHORT), (48, "")])
+def test_use_is_unknown_under_two_days(weigh, hours, reason):
+    row = weigh(10, used=[6.0] * hours, usage=[2.0] * hours)
+
+    assert row["reason"] == reason
+    assert np.isnan(row["usage"]) == bool(reason)
+
+
+def test_use_of_zero_beside_requests_is_a_dead_sensor(weigh):
+    row = weigh(10, used=6, usage=0)
+
+    assert row["reason"] == DEAD_SENSOR
+    assert row["requested"] == 6
+    assert np.isnan(row["usage"])
+
+
+def test_where_nothing_was_requested_and_others_are_seen_nothing_is_used(make_snapshot, make_quota):
+    still = make_quota("wiki", {"requests.cpu": 40}, {"requests.cpu": 0})
+    counter = {("aks-1", "wiki", "requests.cpu"): [0.0] * WEEK}
+    others = {("aks-1", "web"): [1.0] * WEEK}
+
+    def layers(usage):
+        snapshot = make_snapshot(
+            {"aks-1": [still]}, used=counter, usage_cpu=usage, more_namespaces=[("aks-1", "web")]
+        )
+        found = layers_table(snapshot, utilization_table(snapshot))
+        return found.set_index(["namespace_name", "resource"]).loc[("wiki", "cpu")]
+
+    assert layers(others)[["requested", "usage", "idle"]].tolist() == [0, 0, 40]
+    assert layers({})["reason"] == NO_USAGE
+
+
+def test_a_namespace_without_a_quota_has_requests_and_use_but_no_quota_to_claim(
+    make_snapshot, make_quota
+):
+    snapshot = make_snapshot(
+        {},
+        more_namespaces=[("aks-1", "busy")],
+        requested={("aks-1", "busy", "requests.cpu"): [3.0] * WEEK},
+        usage_cpu={("aks-1", "busy"): [1.0] * WEEK},
+    )
+
+    row = layers_table(snapshot, utilization_table(snapshot)).iloc[0]
+
+    assert row[["requested", "usage", "usage_ratio"]].tolist() == pytest.approx([3, 1, 1 / 3])
+    assert row["reason"] == "no quota"
+    assert row[["hard", "idle", "requested_ratio", "claim_ratio"]].isna().all()
+
+
+def test_a_cluster_that_could_not_be_read_is_unknown_and_says_why(make_snapshot):
+    snapshot = make_snapshot(
+        {},
+        more_namespaces=[("aks-2", "shop")],
+        usage_cpu={("aks-2", "shop"): [1.0] * WEEK},
+        unreachable={"aks-2": "cluster not reachable"},
+    )
+
+    layers = layers_table(snapshot, utilization_table(snapshot))
+
+    assert set(layers["reason"]) == {"cluster not reachable"}
+    assert set(layers["advice"]) == {""}
+
+
+# sums
+
+
+@pytest.fixture
+def fleet(make_snapshot, make_quota):
+    """Two owners: web and api known, dead with a dead sensor, bare without a quota."""
+    hard = {"web": 10, "api": 20, "dead": 30}
+    used = {"web": 6.0, "api": 5.0, "dead": 9.0}
+    usage = {"web": 2.0, "api": 4.0, "dead": 0.0, "bare": 1.0}
+    labels = {"web": "cost-center=47,tier=1", "api": "cost-center=11", "bare": "a/cost-center=9"}
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota(n, {"requests.cpu": hard[n]}, {"requests.cpu": used[n]})
+                   for n in hard]},
+        more_namespaces=[("aks-1", "bare")],
+        used={("aks-1", n, "requests.cpu"): [used[n]] * WEEK for n in hard},
+        hard={("aks-1", n, "requests.cpu"): [hard[n]] * WEEK for n in hard},
+        requested={("aks-1", "bare", "requests.cpu"): [3.0] * WEEK},
+        usage_cpu={("aks-1", n): [usage[n]] * WEEK for n in usage},
+    )  # fmt: skip
+    spaces = snapshot.namespaces
+    spaces["owner"] = spaces["namespace_name"].map({"web": "shop", "api": "shop"}).fillna("")
+    spaces["labels"] = spaces["namespace_name"].map(labels).fillna("")
+    return snapshot
+
+
+@pytest.fixture
+def layers(fleet):
+    return layers_table(fleet, utilization_table(fleet))
+
+
+def test_sums_hold_only_what_is_known_and_count_what_is_left_out(layers):
+    sums = roll_up(layers, "cluster_name").set_index("resource").loc["cpu"]
+
+    assert sums[["namespaces", "left_out", "without_quota"]].tolist() == [2, 1, 1]
+    assert sums[["hard", "requested", "usage", "idle"]].tolist() == [30, 11, 6, 24]
+    assert sums[["unclaimed", "claimed_unused"]].tolist() == [19, 5]
+    assert sums[["requested_ratio", "usage_ratio", "idle_ratio"]].tolist() == pytest.approx(
+        [11 / 30, 6 / 11, 0.8]
+    )
+    assert sums[["requested_without_quota", "usage_without_quota"]].tolist() == [3, 1]
+
+
+def test_sums_of_nothing_known_are_unknown_and_not_zero(layers):
+    nobody = roll_up(layers, "owner").set_index(["owner", "resource"]).loc[("", "cpu")]
+
+    assert nobody[["namespaces", "left_out", "without_quota"]].tolist() == [0, 1, 1]
+    assert nobody[["hard", "usage", "idle", "idle_ratio"]].isna().all()
+
+
+def test_sums_by_a_label_take_its_whole_name_and_value(layers):
+    sums = roll_up(layers, "cost-center")
+    cpu = sums[sums["resource"] == "cpu"].set_index("cost-center")
+
+    assert cpu.index.tolist() == ["11", "47", ""]  # most idle first, unknown last
+    assert cpu["idle"].tolist()[:2] == [16, 8]
+    assert cpu.loc["", "without_quota"] == 1
+
+
+def test_a_label_may_be_named_like_a_column_of_the_sums(layers):
+    layers["labels"] = "hard=yes"
+
+    assert roll_up(layers, "hard")["label hard"].tolist() == ["yes", "yes"]
+
+
+def test_every_roll_up_sums_to_the_same_fleet(layers):
+    tables = roll_ups(layers, ["cost-center", "example.com/team"])
+
+    assert list(tables) == [
+        "by_owner", "by_cluster", "by_subscription", "by_cost-center", "by_example.com_team",
+    ]  # fmt: skip
+    totals = {tuple(found[["namespaces", "idle"]].sum()) for found in tables.values()}
+    assert totals == {(2, 24)}
+
+
+# over time
+
+
+def test_a_day_is_summed_over_the_namespaces_known_on_it(make_snapshot, make_quota, now):
+    nan, hours = float("nan"), 48 + 6  # two whole days and six hours of today
+    used = {"web": [6.0] * hours, "late": [nan] * 30 + [2.0] * 24}
+    usage = {"web": [3.0] * 30 + [nan] * 24, "late": [nan] * 30 + [1.0] * 24}
+    hard = {"web": [10.0] * 40 + [12.0] * 14, "late": [nan] * 30 + [4.0] * 24}
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota(n, {"requests.cpu": 12}, {"requests.cpu": 6}) for n in used]},
+        **{
+            name: {("aks-1", n, "requests.cpu"): values for n, values in found.items()}
+            for name, found in (("used", used), ("hard", hard))
+        },
+        usage_cpu={("aks-1", n): values for n, values in usage.items()},
+    )
+
+    days = layers_by_day(snapshot)
+    cpu = days[days["resource"] == "cpu"].set_index("day")
+
+    first = now.date() - timedelta(days=2)
+    assert cpu.index.tolist() == [first, first + timedelta(days=1), now.date()]
+    assert cpu["hard"].tolist() == [10, 4, 4]
+    assert cpu["usage"].tolist() == [3, 1, 1]
+    assert cpu["namespaces"].tolist() == [1, 1, 1]
+    assert cpu["left_out"].tolist() == [0, 1, 1]
+    memory = days[days["resource"] == "memory"]
+    assert memory["hard"].isna().all()
+    assert isinstance(days["day"].iloc[0], date)
+
+
+def test_without_history_there_is_no_day(make_snapshot, make_quota):
+    snapshot = make_snapshot({"aks-1": [make_quota("web", {"requests.cpu": 4}, {})]})
+
+    assert layers_by_day(snapshot).empty
+    assert isinstance(layers_table(snapshot, utilization_table(snapshot)), pd.DataFrame)
