@@ -237,6 +237,7 @@ class Notebook(Session):
             apply,
             approval,
             azure=self.target.azure,
+            kube_for=self.target.kube_for,
             journal=journal,
             observer=progress_lines() if self.is_headless else progress_bar(),
             **settings,

@@ -125,7 +125,12 @@ class Job:
 
 
 class Scheduler:
-    """Drives work until none is left. Everything but the calls happens in the calling thread."""
+    """Drives work until none is left. Everything but the calls happens in the calling thread.
+
+    Attributes:
+        running: pieces of work that were begun and are not done.
+        clock: seconds that never go back.
+    """
 
     def __init__(
         self,
@@ -136,7 +141,7 @@ class Scheduler:
         most_per_lane: int,
     ) -> None:
         self._throttle = throttle
-        self._clock = clock
+        self.clock = clock
         self._threads = threads
         self._most_per_lane = most_per_lane
         self._lanes: dict[Hashable, _Lane] = {}
@@ -183,7 +188,7 @@ class Scheduler:
             lane.waiting.clear()
         self._ready[False].clear()
         self._pauses = [
-            (self._clock() if pause.before_retry else at, number, job, pause)
+            (self.clock() if pause.before_retry else at, number, job, pause)
             for at, number, job, pause in self._pauses
             if not job.is_over
         ]
@@ -195,7 +200,7 @@ class Scheduler:
         self._enter_lanes()
         wait = self._send_ready()
         if self._pauses:
-            wait = min(wait, self._pauses[0][0] - self._clock())
+            wait = min(wait, self._pauses[0][0] - self.clock())
         for job, future in self._threads.finished(max(wait, 0.0)):
             self._answered(job, future)
 
@@ -236,8 +241,8 @@ class Scheduler:
     def _answered(self, job: Job, future: Future[Any]) -> None:
         error = future.exception()
         if isinstance(error, ArmThrottledError):
-            job.refused_since = job.refused_since or self._clock()
-            if self._clock() - job.refused_since < REFUSALS_SECONDS:
+            job.refused_since = job.refused_since or self.clock()
+            if self.clock() - job.refused_since < REFUSALS_SECONDS:
                 self._queue(job)  # at the end: not always the same one tries first
                 return
         job.refused_since = None
@@ -257,7 +262,7 @@ class Scheduler:
                 return
             if isinstance(step, Pause):
                 seconds = 0.0 if step.before_retry and self.is_stopped else step.seconds
-                at = self._clock() + seconds
+                at = self.clock() + seconds
                 heappush(self._pauses, (at, next(self._order), job, step))
                 return
             self._leave_lane(job)
@@ -267,7 +272,7 @@ class Scheduler:
         self._ready[job.is_begun].setdefault(job.keys, deque()).append(job)
 
     def _end_pauses(self) -> None:
-        while self._pauses and self._pauses[0][0] <= self._clock():
+        while self._pauses and self._pauses[0][0] <= self.clock():
             job = heappop(self._pauses)[2]
             self._advance(job)
 

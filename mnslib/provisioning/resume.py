@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
-from mnslib.provisioning.apply import READ_FIRST, RELEASED, STALE, STALE_REMEDY
+from mnslib.provisioning.apply import READ_FIRST, RELEASED
 from mnslib.provisioning.changes import Change, fingerprint
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
+from mnslib.provisioning.lookout import STALE, STALE_REMEDY
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.verify import is_under_way, item_now

@@ -54,7 +54,8 @@ def main(connection_file, requests, limits, control=""):
     planned = time.perf_counter()
     plan = make_plan(specs, observed)
     applying = time.perf_counter()
-    result = apply(Approval(plan=plan, may_write=True), azure=azure, journal=journal)
+    approval = Approval(plan=plan, may_write=True)
+    result = apply(approval, azure=azure, kube_for=target.kube_for, journal=journal)
     ended, spent = time.perf_counter(), time.process_time() - used
     again = observe(specs, azure=azure, kube_for=None, now=now, known=observed)
     again = read_disputed(plan, result, again=again, azure=azure)

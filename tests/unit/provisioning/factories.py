@@ -29,9 +29,14 @@ from mnslib.models import (
     ResourceQuota,
     RoleAssignment,
 )
+from mnslib.provisioning.apply import apply
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
 from mnslib.quantities import parse_quantity
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.results import ApplyResult
+from tests.operations import SameThread
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 OTHER_CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
@@ -143,8 +148,8 @@ class FakeOperation:
 class FakeAzure:
     """ARM in memory: eTags, If-Match, operations that end at the first poll.
 
-    `errors[name]` is a list of errors raised by the next writes of that namespace;
-    `failing[name]` makes its operation end with that error.
+    `errors[name]` is a list of errors raised by the next writes of that namespace, `failing[name]`
+    of those that its next operations end with, which leaves it as Failed.
     """
 
     def __init__(self, *managed: ManagedNamespace) -> None:
@@ -152,7 +157,8 @@ class FakeAzure:
         self.assignments: list[RoleAssignment] = []
         self.requests: list[tuple[str, str]] = []
         self.errors: dict[str, list[Exception]] = {}
-        self.failing: dict[str, ArmError] = {}
+        self.failing: dict[str, list[ArmError]] = {}
+        self.slept = 0.0
         self.on_start: Any = None
         self.most_running = 0
         self.on_poll: Any = None
@@ -205,21 +211,24 @@ class FakeAzure:
             if becomes is None:
                 self.store.pop(target.key, None)
             else:
+                state = "Failed" if self.failing.get(name) else "Succeeded"
                 self.store[target.key] = replace(
-                    becomes, etag=f"etag-{number}", provisioning_state="Succeeded"
+                    becomes, etag=f"etag-{number}", provisioning_state=state
                 )
             operation = FakeOperation(number)
-            self._running[operation] = self.failing.get(name)
+            self._running[operation] = self.failing[name].pop(0) if self.failing.get(name) else None
             self.most_running = max(self.most_running, len(self._running))
             return operation
 
+    def clock(self) -> float:
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
     def scheduler(self, threads: Threads, *, most_per_lane: int) -> Scheduler:
-        throttle = Throttle(
-            NO_LIMITS, clock=time.monotonic, sleep=time.sleep, longest_wait_seconds=120
-        )
-        return Scheduler(
-            throttle, clock=time.monotonic, threads=threads, most_per_lane=most_per_lane
-        )
+        throttle = Throttle(NO_LIMITS, clock=self.clock, sleep=self.sleep, longest_wait_seconds=120)
+        return Scheduler(throttle, clock=self.clock, threads=threads, most_per_lane=most_per_lane)
 
     def follow(self, operation: FakeOperation) -> Work[None]:
         def ask() -> None:
@@ -252,3 +261,15 @@ class FakeAzure:
 
 def now() -> datetime:
     return datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+
+
+def carry_out(
+    approval: Approval, azure: FakeAzure, journal: Journal, **options: Any
+) -> ApplyResult:
+    """Apply one call after the other; waiting is the clock's."""
+    options = {"threads": SameThread(azure.sleep), "now": now} | options
+    return apply(approval, azure=azure, journal=journal, **options)
+
+
+def writes(azure: FakeAzure) -> list[tuple[str, str]]:
+    return [request for request in azure.requests if request[0] in ("PUT", "DELETE", "GRANT")]

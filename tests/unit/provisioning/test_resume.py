@@ -47,11 +47,6 @@ SPECS = (
 )
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return Journal(tmp_path / "journal.jsonl", now=now)
-
-
 class Seen(FakeAzure):
     """ARM as `FakeAzure`, with a cluster that can be read."""
 

@@ -1,0 +1,138 @@
+"""A bulk apply against the sandbox in bad weather: items are tried again, none is written twice."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from mnslib.models import NamespaceSpec, Origin
+from mnslib.provisioning.apply import apply
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.journal import Journal, read_events
+from mnslib.provisioning.observe import observe
+from mnslib.provisioning.plan import make_plan
+from tests.operations import SameThread
+
+QUOTA = {
+    "cpu_request": Decimal("0.5"),
+    "cpu_limit": Decimal(2),
+    "memory_request": Decimal(2**30),
+    "memory_limit": Decimal(2**31),
+}
+NEW = [f"weather-{number}" for number in range(6)]
+HELD = ["web-checkout", "search-index"]
+WRITE = {"surface": "arm", "method": "PUT", "path": "/managedNamespaces/[^/]+$"}
+
+
+@pytest.fixture
+def weather(sandbox):
+    """Set one fault; the weather is fair afterwards."""
+
+    def storm(effect, **fault):
+        fault = {"name": "storm", "match": WRITE, "effect": effect} | fault
+        sandbox.control("POST", "faults", {"faults": [fault]})
+
+    yield storm
+    sandbox.control("POST", "reset", {"clear": ["limits", "faults"]})
+
+
+@pytest.fixture
+def specs(sandbox):
+    cluster = sandbox.cluster("aks-prod-weu-1")
+    names = [(name, QUOTA) for name in NEW] + [(name, {"cpu_limit": Decimal(40)}) for name in HELD]
+    return [
+        NamespaceSpec(id=cluster.namespace(name), quota=quota, origin=Origin(file="r.csv", row=row))
+        for row, (name, quota) in enumerate(names, start=2)
+    ]
+
+
+@pytest.fixture
+def run(sandbox, make_azure_client, specs, tmp_path):
+    """Plan and apply under the sandbox's clock."""
+    azure = make_azure_client()
+
+    def plan():
+        return make_plan(specs, observe(specs, azure=azure, kube_for=None, now=now))
+
+    def now():
+        return datetime.now(UTC)
+
+    def run(meanwhile=lambda: None, **options):
+        first = plan()
+        meanwhile()
+        journal = Journal(tmp_path / "journal.jsonl", now=now)
+        approval = Approval(plan=first, may_write=True, max_failures=1)
+        result = apply(
+            approval, azure=azure, journal=journal, threads=SameThread(sandbox.sleep), **options
+        )
+        return result, read_events(journal.path)[0], plan().to_do
+
+    return run
+
+
+def accepted(sandbox):
+    """Return how often each namespace's write was accepted."""
+    found = [r for r in sandbox.requests("PUT") if "roleAssignments" not in r["path"]]
+    return Counter(r["path"].rpartition("/")[2] for r in found if r["status"] in (200, 201))
+
+
+@pytest.mark.parametrize(
+    ("effect", "fault"),
+    [
+        # more of them than the six attempts of one request
+        ({"status": 503}, {"times": 16}),
+        ({"status": 429, "retry_after": 100}, {"times": 16}),
+        ({"drop": "before"}, {"times": 16}),
+        ({"operation": "fails"}, {"times": 6}),
+    ],
+)
+def test_an_item_is_tried_again_until_it_goes_well(run, sandbox, weather, effect, fault):
+    weather(effect, **fault)
+    result, events, left = run()
+    assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
+    assert left == ()
+    finished = Counter(e["namespace_name"] for e in events if e["event"] == "finished")
+    assert finished == dict.fromkeys(NEW + HELD, 1)
+    failed = fault["times"] if "operation" in effect else 0
+    assert sum(accepted(sandbox).values()) == len(NEW + HELD) + failed
+
+
+@pytest.mark.parametrize("switches", [{}, {"if_match": "ignored"}])
+def test_a_lost_answer_leads_to_no_second_write(run, sandbox, weather, switches):
+    sandbox.control("POST", "switches", switches)
+    weather({"drop": "after"}, times=7)
+    result, _, left = run()
+    assert result.unfinished == ()
+    assert left == ()
+    times = accepted(sandbox)
+    assert times.keys() == {*NEW, *HELD}
+    if not switches:  # else nothing keeps the pipeline's own second attempt from counting
+        assert set(times.values()) == {1}
+
+
+def test_what_fails_for_good_stops_the_run_and_is_written_five_times_at_most(run, sandbox, weather):
+    weather({"operation": "fails"}, match=WRITE | {"path": f"/{NEW[0]}$"})
+    result, events, _ = run()
+    assert result.counts()["failed"] == 1
+    assert accepted(sandbox)[NEW[0]] == 5
+    assert sum(e["event"] == "finished" for e in events) == len(NEW + HELD)
+
+
+def test_a_plan_of_an_hour_ago_writes_over_nothing_that_changed_even_unguarded(
+    run, sandbox, specs, make_azure_client
+):
+    sandbox.control("POST", "switches", {"if_match": "ignored"})
+    client = make_azure_client()
+    target = specs[-1].id
+
+    def somebody_else():
+        held = client.managed_namespaces.get(target)
+        client.managed_namespaces.begin_create_or_update(replace(held, labels={"theirs": "1"}))
+        sandbox.sleep(120)
+
+    result, _, left = run(somebody_else, now=lambda: datetime.now(UTC) + timedelta(hours=1))
+    assert result.counts() == {"created": len(NEW), "updated": 1, "skipped": 1}
+    assert [change.id for change in left] == [target]
+    assert client.managed_namespaces.get(target).labels == {"theirs": "1"}

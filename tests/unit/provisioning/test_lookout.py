@@ -1,0 +1,148 @@
+"""A plan that lay for a while: what changed or appeared meanwhile is skipped, the rest goes on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from mnslib.errors import ArmServerError, KubeUnreachableError
+from mnslib.models import AdoptionPolicy, KubernetesNamespace
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.plan import make_plan
+
+from .factories import (
+    FakeAzure,
+    amounts,
+    carry_out,
+    make_namespace,
+    make_observed,
+    make_spec,
+    make_view,
+    now,
+    writes,
+)
+
+LARGER = amounts(cpu_limit="4")
+ALWAYS = {"adoption_policy": AdoptionPolicy.ALWAYS}
+
+
+class Unguarded(FakeAzure):
+    """A service that ignores `If-Match` and `If-None-Match`."""
+
+    def begin_create_or_update(self, namespace, *, if_match, must_be_new=False):
+        return super().begin_create_or_update(namespace, if_match=None)
+
+
+class Kubernetes:
+    """The namespaces of a cluster now; how often they were listed."""
+
+    def __init__(self, *names, error=None):
+        self.names, self.error, self.lists = names, error, 0
+
+    def __call__(self, cluster):
+        return SimpleNamespace(namespaces=self.list)
+
+    def list(self):
+        self.lists += 1
+        if self.error:
+            raise self.error
+        return [KubernetesNamespace(name=name) for name in self.names]
+
+
+def run(azure, specs, journal, *, minutes, kube_for=None, meanwhile=(), unknown=""):
+    """Plan, let time pass and others write, apply."""
+    view = make_view(namespaces=(KubernetesNamespace(name="default"),))
+    observed = make_observed(*azure.store.values(), view=view, unknown=unknown)
+    plan = make_plan(specs, observed)
+    azure.store |= {namespace.id.key: namespace for namespace in meanwhile}
+    return carry_out(
+        Approval(plan=plan, may_write=True), azure, journal,
+        now=lambda: now() + timedelta(minutes=minutes), kube_for=kube_for,
+    )  # fmt: skip
+
+
+def outcomes(result):
+    return {o.id.namespace_name: o.outcome.value for o in result.outcomes}
+
+
+def test_an_old_plan_is_looked_at_again_once_even_if_the_service_ignores_if_match(journal):
+    azure = Unguarded(make_namespace("a"), make_namespace("b"))
+    theirs = [make_namespace("a", etag="theirs", labels={"theirs": "1"}), make_namespace("new")]
+    specs = [make_spec("a", quota=LARGER), make_spec("b", quota=LARGER), make_spec("new"),
+             make_spec("newer")]  # fmt: skip
+    result = run(azure, specs, journal, minutes=60, meanwhile=theirs)
+    assert outcomes(result) == {
+        "a": "skipped", "b": "updated", "new": "skipped", "newer": "created",
+    }  # fmt: skip
+    assert sorted(writes(azure)) == [("PUT", "b"), ("PUT", "newer")]
+    assert azure.store[theirs[0].id.key] == theirs[0]
+    assert azure.requests.count(("LIST", "aks-1")) == 1
+
+
+def test_a_fresh_plan_costs_no_call_more(journal):
+    azure, kube = FakeAzure(make_namespace("a")), Kubernetes()
+    specs = [make_spec("a", quota=LARGER), make_spec("new", **ALWAYS)]
+    run(azure, specs, journal, minutes=4, kube_for=kube)
+    assert sorted(azure.requests) == [("PUT", "a"), ("PUT", "new")]
+    assert kube.lists == 0
+
+
+def test_a_list_that_trails_is_no_reason_to_skip(journal):
+    azure = FakeAzure(make_namespace("a"))
+    old = make_namespace("a", etag="older")
+    azure.list_by_managed_cluster = lambda cluster: [old]
+    result = run(azure, [make_spec("a", quota=LARGER)], journal, minutes=60)
+    assert outcomes(result) == {"a": "updated"}
+
+
+def test_a_namespace_that_appeared_on_the_cluster_is_not_taken_over_unseen(journal):
+    azure, kube = FakeAzure(make_namespace("old")), Kubernetes("default", "theirs", "old")
+    specs = [make_spec("theirs", **ALWAYS), make_spec("mine", **ALWAYS), make_spec("third"),
+             make_spec("old", quota=LARGER)]  # fmt: skip
+    result = run(azure, specs, journal, minutes=10, kube_for=kube)
+    assert outcomes(result) == {
+        "mine": "created", "old": "updated", "theirs": "skipped", "third": "created",
+    }  # fmt: skip
+    (skipped,) = result.unfinished
+    assert skipped.reason == (
+        "stale: a Kubernetes namespace theirs appeared on cluster aks-1 after it was read, and"
+        " would be taken over"
+    )
+    assert skipped.remedy == "make a new plan"
+    assert kube.lists == 1
+
+
+@pytest.mark.parametrize(("unknown", "outcome"), [("", "skipped"), ("forbidden", "created")])
+def test_where_nobody_can_look_again_only_what_might_take_over_waits(journal, unknown, outcome):
+    azure, kube = FakeAzure(), Kubernetes(error=KubeUnreachableError("no answer"))
+    specs = [make_spec("mine", **ALWAYS), make_spec("other")]
+    result = run(azure, specs, journal, minutes=10, kube_for=kube, unknown=unknown)
+    # a plan that did not know either named it as a risk, which was accepted
+    assert outcomes(result) == {"mine": outcome, "other": "created"}
+    assert ("no answer" in result.outcomes[0].reason) is (outcome == "skipped")
+
+
+def test_what_this_run_wrote_itself_is_not_taken_for_somebody_elses(journal):
+    held = [make_namespace(f"ns-{number:02}") for number in range(45)]
+    azure = FakeAzure(*held)
+    specs = [make_spec(n.id.namespace_name, quota=LARGER) for n in held]
+    result = run(azure, specs, journal, minutes=10)
+    assert result.counts() == {"updated": 45}
+    assert azure.requests.count(("LIST", "aks-1")) == 3
+    assert not [request for request in azure.requests if request[0] == "GET"]
+
+
+def test_a_list_that_is_refused_for_now_is_asked_for_again(journal):
+    azure = FakeAzure(make_namespace("a"))
+    listed, errors = azure.list_by_managed_cluster, [ArmServerError("down", status=503)]
+
+    def later(cluster):
+        if errors:
+            raise errors.pop()
+        return listed(cluster)
+
+    azure.list_by_managed_cluster = later
+    result = run(azure, [make_spec("a", quota=LARGER)], journal, minutes=10)
+    assert outcomes(result) == {"a": "updated"}

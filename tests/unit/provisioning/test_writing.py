@@ -1,0 +1,196 @@
+"""What is tried again within a run, and that nothing is written twice by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mnslib.errors import (
+    ArmServerError,
+    ArmUnreachableError,
+    OperationFailedError,
+)
+from mnslib.models import Ensure
+from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.journal import read_events
+from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.undo import undo
+
+from .factories import (
+    FakeAzure,
+    amounts,
+    carry_out,
+    make_grant,
+    make_namespace,
+    make_observed,
+    make_spec,
+    writes,
+)
+
+LOST = ArmUnreachableError("no answer")
+DOWN = ArmServerError("unavailable", status=503)
+BROKEN = OperationFailedError("an internal error", code="InternalError")
+LARGER = amounts(cpu_limit="4")
+
+
+def run(azure, specs, journal, *, max_failures=None):
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    approval = Approval(plan=plan, may_write=True, max_failures=max_failures)
+    return carry_out(approval, azure, journal)
+
+
+def lose_the_answer(azure, *, state="Succeeded"):
+    """Accept each first write and lose the answer to it."""
+    write, seen = azure._write, set()
+
+    def accept(method, target, if_match, becomes):
+        operation = write(method, target, if_match, becomes)
+        if target in seen:
+            return operation
+        seen.add(target)
+        if target.key in azure.store:
+            azure.store[target.key] = replace(azure.store[target.key], provisioning_state=state)
+        raise LOST
+
+    azure._write = accept
+
+
+@pytest.mark.parametrize("error", [DOWN, LOST, ArmServerError("down", retry_after_seconds=60)])
+def test_a_request_without_an_answer_is_tried_again_within_the_run(journal, error):
+    azure = FakeAzure(make_namespace("old"), make_namespace("gone"))
+    azure.errors = {name: [error] for name in ("new", "old", "gone")}
+    specs = [
+        make_spec("new"),
+        make_spec("old", quota=LARGER),
+        make_spec("gone", ensure=Ensure.ABSENT),
+    ]
+    result = run(azure, specs, journal)
+    assert result.counts() == {"released": 1, "created": 1, "updated": 1}
+    assert sorted(writes(azure)) == sorted(2 * [("PUT", "new"), ("PUT", "old"), ("DELETE", "gone")])
+    assert azure.slept > (error.retry_after_seconds or 2) - 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [make_spec("new"), make_spec("old", quota=LARGER), make_spec("old", ensure=Ensure.ABSENT)],
+)
+def test_a_write_whose_answer_was_lost_for_good_is_not_sent_again(journal, spec):
+    azure = FakeAzure(make_namespace("old"))
+    lose_the_answer(azure)
+    result = run(azure, [spec], journal)
+    assert result.unfinished == ()
+    assert len(writes(azure)) == 1
+
+
+def test_what_the_service_still_works_on_is_waited_for_and_not_written_again(journal):
+    azure = FakeAzure()
+    lose_the_answer(azure, state="Creating")
+    get, left = azure.get, iter(range(40))
+
+    def slowly(target):
+        if next(left, None) is None:
+            azure.store[target.key] = replace(
+                azure.store[target.key], provisioning_state="Succeeded"
+            )
+        return get(target)
+
+    azure.get = slowly
+    result = run(azure, [make_spec("new")], journal)
+    assert result.counts() == {"created": 1}
+    assert writes(azure) == [("PUT", "new")]
+    assert azure.slept > 60  # longer than the waits between tries: the service's time counts
+
+
+def test_an_operation_that_failed_in_passing_is_made_again_over_what_it_left(journal):
+    azure = FakeAzure(make_namespace("old", labels={"theirs": "1"}))
+    azure.failing = {"new": [BROKEN], "old": [BROKEN, BROKEN]}
+    result = run(azure, [make_spec("new"), make_spec("old", quota=LARGER)], journal)
+    assert result.counts() == {"created": 1, "updated": 1}
+    assert sorted(writes(azure)) == [("PUT", "new")] * 2 + [("PUT", "old")] * 3
+    assert {n.provisioning_state for n in azure.store.values()} == {"Succeeded"}
+    earlier = [e["before"] for e in read_events(journal.path)[0] if e["event"] == "started"]
+    assert [b["etag"] for b in earlier if b] == ["etag-1"] * 3  # undo restores what was planned on
+    (row,) = [
+        row for row in undo(read_events(journal.path)[0]).rows if row["namespace_name"] == "old"
+    ]
+    assert row["cpu_limit"] == "2000m"
+
+
+@pytest.mark.parametrize("code", ["BadRequest", "OperationCanceled"])
+def test_an_operation_that_failed_for_good_is_not_made_again(journal, code):
+    azure = FakeAzure()
+    azure.failing["new"] = [OperationFailedError("no", code=code)]
+    assert run(azure, [make_spec("new")], journal).counts() == {"failed": 1}
+    assert writes(azure) == [("PUT", "new")]
+
+
+def test_somebody_elses_write_between_two_tries_is_not_written_over(journal):
+    azure = FakeAzure(make_namespace("old"))
+    theirs = make_namespace("old", etag="theirs", labels={"theirs": "1"})
+    azure.errors["old"] = [DOWN]
+    azure.on_start = lambda _: azure.store.update({theirs.id.key: theirs})
+    result = run(azure, [make_spec("old", quota=LARGER)], journal)
+    assert result.counts() == {"skipped": 1}
+    assert result.outcomes[0].reason.startswith("stale:")
+    assert azure.store == {theirs.id.key: theirs}
+    assert writes(azure) == [("PUT", "old")]
+
+
+def test_a_first_write_that_arrives_after_the_read_is_recognized(journal):
+    azure = FakeAzure(make_namespace("old"))
+    spec = make_spec("old", quota=LARGER)
+    after = make_plan([spec], make_observed(*azure.store.values())).changes[0].after
+    azure.errors["old"] = [LOST]
+    azure.on_start = lambda _: (
+        None
+        if azure.errors["old"]
+        else azure.store.update(
+            {after.id.key: replace(after, etag="first", provisioning_state="Succeeded")}
+        )
+    )
+    assert run(azure, [spec], journal).counts() == {"updated": 1}
+    assert azure.store[after.id.key].etag == "first"
+
+
+def test_only_what_failed_for_good_counts_against_max_failures(journal):
+    azure = FakeAzure()
+    names = [f"ns-{number}" for number in range(12)]
+    azure.errors = {name: [DOWN, LOST] for name in names[1:]} | {names[0]: [DOWN] * 9}
+    result = run(azure, [make_spec(name) for name in names], journal, max_failures=2)
+    assert result.counts() == {"failed": 1, "created": 11}
+    assert writes(azure).count(("PUT", names[0])) == 5
+    finished = [e for e in read_events(journal.path)[0] if e["event"] == "finished"]
+    assert len(finished) == 12
+
+
+def test_a_service_that_asks_for_an_hour_is_not_waited_for(journal):
+    azure = FakeAzure()
+    azure.errors["new"] = [ArmServerError("in an hour", retry_after_seconds=3600)] * 2
+    assert run(azure, [make_spec("new")], journal).counts() == {"failed": 1}
+    assert azure.slept < 60
+
+
+def test_a_role_is_assigned_again_without_another_write_of_the_namespace(journal):
+    azure = FakeAzure()
+    create, errors = azure.create, [DOWN, LOST]
+
+    def later(scope, grant, *, subscription_id):
+        azure.requests.append(("GRANT", "tried"))
+        if errors:
+            raise errors.pop()
+        create(scope, grant, subscription_id=subscription_id)
+
+    azure.create = later
+    result = run(azure, [make_spec("new", access=(make_grant(),))], journal)
+    assert result.counts() == {"created": 1}
+    assert [r for r in writes(azure) if r[1] == "new"] == [("PUT", "new"), ("GRANT", "new")]
+    assert writes(azure).count(("GRANT", "tried")) == 3
+
+
+def test_a_stop_leaves_no_time_for_further_tries(journal):
+    azure = FakeAzure()
+    azure.errors = {"a": [OperationFailedError("no", code="BadRequest")], "b": [DOWN] * 9}
+    result = run(azure, [make_spec("b"), make_spec("a")], journal, max_failures=1)
+    assert result.counts() == {"failed": 2}
+    assert writes(azure).count(("PUT", "b")) <= 2
