@@ -31,7 +31,9 @@ _DATA_VERBS |= {"delete": "delete", "deletecollection": "delete"}
 _DATA_VERBS |= {verb: f"{verb}/action" for verb in ("bind", "escalate", "use", "impersonate")}
 # What "*" stands for in a review: every kind imitated here, and secrets, which roles tell apart.
 _KNOWN = {"namespaces": "", "nodes": "", "pods": "", "resourcequotas": "", "secrets": ""}
-_KNOWN |= {"networkpolicies": "networking.k8s.io"}
+_KNOWN |= {"networkpolicies": "networking.k8s.io", "limitranges": "", "events": ""}
+_KNOWN |= dict.fromkeys(("deployments", "replicasets", "statefulsets", "daemonsets"), "apps")
+_KNOWN |= {"jobs": "batch", "cronjobs": "batch", "horizontalpodautoscalers": "autoscaling"}
 # Source: Kubernetes' default roles system:discovery and system:basic-user
 _ANYBODYS = re.compile(
     r"GET /(version|api(/v1)?|apis(/[^/]+){0,2}|openapi/v[23])"

@@ -86,20 +86,22 @@ def is_binary_key(key: str, text: str) -> bool:
     return is_binary(text) or key.endswith("memory")
 
 
-def refusal(pod: Json, quotas: Iterable[Json], total: Need) -> str:
+def refusal(pod: Json, quotas: Iterable[Json]) -> str:
     """Return why the quotas refuse one more pod, or an empty text.
+
+    What counts is the quotas' own `status.used`, as in the API server.
 
     Args:
         pod: the new pod, requests already defaulted.
-        quotas: ResourceQuota objects of its namespace, by name.
-        total: what runs there already.
+        quotas: ResourceQuota objects of its namespace, by name, with their status.
     """
     need = {**pod_need(pod), "pods": Fraction(1)}
     for quota in quotas:
         hard = quota["spec"].get("hard", {})
         if text := _missing(pod, hard):
             return f"failed quota: {quota['metadata']['name']}: must specify {text}"
-        if text := _exceeded(need, hard, total):
+        used = {key: parse(text) for key, text in quota["status"]["used"].items()}
+        if text := _exceeded(need, hard, used):
             return f"exceeded quota: {quota['metadata']['name']}, {text}"
     return ""
 
@@ -119,19 +121,19 @@ def _missing(pod: Json, hard: Mapping[str, str]) -> str:
     return "; ".join(parts)
 
 
-def _exceeded(need: Need, hard: Mapping[str, str], total: Need) -> str:
+def _exceeded(need: Need, hard: Mapping[str, str], present: Need) -> str:
     over = [
         key
         for key in sorted(hard)
         if (real := _ALIASES.get(key, key)) in need
         and need[real] > 0
-        and total[real] + need[real] > parse(hard[key])
+        and present[key] + need[real] > parse(hard[key])
     ]
     if not over:
         return ""
     name = {key: _ALIASES.get(key, key) for key in over}
     binary = {key: is_binary_key(key, hard[key]) for key in over}
     requested = ",".join(f"{k}={canonical(need[name[k]], binary=binary[k])}" for k in over)
-    used = ",".join(f"{k}={canonical(total[name[k]], binary=binary[k])}" for k in over)
+    used = ",".join(f"{k}={canonical(present[k], binary=binary[k])}" for k in over)
     limited = ",".join(f"{key}={hard[key]}" for key in over)
     return f"requested: {requested}, used: {used}, limited: {limited}"

@@ -7,6 +7,7 @@ the system runs is data of the world, kept as the setting "building".
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from mnslib.sandbox import inside
@@ -16,6 +17,7 @@ from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
+from mnslib.sandbox.workloads import Workloads
 
 _SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeeper-system")
 _NODES = 3  # of a pool; Source: az aks create --node-count
@@ -111,6 +113,7 @@ class Builder:
         self.state, self.key, self.resource = state, resource["id"].lower(), resource
         self.facts: Json = state.meta("building")
         self.free: dict[str, dict[str, Any]] = {}
+        self.workloads = Workloads(state, self.key)
 
     def build(self) -> Json:
         """Store nodes, system namespaces and their pods; return the namespaces' history as data."""
@@ -168,9 +171,11 @@ class Builder:
         system = self.facts["system"]
         workloads = []
         for name, text in system["per node"].items():
-            for index, node in enumerate(self.free):
-                self._pod("kube-system", f"{name}-{index:05d}", name, _resources(text), node)
-            workloads.append({"replicas": len(self.free), "need": _need(text)})
+            everywhere = f"{len(self.free)} x {text}"
+            about = {"kind": "DaemonSet"}
+            workloads.append(
+                self.workload("kube-system", name, everywhere, about=about, nodes=list(self.free))
+            )
         for name, text in system["once"].items():
             workloads.append(self.workload("kube-system", name, text))
         gatekeeper = [
@@ -181,24 +186,40 @@ class Builder:
         running = {"kube-system": workloads, "gatekeeper-system": gatekeeper}
         return {name: steady | {"workloads": of} for name, of in running.items()}
 
-    def workload(self, namespace: str, name: str, text: str) -> Json:
-        """Run a workload's pods and return it as history needs it."""
+    def workload(
+        self,
+        namespace: str,
+        name: str,
+        text: str,
+        *,
+        about: Json | None = None,
+        nodes: Sequence[str] = (),
+    ) -> Json:
+        """Run a workload's pods and return it as history needs it.
+
+        Args:
+            namespace: of the workload.
+            name: of the workload.
+            text: as the world writes it.
+            about: what else the world says of it, see `Workloads.start`.
+            nodes: where its pods run, one on each; empty for where there is room.
+        """
         count, _, amounts = text.partition(" x ")
+        about = about or {}
+        image = f"registry.example/{name}:1"
+        container = {"name": name, "image": image, "resources": _resources(amounts)}
+        restart = "OnFailure" if about.get("kind", "").endswith("Job") else "Always"
+        spec = {"containers": [container], "restartPolicy": restart}
+        labels, owner = self.workloads.start(namespace, name, spec, count=int(count), about=about)
         for index in range(int(count)):
-            self._pod(namespace, f"{name}-{index:05d}", name, _resources(amounts))
+            metadata = inside.metadata(
+                self.state, f"{name}-{index:05d}", namespace, labels=labels, ownerReferences=[owner]
+            )
+            self._pod(metadata, dict(spec), nodes[index] if nodes else None)
         return {"replicas": int(count), "need": _need(amounts)}
 
-    def _pod(
-        self, namespace: str, name: str, app: str, resources: Json, node: str | None = None
-    ) -> None:
-        image = f"registry.example/{app}:1"
-        container = {"name": app, "image": image, "resources": resources}
-        pod: Json = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": inside.metadata(self.state, name, namespace, labels={"app": app}),
-            "spec": {"containers": [container], "restartPolicy": "Always"},
-        }
+    def _pod(self, metadata: Json, spec: Json, node: str | None) -> None:
+        pod: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         need = pod_need(pod)
         wanted = {kind: need[f"requests.{kind}"] for kind in ("cpu", "memory")}
         fits = [n for n, room in self.free.items() if all(room[k] >= wanted[k] for k in wanted)]

@@ -8,6 +8,8 @@ from mnslib.sandbox.access import cluster_of
 from mnslib.sandbox.wire import Answer, Call, routes
 
 NETWORKING = "networking.k8s.io/v1"
+APPS, BATCH, AUTOSCALING = "apps/v1", "batch/v1", "autoscaling/v2"
+_READ = ("get", "list")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +23,39 @@ class Kind:
     namespaced: bool = True
     verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update")
 
+    @property
+    def full_name(self) -> str:
+        """The plural with its API group, as messages name it."""
+        group = self.version.rpartition("/")[0]
+        return f"{self.plural}.{group}" if group else self.plural
+
 
 KINDS = {
     kind.plural: kind
     for kind in (
         Kind(plural="namespaces", word="Namespace", short=("ns",), namespaced=False),
-        Kind(plural="nodes", word="Node", short=("no",), namespaced=False, verbs=("get", "list")),
+        Kind(plural="nodes", word="Node", short=("no",), namespaced=False, verbs=_READ),
         Kind(plural="pods", word="Pod", short=("po",), verbs=("create", "delete", "get", "list")),
         Kind(plural="resourcequotas", word="ResourceQuota", short=("quota",)),
         Kind(plural="networkpolicies", word="NetworkPolicy", version=NETWORKING, short=("netpol",)),
+        Kind(plural="limitranges", word="LimitRange", short=("limits",), verbs=_READ),
+        Kind(plural="events", word="Event", short=("ev",), verbs=_READ),
+        Kind(plural="deployments", word="Deployment", version=APPS, short=("deploy",), verbs=_READ),
+        Kind(plural="replicasets", word="ReplicaSet", version=APPS, short=("rs",), verbs=_READ),
+        Kind(plural="statefulsets", word="StatefulSet", version=APPS, short=("sts",), verbs=_READ),
+        Kind(plural="daemonsets", word="DaemonSet", version=APPS, short=("ds",), verbs=_READ),
+        Kind(plural="jobs", word="Job", version=BATCH, short=(), verbs=_READ),
+        Kind(plural="cronjobs", word="CronJob", version=BATCH, short=("cj",), verbs=_READ),
+        Kind(
+            plural="horizontalpodautoscalers",
+            word="HorizontalPodAutoscaler",
+            version=AUTOSCALING,
+            short=("hpa",),
+            verbs=_READ,
+        ),
     )
 }
-_GROUPS = {"apps/v1": "apps", NETWORKING: "networking.k8s.io"}
+_GROUPS = {version: version.split("/")[0] for version in (APPS, AUTOSCALING, BATCH, NETWORKING)}
 
 
 def get_version(call: Call) -> Answer:
@@ -95,8 +118,7 @@ _TABLE = (
     ("GET", "/api", get_api),
     ("GET", "/apis", get_apis),
     ("GET", "/api/v1", get_resources),
-    ("GET", "/apis/apps/v1", get_resources),
-    ("GET", "/apis/networking.k8s.io/v1", get_resources),
+    *(("GET", f"/apis/{version}", get_resources) for version in _GROUPS),
     ("GET", "/openapi/v2", get_openapi_v2),
     ("GET", "/openapi/v3", get_openapi_v3),
 )

@@ -12,13 +12,22 @@ from typing import Any
 
 from mnslib.sandbox import inside
 from mnslib.sandbox.access import wants_watch
-from mnslib.sandbox.admission import default_requests, pod_need, refusal, total_need
+from mnslib.sandbox.admission import default_requests, pod_need, refusal
 from mnslib.sandbox.resources import cluster_id
-from mnslib.sandbox.routes_discovery import KINDS, NETWORKING, Kind
+from mnslib.sandbox.routes_discovery import APPS, AUTOSCALING, BATCH, KINDS, NETWORKING, Kind
 from mnslib.sandbox.selectors import field_tests, label_tests
 from mnslib.sandbox.shapes import checked, invalid, normal
 from mnslib.sandbox.webhook import guard
-from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, kube_error, routes
+from mnslib.sandbox.wire import (
+    Answer,
+    Call,
+    Handler,
+    Json,
+    Refusal,
+    Rollback,
+    kube_error,
+    routes,
+)
 
 # reads
 
@@ -98,15 +107,13 @@ def _find(call: Call, kind: Kind) -> Json:
     name, namespace = call.params["name"], call.params.get("namespace", "")
     found = call.state.object(_key(call), kind.plural, namespace, name)
     if found is None:
-        raise _not_found(kind.plural, name)
+        raise _not_found(kind, name)
     return found
 
 
-def _not_found(plural: str, name: str) -> Refusal:
-    group = NETWORKING.split("/")[0]
-    of = f"{plural}.{group}" if plural == "networkpolicies" else plural
-    details = {"name": name, "kind": plural}
-    return kube_error(404, "NotFound", f'{of} "{name}" not found', details)
+def _not_found(kind: Kind, name: str) -> Refusal:
+    details = {"name": name, "kind": kind.plural}
+    return kube_error(404, "NotFound", f'{kind.full_name} "{name}" not found', details)
 
 
 # writes
@@ -118,7 +125,7 @@ def create_object(call: Call) -> Answer:
     doc = normal(_body(call, kind))
     name, namespace = doc["metadata"]["name"], call.params.get("namespace", "")
     if kind.namespaced and call.state.object(_key(call), "namespaces", "", namespace) is None:
-        raise _not_found("namespaces", namespace)
+        raise _not_found(KINDS["namespaces"], namespace)
     if call.state.object(_key(call), kind.plural, namespace, name) is not None:
         details = {"name": name, "kind": kind.plural}
         raise kube_error(409, "AlreadyExists", f'{kind.plural} "{name}" already exists', details)
@@ -139,6 +146,8 @@ def create_object(call: Call) -> Answer:
 def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answer:
     """Return the stored object; under `dryRun=All` nothing of it stays."""
     namespace = call.params.get("namespace", "")
+    if kind.plural == "resourcequotas":
+        inside.miscount(call.state, _key(call), namespace, {})
     if kind.plural in ("pods", "resourcequotas"):
         inside.recount(call.state, _key(call), namespace)
     name = call.params.get("name") or stored["metadata"]["name"]
@@ -242,8 +251,7 @@ def _admit(call: Call, pod: Json) -> None:
     except ValueError as error:
         raise invalid(pod, str(error)) from None
     quotas = call.state.objects(_key(call), "resourcequotas", namespace)
-    total = total_need(call.state.objects(_key(call), "pods", namespace))
-    if text := refusal(pod, quotas, total):
+    if text := refusal(pod, quotas):
         details = {"name": name, "kind": "pods"}
         raise kube_error(403, "Forbidden", f'pods "{name}" is forbidden: {text}', details)
     inside.schedule(call.state, _key(call), pod)
@@ -340,10 +348,15 @@ _OBJECTS = (
     ("PATCH", "/{plural}/{name}", patch_object),
     ("DELETE", "/{plural}/{name}", delete_object),
 )
-_PREFIXES = (
-    "/api/v1",
-    "/api/v1/namespaces/{namespace}",
-    "/apis/networking.k8s.io/v1",
-    "/apis/networking.k8s.io/v1/namespaces/{namespace}",
-)
-ROUTES = [route for prefix in _PREFIXES for route in routes("kubernetes", _C + prefix, _OBJECTS)]
+_READS = tuple(entry for entry in _OBJECTS if entry[0] == "GET")
+_SERVED: dict[str, tuple[tuple[str, str, Handler], ...]] = {
+    "/api/v1": _OBJECTS,
+    f"/apis/{NETWORKING}": _OBJECTS,
+}
+_SERVED |= {f"/apis/{version}": _READS for version in (APPS, AUTOSCALING, BATCH)}
+ROUTES = [
+    route
+    for prefix, table in _SERVED.items()
+    for place in (prefix, f"{prefix}/namespaces/{{namespace}}")
+    for route in routes("kubernetes", _C + place, table)
+]

@@ -46,6 +46,15 @@ _FIELDS: dict[str, Callable[[Json], str]] = {
     "status.phase": lambda doc: doc.get("status", {}).get("phase", ""),
     "spec.nodeName": lambda doc: doc.get("spec", {}).get("nodeName", ""),
 }
+# Source: pkg/registry/core/event/strategy.go, as far as the sandbox's events have it
+_EVENT_FIELDS: dict[str, Callable[[Json], str]] = {
+    "reason": lambda doc: doc["reason"],
+    "type": lambda doc: doc["type"],
+    "involvedObject.kind": lambda doc: doc["involvedObject"]["kind"],
+    "involvedObject.name": lambda doc: doc["involvedObject"]["name"],
+    "involvedObject.namespace": lambda doc: doc["involvedObject"]["namespace"],
+    "involvedObject.uid": lambda doc: doc["involvedObject"]["uid"],
+}
 
 
 def field_tests(call: Call) -> list[Test]:
@@ -54,13 +63,14 @@ def field_tests(call: Call) -> list[Test]:
     Raises:
         Refusal: 400.
     """
+    known = _FIELDS | (_EVENT_FIELDS if call.params["plural"] == "events" else {})
     tests: list[Test] = []
     for part in filter(None, call.query.get("fieldSelector", "").split(",")):
         match = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
-        if not match or match[1] not in _FIELDS:
+        if not match or match[1] not in known:
             text = f'field label not supported: "{part}"'
             raise kube_error(400, "BadRequest", text)
-        tests.append(_field_test(_FIELDS[match[1]], match[3], same=match[2] != "!="))
+        tests.append(_field_test(known[match[1]], match[3], same=match[2] != "!="))
     return tests
 
 

@@ -98,6 +98,7 @@ def seed(state: State, world: Json) -> None:
     state.set_meta("other_tenant_id", world.get("other_tenant_id"))
     state.set_meta("resource_group", group)
     state.set_meta("registrations", {})
+    state.set_meta("miscounted", {})
     state.set_meta("building", {key: world[key] for key in ("node_sizes", "system")})
     place = world.get("location", "westeurope")
     for one in world["subscriptions"]:
@@ -159,7 +160,7 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
 
 
 class _Cluster(Builder):
-    """Fills one cluster with nodes, namespaces and pods."""
+    """Fills one cluster with nodes, namespaces, workloads and pods."""
 
     def __init__(self, state: State, resource: Json, spec: Json, world: Json) -> None:
         super().__init__(state, resource)
@@ -176,6 +177,7 @@ class _Cluster(Builder):
                 history[name] = self._namespace(name, spec, managed=name in self.spec["managed"])
         self.state.forget_samples(self.key)  # of the building; history ends in the finished world
         self.recount()
+        self.workloads.refuse()
         return history
 
     def _namespace(self, name: str, spec: Json, *, managed: bool) -> Json:
@@ -187,14 +189,23 @@ class _Cluster(Builder):
             inside.create_namespace(self.state, self.key, name, labels, notes)
             if quota:
                 self.state.put_object(self.key, "resourcequotas", self._team_quota(name, quota))
-        workloads = [self.workload(name, *item) for item in spec["workloads"].items()]
+        if "limit_range" in spec:
+            self.workloads.limit(name, amounts(spec["limit_range"]))
+        about = spec.get("about", {})
+        workloads = [
+            self.workload(name, one, text, about=about.get(one))
+            for one, text in spec["workloads"].items()
+        ]
         history = dict(spec.get("history", {}))
         object_name = "defaultresourcequota" if managed else "team-quota"
         history["quotas"] = {object_name: amounts(quota)} if quota else {}
         if "before" in history:
             before = history["before"]
             history["before"] = before | {"hard": amounts(before["quota"])}
-        history["workloads"] = workloads
+        history["workloads"] = [one for one in workloads if one["replicas"]] or workloads
+        if "miscounted" in spec:
+            surplus = {object_name: amounts(spec["miscounted"])}
+            inside.miscount(self.state, self.key, name, surplus)
         return history
 
     def _managed(self, name: str, spec: Json) -> None:

@@ -101,16 +101,18 @@ def test_everything_that_plan_and_capacity_need_is_read(make_kube: MakeKube) -> 
 
 
 def test_used_quota_is_what_the_pods_ask_for(connection: Connection, make_kube: MakeKube) -> None:
-    compared = 0
+    compared, wrong = 0, set()
     for cluster in connection["clusters"]:
         kube = make_kube(cluster["name"])
         pods = kube.pods()
         for quota in kube.resource_quotas():
             need = total_need(p for p in pods if p.namespace_name == quota.namespace_name)
             counted = {key: need[key] for key in quota.used if key in need}
-            assert {key: quota.used[key] for key in counted} == counted, quota
+            if {key: quota.used[key] for key in counted} != counted:
+                wrong.add(quota.namespace_name)
             compared += len(counted)
     assert compared > 40
+    assert wrong == {"ml-test"}  # whose counter the world makes wrong
 
 
 def test_the_private_cluster_is_read_through_its_own_credential(

@@ -431,7 +431,16 @@ FILTERED = {
 }
 # Routes that tell nothing of anybody else: discovery of a cluster, questions about oneself.
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
-_PATHS = ("version", "api", "apis", "api/v1", "apis/apps/v1", "apis/networking.k8s.io/v1")
+_PATHS = (
+    "version",
+    "api",
+    "apis",
+    "api/v1",
+    "apis/apps/v1",
+    "apis/autoscaling/v2",
+    "apis/batch/v1",
+    "apis/networking.k8s.io/v1",
+)
 ANYBODYS = {("GET", f"{_C}/{path}") for path in (*_PATHS, "openapi/v2", "openapi/v3")}
 ANYBODYS |= {("GET", "/graph/v1.0/me"), ("GET", "/tenants")}
 ANYBODYS |= {

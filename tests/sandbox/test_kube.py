@@ -70,7 +70,9 @@ def test_selectors(sandbox: Client, query: dict[str, str], count: int) -> None:
         ("/api/v1/secrets", {}, 404),
         ("/api/v1/networkpolicies", {}, 404),
         ("/api/v1/namespaces/nobody", {}, 404),
-        ("/apis/batch/v1", {}, 404),
+        ("/apis/batch/v2", {}, 404),
+        ("/api/v1/deployments", {}, 404),
+        ("/apis/apps/v1/deployments", {"fieldSelector": "reason=FailedCreate"}, 400),
     ],
 )
 def test_reads_that_are_refused(

@@ -85,8 +85,9 @@ def test_finished_pods_do_not_count() -> None:
 
 def test_short_keys_mean_requests() -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}}}
+    quota["status"] = {"used": {"cpu": "0"}}
     pod = {"spec": {"containers": [container("2")]}}
-    text = refusal(pod, [quota], total_need([]))
+    text = refusal(pod, [quota])
     assert text == "exceeded quota: q, requested: cpu=2, used: cpu=0, limited: cpu=1"
 
 
