@@ -77,7 +77,10 @@ NEW_NAMESPACE_POLICIES = {
 Source: `az aks namespace add` of azure-cli 2.80 and later sends exactly these.
 """
 
-SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", "kubernetes.azure.com/managedByArm"})
+MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
+"""`true` on a Kubernetes namespace that ARM manages. Source: AKS concepts, managed namespaces."""
+
+SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", MANAGED_LABEL})
 """Labels the service adds by itself; a difference in them is nobody's. Source: BLOG 2026-09, EX."""
 
 BUILT_IN_ROLES = {

@@ -16,8 +16,8 @@ from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import ArmForbiddenError, KubeError, MnsError, cut
 from mnslib.models import AdoptionPolicy, ManagedCluster, ManagedNamespace
 from mnslib.provisioning.changes import Change, differences
+from mnslib.provisioning.observe import item_now
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
-from mnslib.provisioning.verify import item_now
 from mnslib.results import ChangeKind
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError
-from mnslib.models import ManagedCluster, NamespaceSpec
+from mnslib.models import ManagedCluster, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
-from mnslib.resource_ids import ClusterId
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def observe(
     """Return the state of every cluster that the requests name.
 
     One GET and one list per cluster, one list of role assignments per subscription whose
-    requests ask for access.
+    requests ask for access. The list can trail: what is managed by what the cluster says, but not
+    in it, is read by itself.
 
     Args:
         kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
@@ -59,9 +60,16 @@ def observe(
             return None
         found = azure.managed_namespaces.list_by_managed_cluster(cluster_id)
         view, unknown = _kubernetes(cluster, kube_for)
+        managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
+        for target in (spec.id for spec in wanted if spec.id.cluster == cluster_id):
+            name = target.namespace_name.lower()
+            if view is None or name in managed or not view.is_managed(name):
+                continue
+            if (unlisted := item_now(target, azure)) is not None:
+                managed[name] = unlisted
         return ObservedCluster(
             cluster=cluster,
-            managed={namespace.id.namespace_name.lower(): namespace for namespace in found},
+            managed=managed,
             read_utc=utc_text(now()),
             kubernetes=view,
             kubernetes_unknown=unknown,
@@ -93,6 +101,14 @@ def _kubernetes(
         ), ""
     except (KubeError, ArmForbiddenError) as error:
         return None, str(error)
+
+
+def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:
+    """Return a managed namespace as one read of it finds it, None if there is none."""
+    try:
+        return azure.managed_namespaces.get(target)
+    except ArmNotFoundError:
+        return None
 
 
 def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from mnslib.commitment import Commitment, commitments
 from mnslib.models import (
+    MANAGED_LABEL,
     AccessGrant,
     KubernetesNamespace,
     ManagedCluster,
@@ -32,6 +33,11 @@ class KubernetesView:
     quotas: tuple[QuotaStatus, ...] = ()
     nodes: tuple[Node, ...] = ()
     pods: tuple[Pod, ...] = ()
+
+    def is_managed(self, namespace_name: str) -> bool:
+        """Return whether the cluster says that ARM manages a namespace."""
+        found = self.namespaces.get(namespace_name)
+        return found is not None and found.labels.get(MANAGED_LABEL) == "true"
 
     def pods_of(self, namespace_name: str) -> list[Pod]:
         """Return the pods of one namespace, finished ones included."""

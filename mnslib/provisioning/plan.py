@@ -290,6 +290,8 @@ def _grant_line(grant: AccessGrant) -> FieldDifference:
 
 # What cannot be planned
 
+_TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
+
 
 def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
     before = cluster.find(spec.id)
@@ -318,11 +320,14 @@ def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Pr
         message = f"{name} exists on cluster {spec.id.cluster.cluster_name} and is not managed."
         suggestion = "Always or IfIdentical to take it over, or another namespace_name"
         return [_problem(spec, "adoption_policy", message, suggestion)]
+    message = f"{name} is not managed yet, so it needs all four quota values; this one is missing."
+    if cluster.kubernetes is None:
+        message += f" {_TRAILS}"
     return [
         _problem(
             spec,
             column,
-            f"{name} is not managed yet, so it needs all four quota values; this one is missing.",
+            message,
             "an amount such as 2 or 500m" if column.startswith("cpu") else "an amount such as 4Gi",
         )
         for column in QUOTA_FIELDS
@@ -335,7 +340,7 @@ def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Pr
     found = []
     for request, limit in (("cpu_request", "cpu_limit"), ("memory_request", "memory_limit")):
         if request in quota and limit in quota and quota[request] > quota[limit]:
-            message = f"with what is set already, {request} would exceed {limit}."
+            message = f"with what is set already, {request} would exceed {limit}. {_TRAILS}"
             found.append(_problem(spec, request, message, f"a larger {limit} too"))
     return found
 

@@ -21,9 +21,10 @@ from mnslib.provisioning.apply import READ_FIRST, RELEASED
 from mnslib.provisioning.changes import Change, fingerprint
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
 from mnslib.provisioning.lookout import STALE, STALE_REMEDY
+from mnslib.provisioning.observe import item_now
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
-from mnslib.provisioning.verify import is_under_way, item_now
+from mnslib.provisioning.verify import is_under_way
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,

@@ -11,13 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ArmNotFoundError, MnsError, SpecError, cut
+from mnslib.errors import MnsError, SpecError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.changes import Change, FieldDifference, differences
-from mnslib.provisioning.observe import READERS
+from mnslib.provisioning.observe import READERS, item_now
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
-from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import WRITTEN_OUTCOMES, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 
 if TYPE_CHECKING:
@@ -96,14 +95,6 @@ def _is_written(change: Change, outcome: ItemOutcome) -> bool:
 
 def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
     return differences(change.after, again.clusters[change.id.cluster].find(change.id))
-
-
-def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:
-    """Return a managed namespace as one read of it finds it, None if there is none."""
-    try:
-        return azure.managed_namespaces.get(target)
-    except ArmNotFoundError:
-        return None
 
 
 def is_under_way(namespace: ManagedNamespace) -> bool:

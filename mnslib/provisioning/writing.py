@@ -28,7 +28,8 @@ from mnslib.models import AccessGrant, ManagedNamespace
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.lookout import STALE, Lookout, StaleItemError, is_untouched
-from mnslib.provisioning.verify import is_under_way, item_now
+from mnslib.provisioning.observe import item_now
+from mnslib.provisioning.verify import is_under_way
 from mnslib.results import ChangeKind
 
 if TYPE_CHECKING:

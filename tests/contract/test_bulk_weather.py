@@ -13,6 +13,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
+from mnslib.targets import Target
 from tests.operations import SameThread
 
 QUOTA = {
@@ -51,10 +52,11 @@ def specs(sandbox):
 @pytest.fixture
 def run(sandbox, make_azure_client, specs, tmp_path):
     """Plan and apply under the sandbox's clock."""
-    azure = make_azure_client()
+    target = Target(azure=make_azure_client(), sandbox=sandbox.connection)
+    azure = target.azure
 
     def plan():
-        return make_plan(specs, observe(specs, azure=azure, kube_for=None, now=now))
+        return make_plan(specs, observe(specs, azure=azure, kube_for=target.kube_for, now=now))
 
     def now():
         return datetime.now(UTC)
@@ -69,7 +71,9 @@ def run(sandbox, make_azure_client, specs, tmp_path):
         )
         return result, read_events(journal.path)[0], plan().to_do
 
-    return run
+    yield run
+    for kube in target._kube.values():
+        kube.close()
 
 
 def accepted(sandbox):
@@ -136,3 +140,15 @@ def test_a_plan_of_an_hour_ago_writes_over_nothing_that_changed_even_unguarded(
     assert result.counts() == {"created": len(NEW), "updated": 1, "skipped": 1}
     assert [change.id for change in left] == [target]
     assert client.managed_namespaces.get(target).labels == {"theirs": "1"}
+
+
+def test_a_second_run_while_the_list_trails_finds_what_the_first_one_made(run, sandbox, specs):
+    sandbox.control("POST", "switches", {"list_lag_seconds": 600.0})
+    first, _, left = run()
+    assert first.counts() == {"created": len(NEW), "updated": len(HELD)}
+    # the namespaces stand on the cluster: they are neither to be adopted nor to be refused
+    assert {change.id.namespace_name for change in left} == set(HELD)
+    sandbox.control("DELETE", "requests")
+    second, _, _ = run()
+    assert second.counts() == {"unchanged": len(NEW), "updated": len(HELD)}
+    assert accepted(sandbox) == {}

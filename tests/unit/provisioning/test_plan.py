@@ -190,6 +190,14 @@ def test_a_new_namespace_needs_all_four_quota_values():
     )
 
 
+def test_what_looks_new_only_to_a_list_that_trails_is_refused_with_the_next_step():
+    with pytest.raises(SpecError, match="if it was written moments ago, run it again"):
+        make_plan([make_spec(quota={})], make_observed(unknown="forbidden"))
+    with pytest.raises(SpecError) as seen:
+        make_plan([make_spec(quota={})], make_observed())  # the cluster does not have it either
+    assert "moments ago" not in str(seen.value)
+
+
 def test_a_request_above_the_stored_limit_is_refused():
     spec = make_spec(quota=amounts(cpu_request="3"))
     with pytest.raises(SpecError, match="cpu_request would exceed cpu_limit"):
