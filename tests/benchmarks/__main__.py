@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from mnslib.sandbox.launcher import ensure_running
-from tests.benchmarks import bulk, compare
+from tests.benchmarks import bulk, capacity, compare
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = "pandas", "matplotlib", "mnslib.azure.client", "mnslib.kube.client"
@@ -68,6 +68,7 @@ def main():
                 f"{ours / plain:.2f} x (bound 1.5 x)"
             )
         os.kill(int((home / "sandbox/sandbox.pid").read_text()), signal.SIGTERM)
+    capacity.main()
     bulk.main()
     compare.main()
 
