@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
+    SERIES_AT_ONCE,
     TIGHT,
     TIGHT_RATIO,
     samples_of,
@@ -24,7 +25,6 @@ from mnslib.capacity.quota_values import (
 )
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import ratio_now
-from mnslib.models import QUOTA_FIELDS
 
 NEW_FOR = timedelta(days=1)
 """A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
@@ -55,11 +55,11 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(rows)), np.nan)
-    for field_name in QUOTA_FIELDS:  # one at a time: four fill a gigabyte in a large fleet
-        places = np.flatnonzero(rows["resource"] == field_name)
-        if len(names) and len(places):
-            ratios = _ratios(snapshot, series_of(rows.iloc[places]))
-            peaks[:, places] = np.fmax.reduceat(ratios, starts, axis=0).round(6)
+    series = series_of(rows)
+    for first in range(0, len(rows) if len(names) else 0, SERIES_AT_ONCE):
+        part = slice(first, first + SERIES_AT_ONCE)  # all at once fill a gigabyte in a large fleet
+        highest = np.fmax.reduceat(_ratios(snapshot, series[part]), starts, axis=0)
+        peaks[:, part] = highest.astype(np.float64).round(6)
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
     facts = _facts(snapshot, rows, days, has_none=np.all(np.isnan(peaks), axis=0))
@@ -91,13 +91,15 @@ def _facts(
     return rows[_SPACE].assign(**facts)
 
 
-def _ratios(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float64]:
+def _ratios(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float32]:
     """Return used over hard of each step; over a hard quota of 0, 1 if anything is used."""
-    used = samples_of(snapshot.used, series).astype(np.float64)
-    hard = samples_of(snapshot.hard, series).astype(np.float64)
+    used, hard = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
+    is_zero = hard == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = used / hard
-    return np.where(hard == 0, np.where(np.isnan(used), np.nan, used > 0), ratio)
+        ratio: NDArray[np.float32] = np.divide(used, hard, out=hard)
+    if is_zero.any():
+        ratio[is_zero] = np.where(np.isnan(used), np.float32(np.nan), used > 0)[is_zero]
+    return ratio
 
 
 def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ STORE_VERSION = 1
 """Of the files. A new field of `Snapshot` that has a default needs no new one."""
 
 FACTS_FILE = "snapshot.json"
-COLUMNS_AT_ONCE = 64
+COLUMNS_AT_ONCE = 16
 """Times that are read together, so that no second copy of a large frame is held. Our choice."""
 
 _HINTS = get_type_hints(Snapshot)
@@ -79,7 +79,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None
     }
     content |= {name: list(content[name].items()) for name in _PAIRED}
     about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
-    facts.write_bytes(msgspec.json.format(msgspec.json.encode(about | content), indent=1))
+    facts.write_bytes(msgspec.json.encode(about | content))
 
 
 def read_snapshot(folder: Path) -> Snapshot:

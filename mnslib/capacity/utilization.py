@@ -17,6 +17,7 @@ from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
     OK,
+    SERIES_AT_ONCE,
     TIGHT,
     UNKNOWN,
     QuotaValue,
@@ -99,29 +100,44 @@ def _figures(value: QuotaValue | None, *, reason: str | None) -> dict[str, float
 
 def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Fill `peak_used`, `peak_utc` and `peak_hard`; the first of equal peaks counts."""
+    table["peak_hard"] = table["peak_used"] = np.nan
+    table["peak_utc"] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
+    if table.empty or snapshot.used.empty:
+        return table
     series = series_of(table)
-    samples, quotas = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
-    used = table["used"].to_numpy(dtype=np.float64)
-    moment = np.full(len(table), np.datetime64("NaT"), dtype="datetime64[ns]")
-    has_history = ~np.isnan(samples).all(axis=0)
-    peak = np.where(has_history, used, np.nan)
-    hard = np.where(has_history, table["hard"].to_numpy(dtype=np.float64), np.nan)
-    if has_history.any():
-        filled = np.where(np.isnan(samples), -np.inf, samples)[:, has_history]
-        rows = filled.argmax(axis=0)
-        # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-        highest = np.take_along_axis(filled, rows[None, :], axis=0)[0].astype(np.float64).round(3)
-        now = used[has_history]
-        is_now = now > highest
-        read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
-        peak[has_history] = np.where(is_now, now, highest)
-        moment[has_history] = np.where(is_now, read, times_of(snapshot.used)[rows])
-        then = np.take_along_axis(quotas[:, has_history], rows[None, :], axis=0)[0]
-        hard[has_history] = np.where(is_now, hard[has_history], then.astype(np.float64).round(3))
-    table["peak_hard"] = hard
-    table["peak_used"] = peak
+    parts = [
+        _peaks(snapshot, series[first:end], table[first:end])
+        for first in range(0, len(table), SERIES_AT_ONCE)
+        for end in [first + SERIES_AT_ONCE]
+    ]
+    hard, used, moment = map(np.concatenate, zip(*parts, strict=True))
+    table["peak_hard"], table["peak_used"] = hard, used
     table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
     return table
+
+
+def _peaks(
+    snapshot: Snapshot, series: pd.MultiIndex, rows: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.datetime64]]:
+    """Return the quota at the peak, the peak and its time of some rows, NaN without history."""
+    samples, quotas = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
+    has_history = ~np.isnan(samples).all(axis=0)
+    np.copyto(samples, -np.inf, where=np.isnan(samples))
+    places = samples.argmax(axis=0)[None, :]
+    # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
+    highest, then = (
+        np.take_along_axis(values, places, axis=0)[0].astype(np.float64).round(3)
+        for values in (samples, quotas)
+    )
+    now, hard = (rows[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
+    is_now = now > highest
+    read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
+    moment = np.where(is_now, read, times_of(snapshot.used)[places[0]])
+    return (
+        np.where(has_history, np.where(is_now, hard, then), np.nan),
+        np.where(has_history, np.where(is_now, now, highest), np.nan),
+        np.where(has_history, moment, np.datetime64("NaT")),
+    )
 
 
 def tightest(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO, UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
@@ -45,7 +46,12 @@ def _cell(value: Any) -> Any:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write the frame with its column names; an unknown number is an empty cell, never 0."""
-    safe = table.map(_cell)
+    safe = table.copy(deep=False)
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if not (is_numeric_dtype(column) or is_datetime64_any_dtype(column)):
+            words = {cell: _cell(cell) for cell in column.unique()}  # the same again and again
+            safe.isetitem(place, column.map(words).array)
     safe.to_csv(path, index=False, encoding="utf-8", date_format="%Y-%m-%dT%H:%M:%SZ")
 
 

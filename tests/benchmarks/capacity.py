@@ -1,10 +1,9 @@
 """`python -m tests.benchmarks.capacity [FOLDER]`: notebook 40 over 20,000 namespaces, offline.
 
 Makes a reading of 200 clusters up, with 30 days by the hour of hard, requested and used (80,000
-quota series), and writes it as a run would. A process of its own, `mns run 40` with its
-`snapshot_run`, reads
-it and makes every table, chart and page. Beside it a process that groups the same 57.6 million
-samples as a long table. Prints wall and processor seconds, the largest process, and the cells.
+quota series), and writes it as a run would. A process of its own, `mns run 40` with `snapshot_run`,
+reads it and makes every table, chart and page; another one groups the 57.6 million samples of one
+frame as a long table. Prints wall and processor seconds, the largest process, and the cells.
 """
 
 import json
