@@ -363,9 +363,11 @@ class Workload:
 
     Attributes:
         replicas: pods wanted now; of a job, those that run side by side.
+        running: pods that are there now, started or waiting; of a CronJob, see its jobs.
         template: the next pod as it would ask to be let in; its phase is `Pending`.
         surge: pods that a rolling update starts beside the old ones, rounded up; 0 where it first
             stops one (StatefulSets, `Recreate`, maxSurge 0).
+        owner_kind, owner_name: what made it, such as a job's CronJob; empty where nothing did.
     """
 
     kind: str
@@ -374,6 +376,9 @@ class Workload:
     replicas: int
     template: Pod
     surge: int = 0
+    running: int = 0
+    owner_kind: str = ""
+    owner_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,7 +396,12 @@ class Autoscaler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to an object `count` times; times are None where not said."""
+    """Something that happened to an object `count` times; times are None where not said.
+
+    Attributes:
+        workload_kind, workload_name: what made the object: the Deployment of a ReplicaSet, the
+            CronJob of a Job; empty where nothing did.
+    """
 
     namespace_name: str
     reason: str
@@ -401,3 +411,5 @@ class Event:
     count: int = 1
     first_utc: datetime | None = None
     last_utc: datetime | None = None
+    workload_kind: str = ""
+    workload_name: str = ""

@@ -13,8 +13,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,17 +22,20 @@ import msgspec
 from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, Context, User
-from lightkube.resources import core_v1
+from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 from mnslib.errors import KubeError, KubeUnreachableError
+from mnslib.kube import objects
 from mnslib.models import (
-    Container,
+    Autoscaler,
+    Event,
     KubernetesNamespace,
+    LimitRange,
     Node,
     Pod,
     QuotaStatus,
+    Workload,
 )
-from mnslib.quantities import ZERO, parse_quantity
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
@@ -57,9 +59,23 @@ _REMEDIES = {
     429: "The API server is overloaded; run again later.",
 }
 
-_COUNTED = ("cpu", "memory")
-
-
+_WORKLOADS: dict[Any, Callable[[Any], Workload]] = {
+    apps_v1.Deployment: objects.deployment,
+    apps_v1.StatefulSet: objects.stateful_set,
+    apps_v1.DaemonSet: objects.daemon_set,
+    batch_v1.CronJob: objects.cron_job,
+    batch_v1.Job: objects.job,
+}
+_MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
+_NAMESPACED = (
+    *_WORKLOADS,
+    apps_v1.ReplicaSet,
+    autoscaling_v2.HorizontalPodAutoscaler,
+    core_v1.Event,
+    core_v1.LimitRange,
+    core_v1.Pod,
+    core_v1.ResourceQuota,
+)
 _FIRST_READ = threading.Lock()
 
 Value = TypeVar("Value")
@@ -107,19 +123,51 @@ class KubeClient:
 
     def namespaces(self) -> list[KubernetesNamespace]:
         """Return the namespaces of the cluster; raises KubeError, as all lists here."""
-        return self._read("namespaces", core_v1.Namespace, _namespace)
+        return self._read("namespaces", core_v1.Namespace, objects.namespace)
 
     def resource_quotas(self) -> list[QuotaStatus]:
         """Return the ResourceQuota objects of all namespaces."""
-        return self._read("resource quotas", core_v1.ResourceQuota, _quota, namespace="*")
+        return self._read("resource quotas", core_v1.ResourceQuota, objects.quota, namespace="*")
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the cluster."""
-        return self._read("nodes", core_v1.Node, _node)
+        return self._read("nodes", core_v1.Node, objects.node)
 
     def pods(self) -> list[Pod]:
         """Return the pods of all namespaces, finished ones too."""
-        return self._read("pods", core_v1.Pod, _pod, namespace="*")
+        return self._read("pods", core_v1.Pod, objects.pod, namespace="*")
+
+    def limit_ranges(self) -> list[LimitRange]:
+        """Return the LimitRanges of all namespaces, as far as they speak of containers."""
+        kind = core_v1.LimitRange
+        return self._read("limit ranges", kind, objects.limit_range, namespace="*")
+
+    def workloads(self) -> list[Workload]:
+        """Return what starts pods in all namespaces, jobs of CronJobs too."""
+        return [
+            workload
+            for kind, convert in _WORKLOADS.items()
+            for workload in self._read("workloads", kind, convert, namespace="*")
+        ]
+
+    def autoscalers(self) -> list[Autoscaler]:
+        """Return the HorizontalPodAutoscalers of all namespaces."""
+        kind = autoscaling_v2.HorizontalPodAutoscaler
+        return self._read("autoscalers", kind, objects.autoscaler, namespace="*")
+
+    def refused_pods(self) -> list[Event]:
+        """Return the events of pods that could not be created, with the workload they are for."""
+        chosen = {"reason": "FailedCreate"}
+        events = self._read("events", core_v1.Event, objects.event, namespace="*", fields=chosen)
+        places = {(event.object_kind, event.namespace_name) for event in events}
+        makers = {
+            (kind, namespace, name): maker
+            for kind, namespace in sorted(places)
+            if kind in _MADE
+            for name, maker in self._read("owners", _MADE[kind], objects.maker, namespace=namespace)
+            if maker != ("", "")
+        }
+        return [objects.made_by(event, makers) for event in events]
 
     def close(self) -> None:
         """Close the connections."""
@@ -160,7 +208,7 @@ def _learn_types() -> None:
     with Client(config.get(), trust_env=False, transport=empty) as client:
         for kind in (core_v1.Namespace, core_v1.Node):
             list(client.list(kind))
-        for namespaced in (core_v1.Pod, core_v1.ResourceQuota):
+        for namespaced in _NAMESPACED:
             list(client.list(namespaced, namespace="*"))
 
 
@@ -246,83 +294,3 @@ def _message(response: httpx2.Response) -> str:
     if isinstance(body, dict) and body.get("kind") == "Status":
         return str(body.get("message") or body.get("reason") or "no reason given").rstrip(".") + "."
     return "the answer is not from Kubernetes; is a proxy in between?"
-
-
-# lightkube types every part as optional. `Any` here: where a part is missing that Kubernetes always
-# sends, attribute access raises, and `_read` says which list it was.
-
-
-def _namespace(item: Any) -> KubernetesNamespace:
-    return KubernetesNamespace(
-        name=item.metadata.name,
-        created_utc=item.metadata.creationTimestamp,
-        labels=item.metadata.labels or {},
-        annotations=item.metadata.annotations or {},
-    )
-
-
-def _quota(item: Any) -> QuotaStatus:
-    # `status` trails `spec` until the quota controller has looked at a new object.
-    status, spec = item.status, item.spec
-    return QuotaStatus(
-        namespace_name=item.metadata.namespace,
-        name=item.metadata.name,
-        hard=_amounts((status and status.hard) or (spec and spec.hard)),
-        used=_amounts(status and status.used),
-        is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
-    )
-
-
-_POOL_LABEL = "kubernetes.azure.com/agentpool"
-"""Source: AKS, reserved system labels of nodes."""
-
-
-def _node(item: Any) -> Node:
-    offered = _amounts(item.status and item.status.allocatable, only=(*_COUNTED, "pods"))
-    conditions = (item.status and item.status.conditions) or []
-    return Node(
-        name=item.metadata.name,
-        allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
-        allocatable_bytes=offered.get("memory", ZERO),
-        is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
-        pool=(item.metadata.labels or {}).get(_POOL_LABEL, ""),
-        most_pods=int(offered["pods"]) if "pods" in offered else None,
-        is_cordoned=bool(item.spec and item.spec.unschedulable),
-    )
-
-
-def _pod(item: Any) -> Pod:
-    spec = item.spec
-    requests, limits = _resources(spec.resources)
-    return Pod(
-        namespace_name=item.metadata.namespace,
-        name=item.metadata.name,
-        phase=(item.status and item.status.phase) or "Pending",
-        containers=tuple(_container(c) for c in spec.containers),
-        init_containers=tuple(_container(c) for c in spec.initContainers or ()),
-        overhead=_amounts(spec.overhead, only=_COUNTED),
-        pod_requests=requests,
-        pod_limits=limits,
-        node_name=spec.nodeName or "",
-    )
-
-
-def _container(item: Any) -> Container:
-    requests, limits = _resources(item.resources)
-    # Only an init container may say so, and then it is a sidecar.
-    return Container(requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always")
-
-
-def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
-    if item is None:
-        return {}, {}
-    return _amounts(item.requests, only=_COUNTED), _amounts(item.limits, only=_COUNTED)
-
-
-def _amounts(
-    texts: Mapping[str, Any] | None, *, only: Iterable[str] | None = None
-) -> dict[str, Decimal]:
-    """Return quantities by key; with `only`, those that are there of these keys."""
-    said = texts or {}
-    keys = said if only is None else [key for key in only if key in said]
-    return {key: parse_quantity(str(said[key])) for key in keys}

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,27 @@ def test_used_quota_is_what_the_pods_ask_for(connection: Connection, make_kube: 
             compared += len(counted)
     assert compared > 40
     assert wrong == {"ml-test"}  # whose counter the world makes wrong
+
+
+def test_what_starts_pods_wants_what_runs_but_for_refused_pods(make_kube: MakeKube) -> None:
+    kube = make_kube("aks-prod-weu-1")
+    running = Counter(pod.namespace_name for pod in kube.pods())
+    counted: Counter[str] = Counter()
+    for workload in kube.workloads():
+        counted[workload.namespace_name] += workload.running
+    assert counted == running
+    short = {w.name: (w.replicas, w.running) for w in kube.workloads() if w.running < w.replicas}
+    assert short.pop("batch") == (3, 0)  # a CronJob's pods are its Job's
+    refused = {event.workload_name: event.namespace_name for event in kube.refused_pods()}
+    assert short == {"api": (20, 16), "reindex": (1, 0)}
+    assert refused == {"api": "payments-api", "reindex": "search-index"}
+    surges = {w.name: w.surge for w in kube.workloads()}
+    found = [surges[name] for name in ("api", "worker", "ledger", "basket", "kube-proxy")]
+    assert found == [5, 2, 0, 1, 0]
+    scaled = {a.workload_name: (a.least, a.most, a.current) for a in kube.autoscalers()}
+    assert scaled == {"api": (16, 24, 16), "checkout": (6, 16, 8)}
+    limits = {one.namespace_name: one.default_limits["cpu"] for one in kube.limit_ranges()}
+    assert limits == {"payments-ledger": Decimal("0.5"), "web-checkout": Decimal("0.25")}
 
 
 def test_the_private_cluster_is_read_through_its_own_credential(

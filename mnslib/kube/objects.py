@@ -1,0 +1,259 @@
+"""From the Kubernetes API's objects, as lightkube reads them, to our own values.
+
+lightkube types every part as optional. `Any` here: where a part is missing that Kubernetes always
+sends, attribute access raises, and the client says which list it was. Knows no cluster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from mnslib.models import (
+    Autoscaler,
+    Container,
+    Event,
+    KubernetesNamespace,
+    LimitRange,
+    Node,
+    Pod,
+    QuotaStatus,
+    Workload,
+)
+from mnslib.quantities import ZERO, parse_quantity
+
+_COUNTED = ("cpu", "memory")
+_STEADY = "25%"
+"""maxSurge of a Deployment that does not say. Source: apps/v1, DeploymentStrategy."""
+
+
+def namespace(item: Any) -> KubernetesNamespace:
+    """Return a namespace."""
+    return KubernetesNamespace(
+        name=item.metadata.name,
+        created_utc=item.metadata.creationTimestamp,
+        labels=item.metadata.labels or {},
+        annotations=item.metadata.annotations or {},
+    )
+
+
+def quota(item: Any) -> QuotaStatus:
+    """Return a ResourceQuota with its counters."""
+    # `status` trails `spec` until the quota controller has looked at a new object.
+    status, spec = item.status, item.spec
+    return QuotaStatus(
+        namespace_name=item.metadata.namespace,
+        name=item.metadata.name,
+        hard=_amounts((status and status.hard) or (spec and spec.hard)),
+        used=_amounts(status and status.used),
+        is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
+    )
+
+
+_POOL_LABEL = "kubernetes.azure.com/agentpool"
+"""Source: AKS, reserved system labels of nodes."""
+
+
+def node(item: Any) -> Node:
+    """Return a node with what it offers."""
+    offered = _amounts(item.status and item.status.allocatable, only=(*_COUNTED, "pods"))
+    conditions = (item.status and item.status.conditions) or []
+    return Node(
+        name=item.metadata.name,
+        allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
+        allocatable_bytes=offered.get("memory", ZERO),
+        is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
+        pool=(item.metadata.labels or {}).get(_POOL_LABEL, ""),
+        most_pods=int(offered["pods"]) if "pods" in offered else None,
+        is_cordoned=bool(item.spec and item.spec.unschedulable),
+    )
+
+
+def pod(item: Any) -> Pod:
+    """Return a pod."""
+    found = _pod(item.spec, namespace_name=item.metadata.namespace, name=item.metadata.name)
+    return replace(found, phase=(item.status and item.status.phase) or "Pending")
+
+
+def _pod(spec: Any, *, namespace_name: str, name: str) -> Pod:
+    requests, limits = _resources(spec.resources)
+    return Pod(
+        namespace_name=namespace_name,
+        name=name,
+        phase="Pending",
+        containers=tuple(_container(c) for c in spec.containers),
+        init_containers=tuple(_container(c) for c in spec.initContainers or ()),
+        overhead=_amounts(spec.overhead, only=_COUNTED),
+        pod_requests=requests,
+        pod_limits=limits,
+        node_name=spec.nodeName or "",
+    )
+
+
+def _container(item: Any) -> Container:
+    requests, limits = _resources(item.resources)
+    # Only an init container may say so, and then it is a sidecar.
+    return Container(requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always")
+
+
+def limit_range(item: Any) -> LimitRange:
+    """Return what a LimitRange says of containers; of pods and claims it says nothing here."""
+    found: dict[str, dict[str, Decimal]] = {
+        name: {
+            key: amount
+            for limit in item.spec.limits
+            if limit.type == "Container"
+            for key, amount in _amounts(getattr(limit, part), only=_COUNTED).items()
+        }
+        for name, part in (
+            ("default_requests", "defaultRequest"),
+            ("default_limits", "default"),
+            ("least", "min"),
+            ("most", "max"),
+        )
+    }
+    return LimitRange(namespace_name=item.metadata.namespace, name=item.metadata.name, **found)
+
+
+def deployment(item: Any) -> Workload:
+    """Return a Deployment; its surge is that of a rolling update, never above its replicas."""
+    strategy, wanted = item.spec.strategy, _or_one(item.spec.replicas)
+    rolling = strategy is None or strategy.type in (None, "RollingUpdate")
+    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
+    surge = _share(_STEADY if said is None else said, of=wanted) if rolling else 0
+    running = (item.status and item.status.replicas) or 0
+    # the new ReplicaSet never has more than the replicas. Source: NewRSNewReplicas
+    return _workload("Deployment", item, replicas=wanted, running=running, surge=min(surge, wanted))
+
+
+def stateful_set(item: Any) -> Workload:
+    """Return a StatefulSet, which replaces its pods one by one and never beside the old one."""
+    running = (item.status and item.status.replicas) or 0
+    wanted = _or_one(item.spec.replicas)
+    return _workload("StatefulSet", item, replicas=wanted, running=running)
+
+
+def daemon_set(item: Any) -> Workload:
+    """Return a DaemonSet, which wants a pod on each of its nodes."""
+    strategy, status = item.spec.updateStrategy, item.status
+    wanted = (status and status.desiredNumberScheduled) or 0
+    rolling = strategy is None or strategy.type in (None, "RollingUpdate")
+    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
+    surge = _share(said or 0, of=wanted) if rolling else 0
+    running = (status and status.currentNumberScheduled) or 0
+    return _workload("DaemonSet", item, replicas=wanted, running=running, surge=min(surge, wanted))
+
+
+def cron_job(item: Any) -> Workload:
+    """Return a CronJob with the pods of one run; none while it is suspended."""
+    spec = item.spec.jobTemplate.spec
+    wanted = 0 if item.spec.suspend else _side_by_side(spec, succeeded=0)
+    return _workload("CronJob", item, replicas=wanted, running=0, template=spec.template)
+
+
+def job(item: Any) -> Workload:
+    """Return a Job; one that is finished or suspended wants no pod."""
+    spec, status = item.spec, item.status
+    conditions = (status and status.conditions) or []
+    over = any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions)
+    wanted = _side_by_side(spec, succeeded=(status and status.succeeded) or 0)
+    wanted = 0 if over or spec.suspend else wanted
+    return _workload("Job", item, replicas=wanted, running=(status and status.active) or 0)
+
+
+def _side_by_side(spec: Any, *, succeeded: int) -> int:
+    """Return how many pods of a job run at once. Source: batch/v1, `parallelism`."""
+    most = _or_one(spec.parallelism)
+    return most if spec.completions is None else min(most, max(0, spec.completions - succeeded))
+
+
+def _workload(
+    kind: str, item: Any, *, replicas: int, running: int, surge: int = 0, template: Any = None
+) -> Workload:
+    metadata = item.metadata
+    spec = (template or item.spec.template).spec
+    owner_kind, owner_name = maker(item)[1]
+    return Workload(
+        kind=kind,
+        namespace_name=metadata.namespace,
+        name=metadata.name,
+        replicas=replicas,
+        running=running,
+        template=_pod(spec, namespace_name=metadata.namespace, name=metadata.name),
+        surge=surge,
+        owner_kind=owner_kind,
+        owner_name=owner_name,
+    )
+
+
+def maker(item: Any) -> tuple[str, tuple[str, str]]:
+    """Return an object's name, and kind and name of the controller that made it, or empty texts."""
+    for owner in item.metadata.ownerReferences or ():
+        if owner.controller:
+            return item.metadata.name, (owner.kind, owner.name)
+    return item.metadata.name, ("", "")
+
+
+def autoscaler(item: Any) -> Autoscaler:
+    """Return a HorizontalPodAutoscaler; without a least number that is 1. Source: autoscaling/v2"""
+    target = item.spec.scaleTargetRef
+    return Autoscaler(
+        namespace_name=item.metadata.namespace,
+        name=item.metadata.name,
+        workload_kind=target.kind,
+        workload_name=target.name,
+        least=_or_one(item.spec.minReplicas),
+        most=item.spec.maxReplicas,
+        current=(item.status and item.status.currentReplicas) or 0,
+    )
+
+
+def event(item: Any) -> Event:
+    """Return an event, in the form of core/v1 or with the times and series of events.k8s.io."""
+    about, series = item.involvedObject, item.series
+    first = item.firstTimestamp or item.eventTime
+    return Event(
+        namespace_name=item.metadata.namespace,
+        reason=item.reason or "",
+        message=item.message or "",
+        object_kind=about.kind or "",
+        object_name=about.name or "",
+        count=item.count or (series and series.count) or 1,
+        first_utc=first,
+        last_utc=item.lastTimestamp or (series and series.lastObservedTime) or first,
+    )
+
+
+def made_by(event: Event, makers: Mapping[tuple[str, str, str], tuple[str, str]]) -> Event:
+    """Return the event with the workload that made its object; `makers` by kind and full name."""
+    found = makers.get((event.object_kind, event.namespace_name, event.object_name), ("", ""))
+    return replace(event, workload_kind=found[0], workload_name=found[1])
+
+
+def _or_one(count: int | None) -> int:
+    """Return a number of pods; 1 where it is not said. Source: apps/v1, batch/v1."""
+    return 1 if count is None else count
+
+
+def _share(value: int | str, *, of: int) -> int:
+    """Return a number of pods that may be a share of `of`, rounded up. Source: maxSurge."""
+    text = str(value)
+    return math.ceil(int(text[:-1]) * of / 100) if text.endswith("%") else int(text)
+
+
+def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+    if item is None:
+        return {}, {}
+    return _amounts(item.requests, only=_COUNTED), _amounts(item.limits, only=_COUNTED)
+
+
+def _amounts(
+    texts: Mapping[str, Any] | None, *, only: Iterable[str] | None = None
+) -> dict[str, Decimal]:
+    """Return quantities by key; with `only`, those that are there of these keys."""
+    said = texts or {}
+    keys = said if only is None else [key for key in only if key in said]
+    return {key: parse_quantity(str(said[key])) for key in keys}

@@ -1,0 +1,250 @@
+"""What starts pods, limits them and was refused, as the Kubernetes API says it, in our values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mnslib.errors import KubeError
+from mnslib.kube.client import KubeClient
+from mnslib.models import Autoscaler, LimitRange, Workload
+from mnslib.pods import pod_need
+
+if TYPE_CHECKING:
+    from tests.unit.kube.conftest import ApiServer
+
+Make = Callable[..., KubeClient]
+
+APP = {
+    "name": "app",
+    "resources": {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": "1"}},
+}
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [APP]}}
+KINDS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")
+
+
+def make_item(name: str, *, owner: str = "", **more: Any) -> dict[str, Any]:
+    kind, _, owner_name = owner.partition("/")
+    owners = [
+        {"apiVersion": "v1", "kind": "Other", "name": "no-controller", "uid": "1"},
+        {"apiVersion": "v1", "kind": kind, "name": owner_name, "uid": "2", "controller": True},
+    ]
+    metadata = {"name": name, "namespace": "shop"} | ({"ownerReferences": owners} if owner else {})
+    return {"metadata": metadata, **more}
+
+
+def make_list(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "List", "metadata": {}, "items": list(items)}
+
+
+@pytest.fixture
+def read_one(api_server: ApiServer, make_client: Make) -> Callable[..., Workload]:
+    """Reads one workload of a kind; the lists of all other kinds are empty."""
+
+    def read(kind: str, spec: dict[str, Any], *, status: Any = None, owner: str = "") -> Workload:
+        item = make_item("web", owner=owner, spec=spec, status=status)
+        for one in KINDS:
+            api_server.answer(200, make_list(item) if one == kind else make_list())
+        (found,) = make_client().workloads()
+        return found
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("replicas", "strategy", "surge"),
+    [
+        (10, None, 3),  # 25 % of 10, rounded up
+        (4, {}, 1),
+        (10, {"type": "RollingUpdate"}, 3),
+        (10, {"rollingUpdate": {"maxSurge": "15%"}}, 2),
+        (10, {"rollingUpdate": {"maxSurge": 4}}, 4),
+        (10, {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, 0),
+        (10, {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": 1}}, 0),
+        (10, {"type": "Recreate"}, 0),
+        (2, {"rollingUpdate": {"maxSurge": 5}}, 2),  # the new ReplicaSet wants no more than 2
+        (None, None, 1),
+        (0, None, 0),
+    ],
+)
+def test_surge_of_a_deployment_is_rounded_up(
+    read_one: Callable[..., Workload], replicas: int | None, strategy: Any, surge: int
+) -> None:
+    spec = {"replicas": replicas, "strategy": strategy, "selector": {}, "template": TEMPLATE}
+    found = read_one("Deployment", spec, status={"replicas": 7})
+    assert (found.surge, found.running) == (surge, 7)
+    assert found.replicas == (1 if replicas is None else replicas)
+
+
+def test_the_template_is_read_as_a_pod_is(read_one: Callable[..., Workload]) -> None:
+    found = read_one("Deployment", {"selector": {}, "template": TEMPLATE})
+    assert (found.kind, found.namespace_name, found.name) == ("Deployment", "shop", "web")
+    assert (found.template.phase, found.template.namespace_name) == ("Pending", "shop")
+    assert pod_need(found.template) == {
+        "requests.cpu": Decimal("0.25"),
+        "requests.memory": 64 * 2**20,
+        "limits.cpu": 1,
+        "limits.memory": 0,
+    }
+
+
+def test_a_stateful_set_never_surges(read_one: Callable[..., Workload]) -> None:
+    spec = {"replicas": 3, "serviceName": "web", "selector": {}, "template": TEMPLATE}
+    found = read_one("StatefulSet", spec, status={"replicas": 2})
+    assert (found.replicas, found.running, found.surge) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "surge"),
+    [
+        (None, 0),
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}, 0),
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "10%"}}, 2),
+        ({"type": "OnDelete"}, 0),
+    ],
+)
+def test_a_daemon_set_wants_a_pod_on_each_of_its_nodes(
+    read_one: Callable[..., Workload], strategy: Any, surge: int
+) -> None:
+    spec = {"selector": {}, "template": TEMPLATE, "updateStrategy": strategy}
+    counts = {"desiredNumberScheduled": 12, "currentNumberScheduled": 11}
+    found = read_one("DaemonSet", spec, status=counts | {"numberMisscheduled": 0, "numberReady": 9})
+    assert (found.replicas, found.running, found.surge) == (12, 11, surge)
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "wanted"),
+    [
+        ({}, None, 1),
+        ({"parallelism": 5}, {"active": 2}, 5),
+        ({"parallelism": 5, "completions": 8}, {"active": 1, "succeeded": 6}, 2),
+        ({"parallelism": 5, "suspend": True}, None, 0),
+        ({"parallelism": 5}, {"conditions": [{"type": "Complete", "status": "True"}]}, 0),
+        ({"parallelism": 5}, {"conditions": [{"type": "Suspended", "status": "False"}]}, 5),
+    ],
+)
+def test_a_job_wants_the_pods_that_still_run_side_by_side(
+    read_one: Callable[..., Workload], spec: dict[str, Any], status: Any, wanted: int
+) -> None:
+    found = read_one("Job", spec | {"template": TEMPLATE}, status=status, owner="CronJob/nightly")
+    assert found.replicas == wanted
+    assert (found.owner_kind, found.owner_name) == ("CronJob", "nightly")
+    assert found.running == (status or {}).get("active", 0)
+
+
+@pytest.mark.parametrize(("suspend", "wanted"), [(False, 3), (True, 0)])
+def test_a_cron_job_wants_the_pods_of_one_run(
+    read_one: Callable[..., Workload], suspend: bool, wanted: int
+) -> None:
+    run = {"spec": {"parallelism": 4, "completions": 3, "template": TEMPLATE}}
+    spec = {"schedule": "0 2 * * *", "suspend": suspend, "jobTemplate": run}
+    found = read_one("CronJob", spec)
+    assert (found.replicas, found.running, found.surge) == (wanted, 0, 0)
+    assert pod_need(found.template)["requests.cpu"] == Decimal("0.25")
+
+
+def test_an_autoscaler_names_what_it_scales(api_server: ApiServer, make_client: Make) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    full = {"minReplicas": 2, "maxReplicas": 9, "scaleTargetRef": target}
+    status = {"currentReplicas": 4, "desiredReplicas": 4}
+    bare = {"maxReplicas": 3, "scaleTargetRef": target}
+    api_server.answer(200, make_list(make_item("a", spec=full, status=status)))
+    assert make_client().autoscalers() == [
+        Autoscaler(
+            namespace_name="shop",
+            name="a",
+            workload_kind="Deployment",
+            workload_name="web",
+            least=2,
+            most=9,
+            current=4,
+        )
+    ]
+    api_server.answer(200, make_list(make_item("b", spec=bare)))
+    (found,) = make_client().autoscalers()
+    assert (found.least, found.current) == (1, 0)
+    assert api_server.paths[0] == "/apis/autoscaling/v2/horizontalpodautoscalers?limit=500"
+
+
+def test_a_limit_range_says_what_a_container_gets(api_server: ApiServer, make_client: Make) -> None:
+    limits = [
+        {"type": "Pod", "max": {"cpu": "8"}},
+        {"type": "Container", "default": {"cpu": "1", "ephemeral-storage": "1Gi"}},
+        {"type": "Container", "defaultRequest": {"memory": "1Ki"}, "max": {"cpu": "2"}},
+    ]
+    api_server.answer(200, make_list(make_item("defaults", spec={"limits": limits})))
+    assert make_client().limit_ranges() == [
+        LimitRange(
+            namespace_name="shop",
+            name="defaults",
+            default_requests={"memory": Decimal(1024)},
+            default_limits={"cpu": Decimal(1)},
+            most={"cpu": Decimal(2)},
+        )
+    ]
+
+
+def make_event(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    about = {"kind": kind, "name": name, "namespace": "shop"}
+    base = {"involvedObject": about, "reason": "FailedCreate", "message": "no", "eventTime": None}
+    return make_item(f"{name}.17", **(base | more))
+
+
+def test_events_of_refused_pods_name_the_workload_behind_their_object(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    at = {"firstTimestamp": "2026-11-02T05:00:00Z", "lastTimestamp": "2026-11-02T05:50:00Z"}
+    api_server.answer(
+        200,
+        make_list(
+            make_event("ReplicaSet", "web-6f9", count=31, **at),
+            make_event("ReplicaSet", "bare"),
+            make_event("Job", "nightly-29", count=2, **at),
+            make_event("StatefulSet", "db", count=2, **at),
+        ),
+    )
+    spec = {"selector": {}, "template": TEMPLATE}
+    nightly = make_item("nightly-29", owner="CronJob/nightly", spec=spec)
+    web = make_item("web-6f9", owner="Deployment/web", spec=spec)
+    api_server.answer(200, make_list(nightly))
+    api_server.answer(200, make_list(web, make_item("bare", spec=spec)))
+    found = make_client().refused_pods()
+    assert api_server.paths == [
+        "/api/v1/events?limit=500&fieldSelector=reason%3DFailedCreate",
+        "/apis/batch/v1/namespaces/shop/jobs?limit=500",
+        "/apis/apps/v1/namespaces/shop/replicasets?limit=500",
+    ]
+    assert [(one.object_name, one.workload_kind, one.workload_name) for one in found] == [
+        ("web-6f9", "Deployment", "web"),
+        ("bare", "", ""),
+        ("nightly-29", "CronJob", "nightly"),
+        ("db", "", ""),
+    ]
+    first, last = datetime(2026, 11, 2, 5, tzinfo=UTC), datetime(2026, 11, 2, 5, 50, tzinfo=UTC)
+    assert (found[0].count, found[0].first_utc, found[0].last_utc) == (31, first, last)
+    assert (found[1].count, found[1].first_utc, found[1].last_utc) == (1, None, None)
+
+
+def test_times_of_a_new_kind_of_event_are_those_of_its_series(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    series = {"count": 7, "lastObservedTime": "2026-11-02T05:59:00.000000Z"}
+    new = {"eventTime": "2026-11-02T05:01:00.000000Z", "series": series}
+    api_server.answer(200, make_list(make_event("DaemonSet", "agent", **new)))
+    (found,) = make_client().refused_pods()
+    assert found.count == 7
+    assert found.first_utc == datetime(2026, 11, 2, 5, 1, tzinfo=UTC)
+    assert found.last_utc == datetime(2026, 11, 2, 5, 59, tzinfo=UTC)
+
+
+def test_an_api_that_is_not_served_is_a_refusal_with_its_status(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    api_server.answer(404, {"kind": "Status", "message": "the server could not find it"})
+    with pytest.raises(KubeError, match="horizontalpodautoscalers was answered 404") as raised:
+        make_client().autoscalers()
+    assert raised.value.status == 404
