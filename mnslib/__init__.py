@@ -27,6 +27,7 @@ _HOMES = {
     "plan_chart": "mnslib.reporting.provisioning",
     "plan_report": "mnslib.reporting.provisioning",
     "requests_table": "mnslib.reporting.provisioning",
+    "room_table": "mnslib.capacity.room",
     "snapshot_report": "mnslib.reporting.capacity",
     "still_open": "mnslib.reporting.provisioning",
     "tightest": "mnslib.capacity.utilization",

@@ -5,16 +5,21 @@ side, or the peak while init containers run, whichever is larger, plus the pod's
 set on the pod itself replaces the containers' sum.
 
 Source: Kubernetes, "Sidecar Containers: resource sharing within containers", "Pod Overhead", and
-"Assign Pod-level CPU and memory resources". Pure: standard library only.
+"Assign Pod-level CPU and memory resources". What a LimitRange changes on the way in comes before
+all that. Pure: standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
-from mnslib.models import Container, Pod
+from mnslib.models import Container, LimitRange, Pod
 from mnslib.quantities import ZERO
+
+COMPUTE_KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
+"""Keys of a quota that containers must say. Source: Kubernetes, ResourceQuota."""
 
 
 def pod_need(pod: Pod) -> dict[str, Decimal]:
@@ -34,12 +39,84 @@ def pod_need(pod: Pod) -> dict[str, Decimal]:
 
 def total_need(pods: Iterable[Pod]) -> dict[str, Decimal]:
     """Return the sum of `pod_need` over the pods that still hold quota."""
-    total = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), ZERO)
+    total = dict.fromkeys(COMPUTE_KEYS, ZERO)
     for pod in pods:
         if not pod.is_finished:
             for key, amount in pod_need(pod).items():
                 total[key] += amount
     return total
+
+
+def with_defaults(pod: Pod, ranges: Iterable[LimitRange]) -> Pod:
+    """Return the pod as it is let in where these LimitRanges hold.
+
+    A container without a limit gets the default limit; one without a request gets its own limit,
+    else the default request, else the default limit. Of several LimitRanges the first by name
+    that says a default gives it.
+
+    Source: Kubernetes, "Limit Ranges": "If you specify a Container's limit, but not its request",
+    and SetDefaults_Pod, which runs before the LimitRanger.
+    """
+    requests: dict[str, Decimal] = {}
+    limits: dict[str, Decimal] = {}
+    for one in sorted(ranges, key=lambda one: one.name):
+        requests = {**one.default_requests, **requests}
+        limits = {**one.default_limits, **limits}
+    if not requests and not limits:
+        return pod
+
+    def let_in(containers: Sequence[Container]) -> tuple[Container, ...]:
+        return tuple(
+            replace(
+                each,
+                requests={**limits, **requests, **each.limits, **each.requests},
+                limits={**limits, **each.limits},
+            )
+            for each in containers
+        )
+
+    return replace(
+        pod,
+        containers=let_in(pod.containers),
+        init_containers=let_in(pod.init_containers),
+    )
+
+
+def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ()) -> str:
+    """Return why a pod is never let in, whatever is free; empty where nothing is against it.
+
+    Args:
+        pod: with its defaults, see `with_defaults`.
+        keys: what a quota limits (`requests.cpu`): each container must say it.
+        ranges: what one container may ask for at least and at most.
+
+    Source: Kubernetes, the quota admission ("must specify") and the LimitRanger ("maximum cpu
+    usage per Container"); a limit below the request is refused by the API itself.
+    """
+    missing = [key for key in COMPUTE_KEYS if key in set(keys) and not _says(pod, key)]
+    if missing:
+        return f"must specify {', '.join(missing)}"
+    for container in (*pod.init_containers, *pod.containers):
+        asked = _requests_of(container)
+        for resource, limit in container.limits.items():
+            if asked[resource] > limit:
+                return f"requests more {resource} than the default limit"
+        for one in ranges:
+            for resource, most in one.most.items():
+                if container.limits.get(resource, most + 1) > most:
+                    return f"asks for more {resource} than LimitRange {one.name} lets a container"
+            for resource, least in one.least.items():
+                if asked.get(resource, ZERO) < least:
+                    return f"asks for less {resource} than LimitRange {one.name} wants"
+    return ""
+
+
+def _says(pod: Pod, key: str) -> bool:
+    kind, _, resource = key.partition(".")
+    side = _requests_of if kind == "requests" else _limits_of
+    own = pod.pod_limits if kind == "limits" else {**pod.pod_limits, **pod.pod_requests}
+    containers = (*pod.init_containers, *pod.containers)
+    return resource in own or all(resource in side(container) for container in containers)
 
 
 def _requests_of(container: Container) -> Mapping[str, Decimal]:

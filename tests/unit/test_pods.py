@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mnslib.models import Container, Pod
-from mnslib.pods import pod_need, total_need
+from mnslib.models import Container, LimitRange, Pod
+from mnslib.pods import pod_need, refusal, total_need, with_defaults
 
 
 def make_container(request: str | None = None, limit: str | None = None, **more: Any) -> Container:
@@ -79,3 +79,62 @@ def test_a_finished_pod_holds_no_quota(phase: str) -> None:
     assert total_need([]) == dict.fromkeys(
         ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), 0
     )
+
+
+def make_range(**values: dict[str, str]) -> LimitRange:
+    amounts = {
+        name: {key: Decimal(amount) for key, amount in each.items()}
+        for name, each in values.items()
+    }
+    return LimitRange(namespace_name="web", name="defaults", **amounts)
+
+
+DEFAULTS = make_range(default_requests={"cpu": "0.25"}, default_limits={"cpu": "1"})
+
+
+@pytest.mark.parametrize(
+    ("container", "asked", "limit"),
+    [
+        (make_container(), "0.25", "1"),
+        (make_container(limit="0.5"), "0.5", "0.5"),  # its own limit, not the default request
+        (make_container("0.75"), "0.75", "1"),
+        (make_container("0.75", "2"), "0.75", "2"),
+    ],
+)
+def test_a_limit_range_gives_what_a_container_does_not_say(
+    container: Container, asked: str, limit: str
+) -> None:
+    need = pod_need(with_defaults(make_pod(container), [DEFAULTS]))
+    assert (str(need["requests.cpu"]), str(need["limits.cpu"])) == (asked, limit)
+
+
+def test_a_default_limit_alone_is_the_request_too() -> None:
+    need = pod_need(with_defaults(make_pod(Container()), [make_range(default_limits={"cpu": "1"})]))
+    assert (need["requests.cpu"], need["limits.cpu"]) == (1, 1)
+
+
+def test_each_container_must_say_what_a_quota_limits() -> None:
+    pod = make_pod(make_container("1"), init_containers=(make_container(limit="1"),))
+    assert refusal(pod, keys=["requests.cpu", "pods"]) == ""
+    assert refusal(pod, keys=["requests.cpu", "limits.cpu"]) == "must specify limits.cpu"
+    said = make_pod(Container(), pod_limits={"cpu": Decimal(1)})
+    assert refusal(said, keys=["requests.cpu", "limits.cpu"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("container", "bounds", "reason"),
+    [
+        (make_container("1", "4"), {"most": {"cpu": "2"}},
+         "asks for more cpu than LimitRange defaults lets a container"),
+        (make_container("1"), {"most": {"cpu": "2"}},
+         "asks for more cpu than LimitRange defaults lets a container"),
+        (make_container("0.1"), {"least": {"cpu": "0.5"}},
+         "asks for less cpu than LimitRange defaults wants"),
+        (make_container("2", "1"), {}, "requests more cpu than the default limit"),
+        (make_container("1", "2"), {"most": {"cpu": "2"}, "least": {"cpu": "1"}}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_limit_range_does_not_let_in_is_refused(
+    container: Container, bounds: dict[str, dict[str, str]], reason: str
+) -> None:
+    assert refusal(make_pod(container), keys=[], ranges=[make_range(**bounds)]) == reason

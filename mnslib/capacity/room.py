@@ -1,0 +1,293 @@
+"""What still fits: the next pod, rolling updates, each autoscaler's maximum, pods of a size.
+
+Pure: a snapshot in, a frame out; the arithmetic is `fit` and `nodes`, every formula with its unit
+and a worked example is in `docs/capacity.md`. NaN means "not limited" or "unknown"; the row's
+`verdict` says which.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+import pandas as pd
+
+from mnslib.capacity.fit import (
+    LIMITED,
+    NONE,
+    UNKNOWN,
+    Answer,
+    Quota,
+    Template,
+    ask,
+    quota_of,
+    template_of,
+)
+from mnslib.capacity.nodes import FreeNodes
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
+
+NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
+ALL_UPDATES, AUTOSCALER = "all_rolling_updates", "autoscaler_maximum"
+LARGEST_POD, MEDIAN_POD, GIVEN_POD = "largest_pod", "median_pod", "given_pod"
+QUESTIONS = (NEXT_POD, ROLLING_UPDATE, ALL_UPDATES, AUTOSCALER)
+"""What every namespace is asked; the other three ask how many pods of a size fit."""
+
+ROOM_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "workload_kind",
+    "workload_name",
+    "question",
+    "pods",
+    "pod_cpu",
+    "pod_memory",
+    "verdict",
+    "reason",
+    "decided_by",
+    "tightest",
+    *(f"left_{name}" for name in LIMITED),
+    "unplaced_pods",
+    "unplaced_cpu",
+    "unplaced_memory",
+    "fits_quota",
+    "fits_nodes",
+)
+_WORDS = ROOM_COLUMNS[:5] + ROOM_COLUMNS[8:12]
+_ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
+
+_Item = TypeVar("_Item", Workload, Autoscaler, LimitRange, QuotaStatus)
+_Row = tuple[object, ...]
+
+
+def room_table(
+    snapshot: Snapshot, *, pod_cpu: Decimal | None = None, pod_memory: Decimal | None = None
+) -> pd.DataFrame:
+    """Return what still fits: rows of each namespace, after those of its workloads.
+
+    Args:
+        snapshot: what was read.
+        pod_cpu, pod_memory: cores and bytes of a pod, request and limit alike, of which to say how
+            many fit everywhere; None asks for none.
+
+    Returns:
+        `ROOM_COLUMNS`. A namespace's own rows name no workload. `question` is `next_pod` (of a
+        CronJob: its next run), `rolling_update` (the surge pods beside the old ones; of a
+        namespace: its worst workload, `decided_by`), `all_rolling_updates`, `autoscaler_maximum`,
+        and for pods of one size `largest_pod`, `median_pod` (of the namespace's own templates) and
+        `given_pod`. `pods` are asked for; `pod_cpu`, `pod_memory` is what the largest of them
+        requests (cores, bytes). `verdict` is `yes`, `no`, `none` (nothing to ask) or
+        `unknown: <reason>`; `reason` of a no is `quota`, `nodes`, `quota and nodes`, or why such a
+        pod is never let in. `left_*` is what the quota leaves afterwards, below 0 what it is short
+        of, NaN where it does not limit; `tightest` the one with the least share left.
+        `unplaced_*`: pods that find no node, and what they ask for. `fits_quota`, `fits_nodes`: how
+        many pods of this one size fit from now on, NaN without a limit or where unknown.
+    """
+    given = _given(pod_cpu, pod_memory)
+    rows: list[_Row] = []
+    places = snapshot.namespaces[["cluster_name", "namespace_name"]].astype(str)
+    for cluster, names in places.groupby("cluster_name")["namespace_name"]:
+        read = _read(snapshot, str(cluster))
+        for name in names:
+            rows += _rows((str(cluster), name), read, given)
+    frame = pd.DataFrame(rows, columns=list(ROOM_COLUMNS))
+    return frame.astype({name: "float64" for name in ROOM_COLUMNS if name not in _WORDS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cluster:
+    """What one cluster says, by namespace; of what it did not say, the reason by kind."""
+
+    quotas: Mapping[str, Sequence[QuotaStatus]]
+    workloads: Mapping[str, Sequence[Workload]]
+    autoscalers: Mapping[str, Sequence[Autoscaler]]
+    ranges: Mapping[str, Sequence[LimitRange]]
+    nodes: FreeNodes | None
+    unread: Mapping[str, str]
+
+
+def _read(snapshot: Snapshot, cluster: str) -> _Cluster:
+    lists: dict[str, Mapping[str, Sequence[object]]] = {
+        "quotas": snapshot.quotas,
+        "workloads": snapshot.workloads,
+        "autoscalers": snapshot.autoscalers,
+        "limit_ranges": snapshot.limit_ranges,
+        "nodes": snapshot.nodes,
+        "pods": snapshot.pods,
+    }
+    whole = snapshot.unreachable.get(cluster, "")
+    unread = {
+        kind: whole
+        or snapshot.unread.get((cluster, kind))
+        or (snapshot.no_commitment.get(cluster) if kind in ("nodes", "pods") else None)
+        or f"{kind.replace('_', ' ')} not read"
+        for kind, by_cluster in lists.items()
+        if whole or cluster not in by_cluster
+    }
+    is_open = not {"nodes", "pods"} & set(unread)
+    return _Cluster(
+        quotas=_by_namespace(snapshot.quotas.get(cluster, ())),
+        workloads=_by_namespace(snapshot.workloads.get(cluster, ())),
+        autoscalers=_by_namespace(snapshot.autoscalers.get(cluster, ())),
+        ranges=_by_namespace(snapshot.limit_ranges.get(cluster, ())),
+        nodes=FreeNodes(snapshot.nodes[cluster], snapshot.pods[cluster]) if is_open else None,
+        unread=unread,
+    )
+
+
+def _by_namespace(items: Iterable[_Item]) -> Mapping[str, Sequence[_Item]]:
+    found: dict[str, list[_Item]] = defaultdict(list)
+    for item in items:
+        found[item.namespace_name].append(item)
+    return found
+
+
+def _given(cpu: Decimal | None, memory: Decimal | None) -> Pod | None:
+    if cpu is None or memory is None:
+        return None
+    size = {"cpu": cpu, "memory": memory}
+    container = Container(requests=size, limits=size)
+    return Pod(namespace_name="", name="", phase="Pending", containers=(container,))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Space:
+    """One namespace: what its quota leaves, and the next pod of each of its workloads."""
+
+    cluster: _Cluster
+    quota: Quota
+    ranges: Sequence[LimitRange]
+    templates: Mapping[tuple[str, str], tuple[Workload, Template]]
+    autoscalers: Sequence[Autoscaler]
+    answers: dict[tuple[tuple[Template, int], ...], Answer] = field(default_factory=dict)
+
+    def template(self, pod: Pod, kind: str = "") -> Template:
+        return _template(pod, kind, quota=self.quota, ranges=self.ranges, cluster=self.cluster)
+
+    def ask(self, *groups: tuple[Template, int]) -> Answer:
+        """Return the answer; one and the same question comes up to four times."""
+        if groups not in self.answers:
+            no_nodes = self.cluster.unread.get("nodes") or self.cluster.unread.get("pods", "")
+            self.answers[groups] = ask(
+                groups, quota=self.quota, nodes=self.cluster.nodes, no_nodes=no_nodes
+            )
+        return self.answers[groups]
+
+
+def _template(
+    pod: Pod, kind: str, *, quota: Quota, ranges: Sequence[LimitRange], cluster: _Cluster
+) -> Template:
+    no_ranges = cluster.unread.get("limit_ranges", "")
+    is_placed_by_node = kind == "DaemonSet"
+    return template_of(
+        pod, quota=quota, ranges=ranges, no_ranges=no_ranges, needs_place=not is_placed_by_node
+    )
+
+
+def _space(cluster: _Cluster, name: str) -> _Space:
+    quota = quota_of(cluster.quotas.get(name, ()), unknown=cluster.unread.get("quotas", ""))
+    ranges = cluster.ranges.get(name, ())
+    return _Space(
+        cluster=cluster,
+        quota=quota,
+        ranges=ranges,
+        templates={
+            (each.kind, each.name): (
+                each,
+                _template(each.template, each.kind, quota=quota, ranges=ranges, cluster=cluster),
+            )
+            for each in cluster.workloads.get(name, ())
+        },
+        autoscalers=cluster.autoscalers.get(name, ()),
+    )
+
+
+def _rows(place: tuple[str, str], cluster: _Cluster, given: Pod | None) -> Iterator[_Row]:
+    """Return the rows of one namespace, its workloads' first."""
+    space = _space(cluster, place[1])
+    found: dict[str, dict[str, Answer]] = {}
+    for question, of, answer in _of_workloads(space):
+        found.setdefault(question, {})[f"{of[0]} {of[1]}"] = answer
+        yield _row(place, of, question, answer)
+    nothing = ("", "")
+    for question, answer in _of_sizes(space, given):
+        yield _row(place, nothing, question, answer)
+    for question in QUESTIONS:
+        answer, decided_by = _of_namespace(space, question, found.get(question, {}))
+        yield _row(place, nothing, question, answer, decided_by)
+
+
+def _row(
+    place: tuple[str, str], of: tuple[str, str], question: str, answer: Answer, decided_by: str = ""
+) -> _Row:
+    return (
+        *place, *of, question, answer.pods, *answer.pod, answer.verdict, answer.reason, decided_by,
+        answer.tightest, *answer.left, *answer.unplaced, *answer.fits,
+    )  # fmt: skip
+
+
+def _of_workloads(space: _Space) -> Iterator[tuple[str, tuple[str, str], Answer]]:
+    for of, (workload, template) in space.templates.items():
+        at_once = workload.replicas if workload.kind == "CronJob" else 1
+        yield NEXT_POD, of, space.ask((template, at_once))
+        if workload.kind in _ROLLING:
+            yield ROLLING_UPDATE, of, space.ask((template, workload.surge))
+    for scaler in space.autoscalers:
+        of = (scaler.workload_kind, scaler.workload_name)
+        if of in space.templates:
+            answer = space.ask((space.templates[of][1], _more(scaler)))
+        else:
+            answer = Answer(verdict=f"{UNKNOWN}: {' '.join(of)} was not found")
+        yield AUTOSCALER, of, answer
+
+
+def _more(scaler: Autoscaler) -> int:
+    return max(0, scaler.most - scaler.current)
+
+
+def _of_sizes(space: _Space, given: Pod | None) -> Iterator[tuple[str, Answer]]:
+    """Return how many pods of the namespace's largest and middle template, and a given one, fit."""
+    own = sorted((template for _, template in space.templates.values()), key=lambda t: t.size)
+    if own:
+        yield LARGEST_POD, space.ask((own[-1], 1))
+        yield MEDIAN_POD, space.ask((own[(len(own) - 1) // 2], 1))
+    if given is not None:
+        yield GIVEN_POD, space.ask((space.template(given), 1))
+
+
+def _of_namespace(
+    space: _Space, question: str, answers: Mapping[str, Answer]
+) -> tuple[Answer, str]:
+    """Return the answer for a namespace, and the workload that decided it, where one did."""
+    unread = space.cluster.unread
+    reason = unread.get("workloads") or (
+        unread.get("autoscalers") if question == AUTOSCALER else None
+    )
+    if reason:
+        return Answer(verdict=f"{UNKNOWN}: {reason}"), ""
+    rolling = [(t, w.surge) for w, t in space.templates.values() if w.kind in _ROLLING]
+    if question == ALL_UPDATES and rolling:
+        return space.ask(*rolling), ""
+    if not answers:
+        return Answer(verdict=NONE, reason=_NOTHING[question]), ""
+    worst = max(answers, key=lambda name: answers[name].badness)
+    if question != AUTOSCALER or any(map(_is_unknown, answers.values())):
+        return answers[worst], worst
+    scaled = [(s.workload_kind, s.workload_name, _more(s)) for s in space.autoscalers]
+    groups = [(space.templates[kind, name][1], n) for kind, name, n in scaled]
+    return space.ask(*groups), worst if len(answers) == 1 else ""
+
+
+def _is_unknown(answer: Answer) -> bool:
+    return answer.verdict.startswith(UNKNOWN)
+
+
+_NOTHING = {
+    NEXT_POD: "no workload",
+    ROLLING_UPDATE: "nothing that rolls",
+    ALL_UPDATES: "nothing that rolls",
+    AUTOSCALER: "no autoscaler",
+}

@@ -1,0 +1,269 @@
+"""Claims of docs/capacity.md on what still fits; the worked examples there are the numbers here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from mnslib.capacity.nodes import FreeNodes, PodSize
+from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
+from mnslib.models import Autoscaler, Container, LimitRange, Pod, Workload
+
+GIB = 2**30
+HARD = {
+    "requests.cpu": "4", "limits.cpu": "8", "requests.memory": 8 * GIB, "limits.memory": 8 * GIB,
+}  # fmt: skip
+USED = {
+    "requests.cpu": "3", "limits.cpu": "6", "requests.memory": 3 * GIB, "limits.memory": 3 * GIB,
+}  # fmt: skip
+
+
+def make_template(cpu="1", *, limit="2", memory=GIB, namespace="web") -> Pod:
+    requests = {"cpu": Decimal(cpu), "memory": Decimal(memory)}
+    limits = {"cpu": Decimal(limit), "memory": Decimal(memory)}
+    container = Container(requests=requests, limits=limits)
+    return Pod(namespace_name=namespace, name="", phase="Pending", containers=(container,))
+
+
+def make_workload(name="web", kind="Deployment", *, template=None, replicas=3, surge=1) -> Workload:
+    template = template or make_template()
+    return Workload(
+        kind=kind, namespace_name="web", name=name, replicas=replicas, template=template,
+        surge=surge,
+    )  # fmt: skip
+
+
+def make_scaler(name="web", *, most=6, current=3) -> Autoscaler:
+    return Autoscaler(
+        namespace_name="web", name=f"{name}-hpa", workload_kind="Deployment", workload_name=name,
+        least=1, most=most, current=current,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def fleet(make_quota, make_snapshot, make_node):
+    """One namespace `web` on `aks-1` with 3 of 4 cores requested, and two nodes of 8 cores."""
+
+    def make(workloads=(), *, autoscalers=(), ranges=(), nodes=None, pods=(), **changes):
+        one = make_node("node-1", memory=str(32 * GIB))
+        quotas = changes.pop("quotas", [make_quota("web", HARD, USED)])
+        said = {
+            "nodes": {"aks-1": [one, replace(one, name="node-2")] if nodes is None else nodes},
+            "pods": {"aks-1": list(pods)},
+            "workloads": {"aks-1": list(workloads)},
+            "autoscalers": {"aks-1": list(autoscalers)},
+            "limit_ranges": {"aks-1": list(ranges)},
+        }
+        return make_snapshot(
+            {"aks-1": quotas}, more_namespaces=[("aks-1", "web")], **{**said, **changes}
+        )
+
+    return make
+
+
+def answer(snapshot, question, workload="", **sizes):
+    table = room_table(snapshot, **sizes)
+    found = table[(table["question"] == question) & (table["workload_name"] == workload)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+TWO = (make_workload(), make_workload("api", template=make_template("0.5", limit="1")))
+
+
+def test_the_next_pod_fits_until_the_quota_is_exactly_full(fleet):
+    row = answer(fleet(TWO), "next_pod", "web")
+
+    assert (row["verdict"], row["pods"], row["pod_cpu"]) == ("yes", 1, 1.0)
+    assert row["left_cpu_request"] == 0.0  # 4 - 3 - 1
+    assert row["left_cpu_limit"] == 0.0  # 8 - 6 - 2
+    assert row["left_memory_request"] == 4 * GIB
+    assert math.isnan(row["left_pods"])  # no quota on their number
+    assert (row["fits_quota"], row["fits_nodes"]) == (1, 16)
+
+
+def test_all_updates_at_once_need_the_surge_of_each_together(fleet):
+    snapshot = fleet(TWO)
+
+    assert answer(snapshot, "rolling_update")["verdict"] == "yes"
+    row = answer(snapshot, "all_rolling_updates")
+    assert (row["verdict"], row["reason"], row["pods"]) == ("no", "quota", 2)
+    assert row["left_cpu_request"] == -0.5  # 4 - 3 - 1 - 0.5
+    assert row["left_cpu_limit"] == -1.0
+    assert row["tightest"] == "cpu_request"  # -0.5 of 4 and -1 of 8: an eighth each, the first
+
+
+def test_an_autoscaler_needs_the_pods_from_now_to_its_maximum(fleet):
+    row = answer(fleet(TWO, autoscalers=[make_scaler()]), "autoscaler_maximum")
+
+    assert (row["verdict"], row["pods"], row["left_cpu_request"]) == ("no", 3, -2.0)  # 1 - 3
+    assert row["decided_by"] == "Deployment web"
+    at_its_most = fleet(TWO, autoscalers=[make_scaler(most=3)])
+    assert answer(at_its_most, "autoscaler_maximum")["verdict"] == "yes"
+
+
+def test_two_autoscalers_are_asked_together(fleet):
+    scalers = [make_scaler(most=4), make_scaler("api", most=4)]
+    snapshot = fleet(TWO, autoscalers=scalers)
+
+    assert answer(snapshot, "autoscaler_maximum", "web")["verdict"] == "yes"
+    assert answer(snapshot, "autoscaler_maximum", "api")["verdict"] == "yes"
+    row = answer(snapshot, "autoscaler_maximum")
+    assert (row["verdict"], row["left_cpu_request"]) == ("no", -0.5)
+
+
+def test_an_update_that_first_stops_a_pod_needs_no_room_but_a_kept_quota(fleet, make_quota):
+    replaced = (make_workload(surge=0),)
+    row = answer(fleet(replaced), "rolling_update", "web")
+    assert (row["verdict"], row["pods"], row["left_cpu_request"]) == ("yes", 0, 1.0)
+
+    lowered = [make_quota("web", HARD, {**USED, "requests.cpu": "5"})]
+    row = answer(fleet(replaced, quotas=lowered), "rolling_update", "web")
+    assert (row["verdict"], row["left_cpu_request"]) == ("no", -1.0)
+
+
+def test_the_next_run_of_a_cron_job_is_all_its_pods(fleet):
+    nightly = make_workload("nightly", "CronJob", replicas=2, surge=0)
+    snapshot = fleet([nightly])
+
+    row = answer(snapshot, "next_pod", "nightly")
+    assert (row["verdict"], row["pods"], row["left_cpu_request"]) == ("no", 2, -1.0)
+    assert answer(snapshot, "rolling_update")["verdict"] == "none"
+
+
+def test_whole_cluster_sums_lie_so_each_pod_needs_a_node(fleet, make_node):
+    """Two nodes with 1.5 cores each: 3 in sum, but no pod of 2 cores, and two of 1."""
+    nodes = [make_node(name, cpu="1.5", memory=str(8 * GIB)) for name in ("a", "b")]
+    big = make_workload("big", template=make_template("2", limit="2"))
+
+    row = answer(fleet([big, *TWO], nodes=nodes, quotas=[]), "next_pod", "big")
+
+    assert (row["verdict"], row["reason"]) == ("no", "nodes")
+    assert (row["unplaced_pods"], row["unplaced_cpu"]) == (1, 2.0)
+    assert answer(fleet(TWO, nodes=nodes, quotas=[]), "next_pod", "web")["fits_nodes"] == 2
+
+
+def test_what_is_short_of_both_says_both(fleet, make_node):
+    nodes = [make_node(cpu="0.5", memory=str(8 * GIB))]
+    row = answer(fleet(TWO, autoscalers=[make_scaler()], nodes=nodes), "autoscaler_maximum")
+    assert (row["verdict"], row["reason"], row["unplaced_pods"]) == ("no", "quota and nodes", 3)
+
+
+def test_of_several_quotas_the_one_that_leaves_least_decides(fleet, make_quota):
+    second = make_quota("web", {"cpu": "3.5", "pods": "4"}, {"cpu": "3", "pods": "3"}, name="own")
+    row = answer(fleet(TWO, quotas=[make_quota("web", HARD, USED), second]), "next_pod", "web")
+    assert (row["verdict"], row["left_cpu_request"], row["left_pods"]) == ("no", -0.5, 0.0)
+
+
+def test_a_pod_that_lacks_a_value_is_refused_unless_a_limit_range_gives_it(fleet):
+    bare = Pod(namespace_name="web", name="", phase="Pending", containers=(Container(),))
+    workloads = [make_workload(template=bare)]
+    row = answer(fleet(workloads), "next_pod", "web")
+    assert row["verdict"] == "no"
+    assert row["reason"] == (
+        "must specify requests.cpu, limits.cpu, requests.memory, limits.memory"
+    )
+
+    given = {"cpu": Decimal("0.5"), "memory": Decimal(GIB)}
+    default = LimitRange(
+        namespace_name="web", name="l", default_requests=given, default_limits=given
+    )
+    row = answer(fleet(workloads, ranges=[default]), "next_pod", "web")
+    assert (row["verdict"], row["pod_cpu"], row["left_cpu_request"]) == ("yes", 0.5, 0.5)
+
+    unread = fleet(workloads, limit_ranges={}, unread={("aks-1", "limit_ranges"): "no permission"})
+    assert answer(unread, "next_pod", "web")["verdict"] == "unknown: no permission"
+
+
+def test_how_many_pods_of_a_size_fit(fleet):
+    """1 core free: one of the largest (1), two of the middle (0.5), four of a given 0.25."""
+    workloads = [*TWO, make_workload("tiny", template=make_template("0.1", limit="0.1"))]
+    size = {"pod_cpu": Decimal("0.25"), "pod_memory": Decimal(GIB)}
+    snapshot = fleet(workloads)
+
+    assert answer(snapshot, "largest_pod", **size)["fits_quota"] == 1
+    assert answer(snapshot, "median_pod", **size)["fits_quota"] == 2
+    row = answer(snapshot, "given_pod", **size)
+    assert (row["fits_quota"], row["fits_nodes"]) == (4, 64)
+
+
+def test_a_daemon_set_needs_quota_and_brings_its_node(fleet, make_node):
+    full = [make_node(cpu="0.1", memory=str(GIB))]
+    agent = make_workload("agent", "DaemonSet", surge=0)
+    assert answer(fleet([agent], nodes=full), "next_pod", "agent")["verdict"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"unreachable": {"aks-1": "cluster not reachable"}, "quotas": []},
+         "unknown: cluster not reachable"),
+        ({"workloads": {}, "unread": {("aks-1", "workloads"): "no permission"}},
+         "unknown: no permission"),
+        ({"nodes": {}, "no_commitment": {"aks-1": "no permission"}}, "unknown: no permission"),
+    ],
+)  # fmt: skip
+def test_what_was_not_read_is_unknown_with_the_reason(make_snapshot, fleet, changes, verdict):
+    snapshot = fleet(TWO)
+    fields = {name: {} if name == "quotas" else value for name, value in changes.items()}
+    assert answer(replace(snapshot, **fields), "next_pod")["verdict"] == verdict
+
+
+def test_a_quota_that_is_short_is_a_no_even_where_nodes_are_unknown(fleet):
+    snapshot = replace(fleet(TWO), nodes={}, no_commitment={"aks-1": "no permission"})
+    row = answer(snapshot, "all_rolling_updates")
+    assert (row["verdict"], row["reason"]) == ("no", "quota")
+    assert math.isnan(row["unplaced_pods"])
+
+
+def test_a_quota_not_counted_yet_and_a_lost_workload_are_unknown(fleet, make_quota):
+    new = fleet(TWO, quotas=[make_quota("web", HARD, {})])
+    assert answer(new, "next_pod")["verdict"] == "unknown: quota not counted yet"
+    lost = fleet(TWO, autoscalers=[make_scaler("gone")])
+    assert answer(lost, "autoscaler_maximum")["verdict"] == "unknown: Deployment gone was not found"
+
+
+def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_question(fleet):
+    table = room_table(fleet())
+    assert tuple(table.columns) == ROOM_COLUMNS
+    assert table["question"].tolist() == list(QUESTIONS)
+    assert set(table["verdict"]) == {"none"}
+    assert answer(fleet(TWO), "autoscaler_maximum")["reason"] == "no autoscaler"
+    assert room_table(replace(fleet(), namespaces=fleet().namespaces[:0])).empty
+
+
+# Nodes
+
+
+def test_pods_take_room_where_they_run_and_finished_or_foreign_ones_none(make_node, make_pod):
+    node = replace(make_node(memory=str(8 * GIB)), most_pods=4)
+    cordoned = replace(node, name="closed", is_cordoned=True)
+    lost = replace(node, name="lost", is_ready=False)
+    running = replace(make_pod("web", cpu="6"), node_name="node-1")
+    pods = [running, replace(running, phase="Succeeded"), replace(running, node_name="closed")]
+
+    free = FreeNodes([node, cordoned, lost], pods)
+
+    assert free.fits(PodSize(1000, 0)) == 2  # 8 - 6 cores
+    assert free.fits(PodSize(100, 0)) == 3  # 4 - 1 pods
+    assert free.roomiest() == (2, 8 * GIB - 1024)
+    assert FreeNodes([lost], []).roomiest() == (0, 0)
+
+
+def test_pods_that_wait_for_a_node_come_before_what_is_asked(make_node, make_pod):
+    free = FreeNodes([make_node(cpu="3")], [make_pod("web", cpu="2")])
+    assert free.fits(PodSize(1000, 0)) == 1
+    hopeless = FreeNodes([make_node(cpu="3")], [make_pod("web", cpu="5")])
+    assert hopeless.fits(PodSize(1000, 0)) == 3
+
+
+def test_largest_pods_are_put_first_so_that_small_ones_fill_the_gaps(make_node):
+    """Free 3 and 2 cores: 2 x 1 first would take 2 of 3 cores, and leave none of 3 anywhere."""
+    free = FreeNodes([make_node("a", cpu="3"), make_node("b", cpu="2")], [])
+    assert free.unplaced({PodSize(1000, 0): 2, PodSize(3000, 0): 1}) == {
+        PodSize(3000, 0): 0, PodSize(1000, 0): 0,
+    }  # fmt: skip
+    assert free.unplaced({PodSize(1000, 0): 3, PodSize(3000, 0): 1})[PodSize(1000, 0)] == 1
