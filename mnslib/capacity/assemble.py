@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,13 @@ def assemble(
         hard=hard.frame(times, names=QUOTA_SERIES),
         usage_cpu=usage_cpu.frame(times, names=USAGE_SERIES),
         usage_memory=usage_memory.frame(times, names=USAGE_SERIES),
+        nodes=_listed(named, "nodes"),
+        pods=_listed(named, "pods"),
+        limit_ranges=_listed(named, "limit_ranges"),
+        workloads=_listed(named, "workloads"),
+        autoscalers=_listed(named, "autoscalers"),
+        events=_listed(named, "events"),
+        unread={(n, kind): why for n, r in named.items() for kind, why in r.unread.items()},
         step_minutes=int(step / timedelta(minutes=1)),
         unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
         no_commitment={n: r.no_commitment for n, r in named.items() if r.no_commitment},
@@ -79,6 +86,10 @@ def assemble(
         },
         history_note=history_note,
     )
+
+
+def _listed(named: Mapping[str, Reading], kind: str) -> dict[str, Sequence[Any]]:
+    return {name: found.lists[kind] for name, found in named.items() if kind in found.lists}
 
 
 class _Columns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnslib.commitment import Commitment, commitments
 from mnslib.errors import ArmError, ArmUnreachableError, KubeError, KubeUnreachableError, cut
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
 LONGEST_REASON = 80
 """Characters of a reason in a verdict; the whole message is in `Snapshot.errors`."""
 
+NOT_SERVED = "not served by this cluster"
+"""Of an API version that a cluster does not know, which it answers with 404."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Reading:
-    """What one worker found out about one cluster; the reasons say what it did not."""
+    """What one worker found out about one cluster; the reasons say what it did not.
+
+    Attributes:
+        lists: what the cluster listed, by the field of `Snapshot` that it becomes.
+        unread: such a field to the reason, where only that could not be read.
+    """
 
     id: ClusterId
     name: str = ""
@@ -36,6 +44,8 @@ class Reading:
     quotas: Sequence[QuotaStatus] | None = None
     busy: frozenset[str] = frozenset()
     commitments: Mapping[str, Commitment] | None = None
+    lists: dict[str, Sequence[Any]] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     history: ClusterHistory | None = None
     unreachable: str = ""
     no_commitment: str = ""
@@ -76,25 +86,41 @@ def read_present(
         reading.unreachable = _reason(error)
         reading.errors.append(str(error))
     else:
-        _add_commitments(reading, kube, quotas=reading.quotas, most_nodes=cluster.most_nodes)
+        _add_lists(reading, kube)
+        _add_commitments(reading, quotas=reading.quotas, most_nodes=cluster.most_nodes)
     return reading
 
 
+def _add_lists(reading: Reading, kube: KubeClient) -> None:
+    """Read what is worth having besides the quotas; one that may not be read spoils no other."""
+    reads: dict[str, Callable[[], Sequence[Any]]] = {
+        "pods": kube.pods,
+        "nodes": kube.nodes,
+        "limit_ranges": kube.limit_ranges,
+        "workloads": kube.workloads,
+        "autoscalers": kube.autoscalers,
+        "events": kube.refused_pods,
+    }
+    for kind, read in reads.items():
+        try:
+            reading.lists[kind] = read()
+        except KubeError as error:
+            reading.errors.append(str(error))
+            if isinstance(error, KubeUnreachableError):  # each further try would take a minute
+                unasked = [one for one in reads if one not in reading.lists | reading.unread]
+                reading.unread |= dict.fromkeys(unasked, _reason(error))
+                return
+            reading.unread[kind] = NOT_SERVED if error.status == 404 else _reason(error)
+
+
 def _add_commitments(
-    reading: Reading,
-    kube: KubeClient,
-    *,
-    quotas: Sequence[QuotaStatus],
-    most_nodes: Mapping[str, int],
+    reading: Reading, *, quotas: Sequence[QuotaStatus], most_nodes: Mapping[str, int]
 ) -> None:
     # A reader of namespaces may not see nodes; the quotas are worth keeping all the same.
-    try:
-        pods = kube.pods()
-        reading.busy = frozenset(pod.namespace_name for pod in pods if not pod.is_finished)
-        nodes = kube.nodes()
-    except KubeError as error:
-        reading.no_commitment = _reason(error)
-        reading.errors.append(str(error))
+    pods, nodes = (reading.lists.get(kind) for kind in ("pods", "nodes"))
+    reading.busy = frozenset(pod.namespace_name for pod in pods or () if not pod.is_finished)
+    if pods is None or nodes is None:
+        reading.no_commitment = reading.unread.get("pods") or reading.unread["nodes"]
         return
     reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods, most_nodes=most_nodes)
 

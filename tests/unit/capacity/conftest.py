@@ -21,13 +21,17 @@ from mnslib.capacity.snapshot import (
     wide_frame,
 )
 from mnslib.models import (
+    Autoscaler,
     Container,
+    Event,
     KubernetesNamespace,
+    LimitRange,
     ManagedCluster,
     ManagedNamespace,
     Node,
     Pod,
     QuotaStatus,
+    Workload,
 )
 from mnslib.resource_ids import ClusterId
 
@@ -180,6 +184,18 @@ class KubeDouble:
 
     def pods(self) -> list[Pod]:
         return _answer(self._answers.get("pods", []))
+
+    def limit_ranges(self) -> list[LimitRange]:
+        return _answer(self._answers.get("limit_ranges", []))
+
+    def workloads(self) -> list[Workload]:
+        return _answer(self._answers.get("workloads", []))
+
+    def autoscalers(self) -> list[Autoscaler]:
+        return _answer(self._answers.get("autoscalers", []))
+
+    def refused_pods(self) -> list[Event]:
+        return _answer(self._answers.get("events", []))
 
 
 class PrometheusDouble:

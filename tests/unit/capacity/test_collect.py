@@ -21,7 +21,7 @@ from mnslib.errors import (
     KubeUnreachableError,
     PrometheusError,
 )
-from mnslib.models import KubernetesNamespace
+from mnslib.models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.secrets import HIDDEN
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
@@ -338,3 +338,74 @@ def test_a_value_measured_between_whole_steps_is_not_asked_for(small_world, coll
     collected(now=now.replace(minute=59))
 
     assert {end for _, _, end, _ in small_world.queries} == {now}
+
+
+LISTS = ("pods", "nodes", "limit_ranges", "workloads", "autoscalers", "events")
+
+
+@pytest.fixture
+def make_lists(make_pod):
+    """One object of each kind that is read besides quotas, pods and nodes."""
+
+    def make():
+        workload = Workload(
+            kind="Deployment",
+            namespace_name="web",
+            name="web",
+            replicas=2,
+            template=make_pod("web"),
+        )
+        scaled = {"workload_kind": "Deployment", "workload_name": "web"}
+        about = {"object_kind": "ReplicaSet", "object_name": "web-1"}
+        return {
+            "limit_ranges": [LimitRange(namespace_name="web", name="defaults")],
+            "workloads": [workload],
+            "autoscalers": [
+                Autoscaler(namespace_name="web", name="web", least=1, most=3, current=2, **scaled)
+            ],
+            "events": [Event(namespace_name="web", reason="FailedCreate", message="no", **about)],
+        }
+
+    return make
+
+
+def test_each_kind_is_listed_by_cluster(small_world, collected, make_lists):
+    small_world.kube["aks-1"] |= make_lists()
+
+    found = collected()
+
+    for kind in LISTS:
+        assert getattr(found, kind) == {"aks-1": small_world.kube["aks-1"][kind]}
+    assert found.unread == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(403, "no permission"), (404, "not served by this cluster")]
+)
+@pytest.mark.parametrize("unread", LISTS)
+def test_a_kind_that_may_not_be_read_spoils_no_other(
+    small_world, collected, make_lists, unread, status, reason
+):
+    small_world.kube["aks-1"] |= make_lists() | {unread: KubeError("no such luck", status=status)}
+
+    found = collected()
+
+    assert found.unread == {("aks-1", unread): reason}
+    assert [kind for kind in LISTS if not getattr(found, kind)] == [unread]
+    assert found.errors == {"aks-1": "no such luck"}
+    assert ("aks-1" in found.no_commitment) == (unread in ("pods", "nodes"))
+    assert found.quotas["aks-1"][0].namespace_name == "web"
+
+
+def test_a_cluster_that_falls_silent_is_not_asked_for_each_further_kind(
+    small_world, collected, make_lists
+):
+    gone = KubeUnreachableError("no answer")
+    small_world.kube["aks-1"] |= make_lists() | {"workloads": gone, "autoscalers": gone}
+
+    found = collected()
+
+    kinds = ("workloads", "autoscalers", "events")
+    assert found.unread == {("aks-1", kind): "cluster not reachable" for kind in kinds}
+    assert found.errors == {"aks-1": "no answer"}
+    assert len(found.limit_ranges["aks-1"]) == 1
