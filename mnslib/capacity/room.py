@@ -28,7 +28,9 @@ from mnslib.capacity.fit import (
 )
 from mnslib.capacity.nodes import FreeNodes
 from mnslib.capacity.snapshot import Snapshot
+from mnslib.errors import ConfigError
 from mnslib.models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
+from mnslib.quantities import parse_quantity
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
 ALL_UPDATES, AUTOSCALER = "all_rolling_updates", "autoscaler_maximum"
@@ -63,15 +65,13 @@ _Item = TypeVar("_Item", Workload, Autoscaler, LimitRange, QuotaStatus)
 _Row = tuple[object, ...]
 
 
-def room_table(
-    snapshot: Snapshot, *, pod_cpu: Decimal | None = None, pod_memory: Decimal | None = None
-) -> pd.DataFrame:
+def room_table(snapshot: Snapshot, *, pod_cpu: str = "", pod_memory: str = "") -> pd.DataFrame:
     """Return what still fits: rows of each namespace, after those of its workloads.
 
     Args:
         snapshot: what was read.
-        pod_cpu, pod_memory: cores and bytes of a pod, request and limit alike, of which to say how
-            many fit everywhere; None asks for none.
+        pod_cpu, pod_memory: Kubernetes quantities of a pod, request and limit alike, of which to
+            say how many fit everywhere; empty for none.
 
     Returns:
         `ROOM_COLUMNS`. A namespace's own rows name no workload. `question` is `next_pod` (of a
@@ -85,8 +85,11 @@ def room_table(
         of, NaN where it does not limit; `tightest` the one with the least share left.
         `unplaced_*`: pods that find no node, and what they ask for. `fits_quota`, `fits_nodes`: how
         many pods of this one size fit from now on, NaN without a limit or where unknown.
+
+    Raises:
+        ConfigError: if the size is none, or only half of one.
     """
-    given = _given(pod_cpu, pod_memory)
+    given = _pod_of(given_size(pod_cpu=pod_cpu, pod_memory=pod_memory))
     rows: list[_Row] = []
     places = snapshot.namespaces[["cluster_name", "namespace_name"]].astype(str)
     for cluster, names in places.groupby("cluster_name")["namespace_name"]:
@@ -145,10 +148,29 @@ def _by_namespace(items: Iterable[_Item]) -> Mapping[str, Sequence[_Item]]:
     return found
 
 
-def _given(cpu: Decimal | None, memory: Decimal | None) -> Pod | None:
-    if cpu is None or memory is None:
+def given_size(**texts: str) -> dict[str, Decimal] | None:
+    """Return `cpu` (cores) and `memory` (bytes) of two parameters; None where both are empty.
+
+    Args:
+        texts: Kubernetes quantities by the parameters' names, CPU first.
+
+    Raises:
+        ConfigError: if one is no quantity, or empty where the other is not.
+    """
+    if not any(texts.values()):
         return None
-    size = {"cpu": cpu, "memory": memory}
+    found = {}
+    for resource, (name, text) in zip(("cpu", "memory"), texts.items(), strict=True):
+        try:
+            found[resource] = parse_quantity(text)
+        except ValueError as error:
+            raise ConfigError(f"`{name}`: {error}; write a size such as 500m or 1Gi") from error
+    return found
+
+
+def _pod_of(size: Mapping[str, Decimal] | None) -> Pod | None:
+    if size is None:
+        return None
     container = Container(requests=size, limits=size)
     return Pod(namespace_name="", name="", phase="Pending", containers=(container,))
 

@@ -10,6 +10,7 @@ import pytest
 
 from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
+from mnslib.errors import ConfigError
 from mnslib.models import Autoscaler, Container, LimitRange, Pod, Workload
 
 GIB = 2**30
@@ -181,13 +182,18 @@ def test_a_pod_that_lacks_a_value_is_refused_unless_a_limit_range_gives_it(fleet
 def test_how_many_pods_of_a_size_fit(fleet):
     """1 core free: one of the largest (1), two of the middle (0.5), four of a given 0.25."""
     workloads = [*TWO, make_workload("tiny", template=make_template("0.1", limit="0.1"))]
-    size = {"pod_cpu": Decimal("0.25"), "pod_memory": Decimal(GIB)}
+    size = {"pod_cpu": "250m", "pod_memory": "1Gi"}
     snapshot = fleet(workloads)
 
     assert answer(snapshot, "largest_pod", **size)["fits_quota"] == 1
     assert answer(snapshot, "median_pod", **size)["fits_quota"] == 2
     row = answer(snapshot, "given_pod", **size)
     assert (row["fits_quota"], row["fits_nodes"]) == (4, 64)
+
+
+def test_half_a_size_is_refused(fleet):
+    with pytest.raises(ConfigError, match="`pod_memory`: '' is not a quantity"):
+        room_table(fleet(), pod_cpu="250m")
 
 
 def test_a_daemon_set_needs_quota_and_brings_its_node(fleet, make_node):
