@@ -264,17 +264,12 @@ class Notebook(Session):
         if result.is_dry_run:
             return None
         events, _ = read_events(self.directory / JOURNAL_NAME)
-        limit, refused = self.target.azure.throttle.in_force("other")
-        return bulk_timeline(
-            read_timeline(events),
-            moment=self.started,
-            limit=(limit.burst, limit.per_second) if limit else None,
-            refused=refused,
-            buckets={
-                cluster: (cluster.subscription_id, found.cluster.location)
-                for cluster, found in plan.observed.clusters.items()
-            },
-        )
+        throttle = self.target.azure.throttle
+        paces = {
+            cluster: throttle.pace("PUT", str(cluster.namespace("any")))
+            for cluster in plan.observed.clusters
+        }
+        return bulk_timeline(read_timeline(events), moment=self.started, paces=paces)
 
     def read_back(
         self, specs: Sequence[NamespaceSpec], plan: Plan, result: ApplyResult

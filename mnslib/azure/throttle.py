@@ -126,6 +126,7 @@ class _Bucket:
     paused_until: float = float("-inf")
     emptied: tuple[float, int] | None = None
     is_measured: bool = False
+    learned_share: float = 1.0
 
     @property
     def size(self) -> float:
@@ -170,7 +171,21 @@ class _Bucket:
             seen = (given - before) / due
             self.share = max(SMALLEST_SHARE, min(0.97 * self.share, max(self.share / 2, seen)))
             self.is_measured = True
-        self.emptied = now, given
+        self.emptied, self.learned_share = (now, given), self.share
+
+
+class Pace(NamedTuple):
+    """What a bucket gives: at once and a second; None where no limit is known.
+
+    Attributes:
+        is_learned: from what it refused, else as documented or as it was set.
+        refused: how many calls were answered 429.
+    """
+
+    bucket: BucketKey
+    rate: Rate | None = None
+    is_learned: bool = False
+    refused: int = 0
 
 
 class Ticket(NamedTuple):
@@ -272,15 +287,18 @@ class Throttle:
             bucket.paused_until = max(bucket.paused_until, now + seconds)
             bucket.tokens, bucket.updated = 1.0, bucket.paused_until
 
-    def in_force(self, kind: str) -> tuple[Rate | None, int]:
-        """Return the rate that calls of a kind are held to, None for none, and how often 429 came.
-
-        Without a limit of ours it is the documented one, once the service has refused a call.
-        """
+    def pace(self, method: str, path: str) -> Pace:
+        """Return what calls of this method and path were held to, as far as it is known by now."""
         with self._lock:
-            refused = sum(one.refused for key, one in self._buckets.items() if key.kind == kind)
-        limits = Limits() if refused and getattr(self._limits, kind) is None else self._limits
-        return getattr(limits, kind), refused
+            key = self.keys(method, path)[-1]
+            bucket = self._bucket(key)
+            limit, share = bucket.limit, bucket.learned_share
+            return Pace(
+                bucket=key,
+                rate=limit and Rate(limit.burst * share, limit.per_second * share),
+                is_learned=bucket.emptied is not None,
+                refused=bucket.refused,
+            )
 
     def _bucket(self, key: BucketKey) -> _Bucket:
         if key not in self._buckets:

@@ -6,9 +6,10 @@ Both on the same clock. Above 500 changes every k-th line is drawn, and all that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
+from typing import TYPE_CHECKING
 
 from mnslib.provisioning.timeline import Stretch
 from mnslib.reporting import wording
@@ -28,6 +29,9 @@ from mnslib.reporting.charts.outcome import FILLS
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, OutcomeKind
 
+if TYPE_CHECKING:
+    from mnslib.azure.throttle import Pace
+
 MOST_LINES, MOST_NAMED = 500, 40
 LEFT = 430
 """Where the clock begins, in pixels; names stand before it."""
@@ -38,65 +42,72 @@ _WAITING, _FAILED = Fill(colors.GRID), Dot(colors.CRITICAL, colors.WHITE, 12)
 _LIMIT = Stroke(colors.CRITICAL, 3)
 
 Stretches = Sequence[Stretch]
-Rate = tuple[float, float]
-"""Calls at once, and then so many a second."""
+Paces = Mapping[ClusterId, "Pace"]
+"""What each cluster's writes were held to; clusters of a subscription and region share a bucket."""
 
 
 def bulk_timeline(
-    stretches: Stretches,
-    *,
-    moment: datetime,
-    limit: Rate | None,
-    buckets: Mapping[ClusterId, Hashable],
-    refused: int = 0,
-    family: str | None = None,
+    stretches: Stretches, *, moment: datetime, paces: Paces, family: str | None = None
 ) -> Chart:
     """Return the chart of when each change was written and how long it took.
 
     Args:
         moment: when the run was started.
-        limit: of writes in each bucket; None where none is known.
-        buckets: the bucket that each cluster's writes draw from.
-        refused: how many calls were answered 429.
+        paces: of every cluster that was written to.
         family: font family; None takes the first installed.
     """
     canvas = Canvas(family=family)
     span = max((one.ended for one in stretches), default=0.0) or 1.0
-    title = _title(stretches, span, limit=limit, buckets=buckets)
+    title = _title(stretches, span, paces)
     canvas.heading(
         title,
         f"Run of {wording.moment(moment)}: above, writes that were begun; below, one line per "
         "change, by cluster, in the order in which they were begun",
     )
     if stretches:
-        canvas.legend([(_WAITING, "waits for its turn"), *_legend(stretches)])
+        canvas.legend(_legend(stretches))
         canvas.y += 14
-        _draw_rate(canvas, stretches, span, limit=limit, buckets=buckets)
+        _draw_rate(canvas, stretches, span, paces)
         _draw_lines(canvas, stretches, span)
-    bound = ""
-    if limit:
-        amount = wording.count(len({buckets.get(one.id.cluster) for one in stretches}), "bucket")
-        bound = f" Limit: {limit[0]:g} writes at once, then {limit[1]:g} a second; {amount}."
     begun = sum(len(one.writes) for one in stretches)
     again = begun - sum(bool(one.writes) for one in stretches)
     retried = f", {again:,} of them again" if again else ""
-    source = f"Source: journal of the run. {wording.count(begun, 'write')} begun{retried}.{bound}"
-    if refused:
+    source = f"Source: journal of the run. {wording.count(begun, 'write')} begun{retried}."
+    used = {paces[one.id.cluster] for one in stretches}
+    if any(pace.rate for pace in used):
+        source += f" Limit, {_limit(used)}; {wording.count(len(used), 'bucket')}."
+    if refused := sum(pace.refused for pace in used):
         source += f" Answered with 429: {wording.count(refused, 'call')}."
     return canvas.finish(source=source, alt=f"{title}.")
 
 
-def _title(
-    stretches: Stretches, span: float, *, limit: Rate | None, buckets: Mapping[ClusterId, Hashable]
-) -> str:
+def _limit(paces: set[Pace]) -> str:
+    """Return what the buckets gave, and who says so."""
+    learned = sum(pace.is_learned for pace in paces)
+    origin = "documented" if not learned else "learned from 429s"
+    if 0 < learned < len(paces):
+        origin += f" in {learned}, else documented"
+    rates = [pace.rate for pace in paces if pace.rate]
+    at_once, each = _range([r.burst for r in rates]), _range([r.per_second for r in rates])
+    return f"{origin}: {at_once} at once, then {each} a second"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _title(stretches: Stretches, span: float, paces: Paces) -> str:
     """Return what took the time: the limit, one slow change, or how many ran side by side."""
     if not stretches:
         return "Nothing was written, so there is no time to show"
     head = f"{wording.count(len(stretches), 'change')} in {wording.duration(span)}"
     slowest = max(stretches, key=lambda one: one.ended - one.started)
     longest = slowest.ended - slowest.started
-    in_bucket = Counter(buckets.get(one.id.cluster) for one in stretches for _ in one.writes)
-    if limit and (max(in_bucket.values(), default=0) - limit[0]) / limit[1] > span / 2:
+    in_bucket = Counter(paces[one.id.cluster] for one in stretches for _ in one.writes)
+    if any(
+        (n - p.rate.burst) / p.rate.per_second > span / 2 for p, n in in_bucket.items() if p.rate
+    ):
         return f"{head}: Azure's limit on writes set the pace"
     if longest > span / 2:
         return f"{head}: the slowest, {slowest.id.namespace_name}, took {wording.duration(longest)}"
@@ -111,7 +122,8 @@ def _title(
 def _legend(stretches: Stretches) -> list[tuple[Fill | Dot, str]]:
     found = {one.outcome for one in stretches}
     words = [(fill, kind.value.replace("_", " ")) for kind, fill in FILLS.items() if kind in found]
-    return [*words, *([(_FAILED, "failed here")] * (OutcomeKind.FAILED in found))]
+    waiting = [(_WAITING, "waits for its turn")] * (len(stretches) <= MOST_NAMED)
+    return [*waiting, *words, *([(_FAILED, "failed here")] * (OutcomeKind.FAILED in found))]
 
 
 def _x(seconds: float, span: float) -> float:
@@ -124,24 +136,18 @@ def _clock(seconds: float, span: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def _draw_rate(
-    canvas: Canvas,
-    stretches: Stretches,
-    span: float,
-    *,
-    limit: Rate | None,
-    buckets: Mapping[ClusterId, Hashable],
-) -> None:
+def _draw_rate(canvas: Canvas, stretches: Stretches, span: float, paces: Paces) -> None:
     width = next((b for b in _BINS if span / b <= _MOST_BINS), _BINS[-1])
-    begun = Counter(int(at // width) for one in stretches for at in one.writes)
-    drawn = sorted((at, buckets.get(one.id.cluster)) for one in stretches for at in one.writes)
-    writes, last = Counter(bucket for _, bucket in drawn), {b: int(at // width) for at, b in drawn}
+    drawn = sorted((at, paces[one.id.cluster]) for one in stretches for at in one.writes)
+    begun = Counter(int(at // width) for at, _ in drawn)
+    writes, last = Counter(pace for _, pace in drawn), {p: int(at // width) for at, p in drawn}
     bounds = [
-        limit[1] * width * sum(end >= number for end in last.values()) if limit else 0.0
+        sum(p.rate.per_second * width for p, end in last.items() if p.rate and end >= number)
         for number in range(max(begun, default=0) + 1)
     ]
     highest = max(begun.values(), default=1)
-    top = min(highest, max(bounds) * _CLIPPED_AT) if limit and max(bounds) >= 1 else highest
+    is_felt = any(p.rate and number > p.rate.burst for p, number in writes.items())
+    top = min(highest, max(bounds) * _CLIPPED_AT) if is_felt and max(bounds) >= 1 else highest
     base = canvas.y + _HEIGHT
     canvas.text(MARGIN, canvas.y, "Writes begun", bold=True)
     canvas.text(MARGIN, canvas.y + 28, f"per {width:g} s", size=SMALL,
@@ -155,25 +161,22 @@ def _draw_rate(
         left, right = _x(number * width, span), _x(min((number + 1) * width, span), span)
         height = _HEIGHT * min(amount, top) / top
         canvas.box(left, base - height, max(right - 1, left + 1), base, Fill(colors.USED))
-    if limit and max(bounds) <= top and max(writes.values(), default=0) > limit[0]:
-        _draw_limit(canvas, bounds, width, span, base=base, top=top, limit=limit)
+    if is_felt and max(bounds) <= top:
+        heights = [base - _HEIGHT * bound / top for bound in bounds]
+        _draw_limit(canvas, heights, width, span, words=_limit(set(writes)))
     canvas.y = base + 34
 
 
 def _draw_limit(
-    canvas: Canvas, bounds: list[float], width: float, span: float, *, base: float, top: float,
-    limit: Rate,
-) -> None:  # fmt: skip
+    canvas: Canvas, heights: list[float], width: float, span: float, *, words: str
+) -> None:
     """Draw what the buckets earn while they have writes left, a step down where one has none."""
-    heights = [base - _HEIGHT * bound / top for bound in bounds]
     for number, y in enumerate(heights):
         left, right = _x(number * width, span), _x(min((number + 1) * width, span), span)
         canvas.line(left, y, right, y, _LIMIT)
         if number and heights[number - 1] != y:
             canvas.line(left, heights[number - 1], left, y, _LIMIT)
-    words = (
-        f"limit: {limit[1]:g} a second in each subscription and region, after {limit[0]:g} at once"
-    )
+    words = f"limit in each subscription and region, {words}"
     canvas.text(RIGHT, heights[0] - 20, words, size=SMALL, color=colors.CRITICAL, align="right")
 
 
@@ -209,8 +212,12 @@ def _draw_lines(canvas: Canvas, stretches: Stretches, span: float) -> None:
         )
         for number, one in enumerate(lines):
             _draw_line(canvas, one, y + head + height * number, span, height, has_name=has_names)
+        for number, one in enumerate(lines):  # above all lines, which are thinner than a dot
+            if one.outcome is OutcomeKind.FAILED:
+                canvas.dots([_x(one.ended, span)], y + head + height * (number + 0.5), _FAILED)
     canvas.y += 44
     if every > 1:
+        canvas.y += 20
         canvas.note(f"One line in {every} is drawn, and all that are not as requested.")
 
 
@@ -229,12 +236,10 @@ def _draw_cluster_head(
 def _draw_line(
     canvas: Canvas, one: Stretch, y: float, span: float, height: float, *, has_name: bool
 ) -> None:
-    gap = 4 if has_name else 1
+    gap = 4 if has_name else 1 if height > 3 else 0
     start, end = _x(one.started, span), max(_x(one.ended, span), _x(one.started, span) + 3)
     if has_name:
         canvas.text(MARGIN + 20, y + height / 2, one.id.namespace_name, color=colors.TEXT,
                     size=SMALL, limit=LEFT - MARGIN - 50)  # fmt: skip
-    canvas.box(LEFT, y + height / 2 - 1, start, y + height / 2 + 1, _WAITING)
+        canvas.box(LEFT, y + height / 2 - 1, start, y + height / 2 + 1, _WAITING)
     canvas.box(start, y + gap, end, y + height - gap, FILLS[one.outcome])
-    if one.outcome is OutcomeKind.FAILED:
-        canvas.dots([end], y + height / 2, _FAILED)

@@ -97,16 +97,25 @@ def test_an_unlimited_bucket_keeps_to_the_documented_rate_once_refused(make_thro
     assert clock.now - started == pytest.approx(7)
 
 
-def test_the_limit_in_force_is_ours_or_the_documented_one_once_refused(make_throttle):
-    key = BucketKey("s1", "westeurope", "other")
+def test_the_pace_is_ours_until_a_429_and_what_was_learned_from_then_on(make_throttle, clock):
+    path = f"{CLUSTER}/managedNamespaces/a"
     ours, none = make_throttle(Limits(other=Rate(9, 3))), make_throttle(NO_LIMITS)
-    assert none.in_force("other") == (None, 0)
+    key = ours.keys("PUT", path)[-1]
+    assert none.pace("PUT", path) == (key, None, False, 0)
+    assert ours.pace("PUT", path) == (key, Rate(9, 3), False, 0)
+    none.pause(key, 1)
+    assert none.pace("PUT", path) == (key, Rate(60, 1), False, 1)
     ours.pause(key, 1)
-    none.pause(key, 1)
-    none.pause(key, 1)
-    assert ours.in_force("other") == (Rate(9, 3), 1)
-    assert none.in_force("other") == (Rate(60, 1), 2)
-    assert none.in_force("reads") == (None, 0)
+    for _ in range(10):  # now one a second comes through where three were expected
+        clock.sleep(1)
+        ours.acquire((key,))
+    ours.pause(key, 1)
+    pace = ours.pace("PUT", path)
+    assert (pace.is_learned, pace.refused) == (True, 2)
+    assert pace.rate.per_second < 1.5
+    clock.sleep(3600)  # it recovers, but that is not what was in force
+    ours.acquire((key,))
+    assert ours.pace("PUT", path).rate == pace.rate
 
 
 def test_a_pause_longer_than_we_wait_is_said_at_once(make_throttle, clock):

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from mnslib.azure.throttle import BucketKey, Pace, Rate
 from mnslib.provisioning.timeline import Stretch
 from mnslib.reporting.charts import bulk_timeline
 from mnslib.reporting.charts.colors import CRITICAL, GOOD
 from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
+
+DOCUMENTED = Rate(60, 1)
 
 
 def stretches(count, *, apart=0.0, lasting=1.0, failed=()):
@@ -26,11 +29,10 @@ def stretches(count, *, apart=0.0, lasting=1.0, failed=()):
 
 @pytest.fixture
 def draw(frames):
-    def call(found, *, limit=(60, 1), family=None):
-        buckets = dict.fromkeys({one.id.cluster for one in found}, "s1")
-        return bulk_timeline(
-            found, moment=frames.moment, limit=limit, buckets=buckets, family=family
-        )
+    def call(found, *, limit=DOCUMENTED, family=None, **known):
+        pace = Pace(bucket=BucketKey("s1", "westeurope", "other"), rate=limit, **known)
+        paces = dict.fromkeys({one.id.cluster for one in found}, pace)
+        return bulk_timeline(found, moment=frames.moment, paces=paces, family=family)
 
     return call
 
@@ -47,10 +49,37 @@ def test_the_title_says_what_took_the_time(draw):
 
 
 def test_the_limit_is_drawn_only_where_it_was_felt(draw, ruler):
-    words = "limit: 1 a second in each subscription and region, after 60 at once"
+    words = "limit in each subscription and region, documented: 60 at once, then 1 a second"
     assert words in ruler(draw(stretches(70, apart=0.5))).texts
     assert words not in ruler(draw(stretches(60, apart=0.5))).texts
     assert words not in ruler(draw(stretches(70, apart=0.5), limit=None)).texts
+
+
+def test_a_limit_that_was_learned_is_drawn_as_such_and_where_it_was(draw, ruler):
+    found = stretches(70, apart=0.5)
+    chart = draw(found, limit=Rate(29.1, 0.485), is_learned=True, refused=3)
+    words = "learned from 429s: 29.1 at once, then 0.485 a second"
+    assert any(words in text for text in ruler(chart).texts)
+    assert any("Answered with 429: 3 calls." in text for text in ruler(chart).texts)
+
+
+def test_buckets_that_gave_differently_are_each_told(frames, ruler):
+    found = stretches(70, apart=0.5)
+    paces = {
+        cluster: Pace(
+            bucket=BucketKey("s1", cluster.cluster_name, "other"),
+            rate=Rate(10 * number, number),
+            is_learned=number == 1,
+        )
+        for number, cluster in enumerate(sorted({one.id.cluster for one in found}, key=str), 1)
+    }
+    chart = bulk_timeline(found, moment=frames.moment, paces=paces)
+    assert ruler(chart).complaints() == []
+    words = (
+        "Limit, learned from 429s in 1, else documented: 10 to 30 at once, then 1 to 3"
+        " a second; 3 buckets."
+    )
+    assert any(words in " ".join(text.split()) for text in ruler(chart).texts)
 
 
 def test_each_change_has_its_outcome_beside_its_name(draw, ruler):
@@ -63,7 +92,7 @@ def test_each_change_has_its_outcome_beside_its_name(draw, ruler):
 def test_above_500_lines_are_left_out_but_none_that_failed(draw, ruler):
     found = ruler(draw(stretches(1001, apart=0.1, failed=[7, 500])))
     assert "One line in 3 is drawn, and all that are not as requested." in found.texts
-    lines = [p for p in found.figure.axes[0].patches if p.get_height() == pytest.approx(1)]
+    lines = [p for p in found.figure.axes[0].patches if p.get_height() == pytest.approx(3)]
     assert 334 <= len(lines) <= 337
 
 
