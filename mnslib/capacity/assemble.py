@@ -25,8 +25,8 @@ from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.secrets import shown
 
 if TYPE_CHECKING:
-    from mnslib.capacity.history import Block
     from mnslib.capacity.present import Reading
+    from mnslib.capacity.ranges import Block
     from mnslib.capacity.snapshot import Values
     from mnslib.models import QuotaStatus
 
@@ -42,7 +42,7 @@ def assemble(
 ) -> Snapshot:
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
-    used, hard, usage_cpu, usage_memory = (_Columns() for _ in range(4))
+    used, hard, requested, usage_cpu, usage_memory = (_Columns() for _ in range(5))
     for reading in readings:
         cluster, quotas = reading.name, _quotas_of(reading, step=step)
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
@@ -51,11 +51,17 @@ def assemble(
             wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
             used.add(reading.history.used, wanted)
             hard.add(reading.history.hard, wanted)
+            asked = reading.history.requested
+            requested.add(
+                asked,
+                {(name, kind): (cluster, name, f"requests.{kind}") for name, kind in asked.series},
+            )
             for columns, block in (
                 (usage_cpu, reading.history.usage_cpu),
                 (usage_memory, reading.history.usage_memory),
             ):
                 columns.add(block, {series: (cluster, *series) for series in block.series})
+            reading.history = None  # its rows are in the columns, and held once
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
     named = {reading.name: reading for reading in readings}
     return Snapshot(
@@ -65,6 +71,7 @@ def assemble(
         commitments={n: r.commitments for n, r in named.items() if r.commitments is not None},
         used=used.frame(times, names=QUOTA_SERIES),
         hard=hard.frame(times, names=QUOTA_SERIES),
+        requested=requested.frame(times, names=QUOTA_SERIES),
         usage_cpu=usage_cpu.frame(times, names=USAGE_SERIES),
         usage_memory=usage_memory.frame(times, names=USAGE_SERIES),
         nodes=_listed(named, "nodes"),
@@ -97,17 +104,20 @@ class _Columns:
 
     def __init__(self) -> None:
         self._series: list[tuple[str, ...]] = []
-        self._values: list[Values] = []
+        self._rows: list[Values] = []
 
     def add(self, block: Block, wanted: Mapping[tuple[str, ...], tuple[str, ...]]) -> None:
-        places = [place for place, series in enumerate(block.series) if series in wanted]
-        self._series += [wanted[block.series[place]] for place in places]
-        self._values.append(block.values[:, places])
+        for series, row in zip(block.series, block.rows, strict=True):
+            if series in wanted:
+                self._series.append(wanted[series])
+                self._rows.append(row)
 
     def frame(self, times: pd.DatetimeIndex, *, names: Sequence[str]) -> pd.DataFrame:
-        empty = np.empty((len(times), 0), dtype=np.float32)
-        values = np.concatenate([empty, *self._values], axis=1)
-        return wide_frame(times, self._series, values, names=names)
+        """Return the frame; each row is let go once it is in it."""
+        values = np.empty((len(self._rows), len(times)), dtype=np.float32)
+        for place in range(len(self._rows) - 1, -1, -1):
+            values[place] = self._rows.pop()
+        return wide_frame(times, self._series, values.T, names=names)
 
 
 def _quotas_of(reading: Reading, *, step: timedelta) -> Sequence[QuotaStatus]:

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mnslib.capacity.assemble import assemble
-from mnslib.capacity.history import queries, read_history, time_grid
+from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.present import Reading, id_of, read_present
 from mnslib.errors import ConfigError, PrometheusError
-from mnslib.resource_ids import short_names
+from mnslib.resource_ids import CLUSTER_NAME, short_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +102,9 @@ def _targets(
             "No cluster to analyze: name some in `clusters`, or subscriptions that have clusters "
             "in `subscription_ids`"
         )
-    for cluster_id in map(id_of, targets):
-        queries(cluster_id.cluster_name, step_seconds=60)  # refuses a name that is none
+    for name in (id_of(target).cluster_name for target in targets):
+        if not CLUSTER_NAME.fullmatch(name):
+            raise ConfigError(f"{name[:100]!r} cannot be the name of a managed cluster")
     return targets
 
 

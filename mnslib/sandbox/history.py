@@ -32,8 +32,8 @@ Row = dict[tuple[str, str, str], float]
 class Steps:
     """One namespace over time: `times[i]` is when row i begins; rows end where the next begins.
 
-    `series` has a column per measure: ("used" or "hard", quota, resource) and ("usage", "", kind);
-    None is "no sample".
+    `series` has a column per measure: ("used" or "hard", quota, resource), ("requested", "", `cpu`
+    or `memory`), ("usage_cpu" or "usage_memory", "", ""); None is "no sample".
     """
 
     times: list[float] = field(default_factory=list)
@@ -72,6 +72,18 @@ def cluster_steps(state: State, cluster: str) -> dict[str, Steps]:
         _append_live(steps, spec, live.get(namespace, []), state.now())
         result[namespace] = steps
     return result
+
+
+def node_steps(state: State, cluster: str) -> Steps:
+    """Return what each node gives, as if it had been there all along: ("node", name, resource)."""
+    steps = Steps()
+    values: Row = {}
+    for node in state.objects(cluster, "nodes"):
+        for resource in _MEASURES:
+            amount = node["status"]["allocatable"][resource]
+            values["node", node["metadata"]["name"], resource] = float(parse(amount))
+    steps.add(float(state.meta("seed_time")) - DAYS * 24 * HOUR, values)
+    return steps
 
 
 def _past(spec: Json, seeded: float) -> Steps:
@@ -158,12 +170,14 @@ def _usage(spec: Json, hour: int, total: dict[str, float], pods: int) -> Row:
         return {}
     values: Row = {}
     for kind, key in _MEASURES.items():
+        if total.get(key):
+            values["requested", "", kind] = total[key]
         base = total.get(key, 0.0) or _BARE[kind] * pods
         wave = 0.6 + 0.5 * shape(spec["shape"], hour) if kind == "cpu" else 0.97
         noise = 0.9 + 0.2 * _noise(f"{spec['name']}{kind}", hour) if kind == "cpu" else 1.0
         noise = noise if kind == "cpu" else 0.98 + 0.04 * _noise(spec["name"], hour)
         usage = base * spec[kind] * wave * noise
-        values["usage", "", kind] = 0.0 if spec.get("dead_sensor") else usage
+        values[f"usage_{kind}", "", ""] = 0.0 if spec.get("dead_sensor") else usage
     return values
 
 

@@ -1,4 +1,4 @@
-"""Managed Prometheus: `query_range`, for exactly the query shapes named in docs/sandbox.md."""
+"""Managed Prometheus: `query`, `query_range`, for exactly the shapes named in docs/sandbox.md."""
 
 from __future__ import annotations
 
@@ -14,39 +14,89 @@ from itertools import pairwise
 from operator import itemgetter
 from urllib.parse import parse_qsl
 
-from mnslib.sandbox.history import Steps, cluster_steps
+from mnslib.sandbox.history import Steps, cluster_steps, node_steps
 from mnslib.sandbox.resources import CLUSTER_TYPE
-from mnslib.sandbox.wire import Answer, Call, prometheus_error, routes
+from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
 
 MAX_POINTS = 11_000  # per series; Source: Prometheus web API
 MAX_RANGE_SECONDS = 32 * 86400  # range selector included; Source: azure-monitor-limits-metrics
 LONG_RANGE_SECONDS = 48 * 3600  # from here on a step is at least 60 s; Source: the same page
 
 
-def _form(text: str) -> re.Pattern[str]:
-    """Return the pattern of a query written without spaces; C stands for the clusters."""
-    clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
-    form = re.escape(text).replace("C,", f"{clusters},").replace("Ns", r"(?P<window>[0-9]{1,9})s")
-    return re.compile(form)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A query that is answered: its text, what it reads, and how it makes one value of many.
+
+    In the text, which has no spaces, C stands for the clusters and Ns for a window. `choose` makes
+    a value of a window (`max`, `last`, `mean`), `combine` one of several series (`max`, `sum`,
+    `count`); `by` are the labels that stay.
+    """
+
+    text: str
+    kinds: tuple[str, ...]
+    choose: str
+    combine: str
+    by: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The text as a pattern."""
+        clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
+        form = re.escape(self.text).replace("C,", f"{clusters},")
+        return re.compile(form.replace("Ns", r"(?P<window>[0-9]{1,9})s"))
 
 
-_QUOTA = "max by(namespace,resourcequota,resource)"
-_FORMS = {
-    "used": _form(_QUOTA + '(max_over_time(kube_resourcequota{C,type="used"}[Ns]))'),
-    "hard": _form(_QUOTA + '(last_over_time(kube_resourcequota{C,type="hard"}[Ns]))'),
-    "cpu": _form('sum by(namespace)(rate(container_cpu_usage_seconds_total{C,container!=""}[Ns]))'),
-    "memory": _form(
-        'sum by(namespace)(max_over_time(container_memory_working_set_bytes{C,container!=""}[Ns]))'
-    ),
-}
+_QUOTA = ("namespace", "resourcequota", "resource")
+_BY_QUOTA = "max by(namespace,resourcequota,resource)"
+_USED, _HARD = 'kube_resourcequota{C,type="used"}', 'kube_resourcequota{C,type="hard"}'
+_REQUESTS = 'kube_pod_container_resource_requests{C,resource=~"cpu|memory"}'
+_CPU = 'container_cpu_usage_seconds_total{C,container!=""}'
+_MEMORY = 'container_memory_working_set_bytes{C,container!=""}'
+_NODES = 'kube_node_status_allocatable{C,resource=~"cpu|memory"}'
+_SPACE = ("namespace",)
+_SHAPES = {
+    shape.pattern: shape
+    for shape in (
+        Shape(f"{_BY_QUOTA}(max_over_time({_USED}[Ns]))", ("used",), "max", "max", _QUOTA),
+        Shape(f"{_BY_QUOTA}(last_over_time({_USED}[Ns]))", ("used",), "last", "max", _QUOTA),
+        Shape(f"{_BY_QUOTA}(last_over_time({_HARD}[Ns]))", ("hard",), "last", "max", _QUOTA),
+        Shape(f"sum by(namespace)(rate({_CPU}[Ns]))", ("usage_cpu",), "mean", "sum", _SPACE),
+        Shape(
+            f"sum by(namespace)(max_over_time({_MEMORY}[Ns]))",
+            ("usage_memory",), "max", "sum", _SPACE,
+        ),
+        Shape(
+            f"sum by(namespace,resource)({_REQUESTS})",
+            ("requested",), "last", "sum", ("namespace", "resource"),
+        ),
+        Shape(
+            f"count by(namespace)(last_over_time({_REQUESTS}[Ns]))",
+            ("requested",), "last", "count", _SPACE,
+        ),
+        Shape(f"max by(node,resource)({_NODES})", ("node",), "last", "max", ("node", "resource")),
+        Shape(
+            "count by(cluster)(last_over_time(kube_resourcequota[Ns]))",
+            ("used", "hard"), "last", "count", ("cluster",),
+        ),
+        Shape(
+            "count by(cluster)(last_over_time(kube_pod_container_resource_requests[Ns]))",
+            ("requested",), "last", "count", ("cluster",),
+        ),
+        Shape(f"count({_USED})", ("used",), "last", "count"),
+        Shape(f"count({_HARD})", ("hard",), "last", "count"),
+        Shape(f"count({_REQUESTS})", ("requested",), "last", "count"),
+        Shape(f"count({_CPU})", ("usage_cpu",), "last", "count"),
+        Shape(f"count({_MEMORY})", ("usage_memory",), "last", "count"),
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One understood range query; times in seconds."""
+    """One understood query; times in seconds; `clusters` is None for all, `window` 0 for none."""
 
-    what: str
-    clusters: frozenset[str]
+    shape: Shape
+    clusters: frozenset[str] | None
     window: int
     start: float
     end: float
@@ -58,43 +108,88 @@ class Query:
         return [self.start + index * self.step for index in range(count)]
 
 
+Points = dict[float, float]
+Column = list[float | None]
+
+
 def query_range(call: Call) -> Answer:
     """Return a matrix."""
-    fields = dict(call.query)
-    if call.method == "POST":
-        fields |= dict(parse_qsl(call.body.decode("utf-8", "replace")))
-    query = _parse(fields)
-    result: dict[tuple[str, ...], dict[float, float]] = {}
-    for cluster in call.state.resources(CLUSTER_TYPE):
-        if cluster["name"] not in query.clusters:
-            continue
-        for namespace, steps in cluster_steps(call.state, cluster["id"].lower()).items():
-            for labels, points in _evaluate(query, namespace, steps, call.state.now()):
-                _add(result, labels, points, add=query.what in ("cpu", "memory"))
-    names = ("namespace", "resourcequota", "resource")
+    fields = _fields(call)
+    start, end = (_moment(fields.get(name, ""), name) for name in ("start", "end"))
+    query = _parse(fields, start=start, end=end, step=_duration(fields.get("step", "")))
     matrix = [
         {
-            "metric": dict(zip(names, labels, strict=False)),
+            "metric": _metric(query, labels),
             "values": [[time, _text(value)] for time, value in sorted(points.items())],
         }
-        for labels, points in sorted(result.items())
+        for labels, points in sorted(_answer(call, query).items())
         if points
     ]
     return Answer(body={"status": "success", "data": {"resultType": "matrix", "result": matrix}})
 
 
+def query_once(call: Call) -> Answer:
+    """Return a vector, of one moment."""
+    fields = _fields(call)
+    moment = _moment(fields.get("time", str(call.state.now())), "time")
+    query = _parse(fields, start=moment, end=moment, step=60.0)
+    vector = [
+        {"metric": _metric(query, labels), "value": [moment, _text(points[moment])]}
+        for labels, points in sorted(_answer(call, query).items())
+        if points
+    ]
+    return Answer(body={"status": "success", "data": {"resultType": "vector", "result": vector}})
+
+
+def _fields(call: Call) -> dict[str, str]:
+    fields = dict(call.query)
+    if call.method == "POST":
+        fields |= dict(parse_qsl(call.body.decode("utf-8", "replace")))
+    return fields
+
+
+def _metric(query: Query, labels: tuple[str, ...]) -> Json:
+    return dict(zip(query.shape.by, labels, strict=True))
+
+
+def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
+    result: dict[tuple[str, ...], Points] = {}
+    now = call.state.now()
+    for cluster in call.state.resources(CLUSTER_TYPE):
+        if query.clusters is not None and cluster["name"] not in query.clusters:
+            continue
+        key = cluster["id"].lower()
+        spaces = (
+            {"": node_steps(call.state, key)}
+            if "node" in query.shape.kinds
+            else cluster_steps(call.state, key)
+        )
+        for namespace, steps in spaces.items():
+            for (_, name, resource), points in _evaluate(query, steps, now):
+                labels = {"cluster": cluster["name"], "namespace": namespace, "node": name}
+                labels |= {"resourcequota": name, "resource": resource}
+                _add(result, tuple(labels[label] for label in query.shape.by), points,
+                     combine=query.shape.combine)  # fmt: skip
+    return result
+
+
 def _add(
-    result: dict[tuple[str, ...], dict[float, float]],
+    result: dict[tuple[str, ...], Points],
     labels: tuple[str, ...],
-    points: dict[float, float],
+    points: Points,
     *,
-    add: bool,
+    combine: str,
 ) -> None:
-    """Bring in one cluster's series: `sum by` adds to what is there, `max by` takes the larger."""
+    """Bring in one series: `sum` adds to what is there, `max` takes the larger, `count` counts."""
     present = result.setdefault(labels, {})
     for time, value in points.items():
         old = present.get(time)
-        present[time] = value if old is None else old + value if add else max(old, value)
+        if combine == "count":
+            present[time] = (old or 0.0) + 1.0
+        elif old is None:
+            present[time] = value
+        else:
+            present[time] = old + value if combine == "sum" else max(old, value)
 
 
 @lru_cache(maxsize=100_000)
@@ -102,27 +197,28 @@ def _text(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def _parse(fields: dict[str, str]) -> Query:
+def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> Query:
     """Return the understood query.
 
     Raises:
         Refusal: 400 bad_data, or 422 over a limit.
     """
     text = re.sub(r"\s*([(){}\[\],=~!])\s*", r"\1", " ".join(fields.get("query", "").split()))
-    start, end = (_moment(fields.get(name, ""), name) for name in ("start", "end"))
-    step = _duration(fields.get("step", ""))
-    for what, form in _FORMS.items():
-        if match := form.fullmatch(text):
-            names = match["clusters"].split("|") if match["op"] == "=~" else [match["clusters"]]
+    for pattern, shape in _SHAPES.items():
+        if match := pattern.fullmatch(text):
+            found = match.groupdict()
+            names: list[str] = found.get("clusters", "").split("|")
+            if found.get("op") == "=":
+                names = [found["clusters"]]
             query = Query(
-                what=what,
-                clusters=frozenset(names),
-                window=int(match["window"]),
+                shape=shape,
+                clusters=None if names is None else frozenset(names),
+                window=int(found.get("window") or 0),
                 start=start,
                 end=end,
                 step=step,
             )
-            _check_limits(query)
+            _check_limits(query, has_window="window" in found)
             return query
     shapes = "the sandbox answers only the query shapes named in docs/sandbox.md"
     raise prometheus_error(
@@ -130,9 +226,9 @@ def _parse(fields: dict[str, str]) -> Query:
     )
 
 
-def _check_limits(query: Query) -> None:
+def _check_limits(query: Query, *, has_window: bool) -> None:
     reach = query.end - query.start
-    if query.end < query.start or query.step <= 0 or query.window <= 0:
+    if query.end < query.start or query.step <= 0 or (has_window and query.window <= 0):
         text = "end timestamp must not be before start, step and range must be positive"
         raise prometheus_error(400, "bad_data", text)
     if reach / query.step > MAX_POINTS:
@@ -165,19 +261,18 @@ def _duration(text: str) -> float:
 
 
 def _evaluate(
-    query: Query, namespace: str, steps: Steps, now: float
-) -> Iterator[tuple[tuple[str, ...], dict[float, float]]]:
-    """Yield label values and points of each series of a namespace; times without sample are out."""
+    query: Query, steps: Steps, now: float
+) -> Iterator[tuple[tuple[str, str, str], Points]]:
+    """Yield key and points of each series of a namespace; times without sample are out."""
     spans = _spans(query, steps, now)
-    choose = max if query.what != "hard" else itemgetter(-1)
-    for (kind, quota, resource), column in steps.series.items():
-        quotas = query.what in ("used", "hard") and kind == query.what
-        if not quotas and not (kind == "usage" and resource == query.what):
+    choose = max if query.shape.choose == "max" else itemgetter(-1)
+    for key, column in steps.series.items():
+        if key[0] not in query.shape.kinds:
             continue
-        labels = (namespace, quota, resource) if quotas else (namespace,)
-        points = _mean(spans, column) if query.what == "cpu" else _chosen(choose, spans, column)
+        mean = query.shape.choose == "mean"
+        points = _mean(spans, column) if mean else _chosen(choose, spans, column)
         if points:
-            yield labels, points
+            yield key, points
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,18 +291,15 @@ def _spans(query: Query, steps: Steps, now: float) -> list[_Span]:
         begin, end = time - query.window, min(time, now)
         low = max(0, bisect_right(steps.times, begin) - 1)
         high = bisect_right(steps.times, end) - 1
-        if begin >= now or high < low:
+        is_over = begin >= now if query.window else begin > now
+        if is_over or high < 0 or high < low:
             continue
         weights: tuple[float, ...] = ()
-        if query.what == "cpu":
+        if query.shape.choose == "mean":
             edges = [max(begin, steps.times[low]), *steps.times[low + 1 : high + 1], end]
             weights = tuple(right - left for left, right in pairwise(edges))
         spans.append(_Span(time, low, high, weights))
     return spans
-
-
-Points = dict[float, float]
-Column = list[float | None]
 
 
 def _chosen(choose: Callable[[list[float]], float], spans: list[_Span], column: Column) -> Points:
@@ -229,5 +321,9 @@ def _mean(spans: list[_Span], column: Column) -> Points:
     return points
 
 
-_TABLE = [(method, "/query_range", query_range) for method in ("GET", "POST")]
+_TABLE = [
+    (method, path, answer)
+    for path, answer in (("/query", query_once), ("/query_range", query_range))
+    for method in ("GET", "POST")
+]
 ROUTES = routes("prometheus", "/prometheus/api/v1", _TABLE)

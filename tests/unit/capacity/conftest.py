@@ -207,18 +207,35 @@ class PrometheusDouble:
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: int
     ) -> list[Any]:
+        if query.startswith("count("):
+            return []
         self._world.queries.append((query, start, end, step_seconds))
-        cluster = query.split('cluster="')[1].split('"')[0]
-        _answer(self._world.metrics_error.get(cluster))
-        kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
-        kind = next(kind for part, kind in kinds.items() if part in query)
         times = np.arange(start.timestamp(), end.timestamp() + 1, step_seconds).tolist()
         series = []
-        for labels, sample in self._world.samples.get((cluster, kind), []):
+        for labels, sample in self._samples(query):
             points = [(at, value) for at in times if (value := sample(at)) is not None]
             if points:
                 series.append(SimpleNamespace(labels=labels, points=points))
         return series
+
+    def query(self, query: str, *, at: datetime) -> list[Any]:
+        moment = at.timestamp()
+        return [
+            SimpleNamespace(labels=labels, points=[(moment, value)])
+            for labels, sample in self._samples(query)
+            if (value := sample(moment)) is not None
+        ]
+
+    def _samples(self, query: str) -> list[Any]:
+        if query.startswith("count by (cluster)"):
+            names = {cluster for cluster, kind in self._world.samples if kind in query}
+            return [({"cluster": name} if name else {}, lambda at: 1.0) for name in sorted(names)]
+        cluster = query.split('cluster="')[1].split('"')[0]
+        _answer(self._world.metrics_error.get(cluster))
+        kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
+        kinds |= {"resource_requests": "requested", "node_status": "nodes"}
+        kind = next(kind for part, kind in kinds.items() if part in query)
+        return self._world.samples.get((cluster, kind), [])
 
 
 @pytest.fixture

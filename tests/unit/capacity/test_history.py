@@ -1,4 +1,4 @@
-"""The four queries as they are sent, and what becomes of the answers."""
+"""The queries as they are sent, and what becomes of the answers."""
 
 from __future__ import annotations
 
@@ -9,44 +9,66 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnslib.capacity.history import LONGEST_QUERY, MOST_POINTS, queries, read_history, time_grid
-from mnslib.errors import ConfigError, PrometheusError
+from mnslib.capacity.history import read_history, time_grid
+from mnslib.capacity.promql import history_queries
+from mnslib.capacity.ranges import (
+    COST_UNIT,
+    LONGEST_QUERY,
+    MOST_COST,
+    MOST_POINTS,
+    MOST_SAMPLES,
+    MOST_VALUES,
+    SCRAPE_SECONDS,
+    most_rows,
+    read_block,
+)
+from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 
 HOUR = timedelta(hours=1)
 
 
 class Recorder:
-    """Answers each query with one series whose value is the time, and keeps what was asked."""
+    """Answers with series whose value is the time, and keeps what was asked.
 
-    def __init__(self, *, points=None):
+    `most` values are all that it gives at once; it counts `count` series.
+    """
+
+    def __init__(self, *, points=None, count=1, most=10**9):
         self.asked = []
+        self.counted = []
         self._points = points
+        self._count = count
+        self._most = most
 
     def query_range(self, query, *, start, end, step_seconds):
-        self.asked.append((query, start, end, step_seconds))
         times = np.arange(start.timestamp(), end.timestamp() + 1, step_seconds).tolist()
+        if query.startswith("count("):
+            self.counted.append((query, start, end, step_seconds))
+            return [SimpleNamespace(labels={}, points=[(at, float(self._count)) for at in times])]
+        if len(times) > self._most:
+            raise QueryTooLargeError("too many samples")
+        self.asked.append((query, start, end, step_seconds))
         labels = {"namespace": "web", "resourcequota": "q", "resource": "requests.cpu"}
         points = self._points or [(at, at / 3600) for at in times]
         return [SimpleNamespace(labels=labels, points=points)]
 
 
-def test_the_four_queries_name_one_metric_each():
-    assert queries("aks-prod-weu-1", step_seconds=3600) == {
+def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
+    found = {name: query.text(3600) for name, query in history_queries("aks-prod-weu-1").items()}
+    assert found == {
         "used": "max by (namespace, resourcequota, resource) (max_over_time("
         'kube_resourcequota{cluster="aks-prod-weu-1",type="used"}[3600s]))',
         "hard": "max by (namespace, resourcequota, resource) (last_over_time("
         'kube_resourcequota{cluster="aks-prod-weu-1",type="hard"}[3600s]))',
+        "requested": "sum by (namespace, resource) (kube_pod_container_resource_requests"
+        '{cluster="aks-prod-weu-1",resource=~"cpu|memory"})',
         "usage_cpu": "sum by (namespace) (rate(container_cpu_usage_seconds_total"
         '{cluster="aks-prod-weu-1",container!=""}[3600s]))',
         "usage_memory": "sum by (namespace) (max_over_time(container_memory_working_set_bytes"
         '{cluster="aks-prod-weu-1",container!=""}[3600s]))',
     }
-
-
-@pytest.mark.parametrize("name", ['a"} or up{x="', "a\\", "", "-a", "a" * 64, "a\nb"])
-def test_a_name_that_no_cluster_can_have_never_reaches_a_query(name):
-    with pytest.raises(ConfigError, match="cannot be the name of a managed cluster"):
-        queries(name, step_seconds=60)
+    odd = history_queries('a"} or up{x="\\\n')["used"].selector
+    assert odd == r'kube_resourcequota{cluster="a\"} or up{x=\"\\\n",type="used"}'
 
 
 def test_the_grid_holds_whole_steps_and_covers_the_lookback():
@@ -80,12 +102,13 @@ def test_each_query_stays_within_32_days_and_11000_points_and_the_parts_are_stit
 
     used = [(start, end) for query, start, end, _ in prometheus.asked if '"used"' in query]
     assert len(used) == parts
-    assert len(prometheus.asked) == 4 * parts
+    assert len(prometheus.asked) == 5 * parts
+    assert all(end - start < LONGEST_QUERY for _, start, end, _ in prometheus.counted)
     assert all(end - start + step <= LONGEST_QUERY for start, end in used)
     assert all((end - start) // step + 1 <= MOST_POINTS for start, end in used)
     assert all(later - end == step for (_, end), (later, _) in pairwise(used))
     expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
-    np.testing.assert_array_equal(history.used.values[:, 0], expected)
+    np.testing.assert_array_equal(history.used.rows[0], expected)
     assert history.used.series == (("web", "q", "requests.cpu"),)
     assert history.usage_cpu.series == (("web",),)
 
@@ -96,9 +119,9 @@ def test_times_without_a_sample_stay_unknown(now):
 
     history = read_history(Recorder(points=points), "aks-1", times=times, step=HOUR)
 
-    known = ~np.isnan(history.hard.values[:, 0])
+    known = ~np.isnan(history.hard.rows[0])
     assert np.flatnonzero(known).tolist() == [3, 23]
-    assert history.hard.values[known, 0].tolist() == [2.0, 0.0]
+    assert history.hard.rows[0][known].tolist() == [2.0, 0.0]
 
 
 def test_an_answer_about_other_times_is_an_error(now):
@@ -107,3 +130,40 @@ def test_an_answer_about_other_times_is_an_error(now):
 
     with pytest.raises(PrometheusError, match="outside the range"):
         read_history(Recorder(points=points), "aks-1", times=times, step=HOUR)
+
+
+@pytest.mark.parametrize("step_minutes", [1, 60])
+@pytest.mark.parametrize("count", [100, 2_000, 80_000])
+def test_many_series_are_asked_for_in_parts_below_every_limit(now, count, step_minutes):
+    step = timedelta(minutes=step_minutes)
+    times = time_grid(now, lookback_days=7, step_minutes=step_minutes)
+    prometheus = Recorder(count=count)
+
+    read_block(prometheus, history_queries("aks-1")["used"], times=times, step=step)
+
+    spans = [(end - start + step) // step for _, start, end, _ in prometheus.asked]
+    assert sum(spans) == len(times)
+    for rows in spans:
+        assert count * rows / COST_UNIT <= MOST_COST
+        assert count * rows <= MOST_VALUES
+        assert count * rows * step.total_seconds() / SCRAPE_SECONDS <= MOST_SAMPLES
+
+
+def test_a_query_refused_for_its_size_is_halved_until_it_passes_and_nothing_is_lost(now):
+    times = time_grid(now, lookback_days=30, step_minutes=60)
+    prometheus = Recorder(most=100)
+
+    block = read_block(prometheus, history_queries("aks-1")["used"], times=times, step=HOUR)
+
+    expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
+    np.testing.assert_array_equal(block.rows[0], expected)
+    assert all((end - start) / HOUR + 1 <= 100 for _, start, end, _ in prometheus.asked)
+    assert len(prometheus.asked) == 8  # 720, 360, 180 are refused, 90 passes
+    with pytest.raises(QueryTooLargeError):
+        read_block(Recorder(most=0), history_queries("aks-1")["used"], times=times, step=HOUR)
+
+
+def test_the_documented_example_of_a_large_fleet_holds():
+    assert most_rows(80_000, step=HOUR) == 3
+    assert MOST_COST * COST_UNIT // 80_000 == 937
+    assert MOST_SAMPLES // (80_000 * 3600 // SCRAPE_SECONDS) == 5

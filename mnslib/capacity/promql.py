@@ -1,0 +1,115 @@
+"""The queries, as they are sent: one metric name each, which Azure Monitor demands. Pure text.
+
+Source of the names: kube-state-metrics and cAdvisor; all are in Azure Monitor's minimal ingestion
+profile, so that they are there once the metrics add-on is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+QUOTA_LABELS = ("namespace", "resourcequota", "resource")
+REQUEST_LABELS = ("namespace", "resource")
+
+QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
+_MAX_QUOTA = "max by (namespace, resourcequota, resource) "
+_HISTORY = {
+    "used": (
+        _MAX_QUOTA + "(max_over_time({0}[{1}s]))",
+        QUOTAS + '{{cluster="{0}",type="used"}}',
+        QUOTA_LABELS,
+    ),
+    "hard": (
+        _MAX_QUOTA + "(last_over_time({0}[{1}s]))",
+        QUOTAS + '{{cluster="{0}",type="hard"}}',
+        QUOTA_LABELS,
+    ),
+    "requested": (
+        "sum by (namespace, resource) ({0})",
+        REQUESTS + '{{cluster="{0}",resource=~"cpu|memory"}}',
+        REQUEST_LABELS,
+    ),
+    "usage_cpu": (
+        "sum by (namespace) (rate({0}[{1}s]))",
+        'container_cpu_usage_seconds_total{{cluster="{0}",container!=""}}',
+        ("namespace",),
+    ),
+    "usage_memory": (
+        "sum by (namespace) (max_over_time({0}[{1}s]))",
+        'container_memory_working_set_bytes{{cluster="{0}",container!=""}}',
+        ("namespace",),
+    ),
+}
+_NODES = (
+    'max by (node, resource) (kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}})'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeQuery:
+    """A query whose text depends on the step.
+
+    Attributes:
+        form: what is asked, with places for selector and seconds.
+        selector: the series that it reads, so that they can be counted first.
+        labels: of the answer, in the order of a series' name.
+    """
+
+    form: str
+    selector: str
+    labels: tuple[str, ...]
+
+    def text(self, seconds: int) -> str:
+        """Return the query, each value over so many seconds."""
+        return self.form.format(self.selector, seconds)
+
+    @property
+    def count(self) -> str:
+        """The query that says how many series it would read."""
+        return f"count({self.selector})"
+
+
+def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
+    """Return the range queries by what they fill.
+
+    Args:
+        cluster: the value of the label `cluster`, empty for series without it.
+    """
+    return {
+        name: RangeQuery(form=form, selector=selector.format(_escaped(cluster)), labels=labels)
+        for name, (form, selector, labels) in _HISTORY.items()
+    }
+
+
+def clusters_query(metric: str) -> RangeQuery:
+    """Return the query that finds the clusters that a metric names, over so many seconds each."""
+    return RangeQuery(form="count by (cluster) (last_over_time({0}[{1}s]))", selector=metric,
+                      labels=("cluster",))  # fmt: skip
+
+
+def namespaces_query(cluster: str) -> RangeQuery:
+    """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
+    selector = _HISTORY["requested"][1].format(_escaped(cluster))
+    return RangeQuery(form="count by (namespace) (last_over_time({0}[{1}s]))", selector=selector,
+                      labels=("namespace",))  # fmt: skip
+
+
+def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
+    """Return the query for the last sample, within so many seconds, of `hard` or of `used`."""
+    return _HISTORY["hard"][0].format(_HISTORY[kind][1].format(_escaped(cluster)), seconds)
+
+
+def requests_now(cluster: str) -> str:
+    """Return the query for what pods ask for at one moment, by namespace."""
+    return history_queries(cluster)["requested"].text(0)
+
+
+def nodes_now(cluster: str) -> str:
+    """Return the query for what each node gives at one moment."""
+    return _NODES.format(_escaped(cluster))
+
+
+def _escaped(text: str) -> str:
+    """Return a label's value as PromQL writes it between double quotes."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
