@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from mnslib.models import Node, Pod, QuotaStatus
@@ -74,6 +74,12 @@ class Commitment:
         return (
             None if self.max_ratio is None else self.committed - self.max_ratio * self.allocatable
         )
+
+    @property
+    def at_most(self) -> Commitment | None:
+        """The same promise once every pool is at its autoscaler's maximum; None without one."""
+        grown = self.autoscaled
+        return None if grown is None else replace(self, allocatable=grown, autoscaled=None)
 
     @property
     def verdict(self) -> str:

@@ -34,6 +34,9 @@ COMMITMENT_COLUMNS = (
     "room",
     "uncounted",
     "autoscaled",
+    "autoscaled_committed_ratio",
+    "autoscaled_requested_ratio",
+    "autoscaled_verdict",
     "verdict",
 )
 
@@ -45,7 +48,8 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
         `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `usage` is measured,
         `USAGE_QUANTILE` of the cluster's sum over `USAGE_WINDOW`, NaN when unknown; the ratios as
         in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
-        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`.
+        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`; `autoscaled_*` is the same
+        with every pool at its autoscaler's maximum, NaN and empty without one.
     """
     measured = {
         "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
@@ -57,6 +61,7 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
         for resource, usage in measured.items():
             row: dict[str, object] = {
                 "cluster_name": cluster,
+                "autoscaled_verdict": "",
                 "resource": resource,
                 "usage": usage.get(cluster, float("nan")),
             }
@@ -70,10 +75,11 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(figures, "float64"))
 
 
-_COMMITMENT_WORDS = {"cluster_name", "resource", "verdict"}
+_COMMITMENT_WORDS = {"cluster_name", "resource", "verdict", "autoscaled_verdict"}
 
 
 def _commitment_row(found: Commitment) -> dict[str, object]:
+    grown = found.at_most
     amounts: dict[str, Decimal | None] = {
         "allocatable": found.allocatable,
         "without_largest_node": found.without_largest_node,
@@ -82,12 +88,19 @@ def _commitment_row(found: Commitment) -> dict[str, object]:
         "committed_ratio": found.committed_ratio,
         "requested_ratio": found.requested_ratio,
         "autoscaled": found.autoscaled,
+        "autoscaled_committed_ratio": None if grown is None else grown.committed_ratio,
+        "autoscaled_requested_ratio": None if grown is None else grown.requested_ratio,
         "room": None if found.verdict.startswith(UNKNOWN) else found.room,
     }
     figures = {
         name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()
     }
-    return {**figures, "uncounted": found.uncounted, "verdict": found.verdict}
+    return {
+        **figures,
+        "uncounted": found.uncounted,
+        "autoscaled_verdict": "" if grown is None else grown.verdict,
+        "verdict": found.verdict,
+    }
 
 
 def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, float]:

@@ -182,9 +182,9 @@ def commitment_rows(table: pd.DataFrame) -> Table:
     Args:
         table: from `capacity.promises.commitment_table`.
     """
-    amounts = right("Nodes give", "Promised", "÷ nodes", "Requested", "÷ N−1", "Used")
+    amounts = right("Nodes give", "Promised", "÷ nodes", "÷ maximum", "Requested", "÷ N−1", "Used")
     return Table(
-        columns=[named("Cluster"), "Resource", *amounts, "Verdict"],
+        columns=[named("Cluster"), "Resource", *amounts, "Verdict", "At autoscaler maximum"],
         rows=[
             [
                 row["cluster_name"],
@@ -192,15 +192,27 @@ def commitment_rows(table: pd.DataFrame) -> Table:
                 wording.quantity(row["resource"], row["allocatable"]),
                 wording.quantity(row["resource"], row["committed"]),
                 wording.times(row["committed_ratio"]),
+                _at_most(row),
                 wording.quantity(row["resource"], row["requested"]),
                 wording.times(row["requested_ratio"]),
                 wording.quantity(row["resource"], row["usage"]),
                 _commitment_tag(row),
+                _at_most_verdict(row),
             ]
             for row in table.to_dict("records")
         ],
         note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv.",
     )
+
+
+def _at_most(row: Mapping[Any, Any]) -> str | None:
+    ratio = row["autoscaled_committed_ratio"]
+    return None if wording.is_unknown(ratio) else wording.times(ratio)
+
+
+def _at_most_verdict(row: Mapping[Any, Any]) -> Tag | None:
+    verdict = row["autoscaled_verdict"]
+    return commitment_tag(verdict, row["autoscaled_committed_ratio"]) if verdict else None
 
 
 def _commitment_tag(row: Mapping[Any, Any]) -> Tag:

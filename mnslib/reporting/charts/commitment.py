@@ -187,6 +187,7 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
         known = [row for row in rows if not _is_unknown(row)]
         canvas.text(330, canvas.y, _sums(known, resource), color=colors.TEXT)
         canvas.y += 28
+    grown = [_ratio(row, "autoscaled_committed", _LIMIT, colors.WARNING_TEXT) for row in shown]
     grid = canvas.grid(
         [Column(cells=[Words(row["cluster_name"]) for row in shown], least=120,
                 like=[row["cluster_name"] for row in everything])],
@@ -195,6 +196,8 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
                    cells=[_ratio(row, "committed", _LIMIT, colors.WARNING_TEXT) for row in shown]),
             Column(head="requested\n÷ N−1", align="right", like=[wording.UNKNOWN],
                    cells=[_ratio(row, "requested", 1, colors.CRITICAL) for row in shown]),
+            *([Column(head="promised\n÷ maximum", align="right", cells=grown,
+                      like=[wording.UNKNOWN])] if any(map(_grows, everything)) else []),
             Column(head="verdict", cells=list(map(_verdict, shown)), least=120, most=340,
                    like=[_verdict(row).text for row in everything]),
         ],
@@ -225,10 +228,10 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
 
 
 def _ratio(row: Row, name: str, bound: float, alarm: str) -> Words:
-    ratio = row[f"{name}_ratio"]
+    ratio = row.get(f"{name}_ratio")
     if _is_unknown(row):
         return Words(wording.UNKNOWN)
-    if wording.is_unknown(ratio):
+    if ratio is None or wording.is_unknown(ratio):
         return Words("–")
     return Words(wording.times(ratio), alarm if ratio > bound else colors.INK, ratio > bound)
 

@@ -62,6 +62,20 @@ def test_clusters_are_judged_in_the_words_of_kubernetes_mixin(make_snapshot, cha
     assert table.loc[0, "verdict"] == verdict
 
 
+def test_the_autoscalers_maximum_is_judged_in_the_same_words(make_snapshot):
+    """24 cores now, 40 at the maximum; 44 promised, 17 requested, the largest node 8."""
+    tight = commitments(committed=44, requested=17, autoscaled=40)
+    row = commitment_table(make_snapshot({}, commitments=tight)).iloc[0]
+
+    assert row["verdict"] == "overcommit"  # 17 of 24 - 8
+    assert row["autoscaled_committed_ratio"] == 1.1  # 44 / 40
+    assert row["autoscaled_requested_ratio"] == 0.53125  # 17 / (40 - 8)
+    assert row["autoscaled_verdict"] == "room"
+    fixed = commitment_table(make_snapshot({}, commitments=commitments())).iloc[0]
+    assert fixed["autoscaled_verdict"] == ""
+    assert math.isnan(fixed["autoscaled_committed_ratio"])
+
+
 def test_a_cluster_without_nodes_has_no_room_to_speak_of(make_snapshot):
     nothing = commitments(allocatable=0, largest_node=0)
 

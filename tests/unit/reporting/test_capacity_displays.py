@@ -80,13 +80,13 @@ def test_days_are_counted_apart_from_those_before_a_namespace_was_there():
 
 def commitment(verdict, **changes):
     row = {"cluster_name": "aks-1", "resource": "cpu", "verdict": verdict, "room": 32.6}
-    row |= {"committed_ratio": 1.6} | changes
+    row |= {"committed_ratio": 1.6, "autoscaled_verdict": ""} | changes
     return commitment_rows(pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)))
 
 
 def test_verdicts_on_clusters_have_the_tone_of_the_chart():
     found = {
-        word: commitment(word).rows[0][-1]
+        word: commitment(word).rows[0][-2]
         for word in ("overcommit", "quota overcommit", "room", "unknown: no permission")
     }
     assert [(tag.text, tag.tone) for tag in found.values()] == [
@@ -95,7 +95,14 @@ def test_verdicts_on_clusters_have_the_tone_of_the_chart():
         ("room for 32.6 cores", "calm"),
         ("? unknown: no permission", "unknown"),
     ]
-    assert commitment("room", room=0.0).rows[0][-1].text == "no room"
+    assert commitment("room", room=0.0).rows[0][-2].text == "no room"
+
+
+def test_what_the_autoscaler_can_mend_stands_beside_the_verdict_of_now():
+    grown = {"autoscaled_verdict": "room", "autoscaled_committed_ratio": 1.1}
+    row = commitment("quota overcommit", **grown).rows[0]
+    assert (row[5], row[-1].text) == ("1.10×", "room")
+    assert commitment("overcommit").rows[0][-1] is None
 
 
 def test_room_is_defined_below_the_clusters():

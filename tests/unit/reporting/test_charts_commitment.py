@@ -64,6 +64,9 @@ def test_the_autoscaler_maximum_is_lighter_and_beside_the_nodes_now(frames, rule
     found = ruler(cluster_commitment(table[:1], moment=frames.moment))
     assert found.fills_beside("aks-prod-weu-1") == [NODES, REQUESTED, USED, PANEL]
     assert "autoscaler maximum" in found.texts
+    table["autoscaled_committed_ratio"] = 1.62
+    found = ruler(cluster_commitment(table[:1], moment=frames.moment))
+    assert found.find("1.62×").get_color() == WARNING_TEXT
 
 
 def test_several_findings_are_counted(frames):
