@@ -68,6 +68,7 @@ class Notebook(Session):
         self._earlier: EarlierRun | None = None
         self._earlier_directory = self.directory
         self._rest: Rest | None = None
+        self._tables: dict[str, pd.DataFrame] = {}
 
     @cached_property
     def target(self) -> Target:
@@ -423,7 +424,20 @@ class Notebook(Session):
         path = self.directory / "tables" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         write_csv(table, path)
+        self._tables[name] = table
         return path
+
+    def save_workbook(self) -> Table:
+        """Return which tables were saved, after writing all as one `tables/tables.xlsx`."""
+        from mnslib.reporting.displays import Table
+        from mnslib.reporting.workbook import workbook
+
+        write_whole(self.directory / "tables" / "tables.xlsx", workbook(self._tables))
+        return Table(
+            columns=["Table", "Rows"],
+            rows=[[f"tables/{name}.csv", len(table)] for name, table in self._tables.items()],
+            note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
+        )
 
     # How the run shows itself
 

@@ -63,13 +63,18 @@ def csv_bytes(lines: Sequence[Sequence[Any]], *, delimiter: str = ",") -> bytes:
 
 
 def write_text(cell: Any, text: str) -> None:
-    """Write text into a workbook's cell, as text; signs that no workbook can hold are left out."""
+    """Write text into a workbook's cell, as text."""
+    cell.value = cell_text(text)
+    cell.data_type = "s"
+
+
+def cell_text(text: str) -> str:
+    """Return text as a workbook's cell holds it, without signs that no workbook can hold."""
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     # `_x0041_` is how a workbook writes a sign it cannot hold: here it is meant as it is
     harmless = re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", neutral(text))
-    cell.value = ILLEGAL_CHARACTERS_RE.sub("", harmless)[:LONGEST_CELL]
-    cell.data_type = "s"
+    return str(ILLEGAL_CHARACTERS_RE.sub("", harmless))[:LONGEST_CELL]
 
 
 def request_sheet(path: Path, book: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 
+from openpyxl import load_workbook
+
 COLUMNS = {
     "cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio", "peak_used",
     "peak_utc", "verdict", "advice",
@@ -37,7 +39,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
         "aks-prod-weu-1", "aks-prod-weu-2", "aks-prod-neu-1", "aks-test-weu-1",
     }  # fmt: skip
     assert set(done.result["artifacts"]) >= {
-        "tables/commitment.csv", "tables/daily.csv", "tables/utilization.csv",
+        "tables/commitment.csv", "tables/daily.csv", "tables/utilization.csv", "tables/tables.xlsx",
     }  # fmt: skip
 
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
@@ -59,7 +61,21 @@ def test_without_history_it_answers_what_a_moment_can_answer(run_notebook, sandb
 
 
 def tables(run):
-    return {path.name: path.read_bytes() for path in (run.directory / "tables").iterdir()}
+    return {path.name: path.read_bytes() for path in (run.directory / "tables").glob("*.csv")}
+
+
+def test_the_workbook_holds_every_table_and_explains_every_column(run_notebook, sandbox):
+    done = run_notebook("40")
+    with (done.directory / "tables" / "tables.xlsx").open("rb") as file:
+        book = load_workbook(file)
+        names = sorted(path.stem for path in (done.directory / "tables").glob("*.csv"))
+        assert sorted(book.sheetnames) == sorted(["columns", *names])
+        for name in names:
+            assert book[name].max_row == len(rows(done, name)) + 1
+        unexplained = [
+            [c.value for c in row] for row in book["columns"].iter_rows() if not row[4].value
+        ]
+    assert unexplained == []
 
 
 def test_an_earlier_run_is_analyzed_again_with_all_doors_closed(

@@ -1,0 +1,109 @@
+"""What each column of the tables holds and in which unit, for people who open them cold.
+
+`docs/capacity.md` has the formulas. A column of a day (`2026-11-02`) has no entry of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+CORES_OR_BYTES = "cores or bytes"
+RATIO = "ratio"
+UTC = "UTC"
+
+COLUMN_WORDS: dict[str, tuple[str, str]] = {
+    # where
+    "cluster_name": ("", "the cluster, as the report calls it"),
+    "namespace_name": ("", "the Kubernetes namespace"),
+    "subscription_id": ("", "the cluster's Azure subscription"),
+    "resource_group": ("", "the cluster's resource group"),
+    "owner": ("", "what the owner label says; empty without one"),
+    "labels": ("", "the namespace's labels, key=value"),
+    "is_managed": ("", "whether Azure manages the namespace"),
+    "resource": ("", "which of the quota's values, or CPU or memory as a whole"),
+    # utilization
+    "hard": (CORES_OR_BYTES, "what the quota allows now; of several quotas the tightest"),
+    "used": (CORES_OR_BYTES, "what pods ask for now, as the quota counts it (charts: requested)"),
+    "utilization_ratio": (RATIO, "used over hard, now"),
+    "peak_used": (CORES_OR_BYTES, "the highest used of the lookback and of now"),
+    "peak_utc": (UTC, "end of the step in which that was"),
+    "peak_hard": (CORES_OR_BYTES, "the quota of that step"),
+    "verdict": ("", "what the figures of the row mean, or unknown and why"),
+    "advice": ("", "shrink, grow, fix requests, healthy, or empty where nobody can say"),
+    # daily
+    "first_seen": ("UTC day", "the first day with a sample, or on which a new one was made"),
+    "quota_changed": ("UTC days", "days on which the quota changed"),
+    # commitment
+    "allocatable": (CORES_OR_BYTES, "what the ready nodes give to pods"),
+    "without_largest_node": (CORES_OR_BYTES, "the same without the largest node (N-1)"),
+    "committed": (CORES_OR_BYTES, "sum of the hard request quotas (charts: promised)"),
+    "requested": (CORES_OR_BYTES, "what pods ask for"),
+    "usage": (CORES_OR_BYTES, "what was measured to be used: 95 % of the time not more, 7 days"),
+    "committed_ratio": (RATIO, "committed over allocatable"),
+    "requested_ratio": (RATIO, "requested over the quota, of a cluster over N-1"),
+    "room": (CORES_OR_BYTES, "what can still be promised"),
+    "uncounted": ("namespaces", "that have no quota on it and may ask for anything"),
+    "autoscaled": (CORES_OR_BYTES, "what nodes give at the autoscaler's maximum"),
+    # layers
+    "peak_usage": (CORES_OR_BYTES, "the highest measured use of 7 days"),
+    "unclaimed": (CORES_OR_BYTES, "part of the quota that nothing asks for"),
+    "claimed_unused": (CORES_OR_BYTES, "part that pods ask for and do not use"),
+    "idle": (CORES_OR_BYTES, "hard minus usage"),
+    "bursting": (CORES_OR_BYTES, "used beyond what is asked for"),
+    "over_hard": (CORES_OR_BYTES, "asked for beyond the quota"),
+    "usage_ratio": (RATIO, "usage over requested"),
+    "claim_ratio": (RATIO, "the fullest of requested over hard and of the quota's values now"),
+    "idle_ratio": (RATIO, "idle over hard"),
+    "region": ("", "what the ratios of this resource say alone"),
+    "reason": ("", "why something is unknown, or why it is as it is"),
+    # sums
+    "namespaces": ("namespaces", "that are in the sums: all three layers are known"),
+    "left_out": ("namespaces", "with a quota, but something unknown: in no sum"),
+    "without_quota": ("namespaces", "without a quota on this resource"),
+    "requested_without_quota": (CORES_OR_BYTES, "what those ask for"),
+    "usage_without_quota": (CORES_OR_BYTES, "what those use"),
+    "day": ("UTC day", "the day of the row"),
+    # room
+    "workload_kind": ("", "Deployment, StatefulSet, ...; empty in a namespace's own rows"),
+    "workload_name": ("", "its name; empty in a namespace's own rows"),
+    "question": ("", "what is asked: the next pod, a rolling update, pods of one size, ..."),
+    "pods": ("pods", "that are asked for"),
+    "pod_cpu": ("cores", "what the largest of them asks for"),
+    "pod_memory": ("bytes", "what the largest of them asks for"),
+    "decided_by": ("", "the workload that decides the answer"),
+    "tightest": ("", "the value of the quota with the least share left"),
+    "left_cpu_request": ("cores", "what the quota leaves afterwards; below 0: what it lacks"),
+    "left_cpu_limit": ("cores", "what the quota leaves afterwards; below 0: what it lacks"),
+    "left_memory_request": ("bytes", "what the quota leaves afterwards; below 0: what it lacks"),
+    "left_memory_limit": ("bytes", "what the quota leaves afterwards; below 0: what it lacks"),
+    "left_pods": ("pods", "that the quota leaves afterwards; below 0: what it lacks"),
+    "unplaced_pods": ("pods", "that find no node"),
+    "unplaced_cpu": ("cores", "what those ask for"),
+    "unplaced_memory": ("bytes", "what those ask for"),
+    "fits_quota": ("pods", "of this size that the quota still lets in; empty without a limit"),
+    "fits_nodes": ("pods", "of this size that the nodes still have room for"),
+    # evidence
+    "evidence": ("", "how far the figures can be trusted, in a word"),
+    "unknown_now": ("", "why the figure of now is unknown; empty where it holds"),
+    "unknown_history": ("", "why those of the lookback are unknown; empty where they hold"),
+    "coverage": (RATIO, "steps with a sample, of those since the first one"),
+    "first_sample_utc": (UTC, "end of the first step with a sample"),
+    "last_sample_utc": (UTC, "end of the last step with a sample"),
+    "longest_gap_hours": ("hours", "the longest time without samples"),
+    "gap_from_utc": (UTC, "last sample before it"),
+    "gap_until_utc": (UTC, "first sample after it; empty: it lasts"),
+    "is_all_zero": ("", "whether all samples are 0, as of a dead sensor"),
+    "quota_changes": ("changes", "of the quota in the lookback"),
+    "changed_utc": (UTC, "the last of them"),
+    "changed_from": (CORES_OR_BYTES, "the quota before it"),
+    "changed_to": (CORES_OR_BYTES, "the quota after it"),
+    "counted": (CORES_OR_BYTES, "what the quota's own counter says"),
+    "asked": (CORES_OR_BYTES, "what the pods there ask for, added up"),
+}
+
+
+def column_words(name: str) -> tuple[str, str]:
+    """Return unit and meaning of a table's column; both empty for one nobody explained."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", name):
+        return RATIO, "the highest used over hard of that UTC day; empty without samples"
+    return COLUMN_WORDS.get(name, ("", ""))
