@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "approval_report": "mnslib.reporting.provisioning",
+    "changes_table": "mnslib.reporting.provisioning",
     "checks_table": "mnslib.reporting.provisioning",
     "cluster_commitment": "mnslib.reporting.charts",
     "clusters_table": "mnslib.reporting.provisioning",

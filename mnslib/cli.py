@@ -155,7 +155,9 @@ def _execute(
 def _explain_dry_run(directory: Path) -> None:
     """Print what a plan would do, and what to write in order to go ahead."""
     import json
+    from textwrap import indent
 
+    from mnslib.provisioning.approval import to_go_ahead
     from mnslib.resource_ids import ManagedNamespaceId
     from mnslib.results import ChangeKind
 
@@ -163,7 +165,7 @@ def _explain_dry_run(directory: Path) -> None:
     changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
     click.echo("This was a dry run: nothing was written. It would")
-    for item in changes[:MOST_CHANGES]:
+    for item in sorted(changes, key=lambda item: not item["risks"])[:MOST_CHANGES]:
         target = ManagedNamespaceId.parse(item["id"])
         named = ", ".join(risk["name"] for risk in item["risks"])
         where = f"{target.namespace_name} on {target.cluster.cluster_name}"
@@ -171,8 +173,7 @@ def _explain_dry_run(directory: Path) -> None:
     if len(changes) > MOST_CHANGES:
         click.echo(f"  ... and {len(changes) - MOST_CHANGES} more: plan.json")
     click.echo("Read report.html there. To go ahead, set in the parameter file:")
-    click.echo(f'  dry_run: false\n  approved_digest: "{plan["digest"]}"')
-    click.echo(f"  allow: [{', '.join(sorted(set(risks)))}]")
+    click.echo(indent(to_go_ahead(plan["digest"], risks), "  "))
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
@@ -99,6 +100,12 @@ def decide(
     _check_risks(plan, allow)
     _check_caps(plan, limits)
     return Approval(plan=plan, may_write=True, max_failures=max_failures)
+
+
+def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
+    """Return what to write into the parameters so that a plan with these risks is applied."""
+    allow = ", ".join(sorted(set(risk_names)))
+    return f'dry_run: false\napproved_digest: "{digest}"\nallow: [{allow}]'
 
 
 def _check_values(approval: str, allow: list[str]) -> None:

@@ -71,29 +71,29 @@ def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
 
 
 def _adoption(change: Change, cluster: ObservedCluster) -> str:
-    name, after = change.id.namespace_name, change.after
+    after = change.after
     if change.kind is ChangeKind.ADOPT:
         return (
-            f"{name} exists on the cluster with {_pods(change, cluster)}; AKS takes over "
-            "its quota, network policy, labels and annotations."
+            f"Exists on the cluster with {_pods(change, cluster)}; AKS takes over its quota, "
+            "network policy, labels and annotations."
         )
     is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
     if is_unseen and after and after.adoption_policy not in (None, AdoptionPolicy.NEVER):
-        return f"Whether {name} exists on the cluster is unknown: Kubernetes was not read."
+        return "Whether it exists on the cluster is unknown: Kubernetes was not read."
     return ""
 
 
 def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
     if change.kind in (ChangeKind.CREATE, ChangeKind.NO_CHANGE) or not change.writes_namespace:
         return ""
-    name, marks = change.id.namespace_name, _marks(change, cluster)
+    marks = _marks(change, cluster)
     owners = {owner for key, owner in RECONCILERS.items() if key in marks}
     managed_by = marks.get("app.kubernetes.io/managed-by", "").lower()
     owners |= {owner for word, owner in MANAGED_BY.items() if word in managed_by}
     if owners:
-        return f"{' and '.join(sorted(owners))} writes {name} too and may put its own values back."
+        return f"{' and '.join(sorted(owners))} writes it too and may put its own values back."
     is_project = AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE
-    return f"{name} is a project of AKS desktop." if is_project else ""
+    return "A project of AKS desktop." if is_project else ""
 
 
 def _marks(change: Change, cluster: ObservedCluster) -> dict[str, str]:

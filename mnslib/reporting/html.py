@@ -139,9 +139,10 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         scope=_own_word(result),
         sandbox="sandbox" if result["target"] == "sandbox" else "",
         moment=_moment(result["finished_utc"] or result["started_utc"]),
-        headline=finding or _LEADS[status].split(":")[0].rstrip("."),
+        headline=finding.rstrip(".") or _LEADS[status].split(":")[0].rstrip("."),
         lead=f"{more} {_lead(status, result)}".strip(),
-        figures=_summary_figures(result["summary"]),
+        # a plan that waits for approval brings figures of its own
+        figures=() if _is_waiting_plan(status, result) else _summary_figures(result["summary"]),
         body="\n".join(filter(None, parts)),
         footer=_run_footer(notebook_path.parent.name, result),
         paper="landscape" if any("<img" in text for text in body.sections) else "portrait",
@@ -201,10 +202,17 @@ def _section(text: str) -> str:
 
 
 def _lead(status: RunStatus, result: Mapping[str, Any]) -> str:
-    dry = "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
-    if dry and status in (RunStatus.DONE, RunStatus.FINDINGS):
+    if _is_dry_run(result) and status in (RunStatus.DONE, RunStatus.FINDINGS):
         return "Nothing has been changed: this was a dry run, which only reads and plans."
     return _LEADS[status]
+
+
+def _is_dry_run(result: Mapping[str, Any]) -> bool:
+    return "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
+
+
+def _is_waiting_plan(status: RunStatus, result: Mapping[str, Any]) -> bool:
+    return _is_dry_run(result) and status is RunStatus.FINDINGS
 
 
 def _trouble(body: Body, status: RunStatus, result: Mapping[str, Any]) -> str:
@@ -346,8 +354,7 @@ def _own_word(record: Mapping[str, Any]) -> str:
 def _status_word(record: Mapping[str, Any]) -> str:
     """Return the status as the index names it: what waits for approval, what changed nothing."""
     status = str(record["status"])
-    parameters = record["parameters"]
-    if status == RunStatus.FINDINGS and "approval" in parameters and parameters.get("dry_run"):
+    if _is_waiting_plan(RunStatus(status), record):
         return "approval"
     if status == RunStatus.FAILED and record["headline"].startswith(NOT_APPROVED):
         return "not approved"

@@ -40,7 +40,8 @@ class Body:
     Attributes:
         title: first heading of the first markdown cell; empty without one.
         about: that cell as HTML.
-        sections: the other cells, a section from each heading cell to the next.
+        sections: the other cells, a section from each heading cell to the next; where there is a
+            plan, first it and its approval, last what was read before it.
         error: the box of the error that ended it; empty without one.
         left_out: code cells that did not run.
     """
@@ -111,6 +112,7 @@ def _is_code(cell: Mapping[str, Any]) -> bool:
 
 def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str, ...]:
     sections: list[list[str]] = [[]]
+    places: dict[str, int] = {}  # in which section a tag is
     shown = 0  # sections up to the last with an output
     for cell in cells:
         if cell["cell_type"] == "markdown":
@@ -118,13 +120,27 @@ def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str,
             if source.lstrip().startswith("#"):
                 sections.append([])
             sections[-1].append(markdown_html(re.sub(r"^# ", "## ", source, flags=re.MULTILINE)))
-        elif not SESSION_TAGS.isdisjoint(cell.get("metadata", {}).get("tags", ())):
             continue
-        elif parts := [text for output in cell.get("outputs", ()) if (text := _output(output))]:
+        tags = cell.get("metadata", {}).get("tags", ())
+        if not SESSION_TAGS.isdisjoint(tags):
+            continue
+        if parts := [text for output in cell.get("outputs", ()) if (text := _output(output))]:
             sections[-1] += parts
             shown = len(sections)
-    kept = sections[:shown] if is_cut else sections
-    return tuple(text for parts in kept if (text := "\n".join(parts)))
+            places |= dict.fromkeys(tags, shown - 1)
+    kept = ["\n".join(parts) for parts in (sections[:shown] if is_cut else sections)]
+    return tuple(filter(None, _decision_first(kept, places)))
+
+
+def _decision_first(sections: list[str], places: Mapping[str, int]) -> list[str]:
+    """Return the sections as whoever decides reads them: plan, approval, the rest, what led to it.
+
+    A notebook cannot show a plan before what it was made of; without a plan its order stays.
+    """
+    plan = places.get("plan", 0)
+    first = [plan, places.get("approve", plan)]
+    order = dict.fromkeys([*first, *range(plan, len(sections)), *range(plan)])
+    return [sections[i] for i in order if i < len(sections)]
 
 
 def _output(output: Mapping[str, Any]) -> str:

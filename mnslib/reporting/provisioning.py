@@ -6,14 +6,16 @@ Knows nothing of how they were made. All text is escaped by the displays.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mnslib.commitment import shortage
 from mnslib.models import QUOTA_FIELDS, NamespaceSpec
-from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import RiskName
+from mnslib.provisioning.approval import Approval, to_go_ahead
+from mnslib.provisioning.changes import Change, RiskName
+from mnslib.provisioning.effect import BeforeAndAfter
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.reporting import change_words, wording
@@ -33,7 +35,7 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.tokens import Tone
-from mnslib.resource_ids import short_names
+from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import ApplyResult, CheckResult, CheckStatus, OutcomeKind
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
     RiskName.FOREIGN_OWNER: ("are written by somebody else too", "warning"),
     RiskName.POLICY_TIGHTENED: ("would get a tighter network policy while pods run", "warning"),
     RiskName.KEYS_REMOVED: ("would lose fields, labels, annotations or tags", "warning"),
-    RiskName.MANY_CHANGES: ("would change", "warning"),
 }
 
 
@@ -124,8 +125,23 @@ def observed_table(observed: ObservedState) -> Table:
 
 
 def checks_table(checks: Sequence[CheckResult]) -> Table:
-    """Return the checks, failures first, each with what to do about it."""
-    rows: list[list[Cell]] = [[tag(c.status.value), c.name, c.detail, c.remedy] for c in checks]
+    """Return the checks, failures first, each with what to do about it.
+
+    A check that several clusters passed, in the same words or not, is one line.
+    """
+    open_checks = [check for check in checks if check.status is not CheckStatus.PASSED]
+    rows: list[list[Cell]] = [
+        [tag(c.status.value), c.name, c.detail, c.remedy] for c in open_checks
+    ]
+    passed: dict[str, list[CheckResult]] = defaultdict(list)
+    for check in checks:
+        if check.status is CheckStatus.PASSED:
+            passed[check.name.partition(": ")[2] or check.name].append(check)
+    for words, same in passed.items():
+        name, detail = same[0].name, same[0].detail
+        if len(same) > 1:
+            name, detail = words, f"On {wording.count(len(same), 'cluster')}."
+        rows.append([tag(CheckStatus.PASSED.value), name, detail, ""])
     failed = sum(check.status is CheckStatus.FAILED for check in checks)
     warned = sum(check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN) for check in checks)
     caption = f"{wording.count(len(checks), 'check')}: {failed} failed, {warned} to know about"
@@ -149,14 +165,15 @@ def plan_sentence(plan: Plan) -> str:
     if not total:
         return f"Nothing to do: {wording.count(len(plan.changes), 'namespace')} as requested."
     unchanged = len(plan.changes) - total
-    names = f" ({wording.listing(plan.risk_names())})" if plan.risk_names() else ""
-    risks = f", {risky or 'none'} with a named risk{names}"
+    names = plan.risk_names()
+    words = wording.listing(names) if len(names) <= wording.EXAMPLES else f"{len(names)} kinds"
+    risks = f", {risky or 'none'} with a named risk{f' ({words})' if names else ''}"
     rest = f"; {unchanged} unchanged" if unchanged else ""
     return f"{wording.count(total, 'change')}{risks}{rest}."
 
 
-def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
-    """Return the plan to read before deciding: sentence, figures, risks, every change."""
+def plan_report(plan: Plan) -> Stack:
+    """Return what to read of a plan before deciding: sentence, figures, risks."""
     counts = plan.counts()
     tones: dict[str, Tone] = {"Delete": "critical", "Adopt": "warning"}
     figures = KeyFigures(
@@ -166,15 +183,57 @@ def plan_report(plan: Plan, *, limit: int = 200) -> Stack:
         ]
     )
     boxes = (*_risks(plan), *_unknown_fit(plan), *change_words.access_boxes(plan))
-    return Stack((plan_sentence(plan), figures, *boxes, _changes_table(plan, limit)))
+    return Stack((plan_sentence(plan), figures, *boxes))
+
+
+def changes_table(plan: Plan) -> Table:
+    """Return the changes field by field, those with the gravest risk first.
+
+    All with a risk are shown, up to 200, and the first without up to 50 in all; plan.json has the
+    rest.
+    """
+    risky = sum(bool(change.risks) for change in plan.to_do)
+    clusters = short_names({change.id.cluster for change in plan.to_do})
+    grave = list(RISK_TITLES)
+
+    def order(change: Change) -> tuple[int, str]:
+        found = [grave.index(risk.name) for risk in change.risks]
+        return min(found, default=len(grave)), change.kind.value
+
+    return Table(
+        columns=["Change", named("Namespace"), "Cluster", "What changes", "Risk"],
+        rows=[
+            [
+                Tag(change_words.verb(change), tag(change.kind.value).tone),
+                change.id.namespace_name,
+                clusters[change.id.cluster],
+                "\n".join(change_words.lines(change)),
+                Tags([Tag(risk.name.value, RISK_TITLES[risk.name][1]) for risk in change.risks]),
+            ]
+            for change in sorted(plan.to_do, key=order)
+        ],
+        caption="All changes, risks first",
+        note=f"Digest {plan.digest}. Exact to the field: plan.json.",
+        empty="There is nothing to change.",
+        limit=min(max(50, risky), 200),
+    )
 
 
 def clusters_table(plan: Plan) -> Table:
-    """Return what each cluster has promised before and after, of CPU and memory requests."""
+    """Return what each cluster has promised before and after, of CPU and memory requests.
+
+    The fullest come first, those of which it is unknown last.
+    """
     rows: list[list[Cell]] = []
-    commitments = plan.commitments()
-    for cluster, name in sorted(short_names(commitments).items(), key=lambda pair: pair[1]):
-        both = commitments[cluster]
+    names = short_names(plan.observed.clusters)
+
+    def order(item: tuple[ClusterId, BeforeAndAfter | None]) -> tuple[Decimal, str]:
+        after = item[1][1].values() if item[1] else ()
+        ratios = [one.committed_ratio for one in after if one.committed_ratio is not None]
+        return -max(ratios, default=Decimal(-1)), names[item[0]]
+
+    for cluster, both in sorted(plan.commitments().items(), key=order):
+        name = names[cluster]
         touched = sum(change.id.cluster == cluster for change in plan.to_do)
         for resource in ("cpu", "memory"):
             row: list[Cell] = [name, touched, wording.RESOURCE_WORDS[resource]]
@@ -213,12 +272,11 @@ def approval_report(approval: Approval) -> Callout:
         text = f"{plan_sentence(plan)} Digest {plan.digest}"
         return Callout(title="Approved: this plan will be applied", text=text, tone="good")
     risks = plan.risk_names()
-    code = f'dry_run: false\napproved_digest: "{plan.digest}"\nallow: [{", ".join(risks)}]'
     accepted = f" and accept {wording.listing(risks)}" if risks else ""
     return Callout(
         title="Dry run: nothing is written",
         text=f"{plan_sentence(plan)} To go ahead, name the plan that you read{accepted}:",
-        code=code,
+        code=to_go_ahead(plan.digest, risks),
         tone="warning",
     )
 
@@ -325,23 +383,50 @@ def _asked(spec: NamespaceSpec, quota_field: str) -> str | None:
 
 
 def _risks(plan: Plan) -> list[Callout]:
-    """Return a box for each named risk, with its first examples."""
-    by_name: dict[RiskName, list[str]] = defaultdict(list)
-    for change in plan.changes:
+    """Return a box for each named risk, with its worst examples."""
+    by_name: dict[RiskName, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for change in _worst_first(plan):
         for risk in change.risks:
-            by_name[risk.name].append(f"{change.id.namespace_name}: {risk.detail}")
-    for risk in plan.plan_risks:
-        by_name[risk.name].append(risk.detail)
-    return [
+            by_name[risk.name][risk.detail].append(change.id.namespace_name)
+    boxes = [
         Callout(
-            title=_risk_title(len(by_name[name]), sentence),
-            text=wording.examples(by_name[name], joint="\n"),
+            title=_risk_title(sum(map(len, by_name[name].values())), sentence),
+            text=_risk_examples(by_name[name]),
             tags=(Tag(name.value, tone),),
             tone=tone,
         )
         for name, (sentence, tone) in RISK_TITLES.items()
         if name in by_name
     ]
+    return boxes + [
+        Callout(
+            title="Much would change at once",
+            text=risk.detail,
+            tags=(Tag(risk.name.value, "warning"),),
+            tone="warning",
+        )
+        for risk in plan.plan_risks
+    ]
+
+
+def _worst_first(plan: Plan) -> list[Change]:
+    """Return the changes by how many pods they reach; those first that take their pods along."""
+    pods = Counter(
+        (cluster, pod.namespace_name)
+        for cluster, found in plan.observed.clusters.items()
+        for pod in (found.kubernetes.pods if found.kubernetes else ())
+        if not pod.is_finished
+    )
+    return sorted(
+        plan.changes,
+        key=lambda c: (change_words.verb(c) != "delete", -pods[c.id.cluster, c.id.namespace_name]),
+    )
+
+
+def _risk_examples(names: Mapping[str, Sequence[str]]) -> str:
+    """Return a line for each sentence that says what a risk means, behind those it is said of."""
+    lines = [f"{wording.examples(who, joint=', ')}: {sentence}" for sentence, who in names.items()]
+    return wording.examples(lines, joint="\n")
 
 
 def _unknown_fit(plan: Plan) -> list[Callout]:
@@ -370,27 +455,6 @@ def _risk_title(number: int, sentence: str) -> str:
         ):
             sentence = sentence.replace(many, one)
     return f"{wording.count(number, 'namespace')} {sentence}"
-
-
-def _changes_table(plan: Plan, limit: int) -> Table:
-    clusters = short_names({change.id.cluster for change in plan.to_do})
-    return Table(
-        columns=["Change", named("Namespace"), "Cluster", "What changes", "Risk"],
-        rows=[
-            [
-                Tag(change_words.verb(change), tag(change.kind.value).tone),
-                change.id.namespace_name,
-                clusters[change.id.cluster],
-                "\n".join(change_words.lines(change)),
-                Tags([Tag(risk.name.value, "warning") for risk in change.risks]),
-            ]
-            for change in sorted(plan.to_do, key=lambda c: (not c.risks, c.kind.value))
-        ],
-        caption="All changes, risks first",
-        note=f"Digest {plan.digest}. Exact to the field: plan.json.",
-        empty="There is nothing to change.",
-        limit=limit,
-    )
 
 
 def plan_chart(plan: Plan) -> Chart:

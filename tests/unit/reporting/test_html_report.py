@@ -171,6 +171,20 @@ def test_every_page_made_against_the_sandbox_says_so(report) -> None:
     assert '<span class="badge">sandbox</span>' in html
 
 
+def test_whoever_decides_reads_the_plan_and_its_approval_first(report) -> None:
+    said = [("read", ()), ("planned", ("plan",)), ("clusters", ()), ("decision", ("approve",))]
+    cells = []
+    for word, tags in said:
+        cell = code(shown(text=f"what is {word}"))
+        cell["metadata"]["tags"] = list(tags)
+        cells += [markdown(f"## {word.capitalize()}"), cell]
+    dry_run = {"parameters": {"dry_run": True, "approval": "digest"}, "status": "findings"}
+    html = report(*cells, summary={"not_attempted": 7}, **dry_run)
+    order = re.findall("what is ([a-z]+)", html)
+    assert order == ["planned", "decision", "clusters", "read"]
+    assert "not attempted" not in html
+
+
 def test_a_dry_run_says_that_nothing_was_changed(report) -> None:
     html = report(code(), status="findings", parameters={"approval": "digest", "dry_run": True})
     assert "Nothing has been changed" in html

@@ -16,9 +16,12 @@ from mnslib.models import (
 )
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import make_plan
 from mnslib.reporting.provisioning import (
     approval_report,
+    changes_table,
+    checks_table,
     clusters_table,
     outcome_chart,
     outcome_report,
@@ -43,9 +46,11 @@ from tests.unit.provisioning.factories import (
     CLUSTER,
     GROUP,
     amounts,
+    make_cluster,
     make_grant,
     make_namespace,
     make_observed,
+    make_pod,
     make_spec,
     make_view,
 )
@@ -64,18 +69,75 @@ def test_a_plan_reads_in_cores_and_gib_with_risks_first():
         make_spec("b", ensure=Ensure.ABSENT),
     ]
     plan = make_plan(specs, make_observed(*held))
-    text = repr(plan_report(plan))
+    text = repr(changes_table(plan))
     assert plan_sentence(plan) == "2 changes, 1 with a named risk (deletion)."
-    assert "CPU limit 2 cores → 3 cores" in text
-    assert text.index("would be deleted as Azure resource [deletion]") < text.index(
-        "All changes, risks first"
-    )
+    assert "would be deleted as Azure resource [deletion]" in repr(plan_report(plan))
+    assert text.index("release  b") < text.index("CPU limit 2 cores → 3 cores")
     assert plan.digest in text
+
+
+def test_risks_are_told_by_their_worst_and_each_sentence_once():
+    held = [make_namespace(name, delete_policy=DeletePolicy.KEEP) for name in "abcdef"]
+    gone = make_namespace("z", delete_policy=DeletePolicy.DELETE)
+    specs = [make_spec(name, ensure=Ensure.ABSENT) for name in "abcdefz"]
+    pods = (make_pod("f"), make_pod("f"))
+    plan = make_plan(specs, make_observed(*held, gone, view=make_view(pods=pods)))
+    assert plan_sentence(plan) == "7 changes, 7 with a named risk (delete-policy and deletion)."
+    box = plan_report(plan).parts[2]
+    assert box.text.splitlines() == [
+        "z: The Kubernetes namespace goes too, with no running pods.",
+        "f: The Kubernetes namespace stays, unmanaged, with 2 running pods.",
+        "a, b, c, d, and 1 more: The Kubernetes namespace stays, unmanaged, with no running pods.",
+    ]
+
+
+def test_a_headline_names_few_risks_and_counts_many():
+    there = KubernetesNamespace(name="c", labels={"argocd.argoproj.io/instance": "x", "old": "x"})
+    specs = [
+        make_spec("a", ensure=Ensure.ABSENT),
+        make_spec("b", quota=amounts(cpu_request="500m")),
+        make_spec("c", labels={"old": None}, adoption_policy=AdoptionPolicy.ALWAYS),
+    ]
+    held = [make_namespace("a", delete_policy=DeletePolicy.DELETE), make_namespace("b")]
+    view = make_view(namespaces=(there,))
+    plan = make_plan(specs, make_observed(*held, view=view))
+    assert len(plan.risk_names()) == 5
+    assert plan_sentence(plan) == "3 changes, 2 with a named risk (5 kinds)."
+
+
+def test_the_fullest_cluster_comes_first_and_the_unknown_last():
+    lost, some, full = (replace(CLUSTER, cluster_name=f"aks-{n}") for n in (1, 2, 3))
+    views = {lost: None, some: make_view(), full: make_view()}
+    clusters = {
+        id: ObservedCluster(cluster=make_cluster(id), managed={}, read_utc="", kubernetes=view)
+        for id, view in views.items()
+    }
+    specs = [make_spec("a", cluster=cluster) for cluster in clusters]
+    specs.append(make_spec("b", cluster=full))
+    observed = ObservedState(clusters=clusters)
+    lines = repr(clusters_table(make_plan(specs, observed))).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [
+        name for name in ("aks-3", "aks-2", "aks-1") for _ in range(2)
+    ]
+
+
+def test_what_several_clusters_passed_is_one_line():
+    passed = [
+        CheckResult(name=f"aks-{n}: runs", status=CheckStatus.PASSED, detail="Running.")
+        for n in range(3)
+    ]
+    odd = CheckResult(name="aks-7: runs", status=CheckStatus.FAILED, detail="Stopped.", remedy="x")
+    assert repr(checks_table([*passed, odd])).splitlines() == [
+        "4 checks: 1 failed, 0 to know about",
+        "Result    Check        Found           What to do",
+        "✕ failed  aks-7: runs  Stopped.        x",
+        "✓ passed  runs         On 3 clusters.  –",
+    ]
 
 
 def test_text_from_outside_is_escaped():
     spec = make_spec(labels={"x": "<script>alert(1)</script>"})
-    html = plan_report(make_plan([spec], make_observed()))._repr_html_()
+    html = changes_table(make_plan([spec], make_observed()))._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
 
@@ -123,8 +185,7 @@ def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     plan = make_plan([make_spec(quota=quota)], make_observed())
     assert plan_sentence(plan) == "1 change, 1 with a named risk (overcommit)."
     text = repr(plan_report(plan))
-    title = "1 namespace would promise more than its cluster can give [overcommit]"
-    assert text.index(title) < text.index("All changes")
+    assert "1 namespace would promise more than its cluster can give [overcommit]" in text
     assert "team-a: 500 cores of CPU requests; aks-1 has but the 16 cores" in text
     assert "short of 484 cores" in repr(clusters_table(plan))
     assert plan_chart(plan).title == "team-a does not fit on aks-1: short of 484 cores"
@@ -146,7 +207,7 @@ def test_a_plan_says_where_it_is_unknown_whether_quotas_fit():
 def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
     access = (make_grant(), make_grant(NAMESPACE_USER))
     spec = make_spec(access=access, labels={"owner": "web"}, tags={"cost": "1"})
-    html = plan_report(make_plan([spec], make_observed()))._repr_html_()
+    html = changes_table(make_plan([spec], make_observed()))._repr_html_()
     expected = [
         "CPU 1 core, limit 2 cores",
         "memory 1 GiB, limit 2 GiB",
@@ -165,7 +226,7 @@ def test_an_adoption_shows_what_it_removes():
     there = KubernetesNamespace(name="team-a", labels={"stage": "x"})
     spec = make_spec(labels={"stage": None}, adoption_policy=AdoptionPolicy.ALWAYS)
     plan = make_plan([spec], make_observed(view=make_view(namespaces=(there,))))
-    assert "label stage removed (was x)" in repr(plan_report(plan))
+    assert "label stage removed (was x)" in repr(changes_table(plan))
 
 
 def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing():
@@ -195,7 +256,7 @@ def test_a_namespace_that_kubernetes_keeps_is_released_not_gone():
     def planned(policy):
         held = make_namespace("b", delete_policy=policy)
         plan = make_plan([make_spec("b", ensure=Ensure.ABSENT)], make_observed(held))
-        return repr(plan_report(plan))
+        return repr(changes_table(plan))
 
     kept, gone = planned(DeletePolicy.KEEP), planned(DeletePolicy.DELETE)
     assert "release  b" in kept
