@@ -6,13 +6,14 @@ of midnight belongs to the day that ended.
 
 from __future__ import annotations
 
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK
 from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
@@ -25,10 +26,6 @@ from mnslib.capacity.quota_values import (
 )
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import ratio_now
-
-NEW_FOR = timedelta(days=1)
-"""A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
-its ingestion take minutes, a fault that lasts a day is one."""
 
 _SPACE = ["cluster_name", "namespace_name"]
 
@@ -48,8 +45,9 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
         tightest, empty where nothing is known), `first_seen` (day of the first sample; without
         any, the day a new namespace was made, else None), `quota_changed` (tuple of days), then one
         column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
-        the same step; NaN without samples. Order: most days full, then at 90 % or more, then the
-        last day's ratio; then those too new for samples, unknown ones last.
+        the same step; NaN without samples, and where those are wrong (`NO_PEAK`). Order: most days
+        full, then at 90 % or more, then the last day's ratio; then those too new for samples,
+        unknown ones last.
     """
     rows = table[table["verdict"] != NO_QUOTA].reset_index(drop=True)
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
@@ -60,6 +58,7 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
         part = slice(first, first + SERIES_AT_ONCE)  # all at once fill a gigabyte in a large fleet
         highest = np.fmax.reduceat(_ratios(snapshot, series[part]), starts, axis=0)
         peaks[:, part] = highest.astype(np.float64).round(6)
+    peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
     facts = _facts(snapshot, rows, days, has_none=np.all(np.isnan(peaks), axis=0))

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.evidence_words import NO_PEAK
 from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
@@ -43,25 +45,33 @@ UTILIZATION_COLUMNS = (
     "advice",
     "owner",
     "is_managed",
+    "evidence",
+    "unknown_history",
+    "coverage",
 )
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
 
 
-def utilization_table(snapshot: Snapshot) -> pd.DataFrame:
+def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per cluster, namespace and quota field, in that order.
+
+    Args:
+        snapshot: what was read.
+        evidence: from `evidence_table`, of the same snapshot; None makes it.
 
     Returns:
         `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
         `peak_used` in cores or bytes; `utilization_ratio` is used over hard (NaN where hard is 0);
         `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step,
         `peak_hard` the quota of that step, all unknown without history; `verdict` is `full`,
-        `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed.
+        `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed;
+        `evidence`, `unknown_history` and `coverage` as in `evidence_table`: a peak was looked for
+        in that share of the steps.
     """
     values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
     rows = []
     for space in snapshot.namespaces.to_dict("records"):
         cluster, namespace = space["cluster_name"], space["namespace_name"]
-        reason = snapshot.unreachable.get(cluster)
         for field_name in QUOTA_FIELDS:
             value = values.get(cluster, {}).get((namespace, QUOTA_KEYS[field_name]))
             rows.append(
@@ -71,35 +81,44 @@ def utilization_table(snapshot: Snapshot) -> pd.DataFrame:
                     "resource": field_name,
                     "owner": space["owner"],
                     "is_managed": space["is_managed"],
-                    **_figures(value, reason=reason),
+                    "advice": "",
+                    **_figures(value),
                 }
             )
-    return _with_peaks(pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS)), snapshot)
+    table = pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
+    table = _weighed(table, evidence_table(snapshot) if evidence is None else evidence)
+    return _with_peaks(table, snapshot)
 
 
-def _figures(value: QuotaValue | None, *, reason: str | None) -> dict[str, float | str]:
+def _figures(value: QuotaValue | None) -> dict[str, float | str]:
+    """Return what one quota value says; the evidence decides afterwards what of it holds."""
     nan = float("nan")
-    unread: dict[str, float | str] = {
-        "hard": nan,
-        "used": nan,
-        "utilization_ratio": nan,
-        "advice": "",
-    }
-    if reason is not None:
-        return {**unread, "verdict": f"{UNKNOWN}: {reason}"}
     if value is None:
-        return {**unread, "verdict": NO_QUOTA}
+        return {"hard": nan, "used": nan, "utilization_ratio": nan, "verdict": NO_QUOTA}
     return {
         "hard": float(value.hard),
         "used": nan if value.used is None else float(value.used),
         "utilization_ratio": nan if value.ratio is None else float(value.ratio),
         "verdict": value.verdict,
-        "advice": "",
     }
 
 
+def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the evidence's verdict where a figure of now does not hold."""
+    found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
+    unknown = found["unknown_now"] != ""
+    table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
+    table[["used", "utilization_ratio"]] = table[["used", "utilization_ratio"]].mask(unknown)
+    kept = ["evidence", "unknown_history", "coverage"]
+    table[kept] = found[kept]
+    return table
+
+
 def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Fill `peak_used`, `peak_utc` and `peak_hard`; the first of equal peaks counts."""
+    """Fill `peak_used`, `peak_utc` and `peak_hard`; the first of equal peaks counts.
+
+    A counter that is wrong, or always zero where something is used, has no peak.
+    """
     table["peak_hard"] = table["peak_used"] = np.nan
     table["peak_utc"] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
     if table.empty or snapshot.used.empty:
@@ -113,6 +132,9 @@ def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     hard, used, moment = map(np.concatenate, zip(*parts, strict=True))
     table["peak_hard"], table["peak_used"] = hard, used
     table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
+    doubted = table["evidence"].isin(NO_PEAK)
+    peaks = ["peak_hard", "peak_used", "peak_utc"]
+    table[peaks] = table[peaks].mask(doubted)
     return table
 
 

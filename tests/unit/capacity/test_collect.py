@@ -44,7 +44,7 @@ def small_world(world, make_quota, make_pod, make_node):
         ],
         "quotas": [
             make_quota("web", hard, used, name=default),
-            make_quota("own-quota", hard, used),
+            make_quota("own-quota", hard, {"requests.cpu": "0"}),
             make_quota("kube-system", hard, used),
         ],
         "pods": [

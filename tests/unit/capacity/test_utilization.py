@@ -383,6 +383,7 @@ def test_a_day_under_a_quota_of_zero_is_full_if_anything_was_requested(make_quot
         {"aks-1": quotas},
         used={names[0]: [1.0], names[1]: [0.0]},
         hard={name: [0.0] for name in names},
+        pods={"aks-1": []},
     )
 
     daily = daily_peaks(snapshot, utilization_table(snapshot))

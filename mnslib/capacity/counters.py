@@ -1,0 +1,113 @@
+"""The quota counter against the pods that it counts: Kubernetes' `status.used`, done again.
+
+The counter is known to be wrong in the field (kubernetes/kubernetes#71450, #98071), and a quota
+refuses pods by it all the same. Pure: a snapshot in, a frame out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import pandas as pd
+
+from mnslib.capacity.quota_values import tightest_quotas
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.models import QUOTA_KEYS, Pod
+from mnslib.pods import pod_need, total_need
+from mnslib.quantities import ZERO
+
+COUNTER_TOLERANCE = Decimal("0.25")
+"""Share of the larger figure by which counter and pods may differ. Quotas and pods are read one
+after the other, and meanwhile a rolling update starts and ends so many pods at most. Source:
+Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."""
+
+COUNTER_COLUMNS = (
+    "counted",
+    "asked",
+    "has_quota",
+    "is_counted",
+    "is_live",
+    "is_scoped",
+    "is_wrong",
+)
+
+
+def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what the tightest quota has counted, and what pods ask for, beside each of `rows`.
+
+    Args:
+        rows: `cluster_name`, `namespace_name` and `resource` (a quota field).
+
+    Returns:
+        `COUNTER_COLUMNS`: `counted` and `asked` in cores or bytes, NaN where there is none or it
+        was not read; `is_live`: the quota was read from the cluster; `is_scoped`: it counts only
+        some of the pods, which cannot be done again here; `is_wrong`: see `is_wrong`.
+    """
+    values = {cluster: tightest_quotas(quotas) for cluster, quotas in snapshot.quotas.items()}
+    pods = {cluster: _by_namespace(found) for cluster, found in snapshot.pods.items()}
+    needs = {
+        (cluster, name): total_need(found)
+        for cluster, spaces in pods.items()
+        for name, found in spaces.items()
+    }
+    no_pods = total_need(())
+    found = []
+    for cluster, name, field in zip(
+        rows["cluster_name"], rows["namespace_name"], rows["resource"], strict=True
+    ):
+        key = QUOTA_KEYS[field]
+        value = values.get(cluster, {}).get((name, key))
+        counted = value.used if value is not None else None
+        is_scoped = value is not None and value.is_scoped
+        asked = needs.get((cluster, name), no_pods)[key] if cluster in pods else None
+        is_live = cluster in values and cluster not in snapshot.remembered
+        wrong = (
+            is_live
+            and not is_scoped
+            and counted is not None
+            and asked is not None
+            and is_wrong(counted, asked, key=key, pods=pods[cluster].get(name, ()))
+        )
+        found.append(
+            (counted, asked, value is not None, counted is not None, is_live, is_scoped, wrong)
+        )
+    frame = pd.DataFrame(found, columns=list(COUNTER_COLUMNS))
+    kinds = {name: "float64" if name in ("counted", "asked") else bool for name in frame.columns}
+    return frame.astype(kinds).set_axis(rows.index)
+
+
+def is_wrong(counted: Decimal, asked: Decimal, *, key: str, pods: Sequence[Pod]) -> bool:
+    """Return whether a counter is further from its pods than what comes and goes explains.
+
+    That is more than `COUNTER_TOLERANCE` of the larger figure, and more than the largest pod,
+    finished ones too: one that ends or starts meanwhile is no alarm.
+
+    Args:
+        counted, asked: cores or bytes.
+        key: `requests.cpu`, ...
+        pods: those of the namespace.
+    """
+    difference = abs(counted - asked)
+    if difference <= COUNTER_TOLERANCE * max(counted, asked):
+        return False
+    return difference > max((pod_need(pod)[key] for pod in pods), default=ZERO)
+
+
+def amount_text(resource: str, amount: float) -> str:
+    """Return cores or bytes in words, for a reason: `4 cores`, `1.5 GiB`, `512 MiB`."""
+    if resource.startswith("cpu"):
+        return f"{_short(amount)} {'core' if amount == 1 else 'cores'}"
+    unit, size = ("GiB", 2**30) if amount >= 2**30 or amount == 0 else ("MiB", 2**20)
+    return f"{_short(amount / size)} {unit}"
+
+
+def _short(amount: float) -> str:
+    return f"{amount:,.3f}".rstrip("0").rstrip(".")
+
+
+def _by_namespace(pods: Iterable[Pod]) -> Mapping[str, Sequence[Pod]]:
+    found: dict[str, list[Pod]] = {}
+    for pod in pods:
+        found.setdefault(pod.namespace_name, []).append(pod)
+    return found

@@ -1,0 +1,270 @@
+"""How far each figure can be trusted: coverage, gaps, dead sensors, changes, wrong counters.
+
+The one place that decides whether a figure may be shown at all; every other table takes its
+`unknown: <reason>` from here. Pure: a snapshot in, a frame out. The rules, with unit and worked
+example, are in `docs/capacity.md`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.counters import counters
+from mnslib.capacity.evidence_words import (
+    EVIDENCE,
+    GOOD_COVERAGE,
+    LATE,
+    LATE_STEPS,
+    LEAST_HISTORY,
+    LONG_GAP,
+    NEW_FOR,
+    USAGE_FIELDS,
+    texts,
+)
+from mnslib.capacity.quota_values import series_of, times_of
+from mnslib.capacity.samples import change_facts, chunks, highest, sample_facts
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.models import QUOTA_FIELDS
+
+EVIDENCE_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "evidence",
+    "reason",
+    "unknown_now",
+    "unknown_history",
+    "coverage",
+    "first_sample_utc",
+    "last_sample_utc",
+    "longest_gap_hours",
+    "gap_from_utc",
+    "gap_until_utc",
+    "is_all_zero",
+    "quota_changes",
+    "changed_utc",
+    "changed_from",
+    "changed_to",
+    "counted",
+    "asked",
+)
+_SPACE = ["cluster_name", "namespace_name"]
+
+Flags = NDArray[np.bool_]
+
+
+def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
+    """Return how far the figures of each namespace and value can be trusted.
+
+    Returns:
+        `EVIDENCE_COLUMNS`, one row per cluster, namespace and quota field, and where usage was
+        measured, one per `USAGE_FIELDS`. `evidence` is a word of `EVIDENCE` (the first that
+        holds), `reason` says it with figures; `unknown_now` and `unknown_history` are empty where
+        the figures of now and those of the lookback hold, else `unknown: <reason>`; `coverage` is
+        the share of the steps since the first sample that have one; times are the ends of steps,
+        a gap lasts from the last sample before it until the first one after it (NaT: it lasts);
+        `quota_changes` counts those of the lookback, the `changed_...` tell of the last;
+        `counted` is the quota counter, `asked` what the pods there ask for, in cores or bytes.
+    """
+    parts = [_quota_rows(snapshot)]
+    if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
+        parts += [
+            _usage_rows(snapshot, field, frame)
+            for field, frame in zip(
+                USAGE_FIELDS, (snapshot.usage_cpu, snapshot.usage_memory), strict=True
+            )
+        ]
+    fields = {name: place for place, name in enumerate((*QUOTA_FIELDS, *USAGE_FIELDS))}
+    table = pd.concat([_judged(part, snapshot) for part in parts], ignore_index=True)
+    order = table[_SPACE].assign(field=table["resource"].map(fields))
+    return table.loc[order.sort_values([*_SPACE, "field"]).index].reset_index(drop=True)
+
+
+def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of each namespace that outdoes its others, those that need somebody first."""
+    rank = table["evidence"].map({word: place for place, word in enumerate(EVIDENCE)})
+    keys = table[_SPACE].assign(rank=rank).sort_values(["rank", *_SPACE], kind="stable")
+    return table.loc[keys.drop_duplicates(_SPACE).index].reset_index(drop=True)
+
+
+def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many namespaces stand under each word of `EVIDENCE` that occurs, in its order."""
+    found = worst_evidence(table)["evidence"].value_counts()
+    return {word: int(found[word]) for word in EVIDENCE if word in found}
+
+
+# What each row is judged by
+
+
+def _quota_rows(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per namespace and quota field: facts of its samples, its counter, flags."""
+    spaces = snapshot.namespaces[_SPACE]
+    rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
+    rows["resource"] = list(QUOTA_FIELDS) * len(spaces)
+    series = series_of(rows)
+    rows = rows.join(_sample_facts(snapshot.used, series)).join(_changes(snapshot, series))
+    rows = rows.join(counters(snapshot, rows))
+    rows["cut_off"] = [snapshot.unreachable.get(name, "") for name in rows["cluster_name"]]
+    rows["has_quota"] |= rows["cut_off"] != ""
+    zero, comparable = rows["is_zero"], ~rows["is_scoped"]
+    asks, counts = rows["asked"] > 0, rows["is_live"] & (rows["counted"] > 0)
+    has_pods, is_watched = _signs_of_pods(snapshot, rows)
+    rows["is_dead"] = zero & (comparable & (asks | has_pods) | counts)
+    says_none = rows["asked"].notna() | (is_watched & ~has_pods)
+    rows["is_empty"] = zero & ~rows["is_dead"] & comparable & says_none
+    agrees = rows["is_live"] & (rows["asked"].notna() & ~rows["is_wrong"] | counts)
+    rows["is_doubted"] = zero & ~rows["is_empty"] & ~agrees
+    return rows
+
+
+def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per namespace on what was measured; nodes never idle at zero."""
+    rows = snapshot.namespaces[_SPACE].assign(resource=field)
+    spaces = pd.MultiIndex.from_frame(rows[_SPACE])
+    keys = pd.Index(["requests.cpu"] * len(rows))
+    levels = [spaces.get_level_values(level) for level in (0, 1)]
+    counter = chunks(snapshot.used, pd.MultiIndex.from_arrays([*levels, keys]))
+    rows = rows.join(_sample_facts(frame, spaces, counter=counter))
+    has_pods, is_watched = _signs_of_pods(snapshot, rows)
+    running = {
+        (cluster, pod.namespace_name)
+        for cluster, pods in snapshot.pods.items()
+        for pod in pods
+        if not pod.is_finished
+    }
+    is_read = rows["cluster_name"].isin(list(snapshot.pods))
+    is_idle = np.where(is_read, ~spaces.isin(list(running)), is_watched & ~has_pods)
+    return rows.assign(
+        cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
+        counted=np.nan, asked=np.nan,
+        changes=0, row=-1, before=np.nan, after=np.nan,
+        is_dead=rows["is_zero"], is_doubted=rows["is_zero"],
+        is_empty=(rows["seen"] == 0) & is_idle,
+    )  # fmt: skip
+
+
+def _signs_of_pods(snapshot: Snapshot, rows: pd.DataFrame) -> tuple[Flags, Flags]:
+    """Return where series of a namespace's pods exist, and where such are known of its cluster."""
+    asked = highest(snapshot.requested)
+    used = [highest(snapshot.usage_cpu), highest(snapshot.usage_memory)]
+    found = {(cluster, name) for cluster, name, _ in asked.index[asked.notna()]}
+    found |= {place for series in used for place in series.index[series > 0]}
+    watched = {cluster for cluster, _ in found}
+    has_pods = pd.MultiIndex.from_frame(rows[_SPACE]).isin(list(found)) if found else False
+    return (
+        np.full(len(rows), has_pods) if isinstance(has_pods, bool) else has_pods,
+        rows["cluster_name"].isin(list(watched)).to_numpy(dtype=bool),
+    )
+
+
+def _sample_facts(
+    frame: pd.DataFrame, series: pd.MultiIndex, *, counter: Any = None
+) -> pd.DataFrame:
+    """Return `sample_facts` of series; `counter` yields the quota counter beside each.
+
+    Where pods run by night only, nothing is used by day: a sample that is missing while the
+    counter is at 0 is no gap, unless the counter is always at 0.
+    """
+    parts = []
+    for _, values in chunks(frame, series):
+        is_zero = sample_facts(values)["is_zero"]
+        if counter is not None:
+            counted = next(counter)[1]
+            works = (np.fmax.reduce(counted, axis=0, initial=0) > 0) & ~np.isnan(values).all(axis=0)
+            values[np.isnan(values) & (counted == 0) & works] = 0
+        parts.append(pd.DataFrame(sample_facts(values) | {"is_zero": is_zero}))
+    none = pd.DataFrame(sample_facts(np.empty((len(frame), 0), dtype=np.float32)))
+    return pd.concat([none, *parts], ignore_index=True).astype({"is_zero": bool})
+
+
+def _changes(snapshot: Snapshot, series: pd.MultiIndex) -> pd.DataFrame:
+    parts = [pd.DataFrame(change_facts(values)) for _, values in chunks(snapshot.hard, series)]
+    none = pd.DataFrame(change_facts(np.empty((0, 0), dtype=np.float32)))
+    return pd.concat([none, *parts], ignore_index=True).astype({"changes": int, "row": int})
+
+
+# The verdict
+
+
+def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+    """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
+    step, count = snapshot.step, len(snapshot.used)
+    times = times_of(snapshot.used)
+    places = zip(rows["cluster_name"], rows["namespace_name"], strict=True)
+    made = [snapshot.created.get(place) for place in places]
+    rows["is_fresh"] = [_is_within(NEW_FOR, at, snapshot.read_utc) for at in made]
+    since_first = count - rows["first"].where(rows["seen"] > 0)
+    rows["coverage"] = rows["seen"] / since_first
+    for name, at_rows in (
+        ("first_sample_utc", rows["first"]),
+        ("last_sample_utc", rows["last"]),
+        ("gap_from_utc", (rows["gap_start"] - 1).where(rows["gap_steps"] > 0, -1)),
+        ("gap_until_utc", _ends_of(rows).where(_ends_of(rows) < count, -1)),
+        ("changed_utc", rows["row"]),
+    ):
+        rows[name] = _times_at(times, at_rows.to_numpy(dtype=np.int64))
+    rows["longest_gap_hours"] = (rows["gap_steps"] * (step / timedelta(hours=1))).where(
+        rows["seen"] > 0
+    )
+    rows = rows.assign(
+        lookback=count * step, seen_for=rows["seen"] * step, gap_for=rows["gap_steps"] * step
+    )
+    rows["word"] = _words(rows, snapshot)
+    found = [texts(row) for row in rows.to_dict("records")]
+    names = ["reason", "unknown_now", "unknown_history"]
+    rows[names] = pd.DataFrame(found, index=rows.index, columns=names)
+    named = {
+        "evidence": rows["word"], "is_all_zero": rows["is_zero"], "quota_changes": rows["changes"],
+        "changed_from": rows["before"], "changed_to": rows["after"],
+    }  # fmt: skip
+    return rows.assign(**named)[list(EVIDENCE_COLUMNS)]
+
+
+def _words(rows: pd.DataFrame, snapshot: Snapshot) -> NDArray[Any]:
+    """Return the first word of `EVIDENCE` that holds for each row."""
+    count, step = len(snapshot.used), snapshot.step
+    seen, quota = rows["seen"], rows["has_quota"]
+    is_short = rows["seen_for"] < LEAST_HISTORY
+    began = rows["first"] > 0
+    is_old = count - 1 - rows["last"] >= max(LATE_STEPS, -(-LATE // step))
+    is_torn = (rows["coverage"] < GOOD_COVERAGE) | (rows["gap_for"] >= LONG_GAP)
+    age = (count - rows["first"]) * step
+    holds = {
+        "wrong counter": rows["is_wrong"] & ~rows["is_zero"],
+        "dead sensor": rows["is_dead"],
+        "all zero": rows["is_zero"] & ~rows["is_empty"],
+        "not read": rows["cut_off"] != "",
+        "not counted": quota & ~rows["is_counted"] & (rows["cut_off"] == ""),
+        "stale": (seen > 0) & is_old,
+        "no history": (seen == 0) & ~rows["is_empty"] & ~rows["is_fresh"] & (count > 0),
+        "new": is_short & ((seen > 0) & began & (age < LEAST_HISTORY) | rows["is_fresh"]),
+        "gaps": (seen > 0) & is_torn,
+        "too short": (seen > 0) & is_short & ~rows["is_empty"],
+        "quota changed": rows["changes"] > 0,
+        "no pods": rows["is_empty"],
+        "sound": pd.Series(data=True, index=rows.index),
+    }
+    flags = [(found & quota).to_numpy(dtype=bool) for found in holds.values()]
+    return np.select(flags, list(holds), default="no quota")
+
+
+def _is_within(span: timedelta, moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and now - moment < span
+
+
+def _ends_of(rows: pd.DataFrame) -> pd.Series[int]:
+    """Return the row of the first sample behind the longest gap, beyond the last where none is."""
+    ends = rows["gap_start"] + rows["gap_steps"]
+    return ends.where(rows["gap_steps"] > 0, np.iinfo(np.int64).max)
+
+
+def _times_at(times: NDArray[np.datetime64], places: NDArray[Any]) -> pd.DatetimeIndex:
+    """Return the times of rows, NaT where the row is -1."""
+    found = np.full(len(places), np.datetime64("NaT"), dtype="datetime64[ns]")
+    found[places >= 0] = times[places[places >= 0]]
+    return pd.DatetimeIndex(found).tz_localize("UTC")

@@ -1,0 +1,123 @@
+"""What the samples of many series say about themselves: first and last, gaps, zeros, changes.
+
+Pure numpy over wide float32 frames, a few thousand series at a time, so that no second copy of the
+whole is made. Knows nothing of namespaces or of what the figures mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnslib.capacity.quota_values import SERIES_AT_ONCE
+from mnslib.capacity.snapshot import Values
+
+
+def chunks(
+    frame: pd.DataFrame, series: pd.MultiIndex, *, size: int = SERIES_AT_ONCE
+) -> Iterator[tuple[slice, Values]]:
+    """Yield the samples of `series` in parts: which of them, and times x series in float32.
+
+    A series that the frame does not hold has no sample (NaN).
+    """
+    places = frame.columns.get_indexer(series)
+    values = frame.to_numpy(dtype=np.float32, copy=False)
+    for start in range(0, len(series), size):
+        part = slice(start, min(start + size, len(series)))
+        found = values[:, places[part]] if values.shape[1] else _none(len(frame), part)
+        found[:, places[part] < 0] = np.nan
+        yield part, found
+
+
+def _none(rows: int, part: slice) -> Values:
+    return np.full((rows, part.stop - part.start), np.nan, dtype=np.float32)
+
+
+def no_facts(count: int) -> dict[str, NDArray[np.int64]]:
+    """Return the facts of `count` series without any sample; see `sample_facts`."""
+    zeros = np.zeros(count, dtype=np.int64)
+    return {
+        "seen": zeros, "first": zeros - 1, "last": zeros - 1, "gap_steps": zeros,
+        "gap_start": zeros, "is_zero": zeros,
+    }  # fmt: skip
+
+
+def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
+    """Return what each column of `values` (times x series, NaN without a sample) has.
+
+    Returns:
+        `seen`: samples; `first`, `last`: row of the first and last, -1 without any; `gap_steps`:
+        rows of the longest gap after the first sample, `gap_start` its first row (of equal ones
+        the earliest; it may reach the end); `is_zero`: 1 where there are samples and all are 0.
+    """
+    facts = no_facts(values.shape[1])
+    known = ~np.isnan(values)
+    seen = known.sum(axis=0)
+    some = seen > 0
+    if not some.any():
+        return facts
+    total = len(values)
+    facts["seen"] = seen
+    facts["first"] = np.where(some, known.argmax(axis=0), -1)
+    facts["last"] = np.where(some, total - 1 - known[::-1].argmax(axis=0), -1)
+    facts["is_zero"] = (some & (np.fmax.reduce(np.abs(values), axis=0) == 0)).astype(np.int64)
+    torn = np.flatnonzero(some & (seen < total - facts["first"]))
+    if len(torn):
+        steps, starts = _longest_gaps(known[:, torn])
+        facts["gap_steps"] = np.zeros(len(seen), dtype=np.int64)
+        facts["gap_start"] = np.zeros(len(seen), dtype=np.int64)
+        facts["gap_steps"][torn], facts["gap_start"][torn] = steps, starts
+    return facts
+
+
+def _longest_gaps(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return length and first row of the longest gap behind a sample, of columns that have one."""
+    total, columns = known.shape
+    before = _last_known(known)
+    ends = np.vstack([known[1:], np.ones((1, columns), dtype=bool)])  # the end ends a gap as well
+    rows = np.arange(total, dtype=np.int32)[:, None]
+    length = np.where(ends & (before >= 0), rows - before, 0)
+    at = length.argmax(axis=0)
+    steps = np.take_along_axis(length, at[None, :], axis=0)[0].astype(np.int64)
+    return steps, at.astype(np.int64) + 1 - steps
+
+
+def _last_known(known: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return for each row the last row up to it that has a sample, -1 where there is none."""
+    rows = np.arange(len(known), dtype=np.int32)[:, None]
+    return np.maximum.accumulate(np.where(known, rows, np.int32(-1)), axis=0)
+
+
+def change_facts(values: Values) -> dict[str, NDArray[np.float64]]:
+    """Return how often each column changes its value, gaps left out, and the last change.
+
+    Returns:
+        `changes`; `row` of the last change, -1 without one; `before` and `after`, NaN without one.
+    """
+    count = values.shape[1]
+    facts = {
+        "changes": np.zeros(count), "row": np.full(count, -1.0),
+        "before": np.full(count, np.nan), "after": np.full(count, np.nan),
+    }  # fmt: skip
+    if len(values) < 2:
+        return facts
+    last = _last_known(~np.isnan(values))
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    changed = (filled[1:] != filled[:-1]) & (last[:-1] >= 0)
+    facts["changes"] = changed.sum(axis=0).astype(np.float64)
+    some = np.flatnonzero(facts["changes"])
+    rows = len(values) - 1 - changed[::-1, some].argmax(axis=0)
+    facts["row"][some] = rows
+    facts["before"][some] = filled[rows - 1, some]
+    facts["after"][some] = filled[rows, some]
+    return facts
+
+
+def highest(frame: pd.DataFrame) -> pd.Series:
+    """Return the highest sample of each series; NaN for one without a sample."""
+    values = frame.to_numpy(dtype=np.float32, copy=False)
+    top = np.fmax.reduce(values, axis=0) if len(values) else np.full(values.shape[1], np.nan)
+    return pd.Series(top, index=frame.columns, dtype="float64")

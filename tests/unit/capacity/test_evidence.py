@@ -1,0 +1,366 @@
+"""How far figures can be trusted: the worked examples of docs/capacity.md are the numbers here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnslib.capacity.daily import daily_peaks
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS, evidence_counts, evidence_table
+from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
+from mnslib.capacity.utilization import utilization_table
+from mnslib.models import QUOTA_FIELDS
+
+MONTH = 30 * 24
+NAN = float("nan")
+CPU = ("aks-1", "web", "requests.cpu")
+SPACE = ("aks-1", "web")
+
+
+def row_of(table, field="cpu_request", namespace="web"):
+    found = table[(table["namespace_name"] == namespace) & (table["resource"] == field)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def at(now, hours_before):
+    return pd.Timestamp(now - timedelta(hours=hours_before))
+
+
+@pytest.fixture
+def web(make_quota, make_snapshot, make_pod):
+    """One namespace with a quota of 10 cores, 4 counted, and 4 pods that ask for a core each."""
+
+    def make(used, *, counted="4", hard=None, pods=4, live=True, **others):
+        quota = make_quota("web", {"requests.cpu": "10"}, {"requests.cpu": counted})
+        hard = [10.0 if value == value else NAN for value in used] if hard is None else hard
+        if isinstance(pods, int):
+            pods = {"aks-1": [make_pod("web") for _ in range(pods)]}
+        return make_snapshot(
+            {"aks-1": [quota]},
+            used={CPU: used},
+            hard={CPU: hard},
+            remembered=() if live else ("aks-1",),
+            pods=pods or {},
+            **others,
+        )
+
+    return make
+
+
+def test_a_month_without_a_missing_sample_is_sound(web, now):
+    table = evidence_table(web([4.0] * MONTH))
+
+    row = row_of(table)
+    assert tuple(table.columns) == EVIDENCE_COLUMNS
+    assert table["resource"].tolist() == list(QUOTA_FIELDS)
+    assert (row["evidence"], row["reason"]) == ("sound", "")
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "")
+    assert (row["coverage"], row["longest_gap_hours"]) == (1.0, 0)
+    assert (row["counted"], row["asked"]) == (4, 4)
+    assert row["last_sample_utc"] == at(now, 0)
+    assert row["first_sample_utc"] == at(now, MONTH - 1)
+
+
+def test_a_gap_of_three_days_is_named_with_its_place_and_the_history_still_holds(web, now):
+    """Hours 241 to 312 of 720 are missing: 72 of 720, so 90 % are there."""
+    used = [4.0] * 240 + [NAN] * 72 + [4.0] * (MONTH - 312)
+
+    row = row_of(evidence_table(web(used)))
+
+    assert row["evidence"] == "gaps"
+    assert row["coverage"] == 0.9
+    assert row["longest_gap_hours"] == 72
+    assert (row["gap_from_utc"], row["gap_until_utc"]) == (at(now, 480), at(now, 407))
+    assert row["reason"] == (
+        "no samples for 3 days from 13 Oct 06:00 UTC to 16 Oct 07:00 UTC, 90 % of the time seen"
+    )
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "")
+
+
+def test_an_hour_without_a_sample_is_no_gap_to_speak_of(web):
+    row = row_of(evidence_table(web([4.0] * 100 + [NAN] + [4.0] * (MONTH - 101))))
+
+    assert (row["evidence"], row["longest_gap_hours"]) == ("sound", 1)
+    assert row["coverage"] == pytest.approx(719 / 720)
+
+
+def test_a_history_that_is_mostly_gaps_gives_no_advice(web):
+    """Every third of 720 hours: 240 samples are ten days, but a third of the time."""
+    row = row_of(evidence_table(web([4.0, NAN, NAN] * 240)))
+
+    assert row["evidence"] == "gaps"
+    assert row["unknown_history"] == "unknown: gaps: samples for 33 % of the time"
+    assert row["unknown_now"] == ""
+
+
+def test_a_namespace_born_yesterday_holds_now_and_is_too_short_for_advice(web, now):
+    snapshot = web([NAN] * (MONTH - 23) + [4.0] * 23)
+
+    row = row_of(evidence_table(snapshot))
+
+    assert row["evidence"] == "new"
+    assert row["first_sample_utc"] == at(now, 22)
+    assert row["coverage"] == 1.0
+    assert row["unknown_now"] == ""
+    assert row["unknown_history"] == (
+        "unknown: too short: 23 hours of samples, advice needs 2 days"
+    )
+    assert row_of(utilization_table(snapshot))["verdict"] == "ok"
+
+
+def test_a_namespace_made_an_hour_ago_is_new_even_without_a_sample(web, now):
+    row = row_of(evidence_table(web([NAN] * 48, created={SPACE: now - timedelta(hours=1)})))
+
+    assert row["evidence"] == "new"
+    assert row["unknown_history"].startswith("unknown: too short")
+
+
+def test_a_namespace_without_a_sample_has_no_history(web):
+    row = row_of(evidence_table(web([NAN] * MONTH)))
+
+    assert (row["evidence"], row["reason"]) == ("no history", "no sample in 30 days")
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "unknown: no sample in 30 days")
+
+
+def test_a_short_lookback_is_too_short_and_nothing_is_new_in_it(web):
+    row = row_of(evidence_table(web([4.0] * 30)))
+
+    assert row["evidence"] == "too short"
+    assert row["reason"] == "30 hours of samples, advice needs 2 days"
+
+
+def test_without_history_the_figures_of_now_stand_alone(web):
+    row = row_of(evidence_table(web([])))
+
+    assert row["evidence"] == "sound"
+    assert row["unknown_history"] == "unknown: no history was read"
+
+
+def test_a_quota_changed_in_the_middle_is_told_with_moment_from_and_to(web, now):
+    hard = [8.0] * 200 + [12.0] * 160 + [10.0] * 360
+
+    row = row_of(evidence_table(web([4.0] * MONTH, hard=hard)))
+
+    assert row["evidence"] == "quota changed"
+    assert row["quota_changes"] == 2
+    assert (row["changed_from"], row["changed_to"]) == (12, 10)
+    assert row["changed_utc"] == at(now, 359)
+    assert row["reason"] == (
+        "quota changed 18 Oct 07:00 UTC from 12 cores to 10 cores, the last of 2 changes"
+    )
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "")
+
+
+def test_a_change_behind_a_gap_counts_once_at_the_first_sample_that_shows_it(web, now):
+    hard = [8.0] * 200 + [NAN] * 20 + [10.0] * 500
+
+    row = row_of(evidence_table(web([4.0] * MONTH, hard=hard)))
+
+    assert (row["quota_changes"], row["changed_utc"]) == (1, at(now, 499))
+
+
+def test_the_last_sample_too_old_leaves_a_live_reading_standing(web, now):
+    used = [4.0] * (MONTH - 72) + [NAN] * 72
+
+    live, remembered = (
+        row_of(evidence_table(web(used, live=live, pods=4 if live else None)))
+        for live in (True, False)
+    )
+
+    assert live["evidence"] == remembered["evidence"] == "stale"
+    assert live["reason"] == "no sample since 30 Oct 06:00 UTC"
+    assert live["unknown_now"] == ""
+    assert remembered["unknown_now"] == "unknown: no sample since 30 Oct 06:00 UTC"
+    assert live["unknown_history"] == remembered["unknown_now"]
+    assert pd.isna(live["gap_until_utc"])
+
+
+def test_a_cluster_that_cannot_be_read_keeps_what_its_history_says(web, make_snapshot):
+    used = [4.0] * MONTH
+    snapshot = make_snapshot(
+        {},
+        more_namespaces=[SPACE],
+        used={CPU: used},
+        hard={CPU: [10.0] * MONTH},
+        unreachable={"aks-1": "cluster not reachable"},
+    )
+
+    row = row_of(evidence_table(snapshot))
+
+    assert (row["evidence"], row["reason"]) == ("not read", "cluster not reachable")
+    assert (row["unknown_now"], row["unknown_history"]) == ("unknown: cluster not reachable", "")
+    assert row["coverage"] == 1.0
+
+
+# Zero
+
+
+def zero(web, **others):
+    snapshot = web([0.0] * MONTH, **others)
+    row = row_of(evidence_table(snapshot))
+    return row, row_of(utilization_table(snapshot))
+
+
+def test_a_counter_always_at_zero_while_pods_ask_for_something_is_a_dead_sensor(web):
+    row, figures = zero(web, counted="0")
+
+    assert row["evidence"] == "dead sensor"
+    assert figures["verdict"] == "unknown: all zero while pods ask for 4 cores"
+    assert row["unknown_history"] == figures["verdict"]
+    assert figures[["used", "utilization_ratio", "peak_used"]].isna().all()
+
+
+def test_metrics_dead_at_zero_leave_a_live_counter_standing(web):
+    row, figures = zero(web, counted="4")
+
+    assert row["evidence"] == "dead sensor"
+    assert (figures["verdict"], figures["used"]) == ("ok", 4)
+    assert row["unknown_history"] == "unknown: all zero while pods ask for 4 cores"
+    assert np.isnan(figures["peak_used"])
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_series_of_its_pods_convict_a_zero_that_nobody_can_count_again(web, live):
+    row, figures = zero(
+        web, counted="0", pods=None, live=live, requested={CPU: [NAN] * 700 + [4.0] * 20}
+    )
+
+    assert row["evidence"] == "dead sensor"
+    assert figures["verdict"] == "unknown: all zero while there are series of its pods"
+
+
+def test_a_namespace_without_pods_is_truly_at_zero(web):
+    row, figures = zero(web, counted="0", pods=0)
+
+    assert row["evidence"] == "no pods"
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "")
+    assert (figures["verdict"], figures["peak_used"]) == ("ok", 0)
+
+
+def test_metrics_that_see_pods_elsewhere_only_vouch_for_a_zero(web):
+    other = {("aks-1", "other", "requests.cpu"): [1.0] * MONTH}
+
+    row, figures = zero(web, counted="0", pods=None, live=False, requested=other)
+
+    assert (row["evidence"], figures["verdict"]) == ("no pods", "ok")
+
+
+def test_a_zero_that_nothing_vouches_for_is_unknown(web):
+    row, figures = zero(web, counted="0", pods=None)
+
+    assert row["evidence"] == "all zero"
+    assert figures["verdict"] == "unknown: all zero"
+
+
+def test_measured_use_of_zero_is_a_dead_sensor_for_nodes_never_idle_at_zero(web):
+    usage = {SPACE: [0.0] * MONTH, ("aks-1", "other"): [1.0] * MONTH}
+
+    table = evidence_table(web([4.0] * MONTH, usage_cpu=usage))
+
+    row = row_of(table, "cpu_usage")
+    assert (row["evidence"], row["reason"]) == ("dead sensor", "all zero: dead sensor")
+    assert row["unknown_history"] == "unknown: all zero: dead sensor"
+    assert row_of(table)["evidence"] == "sound"  # its counter is another sensor
+
+
+def test_nothing_is_used_while_no_pod_runs_so_that_is_no_gap(web):
+    used = ([4.0] * 8 + [0.0] * 16) * 30
+    usage = {SPACE: [3.0 if value else NAN for value in used]}
+
+    row = row_of(evidence_table(web(used, usage_cpu=usage)), "cpu_usage")
+
+    assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
+
+
+# The counter, done again
+
+
+@pytest.mark.parametrize(
+    ("counted", "pods", "reason"),
+    [
+        ("44", 4, "the quota counter says 44 cores, pods ask for 4"),
+        ("4", 0, "the quota counter says 4 cores, pods ask for nothing"),
+        ("0", 4, "the quota counter says 0 cores, pods ask for 4"),
+        ("5", 4, ""),  # one pod more: it has just ended, or is about to start
+        ("20", 16, ""),  # a fifth: a rolling update is under way
+        ("22", 16, "the quota counter says 22 cores, pods ask for 16"),
+    ],
+)
+def test_a_counter_far_from_its_pods_is_unknown_and_a_slow_one_is_not(web, counted, pods, reason):
+    snapshot = web([4.0] * MONTH, counted=counted, pods=pods)
+
+    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_table(snapshot))
+
+    assert row["reason"] == reason
+    assert row["unknown_now"] == (f"unknown: {reason}" if reason else "")
+    assert row["unknown_history"] == row["unknown_now"]
+    assert (row["evidence"] == "wrong counter") == bool(reason)
+    assert figures["hard"] == 10
+    assert np.isnan(figures["used"]) == np.isnan(figures["peak_used"]) == bool(reason)
+
+
+def test_finished_pods_are_not_asked_for_but_one_that_ends_is_no_alarm(web, make_pod):
+    def counting(number):
+        ended = {"aks-1": [make_pod("web", phase="Succeeded")] * number}
+        return row_of(evidence_table(web([4.0] * MONTH, counted=str(number), pods=ended)))
+
+    one, many = counting(1), counting(4)
+
+    assert (one["asked"], one["evidence"]) == (0, "sound")
+    assert many["reason"] == "the quota counter says 4 cores, pods ask for nothing"
+
+
+def test_a_quota_of_some_pods_only_cannot_be_counted_again(make_quota, make_snapshot, make_pod):
+    from dataclasses import replace
+
+    quota = make_quota("web", {"requests.cpu": "10"}, {"requests.cpu": "1"})
+    snapshot = make_snapshot(
+        {"aks-1": [replace(quota, is_scoped=True)]},
+        pods={"aks-1": [make_pod("web") for _ in range(8)]},
+    )
+
+    assert row_of(utilization_table(snapshot))["verdict"] == "ok"
+
+
+# All of it
+
+
+def test_every_word_has_one_meaning_and_a_row_has_one_word(web, make_snapshot):
+    table = evidence_table(web([4.0] * MONTH))
+
+    assert set(table["evidence"]) == {"sound", "no quota"}
+    assert evidence_counts(table) == {"sound": 1}
+    assert set(NEEDS_SOMEBODY) < set(EVIDENCE)
+    assert len(set(EVIDENCE.values())) == len(EVIDENCE)
+    assert evidence_table(make_snapshot({})).empty
+
+
+def test_a_fleet_of_mixed_facts_keeps_each_to_its_own_series(make_quota, make_snapshot, make_pod):
+    """9,000 namespaces are looked at in parts; every third has a gap of a day, elsewhere."""
+    names = [f"ns-{number:04}" for number in range(9000)]
+    samples = np.full((48, len(names)), 1.0, dtype=np.float32)
+    for place in range(0, len(names), 3):
+        samples[place % 20 + 1 : place % 20 + 1 + 5, place] = np.nan
+    series = {("aks-1", name, "requests.cpu"): samples[:, i] for i, name in enumerate(names)}
+    quotas = [make_quota(name, {"requests.cpu": "4"}, {"requests.cpu": "1"}) for name in names]
+
+    table = evidence_table(make_snapshot({"aks-1": quotas}, used=series))
+
+    rows = table[table["resource"] == "cpu_request"].reset_index(drop=True)
+    torn = rows.index % 3 == 0
+    assert (rows.loc[torn, "longest_gap_hours"] == 5).all()
+    assert (rows.loc[~torn, "longest_gap_hours"] == 0).all()
+    hours = (rows.loc[torn, "gap_from_utc"] - rows.loc[torn, "first_sample_utc"]).dt.total_seconds()
+    assert (hours / 3600 == rows.index[torn] % 20).all()
+
+
+def test_days_of_a_dead_sensor_are_unknown(web):
+    snapshot = web([0.0] * MONTH, counted="0")
+
+    daily = daily_peaks(snapshot, utilization_table(snapshot))
+
+    assert daily[[name for name in daily if not isinstance(name, str)]].isna().all(axis=None)
