@@ -25,6 +25,7 @@ _HOMES = {
     "observed_table": "mnslib.reporting.provisioning",
     "outcome_chart": "mnslib.reporting.provisioning",
     "outcome_report": "mnslib.reporting.provisioning",
+    "placement_table": "mnslib.capacity.placement",
     "plan_chart": "mnslib.reporting.provisioning",
     "plan_report": "mnslib.reporting.provisioning",
     "requests_table": "mnslib.reporting.provisioning",

@@ -61,12 +61,14 @@ class Commitment:
 
     @property
     def room(self) -> Decimal:
-        """What can still be promised: the smaller of N-1 minus requested and limit minus committed.
+        """What can still be promised, in cores or bytes: `balance`, but never below 0."""
+        return max(ZERO, self.balance)
 
-        Cores or bytes; never below 0.
-        """
+    @property
+    def balance(self) -> Decimal:
+        """The smaller of N-1 minus requested and limit minus committed; below 0 what is lacking."""
         unrequested, over = self.without_largest_node - self.requested, self.over_limit
-        return max(ZERO, unrequested if over is None else min(unrequested, -over))
+        return unrequested if over is None else min(unrequested, -over)
 
     @property
     def over_limit(self) -> Decimal | None:

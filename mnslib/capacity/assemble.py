@@ -68,6 +68,7 @@ def assemble(
         read_utc=now.astimezone(UTC),
         namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
         quotas={n: r.quotas for n, r in named.items() if r.quotas is not None},
+        regions={n: r.region for n, r in named.items() if r.region},
         commitments={n: r.commitments for n, r in named.items() if r.commitments is not None},
         used=used.frame(times, names=QUOTA_SERIES),
         hard=hard.frame(times, names=QUOTA_SERIES),

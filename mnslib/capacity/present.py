@@ -39,6 +39,7 @@ class Reading:
 
     id: ClusterId
     name: str = ""
+    region: str = ""
     managed: Mapping[str, ManagedNamespace] | None = None
     namespaces: Mapping[str, KubernetesNamespace] = field(default_factory=dict)
     quotas: Sequence[QuotaStatus] | None = None
@@ -74,6 +75,7 @@ def read_present(
             target if isinstance(target, ManagedCluster) else azure.managed_clusters.get(reading.id)
         )
         reading.id = cluster.id  # in Azure's spelling, which is also that of the metrics
+        reading.region = cluster.location
         found = azure.managed_namespaces.list_by_managed_cluster(reading.id)
         reading.managed = {space.id.namespace_name: space for space in found}
         if cluster.power_state.lower() == "stopped":

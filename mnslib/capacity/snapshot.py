@@ -44,6 +44,7 @@ class Snapshot:
             `owner` is empty where the label is missing; `labels` is `key=value,...` by key.
         quotas: quota objects by cluster; a cluster that could not be read is missing.
         remembered: clusters whose `quotas` are not live: they are what the history saw last.
+        regions: where each cluster is, `westeurope`; one that Azure did not show is missing.
         commitments: by cluster, then `cpu` (cores) and `memory` (bytes).
         used, hard: quota counters, UTC times x (cluster, namespace, quota key); cores and bytes.
             The highest `used` of each step, the last `hard` of it.
@@ -79,6 +80,7 @@ class Snapshot:
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
     remembered: Collection[str] = ()
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    regions: Mapping[str, str] = field(default_factory=dict)
     step_minutes: int = 60
     unreachable: Mapping[str, str] = field(default_factory=dict)
     no_commitment: Mapping[str, str] = field(default_factory=dict)
