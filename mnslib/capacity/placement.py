@@ -26,7 +26,7 @@ _ORDER = (FITS, FITS_GROWN, OTHER_REGION, FITS_NOT, UNKNOWN)
 PLACEMENT_COLUMNS = (
     "rank",
     "cluster_name",
-    "region",
+    "location",
     "verdict",
     "reason",
     "room_cpu",
@@ -104,7 +104,7 @@ def _weigh(
     snapshot: Snapshot, cluster: str, *, size: Size, pod: Size | None, region: str
 ) -> _Place:
     there = snapshot.regions.get(cluster, "")
-    row: dict[str, object] = {"cluster_name": cluster, "region": there, "reason": ""}
+    row: dict[str, object] = {"cluster_name": cluster, "location": there, "reason": ""}
     found = snapshot.commitments.get(cluster)
     reason = {**snapshot.no_commitment, **snapshot.unreachable}.get(cluster, "")
     if found is None or not all(each.allocatable for each in found.values()):
