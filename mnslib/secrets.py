@@ -5,6 +5,7 @@ Guesses by form; knows nothing of where a text comes from.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -21,7 +22,12 @@ _FORMS = re.compile(
     # connection strings, signed URLs, and names in brackets or quotes
     r"|(?i:\b(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret|api_?key"
     r"|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"
+    # 32 hexadecimal digits are the key of an Azure service where their name says so, else a digest
+    r"|(?i:(?:subscription|account|api|access|admin|query|openai|cognitive|services?|speech|vision"
+    r"|search|translator|language|maps|storage)[_-]?key|\bkey[12])[\"'\]]*\s*[=:]\s*"
+    r"[\"']?[0-9A-Fa-f]{32}(?![\w-])"
 )
+_BASIC = re.compile(r"(?i:\bbasic\s+)([A-Za-z0-9+/]{4,}={0,2})")
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
 _RANDOM_CHANGES = 0.4
@@ -50,7 +56,8 @@ def shown(name: str, value: str) -> str:
 
 def hide_secrets(text: str) -> str:
     """Return a foreign sentence with `HIDDEN` in place of each part that looks like a secret."""
-    return _FORMS.sub(HIDDEN, text)
+    known = _FORMS.sub(HIDDEN, text)
+    return _BASIC.sub(lambda found: HIDDEN if _is_sign_in(found[1]) else found[0], known)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -67,9 +74,23 @@ def _texts(value: object) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)  # the cells of a file say the same again and again
 def _is_secret_text(text: str) -> bool:
-    return _FORMS.search(text) is not None or any(
-        _looks_random(run) for word in _LONG_WORD.findall(text) for run in _LONG_RUN.findall(word)
+    return (
+        _FORMS.search(text) is not None
+        or any(_is_sign_in(found[1]) for found in _BASIC.finditer(text))
+        or any(
+            _looks_random(run)
+            for word in _LONG_WORD.findall(text)
+            for run in _LONG_RUN.findall(word)
+        )
     )
+
+
+def _is_sign_in(text: str) -> bool:
+    """Return whether base64 text is user and password, as a Basic header has them."""
+    try:
+        return ":" in base64.b64decode(text, validate=True).decode()
+    except ValueError:  # the word after "basic" is a word
+        return False
 
 
 def _looks_random(run: str) -> bool:

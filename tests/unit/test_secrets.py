@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from mnslib.errors import ArmError, KubeError
@@ -11,6 +13,10 @@ from mnslib.secrets import HIDDEN, hide_secrets, looks_secret, shown
 def _random_text() -> str:
     """Return what a base64 key looks like, made so that it is none."""
     return "aB3xK9mQ2wE7rT5yU1iO8pA4sD6fG0hJzX3cV9bN2mL7kJ5h"
+
+
+HEX = "7c1e04b952f07c1e04b952f07c1e04b9"
+BASIC = base64.b64encode(b"deploy:hunter2").decode()
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,11 @@ def _random_text() -> str:
         '{"password": "hunter2hunter2"}',
         "https://deploy:" + "hunter2@git.example.com/crm",
         "DefaultEndpointsProtocol=https;Account" + "Key=abcdefgh12345678==",
+        "Ocp-Apim-Subscription-" + f"Key: {HEX}",
+        {"annotations": {"openai-" + "key": HEX.upper()}},
+        '{"key1": "' + HEX + '"}',
+        "Authorization: Basic " + BASIC,
+        "curl -H 'authorization: basic " + BASIC + "' ...",
     ],
 )
 def test_secrets_are_found(value: object) -> None:
@@ -49,6 +60,10 @@ def test_secrets_are_found(value: object) -> None:
         {"token-budget": "large", "cost-center": "4711"},
         ["adoption", "foreign-owner"],
         50,
+        HEX,
+        {"checksum": HEX, "cache-key": HEX, "key": HEX, "revision": f"main@{HEX}"},
+        {"account-key": "00000000-0000-4000-8000-00000000a001", "key1": f"{HEX}{HEX}"},
+        {"plan": "Basic networks", "tier": "basic PlatformTeam2026", "sku": "Basic B1abcd=="},
     ],
 )
 def test_digests_ids_and_paths_are_no_secrets(value: object) -> None:
@@ -64,6 +79,11 @@ def test_a_value_is_judged_with_its_name() -> None:
 def test_only_the_secret_part_of_a_sentence_is_hidden() -> None:
     text = "The annotation https://deploy:" + "hunter2@git.example.com is too long."
     assert hide_secrets(text) == f"The annotation https{HIDDEN}git.example.com is too long."
+
+
+def test_only_what_signs_in_is_hidden_of_a_basic_header() -> None:
+    text = f"Basic networks refuse Authorization: Basic {BASIC} here"
+    assert hide_secrets(text) == f"Basic networks refuse Authorization: {HIDDEN} here"
 
 
 @pytest.mark.parametrize("error", [ArmError, KubeError])
