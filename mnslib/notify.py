@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mnslib.errors import ConfigError
+from mnslib.errors import ConfigError, cut
 from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
 TIMEOUT_SECONDS = (5.0, 10.0)
 """To connect and to be answered; our choice: a scheduler shall not wait for a chat."""
+
+LONGEST_CARD_TEXT = 4_000
+"""Characters of a headline in a card. Source: Teams takes 28 KB a message, as UTF-16."""
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SHARED = (
@@ -102,7 +105,8 @@ def _teams_card(content: Mapping[str, Any]) -> dict[str, Any]:
 
     Made of text runs, which know no Markdown, so that no text of others becomes a link.
 
-    Source: Microsoft Teams, incoming webhooks with Workflows; Adaptive Cards 1.4, RichTextBlock.
+    Source: Microsoft Teams, incoming webhooks with Workflows; Adaptive Cards schema 1.4,
+    RichTextBlock and TextRun.
     """
     status, target = str(content["status"]), str(content["target"])
     figures = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in content["summary"].items())
@@ -112,7 +116,7 @@ def _teams_card(content: Mapping[str, Any]) -> dict[str, Any]:
     title = {"weight": "bolder", "size": "medium", "color": color}
     lines: list[dict[str, Any]] = [
         {"type": "TextRun", "text": f"{status.capitalize()}: {where}", **title},
-        {"type": "TextRun", "text": str(content["headline"])},
+        {"type": "TextRun", "text": cut(str(content["headline"]), LONGEST_CARD_TEXT)},
         {"type": "TextRun", "text": figures},
         run | {"isSubtle": True},
     ]
@@ -124,4 +128,5 @@ def _teams_card(content: Mapping[str, Any]) -> dict[str, Any]:
         "body": blocks,
     }
     kind = "application/vnd.microsoft.card.adaptive"
-    return {"type": "message", "attachments": [{"contentType": kind, "content": card}]}
+    attachment = {"contentType": kind, "contentUrl": None, "content": card}
+    return {"type": "message", "attachments": [attachment]}

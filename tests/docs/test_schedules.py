@@ -53,12 +53,19 @@ def commands():
     return [*map(shlex.split, lines), container()[1]["args"]]
 
 
-def test_every_example_has_a_page_that_says_what_persists_what_codes_mean_and_how_to_resume():
+def test_every_page_says_what_persists_what_codes_mean_how_to_resume_and_to_take_back():
     assert sorted(path.stem for path in FOLDER.glob("*.md")) == sorted([*PAGES, "README"])
     for page in PAGES:
         content = text(f"{page}.md")
         assert f"({page}.md)" in text("README.md")
-        for point in ("**`runs_dir`**", "**Exit codes**", "**To resume**"):
+        for point in (
+            "**`runs_dir`**",
+            "**Exit codes**",
+            "**To resume**",
+            "**To take back**",
+            "mns resume RUN",
+            "mns undo RUN",
+        ):
             assert point in content, f"{page}: {point}"
     files = {path.name for path in FOLDER.iterdir() if path.suffix != ".md"}
     linked = {link for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", text(f"{page}.md"))}

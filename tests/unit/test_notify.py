@@ -95,6 +95,42 @@ def test_a_teams_card_shows_text_of_others_as_text(webhook):
     assert "created 35, failed 1" in [run["text"] for run in runs]
 
 
+RUN_PROPERTIES = {
+    "type": {"TextRun"},
+    "weight": {"default", "lighter", "bolder"},
+    "size": {"default", "small", "medium", "large", "extraLarge"},
+    "color": {"default", "dark", "light", "accent", "good", "warning", "attention"},
+    "isSubtle": {True, False},
+}
+"""Properties of a TextRun with their values. Source: Adaptive Cards schema 1.4."""
+
+
+def test_a_teams_card_has_the_shape_that_workflows_take(webhook):
+    assert (
+        tell("teams", headline="Refused:\n" + "row 2 says \N{GREEK SMALL LETTER ALPHA}\n" * 9_000)
+        == ""
+    )
+    message = webhook.received[0][2]
+    (attachment,) = message["attachments"]
+    card = attachment["content"]
+    assert message["type"] == "message"
+    assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert set(attachment) == {"contentType", "contentUrl", "content"}
+    assert set(card) == {"$schema", "type", "version", "body"}
+    for block in card["body"]:
+        assert set(block) == {"type", "inlines"}
+        for run in block["inlines"]:
+            assert isinstance(run.pop("text"), str)
+            assert all(value in RUN_PROPERTIES[name] for name, value in run.items())
+    assert len(json.dumps(message, ensure_ascii=False).encode("utf-16")) < 28 * 1024
+
+
+def test_a_teams_card_holds_no_secret_no_item_and_no_parameter(webhook):
+    tell("teams", headline="Refused: password=hunter2hunter2 was given")
+    sent = json.dumps(webhook.received[0][2])
+    assert not [word for word in ("hunter2", KEY, "secret-project", "payments-api") if word in sent]
+
+
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_a_failing_webhook_is_said_without_its_key(webhook, status):
     webhook.status = status
