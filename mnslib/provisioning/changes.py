@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from mnslib.models import (
     AccessGrant,
     DeletePolicy,
     ManagedNamespace,
+    NamespaceSpec,
     ResourceQuota,
     format_quota_value,
 )
@@ -25,6 +26,7 @@ from mnslib.results import ChangeKind
 from mnslib.secrets import shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
+_POLICIES = ("ingress_policy", "egress_policy", "adoption_policy", "delete_policy")
 
 
 class RiskName(StrEnum):
@@ -54,12 +56,17 @@ class FieldDifference:
     """One field that changes: `add`, `change` or `remove`, with its path and both values.
 
     A value that looks like a secret, such as somebody else's annotation, is hidden here.
+
+    Attributes:
+        tier: name of the tier that the new value comes from; empty where the request says it
+            itself, and for what nobody asked for, such as a default.
     """
 
     operation: str
     path: str
     old: str | None
     new: str | None
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +183,35 @@ def differences(
     return tuple(_compare(fields_of(before), fields_of(after)))
 
 
+def grant_difference(grant: AccessGrant) -> FieldDifference:
+    """Return the difference that a role assignment makes."""
+    path = f"access[{grant.principal_type.value} {grant.principal_id}]"
+    return FieldDifference(operation="add", path=path, old=None, new=grant.role)
+
+
+def with_tier_named(change: Change, spec: NamespaceSpec) -> Change:
+    """Return the change of a new namespace; what comes from its request's tier says so."""
+    if spec.when_new is None:
+        return change
+    given = _mentioned(spec.when_new) - _mentioned(spec)
+    named = (replace(d, tier=spec.tier) if _key(d) in given else d for d in change.differences)
+    return replace(change, differences=tuple(named))
+
+
+def _key(difference: FieldDifference) -> tuple[str, str | None]:
+    # one principal may get several roles, each of them a difference
+    return difference.path, difference.new if difference.path.startswith("access[") else None
+
+
+def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None]]:
+    found = {*spec.quota, *(name for name in _POLICIES if getattr(spec, name) is not None)}
+    for mapping in OWNED_MAPPINGS:
+        found |= {f"{mapping}[{key}]" for key in getattr(spec, mapping)}
+    return {(path, None) for path in found} | {
+        _key(grant_difference(grant)) for grant in spec.access
+    }
+
+
 def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDifference]:
     for path in sorted(old.keys() | new.keys(), key=_field_order):
         was, becomes = old.get(path), new.get(path)
@@ -186,5 +222,5 @@ def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDi
 
 
 def _field_order(path: str) -> tuple[int, str]:
-    order = (*QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy", "delete_policy")
+    order = (*QUOTA_FIELDS, *_POLICIES)
     return (order.index(path) if path in order else len(order), path)

@@ -23,7 +23,6 @@ from mnslib.errors import Problem, SpecError
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
-    AccessGrant,
     AdoptionPolicy,
     Ensure,
     KubernetesNamespace,
@@ -39,7 +38,9 @@ from mnslib.provisioning.changes import (
     Risk,
     differences,
     fields_of,
+    grant_difference,
     namespace_to_json,
+    with_tier_named,
 )
 from mnslib.provisioning.effect import (
     BeforeAndAfter,
@@ -137,12 +138,13 @@ def make_plan(
             message = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
             problems.append(_problem(spec, "cluster_name", message))
             continue
-        if cluster.find(spec.id) is None:
-            spec = spec.in_full
-        found = _problems(spec, cluster)
+        is_new = cluster.find(spec.id) is None
+        asked = spec.in_full if is_new else spec
+        found = _problems(asked, cluster)
         problems += found
         if not found:
-            changes.append(with_risks(_change(spec, cluster, observed), cluster))
+            change = with_risks(_change(asked, cluster, observed), cluster)
+            changes.append(with_tier_named(change, spec) if is_new else change)
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
@@ -198,7 +200,7 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
     after = merge(spec, before or _blank(spec, cluster, on_cluster))
     grants = tuple(g for g in spec.access if not observed.has_grant(str(spec.id), g))
     held = before or _held_on_cluster(spec, cluster, on_cluster)
-    found = differences(held, after) + _failed_before(before) + tuple(map(_grant_line, grants))
+    found = differences(held, after) + _failed_before(before) + tuple(map(grant_difference, grants))
     if before is not None:
         kind = ChangeKind.UPDATE if found else ChangeKind.NO_CHANGE
     else:
@@ -283,11 +285,6 @@ def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ..
     return (FieldDifference(operation="change", path=path, old=state, new="Succeeded"),)
 
 
-def _grant_line(grant: AccessGrant) -> FieldDifference:
-    path = f"access[{grant.principal_type.value} {grant.principal_id}]"
-    return FieldDifference(operation="add", path=path, old=None, new=grant.role)
-
-
 # What cannot be planned
 
 _TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
@@ -364,7 +361,10 @@ def _change_to_json(change: Change) -> dict[str, Any]:
         "change": change.kind.value,
         "before": namespace_to_json(change.before),
         "after": namespace_to_json(change.after),
-        "differences": [asdict(difference) for difference in change.differences],
+        "differences": [
+            {name: value for name, value in asdict(difference).items() if name != "tier" or value}
+            for difference in change.differences
+        ],
         "grants": [asdict(grant) for grant in change.grants],
         "risks": [asdict(risk) for risk in change.risks],
     }
@@ -381,6 +381,8 @@ def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
 
 def _approved(change: Change) -> dict[str, Any]:
     """Return what the digest holds of a change."""
+    # What is approved is the value, whether the row or its tier says it.
+    change = replace(change, differences=tuple(replace(d, tier="") for d in change.differences))
     # Pods come and go between reading and approving: a risk counts by name, not by sentence.
     risks = sorted({risk.name.value for risk in change.risks})
     if change.kind is ChangeKind.NO_CHANGE:

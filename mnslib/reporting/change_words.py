@@ -5,6 +5,8 @@ Only words; which changes there are, and in which order they stand, is the page'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mnslib.models import BUILT_IN_ROLES, NAMESPACE_USER, QUOTA_FIELDS, ROLES_INSIDE, DeletePolicy
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.plan import Plan
@@ -32,7 +34,13 @@ _FIELDS = {
     "delete_policy": "delete policy",
     "provisioning_state": "provisioning state",
 }
-_COUPLES = (("ingress_policy", "egress_policy"), ("adoption_policy", "delete_policy"))
+_COUPLES = (
+    {"cpu_request": "CPU", "cpu_limit": "limit"},
+    {"memory_request": "memory", "memory_limit": "limit"},
+    {"ingress_policy": "ingress", "egress_policy": "egress"},
+    {"adoption_policy": "adoption policy", "delete_policy": "delete policy"},
+)
+"""What stands on one line of a new namespace, and how it is called there."""
 _MAPPINGS = {"labels": "label", "annotations": "annotation", "tags": "tag"}
 
 
@@ -50,15 +58,11 @@ def lines(change: Change) -> list[str]:
         return ["the Kubernetes namespace goes too, with all that runs in it"]
     if change.kind is ChangeKind.UPDATE:
         return [_line(difference) for difference in change.differences]
-    new = {d.path: _shown(d.path, d.new) for d in change.differences if d.path in QUOTA_FIELDS}
-    pairs = [
-        f"{words} {new.get(f'{resource}_request', '–')}, limit {new.get(f'{resource}_limit', '–')}"
-        for resource, words in (("cpu", "CPU"), ("memory", "memory"))
-    ]
-    for couple in _COUPLES:
-        words = [_line(d) for d in change.differences if d.path in couple]
-        pairs += [", ".join(words)] if words else []
-    coupled = {*QUOTA_FIELDS, *_COUPLES[0], *_COUPLES[1]}
+    pairs = []
+    for names in _COUPLES:
+        both = [d for d in change.differences if d.path in names]
+        pairs += [_together(both, names)] if both else []
+    coupled = {path for couple in _COUPLES for path in couple}
     return pairs + [_line(d) for d in change.differences if d.path not in coupled]
 
 
@@ -100,7 +104,24 @@ def _may_fetch(plan: Plan, change: Change, principal_id: str) -> bool:
     )
 
 
+def _together(both: Sequence[FieldDifference], names: Mapping[str, str]) -> str:
+    """Return the line of a couple of new values, with the tier that they come from."""
+    words = [f"{names[d.path]} {_shown(d.path, d.new)}" for d in both]
+    tiers = {d.tier for d in both}
+    if len(both) == 2 and len(tiers) == 1:
+        return ", ".join(words) + "".join(f", both from tier {tier}" for tier in tiers if tier)
+    return ", ".join(word + _from_tier(d) for word, d in zip(words, both, strict=True))
+
+
+def _from_tier(difference: FieldDifference) -> str:
+    return f" from tier {difference.tier}" if difference.tier else ""
+
+
 def _line(difference: FieldDifference) -> str:
+    return _words(difference) + _from_tier(difference)
+
+
+def _words(difference: FieldDifference) -> str:
     path, new = difference.path, _shown(difference.path, difference.new)
     mapping, _, key = path.partition("[")
     if mapping == "access":

@@ -6,9 +6,10 @@ Knows nothing of how they were made. All text is escaped by the displays.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mnslib.commitment import shortage
@@ -25,6 +26,7 @@ from mnslib.reporting.displays import (
     Cell,
     Figure,
     KeyFigures,
+    Lines,
     Stack,
     Table,
     Tag,
@@ -64,9 +66,9 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
             spec.id.namespace_name,
             clusters[spec.id.cluster],
             *([spec.tier] if tiers else []),
-            *(_asked(spec, name) for name in QUOTA_FIELDS),
-            spec.labels.get("owner"),
-            len(spec.access) or None,
+            *(_or_from_tier(spec, partial(_asked, name)) for name in QUOTA_FIELDS),
+            _or_from_tier(spec, lambda one: one.labels.get("owner")),
+            _or_from_tier(spec, lambda one: len(one.access) or None),
             spec.ensure.value,
         ]
         for spec in specs
@@ -375,7 +377,13 @@ def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
     return Stack((outcome_sentence(result), table))
 
 
-def _asked(spec: NamespaceSpec, quota_field: str) -> str | None:
+def _or_from_tier(spec: NamespaceSpec, read: Callable[[NamespaceSpec], Cell]) -> Cell:
+    """Return what the request says, or below it that a new namespace has it from the tier."""
+    own, in_full = read(spec), read(spec.in_full)
+    return own if own == in_full else Lines(str(in_full), f"from tier {spec.tier}")
+
+
+def _asked(quota_field: str, spec: NamespaceSpec) -> str | None:
     if quota_field not in spec.quota:
         return None
     amount = spec.quota[quota_field]

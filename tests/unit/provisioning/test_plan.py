@@ -315,6 +315,25 @@ def test_the_digest_moves_with_the_etag_of_a_changed_item_only():
     )
 
 
+def test_the_digest_is_of_values_whether_a_tier_or_the_row_says_them():
+    in_full = {"quota": amounts(**QUOTA), "labels": {"owner": "web"}}
+    row = make_plan([make_spec(**in_full)], make_observed())
+    new = make_spec(quota={}, tier="small", when_new=make_spec(**in_full, tier="small"))
+    tier = make_plan([new], make_observed())
+    said = {
+        item["path"]: item.get("tier")
+        for item in plan_to_json(tier, created_utc="")["changes"][0]["differences"]
+    }
+    assert said == {path: "small" if path in (*QUOTA, "labels[owner]") else None for path in said}
+    assert tier.digest == row.digest
+
+
+def test_a_tier_is_named_on_new_namespaces_only():
+    spec = make_spec(quota={}, tier="small", labels={"x": "y"}, when_new=make_spec(tier="small"))
+    (change,) = make_plan([spec], make_observed(make_namespace())).changes
+    assert [(d.path, d.tier) for d in change.differences] == [("labels[x]", "")]
+
+
 def test_the_text_of_a_large_plan_is_short():
     # `signal.signal` writes out what it is handed, which holds the plan that is applied
     names = [f"team-{number}" for number in range(100)]

@@ -12,12 +12,14 @@ from mnslib.models import (
     DeletePolicy,
     Ensure,
     KubernetesNamespace,
+    NetworkRule,
     Origin,
 )
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import make_plan
+from mnslib.reporting.displays import Lines
 from mnslib.reporting.provisioning import (
     approval_report,
     changes_table,
@@ -45,6 +47,7 @@ from mnslib.results import (
 from tests.unit.provisioning.factories import (
     CLUSTER,
     GROUP,
+    QUOTA,
     amounts,
     make_cluster,
     make_grant,
@@ -220,6 +223,39 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
     ]
     assert [line for line in expected if f"{line}<br>" not in html] == expected[-1:]
     assert f"{expected[-1]}</td>" in html
+
+
+def test_a_value_from_a_tier_says_so_in_requests_and_changes():
+    own = {"tier": "medium", "access": (make_grant(),), "quota": amounts(cpu_request="3")}
+    in_full = {
+        "tier": "medium",
+        "quota": amounts(**{**QUOTA, "cpu_request": "3", "cpu_limit": "4"}),
+        "egress_policy": NetworkRule.DENY_ALL,
+        "labels": {"owner": "web"},
+        "access": (make_grant(), make_grant(NAMESPACE_USER)),
+    }
+    spec = make_spec(**own, when_new=make_spec(**in_full))
+    plan = make_plan([spec], make_observed())
+    cells = changes_table(plan).rows[0][3]
+    assert cells.splitlines() == [
+        "CPU 3 cores, limit 4 cores from tier medium",
+        "memory 1 GiB, limit 2 GiB, both from tier medium",
+        "ingress AllowSameNamespace, egress DenyAll from tier medium",
+        "adoption policy Never, delete policy Keep",
+        "label owner = web from tier medium",
+        f"RBAC Writer for group {GROUP}",
+        f"Namespace User for group {GROUP} from tier medium",
+    ]
+    row = requests_table([spec]).rows[0]
+    assert [repr(cell) if isinstance(cell, Lines) else cell for cell in row[3:-1]] == [
+        "medium",
+        "3 cores",
+        "4 cores (from tier medium)",
+        "1 GiB (from tier medium)",
+        "2 GiB (from tier medium)",
+        "web (from tier medium)",
+        "2 (from tier medium)",
+    ][: len(row[3:-1])]
 
 
 def test_an_adoption_shows_what_it_removes():
