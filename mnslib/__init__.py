@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "advice_rows": "mnslib.reporting.layers",
     "approval_report": "mnslib.reporting.provisioning",
     "changes_table": "mnslib.reporting.provisioning",
     "checks_table": "mnslib.reporting.provisioning",
@@ -22,16 +23,23 @@ _HOMES = {
     "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
     "findings": "mnslib.capacity.utilization",
+    "layers_by_day": "mnslib.capacity.layers",
+    "layers_rows": "mnslib.reporting.layers",
+    "layers_table": "mnslib.capacity.layers",
     "observed_table": "mnslib.reporting.provisioning",
     "outcome_chart": "mnslib.reporting.provisioning",
     "outcome_report": "mnslib.reporting.provisioning",
     "placement_table": "mnslib.capacity.placement",
     "plan_chart": "mnslib.reporting.provisioning",
     "plan_report": "mnslib.reporting.provisioning",
+    "quadrant": "mnslib.reporting.charts",
     "requests_table": "mnslib.reporting.provisioning",
+    "roll_up_rows": "mnslib.reporting.layers",
+    "roll_ups": "mnslib.capacity.layers",
     "room_table": "mnslib.capacity.room",
     "snapshot_report": "mnslib.reporting.capacity",
     "still_open": "mnslib.reporting.provisioning",
+    "three_layers": "mnslib.reporting.charts",
     "tightest": "mnslib.capacity.utilization",
     "utilization_heatmap": "mnslib.reporting.charts",
     "utilization_now": "mnslib.reporting.charts",
@@ -39,6 +47,7 @@ _HOMES = {
     "utilization_rows": "mnslib.reporting.capacity",
     "utilization_sentence": "mnslib.reporting.capacity",
     "utilization_table": "mnslib.capacity.utilization",
+    "with_advice": "mnslib.capacity.advice",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

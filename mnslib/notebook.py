@@ -427,6 +427,11 @@ class Notebook(Session):
         self._tables[name] = table
         return path
 
+    def save_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Write each table under its name, as `save_table` does."""
+        for name, table in tables.items():
+            self.save_table(name, table)
+
     def save_workbook(self) -> Table:
         """Return which tables were saved, after writing all as one `tables/tables.xlsx`."""
         from mnslib.reporting.displays import Table

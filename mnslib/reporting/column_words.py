@@ -30,6 +30,8 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "peak_hard": (CORES_OR_BYTES, "the quota of that step"),
     "verdict": ("", "what the figures of the row mean, or unknown and why"),
     "advice": ("", "shrink, grow, fix requests, healthy, or empty where nobody can say"),
+    "advice_resource": ("", "CPU or memory, the one that decides the advice"),
+    "advice_reason": ("", "why there is no advice; empty with one"),
     # daily
     "first_seen": ("UTC day", "the first day with a sample, or on which a new one was made"),
     "quota_changed": ("UTC days", "days on which the quota changed"),

@@ -43,7 +43,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     }  # fmt: skip
 
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
-    assert len(alts) == 3
+    assert len(alts) == 5
     assert alts[0].startswith("2 of ")
     written = [r for r in sandbox.requests() if r["method"] in ("PUT", "PATCH", "DELETE")]
     assert written == []

@@ -11,6 +11,8 @@ from mnslib.reporting.charts.commitment import cluster_commitment
 from mnslib.reporting.charts.heatmap import utilization_heatmap
 from mnslib.reporting.charts.now import utilization_now
 from mnslib.reporting.charts.outcome import bulk_outcome
+from mnslib.reporting.charts.quadrant import quadrant
+from mnslib.reporting.charts.three_layers import three_layers
 from mnslib.reporting.charts.timeline import bulk_timeline
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "bulk_timeline",
     "cluster_commitment",
     "commitment_before_after",
+    "quadrant",
+    "three_layers",
     "utilization_heatmap",
     "utilization_now",
 ]

@@ -308,6 +308,15 @@ class Canvas:
             )  # fmt: skip
             self._axes.add_line(artist)
 
+    def bubbles(
+        self, xs: Sequence[float], ys: Sequence[float], diameters: Sequence[float], color: str
+    ) -> None:
+        """Draw translucent dots of diameters in pixels, as one mark: there may be thousands."""
+        self._axes.scatter(
+            xs, ys, s=[(each * 72 / DPI) ** 2 for each in diameters], c=color, alpha=0.6,
+            edgecolors=WHITE, linewidths=0.5, zorder=self._next(),
+        )  # fmt: skip
+
     # the frame
 
     def heading(self, title: str, subtitle: str) -> None:

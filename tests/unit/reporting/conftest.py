@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.layers import DEAD_SENSOR, LAYER_COLUMNS, parts_of
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
@@ -64,6 +66,49 @@ def make_utilization(
             row |= {"cluster_name": cluster, "namespace_name": name, "resource": field}
             rows.append(row | {"advice": "", "owner": name.split("-")[0], "is_managed": True})
     return pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
+
+
+def layers_of(spaces: Mapping[str, tuple[float, float, float, str]]) -> pd.DataFrame:
+    """Layers by namespace: hard, requested, usage and why unknown; memory is 4 GiB a core."""
+    rows: list[dict[str, Any]] = []
+    for number, (name, (*amounts, reason)) in enumerate(spaces.items()):
+        for resource, unit in (("cpu", 1.0), ("memory", 4.0 * GIB)):
+            hard, requested, usage = (np.array([amount * unit]) for amount in amounts)
+            parts = {key: found[0] for key, found in parts_of(hard, requested, usage).items()}
+            row = {"cluster_name": CLUSTERS[number % 4], "namespace_name": name} | parts
+            row |= {"resource": resource, "peak_usage": usage[0] * 1.1, "reason": reason}
+            with np.errstate(divide="ignore", invalid="ignore"):
+                row |= {
+                    "requested_ratio": (requested / hard)[0],
+                    "usage_ratio": (usage / requested)[0],
+                }
+            row |= {"over_hard": max(requested[0] - hard[0], 0.0), "owner": name.split("-")[0]}
+            rows.append(row | {"claim_ratio": row["requested_ratio"], "subscription_id": "0000"})
+    layers = pd.DataFrame(rows, columns=list(LAYER_COLUMNS)).assign(labels="")
+    layers["region"] = regions(layers)
+    layers["advice"] = advice_of(layers)["advice"]
+    return layers
+
+
+def make_layers(
+    count: int, *, seed: int = 5, unknown: str = DEAD_SENSOR, unknown_share: float = 0.05
+) -> pd.DataFrame:
+    """Namespaces in all regions, some that burst, some above their quota, some without any."""
+    rng = np.random.default_rng(seed)
+    spaces: dict[str, tuple[float, float, float, str]] = {}
+    for number, name in enumerate(namespace_names(count)):
+        claim = rng.choice([0.15, 0.4, 0.75, 0.95, 1.0], p=[0.1, 0.1, 0.6, 0.1, 0.1])
+        share = float(rng.choice([0.25, 0.6, 1.04], p=[0.25, 0.7, 0.05])) * rng.uniform(0.7, 1.3)
+        hard, reason = float(np.ceil(rng.lognormal(3, 1.2))) / 2, ""
+        requested = hard * (1.25 if number % 40 == 7 else min(1.0, claim * rng.uniform(0.8, 1.1)))
+        usage = requested * share
+        if number % 25 == 24:
+            hard, reason = np.nan, "no quota"
+        elif number >= round(count * (1 - unknown_share)):
+            hard = np.nan if unknown == "cluster not reachable" else hard
+            usage, reason = np.nan, unknown
+        spaces[name] = hard, requested, usage, reason
+    return layers_of(spaces)
 
 
 def make_daily(count: int, *, days: int = 31, seed: int = 2) -> pd.DataFrame:
@@ -223,6 +268,8 @@ def frames() -> SimpleNamespace:
     return SimpleNamespace(
         utilization=make_utilization,
         daily=make_daily,
+        layers=make_layers,
+        layers_of=layers_of,
         commitment=make_commitment,
         commitments=make_commitments,
         result=make_result,

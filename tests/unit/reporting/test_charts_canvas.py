@@ -13,6 +13,8 @@ from mnslib.reporting.charts import (
     bulk_outcome,
     cluster_commitment,
     commitment_before_after,
+    quadrant,
+    three_layers,
     utilization_heatmap,
     utilization_now,
 )
@@ -47,6 +49,8 @@ def charts(frames, count, family=None):
         "before_after": commitment_before_after(
             before, after, changes={name: [frames.long_name] for name in before}, **look
         ),
+        "layers": three_layers(frames.layers(count), **look),
+        "quadrant": quadrant(frames.layers(count), **look),
         "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
     }
 
