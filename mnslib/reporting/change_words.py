@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mnslib.errors import cut
 from mnslib.models import BUILT_IN_ROLES, NAMESPACE_USER, QUOTA_FIELDS, ROLES_INSIDE, DeletePolicy
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.plan import Plan
@@ -22,6 +23,9 @@ KIND_WORDS = {
     ChangeKind.DELETE: "delete",
     ChangeKind.NO_CHANGE: "unchanged",
 }
+
+LONGEST_VALUE = 200
+"""Characters of one value on a page; our choice. `plan.json` has all of them."""
 
 _FIELDS = {
     "cpu_request": "CPU request",
@@ -142,4 +146,5 @@ def _shown(path: str, value: str | None) -> str:
     # A report speaks of cores and GiB; plan.json has the text that ARM gets.
     if value is not None and path in QUOTA_FIELDS:
         return wording.quota(path, parse_quantity(value))
-    return value or "–"
+    # on one line, so that no text of others looks like a change of its own
+    return cut(value, LONGEST_VALUE) if value else "–"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import openpyxl
 import pytest
 import yaml
 
 from mnslib.requests.columns import COLUMN_HELP, COLUMN_WORDS, COLUMNS
+from mnslib.requests.sheets import FORMULA_STARTS
 
 from .conftest import ROOT
 
@@ -177,3 +179,46 @@ def test_cells_that_are_no_names_are_refused_without_being_run_or_shown_raw(
     assert "\x1b" not in done.output
     assert max(map(len, done.output.splitlines())) < 1000
     assert "<script>alert" not in done.report
+
+
+def test_a_very_long_text_is_cut_where_it_is_shown_and_harmless_in_what_is_given_back(
+    run_notebook, sandbox, tmp_path
+):
+    cluster = sandbox.cluster("aks-prod-weu-2")
+    file = tmp_path / "requests.yaml"
+    row = {
+        "subscription_id": cluster.subscription_id, "resource_group": cluster.resource_group,
+        "cluster_name": "aks-prod-weu-2", "namespace_name": "hostile-long", "tier": "small",
+        "annotations": {"first": "=1+1", "long": "word " * 20_000},
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump([row]))
+    done = run_notebook("30", request_file=file, tiers_file=SAMPLE_TIERS, dry_run=True)
+    assert done.code == 0, done.output
+    assert max(map(len, done.output.splitlines())) < 1000
+    assert done.report.count("word ") < 1000
+    with (done.directory / "requests.csv").open(encoding="utf-8-sig", newline="") as opened:
+        csv.field_size_limit(2**20)
+        cells = [cell for line in csv.reader(opened) for cell in line]
+    assert "hostile-long" in cells
+    assert not [cell for cell in cells if cell.startswith(FORMULA_STARTS)]
+
+
+def test_hostile_names_of_files_are_shown_as_text_and_name_no_file(mns, sandbox, tmp_path):
+    cluster = sandbox.cluster("aks-prod-weu-2")
+    requests = tmp_path / "=<img src=x>;$(id).csv"
+    with requests.open("w", encoding="utf-8", newline="") as opened:
+        lines = csv.writer(opened)
+        lines.writerow(["resource_group", "cluster_name", "annotations", "namespace_name"])
+        lines.writerow([cluster.resource_group, "aks-prod-weu-2", "long=" + "word " * 20_000, "x"])
+    parameters = tmp_path / "30_provision_in_bulk.=<b>..x y.yaml"
+    parameters.write_text(yaml.safe_dump({"target": "sandbox", "request_file": str(requests)}))
+    done = mns("run", "30", "-f", str(parameters), "--runs", str(tmp_path / "runs"))
+    assert done.returncode == 6
+    assert "column annotations: the cell has 100,004 characters; 32,767 fit." in done.stderr
+    (directory,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    assert re.fullmatch(r"\d{8}T\d{6}Z-30_provision_in_bulk-[\w.-]+", directory.name)
+    for page in (directory / "report.html", tmp_path / "runs" / "index.html"):
+        html = page.read_text(encoding="utf-8")
+        assert "<img src=x" not in html
+        assert "<b>.." not in html
+    assert "&lt;img src=x&gt;" in (directory / "report.html").read_text(encoding="utf-8")

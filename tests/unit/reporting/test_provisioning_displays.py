@@ -258,6 +258,12 @@ def test_a_value_from_a_tier_says_so_in_requests_and_changes():
     ][: len(row[3:-1])]
 
 
+def test_a_value_of_many_lines_looks_like_no_other_change():
+    spec = make_spec(annotations={"note": "x\nlabel owner = web" + "!" * 1_000})
+    (row,) = changes_table(make_plan([spec], make_observed(make_namespace()))).rows
+    assert row[3] == "annotation note = x label owner = web" + "!" * 180 + "…"
+
+
 def test_an_adoption_shows_what_it_removes():
     there = KubernetesNamespace(name="team-a", labels={"stage": "x"})
     spec = make_spec(labels={"stage": None}, adoption_policy=AdoptionPolicy.ALWAYS)
