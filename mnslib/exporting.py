@@ -38,11 +38,11 @@ def export_requests(given: Mapping[str, Any], *, suffix: str) -> tuple[bytes, in
     subscriptions, clusters = target.scope(*_where(given))
     if not subscriptions and not clusters:
         raise ConfigError("Nothing says where to look: name a --subscription or a --cluster.")
-    namespaces, grants = read_namespaces(
+    namespaces, grants, other_roles = read_namespaces(
         target.azure, subscription_ids=subscriptions, clusters=clusters
     )
     rows, left_out = request_rows(namespaces, grants, suffix=suffix)
-    return request_file(rows, suffix=suffix), len(rows), left_out
+    return request_file(rows, suffix=suffix), len(rows), left_out + other_roles
 
 
 def _where(given: Mapping[str, Any]) -> tuple[list[str], list[str]]:

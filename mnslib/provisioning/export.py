@@ -19,8 +19,11 @@ _ROLES = {guid: name for name, guid in BUILT_IN_ROLES.items()}
 
 def read_namespaces(
     azure: AzureClient, *, subscription_ids: Sequence[str], clusters: Sequence[ClusterId]
-) -> tuple[list[ManagedNamespace], dict[ManagedNamespaceId, list[AccessGrant]]]:
-    """Return the managed namespaces, and the roles that a request could ask for on each.
+) -> tuple[list[ManagedNamespace], dict[ManagedNamespaceId, list[AccessGrant]], list[str]]:
+    """Return the managed namespaces, the roles that a request could ask for on each, and the rest.
+
+    The rest are sentences about role assignments on them that no request can ask for; those that
+    are wider than a namespace are nobody's here.
 
     Args:
         clusters: where to look; if empty, in all clusters of the subscriptions.
@@ -36,11 +39,18 @@ def read_namespaces(
     namespaces = [namespace for of_cluster in found for namespace in of_cluster]
     by_scope = {namespace.id.key: namespace.id for namespace in namespaces}
     grants: dict[ManagedNamespaceId, list[AccessGrant]] = defaultdict(list)
+    left_out: list[str] = []
     for subscription_id in sorted({target.subscription_id.lower() for target in targets}):
         for held in azure.role_assignments.list_for_subscription(subscription_id):
             where, role = by_scope.get(held.scope.lower()), _ROLES.get(held.role_guid)
-            if where is None or role is None or held.principal_type not in list(PrincipalType):
-                continue  # wider than a namespace, or of a kind that no request asks for
+            if where is None:
+                continue
+            if role is None or held.principal_type not in list(PrincipalType):
+                left_out.append(
+                    f"access of {where}: no request can ask for the role {role or held.role_guid} "
+                    f"of {held.principal_type} {held.principal_id}"
+                )
+                continue
             grant = AccessGrant(
                 principal_type=PrincipalType(held.principal_type),
                 principal_id=held.principal_id.lower(),
@@ -49,4 +59,4 @@ def read_namespaces(
             )
             if grant not in grants[where]:
                 grants[where].append(grant)
-    return namespaces, dict(grants)
+    return namespaces, dict(grants), left_out

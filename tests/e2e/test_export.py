@@ -12,6 +12,7 @@ import yaml
 
 from mnslib.requests.columns import COLUMN_HELP, COLUMN_WORDS, COLUMNS
 from mnslib.requests.sheets import FORMULA_STARTS
+from tests.sandbox.client import Client
 
 from .conftest import ROOT
 
@@ -78,6 +79,18 @@ def test_what_was_edited_is_all_that_changes(mns, run_notebook, sandbox, tmp_pat
     changed = [change for change in plan["changes"] if change["change"] != "NoChange"]
     ((difference,),) = [change["differences"] for change in changed]
     assert (difference["path"], difference["new"]) == ("cpu_limit", "21000m")
+
+
+def test_a_role_that_no_request_can_ask_for_is_named(mns, sandbox, tmp_path):
+    cluster, reader = sandbox.cluster("aks-prod-weu-1"), "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    somebody = "00000000-0000-4000-9000-000000000003"
+    scope = f"{cluster}/managedNamespaces/web-checkout"
+    granted = Client(sandbox.connection).grant(scope, reader, somebody, principalType="Group")
+    assert granted.status_code == 201
+    done = mns("export", str(tmp_path / "prod.csv"), "--cluster", str(cluster))
+    said = f"no request can ask for the role {reader} of Group {somebody}"
+    assert f"Left out, and left alone: access of {scope}: {said}" in done.stderr
+    assert reader not in (tmp_path / "prod.csv").read_text(encoding="utf-8-sig")
 
 
 def test_a_file_that_exists_is_replaced_only_when_asked(mns, tmp_path):
