@@ -6,7 +6,6 @@ A registration is a state with the moment at which it becomes the next one.
 from __future__ import annotations
 
 from mnslib.sandbox.offers import api_versions, arm_routes, offers
-from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, arm_error
 
 CONTAINER_SERVICE = "Microsoft.ContainerService"
@@ -27,7 +26,7 @@ def get_provider(call: Call) -> Answer:
 def change_provider(call: Call) -> Answer:
     """Start to register or unregister a provider; what is registered stays so."""
     name = _provider_name(call)
-    _change(call, name, "Registered")
+    _change(call, name)
     return Answer(body=_provider(call, name))
 
 
@@ -51,7 +50,7 @@ def get_feature(call: Call) -> Answer:
 def change_feature(call: Call) -> Answer:
     """Start to register or unregister a feature."""
     name = _feature_name(call)
-    _change(call, name, "NotRegistered")
+    _change(call, name)
     return Answer(body=_feature(call, name))
 
 
@@ -61,11 +60,9 @@ def check_registered(call: Call) -> None:
     Raises:
         Refusal: 409 MissingSubscriptionRegistration.
     """
-    state = call.state
-    if not state.switches.provider_registration_required:
+    if not call.state.switches.provider_registration_required:
         return
-    standing = _standing(state, _key(call, CONTAINER_SERVICE), "Registered")
-    if standing in ("Registered", "Registering"):
+    if _standing(call, CONTAINER_SERVICE) in ("Registered", "Registering"):
         return
     text = f"The subscription is not registered to use namespace '{CONTAINER_SERVICE}'. "
     text += "See https://aka.ms/rps-not-found for how to register subscriptions."
@@ -81,7 +78,7 @@ def check_feature(call: Call) -> None:
     name = f"{CONTAINER_SERVICE}/{NAMESPACE_FEATURE}"
     if not call.state.switches.feature_flag_required:
         return
-    if _standing(call.state, _key(call, name), "NotRegistered") != "Registered":
+    if _standing(call, name) != "Registered":
         text = f"Managed namespace requires feature flag {name} to be registered."
         raise arm_error(400, "BadRequest", text)
 
@@ -90,21 +87,23 @@ def _key(call: Call, name: str) -> str:
     return f"{call.params['subscription'].lower()}/{name}"
 
 
-def _standing(state: State, key: str, default: str) -> str:
-    found = state.meta("registrations", {}).get(key)
+def _standing(call: Call, name: str) -> str:
+    """Return how a provider, or a feature (`provider/feature`), stands in the subscription."""
+    found = call.state.meta("registrations", {}).get(_key(call, name))
     if found is None:
-        return default
+        return "NotRegistered" if "/" in name else "Registered"
     now: str = found["state"]
-    return _NEXT[now] if state.now() >= found["due"] else now
+    return _NEXT[now] if call.state.now() >= found["due"] else now
 
 
-def _change(call: Call, name: str, default: str) -> None:
-    state, key = call.state, _key(call, name)
+def _change(call: Call, name: str) -> None:
+    state = call.state
     wanted = "Registering" if call.path.lower().endswith("/register") else "Unregistering"
-    if _standing(state, key, default) in (wanted, _NEXT[wanted]):
+    if _standing(call, name) in (wanted, _NEXT[wanted]):
         return
     entry = {"state": wanted, "due": state.now() + state.latency["register"]}
-    state.set_meta("registrations", state.meta("registrations", {}) | {key: entry})
+    known = state.meta("registrations", {})
+    state.set_meta("registrations", known | {_key(call, name): entry})
 
 
 def _provider_name(call: Call) -> str:
@@ -131,7 +130,7 @@ def _provider(call: Call, name: str) -> Json:
         "id": f"/subscriptions/{call.params['subscription']}/providers/{name}",
         "namespace": name,
         "resourceTypes": types,
-        "registrationState": _standing(call.state, _key(call, name), "Registered"),
+        "registrationState": _standing(call, name),
         "registrationPolicy": "RegistrationRequired",
     }
 
@@ -150,7 +149,7 @@ def _feature(call: Call, name: str) -> Json:
     provider, _, feature = name.partition("/")
     base = f"/subscriptions/{call.params['subscription']}/providers/Microsoft.Features/providers"
     return {
-        "properties": {"state": _standing(call.state, _key(call, name), "NotRegistered")},
+        "properties": {"state": _standing(call, name)},
         "id": f"{base}/{provider}/features/{feature}",
         "type": "Microsoft.Features/providers/features",
         "name": name,
