@@ -98,9 +98,19 @@ class Change:
         return self.before.delete_policy if self.before else None
 
     @property
+    def is_release(self) -> bool:
+        """Whether it leaves the Kubernetes namespace as it is, unmanaged."""
+        return releases(self.kind, self.stored_delete_policy)
+
+    @property
     def writes_namespace(self) -> bool:
         """Whether ARM's managed namespace itself changes, not only who may use it."""
         return any(not d.path.startswith("access[") for d in self.differences)
+
+
+def releases(kind: ChangeKind, stored_delete_policy: str | None) -> bool:
+    """Return whether a change of that kind leaves the Kubernetes namespace; ARM's policy counts."""
+    return kind is ChangeKind.DELETE and stored_delete_policy != DeletePolicy.DELETE
 
 
 def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | None:

@@ -16,7 +16,6 @@ from mnslib.errors import ConfigError
 from mnslib.models import (
     MANAGED_QUOTA_NAME,
     QUOTA_KEYS,
-    DeletePolicy,
     ManagedNamespace,
     QuotaStatus,
 )
@@ -141,7 +140,7 @@ def _without_deleted(view: KubernetesView, changes: Sequence[Change]) -> Kuberne
     gone = {
         change.id.namespace_name
         for change in changes
-        if change.kind is ChangeKind.DELETE and change.stored_delete_policy is DeletePolicy.DELETE
+        if change.kind is ChangeKind.DELETE and not change.is_release
     }
     quotas = tuple(quota for quota in view.quotas if quota.namespace_name not in gone)
     pods = tuple(pod for pod in view.pods if pod.namespace_name not in gone)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
-from mnslib.provisioning.changes import Change, fingerprint
+from mnslib.provisioning.changes import Change, fingerprint, releases
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
 from mnslib.provisioning.lookout import STALE, STALE_REMEDY
 from mnslib.provisioning.observe import item_now
@@ -135,10 +135,11 @@ def read_earlier(run_directory: Path) -> EarlierRun:
                     )
             case "started" | "granting":
                 key = ManagedNamespaceId.parse(event["id"]).key
-                is_released = items[key].is_released
+                item = replace(items[key], is_begun=True)
                 if event["event"] == "started" and event["change"] == ChangeKind.DELETE:
-                    is_released = event["before"]["delete_policy"] != "Delete"
-                items[key] = replace(items[key], is_begun=True, is_released=is_released)
+                    policy = event["before"]["delete_policy"]
+                    item = replace(item, is_released=releases(ChangeKind.DELETE, policy))
+                items[key] = item
             case "finished" if event["outcome"] in _DONE:
                 outcome = ItemOutcome.from_json(event)
                 items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)

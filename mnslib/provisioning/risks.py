@@ -12,7 +12,6 @@ from decimal import ROUND_CEILING, Decimal
 from mnslib.models import (
     QUOTA_KEYS,
     AdoptionPolicy,
-    DeletePolicy,
     ManagedNamespace,
     NetworkRule,
     format_quota_value,
@@ -108,15 +107,13 @@ def _marks(change: Change, cluster: ObservedCluster) -> dict[str, str]:
 def _deletion(change: Change, cluster: ObservedCluster) -> str:
     if change.kind is not ChangeKind.DELETE:
         return ""
-    goes = change.stored_delete_policy is DeletePolicy.DELETE
-    fate = "goes too" if goes else "stays, unmanaged"
+    fate = "stays, unmanaged" if change.is_release else "goes too"
     return f"The Kubernetes namespace {fate}, with {_pods(change, cluster)}."
 
 
 def _delete_policy(change: Change, _: ObservedCluster) -> str:
     sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
-    is_deleted = change.kind is ChangeKind.DELETE
-    if sets_it or (is_deleted and change.stored_delete_policy is DeletePolicy.DELETE):
+    if sets_it or (change.kind is ChangeKind.DELETE and not change.is_release):
         return "With delete_policy Delete, deleting the ARM resource deletes all that runs in it."
     return ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mnslib.errors import cut
-from mnslib.models import BUILT_IN_ROLES, NAMESPACE_USER, QUOTA_FIELDS, ROLES_INSIDE, DeletePolicy
+from mnslib.models import BUILT_IN_ROLES, NAMESPACE_USER, QUOTA_FIELDS, ROLES_INSIDE
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.plan import Plan
 from mnslib.quantities import parse_quantity
@@ -50,8 +50,7 @@ _MAPPINGS = {"labels": "label", "annotations": "annotation", "tags": "tag"}
 
 def verb(change: Change) -> str:
     """Return what is done to the namespace; to release one is to keep it in Kubernetes."""
-    is_kept = change.stored_delete_policy is not DeletePolicy.DELETE
-    return "release" if change.kind is ChangeKind.DELETE and is_kept else KIND_WORDS[change.kind]
+    return "release" if change.is_release else KIND_WORDS[change.kind]
 
 
 def lines(change: Change) -> list[str]:
