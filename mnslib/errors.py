@@ -26,13 +26,14 @@ answer of a service or in a request file is hidden.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""
@@ -56,6 +57,15 @@ def cut(text: str, length: int = LONGEST_TEXT) -> str:
     """Return `text` on one line, shortened to `length` characters."""
     flat = " ".join(printable(text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that `word` probably means, empty if none is near."""
+    by_lower = {name.lower(): name for name in known}
+    found = [name for name in by_lower if name.startswith(word.lower())]
+    if len(found) != 1:
+        found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else ""
 
 
 class MnsError(Exception):

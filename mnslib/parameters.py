@@ -11,11 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mnslib.errors import ConfigError
+from mnslib.errors import ConfigError, nearest
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
@@ -187,8 +186,8 @@ def _literal(value: object) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known) or 'none'}."
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"it knows {', '.join(known) or 'none'}."
     return f"{name}: the notebook has no such parameter; {hint}"
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from mnslib.errors import nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, AccessGrant, PrincipalType
 from mnslib.requests.rules import (
     MOST_TAGS,
@@ -22,7 +23,6 @@ from mnslib.requests.rules import (
     is_guid,
     label_findings,
     metadata_key_findings,
-    nearest,
     refuse,
     show,
     tag_findings,

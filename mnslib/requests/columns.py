@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from mnslib.errors import nearest
 from mnslib.models import (
     QUOTA_FIELDS,
     AccessGrant,
@@ -270,7 +271,7 @@ def cell_findings(
         if item["type"] == "missing":
             findings = (("nothing is written here", f"the {column}"),)
         elif item["type"] == "extra_forbidden":
-            findings = ((f"there is no column {show(column)}", rules.nearest(column, known)),)
+            findings = ((f"there is no column {show(column)}", nearest(column, known)),)
         else:
             findings = item["ctx"]["error"].findings
         for finding in findings:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mnslib.errors import Problem, SpecError
+from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import (
     BUILT_IN_ROLES,
     NEW_NAMESPACE_POLICIES,
@@ -198,5 +198,5 @@ def _problem(path: Path, entries: Mapping[str, tuple[int, Any]], item: dict[str,
     if item["type"] == "extra_forbidden":
         known = Naming.model_fields if len(places) > 1 else Policy.model_fields
         message = "there is no such rule"
-        fix = rules.nearest(places[-1], known) or ", ".join(known)
+        fix = nearest(places[-1], known) or ", ".join(known)
     return problem(path.name, row, ".".join(places)[:120], (message, fix))

@@ -9,14 +9,13 @@ wrong and what to write instead. Knows nothing of files, rows or columns; text i
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import TypeVar
 
-from mnslib.errors import cut
+from mnslib.errors import cut, nearest
 from mnslib.models import SERVICE_LABELS
 from mnslib.quantities import format_memory, parse_quantity
 from mnslib.resource_ids import CLUSTER_NAME
@@ -77,15 +76,6 @@ def refuse(message: str, suggestion: str = "") -> CellError:
 def show(text: object) -> str:
     """Return outside text in quotes, without control characters, short enough for a message."""
     return repr(cut(str(text), 60))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that `word` probably means, empty if none is near."""
-    by_lower = {name.lower(): name for name in known}
-    found = [name for name in by_lower if name.startswith(word.lower())]
-    if len(found) != 1:
-        found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
 
 
 def one_of(text: str, words: type[Word]) -> Word:

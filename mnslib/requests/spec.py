@@ -13,9 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnslib.errors import Problem, SpecError
+from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import NamespaceSpec, Origin
-from mnslib.requests import rules
 from mnslib.requests.columns import (
     ANSWER_COLUMNS,
     COLUMNS,
@@ -103,9 +102,7 @@ def _header_problems(table: Rows) -> list[Problem]:
         elif name in table.header[:position]:
             found.append((name, ("the column is there twice", "")))
         elif name not in (*COLUMNS, *ANSWER_COLUMNS):
-            found.append(
-                (name[:60], (f"there is no column {show(name)}", rules.nearest(name, COLUMNS)))
-            )
+            found.append((name[:60], (f"there is no column {show(name)}", nearest(name, COLUMNS))))
     for name in ID_COLUMNS:
         if name not in table.header:
             found.append((name, (f"the column {name} is missing", "it into the header")))

@@ -14,9 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnslib.errors import Problem, SpecError
+from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import Ensure, NamespaceSpec
-from mnslib.requests import rules
 from mnslib.requests.columns import (
     SECRET,
     VALUE_COLUMNS,
@@ -75,7 +74,7 @@ def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
             f"the tier {show(spec.tier)} is nowhere: tiers_file is empty", "the four amounts"
         )
     if spec.tier not in tiers:
-        known = rules.nearest(spec.tier, tiers) or ", ".join(sorted(tiers))
+        known = nearest(spec.tier, tiers) or ", ".join(sorted(tiers))
         raise refuse(f"there is no tier {show(spec.tier)}", known)
     if spec.ensure is Ensure.ABSENT:
         return spec
