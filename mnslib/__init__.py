@@ -22,6 +22,7 @@ _HOMES = {
     "commitment_table": "mnslib.capacity.promises",
     "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
+    "evidence_table": "mnslib.capacity.evidence",
     "findings": "mnslib.capacity.utilization",
     "layers_by_day": "mnslib.capacity.layers",
     "layers_rows": "mnslib.reporting.layers",

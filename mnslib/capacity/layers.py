@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from math import ceil
 
 import numpy as np
@@ -18,20 +17,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.advice import BARE, advice_of, regions
+from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
-from mnslib.capacity.quota_values import UNKNOWN, samples_of
+from mnslib.capacity.quota_values import NO_QUOTA, UNKNOWN, samples_of
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
-
-LEAST_SAMPLED = timedelta(days=2)
-"""Samples of requests and of usage together that a figure of the window needs.
-Source: Kruize, its term of 7 days needs 2 days of data."""
 
 LEAST_OF_DAY = 0.5
 """Share of a day's steps that a figure of that day needs. Our choice."""
 
-NO_USAGE, DEAD_SENSOR = "no samples of use", "use all zero: dead sensor"
-TOO_SHORT = f"under {LEAST_SAMPLED.days} days of samples"
+NO_USAGE, DEAD_SENSOR = "no samples of use", "all zero: dead sensor"
+TOO_SHORT = f"under {LEAST_HISTORY.days} days of samples"
 
 LAYER_COLUMNS = (
     "cluster_name",
@@ -78,14 +75,19 @@ _SUMMED = ("requested", "usage")
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Reasons = NDArray[np.object_]
 
 
-def layers_table(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
+def layers_table(
+    snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return one row per namespace and resource (`cpu`, `memory`), in that order.
 
     Args:
         snapshot: the reading that `table` was made from.
         table: from `utilization_table`.
+        evidence: from `evidence_table`, of the same snapshot; None makes it. What it calls unknown
+            over the lookback is unknown here, with its reason.
 
     Returns:
         `LAYER_COLUMNS`, cores or bytes: `hard` as of now; `requested` and `usage` the
@@ -100,8 +102,9 @@ def layers_table(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
         unknown; `reason` is why something is unknown, else empty.
     """
     spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
+    judged = evidence_table(snapshot) if evidence is None else evidence
     rows = [
-        _resource_layers(snapshot, table, spaces, resource=resource)
+        _resource_layers(snapshot, table, spaces, resource=resource, evidence=judged)
         for resource in ("cpu", "memory")
     ]
     layers = pd.concat(rows).sort_values([*_SPACE, "resource"], kind="stable", ignore_index=True)
@@ -150,8 +153,12 @@ def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:
     return labels.str.extract(rf"(?:^|,){re.escape(label)}=([^,]*)", expand=False).fillna("")
 
 
-def layers_by_day(snapshot: Snapshot) -> pd.DataFrame:
+def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the sums of the layers for each UTC day of the history and each resource.
+
+    Args:
+        snapshot: what was read.
+        evidence: as `layers_table` takes it; series whose samples are wrong enter no sum.
 
     Returns:
         `DAY_COLUMNS`: `day` (`datetime.date`), then sums over the `namespaces` whose layers of
@@ -164,15 +171,18 @@ def layers_by_day(snapshot: Snapshot) -> pd.DataFrame:
     stamps = times.tz_localize(None).to_numpy() - np.timedelta64(snapshot.step)
     days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
     ends = np.append(starts[1:], len(stamps))[: len(starts)]
+    judged = evidence_table(snapshot) if evidence is None else evidence
+    wrong = judged[judged["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
         samples = _Samples.of(snapshot, spaces, times, resource=resource)
+        doubts = _doubts(wrong, spaces, resource)
         hard = np.full(len(spaces), np.nan)
         for day, first, end in zip(days, starts, ends, strict=True):
             found = samples.between(int(first), int(end))
             granted = _last(found.hard)
             hard = np.where(np.isnan(granted), hard, granted)
-            measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY))
+            measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY), doubts=doubts)
             parts = parts_of(granted, measured.requested, measured.usage)
             is_whole = ~np.isnan(parts["unclaimed"])
             counts = {"namespaces": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
@@ -229,26 +239,28 @@ class _Measured:
     reason: NDArray[np.object_]
 
 
-def _measured(samples: _Samples, *, least: int) -> _Measured:
-    """Return the quantiles of the steps with both; usage is unknown with fewer than `least`."""
+def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons]) -> _Measured:
+    """Return the quantiles of the steps with both samples; usage needs `least` of them."""
     has_use, has_request = ~np.isnan(samples.usage), ~np.isnan(samples.requested)
     counted, used = has_request.sum(axis=0), has_use.sum(axis=0)
     asked, most = _highest(samples.requested), _highest(samples.usage)
+    doubted, unsure = doubts
     # A counter that says 0 all along, and no container where others are seen: nothing runs.
     seen = np.bincount(samples.clusters, weights=used, minlength=1) > 0
     is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[samples.clusters]
+    is_still &= doubted == ""
     both = has_use & has_request
     paired = both.sum(axis=0) >= least
     reason = np.select(
-        [is_still, used == 0, (most == 0) & ~(asked == 0), ~paired],
-        ["", NO_USAGE, DEAD_SENSOR, TOO_SHORT],
+        [is_still, unsure != "", doubted != "", used == 0, (most == 0) & ~(asked == 0), ~paired],
+        ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
         default="",
     ).astype(object)
     is_known = reason == ""
     own = _quantile(np.where(paired & is_known, both, has_request), samples.requested)
     usage = _quantile(both, samples.usage)
     return _Measured(
-        requested=np.where(counted >= least, own, np.nan),
+        requested=np.where((counted >= least) & (doubted == ""), own, np.nan),
         usage=np.where(is_still, 0.0, np.where(is_known, usage, np.nan)),
         peak=np.where(is_still, 0.0, np.where(is_known, most, np.nan)),
         reason=reason,
@@ -256,7 +268,12 @@ def _measured(samples: _Samples, *, least: int) -> _Measured:
 
 
 def _resource_layers(
-    snapshot: Snapshot, table: pd.DataFrame, spaces: pd.MultiIndex, *, resource: str
+    snapshot: Snapshot,
+    table: pd.DataFrame,
+    spaces: pd.MultiIndex,
+    *,
+    resource: str,
+    evidence: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return the layers of one resource, the advice of the namespace left out."""
     by_space = table.set_index(_SPACE).assign(_ratio=ratio_now(table))
@@ -267,7 +284,8 @@ def _resource_layers(
     times = _times(snapshot)
     recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
     samples = _Samples.of(snapshot, spaces, recent, resource=resource)
-    measured = _measured(samples, least=ceil(LEAST_SAMPLED / snapshot.step))
+    doubts = _doubts(evidence, spaces, resource)
+    measured = _measured(samples, least=ceil(LEAST_HISTORY / snapshot.step), doubts=doubts)
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
     # Without usage beside it no window has to be shared, and the counter of now is the best known.
     is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
@@ -292,6 +310,22 @@ def _resource_layers(
     layers["region"] = regions(layers)
     facts = snapshot.namespaces[[*_SPACE, "owner", "subscription_id", "labels"]]
     return layers.join(facts.reset_index(drop=True))
+
+
+def _doubts(
+    evidence: pd.DataFrame, spaces: pd.MultiIndex, resource: str
+) -> tuple[Reasons, Reasons]:
+    """Return why what was requested and what was used is unknown; empty where nothing says so."""
+    by_space = evidence.set_index(_SPACE)[["resource", "unknown_history"]]
+    requested, usage = (
+        by_space.loc[by_space["resource"] == f"{resource}_{kind}", "unknown_history"]
+        .replace(NO_QUOTA, "")
+        .str.removeprefix(f"{UNKNOWN}: ")
+        .reindex(spaces, fill_value="")
+        .to_numpy(dtype=object)
+        for kind in ("request", "usage")
+    )
+    return requested, usage
 
 
 def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats]:

@@ -59,16 +59,16 @@ def test_what_is_unknown_withholds_shrink_and_healthy_but_not_what_cannot_change
     found = advice_of(
         layers_of(
             ("calm", "cpu", 0.3, 0.9),
-            ("calm", "memory", 0.9, NAN, "use all zero: dead sensor"),
+            ("calm", "memory", 0.9, NAN, "all zero: dead sensor"),
             ("full", "cpu", 1.0, 0.9),
-            ("full", "memory", 0.9, NAN, "use all zero: dead sensor"),
+            ("full", "memory", 0.9, NAN, "all zero: dead sensor"),
             ("half", "cpu", 0.3, 0.9),
             ("half", "memory", NAN, NAN, "no quota"),
         )
     )
 
     assert found["advice"].tolist() == ["", "", "grow", "grow", "shrink", "shrink"]
-    assert found["advice_reason"].tolist()[:2] == ["use all zero: dead sensor"] * 2
+    assert found["advice_reason"].tolist()[:2] == ["all zero: dead sensor"] * 2
     assert found["advice_reason"].tolist()[2:] == [""] * 4
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.layers import (
     DEAD_SENSOR,
-    NO_USAGE,
     TOO_SHORT,
     layers_by_day,
     layers_table,
@@ -113,16 +113,30 @@ def test_without_samples_of_use_requested_is_that_of_now(weigh):
     row = weigh(10, used=[], usage=[], now=7)
 
     assert row["requested"] == 7
-    assert row["reason"] == NO_USAGE
+    assert row["reason"] == "no history was read"
     assert row[["usage", "unclaimed", "claimed_unused", "idle"]].isna().all()
 
 
-@pytest.mark.parametrize(("hours", "reason"), [(47, TOO_SHORT), (48, "")])
+@pytest.mark.parametrize(
+    ("hours", "reason"), [(47, "too short: 47 hours of samples, advice needs 2 days"), (48, "")]
+)
 def test_use_is_unknown_under_two_days(weigh, hours, reason):
     row = weigh(10, used=[6.0] * hours, usage=[2.0] * hours)
 
     assert row["reason"] == reason
     assert np.isnan(row["usage"]) == bool(reason)
+
+
+def test_two_days_of_the_last_week_are_needed_however_long_the_history(weigh):
+    thin = [2.0] * 240 + [2.0 if n % 5 == 4 else float("nan") for n in range(160)]
+
+    assert weigh(10, used=[6.0] * 400, usage=thin)["reason"] == TOO_SHORT
+
+
+def test_a_sensor_that_died_within_the_lookback_is_dead(weigh):
+    row = weigh(10, used=6, usage=[1.0] * 300 + [0.0] * WEEK)
+
+    assert row["reason"] == DEAD_SENSOR
 
 
 def test_use_of_zero_beside_requests_is_a_dead_sensor(weigh):
@@ -146,7 +160,7 @@ def test_where_nothing_was_requested_and_others_are_seen_nothing_is_used(make_sn
         return found.set_index(["namespace_name", "resource"]).loc[("wiki", "cpu")]
 
     assert layers(others)[["requested", "usage", "idle"]].tolist() == [0, 0, 40]
-    assert layers({})["reason"] == NO_USAGE
+    assert layers({})["reason"] == "all zero"
 
 
 def test_a_namespace_without_a_quota_has_requests_and_use_but_no_quota_to_claim(
@@ -283,6 +297,24 @@ def test_a_day_is_summed_over_the_namespaces_known_on_it(make_snapshot, make_quo
     memory = days[days["resource"] == "memory"]
     assert memory["hard"].isna().all()
     assert isinstance(days["day"].iloc[0], date)
+
+
+def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, make_quota):
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"requests.cpu": 10}, {"requests.cpu": 6})]},
+        used={("aks-1", "web", "requests.cpu"): [6.0] * WEEK},
+        hard={("aks-1", "web", "requests.cpu"): [10.0] * WEEK},
+        usage_cpu={("aks-1", "web"): [2.0] * WEEK},
+    )
+    table, evidence = utilization_table(snapshot), evidence_table(snapshot)
+    wrong = evidence.assign(evidence="wrong counter", unknown_history="unknown: wrong counter")
+
+    row = layers_table(snapshot, table, evidence=wrong).iloc[0]
+    days = layers_by_day(snapshot, evidence=wrong)
+
+    assert (row["reason"], row["advice"]) == ("wrong counter", "")
+    assert days.loc[days["resource"] == "cpu", "left_out"].tolist() == [1] * 8
+    assert layers_by_day(snapshot, evidence=evidence)["namespaces"].max() == 1
 
 
 def test_without_history_there_is_no_day(make_snapshot, make_quota):

@@ -6,7 +6,7 @@ from mnslib.reporting.charts import quadrant, three_layers
 from mnslib.reporting.charts.colors import REQUESTED, UNCLAIMED, USED, WHITE
 
 NAN = float("nan")
-DEAD = "use all zero: dead sensor"
+DEAD = "all zero: dead sensor"
 
 
 @pytest.fixture

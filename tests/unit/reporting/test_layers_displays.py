@@ -6,7 +6,7 @@ from mnslib.capacity.layers import roll_up
 from mnslib.reporting.layers import advice_rows, layers_rows, roll_up_rows
 
 NAN = float("nan")
-DEAD = "use all zero: dead sensor"
+DEAD = "all zero: dead sensor"
 
 
 @pytest.fixture
