@@ -27,6 +27,7 @@ from mnslib.capacity.fit import (
     template_of,
 )
 from mnslib.capacity.nodes import FreeNodes
+from mnslib.capacity.quota_values import NO_QUOTA
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import ConfigError
 from mnslib.models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
@@ -65,11 +66,19 @@ _Item = TypeVar("_Item", Workload, Autoscaler, LimitRange, QuotaStatus)
 _Row = tuple[object, ...]
 
 
-def room_table(snapshot: Snapshot, *, pod_cpu: str = "", pod_memory: str = "") -> pd.DataFrame:
+def room_table(
+    snapshot: Snapshot,
+    *,
+    utilization: pd.DataFrame | None = None,
+    pod_cpu: str = "",
+    pod_memory: str = "",
+) -> pd.DataFrame:
     """Return what still fits: rows of each namespace, after those of its workloads.
 
     Args:
         snapshot: what was read.
+        utilization: from `utilization_table`; what the quota counts is unknown here where it is
+            there, such as by a wrong counter. None takes every counter as it is.
         pod_cpu, pod_memory: Kubernetes quantities of a pod, request and limit alike, of which to
             say how many fit everywhere; empty for none.
 
@@ -90,12 +99,14 @@ def room_table(snapshot: Snapshot, *, pod_cpu: str = "", pod_memory: str = "") -
         ConfigError: if the size is none, or only half of one.
     """
     given = _pod_of(given_size(pod_cpu=pod_cpu, pod_memory=pod_memory))
+    doubts = _doubts(utilization)
     rows: list[_Row] = []
     places = snapshot.namespaces[["cluster_name", "namespace_name"]].astype(str)
     for cluster, names in places.groupby("cluster_name")["namespace_name"]:
         read = _read(snapshot, str(cluster))
         for name in names:
-            rows += _rows((str(cluster), name), read, given)
+            place = (str(cluster), name)
+            rows += _rows(place, _space(read, name, doubts.get(place, "")), given)
     frame = pd.DataFrame(rows, columns=list(ROOM_COLUMNS))
     return frame.astype({name: "float64" for name in ROOM_COLUMNS if name not in _WORDS})
 
@@ -209,8 +220,20 @@ def _template(
     )
 
 
-def _space(cluster: _Cluster, name: str) -> _Space:
-    quota = quota_of(cluster.quotas.get(name, ()), unknown=cluster.unread.get("quotas", ""))
+def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, str], str]:
+    """Return why what a namespace's quota counts is unknown, where it has one."""
+    if utilization is None:
+        return {}
+    verdicts = utilization["verdict"]
+    found = utilization[verdicts.str.startswith(UNKNOWN) & (verdicts != NO_QUOTA)]
+    found = found.drop_duplicates(["cluster_name", "namespace_name"])
+    names = zip(found["cluster_name"], found["namespace_name"], strict=True)
+    return dict(zip(names, found["verdict"].str.removeprefix(f"{UNKNOWN}: "), strict=True))
+
+
+def _space(cluster: _Cluster, name: str, doubt: str) -> _Space:
+    unknown = cluster.unread.get("quotas", "") or doubt
+    quota = quota_of(cluster.quotas.get(name, ()), unknown=unknown)
     ranges = cluster.ranges.get(name, ())
     return _Space(
         cluster=cluster,
@@ -227,9 +250,8 @@ def _space(cluster: _Cluster, name: str) -> _Space:
     )
 
 
-def _rows(place: tuple[str, str], cluster: _Cluster, given: Pod | None) -> Iterator[_Row]:
+def _rows(place: tuple[str, str], space: _Space, given: Pod | None) -> Iterator[_Row]:
     """Return the rows of one namespace, its workloads' first."""
-    space = _space(cluster, place[1])
     found: dict[str, dict[str, Answer]] = {}
     for question, of, answer in _of_workloads(space):
         found.setdefault(question, {})[f"{of[0]} {of[1]}"] = answer

@@ -12,6 +12,7 @@ from mnslib.reporting.charts.heatmap import utilization_heatmap
 from mnslib.reporting.charts.now import utilization_now
 from mnslib.reporting.charts.outcome import bulk_outcome
 from mnslib.reporting.charts.quadrant import quadrant
+from mnslib.reporting.charts.state_grid import state_grid
 from mnslib.reporting.charts.three_layers import three_layers
 from mnslib.reporting.charts.timeline import bulk_timeline
 
@@ -22,6 +23,7 @@ __all__ = [
     "cluster_commitment",
     "commitment_before_after",
     "quadrant",
+    "state_grid",
     "three_layers",
     "utilization_heatmap",
     "utilization_now",

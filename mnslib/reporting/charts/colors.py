@@ -7,8 +7,8 @@ from mnslib.reporting.tokens import TOKENS
 INK, TEXT, MUTED = TOKENS["ink"], TOKENS["text"], TOKENS["muted"]
 AXIS, GRID, PANEL, WHITE = TOKENS["line"], TOKENS["grid"], TOKENS["panel"], "#FFFFFF"
 CRITICAL, WARNING, WARNING_TEXT = TOKENS["crit"], TOKENS["warn"], TOKENS["warn-text"]
-WARNING_TINT = TOKENS["warn-bg"]
-GOOD, GOOD_TINT = TOKENS["good"], TOKENS["good-bg"]
+CRITICAL_TINT, WARNING_TINT = TOKENS["crit-bg"], TOKENS["warn-bg"]
+GOOD, GOOD_TINT, GOOD_TEXT = TOKENS["good"], TOKENS["good-bg"], TOKENS["good-text"]
 FIX, FIX_TEXT, FIX_TINT = TOKENS["fix"], TOKENS["fix-text"], TOKENS["fix-bg"]
 GOOD_SOFT = "#6FB0A7"
 """`GOOD` at 60 % on white: changed, where `GOOD` is new."""

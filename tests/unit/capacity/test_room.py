@@ -10,6 +10,7 @@ import pytest
 
 from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
+from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import ConfigError
 from mnslib.models import Autoscaler, Container, LimitRange, Pod, Workload
 
@@ -230,6 +231,18 @@ def test_a_quota_not_counted_yet_and_a_lost_workload_are_unknown(fleet, make_quo
     assert answer(new, "next_pod")["verdict"] == "unknown: quota not counted yet"
     lost = fleet(TWO, autoscalers=[make_scaler("gone")])
     assert answer(lost, "autoscaler_maximum")["verdict"] == "unknown: Deployment gone was not found"
+
+
+def test_what_utilization_does_not_trust_is_unknown_here_too(fleet):
+    """The quota counts 3 cores, and no pod is there: the counter is wrong."""
+    snapshot = fleet(TWO)
+    utilization = utilization_table(snapshot)
+    verdict = answer(snapshot, "next_pod", utilization=utilization)["verdict"]
+    assert verdict == utilization.loc[0, "verdict"]
+    assert verdict.startswith("unknown: ")
+    unlimited = fleet(TWO, quotas=[])
+    sure = answer(unlimited, "next_pod", utilization=utilization_table(unlimited))
+    assert sure["verdict"] == "yes"
 
 
 def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_question(fleet):

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.layers import DEAD_SENSOR, LAYER_COLUMNS, parts_of
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
+from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS
@@ -173,6 +174,33 @@ def make_commitments(count: int, *, seed: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
 
 
+def make_room(count: int, *, seed: int = 5, unknown: str = "cluster not reachable") -> pd.DataFrame:
+    """Four answers a namespace: some short of the quota or nodes, every tenth unknown."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for number, name in enumerate(namespace_names(count)):
+        size = float(rng.choice([0.25, 0.5, 1.0, 4.0]))
+        free = size * float(rng.choice([0, 1, 2, 8, 30]))
+        has_scaler = bool(rng.random() < 0.8)
+        for question, pods in zip(QUESTIONS, (1, 2, 5, 12), strict=True):
+            left = free - pods * size
+            row: dict[str, Any] = {
+                "cluster_name": CLUSTERS[number % 4], "namespace_name": name, "workload_kind": "",
+                "workload_name": "", "question": question, "pods": pods, "pod_cpu": size,
+                "verdict": "yes" if left >= 0 else "no", "reason": "" if left >= 0 else "quota",
+                "decided_by": "", "tightest": "cpu_request", "left_cpu_request": left,
+                "unplaced_pods": 0, "fits_quota": free // size, "fits_nodes": 90,
+            }  # fmt: skip
+            if number % 10 == 9:
+                row |= {"verdict": f"unknown: {unknown}", "reason": "", "tightest": ""}
+            elif question == "autoscaler_maximum" and not has_scaler:
+                row |= {"verdict": "none", "reason": "no autoscaler", "tightest": ""}
+            elif number % 17 == 3 and left >= 0:
+                row |= {"verdict": "no", "reason": "nodes", "unplaced_pods": pods}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(ROOM_COLUMNS))
+
+
 REASONS = {
     OutcomeKind.FAILED: [
         "quota below what runs: 46 of 40 cores requested; raise cpu_request to 46 or allow "
@@ -273,6 +301,7 @@ def frames() -> SimpleNamespace:
         commitment=make_commitment,
         commitments=make_commitments,
         result=make_result,
+        room=make_room,
         moment=MOMENT,
         long_name=LONG,
     )

@@ -1,0 +1,268 @@
+"""What still fits where: one row per namespace, one column per question, words in the cell.
+
+Above 150 namespaces the rows would look alike, so that they become patterns: how many namespaces
+have the same four answers, one of them by name, and how much they are short of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
+from mnslib.reporting import wording
+from mnslib.reporting.charts import colors
+from mnslib.reporting.charts.canvas import (
+    HATCH,
+    MARGIN,
+    RIGHT,
+    SMALL,
+    Canvas,
+    Chart,
+    Fill,
+    top_rows,
+)
+from mnslib.reporting.room import answer_words, kind_of, room_finding, short_amount, spaces_of
+
+MOST_NAMESPACES = 150
+"""Namespaces above which rows become patterns. Source: our visual standard."""
+
+_HEADS = {
+    NEXT_POD: "Next pod",
+    ROLLING_UPDATE: "Roll out one workload",
+    ALL_UPDATES: "Roll out all at once",
+    AUTOSCALER: "Autoscaler maximum",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How an answer is drawn: its ground, its words' color, its symbol, its bar in the head."""
+
+    ground: Fill
+    color: str
+    symbol: str
+    bar: Fill
+    bold: bool = False
+
+
+_LOOKS = {
+    "no": _Look(Fill(colors.CRITICAL_TINT), colors.CRITICAL, "✕", Fill(colors.CRITICAL), True),
+    "just": _Look(Fill(colors.WARNING_TINT), colors.WARNING_TEXT, "!", Fill(colors.WARNING)),
+    "yes": _Look(Fill(colors.GOOD_TINT), colors.GOOD_TEXT, "✓", Fill(colors.GOOD_SOFT)),
+    "none": _Look(Fill(colors.PANEL), colors.MUTED, "–", Fill(colors.GRID)),
+    "unknown": _Look(HATCH, colors.TEXT, "?", HATCH),
+}
+_GAP = 16
+
+Space = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the grid: its name, and for each question the look and the words."""
+
+    name: str
+    cells: Sequence[tuple[str, str]]
+
+
+def state_grid(
+    table: pd.DataFrame, *, moment: datetime, note: str = "", family: str | None = None
+) -> Chart:
+    """Return the chart of what still fits in each namespace.
+
+    Args:
+        table: from `capacity.room_table`.
+        moment: when clusters were read.
+        note: sentences that the source line ends with.
+        family: font family; None takes the first installed.
+    """
+    spaces = sorted(spaces_of(table), key=_order)
+    canvas, at = Canvas(family=family), wording.moment(moment)
+    title = room_finding(table)
+    how = "The shortest value decides; ordered by what fails first"
+    if len(spaces) > MOST_NAMESPACES:
+        how = "Same answers together, with what is short in the median and at most"
+    canvas.heading(title, f"Does it still fit in the quota and on the nodes? {how}, {at}")
+    if not spaces:
+        canvas.note("Looked for managed namespaces, and others with a quota or running pods.")
+    elif len(spaces) > MOST_NAMESPACES:
+        _draw(canvas, spaces, _patterns(spaces))
+    else:
+        shown = top_rows(spaces)
+        _draw(canvas, spaces, list(map(_row, shown)))
+        if rest := spaces[len(shown) :]:
+            parts = {
+                "with something that does not fit": sum(map(_fails, rest)),
+                "unknown": sum(map(_is_unknown, rest)),
+            }
+            otherwise = ", in which all fits"
+            where = "in tables/room.csv"
+            canvas.note(
+                wording.more(len(rest), "namespace", parts, otherwise=otherwise, where=where)
+            )
+    source = (
+        "Source: pods, workloads (maxSurge, rounded up), autoscalers, quotas, LimitRanges and "
+        f"nodes, {at}. Nodes: by size; taints and affinity are not read. {note}"
+    )
+    return canvas.finish(source=source.strip(), alt=f"{title}. {_counts_of(spaces)}".strip())
+
+
+def _order(space: Space) -> tuple[object, ...]:
+    kinds = [kind_of(space[question]) for question in QUESTIONS]
+    short = [-short_amount(space[question]) for question in QUESTIONS]
+    return (
+        _is_unknown(space), *(kind != "no" for kind in kinds), *(kind != "just" for kind in kinds),
+        *short, space["namespace_name"], space["cluster_name"],
+    )  # fmt: skip
+
+
+def _fails(space: Space) -> bool:
+    return any(kind_of(space[question]) == "no" for question in QUESTIONS)
+
+
+def _is_unknown(space: Space) -> bool:
+    return not _fails(space) and any(
+        kind_of(space[question]) == "unknown" for question in QUESTIONS
+    )
+
+
+def _row(space: Space) -> _Row:
+    cells = [(kind_of(space[question]), answer_words(space[question])) for question in QUESTIONS]
+    return _Row(space["namespace_name"], cells)
+
+
+def _patterns(spaces: list[Space]) -> list[_Row]:
+    """Return one row for each combination of answers, those with a no first, the largest first."""
+    alike: dict[tuple[str, ...], list[Space]] = defaultdict(list)
+    for space in spaces:
+        alike[tuple(_plain(kind_of(space[question])) for question in QUESTIONS)].append(space)
+    ordered = sorted(
+        alike.items(), key=lambda item: ("unknown" in item[0], "no" not in item[0], -len(item[1]))
+    )
+    return [
+        _Row(
+            f"{wording.count(len(found), 'namespace')}\nsuch as {found[0]['namespace_name']}",
+            [
+                (kind, _pattern_words([space[question] for space in found], kind))
+                for question, kind in zip(QUESTIONS, kinds, strict=True)
+            ],
+        )
+        for kinds, found in ordered
+    ]
+
+
+def _plain(kind: str) -> str:
+    return "yes" if kind == "just" else kind
+
+
+def _pattern_words(answers: list[dict[str, Any]], kind: str) -> str:
+    """Return what namespaces with one answer have in common; of a no the median and the most."""
+    if kind == "yes":
+        just = sum(kind_of(answer) == "just" for answer in answers)
+        return f"fits\n{just:,} of them just" if just else "fits"
+    if kind != "no":
+        return Counter(map(answer_words, answers)).most_common(1)[0][0].replace(": ", "\n")
+    of = Counter(answer["tightest"] for answer in answers if short_amount(answer))
+    if not of:
+        return Counter(map(answer_words, answers)).most_common(1)[0][0]
+    field = of.most_common(1)[0][0]
+    amounts = [short_amount(each) for each in answers if each["tightest"] == field]
+    typical, most = (_amount(field, value) for value in (median(amounts), max(amounts)))
+    return f"short {typical}\nat most {most}" if len(answers) > 1 else f"short {most}"
+
+
+def _amount(field: str, value: float) -> str:
+    return f"{value:,.0f} pods" if field == "pods" else wording.quantity(field, value)
+
+
+def _counts(spaces: list[Space], question: str) -> Counter[str]:
+    return Counter(kind_of(space[question]) for space in spaces)
+
+
+def _count_words(counts: Counter[str]) -> str:
+    plain = Counter({"yes": counts["yes"] + counts["just"]}) + Counter(
+        {kind: counts[kind] for kind in ("no", "none", "unknown")}
+    )
+    return ", ".join(f"{plain[kind]:,} {kind}" for kind in ("no", "yes", "none", "unknown")
+                     if plain[kind])  # fmt: skip
+
+
+def _counts_of(spaces: list[Space]) -> str:
+    parts = [f"{_HEADS[q]}: {_count_words(_counts(spaces, q))}" for q in QUESTIONS if spaces]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _draw(canvas: Canvas, spaces: list[Space], rows: list[_Row]) -> None:
+    names = min(canvas.widest(line for row in rows for line in row.name.split("\n")), 330.0)
+    left = MARGIN + names + 24
+    width = (RIGHT - left - _GAP * (len(QUESTIONS) - 1)) / len(QUESTIONS)
+    edges = [left + place * (width + _GAP) for place in range(len(QUESTIONS))]
+    _draw_heads(canvas, spaces, edges, width)
+    is_double = any("\n" in words for row in rows for _, words in row.cells)
+    height = 60 if is_double else 44 if len(rows) <= 6 else 34
+    for row in rows:
+        top, bottom = canvas.y + 2, canvas.y + height - 2
+        _write(canvas, MARGIN, (top, bottom), row.name, limit=names + 1)
+        if set(row.cells) == {row.cells[0]} and row.cells[0][0] == "unknown":
+            _draw_cell(canvas, (left, top, RIGHT, bottom), *row.cells[0])
+        else:
+            for x, (kind, words) in zip(edges, row.cells, strict=True):
+                _draw_cell(canvas, (x, top, x + width, bottom), kind, words)
+        canvas.y += height
+    canvas.y += 18
+
+
+def _draw_heads(canvas: Canvas, spaces: list[Space], edges: list[float], width: float) -> None:
+    """Write each question, how many have which answer, and draw those as one bar."""
+    counts = [_counts(spaces, question) for question in QUESTIONS]
+    lines = [canvas.wrap(_count_words(each), width, SMALL) for each in counts]
+    below = canvas.y + 26 * max(map(len, lines))
+    for x, question, written, each in zip(edges, QUESTIONS, lines, counts, strict=True):
+        canvas.text(x, canvas.y, _HEADS[question], bold=True, limit=width)
+        for place, line in enumerate(written, start=1):
+            canvas.text(x, canvas.y + 26 * place, line, size=SMALL)
+        kinds = [kind for kind in _LOOKS if each[kind]]
+        room = width - 6 * len(kinds) + 2
+        for kind in kinds:
+            end = x + 4 + room * each[kind] / len(spaces)
+            canvas.box(x, below + 16, end, below + 25, _LOOKS[kind].bar)
+            x = end + 2
+    canvas.y = below + 42
+
+
+def _draw_cell(
+    canvas: Canvas, box: tuple[float, float, float, float], kind: str, words: str
+) -> None:
+    look, (x0, y0, x1, y1) = _LOOKS[kind], box
+    canvas.box(x0, y0, x1, y1, look.ground)
+    if look.ground.is_hatched:
+        widest = min(canvas.widest(words.split("\n"), bold=look.bold), x1 - x0 - 54)
+        canvas.box(x0 + 8, y0 + 3, x0 + 50 + widest, y1 - 3, Fill())
+    middle = (y0 + y1) / 2 - (11 if "\n" in words else 0)
+    canvas.text(x0 + 22, middle, look.symbol, color=look.color, bold=True, align="center")
+    _write(canvas, x0 + 44, (y0, y1), words, limit=x1 - x0 - 54, look=look)
+
+
+def _write(
+    canvas: Canvas,
+    x: float,
+    between: tuple[float, float],
+    words: str,
+    *,
+    limit: float,
+    look: _Look | None = None,
+) -> None:
+    """Write one line in the middle, or two of which the second is smaller."""
+    middle = sum(between) / 2
+    first, _, second = words.partition("\n")
+    color, bold = (look.color, look.bold) if look else (colors.INK, False)
+    up = 11 if second else 0
+    canvas.text(x, middle - up, first, color=color, bold=bold, limit=limit)
+    canvas.text(x, middle + 13, second, color=color, size=SMALL, limit=limit)

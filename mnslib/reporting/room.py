@@ -1,0 +1,256 @@
+"""What still fits, and where the next namespace should go, in words: findings, cells, tables.
+
+Knows nothing of pictures; the chart of the same answers uses these words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.fit import NO, NONE, UNKNOWN, YES
+from mnslib.capacity.placement import FITS, FITS_GROWN
+from mnslib.capacity.room import (
+    ALL_UPDATES,
+    AUTOSCALER,
+    NEXT_POD,
+    QUESTIONS,
+    ROLLING_UPDATE,
+)
+from mnslib.reporting import wording
+from mnslib.reporting.displays import Lines, Table, Tag, named, right, tag
+
+JUST = "just"
+"""A yes after which nothing more fits."""
+
+_CANNOT = {
+    NEXT_POD: "cannot start the next pod",
+    ROLLING_UPDATE: "cannot roll out one workload",
+    ALL_UPDATES: "cannot roll out all at once",
+    AUTOSCALER: "cannot reach the autoscaler maximum",
+}
+_ASKED = (NEXT_POD, ROLLING_UPDATE, AUTOSCALER)
+"""Questions that the finding names; all at once is seldom what people do."""
+
+_REASONS = {"quota": "the quota", "nodes": "the nodes", "quota and nodes": "quota and nodes"}
+_SYMBOLS = {YES: "✓", JUST: "!", NO: "✕", NONE: "–", UNKNOWN: "?"}
+_TONES: dict[str, Any] = {
+    YES: "good", JUST: "warning", NO: "critical", NONE: "calm", UNKNOWN: "unknown",
+}  # fmt: skip
+
+Answer = Mapping[Any, Any]
+
+
+def spaces_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return each namespace with its own answer to every question, by the question's name."""
+    own = table[(table["workload_name"] == "") & table["question"].isin(QUESTIONS)]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in own.to_dict("records"):
+        place = (row["cluster_name"], row["namespace_name"])
+        space = found.setdefault(place, {"cluster_name": place[0], "namespace_name": place[1]})
+        space[str(row["question"])] = row
+    return list(found.values())
+
+
+def kind_of(answer: Answer) -> str:
+    """Return `yes`, `just` (a yes after which nothing more fits), `no`, `none` or `unknown`."""
+    kind = str(answer["verdict"]).partition(":")[0]
+    if kind != YES:
+        return kind
+    fits = _fits(answer)
+    if answer["question"] == NEXT_POD and fits is not None:
+        return JUST if fits <= answer["pods"] else YES
+    return JUST if answer["pods"] and answer["tightest"] and not _left(answer) else YES
+
+
+def answer_words(answer: Answer) -> str:
+    """Return an answer in a few words, with the amount that is short or to spare."""
+    kind, reason = kind_of(answer), str(answer["reason"])
+    if kind == UNKNOWN:
+        return str(answer["verdict"])
+    if kind == NONE:
+        return reason
+    if kind == NO:
+        return _short_words(answer) if reason in _REASONS else reason
+    if answer["question"] == NEXT_POD:
+        fits, size = _fits(answer), wording.cores(answer["pod_cpu"])
+        return "fits" if fits is None else f"{fits:,.0f} of {size} {'fits' if fits == 1 else 'fit'}"
+    if not answer["pods"]:
+        return "at its maximum" if answer["question"] == AUTOSCALER else "replaces in place"
+    if not answer["tightest"]:
+        return "fits, no quota"
+    return "exactly fits" if kind == JUST else f"{_amount(answer)} to spare"
+
+
+def short_amount(answer: Answer) -> float:
+    """Return how much of its tightest value an answer is short of; 0 where it is of none."""
+    left = _left(answer) if answer["tightest"] else None
+    return -left if left is not None and left < 0 else 0.0
+
+
+def _short_words(answer: Answer) -> str:
+    pods = wording.count(int(answer["unplaced_pods"] or 0), "pod") if _unplaced(answer) else ""
+    if answer["reason"] == "nodes":
+        return f"no node for {pods}"
+    words = f"short {_amount(answer)}"
+    return f"{words}, no node" if pods else words
+
+
+def _unplaced(answer: Answer) -> bool:
+    return not wording.is_unknown(answer["unplaced_pods"]) and answer["unplaced_pods"] > 0
+
+
+def _amount(answer: Answer) -> str:
+    """Return what is short or to spare of the tightest value: `4 cores`, `2 GiB of limits`."""
+    field, amount = str(answer["tightest"]), abs(_left(answer))
+    if field == "pods":
+        return wording.count(int(amount), "pod")
+    return wording.quantity(field, amount) + (" of limits" if field.endswith("limit") else "")
+
+
+def _left(answer: Answer) -> float:
+    return float(answer[f"left_{answer['tightest']}"])
+
+
+def _fits(answer: Answer) -> float | None:
+    known = [float(answer[name]) for name in ("fits_quota", "fits_nodes")
+             if not wording.is_unknown(answer[name])]  # fmt: skip
+    return min(known, default=None)
+
+
+def room_finding(table: pd.DataFrame) -> str:
+    """Return the finding without its full stop: how many cannot do what, how many are unknown."""
+    spaces = spaces_of(table)
+    if not spaces:
+        return "No namespace was found"
+    unknown = [
+        space for space in spaces
+        if all(kind_of(space[question]) in (UNKNOWN, NONE) for question in QUESTIONS)
+        and any(kind_of(space[question]) == UNKNOWN for question in QUESTIONS)
+    ]  # fmt: skip
+    if len(unknown) == len(spaces):
+        verdicts = (space[NEXT_POD]["verdict"] for space in spaces)
+        return wording.all_unknown(verdicts, len(spaces), "namespace")
+    failing = {q: sum(kind_of(space[q]) == NO for space in spaces) for q in _ASKED}
+    parts = [f"{number:,} {_CANNOT[q]}" for q, number in failing.items() if number]
+    if parts:
+        first, *more = parts
+        number, _, words = first.partition(" ")
+        title = ", ".join([f"{number} of {wording.count(len(spaces), 'namespace')} {words}", *more])
+    else:
+        title = f"All that was asked fits in {wording.count(len(spaces), 'namespace')}"
+    return title + (f"; {len(unknown):,} {wording.are(len(unknown))} unknown" if unknown else "")
+
+
+def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
+    """Return the workloads for which something does not fit, and what decides, to read.
+
+    Args:
+        table: from `capacity.room_table`.
+        limit: rows shown; all are in the CSV.
+    """
+    failing = table[(table["verdict"] == NO) & (table["workload_name"] != "")]
+    return Table(
+        columns=[named("Namespace"), "Workload", "Question", *right("Pods"), "Answer", "Decides"],
+        rows=[
+            [
+                Lines(row["namespace_name"], row["cluster_name"]),
+                f"{row['workload_kind']} {row['workload_name']}",
+                row["question"].replace("_", " "),
+                int(row["pods"]),
+                answer_tag(row),
+                _REASONS.get(row["reason"], "admission"),
+            ]
+            for row in failing.head(limit).to_dict("records")
+        ],
+        note=f"{wording.count(len(failing), 'answer')} of a workload {wording.are(len(failing))} "
+        "no. All answers, in cores and bytes: tables/room.csv.",
+        limit=limit,
+        empty="Every workload that could be asked fits.",
+    )
+
+
+def answer_tag(answer: Answer) -> Tag:
+    """Return an answer as a tag: symbol and words on the ground of its kind."""
+    kind = kind_of(answer)
+    return Tag(f"{_SYMBOLS[kind]} {answer_words(answer)}", _TONES[kind])
+
+
+def placement_finding(table: pd.DataFrame) -> str:
+    """Return which cluster should take the next namespace, in a sentence."""
+    if table.empty:
+        return "No size was given, so no cluster was asked."
+    best = table.to_dict("records")[0]
+    if best["verdict"] == FITS:
+        return f"It should go to {best['cluster_name']}: {_placement_words(best)}."
+    if best["verdict"] == FITS_GROWN:
+        return (
+            f"It fits nowhere now; on {best['cluster_name']} once the autoscaler has added nodes: "
+            f"{_placement_words(best)}."
+        )
+    unknown = int(table["verdict"].str.startswith(UNKNOWN).sum())
+    more = f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else ""
+    return f"It fits on no cluster that could be asked{more}."
+
+
+def placement_rows(table: pd.DataFrame) -> Table:
+    """Return the clusters in the order in which the next namespace should go to them, to read.
+
+    Args:
+        table: from `capacity.placement_table`.
+    """
+    return Table(
+        columns=[*right("Rank"), named("Cluster"), "Region", "Verdict", "Why", "Largest pod now"],
+        rows=[
+            [
+                int(row["rank"]),
+                row["cluster_name"],
+                row["location"],
+                _placement_tag(str(row["verdict"])),
+                _placement_words(row),
+                _largest_pod(row),
+            ]
+            for row in table.to_dict("records")
+        ],
+        note="Order: the verdict, then the share of the nodes that stays free, the smaller of CPU "
+        "and memory. In cores and bytes: tables/placement.csv.",
+        empty="No size was given: set new_cpu and new_memory.",
+    )
+
+
+def _placement_tag(verdict: str) -> Tag:
+    tones: dict[str, Any] = {FITS: "good", FITS_GROWN: "warning", "does not fit": "critical"}
+    symbols = {FITS: "✓", FITS_GROWN: "!", "does not fit": "✕"}
+    if verdict in tones:
+        return Tag(f"{symbols[verdict]} {verdict}", tones[verdict])
+    return tag(verdict)
+
+
+def _placement_words(row: Answer) -> str:
+    """Return why a cluster has its rank: what is left or short of both, and what decides."""
+    if str(row["verdict"]).startswith(UNKNOWN):
+        return ""
+    resource, _, limit = str(row["reason"]).partition(": ")
+    if not limit:
+        return str(row["reason"])
+    grown = "grown_" if row["verdict"] == FITS_GROWN else ""
+    left = {name: float(row[f"{grown}left_{name}"]) for name in ("cpu", "memory")}
+    short = [f"short of {wording.quantity(name, -amount)}" for name, amount in left.items()
+             if amount < 0]  # fmt: skip
+    by = {
+        "N-1": "by what its nodes without the largest can carry",
+        "promised": "by 1.5 × its nodes against what is promised",
+    }[limit]
+    if short:
+        return f"{wording.listing(short)}, {by}"
+    room = wording.listing([wording.quantity(name, amount) for name, amount in left.items()])
+    return f"keeps room for {room}; {wording.RESOURCE_WORDS[resource]} decides, {by}"
+
+
+def _largest_pod(row: Answer) -> str | None:
+    if wording.is_unknown(row["largest_pod_cpu"]):
+        return None
+    cpu, memory = row["largest_pod_cpu"], row["largest_pod_memory"]
+    return f"{wording.cores(cpu)}, {wording.memory(memory)}"

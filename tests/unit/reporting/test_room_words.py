@@ -1,0 +1,166 @@
+"""What still fits, in words and as a picture."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mnslib.capacity.placement import PLACEMENT_COLUMNS
+from mnslib.capacity.room import ROOM_COLUMNS
+from mnslib.reporting.charts import state_grid
+from mnslib.reporting.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
+from mnslib.reporting.room import (
+    answer_tag,
+    placement_finding,
+    placement_rows,
+    room_finding,
+    room_report,
+)
+
+GIB = 2**30
+NAN = float("nan")
+
+
+def make_answer(verdict="yes", question="next_pod", **changes):
+    row = dict.fromkeys(ROOM_COLUMNS, NAN) | {
+        "cluster_name": "aks-1", "namespace_name": "web", "workload_kind": "", "workload_name": "",
+        "question": question, "pods": 1, "pod_cpu": 0.5, "verdict": verdict, "reason": "",
+        "decided_by": "", "tightest": "cpu_request", "left_cpu_request": 1.5, "unplaced_pods": 0,
+    }  # fmt: skip
+    return row | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "tone"),
+    [
+        ({"fits_quota": 4, "fits_nodes": 9}, "✓ 4 of 0.5 cores fit", "good"),
+        ({"fits_quota": 4, "fits_nodes": 1}, "! 1 of 0.5 cores fits", "warning"),
+        ({"question": "rolling_update"}, "✓ 1.5 cores to spare", "good"),
+        ({"question": "rolling_update", "left_cpu_request": 0.0}, "! exactly fits", "warning"),
+        ({"question": "rolling_update", "pods": 0}, "✓ replaces in place", "good"),
+        ({"question": "autoscaler_maximum", "pods": 0}, "✓ at its maximum", "good"),
+        ({"question": "rolling_update", "tightest": ""}, "✓ fits, no quota", "good"),
+        ({"verdict": "none", "reason": "no autoscaler"}, "– no autoscaler", "calm"),
+        ({"verdict": "unknown: no permission"}, "? unknown: no permission", "unknown"),
+        ({"verdict": "no", "reason": "quota", "left_cpu_request": -4.0},
+         "✕ short 4 cores", "critical"),
+        ({"verdict": "no", "reason": "quota", "tightest": "memory_limit",
+          "left_memory_limit": -2.0 * GIB}, "✕ short 2 GiB of limits", "critical"),
+        ({"verdict": "no", "reason": "quota", "tightest": "pods", "left_pods": -1.0},
+         "✕ short 1 pod", "critical"),
+        ({"verdict": "no", "reason": "nodes", "unplaced_pods": 3},
+         "✕ no node for 3 pods", "critical"),
+        ({"verdict": "no", "reason": "quota and nodes", "left_cpu_request": -4.0,
+          "unplaced_pods": 3}, "✕ short 4 cores, no node", "critical"),
+        ({"verdict": "no", "reason": "must specify limits.cpu"},
+         "✕ must specify limits.cpu", "critical"),
+    ],
+)  # fmt: skip
+def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
+    found = answer_tag(make_answer(**changes))
+    assert (found.text, found.tone) == (words, tone)
+
+
+def test_the_finding_counts_each_question_and_what_is_unknown(frames):
+    assert room_finding(frames.room(50)) == (
+        "9 of 50 namespaces cannot start the next pod, 19 cannot roll out one workload, "
+        "24 cannot reach the autoscaler maximum; 5 are unknown"
+    )
+    assert room_finding(frames.room(0)) == "No namespace was found"
+    calm = frames.room(4).assign(verdict="yes")
+    assert room_finding(calm) == "All that was asked fits in 4 namespaces"
+    lost = frames.room(4).assign(verdict="unknown: no permission")
+    assert room_finding(lost) == "All 4 namespaces are unknown: no permission"
+
+
+def test_the_table_names_the_workloads_that_do_not_fit():
+    rows = [
+        make_answer("no", workload_kind="Deployment", workload_name="api", reason="quota",
+                    left_cpu_request=-1.0),
+        make_answer("no", workload_kind="CronJob", workload_name="nightly",
+                    reason="must specify limits.cpu"),
+        make_answer("yes", workload_kind="Deployment", workload_name="web"),
+        make_answer("no", reason="quota", left_cpu_request=-1.0),
+    ]  # fmt: skip
+    table = room_report(pd.DataFrame(rows))
+    assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
+        ("Deployment api", "✕ short 1 core", "the quota"),
+        ("CronJob nightly", "✕ must specify limits.cpu", "admission"),
+    ]
+
+
+# state_grid
+
+
+def test_cells_say_the_amount_in_the_color_of_their_answer(frames, ruler):
+    found = ruler(state_grid(frames.room(12), moment=frames.moment))
+    colors = {artist.get_text(): artist.get_color() for artist, _ in found.boxes}
+    assert colors["short 4 cores"] == CRITICAL
+    assert colors["exactly fits"] == WARNING_TEXT
+    assert colors["28 cores to spare"] == GOOD_TEXT
+    assert colors["no autoscaler"] == MUTED
+    assert found.texts.count("unknown: cluster not reachable") == 1  # one box across the row
+
+
+def test_heads_count_all_namespaces_and_a_sentence_the_rest(frames, ruler):
+    chart = state_grid(frames.room(50), moment=frames.moment)
+    texts = ruler(chart).texts
+    assert "9 no, 36 yes, 5 unknown" in texts
+    assert (
+        "30 more namespaces, of which 13 with something that does not fit and 5 unknown: "
+        "in tables/room.csv" in texts
+    )
+    assert chart.alt.startswith(f"{chart.title}. Next pod: 9 no, 36 yes, 5 unknown; ")
+
+
+def test_above_150_rows_are_patterns_with_count_example_median_and_largest(frames, ruler):
+    texts = ruler(state_grid(frames.room(500), moment=frames.moment)).texts
+    assert {"95 namespaces", "short 12 cores", "at most 48 cores"} <= set(texts)
+    assert any(text.startswith("such as ") for text in texts)
+    counted = [int(text.split()[0]) for text in texts if text.endswith(" namespaces")]
+    assert sum(counted) == 500
+
+
+@pytest.mark.parametrize("count", [0, 5, 50, 500])
+@pytest.mark.parametrize("family", [None, "DejaVu Sans"])
+def test_nothing_leaves_the_sheet(frames, ruler, count, family):
+    found = ruler(state_grid(frames.room(count), moment=frames.moment, family=family))
+    assert all(box.x1 <= 1600 for _, box in found.boxes)
+
+
+# placement
+
+
+def make_place(verdict="fits", **changes):
+    row = dict.fromkeys(PLACEMENT_COLUMNS, NAN) | {
+        "rank": 1, "cluster_name": "aks-1", "location": "westeurope", "verdict": verdict,
+        "reason": "cpu: N-1", "left_cpu": 8.0, "left_memory": 20.0 * GIB,
+    }  # fmt: skip
+    return pd.DataFrame([row | changes])
+
+
+def test_where_the_next_namespace_should_go_is_a_sentence_with_its_reason():
+    assert placement_finding(make_place()) == (
+        "It should go to aks-1: keeps room for 8 cores and 20 GiB; CPU decides, by what its "
+        "nodes without the largest can carry."
+    )
+    grown = make_place("fits once it grows", grown_left_cpu=22.0, grown_left_memory=1.0 * GIB)
+    assert placement_finding(grown).startswith(
+        "It fits nowhere now; on aks-1 once the autoscaler has added nodes: keeps room for 22 cores"
+    )
+    assert placement_finding(make_place("does not fit")) == (
+        "It fits on no cluster that could be asked."
+    )
+    assert placement_finding(make_place()[:0]) == "No size was given, so no cluster was asked."
+
+
+def test_a_cluster_that_does_not_take_it_says_what_is_short():
+    short = make_place("does not fit", reason="cpu: promised", left_cpu=-2.0)
+    row = placement_rows(short).rows[0]
+    assert row[3].text == "✕ does not fit"
+    assert row[4] == "short of 2 cores, by 1.5 × its nodes against what is promised"
+    assert row[5] is None
+    unknown = placement_rows(make_place("unknown: no permission")).rows[0]
+    assert (unknown[3].text, unknown[4]) == ("? unknown: no permission", "")
+    pod = make_place("does not fit", reason="no node has room for its largest pod")
+    assert placement_rows(pod).rows[0][4] == "no node has room for its largest pod"
