@@ -20,6 +20,7 @@ _HOMES = {
     "clusters_table": "mnslib.reporting.provisioning",
     "commitment_rows": "mnslib.reporting.capacity",
     "commitment_table": "mnslib.capacity.promises",
+    "crossings_table": "mnslib.capacity.crossings",
     "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
     "evidence_table": "mnslib.capacity.evidence",

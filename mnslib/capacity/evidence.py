@@ -215,9 +215,11 @@ def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         lookback=count * step, seen_for=rows["seen"] * step, gap_for=rows["gap_steps"] * step
     )
     rows["word"] = _words(rows, snapshot)
-    found = [texts(row) for row in rows.to_dict("records")]
     names = ["reason", "unknown_now", "unknown_history"]
-    rows[names] = pd.DataFrame(found, index=rows.index, columns=names)
+    rows[names] = ""
+    told = rows[(rows["word"] != "sound") | (count == 0)]  # of what is sound nothing is to be said
+    found = [texts(row) for row in told.to_dict("records")]
+    rows.loc[told.index, names] = pd.DataFrame(found, index=told.index, columns=names)
     named = {
         "evidence": rows["word"], "is_all_zero": rows["is_zero"], "quota_changes": rows["changes"],
         "changed_from": rows["before"], "changed_to": rows["after"],

@@ -76,7 +76,7 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
 def _longest_gaps(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return length and first row of the longest gap behind a sample, of columns that have one."""
     total, columns = known.shape
-    before = _last_known(known)
+    before = last_known(known)
     ends = np.vstack([known[1:], np.ones((1, columns), dtype=bool)])  # the end ends a gap as well
     rows = np.arange(total, dtype=np.int32)[:, None]
     length = np.where(ends & (before >= 0), rows - before, 0)
@@ -85,7 +85,7 @@ def _longest_gaps(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[
     return steps, at.astype(np.int64) + 1 - steps
 
 
-def _last_known(known: NDArray[np.bool_]) -> NDArray[np.int32]:
+def last_known(known: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return for each row the last row up to it that has a sample, -1 where there is none."""
     rows = np.arange(len(known), dtype=np.int32)[:, None]
     return np.maximum.accumulate(np.where(known, rows, np.int32(-1)), axis=0)
@@ -104,7 +104,7 @@ def change_facts(values: Values) -> dict[str, NDArray[np.float64]]:
     }  # fmt: skip
     if len(values) < 2:
         return facts
-    last = _last_known(~np.isnan(values))
+    last = last_known(~np.isnan(values))
     filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
     changed = (filled[1:] != filled[:-1]) & (last[:-1] >= 0)
     facts["changes"] = changed.sum(axis=0).astype(np.float64)

@@ -135,6 +135,12 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "changed_utc": (UTC, "the last of them"),
     "changed_from": (CORES_OR_BYTES, "the quota before it"),
     "changed_to": (CORES_OR_BYTES, "the quota after it"),
+    # crossings and what changed
+    "threshold": (RATIO, "used over hard that was crossed: 0.9 tight, 1.0 full"),
+    "direction": ("", "up: came to the threshold; down: fell below it"),
+    "crossed_utc": (UTC, "end of the first step on the other side"),
+    "within_minutes": ("minutes", "before that in which it happened"),
+    "is_over_gap": ("", "whether samples are missing there, so that it lies somewhere in the gap"),
     "counted": (CORES_OR_BYTES, "what the quota's own counter says"),
     "asked": (CORES_OR_BYTES, "what the pods there ask for, added up"),
 }

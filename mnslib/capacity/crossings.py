@@ -1,0 +1,101 @@
+"""When namespaces came to their quota and when they left it: every crossing of 0.9 and of 1.0.
+
+Pure, as `utilization` is. Each step is held against its own hard quota, and what happened while no
+sample was taken is never made up: a crossing over a gap says that it lies somewhere in it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
+from mnslib.capacity.quota_values import TIGHT_RATIO, series_of, times_of
+from mnslib.capacity.samples import chunks, last_known
+from mnslib.capacity.snapshot import Snapshot, Values
+
+THRESHOLDS = (float(TIGHT_RATIO), 1.0)
+"""Used over hard from which a value is tight, and from which it is full. Source: kubernetes-mixin,
+KubeQuotaAlmostFull and KubeQuotaFullyUsed, here with the threshold itself included."""
+
+RATIO_NOISE = 5e-7
+"""How far below a threshold a ratio may lie and still count as at it, as rounding to 6 decimals
+does. Used, hard and their quotient are float32: three roundings of 6e-8 each at most."""
+
+CROSSING_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "threshold",
+    "direction",
+    "crossed_utc",
+    "within_minutes",
+    "is_over_gap",
+    "used",
+    "hard",
+    "utilization_ratio",
+)
+
+
+def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return each time that a quota value came to 0.9 or 1.0 of its hard quota, or fell below it.
+
+    Args:
+        snapshot: what was read.
+        evidence: from `evidence_table`, of the same snapshot; None makes it. Values whose samples
+            are wrong as a whole (`NO_PEAK`) have no crossings.
+
+    Returns:
+        `CROSSING_COLUMNS`: `direction` is `up` or `down`; it happened in the `within_minutes`
+        before `crossed_utc`, the end of the first step on the other side: one step, or where
+        samples are missing (`is_over_gap`) the time since the sample before; `used` and `hard` of
+        that step, cores or bytes, and their ratio (infinite where anything is used of a quota of
+        0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
+    """
+    found = evidence_table(snapshot) if evidence is None else evidence
+    is_meant = ~found["evidence"].isin(NO_PEAK) & ~found["resource"].isin(USAGE_FIELDS)
+    rows = found.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
+    series = series_of(rows)
+    parts = [_crossings(np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.float32))]
+    for (part, used), (_, hard) in zip(
+        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
+    ):
+        crossed = _crossings(used, hard)
+        crossed["place"] += part.start
+        parts.append(crossed)
+    table = pd.concat(parts, ignore_index=True).sort_values(["place", "row", "level"])
+    table = table.join(rows.reset_index(drop=True), on="place")
+    steps = table["row"] - table["before"]
+    moments = times_of(snapshot.used)[table["row"].to_numpy()]
+    return table.assign(
+        crossed_utc=pd.DatetimeIndex(moments).tz_localize("UTC"),
+        within_minutes=steps * snapshot.step_minutes,
+        is_over_gap=steps > 1,
+    )[list(CROSSING_COLUMNS)].reset_index(drop=True)
+
+
+def _crossings(used: Values, hard: Values) -> pd.DataFrame:
+    """Return the crossings of columns (times x series): their place, and the rows around each."""
+    known = ~(np.isnan(used) | np.isnan(hard))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where((hard == 0) & (used == 0), np.float32(0), used / hard)
+    least = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
+    level = (ratio >= least[0]).astype(np.int8) + (ratio >= least[1])
+    last = last_known(known)[:-1]
+    earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
+    rows, places = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
+    before, after = earlier[rows, places], level[rows + 1, places]
+    parts = []
+    for number, threshold in enumerate(THRESHOLDS, start=1):
+        crossed = (before < number) != (after < number)
+        row, place = rows[crossed] + 1, places[crossed]
+        part = {
+            "place": place, "row": row, "before": last[row - 1, place], "level": number,
+            "threshold": threshold,
+            "direction": np.where(after[crossed] >= number, "up", "down"),
+        }  # fmt: skip
+        for name, values in (("used", used), ("hard", hard), ("utilization_ratio", ratio)):
+            part[name] = values[row, place].astype(np.float64).round(6)
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)
