@@ -22,7 +22,7 @@ from mnslib.project import find_project_root, read_result, resolve_path, write_w
 from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import ApplyResult, CheckResult, utc_text
 from mnslib.session import Session
-from mnslib.targets import Target, open_target
+from mnslib.targets import Target, metrics_alone, open_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -360,6 +360,8 @@ class Notebook(Session):
         prometheus_endpoint: str,
         snapshot_run: str = "",
         prometheus_token_env: str = "",
+        inventory: str = "azure",
+        owner_label: str = "",
         **window: Any,
     ) -> Snapshot:
         """Return quotas, requests and use of the clusters, now and over the lookback.
@@ -369,7 +371,10 @@ class Notebook(Session):
         Args:
             snapshot_run: an earlier run, whose snapshot is returned instead; nothing is asked then.
             history, prometheus_endpoint, prometheus_token_env: as `Target.prometheus` takes them.
-            window: `lookback_days`, `step_minutes` and `owner_label`, as `capacity.collect` does.
+            inventory: `azure`, or `history`: clusters and namespaces as the metrics name them, and
+                nothing else is asked.
+            owner_label: label that names an owner; metrics know none.
+            window: `lookback_days` and `step_minutes`, as `capacity.collect` takes them.
 
         Raises:
             ConfigError: if that run has no snapshot, or was made on another target.
@@ -378,20 +383,25 @@ class Notebook(Session):
 
         if snapshot_run:
             return read_snapshot(self._earlier_snapshot(snapshot_run))
-        from mnslib.capacity.collect import collect
+        door = self.target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
+        if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
+            from mnslib.capacity.inventory import collect_from_metrics
 
-        subscriptions, ids = self.target.scope(subscription_ids, clusters)
-        snapshot = collect(
-            self.target.azure,
-            self.target.kube_for,
-            subscription_ids=subscriptions,
-            clusters=ids,
-            prometheus=self.target.prometheus(
-                history, prometheus_endpoint, token_env=prometheus_token_env
-            ),
-            now=_now(),
-            **window,
-        )
+            snapshot = collect_from_metrics(metrics, clusters=clusters, now=_now(), **window)
+        else:
+            from mnslib.capacity.collect import collect
+
+            subscriptions, ids = self.target.scope(subscription_ids, clusters)
+            snapshot = collect(
+                self.target.azure,
+                self.target.kube_for,
+                subscription_ids=subscriptions,
+                clusters=ids,
+                prometheus=door,
+                now=_now(),
+                owner_label=owner_label,
+                **window,
+            )
         write_snapshot(
             snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
         )
@@ -456,6 +466,8 @@ class Notebook(Session):
             mode = f"offline: analyzes what {self._offline} read"
         else:
             endpoint = self.target.azure.cloud.arm_endpoint
+            if self.parameters.get("inventory") == "history":
+                endpoint = str(self.parameters["prometheus_endpoint"]) or "the sandbox's metrics"
             mode = "reads only" if dry_run is None else mode
         rows: list[list[Cell]] = [
             ["Target", {"azure": "Azure"}.get(word := str(self.parameters["target"]), word)],

@@ -121,6 +121,32 @@ class Target:
         return self.azure.prometheus(endpoint)
 
 
+def metrics_alone(
+    inventory: str, door: PrometheusClient | None, *, subscription_ids: Sequence[str]
+) -> PrometheusClient | None:
+    """Return the door to the metrics where they are all that may be asked, else None.
+
+    Args:
+        inventory: `azure`, or `history` for clusters and namespaces as the metrics name them.
+        door: what `Target.prometheus` returned.
+
+    Raises:
+        ConfigError: if the word does not exist, or the metrics cannot answer what is asked.
+    """
+    if _require("inventory", inventory, ("azure", "history")) == "azure":
+        return None
+    if subscription_ids:
+        raise ConfigError(
+            "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both empty "
+            "for all clusters that the metrics name."
+        )
+    if door is None:
+        raise ConfigError(
+            "inventory is history: prometheus_endpoint says which, and history must not be none."
+        )
+    return door
+
+
 def open_target(target: str, *, cloud: str, credential: str) -> Target:
     """Return the way to Azure or to the sandbox, which is started if need be; signs in nowhere yet.
 

@@ -59,14 +59,15 @@ class PrometheusClient:
         self._remedy = remedy
 
     def query(self, query: str, *, at: datetime) -> list[Series]:
-        """Return the series that a query gives at one moment, each with one point.
+        """Return the series that have a value at one moment, each with one point.
 
         Raises:
             PrometheusError: as `query_range`.
         """
         form = {"query": query, "time": f"{at.timestamp():.3f}"}
         found = self._ask("query", form, kind="vector")
-        return [_series(item["metric"], [item["value"]]) for item in found]
+        series = (_series(item["metric"], [item["value"]]) for item in found)
+        return [one for one in series if one.points]
 
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: float

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.quota_values import tightest_quotas
+from mnslib.capacity.quota_values import QuotaValue, tightest_quotas
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
@@ -48,7 +48,8 @@ def assemble(
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
         if reading.history is not None:
-            wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
+            counts = {**tightest_quotas(quotas), **tightest_quotas(reading.quotas or ())}
+            wanted = _quota_series(cluster, counts, {row["namespace_name"] for row in found})
             used.add(reading.history.used, wanted)
             hard.add(reading.history.hard, wanted)
             asked = reading.history.requested
@@ -81,6 +82,8 @@ def assemble(
         workloads=_listed(named, "workloads"),
         autoscalers=_listed(named, "autoscalers"),
         events=_listed(named, "events"),
+        remembered=[n for n, r in named.items() if r.seen is not None],
+        stale={(n, space): keys for n, r in named.items() for space, keys in r.stale.items()},
         unread={(n, kind): why for n, r in named.items() for kind, why in r.unread.items()},
         step_minutes=int(step / timedelta(minutes=1)),
         unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
@@ -123,8 +126,9 @@ class _Columns:
 
 def _quotas_of(reading: Reading, *, step: timedelta) -> Sequence[QuotaStatus]:
     """Return the live quotas, or where the cluster was not read, those that history saw last."""
-    if reading.quotas is not None:
-        return reading.quotas
+    known = reading.quotas if reading.seen is None else reading.seen
+    if known is not None:
+        return known
     return reading.history.last_quotas(step=step) if reading.history is not None else ()
 
 
@@ -132,7 +136,8 @@ def _managed_names(reading: Reading, quotas: Sequence[QuotaStatus]) -> frozenset
     """Return the managed namespaces, or where Azure did not list them, those that look so."""
     if reading.managed is not None:
         return frozenset(reading.managed)
-    return frozenset(quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA_NAME)
+    look_so = {quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA_NAME}
+    return frozenset(look_so - SYSTEM_NAMESPACES)
 
 
 def _namespace_rows(
@@ -166,11 +171,11 @@ def _label_text(labels: Mapping[str, str]) -> str:
 
 
 def _quota_series(
-    cluster_name: str, quotas: Sequence[QuotaStatus], namespaces: Container[object]
+    cluster_name: str, counts: Mapping[tuple[str, str], QuotaValue], namespaces: Container[object]
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Return the column for each series that counts: that of the tightest quota object now."""
     return {
         (namespace, value.quota_name, value.key): (cluster_name, namespace, key)
-        for (namespace, key), value in tightest_quotas(quotas).items()
+        for (namespace, key), value in counts.items()
         if namespace in namespaces
     }

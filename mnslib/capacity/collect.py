@@ -76,7 +76,7 @@ def collect(
         if uses[reading.id.cluster_name.casefold()] > 1:
             reading.no_history = "metrics know clusters by name only, and another one has this name"
         elif prometheus is not None:
-            _add_history(reading, prometheus, times=times, step=step)
+            add_history(reading, prometheus, reading.id.cluster_name, times=times, step=step)
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -84,7 +84,7 @@ def collect(
     names = short_names(reading.id for reading in readings)
     for reading in readings:
         reading.name = names[reading.id]
-    note = _history_note(readings, times, step) if prometheus else "No history asked for."
+    note = history_note(readings, times, step) if prometheus else "No history asked for."
     return assemble(
         readings, times=times, step=step, now=now, owner_label=owner_label, history_note=note
     )
@@ -108,11 +108,21 @@ def _targets(
     return targets
 
 
-def _add_history(
-    reading: Reading, prometheus: PrometheusClient, *, times: pd.DatetimeIndex, step: timedelta
+def add_history(
+    reading: Reading,
+    prometheus: PrometheusClient,
+    label: str,
+    *,
+    times: pd.DatetimeIndex,
+    step: timedelta,
 ) -> None:
+    """Fill in a cluster's history, or the reason why there is none.
+
+    Args:
+        label: what metrics call the cluster.
+    """
     try:
-        history = read_history(prometheus, reading.id.cluster_name, times=times, step=step)
+        history = read_history(prometheus, label, times=times, step=step)
     except PrometheusError as error:
         reading.no_history = "query failed"
         reading.errors.append(str(error))
@@ -123,7 +133,8 @@ def _add_history(
         reading.history = history
 
 
-def _history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: timedelta) -> str:
+def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: timedelta) -> str:
+    """Return what the history covers, and which clusters have none and why."""
     minutes = int(step / timedelta(minutes=1))
     every = "hour" if minutes == 60 else f"{minutes} minutes"
     missing = [

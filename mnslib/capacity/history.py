@@ -6,7 +6,6 @@ which. Peaks are the server's `max_over_time`: samples an hour apart would miss 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -47,19 +46,27 @@ class ClusterHistory:
         blocks = (self.used, self.hard, self.requested, self.usage_cpu, self.usage_memory)
         return not any(block.series for block in blocks)
 
+    def last_seen(self) -> dict[str, dict[tuple[str, ...], tuple[float, int]]]:
+        """Return the last sample of each series of `hard` and of `used`, and its place in time."""
+        return {"hard": _last_values(self.hard), "used": _last_values(self.used)}
+
     def last_quotas(self, *, step: timedelta) -> list[QuotaStatus]:
         """Return the quotas as last seen, of those seen within `RECENT`."""
-        rows = max(1, RECENT // step)
-        hard, used = _last_values(self.hard, rows), _last_values(self.used, rows)
+        seen, rows = self.last_seen(), max(1, RECENT // step)
         return [
-            QuotaStatus(
-                namespace_name=namespace,
-                name=quota,
-                hard={key: amount},
-                used={key: used[series]} if (series := (namespace, quota, key)) in used else {},
-            )
-            for (namespace, quota, key), amount in hard.items()
+            quota_status(series, amount, seen["used"].get(series, (None, 0))[0])
+            for series, (amount, place) in seen["hard"].items()
+            if place >= len(self.hard.rows[0]) - rows
         ]
+
+
+def quota_status(series: tuple[str, ...], hard: float, used: float | None) -> QuotaStatus:
+    """Return a quota object's status of one value; `used` is None where it was never counted."""
+    namespace, name, key = series
+    counted = {} if used is None else {key: Decimal(str(used))}
+    return QuotaStatus(
+        namespace_name=namespace, name=name, hard={key: Decimal(str(hard))}, used=counted
+    )
 
 
 def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.DatetimeIndex:
@@ -98,11 +105,11 @@ def read_history(
     )
 
 
-def _last_values(block: Block, rows: int) -> Mapping[tuple[str, ...], Decimal]:
+def _last_values(block: Block) -> dict[tuple[str, ...], tuple[float, int]]:
     found = {}
     for series, samples in zip(block.series, block.rows, strict=True):
-        recent = samples[-rows:]
-        known = np.flatnonzero(~np.isnan(recent))
+        known = np.flatnonzero(~np.isnan(samples))
         if known.size:
-            found[series] = Decimal(str(recent[known[-1]].item()))
+            place = int(known[-1])
+            found[series] = (samples[place].item(), place)
     return found

@@ -67,6 +67,8 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
             }
             if cluster in snapshot.commitments:
                 row |= _commitment_row(snapshot.commitments[cluster][resource])
+                if pools := snapshot.unread.get((cluster, "pools")):
+                    row["autoscaled_verdict"] = f"{UNKNOWN}: {pools}"
             else:
                 row["verdict"] = f"{UNKNOWN}: {reasons[cluster]}"
             rows.append(row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 REQUEST_LABELS = ("namespace", "resource")
@@ -54,15 +55,17 @@ class RangeQuery:
         form: what is asked, with places for selector and seconds.
         selector: the series that it reads, so that they can be counted first.
         labels: of the answer, in the order of a series' name.
+        window: seconds that each value looks back over; None for the step.
     """
 
     form: str
     selector: str
     labels: tuple[str, ...]
+    window: int | None = None
 
     def text(self, seconds: int) -> str:
-        """Return the query, each value over so many seconds."""
-        return self.form.format(self.selector, seconds)
+        """Return the query for steps of so many seconds."""
+        return self.form.format(self.selector, self.window or seconds)
 
     @property
     def count(self) -> str:
@@ -82,17 +85,23 @@ def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
     }
 
 
-def clusters_query(metric: str) -> RangeQuery:
-    """Return the query that finds the clusters that a metric names, over so many seconds each."""
-    return RangeQuery(form="count by (cluster) (last_over_time({0}[{1}s]))", selector=metric,
-                      labels=("cluster",))  # fmt: skip
+def clusters_query(metric: str, window: timedelta) -> RangeQuery:
+    """Return the query that finds the clusters that a metric names in the window of each step."""
+    return RangeQuery(
+        form="count by (cluster) (last_over_time({0}[{1}s]))",
+        selector=metric,
+        labels=("cluster",),
+        window=int(window.total_seconds()),
+    )
 
 
 def namespaces_query(cluster: str) -> RangeQuery:
     """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
-    selector = _HISTORY["requested"][1].format(_escaped(cluster))
-    return RangeQuery(form="count by (namespace) (last_over_time({0}[{1}s]))", selector=selector,
-                      labels=("namespace",))  # fmt: skip
+    return RangeQuery(
+        form="count by (namespace) (last_over_time({0}[{1}s]))",
+        selector=_HISTORY["requested"][1].format(_escaped(cluster)),
+        labels=("namespace",),
+    )
 
 
 def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:

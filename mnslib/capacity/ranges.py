@@ -66,7 +66,8 @@ def read_block(
     for first in range(0, len(times), longest):
         last = min(first + longest, len(times))
         count = _count_series(prometheus, query, times[first:last])
-        size = most_rows(count, step=step)
+        window = timedelta(seconds=query.window or seconds)
+        size = most_rows(count, step=step, window=window)
         start = first
         while start < last:
             end = min(start + size, last)
@@ -83,14 +84,18 @@ def read_block(
                 size = (end - start) // 2
                 continue
             _fill(found, answer, query=query, times=times, step=step, part=(start, end))
-            size = min(size, most_rows(len(found), step=step))
+            size = min(size, most_rows(len(found), step=step, window=window))
             start = end
     return Block(tuple(found), tuple(found.values()))
 
 
-def most_rows(series: int, *, step: timedelta) -> int:
-    """Return how many times one query may ask for, if it reads so many series."""
-    seconds = step.total_seconds()
+def most_rows(series: int, *, step: timedelta, window: timedelta) -> int:
+    """Return how many times one query may ask for, if it reads so many series.
+
+    Args:
+        window: what each value looks back over.
+    """
+    seconds = window.total_seconds()
     read = max(series, 1)
     return max(
         1,

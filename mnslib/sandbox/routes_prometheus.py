@@ -82,6 +82,8 @@ _SHAPES = {
             "count by(cluster)(last_over_time(kube_pod_container_resource_requests[Ns]))",
             ("requested",), "last", "count", ("cluster",),
         ),
+        Shape("count(kube_resourcequota)", ("used", "hard"), "last", "count"),
+        Shape("count(kube_pod_container_resource_requests)", ("requested",), "last", "count"),
         Shape(f"count({_USED})", ("used",), "last", "count"),
         Shape(f"count({_HARD})", ("hard",), "last", "count"),
         Shape(f"count({_REQUESTS})", ("requested",), "last", "count"),
@@ -212,7 +214,7 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
                 names = [found["clusters"]]
             query = Query(
                 shape=shape,
-                clusters=None if names is None else frozenset(names),
+                clusters=frozenset(names) if "clusters" in found else None,
                 window=int(found.get("window") or 0),
                 start=start,
                 end=end,

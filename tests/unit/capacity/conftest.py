@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -228,9 +229,12 @@ class PrometheusDouble:
 
     def _samples(self, query: str) -> list[Any]:
         if query.startswith("count by (cluster)"):
-            names = {cluster for cluster, kind in self._world.samples if kind in query}
+            kinds = {"kube_resourcequota": ("used", "hard"), "resource_requests": ("requested",)}
+            wanted = next(found for part, found in kinds.items() if part in query)
+            names = {cluster for cluster, kind in self._world.samples if kind in wanted}
             return [({"cluster": name} if name else {}, lambda at: 1.0) for name in sorted(names)]
-        cluster = query.split('cluster="')[1].split('"')[0]
+        written = re.search(r'cluster="((?:[^"\\]|\\.)*)"', query)[1]  # type: ignore[index]
+        cluster = re.sub(r"\\(.)", r"\1", written)
         _answer(self._world.metrics_error.get(cluster))
         kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
         kinds |= {"resource_requests": "requested", "node_status": "nodes"}

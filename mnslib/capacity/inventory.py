@@ -1,0 +1,228 @@
+"""Clusters and namespaces as the metrics name them, for who may read nothing but those.
+
+What metrics cannot say (pods, workloads, the autoscaler's maximum, labels) is unknown with that
+reason. Asks neither Azure Resource Manager nor Kubernetes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from mnslib.capacity.assemble import assemble
+from mnslib.capacity.collect import WORKERS, add_history, history_note
+from mnslib.capacity.history import quota_status, time_grid
+from mnslib.capacity.present import Reading
+from mnslib.capacity.promql import (
+    QUOTA_LABELS,
+    QUOTAS,
+    REQUESTS,
+    clusters_query,
+    namespaces_query,
+    nodes_now,
+    quotas_now,
+    requests_now,
+)
+from mnslib.capacity.quota_values import tightest_quotas
+from mnslib.capacity.ranges import read_block
+from mnslib.commitment import commitments
+from mnslib.errors import ConfigError, PrometheusError
+from mnslib.models import Container, Node, Pod
+from mnslib.resource_ids import ClusterId
+
+if TYPE_CHECKING:
+    from mnslib.azure.prometheus import PrometheusClient
+    from mnslib.capacity.snapshot import Snapshot
+
+UNNAMED = "(no cluster label)"
+"""What a cluster is called whose series have no label `cluster`, as on a server of its own."""
+
+RECENT_STEPS, RECENT = 2, timedelta(hours=1)
+"""A sample is of now if it is no older than two steps, or an hour where that is longer: our choice,
+so that one scrape or step that is missing makes nothing unknown."""
+
+DISCOVERY_STEP, DISCOVERY_WINDOW = timedelta(hours=6), timedelta(hours=1)
+"""Clusters are looked for in one hour of every six: a sixth of the samples. Our choice; one that
+was there for less than that may be missed, and can be named."""
+
+NOT_IN_METRICS = "metrics do not say"
+_UNKNOWN_KINDS = ("pods", "limit_ranges", "workloads", "autoscalers", "events", "pools", "owner")
+
+
+def collect_from_metrics(
+    prometheus: PrometheusClient,
+    *,
+    clusters: Sequence[str],
+    lookback_days: int,
+    step_minutes: int,
+    now: datetime,
+) -> Snapshot:
+    """Return what the metrics say at `now` and in the time before it; asks for nothing else.
+
+    Namespaces are those with a quota, or with pods that ask for anything, at any time of the
+    lookback; system namespaces are left out. A quota is of now if its last sample is, else the
+    snapshot's `stale` says when that was.
+
+    Args:
+        clusters: names or ARM ids; empty for all that the metrics name.
+        lookback_days, step_minutes, now: as `collect` takes them.
+
+    Raises:
+        ConfigError: if no cluster is found, or what is named cannot be told apart by metrics.
+        PrometheusError: if the clusters cannot be looked for.
+    """
+    times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
+    step = timedelta(minutes=step_minutes)
+    found = _named(clusters) if clusters else _discovered(prometheus, times)
+
+    def read(item: tuple[str, ClusterId]) -> Reading:
+        return _read_cluster(prometheus, *item, times=times, step=step, now=now)
+
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        readings = list(pool.map(read, found.items()))
+    note = (
+        history_note(readings, times, step) + " Clusters and namespaces as the metrics name them."
+    )
+    return assemble(readings, times=times, step=step, now=now, owner_label="", history_note=note)
+
+
+def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
+    """Return the clusters that were named, by the value of their label."""
+    found: dict[str, ClusterId] = {}
+    for text in clusters:
+        try:
+            cluster = ClusterId.parse(text) if "/subscriptions/" in text.lower() else _by_name(text)
+        except ValueError as error:
+            raise ConfigError(f"clusters: {error}. Write ids or names.") from error
+        label = "" if cluster.cluster_name == UNNAMED else cluster.cluster_name
+        if found.setdefault(label, cluster) != cluster:
+            raise ConfigError(
+                f"clusters: two are called {cluster.cluster_name}, and metrics know names only."
+            )
+    return found
+
+
+def _by_name(name: str) -> ClusterId:
+    return ClusterId(subscription_id="", resource_group="", cluster_name=name)
+
+
+def _discovered(prometheus: PrometheusClient, times: pd.DatetimeIndex) -> dict[str, ClusterId]:
+    step = max(DISCOVERY_STEP, times[-1] - times[-2] if len(times) > 1 else DISCOVERY_STEP)
+    count = (times[-1] - times[0]) // step + 1
+    moments = pd.date_range(end=times[-1], periods=count, freq=step)
+    labels = {
+        label
+        for metric in (QUOTAS, REQUESTS)
+        for (label,) in read_block(
+            prometheus, clusters_query(metric, DISCOVERY_WINDOW), times=moments, step=step
+        ).series
+    }
+    if not labels:
+        raise ConfigError(
+            f"No cluster to analyze: {prometheus.endpoint} holds neither {QUOTAS} nor {REQUESTS}"
+            " in the lookback. Check that kube-state-metrics is scraped."
+        )
+    return {label: _by_name(label or UNNAMED) for label in sorted(labels)}
+
+
+def _read_cluster(
+    prometheus: PrometheusClient,
+    label: str,
+    cluster: ClusterId,
+    *,
+    times: pd.DatetimeIndex,
+    step: timedelta,
+    now: datetime,
+) -> Reading:
+    reading = Reading(id=cluster, name=cluster.cluster_name)
+    reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
+    add_history(reading, prometheus, label, times=times, step=step)
+    if reading.history is None:
+        reading.unreachable = reading.no_history
+        return reading
+    try:
+        spaces = read_block(prometheus, namespaces_query(label), times=times, step=step)
+        reading.busy = frozenset(name for (name,) in spaces.series)
+        window = int(max(RECENT_STEPS * step, RECENT).total_seconds())
+        hard, used = (
+            {
+                tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1]
+                for one in prometheus.query(quotas_now(label, kind, seconds=window), at=now)
+            }
+            for kind in ("hard", "used")
+        )
+        _add_quotas(reading, hard, used, times=times)
+        _add_commitment(reading, prometheus, label, now=now)
+    except PrometheusError as error:
+        reading.unreachable = "query failed"
+        reading.errors.append(str(error))
+    return reading
+
+
+def _add_quotas(
+    reading: Reading,
+    hard: Mapping[tuple[str, ...], float],
+    used: Mapping[tuple[str, ...], float],
+    *,
+    times: pd.DatetimeIndex,
+) -> None:
+    """Fill in the quotas of now, those that were seen ever, and when the others were seen last."""
+    assert reading.history is not None
+    past = reading.history.last_seen()
+    known = {
+        series: (amount, used.get(series))
+        for series, amount in hard.items()
+        if series in used or series not in past["used"]
+    }
+    reading.quotas = [
+        quota_status(series, amount, counted) for series, (amount, counted) in known.items()
+    ]
+    reading.seen = reading.quotas + [
+        quota_status(series, amount, past["used"].get(series, (None, 0))[0])
+        for series, (amount, _) in past["hard"].items()
+        if series not in known
+    ]
+    now, ever = tightest_quotas(reading.quotas), tightest_quotas(reading.seen)
+    for place in ever.keys() - now.keys():
+        namespace, key = place
+        series = (namespace, ever[place].quota_name, ever[place].key)
+        last = min(past[kind][series][1] for kind in ("hard", "used") if series in past[kind])
+        reading.stale.setdefault(namespace, {})[key] = times[last].to_pydatetime()
+
+
+def _add_commitment(
+    reading: Reading, prometheus: PrometheusClient, label: str, *, now: datetime
+) -> None:
+    """Fill in nodes and what the cluster has promised; metrics do not say which nodes are ready."""
+    offers: dict[str, dict[str, Decimal]] = {}
+    for one in prometheus.query(nodes_now(label), at=now):
+        offers.setdefault(one.labels["node"], {})[one.labels["resource"]] = _amount(one.points)
+    nodes = [
+        Node(name=name, allocatable_cores=found["cpu"], allocatable_bytes=found["memory"])
+        for name, found in sorted(offers.items())
+        if found.keys() >= {"cpu", "memory"}
+    ]
+    asked: dict[str, dict[str, Decimal]] = {}
+    for one in prometheus.query(requests_now(label), at=now):
+        asked.setdefault(one.labels["namespace"], {})[one.labels["resource"]] = _amount(one.points)
+    if not nodes or not asked:
+        missing = "nodes" if not nodes else "pod requests"
+        reading.no_commitment = f"no recent samples of {missing}"
+        return
+    reading.lists["nodes"] = nodes
+    # one stand-in for all pods of a namespace: only their sum is known
+    pods = [
+        Pod(namespace_name=name, name="", phase="Running", containers=(Container(requests=need),))
+        for name, need in asked.items()
+    ]
+    quotas = reading.quotas or ()
+    reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods)
+
+
+def _amount(points: list[tuple[float, float]]) -> Decimal:
+    return Decimal(str(points[-1][1]))

@@ -1,0 +1,194 @@
+"""Clusters and namespaces as the metrics name them, where nothing else may be asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
+from mnslib.capacity.promises import commitment_table
+from mnslib.capacity.utilization import utilization_table
+from mnslib.errors import ConfigError, PrometheusError
+from mnslib.resource_ids import ClusterId
+from mnslib.targets import metrics_alone
+from tests.unit.capacity.conftest import PrometheusDouble
+
+NOW = datetime(2026, 11, 2, 6, 25, tzinfo=UTC)
+HOUR = 3600
+
+
+def labels(namespace, resource="requests.cpu", name="defaultresourcequota"):
+    return {"namespace": namespace, "resourcequota": name, "resource": resource}
+
+
+def always(value):
+    return lambda at: value
+
+
+def until(hours, value):
+    """A value up to so many hours before now, and no sample after that."""
+    return lambda at: value if at <= NOW.timestamp() - hours * HOUR else None
+
+
+@pytest.fixture
+def metrics(world):
+    """One cluster: a quota of now, one whose samples ended two days ago, pods without a quota."""
+    world.samples = {
+        ("aks-1", "hard"): [
+            (labels("web"), always(4.0)),
+            (labels("gone"), until(50, 2.0)),
+            (labels("kube-system"), always(1.0)),
+        ],
+        ("aks-1", "used"): [
+            (labels("web"), lambda at: 3.0 if at == NOW.timestamp() else 2.0),
+            (labels("gone"), until(50, 1.5)),
+            (labels("kube-system"), always(1.0)),
+        ],
+        ("aks-1", "requested"): [
+            ({"namespace": "web", "resource": "cpu"}, always(3.0)),
+            ({"namespace": "idle", "resource": "cpu"}, always(0.5)),
+        ],
+        ("aks-1", "nodes"): [
+            ({"node": name, "resource": resource}, always(amount))
+            for name, cores in (("n1", 8.0), ("n2", 4.0))
+            for resource, amount in (("cpu", cores), ("memory", cores * 2**30))
+        ],
+    }
+    return world
+
+
+@pytest.fixture
+def collected_from(metrics):
+    def run(*clusters, **changes):
+        arguments = {"lookback_days": 3, "step_minutes": 60, "now": NOW, **changes}
+        double = PrometheusDouble(metrics)
+        double.endpoint = "http://prometheus.example"
+        return collect_from_metrics(double, clusters=clusters, **arguments)
+
+    return run
+
+
+def verdicts(snapshot):
+    table = utilization_table(snapshot)
+    return table[table["resource"] == "cpu_request"].set_index("namespace_name")
+
+
+def test_namespaces_are_those_with_a_quota_or_with_pods_at_any_time(collected_from):
+    spaces = collected_from().namespaces
+    found = dict(zip(spaces["namespace_name"], spaces["is_managed"], strict=True))
+    assert found == {"gone": True, "idle": False, "web": True}
+    assert set(spaces["cluster_name"]) == {"aks-1"}
+    assert set(spaces["subscription_id"]) == {""}
+
+
+def test_now_is_the_last_sample_and_not_the_highest_of_its_hour(collected_from):
+    found = verdicts(collected_from())
+    assert (found.loc["web", "used"], found.loc["web", "hard"]) == (3.0, 4.0)
+    assert found.loc["idle", "verdict"] == "unknown: no quota"
+
+
+def test_a_quota_without_recent_samples_is_unknown_since_then_and_keeps_its_history(
+    collected_from,
+):
+    found = verdicts(collected_from()).loc["gone"]
+    assert found["verdict"] == "unknown: no sample since 2026-10-31 04:00 UTC"
+    assert found[["used", "hard", "utilization_ratio"]].isna().all()
+    assert (found["peak_used"], found["peak_hard"]) == (1.5, 2.0)
+
+
+@pytest.mark.parametrize(("step_minutes", "hours", "verdict"), [
+    (60, 1.9, "full"), (60, 3, "unknown"), (5, 0.9, "full"), (5, 1.5, "unknown"), (240, 7, "full"),
+])  # fmt: skip
+def test_two_steps_or_an_hour_without_a_sample_are_still_now(
+    metrics, collected_from, step_minutes, hours, verdict
+):
+    def last_over(at):  # what the window of the query for now would hold
+        window = max(2 * step_minutes * 60, HOUR)
+        return 2.0 if at - window < NOW.timestamp() - hours * HOUR else None
+
+    metrics.samples["aks-1", "hard"] = [(labels("web"), last_over)]
+    metrics.samples["aks-1", "used"] = [(labels("web"), last_over), (labels("x"), always(1.0))]
+    found = verdicts(collected_from(step_minutes=step_minutes)).loc["web", "verdict"]
+    assert found.startswith(verdict)
+
+
+def test_a_counter_that_stopped_while_its_quota_is_shown_is_unknown_since_then(
+    metrics, collected_from
+):
+    metrics.samples["aks-1", "used"] = [(labels("web"), until(10, 2.0))]
+    found = verdicts(collected_from()).loc["web", "verdict"]
+    assert found == "unknown: no sample since 2026-11-01 20:00 UTC"
+
+
+def test_nodes_and_requests_give_what_the_cluster_has_promised(collected_from):
+    """Quotas of 4 and 1 on 12 cores; pods ask for 3 + 0.5; the larger node has 8."""
+    snapshot = collected_from()
+    cpu = commitment_table(snapshot).set_index("resource").loc["cpu"]
+    assert (cpu["allocatable"], cpu["without_largest_node"]) == (12, 4)
+    assert (cpu["committed"], cpu["requested"], cpu["uncounted"]) == (5, 3.5, 1)
+    assert cpu["autoscaled_verdict"] == "unknown: metrics do not say"
+    assert snapshot.unread["aks-1", "workloads"] == "metrics do not say"
+    assert snapshot.pods == {}
+    assert list(snapshot.remembered) == ["aks-1"]
+
+
+def test_without_nodes_the_commitment_is_unknown_and_never_zero(metrics, collected_from):
+    del metrics.samples["aks-1", "nodes"]
+    table = commitment_table(collected_from())
+    assert set(table["verdict"]) == {"unknown: no recent samples of nodes"}
+    assert table[["allocatable", "requested", "room"]].isna().all().all()
+
+
+def test_series_without_a_cluster_label_are_one_cluster_that_says_so(metrics, collected_from):
+    metrics.samples = {("", kind): found for (_, kind), found in metrics.samples.items()}
+    snapshot = collected_from()
+    assert set(snapshot.namespaces["cluster_name"]) == {UNNAMED}
+    assert snapshot.commitments.keys() == {UNNAMED}
+    assert verdicts(collected_from(UNNAMED)).loc["web", "used"] == 3.0
+
+
+def test_clusters_are_named_by_name_or_id_and_an_odd_name_is_only_a_name(metrics, collected_from):
+    odd = 'prod "west"\\'
+    metrics.samples |= {(odd, kind): found for (_, kind), found in metrics.samples.items()}
+    by_id = str(ClusterId("s", "rg", "aks-1"))
+    assert set(collected_from(by_id).namespaces["resource_group"]) == {"rg"}
+    snapshot = collected_from("aks-1", "missing")
+    assert snapshot.unreachable == {"missing": "no samples"}
+    assert "No history of missing (no samples)" in snapshot.history_note
+    with pytest.raises(ConfigError, match="metrics know names only"):
+        collected_from(by_id, str(ClusterId("s", "other", "aks-1")))
+    with pytest.raises(ConfigError, match=r"clusters: .* is not the ARM id"):
+        collected_from("/subscriptions/s/resourceGroups/g")
+
+
+def test_a_cluster_whose_queries_fail_spoils_no_other(metrics, collected_from):
+    metrics.samples |= {("aks-2", kind): found for (_, kind), found in metrics.samples.items()}
+    metrics.metrics_error["aks-2"] = PrometheusError("the server is tired")
+    snapshot = collected_from()
+    assert snapshot.unreachable == {"aks-2": "query failed"}
+    assert snapshot.errors == {"aks-2": "the server is tired"}
+    assert verdicts(snapshot).loc["web", "verdict"] == "ok"
+
+
+def test_an_endpoint_without_these_metrics_is_an_error_not_an_empty_report(metrics, collected_from):
+    metrics.samples = {}
+    with pytest.raises(ConfigError, match="holds neither kube_resourcequota nor"):
+        collected_from()
+
+
+def test_clusters_are_looked_for_over_the_whole_lookback(metrics, collected_from):
+    collected_from(lookback_days=70)
+    asked = [(s, e) for query, s, e, _ in metrics.queries if query.startswith("count by (cluster")]
+    assert max(end for _, end in asked) - min(start for start, _ in asked) > timedelta(days=69)
+    assert all(end - start < timedelta(days=32) for start, end in asked)
+
+
+def test_metrics_alone_refuse_what_they_cannot_answer():
+    with pytest.raises(ConfigError, match="inventory"):
+        metrics_alone("metrics", None, subscription_ids=[])
+    with pytest.raises(ConfigError, match="subscription_ids: metrics know no"):
+        metrics_alone("history", None, subscription_ids=["s"])
+    with pytest.raises(ConfigError, match="prometheus_endpoint"):
+        metrics_alone("history", None, subscription_ids=[])
+    assert metrics_alone("azure", None, subscription_ids=["s"]) is None
