@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.quota_values import QuotaValue, tightest_quotas
+from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
@@ -48,8 +48,7 @@ def assemble(
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
         if reading.history is not None:
-            counts = {**tightest_quotas(quotas), **tightest_quotas(reading.quotas or ())}
-            wanted = _quota_series(cluster, counts, {row["namespace_name"] for row in found})
+            wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
             used.add(reading.history.used, wanted)
             hard.add(reading.history.hard, wanted)
             asked = reading.history.requested
@@ -82,8 +81,7 @@ def assemble(
         workloads=_listed(named, "workloads"),
         autoscalers=_listed(named, "autoscalers"),
         events=_listed(named, "events"),
-        remembered=[n for n, r in named.items() if r.seen is not None],
-        stale={(n, space): keys for n, r in named.items() for space, keys in r.stale.items()},
+        remembered=[name for name, found in named.items() if found.is_remembered],
         unread={(n, kind): why for n, r in named.items() for kind, why in r.unread.items()},
         step_minutes=int(step / timedelta(minutes=1)),
         unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
@@ -126,9 +124,8 @@ class _Columns:
 
 def _quotas_of(reading: Reading, *, step: timedelta) -> Sequence[QuotaStatus]:
     """Return the live quotas, or where the cluster was not read, those that history saw last."""
-    known = reading.quotas if reading.seen is None else reading.seen
-    if known is not None:
-        return known
+    if reading.quotas is not None:
+        return reading.quotas
     return reading.history.last_quotas(step=step) if reading.history is not None else ()
 
 
@@ -171,11 +168,11 @@ def _label_text(labels: Mapping[str, str]) -> str:
 
 
 def _quota_series(
-    cluster_name: str, counts: Mapping[tuple[str, str], QuotaValue], namespaces: Container[object]
+    cluster_name: str, quotas: Sequence[QuotaStatus], namespaces: Container[object]
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Return the column for each series that counts: that of the tightest quota object now."""
     return {
         (namespace, value.quota_name, value.key): (cluster_name, namespace, key)
-        for (namespace, key), value in counts.items()
+        for (namespace, key), value in tightest_quotas(quotas).items()
         if namespace in namespaces
     }

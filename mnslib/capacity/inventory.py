@@ -6,7 +6,7 @@ reason. Asks neither Azure Resource Manager nor Kubernetes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ import pandas as pd
 
 from mnslib.capacity.assemble import assemble
 from mnslib.capacity.collect import WORKERS, add_history, history_note
+from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import quota_status, time_grid
 from mnslib.capacity.present import Reading
 from mnslib.capacity.promql import (
@@ -32,7 +33,7 @@ from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.ranges import read_block
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
-from mnslib.models import Container, Node, Pod
+from mnslib.models import Container, Node, Pod, QuotaStatus
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
 
 UNNAMED = "(no cluster label)"
 """What a cluster is called whose series have no label `cluster`, as on a server of its own."""
-
-RECENT_STEPS, RECENT = 2, timedelta(hours=1)
-"""A sample is of now if it is no older than two steps, or an hour where that is longer: our choice,
-so that one scrape or step that is missing makes nothing unknown."""
 
 DISCOVERY_STEP, DISCOVERY_WINDOW = timedelta(hours=6), timedelta(hours=1)
 """Clusters are looked for in one hour of every six: a sixth of the samples. Our choice; one that
@@ -65,8 +62,7 @@ def collect_from_metrics(
     """Return what the metrics say at `now` and in the time before it; asks for nothing else.
 
     Namespaces are those with a quota, or with pods that ask for anything, at any time of the
-    lookback; system namespaces are left out. A quota is of now if its last sample is, else the
-    snapshot's `stale` says when that was.
+    lookback; system namespaces are left out. Quotas are what the metrics showed last.
 
     Args:
         clusters: names or ARM ids; empty for all that the metrics name.
@@ -148,55 +144,57 @@ def _read_cluster(
     try:
         spaces = read_block(prometheus, namespaces_query(label), times=times, step=step)
         reading.busy = frozenset(name for (name,) in spaces.series)
-        window = int(max(RECENT_STEPS * step, RECENT).total_seconds())
-        hard, used = (
-            {
-                tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1]
-                for one in prometheus.query(quotas_now(label, kind, seconds=window), at=now)
-            }
-            for kind in ("hard", "used")
-        )
-        _add_quotas(reading, hard, used, times=times)
-        _add_commitment(reading, prometheus, label, now=now)
+        recent = _add_quotas(reading, prometheus, label, since=_late(times, step), now=now)
+        _add_commitment(reading, prometheus, label, quotas=recent, now=now)
     except PrometheusError as error:
         reading.unreachable = "query failed"
         reading.errors.append(str(error))
     return reading
 
 
+def _late(times: pd.DatetimeIndex, step: timedelta) -> datetime:
+    """Return the time after which a last sample is one of now, by the same rule as evidence."""
+    return (times[-1] - max(LATE_STEPS, -(-LATE // step)) * step).to_pydatetime()
+
+
 def _add_quotas(
-    reading: Reading,
-    hard: Mapping[tuple[str, ...], float],
-    used: Mapping[tuple[str, ...], float],
-    *,
-    times: pd.DatetimeIndex,
-) -> None:
-    """Fill in the quotas of now, those that were seen ever, and when the others were seen last."""
+    reading: Reading, prometheus: PrometheusClient, label: str, *, since: datetime, now: datetime
+) -> list[QuotaStatus]:
+    """Fill in what quotas showed last, and return those that are of now.
+
+    Evidence says of the others that they are too old; where an object took the place of another,
+    only the one that is there counts.
+    """
     assert reading.history is not None
     past = reading.history.last_seen()
-    known = {
-        series: (amount, used.get(series))
-        for series, amount in hard.items()
-        if series in used or series not in past["used"]
-    }
-    reading.quotas = [
-        quota_status(series, amount, counted) for series, (amount, counted) in known.items()
-    ]
-    reading.seen = reading.quotas + [
-        quota_status(series, amount, past["used"].get(series, (None, 0))[0])
+    seconds = int((now - since).total_seconds())
+    hard, used = (
+        {
+            tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1]
+            for one in prometheus.query(quotas_now(label, kind, seconds=seconds), at=now)
+        }
+        for kind in ("hard", "used")
+    )
+    counted = {series: amount for series, (amount, _) in past["used"].items()} | used
+    recent = [quota_status(series, amount, counted.get(series)) for series, amount in hard.items()]
+    gone = [
+        quota_status(series, amount, counted.get(series))
         for series, (amount, _) in past["hard"].items()
-        if series not in known
+        if series not in hard
     ]
-    now, ever = tightest_quotas(reading.quotas), tightest_quotas(reading.seen)
-    for place in ever.keys() - now.keys():
-        namespace, key = place
-        series = (namespace, ever[place].quota_name, ever[place].key)
-        last = min(past[kind][series][1] for kind in ("hard", "used") if series in past[kind])
-        reading.stale.setdefault(namespace, {})[key] = times[last].to_pydatetime()
+    there = tightest_quotas(recent)
+    reading.is_remembered = True
+    reading.quotas = recent + [one for one in gone if not there.keys() & tightest_quotas([one])]
+    return recent
 
 
 def _add_commitment(
-    reading: Reading, prometheus: PrometheusClient, label: str, *, now: datetime
+    reading: Reading,
+    prometheus: PrometheusClient,
+    label: str,
+    *,
+    quotas: Sequence[QuotaStatus],
+    now: datetime,
 ) -> None:
     """Fill in nodes and what the cluster has promised; metrics do not say which nodes are ready."""
     offers: dict[str, dict[str, Decimal]] = {}
@@ -220,7 +218,6 @@ def _add_commitment(
         Pod(namespace_name=name, name="", phase="Running", containers=(Container(requests=need),))
         for name, need in asked.items()
     ]
-    quotas = reading.quotas or ()
     reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mnslib.commitment import Commitment, commitments
@@ -36,8 +35,7 @@ class Reading:
     Attributes:
         lists: what the cluster listed, by the field of `Snapshot` that it becomes.
         unread: such a field to the reason, where only that could not be read.
-        seen: where metrics are all that is read, every quota that they ever showed.
-        stale: namespace and quota key to the last sample, where that is none of now.
+        is_remembered: the quotas are what the metrics showed last.
     """
 
     id: ClusterId
@@ -47,8 +45,7 @@ class Reading:
     namespaces: Mapping[str, KubernetesNamespace] = field(default_factory=dict)
     quotas: Sequence[QuotaStatus] | None = None
     busy: frozenset[str] = frozenset()
-    seen: Sequence[QuotaStatus] | None = None
-    stale: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    is_remembered: bool = False
     commitments: Mapping[str, Commitment] | None = None
     lists: dict[str, Sequence[Any]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
