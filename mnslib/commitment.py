@@ -16,6 +16,7 @@ from decimal import Decimal
 from mnslib.models import Node, Pod, QuotaStatus
 from mnslib.pods import total_need
 from mnslib.quantities import ZERO
+from mnslib.verdicts import unknown
 
 QUOTA_OVERCOMMIT_RATIO = Decimal("1.5")
 """Committed over allocatable above which kubernetes-mixin warns of quota overcommit."""
@@ -87,7 +88,7 @@ class Commitment:
     def verdict(self) -> str:
         """`overcommit`, `quota overcommit`, `room` or `unknown: <reason>`; the mixin's words."""
         if self.committed_ratio is None:
-            return "unknown: no ready node"
+            return unknown("no ready node")
         if self.requested_ratio is not None and self.requested_ratio > 1:
             return "overcommit"
         if self.over_limit is not None and self.over_limit > 0:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from mnslib import verdicts
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO, UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import findings, tightest
@@ -68,7 +69,7 @@ def snapshot_report(snapshot: Snapshot) -> Table | Stack:
                 int(namespaces.get(name, 0)),
                 int(managed.get(name, 0)),
                 len(snapshot.quotas[name]) if name in snapshot.quotas else None,
-                tag(f"unknown: {reasons[name]}" if name in reasons else "passed"),
+                tag(verdicts.unknown(reasons[name]) if name in reasons else "passed"),
             ]
             for name in sorted({*map(str, namespaces.index), *snapshot.quotas, *reasons})
         ],

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from html import escape as escape_html
 from typing import SupportsFloat
 
+from mnslib import verdicts
 from mnslib.errors import printable
 from mnslib.reporting import wording
 from mnslib.reporting.tokens import PAINTS, TOKENS, Tone
@@ -91,7 +92,7 @@ def tag(word: str) -> Tag:
     `unknown: <reason>` keeps its reason; `not_attempted` reads "not attempted".
     """
     text = word.replace("_", " ")
-    tone, symbol = _WORDS.get("unknown" if word.startswith("unknown") else text, ("calm", ""))
+    tone, symbol = _WORDS.get(verdicts.word(text), ("calm", ""))
     return Tag(f"{symbol} {text}".strip(), tone)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mnslib import verdicts
 from mnslib.capacity.advice import ADVICE, BARE, FIX, GROW, GROW_FROM, HEALTHY, SHRINK
 from mnslib.capacity.layers import roll_up
 from mnslib.reporting import wording
@@ -36,7 +37,7 @@ def layers_finding(layers: pd.DataFrame, *, resource: str = "cpu") -> str:
     known = granted[granted["reason"] == ""]
     unknown = len(granted) - len(known)
     if known.empty:
-        reasons = (f"{wording.UNKNOWN}: {reason}" for reason in granted["reason"])
+        reasons = (verdicts.unknown(reason) for reason in granted["reason"])
         return wording.all_unknown(reasons, unknown, "namespace")
     hard, idle = known["hard"].sum(), known["idle"].to_numpy()
     if not hard:
@@ -94,7 +95,7 @@ def _remarks(row: Mapping[Any, Any]) -> list[Tag]:
     """Return what is to be known of a row: why something is unknown, and what is out of order."""
     if row["reason"]:
         is_bare = row["reason"] == BARE
-        return [Tag("– no quota") if is_bare else tag(f"{wording.UNKNOWN}: {row['reason']}")]
+        return [Tag("– no quota") if is_bare else tag(verdicts.unknown(row["reason"]))]
     amounts = {"bursting": "uses {} more than it requests", "over_hard": "requested {} above hard"}
     return [
         Tag(words.format(wording.quantity(row["resource"], row[name])), "warning")
@@ -165,7 +166,7 @@ def advice_finding(layers: pd.DataFrame) -> str:
     known = spaces[spaces["advice"] != ""]
     unknown = int((~spaces["reason"].isin(["", BARE]) & (spaces["advice"] == "")).sum())
     if known.empty:
-        reasons = (f"{wording.UNKNOWN}: {reason or 'no claim'}" for reason in spaces["reason"])
+        reasons = (verdicts.unknown(reason or "no claim") for reason in spaces["reason"])
         return wording.all_unknown(reasons, len(spaces), "namespace").replace(
             "unknown", "without advice", 1
         )

@@ -17,10 +17,11 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
 
+from mnslib import verdicts
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.results import OutcomeKind
 
-UNKNOWN = "unknown"
+UNKNOWN = verdicts.UNKNOWN
 MINUS = "−"
 GIB = 2**30
 MIB = 2**20
@@ -171,9 +172,9 @@ def more(
     return f"{count(amount, 'more ' + noun)}{of}: {where}"
 
 
-def all_unknown(verdicts: Iterable[str], amount: int, noun: str) -> str:
+def all_unknown(found: Iterable[str], amount: int, noun: str) -> str:
     """Return the sentence on things of which none is known, with the reason if it is one."""
-    reasons = {unknown_reason(verdict) for verdict in verdicts}
+    reasons = {verdicts.unknown_reason(verdict) for verdict in found}
     why = f": {reasons.pop()}" if len(reasons) == 1 else ""
     return f"{every(amount, noun)} unknown{why}"
 
@@ -256,12 +257,6 @@ def examples(lines: Sequence[str], *, joint: str) -> str:
     """Return the first lines, joined, and how many more there are."""
     more = [f"and {len(lines) - EXAMPLES} more"] if len(lines) > EXAMPLES else []
     return joint.join([*lines[:EXAMPLES], *more])
-
-
-def unknown_reason(verdict: str) -> str | None:
-    """Return why a verdict is unknown (`unknown: no quota` gives `no quota`), None if it is not."""
-    head, _, reason = verdict.partition(":")
-    return (reason.strip() or "no reason given") if head.strip() == UNKNOWN else None
 
 
 def cut_middle(text: str, length: int) -> str:

@@ -28,6 +28,7 @@ from mnslib.reporting.charts.canvas import (
     spread,
     top_rows,
 )
+from mnslib.verdicts import unknown_reason
 
 HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}
 _REQUESTED, _PROMISED = Fill(colors.REQUESTED), Fill(colors.UNCLAIMED)
@@ -159,7 +160,7 @@ def _pairs(
     for name, found in before.items():
         bad = [now.verdict for now in found.values() if now.committed_ratio is None]
         if bad:
-            reasons[name] = wording.unknown_reason(bad[0]) or ""
+            reasons[name] = unknown_reason(bad[0]) or ""
         else:
             pairs += [Pair(name, now, after[name][resource]) for resource, now in found.items()]
     return pairs, reasons

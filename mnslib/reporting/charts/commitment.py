@@ -25,6 +25,7 @@ from mnslib.reporting.charts.canvas import (
     ticks,
     top_rows,
 )
+from mnslib.verdicts import unknown_reason
 
 _NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)
 _GROWN = Fill(colors.PANEL, colors.AXIS)
@@ -80,7 +81,7 @@ def _order(row: Row) -> tuple[bool, bool, float, float, str]:
 
 
 def _is_unknown(row: Row) -> bool:
-    return wording.unknown_reason(row["verdict"]) is not None
+    return unknown_reason(row["verdict"]) is not None
 
 
 def _is_over(row: Row) -> bool:
@@ -261,7 +262,7 @@ def _draw_bars(
 
 
 def _verdict(row: Row) -> Words:
-    reason = wording.unknown_reason(row["verdict"])
+    reason = unknown_reason(row["verdict"])
     if reason is not None:
         return Words(reason, colors.TEXT)
     if _is_over(row):

@@ -32,6 +32,7 @@ from mnslib.reporting.charts.canvas import (
     Stroke,
     Words,
 )
+from mnslib.verdicts import unknown_reason
 
 TOP_KNOWN, TOP_UNKNOWN = 24, 2
 NO_QUOTA = "no quota"
@@ -54,7 +55,7 @@ def utilization_now(
         family: font family; None takes the first installed.
     """
     rows: list[Any] = [
-        row | {"reason": wording.unknown_reason(row["verdict"])}
+        row | {"reason": unknown_reason(row["verdict"])}
         for row in tightest(table).to_dict("records")
     ]
     canvas, at = Canvas(family=family), wording.moment(moment)

@@ -104,12 +104,6 @@ def test_counts_mind_singular_and_plural():
     assert wording.listing(["a", "b", "c"]) == "a, b and c"
 
 
-def test_the_reason_of_an_unknown_verdict():
-    assert wording.unknown_reason("unknown: cluster not reachable") == "cluster not reachable"
-    assert wording.unknown_reason("unknown") == "no reason given"
-    assert wording.unknown_reason("full") is None
-
-
 @given(st.text(min_size=1, max_size=80), st.integers(3, 80))
 def test_long_names_keep_their_beginning_and_their_end(name, length):
     cut = wording.cut_middle(name, length)
