@@ -191,8 +191,7 @@ def plan_report(plan: Plan) -> Stack:
 def changes_table(plan: Plan) -> Table:
     """Return the changes field by field, those with the gravest risk first.
 
-    All with a risk are shown, up to 200, and the first without up to 50 in all; plan.json has the
-    rest.
+    All with a risk are shown and 30 without, but 200 at most; plan.json has the rest.
     """
     risky = sum(bool(change.risks) for change in plan.to_do)
     clusters = short_names({change.id.cluster for change in plan.to_do})
@@ -214,10 +213,10 @@ def changes_table(plan: Plan) -> Table:
             ]
             for change in sorted(plan.to_do, key=order)
         ],
-        caption="All changes, risks first",
+        caption="Changes, risks first",
         note=f"Digest {plan.digest}. Exact to the field: plan.json.",
         empty="There is nothing to change.",
-        limit=min(max(50, risky), 200),
+        limit=min(risky + 30, 200),
     )
 
 

@@ -94,6 +94,16 @@ def test_risks_are_told_by_their_worst_and_each_sentence_once():
     ]
 
 
+def test_every_change_with_a_risk_is_shown_and_some_without():
+    names = [f"team-{number}" for number in range(40)]
+    held = [make_namespace(name) for name in names[:3]]
+    specs = [make_spec(name) for name in names[3:]]
+    specs += [make_spec(name, ensure=Ensure.ABSENT) for name in names[:3]]
+    table = changes_table(make_plan(specs, make_observed(*held), max_commitment=None))
+    assert [row[0].text for row in table.rows[:4]] == ["release"] * 3 + ["create"]
+    assert "33 of 40 shown." in repr(table)
+
+
 def test_a_headline_names_few_risks_and_counts_many():
     there = KubernetesNamespace(name="c", labels={"argocd.argoproj.io/instance": "x", "old": "x"})
     specs = [
