@@ -13,8 +13,8 @@ import pandas as pd
 from mnslib.capacity.fit import NO, NONE, UNKNOWN, YES
 from mnslib.capacity.placement import FITS, FITS_GROWN
 from mnslib.capacity.room import (
-    ALL_UPDATES,
     AUTOSCALER,
+    GIVEN_POD,
     NEXT_POD,
     QUESTIONS,
     ROLLING_UPDATE,
@@ -28,10 +28,8 @@ JUST = "just"
 _CANNOT = {
     NEXT_POD: "cannot start the next pod",
     ROLLING_UPDATE: "cannot roll out one workload",
-    ALL_UPDATES: "cannot roll out all at once",
     AUTOSCALER: "cannot reach the autoscaler maximum",
 }
-_ASKED = (NEXT_POD, ROLLING_UPDATE, AUTOSCALER)
 """Questions that the finding names; all at once is seldom what people do."""
 
 _REASONS = {"quota": "the quota", "nodes": "the nodes", "quota and nodes": "quota and nodes"}
@@ -73,7 +71,7 @@ def answer_words(answer: Answer) -> str:
     if kind == NONE:
         return reason
     if kind == NO:
-        return _short_words(answer) if reason in _REASONS else reason
+        return _short_words(answer) if reason in _REASONS else _refused_words(reason)
     if answer["question"] == NEXT_POD:
         fits, size = _fits(answer), wording.cores(answer["pod_cpu"])
         return "fits" if fits is None else f"{fits:,.0f} of {size} {'fits' if fits == 1 else 'fit'}"
@@ -96,6 +94,13 @@ def _short_words(answer: Answer) -> str:
         return f"no node for {pods}"
     words = f"short {_amount(answer)}"
     return f"{words}, no node" if pods else words
+
+
+def _refused_words(reason: str) -> str:
+    """Return `must specify limits` for `must specify limits.cpu, limits.memory`."""
+    words, _, keys = reason.partition("must specify ")
+    kinds = dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))
+    return f"must specify {wording.listing([*kinds])}" if not words else reason
 
 
 def _unplaced(answer: Answer) -> bool:
@@ -133,7 +138,7 @@ def room_finding(table: pd.DataFrame) -> str:
     if len(unknown) == len(spaces):
         verdicts = (space[NEXT_POD]["verdict"] for space in spaces)
         return wording.all_unknown(verdicts, len(spaces), "namespace")
-    failing = {q: sum(kind_of(space[q]) == NO for space in spaces) for q in _ASKED}
+    failing = {q: sum(kind_of(space[q]) == NO for space in spaces) for q in _CANNOT}
     parts = [f"{number:,} {_CANNOT[q]}" for q, number in failing.items() if number]
     if parts:
         first, *more = parts
@@ -161,14 +166,31 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 row["question"].replace("_", " "),
                 int(row["pods"]),
                 answer_tag(row),
-                _REASONS.get(row["reason"], "admission"),
+                _REASONS.get(row["reason"], row["reason"]),
             ]
             for row in failing.head(limit).to_dict("records")
         ],
         note=f"{wording.count(len(failing), 'answer')} of a workload {wording.are(len(failing))} "
-        "no. All answers, in cores and bytes: tables/room.csv.",
+        f"no. {_given_words(table)}All answers, in cores and bytes: tables/room.csv.",
         limit=limit,
         empty="Every workload that could be asked fits.",
+    )
+
+
+def _given_words(table: pd.DataFrame) -> str:
+    """Return how many pods of the given size fit; empty where no size was given."""
+    found = table[table["question"] == GIVEN_POD]
+    known = found[~found["verdict"].str.startswith(UNKNOWN)]
+    if known.empty:
+        return ""
+    cpu, memory = (known[name].iloc[0] for name in ("pod_cpu", "pod_memory"))
+    size = f"{wording.cores(cpu)} and {wording.memory(memory)}"
+    by_cluster = known.groupby("cluster_name")["fits_nodes"].first().dropna()
+    nodes = [f"{count:,.0f} on {name}" for name, count in by_cluster.items()]
+    none = int((known["fits_quota"] == 0).sum())
+    return (
+        f"Of pods of {size} the nodes take {wording.examples(nodes, joint=', ') or 'unknown'}; "
+        f"the quota of {none:,} of {wording.count(len(known), 'namespace')} takes none. "
     )
 
 
@@ -237,14 +259,13 @@ def _placement_words(row: Answer) -> str:
         return str(row["reason"])
     grown = "grown_" if row["verdict"] == FITS_GROWN else ""
     left = {name: float(row[f"{grown}left_{name}"]) for name in ("cpu", "memory")}
-    short = [f"short of {wording.quantity(name, -amount)}" for name, amount in left.items()
-             if amount < 0]  # fmt: skip
+    short = [wording.quantity(name, -amount) for name, amount in left.items() if amount < 0]
     by = {
         "N-1": "by what its nodes without the largest can carry",
         "promised": "by 1.5 × its nodes against what is promised",
     }[limit]
     if short:
-        return f"{wording.listing(short)}, {by}"
+        return f"short of {wording.listing(short)}, {by}"
     room = wording.listing([wording.quantity(name, amount) for name, amount in left.items()])
     return f"keeps room for {room}; {wording.RESOURCE_WORDS[resource]} decides, {by}"
 

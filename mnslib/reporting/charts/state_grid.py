@@ -19,6 +19,7 @@ from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, R
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import (
+    BODY,
     HATCH,
     MARGIN,
     RIGHT,
@@ -119,8 +120,14 @@ def _order(space: Space) -> tuple[object, ...]:
     short = [-short_amount(space[question]) for question in QUESTIONS]
     return (
         _is_unknown(space), *(kind != "no" for kind in kinds), *(kind != "just" for kind in kinds),
-        *short, space["namespace_name"], space["cluster_name"],
+        *short, _spare(space), space["namespace_name"], space["cluster_name"],
     )  # fmt: skip
+
+
+def _spare(space: Space) -> float:
+    """Return how many more pods the next pod's answer lets in; where nothing says, most."""
+    known = [space[NEXT_POD][name] for name in ("fits_quota", "fits_nodes")]
+    return min((count for count in known if not wording.is_unknown(count)), default=float("inf"))
 
 
 def _fails(space: Space) -> bool:
@@ -264,5 +271,7 @@ def _write(
     first, _, second = words.partition("\n")
     color, bold = (look.color, look.bold) if look else (colors.INK, False)
     up = 11 if second else 0
+    if look:  # what is short stands first, so that the end can be missed best
+        first = canvas.wrap(first, limit, BODY, bold=bold, lines=1)[0]
     canvas.text(x, middle - up, first, color=color, bold=bold, limit=limit)
     canvas.text(x, middle + 13, second, color=color, size=SMALL, limit=limit)

@@ -52,8 +52,10 @@ def make_answer(verdict="yes", question="next_pod", **changes):
          "✕ no node for 3 pods", "critical"),
         ({"verdict": "no", "reason": "quota and nodes", "left_cpu_request": -4.0,
           "unplaced_pods": 3}, "✕ short 4 cores, no node", "critical"),
-        ({"verdict": "no", "reason": "must specify limits.cpu"},
-         "✕ must specify limits.cpu", "critical"),
+        ({"verdict": "no", "reason": "must specify requests.cpu, limits.cpu, limits.memory"},
+         "✕ must specify requests and limits", "critical"),
+        ({"verdict": "no", "reason": "asks for more cpu than LimitRange l lets a container"},
+         "✕ asks for more cpu than LimitRange l lets a container", "critical"),
     ],
 )  # fmt: skip
 def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
@@ -85,8 +87,30 @@ def test_the_table_names_the_workloads_that_do_not_fit():
     table = room_report(pd.DataFrame(rows))
     assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
         ("Deployment api", "✕ short 1 core", "the quota"),
-        ("CronJob nightly", "✕ must specify limits.cpu", "admission"),
+        ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu"),
     ]
+    assert table.note.startswith("2 answers of a workload are no. All answers")
+
+
+def test_how_many_pods_of_the_given_size_fit_is_said_per_cluster():
+    size = {"question": "given_pod", "pod_cpu": 0.25, "pod_memory": float(GIB)}
+    rows = [
+        make_answer(**size, fits_quota=4, fits_nodes=112),
+        make_answer(**size, namespace_name="api", fits_quota=0, fits_nodes=112),
+        make_answer(**size, cluster_name="aks-2", fits_quota=NAN, fits_nodes=31),
+        make_answer("unknown: no permission", **size, cluster_name="aks-3"),
+    ]
+    assert (
+        "Of pods of 0.25 cores and 1 GiB the nodes take 112 on aks-1, 31 on aks-2; the quota of "
+        "1 of 3 namespaces takes none." in room_report(pd.DataFrame(rows)).note
+    )
+
+
+def test_of_those_that_fit_the_one_with_least_to_spare_comes_first(frames, ruler):
+    table = frames.room(3).assign(verdict="yes", reason="")
+    table["fits_quota"] = table["namespace_name"].map({"payments-api": 3, "payments-ledger": 9})
+    texts = ruler(state_grid(table, moment=frames.moment)).texts
+    assert texts.index("payments-api") < texts.index("payments-ledger")
 
 
 # state_grid
