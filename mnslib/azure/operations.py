@@ -103,6 +103,10 @@ class Operations:
     ) -> Work[None]:
         """Wait until an operation has succeeded: work for the scheduler.
 
+        Args:
+            timeout_seconds: of waiting between polls, not of a clock that goes on while the machine
+                sleeps.
+
         Raises:
             OperationFailedError: if it failed or was canceled.
             OperationTimeoutError: if its time ran out; then its outcome is unknown.
@@ -111,12 +115,13 @@ class Operations:
         """
         parent = operation.id.rpartition("/managedNamespaces/")[0]
         like_it = operation.kind, parent in self._parents
-        deadline = operation.started + timeout_seconds
+        left = timeout_seconds  # of waiting: a clock that jumps declares nothing late
         ask = Call("GET", path_of(operation.url), partial(self._ask, operation.url))
         delay, last_error = operation.retry_after_seconds, None
         while True:
-            spacing = self._spacing(operation, delay, self._taken[like_it])
-            yield Pause(min(spacing, deadline - self._clock()))
+            spacing = min(self._spacing(operation, delay, self._taken[like_it]), left)
+            left -= spacing
+            yield Pause(spacing)
             try:
                 state, body, delay = yield ask
             except _TRANSIENT as error:  # says nothing about the operation itself
@@ -131,7 +136,7 @@ class Operations:
                     self._taken[like_it].append(spent)
                     self._parents.add(parent)
                     return
-            if self._clock() >= deadline:
+            if left <= 0:
                 raise _too_late(operation, timeout_seconds) from last_error
 
     def _ask(self, url: str) -> tuple[str, Mapping[str, Any], float | None]:

@@ -73,7 +73,7 @@ AnyPolicy = HTTPPolicy[Any, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """Bounds of repeating one request: attempts, seconds in all, seconds of the longest wait.
+    """Bounds of repeating one request: attempts, seconds of all waits, seconds of the longest.
 
     Our choice: throttled calls to AKS earn one token a second, so a minute clears any queue of
     ours, and what lasts five minutes wants a person.
@@ -147,13 +147,12 @@ class RetryPolicy(AnyPolicy):
 
     retries: Retries
     throttle: Throttle
-    clock: Callable[[], float]
     sleep: Callable[[float], None]
     jitter: Callable[[], float]
 
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the first answer that is not transient, or the last one."""
-        deadline = self.clock() + self.retries.total_seconds
+        waited = 0.0  # not a deadline: a clock that jumps leaves no request untried
         attempt = 1
         while True:
             try:
@@ -163,7 +162,7 @@ class RetryPolicy(AnyPolicy):
                 if not isinstance(error, ServiceRequestError):  # that one was never sent
                     request.context[_UNANSWERED] = True
                 wait = self._backoff_seconds(attempt)
-                if not self._may_wait(wait, attempt=attempt, deadline=deadline):
+                if not self._may_wait(wait, attempt=attempt, waited=waited):
                     raise
                 self.sleep(wait)
             else:
@@ -179,21 +178,21 @@ class RetryPolicy(AnyPolicy):
                     request.context[_UNANSWERED] = True
                 if is_throttled and request.context.get(_RESERVED):
                     return response  # who reserved it waits for others, too
-                if not self._may_wait(wait, attempt=attempt, deadline=deadline):
+                if not self._may_wait(wait, attempt=attempt, waited=waited):
                     return response
                 if not is_throttled:  # a 429 is waited for at its bucket
                     self.sleep(wait)
-            attempt += 1
+            attempt, waited = attempt + 1, waited + wait
 
     def _backoff_seconds(self, attempt: int) -> float:
         doubled = self.retries.first_wait_seconds * 2.0 ** (attempt - 1)
         return min(doubled, self.retries.longest_wait_seconds) * (0.5 + self.jitter() / 2)
 
-    def _may_wait(self, seconds: float, *, attempt: int, deadline: float) -> bool:
+    def _may_wait(self, seconds: float, *, attempt: int, waited: float) -> bool:
         return (
             attempt < self.retries.attempts
             and seconds <= self.retries.longest_wait_seconds
-            and self.clock() + seconds <= deadline
+            and waited + seconds <= self.retries.total_seconds
         )
 
     def _pause(self, request: AnyRequest, answer: Any, seconds: float) -> None:
@@ -302,7 +301,7 @@ def build_pipeline(
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
         ContentDecodePolicy(),
         CustomHookPolicy(),
-        RetryPolicy(retries=retries, throttle=throttle, clock=clock, sleep=sleep, jitter=jitter),
+        RetryPolicy(retries=retries, throttle=throttle, sleep=sleep, jitter=jitter),
         TokenPolicy(tokens, cloud=cloud),
         ThrottlePolicy(throttle),
         LogPolicy(clock),

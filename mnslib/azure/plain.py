@@ -90,9 +90,7 @@ def plain_prometheus(
         ErrorPolicy(None),
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
         ContentDecodePolicy(),
-        RetryPolicy(
-            retries=retries, throttle=throttle, clock=clock, sleep=sleep, jitter=random.random
-        ),
+        RetryPolicy(retries=retries, throttle=throttle, sleep=sleep, jitter=random.random),
         _BearerPolicy(token),
         ThrottlePolicy(throttle),
         LogPolicy(clock),

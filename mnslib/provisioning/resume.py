@@ -182,22 +182,21 @@ def read_in_flight(
     earlier: EarlierRun,
     *,
     azure: AzureClient,
-    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ObservedState:
     """Return what was observed, with each item that was begun as one read of it finds it.
 
     Waits for what the service still works on.
     """
-    until = clock() + LONGEST_WAIT_SECONDS
 
     def at_rest(item: EarlierItem) -> ManagedNamespace | None:
-        pause = 0.2
+        pause, left = 0.2, LONGEST_WAIT_SECONDS
         while True:
             found = item_now(item.id, azure)
-            if found is None or not is_under_way(found) or clock() >= until:
+            if found is None or not is_under_way(found) or left <= 0:
                 return found
             sleep(pause)
+            left -= pause
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
     begun = [i for i in earlier.items.values() if i.is_begun and i.outcome is None]

@@ -141,20 +141,21 @@ class Writer:
 
     def _at_rest(self, item: Item) -> Work[ManagedNamespace | None]:
         """Return the item as it is once the service no longer works on it."""
-        target, clock, pause = item.change.id, self.scheduler.clock, _FIRST_LOOK_SECONDS
-        deadline = clock() + OPERATION_TIMEOUT_SECONDS
+        target, pause = item.change.id, _FIRST_LOOK_SECONDS
+        left = OPERATION_TIMEOUT_SECONDS
         found: ManagedNamespace | None
         while True:
             found = yield Call("GET", str(target), partial(item_now, target, self.azure))
             if found is None or not is_under_way(found):
                 return found
             item.is_accepted = True
-            if clock() >= deadline:
+            if left <= 0:
                 raise OperationTimeoutError(
                     f"{target} is still {found.provisioning_state} after"
                     f" {OPERATION_TIMEOUT_SECONDS:.0f} s."
                 )
             yield Pause(pause)
+            left -= pause
             pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
 
     # Calls, each on a thread of its own

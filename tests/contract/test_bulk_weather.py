@@ -66,9 +66,8 @@ def run(sandbox, make_azure_client, specs, tmp_path):
         meanwhile()
         journal = Journal(tmp_path / "journal.jsonl", now=now)
         approval = Approval(plan=first, may_write=True, max_failures=1)
-        result = apply(
-            approval, azure=azure, journal=journal, threads=SameThread(sandbox.sleep), **options
-        )
+        options = {"threads": SameThread(sandbox.sleep)} | options
+        result = apply(approval, azure=azure, journal=journal, **options)
         return result, read_events(journal.path)[0], plan().to_do
 
     yield run
@@ -140,6 +139,58 @@ def test_a_plan_of_an_hour_ago_writes_over_nothing_that_changed_even_unguarded(
     assert result.counts() == {"created": len(NEW), "updated": 1, "skipped": 1}
     assert [change.id for change in left] == [target]
     assert client.managed_namespaces.get(target).labels == {"theirs": "1"}
+
+
+class Asleep(SameThread):
+    """After some calls the machine sleeps for an hour; its clock counts that or does not."""
+
+    def __init__(self, sandbox, *, after, counted):
+        super().__init__(sandbox.sleep)
+        self.sandbox, self.left, self.counted = sandbox, after, counted
+
+    def start(self, job, send):
+        super().start(job, send)
+        self.left -= 1
+        if self.left == 0:
+            here = self.sandbox.seconds
+            self.sandbox.sleep(3600)
+            if not self.counted:
+                self.sandbox.seconds = here
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("after", [1, 5, 12])
+def test_an_hour_of_sleep_in_between_fails_nothing(run, sandbox, after, counted):
+    threads = Asleep(sandbox, after=after, counted=counted)
+    result, _, left = run(threads=threads)
+    assert threads.left < 0
+    assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
+    assert left == ()
+    assert accepted(sandbox) == dict.fromkeys(NEW + HELD, 1)
+    refused = {item["status"] for item in sandbox.requests() if item["status"] >= 400}
+    assert refused <= {401}  # the token has ended, and is renewed
+
+
+def test_a_clock_that_jumps_alone_fails_nothing(run, sandbox):
+    class Jumping(SameThread):
+        def start(self, job, send):
+            super().start(job, send)
+            sandbox.seconds += 3600
+
+    sandbox.control("POST", "limits", {"name": "documented"})
+    result, _, left = run(threads=Jumping(sandbox.sleep))
+    assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
+    assert left == ()
+    sandbox.control("POST", "reset", {"clear": ["limits"]})
+
+
+def test_a_token_that_ends_in_the_middle_is_renewed_and_nothing_else_happens(run, sandbox, weather):
+    weather({"token": "expires"}, match={"surface": "arm"}, after=12, times=1)
+    result, _, left = run()
+    assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
+    assert left == ()
+    assert accepted(sandbox) == dict.fromkeys(NEW + HELD, 1)
+    assert [item["status"] for item in sandbox.requests()].count(401) >= 1
 
 
 def test_a_second_run_while_the_list_trails_finds_what_the_first_one_made(run, sandbox, specs):

@@ -23,13 +23,16 @@ FILE = ROOT / "parameters/30_provision_in_bulk.sandbox.yaml"
 
 @pytest.fixture
 def slow_writes(sandbox):
-    fault = {
-        "name": "slow",
-        "match": {"surface": "arm", "method": "PUT"},
-        "effect": {"slow": 0.3},
-    }
-    sandbox.control("POST", "faults", {"faults": [fault]})
-    yield
+    def slow(seconds):
+        fault = {
+            "name": "slow",
+            "match": {"surface": "arm", "method": "PUT"},
+            "effect": {"slow": seconds},
+        }
+        sandbox.control("POST", "faults", {"faults": [fault]})
+
+    slow(0.3)
+    yield slow
     sandbox.control("POST", "reset", {"clear": ["faults"]})
 
 
@@ -80,17 +83,25 @@ def holder(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("slow_writes")
-@pytest.mark.parametrize("killed", ["runner", "kernel"])
-def test_a_killed_run_is_resumed_and_writes_nothing_twice(start, mns, sandbox, tmp_path, killed):
+@pytest.mark.parametrize(
+    ("hit", "by", "code", "status"),
+    [
+        ("runner", signal.SIGKILL, -signal.SIGKILL, "stopped"),
+        ("kernel", signal.SIGKILL, 5, "stopped"),
+        ("runner", signal.SIGTERM, 143, "interrupted"),
+    ],
+)
+def test_a_run_that_was_ended_is_resumed_and_writes_nothing_twice(
+    start, mns, sandbox, tmp_path, hit, by, code, status
+):
     run, journal = start()
-    os.kill(run.pid if killed == "runner" else holder(tmp_path)["process"], signal.SIGKILL)
-    code = run.wait(timeout=60)
-    assert code == (-signal.SIGKILL if killed == "runner" else 5)
+    os.kill(run.pid if hit == "runner" else holder(tmp_path)["process"], by)
+    assert run.wait(timeout=60) == code
     finished = [
         json.loads(line) for line in journal.read_text().splitlines() if '"finished"' in line
     ]
-    assert json.loads((journal.parent / "result.json").read_text())["status"] == "stopped"
-    if killed == "kernel":
+    assert json.loads((journal.parent / "result.json").read_text())["status"] == status
+    if hit == "kernel":
         assert f"mns resume {journal.parent}" in run.stdout.read()
 
     done = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
@@ -107,6 +118,23 @@ def test_a_killed_run_is_resumed_and_writes_nothing_twice(start, mns, sandbox, t
     again = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
     assert again.returncode == 0, again.stdout + again.stderr
     assert sandbox.requests("PUT") == []
+
+
+@pytest.mark.slow
+def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
+    start, run_notebook, sandbox, slow_writes
+):
+    first, journal = start()
+    slow_writes(10.0)  # until the second has come to its writes
+    second = run_notebook("30")
+    slow_writes(0.0)
+    assert second.code == 4, second.output
+    assert f"which runs {journal.parent.name} since" in second.output
+    assert not (second.directory / "journal.jsonl").exists()
+    assert first.wait(timeout=120) == 0
+    result = json.loads((journal.parent / "result.json").read_text())
+    assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
+    assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
 
 
 def test_a_second_run_is_refused_and_names_the_first(run_notebook, sandbox, tmp_path):

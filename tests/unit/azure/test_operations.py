@@ -79,6 +79,18 @@ def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_ope
     assert len(azure.received) <= 15
 
 
+def test_an_operation_is_not_given_up_because_a_clock_jumped(
+    client, azure, clock, make_operation, wire
+):
+    def asleep(seen):
+        clock.now += 7200
+        return wire.reply(200, RUNNING)
+
+    azure.answers(wire.reply(200, RUNNING), asleep, asleep, wire.reply(200, done()))
+    assert len(finish(client, make_operation(), timeout_seconds=100, sleep=clock.sleep)) == 1
+    assert len(azure.received) == 4
+
+
 def test_the_delay_of_the_poll_answer_wins(client, azure, clock, make_operation, wire):
     azure.answers(wire.reply(200, RUNNING, Retry_After="7"), wire.reply(200, done()))
     finish(client, make_operation(retry_after_seconds=3), sleep=clock.sleep)

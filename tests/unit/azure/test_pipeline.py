@@ -112,6 +112,18 @@ def test_repeating_is_bounded_in_total_time(make_client, azure, clock, wire):
     assert len(azure.received) == 3
 
 
+def test_a_request_that_the_machine_slept_through_is_sent_again(
+    client, azure, clock, dropped, wire
+):
+    def asleep(seen):
+        clock.now += 7200
+        return dropped
+
+    azure.answers(asleep, wire.reply(200, {"value": []}))
+    assert client.managed_clusters.list("sub-1") == []
+    assert len(azure.received) == 2
+
+
 def test_a_delay_longer_than_the_longest_wait_is_handed_on(client, azure, clock, wire):
     azure.answers(wire.error(429, "Throttled", Retry_After="900"))
     with pytest.raises(ArmThrottledError, match="900 s") as caught:

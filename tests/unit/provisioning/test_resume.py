@@ -23,6 +23,7 @@ from mnslib.provisioning.resume import (
 )
 
 from .factories import (
+    CLUSTER,
     FakeAzure,
     amounts,
     make_cluster,
@@ -112,6 +113,35 @@ def test_cut_off_anywhere_it_goes_on_to_the_same_end(journal, tmp_path):
             assert not finished & set(written(world)), (cut, arrived)
             if arrived:
                 assert not {i.rpartition("/")[2] for i in begun} & set(written(world))
+
+
+def test_what_is_still_under_way_is_waited_for_by_waiting_not_by_the_clock(journal):
+    azure, _ = start(journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["event"] not in ("finished", "end")]
+    journal.path.write_text("".join(kept))
+    key = make_namespace("new").id.key
+    azure.store[key] = replace(azure.store[key], provisioning_state="Creating")
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > 100:
+            azure.store[key] = replace(azure.store[key], provisioning_state="Succeeded")
+
+    earlier = read_earlier(journal.path.parent)
+    seen = observe(SPECS, azure=azure, kube_for=None, now=now)
+    seen = read_in_flight(seen, earlier, azure=azure, sleep=sleep)
+    assert seen.clusters[CLUSTER].find(SPECS[0].id).provisioning_state == "Succeeded"
+    azure.store[key] = replace(azure.store[key], provisioning_state="Updating")
+    slept.clear()
+    seen = read_in_flight(seen, earlier, azure=azure, sleep=slept.append)
+    assert 1800 <= sum(slept) < 1820
+    (item,) = [o for o in plan_rest(SPECS, seen, earlier, max_commitment=None).decided
+               if o.id.namespace_name == "new"]  # fmt: skip
+    assert (item.outcome.value, item.remedy) == (
+        "failed", "its outcome is unknown: run again, it is read first",
+    )  # fmt: skip
 
 
 def test_what_somebody_changed_since_is_skipped_and_the_rest_goes_on(journal):
