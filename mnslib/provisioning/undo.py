@@ -36,6 +36,7 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
     first: dict[str, Mapping[str, Any]] = {}
     last: dict[str, Mapping[str, Any]] = {}
     outcomes: dict[str, OutcomeKind] = {}
+    accepted: set[str] = set()
     lost: list[str] = []
     for event in events:
         match event["event"]:
@@ -43,6 +44,8 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
                 key = ManagedNamespaceId.parse(event["id"]).key
                 first.setdefault(key, event)
                 last[key] = event
+            case "accepted":
+                accepted.add(ManagedNamespaceId.parse(event["id"]).key)
             case "granting":
                 name = ManagedNamespaceId.parse(event["id"])
                 lost.append(f"{_place(name)}: {event['principal_id']} keeps {event['role']}")
@@ -51,12 +54,14 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
                 outcomes[outcome.id.key] = outcome.outcome
     rows = []
     for key, event in sorted(first.items()):
-        if (
-            outcomes.get(key) is not OutcomeKind.SKIPPED
-        ):  # that one was found changed, and not written
-            restoring = _Restoring(ManagedNamespaceId.parse(event["id"]), lost)
-            row = restoring.row(event["change"], event["before"], last[key]["after"])
-            rows += [restoring.identity() | row] if row else []
+        name = ManagedNamespaceId.parse(event["id"])
+        if outcomes.get(key) is OutcomeKind.SKIPPED:  # found changed by somebody else
+            if key in accepted:
+                lost.append(f"{_place(name)}: somebody else changed it after this run: it stays")
+            continue
+        row = _Restoring(name, lost)
+        cells = row.cells(event["change"], event["before"], last[key]["after"])
+        rows += [row.identity() | cells] if cells else []
     return Undo(rows=tuple(rows), lost=tuple(dict.fromkeys(lost)))
 
 
@@ -80,13 +85,13 @@ class _Restoring:
             "namespace_name": self.id.namespace_name,
         }
 
-    def row(self, change: str, before: Image | None, after: Image | None) -> dict[str, Any]:
-        """Return the cells beside the identity; none where nothing can or need be done."""
+    def cells(self, change: str, before: Image | None, after: Image | None) -> dict[str, Any]:
+        """Return what to ask for beside the identity; nothing where nothing can or need be done."""
         if before is None:
             return self._take_away(change, after or {})
         if after is None:
             return self._make_again(before)
-        return self._cells(before, after)
+        return self._changed(before, after)
 
     def _say(self, sentence: str) -> None:
         self.lost.append(f"{_place(self.id)}: {sentence}")
@@ -119,9 +124,9 @@ class _Restoring:
         if unset := [name for name in _POLICIES if name not in _plain(before)]:
             self._say(f"{', '.join(unset)} had no value, and comes back as the default")
         self._say("role assignments on it went with it, and are not made again")
-        return self._cells(before, {})
+        return self._changed(before, {})
 
-    def _cells(self, before: Image, after: Image) -> dict[str, Any]:
+    def _changed(self, before: Image, after: Image) -> dict[str, Any]:
         row: dict[str, Any] = {}
         was, becomes = _plain(before), _plain(after)
         for name in (*QUOTA_FIELDS, *_POLICIES):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
+    KubernetesNamespace,
     NetworkPolicy,
     NetworkRule,
+    Origin,
     ResourceQuota,
 )
 from mnslib.provisioning.apply import apply
@@ -32,6 +35,7 @@ from .factories import (
     make_namespace,
     make_observed,
     make_spec,
+    make_view,
     now,
 )
 
@@ -79,12 +83,49 @@ GONE = st.builds(
     make_spec, st.sampled_from(NAMES), quota=st.just({}), ensure=st.just(Ensure.ABSENT)
 )
 WORLDS = st.lists(HELD, unique_by=lambda n: n.id.key, max_size=3)
+UNMANAGED = st.dictionaries(st.sampled_from(NAMES), st.dictionaries(KEYS, VALUES), max_size=2)
 REQUESTS = st.lists(ASKED | GONE, unique_by=lambda s: s.id.key, min_size=1, max_size=3)
+
+
+class World(FakeAzure):
+    """ARM and a cluster: each Kubernetes namespace by name, what is in it told apart by a number.
+
+    What is managed is on the cluster, some that is not beside it; these may be adopted.
+    """
+
+    def __init__(self, managed, unmanaged):
+        super().__init__(*managed)
+        self.labels = {n.id.namespace_name: {} for n in managed} | unmanaged
+        self.content = {name: number for number, name in enumerate(self.labels)}
+
+    def _write(self, method, target, if_match, becomes):
+        name, held = target.namespace_name, self.store.get(target.key)
+        operation = super()._write(method, target, if_match, becomes)
+        if becomes is not None:
+            self.content.setdefault(name, 1000 + len(self.requests))
+        elif held.delete_policy is DeletePolicy.DELETE:
+            del self.content[name]
+        return operation
+
+    def asked(self, specs):
+        """Return the requests as they may be planned: what exists unmanaged must be adopted."""
+        managed = {n.id.namespace_name for n in self.store.values()}
+        free = self.content.keys() - managed
+        return [
+            replace(s, adoption_policy=AdoptionPolicy.ALWAYS)
+            if s.id.namespace_name in free and s.ensure is Ensure.PRESENT
+            else s
+            for s in specs
+        ]
 
 
 def seen(azure):
     grants = {(a.scope.lower(), a.principal_id, a.role_guid) for a in azure.assignments}
-    return make_observed(*azure.store.values(), grants=frozenset(grants))
+    namespaces = tuple(
+        KubernetesNamespace(name=name, labels=azure.labels.get(name, {})) for name in azure.content
+    )
+    view = make_view(namespaces=namespaces)
+    return make_observed(*azure.store.values(), view=view, grants=frozenset(grants))
 
 
 def carry_out(specs, azure, folder):
@@ -95,43 +136,72 @@ def carry_out(specs, azure, folder):
     return read_events(journal.path)[0]
 
 
-@given(WORLDS, REQUESTS)
-@settings(max_examples=25, deadline=None)
-def test_a_plan_after_its_own_apply_is_empty(world, specs):
-    azure = FakeAzure(*world)
+@given(WORLDS, UNMANAGED, REQUESTS)
+@settings(max_examples=40, deadline=None)
+def test_a_plan_after_its_own_apply_is_empty(managed, unmanaged, specs):
+    azure = World(managed, unmanaged)
+    specs = azure.asked(specs)
     with tempfile.TemporaryDirectory() as folder:
         carry_out(specs, azure, folder)
     assert make_plan(specs, seen(azure), max_commitment=None).to_do == ()
 
 
-@given(WORLDS, REQUESTS, st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
-def test_the_order_of_rows_does_not_matter(world, specs, chance):
+@given(WORLDS, UNMANAGED, REQUESTS, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, chance):
+    azure = World(managed, unmanaged)
+    specs = azure.asked(specs)
     shuffled = specs.copy()
     chance.shuffle(shuffled)
     one, other = (
-        make_plan(some, make_observed(*world), max_commitment=None) for some in (specs, shuffled)
+        make_plan(
+            [replace(s, origin=Origin(file="r.csv", row=row)) for row, s in enumerate(some, 2)],
+            seen(azure),
+            max_commitment=None,
+        )
+        for some in (specs, shuffled)
     )
     assert (one.changes, one.digest) == (other.changes, other.digest)
 
 
-@given(WORLDS, REQUESTS)
-@settings(max_examples=40, deadline=None)
-def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(world, specs):
-    azure = FakeAzure(*world)
+@given(WORLDS, UNMANAGED, REQUESTS)
+@example([], {"a": {}}, [make_spec("a", delete_policy=DeletePolicy.DELETE)])
+@settings(max_examples=80, deadline=None)
+def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(
+    managed, unmanaged, specs
+):
+    azure = World(managed, unmanaged)
+    content = dict(azure.content)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as back:
-        found = undo(carry_out(specs, azure, folder))
+        events = carry_out(azure.asked(specs), azure, folder)
+        found = undo(events)
         file = Path(back) / "undo.yaml"
         file.write_bytes(request_file(found.rows, suffix=".yaml"))
         if found.rows:
             carry_out(parse_requests(file), azure, back)
-    before = {n.id.key: n for n in world}
-    assert azure.store.keys() == before.keys()
+
+    def says(name, *words):
+        place = f"{name} on aks-1: "
+        return any(s.startswith(place) and all(w in s for w in words) for s in found.lost)
+
+    adopted = {e["namespace_name"] for e in events if e.get("outcome") == "adopted"}
+    before = {n.id.key: n for n in managed}
+    left = {k for k, n in azure.store.items() if k not in before}
+    assert before.keys() <= azure.store.keys()
+    for key in left:  # taken over with delete policy Delete: giving it back would take it along
+        name = azure.store[key].id.namespace_name
+        assert name in adopted
+        assert says(name, "it stays managed")
     for key, was in before.items():
         for difference in differences(was, azure.store[key]):
             field = difference.path.partition("[")[0]
-            place = f"{was.id.namespace_name} on aks-1: "
-            said = [s for s in found.lost if s.startswith(place) and field in s]
-            assert said, (difference, found.lost)
+            assert says(was.id.namespace_name, field), (difference, found.lost)
     for assignment in azure.assignments:
-        assert any(assignment.principal_id in sentence for sentence in found.lost)
+        assert says(assignment.scope.rpartition("/")[2], assignment.principal_id)
+    for name in adopted:
+        assert says(name, "what its adoption overwrote")
+    for name in azure.content.keys() - content.keys():
+        assert says(name, "the Kubernetes namespace stays, unmanaged")
+    for name, number in content.items():
+        if azure.content.get(name) != number:
+            assert says(name, "what was in the Kubernetes namespace is lost")

@@ -137,6 +137,17 @@ def test_somebody_elses_write_between_two_tries_is_not_written_over(journal):
     assert writes(azure) == [("PUT", "old")]
 
 
+def test_undo_names_what_somebody_else_changed_after_a_write_of_this_run(journal):
+    azure = FakeAzure(make_namespace("old"))
+    theirs = make_namespace("old", etag="theirs", labels={"theirs": "1"})
+    azure.failing["old"] = [BROKEN]
+    azure.on_poll = lambda: azure.store.update({theirs.id.key: theirs})
+    assert run(azure, [make_spec("old", quota=LARGER)], journal).counts() == {"skipped": 1}
+    found = undo(read_events(journal.path)[0])
+    assert found.rows == ()
+    assert found.lost == ("old on aks-1: somebody else changed it after this run: it stays",)
+
+
 def test_a_first_write_that_arrives_after_the_read_is_recognized(journal):
     azure = FakeAzure(make_namespace("old"))
     spec = make_spec("old", quota=LARGER)
