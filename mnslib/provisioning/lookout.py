@@ -89,8 +89,8 @@ class Lookout:
             ArmError: if looking was refused.
         """
         seen = self._seen[change.id.cluster]
-        seen.writes_since += 1
         yield from self._look_again(change, seen)
+        seen.writes_since += 1
         if change.before is not None and change.etag is None:  # no If-Match will guard the write
             is_disputed = True
         else:
@@ -107,14 +107,14 @@ class Lookout:
         while seen.is_being_read:
             yield Pause(LOOK_PAUSE_SECONDS)
         # a creation overwrites nothing that was read: If-None-Match guards it
-        is_old = change.before is not None and seen.writes_since > FRESH_FOR_WRITES
+        is_old = change.before is not None and seen.writes_since >= FRESH_FOR_WRITES
         if not is_old and self._now() - seen.moment <= FRESH_FOR:
             return
         seen.is_being_read = True
         try:
             path = f"{change.id.cluster}/managedNamespaces"
             yield Call("GET", path, partial(self._look, seen))
-            seen.writes_since = 1
+            seen.writes_since = 0
         finally:
             seen.is_being_read = False
 
