@@ -114,9 +114,11 @@ class _Restoring:
     def _make_again(self, before: Image) -> dict[str, Any]:
         if before["delete_policy"] == DeletePolicy.DELETE:
             self._say("what was in the Kubernetes namespace is lost; an empty one is made")
-        elif before["adoption_policy"] in (None, AdoptionPolicy.NEVER):
-            self._say("its Kubernetes namespace stayed, so adoption_policy comes back as Always")
-            before = {**before, "adoption_policy": AdoptionPolicy.ALWAYS.value}
+        else:
+            self._say("its Kubernetes namespace stayed: labels and annotations there come along")
+            if before["adoption_policy"] in (None, AdoptionPolicy.NEVER):
+                self._say("to take it over again, adoption_policy comes back as Always")
+                before = {**before, "adoption_policy": AdoptionPolicy.ALWAYS.value}
         missing = [name for name in QUOTA_FIELDS if name not in before["default_resource_quota"]]
         if missing:
             self._say(f"it had no {', '.join(missing)}, and cannot be made again without")

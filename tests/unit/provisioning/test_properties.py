@@ -90,7 +90,8 @@ REQUESTS = st.lists(ASKED | GONE, unique_by=lambda s: s.id.key, min_size=1, max_
 class World(FakeAzure):
     """ARM and a cluster: each Kubernetes namespace by name, what is in it told apart by a number.
 
-    What is managed is on the cluster, some that is not beside it; these may be adopted.
+    What is managed is on the cluster, some that is not beside it, which may be adopted; where both
+    have a name, the cluster's has labels that ARM does not know of.
     """
 
     def __init__(self, managed, unmanaged):
@@ -166,7 +167,10 @@ def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, chance):
 
 @given(WORLDS, UNMANAGED, REQUESTS)
 @example([], {"a": {}}, [make_spec("a", delete_policy=DeletePolicy.DELETE)])
-@settings(max_examples=80, deadline=None)
+@example(
+    [make_namespace("a")], {"a": {"k1": "x"}}, [make_spec("a", quota={}, ensure=Ensure.ABSENT)]
+)
+@settings(max_examples=60, deadline=None)
 def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(
     managed, unmanaged, specs
 ):
