@@ -454,6 +454,20 @@ class Notebook(Session):
             note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
         )
 
+    def save_owner_pages(self, snapshot: Snapshot) -> Table:
+        """Return the owners, after writing a page for each and `portfolio.html` over all.
+
+        They are made of the tables that were saved before.
+        """
+        from mnslib.reporting.owner_pages import OWNERS_FOLDER, owner_files, owners_table
+
+        (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
+        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
+        owners, pages = owner_files(snapshot, self._tables, run=self.directory.name, sandbox=badge)
+        for name, html in pages:
+            write_whole(self.directory / name, html)
+        return owners_table(owners)
+
     # How the run shows itself
 
     def _facts(self) -> Table:

@@ -41,7 +41,14 @@ if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
     from mnslib.reporting.displays import Table
 
-ARTIFACTS = ("requests.*", "plan.json", "journal.jsonl", "tables/*.csv", "tables/*.xlsx")
+ARTIFACTS = (
+    "portfolio.html",
+    "requests.*",
+    "plan.json",
+    "journal.jsonl",
+    "tables/*.csv",
+    "tables/*.xlsx",
+)
 
 
 class Session:

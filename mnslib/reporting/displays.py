@@ -145,7 +145,31 @@ class Tags:
         return " ".join(map(_cell_html, self.parts))
 
 
-Cell = str | int | float | None | Tag | Tags | Lines | Link
+@dataclass(frozen=True, slots=True, repr=False)
+class Picture:
+    """A small drawing in a cell.
+
+    Attributes:
+        svg: markup of our own making, in which nothing comes from outside.
+        words: what it shows, for whoever does not see it.
+    """
+
+    svg: str
+    words: str
+    width: int
+    height: int
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<svg role="img" aria-label="{escape(self.words)}" width="{self.width}" '
+            f'height="{self.height}" viewBox="0 0 {self.width} {self.height}">{self.svg}</svg>'
+        )
+
+
+Cell = str | int | float | None | Tag | Tags | Lines | Link | Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +391,7 @@ def _nowrap(text: str) -> str:
 
 
 def _cell_html(cell: Cell) -> str:
-    if isinstance(cell, Tag | Tags | Lines | Link):
+    if isinstance(cell, Tag | Tags | Lines | Link | Picture):
         return cell._repr_html_()
     return escape(_cell_text(cell)).replace("\n", "<br>")
 

@@ -14,8 +14,10 @@ from mnslib.models import QUOTA_KEYS
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Stack, Table, named, right
 
-_FIELDS = {key: name for name, key in QUOTA_KEYS.items()}
-_FIELDS |= {"cpu": "cpu_request", "memory": "memory_request"}
+QUOTA_FIELD_OF = {key: name for name, key in QUOTA_KEYS.items()}
+QUOTA_FIELD_OF |= {"cpu": "cpu_request", "memory": "memory_request"}
+"""Quota key, in either spelling, to quota field."""
+
 _FORGOTTEN = (
     "Kubernetes forgets an event an hour after it last happened: what was refused before does not "
     "show, and a count is the least it can have been."
@@ -41,7 +43,7 @@ def refusals_report(snapshot: Snapshot, table: pd.DataFrame, *, limit: int = 20)
                 rows[0]["owner"],
                 wording.count(rows[0]["count"], "time"),
                 "unknown" if pd.isna(rows[0]["last_utc"]) else wording.moment(rows[0]["last_utc"]),
-                _short_of(rows),
+                short_of(rows),
                 _remedy(rows),
             ]
             for rows in groups
@@ -73,11 +75,7 @@ def refusals_finding(snapshot: Snapshot, table: pd.DataFrame) -> str:
     return finding
 
 
-def _place(row: _Row) -> str:
-    return f"{row['namespace_name']}, {row['cluster_name']}"
-
-
-def _short_of(rows: Sequence[_Row]) -> str:
+def short_of(rows: Sequence[_Row]) -> str:
     """Return what one pod was short of, or what its containers do not say."""
     first = rows[0]
     if first["problem"] == EXCEEDED:
@@ -91,8 +89,12 @@ def _short_of(rows: Sequence[_Row]) -> str:
     return cut(first["message"])
 
 
+def _place(row: _Row) -> str:
+    return f"{row['namespace_name']}, {row['cluster_name']}"
+
+
 def _exceeded(row: _Row) -> str:
-    name, what = _FIELDS.get(row["key"], ""), row["key"]
+    name, what = QUOTA_FIELD_OF.get(row["key"], ""), row["key"]
     if name:
         what = wording.RESOURCE_WORDS[name]
         asks, used, limited = (

@@ -28,6 +28,9 @@ TOKENS = {
     "fix-bg": "#F5EFF9",
 }
 
+HEAT = ("#EEF2F6", "#C3D7EA", "#7FB0DD", "#F0A02B", "#A6201A")
+"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota."""
+
 FONTS = "Arial, 'Liberation Sans', Helvetica, 'DejaVu Sans', sans-serif"
 
 Tone = Literal["calm", "good", "warning", "critical", "fix", "unknown", "sandbox"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from urllib.parse import unquote
 
 from openpyxl import load_workbook
 
@@ -76,6 +77,21 @@ def test_the_workbook_holds_every_table_and_explains_every_column(run_notebook, 
             [c.value for c in row] for row in book["columns"].iter_rows() if not row[4].value
         ]
     assert unexplained == []
+
+
+def test_each_owner_has_a_page_and_every_link_of_every_page_leads_to_a_file_beside_it(
+    run_notebook, sandbox
+):
+    done = run_notebook("40")
+    pages = [done.directory / name for name in ("report.html", "portfolio.html")]
+    owners = {row["owner"] for row in rows(done, "utilization")}
+    pages += (found := sorted((done.directory / "owners").iterdir()))
+    assert len(found) == len(owners)
+    assert "portfolio.html" in done.result["artifacts"]
+    for page in [*pages, done.directory.parent / "index.html"]:
+        links = re.findall(r'(?:href|src)="([^"]*)"', page.read_text("utf-8"))
+        local = [link for link in links if not link.startswith("data:image/")]
+        assert [link for link in local if not (page.parent / unquote(link)).is_file()] == []
 
 
 def test_an_earlier_run_is_analyzed_again_with_all_doors_closed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mnslib.reporting.tokens import HEAT as BANDS
 from mnslib.reporting.tokens import TOKENS
 
 INK, TEXT, MUTED = TOKENS["ink"], TOKENS["text"], TOKENS["muted"]
@@ -14,7 +15,6 @@ GOOD_SOFT = "#6FB0A7"
 """`GOOD` at 60 % on white: changed, where `GOOD` is new."""
 CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"
 UNCLAIMED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
-HEAT = ("#EEF2F6", "#C3D7EA", "#7FB0DD", "#F0A02B", "#A6201A")
-"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota."""
+HEAT = BANDS
 DARK = (CRITICAL, GOOD, USED)
 """Grounds of white text."""

@@ -1,0 +1,251 @@
+"""Owners' pages and the portfolio: what they advise, in which order, and that nothing gets out."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from html import unescape
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, needed_for, owners_of
+from mnslib.reporting.owner_pages import owner_files
+
+GIB = 2**30
+HOSTILE = '../../<script>alert("x")</script>'
+DAY = date(2026, 11, 1)
+
+
+def snapshot(**others):
+    return Snapshot(
+        read_utc=datetime(2026, 11, 2, 6, tzinfo=UTC),
+        namespaces=pd.DataFrame(columns=list(NAMESPACE_COLUMNS)),
+        quotas={},
+        commitments={},
+        used=no_series(USAGE_SERIES),
+        hard=no_series(USAGE_SERIES),
+        usage_cpu=no_series(USAGE_SERIES),
+        usage_memory=no_series(USAGE_SERIES),
+        **others,
+    )
+
+
+def utilization(*rows):
+    """One CPU request row per (owner, namespace, hard, used, peak, verdict, advice)."""
+    return pd.DataFrame(
+        [
+            {
+                "cluster_name": "aks-1", "namespace_name": name, "resource": "cpu_request",
+                "hard": hard, "used": used, "peak_used": peak, "verdict": verdict,
+                "utilization_ratio": used / hard, "advice": advice, "owner": owner,
+                "is_managed": True,
+            }
+            for owner, name, hard, used, peak, verdict, advice in rows
+        ],
+        columns=list(UTILIZATION_COLUMNS),
+    )  # fmt: skip
+
+
+NAN = float("nan")
+ROWS = (
+    ("payments", "calm", 8, 4, 6, "ok", "healthy"),
+    ("payments", "spare", 20, 4, 9, "ok", "shrink"),
+    ("payments", "nearly", 10, 9.5, 9.5, "tight", "grow"),
+    ("payments", "full", 12, 12, 12, "full", "grow"),
+    ("payments", "wasteful", 6, 6, 6, "full", "fix requests"),
+    ("Payments", "other", 2, 1, 1, "ok", "healthy"),
+    ("", "nobodys", 2, 2, 2, "full", "grow"),
+    (HOSTILE, HOSTILE, NAN, NAN, NAN, "unknown: cluster not reachable", ""),
+)
+
+
+@pytest.fixture
+def tables():
+    layer = dict.fromkeys(LAYER_COLUMNS, NAN) | {
+        "cluster_name": "aks-1", "namespace_name": "wasteful", "resource": "cpu",
+        "owner": "payments", "region": "fix requests", "hard": 6.0, "requested": 6.0,
+        "usage": 1.5, "peak_usage": 2.0,
+        "claimed_unused": 4.5, "idle": 4.5,
+    }  # fmt: skip
+    days = [
+        ["aks-1", "full", "cpu_request", DAY, (), 1.0],
+        ["aks-1", "calm", "cpu_request", DAY, (), 0.5],
+    ]
+    columns = ["cluster_name", "namespace_name", "resource", "first_seen", "quota_changed", DAY]
+    return {
+        "utilization": utilization(*ROWS),
+        "layers": pd.DataFrame([layer]),
+        "daily": pd.DataFrame(days, columns=pd.Index(columns, dtype=object)),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def pages(tables):
+    _, found = owner_files(snapshot(), tables, run="RUN", sandbox="sandbox")
+    return dict(found)
+
+
+def text_of(html):
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
+
+
+@pytest.mark.parametrize(
+    ("used", "resource", "needed"),
+    [(12, "cpu_limit", 13.4), (0.25, "cpu_request", 0.28), (9, "cpu_request", 10.0),
+     (9 * GIB, "memory_request", 10 * GIB), (500 * 2**20, "memory_limit", 556 * 2**20)],
+)  # fmt: skip
+def test_what_is_needed_leaves_a_tenth_and_can_be_written_down(used, resource, needed):
+    assert needed_for(used, resource) == pytest.approx(needed)
+    assert used / needed_for(used, resource) <= 0.9 + 1e-9
+
+
+def test_the_most_urgent_three_come_first_with_their_amounts(tables):
+    facts = {found.owner: found for found in owners_of(snapshot(), tables)}["payments"]
+    assert [action.title for action in facts.actions] == [
+        "Ask for more in full",
+        "Lower what the programs in wasteful ask for",
+        "Ask for more in nearly",
+    ]
+    assert facts.more_actions == 1
+    assert "CPU requests from 12 cores to 13.4 cores" in facts.actions[0].text
+    assert "They ask for 6 cores of CPU, of which 1.5 cores are used" in facts.actions[1].text
+
+
+def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
+    tables["utilization"] = utilization(ROWS[1])
+    (facts,) = owners_of(snapshot(), tables)
+    assert facts.actions[0].title == "Give back what spare does not need"
+    assert "lower CPU requests from 20 cores to 10 cores" in facts.actions[0].text
+
+
+def test_a_namespace_at_its_limit_that_wastes_is_never_told_to_ask_for_more(pages):
+    assert "Ask for more in wasteful" not in text_of(pages["owners/payments.html"])
+
+
+def test_owners_that_differ_only_in_case_have_files_of_their_own(pages):
+    names = [name.casefold() for name in pages]
+    assert len(set(names)) == len(names) == 5
+    assert "owners/payments.html" in pages
+    assert "owners/_without-owner.html" in pages
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_no_owner_leads_out_of_the_folder_or_into_anothers_file(one, other):
+    for owner in (one, other):
+        name = file_name(owner)
+        assert re.fullmatch(r"[a-z0-9_][a-z0-9.-]*", name)
+        assert ".." not in name
+        assert len(name) <= LONGEST_NAME
+    assert (file_name(one) == file_name(other)) == (one == other)
+
+
+@pytest.mark.parametrize("owner", ["con", "COM1", "支付", ".", "a" * 64, "a-", "_without-owner"])
+def test_names_that_a_file_system_may_fold_or_refuse_get_a_digest(owner):
+    assert re.fullmatch(r"[a-z0-9-]{1,40}\.[0-9a-f]{16}", file_name(owner))
+
+
+class Parts(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.links, self.headings, self.unnamed = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        given_ = dict(attrs)
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "svg" and "aria-hidden" not in given_ and not given_.get("aria-label"):
+            self.unnamed.append(tag)
+
+
+def test_each_page_stands_alone_and_says_sandbox(pages):
+    for name, html in pages.items():
+        parts = Parts(html)
+        assert "script" not in parts.tags, name
+        assert parts.unnamed == []
+        assert parts.headings[0] == 1
+        assert all(b - a <= 1 for a, b in zip(parts.headings, parts.headings[1:], strict=False))
+        assert '<span class="badge">sandbox</span>' in html
+        assert not [link for link in parts.links if re.match(r"(?i)[a-z]+:|//", link)]
+
+
+def test_the_portfolio_leads_to_every_page_and_knows_three_orders(pages):
+    html = pages["portfolio.html"]
+    links = {unquote(link) for link in Parts(html).links if link.startswith("owners/")}
+    assert links == {name for name in pages if name.startswith("owners/")}
+    for order in ("full", "idle", "name"):
+        assert f'id="by-{order}"' in html
+    first = re.findall(r'<div class="order by-\w+">.*?owners/([^"]+)"', html, re.DOTALL)
+    assert first[:2] == ["payments.html"] * 2
+    assert first[2] == f"{file_name(HOSTILE)}.html"  # by name, signs come before letters
+    assert "1 of 3 owners have a namespace that is full" in text_of(html)
+
+
+def test_what_is_unknown_is_said_with_its_reason(pages):
+    (name,) = [name for name in pages if "script" in name]
+    said = text_of(pages[name])
+    assert "Nothing is known of your only namespace" in said
+    assert "1 namespace: cluster not reachable" in said
+    assert "Unknown: what was refused could not be read" in said
+    assert "There is no history" in said
+
+
+def test_days_are_drawn_where_they_say_something(pages):
+    html = pages["owners/payments.html"]
+    assert 'aria-label="of 1 day full on 1, at 90 % or above on 0, unknown on 0"' in html
+    assert "50 % at most" in text_of(html)
+
+
+def refusal(**changes):
+    row = dict.fromkeys(REFUSALS_COLUMNS, "") | {
+        "cluster_name": "aks-1", "namespace_name": "full", "workload_name": "web", "count": 7,
+        "last_utc": pd.Timestamp("2026-11-02T05:00", tz="UTC"), "problem": "quota exceeded",
+        "quota_name": "team-quota", "key": "requests.cpu", "pod_requested": 2.0, "used": 12.0,
+        "limited": 12.0, "raise_one": 2.0, "raise_all": 6.0,
+    }  # fmt: skip
+    return row | changes
+
+
+def refused(tables, *rows, events=("aks-1",)):
+    tables["refusals"] = pd.DataFrame(rows)
+    _, found = owner_files(snapshot(events=dict.fromkeys(events, ())), tables, run="RUN")
+    return {name: text_of(html) for name, html in found}
+
+
+def test_what_was_refused_comes_first_with_the_smallest_raise_for_all_of_it(tables):
+    memory = refusal(key="requests.memory", limited=8.0 * GIB, raise_one=GIB, raise_all=NAN)
+    pages = refused(tables, refusal(), memory)
+    said = pages["owners/payments.html"]
+    assert (
+        "Pods were refused there 7 times. Ask to raise CPU requests from 12 cores to 18 cores"
+        in said
+    )
+    assert "memory requests from 8 GiB to 9 GiB" in said
+    assert "what was refused then starts" in said
+    assert "CPU requests of 18 cores, memory requests of 9 GiB" in said
+    assert "2 Nov 2026 05:00 UTC" in said
+    assert "No pod was refused in the hour before" in pages["owners/_without-owner.html"]
+
+
+def test_a_pod_that_says_no_requests_is_not_a_reason_to_ask_for_more(tables):
+    tables["utilization"] = utilization(ROWS[0])
+    row = refusal(namespace_name="calm", problem="values missing", containers="app")
+    said = refused(tables, row)["owners/payments.html"]
+    assert "Set them in the program's manifest" in said
+    assert "Ask for more" not in said
+
+
+def test_where_events_were_not_read_refusals_are_unknown_not_none(tables):
+    said = refused(tables, refusal(), events=())["owners/payments.html"]
+    assert "Unknown: what was refused could not be read" in said
