@@ -50,6 +50,8 @@ UTILIZATION_COLUMNS = (
     "coverage",
 )
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
+_CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
+"""Which value speaks for its namespace: one whose figure does not hold is not healthy."""
 
 
 def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -163,7 +165,10 @@ def _peaks(
 
 
 def tightest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the tightest row of each namespace in `table`, worst first, unknown ones last.
+    """Return the row that speaks for each namespace in `table`, worst first, unknown ones last.
+
+    A full value speaks before a tight one, that before one whose figure does not hold, that before
+    one that is ok; one without a quota last.
 
     Returns:
         The columns of `utilization_table` and, for the other values beside it, the four ratios
@@ -174,15 +179,16 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(**{f"{name}_ratio": [] for name in QUOTA_FIELDS})
     rank = table["verdict"].str.split(":").str[0].map(_VERDICT_RANK)
     spaces = ["cluster_name", "namespace_name"]
-    ordered = table.assign(_rank=rank, _ratio=ratio_now(table))
-    ordered = ordered.sort_values(["_rank", "_ratio"], ascending=[True, False], kind="stable")
+    choice = table["verdict"].where(table["verdict"].isin(list(_CHOICE_RANK)), UNKNOWN)
+    ordered = table.assign(_rank=rank, _ratio=ratio_now(table), _choice=choice.map(_CHOICE_RANK))
+    ordered = ordered.sort_values(["_choice", "_ratio"], ascending=[True, False], kind="stable")
     worst = ordered.drop_duplicates(spaces)
     ratios = _by_field(table, "utilization_ratio").add_suffix("_ratio")
     size = _by_field(table, "hard")[["cpu_request"]].fillna(0).set_axis(["_size"], axis=1)
     worst = worst.join(ratios, on=spaces).join(size, on=spaces)
     order = ["_rank", "_ratio", "_size", *spaces]
     worst = worst.sort_values(order, ascending=[True, False, False, True, True])
-    return worst.drop(columns=["_rank", "_ratio", "_size"]).reset_index(drop=True)
+    return worst.drop(columns=["_rank", "_ratio", "_size", "_choice"]).reset_index(drop=True)
 
 
 def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -200,7 +206,8 @@ def _by_field(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def findings(table: pd.DataFrame) -> dict[str, int]:
     """Return how many namespaces are `full`, `tight`, `ok`, `unknown`, and `namespaces` in all.
 
-    A namespace is what its tightest value is; it is unknown where all four are.
+    A namespace is what its tightest value is; it is unknown where one that has a quota is unknown
+    and none is full or tight, and where all four are.
     """
     verdicts = [verdict.partition(":")[0] for verdict in tightest(table)["verdict"]]
     counts = {name: verdicts.count(name) for name in _VERDICT_RANK}

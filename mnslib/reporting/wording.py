@@ -31,6 +31,8 @@ RESOURCE_WORDS = {
     "cpu_limit": "CPU limits",
     "memory_request": "memory requests",
     "memory_limit": "memory limits",
+    "cpu_usage": "CPU use",
+    "memory_usage": "memory use",
     "cpu": "CPU",
     "memory": "memory",
 }

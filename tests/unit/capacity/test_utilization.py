@@ -478,3 +478,24 @@ def test_nothing_found_counts_as_nothing_not_as_an_error() -> None:
     empty = pd.DataFrame(columns=[*UTILIZATION_COLUMNS])
     assert findings(empty) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
     assert tightest(empty).empty
+
+
+def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
+    make_quota, make_snapshot, make_pod
+):
+    """CPU: the counter says 44 of 50 and pods ask for 4; memory requests are at half, or full."""
+    hard = {"requests.cpu": "50", "requests.memory": 8192}
+    quotas = [
+        make_quota(name, hard, {"requests.cpu": "44", "requests.memory": memory})
+        for name, memory in (("half", 4096), ("over", 8192))
+    ]
+    pods = [make_pod(name, memory=memory) for name, memory in (("half", "1024"), ("over", "2048"))]
+
+    table = utilization_table(make_snapshot({"aks-1": quotas}, pods={"aks-1": pods * 4}))
+
+    verdicts = dict(tightest(table)[["namespace_name", "verdict"]].itertuples(index=False))
+    assert verdicts == {
+        "over": "full",
+        "half": "unknown: the quota counter says 44 cores, pods ask for 4",
+    }
+    assert findings(table) == {"namespaces": 2, "full": 1, "tight": 0, "ok": 0, "unknown": 1}
