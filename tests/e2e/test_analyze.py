@@ -32,7 +32,14 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     assert full == {"payments-api", "risk-exposure"}
     unknown = [row for row in table if row["verdict"].startswith("unknown: ")]
     assert unknown
-    assert all(row["hard"] == row["used"] == row["utilization_ratio"] == "" for row in unknown)
+    assert all(row["used"] == row["utilization_ratio"] == "" for row in unknown)
+    wrong_counters = {row["namespace_name"] for row in unknown if row["hard"]}
+    assert wrong_counters == {"ml-test"}  # what it allows is known, what is used is not
+    refused = {row["workload_name"]: row["problem"] for row in rows(done, "refusals")}
+    assert refused == {
+        "api": "quota exceeded", "simulation": "quota exceeded", "reindex": "values missing",
+    }  # fmt: skip
+    assert (summary["refused_workloads"], summary["refused_pods"]) == (3, 54)
     days = {row["namespace_name"]: row for row in rows(done, "daily")}
     assert days["risk-exposure"]["resource"] == "memory_limit"  # full, while CPU requests are not
     assert list(days["risk-exposure"].values()).count("1.0") >= 3
@@ -44,7 +51,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     }  # fmt: skip
 
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
-    assert len(alts) == 5
+    assert len(alts) == 6
     assert alts[0].startswith("2 of ")
     written = [r for r in sandbox.requests() if r["method"] in ("PUT", "PATCH", "DELETE")]
     assert written == []
