@@ -32,7 +32,7 @@ class Process:
         self.log = folder / "log"
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120  # 10,000 namespaces on a busy machine
         while not self.file.exists() and self.process.poll() is None:
             assert time.monotonic() < deadline, self.log.read_text()
             os.sched_yield()
