@@ -17,12 +17,12 @@ QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
 _MAX_QUOTA = "max by (namespace, resourcequota, resource) "
 _HISTORY = {
     "used": (
-        _MAX_QUOTA + "(max_over_time({0}[{1}s]))",
+        _MAX_QUOTA + "(max_over_time({0}[{2}ms]))",
         QUOTAS + '{{cluster="{0}",type="used"}}',
         QUOTA_LABELS,
     ),
     "hard": (
-        _MAX_QUOTA + "(last_over_time({0}[{1}s]))",
+        _MAX_QUOTA + "(last_over_time({0}[{2}ms]))",
         QUOTAS + '{{cluster="{0}",type="hard"}}',
         QUOTA_LABELS,
     ),
@@ -37,7 +37,7 @@ _HISTORY = {
         ("namespace",),
     ),
     "usage_memory": (
-        "sum by (namespace) (max_over_time({0}[{1}s]))",
+        "sum by (namespace) (max_over_time({0}[{2}ms]))",
         'container_memory_working_set_bytes{{cluster="{0}",container!=""}}',
         ("namespace",),
     ),
@@ -64,8 +64,13 @@ class RangeQuery:
     window: int | None = None
 
     def text(self, seconds: int) -> str:
-        """Return the query for steps of so many seconds."""
-        return self.form.format(self.selector, self.window or seconds)
+        """Return the query for steps of so many seconds.
+
+        A window is a millisecond short of it: in Prometheus 2.x it is closed at both ends, and a
+        sample on the edge of two steps would count for both.
+        """
+        length = self.window or seconds
+        return self.form.format(self.selector, length, length * 1000 - 1)
 
     @property
     def count(self) -> str:
@@ -88,7 +93,7 @@ def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
 def clusters_query(metric: str, window: timedelta) -> RangeQuery:
     """Return the query that finds the clusters that a metric names in the window of each step."""
     return RangeQuery(
-        form="count by (cluster) (last_over_time({0}[{1}s]))",
+        form="count by (cluster) (last_over_time({0}[{2}ms]))",
         selector=metric,
         labels=("cluster",),
         window=int(window.total_seconds()),
@@ -98,7 +103,7 @@ def clusters_query(metric: str, window: timedelta) -> RangeQuery:
 def namespaces_query(cluster: str) -> RangeQuery:
     """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
     return RangeQuery(
-        form="count by (namespace) (last_over_time({0}[{1}s]))",
+        form="count by (namespace) (last_over_time({0}[{2}ms]))",
         selector=_HISTORY["requested"][1].format(_escaped(cluster)),
         labels=("namespace",),
     )
@@ -106,7 +111,9 @@ def namespaces_query(cluster: str) -> RangeQuery:
 
 def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
     """Return the query for the last sample, within so many seconds, of `hard` or of `used`."""
-    return _HISTORY["hard"][0].format(_HISTORY[kind][1].format(_escaped(cluster)), seconds)
+    form, selector, labels = _HISTORY["hard"][0], _HISTORY[kind][1], QUOTA_LABELS
+    selector = selector.format(_escaped(cluster))
+    return RangeQuery(form=form, selector=selector, labels=labels).text(seconds)
 
 
 def requests_now(cluster: str) -> str:

@@ -27,9 +27,9 @@ LONG_RANGE_SECONDS = 48 * 3600  # from here on a step is at least 60 s; Source: 
 class Shape:
     """A query that is answered: its text, what it reads, and how it makes one value of many.
 
-    In the text, which has no spaces, C stands for the clusters and Ns for a window. `choose` makes
-    a value of a window (`max`, `last`, `mean`), `combine` one of several series (`max`, `sum`,
-    `count`); `by` are the labels that stay.
+    In the text, which has no spaces, C stands for the clusters and Ns for a window, of seconds or
+    milliseconds. `choose` makes a value of a window (`max`, `last`, `mean`), `combine` one of
+    several series (`max`, `sum`, `count`); `by` are the labels that stay.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Shape:
         """The text as a pattern."""
         clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
         form = re.escape(self.text).replace("C,", f"{clusters},")
-        return re.compile(form.replace("Ns", r"(?P<window>[0-9]{1,9})s"))
+        return re.compile(form.replace("Ns", r"(?P<window>[0-9]{1,12})(?P<unit>m?s)"))
 
 
 _QUOTA = ("namespace", "resourcequota", "resource")
@@ -99,7 +99,7 @@ class Query:
 
     shape: Shape
     clusters: frozenset[str] | None
-    window: int
+    window: float
     start: float
     end: float
     step: float
@@ -215,7 +215,7 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
             query = Query(
                 shape=shape,
                 clusters=frozenset(names) if "clusters" in found else None,
-                window=int(found.get("window") or 0),
+                window=int(found.get("window") or 0) / (1000 if found.get("unit") == "ms" else 1),
                 start=start,
                 end=end,
                 step=step,

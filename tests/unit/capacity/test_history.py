@@ -57,15 +57,15 @@ def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
     found = {name: query.text(3600) for name, query in history_queries("aks-prod-weu-1").items()}
     assert found == {
         "used": "max by (namespace, resourcequota, resource) (max_over_time("
-        'kube_resourcequota{cluster="aks-prod-weu-1",type="used"}[3600s]))',
+        'kube_resourcequota{cluster="aks-prod-weu-1",type="used"}[3599999ms]))',
         "hard": "max by (namespace, resourcequota, resource) (last_over_time("
-        'kube_resourcequota{cluster="aks-prod-weu-1",type="hard"}[3600s]))',
+        'kube_resourcequota{cluster="aks-prod-weu-1",type="hard"}[3599999ms]))',
         "requested": "sum by (namespace, resource) (kube_pod_container_resource_requests"
         '{cluster="aks-prod-weu-1",resource=~"cpu|memory"})',
         "usage_cpu": "sum by (namespace) (rate(container_cpu_usage_seconds_total"
         '{cluster="aks-prod-weu-1",container!=""}[3600s]))',
         "usage_memory": "sum by (namespace) (max_over_time(container_memory_working_set_bytes"
-        '{cluster="aks-prod-weu-1",container!=""}[3600s]))',
+        '{cluster="aks-prod-weu-1",container!=""}[3599999ms]))',
     }
     odd = history_queries('a"} or up{x="\\\n')["used"].selector
     assert odd == r'kube_resourcequota{cluster="a\"} or up{x=\"\\\n",type="used"}'
