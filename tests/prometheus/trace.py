@@ -6,12 +6,14 @@ Nothing of mnslib: what it computes is held against this.
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-TRACE = Path(__file__).resolve().parents[3] / "shared" / "traces" / "pod-lifetimes.csv"
+SHARED = Path(os.environ.get("MNS_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+TRACE = SHARED / "traces" / "pod-lifetimes.csv"
 DAY, HOUR = 86400, 3600
 DAYS = 31
 CLUSTER = "prod"
