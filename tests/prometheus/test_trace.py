@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from mnslib.azure.plain import plain_prometheus
+from mnslib.capacity.crossings import crossings_table
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.utilization import utilization_table
 from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month, write_samples
@@ -69,15 +70,19 @@ def endpoint(serve, month, shown, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def table(endpoint, month):
+def snapshot(endpoint, month):
     """Notebook 40's own path, in steps of one scrape."""
-    snapshot = collect_from_metrics(
+    return collect_from_metrics(
         plain_prometheus(endpoint),
         clusters=[],
         lookback_days=32,
         step_minutes=SCRAPE_SECONDS // 60,
         now=datetime.fromtimestamp(month.times[-1] + 600, UTC),
     )
+
+
+@pytest.fixture(scope="module")
+def table(snapshot):
     return utilization_table(snapshot)
 
 
@@ -115,6 +120,27 @@ def test_utilization_peaks_and_their_times_equal_the_file(table, month, plants):
     assert len(compared) == 4 * 61
     gone = (plants["ended"], plants["dead"])
     assert differences(table, month, step=SCRAPE_SECONDS, leave_out=gone) == []
+
+
+def test_each_crossing_of_a_threshold_is_that_of_the_file(snapshot, month, plants):
+    expected = set()
+    for place, hard in month.hard.items():
+        known = ~np.isnan(month.used[place]) if place[0] != plants["dead"] else []
+        times, ratio = month.times[known], (month.used[place] / hard)[known]
+        for threshold in (0.9, 1.0):
+            over = ratio >= threshold - 1e-9
+            turns = np.flatnonzero(over[1:] != over[:-1]) + 1
+            expected |= {
+                (*place, threshold, "up" if over[turn] else "down", int(times[turn]))
+                for turn in turns.tolist()
+            }
+    found = {
+        (row["namespace_name"], FIELDS[row["resource"]], row["threshold"], row["direction"],
+         int(row["crossed_utc"].timestamp()))
+        for row in crossings_table(snapshot).to_dict("records")
+    }  # fmt: skip
+    assert len(expected) > 100
+    assert found == expected
 
 
 def test_namespaces_that_never_had_a_quota_are_unknown_for_that_reason(table, month):
