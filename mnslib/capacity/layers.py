@@ -259,10 +259,11 @@ def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons])
     is_known = reason == ""
     own = _quantile(np.where(paired & is_known, both, has_request), samples.requested)
     usage = _quantile(both, samples.usage)
+    # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
     return _Measured(
-        requested=np.where((counted >= least) & (doubted == ""), own, np.nan),
-        usage=np.where(is_still, 0.0, np.where(is_known, usage, np.nan)),
-        peak=np.where(is_still, 0.0, np.where(is_known, most, np.nan)),
+        requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
+        usage=np.where(is_still, 0.0, np.where(is_known, usage, np.nan)).round(3),
+        peak=np.where(is_still, 0.0, np.where(is_known, most, np.nan)).round(3),
         reason=reason,
     )
 
