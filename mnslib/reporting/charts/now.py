@@ -37,7 +37,11 @@ from mnslib.verdicts import unknown_reason
 TOP_KNOWN, TOP_UNKNOWN = 24, 2
 NO_QUOTA = "no quota"
 _NONE, _LOWER = Fill(colors.PANEL, colors.AXIS), Fill(colors.CALM_LOWER)
-_BAR = {FULL: Fill(colors.CRITICAL), TIGHT: Fill(colors.WARNING), OK: Fill(colors.CALM)}
+_BAR = {
+    FULL: Fill(colors.CRITICAL),
+    TIGHT: Fill(colors.WARNING, foot=colors.WARNING_TEXT),
+    OK: Fill(colors.CALM),
+}
 _WORDS = {FULL: colors.CRITICAL, TIGHT: colors.WARNING_TEXT, OK: colors.TEXT}
 
 Row = dict[str, Any]

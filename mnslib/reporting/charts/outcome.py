@@ -33,10 +33,10 @@ FILLS = {
     OutcomeKind.CREATED: Fill(colors.GOOD),
     OutcomeKind.ADOPTED: Fill(colors.GOOD_TINT, colors.GOOD),
     OutcomeKind.UPDATED: Fill(colors.GOOD_SOFT),
-    OutcomeKind.DELETED: Fill(colors.CALM),
+    OutcomeKind.DELETED: Fill(colors.CALM, colors.INK),
     OutcomeKind.RELEASED: Fill(colors.PANEL, colors.AXIS),
     OutcomeKind.UNCHANGED: Fill(colors.CALM_LOWER),
-    OutcomeKind.FAILED: Fill(colors.CRITICAL),
+    OutcomeKind.FAILED: Fill(colors.CRITICAL, foot=colors.INK),
     OutcomeKind.SKIPPED: Fill(colors.WARNING, foot=colors.WARNING_TEXT),
     OutcomeKind.NOT_ATTEMPTED: HATCH,
 }

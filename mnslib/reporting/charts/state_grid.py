@@ -55,7 +55,12 @@ class _Look:
 
 _LOOKS = {
     "no": _Look(Fill(colors.CRITICAL_TINT), colors.CRITICAL, "✕", Fill(colors.CRITICAL), True),
-    "just": _Look(Fill(colors.WARNING_TINT), colors.WARNING_TEXT, "!", Fill(colors.WARNING)),
+    "just": _Look(
+        Fill(colors.WARNING_TINT),
+        colors.WARNING_TEXT,
+        "!",
+        Fill(colors.WARNING, foot=colors.WARNING_TEXT),
+    ),
     "yes": _Look(Fill(colors.GOOD_TINT), colors.GOOD_TEXT, "✓", Fill(colors.GOOD_SOFT)),
     "none": _Look(Fill(colors.PANEL), colors.MUTED, "–", Fill(colors.GRID)),
     "unknown": _Look(HATCH, colors.TEXT, "?", HATCH),

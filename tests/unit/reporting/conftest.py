@@ -290,7 +290,7 @@ def ruler() -> Callable[[Any], Ruler]:
     return Ruler
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frames() -> SimpleNamespace:
     """The factories above, by what they make."""
     return SimpleNamespace(

@@ -9,16 +9,9 @@ from io import BytesIO
 import pytest
 from matplotlib.font_manager import FontProperties, fontManager
 
-from mnslib.reporting.charts import (
-    bulk_outcome,
-    cluster_commitment,
-    commitment_before_after,
-    quadrant,
-    three_layers,
-    utilization_heatmap,
-    utilization_now,
-)
+from mnslib.reporting.charts import utilization_now
 from mnslib.reporting.charts.canvas import Canvas, spread, ticks
+from tests.unit.reporting.gallery import charts
 
 INSTALLED = {font.name for font in fontManager.ttflist}
 FAMILIES = [
@@ -28,31 +21,6 @@ FAMILIES = [
     )
     for name in ("DejaVu Sans", "Liberation Sans")
 ]
-
-
-def charts(frames, count, family=None):
-    """Each of the charts with `count` rows."""
-    look = {"moment": frames.moment, "family": family}
-    before = {
-        f"aks-{n}": {key: frames.commitment(key) for key in ("cpu", "memory")} for n in range(count)
-    }
-    after = {
-        name: {key: frames.commitment(key, committed=655 + 30 * n) for key in ("cpu", "memory")}
-        for n, name in enumerate(before)
-    }
-    daily = frames.daily(count)
-    days = [daily.columns[5], daily.columns[-1]]
-    return {
-        "now": utilization_now(frames.utilization(count), **look),
-        "heatmap": utilization_heatmap(daily, period=tuple(days), family=family),
-        "commitment": cluster_commitment(frames.commitments(count), **look),
-        "before_after": commitment_before_after(
-            before, after, changes={name: [frames.long_name] for name in before}, **look
-        ),
-        "layers": three_layers(frames.layers(count), **look),
-        "quadrant": quadrant(frames.layers(count), **look),
-        "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
-    }
 
 
 @pytest.mark.parametrize("family", FAMILIES)
