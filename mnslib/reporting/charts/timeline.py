@@ -103,14 +103,14 @@ def _title(stretches: Stretches, span: float, paces: Paces) -> str:
         return "Nothing was written, so there is no time to show"
     head = f"{wording.count(len(stretches), 'change')} in {wording.duration(span)}"
     slowest = max(stretches, key=lambda one: one.ended - one.started)
-    longest = slowest.ended - slowest.started
+    name, longest = wording.short(slowest.id.namespace_name), slowest.ended - slowest.started
     in_bucket = Counter(paces[one.id.cluster] for one in stretches for _ in one.writes)
     if any(
         (n - p.rate.burst) / p.rate.per_second > span / 2 for p, n in in_bucket.items() if p.rate
     ):
         return f"{head}: Azure's limit on writes set the pace"
     if longest > span / 2:
-        return f"{head}: the slowest, {slowest.id.namespace_name}, took {wording.duration(longest)}"
+        return f"{head}: the slowest, {name}, took {wording.duration(longest)}"
     edges = sorted([(s.started, 1) for s in stretches] + [(s.ended, -1) for s in stretches])
     running = most = 0
     for _, step in edges:
