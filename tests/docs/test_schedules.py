@@ -47,14 +47,29 @@ def commands():
     (github,) = [s["run"] for s in steps if s.get("run", "").startswith("mns")]
     tasks = yaml.safe_load(text("azure-pipelines.yml"))["jobs"][0]["steps"]
     (azure,) = [s["inputs"]["inlineScript"] for s in tasks if s.get("task") == "AzureCLI@2"]
-    systemd = re.findall(rf"^Exec\w+={PROGRAM} (.+)$", text("mnslib-bulk.service"), re.M)
+    units = text("mnslib-bulk.service") + text("mnslib-analysis.service")
+    systemd = re.findall(rf"^Exec\w+={PROGRAM} (.+)$", units, re.M)
     cron = [job.removeprefix(PROGRAM).partition(">>")[0] for job in cron_jobs()]
     lines = [*cron, *systemd, github.removeprefix("mns"), azure.removeprefix("mns")]
-    return [*map(shlex.split, lines), container()[1]["args"]]
+    return [*map(shlex.split, lines), container()[1]["args"], *weekly_commands()]
+
+
+def weekly_blocks():
+    """Return the parts of files that the page on the weekly analysis gives to copy."""
+    return [
+        yaml.safe_load(block) for block in re.findall(r"```yaml\n(.+?)```", text("weekly.md"), re.S)
+    ]
+
+
+def weekly_commands():
+    steps, job = weekly_blocks()
+    (github,) = [step["run"] for step in steps if "run" in step]
+    (alone,) = re.findall(r"^    mns (.+)$", text("weekly.md"), re.M)
+    return [shlex.split(alone), shlex.split(github.removeprefix("mns")), job["args"]]
 
 
 def test_every_page_says_what_persists_what_codes_mean_how_to_resume_and_to_take_back():
-    assert sorted(path.stem for path in FOLDER.glob("*.md")) == sorted([*PAGES, "README"])
+    assert sorted(path.stem for path in FOLDER.glob("*.md")) == sorted([*PAGES, "README", "weekly"])
     for page in PAGES:
         content = text(f"{page}.md")
         assert f"({page}.md)" in text("README.md")
@@ -68,21 +83,22 @@ def test_every_page_says_what_persists_what_codes_mean_how_to_resume_and_to_take
         ):
             assert point in content, f"{page}: {point}"
     files = {path.name for path in FOLDER.iterdir() if path.suffix != ".md"}
-    linked = {link for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", text(f"{page}.md"))}
-    assert files == linked
+    linked = {link for page in [*PAGES, "weekly"]
+              for link in re.findall(r"\]\(([^)]+)\)", text(f"{page}.md"))}  # fmt: skip
+    assert files == {link for link in linked if not link.endswith(".md")}
 
 
 def test_every_example_starts_a_command_that_exists_with_options_it_takes():
     found = commands()
-    assert [words[0] for words in found].count("run") == len(PAGES)
+    assert [words[0] for words in found].count("run") == len(PAGES) + 5
     for words in found:
         command = main.commands[words[0]]
         given = command.make_context(words[0], words[1:]).params
         assert isinstance(command, click.Command)
         assert given["runs_dir"].endswith("runs")
         if words[0] == "run":
-            assert given["notebook"] == "30"
-            assert given["file"].name == "30_provision_in_bulk.prod.yaml"
+            name = {"30": "30_provision_in_bulk", "40": "40_analyze_quota_utilization"}
+            assert given["file"].name == f"{name[given['notebook']]}.prod.yaml"
 
 
 @pytest.mark.parametrize(
@@ -143,14 +159,37 @@ def test_the_cron_job_uses_workload_identity_and_keeps_its_runs():
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+def test_the_weekly_parts_fit_into_the_files_that_they_are_meant_for():
+    steps, job = weekly_blocks()
+    workflow = yaml.safe_load(text("github-actions.yml"))
+    known = [
+        step for step in workflow["jobs"]["provision"]["steps"] if "mns" in step.get("run", "")
+    ]
+    assert len(known) == 1
+    assert [step["with"]["path"] for step in steps if "uses" in step] == ["runs", "runs"]
+    assert all(
+        step["with"]["key"] == "mnslib-runs-${{ github.run_id }}"
+        for step in steps
+        if "with" in step
+    )
+    assert set(job) == {"schedule", "args"}
+    _, cron_job_container = container()
+    same = [word for word in job["args"] if word in cron_job_container["args"]]
+    assert same == ["run", "-f", "--runs", "/var/lib/mnslib/runs"]
+    assert "SuccessExitStatus=2" in text("mnslib-analysis.service")
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_takes_the_units(tmp_path):
     program = tmp_path / "mns"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name in ("mnslib-bulk.service", "mnslib-bulk.timer"):
+    names = [
+        f"mnslib-{job}.{kind}" for job in ("bulk", "analysis") for kind in ("service", "timer")
+    ]
+    for name in names:
         (tmp_path / name).write_text(text(name).replace(PROGRAM, str(program)))
-    files = [tmp_path / "mnslib-bulk.service", tmp_path / "mnslib-bulk.timer"]
+    files = [tmp_path / name for name in names]
     done = subprocess.run(
         ["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False
     )
@@ -166,8 +205,9 @@ def test_the_crontab_runs_as_cron_runs_it(sandbox_file, tmp_path):
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in inherited.items())
     program.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(sys.executable)} -m mnslib "$@"\n')
     program.chmod(0o755)
-    sample = (ROOT / "parameters/30_provision_in_bulk.sandbox.yaml").read_text()
-    (folder / "30_provision_in_bulk.prod.yaml").write_text(sample)
+    for name in ("30_provision_in_bulk", "40_analyze_quota_utilization"):
+        sample = (ROOT / f"parameters/{name}.sandbox.yaml").read_text()
+        (folder / f"{name}.prod.yaml").write_text(sample)
 
     def as_cron(job):
         for place, mine in (
@@ -183,7 +223,7 @@ def test_the_crontab_runs_as_cron_runs_it(sandbox_file, tmp_path):
         assert done.stdout + done.stderr == b""  # nothing for cron to mail
         return done.returncode, (tmp_path / "bulk.log").read_text()
 
-    run, prune = cron_jobs()
+    run, analyze, prune = cron_jobs()
     code, log = as_cron(run)
     assert code == 0, log
     (directory,) = (tmp_path / "lib/runs").glob("2*")
@@ -191,6 +231,9 @@ def test_the_crontab_runs_as_cron_runs_it(sandbox_file, tmp_path):
     assert directory.name.endswith("-30_provision_in_bulk-prod")
     result = json.loads((directory / "result.json").read_text())
     assert (result["exit_code"], len(result["items"])) == (0, 36)
+    code, log = as_cron(analyze)
+    assert code == 0, log
+    assert list((tmp_path / "lib/runs").glob("2*-40_analyze_quota_utilization-prod/portfolio.html"))
     old = directory.with_name("20200101T000000Z-30_provision_in_bulk-prod")
     shutil.copytree(directory, old)
     code, log = as_cron(prune)
