@@ -11,7 +11,7 @@ all that. Pure: standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -27,14 +27,20 @@ def pod_need(pod: Pod) -> dict[str, Decimal]:
 
     Cores and bytes. A key that no container sets is 0.
     """
-    return {
-        f"{kind}.{resource}": _need(pod, resource, side, pod_level)
-        for kind, side, pod_level in (
-            ("requests", _requests_of, pod.pod_requests),
-            ("limits", _limits_of, pod.pod_limits),
-        )
-        for resource in ("cpu", "memory")
-    }
+    need = {}
+    for kind, side, pod_level in (
+        ("requests", _requests_of, pod.pod_requests),
+        ("limits", _limits_of, pod.pod_limits),
+    ):
+        running = [side(container) for container in pod.containers]
+        begin = [(side(container), container.is_sidecar) for container in pod.init_containers]
+        for resource in ("cpu", "memory"):
+            overhead = pod.overhead.get(resource, ZERO)
+            if resource in pod_level:
+                need[f"{kind}.{resource}"] = pod_level[resource] + overhead
+            else:
+                need[f"{kind}.{resource}"] = _most(resource, running, begin) + overhead
+    return need
 
 
 def total_need(pods: Iterable[Pod]) -> dict[str, Decimal]:
@@ -121,6 +127,8 @@ def _says(pod: Pod, key: str) -> bool:
 
 def _requests_of(container: Container) -> Mapping[str, Decimal]:
     # A container that names only a limit requests that much: Kubernetes defaults it so.
+    if container.limits.keys() <= container.requests.keys():
+        return container.requests
     return {**container.limits, **container.requests}
 
 
@@ -128,22 +136,26 @@ def _limits_of(container: Container) -> Mapping[str, Decimal]:
     return container.limits
 
 
-def _need(
-    pod: Pod,
+def _most(
     resource: str,
-    side: Callable[[Container], Mapping[str, Decimal]],
-    pod_level: Mapping[str, Decimal],
+    running: Sequence[Mapping[str, Decimal]],
+    begin: Sequence[tuple[Mapping[str, Decimal], bool]],
 ) -> Decimal:
-    overhead = pod.overhead.get(resource, ZERO)
-    if resource in pod_level:
-        return pod_level[resource] + overhead
+    """Return what runs side by side, or the peak while init containers run, if that is more.
+
+    Args:
+        running: what each container asks for.
+        begin: what each init container asks for, and whether it is a sidecar.
+    """
     sidecars = peak = ZERO
-    for container in pod.init_containers:
-        amount = side(container).get(resource, ZERO)
-        if container.is_sidecar:
+    for amounts, is_sidecar in begin:
+        amount = amounts.get(resource, ZERO)
+        if is_sidecar:
             sidecars += amount
             peak = max(peak, sidecars)
         else:
             peak = max(peak, sidecars + amount)
-    running = sum((side(c).get(resource, ZERO) for c in pod.containers), ZERO) + sidecars
-    return max(running, peak) + overhead
+    together = sidecars
+    for amounts in running:
+        together += amounts.get(resource, ZERO)
+    return max(together, peak)

@@ -27,7 +27,7 @@ def chunks(
     values = frame.to_numpy(dtype=np.float32, copy=False)
     for start in range(0, len(series), size):
         part = slice(start, min(start + size, len(series)))
-        found = values[:, places[part]] if values.shape[1] else _none(len(frame), part)
+        found = values.take(places[part], axis=1) if values.shape[1] else _none(len(frame), part)
         found[:, places[part] < 0] = np.nan
         yield part, found
 
