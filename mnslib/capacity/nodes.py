@@ -86,10 +86,13 @@ class FreeNodes:
         return self._known[size]
 
     def unplaced(self, wanted: Mapping[PodSize, int]) -> dict[PodSize, int]:
-        """Return how many pods of each size find no place, all of them put one after the other."""
+        """Return how many pods of each size find no place, all put one after the other."""
         if len(wanted) == 1:  # of one size, the order of pods and nodes is of no account
             ((size, count),) = wanted.items()
             return {size: max(0, count - self.fits(size))}
+        demand = sum(np.array([*size, 1]) * count for size, count in wanted.items())
+        if (self._free >= np.reshape(demand, (3, 1))).all(axis=0).any():
+            return {}  # one node alone takes all of them, whatever else fills up before it
         return _filled(self._free, wanted)[1]
 
     def roomiest(self) -> tuple[Decimal, Decimal]:
