@@ -48,11 +48,13 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     }  # fmt: skip
     assert set(done.result["artifacts"]) >= {
         "tables/commitment.csv", "tables/daily.csv", "tables/utilization.csv", "tables/tables.xlsx",
+        "tables/room.csv", "tables/placement.csv",
     }  # fmt: skip
 
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
     assert len(alts) == 6
     assert alts[0].startswith("2 of ")
+    assert any("cannot start the next pod" in alt for alt in alts)
     written = [r for r in sandbox.requests() if r["method"] in ("PUT", "PATCH", "DELETE")]
     assert written == []
 
