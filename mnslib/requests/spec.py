@@ -146,7 +146,7 @@ def _validate(
         else:
             spec = row.to_spec(Origin(file=file, row=shown))
             specs.append(_agreed(spec, found, tiers=tiers, policy=policy))
-        key = "/".join(str(mentioned.get(name, "")).lower() for name in ID_COLUMNS)
+        key = "/".join(str(mentioned.get(name, "")).strip().lower() for name in ID_COLUMNS)
         has_id = all(name in mentioned for name in ID_COLUMNS)
         if has_id and (earlier := first_row.setdefault(key, number)) != number:
             message = f"the same managed namespace is in row {earlier} already"

@@ -283,3 +283,16 @@ def test_every_secret_of_a_row_is_refused_and_none_is_quoted() -> None:
     text = str(caught.value)
     assert text.count("looks like it holds a secret") == 2
     assert "hunter" not in text
+
+
+def test_two_spellings_of_one_namespace_are_found_in_yaml_too(tmp_path):
+    path = tmp_path / "requests.yaml"
+    path.write_text(
+        "".join(
+            "- {subscription_id: 00000000-0000-4000-8000-00000000a001, resource_group: RG, "
+            f"cluster_name: aks-1, namespace_name: {name}}}\n"
+            for name in ("crm", "'crm '")
+        )
+    )
+    with pytest.raises(SpecError, match="the same managed namespace is in row 1 already"):
+        parse_requests(path)
