@@ -19,9 +19,9 @@ _FORMS = re.compile(
     r"|[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"  # an Entra client secret
     r"|://[^/\s:@]*:[^/\s@]+@"  # user and password in a URL
     r"|(?i:\bbearer\s+[\w.~+/=-]{20,})"
-    # connection strings, signed URLs, and names in brackets or quotes
-    r"|(?i:\b(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret|api_?key"
-    r"|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"
+    # connection strings, signed URLs, and names in brackets or quotes; `_` ends a word in DB_PWD
+    r"|(?i:(?:\b|_)(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret"
+    r"|api_?key|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"
     # 32 hexadecimal digits are the key of an Azure service where their name says so, else a digest
     r"|(?i:(?:subscription|account|api|access|admin|query|openai|cognitive|services?|speech|vision"
     r"|search|translator|language|maps|storage)[_-]?key|\bkey[12])[\"'\]]*\s*[=:]\s*"

@@ -30,6 +30,8 @@ BASIC = base64.b64encode(b"deploy:hunter2").decode()
         _random_text(),
         {"labels": {"a": [_random_text() + "=="]}},
         {"client_secret": "hunter2hunter2"},
+        {"POSTGRES_PASSWORD": "hunter2hunter2"},
+        "AZURE_CLIENT_" + "SECRET=hunter2hunter2",
         '{"password": "hunter2hunter2"}',
         "https://deploy:" + "hunter2@git.example.com/crm",
         "DefaultEndpointsProtocol=https;Account" + "Key=abcdefgh12345678==",
