@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,20 @@ class Journal:
         """
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"utc": stamp, "event": event, **details}, ensure_ascii=False)
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            if event in _BEFORE_A_WRITE:
-                os.fsync(file.fileno())
+        with self._lock, self.path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                _write_all(file, f"{line}\n".encode())
+                if event in _BEFORE_A_WRITE:
+                    os.fsync(file.fileno())
+            except OSError:  # a full disk took a part, to which the next line would be glued
+                file.truncate(whole)
+                raise
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
