@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "advice_rows": "mnslib.reporting.layers",
     "approval_report": "mnslib.reporting.provisioning",
+    "changes_report": "mnslib.reporting.changed",
+    "changes_since": "mnslib.capacity.changed",
     "changes_table": "mnslib.reporting.provisioning",
     "checks_table": "mnslib.reporting.provisioning",
     "cluster_commitment": "mnslib.reporting.charts",
@@ -30,6 +32,7 @@ _HOMES = {
     "layers_by_day": "mnslib.capacity.layers",
     "layers_rows": "mnslib.reporting.layers",
     "layers_table": "mnslib.capacity.layers",
+    "new_findings": "mnslib.capacity.changed",
     "observed_table": "mnslib.reporting.provisioning",
     "outcome_chart": "mnslib.reporting.provisioning",
     "outcome_report": "mnslib.reporting.provisioning",

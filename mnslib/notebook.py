@@ -27,6 +27,7 @@ from mnslib.targets import Target, metrics_alone, open_target
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mnslib.capacity.changed import Earlier
     from mnslib.capacity.snapshot import Snapshot
     from mnslib.models import NamespaceSpec
     from mnslib.provisioning.approval import Approval
@@ -426,6 +427,42 @@ class Notebook(Session):
                 "name that run."
             )
         return directory / SNAPSHOT_FOLDER
+
+    def earlier(self, compare_run: str) -> Earlier:
+        """Return the run to compare with: the one before this, or before the reading it analyzes.
+
+        Args:
+            compare_run: its name or path; empty for the last of this notebook and environment.
+
+        Raises:
+            ConfigError: if there is no run of that name.
+        """
+        from mnslib.capacity.changed import Earlier, read_earlier
+        from mnslib.runs import find_run, run_before
+
+        runs_dir = self.directory.parent
+        origin = str(self.parameters.get("snapshot_run", ""))
+        read_by = find_run(origin, runs_dir=runs_dir) if origin else self.directory
+        record = read_result(read_by) or {}
+        found: Path | None
+        if compare_run:
+            found = find_run(compare_run, runs_dir=runs_dir)
+        else:
+            found = run_before(
+                self.directory,
+                notebook=self.notebook,
+                environment=record.get("environment", ""),
+                started_utc=record.get("started_utc", ""),
+            )
+        if found is None:
+            return Earlier(note="No earlier run of this notebook and environment is there.")
+        try:
+            utilization = (found / "tables" / "utilization.csv").read_text(encoding="utf-8")
+            refusals = found / "tables" / "refusals.csv"
+            refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
+        except (OSError, ValueError) as error:
+            return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
+        return read_earlier(found.name, utilization=utilization, refusals=refused)
 
     def save_table(self, name: str, table: pd.DataFrame) -> Path:
         """Return the path of the table, written as `tables/<name>.csv` (cores and bytes)."""

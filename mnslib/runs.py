@@ -21,10 +21,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mnslib.errors import ConfigError, LockedError
-from mnslib.project import resolve_path, write_whole
+from mnslib.project import read_result, resolve_path, run_directories, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.resource_ids import ClusterId
-from mnslib.results import utc_text
+from mnslib.results import RunStatus, utc_text
 
 LOCKS_FOLDER = ".locks"
 UNDO_NAME = "undo.yaml"
@@ -48,6 +48,29 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     while (directory / JOURNAL_NAME).exists() and (later := _continued_in(directory)):
         directory = later
     return directory
+
+
+def run_before(
+    directory: Path, *, notebook: str, environment: str, started_utc: str
+) -> Path | None:
+    """Return the last run beside `directory` of the same notebook and environment that ended well.
+
+    One that analyzed the reading of another run again is none: it is as old as that.
+
+    Args:
+        started_utc: as a run's record has it; runs begun then or later are not meant.
+    """
+    for found in reversed(run_directories(directory.parent)):
+        record = read_result(found)
+        if (
+            record is not None
+            and (record["notebook"], record["environment"]) == (notebook, environment)
+            and record["status"] in (RunStatus.DONE, RunStatus.FINDINGS)
+            and record["started_utc"] < started_utc
+            and not record["parameters"].get("snapshot_run")
+        ):
+            return found
+    return None
 
 
 def continue_journal(old: Path, new: Path, *, now: Callable[[], datetime]) -> None:

@@ -110,7 +110,8 @@ def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
     unknown = found["unknown_now"] != ""
     table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
-    table[["used", "utilization_ratio"]] = table[["used", "utilization_ratio"]].mask(unknown)
+    figures = ["hard", "used", "utilization_ratio"]
+    table[figures] = table[figures].mask(unknown & (found["evidence"] != "not counted"))
     kept = ["evidence", "unknown_history", "coverage"]
     table[kept] = found[kept]
     return table

@@ -141,6 +141,10 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "crossed_utc": (UTC, "end of the first step on the other side"),
     "within_minutes": ("minutes", "before that in which it happened"),
     "is_over_gap": ("", "whether samples are missing there, so that it lies somewhere in the gap"),
+    "change": ("", "what changed, in a word"),
+    "before": ("", "the verdict or the quota of the earlier run"),
+    "after": ("", "those of this run; empty: not there any more"),
+    "is_finding": ("", "whether it is new and needs somebody"),
     "counted": (CORES_OR_BYTES, "what the quota's own counter says"),
     "asked": (CORES_OR_BYTES, "what the pods there ask for, added up"),
 }

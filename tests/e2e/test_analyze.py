@@ -141,3 +141,22 @@ def test_a_run_without_a_whole_snapshot_is_refused(run_notebook, sandbox):
         refused = run_notebook("40", snapshot_run=run)
         assert refused.code == 6
         assert why in refused.output
+
+
+def test_what_was_full_in_the_run_before_is_no_new_finding(run_notebook, sandbox):
+    first = run_notebook("40", "--detailed-exitcode", history="none")
+    again = run_notebook("40", "--detailed-exitcode", history="none")
+
+    assert (first.code, first.result["status"]) == (2, "findings")
+    assert (again.code, again.result["status"]) == (0, "done")
+    assert again.result["summary"]["full"] == first.result["summary"]["new_full"] == 2
+    assert again.result["summary"]["new_full"] == 0
+    assert f"Nothing new that needs somebody since {first.directory.name}" in again.report
+    assert rows(again, "changed") == []
+    # compared with a damaged one, all of it is new again, and the report says why
+    (again.directory / "tables" / "utilization.csv").write_text("nothing", encoding="utf-8")
+    third = run_notebook(
+        "40", "--detailed-exitcode", history="none", compare_run=again.directory.name
+    )
+    assert third.code == 2
+    assert f"The tables of {again.directory.name} cannot be read" in third.report

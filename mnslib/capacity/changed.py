@@ -1,0 +1,214 @@
+"""What changed since an earlier run: who is new or gone, crossed a threshold, has another quota.
+
+Pure: the tables of two runs in, a frame out; the earlier one is text that somebody else may have
+written over. Only what is new is a finding: who was full a week ago is known.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.counters import amount_text
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, UNKNOWN
+from mnslib.capacity.utilization import tightest
+from mnslib.errors import cut
+from mnslib.models import QUOTA_FIELDS
+
+CHANGED_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "change",
+    "before",
+    "after",
+    "is_finding",
+)
+CHANGES = {
+    FULL: "came to its quota",
+    TIGHT: "came to 90 % of its quota",
+    UNKNOWN: "cannot be judged any more",
+    "known again": "can be judged again",
+    "eased": "is further from its quota",
+    "quota changed": "has another quota",
+    "new": "was not there before",
+    "gone": "is not there any more",
+}
+"""The words of change, each with its meaning."""
+
+_SPACE = ["cluster_name", "namespace_name"]
+_TEXTS = [*_SPACE, "resource", "verdict"]
+_NUMBERS = ["hard", "utilization_ratio"]
+_VERDICT = f"{FULL}|{TIGHT}|{OK}|{UNKNOWN}: .+"
+LONGEST_TEXT = 253
+"""Characters of a text of an earlier file; no name in Kubernetes is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Earlier:
+    """The run that this one is compared with.
+
+    Attributes:
+        run: its name; empty where there is none.
+        table: its utilization, None where there is none that can be read.
+        refused: (cluster, namespace) whose pods were refused then.
+        note: why there is no table; empty where there is one.
+    """
+
+    run: str = ""
+    table: pd.DataFrame | None = None
+    refused: Collection[tuple[str, str]] = ()
+    note: str = ""
+
+
+def read_earlier(run: str, *, utilization: str, refusals: str = "") -> Earlier:
+    """Return an earlier run from the text of its tables; one that is damaged is said to be.
+
+    Args:
+        run: its name.
+        utilization: `tables/utilization.csv`.
+        refusals: `tables/refusals.csv`; empty where it wrote none.
+    """
+    try:
+        table = _utilization(utilization)
+        refused = _texts(refusals, _SPACE) if refusals else pd.DataFrame(columns=_SPACE)
+    except ValueError as error:  # pandas' own errors of parsing are such
+        return Earlier(run=run, note=f"The tables of {run} cannot be read: {cut(str(error), 200)}.")
+    return Earlier(run=run, table=table, refused=set(refused.itertuples(index=False, name=None)))
+
+
+def _utilization(text: str) -> pd.DataFrame:
+    table = _texts(text, [*_TEXTS, *_NUMBERS])
+    for name in _NUMBERS:
+        table[name] = pd.to_numeric(table[name].replace("", None), errors="raise").astype("float64")
+    odd = ~table["resource"].isin(QUOTA_FIELDS) | ~table["verdict"].str.fullmatch(_VERDICT)
+    if odd.any():
+        raise ValueError(f"line {int(odd.argmax()) + 2} is no row of a utilization table")
+    if table.duplicated([*_SPACE, "resource"]).any():
+        raise ValueError("it names a value twice")
+    return table
+
+
+def _texts(text: str, names: list[str]) -> pd.DataFrame:
+    """Return columns of a CSV as text, no cell longer than it can be and none that steers."""
+    table = pd.read_csv(io.StringIO(text), usecols=names, dtype=str, keep_default_na=False)
+    return table[names].map(lambda cell: cut(cell, LONGEST_TEXT))
+
+
+def changes_since(
+    table: pd.DataFrame, earlier: Earlier, *, unreachable: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return what changed since the earlier run; all that is full or tight, where there is none.
+
+    Clusters that only one of the runs looked at are left out, but for what is full or tight there.
+
+    Args:
+        table: from `utilization_table`.
+        earlier: the run before.
+        unreachable: clusters that were not read now: who is not listed there is not gone.
+
+    Returns:
+        `CHANGED_COLUMNS`: `change` is a word of `CHANGES`, of which a namespace has one at most,
+        and `quota changed` once for each value (`resource`, elsewhere the tightest value);
+        `before` and `after` are verdicts or quotas; `is_finding` where it is new that a namespace
+        is full or tight, or cannot be judged though it has a quota.
+    """
+    now, known = _by_space(table), earlier.table
+    then = _by_space(known) if known is not None else {}
+    common = {place[0] for place in now} & {place[0] for place in then}
+    rows = []
+    for place in sorted(now.keys() | then.keys()):
+        before, after = then.get(place), now.get(place)
+        row = after or before
+        assert row is not None  # a place comes from one of them
+        change = _change(_word(before), _word(after), is_compared=place[0] in common)
+        if change == "gone" and place[0] in unreachable:
+            continue
+        if change:
+            rows.append(
+                {
+                    "cluster_name": place[0], "namespace_name": place[1],
+                    "resource": row["resource"], "change": change,
+                    "before": before["verdict"] if before else "",
+                    "after": after["verdict"] if after else "",
+                    "is_finding": _is_finding(before, after),
+                }
+            )  # fmt: skip
+    rows += _quota_changes(known, table) if known is not None else []
+    frame = pd.DataFrame(rows, columns=list(CHANGED_COLUMNS)).astype({"is_finding": bool})
+    rank = frame["change"].map({word: place for place, word in enumerate(CHANGES)})
+    order = frame.assign(rank=rank, known=~frame["is_finding"]).sort_values(
+        ["known", "rank", *_SPACE, "resource"], kind="stable"
+    )
+    return order[list(CHANGED_COLUMNS)].reset_index(drop=True)
+
+
+def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier) -> dict[str, int]:
+    """Return how many namespaces are newly full, tight or unknown, or newly have pods refused."""
+    new = changed[changed["is_finding"]]
+    heads = [verdict.partition(":")[0] for verdict in new["after"]]
+    refused = set(refusals[_SPACE].itertuples(index=False, name=None)) - set(earlier.refused)
+    counts = {f"new_{word}": heads.count(word) for word in (FULL, TIGHT, UNKNOWN)}
+    return {**counts, "newly_refused": len(refused)}
+
+
+def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, str], Mapping[Any, Any]]:
+    rows = tightest(table).to_dict("records") if len(table) else []
+    return {(row["cluster_name"], row["namespace_name"]): row for row in rows}
+
+
+def _word(row: Mapping[Any, Any] | None) -> str:
+    return row["verdict"].partition(":")[0] if row is not None else ""
+
+
+def _change(before: str, after: str, *, is_compared: bool) -> str:
+    """Return the word for a step from one verdict to another (empty: not there)."""
+    if not is_compared:
+        return after if after in (FULL, TIGHT) else ""
+    if before == after:
+        return ""
+    if not (before and after):
+        return "new" if after else "gone"
+    if after in (FULL, UNKNOWN) or (after == TIGHT and before != FULL):
+        return after
+    return "known again" if before == UNKNOWN else "eased"
+
+
+def _is_finding(before: Mapping[Any, Any] | None, after: Mapping[Any, Any] | None) -> bool:
+    was, is_now = _word(before), _word(after)
+    if is_now == UNKNOWN:
+        return was not in ("", UNKNOWN) and after is not None and after["verdict"] != NO_QUOTA
+    return is_now == FULL != was or (is_now == TIGHT and was not in (TIGHT, FULL))
+
+
+def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the quota values that changed, came or went, of namespaces that both runs know."""
+    key = [*_SPACE, "resource"]
+    both = known[[*key, "hard", "verdict"]].merge(
+        table[[*key, "hard", "verdict"]], on=key, suffixes=("_before", "_after")
+    )
+    sides = {
+        side: both[f"hard_{side}"].round(3).where(both[f"verdict_{side}"] != NO_QUOTA, -1.0)
+        for side in ("before", "after")
+    }
+    is_known = sides["before"].notna() & sides["after"].notna()
+    moved = both[is_known & (sides["before"] != sides["after"])]
+    return [
+        {
+            **{name: row[name] for name in key},
+            "change": "quota changed",
+            **{side: _quota_text(row, side) for side in ("before", "after")},
+            "is_finding": False,
+        }
+        for row in moved.to_dict("records")
+    ]
+
+
+def _quota_text(row: Mapping[Any, Any], side: str) -> str:
+    if row[f"verdict_{side}"] == NO_QUOTA:
+        return "no quota"
+    return amount_text(row["resource"], row[f"hard_{side}"])
