@@ -92,7 +92,7 @@ class FreeNodes:
             return {size: max(0, count - self.fits(size))}
         demand = sum(np.array([*size, 1]) * count for size, count in wanted.items())
         if (self._free >= np.reshape(demand, (3, 1))).all(axis=0).any():
-            return {}  # one node alone takes all of them, whatever else fills up before it
+            return dict.fromkeys(wanted, 0)  # one node alone takes all that others leave
         return _filled(self._free, wanted)[1]
 
     def roomiest(self) -> tuple[Decimal, Decimal]:
