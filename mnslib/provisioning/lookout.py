@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import ArmForbiddenError, KubeError, MnsError, cut
-from mnslib.models import AdoptionPolicy, ManagedCluster, ManagedNamespace
+from mnslib.models import AdoptionPolicy, KubernetesNamespace, ManagedCluster, ManagedNamespace
 from mnslib.provisioning.changes import Change, differences
 from mnslib.provisioning.observe import item_now
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
@@ -49,7 +49,7 @@ class _Seen:
 
     Attributes:
         listed: managed namespaces by key; None as long as the plan's own reading will do.
-        appeared: names of Kubernetes namespaces that the plan did not know of.
+        on_cluster: Kubernetes namespaces by name; as `listed`.
         kubernetes_unknown: why those could not be read again; empty if they were.
     """
 
@@ -58,7 +58,7 @@ class _Seen:
     writes_since: int = 0
     is_being_read: bool = False
     listed: dict[str, ManagedNamespace] | None = None
-    appeared: frozenset[str] = frozenset()
+    on_cluster: dict[str, KubernetesNamespace] | None = None
     kubernetes_unknown: str = ""
 
 
@@ -100,15 +100,16 @@ class Lookout:
         read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
         if is_disputed and not is_untouched(change, (yield read)):
             raise StaleItemError(STALE)
-        if change.kind is ChangeKind.CREATE:
-            _require_absent(change, seen)
+        if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
+            _require_same_on_cluster(change, seen)
 
     def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
         while seen.is_being_read:
             yield Pause(LOOK_PAUSE_SECONDS)
         # a creation overwrites nothing that was read: If-None-Match guards it
         is_old = change.before is not None and seen.writes_since >= FRESH_FOR_WRITES
-        if not is_old and self._now() - seen.moment <= FRESH_FOR:
+        # a clock that was set back does not say how old it is
+        if not is_old and abs(self._now() - seen.moment) <= FRESH_FOR:
             return
         seen.is_being_read = True
         try:
@@ -123,10 +124,9 @@ class Lookout:
         moment, cluster = self._now(), seen.planned.cluster
         found = self._azure.managed_namespaces.list_by_managed_cluster(cluster.id)
         if self._kube_for is not None and seen.planned.kubernetes is not None:
-            known = seen.planned.kubernetes.namespaces.keys()
             try:
-                names = {namespace.name for namespace in self._kube_for(cluster).namespaces()}
-                seen.appeared, seen.kubernetes_unknown = frozenset(names - known), ""
+                seen.on_cluster = {held.name: held for held in self._kube_for(cluster).namespaces()}
+                seen.kubernetes_unknown = ""
             except (KubeError, ArmForbiddenError) as error:
                 seen.kubernetes_unknown = cut(str(error))
         seen.listed, seen.moment = {namespace.id.key: namespace for namespace in found}, moment
@@ -141,17 +141,25 @@ def is_untouched(change: Change, found: ManagedNamespace | None) -> bool:
     return found.etag == change.etag
 
 
-def _require_absent(change: Change, seen: _Seen) -> None:
+def _require_same_on_cluster(change: Change, seen: _Seen) -> None:
+    """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
     name, after = change.id.namespace_name, change.after
     where = f"on cluster {change.id.cluster.cluster_name}"
-    if name in seen.appeared:
-        raise StaleItemError(
-            f"stale: a Kubernetes namespace {name} appeared {where} after it was read, and would be"
-            " taken over"
-        )
+    if seen.on_cluster is not None and seen.planned.kubernetes is not None:
+        was = seen.planned.kubernetes.namespaces.get(name)
+        found = seen.on_cluster.get(name)
+        if was is None and found is not None:
+            raise StaleItemError(
+                f"stale: a Kubernetes namespace {name} appeared {where} after it was read, and "
+                "would be taken over"
+            )
+        if was != found:
+            raise StaleItemError(
+                f"stale: the Kubernetes namespace {name} {where} was changed after it was read"
+            )
     may_adopt = after and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
     if seen.kubernetes_unknown and may_adopt:
         raise StaleItemError(
-            f"stale: whether a Kubernetes namespace {name} appeared {where} since it was read is"
-            f" unknown: {seen.kubernetes_unknown}"
+            f"stale: whether a Kubernetes namespace {name} appeared or changed {where} since it was"
+            f" read is unknown: {seen.kubernetes_unknown}"
         )

@@ -11,6 +11,7 @@ from mnslib.errors import ArmServerError, KubeUnreachableError
 from mnslib.models import AdoptionPolicy, KubernetesNamespace
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.plan import make_plan
+from mnslib.results import ChangeKind
 
 from .factories import (
     FakeAzure,
@@ -38,8 +39,8 @@ class Unguarded(FakeAzure):
 class Kubernetes:
     """The namespaces of a cluster now; how often they were listed."""
 
-    def __init__(self, *names, error=None):
-        self.names, self.error, self.lists = names, error, 0
+    def __init__(self, *names, error=None, labels=None):
+        self.names, self.error, self.lists, self.labels = names, error, 0, labels or {}
 
     def __call__(self, cluster):
         return SimpleNamespace(namespaces=self.list)
@@ -48,7 +49,7 @@ class Kubernetes:
         self.lists += 1
         if self.error:
             raise self.error
-        return [KubernetesNamespace(name=name) for name in self.names]
+        return [KubernetesNamespace(name=name, labels=self.labels) for name in self.names]
 
 
 def run(azure, specs, journal, *, minutes, kube_for=None, meanwhile=(), unknown=""):
@@ -112,6 +113,21 @@ def test_a_namespace_that_appeared_on_the_cluster_is_not_taken_over_unseen(journ
     )
     assert skipped.remedy == "make a new plan"
     assert kube.lists == 1
+
+
+@pytest.mark.parametrize("labels", [{}, {"theirs": "1"}])
+def test_what_changed_on_the_cluster_is_not_overwritten_by_an_old_adoption(journal, labels):
+    azure, kube = FakeAzure(), Kubernetes("default", labels=labels)
+    result = run(azure, [make_spec("default", **ALWAYS)], journal, minutes=10, kube_for=kube)
+    assert result.outcomes[0].change is ChangeKind.ADOPT
+    assert outcomes(result) == {"default": "skipped" if labels else "adopted"}
+    assert len(azure.store) == (0 if labels else 1)
+
+
+def test_a_clock_that_was_set_back_makes_no_plan_fresh(journal):
+    azure, kube = FakeAzure(), Kubernetes("default", "theirs")
+    result = run(azure, [make_spec("theirs", **ALWAYS)], journal, minutes=-60, kube_for=kube)
+    assert outcomes(result) == {"theirs": "skipped"}
 
 
 @pytest.mark.parametrize(("unknown", "outcome"), [("", "skipped"), ("forbidden", "created")])
