@@ -49,7 +49,8 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     """Return for each row of `layers` what its namespace is advised.
 
     A resource that has to grow decides before one whose requests are to be fixed, that before one
-    that is unknown (then nothing is advised), and that before one that can shrink.
+    that is unknown (then nothing is advised), and that before one that can shrink; of two that
+    have to grow the fuller one, else the emptier one.
 
     Returns:
         `advice`; `advice_resource`, which decided (empty without advice); `advice_reason`, why
@@ -58,8 +59,11 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     is_zero = (layers["hard"] == 0) & (layers["region"] == "") & (layers["reason"] == "")
     reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
-    keys = layers[[*_SPACE, "resource", "region"]].assign(reason=reason, _rank=rank)
-    first = keys.sort_values("_rank", kind="stable").drop_duplicates(_SPACE)
+    claim = layers["claim_ratio"].fillna(0)
+    keys = layers[[*_SPACE, "resource", "region"]].assign(
+        reason=reason, _rank=rank, _claim=claim.where(layers["region"] != GROW, -claim)
+    )
+    first = keys.sort_values(["_rank", "_claim"], kind="stable").drop_duplicates(_SPACE)
     is_advised = first["region"] != ""
     decided = first[_SPACE].assign(
         advice=first["region"],

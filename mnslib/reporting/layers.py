@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from mnslib import verdicts
-from mnslib.capacity.advice import ADVICE, BARE, FIX, GROW, GROW_FROM, HEALTHY, SHRINK
+from mnslib.capacity.advice import (
+    ADVICE,
+    BARE,
+    FIX,
+    GROW,
+    GROW_FROM,
+    HEALTHY,
+    SHRINK,
+    advice_of,
+)
 from mnslib.capacity.layers import roll_up
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
@@ -149,9 +158,9 @@ def advised(layers: pd.DataFrame) -> pd.DataFrame:
         The columns of `layers`, and `cores`, the namespace's CPU quota (0 where it has none).
         Namespaces without advice come with the row that says why.
     """
-    decides = (layers["region"] == layers["advice"]).map({True: 0, False: 1})
-    says_why = (layers["reason"].isin(["", BARE])).astype(int)
-    keys = layers.assign(_decides=decides, _why=says_why)
+    decides_not = layers["resource"] != advice_of(layers)["advice_resource"]
+    says_why = layers["reason"].isin(["", BARE])
+    keys = layers.assign(_decides=decides_not, _why=says_why)
     found = keys.sort_values(["_decides", "_why"], kind="stable").drop_duplicates(_SPACE)
     cores = layers[layers["resource"] == "cpu"].set_index(_SPACE)["hard"].fillna(0).rename("cores")
     found = found.sort_values(_SPACE).drop(columns=["_decides", "_why"])

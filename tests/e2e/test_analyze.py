@@ -35,6 +35,12 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     assert all(row["used"] == row["utilization_ratio"] == "" for row in unknown)
     wrong_counters = {row["namespace_name"] for row in unknown if row["hard"]}
     assert wrong_counters == {"ml-test"}  # what it allows is known, what is used is not
+    advice = {row["namespace_name"]: row for row in table}
+    assert {advice[name]["advice"] for name in full} == {"grow"}
+    assert advice["search-query"]["advice"] == "fix requests"
+    assert advice["identity-sso"]["advice"] == advice["ml-test"]["advice"] == ""
+    assert advice["identity-sso"]["advice_reason"] == "all zero: dead sensor"
+    assert sum(int(row["namespaces"]) for row in rows(done, "by_owner")) > 40  # CPU and memory
     refused = {row["workload_name"]: row["problem"] for row in rows(done, "refusals")}
     assert refused == {
         "api": "quota exceeded", "simulation": "quota exceeded", "reindex": "values missing",

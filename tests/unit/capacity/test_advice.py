@@ -43,6 +43,8 @@ def test_two_ratios_decide(claim, usage, region):
     ("cpu", "memory", "advice", "decided"),
     [
         ((1.0, 0.2), (0.95, 0.8), "grow", "memory"),
+        ((0.9, 0.8), (1.0, 0.8), "grow", "memory"),
+        ((0.4, 0.8), (0.2, 0.8), "shrink", "memory"),
         ((1.0, 0.2), (0.7, 0.8), "fix requests", "cpu"),
         ((0.3, 0.9), (0.7, 0.3), "fix requests", "memory"),
         ((0.3, 0.9), (0.7, 0.8), "shrink", "cpu"),
