@@ -14,6 +14,7 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from mnslib import verdicts
+from mnslib.capacity.evidence_words import GOOD_COVERAGE
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO, UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import findings, tightest
@@ -155,7 +156,7 @@ def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 wording.quantity(row["resource"], row["used"]),
                 wording.percent(row["utilization_ratio"]),
                 wording.quantity(row["resource"], row["peak_used"]),
-                Tags([tag(row["verdict"]), *_above_hard(row)]),
+                Tags([tag(row["verdict"]), *_above_hard(row), *_partly_seen(row)]),
             ]
             for row in table.to_dict("records")
         ],
@@ -175,6 +176,13 @@ def _above_hard(row: Mapping[Any, Any]) -> list[Tag]:
     else:
         words += "above this quota"
     return [Tag(f"! {words}", "warning")]
+
+
+def _partly_seen(row: Mapping[Any, Any]) -> list[Tag]:
+    """Return the mark of a peak that was looked for in a part of the time only."""
+    if wording.is_unknown(row["peak_used"]) or not row["coverage"] < GOOD_COVERAGE:
+        return []
+    return [Tag(f"? peak of the {wording.percent(row['coverage'])} of the time seen", "unknown")]
 
 
 def commitment_rows(table: pd.DataFrame) -> Table:

@@ -115,3 +115,11 @@ def test_days_on_which_a_quota_changed_are_dates_in_the_csv(tmp_path):
     write_csv(frame, tmp_path / "daily.csv")
     row = (tmp_path / "daily.csv").read_text(encoding="utf-8").splitlines()[1]
     assert row.startswith("aks-1,web,cpu_request,2026-11-01,2026-11-02 2026-11-03,0.5,")
+
+
+@pytest.mark.parametrize(("coverage", "is_marked"), [(0.9, True), (0.96, False), (1.0, False)])
+def test_a_peak_that_may_be_incomplete_says_how_much_of_the_time_was_seen(coverage, is_marked):
+    words = "? peak of the 90 % of the time seen"
+
+    assert (words in repr(utilization(coverage=coverage))) == is_marked
+    assert words not in repr(utilization(coverage=coverage, peak_used=NAN))
