@@ -85,13 +85,15 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
     if scheme == "http" and host not in _LOOPBACK:
         return f"the webhook at {host} must be called by https"
     try:
-        answer = requests.post(
+        with requests.post(
             url,
             json=content,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,  # the content is for this host
             auth=lambda request: request,  # and nothing of a .netrc
-        )
+            stream=True,  # what is said beside the status is not waited for
+        ) as answer:
+            pass
     except requests.RequestException as error:
         return f"the webhook at {host} was not reached ({type(error).__name__})"
     if not 200 <= answer.status_code < 300:

@@ -34,6 +34,7 @@ class Webhook:
 
     def __init__(self):
         self.status, self.received, webhook = 200, [], self
+        self.answer, self.is_told = b"", threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
@@ -42,8 +43,11 @@ class Webhook:
                 self.send_response(webhook.status)
                 if webhook.status == 302:
                     self.send_header("Location", webhook.url + "/elsewhere")
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(webhook.answer)))
                 self.end_headers()
+                if webhook.answer:
+                    webhook.is_told.wait(20)
+                    self.wfile.write(webhook.answer)
 
             def log_message(self, *_):
                 pass
@@ -129,6 +133,13 @@ def test_a_teams_card_holds_no_secret_no_item_and_no_parameter(webhook):
     tell("teams", headline="Refused: password=hunter2hunter2 was given")
     sent = json.dumps(webhook.received[0][2])
     assert not [word for word in ("hunter2", KEY, "secret-project", "payments-api") if word in sent]
+
+
+def test_a_webhook_that_never_ends_its_answer_holds_no_run_up(webhook):
+    webhook.answer = b"thanks"  # once it is told that nobody waits for it
+    said = tell()
+    webhook.is_told.set()
+    assert said == ""
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
