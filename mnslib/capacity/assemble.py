@@ -42,6 +42,7 @@ def assemble(
 ) -> Snapshot:
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
+    latest: dict[tuple[str, str], dict[str, float]] = {}
     used, hard, requested, usage_cpu, usage_memory = (_Columns() for _ in range(5))
     for reading in readings:
         cluster, quotas = reading.name, _quotas_of(reading, step=step)
@@ -51,6 +52,9 @@ def assemble(
             wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
             used.add(reading.history.used, wanted)
             hard.add(reading.history.hard, wanted)
+            for series in wanted.keys() & reading.history.latest.keys():
+                _, namespace, key = wanted[series]
+                latest.setdefault((cluster, namespace), {})[key] = reading.history.latest[series]
             asked = reading.history.requested
             requested.add(
                 asked,
@@ -72,6 +76,7 @@ def assemble(
         commitments={n: r.commitments for n, r in named.items() if r.commitments is not None},
         used=used.frame(times, names=QUOTA_SERIES),
         hard=hard.frame(times, names=QUOTA_SERIES),
+        latest_peaks=latest,
         requested=requested.frame(times, names=QUOTA_SERIES),
         usage_cpu=usage_cpu.frame(times, names=USAGE_SERIES),
         usage_memory=usage_memory.frame(times, names=USAGE_SERIES),

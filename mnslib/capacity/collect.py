@@ -76,7 +76,9 @@ def collect(
         if uses[reading.id.cluster_name.casefold()] > 1:
             reading.no_history = "metrics know clusters by name only, and another one has this name"
         elif prometheus is not None:
-            add_history(reading, prometheus, reading.id.cluster_name, times=times, step=step)
+            add_history(
+                reading, prometheus, reading.id.cluster_name, times=times, step=step, now=now
+            )
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -115,6 +117,7 @@ def add_history(
     *,
     times: pd.DatetimeIndex,
     step: timedelta,
+    now: datetime,
 ) -> None:
     """Fill in a cluster's history, or the reason why there is none.
 
@@ -122,7 +125,7 @@ def add_history(
         label: what metrics call the cluster.
     """
     try:
-        history = read_history(prometheus, label, times=times, step=step)
+        history = read_history(prometheus, label, times=times, step=step, now=now)
     except PrometheusError as error:
         reading.no_history = "query failed"
         reading.errors.append(str(error))

@@ -6,15 +6,17 @@ which. Peaks are the server's `max_over_time`: samples an hour apart would miss 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.promql import history_queries
+from mnslib.capacity.promql import QUOTA_LABELS, history_queries, peak_now
 from mnslib.capacity.ranges import read_block
 from mnslib.errors import ConfigError
 from mnslib.models import QuotaStatus
@@ -32,13 +34,17 @@ RECENT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClusterHistory:
-    """One cluster's history; quota series are (namespace, quota object, key as it is written)."""
+    """One cluster's history; quota series are (namespace, quota object, key as it is written).
+
+    `latest` is the highest `used` of the step under way, which the blocks do not have yet.
+    """
 
     used: Block
     hard: Block
     requested: Block
     usage_cpu: Block
     usage_memory: Block
+    latest: Mapping[tuple[str, ...], float] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -87,12 +93,18 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.Dat
 
 
 def read_history(
-    prometheus: PrometheusClient, cluster: str, *, times: pd.DatetimeIndex, step: timedelta
+    prometheus: PrometheusClient,
+    cluster: str,
+    *,
+    times: pd.DatetimeIndex,
+    step: timedelta,
+    now: datetime | None = None,
 ) -> ClusterHistory:
     """Return what the endpoint holds of one cluster at `times`; reads only.
 
     Args:
         cluster: the value of the label `cluster`, empty for series without it.
+        now: end of the step under way; None for the end of the last one.
 
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
@@ -101,8 +113,19 @@ def read_history(
         **{
             name: read_block(prometheus, query, times=times, step=step)
             for name, query in history_queries(cluster).items()
-        }
+        },
+        latest=_latest(prometheus, cluster, since=times[-1], now=now or times[-1]),
     )
+
+
+def _latest(
+    prometheus: PrometheusClient, cluster: str, *, since: datetime, now: datetime
+) -> dict[tuple[str, ...], float]:
+    seconds = ceil((now - since).total_seconds())
+    found = prometheus.query(peak_now(cluster, seconds=seconds), at=now) if seconds > 0 else []
+    return {
+        tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1] for one in found
+    }
 
 
 def _last_values(block: Block) -> dict[tuple[str, ...], tuple[float, int]]:

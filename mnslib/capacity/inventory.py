@@ -137,7 +137,7 @@ def _read_cluster(
 ) -> Reading:
     reading = Reading(id=cluster, name=cluster.cluster_name)
     reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
-    add_history(reading, prometheus, label, times=times, step=step)
+    add_history(reading, prometheus, label, times=times, step=step, now=now)
     if reading.history is None:
         reading.unreachable = reading.no_history
         return reading

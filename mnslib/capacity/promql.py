@@ -116,6 +116,11 @@ def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
     return RangeQuery(form=form, selector=selector, labels=labels).text(seconds)
 
 
+def peak_now(cluster: str, *, seconds: int) -> str:
+    """Return the query for the highest `used` within so many seconds: of the step under way."""
+    return history_queries(cluster)["used"].text(seconds)
+
+
 def requests_now(cluster: str) -> str:
     """Return the query for what pods ask for at one moment, by namespace."""
     return history_queries(cluster)["requested"].text(0)

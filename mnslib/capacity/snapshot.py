@@ -48,6 +48,8 @@ class Snapshot:
         commitments: by cluster, then `cpu` (cores) and `memory` (bytes).
         used, hard: quota counters, UTC times x (cluster, namespace, quota key); cores and bytes.
             The highest `used` of each step, the last `hard` of it.
+        latest_peaks: (cluster, namespace), then quota key, to the highest `used` since the last
+            step that ended; missing where the moment of reading is the end of a step.
         usage_cpu, usage_memory: measured use, UTC times x (cluster, namespace); mean cores and
             highest bytes of each step. System namespaces are in it.
         requested: what pods ask for, UTC times x (cluster, namespace, `requests.cpu` or
@@ -78,6 +80,7 @@ class Snapshot:
     workloads: Mapping[str, Sequence[Workload]] = field(default_factory=dict)
     autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    latest_peaks: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     remembered: Collection[str] = ()
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     regions: Mapping[str, str] = field(default_factory=dict)

@@ -150,12 +150,11 @@ def _peaks(
     np.copyto(samples, -np.inf, where=np.isnan(samples))
     places = samples.argmax(axis=0)[None, :]
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-    highest, then = (
-        np.take_along_axis(values, places, axis=0)[0].astype(np.float64).round(3)
-        for values in (samples, quotas)
-    )
+    raw, quota = (np.take_along_axis(values, places, axis=0)[0] for values in (samples, quotas))
+    highest, then = raw.astype(np.float64).round(3), quota.astype(np.float64).round(3)
     now, hard = (rows[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
-    is_now = now > highest
+    now = np.fmax(now, _latest_peaks(snapshot, series))
+    is_now = now.astype(np.float32) > raw  # else bytes that float32 rounds down would be a peak now
     read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
     moment = np.where(is_now, read, times_of(snapshot.used)[places[0]])
     return (
@@ -163,6 +162,13 @@ def _peaks(
         np.where(has_history, np.where(is_now, now, highest), np.nan),
         np.where(has_history, moment, np.datetime64("NaT")),
     )
+
+
+def _latest_peaks(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float64]:
+    """Return the highest use since the last step that ended, NaN where there is none."""
+    nan = float("nan")
+    peaks = (snapshot.latest_peaks.get((c, n), {}).get(key, nan) for c, n, key in series)
+    return np.fromiter(peaks, np.float64, count=len(series))
 
 
 def tightest(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
@@ -122,6 +123,25 @@ def test_a_counter_that_stopped_while_its_quota_is_shown_is_unknown_since_then(
     metrics.samples["aks-1", "used"] = [(labels("web"), until(10, 2.0))]
     found = verdicts(collected_from()).loc["web", "verdict"]
     assert found == "unknown: no sample since 1 Nov 20:00 UTC"
+
+
+def test_a_peak_of_the_step_under_way_is_a_peak(metrics, collected_from):
+    metrics.samples["aks-1", "latest"] = [(labels("web"), always(3.9)), (labels("gone"), always(1))]
+    found = verdicts(collected_from())
+    assert (found.loc["web", "peak_used"], found.loc["web", "used"]) == (3.9, 3.0)
+    assert found.loc["web", "peak_utc"] == NOW
+    assert found.loc["gone", "peak_used"] == 1.5
+
+
+def test_what_float32_rounds_down_is_no_new_peak(metrics, collected_from):
+    size, memory = 123_456_784_000.0, labels("web", "requests.memory")
+    assert size > float(np.float32(size))
+    metrics.samples["aks-1", "hard"].append((memory, always(2 * size)))
+    metrics.samples["aks-1", "used"].append((memory, always(size)))
+    table = utilization_table(collected_from()).set_index(["namespace_name", "resource"])
+    found = table.loc[("web", "memory_request")]
+    assert found["used"] == size
+    assert found["peak_utc"] == datetime(2026, 10, 30, 7, tzinfo=UTC)
 
 
 def test_nodes_and_requests_give_what_the_cluster_has_promised(collected_from):
