@@ -111,7 +111,7 @@ def owner_page(
         _section("What to do first", _actions(facts)),
         _section("Namespace by namespace", _spaces(facts)),
         _section("What was refused", _refused(facts)),
-        _section("What could not be read", _unread(facts)),
+        _section("What is not known", _unread(facts)),
         Callout(
             title="Whom to ask",
             text="Whoever sent you this page can change what a namespace may have. Name the "
@@ -182,7 +182,7 @@ def portfolio_page(
 
 
 def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape_html(title)}</h2>{body}</section>"
+    return f'<section class="owned"><h2>{escape_html(title)}</h2>{body}</section>'
 
 
 def _headline(facts: OwnerFacts) -> str:
@@ -378,7 +378,7 @@ def _unread(facts: OwnerFacts) -> str:
         for reason, names in reasons.items()
     ]
     if not lines:
-        return "<p>Everything was read.</p>"
+        return "<p>Nothing is left out: everything was read.</p>"
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 

@@ -45,7 +45,7 @@ def spaces_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each namespace with its own answer to every question, by the question's name."""
     own = table[(table["workload_name"] == "") & table["question"].isin(QUESTIONS)]
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in own.to_dict("records"):
+    for row in own.astype(object).to_dict("records"):
         place = (row["cluster_name"], row["namespace_name"])
         space = found.setdefault(place, {"cluster_name": place[0], "namespace_name": place[1]})
         space[str(row["question"])] = row
