@@ -166,3 +166,20 @@ def test_what_was_full_in_the_run_before_is_no_new_finding(run_notebook, sandbox
     )
     assert third.code == 2
     assert f"The tables of {again.directory.name} cannot be read" in third.report
+
+
+def test_from_metrics_alone_nothing_else_is_asked_and_the_figures_are_the_same(
+    run_notebook, sandbox
+):
+    done = run_notebook("40", inventory="history")
+    assert (done.code, done.result["status"]) == (0, "findings"), done.output
+    asked = {(item["surface"], item["path"]) for item in sandbox.requests()}
+    asked = {path for surface, path in asked if surface not in ("entra", "control")}
+    assert asked == {"/prometheus/api/v1/query", "/prometheus/api/v1/query_range"}
+
+    table = rows(done, "utilization")
+    full = {row["namespace_name"] for row in table if row["verdict"] == "full"}
+    assert full == {"payments-api", "risk-exposure"}
+    commitment = rows(done, "commitment")
+    assert all(float(row["allocatable"]) > 0 for row in commitment)
+    assert {row["autoscaled_verdict"] for row in commitment} == {"unknown: metrics do not say"}
