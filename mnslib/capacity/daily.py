@@ -43,7 +43,8 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
         tightest, empty where nothing is known), `first_seen` (day of the first sample; without
-        any, the day a new namespace was made, else None), `quota_changed` (tuple of days), then one
+        any, the day a new namespace was made, else None), `quota_changed` (tuple of days), `reason`
+        (why no day is known, else empty), then one
         column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
         the same step; NaN without samples, and where those are wrong (`NO_PEAK`). Order: most days
         full, then at 90 % or more, then the last day's ratio; then those too new for samples,
@@ -84,8 +85,11 @@ def _facts(
     changed = _change_days(samples_of(snapshot.hard, series), days)
     facts: dict[str, pd.Series[Any]] = {
         "resource": rows["resource"].mask(has_none & rows["used"].isna(), ""),
-        "first_seen": pd.Series(first, index=rows.index, dtype=object),
+        "first_seen": pd.Series(first, index=rows.index, dtype=object).mask(
+            rows["evidence"].isin(NO_PEAK), None
+        ),
         "quota_changed": pd.Series(changed, index=rows.index, dtype=object),
+        "reason": rows["unknown_history"].str.removeprefix("unknown: ").where(has_none, ""),
     }
     return rows[_SPACE].assign(**facts)
 

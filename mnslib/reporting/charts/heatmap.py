@@ -57,6 +57,7 @@ class _Space:
     changed: tuple[date, ...]
     last_ratio: float
     is_new: bool
+    reason: str
 
     @property
     def days_full(self) -> int:
@@ -129,6 +130,7 @@ def _spaces(daily: pd.DataFrame, days: list[date]) -> list[_Space]:
             bands=tuple(own_bands.tolist()),
             changed=tuple(row["quota_changed"]),
             last_ratio=float(own[-1]) if days else float("nan"),
+            reason=row.get("reason", ""),
             is_new=born is not None and bool(np.isnan(own).all()),
         )
         found.append(space)
@@ -228,7 +230,7 @@ def _draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
 def _counts(space: _Space) -> tuple[Words, Words, Words]:
     """Return the days at 90 % and more, those at the quota, and the last day."""
     if space.has_none:
-        word = "new, no history yet" if space.is_new else wording.UNKNOWN
+        word = "new, no history yet" if space.is_new else space.reason or wording.UNKNOWN
         return Words(word, colors.TEXT, spans=True), Words(), Words()
     tight, full = space.days_tight, space.days_full
     return (

@@ -368,3 +368,5 @@ def test_days_of_a_dead_sensor_are_unknown(web):
     daily = daily_peaks(snapshot, utilization_table(snapshot))
 
     assert daily[[name for name in daily if not isinstance(name, str)]].isna().all(axis=None)
+    assert daily.loc[0, "first_seen"] is None  # which would read as new
+    assert daily.loc[0, "reason"] == "all zero while pods ask for 4 cores"
