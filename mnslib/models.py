@@ -77,6 +77,8 @@ NEW_NAMESPACE_POLICIES = {
 Source: `az aks namespace add` of azure-cli 2.80 and later sends exactly these.
 """
 
+POLICY_FIELDS = tuple(NEW_NAMESPACE_POLICIES)
+
 MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
 """`true` on a Kubernetes namespace that ARM manages. Source: AKS concepts, managed namespaces."""
 

@@ -25,7 +25,7 @@ from mnslib.errors import (
     OperationTimeoutError,
     cut,
 )
-from mnslib.models import DeletePolicy, ManagedCluster
+from mnslib.models import ManagedCluster
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, planned_item
 from mnslib.provisioning.journal import Journal
@@ -217,11 +217,10 @@ class _Run:
             self._finish(item, OutcomeKind.FAILED, reason, READ_FIRST)
             self.scheduler.stop(f"stopped by {type(error).__name__}")
         else:
-            kind, policy = item.change.kind, item.change.stored_delete_policy
-            if kind is ChangeKind.DELETE and policy is not DeletePolicy.DELETE:
+            if item.change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:
-                self._finish(item, DONE_OUTCOME[kind])
+                self._finish(item, DONE_OUTCOME[item.change.kind])
 
     # Ending
 

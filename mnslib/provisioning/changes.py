@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from mnslib.models import (
+    POLICY_FIELDS,
     QUOTA_FIELDS,
     AccessGrant,
     DeletePolicy,
@@ -26,7 +27,6 @@ from mnslib.results import ChangeKind
 from mnslib.secrets import shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
-_POLICIES = ("ingress_policy", "egress_policy", "adoption_policy", "delete_policy")
 
 
 class RiskName(StrEnum):
@@ -214,7 +214,7 @@ def _key(difference: FieldDifference) -> tuple[str, str | None]:
 
 
 def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None]]:
-    found = {*spec.quota, *(name for name in _POLICIES if getattr(spec, name) is not None)}
+    found = {*spec.quota, *(name for name in POLICY_FIELDS if getattr(spec, name) is not None)}
     for mapping in OWNED_MAPPINGS:
         found |= {f"{mapping}[{key}]" for key in getattr(spec, mapping)}
     return {(path, None) for path in found} | {
@@ -232,5 +232,5 @@ def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDi
 
 
 def _field_order(path: str) -> tuple[int, str]:
-    order = (*QUOTA_FIELDS, *_POLICIES)
+    order = (*QUOTA_FIELDS, *POLICY_FIELDS)
     return (order.index(path) if path in order else len(order), path)

@@ -21,7 +21,7 @@ from mnslib.provisioning.apply import READ_FIRST, RELEASED
 from mnslib.provisioning.changes import Change, fingerprint, releases
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
 from mnslib.provisioning.lookout import STALE, STALE_REMEDY
-from mnslib.provisioning.observe import item_now
+from mnslib.provisioning.observe import READERS, item_now
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.verify import is_under_way
@@ -38,7 +38,6 @@ from mnslib.results import (
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
 
-READERS = 8
 LONGEST_WAIT_SECONDS = 1800.0
 """For an item in flight to come to rest; as `azure.operations` gives an operation."""
 

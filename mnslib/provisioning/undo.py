@@ -10,17 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnslib.models import QUOTA_FIELDS, AdoptionPolicy, DeletePolicy, Ensure
+from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AdoptionPolicy, DeletePolicy, Ensure
 from mnslib.provisioning.changes import OWNED_MAPPINGS
-from mnslib.requests.export import READERS, kept
+from mnslib.requests.export import PAIR_READERS, kept
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.secrets import HIDDEN
 
 Image = Mapping[str, Any]
 """A managed namespace as `namespace_to_json` writes it."""
-
-_POLICIES = ("ingress_policy", "egress_policy", "adoption_policy", "delete_policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +121,7 @@ class _Restoring:
         if missing:
             self._say(f"it had no {', '.join(missing)}, and cannot be made again without")
             return {}
-        if unset := [name for name in _POLICIES if name not in _plain(before)]:
+        if unset := [name for name in POLICY_FIELDS if name not in _plain(before)]:
             self._say(f"{', '.join(unset)} had no value, and comes back as the default")
         self._say("role assignments on it went with it, and are not made again")
         return self._changed(before, {})
@@ -131,7 +129,7 @@ class _Restoring:
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
         row: dict[str, Any] = {}
         was, becomes = _plain(before), _plain(after)
-        for name in (*QUOTA_FIELDS, *_POLICIES):
+        for name in (*QUOTA_FIELDS, *POLICY_FIELDS):
             if was.get(name) == becomes.get(name):
                 continue
             if name in was or name in QUOTA_FIELDS:
@@ -153,7 +151,7 @@ class _Restoring:
         for key in [key for key in keys if was.get(key) == HIDDEN]:
             self._say(f"{name}[{key}] was not kept, as it looks like a secret")
             changed.pop(key, None)
-        return kept(changed, READERS[name], f"{_place(self.id)}: {name}", self.lost)
+        return kept(changed, PAIR_READERS[name], f"{_place(self.id)}: {name}", self.lost)
 
 
 def _plain(image: Image) -> dict[str, str]:

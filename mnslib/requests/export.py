@@ -29,7 +29,7 @@ from mnslib.secrets import looks_secret
 
 Value = TypeVar("Value", str, str | None)
 
-READERS: dict[str, Callable[[object], Any]] = {
+PAIR_READERS: dict[str, Callable[[object], Any]] = {
     "labels": cells.read_labels,
     "annotations": cells.read_annotations,
     "tags": cells.read_tags,
@@ -100,7 +100,7 @@ def _row(
         "adoption_policy": namespace.adoption_policy,
         "delete_policy": namespace.delete_policy,
     }
-    for name, read in READERS.items():
+    for name, read in PAIR_READERS.items():
         row[name] = kept(getattr(namespace, name), read, f"{name} of {namespace.id}", left_out)
     if row["labels"].get("owner"):
         row["owner"] = row["labels"].pop("owner")
