@@ -1,7 +1,8 @@
 """The request file given back: the very rows, each with what came of it in columns of its own.
 
 A workbook keeps its other cells, sheets and formats as far as openpyxl can; CSV stays CSV, and YAML
-gets a CSV beside it. No text starts a formula. The columns are passed over when it is read again.
+and a large workbook get a CSV beside them. No text starts a formula. The columns are passed over
+when it is read again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from mnslib.requests.cells import written
 from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
 from mnslib.requests.files import delimiter_of, read_rows
 from mnslib.requests.rows import decode, read_bytes
-from mnslib.requests.sheets import csv_bytes, request_sheet, write_text
+from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 
 _WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
 """Of columns that are new in a workbook, in characters."""
+
+LARGEST_REWRITTEN_BYTES = 32 * 2**20
+"""Of a workbook when it is unpacked, all sheets together; twice what 20,000 full rows need. Our
+choice: to write it anew takes all of it into memory, some 20 bytes for each."""
 
 Answers = Mapping[int, ItemOutcome]
 """What came of the request that a file has in that row."""
@@ -34,7 +39,9 @@ def answered_file(path: Path, answers: Answers) -> tuple[str, bytes]:
     Args:
         path: a request file that was read without a mistake.
     """
-    if path.suffix.lower() == ".xlsx":
+    data = read_bytes(path)
+    is_workbook = path.suffix.lower() == ".xlsx"
+    if is_workbook and unpacked_bytes(data) <= LARGEST_REWRITTEN_BYTES:
         return ".xlsx", _workbook(path, answers)
     table = read_rows(path)
     rows = {row.number: row.cells for row in table.rows}
@@ -44,7 +51,7 @@ def answered_file(path: Path, answers: Answers) -> tuple[str, bytes]:
     for number, cells in rows.items():
         texts = [_text(name, cells) for name in kept]
         lines.append([*texts, *_answer(answers.get(number))])
-    delimiter = delimiter_of(decode(path, read_bytes(path))) if table.header else ","
+    delimiter = delimiter_of(decode(path, data)) if table.header and not is_workbook else ","
     return ".csv", csv_bytes(lines, delimiter=delimiter)
 
 
@@ -77,6 +84,7 @@ def _workbook(path: Path, answers: Answers) -> bytes:
         row for row in range(1, sheet.max_row + 1)
         if any(cell.value not in (None, "") for cell in sheet[row])
     )  # fmt: skip
+    _take_apart(sheet, {header_row, *answers})
     names = {str(cell.value or "").strip(): cell.column for cell in sheet[header_row]}
     after = max(column for name, column in names.items() if name)
     for name in ANSWER_COLUMNS:
@@ -98,3 +106,10 @@ def _workbook(path: Path, answers: Answers) -> bytes:
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
+
+
+def _take_apart(sheet: Any, rows: set[int]) -> None:
+    """Split merged cells in these rows, of which only the first can be written."""
+    for merged in list(sheet.merged_cells.ranges):
+        if not rows.isdisjoint(range(merged.min_row, merged.max_row + 1)):
+            sheet.unmerge_cells(str(merged))

@@ -117,13 +117,18 @@ def read_sheet(path: Path, found: list[Problem]) -> Iterator[tuple[int, list[str
         raise file_error(path, f"the workbook cannot be read: {error}", fix="it anew") from error
 
 
+def unpacked_bytes(data: bytes) -> int:
+    """Return the size of a workbook's parts together, as they say it themselves."""
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        return sum(part.file_size for part in packed.infolist())
+
+
 def _sheet(path: Path, data: bytes) -> Any:
     from openpyxl import load_workbook
 
-    with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        if sum(part.file_size for part in packed.infolist()) > LARGEST_UNPACKED_BYTES:
-            size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
-            raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
+    if unpacked_bytes(data) > LARGEST_UNPACKED_BYTES:
+        size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
+        raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
     book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
     sheet = request_sheet(path, book)
     sheet.reset_dimensions()  # some programs write wrong ones, and then cells would be lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 
 import pytest
 from openpyxl import Workbook, load_workbook
@@ -139,3 +140,25 @@ def test_a_dry_run_says_what_each_row_would_do(tmp_path):
     (_, row) = read_csv(answered_file(path, given)[1])
     assert row[-4:-1] == ["planned", "not_attempted", ""]
     assert row[-1] == "would be created, with adoption, overcommit"
+
+
+@pytest.mark.parametrize("cells", ["G3:J3", "J3:J5", "F2:H2"])
+def test_merged_cells_keep_no_answer_out(workbook, cells):
+    book = load_workbook(workbook)
+    book["Requests"].merge_cells(cells)
+    book.save(workbook)
+    _, content = answered_file(workbook, answers(workbook, ("created",), ("failed", "403")))
+    sheet = load_workbook(io.BytesIO(content))["Requests"]
+    assert [cell.value for cell in sheet[2]][6:10] == list(ANSWER_COLUMNS)
+    assert [cell.value for cell in sheet[3]][6:9] == ["done", "created", 1.235]
+    assert [cell.value for cell in sheet[5]][6:8] == ["open", "failed"]
+
+
+def test_a_workbook_too_large_to_be_written_anew_comes_back_as_csv(workbook):
+    with zipfile.ZipFile(workbook, "a", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/media/filler.bin", bytes(33 * 2**20))
+    suffix, content = answered_file(workbook, answers(workbook, ("created",), ("failed", "403")))
+    assert suffix == ".csv"
+    rows = read_csv(content)
+    assert rows[0] == [*HEADER.split(","), *ANSWER_COLUMNS]
+    assert [(row[3], row[6]) for row in rows[1:]] == [("b-second", "done"), ("a-first", "open")]
