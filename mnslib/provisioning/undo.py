@@ -57,6 +57,11 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
             if key in accepted:
                 lost.append(f"{_place(name)}: somebody else changed it after this run: it stays")
             continue
+        if outcomes.get(key) is OutcomeKind.FAILED and key not in accepted:
+            # what stands there may be somebody else's
+            why = "its write was not seen to be accepted: what is there stays"
+            lost.append(f"{_place(name)}: {why}")
+            continue
         row = _Restoring(name, lost)
         cells = row.cells(event["change"], event["before"], last[key]["after"])
         rows += [row.identity() | cells] if cells else []

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mnslib.errors import (
+    ArmForbiddenError,
     ArmServerError,
     ArmUnreachableError,
     OperationFailedError,
@@ -146,6 +147,18 @@ def test_undo_names_what_somebody_else_changed_after_a_write_of_this_run(journal
     found = undo(read_events(journal.path)[0])
     assert found.rows == ()
     assert found.lost == ("old on aks-1: somebody else changed it after this run: it stays",)
+
+
+def test_undo_leaves_alone_what_this_run_failed_to_write(journal):
+    azure = FakeAzure(make_namespace("old"))
+    azure.errors = {name: [ArmForbiddenError("no", status=403)] for name in ("new", "old")}
+    azure.failing["half"] = [OperationFailedError("no", code="BadRequest")]
+    specs = [make_spec("new"), make_spec("old", quota=LARGER), make_spec("half")]
+    assert run(azure, specs, journal).counts() == {"failed": 3}
+    found = undo(read_events(journal.path)[0])
+    assert [row["namespace_name"] for row in found.rows] == ["half"]
+    why = "its write was not seen to be accepted: what is there stays"
+    assert set(found.lost) > {f"new on aks-1: {why}", f"old on aks-1: {why}"}
 
 
 def test_a_first_write_that_arrives_after_the_read_is_recognized(journal):
