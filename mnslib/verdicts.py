@@ -1,4 +1,4 @@
-"""Verdicts as texts: a word, or `unknown: <reason>`; the only place that takes one apart.
+"""Verdicts as texts: a word, or `unknown: <reason>`; made and taken apart here and nowhere else.
 
 Knows none of the words but `unknown`; which there are is the business of who judges.
 

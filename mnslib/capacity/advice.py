@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.quota_values import NO_QUOTA, TIGHT_RATIO, UNKNOWN
+from mnslib.capacity.quota_values import BARE, TIGHT_RATIO
 
 SHRINK_BELOW = 0.5
 """Claim, as a share of the quota, under which the quota can shrink: half of it would do. Our
@@ -25,7 +25,6 @@ what the busy hours need, where 1.15 to 1.25 times is a usual margin. Our choice
 
 SHRINK, GROW, FIX, HEALTHY = "shrink", "grow", "fix requests", "healthy"
 ADVICE = (SHRINK, HEALTHY, GROW, FIX)
-BARE = NO_QUOTA.removeprefix(f"{UNKNOWN}: ")
 ZERO_QUOTA = "quota of 0"
 
 _SPACE = ["cluster_name", "namespace_name"]

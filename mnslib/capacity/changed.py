@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.counters import amount_text
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, UNKNOWN
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
+from mnslib.verdicts import UNKNOWN, unknown, word
 
 CHANGED_COLUMNS = (
     "cluster_name",
@@ -43,7 +44,7 @@ CHANGES = {
 _SPACE = ["cluster_name", "namespace_name"]
 _TEXTS = [*_SPACE, "resource", "verdict"]
 _NUMBERS = ["hard", "utilization_ratio"]
-_VERDICT = f"{FULL}|{TIGHT}|{OK}|{UNKNOWN}: .+"
+_VERDICT = f"{FULL}|{TIGHT}|{OK}|{unknown('.+')}"
 LONGEST_TEXT = 253
 """Characters of a text of an earlier file; no name in Kubernetes is longer."""
 
@@ -150,9 +151,9 @@ def changes_since(
 def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier) -> dict[str, int]:
     """Return how many namespaces are newly full, tight or unknown, or newly have pods refused."""
     new = changed[changed["is_finding"]]
-    heads = [verdict.partition(":")[0] for verdict in new["after"]]
+    heads = [word(verdict) for verdict in new["after"]]
     refused = set(refusals[_SPACE].itertuples(index=False, name=None)) - set(earlier.refused)
-    counts = {f"new_{word}": heads.count(word) for word in (FULL, TIGHT, UNKNOWN)}
+    counts = {f"new_{head}": heads.count(head) for head in (FULL, TIGHT, UNKNOWN)}
     return {**counts, "newly_refused": len(refused)}
 
 
@@ -162,7 +163,7 @@ def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, str], Mapping[Any, Any]
 
 
 def _word(row: Mapping[Any, Any] | None) -> str:
-    return row["verdict"].partition(":")[0] if row is not None else ""
+    return word(row["verdict"]) if row is not None else ""
 
 
 def _change(before: str, after: str, *, is_compared: bool) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.counters import amount_text
-from mnslib.capacity.quota_values import NO_QUOTA, NOT_COUNTED, UNKNOWN
+from mnslib.capacity.quota_values import BARE, NO_QUOTA, UNCOUNTED
+from mnslib.verdicts import unknown
 
 USAGE_FIELDS = ("cpu_usage", "memory_usage")
 """Rows on what pods were measured to use; the others are on quota counters."""
@@ -80,14 +81,14 @@ def texts(row: Row) -> tuple[str, str, str]:
 
 
 def _unknown(reason: str) -> str:
-    return f"{UNKNOWN}: {reason}" if reason else ""
+    return unknown(reason) if reason else ""
 
 
 def _why_not_now(row: Row) -> str:
     if row["cut_off"]:
         return str(row["cut_off"])
     if not row["is_counted"]:
-        return NOT_COUNTED.removeprefix(f"{UNKNOWN}: ")
+        return UNCOUNTED
     if row["is_doubted"] and not (row["is_wrong"] and row["counted"] > 0):
         return _zero(row)
     if row["is_wrong"]:
@@ -176,7 +177,7 @@ _REASONS: dict[str, Callable[[Row], str]] = {
     "dead sensor": _zero,
     "all zero": _zero,
     "not read": lambda row: str(row["cut_off"]),
-    "not counted": lambda row: NOT_COUNTED.removeprefix(f"{UNKNOWN}: "),
+    "not counted": lambda row: UNCOUNTED,
     "stale": _stale,
     "no history": _no_history,
     "gaps": _gaps,
@@ -185,7 +186,7 @@ _REASONS: dict[str, Callable[[Row], str]] = {
     "quota changed": _changed,
     "no pods": lambda row: "zero, and that is true: no pod asks for anything",
     "sound": lambda row: "",
-    "no quota": lambda row: NO_QUOTA.removeprefix(f"{UNKNOWN}: "),
+    "no quota": lambda row: BARE,
 }
 
 

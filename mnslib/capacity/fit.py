@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from mnslib.capacity.nodes import FreeNodes, PodSize, pod_size
+from mnslib.capacity.quota_values import UNCOUNTED
 from mnslib.models import QUOTA_KEYS, LimitRange, Pod, QuotaStatus
 from mnslib.pods import pod_need, refusal, with_defaults
 from mnslib.quantities import ZERO
+from mnslib.verdicts import UNKNOWN, unknown, word
 
-YES, NO, NONE, UNKNOWN = "yes", "no", "none", "unknown"
+YES, NO, NONE = "yes", "no", "none"
 
 LIMITED = {**QUOTA_KEYS, "pods": "pods"}
 """What a quota is asked for: name in a column to key."""
@@ -73,7 +75,7 @@ class Answer:
     @property
     def badness(self) -> tuple[int, float, float]:
         """To compare by: no before unknown before yes, then by what is short."""
-        return _RANK[self.verdict.partition(":")[0]], -self.least_share, self.unplaced[0]
+        return _RANK[word(self.verdict)], -self.least_share, self.unplaced[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def quota_of(objects: Iterable[QuotaStatus], *, unknown: str = "") -> Quota:
                 continue
             used = quota.used.get(key)
             if used is None:
-                unknown = "quota not counted yet"
+                unknown = UNCOUNTED
             left, known = most - (used or ZERO), free[place]
             if known is None or left < known:
                 hard[place], free[place] = most, left
@@ -167,7 +169,7 @@ def ask(
     if refused:
         return replace(asked, verdict=NO, reason=refused, fits=(0.0, 0.0))
     if unsure:
-        return replace(asked, verdict=f"{UNKNOWN}: {unsure}")
+        return replace(asked, verdict=unknown(unsure))
     wanted = [[count * amount for amount in each.need] for each, count in groups]
     totals = (
         wanted[0] if len(wanted) == 1 else [sum(column) for column in zip(*wanted, strict=True)]
@@ -207,7 +209,7 @@ def _verdict(is_short: bool, finds_no_node: bool | None, no_nodes: str) -> tuple
     if is_short:
         return NO, "quota and nodes" if finds_no_node else "quota"
     if finds_no_node is None:
-        return f"{UNKNOWN}: {no_nodes}", ""
+        return unknown(no_nodes), ""
     return (NO, "nodes") if finds_no_node else (YES, "")
 
 

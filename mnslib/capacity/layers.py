@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.advice import BARE, advice_of, regions
+from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
-from mnslib.capacity.quota_values import NO_QUOTA, UNKNOWN, samples_of
+from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
+from mnslib.verdicts import unknown_reason
 
 LEAST_OF_DAY = 0.5
 """Share of a day's steps that a figure of that day needs. Our choice."""
@@ -292,7 +293,7 @@ def _resource_layers(
     is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
     requested = np.where(is_stale, counter, measured.requested)
     parts = parts_of(hard, requested, measured.usage)
-    unread = now["verdict"].str.removeprefix(f"{UNKNOWN}: ").to_numpy(dtype=object)
+    unread = now["verdict"].map(unknown_reason).to_numpy(dtype=object)
     reason = np.where(np.isnan(hard), unread, measured.reason)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
@@ -321,7 +322,7 @@ def _doubts(
     requested, usage = (
         by_space.loc[by_space["resource"] == f"{resource}_{kind}", "unknown_history"]
         .replace(NO_QUOTA, "")
-        .str.removeprefix(f"{UNKNOWN}: ")
+        .map(lambda verdict: unknown_reason(verdict) or "")
         .reindex(spaces, fill_value="")
         .to_numpy(dtype=object)
         for kind in ("request", "usage")

@@ -18,9 +18,10 @@ from mnslib.capacity.room import given_size
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import Commitment
 from mnslib.quantities import ZERO
+from mnslib.verdicts import UNKNOWN, unknown, word
 
 FITS, FITS_GROWN = "fits", "fits once it grows"
-OTHER_REGION, FITS_NOT, UNKNOWN = "other region", "does not fit", "unknown"
+OTHER_REGION, FITS_NOT = "other region", "does not fit"
 _ORDER = (FITS, FITS_GROWN, OTHER_REGION, FITS_NOT, UNKNOWN)
 
 PLACEMENT_COLUMNS = (
@@ -96,7 +97,7 @@ class _Place:
 
     @property
     def order(self) -> tuple[int, float, str]:
-        kind = str(self.row["verdict"]).partition(":")[0]
+        kind = word(str(self.row["verdict"]))
         return _ORDER.index(kind), -self.share_left, str(self.row["cluster_name"])
 
 
@@ -108,7 +109,7 @@ def _weigh(
     found = snapshot.commitments.get(cluster)
     reason = {**snapshot.no_commitment, **snapshot.unreachable}.get(cluster, "")
     if found is None or not all(each.allocatable for each in found.values()):
-        return _Place(row={**row, "verdict": f"{UNKNOWN}: {reason or 'no ready node'}"})
+        return _Place(row={**row, "verdict": unknown(reason or "no ready node")})
     left = {name: each.balance - size[name] for name, each in found.items()}
     grown = {name: each.at_most for name, each in found.items()}
     later = {

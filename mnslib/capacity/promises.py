@@ -12,9 +12,9 @@ from decimal import Decimal
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import UNKNOWN
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import Commitment
+from mnslib.verdicts import UNKNOWN, unknown, word
 
 USAGE_WINDOW = timedelta(days=7)
 USAGE_QUANTILE = 0.95
@@ -68,9 +68,9 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
             if cluster in snapshot.commitments:
                 row |= _commitment_row(snapshot.commitments[cluster][resource])
                 if pools := snapshot.unread.get((cluster, "pools")):
-                    row["autoscaled_verdict"] = f"{UNKNOWN}: {pools}"
+                    row["autoscaled_verdict"] = unknown(pools)
             else:
-                row["verdict"] = f"{UNKNOWN}: {reasons[cluster]}"
+                row["verdict"] = unknown(reasons[cluster])
             rows.append(row)
     frame = pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
     figures = [name for name in COMMITMENT_COLUMNS if name not in _COMMITMENT_WORDS]
@@ -92,7 +92,7 @@ def _commitment_row(found: Commitment) -> dict[str, object]:
         "autoscaled": found.autoscaled,
         "autoscaled_committed_ratio": None if grown is None else grown.committed_ratio,
         "autoscaled_requested_ratio": None if grown is None else grown.requested_ratio,
-        "room": None if found.verdict.startswith(UNKNOWN) else found.room,
+        "room": None if word(found.verdict) == UNKNOWN else found.room,
     }
     figures = {
         name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()

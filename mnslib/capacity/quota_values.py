@@ -15,13 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.models import QUOTA_KEYS, QuotaStatus
+from mnslib.verdicts import unknown
 
 TIGHT_RATIO = Decimal("0.9")
 """Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
 
-FULL, TIGHT, OK, UNKNOWN = "full", "tight", "ok", "unknown"
-NO_QUOTA = "unknown: no quota"
-NOT_COUNTED = "unknown: quota not counted yet"
+FULL, TIGHT, OK = "full", "tight", "ok"
+BARE, UNCOUNTED = "no quota", "quota not counted yet"
+NO_QUOTA = unknown(BARE)
 
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 """Other spelling of the same quota key. Source: Kubernetes, ResourceQuota, compute resources."""
@@ -52,7 +53,7 @@ class QuotaValue:
     def verdict(self) -> str:
         """`full`, `tight`, `ok` or why it is unknown."""
         if self.used is None:
-            return NOT_COUNTED
+            return unknown(UNCOUNTED)
         if self.used >= self.hard and (self.hard or self.used):
             return FULL
         return TIGHT if self.hard and self.used >= self.hard * TIGHT_RATIO else OK

@@ -18,7 +18,6 @@ import pandas as pd
 from mnslib.capacity.fit import (
     LIMITED,
     NONE,
-    UNKNOWN,
     Answer,
     Quota,
     Template,
@@ -27,11 +26,12 @@ from mnslib.capacity.fit import (
     template_of,
 )
 from mnslib.capacity.nodes import FreeNodes
-from mnslib.capacity.quota_values import NO_QUOTA
+from mnslib.capacity.quota_values import BARE
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import ConfigError
 from mnslib.models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
 from mnslib.quantities import parse_quantity
+from mnslib.verdicts import UNKNOWN, unknown, unknown_reason, word
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
 ALL_UPDATES, AUTOSCALER = "all_rolling_updates", "autoscaler_maximum"
@@ -224,11 +224,11 @@ def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, str], str]:
     """Return why what a namespace's quota counts is unknown, where it has one."""
     if utilization is None:
         return {}
-    verdicts = utilization["verdict"]
-    found = utilization[verdicts.str.startswith(UNKNOWN) & (verdicts != NO_QUOTA)]
+    reasons = utilization["verdict"].map(unknown_reason)
+    found = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
     found = found.drop_duplicates(["cluster_name", "namespace_name"])
     names = zip(found["cluster_name"], found["namespace_name"], strict=True)
-    return dict(zip(names, found["verdict"].str.removeprefix(f"{UNKNOWN}: "), strict=True))
+    return dict(zip(names, found["reason"], strict=True))
 
 
 def _space(cluster: _Cluster, name: str, doubt: str) -> _Space:
@@ -284,7 +284,7 @@ def _of_workloads(space: _Space) -> Iterator[tuple[str, tuple[str, str], Answer]
         if of in space.templates:
             answer = space.ask((space.templates[of][1], _more(scaler)))
         else:
-            answer = Answer(verdict=f"{UNKNOWN}: {' '.join(of)} was not found")
+            answer = Answer(verdict=unknown(f"{' '.join(of)} was not found"))
         yield AUTOSCALER, of, answer
 
 
@@ -311,7 +311,7 @@ def _of_namespace(
         unread.get("autoscalers") if question == AUTOSCALER else None
     )
     if reason:
-        return Answer(verdict=f"{UNKNOWN}: {reason}"), ""
+        return Answer(verdict=unknown(reason)), ""
     rolling = [(t, w.surge) for w, t in space.templates.values() if w.kind in _ROLLING]
     if question == ALL_UPDATES and rolling:
         return space.ask(*rolling), ""
@@ -326,7 +326,7 @@ def _of_namespace(
 
 
 def _is_unknown(answer: Answer) -> bool:
-    return answer.verdict.startswith(UNKNOWN)
+    return word(answer.verdict) == UNKNOWN
 
 
 _NOTHING = {

@@ -21,7 +21,6 @@ from mnslib.capacity.quota_values import (
     OK,
     SERIES_AT_ONCE,
     TIGHT,
-    UNKNOWN,
     QuotaValue,
     samples_of,
     series_of,
@@ -30,6 +29,7 @@ from mnslib.capacity.quota_values import (
 )
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
+from mnslib.verdicts import UNKNOWN, word
 
 UTILIZATION_COLUMNS = (
     "cluster_name",
@@ -184,7 +184,7 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
     """
     if table.empty:
         return table.assign(**{f"{name}_ratio": [] for name in QUOTA_FIELDS})
-    rank = table["verdict"].str.split(":").str[0].map(_VERDICT_RANK)
+    rank = table["verdict"].map(word).map(_VERDICT_RANK)
     spaces = ["cluster_name", "namespace_name"]
     choice = table["verdict"].where(table["verdict"].isin(list(_CHOICE_RANK)), UNKNOWN)
     ordered = table.assign(_rank=rank, _ratio=ratio_now(table), _choice=choice.map(_CHOICE_RANK))
@@ -216,9 +216,8 @@ def findings(table: pd.DataFrame) -> dict[str, int]:
     A namespace is what its tightest value is; it is unknown where one that has a quota is unknown
     and none is full or tight, and where all four are.
     """
-    verdicts = [verdict.partition(":")[0] for verdict in tightest(table)["verdict"]]
-    counts = {name: verdicts.count(name) for name in _VERDICT_RANK}
-    return {"namespaces": len(verdicts), **counts}
+    words = [word(verdict) for verdict in tightest(table)["verdict"]]
+    return {"namespaces": len(words), **{name: words.count(name) for name in _VERDICT_RANK}}
 
 
 def _utc(moment: datetime) -> pd.Timestamp:

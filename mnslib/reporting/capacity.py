@@ -15,7 +15,7 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from mnslib import verdicts
 from mnslib.capacity.evidence_words import GOOD_COVERAGE
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO, UNKNOWN
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import findings, tightest
 from mnslib.reporting import wording
@@ -90,7 +90,7 @@ def utilization_finding(table: pd.DataFrame) -> str:
     if worst.empty:
         return "No namespace was found"
     counts, total = findings(table), wording.count(len(worst), "namespace")
-    full, tight, unknown = counts[FULL], counts[TIGHT], counts[UNKNOWN]
+    full, tight, unknown = counts[FULL], counts[TIGHT], counts[verdicts.UNKNOWN]
     if unknown == len(worst):
         return wording.all_unknown(worst["verdict"], len(worst), "namespace")
     if full:
@@ -123,7 +123,7 @@ def utilization_report(table: pd.DataFrame) -> Stack:
         (FULL, "full: no further pod starts", "critical"),
         (TIGHT, "at 90 % or above", "warning"),
         (OK, "under 90 %", "calm"),
-        (UNKNOWN, "unknown", "unknown"),
+        (verdicts.UNKNOWN, "unknown", "unknown"),
     ]
     figures = [
         Figure(

@@ -8,6 +8,7 @@ from mnslib.capacity.changed import CHANGES, Earlier
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Stack, Table, Tag, named
 from mnslib.reporting.tokens import Tone
+from mnslib.verdicts import word
 
 _TONES: dict[str, Tone] = {"full": "critical", "tight": "warning", "unknown": "unknown"}
 
@@ -15,7 +16,7 @@ _TONES: dict[str, Tone] = {"full": "critical", "tight": "warning", "unknown": "u
 def changes_finding(changed: pd.DataFrame, earlier: Earlier) -> str:
     """Return in a sentence what is new since the run before, or that there is none."""
     new = changed[changed["is_finding"]]
-    heads = [verdict.partition(":")[0] for verdict in new["after"]]
+    heads = [word(verdict) for verdict in new["after"]]
     words = {"full": "full", "tight": "at 90 % or above", "unknown": "unknown"}
     found = [f"{heads.count(w):,} {text}" for w, text in words.items() if w in heads]
     if earlier.table is None:

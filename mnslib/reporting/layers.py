@@ -14,7 +14,6 @@ import pandas as pd
 from mnslib import verdicts
 from mnslib.capacity.advice import (
     ADVICE,
-    BARE,
     FIX,
     GROW,
     GROW_FROM,
@@ -23,6 +22,7 @@ from mnslib.capacity.advice import (
     advice_of,
 )
 from mnslib.capacity.layers import roll_up
+from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
 

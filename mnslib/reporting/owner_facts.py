@@ -25,6 +25,7 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.reporting import wording
 from mnslib.reporting.refusals import QUOTA_FIELD_OF
+from mnslib.verdicts import word
 
 WITHOUT_OWNER = "_without-owner"
 """File name, without ending, of the page of namespaces that nobody is named for."""
@@ -75,7 +76,7 @@ class OwnerFacts:
 
     def count(self, verdict: str) -> int:
         """Return how many namespaces are `full`, `tight`, `ok` or `unknown`."""
-        return sum(str(row["verdict"]).partition(":")[0] == verdict for row in self.spaces)
+        return sum(word(row["verdict"]) == verdict for row in self.spaces)
 
     @property
     def refused(self) -> int | None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, OK, TIGHT, UNKNOWN
+from mnslib.capacity.quota_values import FULL, OK, TIGHT
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.reporting import wording
@@ -37,7 +37,7 @@ from mnslib.reporting.html import page
 from mnslib.reporting.owner_facts import OwnerFacts, Row, owners_of, smallest_raise
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.tokens import HEAT, TOKENS
-from mnslib.verdicts import unknown_reason
+from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
 OWNERS_FOLDER = "owners"
 PORTFOLIO = "portfolio.html"
@@ -253,7 +253,7 @@ def _spaces(facts: OwnerFacts) -> str:
 
 def _space_row(row: Row, days: Sequence[date]) -> list[Cell]:
     resource, verdict = row["resource"], str(row["verdict"])
-    if verdict.startswith(UNKNOWN):
+    if word(verdict) == UNKNOWN:
         amounts: list[Cell] = ["", "", "", "unknown", _bar(None)]
     else:
         amounts = [

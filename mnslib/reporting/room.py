@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.fit import NO, NONE, UNKNOWN, YES
+from mnslib.capacity.fit import NO, NONE, YES
 from mnslib.capacity.placement import FITS, FITS_GROWN
 from mnslib.capacity.room import (
     AUTOSCALER,
@@ -21,6 +21,7 @@ from mnslib.capacity.room import (
 )
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, named, right, tag
+from mnslib.verdicts import UNKNOWN, word
 
 JUST = "just"
 """A yes after which nothing more fits."""
@@ -54,7 +55,7 @@ def spaces_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def kind_of(answer: Answer) -> str:
     """Return `yes`, `just` (a yes after which nothing more fits), `no`, `none` or `unknown`."""
-    kind = str(answer["verdict"]).partition(":")[0]
+    kind = word(answer["verdict"])
     if kind != YES:
         return kind
     fits = _fits(answer)
@@ -180,7 +181,7 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
 def _given_words(table: pd.DataFrame) -> str:
     """Return how many pods of the given size fit; empty where no size was given."""
     found = table[table["question"] == GIVEN_POD]
-    known = found[~found["verdict"].str.startswith(UNKNOWN)]
+    known = found[found["verdict"].map(word) != UNKNOWN]
     if known.empty:
         return ""
     cpu, memory = (known[name].iloc[0] for name in ("pod_cpu", "pod_memory"))
@@ -212,7 +213,7 @@ def placement_finding(table: pd.DataFrame) -> str:
             f"It fits nowhere now; on {best['cluster_name']} once the autoscaler has added nodes: "
             f"{_placement_words(best)}."
         )
-    unknown = int(table["verdict"].str.startswith(UNKNOWN).sum())
+    unknown = int((table["verdict"].map(word) == UNKNOWN).sum())
     more = f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else ""
     return f"It fits on no cluster that could be asked{more}."
 
@@ -252,7 +253,7 @@ def _placement_tag(verdict: str) -> Tag:
 
 def _placement_words(row: Answer) -> str:
     """Return why a cluster has its rank: what is left or short of both, and what decides."""
-    if str(row["verdict"]).startswith(UNKNOWN):
+    if word(row["verdict"]) == UNKNOWN:
         return ""
     resource, _, limit = str(row["reason"]).partition(": ")
     if not limit:

@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.advice import (
-    BARE,
     FIX,
     FIX_BELOW,
     GROW,
@@ -23,6 +22,7 @@ from mnslib.capacity.advice import (
     SHRINK,
     SHRINK_BELOW,
 )
+from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import (

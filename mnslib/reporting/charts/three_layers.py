@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.advice import BARE
 from mnslib.capacity.promises import USAGE_WINDOW
+from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import (
