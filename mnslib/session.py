@@ -173,11 +173,8 @@ class Session:
                 every way of running the notebook ends as failed.
         """
         from mnslib.reporting.displays import Table
-        from mnslib.reporting.provisioning import (
-            outcome_sentence,
-            plan_sentence,
-            warnings_sentence,
-        )
+        from mnslib.reporting.plans import plan_sentence
+        from mnslib.reporting.provisioning import outcome_sentence, warnings_sentence
 
         status = RunStatus.FINDINGS if has_findings else RunStatus.DONE
         numbers: dict[str, float] = dict(summary or {})

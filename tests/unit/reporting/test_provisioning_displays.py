@@ -20,17 +20,19 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import make_plan
 from mnslib.reporting.displays import Lines
-from mnslib.reporting.provisioning import (
+from mnslib.reporting.plans import (
     approval_report,
     changes_table,
-    checks_table,
     clusters_table,
-    outcome_chart,
-    outcome_report,
-    outcome_sentence,
     plan_chart,
     plan_report,
     plan_sentence,
+)
+from mnslib.reporting.provisioning import (
+    checks_table,
+    outcome_chart,
+    outcome_report,
+    outcome_sentence,
     requests_table,
     still_open,
     warnings_sentence,
