@@ -57,7 +57,8 @@ def shown(name: str, value: str) -> str:
 def hide_secrets(text: str) -> str:
     """Return a foreign sentence with `HIDDEN` in place of each part that looks like a secret."""
     known = _FORMS.sub(HIDDEN, text)
-    return _BASIC.sub(lambda found: HIDDEN if _is_sign_in(found[1]) else found[0], known)
+    known = _BASIC.sub(lambda found: HIDDEN if _is_sign_in(found[1]) else found[0], known)
+    return _LONG_WORD.sub(lambda found: HIDDEN if _holds_random(found[0]) else found[0], known)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -77,11 +78,7 @@ def _is_secret_text(text: str) -> bool:
     return (
         _FORMS.search(text) is not None
         or any(_is_sign_in(found[1]) for found in _BASIC.finditer(text))
-        or any(
-            _looks_random(run)
-            for word in _LONG_WORD.findall(text)
-            for run in _LONG_RUN.findall(word)
-        )
+        or any(_holds_random(word) for word in _LONG_WORD.findall(text))
     )
 
 
@@ -91,6 +88,10 @@ def _is_sign_in(text: str) -> bool:
         return ":" in base64.b64decode(text, validate=True).decode()
     except ValueError:  # the word after "basic" is a word
         return False
+
+
+def _holds_random(word: str) -> bool:
+    return any(_looks_random(run) for run in _LONG_RUN.findall(word))
 
 
 def _looks_random(run: str) -> bool:

@@ -83,6 +83,12 @@ def test_only_the_secret_part_of_a_sentence_is_hidden() -> None:
     assert hide_secrets(text) == f"The annotation https{HIDDEN}git.example.com is too long."
 
 
+def test_a_key_without_a_name_is_hidden_in_a_sentence_and_an_id_is_not() -> None:
+    where = "/subscriptions/00000000-0000-4000-8000-00000000a001/resourceGroups/rg-platform"
+    text = f"The value '{_random_text()}==' of {where} is not allowed, digest sha256:{HEX}{HEX}."
+    assert hide_secrets(text) == text.replace(f"{_random_text()}==", HIDDEN)
+
+
 def test_only_what_signs_in_is_hidden_of_a_basic_header() -> None:
     text = f"Basic networks refuse Authorization: Basic {BASIC} here"
     assert hide_secrets(text) == f"Basic networks refuse Authorization: {HIDDEN} here"
