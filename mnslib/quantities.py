@@ -31,6 +31,10 @@ _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 LARGEST = Decimal(2**63 - 1)
 """Kubernetes keeps quantities as 64-bit integers. Source: resource.Quantity, `MaxInt64`."""
 
+LONGEST = 100
+"""Characters; our choice, some three times what 2^63 - 1 nanocores need. A number of a million
+digits is beyond what Decimal can compare."""
+
 
 def parse_quantity(text: str) -> Decimal:
     """Return the amount in base units (cores or bytes), exactly.
@@ -38,7 +42,7 @@ def parse_quantity(text: str) -> Decimal:
     Raises:
         ValueError: if `text` is no Kubernetes quantity, is negative, or exceeds 2^63 - 1.
     """
-    match = _GRAMMAR.fullmatch(text.strip())
+    match = _GRAMMAR.fullmatch(text.strip()) if len(text) <= LONGEST else None
     suffix = (match["suffix"] or "") if match else "?"
     if match is None or suffix not in _SUFFIXES:
         raise ValueError(f"{text.strip()[:40]!r} is not a quantity")

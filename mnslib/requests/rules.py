@@ -41,6 +41,9 @@ LONGEST_LABEL = 63
 LONGEST_PREFIX = 253
 """Characters of a key's prefix, a DNS subdomain. Source: Kubernetes, labels, "Syntax"."""
 
+LONGEST_GROUP = 90
+"""Characters of a resource group's name. Source: Azure, naming rules for resources."""
+
 LARGEST_ANNOTATIONS_BYTES = 256 * 1024
 """All keys and values together. Source: Kubernetes API machinery, TotalAnnotationSizeLimitB."""
 
@@ -103,7 +106,7 @@ def resource_group(text: str) -> str:
         raise refuse(
             f"{show(text)} is not the name of a resource group: 1 to 90 letters, digits, "
             "- _ . ( ), no period at the end",
-            "the bare name, not an id" if "/" in text else text.rstrip(". "),
+            "the bare name, not an id" if "/" in text else text.rstrip(". ")[:LONGEST_GROUP],
         )
     return text
 
@@ -178,7 +181,10 @@ def _cpu_guess(text: str) -> str:
         return usual
     number, unit = match["number"].replace(",", "."), match["unit"].lower()
     if unit in ("u", "n"):
-        millicores = (parse_quantity(number + unit) * 1000).to_integral_value(ROUND_CEILING)
+        try:
+            millicores = (parse_quantity(number + unit) * 1000).to_integral_value(ROUND_CEILING)
+        except ValueError:  # more than anybody has
+            return usual
         return f"{millicores}m"
     if unit.startswith("m") and not unit.startswith("mi"):
         return f"{number}m"

@@ -50,6 +50,12 @@ def test_negative_and_too_large_amounts_are_refused() -> None:
         parse_quantity("8Ei")
 
 
+@pytest.mark.parametrize("text", ["9" * 2_000_000, "0." + "0" * 2_000_000 + "1"])
+def test_a_number_beyond_all_counting_is_refused_like_any_other(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
+        parse_quantity(text)
+
+
 def test_the_same_amount_in_other_words_is_the_same_number() -> None:
     assert parse_quantity("1024Mi") == parse_quantity("1Gi") == parse_quantity("1073741824")
 

@@ -224,3 +224,10 @@ def test_foreign_text_is_shown_short_and_without_control_characters() -> None:
     shown = rules.show("a\x1b[31m\n" + "b" * 100)
     assert len(shown) < 80
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("text", ["9" * 26 + "u", "9" * 200 + "n", "9" * 200 + "cores"])
+def test_an_absurd_number_is_refused_in_its_cell(text: str) -> None:
+    for read in (rules.cpu_cores, rules.memory_bytes):
+        with pytest.raises(CellError, match="is not an amount"):
+            read(text)
