@@ -5,11 +5,13 @@ On demand it is merged into a kubeconfig that is there already.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ConfigError, cut
+from mnslib.errors import ConfigError, MnsError, cut
 from mnslib.project import find_project_root, resolve_path, write_whole
+from mnslib.reporting.displays import Cell, Table
 from mnslib.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
 if TYPE_CHECKING:
@@ -20,6 +22,48 @@ OWNER_FILE = "cluster-id"
 
 LOCK_SECONDS = 10.0
 """How long to wait for another program that writes the same kubeconfig; our choice."""
+
+
+def hand_over(
+    namespaces: Iterable[ManagedNamespaceId],
+    target: Target,
+    *,
+    cloud: str,
+    login: str,
+    kubeconfig: str,
+) -> Table:
+    """Return where the kubeconfig of each namespace was written, or why it was not.
+
+    Args:
+        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
+        kubeconfig: a file to merge it into besides; empty = none.
+    """
+    rows: list[list[Cell]] = []
+    for namespace in namespaces:
+        try:
+            place = write_pack(namespace, target, cloud=cloud, login=login)
+            shown = str(place.relative_to(find_project_root()))
+            found = [shown, f"kubectl --kubeconfig {shown} get pods"]
+            if kubeconfig:
+                found[0] += f", merged into {merge_into(kubeconfig, place)}"
+        except MnsError as error:  # the namespace stands; only its file is missing
+            found = ["not written", cut(str(error))]
+        rows.append([namespace.namespace_name, *found])
+    where, limits = "on any machine with", ""
+    if target.sandbox is not None:
+        where = "on this machine only, by"
+        limits = (
+            " The sandbox's Kubernetes shows NAME and AGE only, runs nothing, and watches "
+            "nothing (docs/sandbox.md)."
+        )
+    return Table(
+        columns=["Namespace", "Kubeconfig", "Try"],
+        rows=rows,
+        caption="Handed over",
+        note=f"No secret is in it. It works {where} {login}, which asks for a token as whoever "
+        f"runs kubectl.{limits}",
+        empty="Nothing to hand over: nothing was changed.",
+    )
 
 
 def write_pack(

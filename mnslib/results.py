@@ -20,6 +20,11 @@ NOT_APPROVED = "Not approved: "
 """How the headline of a failed run begins whose plan was not applied for lack of approval."""
 
 
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
 def utc_text(moment: datetime) -> str:
     """Return a moment as every file here writes it, in UTC and to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

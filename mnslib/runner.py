@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from mnslib.project import (
     write_result,
     write_whole,
 )
-from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_text
+from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.secrets import hide_secrets
 from mnslib.targets import TARGETS
 
@@ -96,7 +96,7 @@ def run_notebook(
     """
     path = find_notebook(notebook)
     declared = read_parameters(path)
-    runs, started = resolve_path(runs_dir), datetime.now(UTC)
+    runs, started = resolve_path(runs_dir), utc_now()
     directory = new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
@@ -177,9 +177,7 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     path = find_notebook(notebook)
     given = check_parameters(read_parameters(path), parameters)
     folder = resolve_path(runs_dir) / "open"
-    directory = new_run_directory(
-        folder, notebook=path.stem, environment="open", started=datetime.now(UTC)
-    )
+    directory = new_run_directory(folder, notebook=path.stem, environment="open", started=utc_now())
     copy = directory / path.name
     content = json.loads(path.read_text(encoding="utf-8"))
     for cell in content["cells"]:
@@ -198,7 +196,7 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
     Args:
         days: those that began earlier than so many days ago go; links stay.
     """
-    runs, oldest = resolve_path(runs_dir), datetime.now(UTC) - timedelta(days=days)
+    runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
     old = [
         directory
         for directory in [*run_directories(runs), *run_directories(runs / "open")]
@@ -320,7 +318,7 @@ def _record(
         environment=environment,
         target=str(target) if target in TARGETS else "",
         started_utc=utc_text(started),
-        finished_utc=utc_text(datetime.now(UTC)),
+        finished_utc=utc_text(utc_now()),
         status=ending.status,
         exit_code=EXIT_CODES[ending.status],
         headline=ending.headline,

@@ -1,4 +1,4 @@
-"""The life of one run of a notebook: its parameters, its run directory, its `result.json`.
+"""The life of one run of a notebook: its parameters, directory, target and `result.json`.
 
 The record is there from the first moment, as `stopped`, so that a kernel that dies is known by it;
 a cell that fails replaces it, and `Session.record` has the last word. Decides nothing about
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,11 @@ from mnslib.results import (
     CheckResult,
     RunRecord,
     RunStatus,
+    utc_now,
     utc_text,
 )
 from mnslib.secrets import hide_secrets
-from mnslib.targets import TARGETS
+from mnslib.targets import TARGETS, Target, open_target
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
@@ -75,7 +76,7 @@ class Session:
         given = {known.name: cells.get(known.name, known.default) for known in declared}
         self.notebook = notebook
         self.parameters = given
-        self.started = datetime.now(UTC)
+        self.started = utc_now()
         self.result: ApplyResult | None = None
         directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
         target = str(given["target"])
@@ -94,6 +95,15 @@ class Session:
             raise
         finally:
             self._begin()
+
+    @cached_property
+    def target(self) -> Target:
+        """The way to Azure or to the sandbox; a run that analyzes an earlier one never takes it."""
+        return open_target(
+            str(self.parameters["target"]),
+            cloud=str(self.parameters["cloud"]),
+            credential=str(self.parameters["credential"]),
+        )
 
     def _begin(self) -> None:
         self._write(RunStatus.STOPPED, headline="The kernel ended before the notebook did.")
@@ -131,7 +141,7 @@ class Session:
             environment=self.directory.name.partition(f"{self.notebook}-")[2].partition(".")[0],
             target=str(self.parameters.get("target", "")),
             started_utc=utc_text(self.started),
-            finished_utc=utc_text(datetime.now(UTC)),
+            finished_utc=utc_text(utc_now()),
             status=status,
             exit_code=EXIT_CODES[status],
             parameters=self.parameters,

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,15 @@ from mnslib.provisioning.changes import Change, planned_item
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.lookout import STALE_REMEDY, Lookout, StaleItemError
 from mnslib.provisioning.writing import Item, Writer
-from mnslib.results import DONE_OUTCOME, DRY_RUN, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import (
+    DONE_OUTCOME,
+    DRY_RUN,
+    ApplyResult,
+    ChangeKind,
+    ItemOutcome,
+    OutcomeKind,
+    utc_now,
+)
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -70,11 +78,6 @@ class Progress:
 
 
 Observer = Callable[[Progress], None]
-
-
-def utc_now() -> datetime:
-    """Return the present moment."""
-    return datetime.now(UTC)
 
 
 def apply(

@@ -35,7 +35,7 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.outputs import Body, read_body
 from mnslib.reporting.tokens import FONTS, TOKENS
-from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus
+from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, utc_now
 
 MOST_FIGURES = 5
 
@@ -170,7 +170,7 @@ def run_index_html(
     ]
     return page(
         what="Runs",
-        moment="made " + wording.moment(made or datetime.now(UTC)),
+        moment="made " + wording.moment(made or utc_now()),
         headline=_index_headline(len(attention), len(newest)),
         lead=_index_lead(newest),
         body=_status_counts([*attention, *done]) + "\n".join(tables),

@@ -1,0 +1,188 @@
+"""What the cells of a notebook that only reads call: collect, compare, save.
+
+A step reads or writes through the library's rooms; what is judged is judged in `capacity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mnslib
+from mnslib.errors import ConfigError
+from mnslib.project import read_result, write_whole
+from mnslib.results import utc_now
+from mnslib.session import Session
+from mnslib.targets import metrics_alone
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mnslib.capacity.changed import Earlier
+    from mnslib.capacity.snapshot import Snapshot
+    from mnslib.reporting.displays import Table
+
+SNAPSHOT_FOLDER = "snapshot"
+"""Of a run directory: what a reading notebook has read, for `snapshot_run`."""
+
+
+class ReadSteps(Session):
+    """The steps from a fleet to its tables."""
+
+    def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
+        super().__init__(notebook, cells)
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def collect(
+        self,
+        *,
+        subscription_ids: Sequence[str],
+        clusters: Sequence[str],
+        history: str,
+        prometheus_endpoint: str,
+        snapshot_run: str = "",
+        prometheus_token_env: str = "",
+        inventory: str = "azure",
+        owner_label: str = "",
+        **window: Any,
+    ) -> Snapshot:
+        """Return quotas, requests and use of the clusters, now and over the lookback.
+
+        What is read is written to `snapshot/` in the run directory, before anything is made of it.
+
+        Args:
+            snapshot_run: an earlier run, whose snapshot is returned instead; nothing is asked then.
+            history, prometheus_endpoint, prometheus_token_env: as `Target.prometheus` takes them.
+            inventory: `azure`, or `history`: clusters and namespaces as the metrics name them, and
+                nothing else is asked.
+            owner_label: label that names an owner; metrics know none.
+            window: `lookback_days` and `step_minutes`, as `capacity.collect` takes them.
+
+        Raises:
+            ConfigError: if that run has no snapshot, or was made on another target.
+        """
+        from mnslib.capacity.store import read_snapshot, write_snapshot
+
+        if snapshot_run:
+            return read_snapshot(self._earlier_snapshot(snapshot_run))
+        door = self.target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
+        if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
+            from mnslib.capacity.inventory import collect_from_metrics
+
+            snapshot = collect_from_metrics(metrics, clusters=clusters, now=utc_now(), **window)
+        else:
+            from mnslib.capacity.collect import collect
+
+            subscriptions, ids = self.target.scope(subscription_ids, clusters)
+            snapshot = collect(
+                self.target.azure,
+                self.target.kube_for,
+                subscription_ids=subscriptions,
+                clusters=ids,
+                prometheus=door,
+                now=utc_now(),
+                owner_label=owner_label,
+                **window,
+            )
+        write_snapshot(
+            snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
+        )
+        return snapshot
+
+    def _earlier_snapshot(self, run: str) -> Path:
+        """Return the folder with the snapshot of a run that was made on this run's target."""
+        from mnslib.runs import find_run
+
+        directory = find_run(run, runs_dir=self.directory.parent)
+        record = read_result(directory)
+        if record is None:
+            raise ConfigError(f"snapshot_run: {directory} has no record of a run.")
+        if record["target"] != self.parameters["target"]:
+            raise ConfigError(
+                f"snapshot_run: {directory.name} was made on {record['target']}; write target: "
+                f"{record['target']}, so that the report says so."
+            )
+        if earlier := record["parameters"].get("snapshot_run"):
+            raise ConfigError(
+                f"snapshot_run: {directory.name} read nothing itself, it analyzed {earlier}; "
+                "name that run."
+            )
+        return directory / SNAPSHOT_FOLDER
+
+    def earlier(self, compare_run: str) -> Earlier:
+        """Return the run to compare with: the one before this, or before the reading it analyzes.
+
+        Args:
+            compare_run: its name or path; empty for the last of this notebook and environment.
+
+        Raises:
+            ConfigError: if there is no run of that name.
+        """
+        from mnslib.capacity.changed import Earlier, read_earlier
+        from mnslib.runs import find_run, run_before
+
+        runs_dir = self.directory.parent
+        origin = str(self.parameters.get("snapshot_run", ""))
+        read_by = find_run(origin, runs_dir=runs_dir) if origin else self.directory
+        record = read_result(read_by) or {}
+        found: Path | None
+        if compare_run:
+            found = find_run(compare_run, runs_dir=runs_dir)
+        else:
+            found = run_before(
+                self.directory,
+                notebook=self.notebook,
+                environment=record.get("environment", ""),
+                started_utc=record.get("started_utc", ""),
+            )
+        if found is None:
+            return Earlier(note="No earlier run of this notebook and environment is there.")
+        try:
+            utilization = (found / "tables" / "utilization.csv").read_text(encoding="utf-8")
+            refusals = found / "tables" / "refusals.csv"
+            refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
+        except (OSError, ValueError) as error:
+            return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
+        return read_earlier(found.name, utilization=utilization, refusals=refused)
+
+    def save_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Return the path of the table, written as `tables/<name>.csv` (cores and bytes)."""
+        from mnslib.reporting.capacity import write_csv
+
+        path = self.directory / "tables" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        write_csv(table, path)
+        self._tables[name] = table
+        return path
+
+    def save_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Write each table under its name, as `save_table` does."""
+        for name, table in tables.items():
+            self.save_table(name, table)
+
+    def save_workbook(self) -> Table:
+        """Return which tables were saved, after writing all as one `tables/tables.xlsx`."""
+        from mnslib.reporting.displays import Table
+        from mnslib.reporting.workbook import workbook
+
+        write_whole(self.directory / "tables" / "tables.xlsx", workbook(self._tables))
+        return Table(
+            columns=["Table", "Rows"],
+            rows=[[f"tables/{name}.csv", len(table)] for name, table in self._tables.items()],
+            note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
+        )
+
+    def save_owner_pages(self, snapshot: Snapshot) -> Table:
+        """Return the owners, after writing a page for each and `portfolio.html` over all.
+
+        They are made of the tables that were saved before.
+        """
+        from mnslib.reporting.owner_pages import OWNERS_FOLDER, owner_files, owners_table
+
+        (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
+        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
+        owners, pages = owner_files(snapshot, self._tables, run=self.directory.name, sandbox=badge)
+        for name, html in pages:
+            write_whole(self.directory / name, html)
+        return owners_table(owners)
