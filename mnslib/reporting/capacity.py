@@ -5,13 +5,13 @@ Knows nothing of how it was read. Text in a CSV is neutralized, so that no sprea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from mnslib import verdicts
 from mnslib.capacity.evidence_words import GOOD_COVERAGE
@@ -19,6 +19,7 @@ from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import findings, tightest
 from mnslib.reporting import wording
+from mnslib.reporting.cells import is_amount, joined_rows, number_texts, word_texts
 from mnslib.reporting.displays import (
     Callout,
     Cell,
@@ -41,20 +42,22 @@ FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
 
 
-def _cell(value: Any) -> Any:
-    """Return a value as a cell; several days are written with a blank between them."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else neutral(value)
-
-
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write the frame with its column names; an unknown number is an empty cell, never 0."""
-    safe = table.copy(deep=False)
-    for place in range(table.shape[1]):
-        column = table.iloc[:, place]
-        if not (is_numeric_dtype(column) or is_datetime64_any_dtype(column)):
-            words = {cell: _cell(cell) for cell in column.unique()}  # the same again and again
-            safe.isetitem(place, column.map(words).array)
-    safe.to_csv(path, index=False, encoding="utf-8", date_format="%Y-%m-%dT%H:%M:%SZ")
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    cells = [number_texts(one) if is_amount(one) else word_texts(one, _cell) for one in columns]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(_quoted(str(name)) for name in table.columns) + "\n")
+        file.writelines(joined_rows(cells, between=","))
+
+
+def _cell(text: str) -> str:
+    return _quoted(str(neutral(text)))
+
+
+def _quoted(text: str) -> str:
+    """Return a cell as CSV writes it, quoted where it must be (RFC 4180)."""
+    return '"' + text.replace('"', '""') + '"' if re.search('[,"\r\n]', text) else text
 
 
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from mnslib.reporting.cells import is_amount, joined_rows, number_texts, word_texts
 from mnslib.reporting.column_words import column_words
 from mnslib.requests.sheets import cell_text
 
@@ -36,19 +37,13 @@ _END = b"</sheetData>"
 
 
 def workbook(tables: Mapping[str, pd.DataFrame], *, most_rows: int = MOST_ROWS) -> bytes:
-    """Return the tables by name as an XLSX file; beyond `most_rows` it says what is left out.
-
-    Raises:
-        ValueError: if two names are one sheet's name.
-    """
+    """Return the tables by name as an XLSX file; beyond `most_rows` it says what is left out."""
     shown = {name: table.iloc[: most_rows - 1] for name, table in tables.items()}
-    titles = [_sheet_name(name) for name in tables]
-    if len({_ABOUT, *map(str.casefold, titles)}) <= len(titles):
-        raise ValueError(f"two tables would be one sheet: {', '.join(tables)}")
-    about = [_ABOUT_HEADER, *_explanations(tables, shown)]
+    titles = _sheet_names(tables)
+    about = [_ABOUT_HEADER, *_explanations(tables, shown, titles)]
     rows = [_rows(table) for table in shown.values()]
     made = io.BytesIO()
-    _headers(about, dict(zip(titles, shown.values(), strict=True))).save(made)
+    _headers(about, {titles[name]: table for name, table in shown.items()}).save(made)
     filled = io.BytesIO()
     with (
         zipfile.ZipFile(made) as empty,
@@ -66,19 +61,34 @@ def workbook(tables: Mapping[str, pd.DataFrame], *, most_rows: int = MOST_ROWS) 
     return filled.getvalue()
 
 
-def _sheet_name(name: str) -> str:
-    return "".join("-" if sign in "[]:*?/\\'" else sign for sign in name)[:LONGEST_SHEET_NAME]
+def _sheet_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the sheet of each table; of names that are one when cut, the later get a number."""
+    titles: dict[str, str] = {}
+    taken = {_ABOUT}
+    for name in names:
+        bare = "".join("-" if sign in "[]:*?/\\'" else sign for sign in name)
+        title = bare[:LONGEST_SHEET_NAME]
+        for number in count(2):
+            if title.casefold() not in taken:
+                break
+            title = f"{bare[: LONGEST_SHEET_NAME - 1 - len(str(number))]}~{number}"
+        taken.add(title.casefold())
+        titles[name] = title
+    return titles
 
 
 def _explanations(
-    tables: Mapping[str, pd.DataFrame], shown: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pd.DataFrame],
+    shown: Mapping[str, pd.DataFrame],
+    titles: Mapping[str, str],
 ) -> Iterator[tuple[str, str, str, str, str]]:
     for name, table in tables.items():
         rows = f"{len(table):,}"
         if len(shown[name]) < len(table):
             rows = f"first {len(shown[name]):,} of {rows}: all are in {name}.csv"
+        called = name if titles[name] == name else f"{name} (sheet {titles[name]})"
         for column in map(str, table.columns):
-            yield (name, rows, column, *column_words(column))
+            yield (called, rows, column, *column_words(column))
 
 
 def _headers(about: Sequence[Sequence[str]], tables: Mapping[str, pd.DataFrame]) -> Any:
@@ -127,30 +137,22 @@ def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
         sheet.auto_filter.ref = f"A1:{get_column_letter(len(widths))}{rows}"
 
 
-def _rows(table: pd.DataFrame, *, at_once: int = 10_000) -> Iterator[bytes]:
+def _rows(table: pd.DataFrame) -> Iterator[bytes]:
     """Yield the rows of a sheet, as a workbook's file writes them, some thousands at a time."""
     cells = [_cells(table.iloc[:, place]) for place in range(table.shape[1])]
-    for first in range(0, len(table), at_once):
-        part = [column.slice(first, at_once) for column in cells]
-        rows = pc.binary_join_element_wise("<row>", *part, "</row>", "")
-        yield "".join(rows.to_pylist()).encode()
+    for part in joined_rows(cells, between="", around=("<row>", "</row>"), empty=_EMPTY):
+        yield part.encode()
 
 
 def _cells(column: pd.Series[Any]) -> pa.Array:
     """Return a column's cells; numbers as numbers, what is unknown empty, all else as text."""
-    if is_numeric_dtype(column) and not is_bool_dtype(column):
-        numbers = pa.array(column.to_numpy(dtype=np.float64), mask=~np.isfinite(column.to_numpy()))
-        texts = pc.cast(numbers, pa.string())
-        return pc.fill_null(pc.binary_join_element_wise("<c><v>", texts, "</v></c>", ""), _EMPTY)
-    if is_datetime64_any_dtype(column):
-        column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    codes, values = pd.factorize(column)  # the same again and again; -1 is unknown
-    texts = pa.array([*map(_text_cell, values), _EMPTY], pa.string())
-    return texts.take(pa.array(np.where(codes < 0, len(values), codes)))
+    if not is_amount(column):
+        return word_texts(column, _text_cell)
+    texts = number_texts(column.where(np.isfinite(column)))
+    return pc.binary_join_element_wise("<c><v>", texts, "</v></c>", "")
 
 
-def _text_cell(value: Any) -> str:
-    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _text_cell(words: str) -> str:
     if not words:
         return _EMPTY
     text = escape(cell_text(words), quote=False)

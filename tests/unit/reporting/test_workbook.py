@@ -83,7 +83,16 @@ def test_rows_that_no_sheet_can_hold_are_said_to_be_left_out(tables):
     assert said["daily"] == "2"
 
 
-def test_names_that_would_be_one_sheet_are_refused(tables):
-    long = "by_" + "x" * 40
-    with pytest.raises(ValueError, match="one sheet"):
-        workbook({f"{long}1": tables["daily"], f"{long}2": tables["daily"]})
+def test_tables_whose_names_are_one_when_cut_get_a_sheet_each(tables):
+    long = "by_example.com-cost-center-of-the-"
+    names = [f"{long}team", f"{long}unit", f"{long}team".upper(), "Columns"]
+    found = dict(zip(names, [tables["daily"], tables["utilization"], tables["nothing"],
+                             tables["daily"]], strict=True))  # fmt: skip
+    content = workbook(found)
+    titles = load_workbook(io.BytesIO(content)).sheetnames[1:]
+    assert titles[:2] == ["by_example.com-cost-center-of-t", "by_example.com-cost-center-of~2"]
+    assert len({title.casefold() for title in titles}) == len(titles) == 4
+    assert max(map(len, titles)) <= 31
+    assert [len(cells(content, title)) for title in titles] == [3, 4, 1, 3]
+    said = [line[0] for line in cells(content, "columns")[1:]]
+    assert f"{names[1]} (sheet {titles[1]})" in said
