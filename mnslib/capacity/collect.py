@@ -143,5 +143,11 @@ def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: tim
     missing = [
         f"{reading.name} ({reading.no_history})" for reading in readings if reading.no_history
     ]
+    rare = [one.name for one in readings if one.history is not None and one.history.is_rare]
     note = f"{(len(times) * step).days} days, one sample every {every}."
+    if rare:
+        note += (
+            f" Rare scrapes of {', '.join(rare)}: what a pod requests counts there until the end"
+            " of the step in which it ended."
+        )
     return note + (f" No history of {', '.join(missing)}." if missing else "")

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.promql import QUOTA_LABELS, history_queries, peak_now
-from mnslib.capacity.ranges import read_block
+from mnslib.capacity.promql import QUOTA_LABELS, history_queries, peak_now, requests_query
+from mnslib.capacity.ranges import Block, read_block
 from mnslib.errors import ConfigError
 from mnslib.models import QuotaStatus
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.ranges import Block
 
 SHORTEST_STEP_MINUTES = 1
 """Source: Azure Monitor limits: step of at least 60 s where the range is 48 h or more."""
@@ -36,7 +37,8 @@ RECENT = timedelta(days=1)
 class ClusterHistory:
     """One cluster's history; quota series are (namespace, quota object, key as it is written).
 
-    `latest` is the highest `used` of the step under way, which the blocks do not have yet.
+    `latest` is the highest `used` of the step under way, which the blocks do not have yet;
+    `is_rare`: in some steps `requested` also counts pods that were gone at the step's end.
     """
 
     used: Block
@@ -45,6 +47,7 @@ class ClusterHistory:
     usage_cpu: Block
     usage_memory: Block
     latest: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+    is_rare: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -109,13 +112,39 @@ def read_history(
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
+    blocks = {
+        name: read_block(prometheus, query, times=times, step=step)
+        for name, query in history_queries(cluster).items()
+    }
+    unseen = np.ones(len(times), dtype=bool)
+    for row in blocks["requested"].rows:
+        unseen &= np.isnan(row)
+    is_rare = False
+    if unseen.any():
+        seen = read_block(prometheus, requests_query(cluster), times=times, step=step)
+        blocks["requested"], is_rare = _filled(blocks["requested"], seen, where=unseen)
     return ClusterHistory(
-        **{
-            name: read_block(prometheus, query, times=times, step=step)
-            for name, query in history_queries(cluster).items()
-        },
+        **blocks,
         latest=_latest(prometheus, cluster, since=times[-1], now=now or times[-1]),
+        is_rare=is_rare,
     )
+
+
+def _filled(exact: Block, seen: Block, *, where: NDArray[np.bool_]) -> tuple[Block, bool]:
+    """Return `exact` with the samples of `seen` at the times `where`, and whether it has any.
+
+    One target has the requests of all pods, so a time is either seen by all of a cluster's series
+    or by none; a namespace alone that shows nothing then has no pods.
+    """
+    found = dict(zip(exact.series, exact.rows, strict=True))
+    is_used = False
+    for series, samples in zip(seen.series, seen.rows, strict=True):
+        if np.isnan(samples[where]).all():
+            continue
+        is_used = True
+        row = found.setdefault(series, np.full(len(samples), np.nan, dtype=np.float32))
+        row[where] = samples[where]
+    return Block(tuple(found), tuple(found.values())), is_used
 
 
 def _latest(

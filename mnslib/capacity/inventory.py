@@ -6,7 +6,7 @@ reason. Asks neither Azure Resource Manager nor Kubernetes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -37,15 +37,11 @@ from mnslib.models import Container, Node, Pod, QuotaStatus
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
-    from mnslib.azure.prometheus import PrometheusClient
+    from mnslib.azure.prometheus import PrometheusClient, Series
     from mnslib.capacity.snapshot import Snapshot
 
 UNNAMED = "(no cluster label)"
 """What a cluster is called whose series have no label `cluster`, as on a server of its own."""
-
-DISCOVERY_STEP, DISCOVERY_WINDOW = timedelta(hours=6), timedelta(hours=1)
-"""Clusters are looked for in one hour of every six: a sixth of the samples. Our choice; one that
-was there for less than that may be missed, and can be named."""
 
 NOT_IN_METRICS = "metrics do not say"
 _UNKNOWN_KINDS = ("pods", "limit_ranges", "workloads", "autoscalers", "events", "pools", "owner")
@@ -74,7 +70,7 @@ def collect_from_metrics(
     """
     times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     step = timedelta(minutes=step_minutes)
-    found = _named(clusters) if clusters else _discovered(prometheus, times)
+    found = _named(clusters) if clusters else _discovered(prometheus, times, step)
 
     def read(item: tuple[str, ClusterId]) -> Reading:
         return _read_cluster(prometheus, *item, times=times, step=step, now=now)
@@ -107,15 +103,14 @@ def _by_name(name: str) -> ClusterId:
     return ClusterId(subscription_id="", resource_group="", cluster_name=name)
 
 
-def _discovered(prometheus: PrometheusClient, times: pd.DatetimeIndex) -> dict[str, ClusterId]:
-    step = max(DISCOVERY_STEP, times[-1] - times[-2] if len(times) > 1 else DISCOVERY_STEP)
-    count = (times[-1] - times[0]) // step + 1
-    moments = pd.date_range(end=times[-1], periods=count, freq=step)
+def _discovered(
+    prometheus: PrometheusClient, times: pd.DatetimeIndex, step: timedelta
+) -> dict[str, ClusterId]:
     labels = {
         label
         for metric in (QUOTAS, REQUESTS)
         for (label,) in read_block(
-            prometheus, clusters_query(metric, DISCOVERY_WINDOW), times=moments, step=step
+            prometheus, clusters_query(metric), times=times, step=step
         ).series
     }
     if not labels:
@@ -145,7 +140,7 @@ def _read_cluster(
         spaces = read_block(prometheus, namespaces_query(label), times=times, step=step)
         reading.busy = frozenset(name for (name,) in spaces.series)
         recent = _add_quotas(reading, prometheus, label, since=_late(times, step), now=now)
-        _add_commitment(reading, prometheus, label, quotas=recent, now=now)
+        _add_commitment(reading, prometheus, label, quotas=recent, step=step, now=now)
     except PrometheusError as error:
         reading.unreachable = "query failed"
         reading.errors.append(str(error))
@@ -194,11 +189,21 @@ def _add_commitment(
     label: str,
     *,
     quotas: Sequence[QuotaStatus],
+    step: timedelta,
     now: datetime,
 ) -> None:
-    """Fill in nodes and what the cluster has promised; metrics do not say which nodes are ready."""
+    """Fill in nodes and what the cluster has promised; metrics do not say which nodes are ready.
+
+    Where scrapes are too rare to be seen now, what the last step or hour saw counts.
+    """
+    seconds = int(max(step, LATE).total_seconds())
+
+    def seen(query: Callable[..., str]) -> list[Series]:
+        found = prometheus.query(query(label), at=now)
+        return found or prometheus.query(query(label, seconds=seconds), at=now)
+
     offers: dict[str, dict[str, Decimal]] = {}
-    for one in prometheus.query(nodes_now(label), at=now):
+    for one in seen(nodes_now):
         offers.setdefault(one.labels["node"], {})[one.labels["resource"]] = _amount(one.points)
     nodes = [
         Node(name=name, allocatable_cores=found["cpu"], allocatable_bytes=found["memory"])
@@ -206,7 +211,7 @@ def _add_commitment(
         if found.keys() >= {"cpu", "memory"}
     ]
     asked: dict[str, dict[str, Decimal]] = {}
-    for one in prometheus.query(requests_now(label), at=now):
+    for one in seen(requests_now):
         asked.setdefault(one.labels["namespace"], {})[one.labels["resource"]] = _amount(one.points)
     if not nodes or not asked:
         missing = "nodes" if not nodes else "pod requests"

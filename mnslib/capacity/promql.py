@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 REQUEST_LABELS = ("namespace", "resource")
 
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
+_LAST = "last_over_time({0}[{2}ms])"
 _MAX_QUOTA = "max by (namespace, resourcequota, resource) "
 _HISTORY = {
     "used": (
@@ -22,7 +22,7 @@ _HISTORY = {
         QUOTA_LABELS,
     ),
     "hard": (
-        _MAX_QUOTA + "(last_over_time({0}[{2}ms]))",
+        _MAX_QUOTA + f"({_LAST})",
         QUOTAS + '{{cluster="{0}",type="hard"}}',
         QUOTA_LABELS,
     ),
@@ -42,9 +42,7 @@ _HISTORY = {
         ("namespace",),
     ),
 }
-_NODES = (
-    'max by (node, resource) (kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}})'
-)
+_NODES = 'kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +70,15 @@ class RangeQuery:
         length = self.window or seconds
         return self.form.format(self.selector, length, length * 1000 - 1)
 
-    @property
-    def count(self) -> str:
-        """The query that says how many series it would read."""
-        return f"count({self.selector})"
+    def count(self, seconds: int | None = None) -> str:
+        """Return the query that says how many series it would read.
+
+        Args:
+            seconds: seen within so many before a moment; None for those seen at that moment.
+        """
+        if seconds is None:
+            return f"count({self.selector})"
+        return f"count({_LAST.format(self.selector, seconds, seconds * 1000 - 1)})"
 
 
 def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
@@ -90,23 +93,25 @@ def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
     }
 
 
-def clusters_query(metric: str, window: timedelta) -> RangeQuery:
-    """Return the query that finds the clusters that a metric names in the window of each step."""
-    return RangeQuery(
-        form="count by (cluster) (last_over_time({0}[{2}ms]))",
-        selector=metric,
-        labels=("cluster",),
-        window=int(window.total_seconds()),
-    )
+def clusters_query(metric: str) -> RangeQuery:
+    """Return the query that finds the clusters that a metric names, however briefly."""
+    return RangeQuery(form=f"count by (cluster) ({_LAST})", selector=metric, labels=("cluster",))
 
 
 def namespaces_query(cluster: str) -> RangeQuery:
     """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
     return RangeQuery(
-        form="count by (namespace) (last_over_time({0}[{2}ms]))",
+        form=f"count by (namespace) ({_LAST})",
         selector=_HISTORY["requested"][1].format(_escaped(cluster)),
         labels=("namespace",),
     )
+
+
+def requests_query(cluster: str) -> RangeQuery:
+    """Return the query for what pods ask for where scrapes are rare: all that each step saw."""
+    selector = _HISTORY["requested"][1].format(_escaped(cluster))
+    form = f"sum by (namespace, resource) ({_LAST})"
+    return RangeQuery(form=form, selector=selector, labels=REQUEST_LABELS)
 
 
 def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
@@ -121,14 +126,19 @@ def peak_now(cluster: str, *, seconds: int) -> str:
     return history_queries(cluster)["used"].text(seconds)
 
 
-def requests_now(cluster: str) -> str:
-    """Return the query for what pods ask for at one moment, by namespace."""
-    return history_queries(cluster)["requested"].text(0)
+def requests_now(cluster: str, *, seconds: int | None = None) -> str:
+    """Return the query for what pods ask for, by namespace: at one moment, or within seconds."""
+    if seconds is None:
+        return history_queries(cluster)["requested"].text(0)
+    return requests_query(cluster).text(seconds)
 
 
-def nodes_now(cluster: str) -> str:
-    """Return the query for what each node gives at one moment."""
-    return _NODES.format(_escaped(cluster))
+def nodes_now(cluster: str, *, seconds: int | None = None) -> str:
+    """Return the query for what each node gives: at one moment, or within so many seconds."""
+    form, selector = "max by (node, resource) ({0})", _NODES.format(_escaped(cluster))
+    if seconds is not None:
+        form = form.format(_LAST)
+    return RangeQuery(form=form, selector=selector, labels=()).text(seconds or 0)
 
 
 def _escaped(text: str) -> str:

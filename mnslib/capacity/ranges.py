@@ -65,7 +65,7 @@ def read_block(
     longest = min(LONGEST_QUERY // step, MOST_POINTS)
     for first in range(0, len(times), longest):
         last = min(first + longest, len(times))
-        count = _count_series(prometheus, query, times[first:last])
+        count = _count_series(prometheus, query, times[first:last], seconds)
         window = timedelta(seconds=query.window or seconds)
         size = most_rows(count, step=step, window=window)
         start = first
@@ -109,16 +109,25 @@ def most_rows(series: int, *, step: timedelta, window: timedelta) -> int:
     )
 
 
-def _count_series(prometheus: PrometheusClient, query: RangeQuery, times: pd.DatetimeIndex) -> int:
-    """Return the most series at one of the days; 0 where none is seen, as with rare samples."""
+def _count_series(
+    prometheus: PrometheusClient, query: RangeQuery, times: pd.DatetimeIndex, seconds: int
+) -> int:
+    """Return the most series at one of the days.
+
+    Prometheus looks back 5 minutes; where no moment sees any, scrapes are rare, and those within
+    a step of so many `seconds` are few enough to be counted at once.
+    """
     days = (times[-1] - times[0]) // COUNT_STEP
-    counted = prometheus.query_range(
-        query.count,
-        start=(times[-1] - days * COUNT_STEP).to_pydatetime(),
-        end=times[-1].to_pydatetime(),
-        step_seconds=int(COUNT_STEP.total_seconds()),
-    )
-    return int(max((value for one in counted for _, value in one.points), default=0))
+    for window in (None, query.window or seconds):
+        counted = prometheus.query_range(
+            query.count(window),
+            start=(times[-1] - days * COUNT_STEP).to_pydatetime(),
+            end=times[-1].to_pydatetime(),
+            step_seconds=int(COUNT_STEP.total_seconds()),
+        )
+        if most := int(max((value for one in counted for _, value in one.points), default=0)):
+            return most
+    return 0
 
 
 def _fill(

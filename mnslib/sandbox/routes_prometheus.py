@@ -70,10 +70,17 @@ _SHAPES = {
             ("requested",), "last", "sum", ("namespace", "resource"),
         ),
         Shape(
+            f"sum by(namespace,resource)(last_over_time({_REQUESTS}[Ns]))",
+            ("requested",), "last", "sum", ("namespace", "resource"),
+        ),
+        Shape(
             f"count by(namespace)(last_over_time({_REQUESTS}[Ns]))",
             ("requested",), "last", "count", _SPACE,
         ),
-        Shape(f"max by(node,resource)({_NODES})", ("node",), "last", "max", ("node", "resource")),
+        *(
+            Shape(f"max by(node,resource)({nodes})", ("node",), "last", "max", ("node", "resource"))
+            for nodes in (_NODES, f"last_over_time({_NODES}[Ns])")
+        ),
         Shape(
             "count by(cluster)(last_over_time(kube_resourcequota[Ns]))",
             ("used", "hard"), "last", "count", ("cluster",),
@@ -82,13 +89,19 @@ _SHAPES = {
             "count by(cluster)(last_over_time(kube_pod_container_resource_requests[Ns]))",
             ("requested",), "last", "count", ("cluster",),
         ),
-        Shape("count(kube_resourcequota)", ("used", "hard"), "last", "count"),
-        Shape("count(kube_pod_container_resource_requests)", ("requested",), "last", "count"),
-        Shape(f"count({_USED})", ("used",), "last", "count"),
-        Shape(f"count({_HARD})", ("hard",), "last", "count"),
-        Shape(f"count({_REQUESTS})", ("requested",), "last", "count"),
-        Shape(f"count({_CPU})", ("usage_cpu",), "last", "count"),
-        Shape(f"count({_MEMORY})", ("usage_memory",), "last", "count"),
+        *(
+            Shape(f"count({form})", kinds, "last", "count")
+            for selector, kinds in (
+                ("kube_resourcequota", ("used", "hard")),
+                ("kube_pod_container_resource_requests", ("requested",)),
+                (_USED, ("used",)),
+                (_HARD, ("hard",)),
+                (_REQUESTS, ("requested",)),
+                (_CPU, ("usage_cpu",)),
+                (_MEMORY, ("usage_memory",)),
+            )
+            for form in (selector, f"last_over_time({selector}[Ns])")
+        ),
     )
 }  # fmt: skip
 

@@ -124,6 +124,39 @@ def test_times_without_a_sample_stay_unknown(now):
     assert history.hard.rows[0][known].tolist() == [2.0, 0.0]
 
 
+class Requests:
+    """Some times show what pods request at them, all times what was requested in their step."""
+
+    def __init__(self, *, seen_at):
+        self._seen_at = seen_at
+
+    def query_range(self, query, *, start, end, step_seconds):
+        times = np.arange(start.timestamp(), end.timestamp() + 1, step_seconds).tolist()
+        if query.startswith("count(") or "resource_requests" not in query:
+            return []
+        if "last_over_time" not in query:
+            points = [(at, 1.0) for at in times if at in self._seen_at]
+            return [SimpleNamespace(labels={"namespace": "web", "resource": "cpu"}, points=points)]
+        return [
+            SimpleNamespace(
+                labels={"namespace": name, "resource": "cpu"}, points=[(at, 5.0) for at in times]
+            )
+            for name in ("web", "jobs")
+        ]
+
+
+def test_what_a_step_saw_of_requests_counts_only_where_its_end_shows_no_pod_of_the_cluster(now):
+    times = time_grid(now, lookback_days=1, step_minutes=60)
+    seen = [at.timestamp() for at in times[:20]]
+    history = read_history(Requests(seen_at=seen), "aks-1", times=times, step=HOUR)
+    found = dict(zip(history.requested.series, history.requested.rows, strict=True))
+    assert found["web", "cpu"].tolist() == [1.0] * 20 + [5.0] * 4
+    assert np.flatnonzero(~np.isnan(found["jobs", "cpu"])).tolist() == [20, 21, 22, 23]
+    assert history.is_rare
+    often = [at.timestamp() for at in times]
+    assert not read_history(Requests(seen_at=often), "aks-1", times=times, step=HOUR).is_rare
+
+
 def test_an_answer_about_other_times_is_an_error(now):
     times = time_grid(now, lookback_days=1, step_minutes=60)
     points = [(times[0].timestamp() - 3600, 2.0)]
