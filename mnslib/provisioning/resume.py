@@ -264,6 +264,16 @@ def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool
     if change.before is None and change.kind is not item.kind:
         return False  # what was to be created exists on the cluster by now: nobody approved that
     now = fingerprint(change.before)
-    if item.is_begun:  # its own write may have left it with another eTag, or as failed
-        return now in (item.before, item.after)
-    return (change.etag, now) == (item.etag, item.before)
+    if (change.etag, now) == (item.etag, item.before):
+        return True
+    # its own write may have left it with another eTag, or as failed
+    return item.is_begun and not _is_made_anew(change) and now in (item.before, item.after)
+
+
+def _is_made_anew(change: Change) -> bool:
+    """Return whether what is to be deleted is well: a deletion of ours would have left it failed.
+
+    Under another eTag it is another namespace then, with another content.
+    """
+    state = change.before and change.before.provisioning_state
+    return change.kind is ChangeKind.DELETE and state == "Succeeded"

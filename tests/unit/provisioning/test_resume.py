@@ -181,6 +181,25 @@ def test_a_write_that_failed_half_way_is_made_again_as_approved(journal):
     assert written(azure) == ["new"]
 
 
+@pytest.mark.parametrize(
+    ("etag", "state", "outcome"),
+    [
+        ("etag-1", "Succeeded", "deleted"),  # our deletion never arrived
+        ("etag-9", "Failed", "deleted"),  # it arrived and failed
+        ("etag-9", "Succeeded", "skipped"),  # it went well, and somebody made the same name again
+    ],
+)
+def test_what_was_made_again_since_is_not_deleted_a_second_time(journal, etag, state, outcome):
+    azure, _ = start(journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    ended = '"event": "finished"'
+    journal.path.write_text("".join(x for x in lines if ended not in x or '"drop"' not in x))
+    drop = next(n for n in HELD if n.id.namespace_name == "drop")
+    azure.store[drop.id.key] = replace(drop, etag=etag, provisioning_state=state)
+    assert outcomes(go_on(azure, journal))["drop"] == outcome
+    assert (drop.id.key in azure.store) is (outcome == "skipped")
+
+
 def test_what_nobody_knew_of_at_the_time_is_not_taken_over(journal):
     azure, _ = start(journal)
     journal.path.write_text(journal.path.read_text().splitlines(keepends=True)[0])
