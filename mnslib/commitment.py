@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from mnslib.models import Node, Pod, QuotaStatus
+from mnslib.kube_models import Node, Pod, QuotaStatus
 from mnslib.pods import total_need
 from mnslib.quantities import ZERO
 from mnslib.verdicts import unknown

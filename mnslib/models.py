@@ -1,14 +1,14 @@
-"""The values everything speaks of: frozen, without behavior beyond their own form.
+"""What is asked and what ARM holds: frozen values, without behavior beyond their own form.
 
 Amounts are `Decimal` in cores or bytes (see `quantities`). A key or field that is absent was not
-said; None means "no value", never "zero". Knows nothing of wire formats or files.
+said; None means "no value", never "zero". Knows nothing of wire formats or files; what the
+Kubernetes API says is in `kube_models`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -260,158 +260,3 @@ class NamespaceSpec:
     def in_full(self) -> NamespaceSpec:
         """The request with everything that it might ask for."""
         return self.when_new or self
-
-
-# What the Kubernetes API says, reduced to what is used.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubernetesNamespace:
-    """A namespace object on a cluster; `created_utc` is None where the cluster did not say."""
-
-    name: str
-    created_utc: datetime | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaStatus:
-    """A ResourceQuota object: amounts by key (`requests.cpu`), in cores, bytes or counts.
-
-    Attributes:
-        is_scoped: whether it counts only some of the pods (`scopes`, `scopeSelector`).
-    """
-
-    namespace_name: str
-    name: str
-    hard: Mapping[str, Decimal]
-    used: Mapping[str, Decimal]
-    is_scoped: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A node; allocatable is smaller than capacity; `pool` is empty where it says none.
-
-    Attributes:
-        most_pods: pods that it takes; None where it does not say.
-        is_cordoned: whether it takes no new pod (`spec.unschedulable`).
-    """
-
-    name: str
-    allocatable_cores: Decimal
-    allocatable_bytes: Decimal
-    is_ready: bool = True
-    pool: str = ""
-    most_pods: int | None = None
-    is_cordoned: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """A container's resources by name (`cpu`, `memory`), in cores and bytes.
-
-    Attributes:
-        is_sidecar: an init container with `restartPolicy: Always`, which keeps running.
-    """
-
-    requests: Mapping[str, Decimal] = field(default_factory=dict)
-    limits: Mapping[str, Decimal] = field(default_factory=dict)
-    is_sidecar: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pod:
-    """A pod and what its containers ask for; `node_name` is empty until it has a place."""
-
-    namespace_name: str
-    name: str
-    phase: str
-    containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
-    overhead: Mapping[str, Decimal] = field(default_factory=dict)
-    pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
-    pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
-    node_name: str = ""
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it holds no quota any more. Source: Kubernetes, "non-terminal pods"."""
-        return self.phase in ("Succeeded", "Failed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitRange:
-    """What a namespace's LimitRange says of containers, by resource (`cpu`, `memory`).
-
-    Cores and bytes. A container that names no request or limit gets the default at admission.
-
-    Attributes:
-        least, most: what one container may ask for.
-    """
-
-    namespace_name: str
-    name: str
-    default_requests: Mapping[str, Decimal] = field(default_factory=dict)
-    default_limits: Mapping[str, Decimal] = field(default_factory=dict)
-    least: Mapping[str, Decimal] = field(default_factory=dict)
-    most: Mapping[str, Decimal] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """What starts pods: a Deployment, StatefulSet, DaemonSet, CronJob or Job.
-
-    Attributes:
-        replicas: pods wanted now; of a job, those that run side by side.
-        running: pods that are there now, started or waiting; of a CronJob, see its jobs.
-        template: the next pod as it would ask to be let in; its phase is `Pending`.
-        surge: pods that a rolling update starts beside the old ones, rounded up; 0 where it first
-            stops one (StatefulSets, `Recreate`, maxSurge 0).
-        owner_kind, owner_name: what made it, such as a job's CronJob; empty where nothing did.
-    """
-
-    kind: str
-    namespace_name: str
-    name: str
-    replicas: int
-    template: Pod
-    surge: int = 0
-    running: int = 0
-    owner_kind: str = ""
-    owner_name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Autoscaler:
-    """A HorizontalPodAutoscaler and the workload that it scales."""
-
-    namespace_name: str
-    name: str
-    workload_kind: str
-    workload_name: str
-    least: int
-    most: int
-    current: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened to an object `count` times; times are None where not said.
-
-    Attributes:
-        workload_kind, workload_name: what made the object: the Deployment of a ReplicaSet, the
-            CronJob of a Job; empty where nothing did.
-    """
-
-    namespace_name: str
-    reason: str
-    message: str
-    object_kind: str
-    object_name: str
-    count: int = 1
-    first_utc: datetime | None = None
-    last_utc: datetime | None = None
-    workload_kind: str = ""
-    workload_name: str = ""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from mnslib.models import Container, LimitRange, Pod
+from mnslib.kube_models import Container, LimitRange, Pod
 from mnslib.quantities import ZERO
 
 COMPUTE_KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mnslib.capacity.present import Reading
     from mnslib.capacity.ranges import Block
     from mnslib.capacity.snapshot import Values
-    from mnslib.models import QuotaStatus
+    from mnslib.kube_models import QuotaStatus
 
 
 def assemble(

@@ -13,7 +13,8 @@ import pandas as pd
 
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.models import QUOTA_KEYS, Pod
+from mnslib.kube_models import Pod
+from mnslib.models import QUOTA_KEYS
 from mnslib.pods import pod_need, total_need
 from mnslib.quantities import ZERO
 

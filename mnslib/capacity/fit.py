@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from mnslib.capacity.nodes import FreeNodes, PodSize, pod_size
 from mnslib.capacity.quota_values import UNCOUNTED
-from mnslib.models import QUOTA_KEYS, LimitRange, Pod, QuotaStatus
+from mnslib.kube_models import LimitRange, Pod, QuotaStatus
+from mnslib.models import QUOTA_KEYS
 from mnslib.pods import pod_need, refusal, with_defaults
 from mnslib.quantities import ZERO
 from mnslib.verdicts import UNKNOWN, unknown, word

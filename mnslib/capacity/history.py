@@ -19,7 +19,7 @@ import pandas as pd
 from mnslib.capacity.promql import QUOTA_LABELS, history_queries, peak_now, requests_query
 from mnslib.capacity.ranges import Block, read_block
 from mnslib.errors import ConfigError
-from mnslib.models import QuotaStatus
+from mnslib.kube_models import QuotaStatus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -33,7 +33,7 @@ from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.ranges import read_block
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
-from mnslib.models import Container, Node, Pod, QuotaStatus
+from mnslib.kube_models import Container, Node, Pod, QuotaStatus
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:

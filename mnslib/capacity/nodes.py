@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnslib.models import Node, Pod
+from mnslib.kube_models import Node, Pod
 from mnslib.pods import pod_need
 from mnslib.quantities import ZERO
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.capacity.history import ClusterHistory
     from mnslib.kube.client import KubeClient
-    from mnslib.models import KubernetesNamespace, ManagedNamespace, QuotaStatus
+    from mnslib.kube_models import KubernetesNamespace, QuotaStatus
+    from mnslib.models import ManagedNamespace
     from mnslib.resource_ids import ClusterId
 
 LONGEST_REASON = 80

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.models import QUOTA_KEYS, QuotaStatus
+from mnslib.kube_models import QuotaStatus
+from mnslib.models import QUOTA_KEYS
 from mnslib.verdicts import unknown
 
 TIGHT_RATIO = Decimal("0.9")

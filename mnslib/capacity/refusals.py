@@ -17,7 +17,8 @@ from decimal import ROUND_CEILING, Decimal
 import pandas as pd
 
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, Event, QuotaStatus, Workload
+from mnslib.kube_models import Event, QuotaStatus, Workload
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS
 from mnslib.pods import pod_need, with_defaults
 from mnslib.quantities import format_cpu, format_memory, parse_quantity
 

@@ -29,7 +29,7 @@ from mnslib.capacity.nodes import FreeNodes
 from mnslib.capacity.quota_values import BARE
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import ConfigError
-from mnslib.models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
+from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
 from mnslib.quantities import parse_quantity
 from mnslib.verdicts import UNKNOWN, unknown, unknown_reason, word
 

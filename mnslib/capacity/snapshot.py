@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.commitment import Commitment
-from mnslib.models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
+from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 
 Values = NDArray[np.float32]
 

@@ -26,7 +26,7 @@ from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 from mnslib.errors import KubeError, KubeUnreachableError
 from mnslib.kube import objects
-from mnslib.models import (
+from mnslib.kube_models import (
     Autoscaler,
     Event,
     KubernetesNamespace,

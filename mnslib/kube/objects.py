@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from mnslib.models import (
+from mnslib.kube_models import (
     Autoscaler,
     Container,
     Event,

@@ -13,12 +13,8 @@ from decimal import Decimal, InvalidOperation
 
 from mnslib.commitment import Commitment, shortage
 from mnslib.errors import ConfigError
-from mnslib.models import (
-    MANAGED_QUOTA_NAME,
-    QUOTA_KEYS,
-    ManagedNamespace,
-    QuotaStatus,
-)
+from mnslib.kube_models import QuotaStatus
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedNamespace
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster
 from mnslib.quantities import ZERO

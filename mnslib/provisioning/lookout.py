@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import ArmForbiddenError, KubeError, MnsError, cut
-from mnslib.models import AdoptionPolicy, KubernetesNamespace, ManagedCluster, ManagedNamespace
+from mnslib.kube_models import KubernetesNamespace
+from mnslib.models import AdoptionPolicy, ManagedCluster, ManagedNamespace
 from mnslib.provisioning.changes import Change, differences
 from mnslib.provisioning.observe import item_now
 from mnslib.provisioning.observed import ObservedCluster, ObservedState

@@ -11,16 +11,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from mnslib.commitment import Commitment, commitments
-from mnslib.models import (
-    MANAGED_LABEL,
-    AccessGrant,
-    KubernetesNamespace,
-    ManagedCluster,
-    ManagedNamespace,
-    Node,
-    Pod,
-    QuotaStatus,
-)
+from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
+from mnslib.models import MANAGED_LABEL, AccessGrant, ManagedCluster, ManagedNamespace
 from mnslib.pods import total_need
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 

@@ -20,12 +20,12 @@ from typing import Any
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
+from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
     AdoptionPolicy,
     Ensure,
-    KubernetesNamespace,
     ManagedNamespace,
     NamespaceSpec,
     NetworkPolicy,

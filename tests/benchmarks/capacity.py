@@ -22,7 +22,8 @@ import pandas as pd
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, USAGE_SERIES, Snapshot
 from mnslib.capacity.store import write_snapshot
 from mnslib.commitment import commitments
-from mnslib.models import QUOTA_KEYS, Container, Event, Node, Pod, QuotaStatus, Workload
+from mnslib.kube_models import Container, Event, Node, Pod, QuotaStatus, Workload
+from mnslib.models import QUOTA_KEYS
 from mnslib.project import write_result
 from mnslib.results import RunRecord, RunStatus, utc_text
 

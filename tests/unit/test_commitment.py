@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mnslib.commitment import Commitment, commitments, committed_by_namespace
-from mnslib.models import Container, Node, Pod, QuotaStatus
+from mnslib.kube_models import Container, Node, Pod, QuotaStatus
 
 
 def make_node(name: str, cores: str, **more: Any) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mnslib.models import Container, LimitRange, Pod
+from mnslib.kube_models import Container, LimitRange, Pod
 from mnslib.pods import pod_need, refusal, total_need, with_defaults
 
 

@@ -21,19 +21,18 @@ from mnslib.capacity.snapshot import (
     Snapshot,
     wide_frame,
 )
-from mnslib.models import (
+from mnslib.kube_models import (
     Autoscaler,
     Container,
     Event,
     KubernetesNamespace,
     LimitRange,
-    ManagedCluster,
-    ManagedNamespace,
     Node,
     Pod,
     QuotaStatus,
     Workload,
 )
+from mnslib.models import ManagedCluster, ManagedNamespace
 from mnslib.resource_ids import ClusterId
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)

@@ -21,7 +21,7 @@ from mnslib.errors import (
     KubeUnreachableError,
     PrometheusError,
 )
-from mnslib.models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
+from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.secrets import HIDDEN
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)

@@ -16,7 +16,7 @@ from mnslib.capacity.refusals import (
     refusal_findings,
     refusals_table,
 )
-from mnslib.models import Container, Event, LimitRange, Pod, Workload
+from mnslib.kube_models import Container, Event, LimitRange, Pod, Workload
 
 GIB = 2**30
 BEGIN = 'Error creating: pods "api-6f9-x2k8p" is forbidden: '

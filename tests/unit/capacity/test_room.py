@@ -12,7 +12,7 @@ from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
 from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import ConfigError
-from mnslib.models import Autoscaler, Container, LimitRange, Pod, Workload
+from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
 
 GIB = 2**30
 HARD = {

@@ -20,7 +20,7 @@ from mnslib.capacity.store import FRAMES, read_snapshot, write_snapshot
 from mnslib.capacity.utilization import utilization_table
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError
-from mnslib.models import Autoscaler, Event, LimitRange, Workload
+from mnslib.kube_models import Autoscaler, Event, LimitRange, Workload
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOSTILE = "=cmd|' /C calc'!A0\n\u202e<b>ö\"\\\x00"

@@ -16,7 +16,8 @@ from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest, utilization_table
-from mnslib.models import QUOTA_FIELDS, QuotaStatus
+from mnslib.kube_models import QuotaStatus
+from mnslib.models import QUOTA_FIELDS
 
 GIB = 2**30
 

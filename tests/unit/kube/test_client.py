@@ -11,7 +11,7 @@ import trustme
 
 from mnslib.errors import KubeError, KubeUnreachableError
 from mnslib.kube.client import LONGEST_WAIT_SECONDS, KubeClient
-from mnslib.models import Container, KubernetesNamespace, QuotaStatus
+from mnslib.kube_models import Container, KubernetesNamespace, QuotaStatus
 from mnslib.pods import pod_need
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
-from mnslib.models import Autoscaler, LimitRange, Workload
+from mnslib.kube_models import Autoscaler, LimitRange, Workload
 from mnslib.pods import pod_need
 
 if TYPE_CHECKING:

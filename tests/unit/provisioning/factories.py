@@ -12,20 +12,16 @@ from typing import Any
 from mnslib.azure.scheduler import Call, Scheduler, Threads, Work
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
+from mnslib.kube_models import Container, KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import (
     AccessGrant,
-    Container,
-    KubernetesNamespace,
     ManagedCluster,
     ManagedNamespace,
     NamespaceSpec,
     NetworkPolicy,
     NetworkRule,
-    Node,
     Origin,
-    Pod,
     PrincipalType,
-    QuotaStatus,
     ResourceQuota,
     RoleAssignment,
 )

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from mnslib.errors import ArmServerError, KubeUnreachableError
-from mnslib.models import AdoptionPolicy, KubernetesNamespace
+from mnslib.kube_models import KubernetesNamespace
+from mnslib.models import AdoptionPolicy
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.plan import make_plan
 from mnslib.results import ChangeKind

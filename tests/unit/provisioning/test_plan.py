@@ -7,14 +7,13 @@ from decimal import Decimal
 import pytest
 
 from mnslib.errors import ConfigError, SpecError
+from mnslib.kube_models import KubernetesNamespace, QuotaStatus
 from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
-    KubernetesNamespace,
     NetworkPolicy,
     NetworkRule,
-    QuotaStatus,
     ResourceQuota,
 )
 from mnslib.provisioning.changes import differences

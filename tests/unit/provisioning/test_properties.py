@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
-    KubernetesNamespace,
     NetworkPolicy,
     NetworkRule,
     Origin,

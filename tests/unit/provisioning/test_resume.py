@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from mnslib.errors import ConfigError, StalePlanError
-from mnslib.models import DeletePolicy, Ensure, KubernetesNamespace
+from mnslib.kube_models import KubernetesNamespace
+from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import differences

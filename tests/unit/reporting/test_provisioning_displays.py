@@ -6,15 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.models import (
-    NAMESPACE_USER,
-    AdoptionPolicy,
-    DeletePolicy,
-    Ensure,
-    KubernetesNamespace,
-    NetworkRule,
-    Origin,
-)
+from mnslib.kube_models import KubernetesNamespace
+from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, NetworkRule, Origin
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
