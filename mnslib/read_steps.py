@@ -146,15 +146,14 @@ class ReadSteps(Session):
             return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
         return read_earlier(found.name, utilization=utilization, refusals=refused)
 
-    def save_table(self, name: str, table: pd.DataFrame) -> Path:
-        """Return the path of the table, written as `tables/<name>.csv` (cores and bytes)."""
+    def save_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write the table as `tables/<name>.csv` (cores and bytes)."""
         from mnslib.reporting.capacity import write_csv
 
         path = self.directory / "tables" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         write_csv(table, path)
         self._tables[name] = table
-        return path
 
     def save_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Write each table under its name, as `save_table` does."""

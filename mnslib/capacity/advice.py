@@ -49,7 +49,7 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
 
     A resource that has to grow decides before one whose requests are to be fixed, that before one
     that is unknown (then nothing is advised), and that before one that can shrink; of two that
-    have to grow the fuller one, else the emptier one.
+    say the same the fuller one decides, but of two that can shrink the emptier one.
 
     Returns:
         `advice`; `advice_resource`, which decided (empty without advice); `advice_reason`, why
@@ -60,7 +60,7 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
     claim = layers["claim_ratio"].fillna(0)
     keys = layers[[*_SPACE, "resource", "region"]].assign(
-        reason=reason, _rank=rank, _claim=claim.where(layers["region"] != GROW, -claim)
+        reason=reason, _rank=rank, _claim=claim.where(layers["region"] == SHRINK, -claim)
     )
     first = keys.sort_values(["_rank", "_claim"], kind="stable").drop_duplicates(_SPACE)
     is_advised = first["region"] != ""

@@ -376,7 +376,8 @@ def _figure(figure: Figure) -> str:
 
 
 def _cell(column: Column, cell: Cell) -> str:
-    style = _nowrap(_cell_text(cell)) + _cell_style(column)
+    lines = (cell.first, cell.second) if isinstance(cell, Lines) else (_cell_text(cell),)
+    style = _nowrap(max(lines, key=len)) + _cell_style(column)
     if column.header:
         return f'<th scope="row" style="{style};font-weight:bold">{_cell_html(cell)}</th>'
     return f'<td style="{style}">{_cell_html(cell)}</td>'

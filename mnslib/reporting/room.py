@@ -20,7 +20,7 @@ from mnslib.capacity.room import (
     ROLLING_UPDATE,
 )
 from mnslib.reporting import wording
-from mnslib.reporting.displays import Lines, Table, Tag, named, right, tag
+from mnslib.reporting.displays import Lines, Stack, Table, Tag, named, right, tag
 from mnslib.verdicts import UNKNOWN, word
 
 JUST = "just"
@@ -218,12 +218,17 @@ def placement_finding(table: pd.DataFrame) -> str:
     return f"It fits on no cluster that could be asked{more}."
 
 
-def placement_rows(table: pd.DataFrame) -> Table:
-    """Return the clusters in the order in which the next namespace should go to them, to read.
+def placement_report(table: pd.DataFrame) -> Stack:
+    """Return which cluster should take the next namespace, and below it the order of all.
 
     Args:
         table: from `capacity.placement_table`.
     """
+    return Stack((placement_finding(table), placement_rows(table)))
+
+
+def placement_rows(table: pd.DataFrame) -> Table:
+    """Return the clusters in the order in which the next namespace should go to them, to read."""
     return Table(
         columns=[*right("Rank"), named("Cluster"), "Region", "Verdict", "Why", "Largest pod now"],
         rows=[

@@ -48,7 +48,8 @@ def test_two_ratios_decide(claim, usage, region):
         ((1.0, 0.2), (0.7, 0.8), "fix requests", "cpu"),
         ((0.3, 0.9), (0.7, 0.3), "fix requests", "memory"),
         ((0.3, 0.9), (0.7, 0.8), "shrink", "cpu"),
-        ((0.6, 0.9), (0.7, 0.8), "healthy", "cpu"),
+        ((1.0, 0.2), (0.7, 0.2), "fix requests", "cpu"),
+        ((0.6, 0.9), (0.7, 0.8), "healthy", "memory"),
     ],
 )
 def test_a_namespace_gets_one_advice_from_the_resource_that_decides(cpu, memory, advice, decided):

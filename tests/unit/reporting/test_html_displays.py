@@ -117,3 +117,11 @@ def test_boxes_and_figures_read_as_text() -> None:
     assert repr(KeyFigures([Figure(7, "full", "of 77"), Figure("59 %", "idle")])) == (
         "7 of 77 full · 59 % idle"
     )
+
+
+def test_a_name_of_two_lines_is_broken_only_where_one_of_them_is_long():
+    def style(*lines):
+        return Table(columns=["Workload"], rows=[[Lines(*lines)]])._repr_html_().split("<td")[1]
+
+    assert "white-space:nowrap" in style("api (Deployment)", "payments-api, aks-prod-weu-1")
+    assert "white-space:nowrap" not in style("api", "a" * 63)

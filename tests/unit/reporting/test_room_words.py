@@ -12,6 +12,7 @@ from mnslib.reporting.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_T
 from mnslib.reporting.room import (
     answer_tag,
     placement_finding,
+    placement_report,
     placement_rows,
     room_finding,
     room_report,
@@ -188,3 +189,10 @@ def test_a_cluster_that_does_not_take_it_says_what_is_short():
     assert (unknown[3].text, unknown[4]) == ("? unknown: no permission", "")
     pod = make_place("does not fit", reason="no node has room for its largest pod")
     assert placement_rows(pod).rows[0][4] == "no node has room for its largest pod"
+
+
+def test_where_the_next_namespace_goes_is_a_sentence_above_the_order():
+    page = placement_report(make_place())._repr_html_()
+
+    assert page.startswith(f"<p>{placement_finding(make_place())}</p>")
+    assert "<table" in page
