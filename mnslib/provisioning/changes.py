@@ -176,7 +176,13 @@ def planned_item(change: Change) -> dict[str, Any]:
         "etag": change.etag,
         "before": before,
         "after": before if change.after == change.before else fingerprint(change.after),
+        "grants": [grant_key(grant) for grant in change.grants],
     }
+
+
+def grant_key(grant: AccessGrant) -> str:
+    """Return who gets which role, to compare."""
+    return f"{grant.principal_type.value} {grant.principal_id}={grant.role_guid}"
 
 
 def _pairs(namespace: ManagedNamespace, mapping: str) -> Iterable[tuple[str, str]]:

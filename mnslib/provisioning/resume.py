@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
-from mnslib.provisioning.changes import Change, fingerprint, releases
+from mnslib.provisioning.changes import Change, fingerprint, grant_key, releases
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
 from mnslib.provisioning.lookout import STALE, STALE_REMEDY
 from mnslib.provisioning.observe import READERS, item_now
@@ -51,6 +51,7 @@ class EarlierItem:
 
     Attributes:
         etag, before, after: as planned; fingerprints of the fields, empty for none.
+        grants: role assignments that were to be made.
         is_begun: a write may have gone out, and how it ended is not known to be well.
         outcome: None unless it ended as requested; then nothing is left to do.
     """
@@ -60,6 +61,7 @@ class EarlierItem:
     etag: str | None
     before: str
     after: str
+    grants: frozenset[str] = frozenset()
     is_begun: bool = False
     is_released: bool = False
     outcome: ItemOutcome | None = None
@@ -154,6 +156,7 @@ def _planned(item: dict[str, Any]) -> EarlierItem:
         etag=item["etag"],
         before=item["before"],
         after=item["after"],
+        grants=frozenset(item.get("grants", ())),
     )
     if found.kind is not ChangeKind.NO_CHANGE:
         return found
@@ -258,6 +261,8 @@ def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
 def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:
     """Return whether writing it does no other than what was approved, to what was seen then."""
     if fingerprint(change.after) != item.after:
+        return False
+    if not {grant_key(grant) for grant in change.grants} <= item.grants:
         return False
     if not {risk.name.value for risk in change.risks} <= earlier.risks:
         return False

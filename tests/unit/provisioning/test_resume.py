@@ -212,6 +212,19 @@ def test_what_nobody_knew_of_at_the_time_is_not_taken_over(journal):
     assert written(azure) == ["drop"]
 
 
+def test_a_role_that_nobody_approved_is_not_granted(journal):
+    azure, _ = start(journal)
+    journal.path.write_text(journal.path.read_text().splitlines(keepends=True)[0])
+    azure.store, azure.assignments = {n.id.key: n for n in HELD}, []
+    admin = make_grant("Azure Kubernetes Service RBAC Admin")
+    specs = [replace(SPECS[0], access=(admin,)), *SPECS[1:]]
+    result = go_on(azure, journal, specs)
+    assert outcomes(result) == {
+        "drop": "deleted", "keep": "updated", "new": "skipped", "same": "unchanged",
+    }  # fmt: skip
+    assert [a.role_guid for a in azure.assignments] == [make_grant().role_guid]
+
+
 def test_other_requests_are_refused(journal):
     start(journal)
     earlier = read_earlier(journal.path.parent)
