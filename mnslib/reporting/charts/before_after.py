@@ -14,20 +14,8 @@ from decimal import Decimal
 from mnslib.commitment import Commitment, shortage
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    DOTTED,
-    HATCH,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Fill,
-    Grid,
-    Stroke,
-    Words,
-    spread,
-    top_rows,
-)
+from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, spread, top_rows
+from mnslib.reporting.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, Words
 from mnslib.verdicts import unknown_reason
 
 HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}

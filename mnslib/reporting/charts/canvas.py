@@ -1,4 +1,4 @@
-"""One sheet for every chart: tokens, fonts, measured text, and the frame of title and source.
+"""One sheet for every chart: fonts, measured text, and the frame of title and source.
 
 Coordinates are pixels at 150 dpi from the top left, so that what is measured is what is drawn; what
 is drawn later lies on top. Uses no pyplot and no global state, so figures neither leak nor meet
@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, SupportsFloat, TypeVar
+from typing import Any, TypeVar
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import LineCollection
@@ -23,6 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from mnslib.reporting.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
+from mnslib.reporting.charts.marks import Column, Dot, Fill, Grid, Stroke
 from mnslib.reporting.wording import cut_middle
 
 WIDTH, DPI, MARGIN = 1600, 150, 40
@@ -30,42 +31,7 @@ RIGHT = WIDTH - MARGIN
 TITLE_SIZE, SUBTITLE_SIZE, BODY, SMALL, SOURCE_SIZE = 16, 10.5, 9.5, 9, 8.5
 """Points; nothing is smaller than the source line."""
 FONT_STACK = ("Arial", "Liberation Sans", "Helvetica", "DejaVu Sans")
-DASHED, DOTTED = (5.0, 3.0), (1.0, 1.6)
 _HATCH_STEP = 11
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """How an area looks: a color with or without an outline, or the hatch of the unknown.
-
-    A `foot`, a dark strip at the bottom, tells orange from blue where colors are not seen.
-    """
-
-    color: str = WHITE
-    edge: str | None = None
-    is_hatched: bool = False
-    foot: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stroke:
-    """How a line looks; width in pixels, dash pattern in line widths."""
-
-    color: str
-    width: float = 3
-    dash: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """How a dot looks; diameter in pixels."""
-
-    color: str = WHITE
-    edge: str = INK
-    diameter: float = 9
-
-
-HATCH = Fill(WHITE, AXIS, is_hatched=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,57 +94,6 @@ def ticks(highest: float) -> list[float]:
     """Return round axis values from 0 up to at most `highest`, five steps or fewer."""
     values = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(0, highest)
     return [float(value) for value in values if 0 <= value <= highest]
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """One cell of a grid; one that spans also takes the columns to its right."""
-
-    text: str = ""
-    color: str = INK
-    bold: bool = False
-    spans: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column of a grid: as wide as its head and its cells, within `least` and `most` pixels.
-
-    Attributes:
-        head: its title in one line or two; a column without any text takes no room.
-        like: further texts it must be wide enough for, so that the columns of two grids align.
-    """
-
-    head: str = ""
-    cells: Sequence[Words]
-    align: str = "left"
-    least: float = 0
-    most: float = 260
-    like: Iterable[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the bars of a grid lie: between `left` and `right`, one row below the other."""
-
-    left: float
-    right: float
-    top: float
-    height: float
-    rows: int
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height * self.rows
-
-    @property
-    def middles(self) -> list[float]:
-        """The middle of each row."""
-        return [self.top + self.height * (index + 0.5) for index in range(self.rows)]
-
-    def x(self, share: SupportsFloat) -> float:
-        """Return the place of a share (0 to 1) of the scale."""
-        return self.left + (self.right - self.left) * float(share)
 
 
 MOST_ROWS, TOP_ROWS = 30, 20

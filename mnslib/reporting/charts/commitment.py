@@ -13,18 +13,8 @@ import pandas as pd
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    HATCH,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Fill,
-    Stroke,
-    Words,
-    ticks,
-    top_rows,
-)
+from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, ticks, top_rows
+from mnslib.reporting.charts.marks import HATCH, Column, Fill, Stroke, Words
 from mnslib.verdicts import unknown_reason
 
 _NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)

@@ -16,19 +16,8 @@ import pandas as pd
 
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    DOTTED,
-    HATCH,
-    MARGIN,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Fill,
-    Grid,
-    Stroke,
-    Words,
-)
+from mnslib.reporting.charts.canvas import MARGIN, SMALL, Canvas, Chart
+from mnslib.reporting.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, Words
 
 MOST_ROWS = 32
 LONG_DAYS = 7

@@ -17,21 +17,8 @@ from mnslib.models import QUOTA_FIELDS
 from mnslib.reporting import wording
 from mnslib.reporting.capacity import utilization_finding
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    DASHED,
-    HATCH,
-    MARGIN,
-    MOST_ROWS,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Dot,
-    Fill,
-    Grid,
-    Stroke,
-    Words,
-)
+from mnslib.reporting.charts.canvas import MARGIN, MOST_ROWS, SMALL, Canvas, Chart
+from mnslib.reporting.charts.marks import DASHED, HATCH, Column, Dot, Fill, Grid, Stroke, Words
 from mnslib.verdicts import unknown_reason
 
 TOP_KNOWN, TOP_UNKNOWN = 24, 2

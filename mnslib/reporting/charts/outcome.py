@@ -11,20 +11,8 @@ from datetime import datetime
 
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    BODY,
-    HATCH,
-    MARGIN,
-    RIGHT,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Fill,
-    Stroke,
-    Words,
-    top_rows,
-)
+from mnslib.reporting.charts.canvas import BODY, MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
+from mnslib.reporting.charts.marks import HATCH, Column, Fill, Stroke, Words
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, ItemOutcome, OutcomeKind
 

@@ -25,16 +25,8 @@ from mnslib.capacity.advice import (
 from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    DASHED,
-    MARGIN,
-    RIGHT,
-    SMALL,
-    Canvas,
-    Chart,
-    Fill,
-    Stroke,
-)
+from mnslib.reporting.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart
+from mnslib.reporting.charts.marks import DASHED, Fill, Stroke
 from mnslib.reporting.layers import advice_finding, advised
 
 ACROSS, UP = 1.12, 1.22

@@ -18,17 +18,8 @@ import pandas as pd
 from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    BODY,
-    HATCH,
-    MARGIN,
-    RIGHT,
-    SMALL,
-    Canvas,
-    Chart,
-    Fill,
-    top_rows,
-)
+from mnslib.reporting.charts.canvas import BODY, MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
+from mnslib.reporting.charts.marks import HATCH, Fill
 from mnslib.reporting.room import answer_words, kind_of, room_finding, short_amount, spaces_of
 
 MOST_NAMESPACES = 150

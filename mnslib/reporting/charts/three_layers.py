@@ -14,21 +14,8 @@ from mnslib.capacity.promises import USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    HATCH,
-    MARGIN,
-    MOST_ROWS,
-    RIGHT,
-    SMALL,
-    Canvas,
-    Chart,
-    Column,
-    Fill,
-    Grid,
-    Stroke,
-    Words,
-    ticks,
-)
+from mnslib.reporting.charts.canvas import MARGIN, MOST_ROWS, RIGHT, SMALL, Canvas, Chart, ticks
+from mnslib.reporting.charts.marks import HATCH, Column, Fill, Grid, Stroke, Words
 from mnslib.reporting.layers import layers_finding, total_layers
 
 TOP_KNOWN, TOP_UNKNOWN = 18, 2

@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING
 from mnslib.provisioning.timeline import Stretch
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import (
-    MARGIN,
-    RIGHT,
-    SMALL,
-    Canvas,
-    Chart,
-    Dot,
-    Fill,
-    Stroke,
-    ticks,
-)
+from mnslib.reporting.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, ticks
+from mnslib.reporting.charts.marks import Dot, Fill, Stroke
 from mnslib.reporting.charts.outcome import FILLS
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, OutcomeKind
