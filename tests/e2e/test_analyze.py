@@ -33,8 +33,10 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
     unknown = [row for row in table if row["verdict"].startswith("unknown: ")]
     assert unknown
     assert all(row["used"] == row["utilization_ratio"] == "" for row in unknown)
-    wrong_counters = {row["namespace_name"] for row in unknown if row["hard"]}
-    assert wrong_counters == {"ml-test"}  # what it allows is known, what is used is not
+    wrong_counters = {
+        row["namespace_name"] for row in unknown if row["evidence"] == "wrong counter"
+    }
+    assert wrong_counters == {"ml-test"}
     advice = {row["namespace_name"]: row for row in table}
     assert {advice[name]["advice"] for name in full} == {"grow"}
     assert advice["search-query"]["advice"] == "fix requests"
