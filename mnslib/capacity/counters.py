@@ -6,13 +6,13 @@ refuses pods by it all the same. Pure: a snapshot in, a frame out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pandas as pd
 
 from mnslib.capacity.quota_values import tightest_quotas
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Pod
 from mnslib.models import QUOTA_KEYS
 from mnslib.pods import pod_need, total_need
@@ -46,7 +46,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
         some of the pods, which cannot be done again here; `is_wrong`: see `is_wrong`.
     """
     values = {cluster: tightest_quotas(quotas) for cluster, quotas in snapshot.quotas.items()}
-    pods = {cluster: _by_namespace(found) for cluster, found in snapshot.pods.items()}
+    pods = {cluster: by_namespace(found) for cluster, found in snapshot.pods.items()}
     needs = {
         (cluster, name): total_need(found)
         for cluster, spaces in pods.items()
@@ -105,10 +105,3 @@ def amount_text(resource: str, amount: float) -> str:
 
 def _short(amount: float) -> str:
     return f"{amount:,.3f}".rstrip("0").rstrip(".")
-
-
-def _by_namespace(pods: Iterable[Pod]) -> Mapping[str, Sequence[Pod]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        found.setdefault(pod.namespace_name, []).append(pod)
-    return found

@@ -80,8 +80,9 @@ def placement_table(
     frame = pd.DataFrame(columns=list(PLACEMENT_COLUMNS))
     if size is not None:
         weigh = partial(_weigh, snapshot, size=size, pod=pod, region=new_region)
-        reasons = {**snapshot.no_commitment, **snapshot.unreachable}
-        places = [weigh(cluster) for cluster in sorted({*snapshot.commitments, *reasons})]
+        places = [
+            weigh(cluster) for cluster in sorted({*snapshot.commitments, *snapshot.unpromised})
+        ]
         places.sort(key=lambda place: place.order)
         rows = [{"rank": rank, **each.row} for rank, each in enumerate(places, start=1)]
         frame = pd.DataFrame(rows, columns=list(PLACEMENT_COLUMNS))
@@ -107,9 +108,10 @@ def _weigh(
     there = snapshot.regions.get(cluster, "")
     row: dict[str, object] = {"cluster_name": cluster, "location": there, "reason": ""}
     found = snapshot.commitments.get(cluster)
-    reason = {**snapshot.no_commitment, **snapshot.unreachable}.get(cluster, "")
     if found is None or not all(each.allocatable for each in found.values()):
-        return _Place(row={**row, "verdict": unknown(reason or "no ready node")})
+        return _Place(
+            row={**row, "verdict": unknown(snapshot.unpromised.get(cluster, "no ready node"))}
+        )
     left = {name: each.balance - size[name] for name, each in found.items()}
     grown = {name: each.at_most for name, each in found.items()}
     later = {

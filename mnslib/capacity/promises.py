@@ -55,7 +55,7 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
         "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
         "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
     }
-    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
+    reasons = snapshot.unpromised
     rows = []
     for cluster in sorted({*snapshot.commitments, *reasons}):
         for resource, usage in measured.items():

@@ -7,11 +7,9 @@ and a worked example is in `docs/capacity.md`. NaN means "not limited" or "unkno
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TypeVar
 
 import pandas as pd
 
@@ -27,7 +25,7 @@ from mnslib.capacity.fit import (
 )
 from mnslib.capacity.nodes import FreeNodes
 from mnslib.capacity.quota_values import BARE
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
 from mnslib.quantities import parse_quantity
@@ -62,7 +60,6 @@ ROOM_COLUMNS = (
 _WORDS = ROOM_COLUMNS[:5] + ROOM_COLUMNS[8:12]
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
-_Item = TypeVar("_Item", Workload, Autoscaler, LimitRange, QuotaStatus)
 _Row = tuple[object, ...]
 
 
@@ -143,20 +140,13 @@ def _read(snapshot: Snapshot, cluster: str) -> _Cluster:
     }
     is_open = not {"nodes", "pods"} & set(unread)
     return _Cluster(
-        quotas=_by_namespace(snapshot.quotas.get(cluster, ())),
-        workloads=_by_namespace(snapshot.workloads.get(cluster, ())),
-        autoscalers=_by_namespace(snapshot.autoscalers.get(cluster, ())),
-        ranges=_by_namespace(snapshot.limit_ranges.get(cluster, ())),
+        quotas=by_namespace(snapshot.quotas.get(cluster, ())),
+        workloads=by_namespace(snapshot.workloads.get(cluster, ())),
+        autoscalers=by_namespace(snapshot.autoscalers.get(cluster, ())),
+        ranges=by_namespace(snapshot.limit_ranges.get(cluster, ())),
         nodes=FreeNodes(snapshot.nodes[cluster], snapshot.pods[cluster]) if is_open else None,
         unread=unread,
     )
-
-
-def _by_namespace(items: Iterable[_Item]) -> Mapping[str, Sequence[_Item]]:
-    found: dict[str, list[_Item]] = defaultdict(list)
-    for item in items:
-        found[item.namespace_name].append(item)
-    return found
 
 
 def given_size(**texts: str) -> dict[str, Decimal] | None:

@@ -7,9 +7,10 @@ figures were read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 
 Values = NDArray[np.float32]
+Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
 NAMESPACE_COLUMNS = (
     "cluster_name",
@@ -97,12 +99,25 @@ class Snapshot:
         return timedelta(minutes=self.step_minutes)
 
     @property
+    def unpromised(self) -> Mapping[str, str]:
+        """Cluster to reason, where what it has promised is unknown."""
+        return {**self.no_commitment, **self.unreachable}
+
+    @property
     def period(self) -> tuple[date, date]:
         """First and last UTC day of the history; a sample stands for the step before it."""
         times = self.used.index
         if len(times) == 0:
             return self.read_utc.date(), self.read_utc.date()
         return (times[0] - self.step).date(), (times[-1] - self.step).date()
+
+
+def by_namespace(items: Iterable[Item]) -> Mapping[str, Sequence[Item]]:
+    """Return what one cluster listed by namespace; there is none where nothing was listed."""
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(item.namespace_name, []).append(item)
+    return found
 
 
 def wide_frame(

@@ -62,7 +62,7 @@ def _quoted(text: str) -> str:
 
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:
     """Return what was read of each cluster, and what was not, with the reason and the remedy."""
-    reasons = {**snapshot.no_commitment, **snapshot.unreachable}
+    reasons = snapshot.unpromised
     spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"]
     namespaces, managed = spaces.size(), spaces.sum()
     table = Table(
