@@ -26,6 +26,7 @@ _HOMES = {
     "crossings_table": "mnslib.capacity.crossings",
     "daily_peaks": "mnslib.capacity.daily",
     "daily_rows": "mnslib.reporting.capacity",
+    "decisions": "mnslib.reporting.decisions",
     "evidence_report": "mnslib.reporting.evidence",
     "evidence_table": "mnslib.capacity.evidence",
     "findings": "mnslib.capacity.utilization",

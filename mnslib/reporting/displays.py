@@ -341,6 +341,32 @@ class Callout:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing to do: what, and why in sentences with the amounts."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Actions:
+    """Things to do, numbered, the most urgent first; `empty` says that there is none."""
+
+    actions: Sequence[Action]
+    empty: str = "Nothing needs doing."
+
+    def __repr__(self) -> str:
+        lines = [f"{n}. {each.title}. {each.text}" for n, each in enumerate(self.actions, start=1)]
+        return printable("\n".join(lines) or self.empty)
+
+    def _repr_html_(self) -> str:
+        lines = "".join(
+            f"<li><b>{escape(each.title)}.</b> {escape(each.text)}</li>" for each in self.actions
+        )
+        return f'<ol class="actions">{lines}</ol>' if lines else f"<p>{escape(self.empty)}</p>"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Stack:
     """Several displays, one below the other; a text is a sentence of its own."""

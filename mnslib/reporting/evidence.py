@@ -37,6 +37,7 @@ _REMEDIES = {
     "no history": "See whether the cluster sends its metrics, kube_resourcequota among them.",
     "gaps": "Nothing to mend afterwards; a peak in the gap is unseen.",
 }
+_COUNTED = {"gaps": "with gaps", "no history": "without history"}
 _NOW_UNKNOWN = ("wrong counter", "all zero", "not read", "not counted")
 
 
@@ -48,12 +49,19 @@ def evidence_finding(evidence: pd.DataFrame) -> str:
         return "No namespace was found."
     if not bad:
         return f"Nothing speaks against the figures of {wording.count(total, 'namespace')}."
-    words = [f"{amount:,} {word}" for word, amount in bad.items()]
+    words = [counted_words(word, amount) for word, amount in bad.items()]
     amount = sum(bad.values())
     needs = "needs" if amount == 1 else "need"
     return f"{amount:,} of {wording.count(total, 'namespace')} {needs} somebody: " + (
         f"{wording.listing(words)}."
     )
+
+
+def counted_words(word: str, amount: int) -> str:
+    """Return how many namespaces a word of evidence is said of: `2 dead sensors`, `1 with gaps`."""
+    if word in ("wrong counter", "dead sensor"):
+        return wording.count(amount, word)
+    return f"{amount:,} {_COUNTED.get(word, word)}"
 
 
 def evidence_report(evidence: pd.DataFrame) -> Stack:

@@ -40,8 +40,9 @@ class Body:
     Attributes:
         title: first heading of the first markdown cell; empty without one.
         about: that cell as HTML.
-        sections: the other cells, a section from each heading cell to the next; where there is a
-            plan, first it and its approval, last what was read before it.
+        sections: the other cells, a section from each heading cell to the next; what is to be
+            decided first; where there is a plan, first it and its approval, last what was read
+            before it.
         error: the box of the error that ended it; empty without one.
         left_out: code cells that did not run.
     """
@@ -129,16 +130,17 @@ def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str,
             shown = len(sections)
             places |= dict.fromkeys(tags, shown - 1)
     kept = ["\n".join(parts) for parts in (sections[:shown] if is_cut else sections)]
-    return tuple(filter(None, _decision_first(kept, places)))
+    return tuple(filter(None, _decisions_first(kept, places)))
 
 
-def _decision_first(sections: list[str], places: Mapping[str, int]) -> list[str]:
-    """Return the sections as whoever decides reads them: plan, approval, the rest, what led to it.
+def _decisions_first(sections: list[str], places: Mapping[str, int]) -> list[str]:
+    """Return the sections as whoever decides reads them.
 
-    A notebook cannot show a plan before what it was made of; without a plan its order stays.
+    That is: what there is to decide, plan, approval, the rest, what led to the plan. A notebook
+    cannot show these before what they were made of; without them its order stays.
     """
     plan = places.get("plan", 0)
-    first = [plan, places.get("approve", plan)]
+    first = [places.get("decisions", plan), plan, places.get("approve", plan)]
     order = dict.fromkeys([*first, *range(plan, len(sections)), *range(plan)])
     return [sections[i] for i in order if i < len(sections)]
 

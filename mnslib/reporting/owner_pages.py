@@ -20,6 +20,7 @@ from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
+    Actions,
     Callout,
     Cell,
     Figure,
@@ -34,8 +35,9 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.html import page
-from mnslib.reporting.owner_facts import OwnerFacts, Row, owners_of, smallest_raise
+from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
+from mnslib.reporting.steps import Row, smallest_raise
 from mnslib.reporting.tokens import HEAT, TOKENS
 from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
@@ -221,15 +223,10 @@ def _figures(facts: OwnerFacts) -> list[Figure]:
 
 
 def _actions(facts: OwnerFacts) -> str:
-    if not facts.actions:
-        return "<p>Nothing needs doing.</p>"
-    lines = "".join(
-        f"<li><b>{escape(action.title)}.</b> {escape(action.text)}</li>" for action in facts.actions
-    )
     rest = facts.more_actions
     more = f'<p class="note">{wording.count(rest, "more thing")} to do after that: see the '
     more += "table below.</p>"
-    return f'<ol class="actions">{lines}</ol>{more if rest else ""}'
+    return Actions(actions=facts.actions)._repr_html_() + (more if rest else "")
 
 
 def _spaces(facts: OwnerFacts) -> str:

@@ -29,7 +29,7 @@ def test_the_finding_counts_namespaces_by_their_worst_word():
     table.loc[0, "evidence"] = "wrong counter"
 
     assert evidence_finding(table) == (
-        "4 of 5 namespaces need somebody: 1 wrong counter, 1 dead sensor and 2 gaps."
+        "4 of 5 namespaces need somebody: 1 wrong counter, 1 dead sensor and 2 with gaps."
     )
     assert evidence_finding(evidence_of(a="sound", b="new")) == (
         "Nothing speaks against the figures of 2 namespaces."

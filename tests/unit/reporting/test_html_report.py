@@ -185,6 +185,19 @@ def test_whoever_decides_reads_the_plan_and_its_approval_first(report) -> None:
     assert "not attempted" not in html
 
 
+def test_what_is_to_be_decided_comes_before_what_it_follows_from(report) -> None:
+    last = code(shown(**{"text/plain": "raise it"})) | {"metadata": {"tags": ["decisions"]}}
+    html = report(
+        markdown("# Analyze"),
+        markdown("## What was read"),
+        code(shown(**{"text/plain": "77 namespaces"})),
+        markdown("## What to decide"),
+        last,
+    )
+    order = [html.index(word) for word in ("What to decide", "raise it", "What was read")]
+    assert order == sorted(order)
+
+
 def test_a_dry_run_says_that_nothing_was_changed(report) -> None:
     html = report(code(), status="findings", parameters={"approval": "digest", "dry_run": True})
     assert "Nothing has been changed" in html

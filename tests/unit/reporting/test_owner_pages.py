@@ -17,8 +17,9 @@ from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
-from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, needed_for, owners_of
+from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
 from mnslib.reporting.owner_pages import owner_files
+from mnslib.reporting.steps import needed_for
 
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'

@@ -1,0 +1,221 @@
+"""What a planner has to decide, each in a sentence with its amounts and its evidence.
+
+Pure: the tables of an analysis in, at most five decisions out, the most urgent first. What is asked
+of a namespace is its step (`steps`), so that its owner's page asks for the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.evidence import worst_evidence
+from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.reporting import wording
+from mnslib.reporting.displays import Action, Actions
+from mnslib.reporting.evidence import counted_words
+from mnslib.reporting.steps import (
+    GIVE_BACK,
+    LOWER,
+    RAISE,
+    REQUESTS,
+    Step,
+    steps_of,
+    times_refused,
+)
+
+MOST_NAMED = 3
+"""Namespaces or clusters that a decision names; the tables have all."""
+
+_NOTHING_TO_MEND = "gaps"
+_Row = Mapping[Any, Any]
+
+
+def decisions(
+    *,
+    utilization: pd.DataFrame,
+    layers: pd.DataFrame,
+    refusals: pd.DataFrame,
+    evidence: pd.DataFrame,
+    commitments: pd.DataFrame,
+) -> Actions:
+    """Return what there is to decide: quotas, requests, clusters, measuring, what lies idle.
+
+    Args:
+        utilization: with advice, from `capacity.advice.with_advice`.
+        layers: from `capacity.layers.layers_table`.
+        refusals: from `capacity.refusals.refusals_table`.
+        evidence: from `capacity.evidence.evidence_table`.
+        commitments: from `capacity.promises.commitment_table`.
+    """
+    tables = {"utilization": utilization, "layers": layers, "refusals": refusals}
+    steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
+    by_kind = {kind: [step for step in steps if step.kind == kind]
+               for kind in (RAISE, LOWER, GIVE_BACK)}  # fmt: skip
+    found = [
+        _raise(by_kind[RAISE], commitments),
+        _lower(by_kind[LOWER]),
+        _spare_clusters(commitments),
+        _repair(evidence),
+        _take_back(by_kind[GIVE_BACK]),
+    ]
+    return Actions(
+        actions=[action for action in found if action is not None],
+        empty="Nothing has to be decided: no quota is short or idle, no cluster is over-promised, "
+        "and every figure holds.",
+    )
+
+
+def _raise(steps: Sequence[Step], commitments: pd.DataFrame) -> Action | None:
+    if not steps:
+        return None
+    more = _changes(steps)
+    refused = [step for step in steps if step.refusals]
+    times = wording.count(sum(times_refused(step.refusals) for step in refused), "time")
+    where = "there" if len(refused) == len(steps) else f"in {len(refused):,} of them"
+    why = [f"Pods were refused {times} {where}."] if refused else []
+    runs = "runs" if len(steps) == 1 else "run"
+    given = _amounts(more)
+    return Action(
+        title=f"Give {f'{given} more' if given else 'higher limits'} to "
+        f"{wording.count(len(steps), 'namespace')} that {runs} short",
+        text=" ".join([*why, f"{_named(steps)}.", *_beyond_room(steps, commitments)]),
+    )
+
+
+def _beyond_room(steps: Sequence[Step], commitments: pd.DataFrame) -> list[str]:
+    """Return the sentence on clusters whose room is smaller than what their namespaces need."""
+    found = []
+    for row in commitments.to_dict("records"):
+        own = [step for step in steps if step.space["cluster_name"] == row["cluster_name"]]
+        more = _changes(own).get(f"{row['resource']}_request", 0.0)
+        if more > row["room"]:  # false where room is unknown
+            amounts = (wording.quantity(row["resource"], value) for value in (row["room"], more))
+            found.append("{} has room for {} of the {}".format(row["cluster_name"], *amounts))
+    return [f"Not all of it fits: {_some(found)}."] if found else []
+
+
+def _lower(steps: Sequence[Step]) -> Action | None:
+    if not steps:
+        return None
+    unused = {f"{resource}_request": sum(
+        row["claimed_unused"] for step in steps for row in step.rows if row["resource"] == resource
+    ) for resource in ("cpu", "memory")}  # fmt: skip
+    owners = {step.space["owner"] for step in steps} - {""}
+    whom = f"Ask {wording.count(len(owners), 'owner')} to lower" if owners else "Lower"
+    spaces = wording.count(len(steps), "namespace")
+    names = [
+        f"{step.space['namespace_name']} asks for "
+        f"{wording.quantity(row['resource'], row['requested'])} of "
+        f"{wording.RESOURCE_WORDS[row['resource']]} and uses "
+        f"{wording.quantity(row['resource'], row['usage'])}"
+        for step in steps
+        for row in step.rows[:1]
+    ]
+    return Action(
+        title=f"{whom} the requests of {spaces} before any of them gets more quota",
+        text=f"{_amounts(unused)} are claimed there and not used: {_some(names)}.",
+    )
+
+
+def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
+    rows: list[Any] = commitments.to_dict("records")
+    words: dict[str, list[str]] = {}
+    for row in rows:
+        resource, beyond = row["resource"], row["requested"] - row["without_largest_node"]
+        if row["verdict"] == "overcommit":
+            amount = f"{wording.quantity(resource, beyond)} of {wording.RESOURCE_WORDS[resource]}"
+            said = f"requests exceed its nodes without the largest by {amount}"
+        elif row["verdict"] == "quota overcommit":
+            limit = float(QUOTA_OVERCOMMIT_RATIO)
+            beyond = wording.quantity(resource, row["committed"] - limit * row["allocatable"])
+            said = f"promises {wording.times(row['committed_ratio'])} its "
+            said += f"{wording.RESOURCE_WORDS[resource]}, {beyond} above {limit:g}×"
+        else:
+            continue
+        words.setdefault(row["cluster_name"], []).append(said)
+    if not words:
+        return None
+    where = wording.count(len(words), "cluster") if len(words) > 1 else next(iter(words))
+    free = [row for row in rows if row["resource"] == "cpu" and row["room"] > 0]
+    free = [row for row in free if row["cluster_name"] not in words]
+    best = max(free, key=lambda row: row["room"], default=None)
+    said = _some(f"{name}: {wording.listing(parts)}" for name, parts in words.items())
+    room = "No cluster has room." if best is None else (
+        f"Most room: {best['cluster_name']}, {wording.cores(best['room'])}."
+    )  # fmt: skip
+    return Action(title=f"Promise nothing more on {where}", text=f"{said}. {room}")
+
+
+def _repair(evidence: pd.DataFrame) -> Action | None:
+    worst = worst_evidence(evidence)
+    bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
+    if bad.empty:
+        return None
+    parts = []
+    for word, rows in bad.groupby("evidence", sort=False):
+        places = dict.fromkeys(
+            rows["cluster_name"] if word == "not read" else rows["namespace_name"]
+        )
+        parts.append(f"{counted_words(str(word), len(rows))} ({_some(places, joint=', ')})")
+    figures = "its figures" if len(bad) == 1 else "their figures"
+    return Action(
+        title=f"Repair what reads or counts {wording.count(len(bad), 'namespace')} before "
+        f"{figures} are trusted",
+        text=f"{wording.listing(parts)}.",
+    )
+
+
+def _take_back(steps: Sequence[Step]) -> Action | None:
+    if not steps:
+        return None
+    spare = {name: -amount for name, amount in _changes(steps).items()}
+    never = "never asked for it" if len(steps) == 1 else "never asked for them"
+    return Action(
+        title=f"Take back {_amounts(spare)} from {wording.count(len(steps), 'namespace')} that "
+        f"{never}",
+        text="What was asked for at the busiest moment is then 90 % of the quota: "
+        f"{_named(steps)}.",
+    )
+
+
+def _changes(steps: Sequence[Step]) -> dict[str, float]:
+    """Return by how much each quota on requests grows or shrinks, in cores and bytes."""
+    total = dict.fromkeys(REQUESTS, 0.0)
+    for step in steps:
+        for resource, (now, then) in step.quotas().items():
+            if resource in total:
+                total[resource] += then - now
+    return total
+
+
+def _amounts(by_resource: Mapping[str, float]) -> str:
+    """Return the amounts that are not zero: `43 cores and 120 GiB`."""
+    return wording.listing(
+        [wording.quantity(name, value) for name, value in by_resource.items() if value > 0]
+    )
+
+
+def _named(steps: Sequence[Step]) -> str:
+    """Return the first namespaces with the change of their first quota value, and how many more."""
+    parts = []
+    for step in steps:
+        changes = [
+            f" ({wording.RESOURCE_WORDS[resource]} from {wording.quota(resource, now)} to "
+            f"{wording.quota(resource, then)})"
+            for resource, (now, then) in step.quotas().items()
+        ]
+        parts.append(step.space["namespace_name"] + "".join(changes[:1]))
+    return _some(parts, joint=", ")
+
+
+def _some(parts: Iterable[str], *, joint: str = "; ") -> str:
+    """Return the first of them, and how many more there are."""
+    words = list(parts)
+    more = len(words) - MOST_NAMED
+    if more <= 0:
+        return joint.join(words)
+    return f"{joint.join(words[:MOST_NAMED])} and {more:,} more"

@@ -1,0 +1,145 @@
+"""What a planner is asked to decide: five things at most, each with the amounts of the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
+from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.reporting.decisions import decisions
+
+NAN = float("nan")
+EMPTY = {
+    "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "refusals": REFUSALS_COLUMNS,
+    "evidence": EVIDENCE_COLUMNS, "commitments": COMMITMENT_COLUMNS,
+}  # fmt: skip
+
+
+@pytest.fixture
+def decide():
+    """Decides on the rows given; `aks-1` is the cluster where none is named."""
+
+    def call(**rows):
+        tables = {
+            name: pd.DataFrame(
+                [dict.fromkeys(columns, NAN) | {"cluster_name": "aks-1", "owner": ""} | row
+                 for row in rows.get(name, ())],
+                columns=list(columns),
+            )
+            for name, columns in EMPTY.items()
+        }  # fmt: skip
+        return decisions(**tables)
+
+    return call
+
+
+def space(name, hard, used, verdict, advice, owner="web", peak=None):
+    return {
+        "namespace_name": name, "resource": "cpu_request", "hard": hard, "used": used,
+        "utilization_ratio": used / hard, "peak_used": peak or used, "verdict": verdict,
+        "advice": advice, "owner": owner,
+    }  # fmt: skip
+
+
+def cluster(name, verdict, room=0.0, resource="cpu"):
+    return {
+        "cluster_name": name, "resource": resource, "allocatable": 40.0, "room": room,
+        "without_largest_node": 32.0, "requested": 35.0, "committed": 66.0,
+        "committed_ratio": 1.65, "verdict": verdict,
+    }  # fmt: skip
+
+
+def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decide):
+    found = decide(
+        utilization=[
+            space("full", 9.0, 9.0, "full", "grow"),
+            space("idle", 20.0, 2.0, "ok", "shrink", peak=4.5),
+            space("calm", 10.0, 7.0, "ok", "healthy"),
+        ]
+    ).actions
+    assert [action.title for action in found] == [
+        "Give 1 core more to 1 namespace that runs short",
+        "Take back 15 cores from 1 namespace that never asked for it",
+    ]
+    assert "full (CPU requests from 9 cores to 10 cores)" in found[0].text
+    assert "idle (CPU requests from 20 cores to 5 cores)" in found[1].text
+
+
+def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(decide):
+    layer = {
+        "namespace_name": "wasteful", "resource": "cpu", "region": "fix requests",
+        "requested": 6.0, "usage": 1.5, "claimed_unused": 4.5,
+    }  # fmt: skip
+    (found,) = decide(
+        utilization=[space("wasteful", 6.0, 6.0, "full", "fix requests")], layers=[layer]
+    ).actions
+    assert found.title == (
+        "Ask 1 owner to lower the requests of 1 namespace before any of them gets more quota"
+    )
+    assert found.text == (
+        "4.5 cores are claimed there and not used: wasteful asks for 6 cores of CPU and uses "
+        "1.5 cores."
+    )
+
+
+def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decide):
+    refusal = {
+        "namespace_name": "full", "workload_kind": "Deployment", "workload_name": "api",
+        "count": 41, "problem": "quota exceeded", "key": "requests.cpu", "limited": 9.0,
+        "raise_one": 0.5, "raise_all": 2.0,
+    }  # fmt: skip
+    found = decide(
+        utilization=[space("full", 9.0, 9.0, "full", "grow")],
+        refusals=[refusal],
+        commitments=[cluster("aks-1", "room", room=0.5), cluster("aks-2", "unknown: off", NAN)],
+    ).actions
+    assert found[0].title == "Give 2 cores more to 1 namespace that runs short"
+    assert found[0].text == (
+        "Pods were refused 41 times there. full (CPU requests from 9 cores to 11 cores). "
+        "Not all of it fits: aks-1 has room for 0.5 cores of the 2 cores."
+    )
+
+
+def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(decide):
+    (found,) = decide(
+        commitments=[
+            cluster("aks-1", "overcommit"),
+            cluster("aks-2", "quota overcommit"),
+            cluster("aks-3", "room", room=5.0),
+            cluster("aks-4", "room", room=8.0),
+        ]
+    ).actions
+    assert found.title == "Promise nothing more on 2 clusters"
+    assert found.text == (
+        "aks-1: requests exceed its nodes without the largest by 3 cores of CPU; aks-2: promises "
+        "1.65× its CPU, 6 cores above 1.5×. Most room: aks-4, 8 cores."
+    )
+
+
+def test_what_must_be_repaired_is_counted_by_what_is_wrong_and_a_gap_is_not(decide):
+    (found,) = decide(
+        evidence=[
+            {"namespace_name": name, "resource": "cpu_request", "evidence": word}
+            for name, word in (("a", "dead sensor"), ("b", "dead sensor"), ("c", "not read"),
+                               ("d", "gaps"), ("e", "sound"))
+        ]
+    ).actions  # fmt: skip
+    assert (
+        found.title == "Repair what reads or counts 3 namespaces before their figures are trusted"
+    )
+    assert found.text == "2 dead sensors (a, b) and 1 not read (aks-1)."
+
+
+def test_of_many_the_most_urgent_are_named_and_the_rest_counted(decide):
+    rows = [space(f"s{n}", 9.0 + n, 9.0 + n, "full", "grow") for n in range(6)]
+    (found,) = decide(utilization=rows).actions
+    assert found.text.startswith("s5 (")
+    assert found.text.endswith("and 3 more.")
+
+
+def test_nothing_to_decide_is_said(decide):
+    assert "Nothing has to be decided" in decide()._repr_html_()
