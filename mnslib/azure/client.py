@@ -6,13 +6,15 @@ client.managed_namespaces.list_by_managed_cluster(cluster)
 
 from __future__ import annotations
 
+import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
-from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.containerservice import ContainerServiceClient, models
 
 from mnslib.azure.credentials import Tokens
 from mnslib.azure.managed_clusters import ManagedClusters
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKERS = 8
 """Threads that may use the client at once; our choice: AKS earns one write a second per region."""
+
+_ANSWERED = ("ManagedCluster", "ManagedNamespace", "CredentialResults")
+_MODEL_NAME = re.compile(r"_models\.(\w+)")
+_FIRST_USE = threading.Lock()
 
 
 class AzureClient:
@@ -93,7 +99,12 @@ class AzureClient:
             own = {"policies": [], "pipeline": self._pipeline}
             return cache(lambda name: kind(credential, name, cloud.arm_endpoint, **own))
 
-        containers = sdk(ContainerServiceClient)
+        def containers(subscription_id: str) -> ContainerServiceClient:
+            with _FIRST_USE:
+                _learn_models()
+            return clients(subscription_id)
+
+        clients: Callable[[str], ContainerServiceClient] = sdk(ContainerServiceClient)
         self._rest = Rest(self._pipeline)
         self.operations = Operations(self._rest, clock=clock)
         self.managed_clusters = ManagedClusters(containers, throttle)
@@ -139,3 +150,26 @@ class AzureClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def _learn_models() -> None:
+    """Make one of each model that an answer can hold, which takes 0.1 seconds.
+
+    The SDK prepares a model class at its first use, and two threads that do so at once break each
+    other; it then hands out bare JSON instead (azure-mgmt-containerservice 41, `Model.__new__`).
+    A cluster holds a hundred others, whichever of them a service sends. The models of role
+    assignments prepare nothing.
+    """
+    learned: set[str] = set()
+    left = set(_ANSWERED)
+    while left:
+        name = left.pop()
+        kind = getattr(models, name)
+        learned.add(name)
+        if not issubclass(kind, MutableMapping):  # a choice of words
+            continue
+        kind({})
+        for own in kind.__mro__:
+            inside = " ".join(map(str, vars(own).get("__annotations__", {}).values()))
+            left.update(name for name in _MODEL_NAME.findall(inside) if name not in learned)
