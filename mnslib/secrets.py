@@ -18,7 +18,10 @@ _FORMS = re.compile(
     r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)+"  # a JSON web token
     r"|[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"  # an Entra client secret
     r"|://[^/\s:@]*:[^/\s@]+@"  # user and password in a URL
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|(?i:\bbearer\s+[\w.~+/=-]{20,})"
+    # names written together, as dbPassword
+    r"|[a-z](?:Password|Passwd|Pwd|ClientSecret|ApiKey|AccessKey|AccessToken)[\"'\]]?\s*[=:]\s*[^\s;&]{8,}"
     # connection strings, signed URLs, and names in brackets or quotes; `_` ends a word in DB_PWD
     r"|(?i:(?:\b|_)(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret"
     r"|api_?key|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"

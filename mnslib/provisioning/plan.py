@@ -198,7 +198,8 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
         return Change(kind=kind, id=spec.id, before=before, differences=differences(before, None))
     on_cluster = _existing(spec, cluster) if before is None else None
     after = merge(spec, before or _blank(spec, cluster, on_cluster))
-    grants = tuple(g for g in spec.access if not observed.has_grant(str(spec.id), g))
+    missing = (g for g in spec.access if not observed.has_grant(str(spec.id), g))
+    grants = tuple(sorted(missing, key=lambda g: (g.principal_type, g.principal_id, g.role)))
     held = before or _held_on_cluster(spec, cluster, on_cluster)
     found = differences(held, after) + _failed_before(before) + tuple(map(grant_difference, grants))
     if before is not None:

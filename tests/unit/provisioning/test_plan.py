@@ -301,6 +301,15 @@ def test_the_digest_knows_content_not_order():
     assert make_plan(specs, observed).digest == make_plan(specs[::-1], observed).digest
 
 
+def test_the_digest_does_not_ask_in_which_order_roles_are_named():
+    grants = tuple(replace(make_grant(), principal_id=f"{number}-4000") for number in range(3))
+    observed = make_observed(make_namespace())
+    digests = {
+        make_plan([make_spec(access=some)], observed).digest for some in (grants, grants[::-1])
+    }
+    assert len(digests) == 1
+
+
 def test_the_digest_moves_with_the_etag_of_a_changed_item_only():
     raised = make_spec(quota=amounts(cpu_limit="3"))
     held, newer = make_namespace(), make_namespace(etag="etag-2")
