@@ -69,6 +69,17 @@ class PrometheusClient:
         series = (_series(item["metric"], [item["value"]]) for item in found)
         return [one for one in series if one.points]
 
+    def samples(self, query: str, *, at: datetime) -> list[Series]:
+        """Return the samples that a range selector holds, which ends at a moment.
+
+        Raises:
+            PrometheusError: as `query_range`.
+        """
+        form = {"query": query, "time": f"{at.timestamp():.3f}"}
+        return [
+            _series(one["metric"], one["values"]) for one in self._ask("query", form, kind="matrix")
+        ]
+
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: float
     ) -> list[Series]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mnslib.capacity.assemble import assemble
 from mnslib.capacity.history import read_history, time_grid
+from mnslib.capacity.peaks import with_peak_times
 from mnslib.capacity.present import Reading, id_of, read_present
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import CLUSTER_NAME, short_names
@@ -87,9 +88,11 @@ def collect(
     for reading in readings:
         reading.name = names[reading.id]
     note = history_note(readings, times, step) if prometheus else "No history asked for."
-    return assemble(
+    labels = {one.name: one.id.cluster_name for one in readings if one.history is not None}
+    snapshot = assemble(
         readings, times=times, step=step, now=now, owner_label=owner_label, history_note=note
     )
+    return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
 
 
 def _targets(

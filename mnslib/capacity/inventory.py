@@ -18,6 +18,7 @@ from mnslib.capacity.assemble import assemble
 from mnslib.capacity.collect import WORKERS, add_history, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import quota_status, time_grid
+from mnslib.capacity.peaks import with_peak_times
 from mnslib.capacity.present import Reading
 from mnslib.capacity.promql import (
     QUOTA_LABELS,
@@ -80,7 +81,11 @@ def collect_from_metrics(
     note = (
         history_note(readings, times, step) + " Clusters and namespaces as the metrics name them."
     )
-    return assemble(readings, times=times, step=step, now=now, owner_label="", history_note=note)
+    labels = {cluster.cluster_name: label for label, cluster in found.items()}
+    snapshot = assemble(
+        readings, times=times, step=step, now=now, owner_label="", history_note=note
+    )
+    return with_peak_times(snapshot, prometheus, labels=labels)
 
 
 def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:

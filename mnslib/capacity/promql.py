@@ -6,7 +6,8 @@ profile, so that they are there once the metrics add-on is on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
@@ -124,6 +125,13 @@ def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
 def peak_now(cluster: str, *, seconds: int) -> str:
     """Return the query for the highest `used` within so many seconds: of the step under way."""
     return history_queries(cluster)["used"].text(seconds)
+
+
+def samples_query(cluster: str, namespaces: Sequence[str], *, seconds: int) -> str:
+    """Return the query for all samples of `used` of some namespaces within so many seconds."""
+    names = "|".join(re.sub(r"([^\w-])", r"\\\1", name) for name in namespaces)
+    selector = _HISTORY["used"][1].format(_escaped(cluster)).removesuffix("}")
+    return f'{selector},namespace=~"{_escaped(names)}"}}[{seconds * 1000 - 1}ms]'
 
 
 def requests_now(cluster: str, *, seconds: int | None = None) -> str:

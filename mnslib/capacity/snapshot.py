@@ -83,6 +83,7 @@ class Snapshot:
     autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
     latest_peaks: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    peak_times: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
     remembered: Collection[str] = ()
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     regions: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unk
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -40,6 +41,7 @@ UTILIZATION_COLUMNS = (
     "utilization_ratio",
     "peak_used",
     "peak_utc",
+    "peak_within_minutes",
     "peak_hard",
     "verdict",
     "advice",
@@ -64,12 +66,24 @@ def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = Non
     Returns:
         `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
         `peak_used` in cores or bytes; `utilization_ratio` is used over hard (NaN where hard is 0);
-        `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step,
-        `peak_hard` the quota of that step, all unknown without history; `verdict` is `full`,
-        `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed;
+        `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step
+        or the first sample that holds it: it was so in the `peak_within_minutes` before (0 for a
+        sample); `peak_hard` the quota of that step, all unknown without history; `verdict` is
+        `full`, `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed;
         `evidence`, `unknown_history` and `coverage` as in `evidence_table`: a peak was looked for
         in that share of the steps.
     """
+    table = _weighed(_rows_of(snapshot), evidence_table(snapshot) if evidence is None else evidence)
+    return _with_peaks(table, snapshot)
+
+
+def peaks_by_step(snapshot: Snapshot) -> pd.DataFrame:
+    """Return the table without evidence, each peak at the end of its step or at the reading."""
+    return _with_peaks(_rows_of(snapshot), replace(snapshot, peak_times={}))
+
+
+def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per namespace and quota field with the figures of now."""
     values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
     rows = []
     for space in snapshot.namespaces.to_dict("records"):
@@ -87,9 +101,7 @@ def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = Non
                     **_figures(value),
                 }
             )
-    table = pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
-    table = _weighed(table, evidence_table(snapshot) if evidence is None else evidence)
-    return _with_peaks(table, snapshot)
+    return pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
 
 
 def _figures(value: QuotaValue | None) -> dict[str, float | str]:
@@ -118,11 +130,12 @@ def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Fill `peak_used`, `peak_utc` and `peak_hard`; the first of equal peaks counts.
+    """Fill in the peaks; the first of equal ones counts.
 
     A counter that is wrong, or always zero where something is used, has no peak.
     """
-    table["peak_hard"] = table["peak_used"] = np.nan
+    peaks = ["peak_hard", "peak_used", "peak_within_minutes", "peak_utc"]
+    table[peaks[:3]] = np.nan
     table["peak_utc"] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
     if table.empty or snapshot.used.empty:
         return table
@@ -132,19 +145,21 @@ def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         for first in range(0, len(table), SERIES_AT_ONCE)
         for end in [first + SERIES_AT_ONCE]
     ]
-    hard, used, moment = map(np.concatenate, zip(*parts, strict=True))
-    table["peak_hard"], table["peak_used"] = hard, used
+    hard, used, within, moment = map(np.concatenate, zip(*parts, strict=True))
+    table["peak_hard"], table["peak_used"], table["peak_within_minutes"] = hard, used, within
     table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
     doubted = table["evidence"].isin(NO_PEAK)
-    peaks = ["peak_hard", "peak_used", "peak_utc"]
     table[peaks] = table[peaks].mask(doubted)
     return table
 
 
 def _peaks(
     snapshot: Snapshot, series: pd.MultiIndex, rows: pd.DataFrame
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.datetime64]]:
-    """Return the quota at the peak, the peak and its time of some rows, NaN without history."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.datetime64]]:
+    """Return of some rows the quota at the peak, the peak, how exact its time is, and that.
+
+    NaN and NaT without history.
+    """
     samples, quotas = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
     has_history = ~np.isnan(samples).all(axis=0)
     np.copyto(samples, -np.inf, where=np.isnan(samples))
@@ -153,15 +168,34 @@ def _peaks(
     raw, quota = (np.take_along_axis(values, places, axis=0)[0] for values in (samples, quotas))
     highest, then = raw.astype(np.float64).round(3), quota.astype(np.float64).round(3)
     now, hard = (rows[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
-    now = np.fmax(now, _latest_peaks(snapshot, series))
+    latest = _latest_peaks(snapshot, series)
+    is_read, now = ~(now <= latest), np.fmax(now, latest)
     is_now = now.astype(np.float32) > raw  # else bytes that float32 rounds down would be a peak now
     read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
-    moment = np.where(is_now, read, times_of(snapshot.used)[places[0]])
+    times = times_of(snapshot.used)
+    step = np.timedelta64(snapshot.step_minutes, "m")
+    moment = np.where(is_now, read, times[places[0]])
+    length = np.where(is_now, np.where(is_read, np.timedelta64(0), read - times[-1]), step)
+    exact = _peak_times(snapshot, series)
+    holds = (moment - length < exact) & (exact <= moment)
+    within = np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m")))
+    moment = np.where(holds, exact, moment)
     return (
         np.where(has_history, np.where(is_now, hard, then), np.nan),
         np.where(has_history, np.where(is_now, now, highest), np.nan),
+        np.where(has_history, within, np.nan),
         np.where(has_history, moment, np.datetime64("NaT")),
     )
+
+
+def _peak_times(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.datetime64]:
+    """Return the time of the sample that holds the peak, NaT where nobody was asked."""
+    found = np.full(len(series), np.datetime64("NaT"), dtype="datetime64[ns]")
+    for place, (cluster, namespace, key) in enumerate(series if snapshot.peak_times else ()):
+        at = snapshot.peak_times.get((cluster, namespace), {}).get(key)
+        if at is not None:
+            found[place] = _utc(at).tz_localize(None).to_datetime64()
+    return found
 
 
 def _latest_peaks(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float64]:

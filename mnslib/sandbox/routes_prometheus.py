@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -20,6 +20,7 @@ from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
 
 MAX_POINTS = 11_000  # per series; Source: Prometheus web API
 MAX_RANGE_SECONDS = 32 * 86400  # range selector included; Source: azure-monitor-limits-metrics
+SCRAPE_SECONDS = 30.0  # between samples; Source: Azure Monitor, default scrape interval
 LONG_RANGE_SECONDS = 48 * 3600  # from here on a step is at least 60 s; Source: the same page
 
 
@@ -43,6 +44,7 @@ class Shape:
         """The text as a pattern."""
         clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
         form = re.escape(self.text).replace("C,", f"{clusters},")
+        form = form.replace("SPACES", r"(?P<spaces>[\w.|-]+)")
         return re.compile(form.replace("Ns", r"(?P<window>[0-9]{1,12})(?P<unit>m?s)"))
 
 
@@ -54,9 +56,12 @@ _CPU = 'container_cpu_usage_seconds_total{C,container!=""}'
 _MEMORY = 'container_memory_working_set_bytes{C,container!=""}'
 _NODES = 'kube_node_status_allocatable{C,resource=~"cpu|memory"}'
 _SPACE = ("namespace",)
+_SAMPLES = _USED.replace("}", ',namespace=~"SPACES"}[Ns]')
+_RAW = Shape(_SAMPLES, ("used",), "last", "max", _QUOTA)
 _SHAPES = {
     shape.pattern: shape
     for shape in (
+        _RAW,
         Shape(f"{_BY_QUOTA}(max_over_time({_USED}[Ns]))", ("used",), "max", "max", _QUOTA),
         Shape(f"{_BY_QUOTA}(last_over_time({_USED}[Ns]))", ("used",), "last", "max", _QUOTA),
         Shape(f"{_BY_QUOTA}(last_over_time({_HARD}[Ns]))", ("hard",), "last", "max", _QUOTA),
@@ -108,10 +113,11 @@ _SHAPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One understood query; times in seconds; `clusters` is None for all, `window` 0 for none."""
+    """One understood query; times in seconds, `window` 0 for none; None for all names."""
 
     shape: Shape
     clusters: frozenset[str] | None
+    spaces: frozenset[str] | None
     window: float
     start: float
     end: float
@@ -132,6 +138,13 @@ def query_range(call: Call) -> Answer:
     fields = _fields(call)
     start, end = (_moment(fields.get(name, ""), name) for name in ("start", "end"))
     query = _parse(fields, start=start, end=end, step=_duration(fields.get("step", "")))
+    if query.shape is _RAW:
+        text = 'invalid parameter "query": invalid expression type "range vector" for range query'
+        raise prometheus_error(400, "bad_data", f"{text}, must be Scalar or instant Vector")
+    return _matrix(call, query)
+
+
+def _matrix(call: Call, query: Query) -> Answer:
     matrix = [
         {
             "metric": _metric(query, labels),
@@ -144,10 +157,13 @@ def query_range(call: Call) -> Answer:
 
 
 def query_once(call: Call) -> Answer:
-    """Return a vector, of one moment."""
+    """Return a vector, of one moment; or a matrix, of all samples within a window."""
     fields = _fields(call)
     moment = _moment(fields.get("time", str(call.state.now())), "time")
     query = _parse(fields, start=moment, end=moment, step=60.0)
+    if query.shape is _RAW:
+        start = ((moment - query.window) // SCRAPE_SECONDS + 1) * SCRAPE_SECONDS
+        return _matrix(call, replace(query, start=start, step=SCRAPE_SECONDS, window=0.0))
     vector = [
         {"metric": _metric(query, labels), "value": [moment, _text(points[moment])]}
         for labels, points in sorted(_answer(call, query).items())
@@ -180,6 +196,8 @@ def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
             else cluster_steps(call.state, key)
         )
         for namespace, steps in spaces.items():
+            if query.spaces is not None and namespace not in query.spaces:
+                continue
             for (_, name, resource), points in _evaluate(query, steps, now):
                 labels = {"cluster": cluster["name"], "namespace": namespace, "node": name}
                 labels |= {"resourcequota": name, "resource": resource}
@@ -228,6 +246,7 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
             query = Query(
                 shape=shape,
                 clusters=frozenset(names) if "clusters" in found else None,
+                spaces=frozenset(found["spaces"].split("|")) if "spaces" in found else None,
                 window=int(found.get("window") or 0) / (1000 if found.get("unit") == "ms" else 1),
                 start=start,
                 end=end,

@@ -87,7 +87,7 @@ def table(snapshot):
 
 
 def differences(table, month, *, step, leave_out):
-    """Return each figure that is not the file's; a peak's time is the end of its step."""
+    """Return each figure that is not the file's; a peak's time is its sample's or step's."""
     found = []
     for row in table.to_dict("records"):
         place = row["namespace_name"], FIELDS[row["resource"]]
@@ -103,6 +103,8 @@ def differences(table, month, *, step, leave_out):
             "peak_hard": hard[peak],
             "peak_utc": -(-month.times[peak] // step) * step,
         }
+        if float(row["peak_within_minutes"]) == 0:
+            expected["peak_utc"] = month.times[peak]
         moment = pd.Timestamp(row["peak_utc"]).timestamp()
         got = {name: float(row[name]) for name in expected if name != "peak_utc"}
         found += [

@@ -187,3 +187,24 @@ def test_a_moment_that_is_none_is_refused(sandbox: Client, moment: str) -> None:
     answer = sandbox.prometheus("up", start=moment, end="1", step="60")
     assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
     assert '"start"' in answer.json()["error"]
+
+
+def test_a_window_shows_its_samples_every_thirty_seconds_of_the_named_namespaces_alone(
+    sandbox: Client,
+) -> None:
+    url = f"{sandbox.connection['prometheus_endpoint']}/api/v1"
+    end = int(time.time()) // 3600 * 3600 - 3600
+    names = 'namespace=~"payments-api|web-checkout"'
+    query = f'kube_resourcequota{{cluster="{WEU}",type="used",{names}}}[3599999ms]'
+    data = {"query": query, "time": end}
+    found = sandbox.call("POST", f"{url}/query", PROMETHEUS, data=data).json()["data"]
+    assert found["resultType"] == "matrix"
+    assert {one["metric"]["namespace"] for one in found["result"]} == {
+        "payments-api", "web-checkout",
+    }  # fmt: skip
+    times = [at for at, _ in found["result"][0]["values"]]
+    assert (times[0], times[-1], len(times)) == (end - 3600 + 30, end, 120)
+    fields = {"query": query, "start": end - 60, "end": end, "step": 60}
+    refused = sandbox.call("POST", f"{url}/query_range", PROMETHEUS, data=fields)
+    assert refused.status_code == 400
+    assert "range vector" in refused.json()["error"]

@@ -21,6 +21,7 @@ from mnslib.capacity.snapshot import (
     Snapshot,
     wide_frame,
 )
+from mnslib.errors import PrometheusError
 from mnslib.kube_models import (
     Autoscaler,
     Container,
@@ -92,7 +93,7 @@ def make_snapshot() -> Callable[..., Snapshot]:
             for cluster, name in sorted(places | set(more_namespaces))
         ]
         return Snapshot(
-            read_utc=NOW,
+            read_utc=others.pop("read_utc", NOW),
             namespaces=pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS)),
             quotas=quotas,
             commitments=others.pop("commitments", {}),
@@ -217,6 +218,9 @@ class PrometheusDouble:
             if points:
                 series.append(SimpleNamespace(labels=labels, points=points))
         return series
+
+    def samples(self, query: str, *, at: datetime) -> list[Any]:
+        raise PrometheusError("it shows no samples")
 
     def query(self, query: str, *, at: datetime) -> list[Any]:
         moment = at.timestamp()
