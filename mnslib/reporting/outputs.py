@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import mistune
 
+from mnslib import errors
 from mnslib.reporting.displays import Callout
 
 LONGEST_ERROR_LINES = 300
@@ -24,6 +25,28 @@ LONGEST_ERROR_LINES = 300
 
 RUNNER_TAG = "papermill-error-cell-tag"
 """Cells that papermill adds to a failed notebook; the report says it in its own way."""
+
+_ERROR_TITLES: dict[type[BaseException], str] = {
+    errors.ConfigError: "A parameter or a setting is wrong",
+    errors.SpecError: "Mistakes in what was asked for",
+    errors.AuthError: "Not signed in",
+    errors.PreflightError: "A check failed before anything was changed",
+    errors.PlanError: "The plan was not applied",
+    errors.LockedError: "Another run writes to the same clusters",
+    errors.ApplyError: "Not everything is as requested",
+    errors.ArmError: "Azure refused, or could not be reached",
+    errors.KubeError: "A cluster refused, or could not be reached",
+    errors.PrometheusError: "The metrics could not be read",
+    errors.MnsError: "The run could not go on",
+    KeyboardInterrupt: "Stopped by somebody",
+}
+"""By kind of error, the special before the general: what its box is called."""
+
+_UNEXPECTED = (
+    "mnslib does not know this error; it may not come again. What was done before it stays: run "
+    "the notebook again, or, where changes had begun, go on with `mns resume` and this run. If it "
+    "comes again, report it with its trace: notebook.ipynb, at the end of the cell that failed."
+)
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
@@ -195,7 +218,14 @@ def _error_box(output: Mapping[str, Any]) -> str:
     shown = lines[:LONGEST_ERROR_LINES]
     more = [f"… {rest:,} more lines in notebook.ipynb"] if rest > 0 else []
     message = "\n".join(shown + more)
-    return Callout(title=output["ename"], code=message, tone="critical")._repr_html_()
+    name = output["ename"]
+    kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
+    for known, title in _ERROR_TITLES.items():
+        if isinstance(kind, type) and issubclass(kind, known):
+            return Callout(title=title, code=message, tone="critical")._repr_html_()
+    return Callout(
+        title=f"Unexpected error: {name}", text=_UNEXPECTED, code=message, tone="critical"
+    )._repr_html_()
 
 
 class _Markdown(mistune.HTMLRenderer):

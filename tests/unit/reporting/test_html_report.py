@@ -157,6 +157,29 @@ def test_a_refused_run_shows_every_mistake_and_no_step_that_did_not_run(report) 
     assert "2 steps of the notebook did not run and are not shown." in html
 
 
+def test_an_error_that_nobody_foresaw_says_what_to_do_and_where_its_trace_is(report) -> None:
+    html = report(code(error("AttributeError", "no attribute 'managed'")), status="failed")
+    assert "Unexpected error: AttributeError" in html
+    assert "run the notebook again" in html
+    assert "`mns resume`" in html
+    assert "trace: notebook.ipynb" in html
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("SpecError", "Mistakes in what was asked for"),
+        ("StalePlanError", "The plan was not applied"),
+        ("ArmForbiddenError", "Azure refused, or could not be reached"),
+        ("KeyboardInterrupt", "Stopped by somebody"),
+    ],
+)
+def test_the_box_of_a_known_error_is_called_in_words(report, name, title) -> None:
+    html = report(code(error(name, "what happened")), status="failed")
+    assert f"<b>{title}</b>" in html
+    assert name not in html
+
+
 def test_a_run_refused_before_its_kernel_has_a_report_too(tmp_path: Path) -> None:
     headline = "1 parameter is refused; no kernel was started:\n  dry_rum: did you mean dry_run?"
     record = make_result(status="refused", headline=headline, summary={}, artifacts=["report.html"])
