@@ -113,7 +113,7 @@ def test_there_is_no_code_no_progress_and_no_stack(report) -> None:
     assert "PROGRESS" not in html
     assert "\x1b" not in html
     assert "<pre>plain words</pre>" in html
-    assert "<b>ValueError</b>" in html
+    assert "<b>Unexpected error: ValueError</b>" in html
     assert "bad &lt;value&gt;" in html
 
 
