@@ -1,4 +1,4 @@
-"""Kubernetes quantities: parse, compare, and write in the form that ARM takes.
+"""Kubernetes quantities: parse, compare, and write in the form that ARM takes, or people read.
 
 A quantity is a `Decimal` in cores or in bytes; the field that holds it says which. Compare these
 numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or of files.
@@ -12,7 +12,8 @@ numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+from typing import SupportsFloat
 
 _SUFFIXES = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
@@ -27,6 +28,7 @@ _GRAMMAR = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))"
 )
 ZERO = Decimal(0)
+MIB, GIB = 2**20, 2**30
 _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 LARGEST = Decimal(2**63 - 1)
 """Kubernetes keeps quantities as 64-bit integers. Source: resource.Quantity, `MaxInt64`."""
@@ -83,3 +85,24 @@ def format_memory(amount_bytes: Decimal) -> str:
         if count == count.to_integral_value():
             return f"{int(count)}{suffix}"
     raise ValueError(f"{amount_bytes.normalize():f} bytes is not a whole number of KiB")
+
+
+def memory_unit(amount_bytes: SupportsFloat) -> tuple[int, str]:
+    """Return divisor and unit an amount of memory reads best in."""
+    return (MIB, "MiB") if 0 < abs(float(amount_bytes)) < GIB else (GIB, "GiB")
+
+
+def amount_text(resource: str, amount: SupportsFloat) -> str:
+    """Return cores or bytes in words, to the third decimal: `4 cores`, `1.5 GiB`, `512 MiB`.
+
+    Args:
+        resource: a name that says which, such as `cpu_limit`.
+        amount: not NaN.
+    """
+    divisor, unit = (1, "cores") if resource.startswith("cpu") else memory_unit(amount)
+    exact = Decimal(str(float(amount) / divisor))
+    text = "∞"
+    if exact.is_finite():
+        exact = exact.quantize(Decimal("0.001"), ROUND_HALF_UP)
+        text = f"{exact:,f}".rstrip("0").rstrip(".")
+    return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"

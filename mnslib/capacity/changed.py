@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.counters import amount_text
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
+from mnslib.quantities import amount_text
 from mnslib.verdicts import UNKNOWN, unknown, word
 
 CHANGED_COLUMNS = (

@@ -93,15 +93,3 @@ def is_wrong(counted: Decimal, asked: Decimal, *, key: str, pods: Sequence[Pod])
     if difference <= COUNTER_TOLERANCE * max(counted, asked):
         return False
     return difference > max((pod_need(pod)[key] for pod in pods), default=ZERO)
-
-
-def amount_text(resource: str, amount: float) -> str:
-    """Return cores or bytes in words, for a reason: `4 cores`, `1.5 GiB`, `512 MiB`."""
-    if resource.startswith("cpu"):
-        return f"{_short(amount)} {'core' if amount == 1 else 'cores'}"
-    unit, size = ("GiB", 2**30) if amount >= 2**30 or amount == 0 else ("MiB", 2**20)
-    return f"{_short(amount / size)} {unit}"
-
-
-def _short(amount: float) -> str:
-    return f"{amount:,.3f}".rstrip("0").rstrip(".")

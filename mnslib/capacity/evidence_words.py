@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.counters import amount_text
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, UNCOUNTED
+from mnslib.quantities import amount_text
 from mnslib.verdicts import unknown
 
 USAGE_FIELDS = ("cpu_usage", "memory_usage")

@@ -19,6 +19,7 @@ from mnslib.capacity.quota_values import FULL, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
+from mnslib.quantities import GIB, MIB
 from mnslib.reporting import wording
 from mnslib.reporting.refusals import QUOTA_FIELD_OF
 
@@ -123,7 +124,7 @@ def needed_for(used: float, resource: str) -> float:
     if resource.startswith("cpu"):
         unit = 0.1 if exact >= 1 else 0.01
     else:
-        unit = wording.GIB / 10 if exact >= wording.GIB else wording.MIB
+        unit = GIB / 10 if exact >= GIB else MIB
     return round(math.ceil(round(exact / unit, 6)) * unit, 6)
 
 

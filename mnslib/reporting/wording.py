@@ -19,12 +19,11 @@ from typing import SupportsFloat
 
 from mnslib import verdicts
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.quantities import amount_text, memory_unit
 from mnslib.results import OutcomeKind
 
 UNKNOWN = verdicts.UNKNOWN
 MINUS = "−"
-GIB = 2**30
-MIB = 2**20
 
 RESOURCE_WORDS = {
     "cpu_request": "CPU requests",
@@ -100,11 +99,6 @@ def memory(value_bytes: SupportsFloat | None) -> str:
     return _with_unit(number(float(value_bytes) / divisor), unit)
 
 
-def memory_unit(value_bytes: SupportsFloat) -> tuple[int, str]:
-    """Return divisor and unit an amount of memory reads best in."""
-    return (MIB, "MiB") if 0 < abs(float(value_bytes)) < GIB else (GIB, "GiB")
-
-
 def quantity(resource: str, value: SupportsFloat | None) -> str:
     """Return cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
     return cores(value) if resource.startswith("cpu") else memory(value)
@@ -112,12 +106,7 @@ def quantity(resource: str, value: SupportsFloat | None) -> str:
 
 def quota(resource: str, value: SupportsFloat | None) -> str:
     """Return a quota exactly, with its unit."""
-    if value is None or is_unknown(value):
-        return UNKNOWN
-    if resource.startswith("cpu"):
-        return _with_unit(exact(value), "cores")
-    divisor, unit = memory_unit(value)
-    return _with_unit(exact(float(value) / divisor), unit)
+    return UNKNOWN if value is None or is_unknown(value) else amount_text(resource, value)
 
 
 def percent(ratio: SupportsFloat | None) -> str:

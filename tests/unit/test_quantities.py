@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.quantities import LARGEST, format_cpu, format_memory, parse_quantity
+from mnslib.quantities import LARGEST, amount_text, format_cpu, format_memory, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,18 @@ def test_memory_comes_back_from_its_own_text(kibibytes: int) -> None:
     text = format_memory(amount)
     assert parse_quantity(text) == amount
     assert text[-2:] in {"Ki", "Mi", "Gi", "Ti", "Pi", "Ei"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "amount", "words"),
+    [
+        ("cpu_request", 1.0, "1 core"),
+        ("cpu_limit", 1260.5, "1,260.5 cores"),
+        ("memory_request", 0, "0 GiB"),
+        ("memory_limit", 512 * 2**20, "512 MiB"),
+        ("memory_limit", 1088 * 2**20, "1.063 GiB"),
+        ("cpu_request", float("inf"), "∞ cores"),
+    ],
+)
+def test_an_amount_is_read_with_its_unit_to_the_third_decimal(resource, amount, words):
+    assert amount_text(resource, amount) == words

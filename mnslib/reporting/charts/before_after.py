@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from mnslib.commitment import Commitment, shortage
+from mnslib.quantities import GIB
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, spread, top_rows
@@ -88,7 +89,7 @@ class Pair:
 
     def bare(self, value: Decimal) -> str:
         """Return an amount without its unit; memory in GiB."""
-        return wording.number(value if self.resource == "cpu" else value / wording.GIB)
+        return wording.number(value if self.resource == "cpu" else value / GIB)
 
 
 def commitment_before_after(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.quantities import GIB
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, ticks, top_rows
@@ -21,7 +22,7 @@ _NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(co
 _GROWN = Fill(colors.PANEL, colors.AXIS)
 _PROMISED, _WITHOUT_LARGEST = Stroke(colors.INK, 5), Stroke(colors.CRITICAL, 3, (2.6, 1.6))
 _HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
-_UNITS = {"cpu": 1.0, "memory": float(wording.GIB)}
+_UNITS = {"cpu": 1.0, "memory": float(GIB)}
 _LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
 _LAYERS = ("allocatable", "autoscaled", "committed", "requested", "usage")
 

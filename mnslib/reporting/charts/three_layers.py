@@ -12,6 +12,7 @@ import pandas as pd
 
 from mnslib.capacity.promises import USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE
+from mnslib.quantities import GIB
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import MARGIN, MOST_ROWS, RIGHT, SMALL, Canvas, Chart, ticks
@@ -22,7 +23,7 @@ TOP_KNOWN, TOP_UNKNOWN = 18, 2
 _USED, _REQUESTED = Fill(colors.USED), Fill(colors.REQUESTED)
 _UNCLAIMED = Fill(colors.UNCLAIMED)
 _HARD, _HIGHEST = Stroke(colors.INK, 5), Stroke(colors.INK, 2)
-_UNITS = {"cpu": (1.0, "cores"), "memory": (float(wording.GIB), "GiB")}
+_UNITS = {"cpu": (1.0, "cores"), "memory": (float(GIB), "GiB")}
 
 Row = dict[str, Any]
 
