@@ -223,8 +223,8 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
         "adoption policy Never, delete policy Keep",
         "label owner = web",
         "tag cost = 1",
-        f"RBAC Writer for group {GROUP}",
         f"Namespace User for group {GROUP}",
+        f"RBAC Writer for group {GROUP}",
     ]
     assert [line for line in expected if f"{line}<br>" not in html] == expected[-1:]
     assert f"{expected[-1]}</td>" in html
@@ -248,8 +248,8 @@ def test_a_value_from_a_tier_says_so_in_requests_and_changes():
         "ingress AllowSameNamespace, egress DenyAll from tier medium",
         "adoption policy Never, delete policy Keep",
         "label owner = web from tier medium",
-        f"RBAC Writer for group {GROUP}",
         f"Namespace User for group {GROUP} from tier medium",
+        f"RBAC Writer for group {GROUP}",
     ]
     row = requests_table([spec]).rows[0]
     assert [repr(cell) if isinstance(cell, Lines) else cell for cell in row[3:-1]] == [
