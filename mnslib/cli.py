@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -238,8 +238,10 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     """Open a copy of a notebook in JupyterLab.
 
     The copy carries the parameters; no tracked file changes. What follows `--` goes to JupyterLab,
-    such as `-- --no-browser --allow-root`.
+    such as `-- --no-browser --allow-root`. A signal that stops this command stops JupyterLab and
+    its kernels too.
     """
+    from mnslib.interruption import run_child
     from mnslib.project import find_project_root
     from mnslib.runner import open_copy
 
@@ -248,8 +250,9 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     click.echo(str(copy))
     if not no_lab:
         root = os.path.commonpath([find_project_root(), copy])
-        command = [sys.executable, "-m", "jupyterlab", str(copy), f"--ServerApp.root_dir={root}"]
-        sys.exit(subprocess.call([*command, *lab]))
+        page = quote(copy.relative_to(root).as_posix())  # of a file, it prints another address
+        own = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
+        sys.exit(run_child([sys.executable, "-m", "jupyterlab", *own, *lab]))
 
 
 @main.command()

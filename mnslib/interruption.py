@@ -1,4 +1,4 @@
-"""Signals of one notebook run: the first interrupts the cell, the second kills.
+"""Signals of one notebook run: the first interrupts the cell, the second kills; of JupyterLab: on.
 
 No request to stop is lost: the runner heeds one that comes between two cells, and its kernels,
 which load this module as an IPython extension, remember one that finds no statement running.
@@ -9,8 +9,10 @@ only; knows nothing of notebooks and results.
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,6 +68,32 @@ def signals_to(watch: Watch) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_child(command: Sequence[str]) -> int:
+    """Return a command's exit code when it has ended; a signal that comes meanwhile is passed on.
+
+    Of Ctrl-C a terminal tells the child itself, which may ask back.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+    heard: list[int] = []
+    child: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
+            return
+        heard.append(number)
+        if child is not None:
+            # JupyterLab ends its kernels at SIGTERM; it does not heed a terminal that is gone
+            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    for number in numbers:
+        signal.signal(number, pass_on)
+    child = subprocess.Popen(command)
+    if heard:  # before there was somebody to tell
+        child.terminate()
+    code = child.wait()
+    return 128 - code if code < 0 else code
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,24 @@ def test_open_passes_on_what_jupyterlab_is_to_be_told(mns, tmp_path):
     root = Path(json.loads(config)["ServerApp"]["root_dir"])
     assert root in Path(copy).parents
     assert root in ROOT.parents
+
+
+def test_open_names_the_notebook_and_ends_jupyterlab_with_itself(environment, tmp_path):
+    words = [sys.executable, "-m", "mnslib", "open", "40", "--runs", str(tmp_path / "a b")]
+    lab = ["--", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen([*words, *lab], env=environment, cwd=tmp_path, **pipes) as process:
+        try:
+            addresses = (line for line in process.stdout if "http://127.0.0.1" in line)
+            address = urllib.parse.urlsplit(next(addresses).split()[-1])
+        finally:
+            process.terminate()
+        process.stdout.read()  # ends when nobody holds the pipe any more, JupyterLab neither
+    copy = next((tmp_path / "a b").glob("open/*/40_*.ipynb"))
+    assert urllib.parse.unquote(address.path).startswith("/lab/tree/")
+    assert urllib.parse.unquote(address.path).endswith(copy.relative_to(tmp_path).as_posix())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port))
 
 
 def test_a_dry_run_says_what_it_would_do_and_how_to_go_ahead(run_notebook, sandbox):
