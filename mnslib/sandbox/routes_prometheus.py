@@ -15,13 +15,9 @@ from operator import itemgetter
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
+from mnslib.sandbox.query_limits import SCRAPE_SECONDS, check_range
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
-
-MAX_POINTS = 11_000  # per series; Source: Prometheus web API
-MAX_RANGE_SECONDS = 32 * 86400  # range selector included; Source: azure-monitor-limits-metrics
-SCRAPE_SECONDS = 30.0  # between samples; Source: Azure Monitor, default scrape interval
-LONG_RANGE_SECONDS = 48 * 3600  # from here on a step is at least 60 s; Source: the same page
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +182,22 @@ def _metric(query: Query, labels: tuple[str, ...]) -> Json:
 def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
     result: dict[tuple[str, ...], Points] = {}
     now = call.state.now()
+    found = list(_namespaces(call, query))
+    series = sum(key[0] in query.shape.kinds for _, _, steps in found for key in steps.series)
+    reach = query.end - query.start
+    limits = call.runtime.query_limits
+    limits.check_size(series, reach=reach, window=query.window, step=query.step)
+    for cluster_name, namespace, steps in found:
+        for (_, name, resource), points in _evaluate(query, steps, now):
+            labels = {"cluster": cluster_name, "namespace": namespace, "node": name}
+            labels |= {"resourcequota": name, "resource": resource}
+            key = tuple(labels[label] for label in query.shape.by)
+            _add(result, key, points, combine=query.shape.combine)
+    return result
+
+
+def _namespaces(call: Call, query: Query) -> Iterator[tuple[str, str, Steps]]:
+    """Yield cluster, namespace and steps of all that a query may read."""
     for cluster in call.state.resources(CLUSTER_TYPE):
         if query.clusters is not None and cluster["name"] not in query.clusters:
             continue
@@ -196,14 +208,8 @@ def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
             else cluster_steps(call.state, key)
         )
         for namespace, steps in spaces.items():
-            if query.spaces is not None and namespace not in query.spaces:
-                continue
-            for (_, name, resource), points in _evaluate(query, steps, now):
-                labels = {"cluster": cluster["name"], "namespace": namespace, "node": name}
-                labels |= {"resourcequota": name, "resource": resource}
-                _add(result, tuple(labels[label] for label in query.shape.by), points,
-                     combine=query.shape.combine)  # fmt: skip
-    return result
+            if query.spaces is None or namespace in query.spaces:
+                yield cluster["name"], namespace, steps
 
 
 def _add(
@@ -252,27 +258,13 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
                 end=end,
                 step=step,
             )
-            _check_limits(query, has_window="window" in found)
+            window = query.window if "window" in found else None
+            check_range(end - start, window=window, step=step)
             return query
     shapes = "the sandbox answers only the query shapes named in docs/sandbox.md"
     raise prometheus_error(
         400, "bad_data", f'invalid parameter "query": {shapes}; got: {text[:300]}'
     )
-
-
-def _check_limits(query: Query, *, has_window: bool) -> None:
-    reach = query.end - query.start
-    if query.end < query.start or query.step <= 0 or (has_window and query.window <= 0):
-        text = "end timestamp must not be before start, step and range must be positive"
-        raise prometheus_error(400, "bad_data", text)
-    if reach / query.step > MAX_POINTS:
-        text = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
-        raise prometheus_error(400, "bad_data", f"{text}query resolution (?step=XX)")
-    if reach + query.window > MAX_RANGE_SECONDS:
-        raise prometheus_error(422, "execution", "the query reaches over more than 32 days")
-    if reach >= LONG_RANGE_SECONDS and query.step < 60:
-        text = "step must be at least 60 s when the range is 48 hours or more"
-        raise prometheus_error(422, "execution", text)
 
 
 def _moment(text: str, name: str) -> float:

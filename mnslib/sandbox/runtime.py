@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from mnslib.sandbox.faults import Faults
+from mnslib.sandbox.query_limits import QueryLimits
 from mnslib.sandbox.state import State
 from mnslib.sandbox.throttle import Throttle
 from mnslib.sandbox.wire import Json
@@ -18,4 +19,5 @@ class Runtime:
     def __init__(self, state: State, *, limits: Json | None = None, script: Json | None = None):
         self.throttle = Throttle(limits or {}, state.now)
         self.faults = Faults(script or {})
+        self.query_limits = QueryLimits()
         self.requests: deque[Json] = deque(maxlen=REQUEST_LOG_LIMIT)

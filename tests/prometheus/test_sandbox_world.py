@@ -18,11 +18,13 @@ from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.promises import commitment_table
 from mnslib.capacity.utilization import utilization_table
+from mnslib.errors import ArmError
 from mnslib.sandbox.history import cluster_steps, node_steps
+from mnslib.sandbox.query_limits import QueryLimits
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.routes_prometheus import query_once, query_range
 from mnslib.sandbox.server import open_state
-from mnslib.sandbox.wire import Call
+from mnslib.sandbox.wire import Call, Refusal
 from tests.sandbox.in_process import Clock
 
 SCRAPE_SECONDS = 300
@@ -43,17 +45,23 @@ NAMES = {
 class InProcess:
     """The sandbox's metrics without a server: what `PrometheusClient` sends, and gets back."""
 
-    def __init__(self, state, worker):
+    def __init__(self, state, worker, limits):
         self._state, self._worker = state, worker
+        self._runtime = SimpleNamespace(query_limits=limits)
+        self.refused = []
 
     def post_form(self, url, form, *, scope=None):
         path = urlsplit(url).path
         answer = query_once if path.endswith("/query") else query_range
         call = Call(
-            state=self._state, runtime=SimpleNamespace(), method="POST", origin="", path=path,
+            state=self._state, runtime=self._runtime, method="POST", origin="", path=path,
             raw_query="", query={}, headers={}, body=urlencode(form).encode(),
         )  # fmt: skip
-        return self._worker.submit(answer, call).result()
+        try:
+            return self._worker.submit(answer, call).result()
+        except Refusal as refusal:
+            self.refused.append(refusal.answer.body["error"])
+            raise ArmError(self.refused[-1], status=refusal.answer.status) from refusal
 
     def json(self, answer):
         return answer.body
@@ -83,7 +91,9 @@ def state(clock, worker):
 
 @pytest.fixture(scope="module")
 def sandbox(state, worker):
-    return PrometheusClient(InProcess(state, worker), endpoint="http://sandbox")
+    door = InProcess(state, worker, QueryLimits())
+    yield PrometheusClient(door, endpoint="http://sandbox")
+    assert door.refused == []
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +160,22 @@ def test_the_notebooks_tables_are_the_same(sandbox, server, clock):
         if "peak_utc" in ours:  # the sandbox has a sample every 30 seconds
             ours["peak_utc"] = ours["peak_utc"].dt.ceil(f"{SCRAPE_SECONDS}s")
         pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("limits", [QueryLimits(cost=0.1), QueryLimits(samples=50_000)])
+def test_what_is_refused_for_its_size_is_asked_for_in_parts_and_gives_the_same(
+    sandbox, state, worker, clock, limits
+):
+    door = InProcess(state, worker, limits)
+    now = datetime.fromtimestamp(clock.time, UTC)
+    times = time_grid(now, lookback_days=DAYS, step_minutes=60)
+    whole, parts = (
+        read_history(client, "aks-prod-weu-1", times=times, step=HOUR)
+        for client in (sandbox, PrometheusClient(door, endpoint="http://sandbox"))
+    )
+    assert door.refused
+    assert all("exceeds the limit of" in text for text in door.refused)
+    for kind in ("used", "hard", "requested", "usage_cpu", "usage_memory"):
+        expected, found = getattr(whole, kind), getattr(parts, kind)
+        assert found.series == expected.series
+        np.testing.assert_array_equal(np.array(found.rows), np.array(expected.rows))
