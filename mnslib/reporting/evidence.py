@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mnslib.capacity.crossings import THRESHOLDS
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.reporting import wording
@@ -161,7 +162,7 @@ def crossings_rows(crossings: pd.DataFrame, *, limit: int = 20) -> Table:
                 _when(row["crossed_utc"], row["within_minutes"], is_over_gap=row["is_over_gap"]),
                 wording.quantity(row["resource"], row["used"]),
                 wording.quota(row["resource"], row["hard"]),
-                *(int(times.get((*(row[name] for name in value), share), 0)) for share in (0.9, 1)),
+                *(int(times.get((*(row[name] for name in value), at), 0)) for at in THRESHOLDS),
             ]
             for row in last.to_dict("records")
         ],

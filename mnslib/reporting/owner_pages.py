@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, OK, TIGHT
+from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
+from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.reporting import wording
@@ -38,7 +39,7 @@ from mnslib.reporting.html import page
 from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.steps import Row, smallest_raise
-from mnslib.reporting.tokens import HEAT, TOKENS
+from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
 OWNERS_FOLDER = "owners"
@@ -49,13 +50,12 @@ MOST_ROWS = 200
 _NOBODY = "Namespaces without an owner"
 _STATES = {FULL: "full", TIGHT: "nearly full", OK: "fine"}
 _ADVICE = {
-    "shrink": "has more than it needs",
-    "grow": "needs more",
-    "fix requests": "asks for more than it uses",
-    "healthy": "fits",
+    SHRINK: "has more than it needs",
+    GROW: "needs more",
+    FIX: "asks for more than it uses",
+    HEALTHY: "fits",
 }
-_BANDS = (0.5, 0.7, 0.9, 1.0)
-_NEAR = 0.9
+_NEAR = float(TIGHT_RATIO)
 _HATCH = (
     '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
     '<pattern id="unknown" width="5" height="5" patternUnits="userSpaceOnUse" '
@@ -277,7 +277,7 @@ def _bar(ratio: float | None) -> Picture:
     if ratio is None or wording.is_unknown(ratio):
         fill = f'<rect width="99" height="11" x=".5" y=".5" fill="url(#unknown)" stroke="{_LINE}"/>'
         return Picture(fill, "unknown", 100, 12)
-    color = TOKENS["crit"] if ratio >= 1 else TOKENS["warn"] if ratio >= 0.9 else "#8FA1B3"
+    color = TOKENS["crit"] if ratio >= 1 else TOKENS["warn"] if ratio >= _NEAR else "#8FA1B3"
     width = min(100, max(1, int(ratio * 100)))
     svg = f'<rect width="100" height="12" fill="{TOKENS["grid"]}"/>'
     return Picture(
@@ -306,7 +306,7 @@ def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
             fill = (
                 f'url(#unknown)" stroke="{_LINE}'
                 if wording.is_unknown(ratio)
-                else HEAT[bisect_right(_BANDS, ratio)]
+                else HEAT[bisect_right(HEAT_FROM, ratio)]
             )
             boxes.setdefault(fill, []).append(f"M{place * 6} 0h5v14h-5z")
     full, near = (sum(ratio >= bound for ratio in known) for bound in (1, _NEAR))

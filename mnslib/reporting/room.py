@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.fit import NO, NONE, YES
-from mnslib.capacity.placement import FITS, FITS_GROWN
+from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
 from mnslib.capacity.room import (
     AUTOSCALER,
     GIVEN_POD,
@@ -249,8 +249,8 @@ def placement_rows(table: pd.DataFrame) -> Table:
 
 
 def _placement_tag(verdict: str) -> Tag:
-    tones: dict[str, Any] = {FITS: "good", FITS_GROWN: "warning", "does not fit": "critical"}
-    symbols = {FITS: "✓", FITS_GROWN: "!", "does not fit": "✕"}
+    tones: dict[str, Any] = {FITS: "good", FITS_GROWN: "warning", FITS_NOT: "critical"}
+    symbols = {FITS: "✓", FITS_GROWN: "!", FITS_NOT: "✕"}
     if verdict in tones:
         return Tag(f"{symbols[verdict]} {verdict}", tones[verdict])
     return tag(verdict)

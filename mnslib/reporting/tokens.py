@@ -29,7 +29,8 @@ TOKENS = {
 }
 
 HEAT = ("#EEF2F6", "#C3D7EA", "#7FB0DD", "#F0A02B", "#A6201A")
-"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota."""
+HEAT_FROM = (0.5, 0.7, 0.9, 1.0)
+"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota; the ratio from which each begins."""
 
 FONTS = "Arial, 'Liberation Sans', Helvetica, 'DejaVu Sans', sans-serif"
 

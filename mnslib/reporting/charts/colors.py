@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnslib.reporting.tokens import HEAT as BANDS
+from mnslib.reporting import tokens
 from mnslib.reporting.tokens import TOKENS
 
 INK, TEXT, MUTED = TOKENS["ink"], TOKENS["text"], TOKENS["muted"]
@@ -15,6 +15,6 @@ GOOD_SOFT = "#6FB0A7"
 """`GOOD` at 60 % on white: changed, where `GOOD` is new."""
 CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"
 UNCLAIMED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
-HEAT = BANDS
+HEAT = tokens.HEAT
 DARK = (CRITICAL, GOOD, USED)
 """Grounds of white text."""

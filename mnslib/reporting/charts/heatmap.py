@@ -18,11 +18,12 @@ from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import MARGIN, SMALL, Canvas, Chart
 from mnslib.reporting.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, Words
+from mnslib.reporting.tokens import HEAT_FROM
 
 MOST_ROWS = 32
 LONG_DAYS = 7
 """A week at 90 % or more is what the title counts; in a shorter period, one day."""
-_BOUNDS = np.array((0.5, 0.7, 0.9, 1.0)) - 1e-6
+_BOUNDS = np.array(HEAT_FROM) - 1e-6
 """Between the bands; ratios come from float32 samples."""
 _BANDS = ("under 50 %", "50–70 %", "70–90 %", "90–100 %", "at the quota")
 _TIGHT, _FULL, _NO_SAMPLES, _NOT_BORN = 3, 4, 5, 6

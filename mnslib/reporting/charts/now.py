@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, OK, TIGHT
+from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.reporting import wording
@@ -158,7 +158,7 @@ def _draw_rows(canvas: Canvas, rows: list[Row]) -> None:
         canvas.box(grid.left, y - 7, grid.x(min(ratio, 1)) + over, y + 7, _fill(row))
     for share, stroke in (
         (0, Stroke(colors.AXIS, 2)),
-        (0.9, Stroke(colors.WARNING, 3, DASHED)),
+        (float(TIGHT_RATIO), Stroke(colors.WARNING, 3, DASHED)),
         (1, Stroke(colors.CRITICAL)),
     ):
         canvas.line(grid.x(share), grid.top - 2, grid.x(share), grid.bottom, stroke)
@@ -190,7 +190,7 @@ def _draw_axis(canvas: Canvas, grid: Grid) -> None:
     for share, color, align in (
         (0, colors.MUTED, "left"),
         (0.5, colors.MUTED, "center"),
-        (0.9, colors.WARNING_TEXT, "right"),
+        (float(TIGHT_RATIO), colors.WARNING_TEXT, "right"),
         (1, colors.CRITICAL, "left"),
     ):
         canvas.text(
