@@ -214,15 +214,26 @@ def undo(run: str, *, runs_dir: str) -> None:
     """Write the request file that restores what a run changed.
 
     RUN is the name of its directory, or a path. The file goes through plan and approval like any
-    other; the command that plans it is printed. What it cannot restore is named.
+    other; the command that plans it is printed. What it cannot restore is named. Where runs were
+    resumed one by the other, all of them are undone together: their plan was one.
     """
     from mnslib.project import read_result, resolve_path
-    from mnslib.runs import find_run, write_undo
+    from mnslib.runs import find_run, runs_until, write_undo
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
     file, count, lost = write_undo(directory)
-    for sentence in lost:
-        click.echo(printable(f"Not restored: {sentence}"), err=True)
+    for reason, places in lost.items():
+        named = ", ".join(places[:3])
+        such = f"{len(places)} namespaces, such as {named}" if len(places) > 3 else named
+        click.echo(printable(f"Not restored: {reason} ({such})"), err=True)
+    together = runs_until(directory)
+    if len(together) > 1:
+        names = ", ".join(path.name for path in together)
+        click.echo(
+            f"This undoes {len(together)} runs together, which carried out one plan, each resuming "
+            f"the one before: {names}. The file lies in the last of them.",
+            err=True,
+        )
     given = (read_result(directory) or {}).get("parameters", {})
     same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]

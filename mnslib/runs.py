@@ -12,15 +12,15 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from mnslib.errors import ConfigError, LockedError
+from mnslib.errors import ConfigError, LockedError, cut
 from mnslib.project import read_result, resolve_path, run_directories, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.resource_ids import ClusterId
@@ -101,8 +101,31 @@ def _continued_in(directory: Path) -> Path | None:
     return None
 
 
-def write_undo(directory: Path) -> tuple[Path, int, tuple[str, ...]]:
-    """Write the requests that undo a run; return the file, how many, and what they cannot restore.
+def runs_until(directory: Path) -> tuple[Path, ...]:
+    """Return a run, and before it those that it resumed; the first is the one that was planned."""
+    first = directory
+    while earlier := (read_result(first) or {}).get("parameters", {}).get("resume_run"):
+        named = first.parent / str(earlier)
+        path = named if named.is_dir() else resolve_path(str(earlier))
+        if not path.is_dir():
+            break
+        first = path
+    found = [first]
+    while found[-1] != directory:  # one that named an earlier run may have gone on with a later
+        found.append(_continued_in(found[-1]) or directory)
+    return tuple(found)
+
+
+class UndoFile(NamedTuple):
+    """What `write_undo` wrote: the file, how many requests, and what they cannot restore."""
+
+    path: Path
+    requests: int
+    lost: Mapping[str, Sequence[str]]
+
+
+def write_undo(directory: Path) -> UndoFile:
+    """Write the requests that undo a run and the runs that it resumed; name what they cannot.
 
     Raises:
         ConfigError: if the run wrote nothing.
@@ -114,8 +137,13 @@ def write_undo(directory: Path) -> tuple[Path, int, tuple[str, ...]]:
     if not found.rows and not found.lost:
         raise ConfigError(f"{directory.name} wrote nothing: there is nothing to undo.")
     file = directory / UNDO_NAME
-    write_whole(file, request_file(found.rows, suffix=file.suffix))
-    return file, len(found.rows), found.lost
+    notes = "".join(f"# Not restored: {cut(sentence)}\n" for sentence in found.lost)
+    write_whole(file, notes.encode() + request_file(found.rows, suffix=file.suffix))
+    lost: dict[str, list[str]] = {}
+    for sentence in found.lost:
+        place, _, reason = sentence.partition(": ")
+        lost.setdefault(reason.partition(" (")[0], []).append(place)
+    return UndoFile(file, len(found.rows), lost)
 
 
 @contextmanager

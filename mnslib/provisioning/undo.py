@@ -46,7 +46,9 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
                 accepted.add(ManagedNamespaceId.parse(event["id"]).key)
             case "granting":
                 name = ManagedNamespaceId.parse(event["id"])
-                lost.append(f"{_place(name)}: {event['principal_id']} keeps {event['role']}")
+                lost.append(
+                    f"{_place(name)}: a role stays ({event['role']} of {event['principal_id']})"
+                )
             case "finished":
                 outcome = ItemOutcome.from_json(event)
                 outcomes[outcome.id.key] = outcome.outcome

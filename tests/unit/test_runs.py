@@ -9,10 +9,14 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 
+from mnslib.cli import main
 from mnslib.errors import ConfigError, LockedError
+from mnslib.project import write_result
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.resource_ids import ClusterId
+from mnslib.results import RunRecord, RunStatus, utc_text
 from mnslib.runs import continue_journal, find_run, only_writer, wait_for_writers
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
@@ -118,3 +122,38 @@ def test_a_torn_line_is_left_out_and_said(tmp_path, first):
     (second / "journal.jsonl").write_text("nonsense\n")
     with pytest.raises(ConfigError, match="line 1: no event"):
         read_events(second / "journal.jsonl")
+
+
+def test_runs_that_resumed_each_other_are_undone_together_and_said_so(tmp_path, first):
+    second = tmp_path / "second"
+    second.mkdir()
+    for number in range(300):
+        target = {"id": f"{CLUSTER}/managedNamespaces/team-{number}"}
+        after = {"delete_policy": "Keep"}
+        event = {**target, "change": "Create", "before": None, "after": after}
+        Journal(first / "journal.jsonl", now=now).write("started", **event)
+    continue_journal(first, second, now=now)
+    record = RunRecord(
+        notebook="30_provision_in_bulk",
+        environment="prod",
+        target="azure",
+        started_utc=utc_text(now()),
+        finished_utc=utc_text(now()),
+        status=RunStatus.DONE,
+        exit_code=0,
+        parameters={"resume_run": "first"},
+    )
+    write_result(second, record.to_json())
+
+    said = CliRunner().invoke(main, ["undo", "first", "--runs", str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    assert f"300 requests in {second / 'undo.yaml'}" in said.output
+    assert "This undoes 2 runs together" in said.output
+    assert "each resuming the one before: first, second." in said.output
+    lost = [line for line in said.output.splitlines() if "Not restored" in line]
+    assert lost == [
+        "Not restored: the Kubernetes namespace stays, unmanaged "
+        "(300 namespaces, such as team-0 on aks-1, team-1 on aks-1, team-10 on aks-1)"
+    ]
+    notes = (second / "undo.yaml").read_text().splitlines()
+    assert sum(line.startswith("# Not restored: team-") for line in notes) == 300
