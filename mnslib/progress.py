@@ -16,13 +16,15 @@ SECONDS_BETWEEN_LINES = 2.0
 
 def progress_lines() -> Callable[[Progress], None]:
     """Return an observer that writes a line to standard error now and then."""
-    shown_done, shown_at = -1, float("-inf")
+    shown, shown_at = (-1, 0), float("-inf")
 
     def show(progress: Progress) -> None:
-        nonlocal shown_done, shown_at
+        nonlocal shown, shown_at
+        counts = progress.done, progress.not_attempted
         is_due = progress.elapsed_seconds - shown_at >= SECONDS_BETWEEN_LINES
-        if progress.done != shown_done and (is_due or progress.done == progress.total):
-            shown_done, shown_at = progress.done, progress.elapsed_seconds
+        is_over = not (progress.running or progress.waiting)
+        if counts != shown and (is_due or is_over):
+            shown, shown_at = counts, progress.elapsed_seconds
             sys.stderr.write(_sentence(progress) + "\n")
             sys.stderr.flush()
 
@@ -53,11 +55,15 @@ def progress_bar() -> Callable[[Progress], None]:
 
 
 def _sentence(progress: Progress) -> str:
+    if not progress.total:
+        return "Nothing was left to do."
     text = (
         f"{progress.done} of {progress.total} done, {progress.running} running, "
         f"{progress.waiting} waiting, {progress.failed} failed"
     )
-    if progress.left_seconds and progress.elapsed_seconds > SECONDS_BETWEEN_LINES:
+    if progress.not_attempted:
+        text += f", {progress.not_attempted} not attempted"
+    elif progress.left_seconds and progress.elapsed_seconds > SECONDS_BETWEEN_LINES:
         text += f"; {progress.rate_per_second:.1f} a second"
         text += f", about {progress.left_seconds:.0f} s left"
     return text

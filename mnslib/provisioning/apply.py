@@ -63,6 +63,7 @@ class Progress:
     """How far an apply is; counts of items, seconds since it began.
 
     Attributes:
+        done: have an outcome, whichever; those that a stop left out are `not_attempted` instead.
         rate_per_second: items that lately ended; 0 before there are two.
         left_seconds: until all are done at that rate; None where it is not known.
     """
@@ -73,6 +74,7 @@ class Progress:
     waiting: int
     failed: int
     elapsed_seconds: float
+    not_attempted: int = 0
     rate_per_second: float = 0.0
     left_seconds: float | None = None
 
@@ -163,6 +165,7 @@ class _Run:
     began: float = 0.0
     outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
     failed: int = 0
+    not_attempted: int = 0
     ended: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_ITEMS))
     interrupted_by: int | None = None
     journal_failed: bool = False
@@ -239,6 +242,7 @@ class _Run:
         )
         self.outcomes[item.change.id.key] = done
         self.failed += outcome is OutcomeKind.FAILED
+        self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
         self.ended.append(now)
         try:
             self.journal.write("finished", **done.to_json())
@@ -257,11 +261,8 @@ class _Run:
     def _report(self) -> None:
         if self.observer is None:
             return
-        total, done, now = (
-            len(self.approval.plan.changes),
-            len(self.outcomes),
-            self.scheduler.clock(),
-        )
+        total, now = len(self.approval.plan.changes), self.scheduler.clock()
+        done = len(self.outcomes) - self.not_attempted
         over = now - self.ended[0] if self.ended else 0.0
         rate = (len(self.ended) - 1) / over if over else 0.0
         self.observer(
@@ -272,6 +273,7 @@ class _Run:
                 waiting=self.scheduler.waiting,
                 failed=self.failed,
                 elapsed_seconds=now - self.began,
+                not_attempted=self.not_attempted,
                 rate_per_second=rate,
                 left_seconds=(total - done) / rate if rate else None,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -33,6 +35,22 @@ def test_a_log_gets_a_line_now_and_then_and_always_the_last_one(capsys) -> None:
         "2 of 10 done, 1 running, 7 waiting, 0 failed; 0.8 a second, about 10 s left",
         "10 of 10 done, 0 running, 0 waiting, 0 failed",
     ]
+
+
+def test_what_a_stop_left_out_is_not_called_done(capsys) -> None:
+    show = progress_lines()
+    show(at(0.0, 0, total=300))
+    stopped = replace(at(1.0, 40, total=300), running=0, waiting=0, not_attempted=260)
+    for _ in range(2):
+        show(stopped)
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "40 of 300 done, 0 running, 0 waiting, 0 failed, 260 not attempted",
+    ]
+
+
+def test_nothing_left_is_said_in_words(capsys) -> None:
+    progress_lines()(at(0.0, 0, total=0))
+    assert capsys.readouterr().err == "Nothing was left to do.\n"
 
 
 @pytest.fixture

@@ -276,6 +276,9 @@ def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
     assert counts["created"] + counts["not_attempted"] == 10
     assert counts["not_attempted"] >= 6
     assert len(azure.store) == counts["created"]
+    last = seen[-1]
+    assert (last.done, last.not_attempted) == (counts["created"], counts["not_attempted"])
+    assert (last.running, last.waiting) == (0, 0)
 
 
 def test_writes_on_one_cluster_are_bounded_and_clusters_take_turns(journal):
