@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from mnslib.errors import ArmError, PrometheusError, QueryTooLargeError, cut
 
@@ -35,6 +37,27 @@ class Series:
 
     labels: Mapping[str, str]
     points: list[tuple[float, float]]
+
+
+class _Item(msgspec.Struct):
+    metric: dict[str, str]
+    value: tuple[float, str] | None = None
+    values: list[tuple[float, str]] | None = None
+
+
+class _Data(msgspec.Struct):
+    result: list[_Item]
+    kind: str = msgspec.field(name="resultType")
+
+
+class _Answer(msgspec.Struct):
+    status: str
+    data: _Data
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
+_DECODER.decode(b'{"status":"","data":{"resultType":"","result":[]}}')
+"""Used once: msgspec 0.22 breaks where two threads use a type for the first time at once."""
 
 
 class PrometheusClient:
@@ -65,9 +88,8 @@ class PrometheusClient:
             PrometheusError: as `query_range`.
         """
         form = {"query": query, "time": f"{at.timestamp():.3f}"}
-        found = self._ask("query", form, kind="vector")
-        series = (_series(item["metric"], [item["value"]]) for item in found)
-        return [one for one in series if one.points]
+        found = [_series(item) for item in self._ask("query", form, kind="vector")]
+        return [one for one in found if one.points]
 
     def samples(self, query: str, *, at: datetime) -> list[Series]:
         """Return the samples that a range selector holds, which ends at a moment.
@@ -76,9 +98,7 @@ class PrometheusClient:
             PrometheusError: as `query_range`.
         """
         form = {"query": query, "time": f"{at.timestamp():.3f}"}
-        return [
-            _series(one["metric"], one["values"]) for one in self._ask("query", form, kind="matrix")
-        ]
+        return [_series(item) for item in self._ask("query", form, kind="matrix")]
 
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: float
@@ -95,20 +115,19 @@ class PrometheusClient:
             "end": f"{end.timestamp():.3f}",
             "step": f"{step_seconds:g}",
         }
-        found = self._ask("query_range", form, kind="matrix")
-        return [_series(item["metric"], item["values"]) for item in found]
+        return [_series(item) for item in self._ask("query_range", form, kind="matrix")]
 
-    def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[Any]:
+    def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[_Item]:
         url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
         try:
-            body = self._rest.json(self._rest.post_form(url, form, scope=self._scope))
-            return _result(body, kind)
+            content = self._rest.content(self._rest.post_form(url, form, scope=self._scope))
+            return _result(content, kind)
         except ArmError as error:
             kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
             raise kinds(
                 f"Query {query!r} at {self.endpoint} failed: {error} {self._remedy}".rstrip()
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise PrometheusError(
                 f"{self.endpoint} did not answer query {query!r} with a {kind};"
                 " check that `prometheus_endpoint` is a Prometheus query endpoint."
@@ -127,16 +146,17 @@ def _is_too_large(error: ArmError) -> bool:
     return refused and _TOO_LARGE.search(str(error)) is not None
 
 
-def _result(body: Any, kind: str) -> list[Any]:
-    data = body["data"]
-    if body["status"] != "success" or data["resultType"] != kind:
-        raise ValueError(data["resultType"])
-    found: list[Any] = data["result"]
-    if kind == "matrix" and not all(isinstance(item["values"], list) for item in found):
-        raise ValueError("values")
-    return found
+def _result(content: bytes, kind: str) -> list[_Item]:
+    answer = _DECODER.decode(content)
+    if answer.status != "success" or answer.data.kind != kind:
+        raise ValueError(answer.data.kind)
+    for item in answer.data.result:
+        if (item.values if kind == "matrix" else item.value) is None:
+            raise ValueError("without values")
+    return answer.data.result
 
 
-def _series(labels: Mapping[str, str], values: list[Any]) -> Series:
-    points = ((float(moment), float(value)) for moment, value in values)
-    return Series(dict(labels), [point for point in points if math.isfinite(point[1])])
+def _series(item: _Item) -> Series:
+    pairs = item.values if item.value is None else [item.value]
+    points = [(moment, float(value)) for moment, value in pairs or ()]
+    return Series(item.metric, [point for point in points if math.isfinite(point[1])])

@@ -35,6 +35,11 @@ class Rest:
         """
         return self._send(HttpRequest("POST", url, data=dict(form)), scope=scope)
 
+    def content(self, response: Any) -> bytes:
+        """Return an answer's content as it came."""
+        body: bytes = response.body()
+        return body
+
     def json(self, response: Any) -> Any:
         """Return an answer's content; None where it is empty.
 

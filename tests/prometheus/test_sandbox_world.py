@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -63,8 +64,8 @@ class InProcess:
             self.refused.append(refusal.answer.body["error"])
             raise ArmError(self.refused[-1], status=refusal.answer.status) from refusal
 
-    def json(self, answer):
-        return answer.body
+    def content(self, answer):
+        return json.dumps(answer.body).encode()
 
 
 @pytest.fixture(scope="module")
