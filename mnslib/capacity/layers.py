@@ -55,20 +55,23 @@ LAYER_COLUMNS = (
     "labels",
 )
 PARTS = ("hard", "requested", "usage", "unclaimed", "claimed_unused", "idle", "bursting")
-"""Amounts that are summed, each over the same namespaces."""
+"""Amounts that are summed; by day, each over the same namespaces."""
 SUM_COLUMNS = (
     "resource",
     "namespaces",
+    "measured",
     "left_out",
     "without_quota",
-    *PARTS,
+    "hard",
+    "measured_hard",
+    *PARTS[1:],
     "requested_ratio",
     "usage_ratio",
     "idle_ratio",
     "requested_without_quota",
     "usage_without_quota",
 )
-DAY_COLUMNS = ("day", "resource", "namespaces", "left_out", *PARTS)
+DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
 
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
 _SPACE = ["cluster_name", "namespace_name"]
@@ -117,23 +120,28 @@ def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
     """Return the sums of the layers by a column of `layers` or a label of the namespaces.
 
     Returns:
-        `by` and `SUM_COLUMNS`, one row per value (empty: without that label) and resource. Only
-        namespaces of which all three layers are known are summed: `namespaces` of them; `left_out`
-        have a quota but something unknown; `without_quota` have none, and what they request and
-        use stands apart. Order: most idle CPU first, then name.
+        `by` and `SUM_COLUMNS`, one row per value (empty: without that label) and resource. `hard`
+        is the sum of all quotas that are known, those of `namespaces`; all other amounts are sums
+        over the `measured` of them, whose three layers are known and whose quotas add up to
+        `measured_hard`. `left_out` have a quota that is not known, `without_quota` none, and what
+        the latter request and use stands apart. The ratios are over what was measured. Order:
+        most idle CPU first, then name.
     """
     groups = layers[by] if by in _PLACES else label_values(layers["labels"], by)
     by = f"label {by}" if by in SUM_COLUMNS else by
     is_whole, is_bare = layers["reason"] == "", layers["reason"] == BARE
-    counts = {"namespaces": is_whole, "left_out": ~is_whole & ~is_bare, "without_quota": is_bare}
+    is_granted = layers["hard"].notna() & ~is_bare
+    counts = {"namespaces": is_granted, "measured": is_whole}
+    counts |= {"left_out": ~is_granted & ~is_bare, "without_quota": is_bare}
     wanted = {name: layers[name].where(is_whole) for name in PARTS}
+    wanted |= {"hard": layers["hard"].where(is_granted), "measured_hard": wanted["hard"]}
     wanted |= {f"{name}_without_quota": layers[name].where(is_bare) for name in _SUMMED}
     keys = [groups.rename(by), layers["resource"]]
     sums = pd.DataFrame(wanted).groupby(keys).sum(min_count=1)
     sums = sums.join(pd.DataFrame(counts).groupby(keys).sum().astype("int64")).reset_index()
-    sums["requested_ratio"] = sums["requested"] / sums["hard"]
+    sums["requested_ratio"] = sums["requested"] / sums["measured_hard"]
     sums["usage_ratio"] = sums["usage"] / sums["requested"]
-    sums["idle_ratio"] = sums["idle"] / sums["hard"]
+    sums["idle_ratio"] = sums["idle"] / sums["measured_hard"]
     idle = sums[sums["resource"] == "cpu"].set_index(by)["idle"]
     order = sums.assign(_idle=sums[by].map(idle)).sort_values(
         ["_idle", by, "resource"], ascending=[False, True, True]
@@ -162,10 +170,10 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -
         evidence: as `layers_table` takes it; series whose samples are wrong enter no sum.
 
     Returns:
-        `DAY_COLUMNS`: `day` (`datetime.date`), then sums over the `namespaces` whose layers of
-        that day are known: the last `hard` of it, `USAGE_QUANTILE` of `requested` and `usage` over
-        the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had a quota on that
-        day or before, but no such figures.
+        `DAY_COLUMNS`: `day` (`datetime.date`), then sums over the `measured` namespaces, of which
+        the layers of that day are known: the last `hard` of it, `USAGE_QUANTILE` of `requested`
+        and `usage` over the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had
+        a quota on that day or before, but no such figures.
     """
     spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
     times = _times(snapshot)
@@ -186,7 +194,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -
             measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY), doubts=doubts)
             parts = parts_of(granted, measured.requested, measured.usage)
             is_whole = ~np.isnan(parts["unclaimed"])
-            counts = {"namespaces": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
+            counts = {"measured": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
             sums = {name: _sum(amounts[is_whole]) for name, amounts in parts.items()}
             rows.append({"day": day.item(), "resource": resource, **counts, **sums})
     by_day = pd.DataFrame(rows, columns=list(DAY_COLUMNS))
@@ -297,7 +305,8 @@ def _resource_layers(
     reason = np.where(np.isnan(hard), unread, measured.reason)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
-    claims = np.vstack([ratios["requested_ratio"], now["_ratio"], limits["_ratio"]])
+    known = [by["_ratio"].where(by["_ratio"] >= 0) for by in (now, limits)]
+    claims = np.vstack([ratios["requested_ratio"], *known])
     layers = pd.DataFrame(
         {
             **parts,

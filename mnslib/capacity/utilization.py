@@ -118,12 +118,17 @@ def _figures(value: QuotaValue | None) -> dict[str, float | str]:
 
 
 def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the evidence's verdict where a figure of now does not hold."""
+    """Return the table with the evidence's verdict where a figure of now does not hold.
+
+    A counter that is wrong says nothing against the quota, which stays known.
+    """
     found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
     unknown = found["unknown_now"] != ""
     table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
-    figures = ["hard", "used", "utilization_ratio"]
-    table[figures] = table[figures].mask(unknown & (found["evidence"] != "not counted"))
+    figures = ["used", "utilization_ratio"]
+    table[figures] = table[figures].mask(unknown)
+    is_counter = found["evidence"].isin([*NO_PEAK, "not counted"])
+    table["hard"] = table["hard"].mask(unknown & ~is_counter)
     kept = ["evidence", "unknown_history", "coverage"]
     table[kept] = found[kept]
     return table

@@ -63,8 +63,10 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "region": ("", "what the ratios of this resource say alone"),
     "reason": ("", "why something is unknown, or why it is as it is"),
     # sums
-    "namespaces": ("namespaces", "that are in the sums: all three layers are known"),
-    "left_out": ("namespaces", "with a quota, but something unknown: in no sum"),
+    "namespaces": ("namespaces", "whose quota is known: hard is the sum of these quotas"),
+    "measured": ("namespaces", "of which all layers are known: all other sums are of these"),
+    "measured_hard": (CORES_OR_BYTES, "sum of the quotas of these"),
+    "left_out": ("namespaces", "with a quota of which too little is known for any sum"),
     "without_quota": ("namespaces", "without a quota on this resource"),
     "requested_without_quota": (CORES_OR_BYTES, "what those ask for"),
     "usage_without_quota": (CORES_OR_BYTES, "what those use"),

@@ -122,25 +122,28 @@ def roll_up_rows(sums: pd.DataFrame, *, name: str = "Owner", limit: int = 20) ->
         limit: rows shown; all are in the CSV.
     """
     by = sums.columns[0]
-    amounts = right("Namespaces", "Hard", "Requested", "Used", "Idle", "of quota", "Left out")
+    amounts = right("Namespaces", "Hard", "Measured", "Requested", "Used", "Idle", "of quota")
     return Table(
-        columns=[named(name), "Resource", *amounts],
+        columns=[named(name), "Resource", *amounts, *right("Left out")],
         rows=[
             [
                 row[by] or f"no {name.lower()}",
                 wording.RESOURCE_WORDS[row["resource"]],
                 f"{row['namespaces']:,}",
+                wording.quota(row["resource"], row["hard"]) if row["namespaces"] else "–",
+                f"{row['measured']:,}",
                 *(
-                    wording.quantity(row["resource"], row[layer]) if row["namespaces"] else "–"
-                    for layer in ("hard", "requested", "usage", "idle")
+                    wording.quantity(row["resource"], row[layer]) if row["measured"] else "–"
+                    for layer in ("requested", "usage", "idle")
                 ),
-                wording.percent(row["idle_ratio"]) if row["namespaces"] else "–",
+                wording.percent(row["idle_ratio"]) if row["measured"] else "–",
                 _left_out(row),
             ]
             for row in sums.to_dict("records")
         ],
-        note="Sums of the namespaces whose three layers are known. Left out: something is unknown, "
-        "or there is no quota.",
+        note="Hard: the sum of all quotas that are known. Requested, used, idle and its share: of "
+        "the namespaces measured, whose three layers are known. Left out of both: the quota is "
+        "unknown, or there is none.",
         limit=limit,
     )
 

@@ -17,11 +17,13 @@ from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.layers import SUM_COLUMNS, roll_up
 from mnslib.capacity.quota_values import FULL, TIGHT
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Action
+from mnslib.reporting.owner_doubts import doubts_of
 from mnslib.reporting.steps import (
     GIVE_BACK,
     LOWER,
@@ -43,7 +45,8 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, nam
 
 MOST_ACTIONS = 3
 
-_SUMMED = ("hard", "requested", "usage", "idle")
+_COUNTS = ("namespaces", "measured", "left_out", "without_quota")
+_NO_SUMS = dict.fromkeys(SUM_COLUMNS, math.nan) | dict.fromkeys(_COUNTS, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +57,11 @@ class OwnerFacts:
         owner: what the label says; empty for the namespaces without one.
         spaces: one row per namespace, the most urgent first: the columns of `tightest` and the
             `days` (ratio by day).
-        sums: cores of the CPU quota: `hard`, `requested`, `usage` and `idle`; NaN where unknown.
+        sums: of the CPU layers, as `roll_up` has them: `hard` is of all quotas that are known,
+            the other amounts are of the `measured` namespaces; NaN where nothing is known.
         refusals: rows of the table of refusals; None where events could not be read.
         actions: the first of them, the most urgent first; `more_actions` follow.
+        doubts: the name of each namespace of which something is unknown, and what and why.
         unread: what could not be read, a sentence each.
     """
 
@@ -67,6 +72,7 @@ class OwnerFacts:
     refusals: Sequence[Row] | None
     actions: Sequence[Action]
     more_actions: int
+    doubts: Sequence[tuple[str, str]]
     unread: Sequence[str]
 
     def count(self, verdict: str) -> int:
@@ -102,14 +108,16 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `daily`, `layers` and `refusals`.
+            `daily`, `evidence`, `layers` and `refusals`.
     """
     layers, steps = tables.get("layers"), steps_of(tables)
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
     days = _days(tables["daily"]) if "daily" in tables else {}
     sums = {} if layers is None else _sums(layers)
     spaces: dict[str, list[dict[str, Any]]] = {}
-    for space in tightest(tables["utilization"]).astype(object).to_dict("records"):
+    worst: list[Any] = tightest(tables["utilization"]).astype(object).to_dict("records")
+    doubts = doubts_of(worst, tables)
+    for space in worst:
         found: dict[str, Any] = {str(name): value for name, value in space.items()}
         spaces.setdefault(found["owner"], []).append(found | {"days": days.get(place(space), {})})
     facts = []
@@ -123,12 +131,13 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
                 owner=owner,
                 file=file_name(owner),
                 spaces=own,
-                sums=sums.get(owner, dict.fromkeys(_SUMMED, math.nan)),
+                sums=sums.get(owner, _NO_SUMS),
                 refusals=[row for at in places for row in refused.get(at, ())]
                 if is_known
                 else None,
                 actions=[_ACTIONS[step.kind](step) for step in wanted[:MOST_ACTIONS]],
                 more_actions=max(0, len(wanted) - MOST_ACTIONS),
+                doubts=[(at[1], doubts[at]) for at in places if at in doubts],
                 unread=_unread(snapshot, clusters),
             )
         )
@@ -160,11 +169,9 @@ def _days(daily: pd.DataFrame) -> dict[tuple[str, str], dict[date, float]]:
 
 
 def _sums(layers: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return by owner the sums of the CPU layers of the namespaces of which all three are known."""
-    known = layers[(layers["resource"] == "cpu") & layers["idle"].notna()]
-    sums = known.groupby("owner")[list(_SUMMED)].sum()
-    return {str(owner): dict(zip(_SUMMED, row[1:], strict=True))
-            for owner, row in zip(sums.index, sums.itertuples(), strict=True)}  # fmt: skip
+    """Return by owner the sums of the CPU layers, those of the table by owner."""
+    rows: list[Any] = roll_up(layers, "owner").to_dict("records")
+    return {row["owner"]: row for row in rows if row["resource"] == "cpu"}
 
 
 def _unread(snapshot: Snapshot, clusters: Container[str]) -> list[str]:

@@ -36,11 +36,12 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.html import page
+from mnslib.reporting.owner_doubts import granted, measured_part
 from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.steps import Row, smallest_raise
 from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
-from mnslib.verdicts import UNKNOWN, unknown_reason, word
+from mnslib.verdicts import UNKNOWN, word
 
 OWNERS_FOLDER = "owners"
 PORTFOLIO = "portfolio.html"
@@ -56,6 +57,10 @@ _ADVICE = {
     HEALTHY: "fits",
 }
 _NEAR = float(TIGHT_RATIO)
+_SUMS_NOTE = (
+    "May have: the sum of all limits that are known. Asked for, really used and unused: of the "
+    "namespaces that were measured for two days or more."
+)
 _HATCH = (
     '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
     '<pattern id="unknown" width="5" height="5" patternUnits="userSpaceOnUse" '
@@ -155,9 +160,10 @@ def portfolio_page(
         for key, _, found in orders
     )
     total = sum(len(o.spaces) for o in owners)
-    full, unknown = (sum(o.count(word) for o in owners) for word in (FULL, UNKNOWN))
+    full, doubted = sum(o.count(FULL) for o in owners), sum(len(o.doubts) for o in owners)
     named_owners = sum(bool(o.owner) for o in owners)
-    idle = sum(_zero(o.sums["idle"]) for o in owners)
+    measured = int(sum(o.sums["measured"] for o in owners))
+    idle = sum(_zero(o.sums["idle"]) for o in owners) if measured else None
     hit = sum(bool(o.owner) and o.count(FULL) > 0 for o in owners)
     headline = f"{hit:,} of {wording.count(named_owners, 'owner')} have a namespace that is full"
     if not hit:
@@ -173,8 +179,10 @@ def portfolio_page(
             Figure(
                 full, "namespaces full", of=f"of {total:,}", tone="critical" if full else "calm"
             ),
-            Figure(wording.cores(idle), "may be used and are not"),
-            Figure(unknown, "namespaces unknown"),
+            Figure(
+                wording.cores(idle), "may be used and are not", of=f"in {measured:,} of {total:,}"
+            ),
+            Figure(doubted, "namespaces with something unknown", of=f"of {total:,}"),
         ],
         body=f'<section class="orders"><h2>Owner by owner</h2>{choices}{tables}</section>',
         footer=f'Run {escape_html(run)} · <a href="report.html">the whole report</a> · '
@@ -204,6 +212,9 @@ def _headline(facts: OwnerFacts) -> str:
         finding = f"{some.format(tight)} {wording.are(tight)} nearly full"
     elif facts.actions:
         finding = f"{none}; see what could be given back or asked for less"
+    elif facts.doubts:
+        finding = f"{none}, but something is unknown"
+        finding += f" of {len(facts.doubts):,} of them" if total > 1 else ""
     else:
         finding = f"{none}, and nothing needs doing"
     return finding[:1].upper() + finding[1:]
@@ -216,13 +227,20 @@ def _figures(facts: OwnerFacts) -> list[Figure]:
     return [
         Figure(full, "full", of=total, tone="critical" if full else "calm"),
         Figure(tight, "nearly full: 90 % or above", tone="warning" if tight else "calm"),
-        Figure(wording.cores(sums["hard"]), "you may ask for (CPU)"),
-        Figure(wording.cores(sums["usage"]), "really used, 95 % of the time"),
-        Figure(facts.count(UNKNOWN), "unknown"),
+        Figure(granted(sums), "you may ask for (CPU)", of=measured_part(sums, "namespaces")),
+        Figure(
+            wording.cores(sums["usage"]),
+            "really used, 95 % of the time",
+            of=measured_part(sums, "measured"),
+        ),
+        Figure(len(facts.doubts), "with something unknown", of=total),
     ]
 
 
 def _actions(facts: OwnerFacts) -> str:
+    if not facts.actions:
+        more = " What is not known is said at the end." if facts.doubts else ""
+        return f"<p>There is nothing for you to do.{more}</p>"
     rest = facts.more_actions
     more = f'<p class="note">{wording.count(rest, "more thing")} to do after that: see the '
     more += "table below.</p>"
@@ -365,10 +383,8 @@ def _at(value: Any) -> str:
 def _unread(facts: OwnerFacts) -> str:
     lines = [*facts.unread]
     reasons: dict[str, list[str]] = {}
-    for row in facts.spaces:
-        reason = unknown_reason(str(row["verdict"]))
-        if reason is not None:
-            reasons.setdefault(reason, []).append(str(row["namespace_name"]))
+    for name, reason in facts.doubts:
+        reasons.setdefault(reason, []).append(name)
     lines += [
         f"{wording.count(len(names), 'namespace')}: {reason} "
         f"({wording.examples(names, joint=', ')})."
@@ -383,12 +399,13 @@ def _portfolio_table(owners: Sequence[OwnerFacts]) -> Table:
     return Table(
         columns=[
             named("Owner"),
-            *right("Namespaces", "Full", "Nearly full", "Unknown", "May have, CPU", "Asked for"),
-            *right("Really used", "Unused", "Refused"),
+            *right("Namespaces", "Full", "Nearly full", "With unknowns", "May have, CPU"),
+            *right("Measured", "Asked for", "Really used", "Unused", "Refused"),
             "First thing to do",
         ],
         rows=[_portfolio_row(facts) for facts in owners],
         limit=len(owners),
+        note=_SUMS_NOTE,
         empty="No namespace was found.",
     )
 
@@ -400,8 +417,10 @@ def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
         len(facts.spaces),
         facts.count(FULL),
         facts.count(TIGHT),
-        facts.count(UNKNOWN),
-        *(wording.cores(sums[name]) for name in ("hard", "requested", "usage", "idle")),
+        len(facts.doubts),
+        " ".join(filter(None, [granted(sums), measured_part(sums, "namespaces")])),
+        f"{sums['measured']:,} of {len(facts.spaces):,}",
+        *(wording.cores(sums[name]) for name in ("requested", "usage", "idle")),
         "unknown" if facts.refused is None else facts.refused,
         facts.actions[0].title if facts.actions else "",
     ]
@@ -417,7 +436,8 @@ def owners_table(owners: Sequence[OwnerFacts], *, limit: int = 20) -> Table:
     return Table(
         columns=table.columns,
         rows=table.rows,
-        note=f"A page for each, to be sent to them: {OWNERS_FOLDER}/; all of them: {PORTFOLIO}.",
+        note=f"{_SUMS_NOTE} A page for each, to be sent to them: {OWNERS_FOLDER}/; "
+        f"all of them: {PORTFOLIO}.",
         empty=table.empty,
         limit=limit,
     )

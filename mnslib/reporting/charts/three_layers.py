@@ -58,7 +58,7 @@ def three_layers(
         "percentile of the last 7 days. Ordered by idle quota, hard minus used",
     )
     totals = total_layers(layers, resource)
-    if totals["namespaces"] > 0 and totals["hard"] > 0:
+    if totals["measured"] > 0 and totals["measured_hard"] > 0:
         _draw_totals(canvas, totals, resource, len(rows))
     if rows:
         _draw_rows(canvas, rows, resource)
@@ -82,24 +82,30 @@ def _amount(resource: str, value: float) -> str:
 def _sums(totals: Row, resource: str) -> str:
     if not totals["namespaces"] > 0:
         return ""
-    hard, requested, used = (
-        wording.quantity(resource, totals[name]) for name in ("hard", "requested", "usage")
-    )
-    return f"Hard {hard}, requested {requested}, used {used}."
+    hard = f"Hard {wording.quota(resource, totals['hard'])}"
+    if not totals["measured"]:
+        return f"{hard}."
+    requested, used = (wording.quantity(resource, totals[name]) for name in ("requested", "usage"))
+    part = "" if totals["measured"] == totals["namespaces"] else (
+        f" of the {wording.count(int(totals['measured']), 'namespace')} measured"
+    )  # fmt: skip
+    return f"{hard}, requested {requested}, used {used}{part}."
 
 
 def _draw_totals(canvas: Canvas, totals: Row, resource: str, count: int) -> None:
-    """Draw the sums of all known namespaces as one bar that makes up the quota."""
-    known, unit = int(totals["namespaces"]), _UNITS[resource][1]
+    """Draw the sums of all that was measured as one bar, and what it leaves out of the quotas."""
+    known, measured, unit = int(totals["namespaces"]), int(totals["measured"]), _UNITS[resource][1]
     of = "" if known == count else f"{known:,} of "
     who = f"{of}{wording.count(count, 'namespace')} together"
-    hard = f"{_amount(resource, totals['hard'])} {unit} of quota"
+    hard = f"{wording.exact(totals['hard'] / _UNITS[resource][0])} {unit} of quota"
     end = canvas.text(MARGIN, canvas.y, f"{who}: {hard}", bold=True)
-    if known < count:
-        words = f"{wording.count(count - known, 'namespace')} with something unknown left out"
+    if measured < count:
+        own = f"{wording.exact(totals['measured_hard'] / _UNITS[resource][0])} {unit}"
+        words = f"the bar is the {own} of {measured:,}; {count - measured:,} with something unknown"
         canvas.text(end + 24, canvas.y, words, color=colors.MUTED)
     canvas.y += 22
-    used = totals["hard"] - totals["unclaimed"] - totals["claimed_unused"]
+    whole = totals["measured_hard"]
+    used = whole - totals["unclaimed"] - totals["claimed_unused"]
     parts = [
         ("used", used, _USED),
         ("claimed, not used", totals["claimed_unused"], _REQUESTED),
@@ -107,7 +113,7 @@ def _draw_totals(canvas: Canvas, totals: Row, resource: str, count: int) -> None
     ]
     x, height = float(MARGIN), 44
     for label, amount, fill in parts:
-        share = amount / totals["hard"]
+        share = amount / whole
         end = x + (RIGHT - MARGIN - 8) * share
         canvas.box(x, canvas.y, end, canvas.y + height, fill)
         value = f"{_amount(resource, amount)} ({wording.percent(share)})"

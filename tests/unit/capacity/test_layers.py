@@ -224,11 +224,13 @@ def layers(fleet):
     return layers_table(fleet, utilization_table(fleet))
 
 
-def test_sums_hold_only_what_is_known_and_count_what_is_left_out(layers):
+def test_every_quota_is_summed_and_of_use_what_was_measured_each_with_its_count(layers):
     sums = roll_up(layers, "cluster_name").set_index("resource").loc["cpu"]
 
-    assert sums[["namespaces", "left_out", "without_quota"]].tolist() == [2, 1, 1]
-    assert sums[["hard", "requested", "usage", "idle"]].tolist() == [30, 11, 6, 24]
+    counts = ["namespaces", "measured", "left_out", "without_quota"]
+    assert sums[counts].tolist() == [3, 2, 0, 1]
+    assert sums[["hard", "measured_hard"]].tolist() == [60, 30]
+    assert sums[["requested", "usage", "idle"]].tolist() == [11, 6, 24]
     assert sums[["unclaimed", "claimed_unused"]].tolist() == [19, 5]
     assert sums[["requested_ratio", "usage_ratio", "idle_ratio"]].tolist() == pytest.approx(
         [11 / 30, 6 / 11, 0.8]
@@ -239,8 +241,17 @@ def test_sums_hold_only_what_is_known_and_count_what_is_left_out(layers):
 def test_sums_of_nothing_known_are_unknown_and_not_zero(layers):
     nobody = roll_up(layers, "owner").set_index(["owner", "resource"]).loc[("", "cpu")]
 
-    assert nobody[["namespaces", "left_out", "without_quota"]].tolist() == [0, 1, 1]
-    assert nobody[["hard", "usage", "idle", "idle_ratio"]].isna().all()
+    assert nobody[["namespaces", "measured", "without_quota"]].tolist() == [1, 0, 1]
+    assert nobody["hard"] == 30
+    assert nobody[["measured_hard", "usage", "idle", "idle_ratio"]].isna().all()
+
+
+def test_a_quota_that_could_not_be_read_is_in_no_sum_and_counted(layers):
+    layers.loc[layers["namespace_name"] == "web", ["hard", "reason"]] = float("nan"), "not read"
+
+    cpu = roll_up(layers, "cluster_name").set_index("resource").loc["cpu"]
+
+    assert cpu[["hard", "namespaces", "left_out"]].tolist() == [50, 2, 1]
 
 
 def test_sums_by_a_label_take_its_whole_name_and_value(layers):
@@ -264,8 +275,8 @@ def test_every_roll_up_sums_to_the_same_fleet(layers):
     assert list(tables) == [
         "by_owner", "by_cluster", "by_subscription", "by_cost-center", "by_example.com_team",
     ]  # fmt: skip
-    totals = {tuple(found[["namespaces", "idle"]].sum()) for found in tables.values()}
-    assert totals == {(2, 24)}
+    wanted = ["namespaces", "measured", "hard", "idle"]
+    assert {tuple(found[wanted].sum()) for found in tables.values()} == {(3, 2, 60, 24)}
 
 
 # over time
@@ -292,7 +303,7 @@ def test_a_day_is_summed_over_the_namespaces_known_on_it(make_snapshot, make_quo
     assert cpu.index.tolist() == [first, first + timedelta(days=1), now.date()]
     assert cpu["hard"].tolist() == [10, 4, 4]
     assert cpu["usage"].tolist() == [3, 1, 1]
-    assert cpu["namespaces"].tolist() == [1, 1, 1]
+    assert cpu["measured"].tolist() == [1, 1, 1]
     assert cpu["left_out"].tolist() == [0, 1, 1]
     memory = days[days["resource"] == "memory"]
     assert memory["hard"].isna().all()
@@ -314,7 +325,7 @@ def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, ma
 
     assert (row["reason"], row["advice"]) == ("wrong counter", "")
     assert days.loc[days["resource"] == "cpu", "left_out"].tolist() == [1] * 8
-    assert layers_by_day(snapshot, evidence=evidence)["namespaces"].max() == 1
+    assert layers_by_day(snapshot, evidence=evidence)["measured"].max() == 1
 
 
 def test_without_history_there_is_no_day(make_snapshot, make_quota):

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.reporting.layers import roll_up_rows
 from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
 from mnslib.reporting.owner_pages import owner_files
 from mnslib.reporting.steps import needed_for
@@ -75,7 +77,7 @@ def tables():
         "cluster_name": "aks-1", "namespace_name": "wasteful", "resource": "cpu",
         "owner": "payments", "region": "fix requests", "hard": 6.0, "requested": 6.0,
         "usage": 1.5, "peak_usage": 2.0,
-        "claimed_unused": 4.5, "idle": 4.5,
+        "claimed_unused": 4.5, "idle": 4.5, "reason": "",
     }  # fmt: skip
     days = [
         ["aks-1", "full", "cpu_request", DAY, (), 1.0],
@@ -200,6 +202,59 @@ def test_what_is_unknown_is_said_with_its_reason(pages):
     assert "1 namespace: cluster not reachable" in said
     assert "Unknown: what was refused could not be read" in said
     assert "There is no history" in said
+
+
+def page_of(frames, spaces, **evidence):
+    """The page of `team` and the portfolio, as text, of spaces as `layers_of` takes them."""
+    layers = frames.layers_of(spaces).assign(owner="team", cluster_name="aks-1")
+    rows = [("team", name, hard, 0.5, 0.5, "ok", "healthy") for name, (hard, *_) in spaces.items()]
+    judged = [
+        {"cluster_name": "aks-1", "namespace_name": name, "resource": "cpu_usage",
+         "evidence": word, "reason": "all zero: dead sensor"}
+        for name, word in evidence.items()
+    ]  # fmt: skip
+    tables = {"utilization": utilization(*rows), "layers": layers}
+    tables["evidence"] = pd.DataFrame(judged, columns=list(EVIDENCE_COLUMNS))
+    _, found = owner_files(snapshot(), tables, run="RUN")
+    return {name: text_of(html) for name, html in found}, layers
+
+
+def test_quotas_are_summed_whether_use_was_measured_or_not_and_the_rest_is_counted(frames):
+    spaces = {"old": (22, 12, 8, ""), "fresh": (2.25, 1, NAN, "under 2 days of samples")}
+    pages, layers = page_of(frames, spaces)
+
+    said = pages["owners/team.html"]
+    assert "24.25 cores you may ask for (CPU)" in said
+    assert "8 cores in 1 of 2 really used" in said
+    assert "1 of 2 with something unknown" in said
+    assert "1 namespace: what is really used is unknown, under 2 days of samples (fresh)" in said
+    assert "something is unknown of 1 of them" in said
+    assert "14 cores in 1 of 2 may be used and are not" in pages["portfolio.html"]
+    assert "24.25 cores" in pages["portfolio.html"]
+    assert "24.25 cores" in str(roll_up_rows(roll_up(layers, "owner")))
+
+
+def test_an_owner_whose_use_is_nowhere_measured_still_reads_the_quota(frames):
+    pages, _ = page_of(frames, {"fresh": (0.8, 0.2, NAN, "under 2 days of samples")})
+
+    said = pages["owners/team.html"]
+    assert "0.8 cores you may ask for (CPU)" in said
+    assert "unknown in 0 of 1 really used" in said
+    assert "unknown in 0 of 1 may be used" in pages["portfolio.html"]
+    assert "nothing needs doing" not in said.lower()
+    assert "everything was read" not in said
+
+
+def test_a_dead_sensor_is_named_on_its_owners_page_in_plain_words(frames):
+    spaces = {"fine": (3, 1, 1, ""), "sso": (3, 1, NAN, "all zero: dead sensor")}
+    pages, _ = page_of(frames, spaces, sso="dead sensor", fine="sound")
+
+    said = pages["owners/team.html"]
+    assert "measured as zero although programs run there" in said
+    assert "whoever runs the cluster has to mend that" in said
+    assert "(sso)" in said
+    assert "nothing needs doing" not in said.lower()
+    assert "There is nothing for you to do. What is not known is said at the end." in said
 
 
 def test_days_are_drawn_where_they_say_something(pages):
