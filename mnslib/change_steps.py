@@ -77,9 +77,10 @@ class ChangeSteps(Session):
             ConfigError: if there is no such run, or it wrote nothing.
             StalePlanError: if the requests are about other namespaces than it planned.
         """
+        from mnslib.locks import wait_for_writers
         from mnslib.provisioning.resume import read_earlier, require_same_requests
         from mnslib.reporting.displays import Table
-        from mnslib.runs import find_run, wait_for_writers
+        from mnslib.runs import find_run
 
         rows: list[list[Cell]] = []
         if resume_run:
@@ -189,9 +190,10 @@ class ChangeSteps(Session):
         Args:
             settings: `max_parallel_per_cluster`, as `provisioning.apply` takes it.
         """
+        from mnslib.locks import only_writer
         from mnslib.provisioning.apply import apply
         from mnslib.provisioning.journal import Journal
-        from mnslib.runs import continue_journal, only_writer
+        from mnslib.runs import continue_journal
 
         journal = Journal(self.directory / JOURNAL_NAME, now=utc_now)
         carry_out = partial(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mnslib.runs import only_writer
+from mnslib.locks import only_writer
 
 from .conftest import ROOT
 

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from mnslib.cli import main
 from mnslib.errors import ConfigError, LockedError
+from mnslib.locks import only_writer, wait_for_writers
 from mnslib.project import write_result
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.resource_ids import ClusterId
 from mnslib.results import RunRecord, RunStatus, utc_text
-from mnslib.runs import continue_journal, find_run, only_writer, wait_for_writers
+from mnslib.runs import continue_journal, find_run
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
@@ -25,7 +26,7 @@ HOLD = """
 import sys, pathlib
 from datetime import datetime, UTC
 from mnslib.resource_ids import ClusterId
-from mnslib.runs import only_writer
+from mnslib.locks import only_writer
 cluster = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 with only_writer([cluster], run_directory=pathlib.Path(sys.argv[1]), now=datetime.now(UTC)):
     print("held", flush=True)
