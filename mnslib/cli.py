@@ -163,6 +163,9 @@ def _explain_dry_run(directory: Path) -> None:
 
     plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
     changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
+    if not changes:
+        click.echo("This was a dry run. Nothing is to be changed, so there is nothing to approve.")
+        return
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
     click.echo("This was a dry run: nothing was written. It would")
     for item in sorted(changes, key=lambda item: not item["risks"])[:MOST_CHANGES]:

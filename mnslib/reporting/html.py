@@ -212,7 +212,8 @@ def _is_dry_run(result: Mapping[str, Any]) -> bool:
 
 
 def _is_waiting_plan(status: RunStatus, result: Mapping[str, Any]) -> bool:
-    return _is_dry_run(result) and status is RunStatus.FINDINGS
+    is_any_to_do = {item["outcome"] for item in result["items"]} != _UNCHANGED
+    return _is_dry_run(result) and status is RunStatus.FINDINGS and is_any_to_do
 
 
 def _trouble(body: Body, status: RunStatus, result: Mapping[str, Any]) -> str:

@@ -89,6 +89,17 @@ def test_a_dry_run_says_what_it_would_do_and_how_to_go_ahead(run_notebook, sandb
     assert done.output.rstrip().endswith(str(done.directory))
 
 
+def test_a_dry_run_with_nothing_to_change_asks_for_no_approval(run_notebook, mns, tmp_path):
+    file = tmp_path / "now.yaml"
+    exported = mns("export", str(file))
+    assert exported.returncode == 0, exported.stderr
+    done = run_notebook("30", request_file=file, dry_run="true", tiers_file="", policy_file="")
+    assert done.result["status"] == "findings", done.output  # for a warning of the checks
+    assert "Nothing is to be changed, so there is nothing to approve." in done.output
+    assert "approved_digest" not in done.output
+    assert "approval" not in (done.directory.parent / "index.html").read_text().split("<footer")[0]
+
+
 def test_a_request_file_that_is_missing_is_named_with_the_rule(run_notebook, sandbox):
     done = run_notebook("30", request_file="absent.csv")
     assert done.code == 6

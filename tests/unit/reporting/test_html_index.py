@@ -58,6 +58,8 @@ def test_a_run_has_a_sentence_a_link_and_a_next_step() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"status": "findings", "parameters": {"approval": "digest", "dry_run": True},
+          "items": [{"outcome": "unchanged"}]}, ("! findings", ">see the findings</a>")),
         ({"status": "findings", "parameters": {"approval": "digest", "dry_run": True}},
          ("! approval", ">decide</a>")),
         ({"status": "findings", "parameters": {"dry_run": True}, "items": []},
