@@ -230,7 +230,8 @@ class Table:
 
     def _repr_html_(self) -> str:
         caption = (
-            f'<caption style="text-align:left;font-weight:bold;padding:4px 0">'
+            f'<caption style="text-align:left;font-weight:bold;padding:4px 0;'
+            f'min-width:min(48ch,80vw)">'
             f"{escape(self.caption)}</caption>"
         )
         if not self.rows:

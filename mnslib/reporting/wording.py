@@ -184,8 +184,10 @@ def room(resource: str, amount: SupportsFloat | None) -> str:
 
 def uncounted(amount: int) -> str:
     """Return the sentence on namespaces that no sum of quotas holds; empty for none."""
+    if not amount:
+        return ""
     namespaces = count(amount, "namespace")
-    return f"Promised leaves out {namespaces} without a CPU quota. " if amount else ""
+    return f"Promised leaves out {namespaces} without a CPU quota (system namespaces too). "
 
 
 def short(name: str) -> str:

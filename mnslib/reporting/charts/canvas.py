@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from mnslib.reporting.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
@@ -143,16 +144,19 @@ class Canvas:
         bold: bool = False,
         align: str = "left",
         limit: float | None = None,
+        ground: str = "",
     ) -> float:
         """Write one line, `y` at half the height of its capitals; return where it ends.
 
-        Longer than `limit` pixels, it is cut in the middle; the SVG keeps the whole.
+        Longer than `limit` pixels, it is cut in the middle; the SVG keeps the whole. `ground` is
+        the color of an edge around the letters, where lines or dots lie under them.
         """
         shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
         if not shown:
             return x
+        edge = [withStroke(linewidth=3, foreground=ground, alpha=0.85)] if ground else None
         self._axes.text(
-            x, y + 0.36 * size * DPI / 72, shown,
+            x, y + 0.36 * size * DPI / 72, shown, path_effects=edge,
             fontproperties=self._font(size, bold=bold), color=color, ha=align, va="baseline",
             parse_math=False, usetex=False, zorder=self._next(),
         )  # fmt: skip

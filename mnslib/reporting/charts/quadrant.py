@@ -249,5 +249,5 @@ def _write_name(
             found.append((int(is_under.sum()) + 2 * crossed, box))
     if found and min(found)[0] <= MOST_COVERED:
         _, box = min(found, key=lambda each: each[0])
-        canvas.text(box[0], (box[1] + box[3]) / 2, name)
+        canvas.text(box[0], (box[1] + box[3]) / 2, name, ground=colors.WHITE)
         plot.taken.append(box)

@@ -18,7 +18,7 @@ import pandas as pd
 from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import BODY, MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
+from mnslib.reporting.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
 from mnslib.reporting.charts.marks import HATCH, Fill
 from mnslib.reporting.room import answer_words, kind_of, room_finding, short_amount, spaces_of
 
@@ -57,6 +57,8 @@ _LOOKS = {
     "unknown": _Look(HATCH, colors.TEXT, "?", HATCH),
 }
 _GAP = 16
+_FEW = 6
+"""Rows up to which they are taller, and have room for two lines."""
 
 Space = dict[str, Any]
 
@@ -193,8 +195,9 @@ def _count_words(counts: Counter[str]) -> str:
     plain = Counter({"yes": counts["yes"] + counts["just"]}) + Counter(
         {kind: counts[kind] for kind in ("no", "none", "unknown")}
     )
-    return ", ".join(f"{plain[kind]:,} {kind}" for kind in ("no", "yes", "none", "unknown")
-                     if plain[kind])  # fmt: skip
+    just = f" ({counts['just']:,} just)" if counts["just"] else ""
+    return ", ".join(f"{plain[kind]:,} {kind}{just if kind == 'yes' else ''}"
+                     for kind in ("no", "yes", "none", "unknown") if plain[kind])  # fmt: skip
 
 
 def _counts_of(spaces: list[Space]) -> str:
@@ -208,8 +211,10 @@ def _draw(canvas: Canvas, spaces: list[Space], rows: list[_Row]) -> None:
     width = (RIGHT - left - _GAP * (len(QUESTIONS) - 1)) / len(QUESTIONS)
     edges = [left + place * (width + _GAP) for place in range(len(QUESTIONS))]
     _draw_heads(canvas, spaces, edges, width)
+    if len(rows) <= _FEW:
+        rows = [_on_two_lines(canvas, row, width - 54) for row in rows]
     is_double = any("\n" in words for row in rows for _, words in row.cells)
-    height = 60 if is_double else 44 if len(rows) <= 6 else 34
+    height = 60 if is_double else 44 if len(rows) <= _FEW else 34
     for row in rows:
         top, bottom = canvas.y + 2, canvas.y + height - 2
         _write(canvas, MARGIN, (top, bottom), row.name, limit=names + 1)
@@ -253,6 +258,19 @@ def _draw_cell(
     _write(canvas, x0 + 44, (y0, y1), words, limit=x1 - x0 - 54, look=look)
 
 
+def _on_two_lines(canvas: Canvas, row: _Row, limit: float) -> _Row:
+    """Return the row with cells that are too long broken after their first comma."""
+    cells = [
+        (kind, words.replace(", ", "\n", 1) if _is_cut(canvas, words, limit) else words)
+        for kind, words in row.cells
+    ]
+    return _Row(row.name, cells)
+
+
+def _is_cut(canvas: Canvas, words: str, limit: float) -> bool:
+    return canvas.width(words.partition("\n")[0], bold=True) > limit
+
+
 def _write(
     canvas: Canvas,
     x: float,
@@ -266,8 +284,10 @@ def _write(
     middle = sum(between) / 2
     first, _, second = words.partition("\n")
     color, bold = (look.color, look.bold) if look else (colors.INK, False)
+    if look and _is_cut(canvas, first, limit):
+        first = first.partition(", ")[0]  # what is short; the end can be missed best
+    if look and second:
+        second = canvas.wrap(second, limit, SMALL, lines=1)[0]
     up = 11 if second else 0
-    if look:  # what is short stands first, so that the end can be missed best
-        first = canvas.wrap(first, limit, BODY, bold=bold, lines=1)[0]
     canvas.text(x, middle - up, first, color=color, bold=bold, limit=limit)
     canvas.text(x, middle + 13, second, color=color, size=SMALL, limit=limit)

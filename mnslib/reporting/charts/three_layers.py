@@ -20,6 +20,8 @@ from mnslib.reporting.charts.marks import HATCH, Column, Fill, Grid, Stroke, Wor
 from mnslib.reporting.layers import layers_finding, total_layers
 
 TOP_KNOWN, TOP_UNKNOWN = 18, 2
+MOST_REASON = 330
+"""Pixels of the last column."""
 _USED, _REQUESTED = Fill(colors.USED), Fill(colors.REQUESTED)
 _UNCLAIMED = Fill(colors.UNCLAIMED)
 _HARD, _HIGHEST = Stroke(colors.INK, 5), Stroke(colors.INK, 2)
@@ -140,14 +142,14 @@ def _selected(rows: list[Row]) -> tuple[list[Row], list[Row]]:
 
 def _draw_rows(canvas: Canvas, rows: list[Row], resource: str) -> None:
     shown, rest = _selected(rows)
-    columns = zip(*(_cells(row, resource) for row in shown), strict=True)
+    columns = zip(*(_cells(canvas, row, resource) for row in shown), strict=True)
     name, owner, idle, share, layers = columns
     grid = canvas.grid(
         [Column(head="Namespace", cells=name, most=280),
          Column(head="Owner" if any(cell.text for cell in owner) else "", cells=owner, most=180)],
         [Column(head="Idle", cells=idle, align="right", least=90),
          Column(head="of quota", cells=share, align="right"),
-         Column(head="used / requested / hard", cells=layers, most=330)],
+         Column(head="used / requested / hard", cells=layers, most=MOST_REASON)],
     )  # fmt: skip
     names = ("hard", "requested", "usage", "peak_usage")
     drawn = [row for row in shown if not wording.is_unknown(row["hard"])]
@@ -163,12 +165,15 @@ def _draw_rows(canvas: Canvas, rows: list[Row], resource: str) -> None:
     canvas.legend(_marks(shown))
 
 
-def _cells(row: Row, resource: str) -> tuple[Words, ...]:
+def _cells(canvas: Canvas, row: Row, resource: str) -> tuple[Words, ...]:
     """Return name, owner, idle, its share, and the three layers or why one is unknown."""
     name, owner = Words(row["namespace_name"]), Words(row["owner"], colors.MUTED)
     if not row["_known"]:
         unknown = Words(wording.UNKNOWN, colors.TEXT)
-        return name, owner, unknown, Words(), Words(row["reason"], colors.TEXT)
+        reason = row["reason"]
+        if canvas.width(reason) > MOST_REASON:  # what follows a comma can be missed best
+            reason = reason.partition(", ")[0]
+        return name, owner, unknown, Words(), Words(reason, colors.TEXT)
     divisor = _UNITS[resource][0]
     hard = wording.exact(row["hard"] / divisor)
     layers = [_amount(resource, row[key]) for key in ("usage", "requested")]

@@ -154,3 +154,10 @@ def test_the_alt_text_counts_every_region(draw):
         "By advice: 1 namespace shrink the quota, 0 namespaces healthy, "
         "0 namespaces grow the quota and 1 namespace fix the requests."
     )
+
+
+def test_a_long_reason_loses_its_second_half_not_its_middle(frames, ruler):
+    reason = "too short: 23 hours of samples, advice needs 2 days"
+    layers = frames.layers_of({"new": (4.0, 2.0, float("nan"), reason), "old": (4.0, 2.0, 1.0, "")})
+    texts = ruler(three_layers(layers, moment=frames.moment)).texts
+    assert "too short: 23 hours of samples" in texts

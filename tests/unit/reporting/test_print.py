@@ -12,6 +12,7 @@ from importlib.resources import files
 import pytest
 
 from mnslib.reporting.charts import three_layers
+from mnslib.reporting.displays import Figure, KeyFigures
 from mnslib.reporting.html import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -69,6 +70,16 @@ def test_each_chart_stands_on_a_page_of_its_own_with_its_heading(printed, sectio
 
     assert boxes == [(842, 595)] * 5  # the first is the headline's, the last the footer's
     assert laid_out == {CONTENT}
+
+
+def test_figures_that_the_chart_repeats_do_not_push_it_off_its_page(printed, section):
+    figures = KeyFigures([Figure(7, "full", of="of 50")])._repr_html_()
+    heading, picture = section.split("<figure")
+    said = f'<div class="shown"><p>7 of 50 are full.</p>{figures}</div>'
+
+    boxes, _ = printed(f"{heading}{said}<figure{picture}")
+
+    assert boxes == [(842, 595)] * 3  # headline, all of the section, footer
 
 
 def test_a_table_wider_than_the_paper_does_not_shrink_the_charts(printed, section):

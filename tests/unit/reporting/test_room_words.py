@@ -130,12 +130,26 @@ def test_cells_say_the_amount_in_the_color_of_their_answer(frames, ruler):
 def test_heads_count_all_namespaces_and_a_sentence_the_rest(frames, ruler):
     chart = state_grid(frames.room(50), moment=frames.moment)
     texts = ruler(chart).texts
-    assert "9 no, 36 yes, 5 unknown" in texts
+    assert "9 no, 36 yes (10 just), 5 unknown" in texts
     assert (
         "30 more namespaces, of which 13 with something that does not fit and 5 unknown: "
         "in tables/room.csv" in texts
     )
-    assert chart.alt.startswith(f"{chart.title}. Next pod: 9 no, 36 yes, 5 unknown; ")
+    assert chart.alt.startswith(f"{chart.title}. Next pod: 9 no, 36 yes (10 just), 5 unknown; ")
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(5, {"short 48 cores", "no node"}), (12, {"short 48 cores"})]
+)
+def test_a_cell_that_is_too_narrow_keeps_the_amount_whole(frames, ruler, count, shown):
+    table = frames.room(count).assign(
+        namespace_name=lambda room: frames.long_name + room["namespace_name"],
+        verdict="no", reason="quota and nodes", unplaced_pods=1, tightest="cpu_request",
+        left_cpu_request=-48.0,
+    )  # fmt: skip
+    texts = ruler(state_grid(table, moment=frames.moment, family="DejaVu Sans")).texts
+    assert shown <= set(texts)
+    assert not any("no …" in text or "no…" in text for text in texts)
 
 
 def test_above_150_rows_are_patterns_with_count_example_median_and_largest(frames, ruler):
