@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXPECTED = ["20_onboard_namespace", "30_provision_in_bulk", "40_analyze_quota_utilization"]
 CHANGING = ["20_onboard_namespace", "30_provision_in_bulk"]
-TAGS = {"parameters", "setup", "check", "plan", "approve", "apply", "result", "hide-input"}
+TAGS = {
+    "parameters", "setup", "check", "plan", "approve", "apply", "result", "decisions", "hide-input",
+}  # fmt: skip
 COMMON = {"target": "str", "cloud": "str", "credential": "str", "runs_dir": "str"}
 GATE = {"dry_run": "bool", "approval": "str", "approved_digest": "str", "allow": "list"}
 FORBIDDEN_NODES = (
