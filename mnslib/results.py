@@ -149,11 +149,29 @@ class ItemOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What a result owes to the run that it resumed.
+
+    Attributes:
+        run: name of that run.
+        written: by outcome, how many items were written before this run began.
+        is_rest_empty: whether nothing was left to write.
+        risks: names of those that were accepted with the plan.
+    """
+
+    run: str
+    written: Mapping[OutcomeKind, int]
+    is_rest_empty: bool
+    risks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
     """The outcomes of one apply, in the plan's order; their number equals the plan's changes."""
 
     outcomes: tuple[ItemOutcome, ...]
     interrupted_by_signal: int | None = None
+    resumed: Resumed | None = None
 
     def counts(self) -> dict[str, int]:
         """Return how many items ended in each outcome; outcomes that did not occur are left out."""

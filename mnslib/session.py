@@ -190,7 +190,8 @@ class Session:
         numbers: dict[str, float] = dict(summary or {})
         if result is not None and plan is not None:
             self.result, status = result, _status(result, left)
-            numbers = {**result.counts(), **numbers, "risks": len(plan.risk_names())}
+            risks = result.resumed.risks if result.resumed else plan.risk_names()
+            numbers = {**result.counts(), **numbers, "risks": len(risks)}
             waits = status is RunStatus.FINDINGS
             headline = headline or (plan_sentence(plan) if waits else outcome_sentence(result))
             if left is not None and left.to_do and not waits:

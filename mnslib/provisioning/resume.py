@@ -8,6 +8,7 @@ written as it was approved; what somebody else has changed since is skipped as s
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,10 +30,12 @@ from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
     OPEN_OUTCOMES,
+    WRITTEN_OUTCOMES,
     ApplyResult,
     ChangeKind,
     ItemOutcome,
     OutcomeKind,
+    Resumed,
 )
 
 if TYPE_CHECKING:
@@ -78,11 +81,13 @@ class EarlierRun:
     """What the journal says of a run that ended early; items by key.
 
     Attributes:
+        name: of its directory.
         digest: of the plan that was approved.
         risks: names of those that were accepted with it.
         is_torn: the journal's last line was cut off; the item it was about is read.
     """
 
+    name: str
     digest: str
     risks: frozenset[str]
     items: dict[str, EarlierItem]
@@ -99,20 +104,29 @@ class Rest:
     """What is left of an earlier plan.
 
     Attributes:
+        earlier: the run that is resumed.
         plan: what is to be written, under the digest that was approved.
         finished: outcomes of what the earlier run had finished.
         decided: outcomes of what needs no write now, by reading it.
     """
 
+    earlier: EarlierRun
     plan: Plan
     finished: tuple[ItemOutcome, ...]
     decided: tuple[ItemOutcome, ...]
 
     def complete(self, result: ApplyResult) -> ApplyResult:
         """Return the result over all items of the earlier plan, in its order."""
-        all_of_them = (*self.finished, *self.decided, *result.outcomes)
-        outcomes = sorted(all_of_them, key=lambda item: item.id.key)
-        return replace(result, outcomes=tuple(outcomes))
+        before = (*self.finished, *self.decided)
+        outcomes = sorted((*before, *result.outcomes), key=lambda item: item.id.key)
+        written = Counter(i.outcome for i in before if i.outcome in WRITTEN_OUTCOMES)
+        resumed = Resumed(
+            run=self.earlier.name,
+            written=written,
+            is_rest_empty=not result.outcomes,
+            risks=tuple(sorted(self.earlier.risks)),
+        )
+        return replace(result, outcomes=tuple(outcomes), resumed=resumed)
 
 
 def read_earlier(run_directory: Path) -> EarlierRun:
@@ -146,7 +160,9 @@ def read_earlier(run_directory: Path) -> EarlierRun:
                 items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
     if not items:
         raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
-    return EarlierRun(digest=digest, risks=risks, items=items, is_torn=is_torn)
+    return EarlierRun(
+        name=run_directory.name, digest=digest, risks=risks, items=items, is_torn=is_torn
+    )
 
 
 def _planned(item: dict[str, Any]) -> EarlierItem:
@@ -241,7 +257,7 @@ def plan_rest(
         else:
             decided.append(outcome)
     rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
-    return Rest(plan=rest, finished=tuple(finished), decided=tuple(decided))
+    return Rest(earlier=earlier, plan=rest, finished=tuple(finished), decided=tuple(decided))
 
 
 def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:

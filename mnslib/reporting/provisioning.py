@@ -26,7 +26,7 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.resource_ids import short_names
-from mnslib.results import ApplyResult, CheckResult, CheckStatus, OutcomeKind
+from mnslib.results import ApplyResult, CheckResult, CheckStatus, OutcomeKind, Resumed
 
 if TYPE_CHECKING:
     from mnslib.reporting.charts import Chart
@@ -164,11 +164,28 @@ def still_open(plan: Plan, result: ApplyResult) -> Callout:
 
 
 def outcome_sentence(result: ApplyResult) -> str:
-    """Return what came of every request, and which risks what was done carries."""
+    """Return what came of every request, and which risks what was done carries.
+
+    Of a resumed run also what was there before it, and the risks that were accepted with the plan.
+    """
+    if result.resumed is not None:
+        return _resumed_sentence(result, result.resumed)
     done = (item for item in result.outcomes if item not in result.unfinished)
     risks = Counter(risk for item in done for risk in item.risks)
     words = [f"{name} on {number}" for name, number in sorted(risks.items())]
     return _outcomes(result) + (f" Risks accepted: {wording.listing(words)}." if words else "")
+
+
+def _resumed_sentence(result: ApplyResult, resumed: Resumed) -> str:
+    parts = [f"{number} {wording.outcome(kind)}" for kind, number in resumed.written.items()]
+    before = f"{', '.join(parts)} before, by run {resumed.run}." if parts else ""
+    is_first = resumed.is_rest_empty and not result.unfinished
+    said = ["Nothing was left to do:" if is_first else _outcomes(result), before]
+    if is_first and not parts:
+        said = [_outcomes(result)]
+    if resumed.risks:
+        said.append(f"Risks accepted with the plan: {wording.listing(resumed.risks)}.")
+    return " ".join(filter(None, said))
 
 
 def _outcomes(result: ApplyResult) -> str:

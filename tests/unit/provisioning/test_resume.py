@@ -86,6 +86,19 @@ def events(journal):
     return [json.loads(line) for line in journal.path.read_text().splitlines()]
 
 
+def test_a_run_that_finds_nothing_left_claims_nothing_for_itself(journal):
+    azure, first = start(journal)
+    result = go_on(azure, journal)
+    assert written(azure) == []
+    assert result.resumed.is_rest_empty
+    assert result.resumed.run == journal.path.parent.name
+    counts = {kind.value: number for kind, number in result.resumed.written.items()}
+    assert counts == {k: n for k, n in first.counts().items() if k != "unchanged"}
+    planned = next(event for event in events(journal) if event["event"] == "plan")
+    assert list(result.resumed.risks) == sorted(planned["risks"])
+    assert {"deletion", "overcommit"} <= set(result.resumed.risks)
+
+
 def test_cut_off_anywhere_it_goes_on_to_the_same_end(journal, tmp_path):
     azure, first = start(journal)
     lines = journal.path.read_text().splitlines(keepends=True)

@@ -38,6 +38,7 @@ from mnslib.results import (
     CheckStatus,
     ItemOutcome,
     OutcomeKind,
+    Resumed,
 )
 from tests.unit.provisioning.factories import (
     CLUSTER,
@@ -366,3 +367,24 @@ def test_tables_say_unknown_where_kubernetes_was_not_read():
     assert "1 request from parameters" in text
     assert "Row" not in text
     assert "file" not in text
+
+
+@pytest.mark.parametrize(
+    ("written", "is_rest_empty", "sentence"),
+    [
+        (2, True, "Nothing was left to do: 2 created before, by run first."),
+        (1, False, "All 2 are as requested: 2 created. 1 created before, by run first."),
+    ],
+)
+def test_a_resumed_run_says_what_was_done_before_it_and_the_risks_of_the_plan(
+    written, is_rest_empty, sentence
+) -> None:
+    done = (outcome("team-a"), outcome("team-b"))
+    resumed = Resumed(
+        run="first",
+        written={OutcomeKind.CREATED: written},
+        is_rest_empty=is_rest_empty,
+        risks=("deletion", "many-changes"),
+    )
+    said = outcome_sentence(ApplyResult(outcomes=done, resumed=resumed))
+    assert said == f"{sentence} Risks accepted with the plan: deletion and many-changes."
