@@ -40,8 +40,11 @@ PLACEMENT_COLUMNS = (
     "committed_ratio_memory",
     "largest_pod_cpu",
     "largest_pod_memory",
+    "new_cpu",
+    "new_memory",
+    "new_region",
 )
-_WORDS = PLACEMENT_COLUMNS[:5]
+_WORDS = (*PLACEMENT_COLUMNS[:5], "new_region")
 _NAN = float("nan")
 Size = Mapping[str, Decimal]
 
@@ -70,7 +73,7 @@ def placement_table(
         and which limit decided. Cores and bytes: `room_*` now, `left_*` after it as if it were
         requested in full (below 0: short), `grown_left_*` the same at the autoscaler's maximum,
         NaN without one; `committed_ratio_*` after it. `largest_pod_*`: what is free on the node
-        with the most free cores, NaN where nodes are not known.
+        with the most free cores, NaN where nodes are not known. `new_*` is what was asked.
 
     Raises:
         ConfigError: if a size is none, or only half of one.
@@ -84,7 +87,9 @@ def placement_table(
             weigh(cluster) for cluster in sorted({*snapshot.commitments, *snapshot.unpromised})
         ]
         places.sort(key=lambda place: place.order)
-        rows = [{"rank": rank, **each.row} for rank, each in enumerate(places, start=1)]
+        asked = {f"new_{name}": float(amount) for name, amount in size.items()}
+        asked_in = {**asked, "new_region": new_region}
+        rows = [{"rank": rank, **each.row, **asked_in} for rank, each in enumerate(places, start=1)]
         frame = pd.DataFrame(rows, columns=list(PLACEMENT_COLUMNS))
     return frame.astype({name: "float64" for name in PLACEMENT_COLUMNS if name not in _WORDS})
 

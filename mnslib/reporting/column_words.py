@@ -103,6 +103,9 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "committed_ratio_memory": (RATIO, "committed over allocatable once it is there"),
     "largest_pod_cpu": ("cores", "free on the node with the most free cores"),
     "largest_pod_memory": ("bytes", "free on the same node"),
+    "new_cpu": ("cores", "request quota of the namespace that was asked for"),
+    "new_memory": ("bytes", "request quota of the namespace that was asked for"),
+    "new_region": ("", "the only region that was asked for; empty for any"),
     # refusals
     "count": ("times", "that a pod of the workload was refused, as far as events still tell"),
     "first_utc": (UTC, "the first of them"),

@@ -40,9 +40,9 @@ def doubts_of(
         tables: by name; `evidence` and `layers` as far as they are there.
     """
     found = {place(row): why for row in _unmeasured(tables) if (why := _use(row))}
-    found |= {place(row): _mend(row) for row in _evidence(tables)}
     verdicts = ((place(row), unknown_reason(str(row["verdict"]))) for row in spaces)
-    return found | {at: reason for at, reason in verdicts if reason is not None}
+    found |= {at: reason for at, reason in verdicts if reason is not None}
+    return found | {place(row): _mend(row) for row in _evidence(tables)}
 
 
 def measured_part(sums: Mapping[str, float], name: str) -> str:

@@ -206,16 +206,20 @@ def placement_finding(table: pd.DataFrame) -> str:
     if table.empty:
         return "No size was given, so no cluster was asked."
     best = table.to_dict("records")[0]
+    size = f"{wording.quota('cpu', best['new_cpu'])} and "
+    size += wording.quota("memory", best["new_memory"])
+    where = f" in {best['new_region']}" if best["new_region"] else ""
+    new = f"A new namespace with a quota of {size}{where}"
     if best["verdict"] == FITS:
-        return f"It should go to {best['cluster_name']}: {_placement_words(best)}."
+        return f"{new} should go to {best['cluster_name']}: {_placement_words(best)}."
     if best["verdict"] == FITS_GROWN:
         return (
-            f"It fits nowhere now; on {best['cluster_name']} once the autoscaler has added nodes: "
-            f"{_placement_words(best)}."
+            f"{new} fits nowhere now; on {best['cluster_name']} once the autoscaler has added "
+            f"nodes: {_placement_words(best)}."
         )
     unknown = int((table["verdict"].map(word) == UNKNOWN).sum())
     more = f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else ""
-    return f"It fits on no cluster that could be asked{more}."
+    return f"{new} fits on no cluster that could be asked{more}."
 
 
 def placement_report(table: pd.DataFrame) -> Stack:

@@ -98,3 +98,9 @@ def test_without_a_size_there_is_no_question_and_half_of_one_is_refused(place):
     assert place({"aks-1": cluster()}, new_cpu="", new_memory="").empty
     with pytest.raises(ConfigError, match="`new_memory`"):
         place({"aks-1": cluster()}, new_memory="lots")
+
+
+def test_the_answer_says_what_was_asked(place):
+    row = place({"aks-1": cluster()}, new_region="westeurope").iloc[0]
+
+    assert row[["new_cpu", "new_memory", "new_region"]].tolist() == [4.0, 8 * GIB, "westeurope"]

@@ -174,21 +174,24 @@ def make_place(verdict="fits", **changes):
     row = dict.fromkeys(PLACEMENT_COLUMNS, NAN) | {
         "rank": 1, "cluster_name": "aks-1", "location": "westeurope", "verdict": verdict,
         "reason": "cpu: N-1", "left_cpu": 8.0, "left_memory": 20.0 * GIB,
+        "new_cpu": 4.0, "new_memory": 16.0 * GIB, "new_region": "",
     }  # fmt: skip
     return pd.DataFrame([row | changes])
 
 
 def test_where_the_next_namespace_should_go_is_a_sentence_with_its_reason():
     assert placement_finding(make_place()) == (
-        "It should go to aks-1: keeps room for 8 cores and 20 GiB; CPU decides, by what its "
-        "nodes without the largest can carry."
+        "A new namespace with a quota of 4 cores and 16 GiB should go to aks-1: keeps room for 8 "
+        "cores and 20 GiB; CPU decides, by what its nodes without the largest can carry."
     )
     grown = make_place("fits once it grows", grown_left_cpu=22.0, grown_left_memory=1.0 * GIB)
     assert placement_finding(grown).startswith(
-        "It fits nowhere now; on aks-1 once the autoscaler has added nodes: keeps room for 22 cores"
+        "A new namespace with a quota of 4 cores and 16 GiB fits nowhere now; on aks-1 once "
+        "the autoscaler has added nodes: keeps room for 22 cores"
     )
-    assert placement_finding(make_place("does not fit")) == (
-        "It fits on no cluster that could be asked."
+    assert placement_finding(make_place("does not fit", new_region="northeurope")) == (
+        "A new namespace with a quota of 4 cores and 16 GiB in northeurope fits on no cluster "
+        "that could be asked."
     )
     assert placement_finding(make_place()[:0]) == "No size was given, so no cluster was asked."
 
