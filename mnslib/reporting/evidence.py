@@ -1,6 +1,6 @@
 """How far the figures can be trusted, and when quotas were reached, as something to read.
 
-Rows that need somebody come with what to do; what many namespaces of a cluster share is one row.
+Rows that need somebody come with what to do; what many namespaces share is one row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mnslib.reporting.displays import (
 from mnslib.reporting.tokens import Tone
 
 FEW_NAMESPACES = 3
-"""Namespaces of a cluster with the same reason that are still told apart."""
+"""Namespaces with the same reason that are still told apart; of more, so many are named."""
 
 _REMEDIES = {
     "wrong counter": "Change a value of the quota and set it back: then Kubernetes counts anew. "
@@ -123,18 +123,21 @@ def _grouped(bad: pd.DataFrame) -> list[tuple[str, str, str, str, str, int]]:
     for row in bad.to_dict("records"):
         key = (row["cluster_name"], row["namespace_name"], row["evidence"])
         spaces.setdefault(key, []).append((row["resource"], row["reason"]))
-    shared: dict[tuple[str, str, str, str], list[str]] = {}
+    shared: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for (cluster, name, word), found in spaces.items():
         value = wording.listing([wording.RESOURCE_WORDS[resource] for resource, _ in found])
         value = "all values" if len(found) > FEW_NAMESPACES else value
-        shared.setdefault((cluster, word, found[0][1], value), []).append(name)
+        shared.setdefault((word, found[0][1], value), []).append((cluster, name))
     groups = []
-    for (cluster, word, reason, value), names in shared.items():
-        if len(names) > FEW_NAMESPACES:
-            title = f"{wording.count(len(names), 'namespace')}: {names[0]} …"
-            groups.append((title, cluster, word, reason, value, len(names)))
+    for (word, reason, value), places in shared.items():
+        if len(places) > FEW_NAMESPACES:
+            first = ", ".join(name for _, name in places[:FEW_NAMESPACES])
+            title = f"{wording.count(len(places), 'namespace')}: {first} …"
+            clusters = dict.fromkeys(cluster for cluster, _ in places)
+            where = wording.count(len(clusters), "cluster") if len(clusters) > 1 else places[0][0]
+            groups.append((title, where, word, reason, value, len(places)))
         else:
-            groups += [(name, cluster, word, reason, value, 1) for name in names]
+            groups += [(name, cluster, word, reason, value, 1) for cluster, name in places]
     return groups
 
 

@@ -55,8 +55,8 @@ def test_five_hundred_namespaces_of_one_cluster_without_history_are_one_row():
 
     text = repr(evidence_report(evidence_of(**names, other="gaps")))
 
-    assert "500 namespaces: ns-000 …" in text
-    assert "ns-001" not in text
+    assert "500 namespaces: ns-000, ns-001, ns-002 …" in text
+    assert "ns-003" not in text
     assert "other" in text
 
 
@@ -91,3 +91,12 @@ def test_no_crossing_is_said_in_a_sentence():
     empty = pd.DataFrame(columns=list(CROSSING_COLUMNS))
 
     assert "No quota was reached or left" in repr(crossings_rows(empty))
+
+
+def test_what_namespaces_of_many_clusters_share_is_one_row():
+    table = pd.concat(
+        evidence_of(**{f"ns-{n}": "dead sensor"}).assign(cluster_name=f"aks-{n}") for n in range(4)
+    )
+    text = repr(evidence_report(table))
+    assert "4 namespaces: ns-0, ns-1, ns-2 … (4 clusters)" in text
+    assert text.count("? dead sensor") == 1
