@@ -35,11 +35,13 @@ def pod_need(pod: Pod) -> dict[str, Decimal]:
         running = [side(container) for container in pod.containers]
         begin = [(side(container), container.is_sidecar) for container in pod.init_containers]
         for resource in ("cpu", "memory"):
-            overhead = pod.overhead.get(resource, ZERO)
             if resource in pod_level:
-                need[f"{kind}.{resource}"] = pod_level[resource] + overhead
-            else:
-                need[f"{kind}.{resource}"] = _most(resource, running, begin) + overhead
+                amount = pod_level[resource]
+            elif begin or len(running) != 1:
+                amount = _most(resource, running, begin)
+            else:  # most pods have one container
+                amount = running[0].get(resource, ZERO)
+            need[f"{kind}.{resource}"] = amount + pod.overhead.get(resource, ZERO)
     return need
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import tightest_quotas
+from mnslib.capacity.quota_values import names_of, tightest_quotas
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Pod
 from mnslib.models import QUOTA_KEYS
@@ -23,6 +23,7 @@ COUNTER_TOLERANCE = Decimal("0.25")
 after the other, and meanwhile a rolling update starts and ends so many pods at most. Source:
 Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."""
 
+_NAN = float("nan")
 COUNTER_COLUMNS = (
     "counted",
     "asked",
@@ -54,9 +55,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
     }
     no_pods = total_need(())
     found = []
-    for cluster, name, field in zip(
-        rows["cluster_name"], rows["namespace_name"], rows["resource"], strict=True
-    ):
+    for cluster, name, field in names_of(rows, "cluster_name", "namespace_name", "resource"):
         key = QUOTA_KEYS[field]
         value = values.get(cluster, {}).get((name, key))
         counted = value.used if value is not None else None
@@ -70,12 +69,11 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
             and asked is not None
             and is_wrong(counted, asked, key=key, pods=pods[cluster].get(name, ()))
         )
-        found.append(
-            (counted, asked, value is not None, counted is not None, is_live, is_scoped, wrong)
-        )
-    frame = pd.DataFrame(found, columns=list(COUNTER_COLUMNS))
-    kinds = {name: "float64" if name in ("counted", "asked") else bool for name in frame.columns}
-    return frame.astype(kinds).set_axis(rows.index)
+        figures = (_NAN if amount is None else float(amount) for amount in (counted, asked))
+        flags = (value is not None, counted is not None, is_live, is_scoped, wrong)
+        found.append((*figures, *flags))
+    frame = pd.DataFrame(found, columns=list(COUNTER_COLUMNS), index=rows.index)
+    return frame.astype({"counted": "float64", "asked": "float64"})
 
 
 def is_wrong(counted: Decimal, asked: Decimal, *, key: str, pods: Sequence[Pod]) -> bool:

@@ -77,10 +77,13 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None)
 
 def _crossings(used: Values, hard: Values) -> pd.DataFrame:
     """Return the crossings of columns (times x series): their place, and the rows around each."""
-    known = ~(np.isnan(used) | np.isnan(hard))
+    least = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where((hard == 0) & (used == 0), np.float32(0), used / hard)
-    least = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
+    highest, lowest = (f.reduce(ratio, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
+    near = np.flatnonzero((highest >= least[0]) & (lowest < least[1]))  # few come near it
+    used, hard, ratio = used[:, near], hard[:, near], ratio[:, near]
+    known = ~(np.isnan(used) | np.isnan(hard))
     level = (ratio >= least[0]).astype(np.int8) + (ratio >= least[1])
     last = last_known(known)[:-1]
     earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
@@ -91,7 +94,7 @@ def _crossings(used: Values, hard: Values) -> pd.DataFrame:
         crossed = (before < number) != (after < number)
         row, place = rows[crossed] + 1, places[crossed]
         part = {
-            "place": place, "row": row, "before": last[row - 1, place], "level": number,
+            "place": near[place], "row": row, "before": last[row - 1, place], "level": number,
             "threshold": threshold,
             "direction": np.where(after[crossed] >= number, "up", "down"),
         }  # fmt: skip

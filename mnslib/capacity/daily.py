@@ -143,9 +143,11 @@ def _first_days(samples: NDArray[np.float32], days: NDArray[np.datetime64]) -> l
 
 
 def _change_days(hard: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
-    known = pd.DataFrame(hard).ffill().to_numpy()
+    highest, lowest = (f.reduce(hard, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
+    some = np.flatnonzero(highest > lowest)
+    known = pd.DataFrame(hard[:, some]).ffill().to_numpy()
     times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
     changed: list[list[date]] = [[] for _ in range(hard.shape[1])]
-    for row, column in zip(times + 1, columns, strict=True):
+    for row, column in zip(times + 1, some[columns], strict=True):
         changed[column].append(days[row].item())
     return [tuple(dict.fromkeys(found)) for found in changed]

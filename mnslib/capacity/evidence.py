@@ -7,6 +7,7 @@ example, are in `docs/capacity.md`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from mnslib.capacity.evidence_words import (
     USAGE_FIELDS,
     texts,
 )
-from mnslib.capacity.quota_values import series_of, times_of
+from mnslib.capacity.quota_values import names_of, series_of, times_of
 from mnslib.capacity.samples import change_facts, chunks, highest, sample_facts
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import QUOTA_FIELDS
@@ -56,6 +57,7 @@ EVIDENCE_COLUMNS = (
 _SPACE = ["cluster_name", "namespace_name"]
 
 Flags = NDArray[np.bool_]
+Places = Collection[tuple[str, ...]]
 
 
 def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -71,10 +73,11 @@ def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
         `quota_changes` counts those of the lookback, the `changed_...` tell of the last;
         `counted` is the quota counter, `asked` what the pods there ask for, in cores or bytes.
     """
-    parts = [_quota_rows(snapshot)]
+    signs = _signs_of_pods(snapshot)
+    parts = [_quota_rows(snapshot, signs)]
     if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
         parts += [
-            _usage_rows(snapshot, field, frame)
+            _usage_rows(snapshot, field, frame, signs)
             for field, frame in zip(
                 USAGE_FIELDS, (snapshot.usage_cpu, snapshot.usage_memory), strict=True
             )
@@ -101,7 +104,7 @@ def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
 # What each row is judged by
 
 
-def _quota_rows(snapshot: Snapshot) -> pd.DataFrame:
+def _quota_rows(snapshot: Snapshot, signs: Places) -> pd.DataFrame:
     """Return one row per namespace and quota field: facts of its samples, its counter, flags."""
     spaces = snapshot.namespaces[_SPACE]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
@@ -109,11 +112,11 @@ def _quota_rows(snapshot: Snapshot) -> pd.DataFrame:
     series = series_of(rows)
     rows = rows.join(_sample_facts(snapshot.used, series)).join(_changes(snapshot, series))
     rows = rows.join(counters(snapshot, rows))
-    rows["cut_off"] = [snapshot.unreachable.get(name, "") for name in rows["cluster_name"]]
+    rows["cut_off"] = [snapshot.unreachable.get(cluster, "") for cluster, _ in names_of(rows)]
     rows["has_quota"] |= rows["cut_off"] != ""
     zero, comparable = rows["is_zero"], ~rows["is_scoped"]
     asks, counts = rows["asked"] > 0, rows["is_live"] & (rows["counted"] > 0)
-    has_pods, is_watched = _signs_of_pods(snapshot, rows)
+    has_pods, is_watched = _pods_seen(rows, signs)
     rows["is_dead"] = zero & (comparable & (asks | has_pods) | counts)
     says_none = rows["asked"].notna() | (is_watched & ~has_pods)
     rows["is_empty"] = zero & ~rows["is_dead"] & comparable & says_none
@@ -122,7 +125,7 @@ def _quota_rows(snapshot: Snapshot) -> pd.DataFrame:
     return rows
 
 
-def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame, signs: Places) -> pd.DataFrame:
     """Return one row per namespace on what was measured; nodes never idle at zero."""
     rows = snapshot.namespaces[_SPACE].assign(resource=field)
     spaces = pd.MultiIndex.from_frame(rows[_SPACE])
@@ -130,7 +133,7 @@ def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame) -> pd.DataF
     levels = [spaces.get_level_values(level) for level in (0, 1)]
     counter = chunks(snapshot.used, pd.MultiIndex.from_arrays([*levels, keys]))
     rows = rows.join(_sample_facts(frame, spaces, counter=counter))
-    has_pods, is_watched = _signs_of_pods(snapshot, rows)
+    has_pods, is_watched = _pods_seen(rows, signs)
     running = {
         (cluster, pod.namespace_name)
         for cluster, pods in snapshot.pods.items()
@@ -138,7 +141,7 @@ def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame) -> pd.DataF
         if not pod.is_finished
     }
     is_read = rows["cluster_name"].isin(list(snapshot.pods))
-    is_idle = np.where(is_read, ~spaces.isin(list(running)), is_watched & ~has_pods)
+    is_idle = np.where(is_read, ~_is_in(rows, running), is_watched & ~has_pods)
     return rows.assign(
         cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
         counted=np.nan, asked=np.nan,
@@ -148,18 +151,25 @@ def _usage_rows(snapshot: Snapshot, field: str, frame: pd.DataFrame) -> pd.DataF
     )  # fmt: skip
 
 
-def _signs_of_pods(snapshot: Snapshot, rows: pd.DataFrame) -> tuple[Flags, Flags]:
-    """Return where series of a namespace's pods exist, and where such are known of its cluster."""
+def _signs_of_pods(snapshot: Snapshot) -> Places:
+    """Return the namespaces in which a history of pods says that there were any."""
+    found: set[tuple[str, ...]] = set()
     asked = highest(snapshot.requested)
     used = [highest(snapshot.usage_cpu), highest(snapshot.usage_memory)]
-    found = {(cluster, name) for cluster, name, _ in asked.index[asked.notna()]}
-    found |= {place for series in used for place in series.index[series > 0]}
-    watched = {cluster for cluster, _ in found}
-    has_pods = pd.MultiIndex.from_frame(rows[_SPACE]).isin(list(found)) if found else False
-    return (
-        np.full(len(rows), has_pods) if isinstance(has_pods, bool) else has_pods,
-        rows["cluster_name"].isin(list(watched)).to_numpy(dtype=bool),
-    )
+    for index in (asked.index[asked.notna()], *(one.index[one > 0] for one in used)):
+        found.update(names_of(index.to_frame(index=False)))
+    return found
+
+
+def _pods_seen(rows: pd.DataFrame, signs: Places) -> tuple[Flags, Flags]:
+    """Return where series of a namespace's pods exist, and where such are known of its cluster."""
+    watched = {place[0] for place in signs}
+    is_watched = rows["cluster_name"].isin(list(watched)).to_numpy(dtype=bool)
+    return _is_in(rows, signs), is_watched
+
+
+def _is_in(rows: pd.DataFrame, places: Places) -> Flags:
+    return np.fromiter((place in places for place in names_of(rows)), bool, count=len(rows))
 
 
 def _sample_facts(
@@ -195,8 +205,7 @@ def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
     step, count = snapshot.step, len(snapshot.used)
     times = times_of(snapshot.used)
-    places = zip(rows["cluster_name"], rows["namespace_name"], strict=True)
-    made = [snapshot.created.get(place) for place in places]
+    made = [snapshot.created.get((cluster, name)) for cluster, name in names_of(rows)]
     rows["is_fresh"] = [_is_within(NEW_FOR, at, snapshot.read_utc) for at in made]
     since_first = count - rows["first"].where(rows["seen"] > 0)
     rows["coverage"] = rows["seen"] / since_first

@@ -36,15 +36,6 @@ def _none(rows: int, part: slice) -> Values:
     return np.full((rows, part.stop - part.start), np.nan, dtype=np.float32)
 
 
-def no_facts(count: int) -> dict[str, NDArray[np.int64]]:
-    """Return the facts of `count` series without any sample; see `sample_facts`."""
-    zeros = np.zeros(count, dtype=np.int64)
-    return {
-        "seen": zeros, "first": zeros - 1, "last": zeros - 1, "gap_steps": zeros,
-        "gap_start": zeros, "is_zero": zeros,
-    }  # fmt: skip
-
-
 def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
     """Return what each column of `values` (times x series, NaN without a sample) has.
 
@@ -53,24 +44,29 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
         rows of the longest gap after the first sample, `gap_start` its first row (of equal ones
         the earliest; it may reach the end); `is_zero`: 1 where there are samples and all are 0.
     """
-    facts = no_facts(values.shape[1])
-    known = ~np.isnan(values)
-    seen = known.sum(axis=0)
-    some = seen > 0
-    if not some.any():
-        return facts
-    total = len(values)
-    facts["seen"] = seen
-    facts["first"] = np.where(some, known.argmax(axis=0), -1)
-    facts["last"] = np.where(some, total - 1 - known[::-1].argmax(axis=0), -1)
-    facts["is_zero"] = (some & (np.fmax.reduce(np.abs(values), axis=0) == 0)).astype(np.int64)
-    torn = np.flatnonzero(some & (seen < total - facts["first"]))
+    total, count = values.shape
+    zeros = np.zeros(count, dtype=np.int64)
+    torn = _torn(values)
+    facts = {
+        "seen": zeros + total, "first": zeros - (total == 0), "last": zeros + total - 1,
+        "gap_steps": zeros, "gap_start": zeros.copy(),
+    }  # fmt: skip
     if len(torn):
-        steps, starts = _longest_gaps(known[:, torn])
-        facts["gap_steps"] = np.zeros(len(seen), dtype=np.int64)
-        facts["gap_start"] = np.zeros(len(seen), dtype=np.int64)
-        facts["gap_steps"][torn], facts["gap_start"][torn] = steps, starts
-    return facts
+        known = ~np.isnan(values[:, torn])
+        seen = known.sum(axis=0)
+        facts["seen"][torn] = seen
+        facts["first"][torn] = np.where(seen, known.argmax(axis=0), -1)
+        facts["last"][torn] = np.where(seen, total - 1 - known[::-1].argmax(axis=0), -1)
+        late = np.flatnonzero((seen > 0) & (seen < total - facts["first"][torn]))
+        steps, starts = _longest_gaps(known[:, late])
+        facts["gap_steps"][torn[late]], facts["gap_start"][torn[late]] = steps, starts
+    highest, lowest = (f.reduce(values, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
+    return facts | {"is_zero": ((highest == 0) & (lowest == 0)).astype(np.int64)}
+
+
+def _torn(values: Values) -> NDArray[np.int64]:
+    """Return which columns miss a sample: what has all is most, and quickly done."""
+    return np.flatnonzero(np.isnan(np.add.reduce(values, axis=0)))  # a sum with NaN is NaN
 
 
 def _longest_gaps(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -104,9 +100,13 @@ def change_facts(values: Values) -> dict[str, NDArray[np.float64]]:
     }  # fmt: skip
     if len(values) < 2:
         return facts
-    last = last_known(~np.isnan(values))
-    filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
-    changed = (filled[1:] != filled[:-1]) & (last[:-1] >= 0)
+    torn, filled = _torn(values), values
+    if len(torn):
+        filled, part = values.copy(), values[:, torn]
+        last = last_known(~np.isnan(part))
+        filled[:, torn] = np.take_along_axis(part, np.maximum(last, 0), axis=0)
+    # NaN is left before the first sample, which is none to change from
+    changed = (filled[1:] != filled[:-1]) & ~np.isnan(filled[:-1])
     facts["changes"] = changed.sum(axis=0).astype(np.float64)
     some = np.flatnonzero(facts["changes"])
     rows = len(values) - 1 - changed[::-1, some].argmax(axis=0)

@@ -8,7 +8,10 @@ that has it is whole. Knows nothing of runs or notebooks.
 
 from __future__ import annotations
 
+import gc
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -19,14 +22,14 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from mnslib.capacity.snapshot import Snapshot, wide_frame
+from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import ConfigError, cut
 
 STORE_VERSION = 1
 """Of the files. A new field of `Snapshot` that has a default needs no new one."""
 
 FACTS_FILE = "snapshot.json"
-COLUMNS_AT_ONCE = 16
+COLUMNS_AT_ONCE = 64
 """Times that are read together, so that no second copy of a large frame is held. Our choice."""
 
 _HINTS = get_type_hints(Snapshot)
@@ -125,9 +128,22 @@ def _read_facts(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise ConfigError(
             f"{path} has version {version}; this mnslib reads up to {STORE_VERSION}: take a later."
         )
-    found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
+    with _without_collector():
+        found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
     found |= {name: dict(found[name]) for name in _PAIRED}
     return {name: value for name, value in found.items() if name in _HINTS}, found["checksums"]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the collector from walking through the values, again and again, while they are made."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Version(msgspec.Struct):
@@ -163,6 +179,8 @@ def _read_wide(path: Path) -> pd.DataFrame:
             for row, column in enumerate(part.itercolumns(), start):
                 values[row] = column.to_numpy()
         labels = file.read(names)
-    series = list(zip(*(column.to_pylist() for column in labels.itercolumns()), strict=True))
+    columns = pd.MultiIndex.from_arrays(
+        [pd.Index(column.to_pylist(), dtype=object) for column in labels.itercolumns()], names=names
+    )
     times = pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", utc=True)).as_unit("ns")
-    return wide_frame(times, series, values, names=names)
+    return pd.DataFrame(values, index=times, columns=columns, copy=False)
