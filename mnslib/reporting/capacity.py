@@ -161,10 +161,11 @@ def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 wording.quantity(row["resource"], row["peak_used"]),
                 Tags([tag(row["verdict"]), *_above_hard(row), *_partly_seen(row)]),
             ]
-            for row in table.to_dict("records")
+            for row in table.head(limit).to_dict("records")
         ],
         note="All rows, in cores and bytes: tables/utilization.csv.",
         limit=limit,
+        total=len(table),
     )
 
 
@@ -256,10 +257,11 @@ def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
                 wording.RESOURCE_WORDS.get(row["resource"]),
                 *_day_counts(row, days),
             ]
-            for row in daily.to_dict("records")
+            for row in daily.head(limit).to_dict("records")
         ],
         note="Day by day: tables/daily.csv.",
         limit=limit,
+        total=len(daily),
     )
 
 

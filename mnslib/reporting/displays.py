@@ -205,6 +205,7 @@ class Table:
         rows: cells in the columns' order; numbers are formatted as amounts, None is a dash.
         note: a line below the table, such as where all rows are.
         empty: the sentence in place of a table without rows.
+        total: how many rows there are, where `rows` are only the first of them.
     """
 
     columns: Sequence[str | Column]
@@ -213,6 +214,7 @@ class Table:
     note: str = ""
     empty: str = "Nothing was found."
     limit: int = 50
+    total: int | None = None
 
     def __repr__(self) -> str:
         if not self.rows:
@@ -267,7 +269,7 @@ class Table:
         return found
 
     def _note(self) -> str:
-        count = len(self.rows)
+        count = len(self.rows) if self.total is None else self.total
         shown = f"{self.limit:,} of {count:,} shown." if count > self.limit else ""
         return " ".join(filter(None, [shown, self.note]))
 

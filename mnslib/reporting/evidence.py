@@ -167,11 +167,12 @@ def crossings_rows(crossings: pd.DataFrame, *, limit: int = 20) -> Table:
                 wording.quota(row["resource"], row["hard"]),
                 *(int(times.get((*(row[name] for name in value), at), 0)) for at in THRESHOLDS),
             ]
-            for row in last.to_dict("records")
+            for row in last.head(limit).to_dict("records")
         ],
         note="Each crossing, up and down: tables/crossings.csv.",
         empty="No quota was reached or left in the lookback.",
         limit=limit,
+        total=len(last),
     )  # fmt: skip
 
 

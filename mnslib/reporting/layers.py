@@ -69,6 +69,7 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 20)
         limit: rows shown; all are in the CSV.
     """
     own = layers[layers["resource"] == resource].sort_values("idle", ascending=False, kind="stable")
+    shown = own.head(limit).assign(idle_ratio=lambda rows: rows["idle"] / rows["hard"])
     amounts = right(
         "Hard", "Requested", "Used", "Unclaimed", "Claimed, not used", "Idle", "of quota"
     )
@@ -84,11 +85,12 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 20)
                 _amount(row, "idle_ratio"),
                 Tags(_remarks(row)),
             ]
-            for row in own.assign(idle_ratio=own["idle"] / own["hard"]).to_dict("records")
+            for row in shown.to_dict("records")
         ],
         note="Requested and used: 95th percentile of the last 7 days. All rows, in cores and "
         "bytes, CPU and memory: tables/layers.csv.",
         limit=limit,
+        total=len(own),
     )
 
 
@@ -222,11 +224,12 @@ def advice_rows(layers: pd.DataFrame, *, limit: int = 20) -> Table:
                 advice_reason(row),
                 wording.quota("cpu", row["cores"]) if row["cores"] else "–",
             ]
-            for row in ordered.to_dict("records")
+            for row in ordered.head(limit).to_dict("records")
         ],
         note="One advice per namespace, in tables/utilization.csv; both resources of each: "
         "tables/layers.csv.",
         limit=limit,
+        total=len(ordered),
     )
 
 
