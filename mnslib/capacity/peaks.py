@@ -19,7 +19,7 @@ import numpy as np
 
 from mnslib.capacity.promql import QUOTA_LABELS, samples_query
 from mnslib.capacity.quota_values import tightest_quotas
-from mnslib.capacity.utilization import peaks_by_step, ratio_now
+from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import PrometheusError
 from mnslib.models import QUOTA_KEYS
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 MOST_QUERIES = 200
 """Of one run. Eight at a time they take seconds, and the values of 50 namespaces fall into so many
 steps at most; what a planner looks at first is among them. Our choice."""
+
+MOST_VALUES = 2_000
+"""Of one run: those of the 500 namespaces nearest to their quota. Our choice; to look for the peaks
+of a large fleet takes seconds."""
 
 VALUES_AT_ONCE = 100
 """Of one query: an hour of so many namespaces is a megabyte of JSON. Our choice."""
@@ -101,14 +105,11 @@ def _first_highest(answer: list[Series], step: _Step) -> Iterator[tuple[str, str
 
 def _steps(snapshot: Snapshot, labels: Mapping[str, str]) -> list[_Step]:
     """Return the steps to look into, those of the tightest values first."""
-    table = peaks_by_step(snapshot)
-    is_asked = table["cluster_name"].isin(labels.keys() & snapshot.quotas.keys())
-    table = table[table["peak_utc"].notna() & table["hard"].notna() & is_asked]
-    table = table.assign(ratio=ratio_now(table)).sort_values(
-        "ratio", ascending=False, kind="stable"
-    )
+    clusters = labels.keys() & snapshot.quotas.keys()
+    table = tightest_peaks(snapshot, clusters=clusters, most=MOST_VALUES)
+    table = table[table["peak_utc"].notna()]
     place = ["cluster_name", "peak_utc"]
-    table["part"] = table.groupby(place).cumcount() // VALUES_AT_ONCE
+    table = table.assign(part=table.groupby(place).cumcount() // VALUES_AT_ONCE)
     quotas = {name: tightest_quotas(found) for name, found in snapshot.quotas.items()}
     last = snapshot.used.index[-1].to_pydatetime() if len(snapshot.used) else snapshot.read_utc
     groups = iter(table.groupby([*place, "part"], sort=False))

@@ -7,6 +7,7 @@ and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unk
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -77,9 +78,15 @@ def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = Non
     return _with_peaks(table, snapshot)
 
 
-def peaks_by_step(snapshot: Snapshot) -> pd.DataFrame:
-    """Return the table without evidence, each peak at the end of its step or at the reading."""
-    return _with_peaks(_rows_of(snapshot), replace(snapshot, peak_times={}))
+def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) -> pd.DataFrame:
+    """Return the `most` tightest values of some clusters, each peak at the end of its step.
+
+    Without evidence; of the step under way a peak is at the reading.
+    """
+    table = _rows_of(snapshot)
+    table = table[table["hard"].notna() & table["cluster_name"].isin(list(clusters))]
+    places = np.argsort(-ratio_now(table), kind="stable")[:most]
+    return _with_peaks(table.iloc[places].reset_index(drop=True), replace(snapshot, peak_times={}))
 
 
 def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
