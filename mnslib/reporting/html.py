@@ -52,6 +52,9 @@ _LEADS = {
     RunStatus.INTERRUPTED: "Somebody stopped the run. What was under way was awaited. "
     "What is done stays: the same run again does only what is left.",
 }
+PORTFOLIO = "portfolio.html"
+"""Of a run that looked at quotas: the page over all owners."""
+
 _NEXT = {
     RunStatus.FINDINGS: "see the findings",
     RunStatus.PARTLY: "run again",
@@ -333,6 +336,9 @@ def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:
     started = _instant(record["started_utc"])
     sandbox = [Tag("sandbox", "sandbox")] if record["target"] == "sandbox" else []
     following = "decide" if word in ("approval", "not approved") else _NEXT.get(status)
+    then = Link(following, report) if following else Tags([])
+    if PORTFOLIO in record["artifacts"] and status in (RunStatus.DONE, RunStatus.FINDINGS):
+        then = Link("tell the owners", f"{quote(directory)}/{PORTFOLIO}")
     title = ": ".join(filter(None, [notebook_title(record["notebook"]), _subject(record)]))
     took = (_instant(record["finished_utc"]) - started).total_seconds()
     return [
@@ -342,7 +348,7 @@ def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:
         Tags([*filter(None, [_own_word(record)]), *sandbox]),
         _as_requested(record),
         wording.duration(took),
-        Link(following, report) if following else Tags([]),
+        then,
     ]
 
 

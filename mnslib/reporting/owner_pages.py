@@ -35,7 +35,7 @@ from mnslib.reporting.displays import (
     right,
     tag,
 )
-from mnslib.reporting.html import page
+from mnslib.reporting.html import PORTFOLIO, page
 from mnslib.reporting.owner_doubts import granted, measured_part
 from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
@@ -44,7 +44,6 @@ from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
 
 OWNERS_FOLDER = "owners"
-PORTFOLIO = "portfolio.html"
 MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 

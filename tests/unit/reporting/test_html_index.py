@@ -127,3 +127,12 @@ def test_no_run_at_all_is_a_page_too() -> None:
 
 def test_titles_are_words() -> None:
     assert notebook_title("40_analyze_quota_utilization") == "Analyze quota utilization"
+
+
+def test_a_run_with_a_page_over_all_owners_leads_to_it() -> None:
+    found = {"artifacts": ["report.html", "portfolio.html"], "items": []}
+    link = 'href="a%20b/portfolio.html"'
+    assert link in run_index_html([make_run("a b", status="findings", **found)])
+    assert link in run_index_html([make_run("a b", **found)])
+    assert link not in run_index_html([make_run("a b", status="failed", **found)])
+    assert link not in run_index_html([make_run("a b", status="findings")])
