@@ -223,6 +223,7 @@ class RunRecord:
         headline: the finding, or why the run is not done, in a sentence.
         summary: numbers by name, outcomes among them.
         artifacts: files that the run left, relative to its directory.
+        warnings: what the checks said before the plan, other than that they passed.
     """
 
     notebook: str
@@ -237,9 +238,11 @@ class RunRecord:
     summary: Mapping[str, float] = field(default_factory=dict)
     items: Sequence[ItemOutcome] = ()
     artifacts: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as `result.json` holds it."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         items = [item.to_json() for item in self.items]
-        return {"schema_version": RESULT_SCHEMA_VERSION, **values, "items": items}
+        lists = {"items": items, "warnings": list(self.warnings)}
+        return {"schema_version": RESULT_SCHEMA_VERSION, **values, **lists}

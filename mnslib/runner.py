@@ -213,10 +213,31 @@ def write_index(runs_dir: str | Path) -> Path:
 
     runs = resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)
-    found = [(path.name, read_result(path)) for path in run_directories(runs)]
+    found = [(path.name, _as_left(path)) for path in run_directories(runs)]
     index = runs / "index.html"
     write_whole(index, run_index_html([(name, result) for name, result in found if result]))
     return index
+
+
+def _as_left(directory: Path) -> dict[str, Any] | None:
+    """Return a run's record; where its process died, how far its journal says that it had come."""
+    record = read_result(directory)
+    if record is None or record["status"] != RunStatus.STOPPED:
+        return record
+    from mnslib.provisioning.journal import JOURNAL_NAME, read_events
+    from mnslib.provisioning.resume import read_earlier
+
+    try:
+        events, _ = read_events(directory / JOURNAL_NAME)
+        items = read_earlier(directory).items.values()
+    except ConfigError:  # it came to no plan, or wrote nothing
+        return record
+    outcomes = [item.outcome.outcome if item.outcome else "not_attempted" for item in items]
+    return record | {
+        "items": [{"outcome": outcome} for outcome in outcomes],
+        "finished_utc": events[-1]["utc"],
+        "is_resumable": all(event["event"] != "continued" for event in events),
+    }
 
 
 def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:

@@ -21,6 +21,7 @@ from mnslib.project import (
     RUN_DIRECTORY_VARIABLE,
     find_project_root,
     new_run_directory,
+    read_result,
     resolve_path,
     write_result,
 )
@@ -134,11 +135,16 @@ class Session:
         self._write(status, headline=headline, summary=summary)
 
     def _write(
-        self, status: RunStatus, *, headline: str, summary: Mapping[str, float] | None = None
+        self,
+        status: RunStatus,
+        *,
+        headline: str,
+        summary: Mapping[str, float] | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
         record = RunRecord(
             notebook=self.notebook,
-            environment=self.directory.name.partition(f"{self.notebook}-")[2].partition(".")[0],
+            environment=_environment(self.directory, self.notebook),
             target=str(self.parameters.get("target", "")),
             started_utc=utc_text(self.started),
             finished_utc=utc_text(utc_now()),
@@ -153,6 +159,7 @@ class Session:
                 for pattern in ARTIFACTS
                 for path in sorted(self.directory.glob(pattern))
             ],
+            warnings=warnings,
         )
         write_result(self.directory, record.to_json())
 
@@ -173,7 +180,8 @@ class Session:
             result: what came of a plan; its outcomes decide the status.
             plan: the plan it came of; one that waits for approval is a finding.
             left: the plan made again after the change; if it is not empty, the run is not done.
-            checks: those before the plan; one that is no failure, but did not pass, is a finding.
+            checks: those before the plan; one that is no failure, but did not pass, is a finding,
+                unless nothing was to be changed and the run before said the same.
             headline: the finding in a sentence; made from the result where it is empty.
             summary: numbers by name.
             has_findings: whether a reading notebook found something that needs somebody.
@@ -184,9 +192,14 @@ class Session:
         """
         from mnslib.reporting.displays import Table
         from mnslib.reporting.plans import plan_sentence
-        from mnslib.reporting.provisioning import outcome_sentence, warnings_sentence
+        from mnslib.reporting.provisioning import (
+            outcome_sentence,
+            warning_lines,
+            warnings_sentence,
+        )
 
         status = RunStatus.FINDINGS if has_findings else RunStatus.DONE
+        warnings = warning_lines(checks)
         numbers: dict[str, float] = dict(summary or {})
         if result is not None and plan is not None:
             self.result, status = result, _status(result, left)
@@ -197,9 +210,12 @@ class Session:
             if left is not None and left.to_do and not waits:
                 headline += f" Planned again: {plan_sentence(left)}"
             headline = f"{headline} {warnings_sentence(checks)}".strip()
-            if status is RunStatus.DONE and warnings_sentence(checks):
-                status = RunStatus.FINDINGS
-        self._write(status, headline=headline, summary=numbers)
+            if status is RunStatus.DONE and warnings:
+                if plan.to_do or not set(warnings) <= self._warnings_before():
+                    status = RunStatus.FINDINGS
+                else:
+                    headline += " The run before said so too."
+        self._write(status, headline=headline, summary=numbers, warnings=warnings)
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             raise ApplyError(f"{headline} What is done is not repeated: run it again.")
         return Table(
@@ -207,6 +223,24 @@ class Session:
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
             caption=f"{status.value.capitalize()}: {headline}",
         )
+
+    def _warnings_before(self) -> set[str]:
+        """Return what the checks of the run before said."""
+        from mnslib.runs import run_before
+
+        directory = self.directory
+        before = run_before(
+            directory,
+            notebook=self.notebook,
+            environment=_environment(directory, self.notebook),
+            started_utc=utc_text(self.started),
+        )
+        record = read_result(before) if before else None
+        return set(record.get("warnings", ())) if record else set()
+
+
+def _environment(directory: Path, notebook: str) -> str:
+    return directory.name.partition(f"{notebook}-")[2].partition(".")[0]
 
 
 def _status(result: ApplyResult, left: Plan | None) -> RunStatus:

@@ -158,7 +158,8 @@ def run_index_html(
     """Return the page over all runs: those that need somebody first, newest first.
 
     Args:
-        records: directory name and record of each run, in any order.
+        records: directory name and record of each run, in any order; `is_resumable` in one says
+            that `mns resume` goes on with it.
         made: moment of the page; None = now.
     """
     newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
@@ -293,14 +294,16 @@ def _closed_by_later_runs(
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the runs that need nobody any more, since a later one of the same kind got through.
 
-    A refused run keeps no parameters; a later one of the same environment stands for it.
+    The input of a refused run is corrected in any file; a later run of the same environment that
+    got through stands for it.
     """
     got_through: set[tuple[str, ...]] = set()
     closed = []
     for name, record in newest:
         kind = (record["notebook"], record["target"])
         where = (*kind, "environment", record["environment"])
-        what = (*kind, "subject", _subject(record)) if record["parameters"] else where
+        is_refused = record["status"] == RunStatus.REFUSED or not record["parameters"]
+        what = where if is_refused else (*kind, "subject", _subject(record))
         if record["status"] != RunStatus.DONE and what in got_through:
             closed.append((name, record))
         if record["status"] in (RunStatus.DONE, RunStatus.FINDINGS):
@@ -336,6 +339,8 @@ def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:
     started = _instant(record["started_utc"])
     sandbox = [Tag("sandbox", "sandbox")] if record["target"] == "sandbox" else []
     following = "decide" if word in ("approval", "not approved") else _NEXT.get(status)
+    if record.get("is_resumable"):
+        following = "resume it (mns resume)"
     then = Link(following, report) if following else Tags([])
     if PORTFOLIO in record["artifacts"] and status in (RunStatus.DONE, RunStatus.FINDINGS):
         then = Link("tell the owners", f"{quote(directory)}/{PORTFOLIO}")

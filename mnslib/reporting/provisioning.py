@@ -129,10 +129,15 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
     )
 
 
-def warnings_sentence(checks: Sequence[CheckResult]) -> str:
-    """Return what will have no effect or could not be looked at; empty where all passed."""
+def warning_lines(checks: Sequence[CheckResult]) -> list[str]:
+    """Return a line for each check that says what has no effect or could not be looked at."""
     odd = [check for check in checks if check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN)]
-    lines = [f"{check.name.partition(':')[0]}: {check.detail}" for check in odd]
+    return [f"{check.name.partition(':')[0]}: {check.detail}" for check in odd]
+
+
+def warnings_sentence(checks: Sequence[CheckResult]) -> str:
+    """Return those lines as a sentence; empty where all passed."""
+    lines = warning_lines(checks)
     if not lines:
         return ""
     return f"{wording.count(len(lines), 'warning')}: {wording.examples(lines, joint=' ')}"

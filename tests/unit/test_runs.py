@@ -16,8 +16,9 @@ from mnslib.errors import ConfigError, LockedError
 from mnslib.locks import only_writer, wait_for_writers
 from mnslib.project import write_result
 from mnslib.provisioning.journal import Journal, read_events
-from mnslib.resource_ids import ClusterId
-from mnslib.results import RunRecord, RunStatus, utc_text
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
+from mnslib.runner import write_index
 from mnslib.runs import continue_journal, find_run
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
@@ -158,3 +159,39 @@ def test_runs_that_resumed_each_other_are_undone_together_and_said_so(tmp_path, 
     ]
     notes = (second / "undo.yaml").read_text().splitlines()
     assert sum(line.startswith("# Not restored: team-") for line in notes) == 300
+
+
+def test_the_index_takes_from_the_journal_how_far_a_run_came_whose_process_died(tmp_path):
+    run = tmp_path / "20261102T060000Z-30_provision_in_bulk-prod"
+    run.mkdir()
+    names = [f"{CLUSTER}/managedNamespaces/team-{number}" for number in range(3)]
+    item = {"change": "Create", "etag": None, "before": "", "after": "x"}
+    moment = iter(range(60))
+    journal = Journal(run / "journal.jsonl", now=lambda: now().replace(minute=next(moment)))
+    planned = [{"id": name, **item} for name in names]
+    journal.write("plan", may_write=True, digest="sha256:1", risks=[], items=planned)
+    for name in names[:2]:
+        done = ItemOutcome(
+            id=ManagedNamespaceId.parse(name),
+            change=ChangeKind.CREATE,
+            outcome=OutcomeKind.CREATED,
+        )
+        journal.write("finished", **done.to_json())
+    record = RunRecord(
+        notebook="30_provision_in_bulk",
+        environment="prod",
+        target="azure",
+        started_utc=utc_text(now()),
+        finished_utc=utc_text(now()),
+        status=RunStatus.STOPPED,
+        exit_code=5,
+        parameters={"approval": "digest"},
+    )
+    write_result(run, record.to_json())
+
+    page = write_index(tmp_path).read_text()
+    assert ">2 of 3<" in page
+    assert ">2 min 0 s<" in page
+    assert ">resume it (mns resume)</a>" in page
+    journal.path.write_text("no journal\n\n", encoding="utf-8")
+    assert ">run again</a>" in write_index(tmp_path).read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_a_warning_is_a_finding(session: Session) -> None:
     created = ended(OutcomeKind.CREATED)
     session.record(result=created, plan=plan_of("n0"), left=plan_of(), checks=[WARNING])
     assert recorded(session) == ("findings", 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "status"), [(OutcomeKind.UNCHANGED, "done"), (OutcomeKind.CREATED, "findings")]
+)
+def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: OutcomeKind, status: str
+) -> None:
+    outcomes = {"20260101T000000Z": OutcomeKind.UNCHANGED, "20260102T000000Z": second}
+    for stamp, outcome in outcomes.items():
+        run = tmp_path / f"{stamp}-30_provision_in_bulk-sandbox"
+        run.mkdir()
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
+        session = Session("30_provision_in_bulk", {})
+        session.started += timedelta(days="0102" in stamp)
+        plan = plan_of("n0") if outcome is OutcomeKind.CREATED else plan_of()
+        session.record(result=ended(outcome), plan=plan, left=plan_of(), checks=[WARNING])
+        if "0101" in stamp:
+            assert recorded(session) == ("findings", 0)
+    assert recorded(session) == (status, 0)
 
 
 def test_what_is_left_when_planned_again_makes_the_run_partly(session: Session) -> None:

@@ -99,6 +99,7 @@ FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name
         ({"status": "refused", "parameters": {}}, {"parameters": FILE_A}, True),
         ({"status": "refused", "parameters": {}},
          {"parameters": FILE_A, "environment": "test"}, False),
+        ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_B}, True),
     ],
 )  # fmt: skip
 def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
