@@ -93,8 +93,10 @@ def _beyond_room(steps: Sequence[Step], commitments: pd.DataFrame) -> list[str]:
         own = [step for step in steps if step.space["cluster_name"] == row["cluster_name"]]
         more = _changes(own).get(f"{row['resource']}_request", 0.0)
         if more > row["room"]:  # false where room is unknown
-            amounts = (wording.quantity(row["resource"], value) for value in (row["room"], more))
-            found.append("{} has room for {} of the {}".format(row["cluster_name"], *amounts))
+            room, wanted = (wording.quantity(row["resource"], value) if value else ""
+                            for value in (row["room"], more))  # fmt: skip
+            has = f"room for {room} of" if room else "no room for"
+            found.append(f"{row['cluster_name']} has {has} the {wanted}")
     return [f"Not all of it fits: {_some(found)}."] if found else []
 
 
@@ -128,7 +130,7 @@ def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
         resource, beyond = row["resource"], row["requested"] - row["without_largest_node"]
         if row["verdict"] == "overcommit":
             amount = f"{wording.quantity(resource, beyond)} of {wording.RESOURCE_WORDS[resource]}"
-            said = f"requests exceed its nodes without the largest by {amount}"
+            said = f"requests {amount} more than its nodes without the largest give"
         elif row["verdict"] == "quota overcommit":
             limit = float(QUOTA_OVERCOMMIT_RATIO)
             beyond = wording.quantity(resource, row["committed"] - limit * row["allocatable"])
@@ -144,6 +146,9 @@ def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
     free = [row for row in free if row["cluster_name"] not in words]
     best = max(free, key=lambda row: row["room"], default=None)
     said = _some(f"{name}: {wording.listing(parts)}" for name, parts in words.items())
+    if len(words) == 1:
+        ((_, parts),) = words.items()
+        said = f"It {wording.listing(parts)}"
     room = "No cluster has room." if best is None else (
         f"Most room: {best['cluster_name']}, {wording.cores(best['room'])}."
     )  # fmt: skip

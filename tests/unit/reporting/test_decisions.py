@@ -115,9 +115,21 @@ def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(d
     ).actions
     assert found.title == "Promise nothing more on 2 clusters"
     assert found.text == (
-        "aks-1: requests exceed its nodes without the largest by 3 cores of CPU; aks-2: promises "
-        "1.65× its CPU, 6 cores above 1.5×. Most room: aks-4, 8 cores."
+        "aks-1: requests 3 cores of CPU more than its nodes without the largest give; aks-2: "
+        "promises 1.65× its CPU, 6 cores above 1.5×. Most room: aks-4, 8 cores."
     )
+
+
+def test_one_cluster_alone_is_named_once(decide):
+    (found,) = decide(commitments=[cluster("aks-2", "quota overcommit")]).actions
+    assert found.title == "Promise nothing more on aks-2"
+    assert found.text == "It promises 1.65× its CPU, 6 cores above 1.5×. No cluster has room."
+
+
+def test_memory_is_not_taken_for_the_larger_because_it_is_counted_in_bytes(decide):
+    small = space("small", 4.0 * 2**30, 2.0**30, "ok", "shrink") | {"resource": "memory_request"}
+    (found,) = decide(utilization=[small, space("large", 48.0, 1.8, "ok", "shrink")]).actions
+    assert found.text.index("large (CPU requests from 48 cores") < found.text.index("small (")
 
 
 def test_what_must_be_repaired_is_counted_by_what_is_wrong_and_a_gap_is_not(decide):
