@@ -28,6 +28,7 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import ratio_now
 
 _SPACE = ["cluster_name", "namespace_name"]
+_FLOAT32_NOISE = 1e-6
 
 
 def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
@@ -43,7 +44,8 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
         tightest, empty where nothing is known), `first_seen` (day of the first sample; without
-        any, the day a new namespace was made, else None), `quota_changed` (tuple of days), `reason`
+        any, the day a new namespace was made, else None), `quota_changed` (tuple of days, that of
+        the reading too where the quota is another than in the last sample), `reason`
         (why no day is known, else empty), then one
         column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
         the same step; NaN without samples, and where those are wrong (`NO_PEAK`). Order: most days
@@ -82,7 +84,11 @@ def _facts(
             series.droplevel(2), _first_days(samples_of(snapshot.used, series), days), strict=True
         )
     ]
-    changed = _change_days(samples_of(snapshot.hard, series), days)
+    hard = samples_of(snapshot.hard, series)
+    changed = _change_days(hard, days)
+    today = snapshot.read_utc.astimezone(UTC).date()
+    for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
+        changed[row] = tuple(dict.fromkeys((*changed[row], today)))
     facts: dict[str, pd.Series[Any]] = {
         "resource": rows["resource"].mask(has_none & rows["used"].isna(), ""),
         "first_seen": pd.Series(first, index=rows.index, dtype=object).mask(
@@ -140,6 +146,16 @@ def _day_made(snapshot: Snapshot, place: tuple[str, str]) -> date | None:
 def _first_days(samples: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[date | None]:
     seen = (~np.isnan(samples)).T
     return [days[found.argmax()].item() if found.any() else None for found in seen]
+
+
+def _is_another(hard: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where the quota of now is another than that of the last sample."""
+    if not len(hard):
+        return np.zeros(len(now), dtype=bool)
+    known = ~np.isnan(hard)
+    last = hard[len(hard) - 1 - known[::-1].argmax(axis=0), np.arange(len(now))]
+    is_another: NDArray[np.bool_] = np.abs(now - last) > np.maximum(now, last) * _FLOAT32_NOISE
+    return is_another
 
 
 def _change_days(hard: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:

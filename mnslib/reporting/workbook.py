@@ -81,17 +81,17 @@ def _explanations(
     tables: Mapping[str, pd.DataFrame],
     shown: Mapping[str, pd.DataFrame],
     titles: Mapping[str, str],
-) -> Iterator[tuple[str, str, str, str, str]]:
+) -> Iterator[tuple[str, int | str, str, str, str]]:
     for name, table in tables.items():
-        rows = f"{len(table):,}"
+        rows: int | str = len(table)
         if len(shown[name]) < len(table):
-            rows = f"first {len(shown[name]):,} of {rows}: all are in {name}.csv"
+            rows = f"first {len(shown[name]):,} of {rows:,}: all are in {name}.csv"
         called = name if titles[name] == name else f"{name} (sheet {titles[name]})"
         for column in map(str, table.columns):
             yield (called, rows, column, *column_words(column))
 
 
-def _headers(about: Sequence[Sequence[str]], tables: Mapping[str, pd.DataFrame]) -> Any:
+def _headers(about: Sequence[Sequence[int | str]], tables: Mapping[str, pd.DataFrame]) -> Any:
     """Return the workbook with everything but the tables' rows."""
     from openpyxl import Workbook
 
@@ -99,8 +99,9 @@ def _headers(about: Sequence[Sequence[str]], tables: Mapping[str, pd.DataFrame])
     sheet = book.active
     sheet.title = _ABOUT
     for line in about:
-        sheet.append([cell_text(text) for text in line])
-    _shape(sheet, [max(map(len, column)) for column in zip(*about, strict=True)], rows=len(about))
+        sheet.append([cell if isinstance(cell, int) else cell_text(cell) for cell in line])
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*about, strict=True)]
+    _shape(sheet, widths, rows=len(about))
     for title, table in tables.items():
         sheet = book.create_sheet(title)
         heads = [_head(str(column)) for column in table.columns]

@@ -100,7 +100,8 @@ def utilization_heatmap(
         canvas.note("Looked for samples of namespaces with a quota in this period.")
     source = (
         f"Source: ResourceQuota via Prometheus, {wording.period(*period)}, days in UTC. "
-        f"{_TIGHTEST} Hatched: no samples (unknown). White: the namespace did not exist yet. {note}"
+        f"{_TIGHTEST} Hatched: unknown, no samples or wrong ones (dead sensor). White: the "
+        f"namespace did not exist yet. {note}"
     )
     return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_longest(spaces)]))
 
@@ -161,7 +162,7 @@ def _marks(spaces: list[_Space]) -> list[tuple[Fill | Stroke, str]]:
         lightest = Fill(colors.HEAT[0], colors.AXIS)
         marks += zip((lightest, *_FILLS[1:_NO_SAMPLES]), _BANDS, strict=True)
     if any(_NO_SAMPLES in space.bands for space in spaces):
-        marks.append((HATCH, "no samples"))
+        marks.append((HATCH, "unknown: no samples, or wrong ones"))
     if any(space.changed for space in spaces):
         marks.append((_TICK, "quota changed"))
     return marks
@@ -177,7 +178,7 @@ def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date]) -> Grid:
     names = Counter(space.name for space in spaces)
     clusters = [space.cluster if names[space.name] > 1 else "" for space in spaces]
     values = [Words(space.value, colors.TEXT) for space in spaces]
-    tight, full, last = zip(*map(_counts, spaces), strict=True)
+    tight, full, last = zip(*(_counts(space, days[-1]) for space in spaces), strict=True)
     grid = canvas.grid(
         [
             Column(cells=[Words(space.name) for space in spaces], least=160, most=270),
@@ -217,16 +218,17 @@ def _draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
             free = x + width + 16
 
 
-def _counts(space: _Space) -> tuple[Words, Words, Words]:
+def _counts(space: _Space, day: date) -> tuple[Words, Words, Words]:
     """Return the days at 90 % and more, those at the quota, and the last day."""
     if space.has_none:
         word = "new, no history yet" if space.is_new else space.reason or wording.UNKNOWN
         return Words(word, colors.TEXT, spans=True), Words(), Words()
     tight, full = space.days_tight, space.days_full
+    requoted = ", quota changed" if day in space.changed else ""
     return (
         Words(f"{tight}", bold=tight >= LONG_DAYS),
         Words(f"{full or '–'}", colors.CRITICAL if full else colors.MUTED),
-        Words(wording.percent(space.last_ratio), colors.TEXT),
+        Words(f"{wording.percent(space.last_ratio)}{requoted}", colors.TEXT),
     )
 
 

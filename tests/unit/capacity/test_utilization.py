@@ -500,3 +500,18 @@ def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
         "half": "unknown: the quota counter says 44 cores, pods ask for 4",
     }
     assert findings(table) == {"namespaces": 2, "full": 1, "tight": 0, "ok": 0, "unknown": 1}
+
+
+@pytest.mark.parametrize(("now", "days"), [("4", (date(2026, 11, 2),)), ("8", ())])
+def test_a_quota_cut_after_the_last_sample_changed_on_the_day_of_the_reading(
+    make_quota, make_snapshot, now, days
+):
+    quota = make_quota("web", {"requests.cpu": now}, {"requests.cpu": "4"})
+    series = ("aks-1", "web", "requests.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [quota]}, used={series: [4.0] * 24}, hard={series: [8.0] * 24}
+    )
+
+    daily = daily_peaks(snapshot, utilization_table(snapshot))
+
+    assert daily.loc[0, "quota_changed"] == days

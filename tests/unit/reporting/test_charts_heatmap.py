@@ -129,3 +129,16 @@ def test_the_source_names_the_period_and_says_what_is_tightest(ruler):
     assert "Source: ResourceQuota via Prometheus, 26 Oct to 2 Nov 2026" in source
     assert "Tightest value: of the four quota values of a namespace the fullest now" in source
     assert source.endswith("Hourly.")
+
+
+def test_the_last_day_says_that_its_quota_is_another_now(ruler):
+    texts = ruler(draw(daily_of(("a", [0.63] * 8, DAYS[0], (DAYS[-1],)), ("b", [0.5] * 8)))).texts
+
+    assert "63 %, quota changed" in texts
+    assert "50 %" in texts
+
+
+def test_the_legend_has_a_word_for_dead_sensors_too(ruler):
+    found = ruler(draw(daily_of(("dead", [NAN] * 8, None), ("b", [0.5] * 8))))
+
+    assert "unknown: no samples, or wrong ones" in found.texts

@@ -72,7 +72,7 @@ def test_the_first_sheet_explains_every_column_of_every_table(tables):
     assert lines[0] == ["table", "rows", "column", "unit", "what it holds"]
     assert [line[0] for line in lines[1:]].count("utilization") == 6
     assert all(line[4] for line in lines[1:])
-    assert lines[9][:4] == ["daily", "2", "2026-11-01", "ratio"]
+    assert lines[9][:4] == ["daily", 2, "2026-11-01", "ratio"]
 
 
 def test_rows_that_no_sheet_can_hold_are_said_to_be_left_out(tables):
@@ -80,7 +80,7 @@ def test_rows_that_no_sheet_can_hold_are_said_to_be_left_out(tables):
     assert len(cells(content, "utilization")) == 3
     said = {line[0]: line[1] for line in cells(content, "columns")[1:]}
     assert said["utilization"] == "first 2 of 3: all are in utilization.csv"
-    assert said["daily"] == "2"
+    assert said["daily"] == 2
 
 
 def test_tables_whose_names_are_one_when_cut_get_a_sheet_each(tables):
