@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import PARAMETERS, ConfigError, cut
+from mnslib.errors import PARAMETERS, ConfigError, SpecError, cut
 from mnslib.progress import progress_bar, progress_lines
 from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME
@@ -46,6 +46,8 @@ class ChangeSteps(Session):
     ) -> tuple[NamespaceSpec, ...]:
         """Return the requests of a file, all checked, and keep a copy of it with the run.
 
+        A file with mistakes is given back with what is wrong with each row.
+
         Raises:
             ConfigError: if there is no such file.
             SpecError: with every mistake of it.
@@ -53,8 +55,13 @@ class ChangeSteps(Session):
         from mnslib.requests.spec import parse_requests
 
         path = _existing("request_file", request_file)
-        specs = parse_requests(path, **_rule_files(tiers_file, policy_file))
         self._requests = self.directory / f"requests{path.suffix.lower()}"
+        rules = _rule_files(tiers_file, policy_file)
+        try:
+            specs = parse_requests(path, **rules)
+        except SpecError as error:
+            self._give_back_refused(path, error)
+            raise
         shutil.copyfile(path, self._requests)
         return specs
 
@@ -269,6 +276,24 @@ class ChangeSteps(Session):
             rows=rows,
             caption="The request file with status, outcome, duration and message of each row",
         )
+
+    def _give_back_refused(self, path: Path, error: SpecError) -> None:
+        from mnslib.requests.answer import answered_file, refusals
+        from mnslib.requests.columns import COLUMNS
+
+        mistakes = refusals(error)
+        may_be_secret = (
+            "secret" in mistake.message or mistake.column not in COLUMNS
+            for mistake in error.problems
+        )
+        if not mistakes or any(may_be_secret):
+            return  # no row could be read; or a copy would hold what a run must not keep
+        try:
+            suffix, content = answered_file(path, mistakes)
+            write_whole(self._requests.with_suffix(suffix), content)
+        except Exception as failure:  # the mistakes are told all the same
+            reason = cut(f"{type(failure).__name__}: {failure}")
+            sys.stderr.write(f"The request file is not given back: {reason}\n")
 
     def hand_over(
         self, plan: Plan, result: ApplyResult, *, login: str = "mns", kubeconfig: str = ""

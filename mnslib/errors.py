@@ -27,17 +27,20 @@ answer of a service or in a request file is hidden.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""
 
+
+SAME_IN_ROWS = 4
+"""Rows with the same mistake from which on one line counts them; our choice."""
 
 PARAMETERS = "parameters"
 """Where a request comes from that is no file's but a notebook's own."""
@@ -115,7 +118,32 @@ class SpecError(MnsError):
         count = len(self.problems)
         place = "parameters" if self.problems[0].file == PARAMETERS else "request file"
         head = f"{count} mistake{'s' if count != 1 else ''} in the {place}; nothing was written:"
-        super().__init__("\n  ".join([head, *map(str, self.problems)]))
+        super().__init__("\n  ".join([head, *_lines(self.problems)]))
+
+
+def _lines(problems: Sequence[Problem]) -> Iterator[str]:
+    """Yield a line for each mistake; the same one in many rows is one line that counts them."""
+    same: dict[Problem, list[Problem]] = {}
+    for problem in problems:
+        same.setdefault(replace(problem, row=None, cell=""), []).append(problem)
+    for cause, found in same.items():
+        rows = [one.row for one in found if one.row is not None]
+        if len(rows) < SAME_IN_ROWS:
+            yield from map(str, found)
+        else:
+            where = f"{cause.file}, {len(rows)} rows ({_ranges(rows)})"
+            yield str(replace(cause, file=where))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as ranges: `2-301, 305`."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
 class AuthError(MnsError):

@@ -14,6 +14,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+from mnslib.errors import SpecError, printable
 from mnslib.models import QUOTA_FIELDS
 from mnslib.requests.cells import written
 from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
@@ -21,6 +22,7 @@ from mnslib.requests.files import delimiter_of, read_rows
 from mnslib.requests.rows import decode, read_bytes
 from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
+from mnslib.secrets import hide_secrets
 
 _WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
 """Of columns that are new in a workbook, in characters."""
@@ -29,15 +31,18 @@ LARGEST_REWRITTEN_BYTES = 32 * 2**20
 """Of a workbook when it is unpacked, all sheets together; twice what 20,000 full rows need. Our
 choice: to write it anew takes all of it into memory, some 20 bytes for each."""
 
-Answers = Mapping[int, ItemOutcome]
-"""What came of the request that a file has in that row."""
+Answers = Mapping[int, ItemOutcome | str]
+"""What came of the request that a file has in that row; a text says what is wrong with it."""
 
 
 def answered_file(path: Path, answers: Answers) -> tuple[str, bytes]:
     """Return suffix and content of the request file with what came of each row.
 
     Args:
-        path: a request file that was read without a mistake.
+        path: a request file whose rows could be read.
+
+    Raises:
+        SpecError: if they cannot.
     """
     data = read_bytes(path)
     is_workbook = path.suffix.lower() == ".xlsx"
@@ -60,10 +65,24 @@ def _text(name: str, cells: Mapping[str, Any]) -> str:
     return REMOVE if is_removed else written(cells.get(name))
 
 
-def _answer(item: ItemOutcome | None) -> list[Any]:
+def refusals(error: SpecError) -> dict[int, str]:
+    """Return what is wrong with each row, as `answered_file` takes it."""
+    found: dict[int, str] = {}
+    for mistake in error.problems:
+        if mistake.row is not None:
+            fix = f" Write {mistake.suggestion}." if mistake.suggestion else ""
+            place = f"{mistake.column}: " if mistake.column else ""
+            text = hide_secrets(printable(f"{place}{mistake.message}{fix}"))
+            found[mistake.row] = "\n".join(filter(None, [found.get(mistake.row), text]))
+    return found
+
+
+def _answer(item: ItemOutcome | str | None) -> list[Any]:
     """Return the cells of the answer columns; `status` is what to filter by."""
     if item is None:
         return [""] * len(ANSWER_COLUMNS)
+    if isinstance(item, str):
+        return ["refused", "", "", item]
     if item.is_dry_run:
         risks = f", with {', '.join(item.risks)}" if item.risks else ""
         return ["planned", item.outcome.value, "", f"would be {DONE_OUTCOME[item.change]}{risks}"]
@@ -96,6 +115,8 @@ def _workbook(path: Path, answers: Answers) -> bytes:
         write_text(head, name)
         head._style = copy(sheet.cell(header_row, 1)._style)
     for row, item in answers.items():
+        if row == header_row:
+            continue
         for name, value in zip(ANSWER_COLUMNS, _answer(item), strict=True):
             cell = sheet.cell(row, names[name])
             cell.value = None

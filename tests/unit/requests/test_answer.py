@@ -11,6 +11,9 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
 
+from mnslib.change_steps import ChangeSteps
+from mnslib.errors import SpecError
+from mnslib.project import RUN_DIRECTORY_VARIABLE
 from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
@@ -162,3 +165,44 @@ def test_a_workbook_too_large_to_be_written_anew_comes_back_as_csv(workbook):
     rows = read_csv(content)
     assert rows[0] == [*HEADER.split(","), *ANSWER_COLUMNS]
     assert [(row[3], row[6]) for row in rows[1:]] == [("b-second", "done"), ("a-first", "open")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_refused_file_comes_back_with_the_mistakes_of_each_row(tmp_path, monkeypatch, suffix):
+    path, run = tmp_path / f"asked{suffix}", tmp_path / "run"
+    run.mkdir()
+    lines = [HEADER, *(line(f"n-{number}", cpu="4 apples") for number in range(300)), line("good")]
+    if suffix == ".csv":
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        book = Workbook()
+        for text in lines:
+            book.active.append(text.split(","))
+        book.save(path)
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
+    with pytest.raises(SpecError) as refused:
+        ChangeSteps("30_provision_in_bulk", {}).load_requests(str(path))
+
+    (mistake,) = str(refused.value).splitlines()[1:]  # the same in all rows: counted, not listed
+    assert f"asked{suffix}, 300 rows (2-301), column cpu_limit: " in mistake
+    if suffix == ".csv":
+        rows = read_csv((run / "requests.csv").read_bytes())
+    else:
+        rows = list(load_workbook(run / "requests.xlsx").active.iter_rows(values_only=True))
+    assert tuple(rows[0][-4:]) == ANSWER_COLUMNS
+    assert {row[-4] for row in rows[1:301]} == {"refused"}
+    assert all(row[-1].startswith("cpu_limit: ") for row in rows[1:301])
+    assert not any(rows[301][-4:])
+
+
+@pytest.mark.parametrize("column", ["labels", "password"])
+def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypatch, column):
+    path, run = tmp_path / "asked.csv", tmp_path / "run"
+    run.mkdir()
+    labels = "password=" + "hunter2hunter2"
+    header = HEADER.replace("labels", column)
+    path.write_text(f"{header}\n{line('a', labels=labels)}\n", encoding="utf-8")
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
+    with pytest.raises(SpecError):
+        ChangeSteps("30_provision_in_bulk", {}).load_requests(str(path))
+    assert [file.name for file in run.iterdir()] == ["result.json"]
