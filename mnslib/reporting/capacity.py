@@ -214,7 +214,9 @@ def commitment_rows(table: pd.DataFrame) -> Table:
             ]
             for row in table.to_dict("records")
         ],
-        note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv.",
+        note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv, whose verdict names "
+        "`overcommit` what cannot lose a node, and `quota overcommit` what promises over "
+        "1.5 × what it has.",
     )
 
 

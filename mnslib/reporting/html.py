@@ -10,6 +10,7 @@ Knows neither how a notebook is run nor where directories lie; works on the reco
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -133,10 +134,11 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         with suppress(ValueError):  # a full disk may have cut it off
             body = read_body(json.loads(notebook_path.read_text(encoding="utf-8")))
     status = RunStatus(result["status"])
-    sections = [_section(text) for text in body.sections]
+    sections = [_section(text, place) for place, text in enumerate(body.sections)]
     about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'
     finding, _, more = _first_line(result).partition(". ")
-    parts = [_trouble(body, status, result), *sections, about if body.about else ""]
+    contents = _contents(body.sections)
+    parts = [_trouble(body, status, result), contents, *sections, about if body.about else ""]
     return page(
         what=body.title or notebook_title(result["notebook"]),
         scope=_own_word(result),
@@ -191,6 +193,9 @@ def notebook_title(stem: str) -> str:
     return (words[:1].upper() + words[1:]) or stem
 
 
+FEW_SECTIONS = 5
+"""Headings from which a page begins with links to them. Our choice: fewer are on one screen."""
+
 _EMPTY = Body(title="", about="", sections=(), error="", left_out=0)
 
 
@@ -201,8 +206,22 @@ def _style_sheet() -> str:
     return f":root {{{tokens} --fonts: {FONTS}; }}\n{css}"
 
 
-def _section(text: str) -> str:
-    return f'<section class="{"charts" if "<img" in text else "words"}">{text}</section>'
+def _section(text: str, place: int) -> str:
+    kind = "charts" if "<img" in text else "words"
+    return f'<section class="{kind}" id="part-{place}">{text}</section>'
+
+
+def _contents(sections: Sequence[str]) -> str:
+    """Return links to the sections by their headings; nothing where a page has few of them."""
+    headings = [re.search(r"<h2[^>]*>(.*?)</h2>", text, re.DOTALL) for text in sections]
+    links = [
+        f'<li><a href="#part-{place}">{re.sub("<[^>]*>", "", found.group(1))}</a></li>'
+        for place, found in enumerate(headings)
+        if found is not None
+    ]
+    if len(links) < FEW_SECTIONS:
+        return ""
+    return f'<nav class="contents" aria-label="On this page"><ul>{"".join(links)}</ul></nav>'
 
 
 def _lead(status: RunStatus, result: Mapping[str, Any]) -> str:

@@ -123,3 +123,9 @@ def test_a_peak_that_may_be_incomplete_says_how_much_of_the_time_was_seen(covera
 
     assert (words in repr(utilization(coverage=coverage))) == is_marked
     assert words not in repr(utilization(coverage=coverage, peak_used=NAN))
+
+
+def test_the_words_of_the_file_are_tied_to_those_of_the_page():
+    note = commitment("overcommit").note
+    assert "`overcommit` what cannot lose a node" in note
+    assert "`quota overcommit` what promises over 1.5 × what it has" in note

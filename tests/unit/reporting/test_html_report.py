@@ -279,3 +279,20 @@ def test_a_page_escapes_all_its_words() -> None:
     evil = "<i>x</i>"
     html = page(what=evil, headline=evil, body="", scope=evil, moment=evil, lead=evil)
     assert evil not in html
+
+
+def test_a_long_report_begins_with_links_to_each_of_its_sections(report) -> None:
+    titles = [f"Question {number} & <b>more</b>" for number in range(6)]
+    cells = [cell for title in titles for cell in (markdown(f"## {title}"), code())]
+    html = report(*cells)
+
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', html)
+    assert len(links) == 6
+    for place, title in links:
+        section = html.split(f'id="{place}"')[1]
+        assert title in section.split("</h2>")[0]
+    assert html.index("<nav") > html.index("<h1>")
+
+
+def test_a_short_report_needs_no_contents(report) -> None:
+    assert "<nav" not in report(markdown("## What changed"), code())
