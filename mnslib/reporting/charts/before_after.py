@@ -182,7 +182,7 @@ def _title(pairs: list[Pair], reasons: Mapping[str, str], changes: Changes) -> s
     if not short:
         who = f"{len(clusters):,} of {total}" if reasons else f"All {total}"
         who = "Both clusters" if who == "All 2 clusters" else who
-        return f"{who} can carry {subject}{tail}"
+        return f"{who} can carry {subject}{_fragile(pairs)}{tail}"
     names = dict.fromkeys(pair.cluster for pair in short)
     what = {name: changes[name] for name in names if name in changes}
     if len(names) == 1:
@@ -190,6 +190,24 @@ def _title(pairs: list[Pair], reasons: Mapping[str, str], changes: Changes) -> s
     else:
         who, own = f"{len(names):,} of {total}", "their"
     return f"{who} cannot carry {_subject(what, own=own)}: {_shortage(short)}{tail}"
+
+
+def _fragile(pairs: list[Pair]) -> str:
+    """Return which clusters have not the nodes to lose one, with the change or without it."""
+    before = [
+        pair.cluster for pair in pairs if pair.before.without_largest_node < pair.before.requested
+    ]
+    since = [pair.cluster for pair in pairs if pair.needs_every_node]
+    held = list(dict.fromkeys(before))
+    new = [name for name in dict.fromkeys(since) if name not in held]
+    said = ""
+    if new:
+        who = wording.short(*new) if len(new) == 1 else f"{len(new):,} of them"
+        said += f"; requested in full {who} could not lose a node"
+    if held:
+        who = wording.short(*held) if len(held) == 1 else f"{len(held):,} of them"
+        said += f"; {who} could not lose a node before either"
+    return said
 
 
 def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) -> str:

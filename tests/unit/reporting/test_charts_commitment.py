@@ -212,6 +212,17 @@ def test_several_clusters_take_one_row_each_least_room_left_first(frames, ruler)
     assert {"1.28×", "1.57×", "+150 cores", "1.5×"} <= set(found.texts)
 
 
+def test_the_title_names_a_cluster_that_could_not_lose_a_node_before_the_change(frames):
+    before = {"aks-a": both(frames), "aks-b": both(frames, requested=1000)}
+    after = {name: both(frames, committed=651) for name in before}
+    after["aks-b"] = both(frames, committed=651, requested=1000)
+    changes = {name: ["web"] * 6 for name in before}
+    chart = commitment_before_after(before, after, changes=changes, moment=frames.moment)
+    assert chart.title == (
+        "Both clusters can carry 12 changes; aks-b could not lose a node before either"
+    )
+
+
 def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     before = {f"aks-{n}": both(frames) for n in range(60)}
     after = {f"aks-{n}": both(frames, committed=655 + n) for n in range(60)}
