@@ -138,7 +138,9 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
     about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'
     finding, _, more = _first_line(result).partition(". ")
     contents = _contents(body.sections)
-    parts = [_trouble(body, status, result), contents, *sections, about if body.about else ""]
+    first = int(any('<ol class="actions">' in text for text in body.sections[:1]))  # decisions
+    sections.insert(first, contents)
+    parts = [_trouble(body, status, result), *sections, about if body.about else ""]
     return page(
         what=body.title or notebook_title(result["notebook"]),
         scope=_own_word(result),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mnslib.reporting.displays import Action, Actions
 from mnslib.reporting.html import page, report_html
 from mnslib.reporting.outputs import is_plain_html, markdown_html
 
@@ -296,3 +297,11 @@ def test_a_long_report_begins_with_links_to_each_of_its_sections(report) -> None
 
 def test_a_short_report_needs_no_contents(report) -> None:
     assert "<nav" not in report(markdown("## What changed"), code())
+
+
+def test_links_to_the_sections_stand_below_what_is_to_be_decided(report) -> None:
+    steps = Actions(actions=[Action(title="Raise it", text="It is full.")])._repr_html_()
+    last = code(shown(**{"text/html": steps})) | {"metadata": {"tags": ["decisions"]}}
+    many = [markdown(f"## Question {n}") for n in range(12)]
+    html = report(markdown("# Analyze"), *many, markdown("## What to decide"), last)
+    assert html.index("Raise it") < html.index('<nav class="contents"') < html.rindex("Question 0")
