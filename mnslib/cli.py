@@ -339,7 +339,9 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "-f",
+    "--file",
     "--parameters",
+    "parameters",
     type=click.Path(path_type=Path),
     help="YAML that says target, cloud, credential and where to look, as a notebook's does.",
 )

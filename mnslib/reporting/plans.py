@@ -182,7 +182,7 @@ def approval_report(approval: Approval) -> Callout:
         return Callout(title="Nothing to approve", text=plan_sentence(plan), tone="good")
     if approval.may_write:
         text = f"{plan_sentence(plan)} Digest {plan.digest}"
-        return Callout(title="Approved: this plan will be applied", text=text, tone="good")
+        return Callout(title="Approved: this plan, and no other", text=text, tone="good")
     risks = plan.risk_names()
     accepted = f" and accept {wording.listing(risks)}" if risks else ""
     return Callout(
@@ -260,6 +260,7 @@ def _risk_title(number: int, sentence: str) -> str:
         for many, one in (
             (" are ", " is "),
             ("runs them", "runs it"),
+            ("runs in them", "runs in it"),
             ("run in them", "run in it"),
             ("their clusters", "its cluster"),
             ("Azure resources", "Azure resource"),

@@ -58,7 +58,9 @@ def parse_requests(
     problems += [p for p in found if p.column not in absent and (p.row, p.column) not in told]
     if problems:
         placed = [replace(p, cell=_cell_name(table, p)) for p in problems]
-        raise SpecError(sorted(placed, key=lambda p: p.row or 0))
+        order = {name: number for number, name in enumerate(table.header or COLUMNS)}
+        last = len(order)
+        raise SpecError(sorted(placed, key=lambda p: (p.row or 0, order.get(p.column or "", last))))
     return specs
 
 

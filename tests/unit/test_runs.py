@@ -195,3 +195,12 @@ def test_the_index_takes_from_the_journal_how_far_a_run_came_whose_process_died(
     assert ">resume it (mns resume)</a>" in page
     journal.path.write_text("no journal\n\n", encoding="utf-8")
     assert ">run again</a>" in write_index(tmp_path).read_text()
+
+
+@pytest.mark.parametrize("option", ["-f", "--file", "--parameters"])
+def test_export_takes_its_parameters_as_the_other_commands_do(tmp_path, option):
+    words = ["export", str(tmp_path / "x.yaml"), option, str(tmp_path / "absent.yaml")]
+    said = CliRunner().invoke(main, words)
+    assert said.exit_code == 6
+    assert "absent.yaml" in said.output
+    assert "No such option" not in said.output

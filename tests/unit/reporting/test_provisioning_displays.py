@@ -388,3 +388,9 @@ def test_a_resumed_run_says_what_was_done_before_it_and_the_risks_of_the_plan(
     )
     said = outcome_sentence(ApplyResult(outcomes=done, resumed=resumed))
     assert said == f"{sentence} Risks accepted with the plan: deletion and many-changes."
+
+
+def test_one_namespace_is_spoken_of_as_one():
+    spec = make_spec(quota=amounts(cpu_limit="4"), delete_policy=DeletePolicy.DELETE)
+    text = repr(plan_report(make_plan([spec], make_observed(make_namespace()))))
+    assert "1 namespace may take all that runs in it along when deleted" in text

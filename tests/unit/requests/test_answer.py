@@ -206,3 +206,13 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     with pytest.raises(SpecError):
         ChangeSteps("30_provision_in_bulk", {}).load_requests(str(path))
     assert [file.name for file in run.iterdir()] == ["result.json"]
+
+
+def test_the_mistakes_of_a_row_stand_in_the_order_of_its_columns(tmp_path):
+    path = tmp_path / "asked.csv"
+    header = "memory_limit,cpu_limit,namespace_name,cluster_name,resource_group,subscription_id"
+    path.write_text(f"{header}\nx,y,NOT good,aks-1,rg,{SUBSCRIPTION}\n", encoding="utf-8")
+    with pytest.raises(SpecError) as refused:
+        parse_requests(path)
+    columns = [mistake.column for mistake in refused.value.problems]
+    assert columns == ["memory_limit", "cpu_limit", "namespace_name"]
