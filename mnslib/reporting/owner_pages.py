@@ -268,7 +268,9 @@ def _spaces(facts: OwnerFacts) -> str:
 def _space_row(row: Row, days: Sequence[date]) -> list[Cell]:
     resource, verdict = row["resource"], str(row["verdict"])
     if word(verdict) == UNKNOWN:
-        amounts: list[Cell] = ["", "", "", "unknown", _bar(None)]
+        is_granted = not wording.is_unknown(row["hard"])
+        limit = [wording.RESOURCE_WORDS[resource], wording.quota(resource, row["hard"])]
+        amounts: list[Cell] = [*(limit if is_granted else ["", ""]), "", "unknown", _bar(None)]
     else:
         amounts = [
             wording.RESOURCE_WORDS[resource],

@@ -305,3 +305,11 @@ def test_a_pod_that_says_no_requests_is_not_a_reason_to_ask_for_more(tables):
 def test_where_events_were_not_read_refusals_are_unknown_not_none(tables):
     said = refused(tables, refusal(), events=())["owners/payments.html"]
     assert "Unknown: what was refused could not be read" in said
+
+
+def test_a_limit_that_is_known_is_shown_though_what_counts_against_it_is_wrong(tables):
+    wrong = "unknown: the quota counter says 44 cores, pods ask for 4"
+    tables["utilization"] = utilization(("payments", "odd", 48, NAN, NAN, wrong, ""))
+    _, found = owner_files(snapshot(), tables, run="RUN")
+
+    assert "CPU requests 48 cores" in text_of(dict(found)["owners/payments.html"])
