@@ -120,7 +120,7 @@ def test_what_ends_a_run_early_is_told(
 
 def test_an_error_is_readable_in_the_report(run) -> None:
     report = (run("raises").directory / "report.html").read_text(encoding="utf-8")
-    assert "<b>ValueError</b>" in report
+    assert "<b>Unexpected error: ValueError</b>" in report
     assert "second &lt;b&gt;line&lt;/b&gt;" in report
     assert "\x1b" not in report
 

@@ -83,8 +83,8 @@ def test_all_mistakes_of_a_sheet_are_told_at_once(save: Callable[..., Path]) -> 
     found = mistakes(save(HEADER, [], ["=A1", *ROW[1:], "1"], [*ROW[:3], "Web", "=2"]))
     assert [text.split(":")[0] for text in found] == [
         "requests.xlsx, cell A3, column subscription_id",
-        "requests.xlsx, cell E4, column cpu_request",
         "requests.xlsx, cell D4, column namespace_name",
+        "requests.xlsx, cell E4, column cpu_request",
     ]
 
 
