@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +55,9 @@ class Sandbox:
         raise LookupError(name)
 
 
-@pytest.fixture(scope="session")
-def sandbox_file(tmp_path_factory):
-    """The connection file of a running sandbox process."""
-    folder = tmp_path_factory.mktemp("sandbox")
+@contextmanager
+def sandbox_process(folder):
+    """Yield the connection file of a sandbox process that runs meanwhile."""
     connection = folder / "connection.json"
     command = [sys.executable, "-m", "mnslib.sandbox", "--port", "0", "--state", ":memory:"]
     with (folder / "log").open("w") as log:
@@ -74,6 +74,13 @@ def sandbox_file(tmp_path_factory):
     yield connection
     process.terminate()
     process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def sandbox_file(tmp_path_factory):
+    """The connection file of a running sandbox process."""
+    with sandbox_process(tmp_path_factory.mktemp("sandbox")) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import sandbox_process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,6 +31,21 @@ class Run:
     @property
     def report(self):
         return (self.directory / "report.html").read_text(encoding="utf-8")
+
+
+# A sandbox of their own: other tests move the clock of theirs, which runs on for good, and metrics
+# are asked for by the clock of this machine.
+
+
+@pytest.fixture(scope="session")
+def sandbox_file(tmp_path_factory):
+    with sandbox_process(tmp_path_factory.mktemp("sandbox")) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def sandbox_connection(sandbox_file):
+    return json.loads(sandbox_file.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
