@@ -6,6 +6,7 @@ Pure: asks nobody, decides nothing.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,30 +43,12 @@ def assemble(
 ) -> Snapshot:
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
-    latest: dict[tuple[str, str], dict[str, float]] = {}
-    used, hard, requested, usage_cpu, usage_memory = (_Columns() for _ in range(5))
+    past = _Past()
     for reading in readings:
-        cluster, quotas = reading.name, _quotas_of(reading, step=step)
+        quotas = _quotas_of(reading, step=step)
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
-        if reading.history is not None:
-            wanted = _quota_series(cluster, quotas, {row["namespace_name"] for row in found})
-            used.add(reading.history.used, wanted)
-            hard.add(reading.history.hard, wanted)
-            for series in wanted.keys() & reading.history.latest.keys():
-                _, namespace, key = wanted[series]
-                latest.setdefault((cluster, namespace), {})[key] = reading.history.latest[series]
-            asked = reading.history.requested
-            requested.add(
-                asked,
-                {(name, kind): (cluster, name, f"requests.{kind}") for name, kind in asked.series},
-            )
-            for columns, block in (
-                (usage_cpu, reading.history.usage_cpu),
-                (usage_memory, reading.history.usage_memory),
-            ):
-                columns.add(block, {series: (cluster, *series) for series in block.series})
-            reading.history = None  # its rows are in the columns, and held once
+        past.take(reading, quotas, {row["namespace_name"] for row in found})
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
     named = {reading.name: reading for reading in readings}
     return Snapshot(
@@ -74,12 +57,12 @@ def assemble(
         quotas={n: r.quotas for n, r in named.items() if r.quotas is not None},
         regions={n: r.region for n, r in named.items() if r.region},
         commitments={n: r.commitments for n, r in named.items() if r.commitments is not None},
-        used=used.frame(times, names=QUOTA_SERIES),
-        hard=hard.frame(times, names=QUOTA_SERIES),
-        latest_peaks=latest,
-        requested=requested.frame(times, names=QUOTA_SERIES),
-        usage_cpu=usage_cpu.frame(times, names=USAGE_SERIES),
-        usage_memory=usage_memory.frame(times, names=USAGE_SERIES),
+        used=past.used.frame(times, names=QUOTA_SERIES),
+        hard=past.hard.frame(times, names=QUOTA_SERIES),
+        latest_peaks=past.latest,
+        requested=past.requested.frame(times, names=QUOTA_SERIES),
+        usage_cpu=past.usage_cpu.frame(times, names=USAGE_SERIES),
+        usage_memory=past.usage_memory.frame(times, names=USAGE_SERIES),
         nodes=_listed(named, "nodes"),
         pods=_listed(named, "pods"),
         limit_ranges=_listed(named, "limit_ranges"),
@@ -125,6 +108,45 @@ class _Columns:
         for place in range(len(self._rows) - 1, -1, -1):
             values[place] = self._rows.pop()
         return wide_frame(times, self._series, values.T, names=names)
+
+
+@dataclass(slots=True)
+class _Past:
+    """The samples of all clusters, each kind on its way into one frame."""
+
+    used: _Columns = field(default_factory=_Columns)
+    hard: _Columns = field(default_factory=_Columns)
+    requested: _Columns = field(default_factory=_Columns)
+    usage_cpu: _Columns = field(default_factory=_Columns)
+    usage_memory: _Columns = field(default_factory=_Columns)
+    latest: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+
+    def take(
+        self, reading: Reading, quotas: Sequence[QuotaStatus], namespaces: Container[object]
+    ) -> None:
+        """Move the history of one cluster here, so that it is held once."""
+        history, reading.history = reading.history, None
+        if history is None:
+            return
+        cluster = reading.name
+        wanted = _quota_series(cluster, quotas, namespaces)
+        self.used.add(history.used, wanted)
+        self.hard.add(history.hard, wanted)
+        for series in wanted.keys() & history.latest.keys():
+            _, namespace, key = wanted[series]
+            self.latest.setdefault((cluster, namespace), {})[key] = history.latest[series]
+        self.requested.add(
+            history.requested,
+            {
+                (name, kind): (cluster, name, f"requests.{kind}")
+                for name, kind in history.requested.series
+            },
+        )
+        for columns, block in (
+            (self.usage_cpu, history.usage_cpu),
+            (self.usage_memory, history.usage_memory),
+        ):
+            columns.add(block, {series: (cluster, *series) for series in block.series})
 
 
 def _quotas_of(reading: Reading, *, step: timedelta) -> Sequence[QuotaStatus]:
