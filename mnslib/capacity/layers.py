@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from math import ceil
 
 import numpy as np
@@ -128,6 +129,10 @@ def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
         most idle CPU first, then name.
     """
     groups = layers[by] if by in _PLACES else label_values(layers["labels"], by)
+    return _sums(layers, groups, by)
+
+
+def _sums(layers: pd.DataFrame, groups: pd.Series[str], by: str) -> pd.DataFrame:
     by = f"label {by}" if by in SUM_COLUMNS else by
     is_whole, is_bare = layers["reason"] == "", layers["reason"] == BARE
     is_granted = layers["hard"].notna() & ~is_bare
@@ -150,11 +155,20 @@ def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def roll_ups(layers: pd.DataFrame, labels: Iterable[str] = ()) -> dict[str, pd.DataFrame]:
-    """Return the sums by owner, cluster, subscription and each of `labels`, by table name."""
+    """Return the sums by owner, cluster, subscription and each of `labels`, by table name.
+
+    Labels whose names are one as names of files (`a/b`, `A_b`) are told apart by a number.
+    """
     columns = {"by_owner": "owner", "by_cluster": "cluster_name"}
     columns |= {"by_subscription": "subscription_id"}
-    columns |= {f"by_{re.sub('[^A-Za-z0-9.-]', '_', label)}": label for label in labels}
-    return {name: roll_up(layers, column) for name, column in columns.items()}
+    tables = {name: roll_up(layers, column) for name, column in columns.items()}
+    for label in dict.fromkeys(labels):
+        name = f"by_{re.sub('[^A-Za-z0-9.-]', '_', label)}"
+        names = chain([name], (f"{name}_{number}" for number in count(2)))
+        taken = {table.lower() for table in tables}
+        free = next(name for name in names if name.lower() not in taken)
+        tables[free] = _sums(layers, label_values(layers["labels"], label), label)
+    return tables
 
 
 def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:

@@ -279,6 +279,16 @@ def test_every_roll_up_sums_to_the_same_fleet(layers):
     assert {tuple(found[wanted].sum()) for found in tables.values()} == {(3, 2, 60, 24)}
 
 
+def test_labels_that_name_one_file_have_a_table_each(layers):
+    tables = roll_ups(layers, ["a/b", "a_b", "A_B", "owner", "a/b"])
+
+    assert [name for name in tables if name not in ("by_cluster", "by_subscription")] == [
+        "by_owner", "by_a_b", "by_a_b_2", "by_A_B_3", "by_owner_2",
+    ]  # fmt: skip
+    assert tables["by_a_b_2"].columns[0] == "a_b"
+    assert set(tables["by_owner_2"]["owner"]) == {""}  # the label of that name, which nobody has
+
+
 # over time
 
 
