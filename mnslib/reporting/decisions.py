@@ -17,7 +17,7 @@ from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Action, Actions
 from mnslib.reporting.evidence import counted_words
-from mnslib.reporting.steps import (
+from mnslib.reporting.needs import (
     GIVE_BACK,
     LOWER,
     RAISE,

@@ -14,7 +14,7 @@ from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import BARE
 from mnslib.reporting import wording
-from mnslib.reporting.steps import Place, place
+from mnslib.reporting.needs import Place, place
 from mnslib.verdicts import unknown_reason
 
 _PLAIN = {

@@ -23,8 +23,7 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Action
-from mnslib.reporting.owner_doubts import doubts_of
-from mnslib.reporting.steps import (
+from mnslib.reporting.needs import (
     GIVE_BACK,
     LOWER,
     RAISE,
@@ -35,6 +34,7 @@ from mnslib.reporting.steps import (
     steps_of,
     times_refused,
 )
+from mnslib.reporting.owner_doubts import doubts_of
 from mnslib.verdicts import word
 
 WITHOUT_OWNER = "_without-owner"

@@ -36,10 +36,10 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.html import PORTFOLIO, page
+from mnslib.reporting.needs import Row, smallest_raise
 from mnslib.reporting.owner_doubts import granted, measured_part
 from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
-from mnslib.reporting.steps import Row, smallest_raise
 from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
 

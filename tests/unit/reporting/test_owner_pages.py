@@ -19,9 +19,9 @@ from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting.layers import roll_up_rows
+from mnslib.reporting.needs import needed_for
 from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
 from mnslib.reporting.owner_pages import owner_files
-from mnslib.reporting.steps import needed_for
 
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'
