@@ -13,6 +13,8 @@ import urllib.request
 
 import pytest
 
+from tests.prometheus.trace import write_samples
+
 START_TIMEOUT_SECONDS = 60
 MONTH = "--max-block-duration=744h"  # else promtool reads the file once per two hours
 
@@ -57,6 +59,21 @@ def serve(tmp_path_factory):
     for server in running:
         server.kill()
         server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def serve_month(serve, tmp_path_factory):
+    """Return a function that serves a month of the trace, and gives the server's address."""
+
+    def start(month, **others):
+        file = tmp_path_factory.mktemp("samples") / "month.txt"
+        with file.open("w", encoding="utf-8") as out:
+            write_samples(month, out, **others)
+        address = serve(file)
+        file.unlink()
+        return address
+
+    return start
 
 
 def _is_ready(url):

@@ -13,7 +13,7 @@ from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.store import read_snapshot, write_snapshot
 from mnslib.capacity.utilization import utilization_table
 from mnslib.models import QUOTA_KEYS
-from tests.prometheus.trace import DAY, HOUR, TRACE, Month, read_month, write_samples
+from tests.prometheus.trace import DAY, HOUR, TRACE, Month, read_month
 
 SCRAPE_SECONDS = 300
 DAYS = 10
@@ -33,12 +33,9 @@ def month():
 
 
 @pytest.fixture(scope="module")
-def snapshot(serve, month, tmp_path_factory):
-    file = tmp_path_factory.mktemp("samples") / "month.txt"
-    with file.open("w", encoding="utf-8") as out:
-        write_samples(month, out)
+def snapshot(serve_month, month):
     now = datetime.fromtimestamp(month.times[-1] + 190, UTC)
-    door = plain_prometheus(serve(file))
+    door = plain_prometheus(serve_month(month))
     return collect_from_metrics(door, clusters=[], lookback_days=DAYS + 1, step_minutes=60, now=now)
 
 

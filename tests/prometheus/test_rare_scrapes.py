@@ -12,7 +12,7 @@ from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.quota_values import times_of
 from mnslib.capacity.utilization import utilization_table
-from tests.prometheus.trace import HOUR, TRACE, read_month, write_samples
+from tests.prometheus.trace import HOUR, TRACE, read_month
 
 pytestmark = pytest.mark.skipif(not TRACE.is_file(), reason=f"needs the trace {TRACE.name}")
 
@@ -32,12 +32,9 @@ def scraped(month):
 
 
 @pytest.fixture(scope="module")
-def snapshot(serve, month, tmp_path_factory):
-    file = tmp_path_factory.mktemp("samples") / "month.txt"
-    with file.open("w", encoding="utf-8") as out:
-        write_samples(month, out)
+def snapshot(serve_month, month):
     now = datetime.fromtimestamp(month.times[-1] + 1500, UTC)
-    door = plain_prometheus(serve(file))
+    door = plain_prometheus(serve_month(month))
     return collect_from_metrics(door, clusters=[], lookback_days=30, step_minutes=60, now=now)
 
 

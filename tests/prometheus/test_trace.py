@@ -18,7 +18,7 @@ from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.crossings import crossings_table
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.utilization import utilization_table
-from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month, write_samples
+from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month
 
 SCRAPE_SECONDS = 1800
 FIELDS = {
@@ -60,13 +60,8 @@ def shown(month, plants):
 
 
 @pytest.fixture(scope="module")
-def endpoint(serve, month, shown, tmp_path_factory):
-    file = tmp_path_factory.mktemp("samples") / "month.txt"
-    with file.open("w", encoding="utf-8") as out:
-        write_samples(month, out, counters=shown)
-    address = serve(file)
-    file.unlink()
-    return address
+def endpoint(serve_month, month, shown):
+    return serve_month(month, counters=shown)
 
 
 @pytest.fixture(scope="module")

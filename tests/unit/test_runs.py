@@ -57,6 +57,18 @@ def hold(tmp_path, *clusters):
     return only_writer(clusters, run_directory=tmp_path / "second", now=now())
 
 
+def write_record(folder, **ended):
+    record = RunRecord(
+        notebook="30_provision_in_bulk",
+        environment="prod",
+        target="azure",
+        started_utc=utc_text(now()),
+        finished_utc=utc_text(now()),
+        **ended,
+    )
+    write_result(folder, record.to_json())
+
+
 def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
     with pytest.raises(LockedError, match=f"process {holder.pid} on .*, which runs first since"):
         hold(tmp_path, OTHER, CLUSTER).__enter__()
@@ -135,17 +147,7 @@ def test_runs_that_resumed_each_other_are_undone_together_and_said_so(tmp_path, 
         event = {**target, "change": "Create", "before": None, "after": after}
         Journal(first / "journal.jsonl", now=now).write("started", **event)
     continue_journal(first, second, now=now)
-    record = RunRecord(
-        notebook="30_provision_in_bulk",
-        environment="prod",
-        target="azure",
-        started_utc=utc_text(now()),
-        finished_utc=utc_text(now()),
-        status=RunStatus.DONE,
-        exit_code=0,
-        parameters={"resume_run": "first"},
-    )
-    write_result(second, record.to_json())
+    write_record(second, status=RunStatus.DONE, exit_code=0, parameters={"resume_run": "first"})
 
     said = CliRunner().invoke(main, ["undo", "first", "--runs", str(tmp_path)])
     assert said.exit_code == 0, said.output
@@ -177,17 +179,7 @@ def test_the_index_takes_from_the_journal_how_far_a_run_came_whose_process_died(
             outcome=OutcomeKind.CREATED,
         )
         journal.write("finished", **done.to_json())
-    record = RunRecord(
-        notebook="30_provision_in_bulk",
-        environment="prod",
-        target="azure",
-        started_utc=utc_text(now()),
-        finished_utc=utc_text(now()),
-        status=RunStatus.STOPPED,
-        exit_code=5,
-        parameters={"approval": "digest"},
-    )
-    write_result(run, record.to_json())
+    write_record(run, status=RunStatus.STOPPED, exit_code=5, parameters={"approval": "digest"})
 
     page = write_index(tmp_path).read_text()
     assert ">2 of 3<" in page
