@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-WORKERS = 6
-"""Runs wait for the service most of the time: three for each of two cores."""
+WORKERS = 10
+"""Runs wait for the service most of the time: five for each of two cores."""
 
 _CONNECTION: dict[str, Any] = {}
 
