@@ -69,8 +69,8 @@ size:  ## lines, and lines of code: thin is a feature
 
 check: lint type imports test size  ## everything that must hold before a change lands
 
-bench: $(DEV)  ## speed, as ratios measured in one run
-	$(BIN)/python -m tests.benchmarks
+bench: $(DEV) $(if $(MNS_AZ),,$(AZ))  ## speed, as ratios measured in one run (MNS_AZ as above)
+	MNS_AZ=$${MNS_AZ:-.venv-az/bin/az} $(BIN)/python -m tests.benchmarks
 
 chaos: $(DEV)  ## 200 bulk runs in bad weather, killed at random and resumed until done
 	$(BIN)/python -m tests.chaos
