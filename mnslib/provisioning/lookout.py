@@ -142,6 +142,16 @@ def is_untouched(change: Change, found: ManagedNamespace | None) -> bool:
     return found.etag == change.etag
 
 
+def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:
+    """Return whether what a deletion meets under another eTag than planned on is another namespace.
+
+    It is well then, with a content of its own, however equal its fields: a deletion of ours that
+    came to nothing would have left it failed.
+    """
+    state = found and found.provisioning_state
+    return kind is ChangeKind.DELETE and state == "Succeeded"
+
+
 def _require_same_on_cluster(change: Change, seen: _Seen) -> None:
     """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
     name, after = change.id.namespace_name, change.after

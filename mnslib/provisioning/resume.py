@@ -21,7 +21,7 @@ from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
 from mnslib.provisioning.changes import Change, fingerprint, grant_key, releases
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events
-from mnslib.provisioning.lookout import STALE, STALE_REMEDY
+from mnslib.provisioning.lookout import STALE, STALE_REMEDY, is_made_anew
 from mnslib.provisioning.observe import READERS, item_now
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
@@ -288,13 +288,5 @@ def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool
     if (change.etag, now) == (item.etag, item.before):
         return True
     # its own write may have left it with another eTag, or as failed
-    return item.is_begun and not _is_made_anew(change) and now in (item.before, item.after)
-
-
-def _is_made_anew(change: Change) -> bool:
-    """Return whether what is to be deleted is well: a deletion of ours would have left it failed.
-
-    Under another eTag it is another namespace then, with another content.
-    """
-    state = change.before and change.before.provisioning_state
-    return change.kind is ChangeKind.DELETE and state == "Succeeded"
+    is_same = item.is_begun and not is_made_anew(change.kind, change.before)
+    return is_same and now in (item.before, item.after)

@@ -27,7 +27,13 @@ from mnslib.errors import (
 from mnslib.models import AccessGrant, ManagedNamespace
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.lookout import STALE, Lookout, StaleItemError, is_untouched
+from mnslib.provisioning.lookout import (
+    STALE,
+    Lookout,
+    StaleItemError,
+    is_made_anew,
+    is_untouched,
+)
 from mnslib.provisioning.observe import item_now
 from mnslib.provisioning.verify import is_under_way
 from mnslib.results import ChangeKind
@@ -127,7 +133,8 @@ class Writer:
         if _stands(change, found):
             return
         is_ours = found is not None and not differences(change.after, found)
-        is_ours |= was_sent and not differences(change.before, found)  # a write of ours failed
+        if was_sent and not is_made_anew(change.kind, found):
+            is_ours |= not differences(change.before, found)  # a write of ours failed
         if not is_ours and not is_untouched(change, found):
             raise StaleItemError(STALE)
         yield from self._send_and_follow(item, over=found)

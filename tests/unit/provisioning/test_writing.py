@@ -12,7 +12,7 @@ from mnslib.errors import (
     ArmUnreachableError,
     OperationFailedError,
 )
-from mnslib.models import Ensure
+from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import read_events
 from mnslib.provisioning.plan import make_plan
@@ -136,6 +136,24 @@ def test_somebody_elses_write_between_two_tries_is_not_written_over(journal):
     assert result.outcomes[0].reason.startswith("stale:")
     assert azure.store == {theirs.id.key: theirs}
     assert writes(azure) == [("PUT", "old")]
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "sent"),
+    [
+        ("Succeeded", {"skipped": 1}, 1),  # ours went well, and somebody made the same name again
+        ("Failed", {"deleted": 1}, 2),  # ours arrived, and failed
+    ],
+)
+def test_what_was_made_again_between_two_tries_is_not_deleted(journal, state, counts, sent):
+    azure = FakeAzure(make_namespace("old", delete_policy=DeletePolicy.DELETE))
+    anew = replace(*azure.store.values(), etag="anew", provisioning_state=state)
+    azure.errors["old"] = [LOST]
+    azure.on_start = lambda _: azure.store.update({anew.id.key: anew})
+    result = run(azure, [make_spec("old", quota={}, ensure=Ensure.ABSENT)], journal)
+    assert result.counts() == counts
+    assert writes(azure) == [("DELETE", "old")] * sent
+    assert (anew.id.key in azure.store) is (state == "Succeeded")
 
 
 def test_undo_names_what_somebody_else_changed_after_a_write_of_this_run(journal):
