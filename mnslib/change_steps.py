@@ -18,7 +18,7 @@ from mnslib.errors import PARAMETERS, ConfigError, SpecError, cut
 from mnslib.progress import progress_bar, progress_lines
 from mnslib.project import find_project_root, resolve_path, write_whole
 from mnslib.provisioning.journal import JOURNAL_NAME
-from mnslib.results import ApplyResult, CheckResult, utc_now, utc_text
+from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now, utc_text
 from mnslib.session import Session
 
 if TYPE_CHECKING:
@@ -161,6 +161,15 @@ class ChangeSteps(Session):
         write_whole(self.directory / "plan.json", text + "\n")
         return plan
 
+    def show_plan(self, plan: Plan, result: ApplyResult | None = None) -> None:
+        """Show what to read of the plan; with its outcomes, what was done, in the same place."""
+        from IPython.display import display
+
+        from mnslib.reporting.plans import plan_report
+
+        is_update = result is not None
+        display(plan_report(plan, result), display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
+
     def require_approval(
         self,
         plan: Plan,
@@ -223,6 +232,7 @@ class ChangeSteps(Session):
                     journal.write("finished", **outcome.to_json())
             result = carry_out()
         self.result = self._rest.complete(result) if self._rest else result
+        self.show_plan(approval.plan, self.result)
         return self.result
 
     def timeline(self, plan: Plan, result: ApplyResult) -> Chart | None:
@@ -256,6 +266,8 @@ class ChangeSteps(Session):
         again = self.observe(specs, known=plan.observed)
         again = read_disputed(plan, result, again=again, azure=self.target.azure)
         checked = self.result = read_back(plan, result, again=again)
+        if checked != result:
+            self.show_plan(plan, checked)
         return checked, plan_again(specs, checked, again=again)
 
     def give_back(self, specs: Sequence[NamespaceSpec], result: ApplyResult) -> Table:
@@ -308,7 +320,7 @@ class ChangeSteps(Session):
 
         both = zip(plan.changes, result.outcomes, strict=True)
         return hand_over(
-            [c.id for c, o in both if c.after is not None and o not in result.unfinished],
+            [c.id for c, o in both if c.after is not None and o.outcome not in OPEN_OUTCOMES],
             self.target,
             cloud=str(self.parameters["cloud"]),
             login=login,

@@ -167,9 +167,14 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """The outcomes of one apply, in the plan's order; their number equals the plan's changes."""
+    """The outcomes of one apply, in the plan's order; their number equals the plan's changes.
+
+    Attributes:
+        plan_risks: names of the plan's risks that are no single item's.
+    """
 
     outcomes: tuple[ItemOutcome, ...]
+    plan_risks: tuple[str, ...] = ()
     interrupted_by_signal: int | None = None
     resumed: Resumed | None = None
 
@@ -182,6 +187,11 @@ class ApplyResult:
     def unfinished(self) -> tuple[ItemOutcome, ...]:
         """Items that are not as requested: failed, skipped or not attempted."""
         return tuple(item for item in self.outcomes if item.outcome in OPEN_OUTCOMES)
+
+    @property
+    def done(self) -> tuple[ItemOutcome, ...]:
+        """Items that are as requested."""
+        return tuple(item for item in self.outcomes if item.outcome not in OPEN_OUTCOMES)
 
     @property
     def is_dry_run(self) -> bool:

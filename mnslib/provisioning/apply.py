@@ -185,8 +185,12 @@ class _Run:
 
     def result(self) -> ApplyResult:
         """Return the outcomes in the plan's order."""
-        outcomes = tuple(self.outcomes[change.id.key] for change in self.approval.plan.changes)
-        return ApplyResult(outcomes=outcomes, interrupted_by_signal=self.interrupted_by)
+        plan = self.approval.plan
+        return ApplyResult(
+            outcomes=tuple(self.outcomes[change.id.key] for change in plan.changes),
+            plan_risks=tuple(risk.name.value for risk in plan.plan_risks),
+            interrupted_by_signal=self.interrupted_by,
+        )
 
     def run(self) -> None:
         """Start and await until every item has its outcome."""

@@ -112,7 +112,7 @@ def _overcommit(
         elif is_over:
             yield (
                 change.id.key,
-                f"{_amount(resource, own - was)} more; {name} would promise "
+                f"{_amount(resource, own - was)} more; {name} then promises "
                 f"{_amount(resource, after.committed)}, {after.committed / nodes:.2f} × {gives}, "
                 f"and max_commitment is {after.max_ratio}",
             )

@@ -27,6 +27,9 @@ MANY_CHANGES_FROM = 10
 Source: octodns, `provider/plan.py`: safety threshold 30 %, from 10 existing records.
 """
 
+TOUCHING = frozenset({ChangeKind.UPDATE, ChangeKind.ADOPT, ChangeKind.DELETE})
+"""Changes of what exists, as that risk counts them."""
+
 STRICTNESS = (NetworkRule.ALLOW_ALL, NetworkRule.ALLOW_SAME_NAMESPACE, NetworkRule.DENY_ALL)
 
 RECONCILERS = {
@@ -58,8 +61,7 @@ def with_risks(change: Change, cluster: ObservedCluster) -> Change:
 
 def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
     """Return the risk that a plan touches a large share of what exists, None if it does not."""
-    touching = {ChangeKind.UPDATE, ChangeKind.ADOPT, ChangeKind.DELETE}
-    touched = sum(change.kind in touching for change in changes)
+    touched = sum(change.kind in TOUCHING for change in changes)
     if existing_count < MANY_CHANGES_FROM or touched <= MANY_CHANGES_SHARE * existing_count:
         return None
     detail = f"{touched} of {existing_count} existing managed namespaces would change."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, RiskName
 from mnslib.provisioning.effect import BeforeAndAfter
 from mnslib.provisioning.plan import Plan
+from mnslib.provisioning.risks import TOUCHING
 from mnslib.reporting import change_words, wording
 from mnslib.reporting.change_words import KIND_WORDS
 from mnslib.reporting.displays import (
@@ -34,19 +36,58 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.tokens import Tone
 from mnslib.resource_ids import ClusterId, short_names
+from mnslib.results import ApplyResult
 
 if TYPE_CHECKING:
     from mnslib.reporting.charts import Chart
 
-RISK_TITLES: dict[RiskName, tuple[str, Tone]] = {
-    RiskName.DELETION: ("would be deleted as Azure resources", "critical"),
-    RiskName.DELETE_POLICY: ("may take all that runs in them along when deleted", "critical"),
-    RiskName.OVERCOMMIT: ("would promise more than their clusters can give", "critical"),
-    RiskName.QUOTA_BELOW_USE: ("would get a quota below what is requested now", "critical"),
-    RiskName.ADOPTION: ("would be taken over from whoever runs them now", "warning"),
-    RiskName.FOREIGN_OWNER: ("are written by somebody else too", "warning"),
-    RiskName.POLICY_TIGHTENED: ("would get a tighter network policy while pods run", "warning"),
-    RiskName.KEYS_REMOVED: ("would lose fields, labels, annotations or tags", "warning"),
+
+@dataclass(frozen=True, slots=True)
+class _RiskTitle:
+    """What a risk's box says of namespaces that would carry it, and of those that did."""
+
+    planned: str
+    done: str
+    tone: Tone
+
+
+RISK_TITLES = {
+    RiskName.DELETION: _RiskTitle(
+        "would be deleted as Azure resources", "were deleted as Azure resources", "critical"
+    ),
+    RiskName.DELETE_POLICY: _RiskTitle(
+        "may take all that runs in them along when deleted",
+        "had or got the delete policy Delete",
+        "critical",
+    ),
+    RiskName.OVERCOMMIT: _RiskTitle(
+        "would promise more than their clusters can give",
+        "were promised more than their clusters can give",
+        "critical",
+    ),
+    RiskName.QUOTA_BELOW_USE: _RiskTitle(
+        "would get a quota below what is requested now",
+        "got a quota below what was requested",
+        "critical",
+    ),
+    RiskName.ADOPTION: _RiskTitle(
+        "would be taken over from whoever runs them now",
+        "were taken over from whoever ran them",
+        "warning",
+    ),
+    RiskName.FOREIGN_OWNER: _RiskTitle(
+        "are written by somebody else too", "are written by somebody else too", "warning"
+    ),
+    RiskName.POLICY_TIGHTENED: _RiskTitle(
+        "would get a tighter network policy while pods run",
+        "got a tighter network policy while pods ran",
+        "warning",
+    ),
+    RiskName.KEYS_REMOVED: _RiskTitle(
+        "would lose fields, labels, annotations or tags",
+        "lost fields, labels, annotations or tags",
+        "warning",
+    ),
 }
 
 
@@ -63,8 +104,12 @@ def plan_sentence(plan: Plan) -> str:
     return f"{wording.count(total, 'change')}{risks}{rest}."
 
 
-def plan_report(plan: Plan) -> Stack:
-    """Return what to read of a plan before deciding: sentence, figures, risks."""
+def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
+    """Return what to read of a plan before deciding: sentence, figures, risks.
+
+    Args:
+        result: what came of it; then its risks are told of what was done, and as done.
+    """
     counts = plan.counts()
     tones: dict[str, Tone] = {"Delete": "critical", "Adopt": "warning"}
     figures = KeyFigures(
@@ -73,7 +118,7 @@ def plan_report(plan: Plan) -> Stack:
             for kind, word in KIND_WORDS.items()
         ]
     )
-    boxes = (*_risks(plan), *_unknown_fit(plan), *change_words.access_boxes(plan))
+    boxes = (*_risks(plan, result), *_unknown_fit(plan), *change_words.access_boxes(plan))
     return Stack((plan_sentence(plan), figures, *boxes))
 
 
@@ -98,7 +143,7 @@ def changes_table(plan: Plan) -> Table:
                 change.id.namespace_name,
                 clusters[change.id.cluster],
                 "\n".join(change_words.lines(change)),
-                Tags([Tag(risk.name.value, RISK_TITLES[risk.name][1]) for risk in change.risks]),
+                Tags([Tag(risk.name.value, RISK_TITLES[risk.name].tone) for risk in change.risks]),
             ]
             for change in sorted(plan.to_do, key=order)
         ],
@@ -193,30 +238,34 @@ def approval_report(approval: Approval) -> Callout:
     )
 
 
-def _risks(plan: Plan) -> list[Callout]:
-    """Return a box for each named risk, with its worst examples."""
+def _risks(plan: Plan, result: ApplyResult | None) -> list[Callout]:
+    """Return a box for each named risk, with its worst examples; of a result, what was done."""
+    is_done = result is not None and not result.is_dry_run
+    done = {item.id for item in result.done} if result else set()
     by_name: dict[RiskName, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for change in _worst_first(plan):
-        for risk in change.risks:
+        for risk in change.risks if not is_done or change.id in done else ():
             by_name[risk.name][risk.detail].append(change.id.namespace_name)
     boxes = [
         Callout(
-            title=_risk_title(sum(map(len, by_name[name].values())), sentence),
+            title=_risk_title(sum(map(len, by_name[name].values())), words, is_done),
             text=_risk_examples(by_name[name]),
-            tags=(Tag(name.value, tone),),
-            tone=tone,
+            tags=(Tag(name.value, words.tone),),
+            tone=words.tone,
         )
-        for name, (sentence, tone) in RISK_TITLES.items()
+        for name, words in RISK_TITLES.items()
         if name in by_name
     ]
+    touched = sum(change.kind in TOUCHING and change.id in done for change in plan.changes)
+    was = f"{wording.count(touched, 'existing managed namespace')} changed." if is_done else ""
     return boxes + [
         Callout(
-            title="Much would change at once",
-            text=risk.detail,
+            title="Much changed at once" if is_done else "Much would change at once",
+            text=was or risk.detail,
             tags=(Tag(risk.name.value, "warning"),),
             tone="warning",
         )
-        for risk in plan.plan_risks
+        for risk in (plan.plan_risks if touched or not is_done else ())
     ]
 
 
@@ -255,15 +304,17 @@ def _unknown_fit(plan: Plan) -> list[Callout]:
     return [Callout(title=title, text=text, tone="unknown")] if lines else []
 
 
-def _risk_title(number: int, sentence: str) -> str:
+def _risk_title(number: int, words: _RiskTitle, is_done: bool) -> str:
+    title = f"{wording.count(number, 'namespace')} {words.done if is_done else words.planned}"
     if number == 1:
         for many, one in (
             (" are ", " is "),
+            (" were ", " was "),
             ("runs them", "runs it"),
+            ("ran them", "ran it"),
             ("runs in them", "runs in it"),
-            ("run in them", "run in it"),
             ("their clusters", "its cluster"),
             ("Azure resources", "Azure resource"),
         ):
-            sentence = sentence.replace(many, one)
-    return f"{wording.count(number, 'namespace')} {sentence}"
+            title = title.replace(many, one)
+    return title

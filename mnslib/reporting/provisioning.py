@@ -26,7 +26,14 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.resource_ids import short_names
-from mnslib.results import ApplyResult, CheckResult, CheckStatus, OutcomeKind, Resumed
+from mnslib.results import (
+    WRITTEN_OUTCOMES,
+    ApplyResult,
+    CheckResult,
+    CheckStatus,
+    OutcomeKind,
+    Resumed,
+)
 
 if TYPE_CHECKING:
     from mnslib.reporting.charts import Chart
@@ -175,9 +182,10 @@ def outcome_sentence(result: ApplyResult) -> str:
     """
     if result.resumed is not None:
         return _resumed_sentence(result, result.resumed)
-    done = (item for item in result.outcomes if item not in result.unfinished)
-    risks = Counter(risk for item in done for risk in item.risks)
+    risks = Counter(risk for item in result.done for risk in item.risks)
     words = [f"{name} on {number}" for name, number in sorted(risks.items())]
+    if any(item.outcome in WRITTEN_OUTCOMES for item in result.done):
+        words += result.plan_risks
     return _outcomes(result) + (f" Risks accepted: {wording.listing(words)}." if words else "")
 
 
@@ -233,7 +241,6 @@ def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
         text = "Nothing was written. What to write in order to go ahead stands under Decision."
         return Stack((Callout(title=title, text=text, tone="warning"),))
     clusters = short_names({item.id.cluster for item in result.outcomes})
-    done = [item for item in result.outcomes if item not in result.unfinished]
     rows: list[list[Cell]] = [
         [
             tag(item.outcome.value),
@@ -243,7 +250,7 @@ def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
             item.reason,
             item.remedy,
         ]
-        for item in (*result.unfinished, *done)
+        for item in (*result.unfinished, *result.done)
     ]
     table = Table(
         columns=["Outcome", named("Namespace"), "Cluster", *right("Took"), "Reason", "What to do"],

@@ -33,6 +33,8 @@ def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandb
     assert {"created", "updated", "unchanged"} <= set(counts)
     assert len(writes(sandbox)) > 36  # namespaces and role assignments
     assert "sandbox" in first.report
+    assert "5 namespaces were promised more than their clusters can give" in first.report
+    assert "would promise" not in first.report
     assert (first.directory / "plan.json").exists()
     assert "requests.csv" in result["artifacts"]
     given_back = (first.directory / "requests.csv").read_text(encoding="utf-8-sig").splitlines()

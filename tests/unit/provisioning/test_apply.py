@@ -91,6 +91,15 @@ def test_every_item_has_exactly_one_outcome_in_the_plans_order(journal):
     assert dropped.reason == RELEASED  # its delete policy is Keep
 
 
+def test_the_result_names_the_risks_of_the_plan_as_a_whole(journal):
+    names = [f"n{number:02}" for number in range(10)]
+    azure = FakeAzure(*map(make_namespace, names))
+    specs = [make_spec(name, ensure=Ensure.ABSENT) for name in names]
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    result = carry_out(Approval(plan=plan, may_write=True), azure, journal)
+    assert result.plan_risks == ("many-changes",)
+
+
 def test_somebody_elses_change_is_skipped_as_stale_and_the_rest_goes_on(journal):
     azure = FakeAzure(make_namespace("a"), make_namespace("b"))
     raised = amounts(cpu_limit="4")

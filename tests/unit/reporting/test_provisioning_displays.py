@@ -199,9 +199,35 @@ def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     assert "short of 484 cores" in repr(clusters_table(plan))
     assert plan_chart(plan).title == "team-a does not fit on aks-1: short of 484 cores"
     done = replace(outcome("team-a"), risks=("overcommit",))
+    after = repr(plan_report(plan, ApplyResult(outcomes=(done,))))
+    assert "1 namespace was promised more than its cluster can give [overcommit]" in after
     assert outcome_sentence(ApplyResult(outcomes=(done,))) == (
         "team-a is as requested: created. Risks accepted: overcommit on 1."
     )
+
+
+def test_after_an_apply_risks_are_told_of_what_was_done():
+    names = [f"n{number:02}" for number in range(10)]
+    plan = make_plan(
+        [make_spec(name, ensure=Ensure.ABSENT) for name in names],
+        make_observed(*map(make_namespace, names)),
+    )
+    ends = [OutcomeKind.RELEASED] * 4 + [OutcomeKind.FAILED] * 6
+    items = tuple(outcome(n, end, risks=("deletion",)) for n, end in zip(names, ends, strict=True))
+    result = ApplyResult(outcomes=items, plan_risks=("many-changes",))
+    before, after = repr(plan_report(plan)), repr(plan_report(plan, result))
+    assert "10 namespaces would be deleted as Azure resources [deletion]" in before
+    assert "10 of 10 existing managed namespaces would change." in before
+    assert "4 namespaces were deleted as Azure resources [deletion]" in after
+    assert "Much changed at once [many-changes]\n4 existing managed namespaces changed." in after
+    assert "would" not in after
+    assert outcome_sentence(result).endswith("Risks accepted: deletion on 4 and many-changes.")
+    none = tuple(replace(item, outcome=OutcomeKind.FAILED) for item in items)
+    nothing = ApplyResult(outcomes=none, plan_risks=("many-changes",))
+    assert "deletion" not in repr(plan_report(plan, nothing)).partition("\n")[2]
+    assert "Risks" not in outcome_sentence(nothing)
+    waits = ApplyResult(outcomes=tuple(replace(item, is_dry_run=True) for item in none))
+    assert repr(plan_report(plan, waits)) == before
 
 
 def test_a_plan_says_where_it_is_unknown_whether_quotas_fit():
