@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import TIGHT_RATIO, series_of, times_of
 from mnslib.capacity.samples import chunks, last_known
@@ -38,13 +37,13 @@ CROSSING_COLUMNS = (
 )
 
 
-def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
+def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return each time that a quota value came to 0.9 or 1.0 of its hard quota, or fell below it.
 
     Args:
         snapshot: what was read.
-        evidence: from `evidence_table`, of the same snapshot; None makes it. Values whose samples
-            are wrong as a whole (`NO_PEAK`) have no crossings.
+        evidence: from `evidence_table`, of the same snapshot. Values whose samples are wrong as a
+            whole (`NO_PEAK`) have no crossings.
 
     Returns:
         `CROSSING_COLUMNS`: `direction` is `up` or `down`; it happened in the `within_minutes`
@@ -53,9 +52,8 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None)
         that step, cores or bytes, and their ratio (infinite where anything is used of a quota of
         0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
     """
-    found = evidence_table(snapshot) if evidence is None else evidence
-    is_meant = ~found["evidence"].isin(NO_PEAK) & ~found["resource"].isin(USAGE_FIELDS)
-    rows = found.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
+    is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
+    rows = evidence.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
     series = series_of(rows)
     parts = [_crossings(np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.float32))]
     for (part, used), (_, hard) in zip(

@@ -18,7 +18,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.advice import advice_of, regions
-from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of
@@ -84,15 +83,15 @@ Reasons = NDArray[np.object_]
 
 
 def layers_table(
-    snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame | None = None
+    snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one row per namespace and resource (`cpu`, `memory`), in that order.
 
     Args:
         snapshot: the reading that `table` was made from.
         table: from `utilization_table`.
-        evidence: from `evidence_table`, of the same snapshot; None makes it. What it calls unknown
-            over the lookback is unknown here, with its reason.
+        evidence: from `evidence_table`, of the same snapshot. What it calls unknown over the
+            lookback is unknown here, with its reason.
 
     Returns:
         `LAYER_COLUMNS`, cores or bytes: `hard` as of now; `requested` and `usage` the
@@ -107,9 +106,8 @@ def layers_table(
         unknown; `reason` is why something is unknown, else empty.
     """
     spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
-    judged = evidence_table(snapshot) if evidence is None else evidence
     rows = [
-        _resource_layers(snapshot, table, spaces, resource=resource, evidence=judged)
+        _resource_layers(snapshot, table, spaces, resource=resource, evidence=evidence)
         for resource in ("cpu", "memory")
     ]
     layers = pd.concat(rows).sort_values([*_SPACE, "resource"], kind="stable", ignore_index=True)
@@ -176,7 +174,7 @@ def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:
     return labels.str.extract(rf"(?:^|,){re.escape(label)}=([^,]*)", expand=False).fillna("")
 
 
-def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
+def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return the sums of the layers for each UTC day of the history and each resource.
 
     Args:
@@ -194,8 +192,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -
     stamps = times.tz_localize(None).to_numpy() - np.timedelta64(snapshot.step)
     days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
     ends = np.append(starts[1:], len(stamps))[: len(starts)]
-    judged = evidence_table(snapshot) if evidence is None else evidence
-    wrong = judged[judged["evidence"].isin(NO_PEAK)]
+    wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
         samples = _Samples.of(snapshot, spaces, times, resource=resource)

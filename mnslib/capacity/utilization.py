@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.evidence_words import NO_PEAK
 from mnslib.capacity.quota_values import (
     FULL,
@@ -57,12 +56,12 @@ _CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: one whose figure does not hold is not healthy."""
 
 
-def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = None) -> pd.DataFrame:
+def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cluster, namespace and quota field, in that order.
 
     Args:
         snapshot: what was read.
-        evidence: from `evidence_table`, of the same snapshot; None makes it.
+        evidence: from `evidence_table`, of the same snapshot.
 
     Returns:
         `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
@@ -74,8 +73,7 @@ def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame | None = Non
         `evidence`, `unknown_history` and `coverage` as in `evidence_table`: a peak was looked for
         in that share of the steps.
     """
-    table = _weighed(_rows_of(snapshot), evidence_table(snapshot) if evidence is None else evidence)
-    return _with_peaks(table, snapshot)
+    return _with_peaks(_weighed(_rows_of(snapshot), evidence), snapshot)
 
 
 def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import pytest
 from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.store import read_snapshot, write_snapshot
-from mnslib.capacity.utilization import utilization_table
 from mnslib.models import QUOTA_KEYS
 from tests.prometheus.trace import DAY, HOUR, TRACE, Month, read_month
+from tests.tables import utilization_of
 
 SCRAPE_SECONDS = 300
 DAYS = 10
@@ -40,7 +40,7 @@ def snapshot(serve_month, month):
 
 
 def test_the_times_of_peaks_are_those_of_the_files_samples(snapshot, month):
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     rows = table[table["peak_within_minutes"] == 0].to_dict("records")
     wrong = []
     for row in rows:
@@ -55,5 +55,5 @@ def test_the_times_of_peaks_are_those_of_the_files_samples(snapshot, month):
 
 def test_the_offline_repeat_has_the_same_times(snapshot, tmp_path):
     write_snapshot(snapshot, tmp_path, written_by="a test")
-    again = utilization_table(read_snapshot(tmp_path))["peak_utc"]
-    assert again.equals(utilization_table(snapshot)["peak_utc"])
+    again = utilization_of(read_snapshot(tmp_path))["peak_utc"]
+    assert again.equals(utilization_of(snapshot)["peak_utc"])

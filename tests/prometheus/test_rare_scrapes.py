@@ -11,8 +11,8 @@ import pytest
 from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.quota_values import times_of
-from mnslib.capacity.utilization import utilization_table
 from tests.prometheus.trace import HOUR, TRACE, read_month
+from tests.tables import utilization_of
 
 pytestmark = pytest.mark.skipif(not TRACE.is_file(), reason=f"needs the trace {TRACE.name}")
 
@@ -39,7 +39,7 @@ def snapshot(serve_month, month):
 
 
 def test_all_namespaces_are_found_and_those_with_a_quota_have_figures(snapshot, month, scraped):
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     rows = table[table["resource"] == "cpu_request"].set_index("namespace_name")
     without = rows.index[rows["verdict"] == "unknown: no quota"]
     assert sorted(rows.index) == scraped

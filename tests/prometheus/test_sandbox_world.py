@@ -18,7 +18,6 @@ from mnslib.azure.prometheus import PrometheusClient
 from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.promises import commitment_table
-from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import ArmError
 from mnslib.sandbox.history import cluster_steps, node_steps
 from mnslib.sandbox.query_limits import QueryLimits
@@ -27,6 +26,7 @@ from mnslib.sandbox.routes_prometheus import query_once, query_range
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.wire import Call, Refusal
 from tests.sandbox.in_process import Clock
+from tests.tables import utilization_of
 
 SCRAPE_SECONDS = 300
 DAYS = 2
@@ -155,7 +155,7 @@ def test_the_notebooks_tables_are_the_same(sandbox, server, clock):
         collect_from_metrics(door, clusters=[], lookback_days=DAYS, step_minutes=60, now=now)
         for door in (sandbox, server)
     ]
-    for table in (utilization_table, commitment_table):
+    for table in (utilization_of, commitment_table):
         ours, theirs = map(table, snapshots)
         assert len(ours) > 7
         if "peak_utc" in ours:  # the sandbox has a sample every 30 seconds

@@ -15,10 +15,9 @@ import pandas as pd
 import pytest
 
 from mnslib.azure.plain import plain_prometheus
-from mnslib.capacity.crossings import crossings_table
 from mnslib.capacity.inventory import collect_from_metrics
-from mnslib.capacity.utilization import utilization_table
 from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month
+from tests.tables import crossings_of, utilization_of
 
 SCRAPE_SECONDS = 1800
 FIELDS = {
@@ -78,7 +77,7 @@ def snapshot(endpoint, month):
 
 @pytest.fixture(scope="module")
 def table(snapshot):
-    return utilization_table(snapshot)
+    return utilization_of(snapshot)
 
 
 def differences(table, month, *, step, leave_out):
@@ -134,7 +133,7 @@ def test_each_crossing_of_a_threshold_is_that_of_the_file(snapshot, month, plant
     found = {
         (row["namespace_name"], FIELDS[row["resource"]], row["threshold"], row["direction"],
          int(row["crossed_utc"].timestamp()))
-        for row in crossings_table(snapshot).to_dict("records")
+        for row in crossings_of(snapshot).to_dict("records")
     }  # fmt: skip
     assert len(expected) > 100
     assert found == expected

@@ -11,7 +11,7 @@ import pytest
 
 from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.promises import commitment_table
-from mnslib.capacity.utilization import findings, utilization_table
+from mnslib.capacity.utilization import findings
 from mnslib.errors import (
     ArmForbiddenError,
     ArmUnreachableError,
@@ -23,6 +23,7 @@ from mnslib.errors import (
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.secrets import HIDDEN
+from tests.tables import utilization_of
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
@@ -83,7 +84,7 @@ def test_namespaces_are_the_managed_ones_and_others_with_a_quota_or_pods(small_w
 
 
 def test_a_managed_namespace_without_a_quota_object_is_unknown_not_empty(small_world, collected):
-    table = utilization_table(collected()).set_index(["namespace_name", "resource"])
+    table = utilization_of(collected()).set_index(["namespace_name", "resource"])
 
     assert table.loc[("fresh", "cpu_request"), "verdict"] == "unknown: no quota"
     assert table.loc[("web", "cpu_request"), "verdict"] == "ok"
@@ -124,7 +125,7 @@ def test_two_clusters_of_one_name_stay_apart_and_share_no_history(small_world, c
     names = {"rg-platform/aks-1", "rg-other/aks-1"}
     assert set(snapshot.quotas) == set(snapshot.commitments) == names
     assert set(commitment_table(snapshot)["cluster_name"]) == names
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     assert table.groupby("cluster_name")["used"].sum().nunique() == 1
     assert table["peak_used"].isna().all()
     assert "rg-other/aks-1 (metrics know clusters by name only" in snapshot.history_note
@@ -137,7 +138,7 @@ def test_a_namespace_without_samples_is_new_for_a_day(small_world, collected, ho
     small_world.kube["aks-1"]["namespaces"] = [replace(n, created_utc=made) for n in names]
     small_world.samples["aks-1", "used"] = [(quota_labels("web"), lambda at: 3)]
     snapshot = collected()
-    daily = daily_peaks(snapshot, utilization_table(snapshot)).set_index("namespace_name")
+    daily = daily_peaks(snapshot, utilization_of(snapshot)).set_index("namespace_name")
     assert daily.loc["own-quota", "first_seen"] == day
     assert daily.loc["web", "first_seen"] is not None
 
@@ -165,7 +166,7 @@ def test_a_cluster_that_cannot_be_read_leaves_its_namespaces_unknown_and_the_res
     small_world.kube["aks-2"] = error
 
     snapshot = collected()
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
 
     assert snapshot.unreachable == {"aks-2": reason}
     assert snapshot.errors["aks-2"] == str(error)
@@ -205,7 +206,7 @@ def test_unreadable_nodes_cost_the_commitment_but_not_the_quotas(small_world, co
     assert snapshot.no_commitment == {"aks-1": "no permission"}
     assert snapshot.errors == {"aks-1": "nodes is forbidden"}
     assert commitment_table(snapshot).loc[0, "verdict"] == "unknown: no permission"
-    assert findings(utilization_table(snapshot))["ok"] == 2
+    assert findings(utilization_of(snapshot))["ok"] == 2
     assert "busy" in set(snapshot.namespaces["namespace_name"])
 
 
@@ -225,7 +226,7 @@ def test_the_history_comes_out_by_cluster_namespace_and_quota_key(
 
     snapshot = collected()
     row = (
-        utilization_table(snapshot)
+        utilization_of(snapshot)
         .set_index(["namespace_name", "resource"])
         .loc[("web", "cpu_request")]
     )
@@ -273,7 +274,7 @@ def test_an_unreachable_cluster_keeps_its_history_and_names_what_only_that_knows
     }
 
     snapshot = collected()
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     cpu = table[table["resource"] == "cpu_request"].set_index("namespace_name")
 
     assert cpu["is_managed"].to_dict() == {"fresh": True, "own-quota": False, "web": True}
@@ -305,7 +306,7 @@ def test_without_prometheus_there_is_no_history_and_no_query(small_world, collec
     assert snapshot.history_note == "No history asked for."
     assert snapshot.used.empty
     assert small_world.queries == []
-    assert utilization_table(snapshot)["peak_used"].isna().all()
+    assert utilization_of(snapshot)["peak_used"].isna().all()
 
 
 def test_a_history_that_fails_or_is_empty_is_named_and_the_rest_is_kept(
@@ -320,7 +321,7 @@ def test_a_history_that_fails_or_is_empty_is_named_and_the_rest_is_kept(
     small_world.samples[("aks-1", "used")] = [(quota_labels("web"), lambda at: 3.0)]
 
     snapshot = collected(step_minutes=30)
-    peaks = utilization_table(snapshot).query("resource == 'cpu_request'")
+    peaks = utilization_of(snapshot).query("resource == 'cpu_request'")
 
     assert snapshot.history_note == (
         "2 days, one sample every 30 minutes. "

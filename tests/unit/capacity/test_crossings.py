@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.capacity.crossings import CROSSING_COLUMNS, crossings_table
+from mnslib.capacity.crossings import CROSSING_COLUMNS
+from tests.tables import crossings_of
 
 NAN = float("nan")
 CPU = ("aks-1", "web", "requests.cpu")
@@ -21,9 +22,7 @@ def crossed(make_quota, make_snapshot):
     def make(used, hard=10.0):
         hard = [hard] * len(used) if isinstance(hard, float) else hard
         quota = make_quota("web", {"requests.cpu": "10"}, {"requests.cpu": "1"})
-        return crossings_table(
-            make_snapshot({"aks-1": [quota]}, used={CPU: used}, hard={CPU: hard})
-        )
+        return crossings_of(make_snapshot({"aks-1": [quota]}, used={CPU: used}, hard={CPU: hard}))
 
     return make
 
@@ -119,14 +118,14 @@ def test_a_dead_sensor_crosses_nothing_and_others_keep_their_own(make_quota, mak
         hard={key: [10.0] * 4 for key in keys.values()},
     )
 
-    table = crossings_table(snapshot)
+    table = crossings_of(snapshot)
 
     assert set(table["namespace_name"]) == {"live"}
     assert told(table, now) == [(2, 0.9, "up", 60), (0, 0.9, "down", 60)]
 
 
 def test_without_history_there_is_an_empty_table(make_snapshot):
-    table = crossings_table(make_snapshot({}))
+    table = crossings_of(make_snapshot({}))
 
     assert tuple(table.columns) == CROSSING_COLUMNS
     assert table.empty
@@ -161,7 +160,7 @@ def test_crossings_equal_those_of_a_plain_loop_over_random_walks(make_quota, mak
             over = {s: walks[row, place] >= s * hard[row, place] - 1e-9 for s in (0.9, 1.0)}
             earlier = (row, over)
 
-    table = crossings_table(snapshot)
+    table = crossings_of(snapshot)
     rows = snapshot.used.index.get_indexer(pd.DatetimeIndex(table["crossed_utc"]))
     columns = ("threshold", "direction", "within_minutes")
     found = list(zip(table["namespace_name"], rows, *(table[c] for c in columns), strict=True))

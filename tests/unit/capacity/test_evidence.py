@@ -11,8 +11,8 @@ import pytest
 from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS, evidence_counts, evidence_table
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
-from mnslib.capacity.utilization import utilization_table
 from mnslib.models import QUOTA_FIELDS
+from tests.tables import utilization_of
 
 MONTH = 30 * 24
 NAN = float("nan")
@@ -109,7 +109,7 @@ def test_a_namespace_born_yesterday_holds_now_and_is_too_short_for_advice(web, n
     assert row["unknown_history"] == (
         "unknown: too short: 23 hours of samples, advice needs 2 days"
     )
-    assert row_of(utilization_table(snapshot))["verdict"] == "ok"
+    assert row_of(utilization_of(snapshot))["verdict"] == "ok"
 
 
 def test_a_namespace_made_an_hour_ago_is_new_even_without_a_sample(web, now):
@@ -202,7 +202,7 @@ def test_a_cluster_that_cannot_be_read_keeps_what_its_history_says(web, make_sna
 def zero(web, **others):
     snapshot = web([0.0] * MONTH, **others)
     row = row_of(evidence_table(snapshot))
-    return row, row_of(utilization_table(snapshot))
+    return row, row_of(utilization_of(snapshot))
 
 
 def test_a_counter_always_at_zero_while_pods_ask_for_something_is_a_dead_sensor(web):
@@ -293,7 +293,7 @@ def test_nothing_is_used_while_no_pod_runs_so_that_is_no_gap(web):
 def test_a_counter_far_from_its_pods_is_unknown_and_a_slow_one_is_not(web, counted, pods, reason):
     snapshot = web([4.0] * MONTH, counted=counted, pods=pods)
 
-    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_table(snapshot))
+    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_of(snapshot))
 
     assert row["reason"] == reason
     assert row["unknown_now"] == (f"unknown: {reason}" if reason else "")
@@ -323,7 +323,7 @@ def test_a_quota_of_some_pods_only_cannot_be_counted_again(make_quota, make_snap
         pods={"aks-1": [make_pod("web") for _ in range(8)]},
     )
 
-    assert row_of(utilization_table(snapshot))["verdict"] == "ok"
+    assert row_of(utilization_of(snapshot))["verdict"] == "ok"
 
 
 # All of it
@@ -361,7 +361,7 @@ def test_a_fleet_of_mixed_facts_keeps_each_to_its_own_series(make_quota, make_sn
 def test_days_of_a_dead_sensor_are_unknown(web):
     snapshot = web([0.0] * MONTH, counted="0")
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily[[name for name in daily if not isinstance(name, str)]].isna().all(axis=None)
     assert daily.loc[0, "first_seen"] is None  # which would read as new

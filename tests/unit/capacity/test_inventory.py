@@ -9,10 +9,10 @@ import pytest
 
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.capacity.promises import commitment_table
-from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import ClusterId
 from mnslib.targets import metrics_alone
+from tests.tables import utilization_of
 from tests.unit.capacity.conftest import PrometheusDouble
 
 NOW = datetime(2026, 11, 2, 6, 25, tzinfo=UTC)
@@ -71,7 +71,7 @@ def collected_from(metrics):
 
 
 def verdicts(snapshot):
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     return table[table["resource"] == "cpu_request"].set_index("namespace_name")
 
 
@@ -138,7 +138,7 @@ def test_what_float32_rounds_down_is_no_new_peak(metrics, collected_from):
     assert size > float(np.float32(size))
     metrics.samples["aks-1", "hard"].append((memory, always(2 * size)))
     metrics.samples["aks-1", "used"].append((memory, always(size)))
-    table = utilization_table(collected_from()).set_index(["namespace_name", "resource"])
+    table = utilization_of(collected_from()).set_index(["namespace_name", "resource"])
     found = table.loc[("web", "memory_request")]
     assert found["used"] == size
     assert found["peak_utc"] == datetime(2026, 10, 30, 7, tzinfo=UTC)

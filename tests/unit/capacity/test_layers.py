@@ -19,7 +19,7 @@ from mnslib.capacity.layers import (
     roll_up,
     roll_ups,
 )
-from mnslib.capacity.utilization import utilization_table
+from tests.tables import days_of, layers_of, utilization_of
 
 WEEK = 7 * 24
 
@@ -40,7 +40,7 @@ def weigh(make_snapshot, make_quota):
             usage_cpu={("aks-1", "web"): measured} if measured else {},
             **others,
         )
-        layers = layers_table(snapshot, utilization_table(snapshot))
+        layers = layers_of(snapshot)
         return layers.set_index(["namespace_name", "resource"]).loc[("web", "cpu")]
 
     return weigh
@@ -156,7 +156,7 @@ def test_where_nothing_was_requested_and_others_are_seen_nothing_is_used(make_sn
         snapshot = make_snapshot(
             {"aks-1": [still]}, used=counter, usage_cpu=usage, more_namespaces=[("aks-1", "web")]
         )
-        found = layers_table(snapshot, utilization_table(snapshot))
+        found = layers_of(snapshot)
         return found.set_index(["namespace_name", "resource"]).loc[("wiki", "cpu")]
 
     assert layers(others)[["requested", "usage", "idle"]].tolist() == [0, 0, 40]
@@ -173,7 +173,7 @@ def test_a_namespace_without_a_quota_has_requests_and_use_but_no_quota_to_claim(
         usage_cpu={("aks-1", "busy"): [1.0] * WEEK},
     )
 
-    row = layers_table(snapshot, utilization_table(snapshot)).iloc[0]
+    row = layers_of(snapshot).iloc[0]
 
     assert row[["requested", "usage", "usage_ratio"]].tolist() == pytest.approx([3, 1, 1 / 3])
     assert row["reason"] == "no quota"
@@ -188,7 +188,7 @@ def test_a_cluster_that_could_not_be_read_is_unknown_and_says_why(make_snapshot)
         unreachable={"aks-2": "cluster not reachable"},
     )
 
-    layers = layers_table(snapshot, utilization_table(snapshot))
+    layers = layers_of(snapshot)
 
     assert set(layers["reason"]) == {"cluster not reachable"}
     assert set(layers["advice"]) == {""}
@@ -221,7 +221,7 @@ def fleet(make_snapshot, make_quota):
 
 @pytest.fixture
 def layers(fleet):
-    return layers_table(fleet, utilization_table(fleet))
+    return layers_of(fleet)
 
 
 def test_every_quota_is_summed_and_of_use_what_was_measured_each_with_its_count(layers):
@@ -306,7 +306,7 @@ def test_a_day_is_summed_over_the_namespaces_known_on_it(make_snapshot, make_quo
         usage_cpu={("aks-1", n): values for n, values in usage.items()},
     )
 
-    days = layers_by_day(snapshot)
+    days = days_of(snapshot)
     cpu = days[days["resource"] == "cpu"].set_index("day")
 
     first = now.date() - timedelta(days=2)
@@ -327,7 +327,7 @@ def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, ma
         hard={("aks-1", "web", "requests.cpu"): [10.0] * WEEK},
         usage_cpu={("aks-1", "web"): [2.0] * WEEK},
     )
-    table, evidence = utilization_table(snapshot), evidence_table(snapshot)
+    table, evidence = utilization_of(snapshot), evidence_table(snapshot)
     wrong = evidence.assign(evidence="wrong counter", unknown_history="unknown: wrong counter")
 
     row = layers_table(snapshot, table, evidence=wrong).iloc[0]
@@ -341,5 +341,5 @@ def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, ma
 def test_without_history_there_is_no_day(make_snapshot, make_quota):
     snapshot = make_snapshot({"aks-1": [make_quota("web", {"requests.cpu": 4}, {})]})
 
-    assert layers_by_day(snapshot).empty
-    assert isinstance(layers_table(snapshot, utilization_table(snapshot)), pd.DataFrame)
+    assert days_of(snapshot).empty
+    assert isinstance(layers_of(snapshot), pd.DataFrame)

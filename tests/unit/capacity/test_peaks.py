@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.peaks import MOST_QUERIES, with_peak_times
-from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import PrometheusError
+from tests.tables import utilization_of
 
 HOUR = timedelta(hours=1)
 CPU = {"requests.cpu": 10}
@@ -66,7 +66,7 @@ def fleet(make_quota, make_snapshot):
 
 
 def cpu(snapshot):
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     return table[table["resource"] == "cpu_request"].set_index("namespace_name")
 
 

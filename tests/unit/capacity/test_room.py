@@ -10,9 +10,9 @@ import pytest
 
 from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
-from mnslib.capacity.utilization import utilization_table
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
+from tests.tables import utilization_of
 
 GIB = 2**30
 HARD = {
@@ -236,12 +236,12 @@ def test_a_quota_not_counted_yet_and_a_lost_workload_are_unknown(fleet, make_quo
 def test_what_utilization_does_not_trust_is_unknown_here_too(fleet):
     """The quota counts 3 cores, and no pod is there: the counter is wrong."""
     snapshot = fleet(TWO)
-    utilization = utilization_table(snapshot)
+    utilization = utilization_of(snapshot)
     verdict = answer(snapshot, "next_pod", utilization=utilization)["verdict"]
     assert verdict == utilization.loc[0, "verdict"]
     assert verdict.startswith("unknown: ")
     unlimited = fleet(TWO, quotas=[])
-    sure = answer(unlimited, "next_pod", utilization=utilization_table(unlimited))
+    sure = answer(unlimited, "next_pod", utilization=utilization_of(unlimited))
     assert sure["verdict"] == "yes"
 
 

@@ -17,10 +17,10 @@ from pandas.testing import assert_frame_equal
 
 from mnslib.capacity.snapshot import QUOTA_SERIES, USAGE_SERIES, Snapshot, wide_frame
 from mnslib.capacity.store import FRAMES, read_snapshot, write_snapshot
-from mnslib.capacity.utilization import utilization_table
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Workload
+from tests.tables import utilization_of
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOSTILE = "=cmd|' /C calc'!A0\n\u202e<b>ö\"\\\x00"
@@ -99,7 +99,7 @@ def test_every_field_comes_back_as_it_was(snapshot, tmp_path):
 
 
 def test_the_same_tables_are_made_of_what_was_read_back(snapshot, tmp_path):
-    assert_frame_equal(utilization_table(written(snapshot, tmp_path)), utilization_table(snapshot))
+    assert_frame_equal(utilization_of(written(snapshot, tmp_path)), utilization_of(snapshot))
 
 
 names = st.text(min_size=1, max_size=70)

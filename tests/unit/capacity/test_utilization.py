@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
-from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest, utilization_table
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import QUOTA_FIELDS
+from tests.tables import utilization_of
 
 GIB = 2**30
 
@@ -46,7 +47,7 @@ def test_utilization_is_used_over_hard_against_90_and_100_percent(
 ):
     quota = make_quota("web", {"requests.cpu": hard}, {"requests.cpu": used})
 
-    row = row_of(utilization_table(make_snapshot({"aks-1": [quota]})), "web")
+    row = row_of(utilization_of(make_snapshot({"aks-1": [quota]})), "web")
 
     assert (row["hard"], row["used"]) == (float(hard), float(used))
     assert row["utilization_ratio"] == pytest.approx(ratio)
@@ -59,7 +60,7 @@ def test_a_quota_of_zero_has_no_ratio_and_is_full_once_anything_is_requested(
 ):
     quota = make_quota("web", {"requests.cpu": "0"}, {"requests.cpu": used})
 
-    row = row_of(utilization_table(make_snapshot({"aks-1": [quota]})), "web")
+    row = row_of(utilization_of(make_snapshot({"aks-1": [quota]})), "web")
 
     assert math.isnan(row["utilization_ratio"])
     assert row["verdict"] == verdict
@@ -71,7 +72,7 @@ def test_the_table_has_one_row_for_each_of_the_four_values_in_cores_and_bytes(
     hard = {"requests.cpu": "2", "limits.cpu": "4", "requests.memory": 2 * GIB}
     used = {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": GIB}
 
-    table = utilization_table(make_snapshot({"aks-1": [make_quota("web", hard, used)]}))
+    table = utilization_of(make_snapshot({"aks-1": [make_quota("web", hard, used)]}))
 
     assert tuple(table.columns) == UTILIZATION_COLUMNS
     assert tuple(table["resource"]) == QUOTA_FIELDS
@@ -95,7 +96,7 @@ def test_of_several_quota_objects_the_tightest_counts_for_each_resource(make_quo
         name="extra",
     )
 
-    table = utilization_table(make_snapshot({"aks-1": [wide, tight]}))
+    table = utilization_of(make_snapshot({"aks-1": [wide, tight]}))
 
     assert row_of(table, "web")["hard"] == 6.0  # 5/6 is tighter than 5/10
     assert row_of(table, "web", "memory_request")["hard"] == 4.0  # 4/4 is tighter than 4/8
@@ -121,7 +122,7 @@ def test_a_value_not_counted_yet_is_unknown_and_gives_way_to_one_that_is(make_qu
     counted = make_quota("old", {"requests.cpu": "4"}, {"requests.cpu": "1"}, name="counted")
     uncounted = make_quota("old", {"requests.cpu": "4"}, {}, name="uncounted")
 
-    table = utilization_table(make_snapshot({"aks-1": [fresh, counted, uncounted]}))
+    table = utilization_of(make_snapshot({"aks-1": [fresh, counted, uncounted]}))
 
     assert row_of(table, "new")["verdict"] == "unknown: quota not counted yet"
     assert math.isnan(row_of(table, "new")["used"])
@@ -133,7 +134,7 @@ def test_namespaces_of_an_unreachable_cluster_are_unknown_with_its_reason(make_s
         {}, more_namespaces=[("aks-2", "web")], unreachable={"aks-2": "cluster not reachable"}
     )
 
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
 
     assert set(table["verdict"]) == {"unknown: cluster not reachable"}
     assert table[["hard", "used", "utilization_ratio", "peak_used"]].isna().all(axis=None)
@@ -148,7 +149,7 @@ def test_the_peak_is_the_highest_sample_of_the_history_with_its_time(
         used={series: [1.0, 3.7, float("nan"), 3.7, 1.0]},
     )
 
-    row = row_of(utilization_table(snapshot), "web")
+    row = row_of(utilization_of(snapshot), "web")
 
     assert row["peak_used"] == 3.7
     assert row["peak_utc"] == pd.Timestamp(now) - pd.Timedelta(hours=3)
@@ -162,7 +163,7 @@ def test_the_peak_has_the_quota_of_its_time(make_quota, make_snapshot):
         used={series: [15.0, 10.0]},
         hard={series: [16.0, 12.0]},
     )
-    table = utilization_table(snapshot).set_index("resource")
+    table = utilization_of(snapshot).set_index("resource")
     found = table.loc["cpu_limit", ["hard", "peak_used", "peak_hard"]]
     assert found.tolist() == [12.0, 15.0, 16.0]
     assert table["peak_hard"].isna().sum() == 3
@@ -174,7 +175,7 @@ def test_more_used_now_than_ever_before_is_the_peak(make_quota, make_snapshot, n
         used={("aks-1", "web", "requests.cpu"): [1.0, 2.0]},
     )
 
-    row = row_of(utilization_table(snapshot), "web")
+    row = row_of(utilization_of(snapshot), "web")
 
     assert (row["peak_used"], row["peak_utc"]) == (2.5, pd.Timestamp(now))
 
@@ -187,7 +188,7 @@ def test_without_history_no_peak_is_made_up(make_quota, make_snapshot):
         make_snapshot({"aks-1": [quota]}),
         make_snapshot({"aks-1": [quota]}, used=gap),
     ):
-        row = row_of(utilization_table(snapshot), "web")
+        row = row_of(utilization_of(snapshot), "web")
         assert math.isnan(row["peak_used"])
         assert pd.isna(row["peak_utc"])
 
@@ -202,7 +203,7 @@ def test_a_namespace_is_what_its_tightest_value_is_worst_first(make_quota, make_
         {"aks-1": [quota("calm", 1, 2), quota("tight", 9, 3), quota("full", 1, 10), zero]},
         more_namespaces=[("aks-1", "bare")],
     )
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
 
     worst = tightest(table)
 
@@ -219,7 +220,7 @@ def test_namespaces_equally_tight_are_ordered_by_size_then_name(make_quota, make
         for name, size in (("b-small", "1"), ("a-small", "1"), ("large", "8"))
     ]
 
-    worst = tightest(utilization_table(make_snapshot({"aks-1": quotas})))
+    worst = tightest(utilization_of(make_snapshot({"aks-1": quotas})))
 
     assert worst["namespace_name"].tolist() == ["large", "a-small", "b-small"]
 
@@ -230,14 +231,14 @@ def test_same_namespace_name_on_two_clusters_stays_two(make_quota, make_snapshot
         "aks-2": [make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "1"})],
     }
 
-    table = utilization_table(make_snapshot(quotas))
+    table = utilization_of(make_snapshot(quotas))
 
     assert findings(table) == {"namespaces": 2, "full": 1, "tight": 0, "ok": 1, "unknown": 0}
 
 
 def test_a_fleet_without_namespaces_gives_empty_answers(make_snapshot):
     snapshot = make_snapshot({})
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
 
     assert tuple(table.columns) == UTILIZATION_COLUMNS
     assert tightest(table).empty
@@ -284,7 +285,7 @@ def test_counts_add_up_to_all_namespaces_and_every_row_has_a_verdict(fleet, unre
         unreachable={"aks-1": "cluster not reachable"} if unreachable else {},
     )
 
-    table = utilization_table(snapshot)
+    table = utilization_of(snapshot)
     counts = findings(table)
 
     assert len(table) == 4 * len(fleet)
@@ -317,7 +318,7 @@ def test_a_day_shows_its_highest_ratio_over_the_quota_of_the_same_step(make_quot
     )
     assert len(used) == len(hard) == hours
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert days_of(daily) == [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)]
     assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0, 0.625]
@@ -333,7 +334,7 @@ def test_the_sample_of_midnight_belongs_to_the_day_that_ended(make_quota, make_s
         hard={series: [4.0] * 8},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.25]
 
@@ -352,7 +353,7 @@ def test_gaps_and_the_time_before_birth_are_not_zero(make_quota, make_snapshot):
         hard={series: [4.0 if value == value else nan for value in used]},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot)).set_index("namespace_name")
+    daily = daily_peaks(snapshot, utilization_of(snapshot)).set_index("namespace_name")
 
     figures = daily[days_of(daily)].to_numpy(dtype=float)
     np.testing.assert_array_equal(figures[list(daily.index).index("web")], [nan, 0.25, nan, 0.5])
@@ -370,7 +371,7 @@ def test_float32_does_not_push_a_tight_day_below_90_percent(make_quota, make_sna
         hard={series: [0.5]},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily.loc[0, date(2026, 11, 2)] == 0.9
 
@@ -387,7 +388,7 @@ def test_a_day_under_a_quota_of_zero_is_full_if_anything_was_requested(make_quot
         pods={"aks-1": []},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     ratios = dict(zip(daily["namespace_name"], daily[date(2026, 11, 2)], strict=True))
     assert ratios == {"busy": 1.0, "idle": 0.0}
@@ -404,7 +405,7 @@ def test_days_are_those_of_the_value_that_is_tight_now(make_quota, make_snapshot
         hard={cpu: [4.0] * 30, memory: [8.0] * 30},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily["resource"].tolist() == ["memory_limit"]
     assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0]
@@ -423,7 +424,7 @@ def test_where_none_is_tight_now_the_value_that_came_nearest_shows_its_days(
         hard={cpu: [4.0] * 24 + [8.0] * 6, memory: [8.0] * 30},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily["resource"].tolist() == ["cpu_request"]
     assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.5]
@@ -445,7 +446,7 @@ def test_days_come_most_urgent_first_and_unknown_ones_last(make_quota, make_snap
         created={("aks-1", "made"): now - timedelta(hours=2)},
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     order = ["filled", "tight", "nearer", "calm", "made", "lost"]
     assert daily["namespace_name"].tolist() == order
@@ -456,7 +457,7 @@ def test_a_value_of_a_cluster_that_nothing_is_known_of_is_not_named(make_snapsho
         {}, more_namespaces=[("aks-1", "web")], unreachable={"aks-1": "no permission"}
     )
 
-    assert daily_peaks(snapshot, utilization_table(snapshot))["resource"].tolist() == [""]
+    assert daily_peaks(snapshot, utilization_of(snapshot))["resource"].tolist() == [""]
 
 
 def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snapshot, now):
@@ -467,7 +468,7 @@ def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snap
         for number, name in enumerate(reversed(names), start=1)
     }
 
-    table = utilization_table(make_snapshot({"aks-1": quotas}, used=series))
+    table = utilization_of(make_snapshot({"aks-1": quotas}, used=series))
 
     peaks = table[table["resource"] == "cpu_request"].set_index("namespace_name")["peak_used"]
     assert peaks["ns-199"] == 1.0
@@ -492,7 +493,7 @@ def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
     ]
     pods = [make_pod(name, memory=memory) for name, memory in (("half", "1024"), ("over", "2048"))]
 
-    table = utilization_table(make_snapshot({"aks-1": quotas}, pods={"aks-1": pods * 4}))
+    table = utilization_of(make_snapshot({"aks-1": quotas}, pods={"aks-1": pods * 4}))
 
     verdicts = dict(tightest(table)[["namespace_name", "verdict"]].itertuples(index=False))
     assert verdicts == {
@@ -512,6 +513,6 @@ def test_a_quota_cut_after_the_last_sample_changed_on_the_day_of_the_reading(
         {"aks-1": [quota]}, used={series: [4.0] * 24}, hard={series: [8.0] * 24}
     )
 
-    daily = daily_peaks(snapshot, utilization_table(snapshot))
+    daily = daily_peaks(snapshot, utilization_of(snapshot))
 
     assert daily.loc[0, "quota_changed"] == days

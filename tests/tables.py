@@ -1,0 +1,26 @@
+"""Capacity's tables of a snapshot, each with the evidence of that snapshot."""
+
+from __future__ import annotations
+
+from mnslib.capacity.crossings import crossings_table
+from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.layers import layers_by_day, layers_table
+from mnslib.capacity.utilization import utilization_table
+
+
+def utilization_of(snapshot):
+    return utilization_table(snapshot, evidence=evidence_table(snapshot))
+
+
+def crossings_of(snapshot):
+    return crossings_table(snapshot, evidence=evidence_table(snapshot))
+
+
+def layers_of(snapshot):
+    evidence = evidence_table(snapshot)
+    table = utilization_table(snapshot, evidence=evidence)
+    return layers_table(snapshot, table, evidence=evidence)
+
+
+def days_of(snapshot):
+    return layers_by_day(snapshot, evidence=evidence_table(snapshot))
