@@ -6,16 +6,14 @@ refuses pods by it all the same. Pure: a snapshot in, a frame out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import pandas as pd
 
 from mnslib.capacity.quota_values import names_of, tightest_quotas
-from mnslib.capacity.snapshot import Snapshot, by_namespace
-from mnslib.kube_models import Pod
+from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import QUOTA_KEYS
-from mnslib.pods import pod_need, total_need
 from mnslib.quantities import ZERO
 
 COUNTER_TOLERANCE = Decimal("0.25")
@@ -47,27 +45,29 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
         some of the pods, which cannot be done again here; `is_wrong`: see `is_wrong`.
     """
     values = {cluster: tightest_quotas(quotas) for cluster, quotas in snapshot.quotas.items()}
-    pods = {cluster: by_namespace(found) for cluster, found in snapshot.pods.items()}
-    needs = {
-        (cluster, name): total_need(found)
-        for cluster, spaces in pods.items()
-        for name, found in spaces.items()
-    }
-    no_pods = total_need(())
+    spaces: dict[tuple[str, str], list[tuple[bool, Mapping[str, Decimal]]]] = {}
+    for cluster, pods in snapshot.pods.items():
+        for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True):
+            spaces.setdefault((cluster, pod.namespace_name), []).append((pod.is_finished, need))
     found = []
     for cluster, name, field in names_of(rows, "cluster_name", "namespace_name", "resource"):
         key = QUOTA_KEYS[field]
         value = values.get(cluster, {}).get((name, key))
         counted = value.used if value is not None else None
         is_scoped = value is not None and value.is_scoped
-        asked = needs.get((cluster, name), no_pods)[key] if cluster in pods else None
+        own = spaces.get((cluster, name), ())
+        asked = (
+            sum((need[key] for is_finished, need in own if not is_finished), ZERO)
+            if cluster in snapshot.pods
+            else None
+        )
         is_live = cluster in values and cluster not in snapshot.remembered
         wrong = (
             is_live
             and not is_scoped
             and counted is not None
             and asked is not None
-            and is_wrong(counted, asked, key=key, pods=pods[cluster].get(name, ()))
+            and is_wrong(counted, asked, needs=(need[key] for _, need in own))
         )
         figures = (_NAN if amount is None else float(amount) for amount in (counted, asked))
         flags = (value is not None, counted is not None, is_live, is_scoped, wrong)
@@ -76,7 +76,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({"counted": "float64", "asked": "float64"})
 
 
-def is_wrong(counted: Decimal, asked: Decimal, *, key: str, pods: Sequence[Pod]) -> bool:
+def is_wrong(counted: Decimal, asked: Decimal, *, needs: Iterable[Decimal]) -> bool:
     """Return whether a counter is further from its pods than what comes and goes explains.
 
     That is more than `COUNTER_TOLERANCE` of the larger figure, and more than the largest pod,
@@ -84,10 +84,9 @@ def is_wrong(counted: Decimal, asked: Decimal, *, key: str, pods: Sequence[Pod])
 
     Args:
         counted, asked: cores or bytes.
-        key: `requests.cpu`, ...
-        pods: those of the namespace.
+        needs: what each pod of the namespace needs, in the same unit.
     """
     difference = abs(counted - asked)
     if difference <= COUNTER_TOLERANCE * max(counted, asked):
         return False
-    return difference > max((pod_need(pod)[key] for pod in pods), default=ZERO)
+    return difference > max(needs, default=ZERO)

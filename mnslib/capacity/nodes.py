@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnslib.kube_models import Node, Pod
-from mnslib.pods import pod_need
 from mnslib.quantities import ZERO
 
 MOST_PODS = 2**31
@@ -48,16 +47,18 @@ class FreeNodes:
         nodes: those that are not ready, or cordoned, take none.
         pods: all of the cluster, system pods too; finished ones hold nothing. Those that wait for
             a node are put on one first where they find one.
+        needs: what each of the pods counts for, from `pods.pod_need`.
     """
 
-    def __init__(self, nodes: Iterable[Node], pods: Iterable[Pod]) -> None:
+    def __init__(
+        self, nodes: Iterable[Node], pods: Iterable[Pod], needs: Iterable[Mapping[str, Decimal]]
+    ) -> None:
         taking = [node for node in nodes if node.is_ready and not node.is_cordoned]
         taken = {node.name: [ZERO, ZERO, ZERO] for node in taking}
         waiting: Counter[PodSize] = Counter()
-        for pod in pods:
+        for pod, need in zip(pods, needs, strict=True):
             if pod.is_finished or (pod.node_name and pod.node_name not in taken):
                 continue
-            need = pod_need(pod)
             if pod.node_name:
                 held = taken[pod.node_name]
                 held[0] += need["requests.cpu"]

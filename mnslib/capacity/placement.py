@@ -136,7 +136,7 @@ def _weigh(
     if verdict == FITS_NOT and all(more is not None and more >= 0 for more in later.values()):
         verdict = FITS_GROWN
     verdict = OTHER_REGION if region and there.casefold() != region.casefold() else verdict
-    nodes = _nodes(snapshot, cluster)
+    nodes = snapshot.free_nodes.get(cluster)
     if nodes is not None:
         row["largest_pod_cpu"], row["largest_pod_memory"] = map(float, nodes.roomiest())
         if pod is not None and not _finds_node(pod, nodes):
@@ -150,12 +150,6 @@ def _limit(found: Commitment) -> str:
     over = found.over_limit
     unrequested = found.without_largest_node - found.requested
     return "promised" if over is not None and -over < unrequested else "N-1"
-
-
-def _nodes(snapshot: Snapshot, cluster: str) -> FreeNodes | None:
-    if cluster not in snapshot.nodes or cluster not in snapshot.pods:
-        return None
-    return FreeNodes(snapshot.nodes[cluster], snapshot.pods[cluster])
 
 
 def _finds_node(pod: Size, nodes: FreeNodes) -> bool:

@@ -138,13 +138,12 @@ def _read(snapshot: Snapshot, cluster: str) -> _Cluster:
         for kind, by_cluster in lists.items()
         if whole or cluster not in by_cluster
     }
-    is_open = not {"nodes", "pods"} & set(unread)
     return _Cluster(
         quotas=by_namespace(snapshot.quotas.get(cluster, ())),
         workloads=by_namespace(snapshot.workloads.get(cluster, ())),
         autoscalers=by_namespace(snapshot.autoscalers.get(cluster, ())),
         ranges=by_namespace(snapshot.limit_ranges.get(cluster, ())),
-        nodes=FreeNodes(snapshot.nodes[cluster], snapshot.pods[cluster]) if is_open else None,
+        nodes=None if whole else snapshot.free_nodes.get(cluster),
         unread=unread,
     )
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity.nodes import FreeNodes
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
+from mnslib.pods import pod_need
 
 Values = NDArray[np.float32]
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
@@ -35,7 +39,7 @@ QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
 USAGE_SERIES = ("cluster_name", "namespace_name")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # without slots: some properties are kept
 class Snapshot:
     """What was read of some clusters at one moment, with the history before it.
 
@@ -98,6 +102,20 @@ class Snapshot:
     def step(self) -> timedelta:
         """Distance of two samples, and the length of time that one stands for."""
         return timedelta(minutes=self.step_minutes)
+
+    @cached_property
+    def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:
+        """What each of a cluster's `pods` counts for, in their order: see `mnslib.pods`."""
+        return {cluster: list(map(pod_need, pods)) for cluster, pods in self.pods.items()}
+
+    @cached_property
+    def free_nodes(self) -> Mapping[str, FreeNodes]:
+        """What nodes still have, of each cluster whose nodes and pods were read."""
+        return {
+            cluster: FreeNodes(nodes, self.pods[cluster], self.pod_needs[cluster])
+            for cluster, nodes in self.nodes.items()
+            if cluster in self.pods
+        }
 
     @property
     def unpromised(self) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
+from mnslib.pods import pod_need
 from tests.tables import utilization_of
 
 GIB = 2**30
@@ -257,6 +258,10 @@ def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_questi
 # Nodes
 
 
+def free_nodes(nodes, pods=()):
+    return FreeNodes(nodes, pods, map(pod_need, pods))
+
+
 def test_pods_take_room_where_they_run_and_finished_or_foreign_ones_none(make_node, make_pod):
     node = replace(make_node(memory=str(8 * GIB)), most_pods=4)
     cordoned = replace(node, name="closed", is_cordoned=True)
@@ -264,24 +269,24 @@ def test_pods_take_room_where_they_run_and_finished_or_foreign_ones_none(make_no
     running = replace(make_pod("web", cpu="6"), node_name="node-1")
     pods = [running, replace(running, phase="Succeeded"), replace(running, node_name="closed")]
 
-    free = FreeNodes([node, cordoned, lost], pods)
+    free = free_nodes([node, cordoned, lost], pods)
 
     assert free.fits(PodSize(1000, 0)) == 2  # 8 - 6 cores
     assert free.fits(PodSize(100, 0)) == 3  # 4 - 1 pods
     assert free.roomiest() == (2, 8 * GIB - 1024)
-    assert FreeNodes([lost], []).roomiest() == (0, 0)
+    assert free_nodes([lost]).roomiest() == (0, 0)
 
 
 def test_pods_that_wait_for_a_node_come_before_what_is_asked(make_node, make_pod):
-    free = FreeNodes([make_node(cpu="3")], [make_pod("web", cpu="2")])
+    free = free_nodes([make_node(cpu="3")], [make_pod("web", cpu="2")])
     assert free.fits(PodSize(1000, 0)) == 1
-    hopeless = FreeNodes([make_node(cpu="3")], [make_pod("web", cpu="5")])
+    hopeless = free_nodes([make_node(cpu="3")], [make_pod("web", cpu="5")])
     assert hopeless.fits(PodSize(1000, 0)) == 3
 
 
 def test_largest_pods_are_put_first_so_that_small_ones_fill_the_gaps(make_node):
     """Free 3 and 2 cores: 2 x 1 first would take 2 of 3 cores, and leave none of 3 anywhere."""
-    free = FreeNodes([make_node("a", cpu="3"), make_node("b", cpu="2")], [])
+    free = free_nodes([make_node("a", cpu="3"), make_node("b", cpu="2")])
     assert free.unplaced({PodSize(1000, 0): 2, PodSize(3000, 0): 1}) == {
         PodSize(3000, 0): 0, PodSize(1000, 0): 0,
     }  # fmt: skip
