@@ -7,7 +7,6 @@ library's rooms; what is decided is decided in `provisioning`.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -44,25 +43,27 @@ class ChangeSteps(Session):
     def load_requests(
         self, request_file: str, *, tiers_file: str = "", policy_file: str = ""
     ) -> tuple[NamespaceSpec, ...]:
-        """Return the requests of a file, all checked, and keep a copy of it with the run.
+        """Return the requests of a file, all checked, and keep the bytes that hold them.
 
-        A file with mistakes is given back with what is wrong with each row.
+        It is read once, so that the run's copy is what was checked, whoever writes to the file
+        meanwhile. A file with mistakes is given back with what is wrong with each row.
 
         Raises:
             ConfigError: if there is no such file.
             SpecError: with every mistake of it.
         """
+        from mnslib.requests.rows import read_bytes
         from mnslib.requests.spec import parse_requests
 
         path = _existing("request_file", request_file)
         self._requests = self.directory / f"requests{path.suffix.lower()}"
-        rules = _rule_files(tiers_file, policy_file)
+        rules, data = _rule_files(tiers_file, policy_file), read_bytes(path)
         try:
-            specs = parse_requests(path, **rules)
+            specs = parse_requests(path, data=data, **rules)
         except SpecError as error:
-            self._give_back_refused(path, error)
+            self._give_back_refused(path, data, error)
             raise
-        shutil.copyfile(path, self._requests)
+        write_whole(self._requests, data)
         return specs
 
     def request(
@@ -152,7 +153,11 @@ class ChangeSteps(Session):
 
         limit = read_max_commitment(max_commitment)
         if self._earlier is None:
-            plan = make_plan(specs, observed, max_commitment=limit)
+            try:
+                plan = make_plan(specs, observed, max_commitment=limit)
+            except SpecError as error:
+                self._give_back_refused(self._requests, None, error)
+                raise
         else:
             self._rest = plan_rest(specs, observed, self._earlier, max_commitment=limit)
             plan = self._rest.plan
@@ -289,7 +294,7 @@ class ChangeSteps(Session):
             caption="The request file with status, outcome, duration and message of each row",
         )
 
-    def _give_back_refused(self, path: Path, error: SpecError) -> None:
+    def _give_back_refused(self, path: Path, data: bytes | None, error: SpecError) -> None:
         from mnslib.requests.answer import answered_file, refusals
         from mnslib.requests.columns import COLUMNS
 
@@ -301,7 +306,7 @@ class ChangeSteps(Session):
         if not mistakes or any(may_be_secret):
             return  # no row could be read; or a copy would hold what a run must not keep
         try:
-            suffix, content = answered_file(path, mistakes)
+            suffix, content = answered_file(path, mistakes, data=data)
             write_whole(self._requests.with_suffix(suffix), content)
         except Exception as failure:  # the mistakes are told all the same
             reason = cut(f"{type(failure).__name__}: {failure}")

@@ -7,7 +7,7 @@ Kubernetes API says is in `kube_models`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -117,6 +117,14 @@ def format_quota_value(quota_field: str, amount: Decimal) -> str:
     return (format_cpu if quota_field.startswith("cpu") else format_memory)(amount)
 
 
+def limits_below_request(quota: Mapping[str, Decimal | None]) -> Iterator[tuple[str, str]]:
+    """Yield the fields of each limit that is below its request, and of that request."""
+    for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit", "memory_request")):
+        most, least = quota.get(limit), quota.get(request)
+        if most is not None and least is not None and most < least:
+            yield limit, request
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceQuota:
     """`defaultResourceQuota`: cores and bytes, None where the value is not set."""
@@ -221,10 +229,18 @@ class Origin:
     """Where a request was written: file name and row (1 is the first line of the file).
 
     The row is None where there is but one request, such as a notebook's parameters.
+
+    Attributes:
+        letters: of a sheet's columns, by name; empty for another file.
     """
 
     file: str
     row: int | None
+    letters: Mapping[str, str] = field(default_factory=dict)
+
+    def cell(self, column: str) -> str:
+        """Return the name of a sheet's cell, such as C7; empty where the file has none."""
+        return f"{self.letters[column]}{self.row}" if column in self.letters else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +252,7 @@ class NamespaceSpec:
     Attributes:
         quota: amounts by `QUOTA_FIELDS`; None removes the value.
         labels, annotations, tags: None removes the key.
+        typed: amounts of `quota` as they were written, such as `0.5`.
         tier: name of the tier that the row takes values from; empty without one.
         when_new: the same request with the tier's values, for a managed namespace that does not
             exist yet; None without a tier.
@@ -253,6 +270,7 @@ class NamespaceSpec:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     tags: Mapping[str, str | None] = field(default_factory=dict)
     access: tuple[AccessGrant, ...] = ()
+    typed: Mapping[str, str] = field(default_factory=dict, compare=False)
     tier: str = ""
     when_new: NamespaceSpec | None = None
 

@@ -31,6 +31,8 @@ from mnslib.models import (
     NetworkPolicy,
     NetworkRule,
     ResourceQuota,
+    format_quota_value,
+    limits_below_request,
 )
 from mnslib.provisioning.changes import (
     Change,
@@ -297,7 +299,7 @@ def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
         return _deletion_problems(spec, before)
     if before is None:
         return _creation_problems(spec, cluster)
-    return _request_over_limit(spec, merge(spec, before))
+    return _limit_below_request(spec, merge(spec, before))
 
 
 def _deletion_problems(spec: NamespaceSpec, before: ManagedNamespace | None) -> list[Problem]:
@@ -333,13 +335,20 @@ def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Pr
     ]
 
 
-def _request_over_limit(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
+def _limit_below_request(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
     quota = after.default_resource_quota.values()
     found = []
-    for request, limit in (("cpu_request", "cpu_limit"), ("memory_request", "memory_limit")):
-        if request in quota and limit in quota and quota[request] > quota[limit]:
-            message = f"with what is set already, {request} would exceed {limit}. {_TRAILS}"
-            found.append(_problem(spec, request, message, f"a larger {limit} too"))
+    for limit, request in limits_below_request(quota):
+        is_limit = limit in spec.quota  # what the row asks for is what can be mended there
+        column, other = (limit, request) if is_limit else (request, limit)
+        amounts = {
+            name: spec.typed.get(name) or format_quota_value(name, quota[name])
+            for name in (column, other)
+        }
+        word, enough = ("below", "less") if is_limit else ("above", "more")
+        message = f"{column} {amounts[column]} is {word} the {other} {amounts[other]} set already."
+        fix = f"{amounts[column]} or {enough} for {other} too"
+        found.append(_problem(spec, column, f"{message} {_TRAILS}", fix))
     return found
 
 
@@ -350,6 +359,7 @@ def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "
         column=column,
         message=message,
         suggestion=suggestion,
+        cell=spec.origin.cell(column),
     )
 
 

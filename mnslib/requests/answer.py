@@ -35,20 +35,21 @@ Answers = Mapping[int, ItemOutcome | str]
 """What came of the request that a file has in that row; a text says what is wrong with it."""
 
 
-def answered_file(path: Path, answers: Answers) -> tuple[str, bytes]:
+def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) -> tuple[str, bytes]:
     """Return suffix and content of the request file with what came of each row.
 
     Args:
         path: a request file whose rows could be read.
+        data: its content, if that was read before; None reads it.
 
     Raises:
         SpecError: if they cannot.
     """
-    data = read_bytes(path)
+    data = read_bytes(path) if data is None else data
     is_workbook = path.suffix.lower() == ".xlsx"
     if is_workbook and unpacked_bytes(data) <= LARGEST_REWRITTEN_BYTES:
-        return ".xlsx", _workbook(path, answers)
-    table = read_rows(path)
+        return ".xlsx", _workbook(path, data, answers)
+    table = read_rows(path, data)
     rows = {row.number: row.cells for row in table.rows}
     names = table.header or tuple(dict.fromkeys(name for cells in rows.values() for name in cells))
     kept = [name for name in names if name not in ANSWER_COLUMNS]
@@ -91,13 +92,13 @@ def _answer(item: ItemOutcome | str | None) -> list[Any]:
     return ["open" if is_open else "done", item.outcome.value, seconds, item.explanation]
 
 
-def _workbook(path: Path, answers: Answers) -> bytes:
+def _workbook(path: Path, data: bytes, answers: Answers) -> bytes:
     from openpyxl import load_workbook
     from openpyxl.utils import get_column_letter
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
-        book = load_workbook(path)
+        book = load_workbook(io.BytesIO(data))
     sheet = request_sheet(path, book)
     header_row = next(
         row for row in range(1, sheet.max_row + 1)

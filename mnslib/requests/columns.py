@@ -6,16 +6,17 @@ evaluated. Knows nothing of files or of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -31,7 +32,7 @@ from mnslib.models import (
     NamespaceSpec,
     NetworkRule,
     Origin,
-    format_quota_value,
+    limits_below_request,
 )
 from mnslib.requests import cells, rules
 from mnslib.requests.rules import CellError, Finding, refuse, show
@@ -150,7 +151,9 @@ class RequestValues(BaseModel):
     @classmethod
     def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
         field = str(info.field_name)
-        refuse_limit_below(field, limit, info.data.get(field.replace("limit", "request")))
+        findings = limit_findings(info.data | {field: limit}, _typed(info.context or {}))
+        if findings:
+            raise CellError(findings)
         return limit
 
     @field_validator("owner")
@@ -164,6 +167,17 @@ class RequestValues(BaseModel):
                 "the owner in one of the two",
             )
         return owner
+
+    _typed: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the amounts as they were written."""
+        self._typed.update(_typed(context or {}))
+
+    @classmethod
+    def read(cls, cells: Mapping[str, Any]) -> Self:
+        """Return the values of a record; raises ValidationError with every mistake in it."""
+        return cls.model_validate(cells, context=cells)
 
     def said(self) -> dict[str, Any]:
         """Return what is mentioned, by field of `NamespaceSpec`; `owner` becomes its label."""
@@ -179,6 +193,7 @@ class RequestValues(BaseModel):
             "annotations": self.annotations,
             "tags": self.tags,
             "access": self.access,
+            "typed": self._typed,
         }
 
 
@@ -244,14 +259,19 @@ COLUMN_WORDS: dict[str, type[StrEnum]] = {
 """The columns that take one word of a few."""
 
 
-def refuse_limit_below(field: str, limit: Decimal | None, request: Decimal | None) -> None:
-    """Return if the limit is not below its request; raises CellError for one that is."""
-    if limit is not None and request is not None and limit < request:
-        wanted = format_quota_value(field, request)
-        raise refuse(
-            f"the limit {format_quota_value(field, limit)} is below the request {wanted}",
-            f"{wanted} or more",
+def limit_findings(quota: Mapping[str, Decimal | None], typed: Mapping[str, str]) -> list[Finding]:
+    """Return the findings of limits below their requests, in the words that were typed."""
+    return [
+        (
+            f"{limit} {typed[limit]} is below {request} {typed[request]}",
+            f"a {limit} of {typed[request]} or more",
         )
+        for limit, request in limits_below_request(quota)
+    ]
+
+
+def _typed(cells: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(cells[name]).strip() for name in QUOTA_FIELDS if name in cells}
 
 
 def is_mentioned(name: str, value: object) -> bool:

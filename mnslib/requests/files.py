@@ -23,33 +23,37 @@ DELIMITERS = (",", ";")
 FORMATS = (".csv", ".xlsx", ".yaml", ".yml")
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, data: bytes | None = None) -> Rows:
     """Return the records of a request file; empty lines are passed over.
 
     Reads YAML, XLSX, and CSV in UTF-8 with or without a byte order mark, comma or semicolon as
     the header has it.
 
+    Args:
+        data: its content, if that was read before; None reads it.
+
     Raises:
         SpecError: if the file cannot be read at all: missing, another format, no UTF-8, empty.
     """
+    if path.suffix.lower() not in FORMATS:
+        raise file_error(
+            path,
+            f"files of type {path.suffix or '(none)'} cannot be read",
+            fix="the requests as CSV (UTF-8), XLSX or YAML",
+        )
+    data = read_bytes(path) if data is None else data
     match path.suffix.lower():
-        case ".yaml" | ".yml":
-            return read_yaml_rows(path)
         case ".xlsx":
             found: list[Problem] = []
-            return _rows(path, read_sheet(path, found), found, is_sheet=True)
+            return _rows(path, read_sheet(path, data, found), found, is_sheet=True)
         case ".csv":
-            return _read_csv(path)
-    raise file_error(
-        path,
-        f"files of type {path.suffix or '(none)'} cannot be read",
-        fix="the requests as CSV (UTF-8), XLSX or YAML",
-    )
+            return _read_csv(path, data)
+    return read_yaml_rows(path, data)
 
 
-def _read_csv(path: Path) -> Rows:
+def _read_csv(path: Path, data: bytes) -> Rows:
     found: list[Problem] = []
-    records = list(_records(decode(path, read_bytes(path)), path.name, found))
+    records = list(_records(decode(path, data), path.name, found))
     if found and (not records or (found[0].row or 0) < records[0][0]):
         raise SpecError(found)  # without its header nothing can be said of the rows
     return _rows(path, records, found)

@@ -132,7 +132,7 @@ class Policy(BaseModel):
                 continue
             amount = spec.quota[column]
             if amount is None or amount > most:
-                asked = "no limit" if amount is None else format_quota_value(column, amount)
+                asked = "no limit" if amount is None else spec.typed[column]
                 limit = format_quota_value(column, most)
                 message = f"{asked} is more than the policy's maximum"
                 yield column, (message, f"{limit} or less")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import Problem, SpecError
-from mnslib.requests.rows import file_error, problem, read_bytes
+from mnslib.requests.rows import file_error, problem
 from mnslib.requests.rules import Finding
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -90,7 +90,7 @@ def request_sheet(path: Path, book: Any) -> Any:
     return (named or visible)[0]
 
 
-def read_sheet(path: Path, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+def read_sheet(path: Path, data: bytes, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield row number and cells of a workbook's request sheet; empty rows are left out.
 
     Values only: a cell with a formula, a date or an error is added to `found` and left empty.
@@ -98,7 +98,6 @@ def read_sheet(path: Path, found: list[Problem]) -> Iterator[tuple[int, list[str
     Raises:
         SpecError: if it is no workbook, or too large.
     """
-    data = read_bytes(path)
     header: list[str] = []
     try:
         with warnings.catch_warnings():

@@ -33,18 +33,23 @@ from mnslib.secrets import looks_secret
 
 
 def parse_requests(
-    path: Path, *, tiers: Tiers | None = None, policy: Policy | None = None
+    path: Path,
+    *,
+    data: bytes | None = None,
+    tiers: Tiers | None = None,
+    policy: Policy | None = None,
 ) -> tuple[NamespaceSpec, ...]:
     """Return the requests of a CSV, XLSX or YAML file, in its order; reads nothing but the file.
 
     Args:
+        data: its content, if that was read before; None reads it.
         tiers: the sizes that rows may name; None for none.
         policy: what every request has to keep to; None for nothing.
 
     Raises:
         SpecError: with every mistake of the file; then nothing of it is to be used.
     """
-    table = read_rows(path)
+    table = read_rows(path, data)
     problems = [*table.problems, *_header_problems(table)]
     if not table.rows and not problems:
         problems.append(problem(table.file, None, None, ("the file holds no request", "")))
@@ -52,12 +57,16 @@ def parse_requests(
         (row.number, {n: v for n, v in row.cells.items() if not table.header or n in COLUMNS})
         for row in table.rows
     ]
-    specs, found = _validate(known, file=table.file, tiers=tiers, policy=policy)
+    letters = _letters(table)
+    specs, found = _validate(known, file=table.file, tiers=tiers, policy=policy, letters=letters)
     absent = {n for n in ID_COLUMNS if table.header and n not in table.header}
     told = {(p.row, p.column) for p in table.problems}
     problems += [p for p in found if p.column not in absent and (p.row, p.column) not in told]
     if problems:
-        placed = [replace(p, cell=_cell_name(table, p)) for p in problems]
+        placed = [
+            replace(p, cell=Origin(file=p.file, row=p.row, letters=letters).cell(p.column or ""))
+            for p in problems
+        ]
         order = {name: number for number, name in enumerate(table.header or COLUMNS)}
         last = len(order)
         raise SpecError(sorted(placed, key=lambda p: (p.row or 0, order.get(p.column or "", last))))
@@ -111,14 +120,14 @@ def _header_problems(table: Rows) -> list[Problem]:
     return [problem(table.file, table.header_row, column, finding) for column, finding in found]
 
 
-def _cell_name(table: Rows, found: Problem) -> str:
-    """Return the name of a sheet's cell, empty for another file or a mistake without one."""
-    if not table.is_sheet or found.row is None or found.column not in (table.header or ()):
-        return ""
+def _letters(table: Rows) -> dict[str, str]:
+    """Return the letter of each column of a sheet by its name; nothing for another file."""
+    if not table.is_sheet:
+        return {}
     from openpyxl.utils import get_column_letter
 
-    position = (table.header or ()).index(str(found.column)) + 1
-    return f"{get_column_letter(position)}{found.row}"
+    names = enumerate(table.header or (), 1)
+    return {name: get_column_letter(position) for position, name in names}
 
 
 def _validate(
@@ -128,6 +137,7 @@ def _validate(
     tiers: Tiers | None,
     policy: Policy | None,
     is_single: bool = False,
+    letters: Mapping[str, str] | None = None,
 ) -> tuple[tuple[NamespaceSpec, ...], list[Problem]]:
     specs: list[NamespaceSpec] = []
     problems: list[Problem] = []
@@ -142,11 +152,11 @@ def _validate(
         for name in secret:
             del mentioned[name]
         try:
-            row = RequestRow.model_validate(mentioned)
+            row = RequestRow.read(mentioned)
         except ValidationError as error:
             found += [pair for pair in cell_findings(error) if pair[0] not in secret]
         else:
-            spec = row.to_spec(Origin(file=file, row=shown))
+            spec = row.to_spec(Origin(file=file, row=shown, letters=letters or {}))
             specs.append(_agreed(spec, found, tiers=tiers, policy=policy))
         key = "/".join(str(mentioned.get(name, "")).strip().lower() for name in ID_COLUMNS)
         has_id = all(name in mentioned for name in ID_COLUMNS)

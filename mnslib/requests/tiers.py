@@ -22,10 +22,10 @@ from mnslib.requests.columns import (
     RequestValues,
     cell_findings,
     is_mentioned,
-    refuse_limit_below,
+    limit_findings,
 )
 from mnslib.requests.rows import problem
-from mnslib.requests.rules import Finding, refuse, show
+from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.requests.yaml_files import read_yaml_mapping
 from mnslib.secrets import looks_secret
 
@@ -51,7 +51,7 @@ def read_tiers(path: Path) -> Tiers:
                 column: value for column, value in values.items() if is_mentioned(column, value)
             }
             try:
-                tiers[tier] = RequestValues.model_validate(said)
+                tiers[tier] = RequestValues.read(said)
             except ValidationError as error:
                 findings += cell_findings(error, VALUE_COLUMNS)
         for column, finding in findings:
@@ -81,9 +81,8 @@ def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
     said = tiers[spec.tier].said()
     own = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name in said}
     both = replace(spec, **{name: _both(said[name], value) for name, value in own.items()})
-    for limit in ("cpu_limit", "memory_limit"):
-        request = both.quota.get(limit.replace("limit", "request"))
-        refuse_limit_below(limit, both.quota.get(limit), request)
+    if findings := limit_findings(both.quota, both.typed):
+        raise CellError((f"with the tier's values {what}", fix) for what, fix in findings)
     return replace(spec, when_new=both)
 
 

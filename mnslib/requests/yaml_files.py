@@ -39,13 +39,13 @@ class _Loader(_Base):  # type: ignore[misc]  # the faster of the two, chosen abo
         return super().construct_mapping(node, deep)
 
 
-def read_yaml_rows(path: Path) -> Rows:
+def read_yaml_rows(path: Path, data: bytes) -> Rows:
     """Return the records of a list of mappings, known by the line each starts on.
 
     Raises:
         SpecError: if the file is no YAML, or no list.
     """
-    loader, root = _compose(path)
+    loader, root = _compose(path, data)
     if not isinstance(root, yaml.SequenceNode):
         row = root.start_mark.line + 1 if root else None
         raise file_error(path, "the file is no list of requests", row=row, fix="- in front of each")
@@ -70,7 +70,7 @@ def read_yaml_mapping(path: Path) -> dict[str, tuple[int, Any]]:
     Raises:
         SpecError: with every mistake of form.
     """
-    loader, root = _compose(path)
+    loader, root = _compose(path, read_bytes(path))
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
@@ -90,8 +90,8 @@ def read_yaml_mapping(path: Path) -> dict[str, tuple[int, Any]]:
     return entries
 
 
-def _compose(path: Path) -> tuple[Any, yaml.Node | None]:
-    text = decode(path, read_bytes(path))
+def _compose(path: Path, data: bytes) -> tuple[Any, yaml.Node | None]:
+    text = decode(path, data)
     try:
         _refuse_hostile(path, text)
         loader = _Loader(text)

@@ -18,6 +18,7 @@ from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
+from tests.unit.provisioning.factories import make_cluster, make_namespace, make_observed
 
 HEADER = "subscription_id,resource_group,cluster_name,namespace_name,cpu_limit,labels"
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
@@ -193,6 +194,29 @@ def test_a_refused_file_comes_back_with_the_mistakes_of_each_row(tmp_path, monke
     assert {row[-4] for row in rows[1:301]} == {"refused"}
     assert all(row[-1].startswith("cpu_limit: ") for row in rows[1:301])
     assert not any(rows[301][-4:])
+
+
+def test_the_copy_is_what_was_checked_and_what_cannot_be_planned_is_told_in_it(
+    tmp_path, monkeypatch
+):
+    path, run = tmp_path / "asked.csv", tmp_path / "run"
+    run.mkdir()
+    checked = "\n".join([HEADER, line("good"), line("bad", cpu="0.5")]).encode()
+    path.write_bytes(checked)
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
+    steps = ChangeSteps("30_provision_in_bulk", {})
+    specs = steps.load_requests(str(path))
+    path.write_text("somebody saves it anew", encoding="utf-8")
+    assert (run / "requests.csv").read_bytes() == checked
+
+    cluster = specs[0].id.cluster
+    held = [make_namespace(spec.id.namespace_name, cluster=cluster) for spec in specs]
+    with pytest.raises(SpecError, match=r"asked\.csv, row 3, column cpu_limit"):
+        steps.plan(specs, make_observed(*held, cluster=make_cluster(cluster)), max_commitment="")
+    _, good, bad = read_csv((run / "requests.csv").read_bytes())
+    assert not any(good[-4:])
+    assert bad[-4] == "refused"
+    assert bad[-1].startswith("cpu_limit: cpu_limit 0.5 is below the cpu_request 1000m set")
 
 
 @pytest.mark.parametrize("column", ["labels", "password"])

@@ -59,6 +59,7 @@ def test_numbers_and_text_mean_what_people_see(save: Callable[..., Path]) -> Non
     assert (web.labels, api.labels) == ({"owner": "true"}, {"owner": "42"})
     assert api.quota["cpu_request"] == Decimal("0.001")
     assert (web.origin.row, api.origin.row) == (2, 3)
+    assert (web.origin.cell("cpu_limit"), api.origin.cell("tier")) == ("F2", "")
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,10 @@ def test_yaml_numbers_are_amounts_of_cpu() -> None:
 
 
 def test_a_limit_is_not_below_its_request() -> None:
-    assert mistakes(cpu_request="2", cpu_limit="1", memory_request="2Gi", memory_limit="1Gi") == [
-        ("cpu_limit", "the limit 1000m is below the request 2000m."),
-        ("memory_limit", "the limit 1Gi is below the request 2Gi."),
+    typed = {"cpu_request": "1", "cpu_limit": " 0.50", "memory_request": "2Gi"}
+    assert mistakes(**typed, memory_limit="1024Mi") == [
+        ("cpu_limit", "cpu_limit 0.50 is below cpu_request 1."),
+        ("memory_limit", "memory_limit 1024Mi is below memory_request 2Gi."),
     ]
     assert make_spec(cpu_request="2", cpu_limit="2").quota["cpu_limit"] == 2
     assert make_spec(cpu_request="2", cpu_limit="-").quota["cpu_limit"] is None

@@ -97,7 +97,8 @@ def test_an_unknown_tier_is_named_with_the_nearest(tiers: Tiers) -> None:
 
 def test_row_and_tier_together_make_sense_or_are_refused(tiers: Tiers) -> None:
     assert mistakes(tiers, tier="small", cpu_request="3") == [
-        "parameter tier: the limit 1000m is below the request 3000m. Write 3000m or more."
+        "parameter tier: with the tier's values cpu_limit 1 is below cpu_request 3. "
+        "Write a cpu_limit of 3 or more."
     ]
 
 
