@@ -40,7 +40,6 @@ _HOMES = {
     "placement_report": "mnslib.reporting.room",
     "placement_table": "mnslib.capacity.placement",
     "plan_chart": "mnslib.reporting.plans",
-    "plan_report": "mnslib.reporting.plans",
     "quadrant": "mnslib.reporting.charts",
     "refusal_findings": "mnslib.capacity.refusals",
     "refusals_report": "mnslib.reporting.refusals",
