@@ -115,12 +115,16 @@ def names_of(table: pd.DataFrame, *columns: str) -> Iterator[tuple[str, ...]]:
 
 def samples_of(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
     """Return the columns of `frame` in the order of `series`; NaN where there is none."""
-    if frame.shape[1] == 0:
-        return np.full((len(frame), len(series)), np.nan, dtype=np.float32)
-    places = frame.columns.get_indexer(series)
-    samples: NDArray[np.float32] = frame.to_numpy(dtype=np.float32).take(places, axis=1)
-    samples[:, places < 0] = np.nan
-    return samples
+    return taken(frame.to_numpy(dtype=np.float32, copy=False), frame.columns.get_indexer(series))
+
+
+def taken(values: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return a copy of some columns of `values`; NaN where the place is -1."""
+    if values.shape[1] == 0:
+        return np.full((len(values), len(places)), np.nan, dtype=np.float32)
+    found = values.take(places, axis=1, mode="clip")  # twice as fast as with bounds checked
+    found[:, places < 0] = np.nan
+    return found
 
 
 def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:

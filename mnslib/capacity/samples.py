@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.quota_values import SERIES_AT_ONCE
+from mnslib.capacity.quota_values import SERIES_AT_ONCE, taken
 from mnslib.capacity.snapshot import Values
 
 
@@ -27,13 +27,7 @@ def chunks(
     values = frame.to_numpy(dtype=np.float32, copy=False)
     for start in range(0, len(series), size):
         part = slice(start, min(start + size, len(series)))
-        found = values.take(places[part], axis=1) if values.shape[1] else _none(len(frame), part)
-        found[:, places[part] < 0] = np.nan
-        yield part, found
-
-
-def _none(rows: int, part: slice) -> Values:
-    return np.full((rows, part.stop - part.start), np.nan, dtype=np.float32)
+        yield part, taken(values, places[part])
 
 
 def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:

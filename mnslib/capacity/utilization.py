@@ -7,9 +7,11 @@ and a worked example, is in `docs/capacity.md`. NaN and NaT in a frame mean "unk
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,15 +22,15 @@ from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
     OK,
-    SERIES_AT_ONCE,
     TIGHT,
     QuotaValue,
-    samples_of,
+    names_of,
     series_of,
     tightest_quotas,
     times_of,
 )
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.samples import chunks
+from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.verdicts import UNKNOWN, word
 
@@ -51,6 +53,7 @@ UTILIZATION_COLUMNS = (
     "unknown_history",
     "coverage",
 )
+_SPACE = ["cluster_name", "namespace_name"]
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
 _CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: one whose figure does not hold is not healthy."""
@@ -90,36 +93,25 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace and quota field with the figures of now."""
     values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
-    rows = []
-    for space in snapshot.namespaces.to_dict("records"):
-        cluster, namespace = space["cluster_name"], space["namespace_name"]
-        for field_name in QUOTA_FIELDS:
-            value = values.get(cluster, {}).get((namespace, QUOTA_KEYS[field_name]))
-            rows.append(
-                {
-                    "cluster_name": cluster,
-                    "namespace_name": namespace,
-                    "resource": field_name,
-                    "owner": space["owner"],
-                    "is_managed": space["is_managed"],
-                    "advice": "",
-                    **_figures(value),
-                }
-            )
-    return pd.DataFrame(rows, columns=list(UTILIZATION_COLUMNS))
+    spaces = snapshot.namespaces[[*_SPACE, "owner", "is_managed"]]
+    rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
+    figures = [
+        _figures(values.get(cluster, {}).get((name, QUOTA_KEYS[field])))
+        for cluster, name in names_of(spaces)
+        for field in QUOTA_FIELDS
+    ]
+    names = ["hard", "used", "utilization_ratio", "verdict"]
+    found = pd.DataFrame(figures, columns=names, index=rows.index)
+    found = found.assign(resource=list(QUOTA_FIELDS) * len(spaces), advice="")
+    return rows.join(found).reindex(columns=list(UTILIZATION_COLUMNS))
 
 
-def _figures(value: QuotaValue | None) -> dict[str, float | str]:
+def _figures(value: QuotaValue | None) -> tuple[float, float, float, str]:
     """Return what one quota value says; the evidence decides afterwards what of it holds."""
-    nan = float("nan")
     if value is None:
-        return {"hard": nan, "used": nan, "utilization_ratio": nan, "verdict": NO_QUOTA}
-    return {
-        "hard": float(value.hard),
-        "used": nan if value.used is None else float(value.used),
-        "utilization_ratio": nan if value.ratio is None else float(value.ratio),
-        "verdict": value.verdict,
-    }
+        return math.nan, math.nan, math.nan, NO_QUOTA
+    used, ratio = (math.nan if one is None else float(one) for one in (value.used, value.ratio))
+    return float(value.hard), used, ratio, value.verdict
 
 
 def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
@@ -149,13 +141,7 @@ def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     table["peak_utc"] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
     if table.empty or snapshot.used.empty:
         return table
-    series = series_of(table)
-    parts = [
-        _peaks(snapshot, series[first:end], table[first:end])
-        for first in range(0, len(table), SERIES_AT_ONCE)
-        for end in [first + SERIES_AT_ONCE]
-    ]
-    hard, used, within, moment = map(np.concatenate, zip(*parts, strict=True))
+    hard, used, within, moment = _peaks(snapshot, table)
     table["peak_hard"], table["peak_used"], table["peak_within_minutes"] = hard, used, within
     table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
     doubted = table["evidence"].isin(NO_PEAK)
@@ -164,32 +150,33 @@ def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
 
 
 def _peaks(
-    snapshot: Snapshot, series: pd.MultiIndex, rows: pd.DataFrame
+    snapshot: Snapshot, table: pd.DataFrame
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.datetime64]]:
-    """Return of some rows the quota at the peak, the peak, how exact its time is, and that.
+    """Return of each row the quota at the peak, the peak, how exact its time is, and that.
 
     NaN and NaT without history.
     """
-    samples, quotas = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
-    has_history = ~np.isnan(samples).all(axis=0)
-    np.copyto(samples, -np.inf, where=np.isnan(samples))
-    places = samples.argmax(axis=0)[None, :]
+    series = series_of(table)
+    found = [_first_highest(samples) for _, samples in chunks(snapshot.used, series)]
+    raw, places = map(np.concatenate, zip(*found, strict=True))
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-    raw, quota = (np.take_along_axis(values, places, axis=0)[0] for values in (samples, quotas))
-    highest, then = raw.astype(np.float64).round(3), quota.astype(np.float64).round(3)
-    now, hard = (rows[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
-    latest = _latest_peaks(snapshot, series)
+    highest = raw.astype(np.float64).round(3)
+    then = _each_at(snapshot.hard, series, places).astype(np.float64).round(3)
+    now, hard = (table[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
+    latest = np.array(_told(snapshot.latest_peaks, series, math.nan))
     is_read, now = ~(now <= latest), np.fmax(now, latest)
     is_now = now.astype(np.float32) > raw  # else bytes that float32 rounds down would be a peak now
     read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
     times = times_of(snapshot.used)
     step = np.timedelta64(snapshot.step_minutes, "m")
-    moment = np.where(is_now, read, times[places[0]])
+    moment = np.where(is_now, read, times[places])
     length = np.where(is_now, np.where(is_read, np.timedelta64(0), read - times[-1]), step)
-    exact = _peak_times(snapshot, series)
+    told = pd.to_datetime(_told(snapshot.peak_times, series, pd.NaT), utc=True)
+    exact = told.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     holds = (moment - length < exact) & (exact <= moment)
     within = np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m")))
     moment = np.where(holds, exact, moment)
+    has_history = raw > -np.inf
     return (
         np.where(has_history, np.where(is_now, hard, then), np.nan),
         np.where(has_history, np.where(is_now, now, highest), np.nan),
@@ -198,21 +185,33 @@ def _peaks(
     )
 
 
-def _peak_times(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.datetime64]:
-    """Return the time of the sample that holds the peak, NaT where nobody was asked."""
-    found = np.full(len(series), np.datetime64("NaT"), dtype="datetime64[ns]")
-    for place, (cluster, namespace, key) in enumerate(series if snapshot.peak_times else ()):
-        at = snapshot.peak_times.get((cluster, namespace), {}).get(key)
-        if at is not None:
-            found[place] = _utc(at).tz_localize(None).to_datetime64()
+def _first_highest(samples: Values) -> tuple[Values, NDArray[np.int64]]:
+    """Return the highest sample of each column, -inf without any, and the first row that has it."""
+    highest = np.full(samples.shape[1], -np.inf, dtype=np.float32)
+    places = np.zeros(samples.shape[1], dtype=np.int64)
+    for row, values in enumerate(samples):
+        is_higher = values > highest
+        np.copyto(highest, values, where=is_higher)
+        places[is_higher] = row
+    return highest, places
+
+
+def _each_at(frame: pd.DataFrame, series: pd.MultiIndex, rows: NDArray[np.int64]) -> Values:
+    """Return one sample of each series, that of its row; NaN where there is none."""
+    columns = frame.columns.get_indexer(series)
+    known = np.flatnonzero(columns >= 0)
+    found = np.full(len(series), np.nan, dtype=np.float32)
+    found[known] = frame.to_numpy(dtype=np.float32, copy=False)[rows[known], columns[known]]
     return found
 
 
-def _latest_peaks(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float64]:
-    """Return the highest use since the last step that ended, NaN where there is none."""
-    nan = float("nan")
-    peaks = (snapshot.latest_peaks.get((c, n), {}).get(key, nan) for c, n, key in series)
-    return np.fromiter(peaks, np.float64, count=len(series))
+def _told(
+    told: Mapping[tuple[str, str], Mapping[str, Any]], series: pd.MultiIndex, none: Any
+) -> list[Any]:
+    """Return what is told of each series, `none` where nothing is."""
+    if not told:
+        return [none] * len(series)
+    return [told.get((cluster, name), {}).get(key, none) for cluster, name, key in series]
 
 
 def tightest(table: pd.DataFrame) -> pd.DataFrame:
@@ -226,20 +225,23 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
         as `<field>_ratio` (NaN where there is none). Order: full, tight, ok, unknown; then ratio,
         CPU request quota, cluster and name.
     """
-    if table.empty:
-        return table.assign(**{f"{name}_ratio": [] for name in QUOTA_FIELDS})
-    rank = table["verdict"].map(word).map(_VERDICT_RANK)
-    spaces = ["cluster_name", "namespace_name"]
-    choice = table["verdict"].where(table["verdict"].isin(list(_CHOICE_RANK)), UNKNOWN)
-    ordered = table.assign(_rank=rank, _ratio=ratio_now(table), _choice=choice.map(_CHOICE_RANK))
-    ordered = ordered.sort_values(["_choice", "_ratio"], ascending=[True, False], kind="stable")
-    worst = ordered.drop_duplicates(spaces)
-    ratios = _by_field(table, "utilization_ratio").add_suffix("_ratio")
-    size = _by_field(table, "hard")[["cpu_request"]].fillna(0).set_axis(["_size"], axis=1)
-    worst = worst.join(ratios, on=spaces).join(size, on=spaces)
-    order = ["_rank", "_ratio", "_size", *spaces]
-    worst = worst.sort_values(order, ascending=[True, False, False, True, True])
-    return worst.drop(columns=["_rank", "_ratio", "_size", "_choice"]).reset_index(drop=True)
+    groups = table.groupby(_SPACE).ngroup().to_numpy()
+    count, ratio = groups.max(initial=-1) + 1, ratio_now(table)
+    codes, verdicts = pd.factorize(table["verdict"])
+    choice = [_CHOICE_RANK.get(verdict, _CHOICE_RANK[UNKNOWN]) for verdict in verdicts]
+    ordered = np.lexsort((-ratio, np.array(choice, dtype=int)[codes], groups))
+    first = ordered[np.searchsorted(groups[ordered], np.arange(count))]
+    beside = {name: np.full(count, np.nan) for name in QUOTA_FIELDS}
+    cores = np.zeros(count)
+    for name, own in beside.items():
+        rows = np.flatnonzero(table["resource"] == name)
+        own[groups[rows]] = table["utilization_ratio"].to_numpy(dtype=np.float64)[rows]
+        if name == "cpu_request":
+            cores[groups[rows]] = np.nan_to_num(table["hard"].to_numpy(dtype=np.float64)[rows])
+    rank = np.array([_VERDICT_RANK[word(verdict)] for verdict in verdicts], dtype=int)[codes]
+    order = np.lexsort((-cores, -ratio[first], rank[first]))  # and by name, as the groups are
+    ratios = {f"{name}_ratio": own[order] for name, own in beside.items()}
+    return table.iloc[first[order]].reset_index(drop=True).assign(**ratios)
 
 
 def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -249,18 +251,18 @@ def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(np.isnan(ratio), -1.0, ratio)
 
 
-def _by_field(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    wide = table.pivot(index=["cluster_name", "namespace_name"], columns="resource", values=column)
-    return wide.reindex(columns=list(QUOTA_FIELDS)).astype("float64")
-
-
 def findings(table: pd.DataFrame) -> dict[str, int]:
     """Return how many namespaces are `full`, `tight`, `ok`, `unknown`, and `namespaces` in all.
 
     A namespace is what its tightest value is; it is unknown where one that has a quota is unknown
     and none is full or tight, and where all four are.
     """
-    words = [word(verdict) for verdict in tightest(table)["verdict"]]
+    return verdict_counts(tightest(table))
+
+
+def verdict_counts(worst: pd.DataFrame) -> dict[str, int]:
+    """Return what `findings` does, of rows from `tightest`."""
+    words = [word(verdict) for verdict in worst["verdict"].tolist()]
     return {"namespaces": len(words), **{name: words.count(name) for name in _VERDICT_RANK}}
 
 
