@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mnslib.capacity.fit import NO, NONE, YES
+from mnslib.capacity.fit import LIMITED, NO, NONE, YES
 from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
 from mnslib.capacity.room import (
     AUTOSCALER,
@@ -40,33 +42,47 @@ _TONES: dict[str, Any] = {
 }  # fmt: skip
 
 Answer = Mapping[Any, Any]
+Kinds = NDArray[np.object_]
 
 
-def spaces_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return each namespace with its own answer to every question, by the question's name."""
-    own = table[(table["workload_name"] == "") & table["question"].isin(QUESTIONS)]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in own.astype(object).to_dict("records"):
-        place = (row["cluster_name"], row["namespace_name"])
-        space = found.setdefault(place, {"cluster_name": place[0], "namespace_name": place[1]})
-        space[str(row["question"])] = row
-    return list(found.values())
+def own_answers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what namespaces were answered: a row for each of `QUESTIONS`, `judged`."""
+    is_own = (table["workload_name"] == "") & table["question"].isin(QUESTIONS)
+    return judged(table[is_own])
 
 
-def kind_of(answer: Answer) -> str:
-    """Return `yes`, `just` (a yes after which nothing more fits), `no`, `none` or `unknown`."""
-    kind = word(answer["verdict"])
-    if kind != YES:
-        return kind
-    fits = _fits(answer)
-    if answer["question"] == NEXT_POD and fits is not None:
-        return JUST if fits <= answer["pods"] else YES
-    return JUST if answer["pods"] and answer["tightest"] and not _left(answer) else YES
+def kinds_of(own: pd.DataFrame) -> Kinds:
+    """Return the kinds of `own_answers`, namespaces x `QUESTIONS`."""
+    return own["kind"].to_numpy(dtype=object).reshape(-1, len(QUESTIONS))
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return answers with what their words are made of.
+
+    That is `kind`: `yes`, `just` (a yes after which nothing more fits), `no`, `none` or `unknown`;
+    `left`: what is left of the tightest value, below 0 what is short; `fits`: how many pods do.
+    Both are NaN where nothing says.
+    """
+    places = pd.Index(LIMITED).get_indexer(pd.Index(table["tightest"]))
+    amounts = table[[f"left_{name}" for name in LIMITED]].to_numpy("float64")
+    left = np.where(places < 0, np.nan, amounts[np.arange(len(table)), places])
+    fits = table[["fits_quota", "fits_nodes"]].astype("float64").min(axis=1)
+    is_last = np.where(
+        (table["question"] == NEXT_POD) & fits.notna(),
+        fits <= table["pods"],
+        (left == 0) & (table["pods"] != 0),
+    )
+    kind = table["verdict"].map(word)
+    return table.assign(kind=kind.mask((kind == YES) & is_last, JUST), left=left, fits=fits)
 
 
 def answer_words(answer: Answer) -> str:
-    """Return an answer in a few words, with the amount that is short or to spare."""
-    kind, reason = kind_of(answer), str(answer["reason"])
+    """Return an answer in a few words, with the amount that is short or to spare.
+
+    Args:
+        answer: a row of what `judged` returns.
+    """
+    kind, reason = answer["kind"], str(answer["reason"])
     if kind == UNKNOWN:
         return str(answer["verdict"])
     if kind == NONE:
@@ -74,19 +90,14 @@ def answer_words(answer: Answer) -> str:
     if kind == NO:
         return _short_words(answer) if reason in _REASONS else _refused_words(reason)
     if answer["question"] == NEXT_POD:
-        fits, size = _fits(answer), wording.cores(answer["pod_cpu"])
-        return "fits" if fits is None else f"{fits:,.0f} of {size} {'fits' if fits == 1 else 'fit'}"
+        fits, size = answer["fits"], wording.cores(answer["pod_cpu"])
+        is_one = "fits" if fits == 1 else "fit"
+        return "fits" if wording.is_unknown(fits) else f"{fits:,.0f} of {size} {is_one}"
     if not answer["pods"]:
         return "at its maximum" if answer["question"] == AUTOSCALER else "replaces in place"
     if not answer["tightest"]:
         return "fits, no quota"
     return "exactly fits" if kind == JUST else f"{_amount(answer)} to spare"
-
-
-def short_amount(answer: Answer) -> float:
-    """Return how much of its tightest value an answer is short of; 0 where it is of none."""
-    left = _left(answer) if answer["tightest"] else None
-    return -left if left is not None and left < 0 else 0.0
 
 
 def _short_words(answer: Answer) -> str:
@@ -110,44 +121,34 @@ def _unplaced(answer: Answer) -> bool:
 
 def _amount(answer: Answer) -> str:
     """Return what is short or to spare of the tightest value: `4 cores`, `2 GiB of limits`."""
-    field, amount = str(answer["tightest"]), abs(_left(answer))
+    field, amount = str(answer["tightest"]), abs(answer["left"])
     if field == "pods":
         return wording.count(int(amount), "pod")
     return wording.quantity(field, amount) + (" of limits" if field.endswith("limit") else "")
 
 
-def _left(answer: Answer) -> float:
-    return float(answer[f"left_{answer['tightest']}"])
-
-
-def _fits(answer: Answer) -> float | None:
-    known = [float(answer[name]) for name in ("fits_quota", "fits_nodes")
-             if not wording.is_unknown(answer[name])]  # fmt: skip
-    return min(known, default=None)
-
-
 def room_finding(table: pd.DataFrame) -> str:
     """Return the finding without its full stop: how many cannot do what, how many are unknown."""
-    spaces = spaces_of(table)
-    if not spaces:
+    own = own_answers(table)
+    kinds = kinds_of(own)
+    if not len(kinds):
         return "No namespace was found"
-    unknown = [
-        space for space in spaces
-        if all(kind_of(space[question]) in (UNKNOWN, NONE) for question in QUESTIONS)
-        and any(kind_of(space[question]) == UNKNOWN for question in QUESTIONS)
-    ]  # fmt: skip
-    if len(unknown) == len(spaces):
-        verdicts = (space[NEXT_POD]["verdict"] for space in spaces)
-        return wording.all_unknown(verdicts, len(spaces), "namespace")
-    failing = {q: sum(kind_of(space[q]) == NO for space in spaces) for q in _CANNOT}
+    total = wording.count(len(kinds), "namespace")
+    has_unknown = (kinds == UNKNOWN).any(axis=1)
+    unknown = int((has_unknown & ((kinds == UNKNOWN) | (kinds == NONE)).all(axis=1)).sum())
+    if unknown == len(kinds):
+        verdicts = own.loc[own["question"] == NEXT_POD, "verdict"]
+        return wording.all_unknown(verdicts, unknown, "namespace")
+    counts = dict(zip(QUESTIONS, (kinds == NO).sum(axis=0).tolist(), strict=True))
+    failing = {question: counts[question] for question in _CANNOT}
     parts = [f"{number:,} {_CANNOT[q]}" for q, number in failing.items() if number]
     if parts:
         first, *more = parts
         number, _, words = first.partition(" ")
-        title = ", ".join([f"{number} of {wording.count(len(spaces), 'namespace')} {words}", *more])
+        title = ", ".join([f"{number} of {total} {words}", *more])
     else:
-        title = f"All that was asked fits in {wording.count(len(spaces), 'namespace')}"
-    return title + (f"; {len(unknown):,} {wording.are(len(unknown))} unknown" if unknown else "")
+        title = f"All that was asked fits in {total}"
+    return title + (f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else "")
 
 
 def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
@@ -169,7 +170,7 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 answer_tag(row),
                 _REASONS.get(row["reason"], row["reason"]),
             ]
-            for row in failing.head(limit).to_dict("records")
+            for row in judged(failing.head(limit)).to_dict("records")
         ],
         note=f"{wording.count(len(failing), 'answer')} of a workload {wording.are(len(failing))} "
         f"no. {_given_words(table)}All answers, in cores and bytes: tables/room.csv.",
@@ -196,8 +197,8 @@ def _given_words(table: pd.DataFrame) -> str:
 
 
 def answer_tag(answer: Answer) -> Tag:
-    """Return an answer as a tag: symbol and words on the ground of its kind."""
-    kind = kind_of(answer)
+    """Return a `judged` answer as a tag: symbol and words on the ground of its kind."""
+    kind = answer["kind"]
     return Tag(f"{_SYMBOLS[kind]} {answer_words(answer)}", _TONES[kind])
 
 

@@ -7,20 +7,20 @@ have the same four answers, one of them by name, and how much they are short of.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
-from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
 from mnslib.reporting.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
 from mnslib.reporting.charts.marks import HATCH, Fill
-from mnslib.reporting.room import answer_words, kind_of, room_finding, short_amount, spaces_of
+from mnslib.reporting.room import Kinds, answer_words, kinds_of, own_answers, room_finding
 
 MOST_NAMESPACES = 150
 """Namespaces above which rows become patterns. Source: our visual standard."""
@@ -60,7 +60,8 @@ _GAP = 16
 _FEW = 6
 """Rows up to which they are taller, and have room for two lines."""
 
-Space = dict[str, Any]
+
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +83,25 @@ def state_grid(
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
     """
-    spaces = sorted(spaces_of(table), key=_order)
+    answers = _in_order(own_answers(table))
+    kinds = kinds_of(answers)
     canvas, at = Canvas(family=family), wording.moment(moment)
     title = room_finding(table)
     how = "The shortest value decides; ordered by what fails first"
-    if len(spaces) > MOST_NAMESPACES:
+    if len(kinds) > MOST_NAMESPACES:
         how = "Same answers together, with what is short in the median and at most"
     canvas.heading(title, f"Does it still fit in the quota and on the nodes? {how}, {at}")
-    if not spaces:
+    if not len(kinds):
         canvas.note("Looked for managed namespaces, and others with a quota or running pods.")
-    elif len(spaces) > MOST_NAMESPACES:
-        _draw(canvas, spaces, _patterns(spaces))
+    elif len(kinds) > MOST_NAMESPACES:
+        _draw(canvas, kinds, _patterns(answers, kinds))
     else:
-        shown = top_rows(spaces)
-        _draw(canvas, spaces, list(map(_row, shown)))
-        if rest := spaces[len(shown) :]:
+        shown = len(top_rows(range(len(kinds))))
+        _draw(canvas, kinds, _rows(answers[: shown * len(QUESTIONS)]))
+        if len(rest := kinds[shown:]):
             parts = {
-                "with something that does not fit": sum(map(_fails, rest)),
-                "unknown": sum(map(_is_unknown, rest)),
+                "with something that does not fit": int(_fails(rest).sum()),
+                "unknown": int(_is_unknown(rest).sum()),
             }
             otherwise = ", in which all fits"
             where = "in tables/room.csv"
@@ -110,85 +112,95 @@ def state_grid(
         "Source: pods, workloads (maxSurge, rounded up), autoscalers, quotas, LimitRanges and "
         f"nodes, {at}. Nodes: by size; taints and affinity are not read. {note}"
     )
-    return canvas.finish(source=source.strip(), alt=f"{title}. {_counts_of(spaces)}".strip())
+    return canvas.finish(source=source.strip(), alt=f"{title}. {_counts_of(kinds)}".strip())
 
 
-def _order(space: Space) -> tuple[object, ...]:
-    kinds = [kind_of(space[question]) for question in QUESTIONS]
-    short = [-short_amount(space[question]) for question in QUESTIONS]
-    return (
-        _is_unknown(space), *(kind != "no" for kind in kinds), *(kind != "just" for kind in kinds),
-        *short, _spare(space), space["namespace_name"], space["cluster_name"],
-    )  # fmt: skip
+def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return all answers, those of the namespaces in which most urgent things fail first."""
+    kinds = kinds_of(answers)
+    short = np.fmax(-answers["left"].to_numpy(), 0).reshape(kinds.shape)
+    first = answers[answers["question"] == NEXT_POD]
+    keys = [
+        _is_unknown(kinds), *(kinds != "no").T, *(kinds != "just").T, *-short.T,
+        first["fits"].fillna(float("inf")), first["namespace_name"], first["cluster_name"],
+    ]  # fmt: skip
+    frame = pd.DataFrame({str(place): np.asarray(key) for place, key in enumerate(keys)})
+    places = frame.sort_values(frame.columns.tolist()).index.to_numpy()
+    each = np.arange(len(QUESTIONS))
+    return answers.take((places[:, None] * len(QUESTIONS) + each).ravel())
 
 
-def _spare(space: Space) -> float:
-    """Return how many more pods the next pod's answer lets in; where nothing says, most."""
-    known = [space[NEXT_POD][name] for name in ("fits_quota", "fits_nodes")]
-    return min((count for count in known if not wording.is_unknown(count)), default=float("inf"))
+def _fails(kinds: Kinds) -> Flags:
+    found: Flags = (kinds == "no").any(axis=1)
+    return found
 
 
-def _fails(space: Space) -> bool:
-    return any(kind_of(space[question]) == "no" for question in QUESTIONS)
+def _is_unknown(kinds: Kinds) -> Flags:
+    found: Flags = (kinds == "unknown").any(axis=1) & ~_fails(kinds)
+    return found
 
 
-def _is_unknown(space: Space) -> bool:
-    return not _fails(space) and any(
-        kind_of(space[question]) == "unknown" for question in QUESTIONS
-    )
-
-
-def _row(space: Space) -> _Row:
-    cells = [(kind_of(space[question]), answer_words(space[question])) for question in QUESTIONS]
-    return _Row(space["namespace_name"], cells)
-
-
-def _patterns(spaces: list[Space]) -> list[_Row]:
-    """Return one row for each combination of answers, those with a no first, the largest first."""
-    alike: dict[tuple[str, ...], list[Space]] = defaultdict(list)
-    for space in spaces:
-        alike[tuple(_plain(kind_of(space[question])) for question in QUESTIONS)].append(space)
-    ordered = sorted(
-        alike.items(), key=lambda item: ("unknown" in item[0], "no" not in item[0], -len(item[1]))
-    )
+def _rows(answers: pd.DataFrame) -> list[_Row]:
+    found = answers.to_dict("records")
+    each = len(QUESTIONS)
     return [
         _Row(
-            f"{wording.count(len(found), 'namespace')}\nsuch as {found[0]['namespace_name']}",
-            [
-                (kind, _pattern_words([space[question] for space in found], kind))
-                for question, kind in zip(QUESTIONS, kinds, strict=True)
-            ],
+            found[place]["namespace_name"],
+            [(row["kind"], answer_words(row)) for row in found[place : place + each]],
         )
-        for kinds, found in ordered
+        for place in range(0, len(found), each)
     ]
 
 
-def _plain(kind: str) -> str:
-    return "yes" if kind == "just" else kind
+def _patterns(answers: pd.DataFrame, kinds: Kinds) -> list[_Row]:
+    """Return one row for each combination of answers, those with a no first, the largest first."""
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, found in enumerate(np.where(kinds == "just", "yes", kinds).tolist()):
+        alike[tuple(found)].append(place * len(QUESTIONS))
+    ordered = sorted(
+        alike.items(), key=lambda item: ("unknown" in item[0], "no" not in item[0], -len(item[1]))
+    )
+    names = answers["namespace_name"]
+    return [
+        _Row(
+            f"{wording.count(len(places), 'namespace')}\nsuch as {names.iloc[places[0]]}",
+            [
+                (kind, _pattern_words(answers.take(np.array(places) + question), kind))
+                for question, kind in enumerate(pattern)
+            ],
+        )
+        for pattern, places in ordered
+    ]
 
 
-def _pattern_words(answers: list[dict[str, Any]], kind: str) -> str:
+def _pattern_words(answers: pd.DataFrame, kind: str) -> str:
     """Return what namespaces with one answer have in common; of a no the median and the most."""
     if kind == "yes":
-        just = sum(kind_of(answer) == "just" for answer in answers)
+        just = int((answers["kind"] == "just").sum())
         return f"fits\n{just:,} of them just" if just else "fits"
     if kind != "no":
-        return Counter(map(answer_words, answers)).most_common(1)[0][0].replace(": ", "\n")
-    of = Counter(answer["tightest"] for answer in answers if short_amount(answer))
-    if not of:
-        return Counter(map(answer_words, answers)).most_common(1)[0][0]
-    field = of.most_common(1)[0][0]
-    amounts = [short_amount(each) for each in answers if each["tightest"] == field]
-    typical, most = (_amount(field, value) for value in (median(amounts), max(amounts)))
+        texts = answers["verdict" if kind == "unknown" else "reason"]
+        return _most_common(texts).replace(": ", "\n")
+    short = answers[answers["left"] < 0]
+    if short.empty:
+        return _most_common(map(answer_words, answers.to_dict("records")))
+    field = _most_common(short["tightest"])
+    amounts = (-answers.loc[answers["tightest"] == field, "left"]).clip(lower=0)
+    typical, most = (_amount(field, value) for value in (amounts.median(), amounts.max()))
     return f"short {typical}\nat most {most}" if len(answers) > 1 else f"short {most}"
+
+
+def _most_common(texts: Iterable[str]) -> str:
+    return Counter(texts).most_common(1)[0][0]
 
 
 def _amount(field: str, value: float) -> str:
     return f"{value:,.0f} pods" if field == "pods" else wording.quantity(field, value)
 
 
-def _counts(spaces: list[Space], question: str) -> Counter[str]:
-    return Counter(kind_of(space[question]) for space in spaces)
+def _counts(kinds: Kinds) -> list[Counter[str]]:
+    """Return how many namespaces have which kind of answer, by question."""
+    return [Counter(column) for column in kinds.T.tolist()]
 
 
 def _count_words(counts: Counter[str]) -> str:
@@ -200,17 +212,18 @@ def _count_words(counts: Counter[str]) -> str:
                      for kind in ("no", "yes", "none", "unknown") if plain[kind])  # fmt: skip
 
 
-def _counts_of(spaces: list[Space]) -> str:
-    parts = [f"{_HEADS[q]}: {_count_words(_counts(spaces, q))}" for q in QUESTIONS if spaces]
-    return "; ".join(parts) + "." if parts else ""
+def _counts_of(kinds: Kinds) -> str:
+    counts = zip(_HEADS.values(), _counts(kinds), strict=True)
+    parts = [f"{head}: {_count_words(each)}" for head, each in counts if each]
+    return f"{'; '.join(parts)}." if parts else ""
 
 
-def _draw(canvas: Canvas, spaces: list[Space], rows: list[_Row]) -> None:
+def _draw(canvas: Canvas, kinds: Kinds, rows: list[_Row]) -> None:
     names = min(canvas.widest(line for row in rows for line in row.name.split("\n")), 330.0)
     left = MARGIN + names + 24
     width = (RIGHT - left - _GAP * (len(QUESTIONS) - 1)) / len(QUESTIONS)
     edges = [left + place * (width + _GAP) for place in range(len(QUESTIONS))]
-    _draw_heads(canvas, spaces, edges, width)
+    _draw_heads(canvas, kinds, edges, width)
     if len(rows) <= _FEW:
         rows = [_on_two_lines(canvas, row, width - 54) for row in rows]
     is_double = any("\n" in words for row in rows for _, words in row.cells)
@@ -227,19 +240,19 @@ def _draw(canvas: Canvas, spaces: list[Space], rows: list[_Row]) -> None:
     canvas.y += 18
 
 
-def _draw_heads(canvas: Canvas, spaces: list[Space], edges: list[float], width: float) -> None:
+def _draw_heads(canvas: Canvas, kinds: Kinds, edges: list[float], width: float) -> None:
     """Write each question, how many have which answer, and draw those as one bar."""
-    counts = [_counts(spaces, question) for question in QUESTIONS]
+    counts = _counts(kinds)
     lines = [canvas.wrap(_count_words(each), width, SMALL) for each in counts]
     below = canvas.y + 26 * max(map(len, lines))
     for x, question, written, each in zip(edges, QUESTIONS, lines, counts, strict=True):
         canvas.text(x, canvas.y, _HEADS[question], bold=True, limit=width)
         for place, line in enumerate(written, start=1):
             canvas.text(x, canvas.y + 26 * place, line, size=SMALL)
-        kinds = [kind for kind in _LOOKS if each[kind]]
-        room = width - 6 * len(kinds) + 2
-        for kind in kinds:
-            end = x + 4 + room * each[kind] / len(spaces)
+        drawn = [kind for kind in _LOOKS if each[kind]]
+        room = width - 6 * len(drawn) + 2
+        for kind in drawn:
+            end = x + 4 + room * each[kind] / len(kinds)
             canvas.box(x, below + 16, end, below + 25, _LOOKS[kind].bar)
             x = end + 2
     canvas.y = below + 42

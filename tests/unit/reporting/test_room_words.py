@@ -11,6 +11,7 @@ from mnslib.reporting.charts import state_grid
 from mnslib.reporting.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 from mnslib.reporting.room import (
     answer_tag,
+    judged,
     placement_finding,
     placement_report,
     placement_rows,
@@ -60,7 +61,8 @@ def make_answer(verdict="yes", question="next_pod", **changes):
     ],
 )  # fmt: skip
 def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
-    found = answer_tag(make_answer(**changes))
+    (answer,) = judged(pd.DataFrame([make_answer(**changes)])).to_dict("records")
+    found = answer_tag(answer)
     assert (found.text, found.tone) == (words, tone)
 
 
