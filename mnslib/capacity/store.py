@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -31,6 +32,9 @@ STORE_VERSION = 1
 FACTS_FILE = "snapshot.json"
 COLUMNS_AT_ONCE = 64
 """Times that are read together, so that no second copy of a large frame is held. Our choice."""
+
+FRAMES_AT_ONCE = 2
+"""Frames that are read at the same time; more threads inside of one cost more than they give."""
 
 _HINTS = get_type_hints(Snapshot)
 FRAMES = tuple(name for name, hint in _HINTS.items() if hint is pd.DataFrame)
@@ -96,19 +100,36 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise ConfigError(f"There is no whole snapshot in {folder}: {FACTS_FILE} is missing.")
     path = folder / FACTS_FILE
     try:
-        facts, checksums = _read_facts(path)
-        frames: dict[str, Any] = {}
-        for name in FRAMES:
-            path = folder / f"{name}.parquet"
-            if _checksum(path) != checksums[name]:
-                raise ValueError("it is not as it was written")
-            frames[name] = pd.read_parquet(path) if name == "namespaces" else _read_wide(path)
+        content = path.read_bytes()
+        head = msgspec.json.decode(content, type=_Head)
+        if head.version > STORE_VERSION:
+            raise ConfigError(
+                f"{path} has version {head.version}; this mnslib reads up to {STORE_VERSION}: "
+                "take a later."
+            )
+        paths = {name: folder / f"{name}.parquet" for name in FRAMES}
+        with ThreadPoolExecutor(FRAMES_AT_ONCE) as pool:
+            begun = {
+                name: pool.submit(_read_frame, paths[name], checksum=head.checksums[name])
+                for name in FRAMES
+            }
+            facts = _read_facts(content)
+            frames: dict[str, Any] = {}
+            for name in FRAMES:
+                path = paths[name]
+                frames[name] = begun[name].result()
     except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
         raise ConfigError(
             f"{path} cannot be read, it is missing or damaged: {cut(str(error))} "
             "Name another run, or read the clusters anew."
         ) from error
     return Snapshot(**facts, **frames)
+
+
+def _read_frame(path: Path, *, checksum: int) -> pd.DataFrame:
+    if _checksum(path) != checksum:
+        raise ValueError("it is not as it was written")
+    return pd.read_parquet(path) if path.stem == "namespaces" else _read_wide(path)
 
 
 def _checksum(path: Path) -> int:
@@ -120,18 +141,12 @@ def _checksum(path: Path) -> int:
     return found
 
 
-def _read_facts(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return all fields but the frames, and the checksums of those."""
-    content = path.read_bytes()
-    version = msgspec.json.decode(content, type=_Version).version
-    if version > STORE_VERSION:
-        raise ConfigError(
-            f"{path} has version {version}; this mnslib reads up to {STORE_VERSION}: take a later."
-        )
+def _read_facts(content: bytes) -> dict[str, Any]:
+    """Return all fields but the frames."""
     with _without_collector():
         found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
     found |= {name: dict(found[name]) for name in _PAIRED}
-    return {name: value for name, value in found.items() if name in _HINTS}, found["checksums"]
+    return {name: value for name, value in found.items() if name in _HINTS}
 
 
 @contextmanager
@@ -146,8 +161,11 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-class _Version(msgspec.Struct):
+class _Head(msgspec.Struct):
+    """What says how to read the rest."""
+
     version: int
+    checksums: dict[str, int] = {}
 
 
 def _write_wide(frame: pd.DataFrame, path: Path) -> None:
@@ -175,7 +193,7 @@ def _read_wide(path: Path) -> pd.DataFrame:
         texts = schema.names[len(names) :]
         values = np.empty((len(texts), file.metadata.num_rows), dtype=np.float32)
         for start in range(0, len(texts), COLUMNS_AT_ONCE):
-            part = file.read(texts[start : start + COLUMNS_AT_ONCE])
+            part = file.read(texts[start : start + COLUMNS_AT_ONCE], use_threads=False)
             for row, column in enumerate(part.itercolumns(), start):
                 values[row] = column.to_numpy()
         labels = file.read(names)
