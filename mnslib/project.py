@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,9 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> None:
     write_whole(directory / "result.json", text + "\n")
 
 
-def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
+def write_whole(
+    path: Path, content: str | bytes | Iterable[bytes | memoryview], *, mode: int = 0o644
+) -> None:
     """Write a file so that a reader sees the old or the new one, never a part.
 
     Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
@@ -132,7 +134,9 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
+            if isinstance(content, str):
+                content = content.encode()
+            file.writelines([content] if isinstance(content, bytes) else content)
         Path(name).chmod(mode)
         os.replace(name, path)
     except BaseException:

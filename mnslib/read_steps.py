@@ -1,11 +1,14 @@
 """What the cells of a notebook that only reads call: collect, compare, save.
 
-A step reads or writes through the library's rooms; what is judged is judged in `capacity`.
+A step reads or writes through the library's rooms; what is judged is judged in `capacity`. Tables
+are written by a thread while the next cells compute; the record waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +24,25 @@ if TYPE_CHECKING:
 
     from mnslib.capacity.changed import Earlier
     from mnslib.capacity.snapshot import Snapshot
+    from mnslib.reporting.cells import TextColumn
     from mnslib.reporting.displays import Table
+    from mnslib.results import RunStatus
 
 SNAPSHOT_FOLDER = "snapshot"
 """Of a run directory: what a reading notebook has read, for `snapshot_run`."""
+
+TABLES_FOLDER, WORKBOOK = "tables", "tables.xlsx"
+"""Of a run directory: its tables as CSV, and the workbook of all of them among these."""
 
 
 class ReadSteps(Session):
     """The steps from a fleet to its tables."""
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
-        super().__init__(notebook, cells)
         self._tables: dict[str, pd.DataFrame] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
+        self._written: dict[str, Future[Any]] = {}
+        super().__init__(notebook, cells)
 
     def collect(
         self,
@@ -65,7 +75,9 @@ class ReadSteps(Session):
         from mnslib.capacity.store import read_snapshot, write_snapshot
 
         if snapshot_run:
-            return read_snapshot(self._earlier_snapshot(snapshot_run))
+            snapshot = read_snapshot(self._earlier_snapshot(snapshot_run))
+            gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
+            return snapshot
         door = self.target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
         if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
             from mnslib.capacity.inventory import collect_from_metrics
@@ -88,6 +100,7 @@ class ReadSteps(Session):
         write_snapshot(
             snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
         )
+        gc.freeze()
         return snapshot
 
     def _earlier_snapshot(self, run: str) -> Path:
@@ -147,13 +160,40 @@ class ReadSteps(Session):
         return read_earlier(found.name, utilization=utilization, refusals=refused)
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write the table as `tables/<name>.csv` (cores and bytes)."""
-        from mnslib.reporting.capacity import write_csv
+        """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.
 
-        path = self.directory / "tables" / f"{name}.csv"
-        path.parent.mkdir(exist_ok=True)
-        write_csv(table, path)
+        What fails then is raised by the next that is saved, or by the record.
+        """
+        (self.directory / TABLES_FOLDER).mkdir(exist_ok=True)
         self._tables[name] = table
+        # a copy shares the values until somebody changes them
+        self._write_later(name, self._write_table, name, table.copy(deep=False))
+
+    def _write_table(self, name: str, table: pd.DataFrame) -> list[TextColumn]:
+        from mnslib.reporting.cells import csv_parts, text_columns
+
+        columns = text_columns(table)
+        write_whole(self.directory / TABLES_FOLDER / f"{name}.csv", csv_parts(columns))
+        return columns
+
+    def _write_later(self, name: str, write: Callable[..., Any], *given: Any) -> None:
+        self._raise_failed()
+        self._written[name] = self._writer.submit(write, *given)
+
+    def _raise_failed(self) -> None:
+        for name, future in list(self._written.items()):
+            if future.done() and future.exception():
+                self._written.pop(name).result()
+
+    def record(self, **about: Any) -> Table:
+        """Return the figures of the run as `Session.record` does, once every table is written."""
+        wait(self._written.values())
+        self._raise_failed()
+        return super().record(**about)
+
+    def _write(self, status: RunStatus, **about: Any) -> None:
+        wait(self._written.values())  # the record lists the files that are there
+        super()._write(status, **about)
 
     def save_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Write each table under its name, as `save_table` does."""
@@ -161,16 +201,22 @@ class ReadSteps(Session):
             self.save_table(name, table)
 
     def save_workbook(self) -> Table:
-        """Return which tables were saved, after writing all as one `tables/tables.xlsx`."""
+        """Return which tables were saved; all go into one `tables/tables.xlsx`, as tables do."""
         from mnslib.reporting.displays import Table
-        from mnslib.reporting.workbook import workbook
 
-        write_whole(self.directory / "tables" / "tables.xlsx", workbook(self._tables))
+        self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
         return Table(
             columns=["Table", "Rows"],
             rows=[[f"tables/{name}.csv", len(table)] for name, table in self._tables.items()],
             note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
         )
+
+    def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
+        from mnslib.reporting.workbook import workbook
+
+        # there is one thread: it has written the tables when it comes to this
+        tables = {name: written[name].result() for name in written if name != WORKBOOK}
+        write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
 
     def save_owner_pages(self, snapshot: Snapshot) -> Table:
         """Return the owners, after writing a page for each and `portfolio.html` over all.

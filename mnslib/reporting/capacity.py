@@ -1,14 +1,12 @@
-"""What the capacity questions found, as something to read, and as CSV in cores and bytes.
+"""What the capacity questions found, as something to read.
 
-Knows nothing of how it was read. Text in a CSV is neutralized, so that no spreadsheet runs it.
+Knows nothing of how it was read.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +17,6 @@ from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import findings, tightest
 from mnslib.reporting import wording
-from mnslib.reporting.cells import is_amount, joined_rows, number_texts, word_texts
 from mnslib.reporting.displays import (
     Callout,
     Cell,
@@ -36,28 +33,9 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.tokens import Tone
-from mnslib.requests.sheets import neutral
 
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write the frame with its column names; an unknown number is an empty cell, never 0."""
-    columns = [table.iloc[:, place] for place in range(table.shape[1])]
-    cells = [number_texts(one) if is_amount(one) else word_texts(one, _cell) for one in columns]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(_quoted(str(name)) for name in table.columns) + "\n")
-        file.writelines(joined_rows(cells, between=","))
-
-
-def _cell(text: str) -> str:
-    return _quoted(str(neutral(text)))
-
-
-def _quoted(text: str) -> str:
-    """Return a cell as CSV writes it, quoted where it must be (RFC 4180)."""
-    return '"' + text.replace('"', '""') + '"' if re.search('[,"\r\n]', text) else text
 
 
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:

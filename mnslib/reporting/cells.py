@@ -1,12 +1,14 @@
-"""The cells of a large table as text, column by column: what its CSV file and its sheet hold.
+"""The cells of a large table as text, column by column; the table as CSV.
 
-Millions of cells in seconds: pyarrow writes the numbers, and every text, day or truth value that
-occurs again and again is written once. Knows no column by name.
+Millions of cells in seconds: each different value of a column is written once, and pyarrow joins
+the rows. The workbook takes its cells from here too. Knows no column by name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,27 +22,133 @@ from pandas.api.types import (
     is_numeric_dtype,
 )
 
-ROWS_AT_ONCE = 20_000
+from mnslib.requests.sheets import LONGEST_CELL, neutral
+
+ROWS_AT_ONCE = 50_000
 """Rows that are text at the same time, some megabytes. Our choice."""
 
-_PLAIN = (1e-4, 1e10)
+_PLAIN = r"\A[A-Za-z0-9](?:[A-Za-z0-9 .:/()%-]*[A-Za-z0-9)%])?\z"
+"""Text that is the same in every kind of file."""
+
+_SHORT = (1e-4, 1e10)
 """Between these pyarrow writes a number as Python does, beyond them with an exponent."""
 
 
-def is_amount(column: pd.Series[Any]) -> bool:
-    """Return whether a column holds numbers; truth values are words."""
-    return is_numeric_dtype(column) and not is_bool_dtype(column)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TextColumn:
+    """A column as text.
+
+    Attributes:
+        is_amount: whether it holds numbers; truth values are words.
+        places: of each row, where its text is among `texts`; null where nothing is known.
+        texts: each different value. Numbers are written as Python does, so that they read back as
+            they are; several days with a blank between them; moments in UTC by the second.
+    """
+
+    name: str
+    is_amount: bool
+    places: pa.Array
+    texts: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def cells(self, texts: pa.Array) -> pa.Array:
+        """Return the cell of each row, where these are written for the column's texts."""
+        return pa.DictionaryArray.from_arrays(self.places, texts)
 
 
-def number_texts(column: pd.Series[Any]) -> pa.Array:
-    """Return numbers as Python writes them, so that they read back as they are; null for NaN."""
-    if is_integer_dtype(column):
-        return pc.cast(pa.array(column.to_numpy()), pa.string())
-    values = column.to_numpy(dtype=np.float64)
+def text_columns(table: pd.DataFrame) -> list[TextColumn]:
+    """Return a table's columns as text."""
+    return [
+        _text_column(str(name), table.iloc[:, place]) for place, name in enumerate(table.columns)
+    ]
+
+
+def csv_parts(columns: Sequence[TextColumn]) -> Iterator[bytes | memoryview]:
+    """Yield a table as CSV with its column names; an unknown number is an empty cell, never 0.
+
+    No text starts a formula.
+    """
+    cells = [
+        column.cells(column.texts if column.is_amount else rewritten(column.texts, _csv_word))
+        for column in columns
+    ]
+    yield (",".join(_quoted(column.name) for column in columns) + "\n").encode()
+    yield from joined_rows(cells, between=",", end="\n")
+
+
+def rewritten(
+    texts: pa.Array, word: Callable[[str], str], *, around: tuple[str, str] = ("", "")
+) -> pa.Array:
+    """Return texts as cells: what is plain between the two of `around`, all else by `word`."""
+    is_plain = pc.and_(
+        pc.match_substring_regex(texts, _PLAIN), pc.less(pc.binary_length(texts), LONGEST_CELL)
+    )
+    is_odd = pc.invert(is_plain)
+    words = [word(text) for text in texts.filter(is_odd).to_pylist()]
+    plain = pc.binary_join_element_wise(around[0], texts, around[1], "")
+    return pc.replace_with_mask(plain, is_odd, pa.array(words, pa.string()))
+
+
+def joined_rows(
+    columns: Sequence[pa.Array],
+    *,
+    between: str = "",
+    begin: str = "",
+    end: str = "",
+    empty: str = "",
+) -> Iterator[memoryview]:
+    """Yield rows one after the other, as UTF-8, some thousands at a time.
+
+    Args:
+        columns: the cells of each column, from `TextColumn.cells`.
+        between: what stands between two cells of a row.
+        begin: what stands before each row.
+        end: what stands after it.
+        empty: what stands for null.
+    """
+    fill = {"null_handling": "replace", "null_replacement": empty}
+    for first in range(0, len(columns[0]) if columns else 0, ROWS_AT_ONCE):
+        part = [column.slice(first, ROWS_AT_ONCE).dictionary_decode() for column in columns]
+        part[0] = pc.binary_join_element_wise(begin, part[0], "", **fill)
+        part[-1] = pc.binary_join_element_wise(part[-1], end, "", **fill)
+        rows = pc.binary_join_element_wise(*part, between, **fill)
+        _, places, text = rows.buffers()
+        size = int(np.frombuffer(places, dtype=np.int32)[len(rows)])
+        yield memoryview(text)[:size]
+
+
+def _text_column(name: str, column: pd.Series[Any]) -> TextColumn:
+    is_amount = is_numeric_dtype(column) and not is_bool_dtype(column)
+    if is_amount and not is_integer_dtype(column):
+        # by their bits, so that the two zeros are two
+        codes, bits = pd.factorize(column.to_numpy(dtype=np.float64).view(np.int64))
+        texts = _number_texts(bits.view(np.float64))
+        return TextColumn(
+            name=name, is_amount=True, places=pa.array(codes.astype(np.int32)), texts=texts
+        )
+    codes, values = pd.factorize(column)  # -1 is unknown
+    if is_datetime64_any_dtype(column):
+        values = pd.DatetimeIndex(values).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return TextColumn(
+        name=name,
+        is_amount=is_amount,
+        places=pa.array(codes.astype(np.int32), mask=codes < 0),
+        texts=pa.array(map(_text, values), pa.string()),
+    )
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _number_texts(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
+    """Return numbers as Python writes them; null for NaN."""
     size = np.abs(values)
     with np.errstate(invalid="ignore"):
         is_whole = (values == np.floor(values)) & (size < 2**53)
-        is_odd = (size < _PLAIN[0]) | (size >= _PLAIN[1]) & np.isfinite(values)
+        is_odd = (size < _SHORT[0]) | (size >= _SHORT[1]) & np.isfinite(values)
     is_odd &= ~is_whole | np.signbit(values)
     wholes = pa.array(np.where(is_whole, values, 0).astype(np.int64))
     texts = pc.cast(pa.array(values, mask=np.isnan(values)), pa.string())
@@ -50,42 +158,10 @@ def number_texts(column: pd.Series[Any]) -> pa.Array:
     return pc.replace_with_mask(texts, pa.array(is_odd), odd)
 
 
-def word_texts(column: pd.Series[Any], word: Callable[[str], str]) -> pa.Array:
-    """Return all that is no number, each different text once through `word`; null for none.
-
-    Several days are written with a blank between them, moments in UTC by the second.
-    """
-    codes, values = pd.factorize(column)  # -1 is unknown
-    if is_datetime64_any_dtype(column):
-        values = pd.DatetimeIndex(values).strftime("%Y-%m-%dT%H:%M:%SZ")
-    texts = pa.array([word(_text(value)) for value in values], pa.string())
-    indices = pa.array(codes, mask=codes < 0)
-    return pa.DictionaryArray.from_arrays(indices, texts)
+def _csv_word(text: str) -> str:
+    return _quoted(str(neutral(text)))
 
 
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def joined_rows(
-    columns: Sequence[pa.Array],
-    *,
-    between: str,
-    around: tuple[str, str] = ("", "\n"),
-    empty: str = "",
-) -> Iterator[str]:
-    """Yield rows one after the other, some thousands at a time.
-
-    Args:
-        columns: the cells of each column, from the functions above.
-        between: what stands between two cells of a row.
-        around: what stands before and after each row.
-        empty: what stands for null.
-    """
-    begin, end = around
-    for first in range(0, len(columns[0]) if columns else 0, ROWS_AT_ONCE):
-        part = [pc.cast(column.slice(first, ROWS_AT_ONCE), pa.string()) for column in columns]
-        rows = pc.binary_join_element_wise(
-            *part, between, null_handling="replace", null_replacement=empty
-        )
-        yield begin + f"{end}{begin}".join(rows.to_pylist()) + end
+def _quoted(text: str) -> str:
+    """Return a cell as CSV writes it, quoted where it must be (RFC 4180)."""
+    return '"' + text.replace('"', '""') + '"' if re.search('[,"\r\n]', text) else text

@@ -8,7 +8,8 @@ import pytest
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting import wording
-from mnslib.reporting.capacity import commitment_rows, daily_rows, utilization_rows, write_csv
+from mnslib.reporting.capacity import commitment_rows, daily_rows, utilization_rows
+from mnslib.reporting.cells import csv_parts, text_columns
 
 DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(4)]
 NAN = float("nan")
@@ -109,11 +110,10 @@ def test_room_is_defined_below_the_clusters():
     assert wording.ROOM in commitment("room").note
 
 
-def test_days_on_which_a_quota_changed_are_dates_in_the_csv(tmp_path):
+def test_days_on_which_a_quota_changed_are_dates_in_the_csv():
     frame = daily(("web", "cpu_request", DAYS[0], [0.5] * 4))
     frame.at[0, "quota_changed"] = (DAYS[1], DAYS[2])
-    write_csv(frame, tmp_path / "daily.csv")
-    row = (tmp_path / "daily.csv").read_text(encoding="utf-8").splitlines()[1]
+    row = b"".join(csv_parts(text_columns(frame))).decode().splitlines()[1]
     assert row.startswith("aks-1,web,cpu_request,2026-11-01,2026-11-02 2026-11-03,0.5,")
 
 

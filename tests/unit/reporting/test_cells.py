@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.reporting.capacity import write_csv
+from mnslib.reporting.cells import csv_parts, text_columns
 from mnslib.requests.sheets import neutral
 
 HOSTILE = [
@@ -22,9 +22,8 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-def written(table, tmp_path):
-    write_csv(table, tmp_path / "table.csv")
-    return (tmp_path / "table.csv").read_bytes().decode("utf-8")
+def written(table):
+    return b"".join(csv_parts(text_columns(table))).decode("utf-8")
 
 
 def by_pandas(table):
@@ -48,28 +47,28 @@ def by_pandas(table):
     ],
     ids=lambda column: f"{column.dtype}-{len(column)}",
 )  # fmt: skip
-def test_a_csv_has_the_very_bytes_that_pandas_writes(column, tmp_path):
+def test_a_csv_has_the_very_bytes_that_pandas_writes(column):
     table = pd.DataFrame({"n": np.arange(len(column)), "name, of it": column, "=x": "z"})
-    assert written(table, tmp_path) == by_pandas(table)
+    assert written(table) == by_pandas(table)
 
 
-def test_the_figures_of_a_long_table_read_back_as_they_were(tmp_path):
+def test_the_figures_of_a_long_table_read_back_as_they_were():
     rng = np.random.default_rng(5)
     figures = rng.random(50_001) * 10.0 ** rng.integers(-300, 300, 50_001)
     table = pd.DataFrame({"name": [f"n{n}" for n in range(50_001)], "figure": figures})
-    rows = list(csv.reader(io.StringIO(written(table, tmp_path))))
+    rows = list(csv.reader(io.StringIO(written(table))))
     assert rows[0] == ["name", "figure"]
     assert [float(row[1]) for row in rows[1:]] == figures.tolist()
     assert [row[0] for row in rows[1:]] == table["name"].tolist()
 
 
-def test_several_days_stand_in_one_cell_and_a_moment_in_utc(tmp_path):
+def test_several_days_stand_in_one_cell_and_a_moment_in_utc():
     days = (date(2026, 11, 1), date(2026, 11, 2))
     at = pd.Timestamp(datetime(2026, 11, 1, 7, tzinfo=UTC))
     table = pd.DataFrame({"days": [days, ()], "at": [at, pd.NaT]})
-    assert written(table, tmp_path) == ("days,at\n2026-11-01 2026-11-02,2026-11-01T07:00:00Z\n,\n")
+    assert written(table) == ("days,at\n2026-11-01 2026-11-02,2026-11-01T07:00:00Z\n,\n")
 
 
-def test_a_carriage_return_is_quoted_so_that_no_reader_ends_the_row_there(tmp_path):
+def test_a_carriage_return_is_quoted_so_that_no_reader_ends_the_row_there():
     table = pd.DataFrame({"n": [1], "message": ["first\rsecond"]})
-    assert written(table, tmp_path) == 'n,message\n1,"first\rsecond"\n'
+    assert written(table) == 'n,message\n1,"first\rsecond"\n'

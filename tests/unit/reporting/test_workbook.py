@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from mnslib.reporting.workbook import workbook
+from mnslib.reporting import workbook as workbooks
+from mnslib.reporting.cells import text_columns
 
 HOSTILE = '=HYPERLINK("x")\x07_x0041_ <&>"ö'
 
@@ -32,6 +33,11 @@ def tables():
         columns=pd.Index(["namespace_name", "quota_changed", date(2026, 11, 1)], dtype=object),
     )
     return {"utilization": utilization, "daily": daily, "nothing": utilization.head(0)}
+
+
+def workbook(tables, **limits):
+    columns = {name: text_columns(table) for name, table in tables.items()}
+    return workbooks.workbook(columns, **limits)
 
 
 def cells(content, title):
