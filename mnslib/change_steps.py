@@ -203,6 +203,7 @@ class ChangeSteps(Session):
             approved_digest=approved_digest,
             allow=list(allow),
             caps=limits,
+            failed_before=self._rest.failed_before if self._rest else frozenset(),
         )
 
     def apply(self, approval: Approval, **settings: Any) -> ApplyResult:

@@ -182,8 +182,13 @@ def _explain_dry_run(directory: Path) -> None:
 @main.command()
 @click.argument("run")
 @click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@click.option(
+    "--max-failures",
+    metavar="CAP",
+    help="Items that may fail, those of the earlier run included; else as that run had it.",
+)
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
-def resume(run: str, *, runs_dir: str, detailed_exitcode: bool) -> None:
+def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitcode: bool) -> None:
     """Go on with a run that ended early, under the approval that it had.
 
     RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
@@ -200,6 +205,8 @@ def resume(run: str, *, runs_dir: str, detailed_exitcode: bool) -> None:
         "resume_run": str(directory),
         "runs_dir": str(directory.parent),
     }
+    if max_failures is not None:
+        given["max_failures"] = max_failures
     code = _execute(
         result["notebook"],
         given,

@@ -34,6 +34,7 @@ from mnslib.provisioning.writing import Item, Writer
 from mnslib.results import (
     DONE_OUTCOME,
     DRY_RUN,
+    OPEN_OUTCOMES,
     ApplyResult,
     ChangeKind,
     ItemOutcome,
@@ -165,6 +166,7 @@ class _Run:
     began: float = 0.0
     outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
     failed: int = 0
+    failing: set[str] = field(default_factory=set)
     not_attempted: int = 0
     ended: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_ITEMS))
     interrupted_by: int | None = None
@@ -172,6 +174,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.began = self.scheduler.clock()
+        self.failing |= self.approval.failed_before
         for change in self.approval.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
                 self.outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
@@ -245,7 +248,11 @@ class _Run:
             is_dry_run=not self.approval.may_write,
         )
         self.outcomes[item.change.id.key] = done
-        self.failed += outcome is OutcomeKind.FAILED
+        if outcome is OutcomeKind.FAILED:
+            self.failed += 1
+            self.failing.add(item.change.id.key)
+        elif outcome not in OPEN_OUTCOMES:
+            self.failing.discard(item.change.id.key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
         self.ended.append(now)
         try:
@@ -258,9 +265,12 @@ class _Run:
         self._apply_stop_rule()
 
     def _apply_stop_rule(self) -> None:
-        limit = self.approval.max_failures
-        if limit is not None and self.failed >= max(limit, 1) and not self.scheduler.is_stopped:
-            self.scheduler.stop(f"stop rule: {self.failed} failed, max_failures is {limit}")
+        limit, number = self.approval.max_failures, len(self.failing)
+        if limit is None or number < max(limit, 1) or self.scheduler.is_stopped:
+            return
+        before = len(self.failing & self.approval.failed_before)
+        words = f" ({before} of them in the run that is resumed already)" if before else ""
+        self.scheduler.stop(f"stop rule: {number} failed{words}, max_failures is {limit}")
 
     def _report(self) -> None:
         if self.observer is None:

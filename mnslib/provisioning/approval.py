@@ -55,12 +55,14 @@ class Approval:
 
     Attributes:
         may_write: False in a dry run, whatever else is said.
-        max_failures: after so many failures nothing new is started; None without a cap.
+        max_failures: once so many items have failed nothing new is started; None without a cap.
+        failed_before: keys of those that failed in the run that is resumed; they count.
     """
 
     plan: Plan
     may_write: bool
     max_failures: int | None = None
+    failed_before: frozenset[str] = frozenset()
 
 
 def decide(
@@ -71,6 +73,7 @@ def decide(
     approved_digest: str,
     allow: list[str],
     caps: Caps | None = None,
+    failed_before: frozenset[str] = frozenset(),
 ) -> Approval:
     """Return the decision; in a dry run it is always "do not write".
 
@@ -79,6 +82,7 @@ def decide(
         approved_digest: the digest of the plan that was read.
         allow: names of the risks that are accepted.
         caps: None where the job is a single namespace, which needs none.
+        failed_before: as in `Approval`.
 
     Raises:
         ConfigError: if a value is not one of those that exist.
@@ -99,7 +103,16 @@ def decide(
         _check_digest(plan, approved_digest)
     _check_risks(plan, allow)
     _check_caps(plan, limits)
-    return Approval(plan=plan, may_write=True, max_failures=max_failures)
+    if max_failures is not None and len(failed_before) >= max(max_failures, 1):
+        number = len(failed_before)
+        raise UnsafePlanError(
+            f"Nothing was written: {number} failed in the run that is resumed, and max_failures is "
+            f"{max_failures}. Mend the cause, then allow more than {number}: "
+            "mns resume RUN --max-failures, or max_failures in the parameters."
+        )
+    return Approval(
+        plan=plan, may_write=True, max_failures=max_failures, failed_before=failed_before
+    )
 
 
 def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:

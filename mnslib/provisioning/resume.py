@@ -85,6 +85,7 @@ class EarlierRun:
         digest: of the plan that was approved.
         risks: names of those that were accepted with it.
         is_torn: the journal's last line was cut off; the item it was about is read.
+        failed: keys of the items that failed and are not as requested since.
     """
 
     name: str
@@ -92,6 +93,7 @@ class EarlierRun:
     risks: frozenset[str]
     items: dict[str, EarlierItem]
     is_torn: bool
+    failed: frozenset[str] = frozenset()
 
     @property
     def finished(self) -> int:
@@ -114,6 +116,13 @@ class Rest:
     plan: Plan
     finished: tuple[ItemOutcome, ...]
     decided: tuple[ItemOutcome, ...]
+
+    @property
+    def failed_before(self) -> frozenset[str]:
+        """Keys of the items that failed before and were not found to be as requested now."""
+        still = {change.id.key for change in self.plan.changes}
+        still |= {item.id.key for item in self.decided if item.outcome is OutcomeKind.FAILED}
+        return self.earlier.failed & still
 
     def complete(self, result: ApplyResult) -> ApplyResult:
         """Return the result over all items of the earlier plan, in its order."""
@@ -138,6 +147,7 @@ def read_earlier(run_directory: Path) -> EarlierRun:
     events, is_torn = read_events(run_directory / JOURNAL_NAME)
     digest, risks = "", frozenset[str]()
     items: dict[str, EarlierItem] = {}
+    failed: set[str] = set()
     for event in events:
         match event["event"]:
             case "plan" if event["may_write"]:
@@ -155,13 +165,21 @@ def read_earlier(run_directory: Path) -> EarlierRun:
                     policy = event["before"]["delete_policy"]
                     item = replace(item, is_released=releases(ChangeKind.DELETE, policy))
                 items[key] = item
+            case "finished" if event["outcome"] == OutcomeKind.FAILED:
+                failed.add(ItemOutcome.from_json(event).id.key)
             case "finished" if event["outcome"] in _DONE:
                 outcome = ItemOutcome.from_json(event)
+                failed.discard(outcome.id.key)
                 items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
     if not items:
         raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
     return EarlierRun(
-        name=run_directory.name, digest=digest, risks=risks, items=items, is_torn=is_torn
+        name=run_directory.name,
+        digest=digest,
+        risks=risks,
+        items=items,
+        is_torn=is_torn,
+        failed=frozenset(failed),
     )
 
 

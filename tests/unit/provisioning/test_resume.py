@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from mnslib.errors import ConfigError, StalePlanError
+from mnslib.errors import ArmForbiddenError, ConfigError, StalePlanError, UnsafePlanError
 from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning.apply import apply
-from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.changes import differences
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
@@ -27,6 +27,7 @@ from .factories import (
     CLUSTER,
     FakeAzure,
     amounts,
+    carry_out,
     make_cluster,
     make_grant,
     make_namespace,
@@ -127,6 +128,54 @@ def test_cut_off_anywhere_it_goes_on_to_the_same_end(journal, tmp_path):
             assert not finished & set(written(world)), (cut, arrived)
             if arrived:
                 assert not {i.rpartition("/")[2] for i in begun} & set(written(world))
+
+
+@pytest.mark.parametrize(
+    ("again", "ends", "reason"),
+    [
+        ((1, 4), "created failed created created failed created", ""),  # 2 went well: uncounted
+        (
+            (1, 2, 3),
+            "created failed failed failed not_attempted not_attempted",
+            "stop rule: 3 failed (2 of them in the run that is resumed already), max_failures is 3",
+        ),
+    ],
+)
+def test_what_failed_before_counts_until_it_is_as_requested(journal, again, ends, reason):
+    names = [f"n{number}" for number in range(6)]
+    specs, azure = [make_spec(name) for name in names], Seen()
+
+    def go(approval, failing):
+        azure.errors = {names[i]: [ArmForbiddenError("no", status=403)] for i in failing}
+        return carry_out(approval, azure, journal, max_parallel_per_cluster=1)
+
+    plan = make_plan(specs, make_observed(unknown="not read"), max_commitment=None)
+    go(Approval(plan=plan, may_write=True, max_failures=3), (0, 1, 2))
+    azure.store[specs[0].id.key] = make_namespace("n0")  # somebody made it meanwhile
+    earlier = read_earlier(journal.path.parent)
+    seen = observe(specs, azure=azure, kube_for=None, now=now)
+    rest = plan_rest(specs, seen, earlier, max_commitment=None)
+
+    def approve(most):
+        return decide(
+            rest.plan,
+            dry_run=False,
+            approval="digest",
+            approved_digest=earlier.digest,
+            allow=list(earlier.risks),
+            caps=Caps(max_failures=most),
+            failed_before=rest.failed_before,
+        )
+
+    with pytest.raises(UnsafePlanError, match=r"2 failed in the run .* max_failures is 2\."):
+        approve("2")
+    for outcome in rest.decided:
+        journal.write("finished", **outcome.to_json())
+    result = rest.complete(go(approve("3"), again))
+    assert list(outcomes(result).values()) == ends.split()
+    assert result.outcomes[-1].reason == reason
+    failed = {specs[i].id.key for i in again}
+    assert read_earlier(journal.path.parent).failed == failed
 
 
 def test_what_is_still_under_way_is_waited_for_by_waiting_not_by_the_clock(journal):
