@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from mnslib.capacity.advice import advice_of, regions
@@ -262,8 +263,9 @@ class Ruler:
         middle = self.height - (box.y0 + box.y1) / 2
         bars = [
             patch
-            for patch in self.figure.axes[0].patches
-            if patch.get_y() < middle < patch.get_y() + patch.get_height()
+            for patch in self.figure.artists
+            if isinstance(patch, Rectangle)
+            and patch.get_y() < middle < patch.get_y() + patch.get_height()
         ]
         bars.sort(key=lambda patch: patch.get_x())
         return [to_hex(bar.get_facecolor()).upper() for bar in bars]

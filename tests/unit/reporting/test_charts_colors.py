@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from mnslib.reporting.charts import colors
 from tests.unit.reporting.gallery import charts
@@ -39,7 +40,8 @@ def patches(chart):
     """The filled areas of a chart, from the bottom up: color, left, top, right and bottom."""
     return [
         (to_hex(patch.get_facecolor()).upper(), x, y, x + patch.get_width(), y + patch.get_height())
-        for patch in sorted(chart.figure.axes[0].patches, key=lambda patch: patch.get_zorder())
+        for patch in sorted(chart.figure.artists, key=lambda patch: patch.get_zorder())
+        if isinstance(patch, Rectangle)
         for x, y in [patch.get_xy()]
     ]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.patches import Rectangle
 
 from mnslib.commitment import Commitment
 from mnslib.reporting import wording
@@ -158,7 +159,7 @@ def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
 
 def test_what_is_requested_stands_beside_the_bars_and_not_in_them(onboard, ruler):
     found = ruler(onboard(16))
-    bars = [patch for patch in found.figure.axes[0].patches if patch.get_width() > 300]
+    bars = [one for one in found.figure.findobj(Rectangle) if one.get_width() > 300]
     end = max(patch.get_x() + patch.get_width() for patch in bars)
     requested = [text for text, _ in found.boxes if text.get_text() == "372"]
     assert len(requested) == 2

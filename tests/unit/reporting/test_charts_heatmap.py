@@ -5,6 +5,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from mnslib.reporting.charts import utilization_heatmap
 from mnslib.reporting.charts.colors import HEAT, INK, WHITE
@@ -91,13 +93,13 @@ def test_a_quota_change_is_a_black_tick_on_its_day():
     def ticks(chart):
         return [
             line.get_xdata()[0]
-            for line in chart.figure.axes[0].lines
+            for line in chart.figure.findobj(Line2D)
             if line.get_color() == INK and line.get_xdata()[0] > 300
         ]
 
     chart = draw(daily_of(("a", [0.5] * 8, DAYS[0], (DAYS[2], date(2020, 1, 1)))))
     _in_legend, *changed = ticks(chart)
-    cells = [patch for patch in chart.figure.axes[0].patches if patch.get_x() > 300][-8:]
+    cells = [cell for cell in chart.figure.findobj(Rectangle) if cell.get_x() > 300][-8:]
     assert changed == [pytest.approx(cells[2].get_x() + cells[2].get_width() / 2)]
     assert ticks(draw(daily_of(("a", [0.5] * 8)))) == []
 

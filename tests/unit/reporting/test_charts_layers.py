@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.collections import PathCollection
 
 from mnslib.reporting.charts import quadrant, three_layers
 from mnslib.reporting.charts.colors import REQUESTED, UNCLAIMED, USED, WHITE
@@ -135,7 +136,7 @@ def test_the_area_of_a_dot_is_its_quota_and_only_the_large_are_named(frames, rul
     layers = frames.layers(200)
     chart = quadrant(layers, moment=frames.moment)
     names = set(layers["namespace_name"])
-    sizes = [size for mark in chart.figure.axes[0].collections for size in mark.get_sizes()]
+    sizes = [size for mark in chart.figure.findobj(PathCollection) for size in mark.get_sizes()]
 
     assert 1 <= len(names & set(ruler(chart).texts)) <= 16
     assert max(sizes) > 10 * min(sizes)
@@ -144,7 +145,7 @@ def test_the_area_of_a_dot_is_its_quota_and_only_the_large_are_named(frames, rul
 def test_twenty_thousand_dots_are_a_handful_of_marks(frames):
     chart = quadrant(frames.layers(5_000), moment=frames.moment)
 
-    assert len(chart.figure.axes[0].collections) == 4
+    assert len(chart.figure.findobj(PathCollection)) == 4
 
 
 def test_the_alt_text_counts_every_region(draw):
