@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnslib.capacity.crossings import crossings_table
+from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.layers import layers_by_day, layers_table
 from mnslib.capacity.utilization import utilization_table
@@ -10,6 +11,11 @@ from mnslib.capacity.utilization import utilization_table
 
 def utilization_of(snapshot):
     return utilization_table(snapshot, evidence=evidence_table(snapshot))
+
+
+def daily_of(snapshot):
+    evidence = evidence_table(snapshot)
+    return daily_peaks(snapshot, utilization_table(snapshot, evidence=evidence), evidence=evidence)
 
 
 def crossings_of(snapshot):

@@ -13,6 +13,7 @@ from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import TIGHT_RATIO, series_of, times_of
 from mnslib.capacity.samples import chunks, last_known
 from mnslib.capacity.snapshot import Snapshot, Values
+from mnslib.capacity.zeros import forget, untrue_counters
 
 THRESHOLDS = (float(TIGHT_RATIO), 1.0)
 """Used over hard from which a value is tight, and from which it is full. Source: kubernetes-mixin,
@@ -55,10 +56,13 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
     is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
     rows = evidence.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
     series = series_of(rows)
+    untrue = untrue_counters(evidence)
     parts = [_crossings(np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.float32))]
     for (part, used), (_, hard) in zip(
         chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
     ):
+        for values in (used, hard):
+            forget(values, series[part], snapshot.used.index, untrue=untrue)
         crossed = _crossings(used, hard)
         crossed["place"] += part.start
         parts.append(crossed)

@@ -24,14 +24,15 @@ from mnslib.capacity.quota_values import (
     series_of,
     times_of,
 )
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
+from mnslib.capacity.zeros import Untrue, forget, untrue_counters
 
 _SPACE = ["cluster_name", "namespace_name"]
 _FLOAT32_NOISE = 1e-6
 
 
-def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
+def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return how near each namespace came to its tightest quota value on each day of the history.
 
     Its tightest value is the fullest now where that is full or tight, else the one that came
@@ -40,6 +41,7 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
     Args:
         snapshot: the reading that `table` was made from.
         table: from `utilization_table`; namespaces without any quota are left out.
+        evidence: from `evidence_table`, of the same snapshot.
 
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
@@ -56,15 +58,16 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame) -> pd.DataFrame:
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(rows)), np.nan)
-    series = series_of(rows)
+    series, untrue = series_of(rows), untrue_counters(evidence)
     for first in range(0, len(rows) if len(names) else 0, SERIES_AT_ONCE):
         part = slice(first, first + SERIES_AT_ONCE)  # all at once fill a gigabyte in a large fleet
-        highest = np.fmax.reduceat(_ratios(snapshot, series[part]), starts, axis=0)
+        highest = np.fmax.reduceat(_ratios(snapshot, series[part], untrue), starts, axis=0)
         peaks[:, part] = highest.astype(np.float64).round(6)
     peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
-    facts = _facts(snapshot, rows, days, has_none=np.all(np.isnan(peaks), axis=0))
+    has_none = np.all(np.isnan(peaks), axis=0)
+    facts = _facts(snapshot, rows, days, has_none=has_none, untrue=untrue)
     by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
     return facts.join(by_day).iloc[_most_urgent_first(facts, peaks)].reset_index(drop=True)
 
@@ -75,16 +78,16 @@ def _facts(
     days: NDArray[np.datetime64],
     *,
     has_none: NDArray[np.bool_],
+    untrue: Untrue,
 ) -> pd.DataFrame:
     """Return what stands before the days of each row of a utilization table."""
     series = series_of(rows)
+    used = samples_of(snapshot.used, series)
     first = [
         _day_made(snapshot, place) if seen is None else seen
-        for place, seen in zip(
-            series.droplevel(2), _first_days(samples_of(snapshot.used, series), days), strict=True
-        )
+        for place, seen in zip(series.droplevel(2), _first_days(used, days), strict=True)
     ]
-    hard = samples_of(snapshot.hard, series)
+    hard = _true_samples(snapshot.hard, series, untrue)
     changed = _change_days(hard, days)
     today = snapshot.read_utc.astimezone(UTC).date()
     for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
@@ -100,9 +103,13 @@ def _facts(
     return rows[_SPACE].assign(**facts)
 
 
-def _ratios(snapshot: Snapshot, series: pd.MultiIndex) -> NDArray[np.float32]:
+def _true_samples(frame: pd.DataFrame, series: pd.MultiIndex, untrue: Untrue) -> Values:
+    return forget(samples_of(frame, series), series, frame.index, untrue=untrue)
+
+
+def _ratios(snapshot: Snapshot, series: pd.MultiIndex, untrue: Untrue) -> NDArray[np.float32]:
     """Return used over hard of each step; over a hard quota of 0, 1 if anything is used."""
-    used, hard = samples_of(snapshot.used, series), samples_of(snapshot.hard, series)
+    used, hard = (_true_samples(frame, series, untrue) for frame in (snapshot.used, snapshot.hard))
     is_zero = hard == 0
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: NDArray[np.float32] = np.divide(used, hard, out=hard)

@@ -44,10 +44,10 @@ EVIDENCE = {
     "all zero": "all samples are zero, and nothing says whether that is true",
     "not read": "the cluster could not be read, so nothing is known of now",
     "not counted": "the quota controller has not counted yet",
-    "stale": "the last sample is too old",
+    "stale": "the last sample is too old, or what came after it is zero and cannot be",
     "no history": "there is no sample in the lookback",
     "new": "first seen within the lookback, and too short ago for advice",
-    "gaps": "samples are missing for a day or more, or for over 5 % of the time",
+    "gaps": "samples are missing, or zero and cannot be, for a day or more or over 5 % of the time",
     "too short": "less than two days of samples, though it is not new",
     "quota changed": "the hard quota changed in the lookback; each step is held against its own",
     "no pods": "all samples are zero, and that is true: no pod asks for anything",
@@ -105,7 +105,7 @@ def _why_no_history(row: Row) -> str:
         return _wrong(row)
     if row["is_zero"] and not row["is_empty"]:
         return _zero(row)
-    if row["word"] in ("stale", "no history"):
+    if row["word"] == "no history" or (row["word"] == "stale" and row["is_old"]):
         return _REASONS[row["word"]](row)
     if row["seen"] == 0 and row["is_empty"]:
         return ""
@@ -138,7 +138,16 @@ def _zero(row: Row) -> str:
 
 
 def _stale(row: Row) -> str:
-    return f"no sample since {_moment(row['last_sample_utc'])}"
+    what = _missing(row, row["late_untrue"], none="no sample")
+    return f"{what} since {_moment(row['last_sample_utc'])}"
+
+
+def _missing(row: Row, share: float, *, none: str) -> str:
+    """Return what a gap is made of, of which a share are zeros that cannot be true."""
+    if not share:
+        return none
+    zeros = "zero while its pods " + ("run" if row["resource"] in USAGE_FIELDS else "ask for more")
+    return f"{zeros}," if share == 1 else f"{none}, or {zeros},"
 
 
 def _no_history(row: Row) -> str:
@@ -149,8 +158,9 @@ def _gaps(row: Row) -> str:
     length = _length(row["gap_for"])
     until = row["gap_until_utc"]
     end: str = f" to {_moment(until)}" if not pd.isna(until) else " on"
+    what = _missing(row, row["gap_untrue"], none="no samples")
     return (
-        f"no samples for {length} from {_moment(row['gap_from_utc'])}{end}, "
+        f"{what} for {length} from {_moment(row['gap_from_utc'])}{end}, "
         f"{row['coverage']:.0%} of the time seen"
     ).replace("%", " %")
 

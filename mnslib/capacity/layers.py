@@ -23,6 +23,7 @@ from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
+from mnslib.capacity.zeros import forget, untrue_counters, untrue_usage
 from mnslib.verdicts import unknown_reason
 
 LEAST_OF_DAY = 0.5
@@ -195,7 +196,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame
     wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
-        samples = _Samples.of(snapshot, spaces, times, resource=resource)
+        samples = _Samples.of(snapshot, spaces, times, resource=resource, evidence=evidence)
         doubts = _doubts(wrong, spaces, resource)
         hard = np.full(len(spaces), np.nan)
         for day, first, end in zip(days, starts, ends, strict=True):
@@ -223,20 +224,29 @@ class _Samples:
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, spaces: pd.MultiIndex, times: pd.DatetimeIndex, *, resource: str
+        cls,
+        snapshot: Snapshot,
+        spaces: pd.MultiIndex,
+        times: pd.DatetimeIndex,
+        *,
+        resource: str,
+        evidence: pd.DataFrame,
     ) -> _Samples:
         key = pd.Index([f"requests.{resource}"] * len(spaces))
         series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
-        requested = _at(snapshot.used, series, times)
+        usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
+        counters, measured = (
+            untrue_counters(evidence),
+            untrue_usage(evidence, f"{resource}_usage"),
+        )
+        requested = forget(_at(snapshot.used, series, times), series, times, untrue=counters)
         uncounted = np.flatnonzero(np.isnan(requested).all(axis=0))
         requested[:, uncounted] = _at(snapshot.requested, series[uncounted], times)
         return cls(
             clusters=pd.factorize(spaces.get_level_values(0))[0],
-            hard=_at(snapshot.hard, series, times),
+            hard=forget(_at(snapshot.hard, series, times), series, times, untrue=counters),
             requested=requested,
-            usage=_at(
-                snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory, spaces, times
-            ),
+            usage=forget(_at(usage, spaces, times), spaces, times, untrue=measured),
         )
 
     def between(self, first: int, end: int) -> _Samples:
@@ -304,7 +314,7 @@ def _resource_layers(
     )
     times = _times(snapshot)
     recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
-    samples = _Samples.of(snapshot, spaces, recent, resource=resource)
+    samples = _Samples.of(snapshot, spaces, recent, resource=resource, evidence=evidence)
     doubts = _doubts(evidence, spaces, resource)
     measured = _measured(samples, least=ceil(LEAST_HISTORY / snapshot.step), doubts=doubts)
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))

@@ -36,7 +36,7 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
     Returns:
         `seen`: samples; `first`, `last`: row of the first and last, -1 without any; `gap_steps`:
         rows of the longest gap after the first sample, `gap_start` its first row (of equal ones
-        the earliest; it may reach the end); `is_zero`: 1 where there are samples and all are 0.
+        the earliest; it may reach the end).
     """
     total, count = values.shape
     zeros = np.zeros(count, dtype=np.int64)
@@ -54,8 +54,14 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
         late = np.flatnonzero((seen > 0) & (seen < total - facts["first"][torn]))
         steps, starts = _longest_gaps(known[:, late])
         facts["gap_steps"][torn[late]], facts["gap_start"][torn[late]] = steps, starts
+    return facts
+
+
+def is_all_zero(values: Values) -> NDArray[np.bool_]:
+    """Return for each column whether it has samples and all are 0."""
     highest, lowest = (f.reduce(values, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
-    return facts | {"is_zero": ((highest == 0) & (lowest == 0)).astype(np.int64)}
+    found: NDArray[np.bool_] = (highest == 0) & (lowest == 0)
+    return found
 
 
 def _torn(values: Values) -> NDArray[np.int64]:

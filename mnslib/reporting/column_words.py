@@ -137,6 +137,7 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "gap_from_utc": (UTC, "last sample before it"),
     "gap_until_utc": (UTC, "first sample after it; empty: it lasts"),
     "is_all_zero": ("", "whether all samples are 0, as of a dead sensor"),
+    "untrue_zeros": (UTC, "first/last step of each time with samples of 0 that cannot be true"),
     "quota_changes": ("changes", "of the quota in the lookback"),
     "changed_utc": (UTC, "the last of them"),
     "changed_from": (CORES_OR_BYTES, "the quota before it"),

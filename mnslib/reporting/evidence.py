@@ -34,7 +34,8 @@ _REMEDIES = {
     "all zero": "See whether pods run there, or let this run list pods.",
     "not read": "See what was read, above.",
     "not counted": "Run again in some minutes; if it stays, look at the quota's events.",
-    "stale": "See whether the cluster still sends kube_resourcequota to the metrics' store.",
+    "stale": "See whether the cluster still sends kube_resourcequota to the metrics' store; where "
+    "it sends zeros, restart kube-state-metrics.",
     "no history": "See whether the cluster sends its metrics, kube_resourcequota among them.",
     "gaps": "Nothing to mend afterwards; a peak in the gap is unseen.",
 }

@@ -1,13 +1,15 @@
 """A month of a production cluster, from a real Prometheus: the figures equal the file's own.
 
-Planted into it: samples that are missing for days, also at the end, a quota that changed, a counter
-that is always zero, and a namespace born on the last day.
+Planted into it: samples that are missing for days, also at the end, a quota that changed, counters
+that are zero while pods run, always, for some days or from then on, a namespace that was really
+scaled to zero, and one born on the last day.
 """
 
 from __future__ import annotations
 
 import csv
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month
-from tests.tables import crossings_of, utilization_of
+from tests.tables import crossings_of, daily_of, utilization_of
 
 SCRAPE_SECONDS = 1800
 FIELDS = {
@@ -25,6 +27,7 @@ FIELDS = {
     "memory_request": "requests.memory", "memory_limit": "limits.memory",
 }  # fmt: skip
 BORN = "born-yesterday"
+PLANTS = ("gap", "ended", "raised", "dead", "died", "revived", "rested")
 
 pytestmark = pytest.mark.skipif(not TRACE.is_file(), reason=f"needs the trace {TRACE.name}")
 
@@ -40,22 +43,47 @@ def month(plants):
     found = read_month(int(time.time()) // HOUR * HOUR, SCRAPE_SECONDS)
     end = found.times[-1]
     steady = [name for name in found.with_quota if found.used[name, "requests.cpu"].min() > 0]
-    plants |= dict(zip(("gap", "ended", "raised", "dead"), steady, strict=False))
+    plants |= dict(zip(PLANTS, steady, strict=False))
     for key in COLUMNS:
         gap = (found.times > end - 12 * DAY) & (found.times <= end - 9 * DAY)
         found.used[plants["gap"], key][gap] = np.nan
         found.used[plants["ended"], key][found.times > end - 2 * DAY] = np.nan
         found.hard[plants["raised"], key][found.times > end - 15 * DAY - 5 * SCRAPE_SECONDS] *= 2
+        found.used[plants["rested"], key][days_of_rest(found)] = 0
         newborn = np.where(found.times > end - 20 * HOUR, 2.0, np.nan)
         found.used[BORN, key], found.hard[BORN, key] = newborn, np.full(len(newborn), 4.0)
     return found
 
 
+def days_of_rest(month):
+    end = month.times[-1]
+    return (month.times > end - 20 * DAY) & (month.times <= end - 17 * DAY)
+
+
 @pytest.fixture(scope="module")
-def shown(month, plants):
-    """What the server was given: as the month, but for the counter that is always zero."""
-    place = [(plants["dead"], key) for key in COLUMNS]
-    return {**month.used, **{one: np.zeros(len(month.times)) for one in place}}
+def untrue(month, plants):
+    """When the counters of a namespace are zero while its pods run."""
+    always, late = month.times > 0, month.times > month.times[-1] - 12 * DAY
+    when = {"dead": always, "died": late, "revived": days_of_rest(month)}
+    return {plants[name]: steps for name, steps in when.items()}
+
+
+@pytest.fixture(scope="module")
+def shown(month, untrue):
+    """What the server was given: as the month, but for the counters that are untrue."""
+    return {
+        place: np.where(untrue.get(place[0], False), 0, used) for place, used in month.used.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def known(month, untrue):
+    """What can be known of the month: what was untrue is as if it had not been scraped."""
+    used = {
+        place: np.where(untrue.get(place[0], False), np.nan, samples)
+        for place, samples in month.used.items()
+    }
+    return replace(month, used=used)
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +139,18 @@ def differences(table, month, *, step, leave_out):
     return found
 
 
-def test_utilization_peaks_and_their_times_equal_the_file(table, month, plants):
-    compared = table[table["namespace_name"].isin(month.with_quota)]
+def test_utilization_peaks_and_their_times_equal_the_file(table, known, plants):
+    compared = table[table["namespace_name"].isin(known.with_quota)]
     assert len(compared) == 4 * 61
-    gone = (plants["ended"], plants["dead"])
-    assert differences(table, month, step=SCRAPE_SECONDS, leave_out=gone) == []
+    gone = (plants["ended"], plants["dead"], plants["died"])
+    assert differences(table, known, step=SCRAPE_SECONDS, leave_out=gone) == []
 
 
-def test_each_crossing_of_a_threshold_is_that_of_the_file(snapshot, month, plants):
+def test_each_crossing_of_a_threshold_is_that_of_the_file(snapshot, known):
     expected = set()
-    for place, hard in month.hard.items():
-        known = ~np.isnan(month.used[place]) if place[0] != plants["dead"] else []
-        times, ratio = month.times[known], (month.used[place] / hard)[known]
+    for place, hard in known.hard.items():
+        is_known = ~np.isnan(known.used[place])
+        times, ratio = known.times[is_known], (known.used[place] / hard)[is_known]
         for threshold in (0.9, 1.0):
             over = ratio >= threshold - 1e-9
             turns = np.flatnonzero(over[1:] != over[:-1]) + 1
@@ -165,16 +193,41 @@ def test_a_counter_that_is_always_zero_is_no_figure(table, plants):
     assert rows[["used", "peak_used"]].isna().all().all()
 
 
+def test_a_counter_that_died_is_unknown_since_then_and_its_peak_is_that_of_before(
+    table, known, plants
+):
+    rows = table[table["namespace_name"] == plants["died"]].set_index("resource")
+    since = datetime.fromtimestamp(known.times[-1], UTC) - timedelta(days=12)
+    reason = f"zero while its pods ask for more, since {since.day} {since:%b %H:%M} UTC"
+    assert set(rows["verdict"]) == {f"unknown: {reason}"}
+    assert rows["used"].isna().all()
+    for field, key in FIELDS.items():
+        peak = np.nanmax(known.used[plants["died"], key])
+        assert rows["peak_used"][field] == pytest.approx(peak, rel=1e-6)
+
+
+def test_days_of_untrue_zeros_are_unknown_and_those_of_rest_are_zero(snapshot, known, plants):
+    daily = daily_of(snapshot).set_index("namespace_name")
+    days = sorted({
+        datetime.fromtimestamp(at - SCRAPE_SECONDS, UTC).date()
+        for at in known.times[days_of_rest(known)]
+    })[1:-1]  # fmt: skip
+    assert len(days) >= 2
+    assert daily.loc[plants["revived"], days].isna().all()
+    assert (daily.loc[plants["rested"], days] == 0).all()
+
+
 def test_gap_change_and_birth_are_shown_for_what_they_are(table, plants):
     by_name = table.groupby("namespace_name")["evidence"].agg(set)
-    assert by_name[plants["gap"]] == {"gaps"}
+    assert by_name[plants["gap"]] == by_name[plants["revived"]] == {"gaps"}
+    assert by_name[plants["rested"]] == {"sound"}
     assert by_name[plants["raised"]] == {"quota changed"}
     assert by_name[BORN] == {"new"}
     assert by_name[plants["dead"]] <= {"dead sensor", "all zero"}
 
 
 def test_the_notebook_comes_to_the_same_and_asks_nobody_else(
-    endpoint, month, plants, mns, tmp_path
+    endpoint, known, plants, mns, tmp_path
 ):
     given = {
         "target": "azure", "inventory": "history", "history": "prometheus",
@@ -187,7 +240,7 @@ def test_the_notebook_comes_to_the_same_and_asks_nobody_else(
     run = next(tmp_path.glob("*-40_*"))
     with (run / "tables" / "utilization.csv").open(encoding="utf-8", newline="") as file:
         rows = [{k: v or "nan" for k, v in row.items()} for row in csv.DictReader(file)]
-    gone = (plants["ended"], plants["dead"])
+    gone = (plants["ended"], plants["dead"], plants["died"])
     assert len(rows) == 4 * 79
-    assert differences(pd.DataFrame(rows), month, step=HOUR, leave_out=gone) == []
+    assert differences(pd.DataFrame(rows), known, step=HOUR, leave_out=gone) == []
     assert "management.azure.com" not in (run / "report.html").read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.promises import commitment_table
 from mnslib.capacity.utilization import findings
 from mnslib.errors import (
@@ -23,7 +22,7 @@ from mnslib.errors import (
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.secrets import HIDDEN
-from tests.tables import utilization_of
+from tests.tables import daily_of, utilization_of
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
@@ -138,7 +137,7 @@ def test_a_namespace_without_samples_is_new_for_a_day(small_world, collected, ho
     small_world.kube["aks-1"]["namespaces"] = [replace(n, created_utc=made) for n in names]
     small_world.samples["aks-1", "used"] = [(quota_labels("web"), lambda at: 3)]
     snapshot = collected()
-    daily = daily_peaks(snapshot, utilization_of(snapshot)).set_index("namespace_name")
+    daily = daily_of(snapshot).set_index("namespace_name")
     assert daily.loc["own-quota", "first_seen"] == day
     assert daily.loc["web", "first_seen"] is not None
 
@@ -281,7 +280,7 @@ def test_an_unreachable_cluster_keeps_its_history_and_names_what_only_that_knows
     assert cpu["peak_used"].dropna().to_dict() == {"own-quota": 1.0, "web": 3.0}
     assert set(table["verdict"]) == {"unknown: cluster not reachable"}
     assert cpu["utilization_ratio"].isna().all()
-    daily = daily_peaks(snapshot, table).set_index("namespace_name")
+    daily = daily_of(snapshot).set_index("namespace_name")
     assert daily.iloc[:, -1].dropna().to_dict() == {"own-quota": 0.5, "web": 0.75}
 
 

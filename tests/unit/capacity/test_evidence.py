@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS, evidence_counts, evidence_table
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.models import QUOTA_FIELDS
-from tests.tables import utilization_of
+from tests.tables import crossings_of, daily_of, layers_of, utilization_of
 
 MONTH = 30 * 24
 NAN = float("nan")
@@ -276,6 +275,195 @@ def test_nothing_is_used_while_no_pod_runs_so_that_is_no_gap(web):
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
 
 
+# Zeros that cannot be true
+
+
+def dies(begin, length, *, total=MONTH, level=4.0):
+    """A counter that is zero for some hours while its pods go on."""
+    samples = [level] * total
+    samples[begin : begin + length] = [0.0] * length
+    return samples
+
+
+ASKED = {CPU: [4.0] * MONTH}
+
+
+def test_a_counter_that_dies_and_comes_back_has_a_gap_with_its_place(web, now):
+    snapshot = web(dies(240, 72), requested=ASKED)
+
+    row = row_of(evidence_table(snapshot))
+
+    assert (row["evidence"], row["coverage"]) == ("gaps", 0.9)
+    assert row["reason"] == (
+        "zero while its pods ask for more, for 3 days from 13 Oct 06:00 UTC to 16 Oct 07:00 UTC, "
+        "90 % of the time seen"
+    )
+    assert row["untrue_zeros"] == ((at(now, 479), at(now, 408)),)
+    assert str(row["untrue_zeros"][0]) == "2026-10-13T07:00:00Z/2026-10-16T06:00:00Z"
+    assert (row["unknown_now"], row["unknown_history"]) == ("", "")
+    daily = daily_of(snapshot).iloc[0]
+    assert daily[[day for day in daily.index if str(day) == "2026-10-14"]].isna().all()
+
+
+def test_a_counter_that_died_is_unknown_since_then_and_keeps_its_peak(web):
+    """The quota is known from the metrics alone, so the zero of now is theirs."""
+    snapshot = web([5.0, *dies(300, 419, total=719)], counted="0", pods=None, live=False,
+                   requested=ASKED)  # fmt: skip
+
+    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_of(snapshot))
+
+    assert row["evidence"] == "stale"
+    assert row["reason"] == "zero while its pods ask for more, since 15 Oct 19:00 UTC"
+    assert figures["verdict"] == f"unknown: {row['reason']}"
+    assert row["unknown_history"] == figures["verdict"]
+    assert np.isnan(figures["used"])
+    assert figures["peak_used"] == 5
+
+
+def test_a_counter_that_died_an_hour_ago_is_unknown_now_but_its_history_holds(web):
+    row = row_of(
+        evidence_table(
+            web(dies(719, 1), counted="0", pods=None, live=False, requested=ASKED),
+        )
+    )
+
+    assert row["unknown_now"].startswith("unknown: zero while its pods ask for more, since 2 Nov")
+    assert row["unknown_history"] == ""
+
+
+def test_a_live_counter_at_zero_for_days_beside_one_small_pod_is_wrong(web):
+    """One pod may come and go while quotas and pods are read, but not for five days."""
+    snapshot = web(dies(600, 120, level=1.0), counted="0", pods=1, requested={CPU: [1.0] * MONTH})
+
+    row = row_of(evidence_table(snapshot))
+
+    assert row["unknown_now"] == "unknown: the quota counter says 0 cores, pods ask for 1"
+
+
+def test_a_counter_that_begins_with_untrue_zeros_has_a_gap_there(web, now):
+    row = row_of(evidence_table(web(dies(0, 72), requested=ASKED)))
+
+    assert (row["evidence"], row["coverage"]) == ("gaps", 0.9)
+    assert row["first_sample_utc"] == at(now, 719)
+
+
+def test_zeros_while_nothing_is_asked_for_are_true(web):
+    """Scaled to zero, the pods' series end; where all ask for nothing, they say 0."""
+    ended, zero = ([4.0] * 240 + [none] * 72 + [4.0] * 408 for none in (NAN, 0.0))
+
+    for asked in (ended, zero):
+        row = row_of(evidence_table(web(dies(240, 72), requested={CPU: asked})))
+        assert (row["evidence"], row["untrue_zeros"]) == ("sound", ())
+
+
+def test_zeros_beside_jobs_that_have_ended_are_true_where_no_container_is_seen(web):
+    """What has ended is still asked for; containers of others are seen, none of these."""
+    others = {SPACE: dies(240, 72), ("aks-1", "other"): [1.0] * MONTH}
+    others[SPACE][240:312] = [NAN] * 72
+
+    row = row_of(evidence_table(web(dies(240, 72), requested=ASKED, usage_memory=others)))
+
+    assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
+
+
+def test_zeros_up_to_now_are_true_where_the_pods_that_were_read_have_all_ended(web, make_pod):
+    ended = {"aks-1": [make_pod("web", phase="Succeeded")] * 4}
+
+    row = row_of(evidence_table(web(dies(600, 120), counted="0", pods=ended, requested=ASKED)))
+
+    assert (row["evidence"], row["unknown_now"], row["unknown_history"]) == ("sound", "", "")
+
+
+def test_a_quota_of_some_pods_only_may_be_at_zero_while_others_ask(web):
+    from dataclasses import replace
+
+    snapshot = web(dies(240, 72), requested=ASKED)
+    scoped = [replace(quota, is_scoped=True) for quota in snapshot.quotas["aks-1"]]
+
+    row = row_of(evidence_table(replace(snapshot, quotas={"aks-1": scoped})))
+
+    assert (row["evidence"], row["untrue_zeros"]) == ("sound", ())
+
+
+@pytest.mark.parametrize(("pods", "word"), [(None, "dead sensor"), (4, "no pods")])
+def test_limits_of_zero_are_true_where_the_pods_that_were_read_have_none(
+    make_quota, make_snapshot, make_pod, pods, word
+):
+    """Pods that are older than their quota may lack what it asks of new ones."""
+    series = ("aks-1", "web", "limits.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"limits.cpu": "10"}, {"limits.cpu": "0"})]},
+        used={series: [0.0] * MONTH}, hard={series: [10.0] * MONTH}, requested=ASKED,
+        pods={"aks-1": [make_pod("web")] * pods} if pods else {},
+    )  # fmt: skip
+
+    assert row_of(evidence_table(snapshot), "cpu_limit")["evidence"] == word
+
+
+def test_without_a_history_of_requests_a_zero_halfway_stands(web):
+    row = row_of(evidence_table(web(dies(240, 72))))
+
+    assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
+
+
+def test_a_quota_of_zero_beside_untrue_zeros_is_no_change(web):
+    row = row_of(
+        evidence_table(web(dies(240, 72), hard=dies(240, 72, level=10.0), requested=ASKED))
+    )
+
+    assert (row["quota_changes"], row["evidence"]) == (0, "gaps")
+
+
+def test_memory_is_never_zero_while_pods_run_and_cpu_not_for_a_day(web):
+    def weigh(kind, length):
+        snapshot = web([4.0] * MONTH, **{kind: {SPACE: dies(240, length, level=1.0)}})
+        return row_of(evidence_table(snapshot), kind.removeprefix("usage_") + "_usage")
+
+    assert weigh("usage_memory", 72)["reason"] == (
+        "zero while its pods run, for 3 days from 13 Oct 06:00 UTC to 16 Oct 07:00 UTC, "
+        "90 % of the time seen"
+    )
+    assert weigh("usage_memory", 23)["coverage"] == pytest.approx(697 / 720)
+    assert weigh("usage_cpu", 72)["evidence"] == "gaps"
+    assert weigh("usage_cpu", 23)["coverage"] == 1  # a pod may sleep for hours
+
+
+def test_use_of_zero_is_true_while_no_pod_runs(web):
+    used = [4.0] * 240 + [0.0] * 72 + [4.0] * 408
+
+    row = row_of(
+        evidence_table(web(used, usage_memory={SPACE: dies(240, 72, level=1.0)})), "memory_usage"
+    )
+
+    assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_zeros_are_untrue_exactly_where_pods_ask_for_more(make_quota, make_snapshot, seed):
+    """Whatever is zero and asked for: no step of it is in any table, and every other one is."""
+    rng = np.random.default_rng(seed)
+    shape = (200, 6)
+    used = rng.choice([0.0, 3.0, 9.5, 10.0, NAN], shape, p=[0.3, 0.3, 0.15, 0.15, 0.1])
+    asked = rng.choice([0.0, 2.0, NAN], shape)
+    used[0], asked[0] = 3.0, 3.0
+    series = [("aks-1", f"ns-{n}", "requests.cpu") for n in range(shape[1])]
+    quotas = [make_quota(name, {"requests.cpu": 10}, {"requests.cpu": 3}) for _, name, _ in series]
+    frames = {"hard": np.full(shape, 10.0), "requested": asked}
+    shown, known = (
+        make_snapshot(
+            {"aks-1": quotas},
+            used=dict(zip(series, samples.T, strict=True)),
+            **{kind: dict(zip(series, found.T, strict=True)) for kind, found in frames.items()},
+        )
+        for samples in (used, np.where((used == 0) & (asked > 0), NAN, used))
+    )
+
+    for table_of in (crossings_of, daily_of, layers_of):
+        pd.testing.assert_frame_equal(table_of(shown), table_of(known))
+    ours, theirs = (evidence_table(one)["coverage"] for one in (shown, known))
+    pd.testing.assert_series_equal(ours, theirs)
+
+
 # The counter, done again
 
 
@@ -361,7 +549,7 @@ def test_a_fleet_of_mixed_facts_keeps_each_to_its_own_series(make_quota, make_sn
 def test_days_of_a_dead_sensor_are_unknown(web):
     snapshot = web([0.0] * MONTH, counted="0")
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily[[name for name in daily if not isinstance(name, str)]].isna().all(axis=None)
     assert daily.loc[0, "first_seen"] is None  # which would read as new

@@ -136,7 +136,22 @@ def test_two_days_of_the_last_week_are_needed_however_long_the_history(weigh):
 def test_a_sensor_that_died_within_the_lookback_is_dead(weigh):
     row = weigh(10, used=6, usage=[1.0] * 300 + [0.0] * WEEK)
 
-    assert row["reason"] == DEAD_SENSOR
+    assert row["reason"] == "zero while its pods run, since 26 Oct 06:00 UTC"
+
+
+def test_zeros_of_a_sensor_that_came_back_are_no_use(weigh):
+    """Two of seven days at zero: the busy hours are those of the other five."""
+    row = weigh(10, used=6, usage=[2.0] * 48 + [0.0] * 48 + [2.0] * 72)
+
+    assert (row["reason"], row["usage"], row["peak_usage"]) == ("", 2, 2)
+
+
+def test_zeros_of_a_counter_while_pods_ask_are_not_what_was_requested(weigh):
+    died = [6.0] * 96 + [0.0] * 50 + [6.0] * (WEEK - 146)
+
+    row = weigh(10, used=died, usage=2, requested={("aks-1", "web", "requests.cpu"): [6.0] * WEEK})
+
+    assert (row["reason"], row["requested"], row["usage"]) == ("", 6, 2)
 
 
 def test_use_of_zero_beside_requests_is_a_dead_sensor(weigh):

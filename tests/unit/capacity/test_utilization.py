@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import QUOTA_FIELDS
-from tests.tables import utilization_of
+from tests.tables import daily_of, utilization_of
 
 GIB = 2**30
 
@@ -242,7 +241,7 @@ def test_a_fleet_without_namespaces_gives_empty_answers(make_snapshot):
 
     assert tuple(table.columns) == UTILIZATION_COLUMNS
     assert tightest(table).empty
-    assert daily_peaks(snapshot, table).empty
+    assert daily_of(snapshot).empty
     assert findings(table) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
 
 
@@ -318,7 +317,7 @@ def test_a_day_shows_its_highest_ratio_over_the_quota_of_the_same_step(make_quot
     )
     assert len(used) == len(hard) == hours
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert days_of(daily) == [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)]
     assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0, 0.625]
@@ -334,7 +333,7 @@ def test_the_sample_of_midnight_belongs_to_the_day_that_ended(make_quota, make_s
         hard={series: [4.0] * 8},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.25]
 
@@ -353,7 +352,7 @@ def test_gaps_and_the_time_before_birth_are_not_zero(make_quota, make_snapshot):
         hard={series: [4.0 if value == value else nan for value in used]},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot)).set_index("namespace_name")
+    daily = daily_of(snapshot).set_index("namespace_name")
 
     figures = daily[days_of(daily)].to_numpy(dtype=float)
     np.testing.assert_array_equal(figures[list(daily.index).index("web")], [nan, 0.25, nan, 0.5])
@@ -371,7 +370,7 @@ def test_float32_does_not_push_a_tight_day_below_90_percent(make_quota, make_sna
         hard={series: [0.5]},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily.loc[0, date(2026, 11, 2)] == 0.9
 
@@ -388,7 +387,7 @@ def test_a_day_under_a_quota_of_zero_is_full_if_anything_was_requested(make_quot
         pods={"aks-1": []},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     ratios = dict(zip(daily["namespace_name"], daily[date(2026, 11, 2)], strict=True))
     assert ratios == {"busy": 1.0, "idle": 0.0}
@@ -405,7 +404,7 @@ def test_days_are_those_of_the_value_that_is_tight_now(make_quota, make_snapshot
         hard={cpu: [4.0] * 30, memory: [8.0] * 30},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily["resource"].tolist() == ["memory_limit"]
     assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0]
@@ -424,7 +423,7 @@ def test_where_none_is_tight_now_the_value_that_came_nearest_shows_its_days(
         hard={cpu: [4.0] * 24 + [8.0] * 6, memory: [8.0] * 30},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily["resource"].tolist() == ["cpu_request"]
     assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.5]
@@ -446,7 +445,7 @@ def test_days_come_most_urgent_first_and_unknown_ones_last(make_quota, make_snap
         created={("aks-1", "made"): now - timedelta(hours=2)},
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     order = ["filled", "tight", "nearer", "calm", "made", "lost"]
     assert daily["namespace_name"].tolist() == order
@@ -457,7 +456,7 @@ def test_a_value_of_a_cluster_that_nothing_is_known_of_is_not_named(make_snapsho
         {}, more_namespaces=[("aks-1", "web")], unreachable={"aks-1": "no permission"}
     )
 
-    assert daily_peaks(snapshot, utilization_of(snapshot))["resource"].tolist() == [""]
+    assert daily_of(snapshot)["resource"].tolist() == [""]
 
 
 def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snapshot, now):
@@ -513,6 +512,6 @@ def test_a_quota_cut_after_the_last_sample_changed_on_the_day_of_the_reading(
         {"aks-1": [quota]}, used={series: [4.0] * 24}, hard={series: [8.0] * 24}
     )
 
-    daily = daily_peaks(snapshot, utilization_of(snapshot))
+    daily = daily_of(snapshot)
 
     assert daily.loc[0, "quota_changed"] == days
