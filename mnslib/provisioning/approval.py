@@ -177,5 +177,5 @@ def _check_caps(plan: Plan, caps: Caps) -> None:
         if limit is not None and count > limit:
             raise UnsafePlanError(
                 f"Nothing was written: the plan has {count} {name.removeprefix('max_')}, "
-                f"{name} allows {limit}. Split the file, or raise the cap on purpose."
+                f"{name} allows {limit}. Look whether all are meant; then raise the cap."
             )

@@ -85,7 +85,8 @@ def request_sheet(path: Path, book: Any) -> Any:
     """
     visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
     if not visible:
-        raise file_error(path, "the workbook has no sheet that can be seen")
+        fix = f"the requests into a worksheet called {SHEET_NAME}, neither hidden nor a chart"
+        raise file_error(path, "the workbook has no worksheet that can be seen", fix=fix)
     named = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
     return (named or visible)[0]
 
@@ -113,7 +114,22 @@ def read_sheet(path: Path, data: bytes, found: list[Problem]) -> Iterator[tuple[
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
-        raise file_error(path, f"the workbook cannot be read: {error}", fix="it anew") from error
+        message, fix = _unreadable(data)
+        raise file_error(path, message, fix=fix) from error
+
+
+def _unreadable(data: bytes) -> Finding:
+    """Return what is wrong with a file that the library for workbooks breaks at."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            names = packed.namelist()
+    except zipfile.BadZipFile:
+        message = "the file is no XLSX workbook, or it is protected by a password"
+        return message, "it anew as .xlsx without a password, or as CSV"
+    if any(name.startswith("xl/chartsheets/") for name in names):
+        message = "the workbook has a chart sheet that cannot be read here"
+        return message, "it anew without sheets that are charts, or as CSV"
+    return "the workbook is damaged, or of a kind that cannot be read here", "it anew, or as CSV"
 
 
 def unpacked_bytes(data: bytes) -> int:

@@ -13,6 +13,7 @@ import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl.chart import BarChart
 
 from mnslib.errors import SpecError
 from mnslib.requests.files import read_rows
@@ -98,14 +99,7 @@ def test_the_sheet_named_requests_is_read_and_hidden_ones_never(save: Callable[.
 
 
 def test_a_sheet_whose_stated_size_is_wrong_is_read_whole(save: Callable[..., Path]) -> None:
-    path = save(HEADER, [*ROW, "1"])
-    with zipfile.ZipFile(path) as packed:
-        parts = {name: packed.read(name) for name in packed.namelist()}
-    sheet = "xl/worksheets/sheet1.xml"
-    parts[sheet] = parts[sheet].replace(b'ref="A1:E2"', b'ref="A1"')
-    with zipfile.ZipFile(path, "w") as packed:
-        for name, content in parts.items():
-            packed.writestr(name, content)
+    path = repacked(save(HEADER, [*ROW, "1"]), b'ref="A1:E2"', b'ref="A1"')
     assert len(parse_requests(path)) == 1
 
 
@@ -114,7 +108,41 @@ def test_what_is_no_workbook_is_refused_with_a_sentence(tmp_path: Path, content:
     path = tmp_path / "requests.xlsx"
     path.write_bytes(content)
     (mistake,) = mistakes(path)
-    assert "the workbook cannot be read" in mistake
+    assert "the file is no XLSX workbook, or it is protected by a password. Write it" in mistake
+
+
+def repacked(path: Path, old: bytes, new: bytes) -> Path:
+    with zipfile.ZipFile(path) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    assert any(old in content for content in parts.values())
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content.replace(old, new))
+    return path
+
+
+def test_a_sheet_that_is_a_chart_is_passed_over_or_refused_in_plain_words(tmp_path: Path) -> None:
+    path, book = tmp_path / "requests.xlsx", openpyxl.Workbook()
+    for line in (HEADER, [*ROW, "1"]):
+        book.active.append(line)
+    book.create_chartsheet("requests", 0).add_chart(BarChart())
+    book.save(path)
+    assert len(parse_requests(path)) == 1
+    odd = repacked(path, b"<sheetViews>", b'<sheetViews odd="1">')  # as newer programs write it
+    (mistake,) = mistakes(odd)
+    assert mistake == (
+        "requests.xlsx: the workbook has a chart sheet that cannot be read here. "
+        "Write it anew without sheets that are charts, or as CSV."
+    )
+    book.remove(book["Sheet"])
+    book.save(path)
+    (mistake,) = mistakes(path)
+    assert "no worksheet that can be seen. Write the requests into a worksheet called" in mistake
+
+
+def test_a_damaged_workbook_is_refused_in_plain_words(save: Callable[..., Path]) -> None:
+    (mistake,) = mistakes(repacked(save(HEADER, [*ROW, "1"]), b"<sheetData>", b"<sheetDat"))
+    assert "the workbook is damaged, or of a kind that cannot be read here. Write it" in mistake
 
 
 def test_a_workbook_made_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
