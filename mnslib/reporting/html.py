@@ -67,6 +67,8 @@ _NEXT = {
 _UNCHANGED = {OutcomeKind.UNCHANGED.value}
 _AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
 _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+_MARGINS = {"landscape": "10mm", "portrait": "14mm"}
+"""Above and below; charts need the height, so that their words stay above 6.5 pt."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -104,7 +106,7 @@ def page(
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <title>{escape(headline)} · {escape(what)}</title>
 <style>
-@page {{ size: A4 {paper}; margin: 14mm 15mm; }}
+@page {{ size: A4 {paper}; margin: {_MARGINS[paper]} 15mm; }}
 {_style_sheet()}</style>
 </head>
 <body>

@@ -15,7 +15,15 @@ from mnslib.commitment import Commitment, shortage
 from mnslib.quantities import GIB
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, spread, top_rows
+from mnslib.reporting.charts.canvas import (
+    SMALL,
+    TOP_ROWS,
+    Canvas,
+    Chart,
+    row_height,
+    spread,
+    top_rows,
+)
 from mnslib.reporting.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, Words
 from mnslib.verdicts import unknown_reason
 
@@ -29,6 +37,10 @@ Commitments = Mapping[str, Mapping[str, Commitment]]
 """By cluster, as it is called in the picture, then by resource: `cpu` and `memory`."""
 Changes = Mapping[str, Sequence[str]]
 """Names of the namespaces that change, by cluster."""
+
+LEAST_UNKNOWN = 2
+_ROWS = 600
+"""Pixels of both panels' rows: the rest of the sheet takes up to 680."""
 
 _Line = tuple[float, str, str, Stroke, float]
 """Where it stands, label, its color, stroke, and how much of the label lies left of it."""
@@ -374,8 +386,11 @@ def _draw_many(
     canvas: Canvas, resource: str, pairs: list[Pair], reasons: Mapping[str, str]
 ) -> None:
     """Draw one row for each cluster; `reasons` are clusters that are unknown."""
-    shown = top_rows(pairs) if len(pairs) + len(reasons) > len(top_rows(pairs)) else pairs
-    unread = list(reasons.items())[: None if len(shown) == len(pairs) else 3]
+    every = [*pairs, *reasons]
+    is_all = len(top_rows(every, panels=2)) == len(every)
+    rows = len(every) if is_all else TOP_ROWS // 2
+    unread = list(reasons.items())[: max(LEAST_UNKNOWN, rows - len(pairs))]
+    shown = pairs[: rows - len(unread)]
     canvas.section(HEADINGS[resource])
     canvas.y += 34
     none = [Words()] * len(unread)
@@ -390,12 +405,14 @@ def _draw_many(
             _column("change", [*(pair.change for pair in shown), *none], least=120),
             _column("room\nleft", [*map(_room_left, shown), *none], least=130),
         ],
+        height=row_height(len(names) + len(unread), _ROWS / 2),
     )  # fmt: skip
     x = _scale(grid, shown)
     for pair, y in zip(shown, grid.middles, strict=False):
-        _draw_bar(canvas, x, pair, pair.after, y, 12)
+        half = min(15, grid.height / 2)
+        _draw_bar(canvas, x, pair, pair.after, y, half * 0.8)
         rest = x(pair.share(pair.after.without_largest_node))
-        canvas.line(rest, y - 15, rest, y + 15, _WITHOUT_LARGEST)
+        canvas.line(rest, y - half, rest, y + half, _WITHOUT_LARGEST)
     for y in grid.middles[len(shown) :]:
         canvas.box(grid.left, y - 10, grid.right, y + 10, HATCH)
     if shown:

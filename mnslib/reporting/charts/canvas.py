@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import accumulate, takewhile
@@ -20,7 +21,13 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import (
+    FontProperties,
+    findfont,
+    findSystemFonts,
+    fontManager,
+    get_font,
+)
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
@@ -40,6 +47,19 @@ RIGHT = WIDTH - MARGIN
 TITLE_SIZE, SUBTITLE_SIZE, BODY, SMALL, SOURCE_SIZE = 16, 10.5, 9.5, 9, 8.5
 """Points; nothing is smaller than the source line."""
 FONT_STACK = ("Arial", "Liberation Sans", "Helvetica", "DejaVu Sans")
+CJK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK TC",
+    "Source Han Sans SC", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "IPAexGothic", "NanumGothic",
+    "Arial Unicode MS", "Unifont",
+)  # fmt: skip
+"""Fonts of Linux, Windows and macOS with Chinese, Japanese or Korean characters. Source: Debian's
+`fonts-noto-cjk`, `fonts-wqy-*`, `fonts-nanum`, `fonts-ipaexfont`; the systems' own."""
+_NOT_WRITTEN = (
+    r"Codes such as \u65e5 stand for characters that no font of the computer which drew this has; "
+    "the tables have them. Install fonts-noto-cjk or the like."
+)
 _HATCH_STEP = 11
 _DOT = Path.unit_circle().transformed(Affine2D().scale(0.5))
 _COMPRESSION = 3
@@ -102,22 +122,32 @@ def _measured(text: str, font: FontProperties) -> tuple[float, float, float]:
 
 
 @lru_cache(maxsize=100)
-def _font(family: str, size: float, *, bold: bool) -> FontProperties:
-    families = list(dict.fromkeys((family, "DejaVu Sans")))
+def _font(families: tuple[str, ...], size: float, *, bold: bool) -> FontProperties:
     return FontProperties(family=families, size=size, weight="bold" if bold else "normal")
 
 
 @cache
 def default_family() -> str:
     """Return the first installed family of `FONT_STACK`; DejaVu Sans comes with matplotlib."""
-    installed = {font.name for font in fontManager.ttflist}
-    return next(name for name in FONT_STACK if name in installed)
+    return next(name for name in FONT_STACK if name in _installed())
 
 
 @cache
-def _characters(family: str) -> frozenset[int]:
-    paths = {findfont(FontProperties(family=name)) for name in (family, "DejaVu Sans")}
-    return frozenset(code for path in paths for code in get_font(path).get_charmap())
+def _installed() -> frozenset[str]:
+    """Return all families, those too that came after matplotlib had written its list of fonts."""
+    listed = {font.fname for font in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - listed):
+        with suppress(OSError, RuntimeError):  # matplotlib passes over what it cannot read, too
+            fontManager.addfont(path)
+    return frozenset(font.name for font in fontManager.ttflist)
+
+
+@cache
+def _fonts(family: str) -> dict[str, frozenset[int]]:
+    """Return the installed fonts a text may be written with, and the characters of each."""
+    names = [family, "DejaVu Sans", *(name for name in CJK_FONTS if name in _installed())]
+    paths = {name: findfont(FontProperties(family=name)) for name in names}
+    return {name: frozenset(get_font(path).get_charmap()) for name, path in paths.items()}
 
 
 def spread(
@@ -143,12 +173,23 @@ def ticks(highest: float) -> list[float]:
 
 
 MOST_ROWS, TOP_ROWS = 30, 20
+MOST_HEIGHT = 1280
+"""Pixels: what is higher is shrunk on paper (`page.css`) until its source line is under 6.5 pt."""
+LEAST_ROW = 24
 _Row = TypeVar("_Row")
 
 
-def top_rows(rows: Sequence[_Row]) -> Sequence[_Row]:
-    """Return all rows where they are few, else the first, which a sentence on the rest follows."""
-    return rows if len(rows) <= MOST_ROWS else rows[:TOP_ROWS]
+def top_rows(rows: Sequence[_Row], *, panels: int = 1) -> Sequence[_Row]:
+    """Return all rows where they are few, else the first, which a sentence on the rest follows.
+
+    Panels below each other share what one picture can hold.
+    """
+    return rows if len(rows) <= MOST_ROWS // panels else rows[: TOP_ROWS // panels]
+
+
+def row_height(rows: int, room: float) -> float:
+    """Return how high each of some rows is, in pixels, so that all fit in `room` if they can."""
+    return min(44 if rows <= 6 else 36 if rows <= 12 else 30, max(LEAST_ROW, room / max(rows, 1)))
 
 
 class Canvas:
@@ -164,12 +205,16 @@ class Canvas:
         self._to_figure = self._pixels + self.figure.dpi_scale_trans
         self._order = 0
         self._title = ""
+        self._fonts = _fonts(self.family)
+        self._known = frozenset().union(*self._fonts.values())
+        self._is_coded = False  # whether a character had no font
 
     # text
 
     def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
         """Return how many pixels wide a line of text is."""
-        return _measured(self._clean(text), _font(self.family, size, bold=bold))[0]
+        shown = self._clean(text)
+        return _measured(shown, _font(self._families(shown), size, bold=bold))[0]
 
     def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
         """Return the width of the widest line; 0 without any."""
@@ -199,7 +244,7 @@ class Canvas:
         edge = [withStroke(linewidth=3, foreground=ground, alpha=0.85)] if ground else None
         self._add(Text(
             x, y + 0.36 * size * DPI / 72, shown, path_effects=edge,
-            fontproperties=_font(self.family, size, bold=bold), color=color, ha=align,
+            fontproperties=_font(self._families(shown), size, bold=bold), color=color, ha=align,
             va="baseline", parse_math=False, usetex=False,
         ))  # fmt: skip
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)
@@ -364,18 +409,20 @@ class Canvas:
         after: Sequence[Column],
         *,
         height: float = 0,
+        foot: float = 220,
         striped: bool = False,
     ) -> Grid:
         """Write the columns before and after the bars, and return where the bars lie.
 
         All columns hold the same number of cells. `height` of a row is in pixels; 0 gives few rows
-        more room than many. `y` moves below the grid.
+        more room than many, and many what `MOST_HEIGHT` leaves above a `foot` of that height.
+        `y` moves below the grid.
         """
         gap, rows = 24, len((*before, *after)[0].cells)
-        height = height or (44 if rows <= 6 else 36 if rows <= 12 else 30)
         heads = [column.head.split("\n") for column in (*before, *after)]
         lines = max(map(len, heads))
         top = self.y + 26 * (lines - 1) + (18 if any(map(any, heads)) else -16)
+        height = height or row_height(rows, MOST_HEIGHT - foot - top)
         if striped:
             for y in (top + height * index for index in range(0, rows, 2)):
                 self.box(MARGIN - 10, y, RIGHT + 10, y + height, Fill(PANEL))
@@ -396,12 +443,24 @@ class Canvas:
         """Write the source line, cut the sheet to its content and return the chart."""
         self.y += 22
         self.note(source, size=SOURCE_SIZE)
+        if self._is_coded:
+            self.note(_NOT_WRITTEN, size=SOURCE_SIZE)
         height = round(self.y + 5)
         self.figure.set_size_inches(WIDTH / DPI, height / DPI)
         self._pixels.scale(1 / DPI, -1 / DPI).translate(0, height / DPI)
         return Chart(self.figure, self._title, alt)
 
     # inside
+
+    def _families(self, text: str) -> tuple[str, ...]:
+        """Return the chart's font, and behind it those that have what it has not."""
+        families: list[str] = []
+        missing = set(map(ord, text))
+        for name, characters in self._fonts.items():
+            if not families or missing & characters:
+                families.append(name)
+                missing -= characters
+        return tuple(families)
 
     def _column_width(self, column: Column) -> float:
         texts = [*column.like, *(cell.text for cell in column.cells if not cell.spans)]
@@ -430,8 +489,11 @@ class Canvas:
                 )  # fmt: skip
 
     def _clean(self, text: str) -> str:
-        known = _characters(self.family)
-        return "".join(c if ord(c) in known else "?" for c in " ".join(text.split()))
+        """Return text on one line, with the code of each character that no font has."""
+        line = " ".join(text.split())
+        missing = set(map(ord, line)) - self._known
+        self._is_coded |= bool(missing)
+        return line.translate({code: ascii(chr(code))[1:-1] for code in missing})
 
     def _add(self, artist: Artist) -> None:
         """Lay it on top; on the figure, since a sheet's axes would only clip and keep limits."""

@@ -14,7 +14,7 @@ from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.quantities import GIB
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, ticks, top_rows
+from mnslib.reporting.charts.canvas import SMALL, Canvas, Chart, row_height, ticks, top_rows
 from mnslib.reporting.charts.marks import HATCH, Column, Fill, Stroke, Words
 from mnslib.verdicts import unknown_reason
 
@@ -25,6 +25,9 @@ _HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 _UNITS = {"cpu": 1.0, "memory": float(GIB)}
 _LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
 _LAYERS = ("allocatable", "autoscaled", "committed", "requested", "usage")
+
+_ROWS = 600
+"""Pixels of both panels' rows: the rest of the sheet takes up to 680."""
 
 Row = dict[str, Any]
 
@@ -173,7 +176,7 @@ def _grows(row: Row) -> bool:
 
 def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list[Row]) -> None:
     """Draw one panel; names and verdicts of all rows decide, so that both panels align."""
-    shown = top_rows(rows)
+    shown = top_rows(rows, panels=2)
     canvas.section(_HEADINGS[resource])
     if rest := rows[len(shown) :]:
         known = [row for row in rows if not _is_unknown(row)]
@@ -193,6 +196,7 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
             Column(head="verdict", cells=list(map(_verdict, shown)), least=120, most=340,
                    like=[_verdict(row).text for row in everything]),
         ],
+        height=row_height(len(shown), _ROWS / 2),
     )  # fmt: skip
     amounts = [float(row[name]) for row in shown for name in _LAYERS
                if not wording.is_unknown(row.get(name))]  # fmt: skip

@@ -93,15 +93,15 @@ def utilization_heatmap(
     )
     if spaces and days:
         canvas.legend(_marks(spaces))
-        grid = _draw_rows(canvas, spaces[:MOST_ROWS], days)
-        if others := spaces[MOST_ROWS:]:
+        others = spaces[MOST_ROWS:]
+        grid = _draw_rows(canvas, spaces[:MOST_ROWS], days, foot=330 if others else 220)
+        if others:
             _draw_others(canvas, grid, others, len(days))
     else:
         canvas.note("Looked for samples of namespaces with a quota in this period.")
     source = (
         f"Source: ResourceQuota via Prometheus, {wording.period(*period)}, days in UTC. "
-        f"{_TIGHTEST} Hatched: unknown, no samples or wrong ones (dead sensor). White: the "
-        f"namespace did not exist yet. {note}"
+        f"{_TIGHTEST} White: the namespace did not exist yet. {note}"
     )
     return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_longest(spaces)]))
 
@@ -174,7 +174,7 @@ def _cell(grid: Grid, index: int, days: int) -> tuple[float, float]:
     return left, right - min(2.0, (right - left) / 8)
 
 
-def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date]) -> Grid:
+def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date], *, foot: float) -> Grid:
     names = Counter(space.name for space in spaces)
     clusters = [space.cluster if names[space.name] > 1 else "" for space in spaces]
     values = [Words(space.value, colors.TEXT) for space in spaces]
@@ -190,6 +190,7 @@ def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date]) -> Grid:
             Column(head="days\nfull", cells=full, align="right"),
             Column(head="last day", cells=last, align="right"),
         ],
+        foot=foot,
     )
     _draw_weeks(canvas, grid, days)
     for space, y in zip(spaces, grid.middles, strict=True):
@@ -234,7 +235,7 @@ def _counts(space: _Space, day: date) -> tuple[Words, Words, Words]:
 
 def _draw_others(canvas: Canvas, grid: Grid, others: list[_Space], days: int) -> None:
     """Draw the rows that have no line of their own as shares per day, worst band at the bottom."""
-    top, height = canvas.y + 4, 92
+    top, height = canvas.y + 4, 84
     canvas.text(MARGIN, top + 12, f"The other {len(others):,}", bold=True)
     for y, words in ((38, "share of namespaces"), (60, "in each band, per day")):
         canvas.text(MARGIN, top + y, words, size=SMALL, color=colors.MUTED)

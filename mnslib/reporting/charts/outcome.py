@@ -63,7 +63,7 @@ def bulk_outcome(
     if groups:
         _draw_reasons(canvas, groups)
     if len({item.id.cluster for item in items}) > 1:
-        _draw_clusters(canvas, items)
+        _draw_clusters(canvas, items, panels=2 if groups else 1)
     most = [f"Most often {wording.outcome(kind)}: {reason or 'no reason given'} ({amount:,})."
             for kind, reason, _, amount in groups[:1]]  # fmt: skip
     source = f"Source: result.json and journal of the run. {note}".strip()
@@ -153,7 +153,7 @@ def _draw_reason(canvas: Canvas, group: Group, columns: tuple[int, int, int], la
     canvas.y += 28 * max(len(why), len(what)) + 14
 
 
-def _draw_clusters(canvas: Canvas, items: Items) -> None:
+def _draw_clusters(canvas: Canvas, items: Items, *, panels: int) -> None:
     by_cluster: dict[ClusterId, list[ItemOutcome]] = {}
     for item in items:
         by_cluster.setdefault(item.id.cluster, []).append(item)
@@ -162,7 +162,7 @@ def _draw_clusters(canvas: Canvas, items: Items) -> None:
         ((labels[cluster], found) for cluster, found in by_cluster.items()),
         key=lambda row: (-_unfinished(row[1]), -len(row[1]), row[0]),
     )
-    shown, largest = top_rows(rows), max(map(len, by_cluster.values()))
+    shown, largest = top_rows(rows, panels=panels), max(map(len, by_cluster.values()))
     canvas.section("By cluster, worst first")
     canvas.y += 40
     grid = canvas.grid(

@@ -227,7 +227,7 @@ def _draw(canvas: Canvas, kinds: Kinds, rows: list[_Row]) -> None:
     if len(rows) <= _FEW:
         rows = [_on_two_lines(canvas, row, width - 54) for row in rows]
     is_double = any("\n" in words for row in rows for _, words in row.cells)
-    height = 60 if is_double else 44 if len(rows) <= _FEW else 34
+    height = 60 if is_double else 44 if len(rows) <= _FEW else 34 if len(rows) <= 24 else 30
     for row in rows:
         top, bottom = canvas.y + 2, canvas.y + height - 2
         _write(canvas, MARGIN, (top, bottom), row.name, limit=names + 1)

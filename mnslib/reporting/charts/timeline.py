@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mnslib.provisioning.timeline import Stretch
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, ticks
+from mnslib.reporting.charts.canvas import MARGIN, MOST_HEIGHT, RIGHT, SMALL, Canvas, Chart, ticks
 from mnslib.reporting.charts.marks import Dot, Fill, Stroke
 from mnslib.reporting.charts.outcome import FILLS
 from mnslib.resource_ids import ClusterId, short_names
@@ -23,7 +23,9 @@ from mnslib.results import OPEN_OUTCOMES, OutcomeKind
 if TYPE_CHECKING:
     from mnslib.azure.throttle import Pace
 
-MOST_LINES, MOST_NAMED = 500, 40
+MOST_LINES, MOST_NAMED = 200, 40
+_LEAST_NAMED = 20
+"""Pixels of a line with its name."""
 LEFT = 430
 """Where the clock begins, in pixels; names stand before it."""
 
@@ -113,7 +115,7 @@ def _title(stretches: Stretches, span: float, paces: Paces) -> str:
 def _legend(stretches: Stretches) -> list[tuple[Fill | Dot, str]]:
     found = {one.outcome for one in stretches}
     words = [(fill, kind.value.replace("_", " ")) for kind, fill in FILLS.items() if kind in found]
-    waiting = [(_WAITING, "waits for its turn")] * (len(stretches) <= MOST_NAMED)
+    waiting = [(_WAITING, "waits for its turn")] * bool(_named_height(stretches))
     return [*waiting, *words, *([(_FAILED, "failed here")] * (OutcomeKind.FAILED in found))]
 
 
@@ -171,9 +173,16 @@ def _draw_limit(
     canvas.text(RIGHT, heights[0] - 20, words, size=SMALL, color=colors.CRITICAL, align="right")
 
 
+def _named_height(stretches: Stretches) -> float:
+    """Return how high a line is that has its name; 0 where the sheet has no room for names."""
+    clusters, lines = len({one.id.cluster for one in stretches}), len(stretches)
+    height = min(30.0, (MOST_HEIGHT - 520 - 50 * clusters) / max(lines, 1))
+    return height if lines <= MOST_NAMED and height >= _LEAST_NAMED else 0.0
+
+
 def _draw_lines(canvas: Canvas, stretches: Stretches, span: float) -> None:
-    every, has_names = ceil(len(stretches) / MOST_LINES), len(stretches) <= MOST_NAMED
-    height = 30 if has_names else 8 if len(stretches) <= 150 else 3
+    every, has_names = ceil(len(stretches) / MOST_LINES), bool(_named_height(stretches))
+    height = _named_height(stretches) or (8 if len(stretches) <= 80 else 3)
     by_cluster: dict[ClusterId, list[Stretch]] = {}
     for one in stretches:
         by_cluster.setdefault(one.id.cluster, []).append(one)

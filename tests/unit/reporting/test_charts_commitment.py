@@ -85,11 +85,11 @@ def test_several_findings_are_counted(frames):
     )
 
 
-def test_sums_cover_all_clusters_above_thirty(frames, ruler):
+def test_sums_cover_all_clusters_above_fifteen(frames, ruler):
     table = frames.commitments(50)
     texts = ruler(cluster_commitment(table, moment=frames.moment)).texts
-    assert sum(text.startswith("aks-") for text in texts[2:]) == 40
-    assert texts.count("30 more clusters, of which 10 unknown: in tables/commitment.csv") == 2
+    assert sum(text.startswith("aks-") for text in texts[2:]) == 20
+    assert texts.count("40 more clusters, of which 10 unknown: in tables/commitment.csv") == 2
     promised = table[table["resource"] == "cpu"]["committed"].sum()
     assert any(text.startswith(f"{promised:,.0f} cores promised") for text in texts)
 
@@ -233,7 +233,7 @@ def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     assert chart.title == "All 60 clusters can carry 60 changes"
     texts = ruler(chart).texts
     assert (
-        texts.count("40 more clusters, all with more room left than these: in the table below") == 2
+        texts.count("50 more clusters, all with more room left than these: in the table below") == 2
     )
 
 

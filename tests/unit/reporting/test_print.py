@@ -12,12 +12,13 @@ from importlib.resources import files
 import pytest
 
 from mnslib.reporting.charts import three_layers
+from mnslib.reporting.charts.canvas import DPI, MOST_HEIGHT, SOURCE_SIZE
 from mnslib.reporting.displays import Figure, KeyFigures
 from mnslib.reporting.html import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-CONTENT = (1009, 688)
-"""CSS pixels of A4 landscape within its margins of 15 and 14 mm."""
+CONTENT = (1009, 718)
+"""CSS pixels of A4 landscape within its margins of 15 and 10 mm."""
 
 
 @pytest.fixture
@@ -92,6 +93,13 @@ def test_a_table_wider_than_the_paper_does_not_shrink_the_charts(printed, sectio
     assert laid_out == {CONTENT}
 
 
+def test_the_highest_chart_is_printed_with_nothing_under_six_and_a_half_points():
+    sheet = files("mnslib.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    (height,) = re.findall(r"\.chart img {[^}]*max-height: (\d+)mm", sheet)
+
+    assert SOURCE_SIZE * int(height) / 25.4 / (MOST_HEIGHT / DPI) >= 6.5
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -99,7 +107,7 @@ def test_a_table_wider_than_the_paper_does_not_shrink_the_charts(printed, sectio
         "thead { display: table-header-group; }",
         "tr, .callout, .figures, .chart { break-inside: avoid; }",
         "section.charts { break-before: page; }",
-        "max-height: 152mm",
+        "max-height: 166mm",
         "table.dataframe { table-layout: fixed; width: 100%;",
     ],
 )
