@@ -25,7 +25,8 @@ def table_of(**ratios):
                 row = {"hard": 8.0, "used": 8 * own, "utilization_ratio": own, "verdict": verdict}
             space = {"cluster_name": "aks-1", "namespace_name": name.replace("_", "-")}
             rows.append(space | {"resource": field} | row)
-    return pd.DataFrame(rows)
+    columns = ["cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio"]
+    return pd.DataFrame(rows, columns=[*columns, "verdict"])
 
 
 @pytest.fixture
