@@ -423,7 +423,7 @@ def _nowrap(text: str) -> str:
 def _cell_html(cell: Cell) -> str:
     if isinstance(cell, Tag | Tags | Lines | Link | Picture):
         return cell._repr_html_()
-    return escape(_cell_text(cell)).replace("\n", "<br>")
+    return escape_html(_cell_text(cell)).replace("\n", "<br>")  # printable it is
 
 
 def _cell_text(cell: Cell) -> str:

@@ -10,6 +10,8 @@ import hashlib
 import math
 import re
 import unicodedata
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +33,7 @@ from mnslib.reporting.needs import (
     Step,
     by_space,
     place,
+    records,
     steps_of,
     times_refused,
 )
@@ -45,6 +48,8 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, nam
 
 MOST_ACTIONS = 3
 
+_BORN = ["cluster_name", "namespace_name", "first_seen"]
+
 _COUNTS = ("namespaces", "measured", "left_out", "without_quota")
 _NO_SUMS = dict.fromkeys(SUM_COLUMNS, math.nan) | dict.fromkeys(_COUNTS, 0)
 
@@ -57,6 +62,7 @@ class OwnerFacts:
         owner: what the label says; empty for the namespaces without one.
         spaces: one row per namespace, the most urgent first: the columns of `tightest` and the
             `days` (ratio by day).
+        counts: how many namespaces are `full`, `tight`, `ok` or `unknown`.
         sums: of the CPU layers, as `roll_up` has them: `hard` is of all quotas that are known,
             the other amounts are of the `measured` namespaces; NaN where nothing is known.
         refusals: rows of the table of refusals; None where events could not be read.
@@ -68,16 +74,13 @@ class OwnerFacts:
     owner: str
     file: str
     spaces: Sequence[Row]
+    counts: Counter[str]
     sums: Mapping[str, float]
     refusals: Sequence[Row] | None
     actions: Sequence[Action]
     more_actions: int
     doubts: Sequence[tuple[str, str]]
     unread: Sequence[str]
-
-    def count(self, verdict: str) -> int:
-        """Return how many namespaces are `full`, `tight`, `ok` or `unknown`."""
-        return sum(word(row["verdict"]) == verdict for row in self.spaces)
 
     @property
     def refused(self) -> int | None:
@@ -115,11 +118,11 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
     days = _days(tables["daily"]) if "daily" in tables else {}
     sums = {} if layers is None else _sums(layers)
     spaces: dict[str, list[dict[str, Any]]] = {}
-    worst: list[Any] = tightest(tables["utilization"]).astype(object).to_dict("records")
+    worst = list(records(tightest(tables["utilization"])))
     doubts = doubts_of(worst, tables)
     for space in worst:
-        found: dict[str, Any] = {str(name): value for name, value in space.items()}
-        spaces.setdefault(found["owner"], []).append(found | {"days": days.get(place(space), {})})
+        space["days"] = days.get(place(space), {})
+        spaces.setdefault(space["owner"], []).append(space)
     facts = []
     for owner, own in spaces.items():
         places = [place(space) for space in own]
@@ -131,6 +134,7 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
                 owner=owner,
                 file=file_name(owner),
                 spaces=own,
+                counts=Counter(word(row["verdict"]) for row in own),
                 sums=sums.get(owner, _NO_SUMS),
                 refusals=[row for at in places for row in refused.get(at, ())]
                 if is_known
@@ -148,8 +152,8 @@ def _most_urgent(facts: OwnerFacts) -> tuple[Any, ...]:
     idle = facts.sums["idle"]
     return (
         facts.owner == "",
-        -facts.count(FULL),
-        -facts.count(TIGHT),
+        -facts.counts[FULL],
+        -facts.counts[TIGHT],
         -(0 if math.isnan(idle) else idle),
         facts.owner,
     )
@@ -159,12 +163,12 @@ def _days(daily: pd.DataFrame) -> dict[tuple[str, str], dict[date, float]]:
     """Return the ratio of each day by namespace; days before it existed are left out."""
     labels: list[Any] = daily.columns.tolist()
     days = [label for label in labels if isinstance(label, date)]
+    ratios = daily[days].to_numpy(dtype=float).tolist()
     found: dict[tuple[str, str], dict[date, float]] = {}
-    for row in daily.astype(object).to_dict("records"):
-        cells: Mapping[Any, Any] = row
-        born = cells["first_seen"]
-        known = days if pd.isna(born) else [day for day in days if day >= born]
-        found[place(row)] = {day: cells[day] for day in known}
+    for row, known in zip(records(daily[_BORN]), ratios, strict=True):
+        born = row["first_seen"]
+        first = 0 if pd.isna(born) else bisect_left(days, born)
+        found[place(row)] = dict(zip(days[first:], known[first:], strict=True))
     return found
 
 

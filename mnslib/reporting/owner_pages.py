@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from html import escape as escape_html
+from math import isnan
 from typing import Any
 from urllib.parse import quote
 
@@ -159,11 +160,11 @@ def portfolio_page(
         for key, _, found in orders
     )
     total = sum(len(o.spaces) for o in owners)
-    full, doubted = sum(o.count(FULL) for o in owners), sum(len(o.doubts) for o in owners)
+    full, doubted = sum(o.counts[FULL] for o in owners), sum(len(o.doubts) for o in owners)
     named_owners = sum(bool(o.owner) for o in owners)
     measured = int(sum(o.sums["measured"] for o in owners))
     idle = sum(_zero(o.sums["idle"]) for o in owners) if measured else None
-    hit = sum(bool(o.owner) and o.count(FULL) > 0 for o in owners)
+    hit = sum(bool(o.owner) and o.counts[FULL] > 0 for o in owners)
     headline = f"{hit:,} of {wording.count(named_owners, 'owner')} have a namespace that is full"
     if not hit:
         headline = f"None of {wording.count(named_owners, 'owner')} has a namespace that is full"
@@ -195,14 +196,14 @@ def _section(title: str, body: str) -> str:
 
 
 def _headline(facts: OwnerFacts) -> str:
-    total, full, tight = len(facts.spaces), facts.count(FULL), facts.count(TIGHT)
+    total, full, tight = len(facts.spaces), facts.counts[FULL], facts.counts[TIGHT]
     whose = "your " if facts.owner else ""
     all_of = (
         f"{whose}{wording.count(total, 'namespace')}" if total > 1 else f"{whose}only namespace"
     )
     some = all_of if total == 1 else f"{{}} of {all_of}"
     none = f"{all_of} is not full" if total == 1 else f"none of {all_of} is full"
-    if facts.count(UNKNOWN) == total:
+    if facts.counts[UNKNOWN] == total:
         finding = f"nothing is known of {all_of}"
     elif full:
         more = f", {tight:,} more nearly" if tight else ""
@@ -220,7 +221,7 @@ def _headline(facts: OwnerFacts) -> str:
 
 
 def _figures(facts: OwnerFacts) -> list[Figure]:
-    full, tight = facts.count(FULL), facts.count(TIGHT)
+    full, tight = facts.counts[FULL], facts.counts[TIGHT]
     total = f"of {len(facts.spaces):,}"
     sums = facts.sums
     return [
@@ -314,8 +315,8 @@ def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
     """
     if not found:
         return "no history"
-    unknown = sum(wording.is_unknown(ratio) for ratio in found.values())
-    known = [ratio for ratio in found.values() if not wording.is_unknown(ratio)]
+    known = [ratio for ratio in found.values() if not isnan(ratio)]
+    unknown = len(found) - len(known)
     if known and not unknown and max(known) < _NEAR:
         return f"{wording.percent(max(known))} at most"
     boxes: dict[str, list[str]] = {}
@@ -324,7 +325,7 @@ def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
             ratio = found[day]
             fill = (
                 f'url(#unknown)" stroke="{_LINE}'
-                if wording.is_unknown(ratio)
+                if isnan(ratio)
                 else HEAT[bisect_right(HEAT_FROM, ratio)]
             )
             boxes.setdefault(fill, []).append(f"M{place * 6} 0h5v14h-5z")
@@ -416,8 +417,8 @@ def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
     return [
         Link(facts.owner or _NOBODY, f"{OWNERS_FOLDER}/{quote(facts.file)}.html"),
         len(facts.spaces),
-        facts.count(FULL),
-        facts.count(TIGHT),
+        facts.counts[FULL],
+        facts.counts[TIGHT],
         len(facts.doubts),
         " ".join(filter(None, [granted(sums), measured_part(sums, "namespaces")])),
         f"{sums['measured']:,} of {len(facts.spaces):,}",
