@@ -63,6 +63,9 @@ QUOTA_KEYS = {
 }
 """Quota field to key of a ResourceQuota. Source: `defaultresourcequota` as AKS writes it."""
 
+QUOTA_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
+"""Other spelling of a ResourceQuota's key to the usual one. Source: Kubernetes, ResourceQuota."""
+
 MANAGED_QUOTA_NAME = "defaultresourcequota"
 """The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
 

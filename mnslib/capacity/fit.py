@@ -14,7 +14,7 @@ from decimal import Decimal
 from mnslib.capacity.nodes import FreeNodes, PodSize, pod_size
 from mnslib.capacity.quota_values import UNCOUNTED
 from mnslib.kube_models import LimitRange, Pod, QuotaStatus
-from mnslib.models import QUOTA_KEYS
+from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.pods import pod_need, refusal, with_defaults
 from mnslib.quantities import ZERO
 from mnslib.verdicts import UNKNOWN, unknown, word
@@ -25,12 +25,6 @@ LIMITED = {**QUOTA_KEYS, "pods": "pods"}
 """What a quota is asked for: name in a column to key."""
 
 _PLACES = {key: place for place, key in enumerate(LIMITED.values())}
-_SPELLINGS = _PLACES | {
-    "cpu": _PLACES["requests.cpu"],
-    "memory": _PLACES["requests.memory"],
-    "count/pods": _PLACES["pods"],
-}
-"""Key as a quota writes it to its place. Source: Kubernetes, ResourceQuota."""
 
 _NAN = float("nan")
 NOTHING = (_NAN,) * len(LIMITED)
@@ -110,7 +104,7 @@ def quota_of(objects: Iterable[QuotaStatus], *, unknown: str = "") -> Quota:
     free: list[Decimal | None] = [None] * len(LIMITED)
     for quota in objects:
         for key, most in quota.hard.items():
-            place = _SPELLINGS.get(key)
+            place = _PLACES.get(QUOTA_ALIASES.get(key, key))
             if place is None:
                 continue
             used = quota.used.get(key)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.kube_models import QuotaStatus
-from mnslib.models import QUOTA_KEYS
+from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.verdicts import unknown
 
 TIGHT_RATIO = Decimal("0.9")
@@ -24,9 +24,6 @@ TIGHT_RATIO = Decimal("0.9")
 FULL, TIGHT, OK = "full", "tight", "ok"
 BARE, UNCOUNTED = "no quota", "quota not counted yet"
 NO_QUOTA = unknown(BARE)
-
-_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
-"""Other spelling of the same quota key. Source: Kubernetes, ResourceQuota, compute resources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,7 @@ def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], Quot
     found: dict[tuple[str, str], QuotaValue] = {}
     for quota in quotas:
         for key, hard in quota.hard.items():
-            place = (quota.namespace_name, _ALIASES.get(key, key))
+            place = (quota.namespace_name, QUOTA_ALIASES.get(key, key))
             if place[1] not in known:
                 continue
             value = QuotaValue(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.kube_models import Event, QuotaStatus, Workload
-from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.pods import pod_need, with_defaults
 from mnslib.quantities import format_cpu, format_memory, parse_quantity
 
@@ -199,9 +199,8 @@ def _parts(
         return
     ranges = snapshot.limit_ranges.get(cluster, ())
     own = [one for one in ranges if one.namespace_name == event.namespace_name]
-    need = pod_need(with_defaults(workload.template, own))
-    need |= {"cpu": need["requests.cpu"], "memory": need["requests.memory"]}
-    need |= {"pods": Decimal(1), "count/pods": Decimal(1)}
+    need = pod_need(with_defaults(workload.template, own)) | {"pods": Decimal(1)}
+    need |= {alias: need[key] for alias, key in QUOTA_ALIASES.items()}
     for quota in snapshot.quotas.get(cluster, ()):
         if quota.namespace_name != event.namespace_name or quota.is_scoped:
             continue

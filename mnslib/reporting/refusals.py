@@ -10,12 +10,14 @@ import pandas as pd
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD, refusal_findings
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import cut
-from mnslib.models import QUOTA_KEYS
+from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Stack, Table, named, right
 
 QUOTA_FIELD_OF = {key: name for name, key in QUOTA_KEYS.items()}
-QUOTA_FIELD_OF |= {"cpu": "cpu_request", "memory": "memory_request"}
+QUOTA_FIELD_OF |= {
+    alias: QUOTA_FIELD_OF[key] for alias, key in QUOTA_ALIASES.items() if key in QUOTA_FIELD_OF
+}
 """Quota key, in either spelling, to quota field."""
 
 _FORGOTTEN = (
