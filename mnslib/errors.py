@@ -105,9 +105,14 @@ class Problem:
         if self.column is not None:
             is_parameter = self.file == PARAMETERS and self.row is None
             place = f"parameter {self.column}" if is_parameter else f"{place}, column {self.column}"
+        return self.told(place)
+
+    def told(self, place: str) -> str:
+        """Return what is wrong and what to write instead, behind its place if that is given."""
         fix = f" Write {self.suggestion}." if self.suggestion else ""
+        where = f"{place}: " if place else ""
         # a heading or a key that was refused may be the secret itself
-        return hide_secrets(printable(f"{place}: {self.message}{fix}"))
+        return hide_secrets(printable(f"{where}{self.message}{fix}"))
 
 
 class SpecError(MnsError):

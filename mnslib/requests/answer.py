@@ -14,7 +14,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from mnslib.errors import SpecError, printable
+from mnslib.errors import SpecError
 from mnslib.models import QUOTA_FIELDS
 from mnslib.requests.cells import written
 from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
@@ -22,7 +22,6 @@ from mnslib.requests.files import delimiter_of, read_rows
 from mnslib.requests.rows import decode, read_bytes
 from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
-from mnslib.secrets import hide_secrets
 
 _WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
 """Of columns that are new in a workbook, in characters."""
@@ -71,9 +70,7 @@ def refusals(error: SpecError) -> dict[int, str]:
     found: dict[int, str] = {}
     for mistake in error.problems:
         if mistake.row is not None:
-            fix = f" Write {mistake.suggestion}." if mistake.suggestion else ""
-            place = f"{mistake.column}: " if mistake.column else ""
-            text = hide_secrets(printable(f"{place}{mistake.message}{fix}"))
+            text = mistake.told(mistake.column or "")
             found[mistake.row] = "\n".join(filter(None, [found.get(mistake.row), text]))
     return found
 
