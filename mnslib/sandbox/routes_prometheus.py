@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from operator import itemgetter
+from typing import Any
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
@@ -290,60 +291,64 @@ def _evaluate(
     query: Query, steps: Steps, now: float
 ) -> Iterator[tuple[tuple[str, str, str], Points]]:
     """Yield key and points of each series of a namespace; times without sample are out."""
-    spans = _spans(query, steps, now)
-    choose = max if query.shape.choose == "max" else itemgetter(-1)
+    # `now` only cuts what lies after it; without it the windows of earlier moments stay known
+    cut = now if query.end > now else math.inf
+    windows = _windows(tuple(steps.times), tuple(query.times()), query.window, cut)
     for key, column in steps.series.items():
         if key[0] not in query.shape.kinds:
             continue
-        mean = query.shape.choose == "mean"
-        points = _mean(spans, column) if mean else _chosen(choose, spans, column)
+        if query.shape.choose == "mean":
+            points = _means(windows, column, steps.times, query.window, cut)
+        else:
+            choose = max if query.shape.choose == "max" else itemgetter(-1)
+            points = _chosen(choose, windows, column)
         if points:
             yield key, points
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The rows low..high that lie in the window (time - window, time], and how long each does."""
-
-    time: float
-    low: int
-    high: int
-    weights: tuple[float, ...]
+Windows = tuple[tuple[float, int, int], ...]
+"""Times, and the first and last row that holds in the window (time - window, time]."""
 
 
-def _spans(query: Query, steps: Steps, now: float) -> list[_Span]:
-    spans = []
-    for time in query.times():
-        begin, end = time - query.window, min(time, now)
-        low = max(0, bisect_right(steps.times, begin) - 1)
-        high = bisect_right(steps.times, end) - 1
-        is_over = begin >= now if query.window else begin > now
-        if is_over or high < 0 or high < low:
-            continue
-        weights: tuple[float, ...] = ()
-        if query.shape.choose == "mean":
-            edges = [max(begin, steps.times[low]), *steps.times[low + 1 : high + 1], end]
-            weights = tuple(right - left for left, right in pairwise(edges))
-        spans.append(_Span(time, low, high, weights))
-    return spans
+@lru_cache(maxsize=256)
+def _windows(
+    rows: tuple[float, ...], times: tuple[float, ...], window: float, now: float
+) -> Windows:
+    """Return the windows of `times` that hold a row; several queries ask for the same."""
+    found = []
+    for time in times:
+        begin = time - window
+        if begin >= now if window else begin > now:
+            break
+        high = bisect_right(rows, min(time, now)) - 1
+        if high >= 0:
+            low = bisect_right(rows, begin) - 1 if window else high
+            found.append((time, max(0, low), high))
+    return tuple(found)
 
 
-def _chosen(choose: Callable[[list[float]], float], spans: list[_Span], column: Column) -> Points:
+def _chosen(choose: Callable[[list[Any]], float], windows: Windows, column: Column) -> Points:
     points = {}
-    for span in spans:
-        if held := [v for v in column[span.low : span.high + 1] if v is not None]:
-            points[span.time] = choose(held)
+    for time, low, high in windows:
+        held: list[Any] = column[low : high + 1]
+        if None in held:
+            held = [value for value in held if value is not None]
+        if held:
+            points[time] = choose(held)
     return points
 
 
-def _mean(spans: list[_Span], column: Column) -> Points:
+def _means(
+    windows: Windows, column: Column, rows: list[float], window: float, now: float
+) -> Points:
+    """Return the mean of each window, in which each row counts for as long as it held."""
     points = {}
-    for span in spans:
-        rows = zip(column[span.low : span.high + 1], span.weights, strict=True)
-        held = [(value, weight) for value, weight in rows if value is not None and weight > 0]
-        if held:
-            total = sum(weight for _, weight in held)
-            points[span.time] = sum(value * weight for value, weight in held) / total
+    for time, low, high in windows:
+        edges = [max(time - window, rows[low]), *rows[low + 1 : high + 1], min(time, now)]
+        pairs = zip(column[low : high + 1], pairwise(edges), strict=True)
+        held = [(value, end - begin) for value, (begin, end) in pairs if value is not None]
+        if total := sum(length for _, length in held):
+            points[time] = sum(value * length for value, length in held) / total
     return points
 
 
