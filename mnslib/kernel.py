@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ class _Manager(AsyncKernelManager):
 class Kernel:
     """A started kernel; `manager` is what nbclient needs to talk to it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, imports: Iterable[str] = ()) -> None:
+        """Start it, and return while it loads the modules `imports`."""
         self._loop = ensure_event_loop()
         # sockets in a folder of our own: unlike TCP, closed to other users of the machine
         self._folder = tempfile.TemporaryDirectory(prefix="mns-")
@@ -60,7 +61,7 @@ class Kernel:
             transport="tcp" if sys.platform == "win32" else "ipc",
             connection_file=str(Path(self._folder.name) / "kernel.json"),
         )
-        run_sync(self._start)({**os.environ, **environment})
+        run_sync(self._start)({**os.environ, **environment}, imports)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs, else in the next.
@@ -79,11 +80,13 @@ class Kernel:
         run_sync(self._stop)()
         self._folder.cleanup()
 
-    async def _start(self, environment: dict[str, str]) -> None:
+    async def _start(self, environment: dict[str, str], imports: Iterable[str]) -> None:
         arguments = [
             # the history of a run is in its notebook, not in the user's profile
             "--HistoryManager.hist_file=:memory:",
             "--ext=mnslib.interruption",
+            # a module that is no extension is loaded all the same
+            *(f"--ext={name}" for name in imports),
         ]
         await self.manager.start_kernel(extra_arguments=arguments, env=environment)
 

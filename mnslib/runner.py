@@ -32,10 +32,13 @@ from mnslib.project import (
     write_whole,
 )
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
+from mnslib.saving import Saver
 from mnslib.secrets import hide_secrets
 from mnslib.targets import TARGETS
 
 DETAILED_FINDINGS = 2
+_IMPORTS, _DRAWING = "from mnslib import", ["mnslib.reporting.charts"]
+"""What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
 _PYTHON = {"kernel_name": "python3", "language": "python"}
 _REFUSING = {ConfigError.__name__, SpecError.__name__}
 _LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
@@ -244,7 +247,10 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
     from mnslib.kernel import Kernel
 
     executed = directory / "notebook.ipynb"
-    watch.kernel = Kernel({RUN_DIRECTORY_VARIABLE: str(directory)})
+    watch.kernel = Kernel(
+        {RUN_DIRECTORY_VARIABLE: str(directory)},
+        imports=_DRAWING if _IMPORTS in path.read_text(encoding="utf-8") else (),
+    )
     try:
         ending = _through_papermill(path, executed, parameters, watch)
     finally:
@@ -267,25 +273,34 @@ def _through_papermill(
 ) -> _Ending:
     papermill = _papermill()
     assert watch.kernel is not None
+    saver = Saver(executed)
+
+    def on_cell_execute(**_: Any) -> None:
+        watch.on_cell_execute()
+        saver.on_cell_execute()
+
     try:
-        papermill.execute_notebook(
-            _literal(path),
-            _literal(executed),
-            parameters=dict(parameters),
-            **_PYTHON,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            km=watch.kernel.manager,
-            on_cell_execute=watch.on_cell_execute,
-            on_cell_executed=watch.on_cell_executed,
-        )
+        with saver:
+            papermill.execute_notebook(
+                _literal(path),
+                _literal(executed),
+                parameters=dict(parameters),
+                **_PYTHON,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                request_save_on_cell_execute=False,
+                km=watch.kernel.manager,
+                on_notebook_start=saver.on_notebook_start,
+                on_cell_execute=on_cell_execute,
+                on_cell_executed=watch.on_cell_executed,
+            )
     except papermill.PapermillExecutionError as error:
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
         return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
     except InterruptedRunError:
         return _Ending(RunStatus.INTERRUPTED, "")
-    except OSError as error:  # papermill saves the notebook after each cell
+    except OSError as error:  # the notebook is saved while its cells run
         return _Ending(RunStatus.STOPPED, _unwritable(error))
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
@@ -297,20 +312,19 @@ def _unwritable(error: OSError) -> str:
 
 
 def _papermill() -> Any:
-    """Return papermill, imported without a check that no notebook needs.
+    """Return papermill, imported without what no notebook of a folder needs.
 
     Where rfc3987_syntax is installed, as JupyterLab does, jsonschema builds 39 grammars to check
-    addresses: two thirds of papermill's import time.
+    addresses: two thirds of papermill's import time. A third of the rest is for notebooks in HDFS
+    and in Azure's blobs.
     """
-    unwanted = "rfc3987_syntax"
-    is_hidden = unwanted not in sys.modules
-    if is_hidden:
-        sys.modules[unwanted] = None  # type: ignore[assignment]  # reads as not installed
+    hidden = {"rfc3987_syntax", "pyarrow", "papermill.abs"} - sys.modules.keys()
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None reads as not installed
     try:
         import papermill
     finally:
-        if is_hidden:
-            del sys.modules[unwanted]
+        for name in hidden:
+            del sys.modules[name]
     return papermill
 
 

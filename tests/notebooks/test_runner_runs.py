@@ -32,7 +32,7 @@ raise SystemExit(outcome.exit_code)
 def run(tmp_path: Path):
     def run(name: str, **options: Any) -> RunOutcome:
         settings = {"parameters": {}, "environment": "unit", "runs_dir": tmp_path} | options
-        return run_notebook(DATA / f"{name}.ipynb", **settings)
+        return run_notebook(settings.pop("notebook", DATA / f"{name}.ipynb"), **settings)
 
     return run
 
@@ -51,6 +51,30 @@ def assert_whole(outcome: RunOutcome) -> dict[str, Any]:
     index = (outcome.directory.parent / "index.html").read_text(encoding="utf-8")
     assert f"{outcome.directory.name}/report.html" in index
     return result
+
+
+def test_the_notebook_is_on_disk_while_a_long_cell_runs(run, tmp_path) -> None:
+    """So that a run that is killed then has left what came before."""
+    notebook = json.loads((DATA / "ok.ipynb").read_text(encoding="utf-8"))
+    sources = [
+        "print('counted before')",
+        "import time\n"
+        "from pathlib import Path\n"
+        "path, end = Path(os.environ['MNS_RUN_DIR']) / 'notebook.ipynb', time.monotonic() + 30\n"
+        "while not path.is_file() and time.monotonic() < end:\n"
+        "    pass\n"
+        "print('counted before\\\\n' in path.read_text(encoding='utf-8'))",
+    ]
+    template = notebook["cells"][2] | {"metadata": {}}
+    notebook["cells"][3:3] = [
+        template | {"id": f"new-{place}", "source": source} for place, source in enumerate(sources)
+    ]
+    path = tmp_path / "ok.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    outcome = run("ok", notebook=path)
+    executed = json.loads((outcome.directory / "notebook.ipynb").read_text(encoding="utf-8"))
+    (cell,) = [cell for cell in executed["cells"] if cell["id"] == "new-1"]
+    assert cell["outputs"][0]["text"] == ["True\n"]
 
 
 def test_a_run_leaves_notebook_result_report_and_index(run, capfd) -> None:
