@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import names_of, tightest_quotas
+from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import QUOTA_KEYS
 from mnslib.quantities import ZERO
@@ -44,7 +44,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
         was not read; `is_live`: the quota was read from the cluster; `is_scoped`: it counts only
         some of the pods, which cannot be done again here; `is_wrong`: see `is_wrong`.
     """
-    values = {cluster: tightest_quotas(quotas) for cluster, quotas in snapshot.quotas.items()}
+    values = snapshot.tightest_quotas
     spaces: dict[tuple[str, str], list[tuple[bool, Mapping[str, Decimal]]]] = {}
     for cluster, pods in snapshot.pods.items():
         for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True):

@@ -6,8 +6,12 @@ sample was taken is never made up: a crossing over a gap says that it lies somew
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import TIGHT_RATIO, series_of, times_of
@@ -55,9 +59,8 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
     """
     is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
     rows = evidence.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
-    series = series_of(rows)
-    untrue = untrue_counters(evidence)
-    parts = [_crossings(np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.float32))]
+    series, untrue = series_of(rows), untrue_counters(evidence)
+    parts = [_crossings(*np.empty((2, 0, 0), dtype=np.float32))]
     for (part, used), (_, hard) in zip(
         chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
     ):
@@ -66,7 +69,7 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
         crossed = _crossings(used, hard)
         crossed["place"] += part.start
         parts.append(crossed)
-    table = pd.concat(parts, ignore_index=True).sort_values(["place", "row", "level"])
+    table = pd.DataFrame(_joined(parts)).sort_values(["place", "row", "level"])
     table = table.join(rows.reset_index(drop=True), on="place")
     steps = table["row"] - table["before"]
     moments = times_of(snapshot.used)[table["row"].to_numpy()]
@@ -77,14 +80,13 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
     )[list(CROSSING_COLUMNS)].reset_index(drop=True)
 
 
-def _crossings(used: Values, hard: Values) -> pd.DataFrame:
+def _crossings(used: Values, hard: Values) -> dict[str, NDArray[Any]]:
     """Return the crossings of columns (times x series): their place, and the rows around each."""
     least = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
     with np.errstate(divide="ignore", invalid="ignore"):
+        near = _near(used, hard, least)
+        used, hard = used[:, near], hard[:, near]
         ratio = np.where((hard == 0) & (used == 0), np.float32(0), used / hard)
-    highest, lowest = (f.reduce(ratio, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
-    near = np.flatnonzero((highest >= least[0]) & (lowest < least[1]))  # few come near it
-    used, hard, ratio = used[:, near], hard[:, near], ratio[:, near]
     known = ~(np.isnan(used) | np.isnan(hard))
     level = (ratio >= least[0]).astype(np.int8) + (ratio >= least[1])
     last = last_known(known)[:-1]
@@ -96,11 +98,23 @@ def _crossings(used: Values, hard: Values) -> pd.DataFrame:
         crossed = (before < number) != (after < number)
         row, place = rows[crossed] + 1, places[crossed]
         part = {
-            "place": near[place], "row": row, "before": last[row - 1, place], "level": number,
-            "threshold": threshold,
+            "place": near[place], "row": row, "before": last[row - 1, place],
+            "level": np.full(len(row), number), "threshold": np.full(len(row), threshold),
             "direction": np.where(after[crossed] >= number, "up", "down"),
         }  # fmt: skip
         for name, values in (("used", used), ("hard", hard), ("utilization_ratio", ratio)):
             part[name] = values[row, place].astype(np.float64).round(6)
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+        parts.append(part)
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _near(used: Values, hard: Values, least: Sequence[np.float32]) -> NDArray[np.int64]:
+    """Return the columns that may come to a threshold and fall below it; few do."""
+    most_used, most_hard = (np.fmax.reduce(one, axis=0, initial=np.nan) for one in (used, hard))
+    least_used, least_hard = (np.fmin.reduce(one, axis=0, initial=np.nan) for one in (used, hard))
+    is_far = (most_used / least_hard < least[0]) | (least_used / most_hard >= least[1])
+    return np.flatnonzero(~is_far)

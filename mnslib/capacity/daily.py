@@ -17,13 +17,14 @@ from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK
 from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
-    SERIES_AT_ONCE,
     TIGHT,
     TIGHT_RATIO,
+    names_of,
     samples_of,
     series_of,
     times_of,
 )
+from mnslib.capacity.samples import chunks
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
 from mnslib.capacity.zeros import Untrue, forget, untrue_counters
@@ -59,10 +60,12 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFra
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(rows)), np.nan)
     series, untrue = series_of(rows), untrue_counters(evidence)
-    for first in range(0, len(rows) if len(names) else 0, SERIES_AT_ONCE):
-        part = slice(first, first + SERIES_AT_ONCE)  # all at once fill a gigabyte in a large fleet
-        highest = np.fmax.reduceat(_ratios(snapshot, series[part], untrue), starts, axis=0)
-        peaks[:, part] = highest.astype(np.float64).round(6)
+    for (part, used), (_, hard) in zip(
+        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
+    ):
+        for values in (used, hard):
+            forget(values, series[part], snapshot.used.index, untrue=untrue)
+        peaks[:, part] = _highest_of(_ratios(used, hard), starts).astype(np.float64).round(6)
     peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
@@ -82,12 +85,12 @@ def _facts(
 ) -> pd.DataFrame:
     """Return what stands before the days of each row of a utilization table."""
     series = series_of(rows)
-    used = samples_of(snapshot.used, series)
-    first = [
-        _day_made(snapshot, place) if seen is None else seen
-        for place, seen in zip(series.droplevel(2), _first_days(used, days), strict=True)
-    ]
-    hard = _true_samples(snapshot.hard, series, untrue)
+    first = _first_days(samples_of(snapshot.used, series), days)
+    unseen = np.flatnonzero(pd.isna(first))
+    for row, place in zip(unseen, names_of(rows.iloc[unseen]), strict=True):
+        first[row] = _day_made(snapshot, place)
+    times = snapshot.hard.index
+    hard = forget(samples_of(snapshot.hard, series), series, times, untrue=untrue)
     changed = _change_days(hard, days)
     today = snapshot.read_utc.astimezone(UTC).date()
     for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
@@ -103,19 +106,21 @@ def _facts(
     return rows[_SPACE].assign(**facts)
 
 
-def _true_samples(frame: pd.DataFrame, series: pd.MultiIndex, untrue: Untrue) -> Values:
-    return forget(samples_of(frame, series), series, frame.index, untrue=untrue)
-
-
-def _ratios(snapshot: Snapshot, series: pd.MultiIndex, untrue: Untrue) -> NDArray[np.float32]:
+def _ratios(used: Values, hard: Values) -> Values:
     """Return used over hard of each step; over a hard quota of 0, 1 if anything is used."""
-    used, hard = (_true_samples(frame, series, untrue) for frame in (snapshot.used, snapshot.hard))
     is_zero = hard == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: NDArray[np.float32] = np.divide(used, hard, out=hard)
+        ratio: Values = np.divide(used, hard, out=hard)
     if is_zero.any():
         ratio[is_zero] = np.where(np.isnan(used), np.float32(np.nan), used > 0)[is_zero]
     return ratio
+
+
+def _highest_of(values: Values, starts: NDArray[np.int64]) -> Values:
+    """Return the highest value of each day, of which `starts` are the first rows."""
+    parts = np.split(values, starts[1:]) if len(starts) else []
+    days = [np.fmax.reduce(part, axis=0) for part in parts]  # ten times as fast as `reduceat`
+    return np.array(days, dtype=np.float32).reshape(len(starts), values.shape[1])
 
 
 def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -143,19 +148,24 @@ def _most_urgent_first(facts: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArr
     return keys.sort_values(order, kind="stable").index.to_numpy(dtype=np.int64)
 
 
-def _day_made(snapshot: Snapshot, place: tuple[str, str]) -> date | None:
+def _day_made(snapshot: Snapshot, place: tuple[str, ...]) -> date | None:
     """Return the day a namespace without samples was made, None unless it is too new for any."""
-    made = snapshot.created.get(place)
+    made = snapshot.created.get((place[0], place[1]))
     is_new = made is not None and snapshot.read_utc - made < NEW_FOR
     return made.astimezone(UTC).date() if made is not None and is_new else None
 
 
-def _first_days(samples: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[date | None]:
-    seen = (~np.isnan(samples)).T
-    return [days[found.argmax()].item() if found.any() else None for found in seen]
+def _first_days(samples: Values, days: NDArray[np.datetime64]) -> NDArray[np.object_]:
+    """Return the day of the first sample of each column, None without any."""
+    first = np.full(samples.shape[1], None, dtype=object)
+    names, starts = np.unique(days, return_index=True)
+    highest = _highest_of(samples, starts)
+    for day, found in zip(reversed(names.tolist()), highest[::-1], strict=True):
+        first[~np.isnan(found)] = day
+    return first
 
 
-def _is_another(hard: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _is_another(hard: Values, now: Values) -> NDArray[np.bool_]:
     """Return where the quota of now is another than that of the last sample."""
     if not len(hard):
         return np.zeros(len(now), dtype=bool)
@@ -165,7 +175,7 @@ def _is_another(hard: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[
     return is_another
 
 
-def _change_days(hard: NDArray[np.float32], days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
+def _change_days(hard: Values, days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
     highest, lowest = (f.reduce(hard, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
     some = np.flatnonzero(highest > lowest)
     known = pd.DataFrame(hard[:, some]).ffill().to_numpy()

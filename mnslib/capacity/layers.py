@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, count
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
-from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of
+from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of, taken
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
-from mnslib.capacity.zeros import forget, untrue_counters, untrue_usage
+from mnslib.capacity.zeros import Untrue, forget, untrue_counters, untrue_usage
 from mnslib.verdicts import unknown_reason
 
 LEAST_OF_DAY = 0.5
@@ -196,11 +197,11 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame
     wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
-        samples = _Samples.of(snapshot, spaces, times, resource=resource, evidence=evidence)
+        series = _Series.of(snapshot, spaces, times, resource=resource, evidence=evidence)
         doubts = _doubts(wrong, spaces, resource)
         hard = np.full(len(spaces), np.nan)
         for day, first, end in zip(days, starts, ends, strict=True):
-            found = samples.between(int(first), int(end))
+            found = series.between(int(first), int(end))
             granted = _last(found.hard)
             hard = np.where(np.isnan(granted), hard, granted)
             measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY), doubts=doubts)
@@ -222,6 +223,40 @@ class _Samples:
     requested: Values
     usage: Values
 
+
+class _Columns(NamedTuple):
+    """Some series: where they lie in the samples of a frame, and those few that stand elsewhere.
+
+    A place is -1 where there is none; `values` has the samples of the series `others`.
+    """
+
+    samples: Values
+    places: NDArray[np.intp]
+    others: NDArray[np.intp]
+    values: Values
+
+    def between(self, first: int, end: int) -> Values:
+        """Return the samples of some steps."""
+        found = taken(self.samples[first:end], self.places)
+        found[:, self.others] = self.values[first:end]
+        return found
+
+    def unseen(self) -> NDArray[np.intp]:
+        """Return which series have no sample."""
+        highest = taken(np.fmax.reduce(self.samples, axis=0, initial=np.nan)[None, :], self.places)
+        highest[0, self.others] = np.fmax.reduce(self.values, axis=0, initial=np.nan)
+        return np.flatnonzero(np.isnan(highest[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Series:
+    """The series of one resource, whose samples are taken when they are asked for."""
+
+    clusters: NDArray[np.int64]
+    hard: _Columns
+    requested: _Columns
+    usage: _Columns
+
     @classmethod
     def of(
         cls,
@@ -231,31 +266,31 @@ class _Samples:
         *,
         resource: str,
         evidence: pd.DataFrame,
-    ) -> _Samples:
+    ) -> _Series:
         key = pd.Index([f"requests.{resource}"] * len(spaces))
         series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
         usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
-        counters, measured = (
-            untrue_counters(evidence),
-            untrue_usage(evidence, f"{resource}_usage"),
-        )
-        requested = forget(_at(snapshot.used, series, times), series, times, untrue=counters)
-        uncounted = np.flatnonzero(np.isnan(requested).all(axis=0))
-        requested[:, uncounted] = _at(snapshot.requested, series[uncounted], times)
+        counters = untrue_counters(evidence)
+        counted = _at(snapshot.used, series, times, counters)
+        unseen = counted.unseen()
+        of_pods = _at(snapshot.requested, series[unseen], times, {}).between(0, len(times))
         return cls(
             clusters=pd.factorize(spaces.get_level_values(0))[0],
-            hard=forget(_at(snapshot.hard, series, times), series, times, untrue=counters),
-            requested=requested,
-            usage=forget(_at(usage, spaces, times), spaces, times, untrue=measured),
+            hard=_at(snapshot.hard, series, times, counters),
+            requested=counted._replace(
+                others=np.append(counted.others, unseen),
+                values=np.hstack([counted.values, of_pods]),
+            ),
+            usage=_at(usage, spaces, times, untrue_usage(evidence, f"{resource}_usage")),
         )
 
     def between(self, first: int, end: int) -> _Samples:
         """Return the samples of some steps."""
-        return replace(
-            self,
-            hard=self.hard[first:end],
-            requested=self.requested[first:end],
-            usage=self.usage[first:end],
+        return _Samples(
+            clusters=self.clusters,
+            hard=self.hard.between(first, end),
+            requested=self.requested.between(first, end),
+            usage=self.usage.between(first, end),
         )
 
 
@@ -272,7 +307,7 @@ class _Measured:
 def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons]) -> _Measured:
     """Return the quantiles of the steps with both samples; usage needs `least` of them."""
     has_use, has_request = ~np.isnan(samples.usage), ~np.isnan(samples.requested)
-    counted, used = has_request.sum(axis=0), has_use.sum(axis=0)
+    counted, used = _count(has_request), _count(has_use)
     asked, most = _highest(samples.requested), _highest(samples.usage)
     doubted, unsure = doubts
     # A counter that says 0 all along, and no container where others are seen: nothing runs.
@@ -280,14 +315,14 @@ def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons])
     is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[samples.clusters]
     is_still &= doubted == ""
     both = has_use & has_request
-    paired = both.sum(axis=0) >= least
+    paired = _count(both) >= least
     reason = np.select(
         [is_still, unsure != "", doubted != "", used == 0, (most == 0) & ~(asked == 0), ~paired],
         ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
         default="",
     ).astype(object)
     is_known = reason == ""
-    own = _quantile(np.where(paired & is_known, both, has_request), samples.requested)
+    own = _quantile(has_request & (has_use | ~(paired & is_known)), samples.requested)
     usage = _quantile(both, samples.usage)
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
     return _Measured(
@@ -307,23 +342,25 @@ def _resource_layers(
     evidence: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return the layers of one resource, the advice of the namespace left out."""
-    by_space = table.set_index(_SPACE).assign(_ratio=ratio_now(table))
+    figures = table[["resource", "hard", "used", "verdict"]].assign(_ratio=ratio_now(table))
+    by_space = figures.set_index(pd.MultiIndex.from_frame(table[_SPACE]))
     now, limits = (
         by_space[by_space["resource"] == f"{resource}_{kind}"].reindex(spaces)
         for kind in ("request", "limit")
     )
     times = _times(snapshot)
     recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
-    samples = _Samples.of(snapshot, spaces, recent, resource=resource, evidence=evidence)
+    series = _Series.of(snapshot, spaces, recent, resource=resource, evidence=evidence)
     doubts = _doubts(evidence, spaces, resource)
-    measured = _measured(samples, least=ceil(LEAST_HISTORY / snapshot.step), doubts=doubts)
+    samples, least = series.between(0, len(recent)), ceil(LEAST_HISTORY / snapshot.step)
+    measured = _measured(samples, least=least, doubts=doubts)
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
     # Without usage beside it no window has to be shared, and the counter of now is the best known.
     is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
     requested = np.where(is_stale, counter, measured.requested)
     parts = parts_of(hard, requested, measured.usage)
-    unread = now["verdict"].map(unknown_reason).to_numpy(dtype=object)
-    reason = np.where(np.isnan(hard), unread, measured.reason)
+    reason, unread = measured.reason, np.flatnonzero(np.isnan(hard))
+    reason[unread] = [unknown_reason(verdict) for verdict in now["verdict"].iloc[unread]]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
     known = [by["_ratio"].where(by["_ratio"] >= 0) for by in (now, limits)]
@@ -348,16 +385,14 @@ def _doubts(
     evidence: pd.DataFrame, spaces: pd.MultiIndex, resource: str
 ) -> tuple[Reasons, Reasons]:
     """Return why what was requested and what was used is unknown; empty where nothing says so."""
-    by_space = evidence.set_index(_SPACE)[["resource", "unknown_history"]]
-    requested, usage = (
-        by_space.loc[by_space["resource"] == f"{resource}_{kind}", "unknown_history"]
-        .replace(NO_QUOTA, "")
-        .map(lambda verdict: unknown_reason(verdict) or "")
-        .reindex(spaces, fill_value="")
-        .to_numpy(dtype=object)
-        for kind in ("request", "usage")
-    )
-    return requested, usage
+    is_doubted = ~evidence["unknown_history"].isin(["", NO_QUOTA])
+    found = []
+    for kind in ("request", "usage"):
+        rows = evidence[is_doubted & (evidence["resource"] == f"{resource}_{kind}")]
+        reasons = [unknown_reason(verdict) or "" for verdict in rows["unknown_history"]]
+        by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[_SPACE]), dtype=object)
+        found.append(by_space.reindex(spaces, fill_value="").to_numpy(dtype=object))
+    return found[0], found[1]
 
 
 def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats]:
@@ -377,28 +412,43 @@ def _times(snapshot: Snapshot) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(max((snapshot.used.index, snapshot.usage_cpu.index), key=len))
 
 
-def _at(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex) -> Values:
-    """Return the samples of `series` at `times`, in float32."""
+def _at(
+    frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex, untrue: Untrue
+) -> _Columns:
+    """Return `series` at `times`, without their untrue zeros."""
     rows = frame.index.get_indexer(times)
     if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():  # a slice copies nothing
-        return samples_of(frame.iloc[rows[0] : rows[-1] + 1], series)
-    return samples_of(frame.reindex(times), series)
+        frame = frame.iloc[rows[0] : rows[-1] + 1]
+    else:
+        frame = frame.reindex(times)
+    others = np.flatnonzero(series.isin(list(untrue))) if untrue else np.empty(0, dtype=np.intp)
+    return _Columns(
+        samples=frame.to_numpy(dtype=np.float32, copy=False),
+        places=frame.columns.get_indexer(series),
+        others=others,
+        values=forget(samples_of(frame, series[others]), series[others], times, untrue=untrue),
+    )
 
 
 def _quantile(wanted: Flags, samples: Values) -> Floats:
     """Return `USAGE_QUANTILE` of each column's wanted samples, linearly between two of them."""
-    counts = wanted.sum(axis=0)
-    found = np.full(samples.shape[1], np.nan)
-    columns = np.flatnonzero(counts)
-    if len(columns):
-        ordered = np.sort(np.where(wanted, samples, np.float32(np.inf))[:, columns], axis=0)
-        place = USAGE_QUANTILE * (counts[columns] - 1)
-        low = np.floor(place).astype(np.int64)
-        high = np.minimum(low + 1, counts[columns] - 1)
-        at = np.arange(len(columns))
-        below, above = (ordered[rows, at].astype(np.float64) for rows in (low, high))
-        found[columns] = below + (above - below) * (place - low)
+    if not len(samples):
+        return np.full(samples.shape[1], np.nan)
+    ordered = np.sort(np.where(wanted, samples, np.float32(np.inf)), axis=0)
+    counts = _count(wanted)
+    last = np.maximum(counts - 1, 0)
+    place = USAGE_QUANTILE * last
+    low = np.floor(place).astype(np.int64)
+    at = np.arange(samples.shape[1])
+    ends = (ordered[rows, at].astype(np.float64) for rows in (low, np.minimum(low + 1, last)))
+    below, above = (np.where(counts, end, np.nan) for end in ends)
+    found: Floats = below + (above - below) * (place - low)
     return found
+
+
+def _count(flags: Flags) -> NDArray[np.int32]:
+    counts: NDArray[np.int32] = flags.sum(axis=0, dtype=np.int32)
+    return counts
 
 
 def _highest(samples: Values) -> Floats:
@@ -408,10 +458,10 @@ def _highest(samples: Values) -> Floats:
 
 def _last(samples: Values) -> Floats:
     """Return the last sample of each column, NaN where there is none."""
-    known = ~np.isnan(samples)
-    row = len(samples) - 1 - known[::-1].argmax(axis=0)
-    last: Values = samples[row, np.arange(samples.shape[1])]
-    return last.astype(np.float64)
+    last = np.full(samples.shape[1], np.nan)
+    for values in samples:
+        np.copyto(last, values, where=~np.isnan(values))
+    return last
 
 
 def _sum(amounts: Floats) -> float:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnslib.capacity.promql import QUOTA_LABELS, samples_query
-from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import PrometheusError
 from mnslib.models import QUOTA_KEYS
@@ -110,7 +109,6 @@ def _steps(snapshot: Snapshot, labels: Mapping[str, str]) -> list[_Step]:
     table = table[table["peak_utc"].notna()]
     place = ["cluster_name", "peak_utc"]
     table = table.assign(part=table.groupby(place).cumcount() // VALUES_AT_ONCE)
-    quotas = {name: tightest_quotas(found) for name, found in snapshot.quotas.items()}
     last = snapshot.used.index[-1].to_pydatetime() if len(snapshot.used) else snapshot.read_utc
     groups = iter(table.groupby([*place, "part"], sort=False))
     steps = []
@@ -120,7 +118,7 @@ def _steps(snapshot: Snapshot, labels: Mapping[str, str]) -> list[_Step]:
         peaks = {}
         for row in rows.to_dict("records"):
             name, key = row["namespace_name"], QUOTA_KEYS[row["resource"]]
-            quota = quotas[cluster][name, key]
+            quota = snapshot.tightest_quotas[cluster][name, key]
             peaks[name, quota.quota_name, quota.key] = key, row["peak_used"]
         steps.append(
             _Step(

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.nodes import FreeNodes
+from mnslib.capacity.quota_values import QuotaValue, tightest_quotas
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.pods import pod_need
@@ -102,6 +103,11 @@ class Snapshot:
     def step(self) -> timedelta:
         """Distance of two samples, and the length of time that one stands for."""
         return timedelta(minutes=self.step_minutes)
+
+    @cached_property
+    def tightest_quotas(self) -> Mapping[str, Mapping[tuple[str, str], QuotaValue]]:
+        """By cluster, then (namespace, quota key): the value that counts."""
+        return {cluster: tightest_quotas(quotas) for cluster, quotas in self.quotas.items()}
 
     @cached_property
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:

@@ -26,7 +26,6 @@ from mnslib.capacity.quota_values import (
     QuotaValue,
     names_of,
     series_of,
-    tightest_quotas,
     times_of,
 )
 from mnslib.capacity.samples import chunks
@@ -92,7 +91,7 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 
 def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace and quota field with the figures of now."""
-    values = {name: tightest_quotas(quotas) for name, quotas in snapshot.quotas.items()}
+    values = snapshot.tightest_quotas
     spaces = snapshot.namespaces[[*_SPACE, "owner", "is_managed"]]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
     figures = [
