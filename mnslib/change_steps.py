@@ -39,6 +39,7 @@ class ChangeSteps(Session):
         self._earlier: EarlierRun | None = None
         self._earlier_directory = self.directory
         self._rest: Rest | None = None
+        self._is_plan_shown = False
 
     def load_requests(
         self, request_file: str, *, tiers_file: str = "", policy_file: str = ""
@@ -167,12 +168,18 @@ class ChangeSteps(Session):
         return plan
 
     def show_plan(self, plan: Plan, result: ApplyResult | None = None) -> None:
-        """Show what to read of the plan; with its outcomes, what was done, in the same place."""
+        """Show what to read of the plan; with its outcomes, what was done, in the same place.
+
+        Nothing is shown anew where nothing was shown before.
+        """
         from IPython.display import display
 
         from mnslib.reporting.plans import plan_report
 
         is_update = result is not None
+        if is_update and not self._is_plan_shown:
+            return
+        self._is_plan_shown = True
         display(plan_report(plan, result), display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
 
     def require_approval(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mnslib.change_steps import ChangeSteps
 from mnslib.errors import ApplyError
 from mnslib.project import RUN_DIRECTORY_VARIABLE
 from mnslib.provisioning.plan import Plan, make_plan
@@ -79,6 +80,18 @@ def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
         if "0101" in stamp:
             assert recorded(session) == ("findings", 0)
     assert recorded(session) == (status, 0)
+
+
+def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    steps, plan = ChangeSteps("30_provision_in_bulk", {}), plan_of("n0")
+    steps.show_plan(plan, ended(OutcomeKind.CREATED))
+    assert capsys.readouterr().out == ""
+    steps.show_plan(plan)
+    steps.show_plan(plan, ended(OutcomeKind.CREATED))
+    assert capsys.readouterr().out.count("1 change, none with a named risk.") == 2
 
 
 def test_what_is_left_when_planned_again_makes_the_run_partly(session: Session) -> None:
