@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, names_of
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
@@ -41,6 +41,7 @@ CHANGES = {
 }
 """The words of change, each with its meaning."""
 
+_ABSENT = ("", "")
 _SPACE = ["cluster_name", "namespace_name"]
 _TEXTS = [*_SPACE, "resource", "verdict"]
 _NUMBERS = ["hard", "utilization_ratio"]
@@ -123,20 +124,16 @@ def changes_since(
     common = {place[0] for place in now} & {place[0] for place in then}
     rows = []
     for place in sorted(now.keys() | then.keys()):
-        before, after = then.get(place), now.get(place)
-        row = after or before
-        assert row is not None  # a place comes from one of them
-        change = _change(_word(before), _word(after), is_compared=place[0] in common)
+        (old, before), (new, after) = then.get(place, _ABSENT), now.get(place, _ABSENT)
+        change = _change(word(before), word(after), is_compared=place[0] in common)
         if change == "gone" and place[0] in unreachable:
             continue
         if change:
             rows.append(
                 {
                     "cluster_name": place[0], "namespace_name": place[1],
-                    "resource": row["resource"], "change": change,
-                    "before": before["verdict"] if before else "",
-                    "after": after["verdict"] if after else "",
-                    "is_finding": _is_finding(before, after),
+                    "resource": new or old, "change": change,
+                    "before": before, "after": after, "is_finding": _is_finding(before, after),
                 }
             )  # fmt: skip
     rows += _quota_changes(known, table) if known is not None else []
@@ -157,13 +154,11 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
     return {**counts, "newly_refused": len(refused)}
 
 
-def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, str], Mapping[Any, Any]]:
-    rows = tightest(table).to_dict("records") if len(table) else []
-    return {(row["cluster_name"], row["namespace_name"]): row for row in rows}
-
-
-def _word(row: Mapping[Any, Any] | None) -> str:
-    return word(row["verdict"]) if row is not None else ""
+def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, ...], tuple[str, ...]]:
+    """Return the value that speaks for each namespace, and its verdict."""
+    worst = tightest(table)
+    values = names_of(worst, "resource", "verdict")
+    return dict(zip(names_of(worst), values, strict=True))
 
 
 def _change(before: str, after: str, *, is_compared: bool) -> str:
@@ -179,10 +174,10 @@ def _change(before: str, after: str, *, is_compared: bool) -> str:
     return "known again" if before == UNKNOWN else "eased"
 
 
-def _is_finding(before: Mapping[Any, Any] | None, after: Mapping[Any, Any] | None) -> bool:
-    was, is_now = _word(before), _word(after)
+def _is_finding(before: str, after: str) -> bool:
+    was, is_now = word(before), word(after)
     if is_now == UNKNOWN:
-        return was not in ("", UNKNOWN) and after is not None and after["verdict"] != NO_QUOTA
+        return was not in ("", UNKNOWN) and after != NO_QUOTA
     return is_now == FULL != was or (is_now == TIGHT and was not in (TIGHT, FULL))
 
 

@@ -15,7 +15,7 @@ from mnslib import verdicts
 from mnslib.capacity.evidence_words import GOOD_COVERAGE
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import findings, tightest
+from mnslib.capacity.utilization import tightest, verdict_counts
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Callout,
@@ -65,12 +65,15 @@ def snapshot_report(snapshot: Snapshot) -> Table | Stack:
     return Stack([table, failed])
 
 
-def utilization_finding(table: pd.DataFrame) -> str:
-    """Return the finding without its full stop: how many namespaces are full, tight, unknown."""
-    worst = tightest(table)
+def utilization_finding(worst: pd.DataFrame) -> str:
+    """Return the finding without its full stop: how many namespaces are full, tight, unknown.
+
+    Args:
+        worst: from `capacity.utilization.tightest`.
+    """
     if worst.empty:
         return "No namespace was found"
-    counts, total = findings(table), wording.count(len(worst), "namespace")
+    counts, total = verdict_counts(worst), wording.count(len(worst), "namespace")
     full, tight, unknown = counts[FULL], counts[TIGHT], counts[verdicts.UNKNOWN]
     if unknown == len(worst):
         return wording.all_unknown(worst["verdict"], len(worst), "namespace")
@@ -94,12 +97,13 @@ def utilization_finding(table: pd.DataFrame) -> str:
 
 def utilization_sentence(table: pd.DataFrame) -> str:
     """Return the finding in a sentence: how many namespaces are full, tight, unknown."""
-    return f"{utilization_finding(table)}."
+    return f"{utilization_finding(tightest(table))}."
 
 
 def utilization_report(table: pd.DataFrame) -> Stack:
     """Return the finding with its numbers."""
-    counts = findings(table)
+    worst = tightest(table)
+    counts = verdict_counts(worst)
     labels: list[tuple[str, str, Tone]] = [
         (FULL, "full: no further pod starts", "critical"),
         (TIGHT, "at 90 % or above", "warning"),
@@ -115,7 +119,7 @@ def utilization_report(table: pd.DataFrame) -> Stack:
         )
         for word, label, tone in labels
     ]
-    return Stack((utilization_sentence(table), KeyFigures(figures)))
+    return Stack((f"{utilization_finding(worst)}.", KeyFigures(figures)))
 
 
 def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:

@@ -10,6 +10,9 @@ from mnslib.reporting.displays import Lines, Stack, Table, Tag, named
 from mnslib.reporting.tokens import Tone
 from mnslib.verdicts import word
 
+LIMIT = 20
+"""Rows shown; all are in the CSV."""
+
 _TONES: dict[str, Tone] = {"full": "critical", "tight": "warning", "unknown": "unknown"}
 
 
@@ -47,11 +50,12 @@ def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
                 row["before"] or None,
                 row["after"] or None,
             ]
-            for row in changed.to_dict("records")
+            for row in changed.head(LIMIT).to_dict("records")
         ],
         note="All of them: tables/changed.csv.",
         empty="Nothing changed.",
-        limit=20,
+        limit=LIMIT,
+        total=len(changed),
     )
     notes = [earlier.note] if earlier.note else []
     return Stack((changes_finding(changed, earlier), *notes, table))

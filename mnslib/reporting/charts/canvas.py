@@ -35,6 +35,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D, IdentityTransform
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -177,6 +178,7 @@ MOST_HEIGHT = 1280
 """Pixels: what is higher is shrunk on paper (`page.css`) until its source line is under 6.5 pt."""
 LEAST_ROW = 24
 _Row = TypeVar("_Row")
+Floats = NDArray[np.float64]
 
 
 def top_rows(rows: Sequence[_Row], *, panels: int = 1) -> Sequence[_Row]:
@@ -324,12 +326,10 @@ class Canvas:
             )  # fmt: skip
             self._add(artist)
 
-    def bubbles(
-        self, xs: Sequence[float], ys: Sequence[float], diameters: Sequence[float], color: str
-    ) -> None:
+    def bubbles(self, xs: Floats, ys: Floats, diameters: Floats, color: str) -> None:
         """Draw translucent dots of diameters in pixels, as one mark: there may be thousands."""
         artist = PathCollection(
-            [_DOT], [(each * 72 / DPI) ** 2 for each in diameters], facecolors=color, alpha=0.6,
+            [_DOT], (diameters * 72 / DPI) ** 2, facecolors=color, alpha=0.6,
             edgecolors=WHITE, linewidths=0.5, offsets=np.column_stack((xs, ys)),
             offset_transform=self._to_figure,
         )  # fmt: skip

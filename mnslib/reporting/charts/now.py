@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
@@ -45,18 +46,21 @@ def utilization_now(
         note: sentences that the source line ends with, such as where the history is from.
         family: font family; None takes the first installed.
     """
-    rows: list[Any] = [
-        row | {"reason": unknown_reason(row["verdict"])}
-        for row in tightest(table).to_dict("records")
-    ]
+    worst = tightest(table)
+    reasons = [unknown_reason(verdict) for verdict in worst["verdict"]]
+    full = (worst["verdict"] == FULL).astype(float)  # a quota of 0 has no ratio
+    rows = worst.assign(
+        reason=pd.Series(reasons, index=worst.index, dtype=object),
+        length=worst["utilization_ratio"].fillna(full),
+    )
     canvas, at = Canvas(family=family), wording.moment(moment)
-    title = utilization_finding(table)
+    title = utilization_finding(worst)
     canvas.heading(
         title,
         "Requested over hard quota, the tightest of the four quota values per namespace, "
         f"fullest first, {at}",
     )
-    if rows:
+    if len(rows):
         _draw_strip(canvas, rows)
         _draw_rows(canvas, rows)
     else:
@@ -65,17 +69,17 @@ def utilization_now(
     return canvas.finish(source=source, alt=" ".join([f"{title}.", *_fullest(rows)]))
 
 
-def _fullest(rows: list[Row]) -> list[str]:
+def _fullest(rows: pd.DataFrame) -> list[str]:
     return [
         f"Fullest: {row['namespace_name']} on {row['cluster_name']}, "
         f"{wording.RESOURCE_WORDS[row['resource']]} {_percent(row)}, {_left(row)}."
-        for row in rows[:1]
+        for row in _records(rows[:1])
         if row["reason"] is None
     ]
 
 
-def _count(rows: list[Row], word: str) -> int:
-    return sum(row["verdict"] == word for row in rows)
+def _records(rows: pd.DataFrame) -> list[Any]:
+    return rows.to_dict("records")
 
 
 def _percent(row: Row) -> str:
@@ -94,20 +98,13 @@ def _left(row: Row) -> str:
     return f"{wording.quantity(resource, left) if left else '0'} left of {of}"
 
 
-def _ratio(row: Row) -> float:
-    """Return how long the bar is; a quota of 0 has no ratio."""
-    if wording.is_unknown(row["utilization_ratio"]):
-        return 1.0 if row["verdict"] == FULL else 0.0
-    return float(row["utilization_ratio"])
+def _fill(reason: str | None, verdict: str, length: float) -> Fill:
+    if reason is not None:
+        return _NONE if reason == NO_QUOTA else HATCH
+    return _LOWER if verdict == OK and length < 0.5 else _BAR[verdict]
 
 
-def _fill(row: Row) -> Fill:
-    if row["reason"] is not None:
-        return _NONE if row["reason"] == NO_QUOTA else HATCH
-    return _LOWER if row["verdict"] == OK and _ratio(row) < 0.5 else _BAR[row["verdict"]]
-
-
-def _draw_strip(canvas: Canvas, rows: list[Row]) -> None:
+def _draw_strip(canvas: Canvas, rows: pd.DataFrame) -> None:
     """Draw all namespaces as one bar; its legend is also that of the rows."""
     labels = {
         _BAR[FULL]: "full or over",
@@ -117,29 +114,30 @@ def _draw_strip(canvas: Canvas, rows: list[Row]) -> None:
         _NONE: "without a quota",
         HATCH: "unknown",
     }
-    counts = Counter(map(_fill, rows))
+    counts = Counter(map(_fill, rows["reason"], rows["verdict"], rows["length"]))
     canvas.text(MARGIN, canvas.y, f"All {wording.count(len(rows), 'namespace')}", bold=True)
     canvas.y += 20
     parts = [(counts[fill], label, fill) for fill, label in labels.items() if counts[fill]]
-    dots = [(Dot(), "the other quota values")] if rows[0]["reason"] is None else []
+    dots = [(Dot(), "the other quota values")] if rows["reason"].iloc[0] is None else []
     canvas.strip(parts, height=26, others=dots)
     canvas.y += 10
 
 
-def _selected(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+def _selected(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to draw and those left to a sentence; unknown ones get a share of both."""
     if len(rows) <= MOST_ROWS:
-        return rows, []
-    known = [row for row in rows if row["reason"] is None]
-    unknown = [row for row in rows if row["reason"] is not None]
-    common = Counter(row["reason"] for row in unknown)
-    unknown.sort(key=lambda row: (row["reason"] == NO_QUOTA, -common[row["reason"]]))
+        return rows, rows[:0]
+    known, unknown = rows[rows["reason"].isna()], rows[rows["reason"].notna()]
+    common = unknown["reason"].map(unknown["reason"].value_counts())
+    unknown = unknown.iloc[np.lexsort((-common, unknown["reason"] == NO_QUOTA))]
     room = max(TOP_UNKNOWN, TOP_KNOWN + TOP_UNKNOWN - len(known))
-    return known[:TOP_KNOWN] + unknown[:room], known[TOP_KNOWN:] + unknown[room:]
+    shown, rest = [known[:TOP_KNOWN], unknown[:room]], [known[TOP_KNOWN:], unknown[room:]]
+    return pd.concat(shown), pd.concat(rest)
 
 
-def _draw_rows(canvas: Canvas, rows: list[Row]) -> None:
-    shown, rest = _selected(rows)
+def _draw_rows(canvas: Canvas, rows: pd.DataFrame) -> None:
+    selected, rest = _selected(rows)
+    shown = _records(selected)
     cells = [_cells(row) for row in shown]
     name, cluster, percent, value, left = zip(*cells, strict=True)
     grid = canvas.grid(
@@ -153,9 +151,10 @@ def _draw_rows(canvas: Canvas, rows: list[Row]) -> None:
     )
     _draw_axis(canvas, grid)
     for row, y in zip(shown, grid.middles, strict=True):
-        ratio = _ratio(row) if row["reason"] is None else 1.0
-        over = 10 if ratio > 1 else 0
-        canvas.box(grid.left, y - 7, grid.x(min(ratio, 1)) + over, y + 7, _fill(row))
+        length = row["length"] if row["reason"] is None else 1.0
+        over = 10 if length > 1 else 0
+        fill = _fill(row["reason"], row["verdict"], length)
+        canvas.box(grid.left, y - 7, grid.x(min(length, 1)) + over, y + 7, fill)
     for share, stroke in (
         (0, Stroke(colors.AXIS, 2)),
         (float(TIGHT_RATIO), Stroke(colors.WARNING, 3, DASHED)),
@@ -199,19 +198,20 @@ def _draw_axis(canvas: Canvas, grid: Grid) -> None:
         )  # fmt: skip
 
 
-def _rest(shown: list[Row], rest: list[Row]) -> list[str]:
+def _rest(shown: list[Row], rest: pd.DataFrame) -> list[str]:
     """Return one sentence on the rows left out, and one on unknown ones among them."""
-    known = [row for row in rest if row["reason"] is None]
-    unknown = Counter(row["reason"] for row in rest if row["reason"] is not None)
+    known = rest[rest["reason"].isna()]
+    unknown = Counter(rest["reason"].dropna())
     sentences = []
     if unknown:
         is_same = set(unknown) == {row["reason"] for row in shown} - {None} and len(unknown) == 1
         words = "unknown for the same reason" if is_same else f"unknown: {_reasons(unknown)}"
         words = "without a quota" if is_same and NO_QUOTA in unknown else words
         sentences.append(f"and {unknown.total():,} more {words}")
-    if known:
-        parts = {"full": _count(known, FULL), "at 90 % or above": _count(known, TIGHT)}
-        highest = int(max(map(_ratio, known)) * 100 + 1e-5) + 1
+    if len(known):
+        verdicts = known["verdict"].tolist()
+        parts = {"full": verdicts.count(FULL), "at 90 % or above": verdicts.count(TIGHT)}
+        highest = int(known["length"].max() * 100 + 1e-5) + 1
         under = f", all under {highest} %"
         where = "in tables/utilization.csv"
         sentences.append(wording.more(len(known), "namespace", parts, otherwise=under, where=where))

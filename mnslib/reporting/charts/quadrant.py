@@ -218,14 +218,16 @@ def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> None:
     for region in _REGIONS:
         own = ordered[ordered["advice"] == region.advice]
         if len(own):
-            canvas.bubbles(own["x"].tolist(), own["y"].tolist(), own["wide"].tolist(), region.dot)
-    rows: list[Any] = ordered.to_dict("records")
-    for row in rows[: 4 * NAMED]:
-        half = row["wide"] / 2
-        plot.taken.append((row["x"] - half, row["y"] - half, row["x"] + half, row["y"] + half))
+            x, y, wide = (own[name].to_numpy() for name in ("x", "y", "wide"))
+            canvas.bubbles(x, y, wide, region.dot)
+    half = (ordered["wide"] / 2).to_numpy()
     places = ordered[["x", "y"]].to_numpy()
+    for (x, y), radius in zip(places[: 4 * NAMED], half, strict=False):
+        plot.taken.append((x - radius, y - radius, x + radius, y + radius))
     for region in _REGIONS:
-        for row in [row for row in rows if row["advice"] == region.advice][:NAMED]:
+        named = ordered[ordered["advice"] == region.advice].head(NAMED)
+        rows: list[Any] = named.to_dict("records")
+        for row in rows:
             _write_name(canvas, plot, row, places)
 
 
