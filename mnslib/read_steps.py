@@ -218,16 +218,21 @@ class ReadSteps(Session):
         tables = {name: written[name].result() for name in written if name != WORKBOOK}
         write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
 
-    def save_owner_pages(self, snapshot: Snapshot) -> Table:
+    def save_owner_pages(self, snapshot: Snapshot, earlier: Earlier) -> Table:
         """Return the owners, after writing a page for each and `portfolio.html` over all.
 
         They are made of the tables that were saved before.
+
+        Args:
+            earlier: the run that the table `changed` compares with.
         """
         from mnslib.reporting.owner_pages import OWNERS_FOLDER, owner_files, owners_table
 
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
         badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
-        owners, pages = owner_files(snapshot, self._tables, run=self.directory.name, sandbox=badge)
+        owners, pages = owner_files(
+            snapshot, self._tables, run=self.directory.name, sandbox=badge, earlier=earlier
+        )
         for name, html in pages:
             write_whole(self.directory / name, html)
         return owners_table(owners)

@@ -29,13 +29,14 @@ CHANGED_COLUMNS = (
     "after",
     "is_finding",
 )
+QUOTA_CHANGED = "quota changed"
 CHANGES = {
     FULL: "came to its quota",
     TIGHT: "came to 90 % of its quota",
     UNKNOWN: "cannot be judged any more",
     "known again": "can be judged again",
     "eased": "is further from its quota",
-    "quota changed": "has another quota",
+    QUOTA_CHANGED: "has another quota",
     "new": "was not there before",
     "gone": "is not there any more",
 }
@@ -56,7 +57,8 @@ class Earlier:
 
     Attributes:
         run: its name; empty where there is none.
-        table: its utilization, None where there is none that can be read.
+        table: its utilization, None where there is none that can be read; with `owner` where that
+            run wrote it.
         refused: (cluster, namespace) whose pods were refused then.
         note: why there is no table; empty where there is one.
     """
@@ -84,7 +86,8 @@ def read_earlier(run: str, *, utilization: str, refusals: str = "") -> Earlier:
 
 
 def _utilization(text: str) -> pd.DataFrame:
-    table = _texts(text, [*_TEXTS, *_NUMBERS])
+    owner = {"owner"} & set(text.partition("\n")[0].split(","))
+    table = _texts(text, [*_TEXTS, *_NUMBERS, *owner])
     for name in _NUMBERS:
         table[name] = pd.to_numeric(table[name].replace("", None), errors="raise").astype("float64")
     odd = ~table["resource"].isin(QUOTA_FIELDS) | ~table["verdict"].str.fullmatch(_VERDICT)
@@ -196,7 +199,7 @@ def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, A
     return [
         {
             **{name: row[name] for name in key},
-            "change": "quota changed",
+            "change": QUOTA_CHANGED,
             **{side: _quota_text(row, side) for side in ("before", "after")},
             "is_finding": False,
         }

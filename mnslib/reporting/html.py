@@ -34,7 +34,7 @@ from mnslib.reporting.displays import (
     right,
     tag,
 )
-from mnslib.reporting.outputs import Body, read_body
+from mnslib.reporting.outputs import Body, linked, read_body
 from mnslib.reporting.tokens import FONTS, TOKENS
 from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, utc_now
 
@@ -136,7 +136,8 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         with suppress(ValueError):  # a full disk may have cut it off
             body = read_body(json.loads(notebook_path.read_text(encoding="utf-8")))
     status = RunStatus(result["status"])
-    sections = [_section(text, place) for place, text in enumerate(body.sections)]
+    files = [name for name in result["artifacts"] if name != "report.html"]
+    sections = [_section(linked(text, files), place) for place, text in enumerate(body.sections)]
     about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'
     finding, _, more = _first_line(result).partition(". ")
     contents = _contents(body.sections)

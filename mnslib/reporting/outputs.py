@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import mistune
 
@@ -49,6 +50,7 @@ _UNEXPECTED = (
 )
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
@@ -115,6 +117,27 @@ def markdown_html(text: str, *, shift: int = 0) -> str:
     """
     renderer = _Markdown(shift)
     return str(mistune.create_markdown(renderer=renderer, plugins=["table"])(text))
+
+
+def linked(html: str, files: Iterable[str]) -> str:
+    """Return HTML whose text leads to files where it names them.
+
+    Args:
+        files: paths relative to the page, as the text writes them.
+    """
+    hrefs = {escape(name): quote(name) for name in files}
+    if not hrefs:
+        return html
+    names = "|".join(map(re.escape, sorted(hrefs, key=len, reverse=True)))
+    named = re.compile(rf"(?<![\w./-])(?:{names})(?![\w/-]|\.\w)")
+    parts = _TAG.split(html)  # texts and tags, in turns
+    is_link = False
+    for at, text in enumerate(parts):
+        if at % 2:
+            is_link = text.startswith("<a ") or (is_link and text != "</a>")
+        elif not is_link:
+            parts[at] = named.sub(lambda name: f'<a href="{hrefs[name[0]]}">{name[0]}</a>', text)
+    return "".join(parts)
 
 
 def is_plain_html(text: str) -> bool:

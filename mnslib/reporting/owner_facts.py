@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.changed import Earlier
 from mnslib.capacity.layers import SUM_COLUMNS, roll_up
 from mnslib.capacity.quota_values import FULL, TIGHT
 from mnslib.capacity.snapshot import Snapshot
@@ -37,6 +38,7 @@ from mnslib.reporting.needs import (
     steps_of,
     times_refused,
 )
+from mnslib.reporting.owner_changes import changes_by_owner, since_words
 from mnslib.reporting.owner_doubts import doubts_of
 from mnslib.verdicts import word
 
@@ -47,6 +49,8 @@ LONGEST_NAME = 63
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, naming files
 
 MOST_ACTIONS = 3
+
+NOTHING_BEFORE = Earlier()
 
 _BORN = ["cluster_name", "namespace_name", "first_seen"]
 
@@ -69,6 +73,8 @@ class OwnerFacts:
         actions: the first of them, the most urgent first; `more_actions` follow.
         doubts: the name of each namespace of which something is unknown, and what and why.
         unread: what could not be read, a sentence each.
+        changes: rows of the table of changes, those of namespaces that are gone among them.
+        since: the moment of the run compared with, in words; empty where there is none.
     """
 
     owner: str
@@ -81,6 +87,8 @@ class OwnerFacts:
     more_actions: int
     doubts: Sequence[tuple[str, str]]
     unread: Sequence[str]
+    changes: Sequence[Row]
+    since: str
 
     @property
     def refused(self) -> int | None:
@@ -106,12 +114,15 @@ def file_name(owner: str) -> str:
     return f"{words}.{digest}"
 
 
-def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[OwnerFacts]:
+def owners_of(
+    snapshot: Snapshot, tables: Mapping[str, pd.DataFrame], earlier: Earlier = NOTHING_BEFORE
+) -> list[OwnerFacts]:
     """Return the facts of each owner, those with full namespaces first and nobody last.
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `daily`, `evidence`, `layers` and `refusals`.
+            `changed`, `daily`, `evidence`, `layers` and `refusals`.
+        earlier: the run that `changed` compares with.
     """
     layers, steps = tables.get("layers"), steps_of(tables)
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
@@ -123,6 +134,7 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
     for space in worst:
         space["days"] = days.get(place(space), {})
         spaces.setdefault(space["owner"], []).append(space)
+    changes, since = changes_by_owner(worst, tables, earlier), since_words(earlier)
     facts = []
     for owner, own in spaces.items():
         places = [place(space) for space in own]
@@ -143,6 +155,8 @@ def owners_of(snapshot: Snapshot, tables: Mapping[str, pd.DataFrame]) -> list[Ow
                 more_actions=max(0, len(wanted) - MOST_ACTIONS),
                 doubts=[(at[1], doubts[at]) for at in places if at in doubts],
                 unread=_unread(snapshot, clusters),
+                changes=changes.get(owner, ()),
+                since=since,
             )
         )
     return sorted(facts, key=_most_urgent)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
+from mnslib.capacity.changed import Earlier
 from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
@@ -38,8 +39,14 @@ from mnslib.reporting.displays import (
 )
 from mnslib.reporting.html import PORTFOLIO, page
 from mnslib.reporting.needs import Row, smallest_raise
+from mnslib.reporting.owner_changes import (
+    CHANGE_WORDS,
+    NOT_COMPARED,
+    change_counts,
+    changed_names,
+)
 from mnslib.reporting.owner_doubts import granted, measured_part
-from mnslib.reporting.owner_facts import OwnerFacts, owners_of
+from mnslib.reporting.owner_facts import NOTHING_BEFORE, OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
@@ -59,7 +66,7 @@ _ADVICE = {
 _NEAR = float(TIGHT_RATIO)
 _SUMS_NOTE = (
     "May have: the sum of all limits that are known. Asked for, really used and unused: of the "
-    "namespaces that were measured for two days or more."
+    "namespaces that were measured for two days or more; how many these are, where not all were."
 )
 _HATCH = (
     '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
@@ -75,16 +82,21 @@ _KEY = (
 
 
 def owner_files(
-    snapshot: Snapshot, tables: Mapping[str, pd.DataFrame], *, run: str, sandbox: str = ""
+    snapshot: Snapshot,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    run: str,
+    sandbox: str = "",
+    earlier: Earlier = NOTHING_BEFORE,
 ) -> tuple[list[OwnerFacts], Iterator[tuple[str, str]]]:
     """Return the owners, and every page as it is made: its path in the run directory, and HTML.
 
     Args:
-        tables: as `owners_of` takes them.
+        tables, earlier: as `owners_of` takes them.
         run: name of the run's directory.
         sandbox: word of the badge; empty on Azure.
     """
-    owners = owners_of(snapshot, tables)
+    owners = owners_of(snapshot, tables, earlier)
     about: dict[str, Any] = {"moment": snapshot.read_utc, "run": run, "sandbox": sandbox}
 
     def pages() -> Iterator[tuple[str, str]]:
@@ -116,6 +128,7 @@ def owner_page(
     body = [
         _HATCH,
         _section("What to do first", _actions(facts)),
+        _section(f"What changed since {facts.since or 'the last time'}", _changes(facts)),
         _section("Namespace by namespace", _spaces(facts)),
         _section("What was refused", _refused(facts)),
         _section("What is not known", _unread(facts)),
@@ -245,6 +258,18 @@ def _actions(facts: OwnerFacts) -> str:
     more = f'<p class="note">{wording.count(rest, "more thing")} to do after that: see the '
     more += "table below.</p>"
     return Actions(actions=facts.actions)._repr_html_() + (more if rest else "")
+
+
+def _changes(facts: OwnerFacts) -> str:
+    if not facts.since:
+        return f"<p>{NOT_COMPARED}</p>"
+    lines = [
+        f"<li><b>{CHANGE_WORDS[change][0]}:</b> {escape(wording.examples(names, joint=', '))}</li>"
+        for change, names in changed_names(facts.changes).items()
+    ]
+    if not lines:
+        return "<p>Nothing: no namespace came, went, filled up, emptied or got another limit.</p>"
+    return f"<ul>{''.join(lines)}</ul>"
 
 
 def _spaces(facts: OwnerFacts) -> str:
@@ -402,14 +427,20 @@ def _portfolio_table(owners: Sequence[OwnerFacts]) -> Table:
         columns=[
             named("Owner"),
             *right("Namespaces", "Full", "Nearly full", "With unknowns", "May have, CPU"),
-            *right("Measured", "Asked for", "Really used", "Unused", "Refused"),
+            *right("Asked for", "Really used", "Unused", "Refused"),
+            "Changed",
             "First thing to do",
         ],
         rows=[_portfolio_row(facts) for facts in owners],
         limit=len(owners),
-        note=_SUMS_NOTE,
+        note=f"{_SUMS_NOTE} {_since(owners)}",
         empty="No namespace was found.",
     )
+
+
+def _since(owners: Sequence[OwnerFacts]) -> str:
+    since = next((facts.since for facts in owners), "")
+    return f"Changed: since {since}." if since else f"Changed: {NOT_COMPARED}"
 
 
 def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
@@ -421,9 +452,10 @@ def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
         facts.counts[TIGHT],
         len(facts.doubts),
         " ".join(filter(None, [granted(sums), measured_part(sums, "namespaces")])),
-        f"{sums['measured']:,} of {len(facts.spaces):,}",
-        *(wording.cores(sums[name]) for name in ("requested", "usage", "idle")),
+        Lines(wording.cores(sums["requested"]), measured_part(sums, "measured")),
+        *(wording.cores(sums[name]) for name in ("usage", "idle")),
         "unknown" if facts.refused is None else facts.refused,
+        change_counts(facts.changes),
         facts.actions[0].title if facts.actions else "",
     ]
 
@@ -438,7 +470,7 @@ def owners_table(owners: Sequence[OwnerFacts], *, limit: int = 20) -> Table:
     return Table(
         columns=table.columns,
         rows=table.rows,
-        note=f"{_SUMS_NOTE} A page for each, to be sent to them: {OWNERS_FOLDER}/; "
+        note=f"{table.note} A page for each, to be sent to them: {OWNERS_FOLDER}/; "
         f"all of them: {PORTFOLIO}.",
         empty=table.empty,
         limit=limit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,30 @@ def test_files_beside_the_report_are_linked(report) -> None:
 )
 def test_foreign_html_is_held_back(html: str) -> None:
     assert not is_plain_html(html)
+
+
+def test_names_of_files_beside_the_report_lead_to_them(report) -> None:
+    files = ["tables/a.csv", "tables/by_x<y>&'z.csv", "portfolio.html", "report.html"]
+    html = report(
+        markdown("# Title"),
+        markdown("## Files\n\nAll: `portfolio.html`, or [here](portfolio.html)."),
+        code(
+            shown(html="<p title='tables/a.csv> tables/a.csv'>See tables/a.csv.</p>"),
+            shown(html="<p>Not /tmp/tables/a.csv, tables/a.csv.gz, report.html</p>"),
+            shown(html=f"<p>{escape(files[1])}</p>"),
+            shown(html='<a href="b.csv">on <b>tables/a.csv</b></a>'),
+        ),
+        artifacts=files,
+    )
+    body = html.partition("<footer>")[0]
+    assert '<code><a href="portfolio.html">portfolio.html</a></code>' in body
+    assert 'See <a href="tables/a.csv">tables/a.csv</a>.</p>' in body
+    assert "<p title='tables/a.csv> tables/a.csv'>" in body
+    assert "Not /tmp/tables/a.csv, tables/a.csv.gz, report.html" in body
+    assert (
+        '<a href="tables/by_x%3Cy%3E%26%27z.csv">tables/by_x&lt;y&gt;&amp;&#x27;z.csv</a>' in body
+    )
+    assert '<a href="b.csv">on <b>tables/a.csv</b></a>' in body
 
 
 def test_a_frame_of_pandas_is_shown_as_a_table(report) -> None:

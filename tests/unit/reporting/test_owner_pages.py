@@ -13,15 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnslib.capacity.changed import CHANGES, changes_since, read_earlier
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.reporting.cells import csv_parts, text_columns
 from mnslib.reporting.layers import roll_up_rows
 from mnslib.reporting.needs import needed_for
+from mnslib.reporting.owner_changes import CHANGE_WORDS
 from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
-from mnslib.reporting.owner_pages import owner_files
+from mnslib.reporting.owner_pages import owner_files, owners_table
 
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'
@@ -313,3 +316,46 @@ def test_a_limit_that_is_known_is_shown_though_what_counts_against_it_is_wrong(t
     _, found = owner_files(snapshot(), tables, run="RUN")
 
     assert "CPU requests 48 cores" in text_of(dict(found)["owners/payments.html"])
+
+
+def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables):
+    then = tables["utilization"].assign(verdict="ok", utilization_ratio=0.5)
+    then = then[then["namespace_name"] != "spare"].assign(hard=lambda rows: rows["hard"] / 2)
+    then.loc[then["namespace_name"] == "other", ["namespace_name", "owner"]] = ["old", "payments"]
+    text = b"".join(csv_parts(text_columns(then))).decode()
+    earlier = read_earlier("20261026T060000Z-40_analyze-prod", utilization=text)
+    tables["changed"] = changes_since(tables["utilization"], earlier)
+    owners, pages = owner_files(snapshot(), tables, run="RUN", earlier=earlier)
+    found = dict(pages)
+    said = text_of(found["owners/payments.html"])
+    assert "What changed since 26 Oct 2026 06:00 UTC" in said
+    assert "Newly full: full, wasteful Newly nearly full, 90 % or above: nearly" in said
+    assert "calm (CPU requests from 4 cores to 8 cores), full (" in said
+    assert "Not there before: spare Not there any more: old Namespace by" in said
+    assert "Not there any more" not in text_of(found["owners/_without-owner.html"])
+    cells = {row[0].text: row[-2] for row in owners_table(owners).rows}
+    assert cells["payments"] == (
+        "2 newly full\n1 newly nearly full\n4 with another limit\n1 new\n1 gone"
+    )
+    assert "Changed: since 26 Oct 2026 06:00 UTC." in text_of(found["portfolio.html"])
+
+
+def test_what_is_gone_is_told_nobody_where_its_owner_is_not_known(tables):
+    then = tables["utilization"].drop(columns="owner")
+    then.loc[then["namespace_name"] == "calm", "namespace_name"] = "old"
+    text = b"".join(csv_parts(text_columns(then))).decode()
+    earlier = read_earlier("other", utilization=text)
+    tables["changed"] = changes_since(tables["utilization"], earlier)
+    assert "gone" in set(tables["changed"]["change"])
+    owners = owners_of(snapshot(), tables, earlier)
+    assert [row["change"] for facts in owners for row in facts.changes] == ["new"]
+    assert {facts.since for facts in owners} == {"other"}
+
+
+def test_a_first_run_says_that_there_is_nothing_to_compare_with(pages):
+    assert "There is no earlier run to compare with." in text_of(pages["owners/payments.html"])
+    assert "Changed: There is no earlier run" in text_of(pages["portfolio.html"])
+
+
+def test_there_are_plain_words_for_every_change():
+    assert CHANGE_WORDS.keys() == CHANGES.keys()
