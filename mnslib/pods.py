@@ -101,7 +101,8 @@ def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ())
     Source: Kubernetes, the quota admission ("must specify") and the LimitRanger ("maximum cpu
     usage per Container"); a limit below the request is refused by the API itself.
     """
-    missing = [key for key in COMPUTE_KEYS if key in set(keys) and not _says(pod, key)]
+    limited = set(keys)
+    missing = [key for key in COMPUTE_KEYS if key in limited and not _says(pod, key)]
     if missing:
         return f"must specify {', '.join(missing)}"
     for container in (*pod.init_containers, *pod.containers):
@@ -121,10 +122,12 @@ def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ())
 
 def _says(pod: Pod, key: str) -> bool:
     kind, _, resource = key.partition(".")
-    side = _requests_of if kind == "requests" else _limits_of
-    own = pod.pod_limits if kind == "limits" else {**pod.pod_limits, **pod.pod_requests}
+    if resource in pod.pod_limits or (kind == "requests" and resource in pod.pod_requests):
+        return True
     containers = (*pod.init_containers, *pod.containers)
-    return resource in own or all(resource in side(container) for container in containers)
+    if kind == "limits":
+        return all(resource in container.limits for container in containers)
+    return all(resource in each.requests or resource in each.limits for each in containers)
 
 
 def _requests_of(container: Container) -> Mapping[str, Decimal]:

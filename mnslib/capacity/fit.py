@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from mnslib.capacity.nodes import FreeNodes, PodSize, pod_size
@@ -49,9 +49,9 @@ class Template:
     needs_place: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What came of one question; figures as in `room.ROOM_COLUMNS`.
+    """What came of one question; figures as in `room.ROOM_COLUMNS`; equal to itself alone.
 
     Attributes:
         least_share: of what a quota allows, the share of `tightest` that is left afterwards.
@@ -66,6 +66,12 @@ class Answer:
     unplaced: tuple[float, float, float] = (_NAN, _NAN, _NAN)
     fits: tuple[float, float] = (_NAN, _NAN)
     least_share: float = 0.0
+
+    @property
+    def cells(self) -> tuple[object, ...]:
+        """Its cells of a row, in the order of `room.ROOM_COLUMNS`."""
+        words = (self.verdict, self.reason, self.tightest)
+        return (self.pods, *self.pod, *words, *self.left, *self.unplaced, *self.fits)
 
     @property
     def badness(self) -> tuple[int, float, float]:
@@ -154,49 +160,41 @@ def ask(
         nodes: None where they could not be read, for the reason `no_nodes`.
     """
     largest = max((template for template, _ in groups), key=lambda each: each.size)
-    asked = Answer(
-        verdict=YES,
-        pods=sum(count for _, count in groups),
-        pod=(float(largest.need[0]), float(largest.need[2])),
-    )
+    pods = sum(count for _, count in groups)
+    pod = (float(largest.need[0]), float(largest.need[2]))
     refused = next((each.refused for each, _ in groups if each.refused), "")
-    unsure = next((each.unsure for each, _ in groups if each.unsure), quota.unknown)
     if refused:
-        return replace(asked, verdict=NO, reason=refused, fits=(0.0, 0.0))
+        return Answer(verdict=NO, reason=refused, pods=pods, pod=pod, fits=(0.0, 0.0))
+    unsure = next((each.unsure for each, _ in groups if each.unsure), quota.unknown)
     if unsure:
-        return replace(asked, verdict=unknown(unsure))
-    wanted = [[count * amount for amount in each.need] for each, count in groups]
-    totals = (
-        wanted[0] if len(wanted) == 1 else [sum(column) for column in zip(*wanted, strict=True)]
-    )
-    left = [
-        None if free is None else free - total
-        for free, total in zip(quota.free, totals, strict=True)
-    ]
-    shares = {
-        place: _share(amount, quota.hard[place])
-        for place, amount in enumerate(left)
-        if amount is not None
-    }
-    tightest = min(shares, key=lambda place: shares[place], default=None)
+        return Answer(verdict=unknown(unsure), pods=pods, pod=pod)
+    left, tightest, least_share = list(NOTHING), "", 0.0
+    for place, (name, hard, free) in enumerate(zip(LIMITED, quota.hard, quota.free, strict=True)):
+        if free is None:
+            continue
+        rest = float(free - sum(count * each.need[place] for each, count in groups))
+        left[place], share = rest, _share(rest, hard)
+        if not tightest or share < least_share:
+            tightest, least_share = name, share
     unplaced = None if nodes is None else _unplaced(groups, nodes)
-    is_short = any(amount is not None and amount < 0 for amount in left)
+    is_short = any(amount < 0 for amount in left)
     verdict, reason = _verdict(is_short, None if unplaced is None else unplaced[0] > 0, no_nodes)
-    return replace(
-        asked,
+    return Answer(
         verdict=verdict,
         reason=reason,
-        tightest="" if tightest is None else tuple(LIMITED)[tightest],
-        left=tuple(_NAN if amount is None else float(amount) for amount in left),
+        pods=pods,
+        pod=pod,
+        tightest=tightest,
+        left=tuple(left),
         unplaced=(_NAN, _NAN, _NAN) if unplaced is None else unplaced,
         fits=_fits(largest, quota=quota, nodes=nodes) if len(groups) == 1 else (_NAN, _NAN),
-        least_share=0.0 if tightest is None else shares[tightest],
+        least_share=least_share,
     )
 
 
-def _share(amount: Decimal, most: Decimal | None) -> float:
+def _share(amount: float, most: Decimal | None) -> float:
     if most:
-        return float(amount) / float(most)
+        return amount / float(most)
     return float("-inf") if amount < 0 else 0.0
 
 

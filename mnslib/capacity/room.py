@@ -57,10 +57,12 @@ ROOM_COLUMNS = (
     "fits_quota",
     "fits_nodes",
 )
-_WORDS = ROOM_COLUMNS[:5] + ROOM_COLUMNS[8:12]
+_WORDS = ("verdict", "reason", "tightest")
+_ASKED = (*ROOM_COLUMNS[:5], "decided_by")
+_ANSWERED = tuple(name for name in ROOM_COLUMNS if name not in _ASKED)
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
-_Row = tuple[object, ...]
+_Row = tuple[str, str, str, str, str, str, Answer]
 
 
 def room_table(
@@ -104,8 +106,18 @@ def room_table(
         for name in names:
             place = (str(cluster), name)
             rows += _rows(place, _space(read, name, doubts.get(place, "")), given)
-    frame = pd.DataFrame(rows, columns=list(ROOM_COLUMNS))
-    return frame.astype({name: "float64" for name in ROOM_COLUMNS if name not in _WORDS})
+    return _frame(rows)
+
+
+def _frame(rows: Sequence[_Row]) -> pd.DataFrame:
+    """Return the rows as a frame; each answer is written once, whoever it answers."""
+    asked = pd.DataFrame(rows, columns=[*_ASKED, "answer"])
+    answers = {answer: place for place, answer in enumerate(dict.fromkeys(asked.pop("answer")))}
+    given = pd.DataFrame([each.cells for each in answers], columns=list(_ANSWERED))
+    figures = [name for name in _ANSWERED if name not in _WORDS]
+    given = given.astype(dict.fromkeys(figures, "float64"))
+    found = given.take([answers[row[-1]] for row in rows]).reset_index(drop=True)
+    return pd.concat([asked, found], axis=1)[list(ROOM_COLUMNS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,22 +256,12 @@ def _rows(place: tuple[str, str], space: _Space, given: Pod | None) -> Iterator[
     found: dict[str, dict[str, Answer]] = {}
     for question, of, answer in _of_workloads(space):
         found.setdefault(question, {})[f"{of[0]} {of[1]}"] = answer
-        yield _row(place, of, question, answer)
-    nothing = ("", "")
+        yield *place, *of, question, "", answer
     for question, answer in _of_sizes(space, given):
-        yield _row(place, nothing, question, answer)
+        yield *place, "", "", question, "", answer
     for question in QUESTIONS:
         answer, decided_by = _of_namespace(space, question, found.get(question, {}))
-        yield _row(place, nothing, question, answer, decided_by)
-
-
-def _row(
-    place: tuple[str, str], of: tuple[str, str], question: str, answer: Answer, decided_by: str = ""
-) -> _Row:
-    return (
-        *place, *of, question, answer.pods, *answer.pod, answer.verdict, answer.reason, decided_by,
-        answer.tightest, *answer.left, *answer.unplaced, *answer.fits,
-    )  # fmt: skip
+        yield *place, "", "", question, decided_by, answer
 
 
 def _of_workloads(space: _Space) -> Iterator[tuple[str, tuple[str, str], Answer]]:
@@ -305,7 +307,7 @@ def _of_namespace(
     if question == ALL_UPDATES and rolling:
         return space.ask(*rolling), ""
     if not answers:
-        return Answer(verdict=NONE, reason=_NOTHING[question]), ""
+        return _NOTHING[question], ""
     worst = max(answers, key=lambda name: answers[name].badness)
     if question != AUTOSCALER or any(map(_is_unknown, answers.values())):
         return answers[worst], worst
@@ -318,9 +320,10 @@ def _is_unknown(answer: Answer) -> bool:
     return word(answer.verdict) == UNKNOWN
 
 
+_NO_ROLL = Answer(verdict=NONE, reason="nothing that rolls")
 _NOTHING = {
-    NEXT_POD: "no workload",
-    ROLLING_UPDATE: "nothing that rolls",
-    ALL_UPDATES: "nothing that rolls",
-    AUTOSCALER: "no autoscaler",
+    NEXT_POD: Answer(verdict=NONE, reason="no workload"),
+    ROLLING_UPDATE: _NO_ROLL,
+    ALL_UPDATES: _NO_ROLL,
+    AUTOSCALER: Answer(verdict=NONE, reason="no autoscaler"),
 }
