@@ -1,4 +1,4 @@
-"""One sheet for every chart: fonts, measured text, and the frame of title and source.
+"""One sheet for every chart: text, marks, and the frame of title and source.
 
 Coordinates are pixels at 150 dpi from the top left, so that what is measured is what is drawn; what
 is drawn later lies on top. Uses no pyplot and no global state, so figures neither leak nor meet
@@ -10,24 +10,14 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from itertools import accumulate, takewhile
 from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import (
-    FontProperties,
-    findfont,
-    findSystemFonts,
-    fontManager,
-    get_font,
-)
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
@@ -40,23 +30,21 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mnslib.reporting.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
+from mnslib.reporting.charts.letters import (
+    DPI,
+    Renderer,
+    default_family,
+    font_of,
+    fonts_of,
+    measured,
+)
 from mnslib.reporting.charts.marks import Column, Dot, Fill, Grid, Stroke
 from mnslib.reporting.wording import cut_middle
 
-WIDTH, DPI, MARGIN = 1600, 150, 40
+WIDTH, MARGIN = 1600, 40
 RIGHT = WIDTH - MARGIN
 TITLE_SIZE, SUBTITLE_SIZE, BODY, SMALL, SOURCE_SIZE = 16, 10.5, 9.5, 9, 8.5
 """Points; nothing is smaller than the source line."""
-FONT_STACK = ("Arial", "Liberation Sans", "Helvetica", "DejaVu Sans")
-CJK_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK TC",
-    "Source Han Sans SC", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR", "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
-    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "IPAexGothic", "NanumGothic",
-    "Arial Unicode MS", "Unifont",
-)  # fmt: skip
-"""Fonts of Linux, Windows and macOS with Chinese, Japanese or Korean characters. Source: Debian's
-`fonts-noto-cjk`, `fonts-wqy-*`, `fonts-nanum`, `fonts-ipaexfont`; the systems' own."""
 _NOT_WRITTEN = (
     r"Codes such as \u65e5 stand for characters that no font of the computer which drew this has; "
     "the tables have them. Install fonts-noto-cjk or the like."
@@ -82,7 +70,7 @@ class Chart:
     def png(self) -> bytes:
         """Return the picture at 150 dpi, 1,600 pixels wide."""
         size = round(self.figure.bbox.width), round(self.figure.bbox.height)
-        renderer: Any = _Renderer(*size)
+        renderer: Any = Renderer(*size)
         self.figure.draw(renderer)
         described = PngInfo()
         for key, words in (("Title", self.title), ("Description", self.alt)):
@@ -100,55 +88,6 @@ class Chart:
 
     def __repr__(self) -> str:
         return self.alt
-
-
-class _Renderer(RendererAgg):
-    """Measures a text once: what was measured to find its place is not measured to draw it."""
-
-    def __init__(self, width: int, height: int) -> None:
-        super().__init__(width, height, DPI)  # type: ignore[no-untyped-call]
-
-    def get_text_width_height_descent(
-        self, s: str, prop: FontProperties, ismath: Any
-    ) -> tuple[float, float, float]:
-        return _measured(s, prop)
-
-
-@lru_cache(maxsize=10_000)
-def _measured(text: str, font: FontProperties) -> tuple[float, float, float]:
-    """Return width, height and descent of a line of text: half a millisecond, most of a chart's."""
-    ruler: Any = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
-    width, height, descent = ruler.get_text_width_height_descent(text, font, False)
-    return float(width), float(height), float(descent)
-
-
-@lru_cache(maxsize=100)
-def _font(families: tuple[str, ...], size: float, *, bold: bool) -> FontProperties:
-    return FontProperties(family=families, size=size, weight="bold" if bold else "normal")
-
-
-@cache
-def default_family() -> str:
-    """Return the first installed family of `FONT_STACK`; DejaVu Sans comes with matplotlib."""
-    return next(name for name in FONT_STACK if name in _installed())
-
-
-@cache
-def _installed() -> frozenset[str]:
-    """Return all families, those too that came after matplotlib had written its list of fonts."""
-    listed = {font.fname for font in fontManager.ttflist}
-    for path in sorted(set(findSystemFonts()) - listed):
-        with suppress(OSError, RuntimeError):  # matplotlib passes over what it cannot read, too
-            fontManager.addfont(path)
-    return frozenset(font.name for font in fontManager.ttflist)
-
-
-@cache
-def _fonts(family: str) -> dict[str, frozenset[int]]:
-    """Return the installed fonts a text may be written with, and the characters of each."""
-    names = [family, "DejaVu Sans", *(name for name in CJK_FONTS if name in _installed())]
-    paths = {name: findfont(FontProperties(family=name)) for name in names}
-    return {name: frozenset(get_font(path).get_charmap()) for name, path in paths.items()}
 
 
 def spread(
@@ -207,7 +146,7 @@ class Canvas:
         self._to_figure = self._pixels + self.figure.dpi_scale_trans
         self._order = 0
         self._title = ""
-        self._fonts = _fonts(self.family)
+        self._fonts = fonts_of(self.family)
         self._known = frozenset().union(*self._fonts.values())
         self._is_coded = False  # whether a character had no font
 
@@ -216,7 +155,7 @@ class Canvas:
     def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
         """Return how many pixels wide a line of text is."""
         shown = self._clean(text)
-        return _measured(shown, _font(self._families(shown), size, bold=bold))[0]
+        return measured(shown, font_of(self._families(shown), size, bold=bold))[0]
 
     def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
         """Return the width of the widest line; 0 without any."""
@@ -246,7 +185,7 @@ class Canvas:
         edge = [withStroke(linewidth=3, foreground=ground, alpha=0.85)] if ground else None
         self._add(Text(
             x, y + 0.36 * size * DPI / 72, shown, path_effects=edge,
-            fontproperties=_font(self._families(shown), size, bold=bold), color=color, ha=align,
+            fontproperties=font_of(self._families(shown), size, bold=bold), color=color, ha=align,
             va="baseline", parse_math=False, usetex=False,
         ))  # fmt: skip
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)

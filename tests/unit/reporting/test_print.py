@@ -12,7 +12,8 @@ from importlib.resources import files
 import pytest
 
 from mnslib.reporting.charts import three_layers
-from mnslib.reporting.charts.canvas import DPI, MOST_HEIGHT, SOURCE_SIZE
+from mnslib.reporting.charts.canvas import MOST_HEIGHT, SOURCE_SIZE
+from mnslib.reporting.charts.letters import DPI
 from mnslib.reporting.displays import Figure, KeyFigures
 from mnslib.reporting.html import page
 
