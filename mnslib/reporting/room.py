@@ -23,6 +23,7 @@ from mnslib.capacity.room import (
 )
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Stack, Table, Tag, named, right, tag
+from mnslib.reporting.needs import BYTES_PER_CORE
 from mnslib.verdicts import UNKNOWN, word
 
 JUST = "just"
@@ -154,6 +155,9 @@ def room_finding(table: pd.DataFrame) -> str:
 def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
     """Return the workloads for which something does not fit, and what decides, to read.
 
+    The most urgent come first: those that cannot start the next pod, of these first whose pods are
+    never let in, then by what is short, with memory at `BYTES_PER_CORE`.
+
     Args:
         table: from `capacity.room_table`.
         limit: rows shown; all are in the CSV.
@@ -170,13 +174,21 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 answer_tag(row),
                 _REASONS.get(row["reason"], row["reason"]),
             ]
-            for row in judged(failing.head(limit)).to_dict("records")
+            for row in _most_urgent_first(failing).head(limit).to_dict("records")
         ],
         note=f"{wording.count(len(failing), 'answer')} of a workload {wording.are(len(failing))} "
         f"no. {_given_words(table)}All answers, in cores and bytes: tables/room.csv.",
         limit=limit,
         empty="Every workload that could be asked fits.",
     )
+
+
+def _most_urgent_first(failing: pd.DataFrame) -> pd.DataFrame:
+    found = judged(failing)
+    is_memory = found["tightest"].str.startswith("memory")
+    left = found["left"].mask(is_memory, found["left"] / BYTES_PER_CORE)
+    found = found.assign(asked=found["question"].map(QUESTIONS.index), left_cores=left)
+    return found.sort_values(["asked", "left_cores"], kind="stable", na_position="first")
 
 
 def _given_words(table: pd.DataFrame) -> str:

@@ -82,17 +82,32 @@ def test_the_table_names_the_workloads_that_do_not_fit():
     rows = [
         make_answer("no", workload_kind="Deployment", workload_name="api", reason="quota",
                     left_cpu_request=-1.0),
-        make_answer("no", workload_kind="CronJob", workload_name="nightly",
+        make_answer("no", workload_kind="CronJob", workload_name="nightly", tightest="",
                     reason="must specify limits.cpu"),
         make_answer("yes", workload_kind="Deployment", workload_name="web"),
         make_answer("no", reason="quota", left_cpu_request=-1.0),
     ]  # fmt: skip
     table = room_report(pd.DataFrame(rows))
     assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
-        ("Deployment api", "✕ short 1 core", "the quota"),
         ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu"),
+        ("Deployment api", "✕ short 1 core", "the quota"),
     ]
     assert table.note.startswith("2 answers of a workload are no. All answers")
+
+
+def test_what_is_most_urgent_comes_first_whatever_the_cluster_is_called():
+    """5 GiB of memory are 1.25 cores; who cannot start the next pod comes before all updates."""
+    short = {"reason": "quota", "workload_kind": "Deployment"}
+    rows = [
+        make_answer("no", "rolling_update", **short, workload_name="d", left_cpu_request=-9.0),
+        make_answer("no", **short, workload_name="c", left_cpu_request=-1.0),
+        make_answer("no", **short, workload_name="b", tightest="memory_limit",
+                    left_memory_limit=-5.0 * GIB, cluster_name="aks-2"),
+        make_answer("no", workload_kind="CronJob", workload_name="a", tightest="",
+                    reason="must specify limits.cpu", cluster_name="aks-3"),
+    ]  # fmt: skip
+    found = room_report(pd.DataFrame(rows), limit=3).rows
+    assert [row[1] for row in found] == ["CronJob a", "Deployment b", "Deployment c"]
 
 
 def test_how_many_pods_of_the_given_size_fit_is_said_per_cluster():
