@@ -31,6 +31,7 @@ _HOMES = {
     "evidence_table": "mnslib.capacity.evidence",
     "findings": "mnslib.capacity.utilization",
     "layers_by_day": "mnslib.capacity.layers",
+    "layers_over_time": "mnslib.reporting.charts",
     "layers_rows": "mnslib.reporting.layers",
     "layers_table": "mnslib.capacity.layers",
     "new_findings": "mnslib.capacity.changed",

@@ -37,6 +37,9 @@ from mnslib.reporting.tokens import Tone
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
 
+_VALUE = ["cluster_name", "namespace_name", "resource"]
+_CHANGE = ["quota_changes", "changed_utc", "changed_from", "changed_to"]
+
 
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:
     """Return what was read of each cluster, and what was not, with the reason and the remedy."""
@@ -122,13 +125,19 @@ def utilization_report(table: pd.DataFrame) -> Stack:
     return Stack((f"{utilization_finding(worst)}.", KeyFigures(figures)))
 
 
-def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
+def utilization_rows(
+    table: pd.DataFrame, *, evidence: pd.DataFrame | None = None, limit: int = 10
+) -> Table:
     """Return the utilization table to read, the order of the frame kept.
 
     Args:
         table: from `capacity.utilization.utilization_table`.
+        evidence: from `capacity.evidence.evidence_table`; tells which quotas changed.
         limit: rows shown; all are in the CSV.
     """
+    shown = table.head(limit)
+    if evidence is not None:
+        shown = shown.merge(evidence[[*_VALUE, *_CHANGE]], on=_VALUE, how="left")
     right_columns = right("Hard", "Requested", "of hard", "Peak")
     return Table(
         columns=[named("Namespace"), "Owner", "Value", *right_columns, "Verdict"],
@@ -141,14 +150,24 @@ def utilization_rows(table: pd.DataFrame, *, limit: int = 20) -> Table:
                 wording.quantity(row["resource"], row["used"]),
                 wording.percent(row["utilization_ratio"]),
                 wording.quantity(row["resource"], row["peak_used"]),
-                Tags([tag(row["verdict"]), *_above_hard(row), *_partly_seen(row)]),
+                Tags([tag(row["verdict"]), *_requoted(row), *_above_hard(row), *_partly_seen(row)]),
             ]
-            for row in table.head(limit).to_dict("records")
+            for row in shown.to_dict("records")
         ],
-        note="All rows, in cores and bytes: tables/utilization.csv.",
+        note="All of them, with all four values, in cores and bytes: tables/utilization.csv.",
         limit=limit,
         total=len(table),
     )
+
+
+def _requoted(row: Mapping[Any, Any]) -> list[Tag]:
+    """Return the mark of a quota that changed within the lookback, with its last change."""
+    if not row.get("quota_changes", 0) > 0:
+        return []
+    before, after = (
+        wording.quota(row["resource"], row[f"changed_{way}"]) for way in ("from", "to")
+    )
+    return [Tag(f"quota changed {wording.day(row['changed_utc'])} from {before} to {after}")]
 
 
 def _above_hard(row: Mapping[Any, Any]) -> list[Tag]:
@@ -218,7 +237,7 @@ def _commitment_tag(row: Mapping[Any, Any]) -> Tag:
     return commitment_tag(row["verdict"], row["committed_ratio"])
 
 
-def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
+def daily_rows(daily: pd.DataFrame, *, limit: int = 10) -> Table:
     """Return how many days each namespace spent at or near its tightest quota value, to read.
 
     Args:
@@ -243,7 +262,7 @@ def daily_rows(daily: pd.DataFrame, *, limit: int = 20) -> Table:
             ]
             for row in daily.head(limit).to_dict("records")
         ],
-        note="Day by day: tables/daily.csv.",
+        note="All of them, day by day: tables/daily.csv.",
         limit=limit,
         total=len(daily),
     )

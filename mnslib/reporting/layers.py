@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib import verdicts
 from mnslib.capacity.advice import (
@@ -27,6 +28,11 @@ from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
 
 _SPACE = ["cluster_name", "namespace_name"]
+_WORDS = {"cpu": "CPU", "memory": "Memory"}
+WEEK = 7
+"""Days at both ends of a period that are compared, so that each weekday counts once. Our choice."""
+LEAST_CHANGE = 0.02
+"""Share of the quota by which weeks differ before more or less is said. Our choice."""
 
 
 def total_layers(layers: pd.DataFrame, resource: str) -> dict[str, Any]:
@@ -60,7 +66,43 @@ def layers_finding(layers: pd.DataFrame, *, resource: str = "cpu") -> str:
     return finding + (f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else "")
 
 
-def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 20) -> Table:
+def claimed_finding(by_day: pd.DataFrame) -> str:
+    """Return the finding without its full stop: whether quota that is claimed for nothing grows.
+
+    The median share of the first `WEEK` days against that of the last, of two weeks or more.
+
+    Args:
+        by_day: from `capacity.layers.layers_by_day`.
+    """
+    known = by_day[by_day["hard"] > 0]
+    if known.empty:
+        return "On no day all three layers are known"
+    shares = {
+        str(resource): (rows["claimed_unused"] / rows["hard"]).to_numpy()
+        for resource, rows in known.groupby("resource")
+    }
+    least = min(map(len, shares.values()))
+    if least < 2 * WEEK:
+        parts = [
+            f"{wording.percent(np.median(own))} of the {wording.RESOURCE_WORDS[resource]} quota"
+            for resource, own in shares.items()
+        ]
+        too_few = f"{wording.count(least, 'day')} {'shows' if least == 1 else 'show'} no trend yet"
+        return f"Claimed but not used: {wording.listing(parts)}; {too_few}"
+    days = (known["day"].max() - known["day"].min()).days + 1
+    trends = (f"{wording.RESOURCE_WORDS[name]} {_trend(own)}" for name, own in shares.items())
+    return f"Claimed but not used, share of the quota: {', '.join(trends)} in {days:,} days"
+
+
+def _trend(shares: NDArray[np.float64]) -> str:
+    first, last = (float(np.median(shares[part])) for part in (slice(WEEK), slice(-WEEK, None)))
+    now = wording.percent(last)
+    if abs(last - first) < LEAST_CHANGE:
+        return f"steady at {now}"
+    return f"{'up' if last > first else 'down'} from {wording.percent(first)} to {now}"
+
+
+def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 10) -> Table:
     """Return the layers of one resource to read, most idle first.
 
     Args:
@@ -87,8 +129,9 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 20)
             ]
             for row in shown.to_dict("records")
         ],
-        note="Requested and used: 95th percentile of the last 7 days. All rows, in cores and "
-        "bytes, CPU and memory: tables/layers.csv.",
+        caption=f"{_WORDS[resource]} by layer, most idle first",
+        note="Requested and used: 95th percentile of the last 7 days. All of them, CPU and memory, "
+        "in cores and bytes: tables/layers.csv.",
         limit=limit,
         total=len(own),
     )
@@ -207,7 +250,7 @@ def advice_finding(layers: pd.DataFrame) -> str:
 _CALM = {SHRINK: "to shrink", FIX: "with requests to fix", HEALTHY: "healthy"}
 
 
-def advice_rows(layers: pd.DataFrame, *, limit: int = 20) -> Table:
+def advice_rows(layers: pd.DataFrame, *, limit: int = 10) -> Table:
     """Return what each namespace is advised and why, what has to be done first, to read."""
     spaces = advised(layers)
     rank = spaces["advice"].map({word: n for n, word in enumerate((GROW, FIX, SHRINK, HEALTHY))})

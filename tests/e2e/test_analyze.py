@@ -61,7 +61,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(run_notebook, sandbox):
 
     assert "<pre>" not in done.report  # no value, path or quoted text as Python writes it
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
-    assert len(alts) == 6
+    assert len(alts) == 7
     assert alts[0].startswith("2 of ")
     assert any("cannot start the next pod" in alt for alt in alts)
     written = [r for r in sandbox.requests() if r["method"] in ("PUT", "PATCH", "DELETE")]

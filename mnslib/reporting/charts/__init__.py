@@ -9,6 +9,7 @@ from mnslib.reporting.charts.before_after import commitment_before_after
 from mnslib.reporting.charts.canvas import Chart
 from mnslib.reporting.charts.commitment import cluster_commitment
 from mnslib.reporting.charts.heatmap import utilization_heatmap
+from mnslib.reporting.charts.layers_over_time import layers_over_time
 from mnslib.reporting.charts.now import utilization_now
 from mnslib.reporting.charts.outcome import bulk_outcome
 from mnslib.reporting.charts.quadrant import quadrant
@@ -22,6 +23,7 @@ __all__ = [
     "bulk_timeline",
     "cluster_commitment",
     "commitment_before_after",
+    "layers_over_time",
     "quadrant",
     "state_grid",
     "three_layers",

@@ -8,6 +8,7 @@ across threads. Knows nothing of namespaces or clusters.
 from __future__ import annotations
 
 import io
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -203,7 +204,7 @@ class Canvas:
         self, text: str, limit: float, size: float, *, bold: bool = False, lines: int = 99
     ) -> list[str]:
         """Return the text in lines of at most `limit` pixels; what exceeds `lines` ends in `…`."""
-        words, rows = self._clean(text).split(), list[str]()
+        words, rows = re.split(" (?!%)", self._clean(text)), list[str]()
         while words and len(rows) < lines:
             count = self._fitting(words, limit, size, bold=bold)
             rows.append(" ".join(words[:count]) or self.cut(words[0], limit, size, bold=bold))

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
-from mnslib.reporting.charts.canvas import MARGIN, SMALL, Canvas, Chart
+from mnslib.reporting.charts.canvas import BODY, MARGIN, SMALL, Canvas, Chart
 from mnslib.reporting.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, Words
 from mnslib.reporting.tokens import HEAT_FROM
 
@@ -168,7 +168,7 @@ def _marks(spaces: list[_Space]) -> list[tuple[Fill | Stroke, str]]:
     return marks
 
 
-def _cell(grid: Grid, index: int, days: int) -> tuple[float, float]:
+def day_cell(grid: Grid, index: int, days: int) -> tuple[float, float]:
     """Return left and right edge of a day's cell; the gap shrinks with the cell."""
     left, right = grid.x(index / days), grid.x((index + 1) / days)
     return left, right - min(2.0, (right - left) / 8)
@@ -192,25 +192,37 @@ def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date], *, foot: 
         ],
         foot=foot,
     )
-    _draw_weeks(canvas, grid, days)
+    draw_weeks(canvas, grid, days)
     for space, y in zip(spaces, grid.middles, strict=True):
         top, bottom = y - grid.height / 2, y + grid.height / 2 - 2
         for index, (day, band) in enumerate(zip(days, space.bands, strict=True)):
-            left, right = _cell(grid, index, len(days))
+            left, right = day_cell(grid, index, len(days))
             if band != _NOT_BORN:
                 canvas.box(left, top, right, bottom, _FILLS[band])
             if day in space.changed:
                 canvas.line((left + right) / 2, top, (left + right) / 2, bottom, _TICK)
+        if space.has_none:
+            _say_why(canvas, grid, space, (top, bottom))
     canvas.y += 22
     return grid
 
 
-def _draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
+def _say_why(canvas: Canvas, grid: Grid, space: _Space, between: tuple[float, float]) -> None:
+    """Write into a row without any day why there is none; a long reason loses its end."""
+    words = "new, no history yet" if space.is_new else space.reason
+    (shown,) = canvas.wrap(words, grid.right - grid.left - 40, BODY, lines=1)
+    if shown and not space.is_new:  # on white where it would stand on the hatch
+        end = grid.left + 26 + canvas.width(shown)
+        canvas.box(grid.left + 10, between[0] + 2, end, between[1] - 2, Fill())
+    canvas.text(grid.left + 18, sum(between) / 2, shown, color=colors.TEXT)
+
+
+def draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
     """Name the Mondays, as many as have room; the first day where no Monday is."""
     mondays = [index for index, day in enumerate(days) if day.weekday() == 0] or [0]
     free, y = grid.left, grid.top - 18
     for index in mondays:
-        x, _ = _cell(grid, index, len(days))
+        x, _ = day_cell(grid, index, len(days))
         words = wording.weekday(days[index])
         width = canvas.width(words, SMALL)
         if x >= free and x + width <= grid.right:
@@ -222,7 +234,7 @@ def _draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
 def _counts(space: _Space, day: date) -> tuple[Words, Words, Words]:
     """Return the days at 90 % and more, those at the quota, and the last day."""
     if space.has_none:
-        word = "new, no history yet" if space.is_new else space.reason or wording.UNKNOWN
+        word = "new" if space.is_new else wording.UNKNOWN
         return Words(word, colors.TEXT, spans=True), Words(), Words()
     tight, full = space.days_tight, space.days_full
     requoted = ", quota changed" if day in space.changed else ""
@@ -240,7 +252,7 @@ def _draw_others(canvas: Canvas, grid: Grid, others: list[_Space], days: int) ->
     for y, words in ((38, "share of namespaces"), (60, "in each band, per day")):
         canvas.text(MARGIN, top + y, words, size=SMALL, color=colors.MUTED)
     for index in range(days):
-        left, right = _cell(grid, index, days)
+        left, right = day_cell(grid, index, days)
         counts = Counter(space.bands[index] for space in others)
         bottom = top + height
         for band in (_FULL, _TIGHT, 2, 1, 0, _NO_SAMPLES):

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from mnslib.capacity.advice import advice_of, regions
-from mnslib.capacity.layers import DEAD_SENSOR, LAYER_COLUMNS, parts_of
+from mnslib.capacity.layers import DAY_COLUMNS, DEAD_SENSOR, LAYER_COLUMNS, parts_of
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
@@ -111,6 +111,25 @@ def make_layers(
             usage, reason = np.nan, unknown
         spaces[name] = hard, requested, usage, reason
     return layers_of(spaces)
+
+
+def make_by_day(count: int, *, days: int = 31, growth: float = 0.1, seed: int = 6) -> pd.DataFrame:
+    """Sums of `count` namespaces by day; what is claimed and not used grows by `growth` of hard."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(days):
+        for resource, unit in (("cpu", 1.0), ("memory", 4.0 * GIB)):
+            hard = np.array([count * (8.0 if number < days // 2 else 9.0) * unit])
+            claim = 0.6 + (growth * number / max(days - 1, 1) if resource == "cpu" else 0.0)
+            usage = hard * (0.3 + rng.normal(0, 0.01))
+            parts = {key: found[0] for key, found in parts_of(hard, hard * claim, usage).items()}
+            day = MOMENT.date() - timedelta(days=days - 1 - number)
+            row = {"day": day, "resource": resource, "measured": count, "left_out": count // 20}
+            if number in (8, 9):
+                row |= {"measured": 0, "left_out": count}
+                parts = dict.fromkeys(parts, np.nan)
+            rows.append(row | parts)
+    return pd.DataFrame(rows, columns=list(DAY_COLUMNS))
 
 
 def make_daily(count: int, *, days: int = 31, seed: int = 2) -> pd.DataFrame:
@@ -300,6 +319,7 @@ def frames() -> SimpleNamespace:
         daily=make_daily,
         layers=make_layers,
         layers_of=layers_of,
+        by_day=make_by_day,
         commitment=make_commitment,
         commitments=make_commitments,
         result=make_result,

@@ -9,6 +9,7 @@ from mnslib.reporting.charts import (
     bulk_timeline,
     cluster_commitment,
     commitment_before_after,
+    layers_over_time,
     quadrant,
     state_grid,
     three_layers,
@@ -54,6 +55,7 @@ def charts(frames, count, family=None):
             before, after, changes={name: [frames.long_name] for name in before}, **look
         ),
         "layers": three_layers(frames.layers(count), **look),
+        "by_day": layers_over_time(frames.by_day(count), frames.layers(count), **look),
         "quadrant": quadrant(frames.layers(count), **look),
         "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
     }

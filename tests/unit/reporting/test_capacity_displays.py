@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -51,6 +51,36 @@ def test_whom_to_ask_stands_beside_the_namespace():
 )  # fmt: skip
 def test_a_peak_above_the_quota_of_now_is_marked_and_explained(changes, verdict):
     assert cell(utilization(**changes), "Verdict") == verdict
+
+
+def test_a_quota_that_changed_in_the_lookback_is_marked_with_its_last_change():
+    space = {"cluster_name": "aks-1", "resource": "cpu_limit"}
+    table = pd.DataFrame(
+        [space | {"namespace_name": name, "hard": 12.0, "used": 3.0, "utilization_ratio": 0.25,
+                  "peak_used": 3.0, "verdict": "ok", "owner": ""} for name in ("moved", "still")],
+        columns=list(UTILIZATION_COLUMNS),
+    )  # fmt: skip
+    changed = {"quota_changes": 2, "changed_utc": datetime(2026, 10, 12, tzinfo=UTC)}
+    changed |= {"changed_from": 8.0, "changed_to": 12.0}
+    evidence = pd.DataFrame(
+        [space | {"namespace_name": "moved"} | changed,
+         space | {"namespace_name": "still", "quota_changes": 0}],
+    )  # fmt: skip
+
+    rows = utilization_rows(table, evidence=evidence).rows
+
+    assert str(rows[0][-1]) == "ok, quota changed 12 Oct from 8 cores to 12 cores"
+    assert str(rows[1][-1]) == "ok"
+
+
+def test_below_a_picture_the_first_ten_rows_and_where_all_are(frames):
+    for table, where in (
+        (utilization_rows(frames.utilization(12)), "tables/utilization.csv"),
+        (daily_rows(frames.daily(48)), "tables/daily.csv"),
+    ):
+        assert len(table.rows) == 10
+        assert repr(table).splitlines()[-1].startswith("10 of 48 shown. All of them, ")
+        assert where in repr(table)
 
 
 def daily(*rows):

@@ -144,3 +144,23 @@ def test_the_legend_has_a_word_for_dead_sensors_too(ruler):
     found = ruler(draw(daily_of(("dead", [NAN] * 8, None), ("b", [0.5] * 8))))
 
     assert "unknown: no samples, or wrong ones" in found.texts
+
+
+def test_why_a_row_has_no_day_is_written_into_it_in_full(ruler):
+    reason = "all zero while pods ask for 4.5 cores, which a counter of the quota must have seen"
+    daily = daily_of(("dead", [NAN] * 8, None), ("b", [0.5] * 8)).assign(reason=[reason, ""])
+    found = ruler(draw(daily))
+
+    assert reason in found.texts
+    assert "unknown" in found.texts
+    assert found.complaints() == []
+
+
+def test_a_reason_longer_than_the_row_loses_its_end(ruler):
+    reason = "cluster not reachable: " + "the connection was closed by the other side " * 5
+    daily = daily_of(("dead", [NAN] * 8, None)).assign(reason=reason)
+    found = ruler(draw(daily))
+
+    (shown,) = [text for text in found.texts if text.startswith("cluster not reachable")]
+    assert shown.endswith("…")
+    assert found.complaints() == []

@@ -48,6 +48,13 @@ def test_what_is_out_of_order_or_unknown_is_said(layers):
     assert "no quota" in cells(table, "bare")[-1]
 
 
+def test_memory_has_a_table_that_says_so(layers):
+    table = layers_rows(layers, resource="memory")
+
+    assert table.caption == "Memory by layer, most idle first"
+    assert cells(table, "web-api")[2:4] == ["40 GiB", "24 GiB"]
+
+
 def test_sums_say_how_many_are_left_out(layers):
     table = roll_up_rows(roll_up(layers, "owner"))
 
