@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib.reporting import wording
 from mnslib.reporting.charts import colors
@@ -62,9 +63,34 @@ class _Space:
         """Whether there is no sample at all: unknown, or new."""
         return min(self.bands, default=_NO_SAMPLES) >= _NO_SAMPLES
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fleet:
+    """What is counted of all rows: bands are namespaces x days."""
+
+    bands: NDArray[np.int64]
+    is_new: NDArray[np.bool_]
+    has_changes: bool
+
+    @classmethod
+    def of(cls, daily: pd.DataFrame, days: list[date]) -> _Fleet:
+        ratios = daily[days].to_numpy(dtype=np.float64)
+        bands = np.searchsorted(_BOUNDS, ratios, side="right")
+        bands[np.isnan(ratios)] = _NO_SAMPLES
+        seen = daily["first_seen"]
+        born = seen.astype(object).where(seen.notna(), None).to_numpy(dtype="datetime64[D]")
+        bands[np.array(days, dtype="datetime64[D]") < born[:, None]] = _NOT_BORN
+        return cls(
+            bands=bands,
+            is_new=~np.isnat(born) & np.isnan(ratios).all(axis=1),
+            has_changes=any(map(len, daily["quota_changed"])),
+        )
+
     @property
-    def is_unknown(self) -> bool:
-        return self.has_none and not self.is_new
+    def has_none(self) -> NDArray[np.bool_]:
+        """Return which rows have no sample at all."""
+        has_none: NDArray[np.bool_] = np.all(self.bands >= _NO_SAMPLES, axis=1)
+        return has_none
 
 
 def utilization_heatmap(
@@ -84,59 +110,60 @@ def utilization_heatmap(
     """
     names: list[Any] = daily.columns.tolist()
     days = [name for name in names if isinstance(name, date)]
-    spaces = _spaces(daily, days)
-    canvas, title = Canvas(family=family), _title(spaces, days)
+    fleet = _Fleet.of(daily, days)
+    spaces = _spaces(daily[:MOST_ROWS], fleet, days)
+    canvas, title = Canvas(family=family), _title(fleet, days)
     canvas.heading(
         title,
         "Each day's highest requested over hard quota, of each namespace's tightest value; rows "
         "ordered by days at the quota, then by days at 90 % or above",
     )
     if spaces and days:
-        canvas.legend(_marks(spaces))
-        others = spaces[MOST_ROWS:]
-        grid = _draw_rows(canvas, spaces[:MOST_ROWS], days, foot=330 if others else 220)
-        if others:
-            _draw_others(canvas, grid, others, len(days))
+        canvas.legend(_marks(fleet))
+        others = fleet.bands[MOST_ROWS:]
+        grid = _draw_rows(canvas, spaces, days, foot=330 if len(others) else 220)
+        if len(others):
+            _draw_others(canvas, grid, others)
     else:
         canvas.note("Looked for samples of namespaces with a quota in this period.")
     source = (
         f"Source: ResourceQuota via Prometheus, {wording.period(*period)}, days in UTC. "
         f"{_TIGHTEST} White: the namespace did not exist yet. {note}"
     )
-    return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_longest(spaces)]))
+    return canvas.finish(
+        source=source.strip(), alt=" ".join([f"{title}.", *_longest(spaces, fleet)])
+    )
 
 
-def _spaces(daily: pd.DataFrame, days: list[date]) -> list[_Space]:
-    ratios = daily[days].to_numpy(dtype=np.float64)
-    bands = np.where(np.isnan(ratios), _NO_SAMPLES, np.searchsorted(_BOUNDS, ratios, side="right"))
-    found = []
-    for row, own, own_bands in zip(daily.to_dict("records"), ratios, bands, strict=True):
-        born = None if pd.isna(row["first_seen"]) else row["first_seen"]
-        if born is not None:
-            own_bands[[day < born for day in days]] = _NOT_BORN
-        space = _Space(
+def _spaces(rows: pd.DataFrame, fleet: _Fleet, days: list[date]) -> list[_Space]:
+    """Return the first rows of the fleet."""
+    return [
+        _Space(
             name=row["namespace_name"],
             cluster=row["cluster_name"],
             value=wording.RESOURCE_WORDS.get(row["resource"], ""),
-            bands=tuple(own_bands.tolist()),
+            bands=tuple(bands.tolist()),
             changed=tuple(row["quota_changed"]),
-            last_ratio=float(own[-1]) if days else float("nan"),
+            last_ratio=float(row[days[-1]]) if days else float("nan"),
             reason=row.get("reason", ""),
-            is_new=born is not None and bool(np.isnan(own).all()),
+            is_new=bool(is_new),
         )
-        found.append(space)
-    return found
+        for row, bands, is_new in zip(
+            rows.to_dict("records"), fleet.bands, fleet.is_new, strict=False
+        )
+    ]
 
 
-def _title(spaces: list[_Space], days: list[date]) -> str:
-    new = sum(space.is_new for space in spaces)
-    unknown = sum(space.is_unknown for space in spaces)
-    if new + unknown == len(spaces):
-        total = wording.count(len(spaces), "namespace")
-        return "No history of a quota was found" + (f" for {total}" if spaces else "")
+def _title(fleet: _Fleet, days: list[date]) -> str:
+    total, new = len(fleet.bands), int(fleet.is_new.sum())
+    unknown = int((fleet.has_none & ~fleet.is_new).sum())
+    if new + unknown == total:
+        of = f" for {wording.count(total, 'namespace')}" if total else ""
+        return f"No history of a quota was found{of}"
     is_long = len(days) >= LONG_DAYS
     least, how = (LONG_DAYS, "a week or more") if is_long else (1, "at least a day")
-    amount = sum(space.days_tight >= least for space in spaces)
+    days_tight = np.isin(fleet.bands, (_TIGHT, _FULL)).sum(axis=1)
+    amount = int((days_tight >= least).sum())
     who = wording.count(amount, "namespace") if amount else "No namespace"
     title = f"{who} spent {how} at or above 90 % of {'its' if amount <= 1 else 'their'} tightest "
     title += f"quota since {wording.day(days[0])}"
@@ -145,25 +172,25 @@ def _title(spaces: list[_Space], days: list[date]) -> str:
     return title
 
 
-def _longest(spaces: list[_Space]) -> list[str]:
-    full = sum(space.days_full > 0 for space in spaces)
+def _longest(spaces: list[_Space], fleet: _Fleet) -> list[str]:
+    full = int((fleet.bands == _FULL).any(axis=1).sum())
     return [
         f"Longest: {worst.name} on {worst.cluster}, "
         f"{wording.count(worst.days_full, 'day')} at the quota; {full:,} of "
-        f"{wording.count(len(spaces), 'namespace')} reached theirs."
+        f"{wording.count(len(fleet.bands), 'namespace')} reached theirs."
         for worst in spaces[:1]
         if not worst.has_none
     ]
 
 
-def _marks(spaces: list[_Space]) -> list[tuple[Fill | Stroke, str]]:
+def _marks(fleet: _Fleet) -> list[tuple[Fill | Stroke, str]]:
     marks: list[tuple[Fill | Stroke, str]] = []
-    if not spaces[0].has_none:
+    if not fleet.has_none[0]:
         lightest = Fill(colors.HEAT[0], colors.AXIS)
         marks += zip((lightest, *_FILLS[1:_NO_SAMPLES]), _BANDS, strict=True)
-    if any(_NO_SAMPLES in space.bands for space in spaces):
+    if (fleet.bands == _NO_SAMPLES).any():
         marks.append((HATCH, "unknown: no samples, or wrong ones"))
-    if any(space.changed for space in spaces):
+    if fleet.has_changes:
         marks.append((_TICK, "quota changed"))
     return marks
 
@@ -245,15 +272,15 @@ def _counts(space: _Space, day: date) -> tuple[Words, Words, Words]:
     )
 
 
-def _draw_others(canvas: Canvas, grid: Grid, others: list[_Space], days: int) -> None:
+def _draw_others(canvas: Canvas, grid: Grid, others: NDArray[np.int64]) -> None:
     """Draw the rows that have no line of their own as shares per day, worst band at the bottom."""
     top, height = canvas.y + 4, 84
     canvas.text(MARGIN, top + 12, f"The other {len(others):,}", bold=True)
     for y, words in ((38, "share of namespaces"), (60, "in each band, per day")):
         canvas.text(MARGIN, top + y, words, size=SMALL, color=colors.MUTED)
-    for index in range(days):
-        left, right = day_cell(grid, index, days)
-        counts = Counter(space.bands[index] for space in others)
+    for index, bands in enumerate(others.T):
+        left, right = day_cell(grid, index, others.shape[1])
+        counts = np.bincount(bands, minlength=_NOT_BORN + 1)
         bottom = top + height
         for band in (_FULL, _TIGHT, 2, 1, 0, _NO_SAMPLES):
             share = counts[band] / len(others) * height
