@@ -112,7 +112,8 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     share = {size: max(size.millicores / millicores, size.memory_bytes / memory) for size in wanted}
     for size in sorted(wanted, key=lambda size: -share[size]):
         room = _room(size, free)
-        placed = np.clip(wanted[size] - (np.cumsum(room) - room), 0, room)
+        before = room.cumsum() - room
+        placed = np.minimum(np.maximum(wanted[size] - before, 0), room)
         free -= placed * np.array([[*size, 1]]).T
         left[size] = wanted[size] - int(placed.sum())
     return free, left
