@@ -7,7 +7,7 @@ example, are in `docs/capacity.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,15 +27,22 @@ from mnslib.capacity.evidence_words import (
     USAGE_FIELDS,
     texts,
 )
-from mnslib.capacity.quota_values import names_of, series_of, times_of
-from mnslib.capacity.samples import change_facts, chunks, highest, is_all_zero, sample_facts
+from mnslib.capacity.quota_values import names_of, samples_of, series_of, taken, times_of
+from mnslib.capacity.samples import (
+    change_facts,
+    chunks,
+    highest,
+    lowest,
+    with_gaps,
+)
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.zeros import (
     Flags,
     Found,
+    Untrue,
     counters_untrue,
     forget,
-    spans,
+    true_facts,
     untrue_counters,
     usage_untrue,
 )
@@ -84,25 +91,25 @@ def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
         `quota_changes` counts those of the lookback, the `changed_...` tell of the last;
         `counted` is the quota counter, `asked` what the pods there ask for, in cores or bytes.
     """
-    signs = _signs_of_pods(snapshot)
-    counted = _quota_rows(snapshot, signs)
+    spaces = _spaces(snapshot)
+    counted = _quota_rows(snapshot, spaces)
     parts = [counted]
     if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
         parts += [
-            _usage_rows(snapshot, field, frame, signs, counted=counted)
+            _usage_rows(snapshot, field, frame, spaces, counted=counted)
             for field, frame in zip(
                 USAGE_FIELDS, (snapshot.usage_cpu, snapshot.usage_memory), strict=True
             )
         ]
-    fields = {name: place for place, name in enumerate((*QUOTA_FIELDS, *USAGE_FIELDS))}
     table = pd.concat([_judged(part, snapshot) for part in parts], ignore_index=True)
-    order = table[_SPACE].assign(field=table["resource"].map(fields))
-    return table.loc[order.sort_values([*_SPACE, "field"]).index].reset_index(drop=True)
+    order = np.concatenate([part["place"] for part in parts])  # of a namespace the fields in order
+    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
 
 def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
     """Return the row of each namespace that outdoes its others, those that need somebody first."""
-    rank = table["evidence"].map({word: place for place, word in enumerate(EVIDENCE)})
+    codes, words = pd.factorize(table["evidence"])
+    rank = np.array([list(EVIDENCE).index(word) for word in words], dtype=np.int64)[codes]
     keys = table[_SPACE].assign(rank=rank).sort_values(["rank", *_SPACE], kind="stable")
     return table.loc[keys.drop_duplicates(_SPACE).index].reset_index(drop=True)
 
@@ -116,9 +123,38 @@ def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
 # What each row is judged by
 
 
-def _quota_rows(snapshot: Snapshot, signs: Places) -> pd.DataFrame:
+def _spaces(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per namespace, with its place and what all of its values are judged by."""
+    spaces = snapshot.namespaces[_SPACE].reset_index(drop=True)
+    names = [(cluster, name) for cluster, name in names_of(spaces)]
+    signs = _signs_of_pods(snapshot)
+    watched = {cluster for cluster, _ in signs}
+    asked = set(snapshot.requested.columns.unique(level=0))
+    running = {
+        (cluster, pod.namespace_name)
+        for cluster, pods in snapshot.pods.items()
+        for pod in pods
+        if not pod.is_finished
+    }
+    made, now = snapshot.created, snapshot.read_utc
+    return spaces.assign(
+        place=np.arange(len(spaces)),
+        cut_off=[snapshot.unreachable.get(cluster, "") for cluster, _ in names],
+        has_pods=_flags(place in signs for place in names),
+        is_running=_flags(place in running for place in names),
+        is_watched=_flags(cluster in watched for cluster, _ in names),
+        is_asked=_flags(cluster in asked for cluster, _ in names),
+        is_read=_flags(cluster in snapshot.pods for cluster, _ in names),
+        is_fresh=_flags(_is_within(NEW_FOR, made.get(place), now) for place in names),
+    )
+
+
+def _flags(answers: Iterable[bool]) -> Flags:
+    return np.fromiter(answers, dtype=bool)
+
+
+def _quota_rows(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
     """Return one row per namespace and quota field: facts of its samples, its counter, flags."""
-    spaces = snapshot.namespaces[_SPACE]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
     rows["resource"] = list(QUOTA_FIELDS) * len(spaces)
     series = series_of(rows)
@@ -141,18 +177,16 @@ def _quota_rows(snapshot: Snapshot, signs: Places) -> pd.DataFrame:
         return some, steps & ~(up_to_now & asks_nothing[places])
 
     rows = rows.join(_sample_facts(snapshot.used, series, untrue=untrue))
-    rows = rows.join(_changes(snapshot, series, rows))
-    rows["cut_off"] = [snapshot.unreachable.get(cluster, "") for cluster, _ in names_of(rows)]
+    rows = rows.join(_changes(snapshot, series, untrue_counters(rows)))
+    rows["has_counter"] = True
     rows["has_quota"] |= rows["cut_off"] != ""
     zero, comparable = rows["is_zero"], ~rows["is_scoped"]
     asks, counts = rows["asked"] > 0, rows["is_live"] & (rows["counted"] > 0)
-    has_pods, is_watched = _pods_seen(rows, signs)
-    is_asked = rows["cluster_name"].isin(snapshot.requested.columns.get_level_values(0))
-    has_pods = np.where(is_asked, rows["untrue_zeros"].map(bool), has_pods)
+    has_pods = rows["has_pods"].mask(rows["is_asked"], rows["untrue_zeros"].map(bool))
     is_stuck = (rows["late_untrue"] > 0) & _is_old(rows, snapshot) & (rows["counted"] == 0)
     rows["is_wrong"] |= is_stuck & asks
     rows["is_dead"] = zero & (comparable & (asks | has_pods) | counts)
-    says_none = rows["asked"].notna() | (is_watched & ~has_pods)
+    says_none = rows["asked"].notna() | (rows["is_watched"] & ~has_pods)
     rows["is_empty"] = zero & ~rows["is_dead"] & comparable & says_none
     agrees = rows["is_live"] & (rows["asked"].notna() & ~rows["is_wrong"] | counts)
     rows["is_doubted"] = zero & ~rows["is_empty"] & ~agrees
@@ -160,32 +194,33 @@ def _quota_rows(snapshot: Snapshot, signs: Places) -> pd.DataFrame:
 
 
 def _usage_rows(
-    snapshot: Snapshot, field: str, frame: pd.DataFrame, signs: Places, *, counted: pd.DataFrame
+    snapshot: Snapshot,
+    field: str,
+    frame: pd.DataFrame,
+    namespaces: pd.DataFrame,
+    *,
+    counted: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return one row per namespace on what was measured; nodes never idle at zero."""
-    rows = snapshot.namespaces[_SPACE].assign(resource=field)
+    rows = namespaces.assign(resource=field)
     spaces = pd.MultiIndex.from_frame(rows[_SPACE])
-    keys = pd.Index(["requests.cpu"] * len(rows))
-    levels = [spaces.get_level_values(level) for level in (0, 1)]
+    series = series_of(rows.assign(resource="cpu_request"))
     least = LONG_GAP // snapshot.step if field == "cpu_usage" else 1  # a pod may sleep for hours
 
     def untrue(part: slice, values: Values) -> Found:
         return usage_untrue(snapshot, spaces[part], values, least=least)
 
-    counter = _counter(snapshot, pd.MultiIndex.from_arrays([*levels, keys]), counted)
+    times, forgotten = snapshot.used.index, untrue_counters(counted)
+
+    def counter(places: NDArray[np.int64]) -> Values:
+        found = samples_of(snapshot.used, series.take(places))
+        return forget(found, series.take(places), times, untrue=forgotten)
+
     rows = rows.join(_sample_facts(frame, spaces, untrue=untrue, counter=counter))
-    has_pods, is_watched = _pods_seen(rows, signs)
-    running = {
-        (cluster, pod.namespace_name)
-        for cluster, pods in snapshot.pods.items()
-        for pod in pods
-        if not pod.is_finished
-    }
-    is_read = rows["cluster_name"].isin(list(snapshot.pods))
-    is_idle = np.where(is_read, ~_is_in(rows, running), is_watched & ~has_pods)
+    is_idle = np.where(rows["is_read"], ~rows["is_running"], rows["is_watched"] & ~rows["has_pods"])
     return rows.assign(
         cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
-        counted=np.nan, asked=np.nan,
+        has_counter=False, counted=np.nan, asked=np.nan,
         changes=0, row=-1, before=np.nan, after=np.nan,
         is_dead=rows["is_zero"], is_doubted=rows["is_zero"],
         is_empty=(rows["seen"] == 0) & is_idle,
@@ -195,22 +230,15 @@ def _usage_rows(
 def _signs_of_pods(snapshot: Snapshot) -> Places:
     """Return the namespaces in which a history of pods says that there were any."""
     found: set[tuple[str, ...]] = set()
-    asked = highest(snapshot.requested)
-    used = [highest(snapshot.usage_cpu), highest(snapshot.usage_memory)]
-    for index in (asked.index[asked.notna()], *(one.index[one > 0] for one in used)):
-        found.update(names_of(index.to_frame(index=False)))
+    asked, *used = (
+        highest(frame.to_numpy(dtype=np.float32, copy=False))
+        for frame in (snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory)
+    )
+    frames = (snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory)
+    for frame, is_sign in zip(frames, (~np.isnan(asked), *(one > 0 for one in used)), strict=True):
+        index = frame.columns[is_sign]
+        found.update(zip(*(index.get_level_values(level) for level in (0, 1)), strict=True))
     return found
-
-
-def _pods_seen(rows: pd.DataFrame, signs: Places) -> tuple[Flags, Flags]:
-    """Return where series of a namespace's pods exist, and where such are known of its cluster."""
-    watched = {place[0] for place in signs}
-    is_watched = rows["cluster_name"].isin(list(watched)).to_numpy(dtype=bool)
-    return _is_in(rows, signs), is_watched
-
-
-def _is_in(rows: pd.DataFrame, places: Places) -> Flags:
-    return np.fromiter((place in places for place in names_of(rows)), bool, count=len(rows))
 
 
 def _sample_facts(
@@ -218,7 +246,7 @@ def _sample_facts(
     series: pd.MultiIndex,
     *,
     untrue: Callable[[slice, Values], Found],
-    counter: Iterator[Values] | None = None,
+    counter: Callable[[NDArray[np.int64]], Values] | None = None,
 ) -> pd.DataFrame:
     """Return `sample_facts` of series, `is_zero`, `untrue_zeros` and how much of gaps these are.
 
@@ -229,67 +257,37 @@ def _sample_facts(
         frame: time x series.
         series: the columns that are looked at.
         untrue: says of a part of them at which steps their zeros cannot be true.
-        counter: yields the quota counter beside each part.
+        counter: returns the quota counters beside some of them.
     """
     times = pd.DatetimeIndex(frame.index)
     nothing = np.empty((len(frame), 0), dtype=np.float32)
     no_zeros = np.empty(0, dtype=np.int64), nothing.astype(bool)
-    parts = [_facts_of(nothing, no_zeros, times)]
+    parts = [true_facts(nothing, no_zeros, times)]
     for part, values in chunks(frame, series):
         found = untrue(part, values)
         if counter is not None:
-            counted = next(counter)
-            works = (np.fmax.reduce(counted, axis=0, initial=0) > 0) & ~np.isnan(values).all(axis=0)
-            values[np.isnan(values) & (counted == 0) & works] = 0
-        parts.append(_facts_of(values, found, times))
+            some = with_gaps(values)
+            counted, missing = counter(some + part.start), np.isnan(values[:, some])
+            works = (np.fmax.reduce(counted, axis=0, initial=0) > 0) & ~missing.all(axis=0)
+            values[:, some] = np.where(missing & (counted == 0) & works, 0, values[:, some])
+        parts.append(true_facts(values, found, times))
     return pd.concat(parts, ignore_index=True).astype({"is_zero": bool})
 
 
-def _facts_of(values: Values, found: Found, times: pd.DatetimeIndex) -> pd.DataFrame:
-    """Return what `values` say once the untrue zeros `found` in them are forgotten."""
-    is_zero = is_all_zero(values)
-    untrue = np.empty(values.shape[1], dtype=object)
-    untrue.fill(())
-    late, gap = (np.zeros(values.shape[1]) for _ in range(2))
-    torn, begun = {}, []
-    for place, steps in zip(found[0], found[1].T, strict=True):
-        untrue[place] = spans(steps, times)
-        if untrue[place] and not is_zero[place]:
-            torn[place] = steps
-            first = (~np.isnan(values[:, place])).argmax()
-            values[steps, place] = np.nan
-            if steps[first]:
-                values[first, place] = 0  # stands for the sample that a gap comes after
-                begun.append(place)
-    facts = sample_facts(values)
-    facts["seen"][begun] -= 1
-    for place, steps in torn.items():
-        start, length = facts["gap_start"][place], facts["gap_steps"][place]
-        late[place] = _share(steps[facts["last"][place] + 1 :])
-        gap[place] = _share(steps[start : start + length])
-    more = {"is_zero": is_zero, "untrue_zeros": untrue, "late_untrue": late, "gap_untrue": gap}
-    return pd.DataFrame(facts | more)
-
-
-def _share(flags: Flags) -> float:
-    return float(flags.mean()) if len(flags) else 0.0
-
-
-def _counter(snapshot: Snapshot, series: pd.MultiIndex, counted: pd.DataFrame) -> Iterator[Values]:
-    """Yield parts of the counters `series`, their untrue zeros left out."""
-    untrue, times = untrue_counters(counted), snapshot.used.index
-    for part, values in chunks(snapshot.used, series):
-        yield forget(values, series[part], times, untrue=untrue)
-
-
-def _changes(snapshot: Snapshot, series: pd.MultiIndex, counted: pd.DataFrame) -> pd.DataFrame:
-    untrue, times = untrue_counters(counted), snapshot.hard.index
-    parts = [
-        pd.DataFrame(change_facts(forget(values, series[part], times, untrue=untrue)))
-        for part, values in chunks(snapshot.hard, series)
-    ]
-    none = pd.DataFrame(change_facts(np.empty((0, 0), dtype=np.float32)))
-    return pd.concat([none, *parts], ignore_index=True).astype({"changes": int, "row": int})
+def _changes(snapshot: Snapshot, series: pd.MultiIndex, untrue: Untrue) -> pd.DataFrame:
+    """Return `change_facts` of the hard quotas, of which few change at all."""
+    values = snapshot.hard.to_numpy(dtype=np.float32, copy=False)
+    places = snapshot.hard.columns.get_indexer(series)
+    is_steady = np.ones(values.shape[1] + 1, dtype=bool)  # the last one is of what is not there
+    is_steady[:-1] = ~(highest(values) > lowest(values))
+    some = np.flatnonzero(~is_steady[places])
+    found = forget(
+        taken(values, places[some]), series.take(some), snapshot.hard.index, untrue=untrue
+    )
+    none = pd.DataFrame(change_facts(np.full((len(values), 1), np.nan, dtype=np.float32)))
+    facts = none.loc[[0] * len(series)].reset_index(drop=True)
+    facts.iloc[some] = pd.DataFrame(change_facts(found)).to_numpy()
+    return facts.astype({"changes": int, "row": int})
 
 
 # The verdict
@@ -299,8 +297,6 @@ def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
     step, count = snapshot.step, len(snapshot.used)
     times = times_of(snapshot.used)
-    made = [snapshot.created.get((cluster, name)) for cluster, name in names_of(rows)]
-    rows["is_fresh"] = [_is_within(NEW_FOR, at, snapshot.read_utc) for at in made]
     since_first = count - rows["first"].where(rows["seen"] > 0)
     rows["coverage"] = rows["seen"] / since_first
     for name, at_rows in (
@@ -337,8 +333,8 @@ def _words(rows: pd.DataFrame, snapshot: Snapshot) -> NDArray[Any]:
     seen, quota = rows["seen"], rows["has_quota"]
     is_short = rows["seen_for"] < LEAST_HISTORY
     began = rows["first"] > 0
-    has_counter = ~rows["resource"].isin(USAGE_FIELDS)
-    is_late = rows["is_old"] | (rows["late_untrue"] > 0) & ~rows["is_live"] & has_counter
+    is_lying = (rows["late_untrue"] > 0) & rows["has_counter"] & ~rows["is_live"]
+    is_late = rows["is_old"] | is_lying
     is_torn = (rows["coverage"] < GOOD_COVERAGE) | (rows["gap_for"] >= LONG_GAP)
     age = (count - rows["first"]) * step
     holds = {

@@ -40,7 +40,7 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
     """
     total, count = values.shape
     zeros = np.zeros(count, dtype=np.int64)
-    torn = _torn(values)
+    torn = with_gaps(values)
     facts = {
         "seen": zeros + total, "first": zeros - (total == 0), "last": zeros + total - 1,
         "gap_steps": zeros, "gap_start": zeros.copy(),
@@ -59,12 +59,12 @@ def sample_facts(values: Values) -> dict[str, NDArray[np.int64]]:
 
 def is_all_zero(values: Values) -> NDArray[np.bool_]:
     """Return for each column whether it has samples and all are 0."""
-    highest, lowest = (f.reduce(values, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
-    found: NDArray[np.bool_] = (highest == 0) & (lowest == 0)
+    found: NDArray[np.bool_] = lowest(values) == 0
+    found[found] = highest(values[:, found]) == 0
     return found
 
 
-def _torn(values: Values) -> NDArray[np.int64]:
+def with_gaps(values: Values) -> NDArray[np.int64]:
     """Return which columns miss a sample: what has all is most, and quickly done."""
     return np.flatnonzero(np.isnan(np.add.reduce(values, axis=0)))  # a sum with NaN is NaN
 
@@ -100,7 +100,7 @@ def change_facts(values: Values) -> dict[str, NDArray[np.float64]]:
     }  # fmt: skip
     if len(values) < 2:
         return facts
-    torn, filled = _torn(values), values
+    torn, filled = with_gaps(values), values
     if len(torn):
         filled, part = values.copy(), values[:, torn]
         last = last_known(~np.isnan(part))
@@ -116,8 +116,13 @@ def change_facts(values: Values) -> dict[str, NDArray[np.float64]]:
     return facts
 
 
-def highest(frame: pd.DataFrame) -> pd.Series:
-    """Return the highest sample of each series; NaN for one without a sample."""
-    values = frame.to_numpy(dtype=np.float32, copy=False)
-    top = np.fmax.reduce(values, axis=0) if len(values) else np.full(values.shape[1], np.nan)
-    return pd.Series(top, index=frame.columns, dtype="float64")
+def highest(values: Values) -> Values:
+    """Return the highest sample of each column; NaN for one without a sample."""
+    found: Values = np.fmax.reduce(values, axis=0, initial=np.nan)
+    return found
+
+
+def lowest(values: Values) -> Values:
+    """Return the lowest sample of each column; NaN for one without a sample."""
+    found: Values = np.fmin.reduce(values, axis=0, initial=np.nan)
+    return found

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.quota_values import names_of, samples_of
+from mnslib.capacity.samples import is_all_zero, lowest, sample_facts
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.models import QUOTA_KEYS
 
@@ -41,7 +42,8 @@ Untrue = Mapping[tuple[str, ...], tuple[Span, ...]]
 
 def untrue_counters(evidence: pd.DataFrame) -> Untrue:
     """Return the untrue zeros of quota counters, by the names of their columns."""
-    rows = evidence[evidence["untrue_zeros"].map(bool) & evidence["resource"].isin(QUOTA_KEYS)]
+    rows = _rows_with_zeros(evidence)
+    rows = rows[rows["resource"].isin(QUOTA_KEYS)]
     keys = rows.assign(resource=rows["resource"].map(QUOTA_KEYS))
     series = names_of(keys, "cluster_name", "namespace_name", "resource")
     return dict(zip(series, rows["untrue_zeros"], strict=True))
@@ -49,8 +51,13 @@ def untrue_counters(evidence: pd.DataFrame) -> Untrue:
 
 def untrue_usage(evidence: pd.DataFrame, field: str) -> Untrue:
     """Return the untrue zeros of a field of `USAGE_FIELDS`, by the names of their columns."""
-    rows = evidence[evidence["untrue_zeros"].map(bool) & (evidence["resource"] == field)]
+    rows = _rows_with_zeros(evidence)
+    rows = rows[rows["resource"] == field]
     return dict(zip(names_of(rows), rows["untrue_zeros"], strict=True))
+
+
+def _rows_with_zeros(evidence: pd.DataFrame) -> pd.DataFrame:
+    return evidence.loc[np.fromiter(map(bool, evidence["untrue_zeros"]), dtype=bool)]
 
 
 def forget(values: Values, series: pd.MultiIndex, times: pd.Index, *, untrue: Untrue) -> Values:
@@ -58,7 +65,9 @@ def forget(values: Values, series: pd.MultiIndex, times: pd.Index, *, untrue: Un
 
     Where a counter is untrue, a hard quota of 0 beside it is so as well.
     """
-    places = np.flatnonzero(series.isin(list(untrue))) if untrue else _NONE
+    if not untrue:
+        return values
+    places = np.flatnonzero(series.isin(list(untrue)))
     for place, name in zip(places, series.take(places), strict=True):
         for span in untrue[name]:
             end = times.searchsorted(span.last, side="right")
@@ -67,7 +76,7 @@ def forget(values: Values, series: pd.MultiIndex, times: pd.Index, *, untrue: Un
     return values
 
 
-def spans(steps: Flags, times: pd.DatetimeIndex) -> tuple[Span, ...]:
+def _spans(steps: Flags, times: pd.DatetimeIndex) -> tuple[Span, ...]:
     """Return the runs of true `steps` of one series."""
     return tuple(Span(times[first], times[end - 1]) for first, end in _runs(steps))
 
@@ -120,8 +129,44 @@ def usage_untrue(
     return some, found
 
 
+def true_facts(values: Values, found: Found, times: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return what `values` say once the untrue zeros `found` in them are forgotten.
+
+    Returns:
+        `sample_facts`; `is_zero`; `untrue_zeros`; `late_untrue` and `gap_untrue`, the share of
+        these in what follows the last sample and in the longest gap. Where all is zero, none is
+        forgotten.
+    """
+    is_zero = is_all_zero(values)
+    untrue = np.empty(values.shape[1], dtype=object)
+    untrue.fill(())
+    late, gap = (np.zeros(values.shape[1]) for _ in range(2))
+    torn, begun = {}, []
+    for place, steps in zip(found[0], found[1].T, strict=True):
+        untrue[place] = _spans(steps, times)
+        if untrue[place] and not is_zero[place]:
+            torn[place] = steps
+            first = (~np.isnan(values[:, place])).argmax()
+            values[steps, place] = np.nan
+            if steps[first]:
+                values[first, place] = 0  # stands for the sample that a gap comes after
+                begun.append(place)
+    facts = sample_facts(values)
+    facts["seen"][begun] -= 1
+    for place, steps in torn.items():
+        start, length = facts["gap_start"][place], facts["gap_steps"][place]
+        late[place] = _share(steps[facts["last"][place] + 1 :])
+        gap[place] = _share(steps[start : start + length])
+    more = {"is_zero": is_zero, "untrue_zeros": untrue, "late_untrue": late, "gap_untrue": gap}
+    return pd.DataFrame(facts | more)
+
+
+def _share(flags: Flags) -> float:
+    return float(flags.mean()) if len(flags) else 0.0
+
+
 def _with_zeros(values: Values) -> NDArray[np.int64]:
-    return np.flatnonzero(np.fmin.reduce(values, axis=0, initial=np.nan) == 0)
+    return np.flatnonzero(lowest(values) == 0)
 
 
 def _asked(frame: pd.DataFrame, spaces: pd.MultiIndex, keys: pd.Index) -> Values:

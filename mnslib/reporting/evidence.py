@@ -5,6 +5,8 @@ Rows that need somebody come with what to do; what many namespaces share is one 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from mnslib.capacity.crossings import THRESHOLDS
@@ -45,7 +47,10 @@ _NOW_UNKNOWN = ("wrong counter", "all zero", "not read", "not counted")
 
 def evidence_finding(evidence: pd.DataFrame) -> str:
     """Return in a sentence how many namespaces can be trusted as they stand, and what is not."""
-    counts = evidence_counts(evidence)
+    return _finding(evidence_counts(evidence))
+
+
+def _finding(counts: Mapping[str, int]) -> str:
     total, bad = sum(counts.values()), {w: counts[w] for w in NEEDS_SOMEBODY if w in counts}
     if not total:
         return "No namespace was found."
@@ -91,7 +96,7 @@ def evidence_report(evidence: pd.DataFrame) -> Stack:
         for place, (amount, label, tone) in enumerate(figures)
         if amount or not place
     ]
-    return Stack((evidence_finding(evidence), KeyFigures(shown), _rows(evidence)))
+    return Stack((_finding(counts), KeyFigures(shown), _rows(evidence)))
 
 
 def _rows(evidence: pd.DataFrame) -> Table:
