@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.quota_values import BARE, TIGHT_RATIO
+from mnslib.capacity.quota_values import BARE, SPACE, TIGHT_RATIO
 
 SHRINK_BELOW = 0.5
 """Claim, as a share of the quota, under which the quota can shrink: half of it would do. Our
@@ -27,7 +27,6 @@ SHRINK, GROW, FIX, HEALTHY = "shrink", "grow", "fix requests", "healthy"
 ADVICE = (SHRINK, HEALTHY, GROW, FIX)
 ZERO_QUOTA = "quota of 0"
 
-_SPACE = ["cluster_name", "namespace_name"]
 _RANK = {GROW: 0, FIX: 1, "": 2, SHRINK: 3, HEALTHY: 4}
 _NO_SAY = 5  # rank of a resource without a quota
 
@@ -59,17 +58,17 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
     claim = layers["claim_ratio"].fillna(0)
-    keys = layers[[*_SPACE, "resource", "region"]].assign(
+    keys = layers[[*SPACE, "resource", "region"]].assign(
         reason=reason, _rank=rank, _claim=claim.where(layers["region"] == SHRINK, -claim)
     )
-    first = keys.sort_values(["_rank", "_claim"], kind="stable").drop_duplicates(_SPACE)
+    first = keys.sort_values(["_rank", "_claim"], kind="stable").drop_duplicates(SPACE)
     is_advised = first["region"] != ""
-    decided = first[_SPACE].assign(
+    decided = first[SPACE].assign(
         advice=first["region"],
         advice_resource=first["resource"].where(is_advised, ""),
         advice_reason=first["reason"].mask(is_advised, ""),
     )
-    return layers[_SPACE].join(decided.set_index(_SPACE), on=_SPACE).drop(columns=_SPACE)
+    return layers[SPACE].join(decided.set_index(SPACE), on=SPACE).drop(columns=SPACE)
 
 
 def with_advice(table: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +78,7 @@ def with_advice(table: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         `table` with `advice`, and after it `advice_resource` and `advice_reason` as `advice_of`
         gives them.
     """
-    found = layers[_SPACE].join(advice_of(layers)).drop_duplicates(_SPACE).set_index(_SPACE)
+    found = layers[SPACE].join(advice_of(layers)).drop_duplicates(SPACE).set_index(SPACE)
     others = [name for name in table.columns.tolist() if name not in found.columns]
     place = table.columns.tolist().index("advice")
-    return table[others].join(found, on=_SPACE)[[*others[:place], *found, *others[place:]]]
+    return table[others].join(found, on=SPACE)[[*others[:place], *found, *others[place:]]]

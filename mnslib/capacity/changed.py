@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, names_of
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
@@ -43,8 +43,7 @@ CHANGES = {
 """The words of change, each with its meaning."""
 
 _ABSENT = ("", "")
-_SPACE = ["cluster_name", "namespace_name"]
-_TEXTS = [*_SPACE, "resource", "verdict"]
+_TEXTS = [*SPACE, "resource", "verdict"]
 _NUMBERS = ["hard", "utilization_ratio"]
 _VERDICT = f"{FULL}|{TIGHT}|{OK}|{unknown('.+')}"
 LONGEST_TEXT = 253
@@ -79,7 +78,7 @@ def read_earlier(run: str, *, utilization: str, refusals: str = "") -> Earlier:
     """
     try:
         table = _utilization(utilization)
-        refused = _texts(refusals, _SPACE) if refusals else pd.DataFrame(columns=_SPACE)
+        refused = _texts(refusals, SPACE) if refusals else pd.DataFrame(columns=SPACE)
     except ValueError as error:  # pandas' own errors of parsing are such
         return Earlier(run=run, note=f"The tables of {run} cannot be read: {cut(str(error), 200)}.")
     return Earlier(run=run, table=table, refused=set(refused.itertuples(index=False, name=None)))
@@ -93,7 +92,7 @@ def _utilization(text: str) -> pd.DataFrame:
     odd = ~table["resource"].isin(QUOTA_FIELDS) | ~table["verdict"].str.fullmatch(_VERDICT)
     if odd.any():
         raise ValueError(f"line {int(odd.argmax()) + 2} is no row of a utilization table")
-    if table.duplicated([*_SPACE, "resource"]).any():
+    if table.duplicated([*SPACE, "resource"]).any():
         raise ValueError("it names a value twice")
     return table
 
@@ -143,7 +142,7 @@ def changes_since(
     frame = pd.DataFrame(rows, columns=list(CHANGED_COLUMNS)).astype({"is_finding": bool})
     rank = frame["change"].map({word: place for place, word in enumerate(CHANGES)})
     order = frame.assign(rank=rank, known=~frame["is_finding"]).sort_values(
-        ["known", "rank", *_SPACE, "resource"], kind="stable"
+        ["known", "rank", *SPACE, "resource"], kind="stable"
     )
     return order[list(CHANGED_COLUMNS)].reset_index(drop=True)
 
@@ -152,7 +151,7 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
     """Return how many namespaces are newly full, tight or unknown, or newly have pods refused."""
     new = changed[changed["is_finding"]]
     heads = [word(verdict) for verdict in new["after"]]
-    refused = set(refusals[_SPACE].itertuples(index=False, name=None)) - set(earlier.refused)
+    refused = set(refusals[SPACE].itertuples(index=False, name=None)) - set(earlier.refused)
     counts = {f"new_{head}": heads.count(head) for head in (FULL, TIGHT, UNKNOWN)}
     return {**counts, "newly_refused": len(refused)}
 
@@ -186,7 +185,7 @@ def _is_finding(before: str, after: str) -> bool:
 
 def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the quota values that changed, came or went, of namespaces that both runs know."""
-    key = [*_SPACE, "resource"]
+    key = [*SPACE, "resource"]
     both = known[[*key, "hard", "verdict"]].merge(
         table[[*key, "hard", "verdict"]], on=key, suffixes=("_before", "_after")
     )

@@ -17,6 +17,7 @@ from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK
 from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
+    SPACE,
     TIGHT,
     TIGHT_RATIO,
     names_of,
@@ -29,7 +30,6 @@ from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
 from mnslib.capacity.zeros import Untrue, forget, untrue_counters
 
-_SPACE = ["cluster_name", "namespace_name"]
 _FLOAT32_NOISE = 1e-6
 
 
@@ -103,7 +103,7 @@ def _facts(
         "quota_changed": pd.Series(changed, index=rows.index, dtype=object),
         "reason": rows["unknown_history"].str.removeprefix("unknown: ").where(has_none, ""),
     }
-    return rows[_SPACE].assign(**facts)
+    return rows[SPACE].assign(**facts)
 
 
 def _ratios(used: Values, hard: Values) -> Values:
@@ -127,17 +127,17 @@ def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[
     """Return the place of each namespace's tightest value; `peaks` are days x rows."""
     rank = rows["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
     now, highest = ratio_now(rows), np.fmax.reduce(peaks, axis=0, initial=-1.0)
-    keys = rows[_SPACE].assign(rank=rank, near=np.where(rank < 2, now, highest), now=now)
+    keys = rows[SPACE].assign(rank=rank, near=np.where(rank < 2, now, highest), now=now)
     ordered = keys.sort_values(
         ["rank", "near", "now"], ascending=[True, False, False], kind="stable"
     )
-    return np.sort(ordered.drop_duplicates(_SPACE).index.to_numpy(dtype=np.int64))
+    return np.sort(ordered.drop_duplicates(SPACE).index.to_numpy(dtype=np.int64))
 
 
 def _most_urgent_first(facts: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
     has_none = pd.Series(np.all(np.isnan(peaks), axis=0), index=facts.index)
     last = peaks[-1] if len(peaks) else np.full(len(facts), np.nan)
-    keys = facts[_SPACE].assign(
+    keys = facts[SPACE].assign(
         has_none=has_none,
         is_unknown=has_none & facts["first_seen"].isna(),
         full=-np.sum(peaks >= 1, axis=0),

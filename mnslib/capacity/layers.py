@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
-from mnslib.capacity.quota_values import BARE, NO_QUOTA, samples_of, taken
+from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE, samples_of, taken
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
 from mnslib.capacity.zeros import Untrue, forget, untrue_counters, untrue_usage
@@ -76,7 +76,6 @@ SUM_COLUMNS = (
 DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
 
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
-_SPACE = ["cluster_name", "namespace_name"]
 _SUMMED = ("requested", "usage")
 
 Floats = NDArray[np.float64]
@@ -107,12 +106,12 @@ def layers_table(
         ratios of this resource say, `advice` what those of the namespace do, both empty where
         unknown; `reason` is why something is unknown, else empty.
     """
-    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
+    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
     rows = [
         _resource_layers(snapshot, table, spaces, resource=resource, evidence=evidence)
         for resource in ("cpu", "memory")
     ]
-    layers = pd.concat(rows).sort_values([*_SPACE, "resource"], kind="stable", ignore_index=True)
+    layers = pd.concat(rows).sort_values([*SPACE, "resource"], kind="stable", ignore_index=True)
     layers["advice"] = advice_of(layers)["advice"]
     return layers[list(LAYER_COLUMNS)]
 
@@ -189,7 +188,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame
         and `usage` over the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had
         a quota on that day or before, but no such figures.
     """
-    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[_SPACE])
+    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
     times = _times(snapshot)
     stamps = times.tz_localize(None).to_numpy() - np.timedelta64(snapshot.step)
     days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
@@ -343,7 +342,7 @@ def _resource_layers(
 ) -> pd.DataFrame:
     """Return the layers of one resource, the advice of the namespace left out."""
     figures = table[["resource", "hard", "used", "verdict"]].assign(_ratio=ratio_now(table))
-    by_space = figures.set_index(pd.MultiIndex.from_frame(table[_SPACE]))
+    by_space = figures.set_index(pd.MultiIndex.from_frame(table[SPACE]))
     now, limits = (
         by_space[by_space["resource"] == f"{resource}_{kind}"].reindex(spaces)
         for kind in ("request", "limit")
@@ -377,7 +376,7 @@ def _resource_layers(
         }
     )
     layers["region"] = regions(layers)
-    facts = snapshot.namespaces[[*_SPACE, "owner", "subscription_id", "labels"]]
+    facts = snapshot.namespaces[[*SPACE, "owner", "subscription_id", "labels"]]
     return layers.join(facts.reset_index(drop=True))
 
 
@@ -390,7 +389,7 @@ def _doubts(
     for kind in ("request", "usage"):
         rows = evidence[is_doubted & (evidence["resource"] == f"{resource}_{kind}")]
         reasons = [unknown_reason(verdict) or "" for verdict in rows["unknown_history"]]
-        by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[_SPACE]), dtype=object)
+        by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[SPACE]), dtype=object)
         found.append(by_space.reindex(spaces, fill_value="").to_numpy(dtype=object))
     return found[0], found[1]
 

@@ -22,6 +22,9 @@ TIGHT_RATIO = Decimal("0.9")
 """Utilization from which a quota is tight. Source: kubernetes-mixin, KubeQuotaAlmostFull."""
 
 FULL, TIGHT, OK = "full", "tight", "ok"
+SPACE = ["cluster_name", "namespace_name"]
+"""Columns that say which namespace a row is about; a list, as pandas takes several names."""
+
 BARE, UNCOUNTED = "no quota", "quota not counted yet"
 NO_QUOTA = unknown(BARE)
 
@@ -106,7 +109,7 @@ def series_of(table: pd.DataFrame) -> pd.MultiIndex:
 
 def names_of(table: pd.DataFrame, *columns: str) -> Iterator[tuple[str, ...]]:
     """Return the texts of each row, cluster and namespace unless told; pandas' own way is slow."""
-    wanted = columns or ("cluster_name", "namespace_name")
+    wanted = columns or SPACE
     return zip(*(table[name].to_numpy(dtype=object) for name in wanted), strict=True)
 
 

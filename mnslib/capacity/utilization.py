@@ -22,6 +22,7 @@ from mnslib.capacity.quota_values import (
     FULL,
     NO_QUOTA,
     OK,
+    SPACE,
     TIGHT,
     QuotaValue,
     names_of,
@@ -52,7 +53,6 @@ UTILIZATION_COLUMNS = (
     "unknown_history",
     "coverage",
 )
-_SPACE = ["cluster_name", "namespace_name"]
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
 _CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: one whose figure does not hold is not healthy."""
@@ -92,7 +92,7 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace and quota field with the figures of now."""
     values = snapshot.tightest_quotas
-    spaces = snapshot.namespaces[[*_SPACE, "owner", "is_managed"]]
+    spaces = snapshot.namespaces[[*SPACE, "owner", "is_managed"]]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
     figures = [
         _figures(values.get(cluster, {}).get((name, QUOTA_KEYS[field])))
@@ -224,7 +224,7 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
         as `<field>_ratio` (NaN where there is none). Order: full, tight, ok, unknown; then ratio,
         CPU request quota, cluster and name.
     """
-    groups = table.groupby(_SPACE).ngroup().to_numpy()
+    groups = table.groupby(SPACE).ngroup().to_numpy()
     count, ratio = groups.max(initial=-1) + 1, ratio_now(table)
     codes, verdicts = pd.factorize(table["verdict"])
     choice = [_CHOICE_RANK.get(verdict, _CHOICE_RANK[UNKNOWN]) for verdict in verdicts]

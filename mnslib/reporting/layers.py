@@ -23,11 +23,10 @@ from mnslib.capacity.advice import (
     advice_of,
 )
 from mnslib.capacity.layers import roll_up
-from mnslib.capacity.quota_values import BARE
+from mnslib.capacity.quota_values import BARE, SPACE
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
 
-_SPACE = ["cluster_name", "namespace_name"]
 _WORDS = {"cpu": "CPU", "memory": "Memory"}
 WEEK = 7
 """Days at both ends of a period that are compared, so that each weekday counts once. Our choice."""
@@ -209,10 +208,10 @@ def advised(layers: pd.DataFrame) -> pd.DataFrame:
     decides_not = layers["resource"] != advice_of(layers)["advice_resource"]
     says_why = layers["reason"].isin(["", BARE])
     keys = layers.assign(_decides=decides_not, _why=says_why)
-    found = keys.sort_values(["_decides", "_why"], kind="stable").drop_duplicates(_SPACE)
-    cores = layers[layers["resource"] == "cpu"].set_index(_SPACE)["hard"].fillna(0).rename("cores")
-    found = found.sort_values(_SPACE).drop(columns=["_decides", "_why"])
-    return found.join(cores, on=_SPACE).reset_index(drop=True)
+    found = keys.sort_values(["_decides", "_why"], kind="stable").drop_duplicates(SPACE)
+    cores = layers[layers["resource"] == "cpu"].set_index(SPACE)["hard"].fillna(0).rename("cores")
+    found = found.sort_values(SPACE).drop(columns=["_decides", "_why"])
+    return found.join(cores, on=SPACE).reset_index(drop=True)
 
 
 def advice_finding(layers: pd.DataFrame) -> str:
@@ -255,7 +254,7 @@ def advice_rows(layers: pd.DataFrame, *, limit: int = 10) -> Table:
     spaces = advised(layers)
     rank = spaces["advice"].map({word: n for n, word in enumerate((GROW, FIX, SHRINK, HEALTHY))})
     ordered = spaces.assign(_rank=rank.fillna(len(ADVICE))).sort_values(
-        ["_rank", "cores", *_SPACE], ascending=[True, False, True, True]
+        ["_rank", "cores", *SPACE], ascending=[True, False, True, True]
     )
     return Table(
         columns=[named("Namespace"), "Owner", "Advice", "Because of", *right("CPU quota")],

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
-from mnslib.capacity.quota_values import FULL, TIGHT, TIGHT_RATIO
+from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
@@ -29,7 +29,6 @@ REQUESTS = ("cpu_request", "memory_request")
 BYTES_PER_CORE = 4 * GIB
 """Memory that orders like one core. Source: Azure, sizes of the D series, 4 GiB a vCPU."""
 
-_SPACE = ["cluster_name", "namespace_name"]
 _VALUE = ("resource", "hard", "used", "peak_used", "verdict")
 _LAYER = ("resource", "requested", "usage", "peak_usage", "claimed_unused")
 
@@ -99,7 +98,7 @@ def steps_of(tables: Mapping[str, pd.DataFrame]) -> dict[Place, Step]:
 def by_space(table: pd.DataFrame, columns: Sequence[str] = ()) -> dict[Place, list[Row]]:
     """Return the rows of each namespace, of these columns or of all."""
     found: dict[Place, list[Row]] = {}
-    for row in records(table[[*_SPACE, *columns]] if columns else table):
+    for row in records(table[[*SPACE, *columns]] if columns else table):
         found.setdefault(place(row), []).append(row)
     return found
 
