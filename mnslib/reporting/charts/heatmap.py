@@ -196,9 +196,9 @@ def _marks(fleet: _Fleet) -> list[tuple[Fill | Stroke, str]]:
 
 
 def day_cell(grid: Grid, index: int, days: int) -> tuple[float, float]:
-    """Return left and right edge of a day's cell; the gap shrinks with the cell."""
+    """Return left and right edge of a day's cell; the gap shrinks with the cell, then closes."""
     left, right = grid.x(index / days), grid.x((index + 1) / days)
-    return left, right - min(2.0, (right - left) / 8)
+    return left, right - (min(2.0, (right - left) / 8) if right - left >= 4 else 0.0)
 
 
 def _draw_rows(canvas: Canvas, spaces: list[_Space], days: list[date], *, foot: float) -> Grid:

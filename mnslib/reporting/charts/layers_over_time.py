@@ -20,8 +20,8 @@ from mnslib.reporting.charts.marks import HATCH, Fill, Grid, Stroke
 from mnslib.reporting.layers import claimed_finding
 
 MOST_NAMED = 5
-_HEIGHT, _LEFT, _END, _NAMES = 250, 120, 960, 1290
-"""Pixels: how high a panel is, where its days begin and end, where the names begin."""
+_HEIGHT, _LEFT, _NAMES = 250, 120, 1290
+"""Pixels: how high a panel is, where its days begin, where the names begin."""
 _UNITS = {"cpu": (1.0, "CPU, cores"), "memory": (float(GIB), "Memory, GiB")}
 _PARTS = (
     ("used", "used", Fill(colors.USED)),
@@ -62,9 +62,14 @@ def layers_over_time(
         canvas.note("Looked for days with samples of quota, requests and use for half of the day.")
     else:
         canvas.legend(_marks(by_day))
-        for resource in _UNITS:
-            rows: list[Any] = by_day[by_day["resource"] == resource].to_dict("records")
-            _draw_panel(canvas, resource, rows, layers[layers["resource"] == resource])
+        panels: dict[str, list[Any]] = {
+            name: by_day[by_day["resource"] == name].to_dict("records") for name in _UNITS
+        }
+        words = [text for name, rows in panels.items() for text in _amount_words(rows, name)]
+        end = _NAMES - 56 - canvas.widest(words, bold=True)
+        for resource, rows in panels.items():
+            own = layers[layers["resource"] == resource]
+            _draw_panel(canvas, resource, rows, own, end=end)
     source = _source(by_day, known, moment)
     alt = " ".join([f"{title}.", *_last_day(known)])
     return canvas.finish(source=f"{source} {note}".strip(), alt=alt)
@@ -103,25 +108,40 @@ def _last_day(known: pd.DataFrame) -> list[str]:
     ]
 
 
-def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], layers: pd.DataFrame) -> None:
+def _amount_words(rows: list[Row], resource: str) -> list[str]:
+    """Return the last known day's quota, and its parts from the top down with their shares."""
+    known = [row for row in rows if row["measured"]]
+    if not known:
+        return []
+    row, divisor, amounts = known[-1], _UNITS[resource][0], _amounts(known[-1])
+    words = [f"hard {wording.exact(row['hard'] / divisor)} on {wording.day(row['day'])}"]
+    for name, label, _ in reversed(_PARTS):
+        share = f" ({wording.percent(amounts[name] / row['hard'])})" if row["hard"] else ""
+        words.append(f"{label} {wording.number(amounts[name] / divisor)}{share}")
+    return words
+
+
+def _draw_panel(
+    canvas: Canvas, resource: str, rows: list[Row], layers: pd.DataFrame, *, end: float
+) -> None:
     divisor, heading = _UNITS[resource]
     canvas.y += 14
     canvas.section(heading)
     canvas.y += 54
-    grid, days = Grid(_LEFT, _END, canvas.y, _HEIGHT, 1), [row["day"] for row in rows]
+    grid, days = Grid(_LEFT, end, canvas.y, _HEIGHT, 1), [row["day"] for row in rows]
     known = [row for row in rows if row["measured"]]
     highest = max((row["hard"] for row in known), default=0.0) * 1.05 or divisor
     for value in ticks(highest / divisor):
         y = grid.bottom - _HEIGHT * value * divisor / highest
-        canvas.line(_LEFT, y, _END, y, Stroke(colors.GRID, 2))
+        canvas.line(_LEFT, y, end, y, Stroke(colors.GRID, 2))
         words = wording.exact(round(value, 3))
         canvas.text(_LEFT - 14, y, words, size=SMALL, color=colors.MUTED, align="right")
     draw_weeks(canvas, grid, days)
     for index, row in enumerate(rows):
         _draw_day(canvas, day_cell(grid, index, len(rows)), row, grid, highest)
-    canvas.line(_LEFT, grid.bottom, _END, grid.bottom, Stroke(colors.AXIS, 2))
+    canvas.line(_LEFT, grid.bottom, end, grid.bottom, Stroke(colors.AXIS, 2))
     if known:
-        _draw_amounts(canvas, known[-1], grid, highest, divisor)
+        _draw_amounts(canvas, known[-1], grid, highest, _amount_words(rows, resource))
     _draw_names(canvas, layers, grid.top, divisor)
     canvas.y = grid.bottom + 36
 
@@ -147,8 +167,8 @@ def _draw_day(
     canvas.line(left, y, right, y, _HARD)
 
 
-def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, divisor: float) -> None:
-    """Write beside the last day what each part holds, and which share of the quota that is."""
+def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, words: list[str]) -> None:
+    """Write beside the last day what its quota and each of its parts hold."""
     amounts, below, middles = _amounts(row), 0.0, []
     for name, _, _ in _PARTS:
         middles.append(grid.bottom - _HEIGHT * (below + amounts[name] / 2) / highest)
@@ -157,14 +177,9 @@ def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, divisor:
     edges = spread(
         [y - 14 for y in wanted], [28] * 4, low=grid.top - 14, high=grid.bottom + 14, gap=0
     )
-    hard, *places = [edge + 14 for edge in edges]
-    words = f"hard {wording.exact(row['hard'] / divisor)} on {wording.day(row['day'])}"
-    limit = _NAMES - _END - 40
-    canvas.text(_END + 16, hard, words, limit=limit)
-    for y, (name, label, _) in zip(places, reversed(_PARTS), strict=True):
-        share = f" ({wording.percent(amounts[name] / row['hard'])})" if row["hard"] else ""
-        words = f"{label} {wording.number(amounts[name] / divisor)}{share}"
-        canvas.text(_END + 16, y, words, bold=name == "claimed_unused", limit=limit)
+    for edge, text in zip(edges, words, strict=True):
+        bold = text.startswith("claimed")  # what the title is about
+        canvas.text(grid.right + 16, edge + 14, text, bold=bold)
 
 
 def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float) -> None:

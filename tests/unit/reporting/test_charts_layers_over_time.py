@@ -118,3 +118,17 @@ def test_the_source_says_how_many_are_measured_and_where_all_days_are(draw, rule
     source = " ".join(ruler(draw(days)).texts[-3:])
     assert "Measured: 3 to 5 namespaces a day; unknown and left out: at most 1." in source
     assert "tables/layers_by_day.csv" in source
+
+
+@pytest.mark.parametrize("family", [None, "DejaVu Sans"])
+@pytest.mark.parametrize("days", [1, 6, 90, 400])
+def test_amounts_of_a_large_fleet_stand_whole_beside_any_period(frames, ruler, days, family):
+    chart = layers_over_time(
+        frames.by_day(20_000, days=days), frames.layers(40), moment=frames.moment, family=family
+    )
+    found = ruler(chart)
+
+    assert found.complaints() == []
+    amounts = [text for text in found.texts if text.startswith("claimed, not used ")]
+    assert len(amounts) == 2
+    assert not any("…" in text for text in amounts)
