@@ -88,16 +88,22 @@ def sandbox_connection(sandbox_file):
     return json.loads(Path(sandbox_file).read_text())
 
 
-@pytest.fixture
-def sandbox(sandbox_connection):
-    """The sandbox, seeded anew, every switch as it was, its log empty."""
+@contextmanager
+def seeded(connection):
+    """Yield the sandbox, seeded anew, its log empty; its switches are as they were afterwards."""
     with requests.Session() as session:
-        session.verify = sandbox_connection["ca_file"]
+        session.verify = connection["ca_file"]
         session.trust_env = False
-        session.headers["Authorization"] = f"Bearer {sandbox_connection['control_token']}"
-        running = Sandbox(sandbox_connection, session)
+        session.headers["Authorization"] = f"Bearer {connection['control_token']}"
+        running = Sandbox(connection, session)
         switches = running.control("GET", "switches")
         running.control("POST", "reset")
         running.control("DELETE", "requests")
         yield running
         running.control("POST", "switches", switches)
+
+
+@pytest.fixture
+def sandbox(sandbox_connection):
+    with seeded(sandbox_connection) as running:
+        yield running

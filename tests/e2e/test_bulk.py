@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 
-import pytest
-
-from .conftest import ROOT
-
-WRITES = ("PUT", "PATCH", "DELETE")
+from .conftest import ROOT, writes
 
 
-def writes(sandbox):
-    found = sandbox.control("GET", "requests")["value"]
-    return [r for r in found if r["method"] in WRITES and "/subscriptions/" in r["path"].lower()]
-
-
-def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandbox):
-    first = run_notebook("30")
+def test_the_sample_is_provisioned(provisioned):
+    first = provisioned.first
     assert first.code == 0, first.output
     result = first.result
     assert result["status"] == "findings"  # one cluster has no engine for network policies
@@ -31,11 +20,9 @@ def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandb
     assert sum(counts.values()) == len(result["items"]) == 36
     assert counts["adopted"] == 1
     assert {"created", "updated", "unchanged"} <= set(counts)
-    assert len(writes(sandbox)) > 36  # namespaces and role assignments
+    assert len(writes(first.asked)) > 36  # namespaces and role assignments
     assert "sandbox" in first.report
-    assert "5 namespaces were promised more than their clusters can give" in first.report
-    assert "would promise" not in first.report
-    assert (first.directory / "plan.json").exists()
+    assert first.plan
     assert "requests.csv" in result["artifacts"]
     given_back = (first.directory / "requests.csv").read_text(encoding="utf-8-sig").splitlines()
     sample = (ROOT / "parameters/requests.sample.csv").read_text().splitlines()
@@ -45,11 +32,12 @@ def test_the_sample_is_provisioned_and_again_changes_nothing(run_notebook, sandb
         assert ",done," in after
     assert (first.directory / "journal.jsonl").exists()
 
-    sandbox.control("DELETE", "requests")
-    second = run_notebook("30")
+
+def test_a_second_time_it_changes_nothing(provisioned):
+    second = provisioned.second
     assert (second.code, second.result["summary"]["unchanged"]) == (0, 36)
     assert second.result["headline"].startswith("36 unchanged. 1 warning: ")
-    assert writes(sandbox) == []
+    assert writes(second.asked) == []
     index = (second.directory.parent / "index.html").read_text(encoding="utf-8")
     assert index.count("report.html") >= 2
 
@@ -94,7 +82,7 @@ def test_labels_annotations_and_tags_of_others_survive_an_update(run_notebook, s
     assert after["properties"]["labels"] == before["properties"]["labels"]
     assert after["properties"]["annotations"] == before["properties"]["annotations"]
     assert after["tags"] == before["tags"]
-    (put,) = [r for r in writes(sandbox) if r["method"] == "PUT"]
+    (put,) = [r for r in writes(sandbox.requests()) if r["method"] == "PUT"]
     assert put["body"]["tags"] == before["tags"]
 
 
@@ -135,7 +123,7 @@ def test_ten_mistakes_are_named_at_once_and_nothing_is_written(run_notebook, san
         for row, column in expected:
             assert f"{row}, column {column}:" in text, (row, column)
     assert "10 mistakes" in done.output
-    assert writes(sandbox) == []
+    assert writes(sandbox.requests()) == []
 
 
 def test_a_misspelled_parameter_starts_no_kernel(run_notebook, tmp_path):
@@ -149,12 +137,11 @@ def test_a_misspelled_parameter_starts_no_kernel(run_notebook, tmp_path):
     assert time.monotonic() - began < 60
 
 
-def test_a_digest_of_a_plan_that_has_changed_is_refused(run_notebook, sandbox, tmp_path):
-    dry = run_notebook("30", "--detailed-exitcode", dry_run="true", approval="digest")
-    assert (dry.code, dry.result["status"]) == (2, "findings")
-    assert {item["outcome"] for item in dry.result["items"]} == {"not_attempted", "unchanged"}
-    digest = json.loads((dry.directory / "plan.json").read_text())["digest"]
-    assert digest in dry.report
+def test_a_digest_of_a_plan_that_has_changed_is_refused(planned, run_notebook, sandbox):
+    assert (planned.code, planned.result["status"]) == (2, "findings")
+    assert {item["outcome"] for item in planned.result["items"]} == {"not_attempted", "unchanged"}
+    digest = planned.plan["digest"]
+    assert digest in planned.report
 
     cluster = sandbox.cluster("aks-prod-weu-2")
     path = f"{cluster}/managedNamespaces/ml-serving"
@@ -166,10 +153,9 @@ def test_a_digest_of_a_plan_that_has_changed_is_refused(run_notebook, sandbox, t
     stale = run_notebook("30", approval="digest", approved_digest=digest)
     assert (stale.code, stale.result["status"]) == (4, "failed")
     assert "is not the present one" in stale.output
-    assert writes(sandbox) == []
+    assert writes(sandbox.requests()) == []
 
-    again = run_notebook("30", dry_run="true")
-    fresh = json.loads((again.directory / "plan.json").read_text())["digest"]
+    fresh = stale.plan["digest"]
     assert fresh != digest
     assert run_notebook("30", approval="digest", approved_digest=fresh).code == 0
 
@@ -178,46 +164,7 @@ def test_a_risk_that_is_not_allowed_is_refused(run_notebook, sandbox):
     done = run_notebook("30", allow="[]")
     assert done.code == 4
     assert "not accepted: adoption, overcommit" in done.output
-    assert writes(sandbox) == []
-
-
-@pytest.mark.slow
-def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(tmp_path):
-    connection = tmp_path / "connection.json"
-    serve = [sys.executable, "-m", "mnslib", "sandbox", "serve", "--latency", "documented"]
-    with subprocess.Popen([*serve, "--connection", str(connection)]) as server:
-        try:
-            while not connection.exists():
-                assert server.poll() is None
-                time.sleep(0.05)
-            environment = {**os.environ, "MNS_SANDBOX": str(connection)}
-            file = str(ROOT / "parameters/30_provision_in_bulk.sandbox.yaml")
-            command = [sys.executable, "-m", "mnslib", "run", "30", "-f", file]
-            command += ["--runs", str(tmp_path / "runs")]
-            with subprocess.Popen(
-                command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-            ) as run:
-                for line in run.stderr:
-                    if " done, " in line and not line.startswith("0 of"):
-                        run.send_signal(signal.SIGTERM)
-                        break
-                run.stderr.read()
-            assert run.returncode == 143
-            (directory,) = (tmp_path / "runs").glob("2*")
-            result = json.loads((directory / "result.json").read_text())
-            assert (result["status"], result["exit_code"]) == ("interrupted", 143)
-            outcomes = [item["outcome"] for item in result["items"]]
-            assert len(outcomes) == 36
-            assert "not_attempted" in outcomes
-            assert "failed" not in outcomes
-            lines = (directory / "journal.jsonl").read_text().splitlines()
-            events = [json.loads(line)["event"] for line in lines]
-            assert events[-1] == "end"
-            assert events.count("finished") == 36 - outcomes.count("unchanged")
-
-            subprocess.run(command, env=environment, check=True, cwd=tmp_path, timeout=300)
-        finally:
-            server.terminate()
+    assert writes(sandbox.requests()) == []
 
 
 def test_a_stopped_cluster_stops_the_run_before_anything_is_written(run_notebook, sandbox):
@@ -233,4 +180,4 @@ def test_a_stopped_cluster_stops_the_run_before_anything_is_written(run_notebook
     assert (done.code, done.result["status"]) == (4, "failed"), done.output
     assert "Nothing was written. aks-prod-weu-1: runs: Power state Stopped" in done.output
     assert "az aks start -g rg-platform -n aks-prod-weu-1" in done.result["headline"]
-    assert writes(sandbox) == []
+    assert writes(sandbox.requests()) == []

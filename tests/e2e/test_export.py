@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
+from datetime import UTC, datetime
 
 import openpyxl
 import pytest
 import yaml
 
+from mnslib.provisioning.observe import observe
+from mnslib.provisioning.plan import make_plan
 from mnslib.requests.columns import COLUMN_HELP, COLUMN_WORDS, COLUMNS
 from mnslib.requests.sheets import FORMULA_STARTS
+from mnslib.requests.spec import parse_requests
+from mnslib.targets import open_target
 from tests.sandbox.client import Client
 
 from .conftest import ROOT
@@ -46,17 +50,31 @@ def test_a_template_as_it_is_asks_for_nothing(mns, run_notebook, tmp_path):
     assert "requests.xlsx: the file holds no request." in done.output
 
 
+@pytest.fixture
+def plan_of(sandbox_file, monkeypatch):
+    """Plan a request file against what Azure holds, in this process."""
+    monkeypatch.setenv("MNS_SANDBOX", str(sandbox_file))
+
+    def plan_of(file):
+        specs = parse_requests(file)
+        target = open_target("sandbox", cloud="public", credential="default")
+        with target.azure as azure:
+            seen = observe(specs, azure=azure, kube_for=None, now=lambda: datetime.now(UTC))
+            return make_plan(specs, seen, max_commitment=None)
+
+    return plan_of
+
+
 @pytest.mark.parametrize("suffix", ["csv", "xlsx", "yaml"])
-def test_an_export_planned_as_it_is_changes_nothing(mns, run_notebook, sandbox, tmp_path, suffix):
+def test_an_export_planned_as_it_is_changes_nothing(mns, plan_of, sandbox, tmp_path, suffix):
     file = tmp_path / f"all.{suffix}"
     done = mns(
         "export", str(file), "-f", str(ROOT / "parameters/30_provision_in_bulk.sandbox.yaml")
     )
     assert done.returncode == 0, done.stderr
-    count = int(done.stderr.strip().splitlines()[-1].split()[0])
-    run = run_notebook("30", request_file=file)
-    assert run.code == 0, run.output
-    assert run.result["summary"]["unchanged"] == count == len(run.result["items"])
+    plan = plan_of(file)
+    assert plan.to_do == ()
+    assert len(plan.changes) == int(done.stderr.strip().splitlines()[-1].split()[0])
 
 
 def test_what_was_edited_is_all_that_changes(mns, run_notebook, sandbox, tmp_path):
@@ -75,8 +93,7 @@ def test_what_was_edited_is_all_that_changes(mns, run_notebook, sandbox, tmp_pat
         writer.writerows(rows)
     run = run_notebook("30", request_file=file)
     assert run.code == 0, run.output
-    plan = json.loads((run.directory / "plan.json").read_text())
-    changed = [change for change in plan["changes"] if change["change"] != "NoChange"]
+    changed = [change for change in run.plan["changes"] if change["change"] != "NoChange"]
     ((difference,),) = [change["differences"] for change in changed]
     assert (difference["path"], difference["new"]) == ("cpu_limit", "21000m")
 
@@ -132,8 +149,7 @@ def test_tiers_and_policy_reach_a_run(run_notebook, sandbox, tmp_path):
     ).replace("&lt;", "<").replace("&gt;", ">")
     done = run_notebook("30", **words)
     assert done.code == 0, done.output
-    plan = json.loads((done.directory / "plan.json").read_text())
-    (change,) = plan["changes"]
+    (change,) = done.plan["changes"]
     assert change["after"]["default_resource_quota"]["memory_limit"] == "2Gi"
     file.write_text(yaml.safe_dump([{**row, "tier": "medium"}]))
     kept = run_notebook("30", **words)
@@ -149,7 +165,9 @@ HOSTILE = {
 }  # fmt: skip
 
 
-def test_a_hostile_sheet_is_shown_harmlessly_everywhere(mns, run_notebook, sandbox, tmp_path):
+def test_a_hostile_sheet_is_shown_harmlessly_everywhere(
+    mns, run_notebook, plan_of, sandbox, tmp_path
+):
     cluster = sandbox.cluster("aks-prod-weu-2")
     file = tmp_path / "requests.yaml"
     row = {
@@ -170,9 +188,10 @@ def test_a_hostile_sheet_is_shown_harmlessly_everywhere(mns, run_notebook, sandb
     for suffix in ("csv", "xlsx"):
         copy = tmp_path / f"copy.{suffix}"
         assert mns("export", str(copy), "--cluster", str(cluster)).returncode == 0
-        again = run_notebook("30", request_file=copy)
-        assert set(again.result["summary"]) - {"risks"} == {"unchanged"}
-        assert "\x1b" not in again.report
+        assert plan_of(copy).to_do == ()
+    again = run_notebook("30", request_file=copy)
+    assert set(again.result["summary"]) - {"risks"} == {"unchanged"}
+    assert "\x1b" not in again.report
 
 
 def test_cells_that_are_no_names_are_refused_without_being_run_or_shown_raw(

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime
 
 import pytest
-
-from mnslib.locks import only_writer
 
 from .conftest import ROOT
 
@@ -81,70 +77,80 @@ def holder(tmp_path):
     return json.loads(note.read_text())
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("slow_writes")
-@pytest.mark.parametrize(
-    ("hit", "by", "code", "status"),
-    [
-        ("runner", signal.SIGKILL, -signal.SIGKILL, "stopped"),
-        ("kernel", signal.SIGKILL, 5, "stopped"),
-        ("runner", signal.SIGTERM, 143, "interrupted"),
-    ],
-)
-def test_a_run_that_was_ended_is_resumed_and_writes_nothing_twice(
-    start, mns, sandbox, tmp_path, hit, by, code, status
-):
-    run, journal = start()
-    os.kill(run.pid if hit == "runner" else holder(tmp_path)["process"], by)
-    assert run.wait(timeout=60) == code
-    finished = [
-        json.loads(line) for line in journal.read_text().splitlines() if '"finished"' in line
-    ]
-    assert json.loads((journal.parent / "result.json").read_text())["status"] == status
-    if hit == "kernel":
-        assert f"mns resume {journal.parent}" in run.stdout.read()
-
-    done = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
+def left_by(done, runs):
+    """Return the record of the run that finished the rest; each request has one good outcome."""
     assert done.returncode == 0, done.stdout + done.stderr
-    directory = tmp_path / "runs" / done.stdout.strip().splitlines()[-1]
+    directory = runs / done.stdout.strip().splitlines()[-1]
     result = json.loads((directory / "result.json").read_text())
     names = [(item["cluster_name"], item["namespace_name"]) for item in result["items"]]
     assert len(names) == len(set(names)) == 36
     assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slow_writes")
+@pytest.mark.parametrize(
+    ("hit", "code"), [("runner", -signal.SIGKILL), ("kernel", 5)], ids=["runner", "kernel"]
+)
+def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
+    start, mns, sandbox, tmp_path, hit, code
+):
+    run, journal = start()
+    os.kill(run.pid if hit == "runner" else holder(tmp_path)["process"], signal.SIGKILL)
+    assert run.wait(timeout=60) == code
+    finished = [
+        json.loads(line) for line in journal.read_text().splitlines() if '"finished"' in line
+    ]
+    assert json.loads((journal.parent / "result.json").read_text())["status"] == "stopped"
+    if hit == "kernel":
+        assert f"mns resume {journal.parent}" in run.stdout.read()
+
+    resume = "resume", journal.parent.name, "--runs", str(tmp_path / "runs")
+    result = left_by(mns(*resume), tmp_path / "runs")
     assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
     assert result["summary"]["created"] >= sum(e["outcome"] == "created" for e in finished)
 
     sandbox.control("DELETE", "requests")
-    again = mns("resume", journal.parent.name, "--runs", str(tmp_path / "runs"))
-    assert again.returncode == 0, again.stdout + again.stderr
+    assert mns(*resume).returncode == 0
     assert sandbox.requests("PUT") == []
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("slow_writes")
+def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(
+    start, mns, sandbox, tmp_path
+):
+    run, journal = start()
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=60) == 143
+    result = json.loads((journal.parent / "result.json").read_text())
+    assert (result["status"], result["exit_code"]) == ("interrupted", 143)
+    outcomes = [item["outcome"] for item in result["items"]]
+    assert len(outcomes) == 36
+    assert "not_attempted" in outcomes
+    assert "failed" not in outcomes
+    events = [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+    assert events[-1] == "end"
+    assert events.count("finished") == 36 - outcomes.count("unchanged")
+
+    left_by(mns("run", "30", "-f", str(FILE), "--runs", str(tmp_path / "runs")), tmp_path / "runs")
+    assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
+
+
+@pytest.mark.slow
 def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
-    start, run_notebook, sandbox, slow_writes
+    start, run_notebook, sandbox, slow_writes, tmp_path
 ):
     first, journal = start()
-    slow_writes(10.0)  # until the second has come to its writes
+    slow_writes(5.0)  # until the second has come to its writes
     second = run_notebook("30")
     slow_writes(0.0)
-    assert second.code == 4, second.output
+    assert (second.code, second.result["status"]) == (4, "failed"), second.output
     assert f"which runs {journal.parent.name} since" in second.output
     assert not (second.directory / "journal.jsonl").exists()
     assert first.wait(timeout=120) == 0
     result = json.loads((journal.parent / "result.json").read_text())
     assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
     assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
-
-
-def test_a_second_run_is_refused_and_names_the_first(run_notebook, sandbox, tmp_path):
-    first = tmp_path / "runs" / "20261102T060000Z-first"
-    cluster = sandbox.cluster("aks-prod-weu-2")
-    with only_writer([cluster], run_directory=first, now=datetime(2026, 11, 2, 6, tzinfo=UTC)):
-        second = run_notebook("30")
-    assert second.code == 4
-    assert second.result["status"] == "failed"
-    sentence = f"process {os.getpid()} on {socket.gethostname()}, which runs {first.name} since"
-    assert sentence in second.output
-    assert sandbox.requests("PUT") == []
     assert not list((tmp_path / "runs/.locks").glob("*.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,19 +14,20 @@ TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10
 KUBECONFIG = ("certificate-authority-data", "client-certificate-data", "client-key-data")
 
 
-def test_no_file_under_runs_holds_a_secret(run_notebook, sandbox, tmp_path):
+def test_no_file_under_runs_holds_a_secret(run_notebook, analyzed, provisioned, sandbox, tmp_path):
+    name = f"e2e-secrets-{os.getpid()}"
     try:
-        for number in ("20", "30", "40"):
-            words = {"namespace_name": "e2e-secrets"} if number == "20" else {}
-            assert run_notebook(number, **words).code == 0
+        assert run_notebook("20", namespace_name=name).code == 0
     finally:
-        shutil.rmtree(ROOT / "handover/aks-prod-weu-2/e2e-secrets", ignore_errors=True)
+        shutil.rmtree(ROOT / "handover/aks-prod-weu-2" / name, ignore_errors=True)
+    assert provisioned.first.code == 0
     connection = sandbox.connection
     secrets = [who["client_secret"] for who in connection["identities"].values()]
     secrets.append(connection["control_token"])
     ca = base64.b64encode(Path(connection["ca_file"]).read_bytes()).decode()
     secrets.append(ca[40:120])
-    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    left = (tmp_path / "runs", analyzed.directory.parent, provisioned.first.directory.parent)
+    files = [path for runs in left for path in runs.rglob("*") if path.is_file()]
     assert {"notebook.ipynb", "report.html", "result.json", "plan.json", "journal.jsonl"} <= {
         path.name for path in files
     }
