@@ -44,8 +44,8 @@ type: $(DEV)  ## mypy, strict on the library
 imports: $(DEV)  ## the rooms of the house: who may import whom
 	$(BIN)/lint-imports
 
-test: $(DEV)  ## the whole test suite
-	$(BIN)/pytest
+test: $(DEV)  ## the whole test suite, on up to four cores
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 notebooks: $(DEV)  ## only the notebooks: their rules, then their runs
 	$(BIN)/pytest tests/notebooks
