@@ -6,6 +6,7 @@ of a namespace is its step (`steps`), so that its owner's page asks for the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -205,16 +206,21 @@ def _amounts(by_resource: Mapping[str, float]) -> str:
 
 
 def _named(steps: Sequence[Step]) -> str:
-    """Return the first namespaces with the change of their first quota value, and how many more."""
+    """Return the first namespaces with the largest change of their quotas, and how many more."""
     parts = []
     for step in steps:
-        changes = [
-            f" ({wording.RESOURCE_WORDS[resource]} from {wording.quota(resource, now)} to "
-            f"{wording.quota(resource, then)})"
-            for resource, (now, then) in step.quotas().items()
-        ]
-        parts.append(step.space["namespace_name"] + "".join(changes[:1]))
+        resource, (now, then) = max(step.quotas().items(), key=_share)
+        change = f"from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
+        parts.append(
+            f"{step.space['namespace_name']} ({wording.RESOURCE_WORDS[resource]} {change})"
+        )
     return _some(parts, joint=", ")
+
+
+def _share(change: tuple[str, tuple[float, float]]) -> float:
+    """Return by how much of itself a quota changes."""
+    now, then = change[1]
+    return abs(then - now) / now if now else math.inf
 
 
 def _some(parts: Iterable[str], *, joint: str = "; ") -> str:

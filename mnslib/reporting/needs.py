@@ -62,7 +62,7 @@ class Step:
             return {row["resource"]: (row["hard"], needed_for(_peak(row), row["resource"]))
                     for row in self.rows}  # fmt: skip
         wanted = {
-            row["resource"]: (row["hard"], needed_for(row["used"], row["resource"]))
+            row["resource"]: (row["hard"], _larger(row["hard"], row["used"], row["resource"]))
             for row in self.rows
         }
         for row in self.refusals:
@@ -128,11 +128,19 @@ def needed_for(used: float, resource: str) -> float:
     written as it is read.
     """
     exact = used / float(TIGHT_RATIO)
-    if resource.startswith("cpu"):
-        unit = 0.1 if exact >= 1 else 0.01
-    else:
-        unit = GIB / 10 if exact >= GIB else MIB
+    unit = _unit(exact, resource)
     return round(math.ceil(round(exact / unit, 6)) * unit, 6)
+
+
+def _larger(hard: float, used: float, resource: str) -> float:
+    """Return `needed_for` what is used; a quota of which that is exactly 90 % grows by one unit."""
+    return max(needed_for(used, resource), round(hard + _unit(hard, resource), 6))
+
+
+def _unit(amount: float, resource: str) -> float:
+    if resource.startswith("cpu"):
+        return 0.1 if amount >= 1 else 0.01
+    return GIB / 10 if amount >= GIB else MIB
 
 
 def smallest_raise(row: Row) -> float:

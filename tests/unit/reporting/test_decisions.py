@@ -10,6 +10,7 @@ from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.quantities import GIB
 from mnslib.reporting.decisions import decisions
 
 NAN = float("nan")
@@ -67,6 +68,17 @@ def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decide):
     ]
     assert "full (CPU requests from 9 cores to 10 cores)" in found[0].text
     assert "idle (CPU requests from 20 cores to 5 cores)" in found[1].text
+
+
+def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(decide):
+    limit = {"namespace_name": "risk", "resource": "cpu_limit", "advice": "grow"}
+    limit |= {"hard": 20.0, "used": 18.0, "utilization_ratio": 0.9, "verdict": "tight"}
+    memory = limit | {"resource": "memory_limit", "hard": 32.0 * GIB, "used": 32.0 * GIB}
+    memory |= {"utilization_ratio": 1.0, "verdict": "full"}
+    (both,) = decide(utilization=[limit, memory]).actions
+    assert both.text == "risk (memory limits from 32 GiB to 35.6 GiB)."
+    (alone,) = decide(utilization=[limit]).actions
+    assert alone.text == "risk (CPU limits from 20 cores to 20.1 cores)."
 
 
 def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(decide):
