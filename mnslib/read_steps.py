@@ -42,6 +42,7 @@ class ReadSteps(Session):
         self._tables: dict[str, pd.DataFrame] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
         self._written: dict[str, Future[Any]] = {}
+        self._told: set[Future[Any]] = set()
         super().__init__(notebook, cells)
 
     def collect(
@@ -162,7 +163,8 @@ class ReadSteps(Session):
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.
 
-        What fails then is raised by the next that is saved, or by the record.
+        What fails then is raised once by the next that is saved, and by the record until it was
+        saved again.
         """
         (self.directory / TABLES_FOLDER).mkdir(exist_ok=True)
         self._tables[name] = table
@@ -177,18 +179,19 @@ class ReadSteps(Session):
         return columns
 
     def _write_later(self, name: str, write: Callable[..., Any], *given: Any) -> None:
-        self._raise_failed()
+        others = [one for other, one in self._written.items() if other != name]
         self._written[name] = self._writer.submit(write, *given)
-
-    def _raise_failed(self) -> None:
-        for name, future in list(self._written.items()):
-            if future.done() and future.exception():
-                self._written.pop(name).result()
+        for one in others:
+            if one.done() and one not in self._told:
+                self._told.add(one)
+                one.result()
 
     def record(self, **about: Any) -> Table:
         """Return the figures of the run as `Session.record` does, once every table is written."""
         wait(self._written.values())
-        self._raise_failed()
+        self._told.update(self._written.values())
+        for one in self._written.values():
+            one.result()
         return super().record(**about)
 
     def _write(self, status: RunStatus, **about: Any) -> None:

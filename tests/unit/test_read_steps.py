@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -68,3 +69,23 @@ def test_what_could_not_be_written_can_be_saved_again(run: ReadSteps) -> None:
     run.record(headline="Nothing is full.")
     assert blocked.is_file()
     assert [path.name for path in blocked.parent.iterdir()] == ["layers.csv"]
+
+
+def test_no_record_is_done_while_a_table_is_missing(run: ReadSteps) -> None:
+    blocked = [run.directory / "tables" / f"{name}.csv" for name in ("layers", "daily")]
+    for path in blocked:
+        path.mkdir(parents=True)
+    run.save_table("layers", table())
+    with contextlib.suppress(IsADirectoryError):  # of the other, if that was tried by now
+        run.save_table("daily", table())
+    for _ in range(4):
+        with pytest.raises(IsADirectoryError):
+            run.record(headline="Nothing is full.")
+    for path in blocked:
+        path.rmdir()
+    run.save_table("layers", table())
+    with pytest.raises(IsADirectoryError, match=r"daily\.csv"):
+        run.record(headline="Nothing is full.")
+    run.save_table("daily", table())
+    run.record(headline="Nothing is full.")
+    assert sorted(path.name for path in blocked[0].parent.iterdir()) == ["daily.csv", "layers.csv"]
