@@ -24,6 +24,7 @@ from mnslib.kube_models import (
     Workload,
 )
 from mnslib.quantities import ZERO, parse_quantity
+from mnslib.secrets import hide_secrets
 
 _COUNTED = ("cpu", "memory")
 _STEADY = "25%"
@@ -218,7 +219,7 @@ def event(item: Any) -> Event:
     return Event(
         namespace_name=item.metadata.namespace,
         reason=item.reason or "",
-        message=item.message or "",
+        message=hide_secrets(item.message or ""),  # an admission webhook may quote the pod
         object_kind=about.kind or "",
         object_name=about.name or "",
         count=item.count or (series and series.count) or 1,

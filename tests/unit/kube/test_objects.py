@@ -13,6 +13,7 @@ from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
 from mnslib.kube_models import Autoscaler, LimitRange, Workload
 from mnslib.pods import pod_need
+from mnslib.secrets import HIDDEN
 
 if TYPE_CHECKING:
     from tests.unit.kube.conftest import ApiServer
@@ -239,6 +240,14 @@ def test_times_of_a_new_kind_of_event_are_those_of_its_series(
     assert found.count == 7
     assert found.first_utc == datetime(2026, 11, 2, 5, 1, tzinfo=UTC)
     assert found.last_utc == datetime(2026, 11, 2, 5, 59, tzinfo=UTC)
+
+
+def test_no_secret_that_a_refusal_quotes_is_kept(api_server: ApiServer, make_client: Make) -> None:
+    said = 'admission webhook "policy" denied it: env DB_PASS' + "WORD=hunter2hunter2 of app"
+    api_server.answer(200, make_list(make_event("DaemonSet", "agent", message=said)))
+    (found,) = make_client().refused_pods()
+    assert found.message.startswith('admission webhook "policy" denied it')
+    assert found.message.endswith(f"{HIDDEN} of app")
 
 
 def test_an_api_that_is_not_served_is_a_refusal_with_its_status(
