@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mnslib.errors import ArmError, PrometheusError, QueryTooLargeError, cut
+from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from mnslib.azure.rest import Rest
@@ -26,6 +27,11 @@ _TOO_LARGE = re.compile(
 
 Source: Prometheus, `promql/engine.go` and `web/api/v1`; Azure Monitor documents the limits, not
 the words."""
+
+
+_OF_THE_QUERY = "PromQL "
+"""Begins warnings that tell of a query, not of missing data. Source: Prometheus,
+`util/annotations`; storage, remote read and Thanos' stores warn where an answer is partial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class _Data(msgspec.Struct):
 class _Answer(msgspec.Struct):
     status: str
     data: _Data
+    warnings: list[str] = []
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
@@ -107,7 +114,8 @@ class PrometheusClient:
 
         Raises:
             QueryTooLargeError: if it was refused for its size.
-            PrometheusError: if it was refused for another reason, or nobody answered.
+            PrometheusError: if it was refused for another reason, nobody answered, or the answer
+                lacks what a store of the server did not give.
         """
         form = {
             "query": query,
@@ -121,7 +129,7 @@ class PrometheusClient:
         url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
         try:
             content = self._rest.content(self._rest.post_form(url, form, scope=self._scope))
-            return _result(content, kind)
+            answer = _read(content, kind)
         except ArmError as error:
             kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
             raise kinds(
@@ -132,6 +140,12 @@ class PrometheusClient:
                 f"{self.endpoint} did not answer query {query!r} with a {kind};"
                 " check that `prometheus_endpoint` is a Prometheus query endpoint."
             ) from error
+        if missing := [text for text in answer.warnings if not text.startswith(_OF_THE_QUERY)]:
+            raise PrometheusError(
+                f"The answer of {self.endpoint} to query {query!r} may not be whole:"
+                f" {cut(hide_secrets('; '.join(missing)))}"
+            )
+        return answer.data.result
 
 
 def _is_too_large(error: ArmError) -> bool:
@@ -146,14 +160,14 @@ def _is_too_large(error: ArmError) -> bool:
     return refused and _TOO_LARGE.search(str(error)) is not None
 
 
-def _result(content: bytes, kind: str) -> list[_Item]:
+def _read(content: bytes, kind: str) -> _Answer:
     answer = _DECODER.decode(content)
     if answer.status != "success" or answer.data.kind != kind:
         raise ValueError(answer.data.kind)
     for item in answer.data.result:
         if (item.values if kind == "matrix" else item.value) is None:
             raise ValueError("without values")
-    return answer.data.result
+    return answer
 
 
 def _series(item: _Item) -> Series:

@@ -62,3 +62,19 @@ def test_an_answer_that_is_no_matrix_is_said_to_be_none(ask, azure, wire, body):
     azure.answers(wire.reply(200, body))
     with pytest.raises(PrometheusError, match="with a matrix"):
         ask()
+
+
+def test_an_answer_that_a_store_is_missing_from_is_no_figure(ask, azure, wire):
+    result = [{"metric": {}, "values": [[1767225600, "1.5"]]}]
+    body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    azure.answers(wire.reply(200, {**body, "warnings": ["store sg-2: connection refused"]}))
+    with pytest.raises(PrometheusError, match=r"'up' may not be whole: store sg-2: connection"):
+        ask()
+
+
+def test_a_warning_that_tells_of_the_query_alone_changes_nothing(ask, azure, wire):
+    result = [{"metric": {}, "values": [[1767225600, "1.5"]]}]
+    said = {"warnings": ["PromQL warning: mixed"], "infos": ["PromQL info: might be no counter"]}
+    body = {"status": "success", "data": {"resultType": "matrix", "result": result}, **said}
+    azure.answers(wire.reply(200, body))
+    assert ask() == [Series({}, [(1767225600.0, 1.5)])]
