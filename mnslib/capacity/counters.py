@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.quota_values import names_of
+from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import QUOTA_KEYS
 from mnslib.pods import COMPUTE_KEYS
@@ -26,7 +26,6 @@ Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."
 
 _NAN = float("nan")
 _ROUNDING = 0.999  # what is as far apart as that is compared exactly
-_SPACE = ("cluster_name", "namespace_name")
 COUNTER_COLUMNS = (
     "counted",
     "asked",
@@ -58,7 +57,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
     nothing = _total(())
     quotas, asked = [], []
     keys = rows["resource"].map(QUOTA_KEYS)
-    for cluster, name, key in names_of(rows.assign(key=keys), *_SPACE, "key"):
+    for cluster, name, key in names_of(rows.assign(key=keys), *SPACE, "key"):
         quotas.append(values.get(cluster, {}).get((name, key)))
         is_read = cluster in snapshot.pods
         asked.append(totals.get((cluster, name), nothing)[key] if is_read else None)
@@ -74,7 +73,7 @@ def counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
     is_far = (frame["counted"] - frame["asked"]).abs() > most * _ROUNDING
     wrong = np.zeros(len(rows), dtype=bool)
     for place in np.flatnonzero(is_far & is_live & ~frame["is_scoped"]):
-        cluster, name = rows[list(_SPACE)].iloc[place]
+        cluster, name = rows[SPACE].iloc[place]
         own = (need[keys.iloc[place]] for _, need in spaces.get((cluster, name), ()))
         said, needed = counted[place], asked[place]
         if said is not None and needed is not None:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
-from mnslib.capacity.quota_values import TIGHT_RATIO, series_of, times_of
+from mnslib.capacity.quota_values import SPACE, TIGHT_RATIO, series_of, times_of
 from mnslib.capacity.samples import chunks, last_known
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.zeros import forget, untrue_counters
@@ -58,7 +58,7 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
         0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
     """
     is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
-    rows = evidence.loc[is_meant, ["cluster_name", "namespace_name", "resource"]]
+    rows = evidence.loc[is_meant, [*SPACE, "resource"]]
     series, untrue = series_of(rows), untrue_counters(evidence)
     parts = [_crossings(*np.empty((2, 0, 0), dtype=np.float32))]
     for (part, used), (_, hard) in zip(

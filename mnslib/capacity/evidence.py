@@ -27,7 +27,14 @@ from mnslib.capacity.evidence_words import (
     USAGE_FIELDS,
     texts,
 )
-from mnslib.capacity.quota_values import names_of, samples_of, series_of, taken, times_of
+from mnslib.capacity.quota_values import (
+    SPACE,
+    names_of,
+    samples_of,
+    series_of,
+    taken,
+    times_of,
+)
 from mnslib.capacity.samples import (
     change_facts,
     chunks,
@@ -71,7 +78,6 @@ EVIDENCE_COLUMNS = (
     "counted",
     "asked",
 )
-_SPACE = ["cluster_name", "namespace_name"]
 
 Places = Collection[tuple[str, ...]]
 
@@ -110,8 +116,8 @@ def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
     """Return the row of each namespace that outdoes its others, those that need somebody first."""
     codes, words = pd.factorize(table["evidence"])
     rank = np.array([list(EVIDENCE).index(word) for word in words], dtype=np.int64)[codes]
-    keys = table[_SPACE].assign(rank=rank).sort_values(["rank", *_SPACE], kind="stable")
-    return table.loc[keys.drop_duplicates(_SPACE).index].reset_index(drop=True)
+    keys = table[SPACE].assign(rank=rank).sort_values(["rank", *SPACE], kind="stable")
+    return table.loc[keys.drop_duplicates(SPACE).index].reset_index(drop=True)
 
 
 def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
@@ -125,7 +131,7 @@ def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
 
 def _spaces(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace, with its place and what all of its values are judged by."""
-    spaces = snapshot.namespaces[_SPACE].reset_index(drop=True)
+    spaces = snapshot.namespaces[SPACE].reset_index(drop=True)
     names = [(cluster, name) for cluster, name in names_of(spaces)]
     signs = _signs_of_pods(snapshot)
     watched = {cluster for cluster, _ in signs}
@@ -203,7 +209,7 @@ def _usage_rows(
 ) -> pd.DataFrame:
     """Return one row per namespace on what was measured; nodes never idle at zero."""
     rows = namespaces.assign(resource=field)
-    spaces = pd.MultiIndex.from_frame(rows[_SPACE])
+    spaces = pd.MultiIndex.from_frame(rows[SPACE])
     series = series_of(rows.assign(resource="cpu_request"))
     least = LONG_GAP // snapshot.step if field == "cpu_usage" else 1  # a pod may sleep for hours
 

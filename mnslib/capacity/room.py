@@ -24,7 +24,7 @@ from mnslib.capacity.fit import (
     template_of,
 )
 from mnslib.capacity.nodes import FreeNodes
-from mnslib.capacity.quota_values import BARE
+from mnslib.capacity.quota_values import BARE, SPACE, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
@@ -100,7 +100,7 @@ def room_table(
     given = _pod_of(given_size(pod_cpu=pod_cpu, pod_memory=pod_memory))
     doubts = _doubts(utilization)
     rows: list[_Row] = []
-    places = snapshot.namespaces[["cluster_name", "namespace_name"]].astype(str)
+    places = snapshot.namespaces[SPACE].astype(str)
     for cluster, names in places.groupby("cluster_name")["namespace_name"]:
         read = _read(snapshot, str(cluster))
         for name in names:
@@ -221,15 +221,14 @@ def _template(
     )
 
 
-def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, str], str]:
+def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, ...], str]:
     """Return why what a namespace's quota counts is unknown, where it has one."""
     if utilization is None:
         return {}
     reasons = utilization["verdict"].map(unknown_reason)
     found = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
-    found = found.drop_duplicates(["cluster_name", "namespace_name"])
-    names = zip(found["cluster_name"], found["namespace_name"], strict=True)
-    return dict(zip(names, found["reason"], strict=True))
+    found = found.drop_duplicates(SPACE)
+    return dict(zip(names_of(found), found["reason"], strict=True))
 
 
 def _space(cluster: _Cluster, name: str, doubt: str) -> _Space:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.quota_values import names_of, samples_of
+from mnslib.capacity.quota_values import SPACE, names_of, samples_of
 from mnslib.capacity.samples import is_all_zero, lowest, sample_facts
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.models import QUOTA_KEYS
@@ -45,7 +45,7 @@ def untrue_counters(evidence: pd.DataFrame) -> Untrue:
     rows = _rows_with_zeros(evidence)
     rows = rows[rows["resource"].isin(QUOTA_KEYS)]
     keys = rows.assign(resource=rows["resource"].map(QUOTA_KEYS))
-    series = names_of(keys, "cluster_name", "namespace_name", "resource")
+    series = names_of(keys, *SPACE, "resource")
     return dict(zip(series, rows["untrue_zeros"], strict=True))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mnslib import verdicts
 from mnslib.capacity.evidence_words import GOOD_COVERAGE
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, TIGHT, TIGHT_RATIO
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest, verdict_counts
 from mnslib.reporting import wording
@@ -37,7 +37,7 @@ from mnslib.reporting.tokens import Tone
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
 
-_VALUE = ["cluster_name", "namespace_name", "resource"]
+_VALUE = [*SPACE, "resource"]
 _CHANGE = ["quota_changes", "changed_utc", "changed_from", "changed_to"]
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from mnslib.capacity.crossings import THRESHOLDS
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
+from mnslib.capacity.quota_values import SPACE
 from mnslib.reporting import wording
 from mnslib.reporting.displays import (
     Figure,
@@ -154,7 +155,7 @@ def crossings_rows(crossings: pd.DataFrame, *, limit: int = 20) -> Table:
         crossings: from `capacity.crossings.crossings_table`.
         limit: rows shown; all are in the CSV.
     """
-    value = ["cluster_name", "namespace_name", "resource"]
+    value = [*SPACE, "resource"]
     times = crossings[crossings["direction"] == "up"].groupby([*value, "threshold"]).size()
     last = crossings.sort_values(["crossed_utc", "threshold"]).drop_duplicates(value, keep="last")
     last = last.sort_values(["crossed_utc", *value], ascending=[False, True, True, True])

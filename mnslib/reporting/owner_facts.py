@@ -21,7 +21,7 @@ import pandas as pd
 
 from mnslib.capacity.changed import Earlier
 from mnslib.capacity.layers import SUM_COLUMNS, roll_up
-from mnslib.capacity.quota_values import FULL, TIGHT
+from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.reporting import wording
@@ -52,7 +52,7 @@ MOST_ACTIONS = 3
 
 NOTHING_BEFORE = Earlier()
 
-_BORN = ["cluster_name", "namespace_name", "first_seen"]
+_BORN = [*SPACE, "first_seen"]
 
 _COUNTS = ("namespaces", "measured", "left_out", "without_quota")
 _NO_SUMS = dict.fromkeys(SUM_COLUMNS, math.nan) | dict.fromkeys(_COUNTS, 0)
