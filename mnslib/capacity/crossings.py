@@ -14,7 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
-from mnslib.capacity.quota_values import SPACE, TIGHT_RATIO, series_of, times_of
+from mnslib.capacity.quota_values import (
+    SPACE,
+    TIGHT_RATIO,
+    hold_against_their_quota,
+    series_of,
+    times_of,
+)
 from mnslib.capacity.samples import chunks, last_known
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.zeros import forget, untrue_counters
@@ -86,6 +92,7 @@ def _crossings(used: Values, hard: Values) -> dict[str, NDArray[Any]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         near = _near(used, hard, least)
         used, hard = used[:, near], hard[:, near]
+        hold_against_their_quota(used, hard)
         ratio = np.where((hard == 0) & (used == 0), np.float32(0), used / hard)
     known = ~(np.isnan(used) | np.isnan(hard))
     level = (ratio >= least[0]).astype(np.int8) + (ratio >= least[1])

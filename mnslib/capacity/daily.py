@@ -20,6 +20,7 @@ from mnslib.capacity.quota_values import (
     SPACE,
     TIGHT,
     TIGHT_RATIO,
+    hold_against_their_quota,
     names_of,
     samples_of,
     series_of,
@@ -65,6 +66,7 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFra
     ):
         for values in (used, hard):
             forget(values, series[part], snapshot.used.index, untrue=untrue)
+        hold_against_their_quota(used, hard)
         peaks[:, part] = _highest_of(_ratios(used, hard), starts).astype(np.float64).round(6)
     peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)

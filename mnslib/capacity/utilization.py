@@ -160,7 +160,9 @@ def _peaks(
     raw, places = map(np.concatenate, zip(*found, strict=True))
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
     highest = raw.astype(np.float64).round(3)
-    then = _each_at(snapshot.hard, series, places).astype(np.float64).round(3)
+    last, before = (_each_at(snapshot.hard, series, np.maximum(places - n, 0)) for n in (0, 1))
+    # lowered within the step: what is above it was used under the quota before
+    then = np.where((raw > last) & (before > last), before, last).astype(np.float64).round(3)
     now, hard = (table[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
     latest = np.array(_told(snapshot.latest_peaks, series, math.nan))
     is_read, now = ~(now <= latest), np.fmax(now, latest)

@@ -59,6 +59,15 @@ def test_each_step_is_held_against_its_own_quota(crossed, now):
     ]  # fmt: skip
 
 
+def test_what_was_used_before_a_quota_was_lowered_is_not_held_against_the_lower_one(crossed, now):
+    """6 of 8 cores, then 3 of 4: in the step between, 6 was the highest and 4 the last."""
+    assert crossed([6.0, 6.0, 6.0, 3.0], [8.0, 8.0, 4.0, 4.0]).empty
+    stays = crossed([6.0, 6.0, 6.0, 6.0], [8.0, 8.0, 4.0, 4.0])
+    assert told(stays, now) == [(1, 0.9, "up", 60), (1, 1.0, "up", 60)]
+    full_before = crossed([6.0, 6.0, 8.0, 3.0, 3.0], [8.0, 8.0, 4.0, 4.0, 4.0])
+    assert full_before[full_before["direction"] == "up"]["hard"].tolist() == [8.0, 8.0]
+
+
 def test_a_crossing_over_a_gap_lies_somewhere_in_it(crossed, now):
     """8 cores, three hours without a sample, then 9.5: within four hours."""
     table = crossed([8.0, NAN, NAN, NAN, 9.5, 9.5])

@@ -168,6 +168,20 @@ def test_the_peak_has_the_quota_of_its_time(make_quota, make_snapshot):
     assert table["peak_hard"].isna().sum() == 3
 
 
+def test_a_peak_in_the_step_that_lowered_the_quota_was_under_the_one_before(
+    make_quota, make_snapshot
+):
+    """15 cores is the highest and 12 the last quota of one step, after 16."""
+    series = ("aks-1", "web", "limits.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"limits.cpu": "12"}, {"limits.cpu": "10"})]},
+        used={series: [14.0, 15.0, 10.0]},
+        hard={series: [16.0, 12.0, 12.0]},
+    )
+    table = utilization_of(snapshot).set_index("resource")
+    assert table.loc["cpu_limit", ["peak_used", "peak_hard"]].tolist() == [15.0, 16.0]
+
+
 def test_more_used_now_than_ever_before_is_the_peak(make_quota, make_snapshot, now):
     snapshot = make_snapshot(
         {"aks-1": [make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "2.5"})]},
@@ -322,6 +336,24 @@ def test_a_day_shows_its_highest_ratio_over_the_quota_of_the_same_step(make_quot
     assert days_of(daily) == [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)]
     assert daily.loc[0, days_of(daily)].tolist() == [0.5, 1.0, 0.625]
     assert daily.loc[0, "quota_changed"] == (date(2026, 11, 1),)
+
+
+@pytest.mark.parametrize(
+    ("used", "shown"),
+    [([6.0, 6.0, 3.0], 0.75), ([6.0, 6.0, 6.0], 1.5), ([6.0, 6.0, math.nan], 1.5)],
+)
+def test_a_lowered_quota_is_not_held_against_what_was_used_before(
+    make_quota, make_snapshot, used, shown
+):
+    """6 of 8 cores; then of 4, from within the second step on, 3, 6 or nobody knows."""
+    series = ("aks-1", "web", "requests.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "3"})]},
+        used={series: used},
+        hard={series: [8.0, 4.0, 4.0 if used[-1] > 0 else math.nan]},
+    )
+    daily = daily_of(snapshot)
+    assert daily.loc[0, days_of(daily)].tolist() == [shown]
 
 
 def test_the_sample_of_midnight_belongs_to_the_day_that_ended(make_quota, make_snapshot):
