@@ -47,7 +47,7 @@ _HOMES = {
     "refusals_table": "mnslib.capacity.refusals",
     "requests_table": "mnslib.reporting.provisioning",
     "roll_up_rows": "mnslib.reporting.layers",
-    "roll_ups": "mnslib.capacity.layers",
+    "roll_ups": "mnslib.capacity.roll_ups",
     "room_report": "mnslib.reporting.room",
     "room_table": "mnslib.capacity.room",
     "snapshot_report": "mnslib.reporting.capacity",

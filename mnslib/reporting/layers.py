@@ -22,8 +22,8 @@ from mnslib.capacity.advice import (
     SHRINK,
     advice_of,
 )
-from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, SPACE
+from mnslib.capacity.roll_ups import roll_up
 from mnslib.reporting import wording
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
 
@@ -161,7 +161,7 @@ def roll_up_rows(sums: pd.DataFrame, *, name: str = "Owner", limit: int = 20) ->
     """Return sums of the layers to read, CPU and memory of one group below each other.
 
     Args:
-        sums: from `capacity.layers.roll_up`; its order is kept.
+        sums: from `capacity.roll_ups.roll_up`; its order is kept.
         name: what the groups are.
         limit: rows shown; all are in the CSV.
     """

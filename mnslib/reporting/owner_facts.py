@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.changed import Earlier
-from mnslib.capacity.layers import SUM_COLUMNS, roll_up
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
+from mnslib.capacity.roll_ups import SUM_COLUMNS, roll_up
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.reporting import wording

@@ -16,9 +16,8 @@ from mnslib.capacity.layers import (
     TOO_SHORT,
     layers_by_day,
     layers_table,
-    roll_up,
-    roll_ups,
 )
+from mnslib.capacity.roll_ups import roll_up, roll_ups
 from tests.tables import days_of, layers_of, utilization_of
 
 WEEK = 7 * 24

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnslib.capacity.layers import roll_up
+from mnslib.capacity.roll_ups import roll_up
 from mnslib.reporting.layers import advice_rows, layers_rows, roll_up_rows
 
 NAN = float("nan")

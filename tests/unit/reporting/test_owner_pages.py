@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from mnslib.capacity.changed import CHANGES, changes_since, read_earlier
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
-from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
+from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.roll_ups import roll_up
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting.cells import csv_parts, text_columns
