@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
+from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
@@ -140,7 +140,7 @@ def changes_since(
             )  # fmt: skip
     rows += _quota_changes(known, table) if known is not None else []
     frame = pd.DataFrame(rows, columns=list(CHANGED_COLUMNS)).astype({"is_finding": bool})
-    rank = frame["change"].map({word: place for place, word in enumerate(CHANGES)})
+    rank = frame["change"].map({change: place for place, change in enumerate(CHANGES)})
     order = frame.assign(rank=rank, known=~frame["is_finding"]).sort_values(
         ["known", "rank", *SPACE, "resource"], kind="stable"
     )
@@ -208,5 +208,5 @@ def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, A
 
 def _quota_text(row: Mapping[Any, Any], side: str) -> str:
     if row[f"verdict_{side}"] == NO_QUOTA:
-        return "no quota"
+        return BARE
     return amount_text(row["resource"], row[f"hard_{side}"])

@@ -21,7 +21,7 @@ from mnslib.capacity.quota_values import (
     series_of,
     times_of,
 )
-from mnslib.capacity.samples import chunks, last_known
+from mnslib.capacity.samples import chunks, highest, last_known, lowest
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.zeros import forget, untrue_counters
 
@@ -121,7 +121,5 @@ def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]
 
 def _near(used: Values, hard: Values, least: Sequence[np.float32]) -> NDArray[np.int64]:
     """Return the columns that may come to a threshold and fall below it; few do."""
-    most_used, most_hard = (np.fmax.reduce(one, axis=0, initial=np.nan) for one in (used, hard))
-    least_used, least_hard = (np.fmin.reduce(one, axis=0, initial=np.nan) for one in (used, hard))
-    is_far = (most_used / least_hard < least[0]) | (least_used / most_hard >= least[1])
+    is_far = (highest(used) / lowest(hard) < least[0]) | (lowest(used) / highest(hard) >= least[1])
     return np.flatnonzero(~is_far)

@@ -26,7 +26,7 @@ from mnslib.capacity.quota_values import (
     series_of,
     times_of,
 )
-from mnslib.capacity.samples import chunks
+from mnslib.capacity.samples import chunks, highest, lowest
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
 from mnslib.capacity.zeros import Untrue, forget, untrue_counters
@@ -128,8 +128,8 @@ def _highest_of(values: Values, starts: NDArray[np.int64]) -> Values:
 def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the place of each namespace's tightest value; `peaks` are days x rows."""
     rank = rows["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
-    now, highest = ratio_now(rows), np.fmax.reduce(peaks, axis=0, initial=-1.0)
-    keys = rows[SPACE].assign(rank=rank, near=np.where(rank < 2, now, highest), now=now)
+    now, nearest = ratio_now(rows), np.fmax.reduce(peaks, axis=0, initial=-1.0)
+    keys = rows[SPACE].assign(rank=rank, near=np.where(rank < 2, now, nearest), now=now)
     ordered = keys.sort_values(
         ["rank", "near", "now"], ascending=[True, False, False], kind="stable"
     )
@@ -161,8 +161,8 @@ def _first_days(samples: Values, days: NDArray[np.datetime64]) -> NDArray[np.obj
     """Return the day of the first sample of each column, None without any."""
     first = np.full(samples.shape[1], None, dtype=object)
     names, starts = np.unique(days, return_index=True)
-    highest = _highest_of(samples, starts)
-    for day, found in zip(reversed(names.tolist()), highest[::-1], strict=True):
+    by_day = _highest_of(samples, starts)
+    for day, found in zip(reversed(names.tolist()), by_day[::-1], strict=True):
         first[~np.isnan(found)] = day
     return first
 
@@ -178,8 +178,7 @@ def _is_another(hard: Values, now: Values) -> NDArray[np.bool_]:
 
 
 def _change_days(hard: Values, days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
-    highest, lowest = (f.reduce(hard, axis=0, initial=np.nan) for f in (np.fmax, np.fmin))
-    some = np.flatnonzero(highest > lowest)
+    some = np.flatnonzero(highest(hard) > lowest(hard))
     known = pd.DataFrame(hard[:, some]).ffill().to_numpy()
     times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
     changed: list[list[date]] = [[] for _ in range(hard.shape[1])]

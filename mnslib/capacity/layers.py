@@ -19,9 +19,10 @@ from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.quota_values import NO_QUOTA, SPACE, samples_of, taken
+from mnslib.capacity.samples import highest
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
-from mnslib.capacity.zeros import Untrue, forget, untrue_counters, untrue_usage
+from mnslib.capacity.zeros import Flags, Untrue, forget, untrue_counters, untrue_usage
 from mnslib.verdicts import unknown_reason
 
 LEAST_OF_DAY = 0.5
@@ -57,9 +58,7 @@ PARTS = ("hard", "requested", "usage", "unclaimed", "claimed_unused", "idle", "b
 """Amounts that are summed; by day, each over the same namespaces."""
 DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
 
-
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 Reasons = NDArray[np.object_]
 
 
@@ -163,9 +162,9 @@ class _Columns(NamedTuple):
 
     def unseen(self) -> NDArray[np.intp]:
         """Return which series have no sample."""
-        highest = taken(np.fmax.reduce(self.samples, axis=0, initial=np.nan)[None, :], self.places)
-        highest[0, self.others] = np.fmax.reduce(self.values, axis=0, initial=np.nan)
-        return np.flatnonzero(np.isnan(highest[0]))
+        (most,) = taken(highest(self.samples)[None, :], self.places)
+        most[self.others] = highest(self.values)
+        return np.flatnonzero(np.isnan(most))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +227,7 @@ def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons])
     """Return the quantiles of the steps with both samples; usage needs `least` of them."""
     has_use, has_request = ~np.isnan(samples.usage), ~np.isnan(samples.requested)
     counted, used = _count(has_request), _count(has_use)
-    asked, most = _highest(samples.requested), _highest(samples.usage)
+    asked, most = (highest(one).astype(np.float64) for one in (samples.requested, samples.usage))
     doubted, unsure = doubts
     # A counter that says 0 all along, and no container where others are seen: nothing runs.
     seen = np.bincount(samples.clusters, weights=used, minlength=1) > 0
@@ -369,11 +368,6 @@ def _quantile(wanted: Flags, samples: Values) -> Floats:
 def _count(flags: Flags) -> NDArray[np.int32]:
     counts: NDArray[np.int32] = flags.sum(axis=0, dtype=np.int32)
     return counts
-
-
-def _highest(samples: Values) -> Floats:
-    highest: Values = np.fmax.reduce(samples, axis=0, initial=np.nan)
-    return highest.astype(np.float64)
 
 
 def _last(samples: Values) -> Floats:

@@ -232,8 +232,8 @@ def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, ...], str]:
 
 
 def _space(cluster: _Cluster, name: str, doubt: str) -> _Space:
-    unknown = cluster.unread.get("quotas", "") or doubt
-    quota = quota_of(cluster.quotas.get(name, ()), unknown=unknown)
+    why_unknown = cluster.unread.get("quotas", "") or doubt
+    quota = quota_of(cluster.quotas.get(name, ()), unknown=why_unknown)
     ranges = cluster.ranges.get(name, ())
     return _Space(
         cluster=cluster,
