@@ -178,7 +178,8 @@ def ask(
             tightest, least_share = name, share
     unplaced = None if nodes is None else _unplaced(groups, nodes)
     is_short = any(amount < 0 for amount in left)
-    verdict, reason = _verdict(is_short, None if unplaced is None else unplaced[0] > 0, no_nodes)
+    finds_no_node = None if unplaced is None else unplaced[0] > 0
+    verdict, reason = _verdict(no_nodes, is_short=is_short, finds_no_node=finds_no_node)
     return Answer(
         verdict=verdict,
         reason=reason,
@@ -198,7 +199,7 @@ def _share(amount: float, most: Decimal | None) -> float:
     return float("-inf") if amount < 0 else 0.0
 
 
-def _verdict(is_short: bool, finds_no_node: bool | None, no_nodes: str) -> tuple[str, str]:
+def _verdict(no_nodes: str, *, is_short: bool, finds_no_node: bool | None) -> tuple[str, str]:
     if is_short:
         return NO, "quota and nodes" if finds_no_node else "quota"
     if finds_no_node is None:

@@ -248,7 +248,9 @@ def _risks(plan: Plan, result: ApplyResult | None) -> list[Callout]:
             by_name[risk.name][risk.detail].append(change.id.namespace_name)
     boxes = [
         Callout(
-            title=_risk_title(sum(map(len, by_name[name].values())), words, is_done),
+            title=_risk_title(
+                sum(map(len, by_name[name].values())), words.done if is_done else words.planned
+            ),
             text=_risk_examples(by_name[name]),
             tags=(Tag(name.value, words.tone),),
             tone=words.tone,
@@ -304,8 +306,8 @@ def _unknown_fit(plan: Plan) -> list[Callout]:
     return [Callout(title=title, text=text, tone="unknown")] if lines else []
 
 
-def _risk_title(number: int, words: _RiskTitle, is_done: bool) -> str:
-    title = f"{wording.count(number, 'namespace')} {words.done if is_done else words.planned}"
+def _risk_title(number: int, words: str) -> str:
+    title = f"{wording.count(number, 'namespace')} {words}"
     if number == 1:
         for many, one in (
             (" are ", " is "),

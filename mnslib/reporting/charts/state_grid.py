@@ -45,7 +45,7 @@ class _Look:
 
 
 _LOOKS = {
-    "no": _Look(Fill(colors.CRITICAL_TINT), colors.CRITICAL, "✕", Fill(colors.CRITICAL), True),
+    "no": _Look(Fill(colors.CRITICAL_TINT), colors.CRITICAL, "✕", Fill(colors.CRITICAL), bold=True),
     "just": _Look(
         Fill(colors.WARNING_TINT),
         colors.WARNING_TEXT,
@@ -59,7 +59,6 @@ _LOOKS = {
 _GAP = 16
 _FEW = 6
 """Rows up to which they are taller, and have room for two lines."""
-
 
 Flags = NDArray[np.bool_]
 
