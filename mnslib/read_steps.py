@@ -153,8 +153,9 @@ class ReadSteps(Session):
         if found is None:
             return Earlier(note="No earlier run of this notebook and environment is there.")
         try:
-            utilization = (found / "tables" / "utilization.csv").read_text(encoding="utf-8")
-            refusals = found / "tables" / "refusals.csv"
+            tables = found / TABLES_FOLDER
+            utilization = (tables / "utilization.csv").read_text(encoding="utf-8")
+            refusals = tables / "refusals.csv"
             refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
         except (OSError, ValueError) as error:
             return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
@@ -210,8 +211,10 @@ class ReadSteps(Session):
         self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
         return Table(
             columns=["Table", "Rows"],
-            rows=[[f"tables/{name}.csv", len(table)] for name, table in self._tables.items()],
-            note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
+            rows=[
+                [f"{TABLES_FOLDER}/{name}.csv", len(table)] for name, table in self._tables.items()
+            ],
+            note=f"All of them, a sheet each: {TABLES_FOLDER}/{WORKBOOK}. Cores and bytes.",
         )
 
     def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
