@@ -46,12 +46,8 @@ _COUNTED = {"gaps": "with gaps", "no history": "without history"}
 _NOW_UNKNOWN = ("wrong counter", "all zero", "not read", "not counted")
 
 
-def evidence_finding(evidence: pd.DataFrame) -> str:
-    """Return in a sentence how many namespaces can be trusted as they stand, and what is not."""
-    return _finding(evidence_counts(evidence))
-
-
 def _finding(counts: Mapping[str, int]) -> str:
+    """Return in a sentence how many namespaces can be trusted as they stand, and what is not."""
     total, bad = sum(counts.values()), {w: counts[w] for w in NEEDS_SOMEBODY if w in counts}
     if not total:
         return "No namespace was found."

@@ -1,6 +1,6 @@
 """Frames and results as pictures; the only room that knows matplotlib, so import it late.
 
-Each function returns a `Chart`, which a notebook shows by itself and which saves as SVG or PNG.
+Each function returns a `Chart`, which a notebook shows by itself, as a PNG.
 """
 
 from __future__ import annotations

@@ -177,8 +177,8 @@ class Canvas:
     ) -> float:
         """Write one line, `y` at half the height of its capitals; return where it ends.
 
-        Longer than `limit` pixels, it is cut in the middle; the SVG keeps the whole. `ground` is
-        the color of an edge around the letters, where lines or dots lie under them.
+        Longer than `limit` pixels, it is cut in the middle. `ground` is the color of an edge around
+        the letters, where lines or dots lie under them.
         """
         shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
         if not shown:

@@ -10,7 +10,7 @@ AXIS, GRID, PANEL, WHITE = TOKENS["line"], TOKENS["grid"], TOKENS["panel"], "#FF
 CRITICAL, WARNING, WARNING_TEXT = TOKENS["crit"], TOKENS["warn"], TOKENS["warn-text"]
 CRITICAL_TINT, WARNING_TINT = TOKENS["crit-bg"], TOKENS["warn-bg"]
 GOOD, GOOD_TINT, GOOD_TEXT = TOKENS["good"], TOKENS["good-bg"], TOKENS["good-text"]
-FIX, FIX_TEXT, FIX_TINT = TOKENS["fix"], TOKENS["fix-text"], TOKENS["fix-bg"]
+FIX, FIX_TINT = TOKENS["fix"], TOKENS["fix-bg"]
 GOOD_SOFT = "#6FB0A7"
 """`GOOD` at 60 % on white: changed, where `GOOD` is new."""
 CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"

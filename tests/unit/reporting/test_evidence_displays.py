@@ -7,7 +7,7 @@ import pytest
 
 from mnslib.capacity.crossings import CROSSING_COLUMNS
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
-from mnslib.reporting.evidence import crossings_rows, evidence_finding, evidence_report
+from mnslib.reporting.evidence import crossings_rows, evidence_report
 
 FIELDS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 
@@ -28,10 +28,10 @@ def test_the_finding_counts_namespaces_by_their_worst_word():
     table = evidence_of(a="sound", b="gaps", c="gaps", d="dead sensor", e="new")
     table.loc[0, "evidence"] = "wrong counter"
 
-    assert evidence_finding(table) == (
+    assert evidence_report(table).parts[0] == (
         "4 of 5 namespaces need somebody: 1 wrong counter, 1 dead sensor and 2 with gaps."
     )
-    assert evidence_finding(evidence_of(a="sound", b="new")) == (
+    assert evidence_report(evidence_of(a="sound", b="new")).parts[0] == (
         "Nothing speaks against the figures of 2 namespaces."
     )
 
