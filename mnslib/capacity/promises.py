@@ -7,11 +7,12 @@ are in `docs/capacity.md`. NaN means "unknown" or "there is none"; `verdict` say
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pandas as pd
 
+from mnslib.capacity.evidence_words import LEAST_HISTORY
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import Commitment
 from mnslib.verdicts import UNKNOWN, unknown, word
@@ -52,8 +53,8 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
         with every pool at its autoscaler's maximum, NaN and empty without one.
     """
     measured = {
-        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot.read_utc),
-        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot.read_utc),
+        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot),
+        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot),
     }
     reasons = snapshot.unpromised
     rows = []
@@ -105,11 +106,15 @@ def _commitment_row(found: Commitment) -> dict[str, object]:
     }
 
 
-def _usage_by_cluster(usage: pd.DataFrame, read_utc: datetime) -> Mapping[str, float]:
-    """Return measured use of each cluster; one whose sum is zero is a dead sensor and left out."""
+def _usage_by_cluster(usage: pd.DataFrame, snapshot: Snapshot) -> Mapping[str, float]:
+    """Return measured use of each cluster; one of under `LEAST_HISTORY` of samples is left out.
+
+    A sum of zero is a dead sensor's and no sample.
+    """
     if usage.empty:
         return {}
-    recent = usage.loc[usage.index > pd.Timestamp(read_utc) - USAGE_WINDOW].astype("float64")
-    total = recent.T.groupby(level="cluster_name").sum(min_count=1).T
-    high = total.quantile(USAGE_QUANTILE)
-    return {str(name): float(amount) for name, amount in high.items() if amount > 0}
+    recent = usage.loc[usage.index > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
+    total = recent.astype("float64").T.groupby(level="cluster_name").sum(min_count=1).T
+    total = total.where(total > 0)
+    high = total.quantile(USAGE_QUANTILE).where(total.count() * snapshot.step >= LEAST_HISTORY)
+    return {str(name): float(amount) for name, amount in high.dropna().items()}

@@ -83,30 +83,40 @@ def test_a_cluster_without_nodes_has_no_room_to_speak_of(make_snapshot):
 
 
 def test_usage_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(make_snapshot):
-    """Sums 1 to 21 in the last 21 hours: position 0.95 x 20 = 19, so the 20th value, 20."""
-    old = [500.0] * 3 + [float("nan")] * (7 * 24 - 21)
-    last = [float(number) for number in range(21)]
+    """Sums 1 to 61 in the last 61 hours: position 0.95 x 60 = 57, so the 58th value, 58."""
+    old = [500.0] * 3 + [float("nan")] * (7 * 24 - 61)
+    last = [float(number) for number in range(61)]
     snapshot = make_snapshot(
         {},
         commitments=commitments(),
         usage_cpu={
             ("aks-1", "web"): [*old, *last],
-            ("aks-1", "kube-system"): [*old, *[1.0] * 21],
+            ("aks-1", "kube-system"): [*old, *[1.0] * 61],
         },
     )
 
     table = commitment_table(snapshot)
 
-    assert table.loc[0, "usage"] == 20.0
+    assert table.loc[0, "usage"] == 58.0
     assert math.isnan(table.loc[1, "usage"])  # memory: no series
 
 
 def test_a_cluster_whose_usage_is_all_zero_has_a_dead_sensor(make_snapshot):
     snapshot = make_snapshot(
-        {}, commitments=commitments(), usage_cpu={("aks-1", "web"): [0.0] * 10}
+        {}, commitments=commitments(), usage_cpu={("aks-1", "web"): [0.0] * 100}
     )
 
     assert math.isnan(commitment_table(snapshot).loc[0, "usage"])
+
+
+@pytest.mark.parametrize(("samples", "usage"), [(47, math.nan), (48, 3.0)])
+@pytest.mark.parametrize("none", [0.0, math.nan])
+def test_usage_of_a_cluster_needs_two_days_of_samples(make_snapshot, samples, usage, none):
+    """A sensor that dies within the week leaves zeros, which are none."""
+    own = {("aks-1", "web"): [*[3.0] * samples, *[none] * (168 - samples)]}
+    snapshot = make_snapshot({}, commitments=commitments(), usage_cpu=own)
+
+    assert commitment_table(snapshot).loc[0, "usage"] == pytest.approx(usage, nan_ok=True)
 
 
 def test_clusters_that_could_not_be_read_are_listed_with_the_reason(make_snapshot):
