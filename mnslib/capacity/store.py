@@ -86,7 +86,9 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None
     }
     content |= {name: list(content[name].items()) for name in _PAIRED}
     about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
-    facts.write_bytes(msgspec.json.encode(about | content))
+    part = folder / f".{FACTS_FILE}.part"  # under its own name it is there as a whole or not at all
+    part.write_bytes(msgspec.json.encode(about | content))
+    part.replace(facts)
 
 
 def read_snapshot(folder: Path) -> Snapshot:

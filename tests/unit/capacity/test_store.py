@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -200,5 +201,18 @@ def test_facts_that_are_no_facts_are_an_error(snapshot, tmp_path):
 def test_a_folder_without_facts_is_no_snapshot(snapshot, tmp_path):
     written(snapshot, tmp_path)
     (tmp_path / "snapshot.json").unlink()  # as where the program died while it wrote the frames
+    with pytest.raises(ConfigError, match="no whole snapshot"):
+        read_snapshot(tmp_path)
+
+
+def test_facts_that_the_disk_does_not_take_leave_no_snapshot(snapshot, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"[Tt]oo large"):
+            written(replace(snapshot, history_note="x" * 200_000), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "snapshot.json").exists()
     with pytest.raises(ConfigError, match="no whole snapshot"):
         read_snapshot(tmp_path)
