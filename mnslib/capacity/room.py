@@ -68,7 +68,7 @@ _Row = tuple[str, str, str, str, str, str, Answer]
 def room_table(
     snapshot: Snapshot,
     *,
-    utilization: pd.DataFrame | None = None,
+    utilization: pd.DataFrame,
     pod_cpu: str = "",
     pod_memory: str = "",
 ) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def room_table(
     Args:
         snapshot: what was read.
         utilization: from `utilization_table`; what the quota counts is unknown here where it is
-            there, such as by a wrong counter. None takes every counter as it is.
+            there, such as by a wrong counter.
         pod_cpu, pod_memory: Kubernetes quantities of a pod, request and limit alike, of which to
             say how many fit everywhere; empty for none.
 
@@ -221,10 +221,8 @@ def _template(
     )
 
 
-def _doubts(utilization: pd.DataFrame | None) -> dict[tuple[str, ...], str]:
+def _doubts(utilization: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Return why what a namespace's quota counts is unknown, where it has one."""
-    if utilization is None:
-        return {}
     reasons = utilization["verdict"].map(unknown_reason)
     found = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
     found = found.drop_duplicates(SPACE)

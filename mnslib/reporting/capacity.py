@@ -125,9 +125,7 @@ def utilization_report(table: pd.DataFrame) -> Stack:
     return Stack((f"{utilization_finding(worst)}.", KeyFigures(figures)))
 
 
-def utilization_rows(
-    table: pd.DataFrame, *, evidence: pd.DataFrame | None = None, limit: int = 10
-) -> Table:
+def utilization_rows(table: pd.DataFrame, *, evidence: pd.DataFrame, limit: int = 10) -> Table:
     """Return the utilization table to read, the order of the frame kept.
 
     Args:
@@ -135,9 +133,7 @@ def utilization_rows(
         evidence: from `capacity.evidence.evidence_table`; tells which quotas changed.
         limit: rows shown; all are in the CSV.
     """
-    shown = table.head(limit)
-    if evidence is not None:
-        shown = shown.merge(evidence[[*_VALUE, *_CHANGE]], on=_VALUE, how="left")
+    shown = table.head(limit).merge(evidence[[*_VALUE, *_CHANGE]], on=_VALUE, how="left")
     right_columns = right("Hard", "Requested", "of hard", "Peak")
     return Table(
         columns=[named("Namespace"), "Owner", "Value", *right_columns, "Verdict"],
@@ -162,7 +158,7 @@ def utilization_rows(
 
 def _requoted(row: Mapping[Any, Any]) -> list[Tag]:
     """Return the mark of a quota that changed within the lookback, with its last change."""
-    if not row.get("quota_changes", 0) > 0:
+    if not row["quota_changes"] > 0:
         return []
     before, after = (
         wording.quota(row["resource"], row[f"changed_{way}"]) for way in ("from", "to")

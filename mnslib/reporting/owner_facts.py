@@ -50,8 +50,6 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, nam
 
 MOST_ACTIONS = 3
 
-NOTHING_BEFORE = Earlier()
-
 _BORN = [*SPACE, "first_seen"]
 
 _COUNTS = ("namespaces", "measured", "left_out", "without_quota")
@@ -115,7 +113,7 @@ def file_name(owner: str) -> str:
 
 
 def owners_of(
-    snapshot: Snapshot, tables: Mapping[str, pd.DataFrame], earlier: Earlier = NOTHING_BEFORE
+    snapshot: Snapshot, tables: Mapping[str, pd.DataFrame], earlier: Earlier
 ) -> list[OwnerFacts]:
     """Return the facts of each owner, those with full namespaces first and nobody last.
 

@@ -46,7 +46,7 @@ from mnslib.reporting.owner_changes import (
     changed_names,
 )
 from mnslib.reporting.owner_doubts import granted, measured_part
-from mnslib.reporting.owner_facts import NOTHING_BEFORE, OwnerFacts, owners_of
+from mnslib.reporting.owner_facts import OwnerFacts, owners_of
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
@@ -85,9 +85,9 @@ def owner_files(
     snapshot: Snapshot,
     tables: Mapping[str, pd.DataFrame],
     *,
+    earlier: Earlier,
     run: str,
     sandbox: str = "",
-    earlier: Earlier = NOTHING_BEFORE,
 ) -> tuple[list[OwnerFacts], Iterator[tuple[str, str]]]:
     """Return the owners, and every page as it is made: its path in the run directory, and HTML.
 

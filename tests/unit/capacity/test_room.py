@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
 from mnslib.capacity.nodes import FreeNodes, PodSize
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
@@ -22,6 +24,8 @@ HARD = {
 USED = {
     "requests.cpu": "3", "limits.cpu": "6", "requests.memory": 3 * GIB, "limits.memory": 3 * GIB,
 }  # fmt: skip
+NO_DOUBT = pd.DataFrame(columns=[*SPACE, "verdict"])
+"""A table of utilization that calls nothing unknown."""
 
 
 def make_template(cpu="1", *, limit="2", memory=GIB, namespace="web") -> Pod:
@@ -67,8 +71,12 @@ def fleet(make_quota, make_snapshot, make_node):
     return make
 
 
+def table_of(snapshot, *, utilization=NO_DOUBT, **sizes):
+    return room_table(snapshot, utilization=utilization, **sizes)
+
+
 def answer(snapshot, question, workload="", **sizes):
-    table = room_table(snapshot, **sizes)
+    table = table_of(snapshot, **sizes)
     found = table[(table["question"] == question) & (table["workload_name"] == workload)]
     assert len(found) == 1
     return found.iloc[0]
@@ -195,7 +203,7 @@ def test_how_many_pods_of_a_size_fit(fleet):
 
 def test_half_a_size_is_refused(fleet):
     with pytest.raises(ConfigError, match="`pod_memory`: '' is not a quantity"):
-        room_table(fleet(), pod_cpu="250m")
+        table_of(fleet(), pod_cpu="250m")
 
 
 def test_a_daemon_set_needs_quota_and_brings_its_node(fleet, make_node):
@@ -247,12 +255,12 @@ def test_what_utilization_does_not_trust_is_unknown_here_too(fleet):
 
 
 def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_question(fleet):
-    table = room_table(fleet())
+    table = table_of(fleet())
     assert tuple(table.columns) == ROOM_COLUMNS
     assert table["question"].tolist() == list(QUESTIONS)
     assert set(table["verdict"]) == {"none"}
     assert answer(fleet(TWO), "autoscaler_maximum")["reason"] == "no autoscaler"
-    assert room_table(replace(fleet(), namespaces=fleet().namespaces[:0])).empty
+    assert table_of(replace(fleet(), namespaces=fleet().namespaces[:0])).empty
 
 
 # Nodes

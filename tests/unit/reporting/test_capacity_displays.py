@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting import wording
@@ -13,6 +14,7 @@ from mnslib.reporting.cells import csv_parts, text_columns
 
 DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(4)]
 NAN = float("nan")
+NO_EVIDENCE = pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
 
 
 def utilization(**changes):
@@ -21,7 +23,8 @@ def utilization(**changes):
         "hard": 12.0, "used": 10.0, "utilization_ratio": 10 / 12, "peak_used": 11.0,
         "peak_hard": 12.0, "verdict": "ok", "owner": "team-web", **changes,
     }  # fmt: skip
-    return utilization_rows(pd.DataFrame([row], columns=list(UTILIZATION_COLUMNS)))
+    table = pd.DataFrame([row], columns=list(UTILIZATION_COLUMNS))
+    return utilization_rows(table, evidence=NO_EVIDENCE)
 
 
 def cell(table, title):
@@ -75,7 +78,7 @@ def test_a_quota_that_changed_in_the_lookback_is_marked_with_its_last_change():
 
 def test_below_a_picture_the_first_ten_rows_and_where_all_are(frames):
     for table, where in (
-        (utilization_rows(frames.utilization(12)), "tables/utilization.csv"),
+        (utilization_rows(frames.utilization(12), evidence=NO_EVIDENCE), "tables/utilization.csv"),
         (daily_rows(frames.daily(48)), "tables/daily.csv"),
     ):
         assert len(table.rows) == 10

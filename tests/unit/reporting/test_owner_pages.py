@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.capacity.changed import CHANGES, changes_since, read_earlier
+from mnslib.capacity.changed import CHANGES, Earlier, changes_since, read_earlier
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
@@ -97,7 +97,7 @@ def tables():
 
 @pytest.fixture
 def pages(tables):
-    _, found = owner_files(snapshot(), tables, run="RUN", sandbox="sandbox")
+    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN", sandbox="sandbox")
     return dict(found)
 
 
@@ -116,7 +116,7 @@ def test_what_is_needed_leaves_a_tenth_and_can_be_written_down(used, resource, n
 
 
 def test_the_most_urgent_three_come_first_with_their_amounts(tables):
-    facts = {found.owner: found for found in owners_of(snapshot(), tables)}["payments"]
+    facts = {found.owner: found for found in owners_of(snapshot(), tables, Earlier())}["payments"]
     assert [action.title for action in facts.actions] == [
         "Ask for more in full",
         "Lower what the programs in wasteful ask for",
@@ -129,7 +129,7 @@ def test_the_most_urgent_three_come_first_with_their_amounts(tables):
 
 def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
     tables["utilization"] = utilization(ROWS[1])
-    (facts,) = owners_of(snapshot(), tables)
+    (facts,) = owners_of(snapshot(), tables, Earlier())
     assert facts.actions[0].title == "Give back what spare does not need"
     assert "lower CPU requests from 20 cores to 10 cores" in facts.actions[0].text
 
@@ -219,7 +219,7 @@ def page_of(frames, spaces, **evidence):
     ]  # fmt: skip
     tables = {"utilization": utilization(*rows), "layers": layers}
     tables["evidence"] = pd.DataFrame(judged, columns=list(EVIDENCE_COLUMNS))
-    _, found = owner_files(snapshot(), tables, run="RUN")
+    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
     return {name: text_of(html) for name, html in found}, layers
 
 
@@ -279,7 +279,8 @@ def refusal(**changes):
 
 def refused(tables, *rows, events=("aks-1",)):
     tables["refusals"] = pd.DataFrame(rows)
-    _, found = owner_files(snapshot(events=dict.fromkeys(events, ())), tables, run="RUN")
+    read = snapshot(events=dict.fromkeys(events, ()))
+    _, found = owner_files(read, tables, earlier=Earlier(), run="RUN")
     return {name: text_of(html) for name, html in found}
 
 
@@ -314,7 +315,7 @@ def test_where_events_were_not_read_refusals_are_unknown_not_none(tables):
 def test_a_limit_that_is_known_is_shown_though_what_counts_against_it_is_wrong(tables):
     wrong = "unknown: the quota counter says 44 cores, pods ask for 4"
     tables["utilization"] = utilization(("payments", "odd", 48, NAN, NAN, wrong, ""))
-    _, found = owner_files(snapshot(), tables, run="RUN")
+    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
 
     assert "CPU requests 48 cores" in text_of(dict(found)["owners/payments.html"])
 
