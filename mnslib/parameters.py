@@ -27,6 +27,9 @@ _TYPES: dict[str, tuple[type, str]] = {
     "list": (list, "a list"),
     "dict": (dict, "a mapping"),
 }
+_SIGNED_IN = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S*@")
+"""A URL that may hold a token or a password, which may have any sign: none of ours needs a user."""
+
 _NONE = {"str": '""', "list": "[]", "dict": "{}"}
 
 
@@ -148,7 +151,7 @@ def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) ->
     for name, value in given.items():
         if name not in known:
             problems.append(_unknown(name, list(known)))
-        elif looks_secret(value):
+        elif looks_secret(value) or (isinstance(value, str) and _SIGNED_IN.match(value)):
             problems.append(
                 f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
                 "rights from `credential`; the value is in no file of this run."

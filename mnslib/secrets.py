@@ -17,7 +17,7 @@ _FORMS = re.compile(
     r"-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)-----(?s:.*)"
     r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)+"  # a JSON web token
     r"|[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"  # an Entra client secret
-    r"|://[^/\s:@]*:[^/\s@]+@"  # user and password in a URL
+    r"|://[^/\s:@]*:[^/\s@]*@"  # user and password in a URL, or a token in place of the user
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|(?i:\bbearer\s+[\w.~+/=-]{20,})"
     # names written together, as dbPassword

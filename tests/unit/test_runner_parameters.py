@@ -181,6 +181,18 @@ def test_a_secret_is_refused_and_not_repeated(declared: tuple[Parameter, ...]) -
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "user", ["hunter2", "hunter2:", "u:hunter2", "u:hun/hunter2", "u:@hunter2"]
+)
+def test_a_url_that_signs_in_is_refused_and_not_repeated(
+    declared: tuple[Parameter, ...], user: str
+) -> None:
+    with pytest.raises(ConfigError, match="looks like a secret") as caught:
+        check_parameters(declared, {"target": f"https://{user}@prometheus.example:9090"})
+    assert "hunter2" not in str(caught.value)
+    check_parameters(declared, {"target": "https://prometheus.example:9090/tenant"})
+
+
 def test_what_is_no_yaml_is_named_by_its_line_and_not_repeated(
     declared: tuple[Parameter, ...], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ BASIC = base64.b64encode(b"deploy:hunter2").decode()
         "AZURE_CLIENT_" + "SECRET=hunter2hunter2",
         '{"password": "hunter2hunter2"}',
         "https://deploy:" + "hunter2@git.example.com/crm",
+        "https://hunter2hunter2" + ":@git.example.com/crm",
         "DefaultEndpointsProtocol=https;Account" + "Key=abcdefgh12345678==",
         "Ocp-Apim-Subscription-" + f"Key: {HEX}",
         {"annotations": {"openai-" + "key": HEX.upper()}},
