@@ -131,7 +131,7 @@ class ReadSteps(Session):
             compare_run: its name or path; empty for the last of this notebook and environment.
 
         Raises:
-            ConfigError: if there is no run of that name.
+            ConfigError: if there is no run of that name, or it was made on another target.
         """
         from mnslib.capacity.changed import Earlier, read_earlier
         from mnslib.runs import find_run, run_before
@@ -143,6 +143,12 @@ class ReadSteps(Session):
         found: Path | None
         if compare_run:
             found = find_run(compare_run, runs_dir=runs_dir)
+            own = self.parameters["target"]
+            if (target := (read_result(found) or {}).get("target", own)) != own:
+                raise ConfigError(
+                    f"compare_run: {found.name} was made on {target}, this run on {own}; "
+                    "name a run of the same target."
+                )
         else:
             found = run_before(
                 self.directory,

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from mnslib.project import RUN_DIRECTORY_VARIABLE
+from mnslib.errors import ConfigError
+from mnslib.project import RUN_DIRECTORY_VARIABLE, write_result
 from mnslib.read_steps import ReadSteps
 
 
@@ -89,3 +90,16 @@ def test_no_record_is_done_while_a_table_is_missing(run: ReadSteps) -> None:
     run.save_table("daily", table())
     run.record(headline="Nothing is full.")
     assert sorted(path.name for path in blocked[0].parent.iterdir()) == ["daily.csv", "layers.csv"]
+
+
+def test_a_run_on_azure_is_not_compared_with_one_on_the_sandbox(
+    run: ReadSteps, tmp_path: Path
+) -> None:
+    record = json.loads((run.directory / "result.json").read_text("utf-8"))
+    others = [tmp_path.parent / f"{tmp_path.name}-{target}" for target in ("sandbox", "azure")]
+    for other, target in zip(others, ("sandbox", "azure"), strict=True):
+        other.mkdir()
+        write_result(other, {**record, "target": target})
+    assert run.earlier(others[0].name).note.startswith(f"No tables of {others[0].name}")
+    with pytest.raises(ConfigError, match="was made on azure, this run on sandbox"):
+        run.earlier(others[1].name)
