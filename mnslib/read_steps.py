@@ -238,7 +238,8 @@ class ReadSteps(Session):
         Args:
             earlier: the run that the table `changed` compares with.
         """
-        from mnslib.reporting.owner_pages import OWNERS_FOLDER, owner_files, owners_table
+        from mnslib.reporting.owner_pages import owner_files
+        from mnslib.reporting.portfolio import OWNERS_FOLDER, owners_table
 
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
         badge = "sandbox" if self.parameters["target"] == "sandbox" else ""

@@ -1,7 +1,7 @@
 """What a planner has to decide, each in a sentence with its amounts and its evidence.
 
 Pure: the tables of an analysis in, at most five decisions out, the most urgent first. What is asked
-of a namespace is its step (`steps`), so that its owner's page asks for the same.
+of a namespace is its step (`needs`), so that its owner's page asks for the same.
 """
 
 from __future__ import annotations

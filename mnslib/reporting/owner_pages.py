@@ -1,4 +1,4 @@
-"""One page per owner in plain words, and the portfolio: a line per owner, to be opened first.
+"""One page per owner in plain words: how it stands, what to do first, each namespace.
 
 Each is a file by itself: no script, no address outside, escaped names. The pictures are drawn by
 hand as SVG, since matplotlib would take minutes for some hundred owners. Knows nothing of runs.
@@ -12,7 +12,6 @@ from datetime import date, datetime
 from html import escape as escape_html
 from math import isnan
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -28,7 +27,6 @@ from mnslib.reporting.displays import (
     Cell,
     Figure,
     Lines,
-    Link,
     Picture,
     Table,
     Tag,
@@ -42,20 +40,18 @@ from mnslib.reporting.needs import Row, smallest_raise
 from mnslib.reporting.owner_changes import (
     CHANGE_WORDS,
     NOT_COMPARED,
-    change_counts,
     changed_names,
 )
 from mnslib.reporting.owner_doubts import granted, measured_part
 from mnslib.reporting.owner_facts import OwnerFacts, owners_of
+from mnslib.reporting.portfolio import NOBODY, OWNERS_FOLDER, portfolio_page
 from mnslib.reporting.refusals import QUOTA_FIELD_OF, short_of
 from mnslib.reporting.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
 
-OWNERS_FOLDER = "owners"
 MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
-_NOBODY = "Namespaces without an owner"
 _STATES = {FULL: "full", TIGHT: "nearly full", OK: "fine"}
 _ADVICE = {
     SHRINK: "has more than it needs",
@@ -64,10 +60,6 @@ _ADVICE = {
     HEALTHY: "fits",
 }
 _NEAR = float(TIGHT_RATIO)
-_SUMS_NOTE = (
-    "May have: the sum of all limits that are known. Asked for, really used and unused: of the "
-    "namespaces that were measured for two days or more; how many these are, where not all were."
-)
 _HATCH = (
     '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
     '<pattern id="unknown" width="5" height="5" patternUnits="userSpaceOnUse" '
@@ -124,7 +116,7 @@ def owner_page(
         run: name of the run's directory.
         sandbox: word of the badge; empty on Azure.
     """
-    who = facts.owner or _NOBODY
+    who = facts.owner or NOBODY
     body = [
         _HATCH,
         _section("What to do first", _actions(facts)),
@@ -151,56 +143,6 @@ def owner_page(
         paper="landscape",
         footer=f'Run {escape_html(run)} · <a href="../report.html">the whole report</a> · '
         f'<a href="../{PORTFOLIO}">all owners</a> · no secret is in this page, it may be forwarded',
-    )
-
-
-def portfolio_page(
-    owners: Sequence[OwnerFacts], *, moment: datetime, run: str, sandbox: str = ""
-) -> str:
-    """Return the page over all owners, in three orders to choose from, each linked to its page."""
-    orders = (
-        ("full", "Most full first", list(owners)),
-        ("idle", "Most unused first", sorted(owners, key=lambda o: -_zero(o.sums["idle"]))),
-        ("name", "By name", sorted(owners, key=lambda o: (not o.owner, o.owner.casefold()))),
-    )
-    choices = "".join(
-        f'<input type="radio" name="order" id="by-{key}"{" checked" if key == "full" else ""}>'
-        f'<label for="by-{key}">{escape_html(words)}</label>'
-        for key, words, _ in orders
-    )
-    tables = "".join(
-        f'<div class="order by-{key}">{_portfolio_table(found)._repr_html_()}</div>'
-        for key, _, found in orders
-    )
-    total = sum(len(o.spaces) for o in owners)
-    full, doubted = sum(o.counts[FULL] for o in owners), sum(len(o.doubts) for o in owners)
-    named_owners = sum(bool(o.owner) for o in owners)
-    measured = int(sum(o.sums["measured"] for o in owners))
-    idle = sum(_zero(o.sums["idle"]) for o in owners) if measured else None
-    hit = sum(bool(o.owner) and o.counts[FULL] > 0 for o in owners)
-    headline = f"{hit:,} of {wording.count(named_owners, 'owner')} have a namespace that is full"
-    if not hit:
-        headline = f"None of {wording.count(named_owners, 'owner')} has a namespace that is full"
-    return page(
-        what="Owners",
-        sandbox=sandbox,
-        moment=wording.moment(moment),
-        headline=headline,
-        lead="One line per owner; each name opens the page that can be sent to that owner.",
-        figures=[
-            Figure(named_owners, "owners named"),
-            Figure(
-                full, "namespaces full", of=f"of {total:,}", tone="critical" if full else "calm"
-            ),
-            Figure(
-                wording.cores(idle), "may be used and are not", of=f"in {measured:,} of {total:,}"
-            ),
-            Figure(doubted, "namespaces with something unknown", of=f"of {total:,}"),
-        ],
-        body=f'<section class="orders"><h2>Owner by owner</h2>{choices}{tables}</section>',
-        footer=f'Run {escape_html(run)} · <a href="report.html">the whole report</a> · '
-        '<a href="../index.html">all runs</a>',
-        paper="landscape",
     )
 
 
@@ -420,58 +362,3 @@ def _unread(facts: OwnerFacts) -> str:
     if not lines:
         return "<p>Nothing is left out: everything was read.</p>"
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _portfolio_table(owners: Sequence[OwnerFacts]) -> Table:
-    return Table(
-        columns=[
-            named("Owner"),
-            *right("Namespaces", "Full", "Nearly full", "With unknowns", "May have, CPU"),
-            *right("Asked for", "Really used", "Unused", "Refused"),
-            "Changed",
-            "First thing to do",
-        ],
-        rows=[_portfolio_row(facts) for facts in owners],
-        limit=len(owners),
-        note=f"{_SUMS_NOTE} {_since(owners)}",
-        empty="No namespace was found.",
-    )
-
-
-def _since(owners: Sequence[OwnerFacts]) -> str:
-    since = next((facts.since for facts in owners), "")
-    return f"Changed: since {since}." if since else f"Changed: {NOT_COMPARED}"
-
-
-def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
-    sums = facts.sums
-    return [
-        Link(facts.owner or _NOBODY, f"{OWNERS_FOLDER}/{quote(facts.file)}.html"),
-        len(facts.spaces),
-        facts.counts[FULL],
-        facts.counts[TIGHT],
-        len(facts.doubts),
-        " ".join(filter(None, [granted(sums), measured_part(sums, "namespaces")])),
-        Lines(wording.cores(sums["requested"]), measured_part(sums, "measured")),
-        *(wording.cores(sums[name]) for name in ("usage", "idle")),
-        "unknown" if facts.refused is None else facts.refused,
-        change_counts(facts.changes),
-        facts.actions[0].title if facts.actions else "",
-    ]
-
-
-def _zero(amount: float) -> float:
-    return 0.0 if wording.is_unknown(amount) else amount
-
-
-def owners_table(owners: Sequence[OwnerFacts], *, limit: int = 20) -> Table:
-    """Return the owners to read in the report, those with full namespaces first."""
-    table = _portfolio_table(owners)
-    return Table(
-        columns=table.columns,
-        rows=table.rows,
-        note=f"{table.note} A page for each, to be sent to them: {OWNERS_FOLDER}/; "
-        f"all of them: {PORTFOLIO}.",
-        empty=table.empty,
-        limit=limit,
-    )

@@ -25,7 +25,8 @@ from mnslib.reporting.layers import roll_up_rows
 from mnslib.reporting.needs import needed_for
 from mnslib.reporting.owner_changes import CHANGE_WORDS
 from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
-from mnslib.reporting.owner_pages import owner_files, owners_table
+from mnslib.reporting.owner_pages import owner_files
+from mnslib.reporting.portfolio import owners_table
 
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'
