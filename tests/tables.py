@@ -1,4 +1,4 @@
-"""Capacity's tables of a snapshot, each with the evidence of that snapshot."""
+"""Capacity's tables of a snapshot, each with the evidence of that snapshot; any table as text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.layers import layers_by_day, layers_table
 from mnslib.capacity.utilization import utilization_table
+from mnslib.reporting.cells import csv_parts, text_columns
+
+
+def csv_text(table):
+    return b"".join(csv_parts(text_columns(table))).decode("utf-8")
 
 
 def utilization_of(snapshot):

@@ -13,8 +13,8 @@ from mnslib.capacity.changed import (
     new_findings,
     read_earlier,
 )
-from mnslib.reporting.cells import csv_parts, text_columns
 from mnslib.reporting.changed import changes_finding, changes_report
+from tests.tables import csv_text
 
 RATIOS = {"full": 1.0, "tight": 0.95, "ok": 0.5}
 WEB = ("aks-1", "web")
@@ -152,14 +152,10 @@ def test_what_needs_somebody_comes_first_in_the_report_and_is_counted():
 # The file of the run before
 
 
-def text_of(table):
-    return b"".join(csv_parts(text_columns(table))).decode()
-
-
 def test_a_table_reads_back_as_it_was_written():
     table = table_of({WEB: "full", ("aks-1", "b"): "unknown: no quota"})
 
-    earlier = read_earlier("r1", utilization=text_of(table))
+    earlier = read_earlier("r1", utilization=csv_text(table))
 
     assert earlier.table[table.columns].equals(table)
     assert earlier.note == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -375,8 +376,6 @@ def test_zeros_up_to_now_are_true_where_the_pods_that_were_read_have_all_ended(w
 
 
 def test_a_quota_of_some_pods_only_may_be_at_zero_while_others_ask(web):
-    from dataclasses import replace
-
     snapshot = web(dies(240, 72), requested=ASKED)
     scoped = [replace(quota, is_scoped=True) for quota in snapshot.quotas["aks-1"]]
 
@@ -503,8 +502,6 @@ def test_finished_pods_are_not_asked_for_but_one_that_ends_is_no_alarm(web, make
 
 
 def test_a_quota_of_some_pods_only_cannot_be_counted_again(make_quota, make_snapshot, make_pod):
-    from dataclasses import replace
-
     quota = make_quota("web", {"requests.cpu": "10"}, {"requests.cpu": "1"})
     snapshot = make_snapshot(
         {"aks-1": [replace(quota, is_scoped=True)]},

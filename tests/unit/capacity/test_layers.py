@@ -16,6 +16,7 @@ from mnslib.capacity.layers import (
     TOO_SHORT,
     layers_by_day,
     layers_table,
+    parts_of,
 )
 from mnslib.capacity.roll_ups import roll_up, roll_ups
 from tests.tables import days_of, layers_of, utilization_of
@@ -94,8 +95,6 @@ def test_requests_above_a_lowered_quota_are_said(weigh):
 
 @given(*[st.floats(0, 1e6)] * 3)
 def test_the_parts_are_never_negative_and_always_add_up_to_the_quota(hard, requested, usage):
-    from mnslib.capacity.layers import parts_of
-
     parts = parts_of(*(np.array([amount]) for amount in (hard, requested, usage)))
     named = {name: float(amount[0]) for name, amount in parts.items()}
 

@@ -10,7 +10,7 @@ from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting import wording
 from mnslib.reporting.capacity import commitment_rows, daily_rows, utilization_rows
-from mnslib.reporting.cells import csv_parts, text_columns
+from tests.tables import csv_text
 
 DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(4)]
 NAN = float("nan")
@@ -146,7 +146,7 @@ def test_room_is_defined_below_the_clusters():
 def test_days_on_which_a_quota_changed_are_dates_in_the_csv():
     frame = daily(("web", "cpu_request", DAYS[0], [0.5] * 4))
     frame.at[0, "quota_changed"] = (DAYS[1], DAYS[2])
-    row = b"".join(csv_parts(text_columns(frame))).decode().splitlines()[1]
+    row = csv_text(frame).splitlines()[1]
     assert row.startswith("aks-1,web,cpu_request,2026-11-01,2026-11-02 2026-11-03,0.5,")
 
 

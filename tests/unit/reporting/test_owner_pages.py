@@ -20,13 +20,13 @@ from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.roll_ups import roll_up
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
-from mnslib.reporting.cells import csv_parts, text_columns
 from mnslib.reporting.layers import roll_up_rows
 from mnslib.reporting.needs import needed_for
 from mnslib.reporting.owner_changes import CHANGE_WORDS
 from mnslib.reporting.owner_facts import LONGEST_NAME, file_name, owners_of
 from mnslib.reporting.owner_pages import owner_files
 from mnslib.reporting.portfolio import owners_table
+from tests.tables import csv_text
 
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'
@@ -325,7 +325,7 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
     then = tables["utilization"].assign(verdict="ok", utilization_ratio=0.5)
     then = then[then["namespace_name"] != "spare"].assign(hard=lambda rows: rows["hard"] / 2)
     then.loc[then["namespace_name"] == "other", ["namespace_name", "owner"]] = ["old", "payments"]
-    text = b"".join(csv_parts(text_columns(then))).decode()
+    text = csv_text(then)
     earlier = read_earlier("20261026T060000Z-40_analyze-prod", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     owners, pages = owner_files(snapshot(), tables, run="RUN", earlier=earlier)
@@ -346,7 +346,7 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
 def test_what_is_gone_is_told_nobody_where_its_owner_is_not_known(tables):
     then = tables["utilization"].drop(columns="owner")
     then.loc[then["namespace_name"] == "calm", "namespace_name"] = "old"
-    text = b"".join(csv_parts(text_columns(then))).decode()
+    text = csv_text(then)
     earlier = read_earlier("other", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     assert "gone" in set(tables["changed"]["change"])
