@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import mnslib
 from mnslib.errors import ConfigError
+from mnslib.loading import FOR_LATER_CELLS, load
 from mnslib.project import read_result, write_whole
 from mnslib.results import utc_now
 from mnslib.session import Session
@@ -73,12 +74,13 @@ class ReadSteps(Session):
         Raises:
             ConfigError: if that run has no snapshot, or was made on another target.
         """
-        from mnslib.capacity.store import read_snapshot, write_snapshot
-
         if snapshot_run:
+            from mnslib.capacity.store import read_snapshot
+
             snapshot = read_snapshot(self._earlier_snapshot(snapshot_run))
             gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
             return snapshot
+        loaded = self._writer.submit(load, FOR_LATER_CELLS)
         door = self.target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
         if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
             from mnslib.capacity.inventory import collect_from_metrics
@@ -98,6 +100,9 @@ class ReadSteps(Session):
                 owner_label=owner_label,
                 **window,
             )
+        loaded.result()
+        from mnslib.capacity.store import write_snapshot
+
         write_snapshot(
             snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
         )

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.interruption import InterruptedRunError, Watch, signals_to
+from mnslib.loading import collect_rarely
 from mnslib.notify import check_notification, notify
 from mnslib.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
 from mnslib.project import (
@@ -244,6 +245,7 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
 
 
 def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
+    collect_rarely()
     from mnslib.kernel import Kernel
 
     executed = directory / "notebook.ipynb"

@@ -16,6 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from openpyxl import Workbook
+from openpyxl.styles import Alignment, Font, PatternFill
+from openpyxl.utils import get_column_letter
 
 from mnslib.reporting.cells import TextColumn, joined_rows, rewritten
 from mnslib.reporting.column_words import column_words
@@ -100,8 +103,6 @@ def _headers(
     most_rows: int,
 ) -> Any:
     """Return the workbook with everything but the tables' rows."""
-    from openpyxl import Workbook
-
     book = Workbook()
     sheet = book.active
     sheet.title = _ABOUT
@@ -130,9 +131,6 @@ def _width(column: TextColumn, head: str) -> int:
 
 def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
     """Give a sheet its widths and a header that stays in sight, with filters."""
-    from openpyxl.styles import Alignment, Font, PatternFill
-    from openpyxl.utils import get_column_letter
-
     for place, width in enumerate(widths, start=1):
         sheet.column_dimensions[get_column_letter(place)].width = min(max(width + 2, 10), 60)
         cell = sheet.cell(1, place)
