@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -294,6 +295,7 @@ def _through_papermill(
                 request_save_on_cell_execute=False,
                 km=watch.kernel.manager,
                 on_notebook_start=saver.on_notebook_start,
+                on_cell_start=_tell_section,
                 on_cell_execute=on_cell_execute,
                 on_cell_executed=watch.on_cell_executed,
             )
@@ -307,6 +309,16 @@ def _through_papermill(
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
     return _Ending(RunStatus.DONE, "The notebook ran to its end")
+
+
+def _tell_section(*, cell: Any, **_: Any) -> None:
+    """Print the headings of a text cell that the notebook has come to, as its report has them."""
+    lines = cell.source.splitlines() if cell.cell_type == "markdown" else ()
+    for line in lines:
+        if line.startswith("## "):
+            with suppress(OSError):  # a closed terminal or pipe: nobody reads, the run goes on
+                sys.stderr.write(f"{line[3:]} ...\n")
+                sys.stderr.flush()
 
 
 def _unwritable(error: OSError) -> str:

@@ -85,10 +85,19 @@ def test_a_run_leaves_notebook_result_report_and_index(run, capfd) -> None:
     assert result["artifacts"] == ["notebook.ipynb", "report.html", "tables/pods.csv"]
     printed = capfd.readouterr()
     assert "team 007 has 4 pods\n" in printed.out
-    assert "reading 1 of 1\n" in printed.err
+    assert "What is there ...\nreading 1 of 1\nWhat came of it ...\n" in printed.err
     report = (outcome.directory / "report.html").read_text(encoding="utf-8")
     assert "team 007 has 4 pods" in report
     assert "reading 1 of 1" not in report
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    arguments = [sys.executable, "-c", RUN_IT, str(DATA / "bare.ipynb"), str(tmp_path)]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=writes, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "done")
 
 
 def test_a_directory_name_with_braces_is_taken_as_it_is(run, tmp_path: Path) -> None:
