@@ -159,7 +159,7 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
     never let in, then by what is short, with memory at `BYTES_PER_CORE`.
 
     Args:
-        table: from `capacity.room_table`.
+        table: from `capacity.room.room_table`.
         limit: rows shown; all are in the CSV.
     """
     failing = table[(table["verdict"] == NO) & (table["workload_name"] != "")]
@@ -239,7 +239,7 @@ def placement_report(table: pd.DataFrame) -> Stack:
     """Return which cluster should take the next namespace, and below it the order of all.
 
     Args:
-        table: from `capacity.placement_table`.
+        table: from `capacity.placement.placement_table`.
     """
     return Stack((placement_finding(table), placement_rows(table)))
 

@@ -103,7 +103,7 @@ def utilization_heatmap(
     """Return the chart of daily peaks over that day's quota.
 
     Args:
-        daily: from `capacity.daily_peaks`; its order is kept.
+        daily: from `capacity.daily.daily_peaks`; its order is kept.
         period: first and last day.
         note: sentences that the source line ends with, such as step and origin of the history.
         family: font family; None takes the first installed.

@@ -41,7 +41,7 @@ def utilization_now(
     """Return the chart of requested over hard quota, one row per namespace.
 
     Args:
-        table: from `capacity.utilization_table`.
+        table: from `capacity.utilization.utilization_table`.
         moment: when the quotas were read.
         note: sentences that the source line ends with, such as where the history is from.
         family: font family; None takes the first installed.

@@ -77,7 +77,7 @@ def state_grid(
     """Return the chart of what still fits in each namespace.
 
     Args:
-        table: from `capacity.room_table`.
+        table: from `capacity.room.room_table`.
         moment: when clusters were read.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
