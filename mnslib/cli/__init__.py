@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import mnslib
+from mnslib.cli.choices import CLOUD, CREDENTIAL, TARGET
 from mnslib.cli.files import export, template
 from mnslib.cli.running import demo, open_, resume, run, runs, undo
 from mnslib.cli.sandboxes import sandbox
@@ -49,13 +50,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--target", type=click.Choice(["azure", "sandbox"]), default="azure")
-@click.option("--cloud", type=click.Choice(["public", "usgov", "china"]), default="public")
-@click.option(
-    "--credential",
-    type=click.Choice(["default", "environment", "workload-identity", "managed-identity", "cli"]),
-    default="default",
-)
+@click.option("--target", type=TARGET, default="azure")
+@click.option("--cloud", type=CLOUD, default="public")
+@click.option("--credential", type=CREDENTIAL, default="default")
 def token(*, target: str, cloud: str, credential: str) -> None:
     """Print a token for AKS clusters, for kubectl.
 

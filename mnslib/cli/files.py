@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mnslib.cli.choices import CLOUD, CREDENTIAL, TARGET
 from mnslib.errors import printable
 from mnslib.project import write_whole
 
@@ -44,12 +45,9 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
 )
 @click.option("--subscription", "subscription_ids", multiple=True, metavar="ID")
 @click.option("--cluster", "clusters", multiple=True, metavar="ID", help="ARM id of a cluster.")
-@click.option("--target", type=click.Choice(["azure", "sandbox"]), help="Default: sandbox.")
-@click.option("--cloud", type=click.Choice(["public", "usgov", "china"]))
-@click.option(
-    "--credential",
-    type=click.Choice(["default", "environment", "workload-identity", "managed-identity", "cli"]),
-)
+@click.option("--target", type=TARGET, help="Default: sandbox.")
+@click.option("--cloud", type=CLOUD)
+@click.option("--credential", type=CREDENTIAL)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: Any) -> None:
     """Write the managed namespaces that exist as a request file.
