@@ -23,6 +23,7 @@ from mnslib.targets import metrics_alone
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mnslib.azure.prometheus import PrometheusClient
     from mnslib.capacity.changed import Earlier
     from mnslib.capacity.snapshot import Snapshot
     from mnslib.reporting.cells import TextColumn
@@ -78,36 +79,54 @@ class ReadSteps(Session):
             from mnslib.capacity.store import read_snapshot
 
             snapshot = read_snapshot(self._earlier_snapshot(snapshot_run))
-            gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
-            return snapshot
-        loaded = self._writer.submit(load, FOR_LATER_CELLS)
-        door = self.target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
-        if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
-            from mnslib.capacity.inventory import collect_from_metrics
-
-            snapshot = collect_from_metrics(metrics, clusters=clusters, now=utc_now(), **window)
         else:
-            from mnslib.capacity.collect import collect
-
-            subscriptions, ids = self.target.scope(subscription_ids, clusters)
-            snapshot = collect(
-                self.target.azure,
-                self.target.kube_for,
-                subscription_ids=subscriptions,
-                clusters=ids,
-                prometheus=door,
-                now=utc_now(),
+            loaded = self._writer.submit(load, FOR_LATER_CELLS)
+            snapshot = self._read(
+                self.target.prometheus(
+                    history, prometheus_endpoint, token_env=prometheus_token_env
+                ),
+                subscription_ids=subscription_ids,
+                clusters=clusters,
+                inventory=inventory,
                 owner_label=owner_label,
                 **window,
             )
-        loaded.result()
-        from mnslib.capacity.store import write_snapshot
+            loaded.result()
+            from mnslib.capacity.store import write_snapshot
 
-        write_snapshot(
-            snapshot, self.directory / SNAPSHOT_FOLDER, written_by=f"mnslib {mnslib.__version__}"
-        )
-        gc.freeze()
+            folder = self.directory / SNAPSHOT_FOLDER
+            write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
+        gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         return snapshot
+
+    def _read(
+        self,
+        door: PrometheusClient | None,
+        *,
+        subscription_ids: Sequence[str],
+        clusters: Sequence[str],
+        inventory: str,
+        owner_label: str,
+        **window: Any,
+    ) -> Snapshot:
+        """Return what the clusters and the metrics say now, or the metrics alone."""
+        if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
+            from mnslib.capacity.inventory import collect_from_metrics
+
+            return collect_from_metrics(metrics, clusters=clusters, now=utc_now(), **window)
+        from mnslib.capacity.collect import collect
+
+        subscriptions, ids = self.target.scope(subscription_ids, clusters)
+        return collect(
+            self.target.azure,
+            self.target.kube_for,
+            subscription_ids=subscriptions,
+            clusters=ids,
+            prometheus=door,
+            now=utc_now(),
+            owner_label=owner_label,
+            **window,
+        )
 
     def _earlier_snapshot(self, run: str) -> Path:
         """Return the folder with the snapshot of a run that was made on this run's target."""
@@ -139,28 +158,8 @@ class ReadSteps(Session):
             ConfigError: if there is no run of that name, or it was made on another target.
         """
         from mnslib.capacity.changed import Earlier, read_earlier
-        from mnslib.runs import find_run, run_before
 
-        runs_dir = self.directory.parent
-        origin = str(self.parameters.get("snapshot_run", ""))
-        read_by = find_run(origin, runs_dir=runs_dir) if origin else self.directory
-        record = read_result(read_by) or {}
-        found: Path | None
-        if compare_run:
-            found = find_run(compare_run, runs_dir=runs_dir)
-            own = self.parameters["target"]
-            if (target := (read_result(found) or {}).get("target", own)) != own:
-                raise ConfigError(
-                    f"compare_run: {found.name} was made on {target}, this run on {own}; "
-                    "name a run of the same target."
-                )
-        else:
-            found = run_before(
-                self.directory,
-                notebook=self.notebook,
-                environment=record.get("environment", ""),
-                started_utc=record.get("started_utc", ""),
-            )
+        found = self._run_to_compare(compare_run)
         if found is None:
             return Earlier(note="No earlier run of this notebook and environment is there.")
         try:
@@ -171,6 +170,30 @@ class ReadSteps(Session):
         except (OSError, ValueError) as error:
             return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
         return read_earlier(found.name, utilization=utilization, refusals=refused)
+
+    def _run_to_compare(self, compare_run: str) -> Path | None:
+        """Return the directory of that run, or of the one before; None where there is none."""
+        from mnslib.runs import find_run, run_before
+
+        runs_dir = self.directory.parent
+        if compare_run:
+            found = find_run(compare_run, runs_dir=runs_dir)
+            own = self.parameters["target"]
+            if (target := (read_result(found) or {}).get("target", own)) != own:
+                raise ConfigError(
+                    f"compare_run: {found.name} was made on {target}, this run on {own}; "
+                    "name a run of the same target."
+                )
+            return found
+        origin = str(self.parameters.get("snapshot_run", ""))
+        read_by = find_run(origin, runs_dir=runs_dir) if origin else self.directory
+        record = read_result(read_by) or {}
+        return run_before(
+            self.directory,
+            notebook=self.notebook,
+            environment=record.get("environment", ""),
+            started_utc=record.get("started_utc", ""),
+        )
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.
