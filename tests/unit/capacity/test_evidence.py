@@ -88,6 +88,26 @@ def test_an_hour_without_a_sample_is_no_gap_to_speak_of(web):
     assert row["coverage"] == pytest.approx(719 / 720)
 
 
+@pytest.mark.parametrize(("missing", "word"), [(36, "sound"), (37, "gaps")])
+def test_from_95_percent_of_the_samples_on_a_history_is_sound(web, missing, word):
+    used = [4.0] * MONTH
+    used[10 : 10 + 19 * missing : 19] = [NAN] * missing
+
+    assert row_of(evidence_table(web(used)))["evidence"] == word
+
+
+@pytest.mark.parametrize(("hours", "word"), [(23, "sound"), (24, "gaps")])
+def test_a_gap_of_a_day_is_one_however_long_the_history(web, hours, word):
+    used = [4.0] * 100 + [NAN] * hours + [4.0] * (MONTH - 100 - hours)
+
+    assert row_of(evidence_table(web(used)))["evidence"] == word
+
+
+@pytest.mark.parametrize(("hours", "word"), [(47, "too short"), (48, "sound")])
+def test_two_days_of_samples_are_long_enough(web, hours, word):
+    assert row_of(evidence_table(web([4.0] * hours)))["evidence"] == word
+
+
 def test_a_history_that_is_mostly_gaps_gives_no_advice(web):
     """Every third of 720 hours: 240 samples are ten days, but a third of the time."""
     row = row_of(evidence_table(web([4.0, NAN, NAN] * 240)))
@@ -424,6 +444,7 @@ def test_memory_is_never_zero_while_pods_run_and_cpu_not_for_a_day(web):
     )
     assert weigh("usage_memory", 23)["coverage"] == pytest.approx(697 / 720)
     assert weigh("usage_cpu", 72)["evidence"] == "gaps"
+    assert weigh("usage_cpu", 24)["evidence"] == "gaps"
     assert weigh("usage_cpu", 23)["coverage"] == 1  # a pod may sleep for hours
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnslib.capacity.history import read_history, time_grid
+from mnslib.capacity.history import ClusterHistory, read_history, time_grid
 from mnslib.capacity.promql import history_queries
 from mnslib.capacity.ranges import (
     COST_UNIT,
@@ -19,6 +19,7 @@ from mnslib.capacity.ranges import (
     MOST_SAMPLES,
     MOST_VALUES,
     SCRAPE_SECONDS,
+    Block,
     most_rows,
     read_block,
 )
@@ -200,3 +201,16 @@ def test_the_documented_example_of_a_large_fleet_holds():
     assert most_rows(80_000, step=HOUR, window=HOUR) == 3
     assert MOST_COST * COST_UNIT // 80_000 == 937
     assert MOST_SAMPLES // (80_000 * 3600 // SCRAPE_SECONDS) == 5
+
+
+@pytest.mark.parametrize(("hours_ago", "found"), [(23, ["web"]), (24, [])])
+def test_a_quota_that_history_saw_within_the_last_day_is_still_there(hours_ago, found):
+    hard = np.full(100, np.nan, dtype=np.float32)
+    hard[-1 - hours_ago] = 4
+    nothing = Block((), ())
+    history = ClusterHistory(
+        used=nothing, requested=nothing, usage_cpu=nothing, usage_memory=nothing,
+        hard=Block((("web", "team-quota", "requests.cpu"),), (hard,)),
+    )  # fmt: skip
+
+    assert [quota.namespace_name for quota in history.last_quotas(step=HOUR)] == found

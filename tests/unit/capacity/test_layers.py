@@ -333,6 +333,41 @@ def test_a_day_is_summed_over_the_namespaces_known_on_it(make_snapshot, make_quo
     assert isinstance(days["day"].iloc[0], date)
 
 
+def test_of_a_day_the_sample_of_midnight_is_the_last(make_snapshot, make_quota, now):
+    """10 cores, raised to 12 in the hour before midnight, then to 20."""
+    series = ("aks-1", "web", "requests.cpu")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"requests.cpu": 20}, {"requests.cpu": 6})]},
+        used={series: [6.0] * 30}, usage_cpu={("aks-1", "web"): [3.0] * 30},
+        hard={series: [10.0] * 23 + [12.0] + [20.0] * 6},
+    )  # fmt: skip
+
+    cpu = days_of(snapshot).query("resource == 'cpu'").set_index("day")
+
+    assert cpu["hard"].to_dict() == {now.date() - timedelta(days=1): 12, now.date(): 20}
+
+
+def test_a_sensor_that_dies_at_zero_takes_no_quota_and_no_use_with_it(make_snapshot, make_quota):
+    """Dead for the last 12 hours of each of nine days: a gap in all three layers."""
+    cpu, memory = ("aks-1", "web", "requests.cpu"), ("aks-1", "web", "requests.memory")
+    hours = 9 * 24 + 6
+    alive = np.arange(hours) % 24 < 12
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {cpu[2]: 40, memory[2]: 40}, {cpu[2]: 20, memory[2]: 20})]},
+        used={cpu: 20.0 * alive},
+        hard={cpu: 40.0 * alive, memory: [40.0] * hours},
+        requested={cpu: [20.0] * hours, memory: [20.0] * hours},
+        usage_cpu={("aks-1", "web"): [3.0] * hours},
+        usage_memory={("aks-1", "web"): (np.arange(hours) % 24 + 1) * alive},
+    )
+
+    days = days_of(snapshot).set_index("resource")
+
+    assert days.loc["cpu", "hard"].tolist() == [40] * 10
+    assert days.loc["cpu", "requested"].tolist() == [20] * 10
+    assert days.loc["memory", "usage"].tolist() == [*[11.45] * 9, 5.75]  # 0.95 of 1 to 12, to 6
+
+
 def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, make_quota):
     snapshot = make_snapshot(
         {"aks-1": [make_quota("web", {"requests.cpu": 10}, {"requests.cpu": 6})]},
