@@ -103,3 +103,20 @@ def test_a_run_on_azure_is_not_compared_with_one_on_the_sandbox(
     assert run.earlier(others[0].name).note.startswith(f"No tables of {others[0].name}")
     with pytest.raises(ConfigError, match="was made on azure, this run on sandbox"):
         run.earlier(others[1].name)
+
+
+def test_a_reading_of_azure_is_not_analyzed_as_one_of_the_sandbox(
+    run: ReadSteps, tmp_path: Path
+) -> None:
+    other = tmp_path.parent / f"{tmp_path.name}-reading"
+    other.mkdir()
+    record = json.loads((run.directory / "result.json").read_text("utf-8"))
+    given = {"subscription_ids": [], "clusters": [], "history": "", "prometheus_endpoint": ""}
+    for changes, reason in (
+        ({"target": "azure"}, "was made on azure; write target: azure"),
+        ({"parameters": {"snapshot_run": "first"}}, "it analyzed first; name that run"),
+        ({}, "There is no whole snapshot"),
+    ):
+        write_result(other, {**record, **changes})
+        with pytest.raises(ConfigError, match=reason):
+            run.collect(snapshot_run=other.name, **given)
