@@ -32,6 +32,7 @@ from mnslib.capacity.utilization import ratio_now
 from mnslib.capacity.zeros import Untrue, forget, untrue_counters
 
 _FLOAT32_NOISE = 1e-6
+NO_HARD = "no samples of the hard quota"
 
 
 def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame) -> pd.DataFrame:
@@ -97,13 +98,14 @@ def _facts(
     today = snapshot.read_utc.astimezone(UTC).date()
     for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
         changed[row] = tuple(dict.fromkeys((*changed[row], today)))
+    reason = rows["unknown_history"].str.removeprefix("unknown: ")
     facts: dict[str, pd.Series[Any]] = {
         "resource": rows["resource"].mask(has_none & rows["used"].isna(), ""),
         "first_seen": pd.Series(first, index=rows.index, dtype=object).mask(
             rows["evidence"].isin(NO_PEAK), None
         ),
         "quota_changed": pd.Series(changed, index=rows.index, dtype=object),
-        "reason": rows["unknown_history"].str.removeprefix("unknown: ").where(has_none, ""),
+        "reason": reason.mask(reason == "", NO_HARD).where(has_none, ""),
     }
     return rows[SPACE].assign(**facts)
 

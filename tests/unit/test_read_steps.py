@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -111,7 +112,12 @@ def test_a_reading_of_azure_is_not_analyzed_as_one_of_the_sandbox(
     other = tmp_path.parent / f"{tmp_path.name}-reading"
     other.mkdir()
     record = json.loads((run.directory / "result.json").read_text("utf-8"))
-    given = {"subscription_ids": [], "clusters": [], "history": "", "prometheus_endpoint": ""}
+    given: dict[str, Any] = {
+        "subscription_ids": [],
+        "clusters": [],
+        "history": "",
+        "prometheus_endpoint": "",
+    }
     for changes, reason in (
         ({"target": "azure"}, "was made on azure; write target: azure"),
         ({"parameters": {"snapshot_run": "first"}}, "it analyzed first; name that run"),

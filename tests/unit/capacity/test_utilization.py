@@ -370,6 +370,15 @@ def test_the_sample_of_midnight_belongs_to_the_day_that_ended(make_quota, make_s
     assert daily.loc[0, days_of(daily)].tolist() == [1.0, 0.25]
 
 
+def test_days_without_the_quota_they_are_held_against_say_so(make_quota, make_snapshot):
+    series = ("aks-1", "web", "requests.cpu")
+    quota = make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "3"})
+    daily = daily_of(make_snapshot({"aks-1": [quota]}, used={series: [3.0] * 60}))
+
+    assert daily[days_of(daily)].isna().all(axis=None)
+    assert daily.loc[0, "reason"] == "no samples of the hard quota"
+
+
 def test_gaps_and_the_time_before_birth_are_not_zero(make_quota, make_snapshot):
     series = ("aks-1", "web", "requests.cpu")
     nan = float("nan")
