@@ -153,4 +153,4 @@ def _fill(
             raise PrometheusError(
                 f"The answer holds times outside the range asked for: {query.selector}"
             )
-        found[key][places] = flat[1::2]
+        found[key][places] = np.where(flat[1::2] < 0, np.nan, flat[1::2])  # no amount is negative

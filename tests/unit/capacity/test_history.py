@@ -214,3 +214,15 @@ def test_a_quota_that_history_saw_within_the_last_day_is_still_there(hours_ago, 
     )  # fmt: skip
 
     assert [quota.namespace_name for quota in history.last_quotas(step=HOUR)] == found
+
+
+def test_a_negative_sample_is_none(now):
+    times = time_grid(now, lookback_days=1, step_minutes=60)
+    values = [
+        (time.timestamp(), value) for time, value in zip(times, [2.0, -1.0, 0.0], strict=False)
+    ]
+    query = history_queries("aks-1")["usage_cpu"]
+
+    (row,) = read_block(Recorder(points=values), query, times=times, step=HOUR).rows
+
+    assert row[:3].tolist() == pytest.approx([2, np.nan, 0], nan_ok=True)
