@@ -183,7 +183,7 @@ def _partly_seen(row: Mapping[Any, Any]) -> list[Tag]:
     """Return the mark of a peak that was looked for in a part of the time only."""
     if wording.is_unknown(row["peak_used"]) or not row["coverage"] < GOOD_COVERAGE:
         return []
-    return [Tag(f"? peak of the {wording.percent(row['coverage'])} of the time seen", "unknown")]
+    return [Tag(f"? peak: only {wording.percent(row['coverage'])} of the time was seen", "unknown")]
 
 
 def commitment_rows(table: pd.DataFrame) -> Table:
@@ -211,9 +211,9 @@ def commitment_rows(table: pd.DataFrame) -> Table:
             ]
             for row in table.to_dict("records")
         ],
-        note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv, whose verdict names "
-        "`overcommit` what cannot lose a node, and `quota overcommit` what promises over "
-        "1.5 × what it has.",
+        note=f"{wording.ROOM} In cores and bytes: tables/commitment.csv, where the "
+        'verdict "overcommit" is what cannot lose a node, and "quota overcommit" what promises '
+        "over 1.5 × what it has.",
     )
 
 

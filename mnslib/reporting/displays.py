@@ -81,7 +81,7 @@ class Tag:
         return (
             f'<span class="tag" style="background:{paint.ground};color:{paint.words};{edge}'
             f"{_nowrap(self.text)}font-weight:bold;font-size:13px;padding:2px 8px;"
-            f'border-radius:2px">'
+            f'border-radius:2px;display:inline-block;line-height:1.35">'
             f"{escape(self.text)}</span>"
         )
 

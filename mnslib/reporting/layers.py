@@ -111,11 +111,13 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 10)
     """
     own = layers[layers["resource"] == resource].sort_values("idle", ascending=False, kind="stable")
     shown = own.head(limit).assign(idle_ratio=lambda rows: rows["idle"] / rows["hard"])
+    remarks = [Tags(_remarks(row)) for row in shown.to_dict("records")]
+    is_said = any(remark.parts for remark in remarks)
     amounts = right(
         "Hard", "Requested", "Used", "Unclaimed", "Claimed, not used", "Idle", "of quota"
     )
     return Table(
-        columns=[named("Namespace"), "Owner", *amounts, "Said"],
+        columns=[named("Namespace"), "Owner", *amounts, *(["Reason"] if is_said else [])],
         rows=[
             [
                 Lines(row["namespace_name"], row["cluster_name"]),
@@ -124,9 +126,9 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 10)
                 *(_amount(row, name) for name in ("requested", "usage", "unclaimed")),
                 *(_amount(row, name) for name in ("claimed_unused", "idle")),
                 _amount(row, "idle_ratio"),
-                Tags(_remarks(row)),
+                *([remark] if is_said else []),
             ]
-            for row in shown.to_dict("records")
+            for row, remark in zip(shown.to_dict("records"), remarks, strict=True)
         ],
         caption=f"{_WORDS[resource]} by layer, most idle first",
         note="Requested and used: 95th percentile of the last 7 days. All of them, CPU and memory, "
@@ -174,7 +176,7 @@ def roll_up_rows(sums: pd.DataFrame, *, name: str = "Owner", limit: int = 20) ->
                 row[by] or f"no {name.lower()}",
                 wording.RESOURCE_WORDS[row["resource"]],
                 f"{row['namespaces']:,}",
-                wording.quota(row["resource"], row["hard"]) if row["namespaces"] else "–",
+                wording.quota_sum(row["resource"], row["hard"]) if row["namespaces"] else "–",
                 f"{row['measured']:,}",
                 *(
                     wording.quantity(row["resource"], row[layer]) if row["measured"] else "–"

@@ -46,20 +46,20 @@ def doubts_of(
 
 
 def measured_part(sums: Mapping[str, float], name: str) -> str:
-    """Return of how many namespaces a sum is, `in 2 of 3`; empty where it is of all.
+    """Return of how many namespaces a sum is, `in 2 of 3`; empty where it is of all or none.
 
     Args:
         sums: a row of `roll_up`.
         name: its count, `namespaces` (quotas) or `measured` (all other sums).
     """
     total = sum(sums[part] for part in ("namespaces", "left_out", "without_quota"))
-    return "" if sums[name] == total else f"in {sums[name]:,.0f} of {total:,.0f}"
+    return "" if sums[name] in (0, total) else f"in {sums[name]:,.0f} of {total:,.0f}"
 
 
 def granted(sums: Mapping[str, float]) -> str:
-    """Return the CPU quota that is known, exactly; where there is none, that there is no limit."""
+    """Return the CPU quota that is known; where there is none, that there is no limit."""
     is_free = not sums["namespaces"] and not sums["left_out"] and sums["without_quota"]
-    return "no limit" if is_free else wording.quota("cpu", sums["hard"])
+    return "no limit" if is_free else wording.quota_sum("cpu", sums["hard"])
 
 
 def _unmeasured(tables: Mapping[str, pd.DataFrame]) -> list[Any]:

@@ -222,7 +222,7 @@ def _spaces(facts: OwnerFacts) -> str:
             "How it stands",
             "Fullest of its amounts",
             *right("May have", "Asked for", "Share"),
-            "",
+            "Share as a bar",
             "Day by day",
             "In short",
         ],

@@ -67,7 +67,9 @@ def portfolio_page(
                 full, "namespaces full", of=f"of {total:,}", tone="critical" if full else "calm"
             ),
             Figure(
-                wording.cores(idle), "may be used and are not", of=f"in {measured:,} of {total:,}"
+                wording.cores(idle),
+                "may be used and are not",
+                of=f"in {measured:,} of {total:,}" if measured else "",
             ),
             Figure(doubted, "namespaces with something unknown", of=f"of {total:,}"),
         ],

@@ -109,6 +109,14 @@ def quota(resource: str, value: SupportsFloat | None) -> str:
     return UNKNOWN if value is None or is_unknown(value) else amount_text(resource, value)
 
 
+def quota_sum(resource: str, value: SupportsFloat | None) -> str:
+    """Return a sum of quotas with its unit: exactly, but without decimals above 100."""
+    if is_unknown(value) or value is None:
+        return UNKNOWN
+    divisor = 1 if resource.startswith("cpu") else memory_unit(value)[0]
+    return (quantity if float(value) >= 100 * divisor else quota)(resource, value)
+
+
 def percent(ratio: SupportsFloat | None) -> str:
     """Return a ratio as whole percent; less than 90 % or all never reads `90 %` or `100 %`."""
     if ratio is None or is_unknown(ratio):

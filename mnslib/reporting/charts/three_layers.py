@@ -84,7 +84,7 @@ def _amount(resource: str, value: float) -> str:
 def _sums(totals: Row, resource: str) -> str:
     if not totals["namespaces"] > 0:
         return ""
-    hard = f"Hard {wording.quota(resource, totals['hard'])}"
+    hard = f"Hard {wording.quota_sum(resource, totals['hard'])}"
     if not totals["measured"]:
         return f"{hard}."
     requested, used = (wording.quantity(resource, totals[name]) for name in ("requested", "usage"))
@@ -96,13 +96,13 @@ def _sums(totals: Row, resource: str) -> str:
 
 def _draw_totals(canvas: Canvas, totals: Row, resource: str, count: int) -> None:
     """Draw the sums of all that was measured as one bar, and what it leaves out of the quotas."""
-    known, measured, unit = int(totals["namespaces"]), int(totals["measured"]), _UNITS[resource][1]
+    known, measured = int(totals["namespaces"]), int(totals["measured"])
     of = "" if known == count else f"{known:,} of "
     who = f"{of}{wording.count(count, 'namespace')} together"
-    hard = f"{wording.exact(totals['hard'] / _UNITS[resource][0])} {unit} of quota"
+    hard = f"{wording.quota_sum(resource, totals['hard'])} of quota"
     end = canvas.text(MARGIN, canvas.y, f"{who}: {hard}", bold=True)
     if measured < count:
-        own = f"{wording.exact(totals['measured_hard'] / _UNITS[resource][0])} {unit}"
+        own = wording.quota_sum(resource, totals["measured_hard"])
         words = f"the bar is the {own} of {measured:,}; {count - measured:,} with something unknown"
         canvas.text(end + 24, canvas.y, words, color=colors.MUTED)
     canvas.y += 22

@@ -152,7 +152,7 @@ def test_days_on_which_a_quota_changed_are_dates_in_the_csv():
 
 @pytest.mark.parametrize(("coverage", "is_marked"), [(0.9, True), (0.96, False), (1.0, False)])
 def test_a_peak_that_may_be_incomplete_says_how_much_of_the_time_was_seen(coverage, is_marked):
-    words = "? peak of the 90 % of the time seen"
+    words = "? peak: only 90 % of the time was seen"
 
     assert (words in repr(utilization(coverage=coverage))) == is_marked
     assert words not in repr(utilization(coverage=coverage, peak_used=NAN))
@@ -160,5 +160,6 @@ def test_a_peak_that_may_be_incomplete_says_how_much_of_the_time_was_seen(covera
 
 def test_the_words_of_the_file_are_tied_to_those_of_the_page():
     note = commitment("overcommit").note
-    assert "`overcommit` what cannot lose a node" in note
-    assert "`quota overcommit` what promises over 1.5 × what it has" in note
+    assert '"overcommit" is what cannot lose a node' in note
+    assert "`" not in note
+    assert '"quota overcommit" what promises over 1.5 × what it has' in note

@@ -72,7 +72,7 @@ def test_sums_cover_all_namespaces_above_thirty(frames, ruler):
     own = layers[(layers["resource"] == "cpu") & layers["hard"].notna()]
     known = own[own["reason"] == ""]
 
-    assert f"192 namespaces together: {own['hard'].sum():,g} cores of quota" in texts
+    assert f"192 namespaces together: {own['hard'].sum() + 0.01:,.0f} cores of quota" in texts
     (rest,) = [text for text in texts if "more namespaces hold" in text]
     assert rest.startswith(f"{len(known) - 18} more namespaces hold ")
     assert "and 7 more unknown" in texts

@@ -111,6 +111,14 @@ def test_a_tag_never_speaks_by_color_alone(word: str, text: str, tone: str) -> N
     assert (tag(word).text, tag(word).tone) == (text, tone)
 
 
+def test_the_edge_of_a_tag_stays_one_box_also_where_its_words_need_two_lines():
+    short, long = (tag(f"unknown: {why}")._repr_html_() for why in ("no quota", "why " * 20))
+
+    assert "white-space:nowrap" in short
+    assert "white-space:nowrap" not in long
+    assert "display:inline-block" in long
+
+
 def test_boxes_and_figures_read_as_text() -> None:
     box = Callout(title="2 deletions", text="38 pods go", code="allow: []", tags=[Tag("deletion")])
     assert repr(box) == "2 deletions [deletion]\n38 pods go\nallow: []"

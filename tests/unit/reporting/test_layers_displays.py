@@ -48,6 +48,11 @@ def test_what_is_out_of_order_or_unknown_is_said(layers):
     assert "no quota" in cells(table, "bare")[-1]
 
 
+def test_reasons_have_a_column_only_where_there_is_one(layers):
+    assert layers_rows(layers).columns[-1] == "Reason"
+    assert "Reason" not in layers_rows(layers, limit=2).columns  # still and web-api: as they are
+
+
 def test_memory_has_a_table_that_says_so(layers):
     table = layers_rows(layers, resource="memory")
 

@@ -68,6 +68,16 @@ def test_ratios_without_a_number_are_unknown():
     assert wording.percent(float("inf")) == "over 100 %"
 
 
+@pytest.mark.parametrize(
+    ("resource", "amount", "text"),
+    [("cpu", 172.15, "172 cores"), ("cpu", 99.75, "99.75 cores"), ("cpu", 1, "1 core"),
+     ("memory", 512.25 * 2**30, "512 GiB"), ("memory", 20.75 * 2**30, "20.75 GiB"),
+     ("cpu", float("nan"), "unknown"), ("cpu", None, "unknown")],
+)  # fmt: skip
+def test_a_sum_of_quotas_is_exact_up_to_100_and_whole_above(resource, amount, text):
+    assert wording.quota_sum(resource, amount) == text
+
+
 def test_overcommit():
     assert wording.times(Decimal("1.528")) == "1.53×"
 
