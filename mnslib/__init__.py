@@ -30,6 +30,7 @@ _HOMES = {
     "evidence_report": "mnslib.reporting.evidence",
     "evidence_table": "mnslib.capacity.evidence",
     "findings": "mnslib.capacity.utilization",
+    "history_checks": "mnslib.reporting.capacity",
     "layers_by_day": "mnslib.capacity.layers",
     "layers_over_time": "mnslib.reporting.charts",
     "layers_rows": "mnslib.reporting.layers",

@@ -233,7 +233,8 @@ class RunRecord:
         headline: the finding, or why the run is not done, in a sentence.
         summary: numbers by name, outcomes among them.
         artifacts: files that the run left, relative to its directory.
-        warnings: what the checks said before the plan, other than that they passed.
+        warnings: what the checks said, before the plan or of what was read, other than that they
+            passed.
     """
 
     notebook: str

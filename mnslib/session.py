@@ -180,8 +180,9 @@ class Session:
             result: what came of a plan; its outcomes decide the status.
             plan: the plan it came of; one that waits for approval is a finding.
             left: the plan made again after the change; if it is not empty, the run is not done.
-            checks: those before the plan; one that is no failure, but did not pass, is a finding,
-                unless nothing was to be changed and the run before said the same.
+            checks: those before the plan, or of what was read; one that is no failure, but did not
+                pass, is a finding, unless a plan had nothing to change and the run before said the
+                same.
             headline: the finding in a sentence; made from the result where it is empty.
             summary: numbers by name.
             has_findings: whether a reading notebook found something that needs somebody.
@@ -209,12 +210,12 @@ class Session:
             headline = headline or (plan_sentence(plan) if waits else outcome_sentence(result))
             if left is not None and left.to_do and not waits:
                 headline += f" Planned again: {plan_sentence(left)}"
-            headline = f"{headline} {warnings_sentence(checks)}".strip()
-            if status is RunStatus.DONE and warnings:
-                if plan.to_do or not set(warnings) <= self._warnings_before():
-                    status = RunStatus.FINDINGS
-                else:
-                    headline += " The run before said so too."
+        headline = f"{headline} {warnings_sentence(checks)}".strip()
+        if status is RunStatus.DONE and warnings:
+            if plan is None or plan.to_do or not set(warnings) <= self._warnings_before():
+                status = RunStatus.FINDINGS
+            else:
+                headline += " The run before said so too."
         self._write(status, headline=headline, summary=numbers, warnings=warnings)
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             raise ApplyError(f"{headline} What is done is not repeated: run it again.")

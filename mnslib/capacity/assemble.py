@@ -74,6 +74,7 @@ def assemble(
         step_minutes=int(step / timedelta(minutes=1)),
         unreachable={n: r.unreachable for n, r in named.items() if r.unreachable},
         no_commitment={n: r.no_commitment for n, r in named.items() if r.no_commitment},
+        no_history={n: r.no_history for n, r in named.items() if r.no_history},
         errors={n: "\n".join(r.errors) for n, r in named.items() if r.errors},
         created={
             (reading.name, space.name): space.created_utc

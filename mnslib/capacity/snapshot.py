@@ -67,6 +67,7 @@ class Snapshot:
         step_minutes: distance of two samples.
         unreachable: cluster to reason, where the quotas could not be read.
         no_commitment: cluster to reason, where only nodes or pods could not be read.
+        no_history: cluster to reason, where a history was asked for and there is none.
         errors: cluster to the whole messages of what failed, one a line.
         created: (cluster, namespace) to the moment it was made, where the cluster says.
         history_note: what the history covers, and which clusters have none and why.
@@ -95,6 +96,7 @@ class Snapshot:
     step_minutes: int = 60
     unreachable: Mapping[str, str] = field(default_factory=dict)
     no_commitment: Mapping[str, str] = field(default_factory=dict)
+    no_history: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     created: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     history_note: str = ""

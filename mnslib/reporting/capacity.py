@@ -33,6 +33,7 @@ from mnslib.reporting.displays import (
     tag,
 )
 from mnslib.reporting.tokens import Tone
+from mnslib.results import CheckResult, CheckStatus
 
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may lie above what was counted."""
@@ -44,28 +45,69 @@ _CHANGE = ["quota_changes", "changed_utc", "changed_from", "changed_to"]
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:
     """Return what was read of each cluster, and what was not, with the reason and the remedy."""
     reasons = snapshot.unpromised
+    clusters = snapshot.namespaces["cluster_name"]
+    names = {*clusters, *snapshot.quotas, *reasons, *snapshot.no_history}
     spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"]
     namespaces, managed = spaces.size(), spaces.sum()
     table = Table(
-        columns=[named("Cluster"), "Namespaces", "Managed", "Quota objects", "Read"],
+        columns=[named("Cluster"), "Namespaces", "Managed", "Quota objects", "Read", "History"],
         rows=[
             [
                 name,
                 int(namespaces.get(name, 0)),
                 int(managed.get(name, 0)),
-                len(snapshot.quotas[name]) if name in snapshot.quotas else None,
+                _quota_objects(snapshot, name),
                 tag(verdicts.unknown(reasons[name]) if name in reasons else "passed"),
+                _history_tag(snapshot, name),
             ]
-            for name in sorted({*map(str, namespaces.index), *snapshot.quotas, *reasons})
+            for name in sorted(names)
         ],
         note=f"Read {wording.moment(snapshot.read_utc)}. {snapshot.history_note}",
         empty="No cluster was found.",
     )
     if not snapshot.errors:
         return table
-    lines = [f"{name}: {text}" for name, text in sorted(snapshot.errors.items())]
+    said: dict[str, list[str]] = {}
+    for name, text in sorted(snapshot.errors.items()):
+        # a failed query is quoted with the cluster's name in it
+        said.setdefault(text.replace(f'cluster="{name}"', 'cluster="…"'), []).append(name)
+    lines = [f"{', '.join(clusters)}: {text}" for text, clusters in said.items()]
     failed = Callout(title="Not everything was read", text="\n".join(lines), tone="warning")
     return Stack([table, failed])
+
+
+def _quota_objects(snapshot: Snapshot, cluster: str) -> int | None:
+    """Return how many there are; metrics tell of each of an object's values apart."""
+    if cluster not in snapshot.quotas:
+        return None
+    return len({(quota.namespace_name, quota.name) for quota in snapshot.quotas[cluster]})
+
+
+def _history_tag(snapshot: Snapshot, cluster: str) -> Tag | None:
+    """Return whether a cluster has a history, or why not; None where none was asked for."""
+    if cluster in snapshot.no_history:
+        return tag(verdicts.unknown(snapshot.no_history[cluster]))
+    frames = (snapshot.used, snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory)
+    has_any = any(cluster in frame.columns.unique(level=0) for frame in frames)
+    return tag("passed") if has_any else None
+
+
+def history_checks(snapshot: Snapshot) -> list[CheckResult]:
+    """Return a warning with the clusters that have no history and why; none where all have one."""
+    said: dict[str, list[str]] = {}
+    for name, reason in sorted(snapshot.no_history.items()):
+        said.setdefault(reason, []).append(name)
+    if not said:
+        return []
+    whose = wording.count(len(snapshot.no_history), "cluster")
+    lines = [f"{reason} ({wording.examples(names, joint=', ')})" for reason, names in said.items()]
+    return [
+        CheckResult(
+            name=f"no history of {whose}",
+            status=CheckStatus.WARNING,
+            detail=f"{wording.listing(lines)}.",
+        )
+    ]
 
 
 def utilization_finding(worst: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ of a namespace is its step (`needs`), so that its owner's page asks for the same
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,6 +42,7 @@ def decisions(
     refusals: pd.DataFrame,
     evidence: pd.DataFrame,
     commitments: pd.DataFrame,
+    no_history: Collection[str] = (),
 ) -> Actions:
     """Return what there is to decide: quotas, requests, clusters, measuring, what lies idle.
 
@@ -51,6 +52,7 @@ def decisions(
         refusals: from `capacity.refusals.refusals_table`.
         evidence: from `capacity.evidence.evidence_table`.
         commitments: from `capacity.promises.commitment_table`.
+        no_history: clusters of which the history was asked for in vain.
     """
     tables = {"utilization": utilization, "layers": layers, "refusals": refusals}
     steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
@@ -60,7 +62,7 @@ def decisions(
         _raise(by_kind[RAISE], commitments),
         _lower(by_kind[LOWER]),
         _spare_clusters(commitments),
-        _repair(evidence),
+        _repair(evidence, no_history),
         _take_back(by_kind[GIVE_BACK]),
     ]
     return Actions(
@@ -156,11 +158,15 @@ def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
     return Action(title=f"Promise nothing more on {where}", text=f"{said}. {room}")
 
 
-def _repair(evidence: pd.DataFrame) -> Action | None:
+def _repair(evidence: pd.DataFrame, no_history: Collection[str]) -> Action | None:
     worst = worst_evidence(evidence)
     bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
-    if bad.empty:
+    if bad.empty and not no_history:
         return None
+    lost = _undecided(no_history)
+    if bad.empty:
+        whose = wording.count(len(no_history), "cluster")
+        return Action(title=f"Bring back the history of {whose}", text=" ".join(lost))
     parts = []
     for word, rows in bad.groupby("evidence", sort=False):
         places = dict.fromkeys(
@@ -171,8 +177,19 @@ def _repair(evidence: pd.DataFrame) -> Action | None:
     return Action(
         title=f"Repair what reads or counts {wording.count(len(bad), 'namespace')} before "
         f"{figures} are trusted",
-        text=f"{wording.listing(parts)}.",
+        text=" ".join([f"{wording.listing(parts)}.", *lost]),
     )
+
+
+def _undecided(no_history: Collection[str]) -> list[str]:
+    """Return the sentence on what nobody can decide of clusters without a history."""
+    if not no_history:
+        return []
+    whose = f"{wording.count(len(no_history), 'cluster')} ({_some(sorted(no_history), joint=', ')})"
+    return [
+        f"There is no history of {whose}: whose requests to lower and what quota to take back "
+        "cannot be decided there."
+    ]
 
 
 def _take_back(steps: Sequence[Step]) -> Action | None:

@@ -51,6 +51,14 @@ def recorded(session: Session) -> tuple[str, int]:
     return result["status"], result["exit_code"]
 
 
+def test_a_warning_of_what_was_read_is_a_finding_and_in_the_headline(session: Session) -> None:
+    session.record(headline="Nothing is full.", checks=[WARNING])
+    record = json.loads((session.directory / "result.json").read_text(encoding="utf-8"))
+    assert record["status"] == "findings"
+    assert record["warnings"] == ["aks-1: It has no effect."]
+    assert record["headline"] == "Nothing is full. 1 warning: aks-1: It has no effect."
+
+
 def test_all_as_requested_and_nothing_left_is_done(session: Session) -> None:
     session.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of())
     assert recorded(session) == ("done", 0)

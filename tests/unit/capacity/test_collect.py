@@ -21,6 +21,7 @@ from mnslib.errors import (
     PrometheusError,
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
+from mnslib.reporting.capacity import history_checks, snapshot_report
 from mnslib.secrets import HIDDEN
 from tests.tables import daily_of, utilization_of
 
@@ -326,12 +327,39 @@ def test_a_history_that_fails_or_is_empty_is_named_and_the_rest_is_kept(
         "2 days, one sample every 30 minutes. "
         "No history of aks-2 (query failed), aks-3 (no samples)."
     )
+    assert snapshot.no_history == {"aks-2": "query failed", "aks-3": "no samples"}
     assert snapshot.errors == {"aks-2": "query refused"}
     assert snapshot.unreachable == {}
     web = peaks[peaks["namespace_name"] == "web"].set_index("cluster_name")["peak_used"]
     assert web["aks-1"] == 3.0
     assert math.isnan(web["aks-2"])
     assert math.isnan(web["aks-3"])
+
+
+def test_a_lost_history_is_said_once_for_all_clusters_it_was_lost_of(small_world, collected):
+    for name in ("aks-2", "aks-3"):
+        small_world.managed[name], small_world.kube[name] = ["web"], {}
+        small_world.metrics_error[name] = PrometheusError(f'up{{cluster="{name}"}}: no answer')
+    small_world.samples[("aks-1", "used")] = [(quota_labels("web"), lambda at: 3.0)]
+    snapshot = collected()
+
+    table, box = snapshot_report(snapshot).parts
+    (check,) = history_checks(snapshot)
+
+    read = {row[0]: str(row[-1]) for row in table.rows}
+    assert read == {
+        "aks-1": "✓ passed", "aks-2": "? unknown: query failed", "aks-3": "? unknown: query failed"
+    }  # fmt: skip
+    assert box.text == 'aks-2, aks-3: up{cluster="…"}: no answer'
+    assert check.name == "no history of 2 clusters"
+    assert check.detail == "query failed (aks-2, aks-3)."
+
+
+def test_no_history_is_missed_where_none_was_asked_for(small_world, collected):
+    snapshot = collected(prometheus=None)
+
+    assert history_checks(snapshot) == []
+    assert snapshot_report(snapshot).rows[0][-1] is None
 
 
 def test_a_value_measured_between_whole_steps_is_not_asked_for(small_world, collected, now):

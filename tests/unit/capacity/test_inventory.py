@@ -10,6 +10,7 @@ import pytest
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.capacity.promises import commitment_table
 from mnslib.errors import ConfigError, PrometheusError
+from mnslib.reporting.capacity import snapshot_report
 from mnslib.resource_ids import ClusterId
 from mnslib.targets import metrics_alone
 from tests.tables import utilization_of
@@ -81,6 +82,13 @@ def test_namespaces_are_those_with_a_quota_or_with_pods_at_any_time(collected_fr
     assert found == {"gone": True, "idle": False, "web": True}
     assert set(spaces["cluster_name"]) == {"aks-1"}
     assert set(spaces["subscription_id"]) == {""}
+
+
+def test_a_quota_object_of_several_values_is_counted_once(metrics, collected_from):
+    for kind in ("hard", "used"):
+        metrics.samples["aks-1", kind].append((labels("web", "limits.cpu"), always(5.0)))
+    (row,) = snapshot_report(collected_from()).rows
+    assert row[3] == 3
 
 
 def test_now_is_the_last_sample_and_not_the_highest_of_its_hour(collected_from):

@@ -24,7 +24,7 @@ EMPTY = {
 def decide():
     """Decides on the rows given; `aks-1` is the cluster where none is named."""
 
-    def call(**rows):
+    def call(*, no_history=(), **rows):
         tables = {
             name: pd.DataFrame(
                 [dict.fromkeys(columns, NAN) | {"cluster_name": "aks-1", "owner": ""} | row
@@ -33,7 +33,7 @@ def decide():
             )
             for name, columns in EMPTY.items()
         }  # fmt: skip
-        return decisions(**tables)
+        return decisions(**tables, no_history=no_history)
 
     return call
 
@@ -52,6 +52,19 @@ def cluster(name, verdict, room=0.0, resource="cpu"):
         "without_largest_node": 32.0, "requested": 35.0, "committed": 66.0,
         "committed_ratio": 1.65, "verdict": verdict,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("evidence", "title"),
+    [
+        ([{"namespace_name": "web", "evidence": "no history"}], "Repair what reads or counts 1 "),
+        ([{"namespace_name": "web", "evidence": "new"}], "Bring back the history of 1 cluster"),
+    ],
+)
+def test_what_cannot_be_decided_without_history_is_said(decide, evidence, title):
+    (found,) = decide(evidence=evidence, no_history=["aks-1"]).actions
+    assert found.title.startswith(title)
+    assert "whose requests to lower and what quota to take back cannot be decided" in found.text
 
 
 def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decide):
