@@ -36,6 +36,8 @@ HEIGHT, LARGEST, SMALLEST = 780, 54.0, 7.0
 """Pixels: of the plot, and diameters of dots."""
 NAMED, MOST_COVERED = 4, 3
 """Names in each region, and small dots that one may cover; a boundary counts as two."""
+_NAMED_FIRST = (GROW, FIX, SHRINK, HEALTHY)
+"""Which names take their places first; one of the first region stands whatever it covers."""
 _MANY = 150  # dots from which they are drawn smaller
 
 
@@ -224,8 +226,8 @@ def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> None:
     places = ordered[["x", "y"]].to_numpy()
     for (x, y), radius in zip(places[: 4 * NAMED], half, strict=False):
         plot.taken.append((x - radius, y - radius, x + radius, y + radius))
-    for region in _REGIONS:
-        named = ordered[ordered["advice"] == region.advice].head(NAMED)
+    for advice in _NAMED_FIRST:
+        named = ordered[ordered["advice"] == advice].head(NAMED)
         rows: list[Any] = named.to_dict("records")
         for row in rows:
             _write_name(canvas, plot, row, places)
@@ -234,7 +236,10 @@ def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> None:
 def _write_name(
     canvas: Canvas, plot: _Plot, row: dict[str, Any], dots: NDArray[np.float64]
 ) -> None:
-    """Write the name beside its dot where it covers least, nowhere if it would cover much."""
+    """Write the name beside its dot where it covers least, nowhere if it would cover much.
+
+    A boundary under it ends at its ground.
+    """
     name = wording.cut_middle(row["namespace_name"], 28)
     x, y, width, half = row["x"], row["y"], canvas.width(name), row["wide"] / 2
     lines = [plot.edge(GROW_FROM), plot.edge(1.0)]
@@ -243,13 +248,19 @@ def _write_name(
         (x + half + 8, y), (x - half - 8 - width, y),
         (x - width / 2, y - half - 18), (x - width / 2, y + half + 18),
         (x + half, y - half - 10), (x + half, y + half + 10),
+        (x, y - half - 18), (x, y + half + 18),
+        (x - width, y - half - 18), (x - width, y + half + 18),
+        (x - half - width, y - half - 10), (x - half - width, y + half + 10),
     ):  # fmt: skip
         x0, y0, x1, y1 = box = (left, middle - 13, left + width, middle + 13)
         if plot.is_free(*box):
             is_under = (dots >= (x0 - 4, y0)).all(axis=1) & (dots <= (x1 + 4, y1)).all(axis=1)
             crossed = sum(x0 - 4 < line < x1 + 4 for line in lines)
             found.append((int(is_under.sum()) + 2 * crossed, box))
-    if found and min(found)[0] <= MOST_COVERED:
+    is_first = row["advice"] == _NAMED_FIRST[0]
+    if found and (is_first or min(found)[0] <= MOST_COVERED):
         _, box = min(found, key=lambda each: each[0])
+        if any(box[0] - 4 < line < box[2] + 4 for line in lines):
+            canvas.box(box[0] - 4, box[1], box[2] + 4, box[3], Fill(colors.WHITE))
         canvas.text(box[0], (box[1] + box[3]) / 2, name, ground=colors.WHITE)
         plot.taken.append(box)

@@ -142,6 +142,18 @@ def test_the_area_of_a_dot_is_its_quota_and_only_the_large_are_named(frames, rul
     assert max(sizes) > 10 * min(sizes)
 
 
+def test_who_needs_more_quota_is_named_before_whoever_is_healthy(draw, ruler):
+    texts = ruler(
+        draw(
+            quadrant, search_index=(12, 11.3, 9.1, ""), risk_exposure=(14, 14, 10.6, ""),
+            payments_api=(14, 14, 9.4, ""), data_streaming=(9, 8.7, 5.9, ""),
+            logistics=(12, 9.9, 7.3, ""), payments_ledger=(10, 7.8, 6.4, ""),
+        )
+    ).texts  # fmt: skip
+
+    assert {"search-index", "risk-exposure", "payments-api", "data-streaming"} <= set(texts)
+
+
 def test_twenty_thousand_dots_are_a_handful_of_marks(frames):
     chart = quadrant(frames.layers(5_000), moment=frames.moment)
 
