@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mnslib.errors import ConfigError, nearest
@@ -140,15 +141,25 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(
+    declared: Sequence[Parameter],
+    given: Mapping[str, Any],
+    *,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the given values, each of its declared type.
 
+    Args:
+        refused: what else is wrong, by name; what may hold a secret is not quoted of it.
+
     Raises:
-        ConfigError: names every unknown name, wrong type, and value that looks like a secret.
+        ConfigError: names every unknown name, wrong type, value that looks like a secret, and
+            what else is refused.
     """
     known = {parameter.name: parameter for parameter in declared}
-    problems = []
+    problems, others = [], dict(refused)
     for name, value in given.items():
+        other = others.pop(name, "")
         if name not in known:
             problems.append(_unknown(name, list(known)))
         elif looks_secret(value) or (isinstance(value, str) and _SIGNED_IN.match(value)):
@@ -158,6 +169,9 @@ def check_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) ->
             )
         elif problem := _wrong_type(known[name], value):
             problems.append(problem)
+        elif other:
+            problems.append(other)
+    problems += others.values()
     if problems:
         count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'} refused"
         raise ConfigError("\n  ".join([f"{count}; no kernel was started:", *problems]))

@@ -12,6 +12,7 @@ numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
 
@@ -85,6 +86,26 @@ def format_memory(amount_bytes: Decimal) -> str:
         if count == count.to_integral_value():
             return f"{int(count)}{suffix}"
     raise ValueError(f"{amount_bytes.normalize():f} bytes is not a whole number of KiB")
+
+
+def size_problems(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return by parameter what is wrong with a size; nothing where all are empty, or all are set.
+
+    Args:
+        texts: Kubernetes quantities by the parameters' names; either all are given, or none.
+    """
+    if not any(texts.values()):
+        return {}
+    found = {}
+    for name, text in texts.items():
+        others = " and ".join(sorted(texts.keys() - {name}))
+        try:
+            parse_quantity(text)
+        except ValueError as error:
+            found[name] = f"{name}: {error}; write a size such as 500m or 1Gi."
+        if not text:
+            found[name] = f"{name} is empty, {others} is not: give both or neither."
+    return found
 
 
 def memory_unit(amount_bytes: SupportsFloat) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,15 @@ import mnslib
 from mnslib.errors import ConfigError
 from mnslib.loading import FOR_LATER_CELLS, load
 from mnslib.project import read_result, write_whole
+from mnslib.readings import (
+    SNAPSHOT_FOLDER,
+    SOURCES,
+    TABLES_FOLDER,
+    difference_note,
+    differences,
+    last_alike,
+    named_run,
+)
 from mnslib.results import utc_now
 from mnslib.session import Session
 from mnslib.targets import metrics_alone
@@ -30,11 +40,8 @@ if TYPE_CHECKING:
     from mnslib.reporting.displays import Table
     from mnslib.results import RunStatus
 
-SNAPSHOT_FOLDER = "snapshot"
-"""Of a run directory: what a reading notebook has read, for `snapshot_run`."""
-
-TABLES_FOLDER, WORKBOOK = "tables", "tables.xlsx"
-"""Of a run directory: its tables as CSV, and the workbook of all of them among these."""
+WORKBOOK = "tables.xlsx"
+"""Of the folder with the tables: all of them."""
 
 
 class ReadSteps(Session):
@@ -78,7 +85,8 @@ class ReadSteps(Session):
         if snapshot_run:
             from mnslib.capacity.store import read_snapshot
 
-            snapshot = read_snapshot(self._earlier_snapshot(snapshot_run))
+            directory = self._named_run("snapshot_run", snapshot_run)
+            snapshot = read_snapshot(directory / SNAPSHOT_FOLDER)
         else:
             loaded = self._writer.submit(load, FOR_LATER_CELLS)
             snapshot = self._read(
@@ -128,40 +136,44 @@ class ReadSteps(Session):
             **window,
         )
 
-    def _earlier_snapshot(self, run: str) -> Path:
-        """Return the folder with the snapshot of a run that was made on this run's target."""
-        from mnslib.runs import find_run
-
-        directory = find_run(run, runs_dir=self.directory.parent)
-        record = read_result(directory)
-        if record is None:
-            raise ConfigError(f"snapshot_run: {directory} has no record of a run.")
-        if record["target"] != self.parameters["target"]:
-            raise ConfigError(
-                f"snapshot_run: {directory.name} was made on {record['target']}; write target: "
-                f"{record['target']}, so that the report says so."
-            )
-        if earlier := record["parameters"].get("snapshot_run"):
-            raise ConfigError(
-                f"snapshot_run: {directory.name} read nothing itself, it analyzed {earlier}; "
-                "name that run."
-            )
-        return directory / SNAPSHOT_FOLDER
+    def _named_run(self, name: str, run: str) -> Path:
+        asked = {**self.parameters, name: run}
+        return named_run(name, asked, notebook=self.notebook, runs_dir=self.directory.parent)
 
     def earlier(self, compare_run: str) -> Earlier:
         """Return the run to compare with: the one before this, or before the reading it analyzes.
 
         Args:
-            compare_run: its name or path; empty for the last of this notebook and environment.
+            compare_run: its name or path; empty for the last of this notebook and environment that
+                read the same clusters from the same sources.
 
         Raises:
-            ConfigError: if there is no run of that name, or it was made on another target.
+            ConfigError: if that name is of no run that can be compared.
         """
+        from mnslib.capacity.changed import Earlier
+
+        origin = str(self.parameters.get("snapshot_run", ""))
+        read_by = self._named_run("snapshot_run", origin) if origin else self.directory
+        if not compare_run:
+            found, note = last_alike(self.directory, read_by=read_by)
+            return self._tables_of(found) if found else Earlier(note=note)
+        found = self._named_run("compare_run", compare_run)
+        earlier = self._tables_of(found)
+        if earlier.table is None:
+            raise ConfigError(f"compare_run: {earlier.note}")
+        own, other = (read_result(one) or {} for one in (read_by, found))
+        differs = differences(own, other)
+        return replace(
+            earlier,
+            note=difference_note(found.name, differs),
+            is_common_only=bool(differs),
+            is_judged_only=not set(SOURCES).isdisjoint(differs),
+            refused=None if "inventory" in differs else earlier.refused,
+        )
+
+    def _tables_of(self, found: Path) -> Earlier:
         from mnslib.capacity.changed import Earlier, read_earlier
 
-        found = self._run_to_compare(compare_run)
-        if found is None:
-            return Earlier(note="No earlier run of this notebook and environment is there.")
         try:
             tables = found / TABLES_FOLDER
             utilization = (tables / "utilization.csv").read_text(encoding="utf-8")
@@ -170,30 +182,6 @@ class ReadSteps(Session):
         except (OSError, ValueError) as error:
             return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
         return read_earlier(found.name, utilization=utilization, refusals=refused)
-
-    def _run_to_compare(self, compare_run: str) -> Path | None:
-        """Return the directory of that run, or of the one before; None where there is none."""
-        from mnslib.runs import find_run, run_before
-
-        runs_dir = self.directory.parent
-        if compare_run:
-            found = find_run(compare_run, runs_dir=runs_dir)
-            own = self.parameters["target"]
-            if (target := (read_result(found) or {}).get("target", own)) != own:
-                raise ConfigError(
-                    f"compare_run: {found.name} was made on {target}, this run on {own}; "
-                    "name a run of the same target."
-                )
-            return found
-        origin = str(self.parameters.get("snapshot_run", ""))
-        read_by = find_run(origin, runs_dir=runs_dir) if origin else self.directory
-        record = read_result(read_by) or {}
-        return run_before(
-            self.directory,
-            notebook=self.notebook,
-            environment=record.get("environment", ""),
-            started_utc=record.get("started_utc", ""),
-        )
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.

@@ -229,6 +229,7 @@ class RunRecord:
     Attributes:
         environment: last part of the run directory's name, such as "prod".
         target: `azure` or `sandbox`; empty where it was refused as a value.
+        sandbox: which one, by its name or its connection file; empty where none is read.
         parameters: all that the notebook takes, by name; empty where they were refused.
         headline: the finding, or why the run is not done, in a sentence.
         summary: numbers by name, outcomes among them.
@@ -245,6 +246,7 @@ class RunRecord:
     status: RunStatus
     exit_code: int
     parameters: Mapping[str, Any]
+    sandbox: str = ""
     headline: str = ""
     summary: Mapping[str, float] = field(default_factory=dict)
     items: Sequence[ItemOutcome] = ()

@@ -33,6 +33,7 @@ from mnslib.project import (
     write_result,
     write_whole,
 )
+from mnslib.readings import refused_values
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.saving import Saver
 from mnslib.secrets import hide_secrets
@@ -109,7 +110,8 @@ def run_notebook(
     with signals_to(watch):
         asked = {known.name: known.default for known in declared} | dict(parameters)
         try:
-            given = check_parameters(declared, parameters)
+            refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
+            given = check_parameters(declared, parameters, refused=refused)
             check_notification(given)
             ending = _execute(path, directory, given, watch)
         except ConfigError as error:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, cut
 from mnslib.project import read_result, resolve_path, run_directories, write_whole
@@ -37,7 +37,12 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
 
 
 def run_before(
-    directory: Path, *, notebook: str, environment: str, started_utc: str
+    directory: Path,
+    *,
+    notebook: str,
+    environment: str,
+    started_utc: str,
+    like: Callable[[Mapping[str, Any]], bool] = lambda record: True,
 ) -> Path | None:
     """Return the last run beside `directory` of the same notebook and environment that ended well.
 
@@ -45,6 +50,7 @@ def run_before(
 
     Args:
         started_utc: as a run's record has it; runs begun then or later are not meant.
+        like: what its record must be.
     """
     for found in reversed(run_directories(directory.parent)):
         record = read_result(found)
@@ -54,6 +60,7 @@ def run_before(
             and record["status"] in (RunStatus.DONE, RunStatus.FINDINGS)
             and record["started_utc"] < started_utc
             and not record["parameters"].get("snapshot_run")
+            and like(record)
         ):
             return found
     return None

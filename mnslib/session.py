@@ -25,6 +25,7 @@ from mnslib.project import (
     resolve_path,
     write_result,
 )
+from mnslib.readings import refused_values
 from mnslib.results import (
     EXIT_CODES,
     NOT_APPROVED,
@@ -37,7 +38,7 @@ from mnslib.results import (
     utc_text,
 )
 from mnslib.secrets import hide_secrets
-from mnslib.targets import TARGETS, Target, open_target
+from mnslib.targets import TARGETS, Target, open_target, sandbox_name
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
@@ -90,7 +91,8 @@ class Session:
         try:
             # the runner has checked it all, but plain papermill passes anything on
             _refuse_misspelled(cells, list(given))
-            check_parameters(declared, given)
+            refused = refused_values(given, notebook=notebook, runs_dir=self.directory.parent)
+            check_parameters(declared, given, refused=refused)
         except ConfigError:
             self.parameters = {}  # what is refused may hold a secret
             raise
@@ -146,6 +148,7 @@ class Session:
             notebook=self.notebook,
             environment=_environment(self.directory, self.notebook),
             target=str(self.parameters.get("target", "")),
+            sandbox=sandbox_name(self.parameters),
             started_utc=utc_text(self.started),
             finished_utc=utc_text(utc_now()),
             status=status,

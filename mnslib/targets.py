@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mnslib.resource_ids import ClusterId
 
 TARGETS = ("sandbox", "azure")
+HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
+INVENTORIES = ("azure", "history")
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
 
@@ -92,7 +94,7 @@ class Target:
         Raises:
             ConfigError: if the word does not exist, or a token must not be sent to the endpoint.
         """
-        _require("history", history, ("auto", "azure-monitor", "prometheus", "none"))
+        _require("history", history, HISTORIES)
         is_own = history == "prometheus"
         if token_env and not is_own:
             raise ConfigError(
@@ -133,7 +135,7 @@ def metrics_alone(
     Raises:
         ConfigError: if the word does not exist, or the metrics cannot answer what is asked.
     """
-    if _require("inventory", inventory, ("azure", "history")) == "azure":
+    if _require("inventory", inventory, INVENTORIES) == "azure":
         return None
     if subscription_ids:
         raise ConfigError(
@@ -172,6 +174,27 @@ def sandbox_file() -> Path:
     """Return the connection file of the sandbox that is used: the one named, else the project's."""
     named = os.environ.get(SANDBOX_VARIABLE)
     return Path(named).absolute() if named else find_project_root() / ".mns" / "connection.json"
+
+
+def sandbox_files() -> dict[str, Path]:
+    """Return the connection file of each sandbox by its name, the one that is used first."""
+    root = find_project_root() / ".mns"
+    known = {"project": root / "connection.json", "demo": root / "demo" / "connection.json"}
+    used = sandbox_file()
+    return known if used in known.values() else {SANDBOX_VARIABLE: used, **known}
+
+
+def sandbox_name(parameters: Mapping[str, Any]) -> str:
+    """Return which sandbox a run reads: its name, else its connection file; empty for none.
+
+    Args:
+        parameters: of the run; one that analyzes an earlier run reads none.
+    """
+    if parameters.get("target") != "sandbox" or parameters.get("snapshot_run"):
+        return ""
+    used = sandbox_file()
+    name = next(name for name, file in sandbox_files().items() if file == used)
+    return str(used) if name == SANDBOX_VARIABLE else name
 
 
 def _sandbox_connection() -> dict[str, Any]:

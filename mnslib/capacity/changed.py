@@ -58,14 +58,20 @@ class Earlier:
         run: its name; empty where there is none.
         table: its utilization, None where there is none that can be read; with `owner` where that
             run wrote it.
-        refused: (cluster, namespace) whose pods were refused then.
-        note: why there is no table; empty where there is one.
+        refused: (cluster, namespace) whose pods were refused then; None where it could not see it.
+        note: why there is no table, or what of it is not compared; empty where all is.
+        is_common_only: whether only clusters are compared that both have read, since it was asked
+            for others.
+        is_judged_only: whether only namespaces are compared that both could judge, since it read
+            from another source.
     """
 
     run: str = ""
     table: pd.DataFrame | None = None
-    refused: Collection[tuple[str, str]] = ()
+    refused: Collection[tuple[str, str]] | None = ()
     note: str = ""
+    is_common_only: bool = False
+    is_judged_only: bool = False
 
 
 def read_earlier(run: str, *, utilization: str, refusals: str = "") -> Earlier:
@@ -108,7 +114,8 @@ def changes_since(
 ) -> pd.DataFrame:
     """Return what changed since the earlier run; all that is full or tight, where there is none.
 
-    Clusters that only one of the runs looked at are left out, but for what is full or tight there.
+    Clusters that only one of the runs looked at are left out, but for what is full or tight there
+    where both were asked for the same.
 
     Args:
         table: from `utilization_table`.
@@ -121,8 +128,10 @@ def changes_since(
         `before` and `after` are verdicts or quotas; `is_finding` where it is new that a namespace
         is full or tight, or cannot be judged though it has a quota.
     """
-    now, known = _by_space(table), earlier.table
-    then = _by_space(known) if known is not None else {}
+    known = earlier.table
+    if known is not None and earlier.is_common_only:
+        known, table = _common(known, table, is_judged_only=earlier.is_judged_only)
+    now, then = _by_space(table), _by_space(known) if known is not None else {}
     common = {place[0] for place in now} & {place[0] for place in then}
     rows = []
     for place in sorted(now.keys() | then.keys()):
@@ -151,9 +160,32 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
     """Return how many namespaces are newly full, tight or unknown, or newly have pods refused."""
     new = changed[changed["is_finding"]]
     heads = [word(verdict) for verdict in new["after"]]
-    refused = set(refusals[SPACE].itertuples(index=False, name=None)) - set(earlier.refused)
+    is_compared = pd.Series(data=earlier.refused is not None, index=refusals.index)
+    if earlier.table is not None and earlier.is_common_only:
+        is_compared &= refusals["cluster_name"].isin(earlier.table["cluster_name"])
+    now = refusals.loc[is_compared, SPACE].itertuples(index=False, name=None)
+    refused = set(now) - set(earlier.refused or ())
     counts = {f"new_{head}": heads.count(head) for head in (FULL, TIGHT, UNKNOWN)}
     return {**counts, "newly_refused": len(refused)}
+
+
+def _common(
+    known: pd.DataFrame, table: pd.DataFrame, *, is_judged_only: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return of both tables the clusters that both have; on demand what both could judge there."""
+
+    def places(one: pd.DataFrame) -> set[str] | set[tuple[str, ...]]:
+        if not is_judged_only:
+            return set(one["cluster_name"])
+        return {place for place, (_, verdict) in _by_space(one).items() if word(verdict) != UNKNOWN}
+
+    def kept(one: pd.DataFrame) -> pd.DataFrame:
+        keys = names_of(one) if is_judged_only else one["cluster_name"]
+        is_kept = pd.Series([key in both for key in keys], index=one.index, dtype=bool)
+        return one[is_kept]
+
+    both = places(known) & places(table)
+    return kept(known), kept(table)
 
 
 def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, ...], tuple[str, ...]]:

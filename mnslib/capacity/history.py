@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.promql import QUOTA_LABELS, history_queries, peak_now, requests_query
+from mnslib.capacity.promql import (
+    QUOTA_LABELS,
+    STEP_MINUTES,
+    history_queries,
+    peak_now,
+    requests_query,
+)
 from mnslib.capacity.ranges import Block, read_block
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
@@ -25,9 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mnslib.azure.prometheus import PrometheusClient
-
-SHORTEST_STEP_MINUTES = 1
-"""Source: Azure Monitor limits: step of at least 60 s where the range is 48 h or more."""
 
 RECENT = timedelta(days=1)
 """A quota seen within it still counts as present where only history speaks; our choice."""
@@ -86,8 +89,9 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.Dat
     """
     if lookback_days < 1:
         raise ConfigError(f"lookback_days is {lookback_days}; write 1 or more")
-    if not SHORTEST_STEP_MINUTES <= step_minutes <= 24 * 60:
-        raise ConfigError(f"step_minutes is {step_minutes}; write {SHORTEST_STEP_MINUTES} to 1440")
+    shortest, longest = STEP_MINUTES
+    if not shortest <= step_minutes <= longest:
+        raise ConfigError(f"step_minutes is {step_minutes}; write {shortest} to {longest}")
     step = step_minutes * 60
     last = int(now.timestamp()) // step
     count = lookback_days * 24 * 3600 // step

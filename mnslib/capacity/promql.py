@@ -10,6 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+STEP_MINUTES = (1, 24 * 60)
+"""Shortest and longest distance of two samples. Source: Azure Monitor limits: step of at least 60 s
+where the range is 48 h or more; the longest is our choice, a sample a day."""
+
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 REQUEST_LABELS = ("namespace", "resource")
 

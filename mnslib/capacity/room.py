@@ -28,7 +28,7 @@ from mnslib.capacity.quota_values import BARE, SPACE, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, QuotaStatus, Workload
-from mnslib.quantities import parse_quantity
+from mnslib.quantities import parse_quantity, size_problems
 from mnslib.verdicts import UNKNOWN, unknown, unknown_reason, word
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
@@ -171,13 +171,12 @@ def given_size(**texts: str) -> dict[str, Decimal] | None:
     """
     if not any(texts.values()):
         return None
-    found = {}
-    for resource, (name, text) in zip(("cpu", "memory"), texts.items(), strict=True):
-        try:
-            found[resource] = parse_quantity(text)
-        except ValueError as error:
-            raise ConfigError(f"`{name}`: {error}; write a size such as 500m or 1Gi") from error
-    return found
+    if problems := size_problems(texts):
+        raise ConfigError(" ".join(problems.values()))
+    return {
+        resource: parse_quantity(text)
+        for resource, text in zip(("cpu", "memory"), texts.values(), strict=True)
+    }
 
 
 def _pod_of(size: Mapping[str, Decimal] | None) -> Pod | None:

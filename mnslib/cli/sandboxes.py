@@ -45,21 +45,11 @@ def serve(**options: Any) -> None:
         raise click.UsageError(str(error)) from error
 
 
-def _sandbox_files() -> dict[str, Path]:
-    """Return the connection file of each sandbox by its name, the one that is used first."""
-    from mnslib.project import find_project_root
-    from mnslib.targets import sandbox_file
-
-    root = find_project_root() / ".mns"
-    known = {"project": root / "connection.json", "demo": root / "demo" / "connection.json"}
-    return known if sandbox_file() in known.values() else {"MNS_SANDBOX": sandbox_file(), **known}
-
-
 def _running(name: str | None) -> Mapping[str, Any]:
     from mnslib.sandbox.launcher import find_running
-    from mnslib.targets import sandbox_file
+    from mnslib.targets import sandbox_file, sandbox_files
 
-    files = _sandbox_files()
+    files = sandbox_files()
     if name is not None and name not in files:
         raise click.BadParameter(f"there is no sandbox {name}; there are {', '.join(files)}")
     file = sandbox_file() if name is None else files[name]
@@ -73,9 +63,9 @@ def _running(name: str | None) -> Mapping[str, Any]:
 def status() -> None:
     """Say which sandboxes are running, and what is in them."""
     from mnslib.sandbox.launcher import find_running
-    from mnslib.targets import sandbox_file
+    from mnslib.targets import sandbox_file, sandbox_files
 
-    for name, file in _sandbox_files().items():
+    for name, file in sandbox_files().items():
         connection = find_running(file)
         used = ", used by runs" if file == sandbox_file() else ""
         where = f"running at {connection['arm_endpoint']}" if connection else "not running"

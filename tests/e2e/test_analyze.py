@@ -28,7 +28,9 @@ def compared(anew, analyzed):
     """Notebook 40 once more, without the history, beside the run before."""
     with anew("compared") as (sandbox, mns):
         analyzed.copied(mns.folder / "runs")
-        done = mns.run("40", "--detailed-exitcode", history="none")
+        done = mns.run(
+            "40", "--detailed-exitcode", history="none", compare_run=analyzed.directory.name
+        )
         return replace(done, asked=tuple(sandbox.requests()))
 
 

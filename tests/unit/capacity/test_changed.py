@@ -199,3 +199,26 @@ def test_hostile_text_of_an_earlier_file_does_not_act():
     assert "<script" not in html
     assert "\x1b" not in repr(changes_report(frame, earlier))
     assert frame["namespace_name"].str.len().max() <= 253
+
+
+def test_of_another_scope_only_clusters_of_both_are_compared():
+    before = {WEB: "ok", ("aks-2", "gone"): "ok"}
+    after = {WEB: "full", ("aks-1", "api"): "tight", ("aks-3", "web"): "full"}
+    earlier = Earlier(run="r1", table=table_of(before), is_common_only=True)
+    found = changes_since(table_of(after), earlier)
+    assert told(found) == [("web", "full", True), ("api", "new", True)]
+    refusals = pd.DataFrame(list(after)[::2], columns=NO_REFUSALS.columns)
+    assert new_findings(found, refusals, earlier)["newly_refused"] == 1
+
+
+def test_of_another_source_only_what_both_could_judge_is_compared():
+    before = {WEB: "ok", ("aks-1", "api"): "unknown: x", ("aks-1", "gone"): "full"}
+    after = {WEB: "tight", ("aks-1", "api"): "full", ("aks-1", "new"): "full"}
+    earlier = Earlier(
+        run="r1", table=table_of(before), refused=None, is_common_only=True, is_judged_only=True
+    )
+    found = changes_since(table_of(after), earlier)
+    assert told(found) == [("web", "tight", True)]
+    refusals = pd.DataFrame([WEB], columns=NO_REFUSALS.columns)
+    assert new_findings(found, refusals, earlier)["newly_refused"] == 0
+    assert changes_since(table_of({}), earlier).empty

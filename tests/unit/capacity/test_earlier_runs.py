@@ -8,13 +8,18 @@ import pytest
 
 from mnslib.capacity.store import FACTS_FILE, write_snapshot
 from mnslib.errors import ConfigError
-from mnslib.project import RUN_DIRECTORY_VARIABLE, write_result
-from mnslib.read_steps import SNAPSHOT_FOLDER, ReadSteps
+from mnslib.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
+from mnslib.read_steps import ReadSteps
+from mnslib.readings import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 from mnslib.results import RunRecord, RunStatus, utc_text
 
 NOTEBOOK = "40_analyze_quota_utilization"
 STARTED = utc_text(datetime(2026, 11, 2, 6, 0, tzinfo=UTC))
 ASKED = {"subscription_ids": [], "clusters": [], "history": "none", "prometheus_endpoint": ""}
+
+
+FIRST, LAST = (f"2026110{day}T060000Z-{NOTEBOOK}-sandbox" for day in (1, 2))
+TABLE = "cluster_name,namespace_name,resource,verdict,hard,utilization_ratio\n"
 
 
 @pytest.fixture
@@ -26,14 +31,19 @@ def snapshot(make_snapshot, make_quota):
 def leave_run(snapshot, tmp_path):
     """Leave a run directory behind, as a reading notebook does."""
 
-    def leave(name="first", **parameters):
-        write_snapshot(snapshot, tmp_path / name / SNAPSHOT_FOLDER, written_by="0.1.0")
+    def leave(name="first", *, tables="", about=(), **parameters):
+        directory = tmp_path / name
+        write_snapshot(snapshot, directory / SNAPSHOT_FOLDER, written_by="0.1.0")
+        if tables:
+            (directory / TABLES_FOLDER).mkdir()
+            (directory / TABLES_FOLDER / "utilization.csv").write_text(tables, encoding="utf-8")
         record = RunRecord(
             notebook=NOTEBOOK, environment="sandbox", target="sandbox", started_utc=STARTED,
-            finished_utc=STARTED, status=RunStatus.DONE, exit_code=0, parameters=parameters,
+            finished_utc=STARTED, status=RunStatus.DONE, exit_code=0, sandbox="project",
+            parameters={"inventory": "azure", "history": "auto", **parameters},
         )  # fmt: skip
-        write_result(tmp_path / name, record.to_json())
-        return tmp_path / name
+        write_result(directory, {**record.to_json(), **dict(about)})
+        return directory
 
     return leave
 
@@ -46,6 +56,7 @@ def begin(tmp_path, monkeypatch):
         directory = tmp_path / f"20261103T060000Z-{NOTEBOOK}-sandbox"
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
+        monkeypatch.delenv("MNS_SANDBOX", raising=False)
         return ReadSteps(NOTEBOOK, {"target": "sandbox", **cells})
 
     return begin
@@ -61,15 +72,14 @@ def test_an_earlier_run_is_read_again_by_its_name_or_its_path(begin, leave_run, 
 
 def test_an_analysis_of_another_target_is_not_passed_off_as_azures(begin, leave_run):
     run = leave_run().name
-    steps = begin(snapshot_run=run, target="azure")
     with pytest.raises(ConfigError, match="was made on sandbox; write target: sandbox"):
-        steps.collect(**ASKED, snapshot_run=run)
+        begin(snapshot_run=run, target="azure")
 
 
 def test_a_run_that_read_nothing_itself_names_the_one_that_did(begin, leave_run):
     leave_run("second", snapshot_run="first")
     with pytest.raises(ConfigError, match="it analyzed first; name that run"):
-        begin(snapshot_run="second").collect(**ASKED, snapshot_run="second")
+        begin(snapshot_run="second")
 
 
 @pytest.mark.parametrize(
@@ -83,21 +93,99 @@ def test_a_run_without_a_whole_snapshot_or_record_is_refused(begin, leave_run, l
     first = leave_run()
     (first / lost).unlink()
     with pytest.raises(ConfigError, match=why):
-        begin(snapshot_run="first").collect(**ASKED, snapshot_run="first")
+        begin(snapshot_run="first")
 
 
 def test_a_run_that_is_not_there_is_refused_by_name(begin):
-    with pytest.raises(ConfigError, match="no run 20200101T0"):
-        begin(snapshot_run="20200101T0").collect(**ASKED, snapshot_run="20200101T0")
+    with pytest.raises(ConfigError, match="snapshot_run: There is no run 20200101T0"):
+        begin(snapshot_run="20200101T0")
 
 
-@pytest.mark.parametrize(("text", "said"), [("nothing", "cannot be read"), (None, "can be read")])
-def test_a_run_to_compare_with_that_is_damaged_is_a_note(begin, leave_run, text, said):
-    first = leave_run()
-    (first / "tables").mkdir()
-    if text is not None:
-        (first / "tables" / "utilization.csv").write_text(text, encoding="utf-8")
-    earlier = begin(compare_run="first").earlier("first")
-    assert earlier.table is None
-    assert "first" in earlier.note
-    assert said in earlier.note
+def test_a_run_to_compare_with_that_is_damaged_is_refused_by_name_and_else_a_note(begin, leave_run):
+    leave_run(FIRST, tables="nothing")
+    steps = begin()
+    found = steps.earlier("")
+    assert (found.run, found.table) == (FIRST, None)
+    assert "cannot be read" in found.note
+    with pytest.raises(ConfigError, match=f"compare_run: The tables of {FIRST} cannot be read"):
+        steps.earlier(FIRST)
+
+
+def test_a_run_to_compare_with_is_refused_before_anything_is_read(begin, leave_run):
+    leave_run()
+    with pytest.raises(ConfigError, match="compare_run: first has no table to compare with"):
+        begin(compare_run="first")
+
+
+@pytest.mark.parametrize(
+    ("about", "asked"),
+    [
+        ({"target": "azure"}, {}),
+        ({"sandbox": "demo"}, {}),
+        ({}, {"clusters": ["aks-1"]}),
+        ({}, {"subscription_ids": ["s-1"]}),
+        ({}, {"inventory": "history"}),
+        ({}, {"history": "none"}),
+    ],
+)
+def test_only_a_run_that_read_the_same_is_compared_with(begin, leave_run, about, asked):
+    leave_run(FIRST, tables=TABLE, about=about, **asked)
+    last = leave_run(LAST, tables=TABLE)
+    steps = begin()
+    assert steps.earlier("").run == LAST
+    write_result(last, {**read_result(last), "status": "failed"})
+    found = steps.earlier("")
+    assert (found.run, found.table) == ("", None)
+    said = f"the last one, {FIRST}, {'was made on' if about else f'differs in {next(iter(asked))}'}"
+    assert said in found.note
+
+
+@pytest.mark.parametrize("about", [{"target": "azure"}, {"sandbox": "demo"}])
+def test_a_run_of_another_world_is_never_compared_with(begin, leave_run, about):
+    leave_run(tables=TABLE, about=about)
+    with pytest.raises(ConfigError, match=r"was made on .*, this run on sandbox \(project\)"):
+        begin(compare_run="first")
+
+
+def test_of_a_run_with_another_scope_that_is_named_only_what_both_read_is_compared(
+    begin, leave_run
+):
+    leave_run(tables=TABLE, clusters=["aks-1"], inventory="history")
+    found = begin(compare_run="first").earlier("first")
+    assert (found.is_common_only, found.is_judged_only, found.refused) == (True, True, None)
+    assert "first differs in inventory and clusters" in found.note
+
+
+def test_before_the_first_reading_there_is_none_to_compare_with(begin, leave_run):
+    leave_run(FIRST, tables=TABLE)
+    leave_run(LAST, tables=TABLE)
+    said = f"No run of this notebook and environment is there before that reading ({FIRST})."
+    assert begin(snapshot_run=FIRST).earlier("").note == said
+
+
+def test_all_that_cannot_be_asked_is_said_at_once_before_anything_is_read(begin, leave_run):
+    leave_run()
+    write_result(tmp := leave_run("other"), {**read_result(tmp), "notebook": "20_onboard"})
+    wrong = {
+        "inventory": "all", "history": "promethues", "lookback_days": 0, "step_minutes": 2000,
+        "new_cpu": "four", "new_memory": "16 Gigs", "pod_cpu": "500m",
+        "snapshot_run": "nowhere", "compare_run": "other",
+    }  # fmt: skip
+    with pytest.raises(ConfigError) as raised:
+        begin(**wrong)
+    text = str(raised.value)
+    assert text.startswith("9 parameters are refused; no kernel was started:")
+    assert [name for name in wrong if name != "pod_cpu" and f"\n  {name}" not in text] == []
+    assert "pod_memory is empty, pod_cpu is not: give both or neither" in text
+    assert "compare_run: other is a run of 20_onboard; name one of 40_" in text
+
+
+def test_metrics_that_the_sandbox_would_not_ask_are_refused(tmp_path):
+    asked = {
+        "target": "sandbox", "inventory": "azure", "history": "auto",
+        "prometheus_endpoint": "http://127.0.0.1:9090",
+    }  # fmt: skip
+    about = {"notebook": NOTEBOOK, "runs_dir": tmp_path}
+    assert list(refused_values(asked, **about)) == ["prometheus_endpoint"]
+    assert refused_values({**asked, "history": "prometheus"}, **about) == {}
+    assert refused_values({**asked, "target": "azure"}, **about) == {}

@@ -202,7 +202,7 @@ def test_how_many_pods_of_a_size_fit(fleet):
 
 
 def test_half_a_size_is_refused(fleet):
-    with pytest.raises(ConfigError, match="`pod_memory`: '' is not a quantity"):
+    with pytest.raises(ConfigError, match="pod_memory is empty, pod_cpu is not"):
         table_of(fleet(), pod_cpu="250m")
 
 
