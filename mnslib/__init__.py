@@ -12,8 +12,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "absent_labels": "mnslib.capacity.roll_ups",
     "advice_rows": "mnslib.reporting.layers",
     "approval_report": "mnslib.reporting.plans",
+    "asked_checks": "mnslib.reporting.asked",
     "changes_report": "mnslib.reporting.changed",
     "changes_since": "mnslib.capacity.changed",
     "changes_table": "mnslib.reporting.plans",

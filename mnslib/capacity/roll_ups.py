@@ -88,6 +88,15 @@ def roll_ups(layers: pd.DataFrame, labels: Iterable[str] = ()) -> dict[str, pd.D
     return tables
 
 
+def absent_labels(layers: pd.DataFrame, labels: Iterable[str]) -> list[str]:
+    """Return those of `labels` that no namespace has."""
+    return [
+        label
+        for label in dict.fromkeys(labels)
+        if not layers["labels"].str.contains(rf"(?:^|,){re.escape(label)}=").any()
+    ]
+
+
 def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:
     """Return the value of one label in each text of labels; empty where it is missing."""
     return labels.str.extract(rf"(?:^|,){re.escape(label)}=([^,]*)", expand=False).fillna("")

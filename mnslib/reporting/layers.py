@@ -5,7 +5,7 @@ Knows nothing of how it was computed; the pictures are `charts.three_layers` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from mnslib.capacity.advice import (
 from mnslib.capacity.quota_values import BARE, SPACE
 from mnslib.capacity.roll_ups import roll_up
 from mnslib.reporting import wording
+from mnslib.reporting.asked import labels_sentence
 from mnslib.reporting.displays import Lines, Table, Tag, Tags, named, right, tag
 
 _WORDS = {"cpu": "CPU", "memory": "Memory"}
@@ -159,12 +160,15 @@ def _remarks(row: Mapping[Any, Any]) -> list[Tag]:
     ]
 
 
-def roll_up_rows(sums: pd.DataFrame, *, name: str = "Owner", limit: int = 20) -> Table:
+def roll_up_rows(
+    sums: pd.DataFrame, *, name: str = "Owner", absent: Sequence[str] = (), limit: int = 20
+) -> Table:
     """Return sums of the layers to read, CPU and memory of one group below each other.
 
     Args:
         sums: from `capacity.roll_ups.roll_up`; its order is kept.
         name: what the groups are.
+        absent: labels that were to be summed by and that no namespace has.
         limit: rows shown; all are in the CSV.
     """
     by = sums.columns[0]
@@ -189,7 +193,7 @@ def roll_up_rows(sums: pd.DataFrame, *, name: str = "Owner", limit: int = 20) ->
         ],
         note="Hard: the sum of all quotas that are known. Requested, used, idle and its share: of "
         "the namespaces measured, whose three layers are known. Left out of both: the quota is "
-        "unknown, or there is none.",
+        f"unknown, or there is none. {labels_sentence(absent)}".rstrip(),
         limit=limit,
     )
 

@@ -22,6 +22,7 @@ from mnslib.capacity.room import (
     ROLLING_UPDATE,
 )
 from mnslib.reporting import wording
+from mnslib.reporting.asked import region_sentence
 from mnslib.reporting.displays import Lines, Stack, Table, Tag, named, right, tag
 from mnslib.reporting.needs import BYTES_PER_CORE
 from mnslib.verdicts import UNKNOWN, word
@@ -260,7 +261,8 @@ def placement_rows(table: pd.DataFrame) -> Table:
             for row in table.to_dict("records")
         ],
         note="Order: the verdict, then the share of the nodes that stays free, the smaller of CPU "
-        "and memory. In cores and bytes: tables/placement.csv.",
+        "and memory. In cores and bytes: tables/placement.csv. "
+        f"{region_sentence(table)}".rstrip(),
         empty="No size was given: set new_cpu and new_memory.",
     )
 

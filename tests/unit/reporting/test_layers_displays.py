@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnslib.capacity.roll_ups import roll_up
+from mnslib.capacity.roll_ups import absent_labels, roll_up
 from mnslib.reporting.layers import advice_rows, layers_rows, roll_up_rows
 
 NAN = float("nan")
@@ -68,6 +68,16 @@ def test_sums_say_how_many_are_left_out(layers):
     assert cpu[2:] == ["4", "40 cores", "3", *amounts, "–"]
     (bare,) = [row for row in table.rows if row[:2] == ["bare", "CPU"]]
     assert bare[2:] == ["0", "–", "0", "–", "–", "–", "–", "1 without quota"]
+
+
+def test_a_label_that_no_namespace_has_is_named_below_the_sums(layers):
+    layers["labels"] = "cost-center=7,team="
+    absent = absent_labels(layers, ["cost-centre", "team", "cost-center", "center"])
+
+    assert absent == ["cost-centre", "center"]
+    said = "No namespace has a label cost-centre or center: see group_by."
+    assert roll_up_rows(roll_up(layers, "owner"), absent=absent).note.endswith(said)
+    assert roll_up_rows(roll_up(layers, "owner")).note.endswith("there is none.")
 
 
 def test_a_group_without_a_name_is_called_so(layers):

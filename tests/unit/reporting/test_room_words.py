@@ -7,6 +7,7 @@ import pytest
 
 from mnslib.capacity.placement import PLACEMENT_COLUMNS
 from mnslib.capacity.room import ROOM_COLUMNS
+from mnslib.reporting.asked import asked_checks
 from mnslib.reporting.charts import state_grid
 from mnslib.reporting.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 from mnslib.reporting.room import (
@@ -230,3 +231,17 @@ def test_where_the_next_namespace_goes_is_a_sentence_above_the_order():
 
     assert page.startswith(f"<p>{placement_finding(make_place())}</p>")
     assert "<table" in page
+
+
+def test_a_region_that_no_cluster_is_in_is_said_and_is_a_warning():
+    there = make_place(location="westeurope", new_region="WestEurope")
+    assert asked_checks([], there) == []
+    wrong = make_place("other region", location="westeurope", new_region="westeuroppe")
+    said = "No cluster is in the region westeuroppe (new_region); they are in westeurope."
+    assert placement_rows(wrong).note.endswith(said)
+    assert [(check.name, check.detail) for check in asked_checks([], wrong)] == [
+        ("new_region", said)
+    ]
+    unknown = make_place(location="", new_region="westeurope")  # metrics name no region
+    assert asked_checks(["team"], unknown)[0].name == "group_by"
+    assert len(asked_checks(["team"], unknown)) == 1
