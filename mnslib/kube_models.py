@@ -28,6 +28,7 @@ class QuotaStatus:
 
     Attributes:
         is_scoped: whether it counts only some of the pods (`scopes`, `scopeSelector`).
+        created_utc: when it was made; None where that is not said.
     """
 
     namespace_name: str
@@ -35,6 +36,7 @@ class QuotaStatus:
     hard: Mapping[str, Decimal]
     used: Mapping[str, Decimal]
     is_scoped: bool = False
+    created_utc: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ of midnight belongs to the day that ended.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Any
 
@@ -48,8 +49,9 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFra
 
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
-        tightest, empty where nothing is known), `first_seen` (day of the first sample; without
-        any, the day a new namespace was made, else None), `quota_changed` (tuple of days, that of
+        tightest, empty where nothing is known), `first_seen` (day of the first sample; where the
+        whole cluster has none before it, the day the namespace was made if that is known; without
+        any, the day a new namespace was made; else None), `quota_changed` (tuple of days, that of
         the reading too where the quota is another than in the last sample), `reason`
         (why no day is known, else empty), then one
         column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
@@ -90,6 +92,8 @@ def _facts(
     series = series_of(rows)
     first = _first_days(samples_of(snapshot.used, series), days)
     unseen = np.flatnonzero(pd.isna(first))
+    places = list(names_of(rows))
+    _forget_where_clusters_begin(first, snapshot, places, start=min(days, default=None))
     for row, place in zip(unseen, names_of(rows.iloc[unseen]), strict=True):
         first[row] = _day_made(snapshot, place)
     times = snapshot.hard.index
@@ -157,6 +161,28 @@ def _day_made(snapshot: Snapshot, place: tuple[str, ...]) -> date | None:
     made = snapshot.created.get((place[0], place[1]))
     is_new = made is not None and snapshot.read_utc - made < NEW_FOR
     return made.astimezone(UTC).date() if made is not None and is_new else None
+
+
+def _forget_where_clusters_begin(
+    first: NDArray[np.object_],
+    snapshot: Snapshot,
+    places: Sequence[tuple[str, ...]],
+    *,
+    start: np.datetime64 | None,
+) -> None:
+    """Put the day a namespace was made, or None, where nothing of its cluster was seen before.
+
+    What was not kept longer than that says nothing of a namespace's beginning.
+    """
+    began: dict[str, date] = {}
+    for (cluster, _), day in zip(places, first, strict=True):
+        if day is not None:
+            began[cluster] = min(began.get(cluster, day), day)
+    for row, (cluster, name) in enumerate(places):
+        day = first[row]
+        if day is not None and start is not None and day == began[cluster] != start.item():
+            made = snapshot.created.get((cluster, name))
+            first[row] = None if made is None else min(made.astimezone(UTC).date(), day)
 
 
 def _first_days(samples: Values, days: NDArray[np.datetime64]) -> NDArray[np.object_]:

@@ -142,7 +142,14 @@ def _spaces(snapshot: Snapshot) -> pd.DataFrame:
         for pod in pods
         if not pod.is_finished
     }
-    made, now = snapshot.created, snapshot.read_utc
+    now = snapshot.read_utc
+    made: list[tuple[tuple[str, str], datetime | None]] = [*snapshot.created.items()]
+    made += [
+        ((cluster, quota.namespace_name), quota.created_utc)
+        for cluster, quotas in snapshot.quotas.items()
+        for quota in quotas
+    ]
+    fresh = {place for place, moment in made if _is_within(NEW_FOR, moment, now)}
     return spaces.assign(
         place=np.arange(len(spaces)),
         cut_off=[snapshot.unreachable.get(cluster, "") for cluster, _ in names],
@@ -151,7 +158,7 @@ def _spaces(snapshot: Snapshot) -> pd.DataFrame:
         is_watched=_flags(cluster in watched for cluster, _ in names),
         is_asked=_flags(cluster in asked for cluster, _ in names),
         is_read=_flags(cluster in snapshot.pods for cluster, _ in names),
-        is_fresh=_flags(_is_within(NEW_FOR, made.get(place), now) for place in names),
+        is_fresh=_flags(place in fresh for place in names),
     )
 
 

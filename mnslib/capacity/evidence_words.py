@@ -35,8 +35,8 @@ LATE = timedelta(hours=1)
 minutes. Our choice."""
 
 NEW_FOR = timedelta(days=1)
-"""A namespace without samples is new for so long, and unknown after it. Our choice: a scrape and
-its ingestion take minutes, a fault that lasts a day is one."""
+"""A namespace without samples is new for so long after it or a quota of it was made, and unknown
+after that. Our choice: a scrape and its ingestion take minutes, a fault that lasts a day is one."""
 
 EVIDENCE = {
     "wrong counter": "the quota counter is far from what the pods there ask for",

@@ -51,6 +51,7 @@ def quota(item: Any) -> QuotaStatus:
         hard=_amounts((status and status.hard) or (spec and spec.hard)),
         used=_amounts(status and status.used),
         is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
+        created_utc=item.metadata.creationTimestamp,
     )
 
 

@@ -34,7 +34,10 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "advice_resource": ("", "CPU or memory, the one that decides the advice"),
     "advice_reason": ("", "why there is no advice; empty with one"),
     # daily
-    "first_seen": ("UTC day", "the first day with a sample, or on which a new one was made"),
+    "first_seen": (
+        "UTC day",
+        "the first day with a sample, or on which it was made; empty: unknown",
+    ),
     "quota_changed": ("UTC days", "days on which the quota changed"),
     # commitment
     "allocatable": (CORES_OR_BYTES, "what the ready nodes give to pods"),

@@ -39,7 +39,8 @@ _REMEDIES = {
     "not counted": "Run again in some minutes; if it stays, look at the quota's events.",
     "stale": "See whether the cluster still sends kube_resourcequota to the metrics' store; where "
     "it sends zeros, restart kube-state-metrics.",
-    "no history": "See whether the cluster sends its metrics, kube_resourcequota among them.",
+    "no history": "Wait if the quota is younger than its first sample would be; else see whether "
+    "the cluster sends its metrics, kube_resourcequota among them.",
     "gaps": "Nothing to mend afterwards; a peak in the gap is unseen.",
 }
 _COUNTED = {"gaps": "with gaps", "no history": "without history"}

@@ -208,6 +208,11 @@ def day(value: date) -> str:
     return f"{value.day} {_MONTHS[value.month - 1]}"
 
 
+def day_until(value: date, end: date) -> str:
+    """Return a day of a time that ends at `end`, with its year where that is another."""
+    return day(value) if value.year == end.year else day_of_year(value)
+
+
 def day_of_year(value: date) -> str:
     """Return a day with its year: `2 Nov 2026`."""
     return f"{day(value)} {value.year}"
@@ -232,8 +237,7 @@ def moment(value: datetime) -> str:
 
 def period(start: date, end: date) -> str:
     """Return a span of days, the year once: `2 Oct to 2 Nov 2026`."""
-    first = day(start) if start.year == end.year else day_of_year(start)
-    return f"{first} to {day_of_year(end)}"
+    return f"{day_until(start, end)} to {day_of_year(end)}"
 
 
 def duration(seconds: float) -> str:

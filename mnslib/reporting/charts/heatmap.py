@@ -166,7 +166,7 @@ def _title(fleet: _Fleet, days: list[date]) -> str:
     amount = int((days_tight >= least).sum())
     who = wording.count(amount, "namespace") if amount else "No namespace"
     title = f"{who} spent {how} at or above 90 % of {'its' if amount <= 1 else 'their'} tightest "
-    title += f"quota since {wording.day(days[0])}"
+    title += f"quota since {wording.day_until(days[0], days[-1])}"
     for number, word in ((unknown, "unknown"), (new, "new, without history yet")):
         title += f", {number:,} {wording.are(number)} {word}" if number else ""
     return title
@@ -251,6 +251,7 @@ def draw_weeks(canvas: Canvas, grid: Grid, days: list[date]) -> None:
     for index in mondays:
         x, _ = day_cell(grid, index, len(days))
         words = wording.weekday(days[index])
+        words += "" if days[index].year == days[-1].year else f" {days[index].year}"
         width = canvas.width(words, SMALL)
         if x >= free and x + width <= grid.right:
             canvas.text(x, y, words, size=SMALL, color=colors.MUTED)

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.capacity.evidence import EVIDENCE_COLUMNS, evidence_counts, evidence_table
+from mnslib.capacity.evidence import (
+    EVIDENCE_COLUMNS,
+    evidence_counts,
+    evidence_table,
+    worst_evidence,
+)
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.models import QUOTA_FIELDS
 from tests.tables import crossings_of, daily_of, layers_of, utilization_of
@@ -137,6 +142,20 @@ def test_a_namespace_made_an_hour_ago_is_new_even_without_a_sample(web, now):
 
     assert row["evidence"] == "new"
     assert row["unknown_history"].startswith("unknown: too short")
+
+
+@pytest.mark.parametrize(("hours", "word"), [(1, "new"), (30, "no history")])
+def test_a_quota_too_young_for_samples_is_new_in_a_namespace_however_old(
+    make_quota, make_snapshot, now, hours, word
+):
+    quota = make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "2"})
+    snapshot = make_snapshot(
+        {"aks-1": [replace(quota, created_utc=now - timedelta(hours=hours))]},
+        used={("aks-1", "other", "requests.cpu"): [1.0] * 72},
+        created={("aks-1", "web"): now - timedelta(days=60)},
+    )
+
+    assert worst_evidence(evidence_table(snapshot))["evidence"].tolist() == [word]
 
 
 def test_a_namespace_without_a_sample_has_no_history(web):

@@ -379,17 +379,37 @@ def test_days_without_the_quota_they_are_held_against_say_so(make_quota, make_sn
     assert daily.loc[0, "reason"] == "no samples of the hard quota"
 
 
+@pytest.mark.parametrize(
+    ("made", "first_seen"),
+    [(None, None), (date(2026, 9, 1), date(2026, 9, 1)), (date(2026, 10, 31), date(2026, 10, 31))],
+)
+def test_before_the_first_sample_of_its_cluster_only_a_creation_tells_of_birth(
+    make_quota, make_snapshot, made, first_seen
+):
+    used = [float("nan")] * 24 + [1.0] * 54
+    born = {("aks-1", "web"): datetime(made.year, made.month, made.day, tzinfo=UTC)} if made else {}
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "2"})]},
+        used={("aks-1", "web", "requests.cpu"): used},
+        created=born,
+    )
+
+    assert daily_of(snapshot)["first_seen"].tolist() == [first_seen]
+
+
 def test_gaps_and_the_time_before_birth_are_not_zero(make_quota, make_snapshot):
     series = ("aks-1", "web", "requests.cpu")
     nan = float("nan")
     quiet = ("aks-1", "quiet", "requests.cpu")
     used = [nan] * 24 + [1.0] * 24 + [nan] * 24 + [2.0] * 6  # 30 Oct, 31 Oct, 1 Nov, 2 Nov
+    old = ("aks-1", "old", "requests.cpu")
     quotas = [
-        make_quota(name, {"requests.cpu": "4"}, {"requests.cpu": "2"}) for name in ("web", "quiet")
+        make_quota(name, {"requests.cpu": "4"}, {"requests.cpu": "2"})
+        for name in ("web", "quiet", "old")
     ]
     snapshot = make_snapshot(
         {"aks-1": quotas},
-        used={series: used, quiet: [nan] * 78},
+        used={series: used, quiet: [nan] * 78, old: [1.0] * 78},
         hard={series: [4.0 if value == value else nan for value in used]},
     )
 
