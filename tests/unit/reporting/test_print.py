@@ -108,6 +108,8 @@ def test_the_highest_chart_is_printed_with_nothing_under_six_and_a_half_points()
         "thead { display: table-header-group; }",
         "tr, .callout, .figures, .chart { break-inside: avoid; }",
         "section.charts { break-before: page; }",
+        "tbody tr:last-child, table + .note { break-before: avoid; }",
+        "footer { margin: 12px 0 0; padding-top: 6px; break-before: avoid;",
         "max-height: 166mm",
         "table.dataframe { table-layout: fixed; width: 100%;",
     ],
