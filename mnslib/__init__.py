@@ -55,6 +55,8 @@ _HOMES = {
     "room_table": "mnslib.capacity.room",
     "snapshot_report": "mnslib.reporting.capacity",
     "state_grid": "mnslib.reporting.charts",
+    "step_requests": "mnslib.reporting.steps",
+    "steps_table": "mnslib.reporting.steps",
     "still_open": "mnslib.reporting.provisioning",
     "three_layers": "mnslib.reporting.charts",
     "tightest": "mnslib.capacity.utilization",

@@ -123,7 +123,8 @@ def utilization_finding(worst: pd.DataFrame) -> str:
     if unknown == len(worst):
         return wording.all_unknown(worst["verdict"], len(worst), "namespace")
     if full:
-        finding = f"{full:,} of {total} can start no further pod"
+        whose = "is at its quota" if full == 1 else "are at their quota"
+        finding = f"{full:,} of {total} {whose} (no pod of any size starts)"
         finding += f", {tight:,} more {wording.are(tight)} at 90 % or above" if tight else ""
     elif tight:
         finding = f"No namespace is at its quota, {tight:,} of {total} {wording.are(tight)} "

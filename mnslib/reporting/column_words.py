@@ -145,6 +145,15 @@ COLUMN_WORDS: dict[str, tuple[str, str]] = {
     "changed_utc": (UTC, "the last of them"),
     "changed_from": (CORES_OR_BYTES, "the quota before it"),
     "changed_to": (CORES_OR_BYTES, "the quota after it"),
+    # steps and requests
+    "kind": ("", "raise, let pods start, lower requests or give back"),
+    "from": (CORES_OR_BYTES, "the quota now; of lower requests what is asked for"),
+    "to": (CORES_OR_BYTES, "what the quota should be; empty where no amount is named"),
+    "request": ("", "the same as a request file says it; empty where none can change it"),
+    "cpu_request": ("", "a request file's cell; empty leaves the value as it is"),
+    "cpu_limit": ("", "a request file's cell; empty leaves the value as it is"),
+    "memory_request": ("", "a request file's cell; empty leaves the value as it is"),
+    "memory_limit": ("", "a request file's cell; empty leaves the value as it is"),
     # crossings and what changed
     "threshold": (RATIO, "used over hard that was crossed: 0.9 tight, 1.0 full"),
     "direction": ("", "up: came to the threshold; down: fell below it"),

@@ -1,13 +1,13 @@
 """What a planner has to decide, each in a sentence with its amounts and its evidence.
 
-Pure: the tables of an analysis in, at most five decisions out, the most urgent first. What is asked
+Pure: the tables of an analysis in, at most six decisions out, the most urgent first. What is asked
 of a namespace is its step (`needs`), so that its owner's page asks for the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,15 +21,24 @@ from mnslib.reporting.evidence import counted_words
 from mnslib.reporting.needs import (
     GIVE_BACK,
     LOWER,
+    PEAK_SHARE_KEPT,
     RAISE,
     REQUESTS,
+    UNBLOCK,
+    Place,
     Step,
+    beyond_room,
+    place,
     steps_of,
     times_refused,
 )
+from mnslib.reporting.steps import no_room, stuck
 
 MOST_NAMED = 3
 """Namespaces or clusters that a decision names; the tables have all."""
+
+STEPS_FILE, REQUESTS_FILE = "tables/steps.csv", "tables/requests.csv"
+"""Of a run directory: the steps of all namespaces, and the request file that asks for them."""
 
 _NOTHING_TO_MEND = "gaps"
 _Row = Mapping[Any, Any]
@@ -42,9 +51,11 @@ def decisions(
     refusals: pd.DataFrame,
     evidence: pd.DataFrame,
     commitments: pd.DataFrame,
+    room: pd.DataFrame,
+    steps: pd.DataFrame,
     no_history: Collection[str] = (),
 ) -> Actions:
-    """Return what there is to decide: quotas, requests, clusters, measuring, what lies idle.
+    """Return what there is to decide: quotas, pods, requests, clusters, measuring, what lies idle.
 
     Args:
         utilization: with advice, from `capacity.advice.with_advice`.
@@ -52,55 +63,83 @@ def decisions(
         refusals: from `capacity.refusals.refusals_table`.
         evidence: from `capacity.evidence.evidence_table`.
         commitments: from `capacity.promises.commitment_table`.
+        room: from `capacity.room.room_table`.
+        steps: from `reporting.steps.steps_table`, which says what a request file can change.
         no_history: clusters of which the history was asked for in vain.
     """
-    tables = {"utilization": utilization, "layers": layers, "refusals": refusals}
-    steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
-    by_kind = {kind: [step for step in steps if step.kind == kind]
-               for kind in (RAISE, LOWER, GIVE_BACK)}  # fmt: skip
+    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "room": room}
+    found_steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
+    by_kind = {kind: [step for step in found_steps if step.kind == kind]
+               for kind in (RAISE, UNBLOCK, LOWER, GIVE_BACK)}  # fmt: skip
+    in_file = {place(row) for row in steps[steps["request"] != ""].to_dict("records")}
     found = [
-        _raise(by_kind[RAISE], commitments),
+        _raise(by_kind[RAISE], commitments, in_file),
+        _unblock(by_kind[UNBLOCK]),
         _lower(by_kind[LOWER]),
         _spare_clusters(commitments),
         _repair(evidence, no_history),
-        _take_back(by_kind[GIVE_BACK]),
+        _take_back(by_kind[GIVE_BACK], in_file),
     ]
     return Actions(
         actions=[action for action in found if action is not None],
         empty="Nothing has to be decided: no quota is short or idle, no cluster is over-promised, "
-        "and every figure holds.",
+        "every next pod fits, and every figure holds.",
     )
 
 
-def _raise(steps: Sequence[Step], commitments: pd.DataFrame) -> Action | None:
+def _raise(
+    steps: Sequence[Step], commitments: pd.DataFrame, in_file: Container[Place]
+) -> Action | None:
     if not steps:
         return None
-    more = _changes(steps)
     refused = [step for step in steps if step.refusals]
     times = wording.count(sum(times_refused(step.refusals) for step in refused), "time")
     where = "there" if len(refused) == len(steps) else f"in {len(refused):,} of them"
     why = [f"Pods were refused {times} {where}."] if refused else []
     runs = "runs" if len(steps) == 1 else "run"
-    given = _amounts(more)
+    given = _amounts(_changes(steps))
+    beyond = [
+        no_room(cluster, resource, room=room, wanted=wanted)
+        for (cluster, resource), (room, wanted) in beyond_room(steps, commitments).items()
+    ]
+    blocked = [words for step in steps for words in stuck(step.gaps)]
     return Action(
         title=f"Give {f'{given} more' if given else 'higher limits'} to "
         f"{wording.count(len(steps), 'namespace')} that {runs} short",
-        text=" ".join([*why, f"{_named(steps)}.", *_beyond_room(steps, commitments)]),
+        text=" ".join([
+            *why,
+            f"{_named(steps)}.",
+            *([f"Not all of it fits: {_some(beyond)}."] if beyond else []),
+            *([f"More quota alone is not enough: {_some(blocked)}."] if blocked else []),
+            *_requests(steps, in_file),
+        ]),
+    )  # fmt: skip
+
+
+def _unblock(steps: Sequence[Step]) -> Action | None:
+    if not steps:
+        return None
+    parts = [f"{step.space['namespace_name']}: {wording.listing(stuck(step.gaps))}"
+             for step in steps]  # fmt: skip
+    whose = "whose next pod does not start" if len(steps) == 1 else "whose next pods do not start"
+    return Action(
+        title=f"Let pods start in {wording.count(len(steps), 'namespace')} {whose}, which no "
+        "higher quota helps",
+        text=f"{_some(parts, all_in=STEPS_FILE)}.",
     )
 
 
-def _beyond_room(steps: Sequence[Step], commitments: pd.DataFrame) -> list[str]:
-    """Return the sentence on clusters whose room is smaller than what their namespaces need."""
-    found = []
-    for row in commitments.to_dict("records"):
-        own = [step for step in steps if step.space["cluster_name"] == row["cluster_name"]]
-        more = _changes(own).get(f"{row['resource']}_request", 0.0)
-        if more > row["room"]:  # false where room is unknown
-            room, wanted = (wording.quantity(row["resource"], value) if value else ""
-                            for value in (row["room"], more))  # fmt: skip
-            has = f"room for {room} of" if room else "no room for"
-            found.append(f"{row['cluster_name']} has {has} the {wanted}")
-    return [f"Not all of it fits: {_some(found)}."] if found else []
+def _requests(steps: Sequence[Step], in_file: Container[Place]) -> list[str]:
+    """Return the sentence on what the request file says of these steps."""
+    out = sum(place(step.space) not in in_file for step in steps)
+    if not out:
+        return [f"As a request file: {REQUESTS_FILE}."]
+    if out == len(steps):
+        return ["Azure does not manage what is short or idle there, so no request file changes it."]
+    return [
+        f"{REQUESTS_FILE} asks for it in {len(steps) - out:,} of {len(steps):,}; of the rest "
+        "Azure does not manage the quota."
+    ]
 
 
 def _lower(steps: Sequence[Step]) -> Action | None:
@@ -122,7 +161,8 @@ def _lower(steps: Sequence[Step]) -> Action | None:
     ]
     return Action(
         title=f"{whom} the requests of {spaces} before any of them gets more quota",
-        text=f"{_amounts(unused)} are claimed there and not used: {_some(names)}.",
+        text=f"{_amounts(unused)} are claimed there and not used: "
+        f"{_some(names, all_in=STEPS_FILE)}.",
     )
 
 
@@ -192,7 +232,7 @@ def _undecided(no_history: Collection[str]) -> list[str]:
     ]
 
 
-def _take_back(steps: Sequence[Step]) -> Action | None:
+def _take_back(steps: Sequence[Step], in_file: Container[Place]) -> Action | None:
     if not steps:
         return None
     spare = {name: -amount for name, amount in _changes(steps).items()}
@@ -200,8 +240,9 @@ def _take_back(steps: Sequence[Step]) -> Action | None:
     return Action(
         title=f"Take back {_amounts(spare)} from {wording.count(len(steps), 'namespace')} that "
         f"{never}",
-        text="What was asked for at the busiest moment is then 90 % of the quota: "
-        f"{_named(steps)}.",
+        text="What was asked for at the busiest moment is then at most "
+        f"{wording.percent(PEAK_SHARE_KEPT)} of the quota, and what fits now still does: "
+        f"{_named(steps)}. {' '.join(_requests(steps, in_file))}",
     )
 
 
@@ -209,7 +250,7 @@ def _changes(steps: Sequence[Step]) -> dict[str, float]:
     """Return by how much each quota on requests grows or shrinks, in cores and bytes."""
     total = dict.fromkeys(REQUESTS, 0.0)
     for step in steps:
-        for resource, (now, then) in step.quotas().items():
+        for resource, (now, then) in step.quotas.items():
             if resource in total:
                 total[resource] += then - now
     return total
@@ -226,12 +267,14 @@ def _named(steps: Sequence[Step]) -> str:
     """Return the first namespaces with the largest change of their quotas, and how many more."""
     parts = []
     for step in steps:
-        resource, (now, then) = max(step.quotas().items(), key=_share)
+        name = step.space["namespace_name"]
+        if not step.quotas:
+            parts.append(f"{name} (a limit that Azure does not manage)")
+            continue
+        resource, (now, then) = max(step.quotas.items(), key=_share)
         change = f"from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
-        parts.append(
-            f"{step.space['namespace_name']} ({wording.RESOURCE_WORDS[resource]} {change})"
-        )
-    return _some(parts, joint=", ")
+        parts.append(f"{name} ({wording.RESOURCE_WORDS[resource]} {change})")
+    return _some(parts, joint=", ", all_in=STEPS_FILE)
 
 
 def _share(change: tuple[str, tuple[float, float]]) -> float:
@@ -240,10 +283,11 @@ def _share(change: tuple[str, tuple[float, float]]) -> float:
     return abs(then - now) / now if now else math.inf
 
 
-def _some(parts: Iterable[str], *, joint: str = "; ") -> str:
-    """Return the first of them, and how many more there are."""
+def _some(parts: Iterable[str], *, joint: str = "; ", all_in: str = "") -> str:
+    """Return the first of them, how many more there are, and the file that has all."""
     words = list(parts)
     more = len(words) - MOST_NAMED
     if more <= 0:
         return joint.join(words)
-    return f"{joint.join(words[:MOST_NAMED])} and {more:,} more"
+    where = f" (all {len(words):,}: {all_in})" if all_in else ""
+    return f"{joint.join(words[:MOST_NAMED])} and {more:,} more{where}"

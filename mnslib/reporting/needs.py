@@ -8,32 +8,40 @@ amounts are explained, with examples, in `docs/capacity.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
+from mnslib.capacity.fit import NO, YES
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
+from mnslib.capacity.room import AUTOSCALER, NEXT_POD, ROLLING_UPDATE
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.quantities import GIB, MIB
 from mnslib.reporting import wording
 from mnslib.reporting.refusals import QUOTA_FIELD_OF
 
-RAISE, LOWER, GIVE_BACK = "raise", "lower requests", "give back"
+RAISE, UNBLOCK = "raise", "let pods start"
+LOWER, GIVE_BACK = "lower requests", "give back"
 
 REQUESTS = ("cpu_request", "memory_request")
 BYTES_PER_CORE = 4 * GIB
 """Memory that orders like one core. Source: Azure, sizes of the D series, 4 GiB a vCPU."""
 
+PEAK_SHARE_KEPT = 0.8
+"""Share of a lowered quota that its peak may be; our choice, well below what is tight (0.9)."""
+
+_LEFT = {name: f"left_{name}" for name in QUOTA_FIELDS}
 _VALUE = ("resource", "hard", "used", "peak_used", "verdict")
 _LAYER = ("resource", "requested", "usage", "peak_usage", "claimed_unused")
 
 Row = Mapping[str, Any]
 Place = tuple[str, str]
+Changes = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,36 +49,22 @@ class Step:
     """What one namespace needs next.
 
     Attributes:
-        kind: `RAISE`, `LOWER` or `GIVE_BACK`.
+        kind: `RAISE`, `UNBLOCK`, `LOWER` or `GIVE_BACK`.
         rank: the most urgent first: refused pods, full, tight, idle; then the largest.
         space: the namespace's row of `tightest`.
         rows: quota values that are short, layers with unused requests, or values with spare quota.
         refusals: rows of refused pods that more quota would let in.
+        gaps: rows of workloads whose next pod does not fit, in the quota or on a node.
+        quotas: each quota value that changes, as it is and as it should be, in cores or bytes.
     """
 
     kind: str
     rank: tuple[float, float]
     space: Row
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
     refusals: Sequence[Row] = ()
-
-    def quotas(self) -> dict[str, tuple[float, float]]:
-        """Return each quota value that changes, as it is and as it should be, in cores or bytes."""
-        if self.kind == LOWER:
-            return {}
-        if self.kind == GIVE_BACK:
-            return {row["resource"]: (row["hard"], needed_for(_peak(row), row["resource"]))
-                    for row in self.rows}  # fmt: skip
-        wanted = {
-            row["resource"]: (row["hard"], _larger(row["hard"], row["used"], row["resource"]))
-            for row in self.rows
-        }
-        for row in self.refusals:
-            resource = QUOTA_FIELD_OF.get(row["key"])
-            if resource is not None:
-                least = max(row["limited"] + smallest_raise(row), wanted.get(resource, (0, 0))[1])
-                wanted[resource] = (row["limited"], least)
-        return {resource: wanted[resource] for resource in QUOTA_FIELDS if resource in wanted}
+    gaps: Sequence[Row] = ()
+    quotas: Changes = field(default_factory=dict)
 
 
 def steps_of(tables: Mapping[str, pd.DataFrame]) -> dict[Place, Step]:
@@ -78,21 +72,66 @@ def steps_of(tables: Mapping[str, pd.DataFrame]) -> dict[Place, Step]:
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `layers` and `refusals`.
+            `layers`, `refusals` and `room`.
     """
     utilization, layers = tables["utilization"], tables.get("layers")
-    values = by_space(utilization[_matters(utilization)], _VALUE)
     over = {} if layers is None else by_space(layers[layers["region"] == FIX], _LAYER)
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
+    gaps = gaps_of(tables["room"]) if "room" in tables else {}
+    kept = _left_of(tables["room"]) if "room" in tables else {}
+    values = by_space(_asking(utilization, [*refused, *gaps]), _VALUE)
     found: dict[Place, Step] = {}
     for space in records(tightest(utilization)):
         at = place(space)
         step = _step(
-            space, values=values.get(at, ()), over=over.get(at, ()), refusals=refused.get(at, ())
+            space,
+            values=values.get(at, ()),
+            over=over.get(at, ()),
+            refusals=refused.get(at, ()),
+            gaps=gaps.get(at, ()),
+            left=kept.get(at, {}),
         )
         if step is not None:
             found[at] = step
     return found
+
+
+def gaps_of(room: pd.DataFrame) -> dict[Place, list[Row]]:
+    """Return by namespace the rows of workloads whose next pod does not fit."""
+    is_gap = (room["question"] == NEXT_POD) & (room["verdict"] == NO)
+    return by_space(room[is_gap & (room["workload_name"] != "")])
+
+
+def _left_of(room: pd.DataFrame) -> dict[Place, dict[str, float]]:
+    """Return by namespace what is left of each value after the largest thing that fits now."""
+    asked = room["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER])
+    fitting = room[asked & (room["verdict"] == YES) & (room["workload_name"] != "")]
+    least = fitting.groupby(SPACE)[list(_LEFT.values())].min().reset_index()
+    return {
+        place(row): {name: row[left] for name, left in _LEFT.items() if row[left] >= 0}
+        for row in records(least)
+    }
+
+
+def beyond_room(
+    steps: Iterable[Step], commitments: pd.DataFrame
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return by cluster and request value its room and what its namespaces need, if that is more.
+
+    Args:
+        commitments: from `capacity.promises.commitment_table`; unknown room is left out.
+    """
+    wanted: dict[tuple[str, str], float] = {}
+    for step in steps:
+        for resource in set(REQUESTS) & set(step.quotas if step.kind == RAISE else ()):
+            now, then = step.quotas[resource]
+            at = (step.space["cluster_name"], resource)
+            wanted[at] = wanted.get(at, 0.0) + then - now
+    rooms = {
+        (row["cluster_name"], f"{row['resource']}_request"): row["room"]
+        for row in records(commitments)
+    }
+    return {at: (rooms[at], more) for at, more in wanted.items() if more > rooms.get(at, math.nan)}
 
 
 def by_space(table: pd.DataFrame, columns: Sequence[str] = ()) -> dict[Place, list[Row]]:
@@ -121,15 +160,18 @@ def times_refused(refusals: Sequence[Row]) -> int:
     return sum(workloads.values())
 
 
-def needed_for(used: float, resource: str) -> float:
-    """Return the quota of which what is asked for now is at most 90 %, in cores or bytes.
+def needed_for(used: float, resource: str, *, share: float = float(TIGHT_RATIO)) -> float:
+    """Return the quota of which what is asked for is at most a share, in cores or bytes.
 
-    Rounded up to 0.1 cores (under 1 core 0.01) or 0.1 GiB (under 1 GiB 1 MiB), so that it can be
+    Rounded up to 0.1 cores (under 1 core 0.01) or 0.25 GiB (under 1 GiB 1 MiB), so that it can be
     written as it is read.
     """
-    exact = used / float(TIGHT_RATIO)
-    unit = _unit(exact, resource)
-    return round(math.ceil(round(exact / unit, 6)) * unit, 6)
+    return _rounded_up(used / share, resource)
+
+
+def _rounded_up(amount: float, resource: str) -> float:
+    unit = _unit(amount, resource)
+    return round(math.ceil(round(amount / unit, 6)) * unit, 6)
 
 
 def _larger(hard: float, used: float, resource: str) -> float:
@@ -140,7 +182,7 @@ def _larger(hard: float, used: float, resource: str) -> float:
 def _unit(amount: float, resource: str) -> float:
     if resource.startswith("cpu"):
         return 0.1 if amount >= 1 else 0.01
-    return GIB / 10 if amount >= GIB else MIB
+    return GIB / 4 if amount >= GIB else MIB
 
 
 def smallest_raise(row: Row) -> float:
@@ -150,14 +192,21 @@ def smallest_raise(row: Row) -> float:
     )
 
 
-def _matters(table: pd.DataFrame) -> pd.Series[bool]:
-    """Return which rows of a utilization table may ask for something."""
-    is_spare = (table["advice"] == SHRINK) & table["resource"].isin(REQUESTS)
-    return table["verdict"].isin([FULL, TIGHT]) | is_spare
+def _asking(table: pd.DataFrame, places: Sequence[Place]) -> pd.DataFrame:
+    """Return the rows of a utilization table of the namespaces that may ask for something."""
+    matters = table["verdict"].isin([FULL, TIGHT]) | (table["advice"] == SHRINK)
+    spaces = pd.MultiIndex.from_frame(table[SPACE])
+    return table[spaces.isin([*spaces[matters].unique(), *places])]
 
 
 def _step(
-    space: Row, *, values: Sequence[Row], over: Sequence[Row], refusals: Sequence[Row]
+    space: Row,
+    *,
+    values: Sequence[Row],
+    over: Sequence[Row],
+    refusals: Sequence[Row],
+    gaps: Sequence[Row],
+    left: Mapping[str, float],
 ) -> Step | None:
     verdict = space["verdict"]
     short = [row for row in values if row["verdict"] in (FULL, TIGHT)]
@@ -165,20 +214,70 @@ def _step(
     if space["advice"] == FIX and over:
         urgency = 1.5 if verdict == FULL else 2.5 if verdict == TIGHT else 3.0
         rank = (urgency, -_size(over[0], over[0]["claimed_unused"]))
-        return Step(kind=LOWER, rank=rank, space=space, rows=over)
-    if short or exceeded:
-        urgency = 0.0 if exceeded else 1.0 if verdict == FULL else 2.0
-        rank = (urgency, -sum(_size(row, row["hard"]) for row in short[:1]))
-        return Step(kind=RAISE, rank=rank, space=space, rows=short, refusals=exceeded)
-    spare = [row for row in values if _spare(row) > 0]
-    if space["advice"] == SHRINK and spare:
+        return Step(kind=LOWER, rank=rank, space=space, rows=over, gaps=gaps)
+    is_gap = any(row[name] < 0 for row in gaps for name in (*_LEFT.values(), "left_pods"))
+    if short or exceeded or is_gap:
+        urgency = 0.0 if exceeded else 1.0 if verdict == FULL or gaps else 2.0
         return Step(
-            kind=GIVE_BACK,
-            rank=(4.0, -max(_size(row, _spare(row)) for row in spare)),
+            kind=RAISE,
+            rank=(urgency, -sum(_size(row, row["hard"]) for row in short[:1])),
             space=space,
-            rows=spare,
+            rows=short,
+            refusals=exceeded,
+            gaps=gaps,
+            quotas=_raises(values, short=short, refusals=exceeded, gaps=gaps),
         )
+    if gaps:
+        return Step(kind=UNBLOCK, rank=(1.0, 0.0), space=space, gaps=gaps)
+    if space["advice"] == SHRINK and (quotas := _give_backs(values, left)):
+        spare = [row for row in values if row["resource"] in quotas]
+        most = max(_size(row, row["hard"] - quotas[row["resource"]][1]) for row in spare)
+        return Step(kind=GIVE_BACK, rank=(4.0, -most), space=space, rows=spare, quotas=quotas)
     return None
+
+
+def _raises(
+    values: Sequence[Row],
+    *,
+    short: Sequence[Row],
+    refusals: Sequence[Row],
+    gaps: Sequence[Row],
+) -> Changes:
+    """Return what each value must be for all that is asked for, was refused or comes next."""
+    hard = {row["resource"]: row["hard"] for row in values if not wording.is_unknown(row["hard"])}
+    wanted = {row["resource"]: _larger(row["hard"], row["used"], row["resource"]) for row in short}
+    for row in gaps:
+        for name in hard:
+            if row[_LEFT[name]] < 0:
+                enough = _rounded_up(hard[name] - row[_LEFT[name]], name)
+                wanted[name] = max(enough, wanted.get(name, 0.0))
+    for row in refusals:
+        if name := QUOTA_FIELD_OF.get(row["key"], ""):
+            hard.setdefault(name, row["limited"])
+            wanted[name] = max(row["limited"] + smallest_raise(row), wanted.get(name, 0.0))
+    for request in REQUESTS:  # Azure refuses a limit below its request
+        limit = request.replace("request", "limit")
+        if request in wanted and wanted[request] > hard.get(limit, math.inf):
+            wanted[limit] = max(wanted[request], wanted.get(limit, 0.0))
+    return {
+        name: (hard[name], wanted[name])
+        for name in QUOTA_FIELDS
+        if name in wanted and wanted[name] > hard[name]
+    }
+
+
+def _give_backs(values: Sequence[Row], left: Mapping[str, float]) -> Changes:
+    """Return what request values may be lowered to, by their peak and what fits now and has to."""
+    found = {}
+    for row in values:
+        name, hard = row["resource"], row["hard"]
+        if name not in REQUESTS or wording.is_unknown(hard):
+            continue
+        enough = needed_for(_peak(row), name, share=PEAK_SHARE_KEPT)
+        enough = max(enough, _rounded_up(hard - left.get(name, hard), name))
+        if enough < hard:
+            found[name] = (hard, enough)
+    return found
 
 
 def _size(row: Row, amount: float) -> float:
@@ -188,10 +287,3 @@ def _size(row: Row, amount: float) -> float:
 
 def _peak(row: Row) -> float:
     return float(row["used"] if wording.is_unknown(row["peak_used"]) else row["peak_used"])
-
-
-def _spare(row: Row) -> float:
-    """Return what a quota has beyond what its peak needs; 0 where it is unknown."""
-    if wording.is_unknown(row["hard"]):
-        return 0.0
-    return float(row["hard"]) - needed_for(_peak(row), row["resource"])

@@ -29,9 +29,12 @@ from mnslib.reporting.displays import Action
 from mnslib.reporting.needs import (
     GIVE_BACK,
     LOWER,
+    PEAK_SHARE_KEPT,
     RAISE,
+    UNBLOCK,
     Row,
     Step,
+    beyond_room,
     by_space,
     place,
     records,
@@ -40,6 +43,7 @@ from mnslib.reporting.needs import (
 )
 from mnslib.reporting.owner_changes import changes_by_owner, since_words
 from mnslib.reporting.owner_doubts import doubts_of
+from mnslib.reporting.steps import no_room, stuck
 from mnslib.verdicts import word
 
 WITHOUT_OWNER = "_without-owner"
@@ -62,8 +66,8 @@ class OwnerFacts:
 
     Attributes:
         owner: what the label says; empty for the namespaces without one.
-        spaces: one row per namespace, the most urgent first: the columns of `tightest` and the
-            `days` (ratio by day).
+        spaces: one row per namespace, the most urgent first: the columns of `tightest`, the
+            `days` (ratio by day), and whether a next pod `is_stuck`.
         counts: how many namespaces are `full`, `tight`, `ok` or `unknown`.
         sums: of the CPU layers, as `roll_up` has them: `hard` is of all quotas that are known,
             the other amounts are of the `measured` namespaces; NaN where nothing is known.
@@ -119,18 +123,21 @@ def owners_of(
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `changed`, `daily`, `evidence`, `layers` and `refusals`.
+            `changed`, `commitment`, `daily`, `evidence`, `layers`, `refusals` and `room`.
         earlier: the run that `changed` compares with.
     """
     layers, steps = tables.get("layers"), steps_of(tables)
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
     days = _days(tables["daily"]) if "daily" in tables else {}
     sums = {} if layers is None else _sums(layers)
+    commitments = tables.get("commitment")
+    beyond = {} if commitments is None else beyond_room(steps.values(), commitments)
     spaces: dict[str, list[dict[str, Any]]] = {}
     worst = list(records(tightest(tables["utilization"])))
     doubts = doubts_of(worst, tables)
     for space in worst:
         space["days"] = days.get(place(space), {})
+        space["is_stuck"] = place(space) in steps and bool(steps[place(space)].gaps)
         spaces.setdefault(space["owner"], []).append(space)
     changes, since = changes_by_owner(worst, tables, earlier), since_words(earlier)
     facts = []
@@ -149,7 +156,7 @@ def owners_of(
                 refusals=[row for at in places for row in refused.get(at, ())]
                 if is_known
                 else None,
-                actions=[_ACTIONS[step.kind](step) for step in wanted[:MOST_ACTIONS]],
+                actions=[_action(step, beyond) for step in wanted[:MOST_ACTIONS]],
                 more_actions=max(0, len(wanted) - MOST_ACTIONS),
                 doubts=[(at[1], doubts[at]) for at in places if at in doubts],
                 unread=_unread(snapshot, clusters),
@@ -202,17 +209,34 @@ def _unread(snapshot: Snapshot, clusters: Container[str]) -> list[str]:
     return lines + ([none] if snapshot.used.empty else [])
 
 
+def _action(step: Step, beyond: Mapping[tuple[str, str], tuple[float, float]]) -> Action:
+    """Return what is asked of the owner, and why it alone does not help, where that is known."""
+    action, cluster = _ACTIONS[step.kind](step), step.space["cluster_name"]
+    caveats = [] if step.kind == UNBLOCK else stuck(step.gaps)
+    if step.kind == RAISE:
+        short = {name: beyond[cluster, name] for name in step.quotas if (cluster, name) in beyond}
+        caveats += [
+            f"the cluster {no_room(cluster, name, room=room, wanted=wanted)} that its namespaces "
+            "need together"
+            for name, (room, wanted) in short.items()
+        ]
+    return Action(
+        title=action.title,
+        text=" ".join([action.text, *(f"{words[:1].upper()}{words[1:]}." for words in caveats)]),
+    )
+
+
 def _raise(step: Step) -> Action:
     begin = "Little is left there"
+    if step.gaps:
+        begin = "A next pod does not fit there"
     if any(row["verdict"] == FULL for row in step.rows):
         begin = "Nothing more starts there now"
     if step.refusals:
         begin = f"Pods were refused there {wording.count(times_refused(step.refusals), 'time')}"
-    then = (
-        "what was refused then starts"
-        if step.refusals
-        else "what is asked for now is then 90 % of it"
-    )
+    then = "what is asked for now is then at most 90 % of it, and one pod more fits in it"
+    if step.refusals:
+        then = "what was refused then fits in it"
     return Action(
         title=f"Ask for more in {step.space['namespace_name']}",
         text=f"{begin}. Ask to raise {_changes(step) or 'the quota'}: {then}.",
@@ -220,7 +244,7 @@ def _raise(step: Step) -> Action:
 
 
 def _changes(step: Step) -> str:
-    return wording.listing([from_to(resource, *both) for resource, both in step.quotas().items()])
+    return wording.listing([from_to(resource, *both) for resource, both in step.quotas.items()])
 
 
 def from_to(resource: str, now: float, then: float) -> str:
@@ -229,12 +253,20 @@ def from_to(resource: str, now: float, then: float) -> str:
     return f"{words} from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
 
 
+def _unblock(step: Step) -> Action:
+    return Action(
+        title=f"Let the next pods start in {step.space['namespace_name']}",
+        text=f"A higher limit does not help: {wording.listing(stuck(step.gaps))}. Ask about nodes; "
+        "what has to be set is set in the programs' manifests.",
+    )
+
+
 def _lower(step: Step) -> Action:
     parts = [
         f"{wording.quantity(row['resource'], row['requested'])} of "
         f"{wording.RESOURCE_WORDS[row['resource']]}, of which "
-        f"{wording.quantity(row['resource'], row['usage'])} are used 95 % of the time and "
-        f"{wording.quantity(row['resource'], row['peak_usage'])} at the busiest"
+        f"not more than {wording.quantity(row['resource'], row['usage'])} are used 95 % of the "
+        f"time and {wording.quantity(row['resource'], row['peak_usage'])} at the busiest"
         for row in step.rows
     ]
     return Action(
@@ -248,10 +280,10 @@ def _give_back(step: Step) -> Action:
     return Action(
         title=f"Give back what {step.space['namespace_name']} does not need",
         text=f"Ask to lower {_changes(step)}: what was asked for at the busiest moment is then "
-        "90 % of it.",
+        f"at most {wording.percent(PEAK_SHARE_KEPT)} of it, and what fits now still does.",
     )
 
 
 _ACTIONS: Mapping[str, Callable[[Step], Action]] = {
-    RAISE: _raise, LOWER: _lower, GIVE_BACK: _give_back,
+    RAISE: _raise, UNBLOCK: _unblock, LOWER: _lower, GIVE_BACK: _give_back,
 }  # fmt: skip

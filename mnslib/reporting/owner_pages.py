@@ -141,8 +141,7 @@ def owner_page(
         figures=_figures(facts),
         body="\n".join(body),
         paper="landscape",
-        footer=f'Run {escape_html(run)} · <a href="../report.html">the whole report</a> · '
-        f'<a href="../{PORTFOLIO}">all owners</a> · no secret is in this page, it may be forwarded',
+        footer=f"Run {escape_html(run)} · no secret is in this page, it may be forwarded",
     )
 
 
@@ -152,6 +151,7 @@ def _section(title: str, body: str) -> str:
 
 def _headline(facts: OwnerFacts) -> str:
     total, full, tight = len(facts.spaces), facts.counts[FULL], facts.counts[TIGHT]
+    stuck = sum(row["is_stuck"] for row in facts.spaces)
     whose = "your " if facts.owner else ""
     all_of = (
         f"{whose}{wording.count(total, 'namespace')}" if total > 1 else f"{whose}only namespace"
@@ -165,6 +165,8 @@ def _headline(facts: OwnerFacts) -> str:
         finding = f"{some.format(full)} {wording.are(full)} full{more}: nothing more starts there"
     elif tight:
         finding = f"{some.format(tight)} {wording.are(tight)} nearly full"
+    elif stuck:
+        finding = f"a next pod does not start in {some.format(stuck)}"
     elif facts.actions:
         finding = f"{none}; see what could be given back or asked for less"
     elif facts.doubts:
@@ -185,7 +187,7 @@ def _figures(facts: OwnerFacts) -> list[Figure]:
         Figure(granted(sums), "you may ask for (CPU)", of=measured_part(sums, "namespaces")),
         Figure(
             wording.cores(sums["usage"]),
-            "really used, 95 % of the time",
+            "really used: not more, 95 % of the time",
             of=measured_part(sums, "measured"),
         ),
         Figure(len(facts.doubts), "with something unknown", of=total),
@@ -249,14 +251,16 @@ def _space_row(row: Row, days: Sequence[date]) -> list[Cell]:
         ]
     return [
         Lines(row["namespace_name"], row["cluster_name"]),
-        _state(verdict),
+        _state(verdict, is_stuck=row["is_stuck"]),
         *amounts,
         _strip(row["days"], days),
         _ADVICE.get(row["advice"], ""),
     ]
 
 
-def _state(verdict: str) -> Tag:
+def _state(verdict: str, *, is_stuck: bool) -> Tag:
+    if is_stuck and verdict != FULL:
+        return Tag("next pod does not fit", "warning")
     return Tag(_STATES[verdict], tag(verdict).tone) if verdict in _STATES else tag(verdict)
 
 

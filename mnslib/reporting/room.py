@@ -31,7 +31,7 @@ JUST = "just"
 """A yes after which nothing more fits."""
 
 _CANNOT = {
-    NEXT_POD: "cannot start the next pod",
+    NEXT_POD: "cannot start the next pod of a workload (quota or nodes)",
     ROLLING_UPDATE: "cannot roll out one workload",
     AUTOSCALER: "cannot reach the autoscaler maximum",
 }

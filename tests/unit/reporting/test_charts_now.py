@@ -38,8 +38,9 @@ def draw(frames):
     ("ratios", "title"),
     [
         ({"a": 1.0, "b": 0.95, "c": 0.5, "d": "unknown: no answer"},
-         "1 of 4 namespaces can start no further pod, 1 more is at 90 % or above, 1 is unknown"),
-        ({"a": 1.0, "b": 1.2}, "2 of 2 namespaces can start no further pod"),
+         "1 of 4 namespaces is at its quota (no pod of any size starts), "
+         "1 more is at 90 % or above, 1 is unknown"),
+        ({"a": 1.0, "b": 1.2}, "2 of 2 namespaces are at their quota (no pod of any size starts)"),
         ({"a": 0.95, "b": 0.5},
          "No namespace is at its quota, 1 of 2 namespaces is at 90 % or above"),
         ({"a": 0.899, "b": 0.5}, "No namespace is at its quota: the fullest of 2 stands at 89 %"),
@@ -93,7 +94,7 @@ def test_a_quota_of_zero_that_is_in_use_is_full(draw, ruler):
     table = table_of(a=0.5)
     table.loc[0, ["hard", "used", "utilization_ratio", "verdict"]] = [0.0, 2.0, np.nan, "full"]
     chart = draw(table)
-    assert chart.title == "1 of 1 namespace can start no further pod"
+    assert chart.title == "1 of 1 namespace is at its quota (no pod of any size starts)"
     assert "2 cores over a quota of 0" in ruler(chart).texts
 
 
@@ -121,7 +122,7 @@ def test_above_thirty_the_rest_is_a_sentence_and_the_strip_counts_all(draw, rule
 
 def test_the_alt_text_names_the_fullest(draw):
     assert draw(table_of(a_b=1.0, c=0.5)).alt == (
-        "1 of 2 namespaces can start no further pod. "
+        "1 of 2 namespaces is at its quota (no pod of any size starts). "
         "Fullest: a-b on aks-1, CPU requests 100 %, 0 left of 8 cores."
     )
 

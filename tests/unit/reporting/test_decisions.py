@@ -9,15 +9,22 @@ from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.quantities import GIB
 from mnslib.reporting.decisions import decisions
+from mnslib.reporting.steps import STEPS_COLUMNS
 
 NAN = float("nan")
 EMPTY = {
+    "room": ROOM_COLUMNS, "steps": STEPS_COLUMNS,
     "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "refusals": REFUSALS_COLUMNS,
     "evidence": EVIDENCE_COLUMNS, "commitments": COMMITMENT_COLUMNS,
 }  # fmt: skip
+
+
+IN_FILE = ("full", "idle", "risk", "small", "large", *(f"s{n}" for n in range(6)))
+"""Namespaces whose quota a request file can change."""
 
 
 @pytest.fixture
@@ -25,6 +32,7 @@ def decide():
     """Decides on the rows given; `aks-1` is the cluster where none is named."""
 
     def call(*, no_history=(), **rows):
+        rows.setdefault("steps", [{"namespace_name": name, "request": "1"} for name in IN_FILE])
         tables = {
             name: pd.DataFrame(
                 [dict.fromkeys(columns, NAN) | {"cluster_name": "aks-1", "owner": ""} | row
@@ -77,10 +85,10 @@ def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decide):
     ).actions
     assert [action.title for action in found] == [
         "Give 1 core more to 1 namespace that runs short",
-        "Take back 15 cores from 1 namespace that never asked for it",
+        "Take back 14.3 cores from 1 namespace that never asked for it",
     ]
     assert "full (CPU requests from 9 cores to 10 cores)" in found[0].text
-    assert "idle (CPU requests from 20 cores to 5 cores)" in found[1].text
+    assert "idle (CPU requests from 20 cores to 5.7 cores)" in found[1].text
 
 
 def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(decide):
@@ -89,9 +97,15 @@ def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(deci
     memory = limit | {"resource": "memory_limit", "hard": 32.0 * GIB, "used": 32.0 * GIB}
     memory |= {"utilization_ratio": 1.0, "verdict": "full"}
     (both,) = decide(utilization=[limit, memory]).actions
-    assert both.text == "risk (memory limits from 32 GiB to 35.6 GiB)."
+    assert (
+        both.text
+        == "risk (memory limits from 32 GiB to 35.75 GiB). As a request file: tables/requests.csv."
+    )
     (alone,) = decide(utilization=[limit]).actions
-    assert alone.text == "risk (CPU limits from 20 cores to 20.1 cores)."
+    assert (
+        alone.text
+        == "risk (CPU limits from 20 cores to 20.1 cores). As a request file: tables/requests.csv."
+    )
 
 
 def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(decide):
@@ -125,7 +139,8 @@ def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decide)
     assert found[0].title == "Give 2 cores more to 1 namespace that runs short"
     assert found[0].text == (
         "Pods were refused 41 times there. full (CPU requests from 9 cores to 11 cores). "
-        "Not all of it fits: aks-1 has room for 0.5 cores of the 2 cores."
+        "Not all of it fits: aks-1 has room for 0.5 cores of the 2 cores. "
+        "As a request file: tables/requests.csv."
     )
 
 
@@ -175,7 +190,57 @@ def test_of_many_the_most_urgent_are_named_and_the_rest_counted(decide):
     rows = [space(f"s{n}", 9.0 + n, 9.0 + n, "full", "grow") for n in range(6)]
     (found,) = decide(utilization=rows).actions
     assert found.text.startswith("s5 (")
-    assert found.text.endswith("and 3 more.")
+    assert found.text.endswith(
+        "more (all 6: tables/steps.csv). As a request file: tables/requests.csv."
+    )
+
+
+def stuck(name, workload, reason, **left):
+    return {
+        "namespace_name": name, "workload_kind": "Deployment", "workload_name": workload,
+        "question": "next_pod", "pods": 1.0, "pod_cpu": 1.0, "pod_memory": 1.0 * GIB,
+        "verdict": "no", "reason": reason, "tightest": "",
+    } | {"unplaced_pods": 0.0} | left  # fmt: skip
+
+
+def test_a_raise_lets_the_next_pod_in_and_says_where_no_node_has_room_for_it(decide):
+    found = decide(
+        utilization=[space("full", 9.5, 9.0, "tight", "grow")],
+        room=[stuck("full", "indexer", "quota and nodes", left_cpu_request=-2.0, unplaced_pods=1)],
+    ).actions
+    assert "full (CPU requests from 9.5 cores to 11.5 cores)" in found[0].text
+    assert "no node has room for the next pod of indexer (1 core, 1 GiB)" in found[0].text
+
+
+def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decide):
+    (found,) = decide(
+        utilization=[space("ledger", 8.0, 6.0, "ok", "healthy"),
+                     space("unset", 8.0, 6.0, "ok", "healthy")],
+        room=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
+              stuck("unset", "job", "must specify limits.cpu, limits.memory")],
+    ).actions  # fmt: skip
+    assert found.title == (
+        "Let pods start in 2 namespaces whose next pods do not start, which no higher quota helps"
+    )
+    assert "ledger: no node has room for the next pod of web" in found.text
+    assert "unset: the next pod of job must specify limits" in found.text
+
+
+def test_what_a_request_file_cannot_change_is_counted(decide):
+    rows = [space(name, 9.0, 9.0, "full", "grow") for name in ("full", "foreign")]
+    (found,) = decide(utilization=rows).actions
+    assert "tables/requests.csv asks for it in 1 of 2" in found.text
+    (alone,) = decide(utilization=rows[1:]).actions
+    assert "no request file changes it" in alone.text
+
+
+def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decide):
+    update = stuck("idle", "web", "") | {"question": "rolling_update", "verdict": "yes"}
+    (found,) = decide(
+        utilization=[space("idle", 20.0, 2.0, "ok", "shrink", peak=4.0)],
+        room=[update | {"left_cpu_request": 8.0}],
+    ).actions
+    assert "idle (CPU requests from 20 cores to 12 cores)" in found.text
 
 
 def test_nothing_to_decide_is_said(decide):

@@ -18,6 +18,7 @@ from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.roll_ups import roll_up
+from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.reporting.layers import roll_up_rows
@@ -125,14 +126,17 @@ def test_the_most_urgent_three_come_first_with_their_amounts(tables):
     ]
     assert facts.more_actions == 1
     assert "CPU requests from 12 cores to 13.4 cores" in facts.actions[0].text
-    assert "They ask for 6 cores of CPU, of which 1.5 cores are used" in facts.actions[1].text
+    assert (
+        "They ask for 6 cores of CPU, of which not more than 1.5 cores are used 95 %"
+        in facts.actions[1].text
+    )
 
 
 def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
     tables["utilization"] = utilization(ROWS[1])
     (facts,) = owners_of(snapshot(), tables, Earlier())
     assert facts.actions[0].title == "Give back what spare does not need"
-    assert "lower CPU requests from 20 cores to 10 cores" in facts.actions[0].text
+    assert "lower CPU requests from 20 cores to 11.3 cores" in facts.actions[0].text
 
 
 def test_a_namespace_at_its_limit_that_wastes_is_never_told_to_ask_for_more(pages):
@@ -198,6 +202,26 @@ def test_the_portfolio_leads_to_every_page_and_knows_three_orders(pages):
     assert first[:2] == ["payments.html"] * 2
     assert first[2] == f"{file_name(HOSTILE)}.html"  # by name, signs come before letters
     assert "1 of 3 owners have a namespace that is full" in text_of(html)
+
+
+def test_a_mailed_page_leads_nowhere(pages):
+    assert all("<a href=" not in html for name, html in pages.items() if "owners/" in name)
+
+
+def test_an_owner_reads_that_there_is_no_room_and_that_a_next_pod_does_not_fit(tables):
+    tables["room"] = pd.DataFrame(
+        [dict.fromkeys(ROOM_COLUMNS, NAN) | {
+            "cluster_name": "aks-1", "namespace_name": "calm", "workload_name": "ledger",
+            "workload_kind": "Deployment", "question": "next_pod", "verdict": "no",
+            "reason": "nodes", "pod_cpu": 0.75, "pod_memory": 1.0 * GIB, "unplaced_pods": 1.0,
+        }]
+    )  # fmt: skip
+    tables["commitment"] = pd.DataFrame([{"cluster_name": "aks-1", "resource": "cpu", "room": 0.0}])
+    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
+    said = text_of(dict(found)["owners/payments.html"])
+    assert "The cluster aks-1 has no room for the" in said
+    assert "no node has room for the next pod of ledger (0.75 cores, 1 GiB)" in said
+    assert "next pod does not fit" in said
 
 
 def test_what_is_unknown_is_said_with_its_reason(pages):
@@ -295,7 +319,7 @@ def test_what_was_refused_comes_first_with_the_smallest_raise_for_all_of_it(tabl
         in said
     )
     assert "memory requests from 8 GiB to 9 GiB" in said
-    assert "what was refused then starts" in said
+    assert "what was refused then fits in it" in said
     assert "CPU requests of 18 cores, memory requests of 9 GiB" in said
     assert "2 Nov 2026 05:00 UTC" in said
     assert "No pod was refused in the hour before" in pages["owners/_without-owner.html"]

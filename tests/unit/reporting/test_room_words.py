@@ -69,8 +69,8 @@ def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
 
 def test_the_finding_counts_each_question_and_what_is_unknown(frames):
     assert room_finding(frames.room(50)) == (
-        "9 of 50 namespaces cannot start the next pod, 19 cannot roll out one workload, "
-        "24 cannot reach the autoscaler maximum; 5 are unknown"
+        "9 of 50 namespaces cannot start the next pod of a workload (quota or nodes), "
+        "19 cannot roll out one workload, 24 cannot reach the autoscaler maximum; 5 are unknown"
     )
     assert room_finding(frames.room(0)) == "No namespace was found"
     calm = frames.room(4).assign(verdict="yes")
