@@ -167,7 +167,7 @@ def test_all_that_cannot_be_asked_is_said_at_once_before_anything_is_read(begin,
     leave_run()
     write_result(tmp := leave_run("other"), {**read_result(tmp), "notebook": "20_onboard"})
     wrong = {
-        "inventory": "all", "history": "promethues", "lookback_days": 0, "step_minutes": 2000,
+        "inventory": "all", "history": "prom", "lookback_days": 0, "step_minutes": 2000,
         "new_cpu": "four", "new_memory": "16 Gigs", "pod_cpu": "500m",
         "snapshot_run": "nowhere", "compare_run": "other",
     }  # fmt: skip
