@@ -109,11 +109,10 @@ def open_state(path: str, *, world: str, latency: str, **injected: Any) -> State
         if store.meta("keys") is None:
             spec = worlds.load(world)
             store.set_meta("keys", _new_keys())
-            store.set_meta("control_token", secrets.token_urlsafe(24))
+            store.set_meta("control_token", secrets.token_hex(24))
             names = ("client_id", "object_id")
             identities = {
-                name: {key: one[key] for key in names}
-                | {"client_secret": secrets.token_urlsafe(24)}
+                name: {key: one[key] for key in names} | {"client_secret": secrets.token_hex(24)}
                 for name, one in spec["identities"].items()
             }
             store.set_meta("identities", identities)

@@ -47,6 +47,8 @@ def test_connection_file_tells_everything_to_its_owner_only(process: Process) ->
     identities = process.connection["identities"]
     assert set(identities) == {"admin", "contributor", "namespace_user", "reader"}
     assert set(identities["admin"]) == {"client_id", "client_secret", "object_id"}
+    secrets = [who["client_secret"] for who in identities.values()]
+    assert all(len(secret) >= 32 and secret.isalnum() for secret in secrets)  # no option of az
     names = {"subscription_id", "resource_group", "name", "kubernetes_endpoint"}
     assert [set(cluster) for cluster in process.connection["clusters"]] == [names] * 4
     assert process.connection["arm_endpoint"].startswith("https://127.0.0.1:")
