@@ -163,9 +163,10 @@ def _draw_plot(canvas: Canvas, known: pd.DataFrame, drawn: pd.DataFrame) -> None
     for ratio, stroke in ((GROW_FROM, Stroke(colors.WARNING, 3, DASHED)),
                           (1.0, Stroke(colors.CRITICAL, 3))):  # fmt: skip
         canvas.line(plot.edge(ratio), plot.top, plot.edge(ratio), plot.bottom, stroke)
+    ordered = _draw_dots(canvas, plot, drawn)
     for region in _REGIONS:
         _head(canvas, plot, region, known[known["advice"] == region.advice])
-    _draw_dots(canvas, plot, drawn)
+    _name_dots(canvas, plot, ordered)
     canvas.y = plot.bottom + 76
 
 
@@ -201,15 +202,16 @@ def _head(canvas: Canvas, plot: _Plot, region: _Region, own: pd.DataFrame) -> No
     room = plot.edge(x1) - x
     texts = [f"{count}, {cores} of quota", f"{count}, {cores}", f"{len(own):,}, {cores}"]
     text = next((text for text in texts if canvas.width(text) <= room), f"{len(own):,}")
-    canvas.text(x, y - 8, region.title, size=11, color=region.words, bold=True)
-    canvas.text(x, y + 20, text, color=colors.TEXT)
+    ground = colors.WHITE  # inside the plot, dots may lie there
+    canvas.text(x, y - 8, region.title, size=11, color=region.words, bold=True, ground=ground)
+    canvas.text(x, y + 20, text, color=colors.TEXT, ground=ground)
     if region.advice == FIX:
         width = max(canvas.width(text), canvas.width(region.title, 11, bold=True))
         plot.taken.append((x - 8, y - 28, x + width + 8, y + 36))
 
 
-def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> None:
-    """Draw the large first, so that the small lie on them; then names where there is room."""
+def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return where each dot lies, the large first: so they are drawn, and the small lie on them."""
     largest = LARGEST if len(drawn) <= _MANY else LARGEST * 0.6
     most = drawn["cores"].max() or 1.0
     ordered = drawn.assign(
@@ -222,6 +224,11 @@ def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> None:
         if len(own):
             x, y, wide = (own[name].to_numpy() for name in ("x", "y", "wide"))
             canvas.bubbles(x, y, wide, region.dot)
+    return ordered
+
+
+def _name_dots(canvas: Canvas, plot: _Plot, ordered: pd.DataFrame) -> None:
+    """Write names where there is room, first of those that need more quota."""
     half = (ordered["wide"] / 2).to_numpy()
     places = ordered[["x", "y"]].to_numpy()
     for (x, y), radius in zip(places[: 4 * NAMED], half, strict=False):
