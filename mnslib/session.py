@@ -183,9 +183,8 @@ class Session:
             result: what came of a plan; its outcomes decide the status.
             plan: the plan it came of; one that waits for approval is a finding.
             left: the plan made again after the change; if it is not empty, the run is not done.
-            checks: those before the plan, or of what was read; one that is no failure, but did not
-                pass, is a finding, unless a plan had nothing to change and the run before said the
-                same.
+            checks: before the plan, or of what was read; one that warns is a finding, unless a
+                plan had nothing to change and the run before said the same.
             headline: the finding in a sentence; made from the result where it is empty.
             summary: numbers by name.
             has_findings: whether a reading notebook found something that needs somebody.
