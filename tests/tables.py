@@ -7,7 +7,7 @@ from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.layers import layers_by_day, layers_table
 from mnslib.capacity.utilization import utilization_table
-from mnslib.reporting.cells import csv_parts, text_columns
+from mnslib.show.cells import csv_parts, text_columns
 
 
 def csv_text(table):

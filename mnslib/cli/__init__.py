@@ -59,7 +59,7 @@ def token(*, target: str, cloud: str, credential: str) -> None:
     This is kubectl's exec credential plugin; the kubeconfigs of mnslib name it.
     """
     from mnslib.kube.kubeconfig import exec_credential_json
-    from mnslib.targets import open_target
+    from mnslib.run.targets import open_target
 
     azure = open_target(target, cloud=cloud, credential=credential).azure
     found = azure.access_token(azure.cloud.kubernetes_scope)

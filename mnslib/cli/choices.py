@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mnslib.targets import TARGETS
+from mnslib.run.targets import TARGETS
 
 TARGET = click.Choice(TARGETS)
 CLOUD = click.Choice(["public", "usgov", "china"])

@@ -9,7 +9,7 @@ import click
 
 from mnslib.cli.choices import CLOUD, CREDENTIAL, TARGET
 from mnslib.errors import printable
-from mnslib.project import write_whole
+from mnslib.run.project import write_whole
 
 
 @click.command()
@@ -55,8 +55,8 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     FILE ends in .csv, .xlsx or .yaml. Planned as it is it changes nothing; edited, it changes
     what was edited. What a request file cannot say is named, left out, and left alone.
     """
-    from mnslib.exporting import export_requests
-    from mnslib.parameters import read_parameter_file
+    from mnslib.run.exporting import export_requests
+    from mnslib.run.parameters import read_parameter_file
 
     given = read_parameter_file(parameters) if parameters else {}
     given |= {name: value for name, value in options.items() if value}

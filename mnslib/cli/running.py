@@ -46,8 +46,8 @@ def _given(
     notebook: str, file: Path | None, assignments: Sequence[str], runs_dir: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters that are given, and all with the notebook's defaults."""
-    from mnslib.parameters import parse_assignment, read_parameter_file, read_parameters
-    from mnslib.runner import find_notebook
+    from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
+    from mnslib.run.runner import find_notebook
 
     declared = read_parameters(find_notebook(notebook))
     given = read_parameter_file(file) if file else {}
@@ -76,7 +76,7 @@ def _run(
     runs_dir: str | None = None,
     detailed_exitcode: bool = False,
 ) -> int:
-    from mnslib.runner import environment_name
+    from mnslib.run.runner import environment_name
 
     given, asked = _given(notebook, file, assignments, runs_dir)
     return _execute(
@@ -96,7 +96,7 @@ def _execute(
     environment: str,
     detailed_exitcode: bool,
 ) -> int:
-    from mnslib.runner import run_notebook
+    from mnslib.run.runner import run_notebook
 
     outcome = run_notebook(
         notebook,
@@ -162,8 +162,8 @@ def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitco
     RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
     in flight, and touches only the rest; the new run's result is about all items.
     """
-    from mnslib.project import read_result, resolve_path
-    from mnslib.runs import find_run
+    from mnslib.run.project import read_result, resolve_path
+    from mnslib.run.runs import find_run
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
     result = read_result(directory)
@@ -195,8 +195,8 @@ def undo(run: str, *, runs_dir: str) -> None:
     other; the command that plans it is printed. What it cannot restore is named. Where runs were
     resumed one by the other, all of them are undone together: their plan was one.
     """
-    from mnslib.project import read_result, resolve_path
-    from mnslib.runs import find_run, runs_until, write_undo
+    from mnslib.run.project import read_result, resolve_path
+    from mnslib.run.runs import find_run, runs_until, write_undo
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
     file, count, lost = write_undo(directory)
@@ -230,9 +230,9 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     such as `-- --no-browser --allow-root`. A signal that stops this command stops JupyterLab and
     its kernels too.
     """
-    from mnslib.interruption import run_child
-    from mnslib.project import find_project_root
-    from mnslib.runner import open_copy
+    from mnslib.run.interruption import run_child
+    from mnslib.run.project import find_project_root
+    from mnslib.run.runner import open_copy
 
     given, asked = _given(notebook, **options)
     copy = open_copy(notebook, parameters=given, runs_dir=str(asked.get("runs_dir", "runs")))
@@ -251,7 +251,7 @@ def demo(*, runs_dir: str) -> None:
 
     They onboard one namespace, provision 36 and analyze quota utilization.
     """
-    from mnslib.project import find_project_root, resolve_path
+    from mnslib.run.project import find_project_root, resolve_path
     from mnslib.sandbox.launcher import control, ensure_running
 
     root = find_project_root()
@@ -279,7 +279,7 @@ def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:
 
     Prints where it is.
     """
-    from mnslib.runner import prune_runs, write_index
+    from mnslib.run.runner import prune_runs, write_index
 
     if days is not None:
         click.echo(f"{prune_runs(runs_dir, days=days)} deleted", err=True)

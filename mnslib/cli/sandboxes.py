@@ -46,8 +46,8 @@ def serve(**options: Any) -> None:
 
 
 def _running(name: str | None) -> Mapping[str, Any]:
+    from mnslib.run.targets import sandbox_file, sandbox_files
     from mnslib.sandbox.launcher import find_running
-    from mnslib.targets import sandbox_file, sandbox_files
 
     files = sandbox_files()
     if name is not None and name not in files:
@@ -62,8 +62,8 @@ def _running(name: str | None) -> Mapping[str, Any]:
 @sandbox.command()
 def status() -> None:
     """Say which sandboxes are running, and what is in them."""
+    from mnslib.run.targets import sandbox_file, sandbox_files
     from mnslib.sandbox.launcher import find_running
-    from mnslib.targets import sandbox_file, sandbox_files
 
     for name, file in sandbox_files().items():
         connection = find_running(file)

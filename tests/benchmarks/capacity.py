@@ -24,8 +24,8 @@ from mnslib.capacity.store import write_snapshot
 from mnslib.commitment import commitments
 from mnslib.kube_models import Container, Event, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_KEYS
-from mnslib.project import write_result
 from mnslib.results import RunRecord, RunStatus, utc_text
+from mnslib.run.project import write_result
 
 NAMESPACES, CLUSTERS, HOURS, OWNERS = 20_000, 200, 720, 500
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)

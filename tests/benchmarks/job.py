@@ -27,7 +27,7 @@ from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.verify import read_back, read_disputed
 from mnslib.requests.spec import parse_requests
-from mnslib.targets import Target
+from mnslib.run.targets import Target
 from tests.sandbox.client import Client
 
 

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import mnslib.reporting.displays
-import mnslib.reporting.provisioning
+import mnslib.show.displays
+import mnslib.show.provisioning
 from mnslib.azure import client
 from mnslib.errors import MnsError
 from mnslib.kube import client as kube_client
-from mnslib.notebook import connect
-from mnslib.project import new_run_directory, read_result
 from mnslib.provisioning import resume
 from mnslib.results import EXIT_CODES, RunStatus
+from mnslib.run.notebook import connect
+from mnslib.run.project import new_run_directory, read_result
 
 NOTEBOOK = "30_provision_in_bulk"
-PRELOADED = (client, kube_client, resume, mnslib.reporting.displays, mnslib.reporting.provisioning)
+PRELOADED = (client, kube_client, resume, mnslib.show.displays, mnslib.show.provisioning)
 """Imported once, before the processes that run are forked."""
 
 

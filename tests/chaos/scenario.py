@@ -24,8 +24,8 @@ from mnslib.provisioning.journal import read_events
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.requests.spec import parse_requests
-from mnslib.runs import find_run
-from mnslib.targets import Target, open_target
+from mnslib.run.runs import find_run
+from mnslib.run.targets import Target, open_target
 
 from . import driver
 

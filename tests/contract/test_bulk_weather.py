@@ -13,7 +13,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.targets import Target
+from mnslib.run.targets import Target
 from tests.operations import SameThread
 
 QUOTA = {

@@ -22,9 +22,9 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
+from mnslib.run.targets import Target
 from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.world import load
-from mnslib.targets import Target
 from tests.operations import SameThread
 from tests.sandbox.client import PROD, Client
 

@@ -15,7 +15,7 @@ from mnslib.provisioning.plan import make_plan
 from mnslib.requests.columns import COLUMN_HELP, COLUMN_WORDS, COLUMNS
 from mnslib.requests.sheets import FORMULA_STARTS
 from mnslib.requests.spec import parse_requests
-from mnslib.targets import open_target
+from mnslib.run.targets import open_target
 from tests.sandbox.client import Client
 
 from .conftest import ROOT

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from mnslib.errors import ConfigError
-from mnslib.handover import write_pack
-from mnslib.targets import open_target
+from mnslib.run.handover import write_pack
+from mnslib.run.targets import open_target
 
 from .conftest import ROOT
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from mnslib.models import BUILT_IN_ROLES, AccessGrant, PrincipalType
-from mnslib.targets import open_target
+from mnslib.run.targets import open_target
 
 from .conftest import ROOT
 

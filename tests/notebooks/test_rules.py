@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import mnslib
-from mnslib.parameters import check_parameters, read_parameters
+from mnslib.run.parameters import check_parameters, read_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -78,7 +78,7 @@ class TestEveryNotebook:
         assert [cell["metadata"]["tags"] for cell in importing] == [["setup"]]
         for node in ast.walk(ast.parse(source(importing[0]))):
             if isinstance(node, ast.ImportFrom):
-                assert node.module in ("mnslib", "mnslib.notebook")
+                assert node.module in ("mnslib", "mnslib.run.notebook")
                 if node.module == "mnslib":
                     assert {alias.name for alias in node.names} <= set(mnslib.__all__)
 

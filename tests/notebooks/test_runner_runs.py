@@ -15,13 +15,13 @@ from jupyter_core.utils import run_sync
 
 from mnslib.errors import ConfigError
 from mnslib.results import RunStatus
-from mnslib.runner import RunOutcome, run_notebook
+from mnslib.run.runner import RunOutcome, run_notebook
 
 DATA = Path(__file__).parent / "data"
 
 RUN_IT = """
 import sys
-from mnslib.runner import run_notebook
+from mnslib.run.runner import run_notebook
 outcome = run_notebook(sys.argv[1], parameters={}, environment="unit", runs_dir=sys.argv[2])
 print(outcome.status.value, flush=True)
 raise SystemExit(outcome.exit_code)
@@ -232,7 +232,7 @@ def test_a_signal_ends_the_run_with_its_record_whole(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX")
 def test_an_interrupt_that_finds_the_kernel_idle_stops_the_next_cell() -> None:
     """So that a signal in the first moment of a cell, when nothing of it runs yet, is not lost."""
-    from mnslib.kernel import Kernel
+    from mnslib.run.kernel import Kernel
 
     async def session(kernel: Kernel) -> list[str]:
         client = kernel.manager.client()

@@ -10,7 +10,7 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from mnslib.azure.plain import plain_prometheus
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
-from mnslib.targets import Target
+from mnslib.run.targets import Target
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 EMPTY = {"status": "success", "data": {"resultType": "vector", "result": []}}

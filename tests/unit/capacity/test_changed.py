@@ -13,7 +13,7 @@ from mnslib.capacity.changed import (
     new_findings,
     read_earlier,
 )
-from mnslib.reporting.changed import changes_finding, changes_report
+from mnslib.show.changed import changes_finding, changes_report
 from tests.tables import csv_text
 
 RATIOS = {"full": 1.0, "tight": 0.95, "ok": 0.5}

@@ -21,8 +21,8 @@ from mnslib.errors import (
     PrometheusError,
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
-from mnslib.reporting.capacity import history_checks, snapshot_report
 from mnslib.secrets import HIDDEN
+from mnslib.show.capacity import history_checks, snapshot_report
 from tests.tables import daily_of, utilization_of
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)

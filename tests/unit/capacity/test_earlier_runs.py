@@ -8,10 +8,10 @@ import pytest
 
 from mnslib.capacity.store import FACTS_FILE, write_snapshot
 from mnslib.errors import ConfigError
-from mnslib.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
-from mnslib.read_steps import ReadSteps
-from mnslib.readings import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 from mnslib.results import RunRecord, RunStatus, utc_text
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
+from mnslib.run.read_steps import ReadSteps
+from mnslib.run.readings import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 
 NOTEBOOK = "40_analyze_quota_utilization"
 STARTED = utc_text(datetime(2026, 11, 2, 6, 0, tzinfo=UTC))

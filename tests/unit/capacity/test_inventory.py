@@ -10,9 +10,9 @@ import pytest
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.capacity.promises import commitment_table
 from mnslib.errors import ConfigError, PrometheusError
-from mnslib.reporting.capacity import snapshot_report
 from mnslib.resource_ids import ClusterId
-from mnslib.targets import metrics_alone
+from mnslib.run.targets import metrics_alone
+from mnslib.show.capacity import snapshot_report
 from tests.tables import utilization_of
 from tests.unit.capacity.conftest import PrometheusDouble
 

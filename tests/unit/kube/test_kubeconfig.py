@@ -15,12 +15,12 @@ import yaml
 from filelock import SoftFileLock
 
 from mnslib.errors import ConfigError, KubeError
-from mnslib.handover import merge_into
 from mnslib.kube.kubeconfig import (
     exec_credential_json,
     namespace_kubeconfig,
     read_access,
 )
+from mnslib.run.handover import merge_into
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KUBELOGIN_ARGS = [

@@ -11,13 +11,13 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
 
-from mnslib.change_steps import ChangeSteps
 from mnslib.errors import SpecError
-from mnslib.project import RUN_DIRECTORY_VARIABLE
 from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.run.change_steps import ChangeSteps
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 from tests.unit.provisioning.factories import make_cluster, make_namespace, make_observed
 
 HEADER = "subscription_id,resource_group,cluster_name,namespace_name,cpu_limit,labels"

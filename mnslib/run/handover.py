@@ -1,0 +1,138 @@
+"""What a team gets: `handover/<cluster>/<namespace>/kubeconfig`, kept from git and from others.
+
+On demand it is merged into a kubeconfig that is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnslib.errors import ConfigError, MnsError, cut
+from mnslib.run.project import find_project_root, resolve_path, write_whole
+from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
+from mnslib.show.displays import Cell, Table
+
+if TYPE_CHECKING:
+    from mnslib.resource_ids import ManagedNamespaceId
+
+OWNER_FILE = "cluster-id"
+"""Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""
+
+LOCK_SECONDS = 10.0
+"""How long to wait for another program that writes the same kubeconfig; our choice."""
+
+
+def hand_over(
+    namespaces: Iterable[ManagedNamespaceId],
+    target: Target,
+    *,
+    cloud: str,
+    login: str,
+    kubeconfig: str,
+) -> Table:
+    """Return where the kubeconfig of each namespace was written, or why it was not.
+
+    Args:
+        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
+        kubeconfig: a file to merge it into besides; empty = none.
+    """
+    rows: list[list[Cell]] = []
+    for namespace in namespaces:
+        try:
+            place = write_pack(namespace, target, cloud=cloud, login=login)
+            shown = str(place.relative_to(find_project_root()))
+            found = [shown, f"kubectl --kubeconfig {shown} get pods"]
+            if kubeconfig:
+                found[0] += f", merged into {merge_into(kubeconfig, place)}"
+        except MnsError as error:  # the namespace stands; only its file is missing
+            found = ["not written", cut(str(error))]
+        rows.append([namespace.namespace_name, *found])
+    where, limits = "on any machine with", ""
+    if target.sandbox is not None:
+        where = "on this machine only, by"
+        limits = (
+            " The sandbox's Kubernetes shows NAME and AGE only, runs nothing, and watches "
+            "nothing (docs/sandbox.md)."
+        )
+    return Table(
+        columns=["Namespace", "Kubeconfig", "Try"],
+        rows=rows,
+        caption="Handed over",
+        note=f"No secret is in it. It works {where} {login}, which asks for a token as whoever "
+        f"runs kubectl.{limits}",
+        empty="Nothing to hand over: nothing was changed.",
+    )
+
+
+def write_pack(
+    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
+) -> Path:
+    """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
+
+    Args:
+        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
+
+    Raises:
+        ConfigError: if the folder holds the pack of another cluster of the same name.
+        MnsError: if Azure gives no kubeconfig.
+    """
+    from mnslib.kube.kubeconfig import namespace_kubeconfig
+
+    cluster = namespace.cluster
+    folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
+    note = folder / OWNER_FILE
+    owner = note.read_text("utf-8").strip() if note.exists() else str(cluster)
+    if owner.lower() != str(cluster).lower():
+        raise ConfigError(f"{folder} is of another cluster: {owner}. Move it away, then run again.")
+    text = namespace_kubeconfig(
+        target.azure.managed_namespaces.list_credential(namespace),
+        cluster_name=cluster.cluster_name,
+        namespace_name=namespace.namespace_name,
+        login=login,
+        cloud=cloud,
+        sandbox_environment=None
+        if target.sandbox is None
+        else {SANDBOX_VARIABLE: str(sandbox_file())},
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    write_whole(note, f"{cluster}\n", mode=0o600)
+    write_whole(folder / "kubeconfig", text, mode=0o600)
+    return folder / "kubeconfig"
+
+
+def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> Path:
+    """Return the kubeconfig that the pack was merged into, whole and with mode 0600.
+
+    Args:
+        file: such as `~/.kube/config`; made where it is missing, followed where it is a link.
+        lock_seconds: how long to wait for another program that holds kubectl's lock.
+
+    Raises:
+        ConfigError: if it cannot be merged or is locked; it is unchanged then.
+    """
+    from filelock import SoftFileLock, Timeout
+
+    from mnslib.kube.kubeconfig import merged_kubeconfig
+
+    place, text = resolve_path(file), pack.read_text("utf-8")
+    try:
+        place = place.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
+            old = place.read_text("utf-8") if place.exists() else ""
+            merged = merged_kubeconfig(old, text) if old.strip() else text
+            write_whole(place, merged, mode=0o600)
+    except Timeout as error:
+        raise ConfigError(
+            f"{place} is locked by another program; if none runs, delete {place}.lock."
+        ) from error
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{place}: it is no kubeconfig and is left as it is.") from error
+    except (OSError, RuntimeError) as error:  # the latter is pathlib's for links in a circle
+        raise ConfigError(f"{place} cannot be merged into: {cut(str(error))}.") from error
+    return place

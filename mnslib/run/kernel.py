@@ -1,0 +1,102 @@
+"""The process that a notebook runs in: always this interpreter's, interrupted or ended from here.
+
+Takes no kernelspec of the user's, who may have none or another Python's under the same name.
+Knows nothing of notebooks, results or papermill. Import it late: jupyter_client comes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop, run_sync
+
+BUSY_STOP_SECONDS = 30.0
+"""Twice the time for a cell to await what is under way; our choice, about an ARM write's."""
+
+IDLE_STOP_SECONDS = 1.0
+"""Twice the time for a kernel without work to end by itself, which takes it 0.1 s.
+
+About one in ten ipykernel 7 processes waits 10 s for its own output thread when it is told to end.
+"""
+
+
+class _OwnSpec(KernelSpecManager):
+    """Knows one kernel: ipykernel of the running interpreter."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python", name=kernel_name)
+
+
+class _Manager(AsyncKernelManager):
+    """A manager that remembers its client, so that its channels can be closed."""
+
+    made: AsyncKernelClient | None = None
+
+    def client(self, **kwargs: Any) -> AsyncKernelClient:  # type: ignore[override]  # as its base
+        self.made = super().client(**kwargs)
+        return self.made
+
+
+class Kernel:
+    """A started kernel; `manager` is what nbclient needs to talk to it."""
+
+    def __init__(self, environment: Mapping[str, str], *, imports: Iterable[str] = ()) -> None:
+        """Start it, and return while it loads the modules `imports`."""
+        self._loop = ensure_event_loop()
+        # sockets in a folder of our own: unlike TCP, closed to other users of the machine
+        self._folder = tempfile.TemporaryDirectory(prefix="mns-")
+        self.manager = _Manager(
+            kernel_name="python3",
+            kernel_spec_manager=_OwnSpec(),
+            transport="tcp" if sys.platform == "win32" else "ipc",
+            connection_file=str(Path(self._folder.name) / "kernel.json"),
+        )
+        run_sync(self._start)({**os.environ, **environment}, imports)
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the cell that runs, else in the next.
+
+        May be called in a signal handler.
+        """
+        self._later(self.manager.interrupt_kernel())
+
+    def kill(self) -> None:
+        """End the process at once; may be called in a signal handler."""
+        self._later(self.manager.shutdown_kernel(now=True))
+
+    def stop(self, *, is_busy: bool) -> None:
+        """End the process; a cell that still runs is interrupted and given time."""
+        self.manager.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
+        run_sync(self._stop)()
+        self._folder.cleanup()
+
+    async def _start(self, environment: dict[str, str], imports: Iterable[str]) -> None:
+        arguments = [
+            # the history of a run is in its notebook, not in the user's profile
+            "--HistoryManager.hist_file=:memory:",
+            "--ext=mnslib.run.interruption",
+            "--ext=mnslib.run.loading",
+            # a module that is no extension is loaded all the same
+            *(f"--ext={name}" for name in imports),
+        ]
+        await self.manager.start_kernel(extra_arguments=arguments, env=environment)
+
+    async def _stop(self) -> None:
+        if await self.manager.is_alive():
+            await self.manager.shutdown_kernel()
+        await self.manager.cleanup_resources()
+        if self.manager.made is not None:
+            self.manager.made.stop_channels()
+
+    def _later(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -1,0 +1,144 @@
+"""Where the project folder is, what relative paths mean, and where a run leaves its files.
+
+The project folder holds `notebooks/` and `parameters/`; the working
+directory is never the base of a path, so that a run means the same from everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mnslib.errors import ConfigError
+from mnslib.results import RunStatus
+
+RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
+"""Environment variable by which the runner names a kernel's run directory."""
+
+_RECORD = frozenset(
+    {
+        "notebook", "environment", "target", "started_utc", "finished_utc", "status", "parameters",
+        "headline", "summary", "items", "artifacts",
+    }
+)  # fmt: skip
+"""What every page about a run reads."""
+
+_RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
+
+
+def find_project_root(*, package_dir: Path | None = None, working_dir: Path | None = None) -> Path:
+    """Return the folder that holds `notebooks/` and `parameters/`.
+
+    That of the editable install, else the nearest at or above the working directory.
+
+    Args:
+        package_dir: folder of the installed package; None = of this one.
+        working_dir: None = the process's.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    package = package_dir or Path(__file__).resolve().parents[1]
+    here = (working_dir or Path.cwd()).resolve()
+    for folder in (package.parent, here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "parameters").is_dir():
+            return folder
+    raise ConfigError(
+        f"No folder with notebooks/ and parameters/ beside the package or at or above {here}. "
+        "Run this inside a checkout of the project, or give absolute paths."
+    )
+
+
+def resolve_path(path: str | Path) -> Path:
+    """Return an absolute path; a relative one is taken from the project folder.
+
+    Raises:
+        ConfigError: the path is relative and there is no project folder.
+    """
+    given = Path(path).expanduser()
+    return given if given.is_absolute() else find_project_root() / given
+
+
+def new_run_directory(
+    runs_dir: Path, *, notebook: str, environment: str, started: datetime
+) -> Path:
+    """Return a fresh directory `<utc>-<notebook>-<environment>`, made below `runs_dir`.
+
+    Two runs of the same second get different directories, the second one with `.2` at its end.
+
+    Args:
+        notebook: its file name without ending.
+        started: the run's first moment, in UTC.
+
+    Raises:
+        ConfigError: nothing can be made there.
+    """
+    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part)[:80] for part in (notebook, environment))
+    name = "-".join([f"{started:%Y%m%dT%H%M%SZ}", *parts])
+    number = 1
+    while True:
+        directory = runs_dir / (name if number == 1 else f"{name}.{number}")
+        try:
+            directory.mkdir(parents=True)
+        except OSError as error:
+            if not directory.is_dir():  # neither is a link that leads nowhere
+                raise ConfigError(
+                    f"No run directory can be made in {runs_dir}: {error.strerror}."
+                ) from error
+            number += 1
+        else:
+            return directory
+
+
+def run_directories(runs_dir: Path) -> list[Path]:
+    """Return the run directories below `runs_dir`, oldest first; none where it does not exist."""
+    if not runs_dir.is_dir():
+        return []
+    return sorted(
+        path for path in runs_dir.iterdir() if path.is_dir() and _RUN_NAME.fullmatch(path.name)
+    )
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """Return what a run's `result.json` holds, None where there is none or it is not whole.
+
+    One that cannot be read counts as none: an earlier run's must not end a later one.
+    """
+    try:
+        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no text and no JSON are both of the latter
+        return None
+    is_whole = isinstance(result, dict) and result.keys() >= _RECORD
+    return result if is_whole and result["status"] in list(RunStatus) else None
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json`; a reader sees the old or the new one, never a part."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
+    write_whole(directory / "result.json", text + "\n")
+
+
+def write_whole(
+    path: Path, content: str | bytes | Iterable[bytes | memoryview], *, mode: int = 0o644
+) -> None:
+    """Write a file so that a reader sees the old or the new one, never a part.
+
+    Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, str):
+                content = content.encode()
+            file.writelines([content] if isinstance(content, bytes) else content)
+        Path(name).chmod(mode)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,412 @@
+"""Runs a notebook through papermill and leaves a whole run directory, whatever happens.
+
+The notebook's session writes `result.json`; this module reads it, decides the exit code, and writes
+the record itself where there is none: refused parameters, a dead kernel. Knows nothing of Azure.
+papermill takes seconds to import, so it is imported while the kernel starts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mnslib.errors import ConfigError, SpecError
+from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
+from mnslib.run.interruption import InterruptedRunError, Watch, signals_to
+from mnslib.run.loading import collect_rarely
+from mnslib.run.notify import check_notification, notify
+from mnslib.run.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
+from mnslib.run.project import (
+    RUN_DIRECTORY_VARIABLE,
+    find_project_root,
+    new_run_directory,
+    read_result,
+    resolve_path,
+    run_directories,
+    write_result,
+    write_whole,
+)
+from mnslib.run.readings import refused_values
+from mnslib.run.saving import Saver
+from mnslib.run.targets import TARGETS
+from mnslib.secrets import hide_secrets
+
+DETAILED_FINDINGS = 2
+_IMPORTS, _DRAWING = "from mnslib import", ["mnslib.show.charts"]
+"""What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
+_PYTHON = {"kernel_name": "python3", "language": "python"}
+_REFUSING = {ConfigError.__name__, SpecError.__name__}
+_LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
+_TRUSTED = {
+    RunStatus.DONE: set(RunStatus) - {RunStatus.STOPPED},
+    RunStatus.FAILED: _LAST_WORDS,
+    RunStatus.REFUSED: _LAST_WORDS,
+    RunStatus.INTERRUPTED: {RunStatus.INTERRUPTED},
+    RunStatus.STOPPED: set[RunStatus](),
+}
+"""By how the execution ended: what a session may say of it; its first `stopped` is no word yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended; `message` says why where it is not done, else the headline.
+
+    Attributes:
+        notice: why nobody was notified of it; empty where all is well.
+    """
+
+    directory: Path
+    exit_code: int
+    status: RunStatus
+    message: str
+    notice: str = ""
+
+
+class _Ending(NamedTuple):
+    """How the execution ended, seen from outside the kernel; DONE where the last cell ran."""
+
+    status: RunStatus
+    headline: str
+
+
+def run_notebook(
+    notebook: str | Path,
+    *,
+    parameters: Mapping[str, Any],
+    environment: str,
+    runs_dir: str | Path,
+    detailed_exitcode: bool = False,
+) -> RunOutcome:
+    """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
+
+    Refused parameters start no kernel. While it runs, SIGINT and SIGTERM interrupt the cell, whose
+    session awaits what is under way; a second signal kills the kernel.
+
+    Args:
+        notebook: path, name, or number under `notebooks/`, as `find_notebook` takes it.
+        parameters: by name; those left out keep their defaults.
+        environment: last part of the directory's name, such as "prod".
+        runs_dir: relative paths are taken from the project folder.
+        detailed_exitcode: findings end with 2 instead of 0.
+
+    Raises:
+        ConfigError: no such notebook, or no project folder; there is no run directory then.
+    """
+    path = find_notebook(notebook)
+    declared = read_parameters(path)
+    runs, started = resolve_path(runs_dir), utc_now()
+    directory = new_run_directory(
+        runs, notebook=path.stem, environment=environment, started=started
+    )
+    watch = Watch()
+    with signals_to(watch):
+        asked = {known.name: known.default for known in declared} | dict(parameters)
+        try:
+            refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
+            given = check_parameters(declared, parameters, refused=refused)
+            check_notification(given)
+            ending = _execute(path, directory, given, watch)
+        except ConfigError as error:
+            ending = _Ending(RunStatus.REFUSED, str(error))
+        own = _record(path.stem, environment, asked, started=started, ending=ending)
+        result = _settled(own, read_result(directory))
+        result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
+        try:
+            _write_pages(directory, result)
+            write_index(runs)
+        except OSError as error:
+            status, headline = RunStatus.STOPPED, _unwritable(error)
+            if result["headline"] != headline:
+                headline += f". Until then: {result['headline']}"
+            result |= {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
+    return RunOutcome(
+        directory=directory,
+        exit_code=result["exit_code"],
+        status=RunStatus(result["status"]),
+        message=result["headline"],
+        notice=notify(result, run=directory.name, parameters=asked),
+    )
+
+
+def find_notebook(notebook: str | Path, *, root: Path | None = None) -> Path:
+    """Return the path of a notebook.
+
+    Args:
+        notebook: a path (from the project folder, else from the working directory), a file name
+            or stem under `notebooks/`, or its number (`30`).
+        root: the project folder; None = the one of `find_project_root`.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    given = Path(notebook)
+    if given.is_absolute() and given.is_file():
+        return given
+    root = root or find_project_root()
+    if given.suffix == ".ipynb":
+        for path in (root / given, given.resolve()):
+            if path.is_file():
+                return path
+    name = given.name.removesuffix(".ipynb")
+    known = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
+    found = [path for path in known if path.stem == name or path.stem.startswith(f"{name}_")]
+    if len(found) != 1:
+        problem = "names more than one notebook" if found else "is no notebook"
+        names = ", ".join(path.stem for path in known) or "none"
+        raise ConfigError(f"{notebook} {problem}; those in {root / 'notebooks'} are: {names}.")
+    return found[0]
+
+
+def environment_name(parameter_file: Path | None, target: str) -> str:
+    """Return a run's environment: `prod` of `30_provision_in_bulk.prod.yaml`, else the target."""
+    parts = parameter_file.name.split(".") if parameter_file else []
+    # a target that does not exist is refused later, and may be a secret in the wrong place
+    return parts[-2] if len(parts) > 2 else target if target in TARGETS else "unknown"
+
+
+def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: str | Path) -> Path:
+    """Return a copy of a notebook with those parameters, to be worked in.
+
+    It lies in `open/` below `runs_dir`, so that no tracked notebook is edited. The parameters stand
+    in the notebook's own cell; cells that only draw come folded.
+
+    Raises:
+        ConfigError: no such notebook, or parameters it does not take.
+    """
+    path = find_notebook(notebook)
+    given = check_parameters(read_parameters(path), parameters)
+    folder = resolve_path(runs_dir) / "open"
+    directory = new_run_directory(folder, notebook=path.stem, environment="open", started=utc_now())
+    copy = directory / path.name
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        tags = cell["metadata"].get("tags", ())
+        if PARAMETERS_TAG in tags:
+            cell["source"] = filled("".join(cell["source"]), given)
+        if "hide-input" in tags:
+            cell["metadata"]["jupyter"] = {"source_hidden": True}
+    write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return copy
+
+
+def prune_runs(runs_dir: str | Path, *, days: int) -> int:
+    """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
+
+    Args:
+        days: those that began earlier than so many days ago go; links stay.
+    """
+    runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
+    old = [
+        directory
+        for directory in [*run_directories(runs), *run_directories(runs / "open")]
+        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
+    ]
+    for directory in old:
+        shutil.rmtree(directory)
+    return len(old)
+
+
+def write_index(runs_dir: str | Path) -> Path:
+    """Write `index.html` over all runs below `runs_dir` and return its path."""
+    from mnslib.show.html import run_index_html
+
+    runs = resolve_path(runs_dir)
+    runs.mkdir(parents=True, exist_ok=True)
+    found = [(path.name, _as_left(path)) for path in run_directories(runs)]
+    index = runs / "index.html"
+    write_whole(index, run_index_html([(name, result) for name, result in found if result]))
+    return index
+
+
+def _as_left(directory: Path) -> dict[str, Any] | None:
+    """Return a run's record; where its process died, how far its journal says that it had come."""
+    record = read_result(directory)
+    if record is None or record["status"] != RunStatus.STOPPED:
+        return record
+    from mnslib.provisioning.journal import JOURNAL_NAME, read_events
+    from mnslib.provisioning.resume import read_earlier
+
+    try:
+        events, _ = read_events(directory / JOURNAL_NAME)
+        items = read_earlier(directory).items.values()
+    except ConfigError:  # it came to no plan, or wrote nothing
+        return record
+    outcomes = [item.outcome.outcome if item.outcome else "not_attempted" for item in items]
+    return record | {
+        "items": [{"outcome": outcome} for outcome in outcomes],
+        "finished_utc": events[-1]["utc"],
+        "is_resumable": all(event["event"] != "continued" for event in events),
+    }
+
+
+def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
+    collect_rarely()
+    from mnslib.run.kernel import Kernel
+
+    executed = directory / "notebook.ipynb"
+    watch.kernel = Kernel(
+        {RUN_DIRECTORY_VARIABLE: str(directory)},
+        imports=_DRAWING if _IMPORTS in path.read_text(encoding="utf-8") else (),
+    )
+    try:
+        ending = _through_papermill(path, executed, parameters, watch)
+    finally:
+        watch.kernel.stop(is_busy=watch.runs_cell)
+        watch.kernel = None
+    if ending.status is RunStatus.DONE and (left := _cells_not_run(executed)):
+        # papermill takes `SystemExit(0)` in a cell for success
+        return _Ending(
+            RunStatus.FAILED,
+            f"The notebook ended itself early; {left} of its code cells did not run",
+        )
+    if watch.number is not None and ending.status is not RunStatus.DONE:
+        name = signal.Signals(watch.number).name
+        return _Ending(RunStatus.INTERRUPTED, f"Interrupted by {name}")
+    return ending
+
+
+def _through_papermill(
+    path: Path, executed: Path, parameters: Mapping[str, Any], watch: Watch
+) -> _Ending:
+    papermill = _papermill()
+    assert watch.kernel is not None
+    saver = Saver(executed)
+
+    def on_cell_execute(**_: Any) -> None:
+        watch.on_cell_execute()
+        saver.on_cell_execute()
+
+    try:
+        with saver:
+            papermill.execute_notebook(
+                _literal(path),
+                _literal(executed),
+                parameters=dict(parameters),
+                **_PYTHON,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                request_save_on_cell_execute=False,
+                km=watch.kernel.manager,
+                on_notebook_start=saver.on_notebook_start,
+                on_cell_start=_tell_section,
+                on_cell_execute=on_cell_execute,
+                on_cell_executed=watch.on_cell_executed,
+            )
+    except papermill.PapermillExecutionError as error:
+        status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
+        return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
+    except InterruptedRunError:
+        return _Ending(RunStatus.INTERRUPTED, "")
+    except OSError as error:  # the notebook is saved while its cells run
+        return _Ending(RunStatus.STOPPED, _unwritable(error))
+    except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
+        return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
+    return _Ending(RunStatus.DONE, "The notebook ran to its end")
+
+
+def _tell_section(*, cell: Any, **_: Any) -> None:
+    """Print the headings of a text cell that the notebook has come to, as its report has them."""
+    lines = cell.source.splitlines() if cell.cell_type == "markdown" else ()
+    for line in lines:
+        if line.startswith("## "):
+            with suppress(OSError):  # a closed terminal or pipe: nobody reads, the run goes on
+                sys.stderr.write(f"{line[3:]} ...\n")
+                sys.stderr.flush()
+
+
+def _unwritable(error: OSError) -> str:
+    return f"The run directory cannot be written: {error.strerror or error}"
+
+
+def _papermill() -> Any:
+    """Return papermill, imported without what no notebook of a folder needs.
+
+    Where rfc3987_syntax is installed, as JupyterLab does, jsonschema builds 39 grammars to check
+    addresses: two thirds of papermill's import time. A third of the rest is for notebooks in HDFS
+    and in Azure's blobs.
+    """
+    hidden = {"rfc3987_syntax", "pyarrow", "papermill.abs"} - sys.modules.keys()
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None reads as not installed
+    try:
+        import papermill
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return papermill
+
+
+def _literal(path: Path) -> str:
+    """Return a path for papermill, which takes every path for a format string."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _cells_not_run(notebook: Path) -> int:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(
+        cell["cell_type"] == "code"
+        and bool("".join(cell["source"]).strip())
+        and cell["execution_count"] is None
+        for cell in cells
+    )
+
+
+def _record(
+    notebook: str, environment: str, asked: dict[str, Any], *, started: datetime, ending: _Ending
+) -> RunRecord:
+    """Return what can be said of a run from outside its kernel."""
+    target = asked.get("target")
+    return RunRecord(
+        notebook=notebook,
+        environment=environment,
+        target=str(target) if target in TARGETS else "",
+        started_utc=utc_text(started),
+        finished_utc=utc_text(utc_now()),
+        status=ending.status,
+        exit_code=EXIT_CODES[ending.status],
+        headline=ending.headline,
+        # nothing of what was refused is written down: it may hold a secret
+        parameters={} if ending.status is RunStatus.REFUSED else asked,
+    )
+
+
+def _settled(own: RunRecord, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the run's record: the session's, its last word corrected where it is not to trust."""
+    if recorded is None:
+        return own.to_json()
+    said = RunStatus(recorded["status"])
+    if said in _TRUSTED[own.status]:
+        return {**own.to_json(), **recorded}
+    if own.status is RunStatus.DONE:
+        headline = "The notebook ended without recording its result"
+        own = replace(own, status=RunStatus.FAILED, headline=headline)
+    ours = own.to_json()
+    return {**ours, **recorded} | {
+        name: ours[name] for name in ("status", "headline", "finished_utc")
+    }
+
+
+def _exit_code(status: str, signal_number: int | None, *, detailed: bool) -> int:
+    if status == RunStatus.FINDINGS and detailed:
+        return DETAILED_FINDINGS
+    if status == RunStatus.INTERRUPTED and signal_number is not None:
+        return 128 + signal_number
+    return EXIT_CODES[RunStatus(status)]
+
+
+def _write_pages(directory: Path, result: dict[str, Any]) -> None:
+    """Write `result.json`, then the report made of it."""
+    from mnslib.show.html import report_html
+
+    made = ["notebook.ipynb", "report.html"] if (directory / "notebook.ipynb").is_file() else []
+    result["artifacts"] = list(dict.fromkeys([*(made or ["report.html"]), *result["artifacts"]]))
+    write_result(directory, result)
+    write_whole(directory / "report.html", report_html(directory / "notebook.ipynb", result))

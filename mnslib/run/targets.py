@@ -1,0 +1,231 @@
+"""Where a run goes: Azure, or the sandbox in its place, and the doors to both.
+
+Asks nothing before it is used; knows nothing of notebooks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mnslib.errors import ConfigError, cut
+from mnslib.run.project import find_project_root
+
+if TYPE_CHECKING:
+    from mnslib.azure.client import AzureClient
+    from mnslib.azure.prometheus import PrometheusClient
+    from mnslib.kube.client import KubeClient
+    from mnslib.models import ManagedCluster
+    from mnslib.resource_ids import ClusterId
+
+TARGETS = ("sandbox", "azure")
+HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
+INVENTORIES = ("azure", "history")
+SANDBOX_VARIABLE = "MNS_SANDBOX"
+"""Environment variable that names the connection file of a running sandbox."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Target:
+    """The door to Azure, and one to each cluster; `sandbox` is its connection, None on Azure."""
+
+    azure: AzureClient
+    sandbox: Mapping[str, Any] | None
+    _kube: dict[str, KubeClient] = field(default_factory=dict)
+
+    def kube_for(self, cluster: ManagedCluster) -> KubeClient:
+        """Return the Kubernetes door of a cluster; asks for its kubeconfig once.
+
+        Raises:
+            ArmError: if Azure does not give it, for lack of a role or of the cluster.
+            KubeError: if what it gives names no server or no certificate authority.
+        """
+        from mnslib.kube.client import KubeClient
+        from mnslib.kube.kubeconfig import read_access
+
+        if cluster.id.key not in self._kube:
+            access = read_access(
+                self.azure.managed_clusters.list_cluster_user_credential(cluster.id)
+            )
+            self._kube[cluster.id.key] = KubeClient(
+                server=access.server,
+                ca_pem=access.ca_pem,
+                token=lambda: self.azure.token(self.azure.cloud.kubernetes_scope),
+                name=cluster.id.cluster_name,
+            )
+        return self._kube[cluster.id.key]
+
+    def scope(
+        self, subscription_ids: Sequence[str], clusters: Sequence[str]
+    ) -> tuple[list[str], list[ClusterId]]:
+        """Return subscriptions and clusters to read; on the sandbox nothing named means all.
+
+        Raises:
+            ConfigError: if `clusters` holds what is no id of a cluster.
+        """
+        from mnslib.resource_ids import ClusterId
+
+        subscriptions = list(subscription_ids)
+        if not subscriptions and not clusters and self.sandbox is not None:
+            subscriptions = list(self.sandbox["subscription_ids"])
+        try:
+            return subscriptions, [ClusterId.parse(text) for text in clusters]
+        except ValueError as error:
+            raise ConfigError(
+                f"clusters: {error}. Write ids, or leave it empty for all."
+            ) from error
+
+    def prometheus(
+        self, history: str, endpoint: str, *, token_env: str = ""
+    ) -> PrometheusClient | None:
+        """Return the door to the history, None where there is none to ask.
+
+        Args:
+            history: `auto` (the workspace's endpoint if one is given, or the sandbox's),
+                `azure-monitor`, `prometheus` (a server of one's own, which no token of Azure's
+                is ever sent to) or `none`.
+            endpoint: the query endpoint.
+            token_env: environment variable with the bearer token of one's own server.
+
+        Raises:
+            ConfigError: if the word does not exist, or a token must not be sent to the endpoint.
+        """
+        _require("history", history, HISTORIES)
+        is_own = history == "prometheus"
+        if token_env and not is_own:
+            raise ConfigError(
+                f"prometheus_token_env is for history: prometheus, and history is {history!r}."
+            )
+        if not endpoint and self.sandbox is not None and not is_own:
+            endpoint = str(self.sandbox["prometheus_endpoint"])
+        if history == "none" or (history == "auto" and not endpoint):
+            return None
+        if not endpoint:
+            raise ConfigError(
+                f"history is {history!r}: prometheus_endpoint says where; it is empty."
+            )
+        if is_own:
+            from mnslib.azure.plain import plain_prometheus
+
+            return plain_prometheus(endpoint, token=_token_in(token_env))
+        workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
+        host = urlsplit(endpoint).hostname or ""
+        if self.sandbox is None and not host.endswith(f".{workspace}"):
+            raise ConfigError(
+                f"prometheus_endpoint is {cut(endpoint, 120)!r}: no token is sent there. Write the "
+                f"query endpoint of a workspace, https://<name>.<region>.{workspace}; a server of "
+                "your own is history: prometheus."
+            )
+        return self.azure.prometheus(endpoint)
+
+
+def metrics_alone(
+    inventory: str, door: PrometheusClient | None, *, subscription_ids: Sequence[str]
+) -> PrometheusClient | None:
+    """Return the door to the metrics where they are all that may be asked, else None.
+
+    Args:
+        inventory: `azure`, or `history` for clusters and namespaces as the metrics name them.
+        door: what `Target.prometheus` returned.
+
+    Raises:
+        ConfigError: if the word does not exist, or the metrics cannot answer what is asked.
+    """
+    if _require("inventory", inventory, INVENTORIES) == "azure":
+        return None
+    if subscription_ids:
+        raise ConfigError(
+            "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both empty "
+            "for all clusters that the metrics name."
+        )
+    if door is None:
+        raise ConfigError(
+            "inventory is history: prometheus_endpoint says which, and history must not be none."
+        )
+    return door
+
+
+def open_target(target: str, *, cloud: str, credential: str) -> Target:
+    """Return the way to Azure or to the sandbox, which is started if need be; signs in nowhere yet.
+
+    Raises:
+        ConfigError: if a word does not exist, or `MNS_SANDBOX` names a file that cannot be read.
+    """
+    from mnslib.azure.client import AzureClient
+    from mnslib.azure.clouds import CLOUDS, sandbox_cloud
+    from mnslib.azure.credentials import make_credential, sandbox_credential
+    from mnslib.azure.throttle import NO_LIMITS
+
+    if _require("target", target, TARGETS) == "azure":
+        chosen = CLOUDS[_require("cloud", cloud, tuple(CLOUDS))]
+        azure = AzureClient(chosen, make_credential(credential, cloud=chosen))
+        return Target(azure=azure, sandbox=None)
+    sandbox = _sandbox_connection()
+    # The sandbox has no limits unless told so, and then its 429s are learned from.
+    azure = AzureClient(sandbox_cloud(sandbox), sandbox_credential(sandbox), limits=NO_LIMITS)
+    return Target(azure=azure, sandbox=sandbox)
+
+
+def sandbox_file() -> Path:
+    """Return the connection file of the sandbox that is used: the one named, else the project's."""
+    named = os.environ.get(SANDBOX_VARIABLE)
+    return Path(named).absolute() if named else find_project_root() / ".mns" / "connection.json"
+
+
+def sandbox_files() -> dict[str, Path]:
+    """Return the connection file of each sandbox by its name, the one that is used first."""
+    root = find_project_root() / ".mns"
+    known = {"project": root / "connection.json", "demo": root / "demo" / "connection.json"}
+    used = sandbox_file()
+    return known if used in known.values() else {SANDBOX_VARIABLE: used, **known}
+
+
+def sandbox_name(parameters: Mapping[str, Any]) -> str:
+    """Return which sandbox a run reads: its name, else its connection file; empty for none.
+
+    Args:
+        parameters: of the run; one that analyzes an earlier run reads none.
+    """
+    if parameters.get("target") != "sandbox" or parameters.get("snapshot_run"):
+        return ""
+    used = sandbox_file()
+    name = next(name for name, file in sandbox_files().items() if file == used)
+    return str(used) if name == SANDBOX_VARIABLE else name
+
+
+def _sandbox_connection() -> dict[str, Any]:
+    from mnslib.sandbox.launcher import ensure_running, find_running, is_home
+
+    file = sandbox_file()
+    if not os.environ.get(SANDBOX_VARIABLE) or is_home(file):
+        return ensure_running(file.parent)
+    connection = find_running(file)
+    if connection is None:
+        raise ConfigError(
+            f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
+            f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
+        )
+    return connection
+
+
+def _token_in(variable: str) -> str:
+    """Return the token that a variable holds, empty where none is named; never write it down."""
+    if not variable:
+        return ""
+    token = os.environ.get(variable, "").strip() if variable.isidentifier() else ""
+    if not token:
+        raise ConfigError(
+            "prometheus_token_env names no environment variable that holds anything. Write the "
+            "variable's name, such as MNS_PROMETHEUS_TOKEN, and put the token into it."
+        )
+    return token
+
+
+def _require(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}: write one of {', '.join(known)}.")
+    return value

@@ -1,0 +1,368 @@
+"""One page per owner in plain words: how it stands, what to do first, each namespace.
+
+Each is a file by itself: no script, no address outside, escaped names. The pictures are drawn by
+hand as SVG, since matplotlib would take minutes for some hundred owners. Knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from html import escape as escape_html
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
+from mnslib.capacity.changed import Earlier
+from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
+from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.show import wording
+from mnslib.show.displays import (
+    Actions,
+    Callout,
+    Cell,
+    Figure,
+    Lines,
+    Picture,
+    Table,
+    Tag,
+    escape,
+    named,
+    right,
+    tag,
+)
+from mnslib.show.html import PORTFOLIO, page
+from mnslib.show.needs import Row, smallest_raise
+from mnslib.show.owner_changes import (
+    CHANGE_WORDS,
+    NOT_COMPARED,
+    changed_names,
+)
+from mnslib.show.owner_doubts import granted, measured_part
+from mnslib.show.owner_facts import OwnerFacts, owners_of
+from mnslib.show.portfolio import NOBODY, OWNERS_FOLDER, portfolio_page
+from mnslib.show.refusals import QUOTA_FIELD_OF, short_of
+from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
+from mnslib.verdicts import UNKNOWN, word
+
+MOST_ROWS = 200
+"""Namespaces on one page; our choice: a page of that length is no longer read."""
+
+_STATES = {FULL: "full", TIGHT: "nearly full", OK: "fine"}
+_ADVICE = {
+    SHRINK: "has more than it needs",
+    GROW: "needs more",
+    FIX: "asks for more than it uses",
+    HEALTHY: "fits",
+}
+_NEAR = float(TIGHT_RATIO)
+_HATCH = (
+    '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
+    '<pattern id="unknown" width="5" height="5" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><path d="M0 0V5" '
+    f'stroke="{TOKENS["line"]}" stroke-width="2"/></pattern></defs></svg>'
+)
+_KEY = (
+    "Each small box is a day, the last one at the right: pale under 50 % of what the namespace may "
+    "have, blue below 90 %, orange from 90 %, red when it was full; striped where nothing is "
+    "known. Where it never came near, only the highest share is said."
+)
+
+
+def owner_files(
+    snapshot: Snapshot,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    earlier: Earlier,
+    run: str,
+    sandbox: str = "",
+) -> tuple[list[OwnerFacts], Iterator[tuple[str, str]]]:
+    """Return the owners, and every page as it is made: its path in the run directory, and HTML.
+
+    Args:
+        tables, earlier: as `owners_of` takes them.
+        run: name of the run's directory.
+        sandbox: word of the badge; empty on Azure.
+    """
+    owners = owners_of(snapshot, tables, earlier)
+    about: dict[str, Any] = {"moment": snapshot.read_utc, "run": run, "sandbox": sandbox}
+
+    def pages() -> Iterator[tuple[str, str]]:
+        for facts in owners:
+            html = owner_page(facts, period=wording.period(*snapshot.period), **about)
+            yield f"{OWNERS_FOLDER}/{facts.file}.html", html
+        yield PORTFOLIO, portfolio_page(owners, **about)
+
+    return owners, pages()
+
+
+def owner_page(
+    facts: OwnerFacts,
+    *,
+    moment: datetime,
+    period: str,
+    run: str,
+    sandbox: str = "",
+) -> str:
+    """Return an owner's page: how it stands, what to do first, and each namespace.
+
+    Args:
+        moment: when the clusters were read.
+        period: the days looked at, in words.
+        run: name of the run's directory.
+        sandbox: word of the badge; empty on Azure.
+    """
+    who = facts.owner or NOBODY
+    body = [
+        _HATCH,
+        _section("What to do first", _actions(facts)),
+        _section(f"What changed since {facts.since or 'the last time'}", _changes(facts)),
+        _section("Namespace by namespace", _spaces(facts)),
+        _section("What was refused", _refused(facts)),
+        _section("What is not known", _unread(facts)),
+        Callout(
+            title="Whom to ask",
+            text="Whoever sent you this page can change what a namespace may have. Name the "
+            "namespace and the amounts above. What the programs ask for is in your own manifests.",
+        )._repr_html_(),
+    ]
+    return page(
+        what="Your namespaces" if facts.owner else "Without an owner",
+        scope=who,
+        sandbox=sandbox,
+        moment=wording.moment(moment),
+        headline=_headline(facts),
+        lead=f"Read {wording.moment(moment)}; days are those of {period}. A namespace is full "
+        "when your programs have asked for all it may have, whether they use it or not.",
+        figures=_figures(facts),
+        body="\n".join(body),
+        paper="landscape",
+        footer=f"Run {escape_html(run)} · no secret is in this page, it may be forwarded",
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f'<section class="owned"><h2>{escape_html(title)}</h2>{body}</section>'
+
+
+def _headline(facts: OwnerFacts) -> str:
+    total, full, tight = len(facts.spaces), facts.counts[FULL], facts.counts[TIGHT]
+    stuck = sum(row["is_stuck"] for row in facts.spaces)
+    whose = "your " if facts.owner else ""
+    all_of = (
+        f"{whose}{wording.count(total, 'namespace')}" if total > 1 else f"{whose}only namespace"
+    )
+    some = all_of if total == 1 else f"{{}} of {all_of}"
+    none = f"{all_of} is not full" if total == 1 else f"none of {all_of} is full"
+    if facts.counts[UNKNOWN] == total:
+        finding = f"nothing is known of {all_of}"
+    elif full:
+        more = f", {tight:,} more nearly" if tight else ""
+        finding = f"{some.format(full)} {wording.are(full)} full{more}: nothing more starts there"
+    elif tight:
+        finding = f"{some.format(tight)} {wording.are(tight)} nearly full"
+    elif stuck:
+        finding = f"a next pod does not start in {some.format(stuck)}"
+    elif facts.actions:
+        finding = f"{none}; see what could be given back or asked for less"
+    elif facts.doubts:
+        finding = f"{none}, but something is unknown"
+        finding += f" of {len(facts.doubts):,} of them" if total > 1 else ""
+    else:
+        finding = f"{none}, and nothing needs doing"
+    return finding[:1].upper() + finding[1:]
+
+
+def _figures(facts: OwnerFacts) -> list[Figure]:
+    full, tight = facts.counts[FULL], facts.counts[TIGHT]
+    total = f"of {len(facts.spaces):,}"
+    sums = facts.sums
+    return [
+        Figure(full, "full", of=total, tone="critical" if full else "calm"),
+        Figure(tight, "nearly full: 90 % or above", tone="warning" if tight else "calm"),
+        Figure(granted(sums), "you may ask for (CPU)", of=measured_part(sums, "namespaces")),
+        Figure(
+            wording.cores(sums["usage"]),
+            "really used: not more, 95 % of the time",
+            of=measured_part(sums, "measured"),
+        ),
+        Figure(len(facts.doubts), "with something unknown", of=total),
+    ]
+
+
+def _actions(facts: OwnerFacts) -> str:
+    if not facts.actions:
+        more = " What is not known is said at the end." if facts.doubts else ""
+        return f"<p>There is nothing for you to do.{more}</p>"
+    rest = facts.more_actions
+    more = f'<p class="note">{wording.count(rest, "more thing")} to do after that: see the '
+    more += "table below.</p>"
+    return Actions(actions=facts.actions)._repr_html_() + (more if rest else "")
+
+
+def _changes(facts: OwnerFacts) -> str:
+    if not facts.since:
+        return f"<p>{NOT_COMPARED}</p>"
+    lines = [
+        f"<li><b>{CHANGE_WORDS[change][0]}:</b> {escape(wording.examples(names, joint=', '))}</li>"
+        for change, names in changed_names(facts.changes).items()
+    ]
+    if not lines:
+        return "<p>Nothing: no namespace came, went, filled up, emptied or got another limit.</p>"
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def _spaces(facts: OwnerFacts) -> str:
+    days = sorted({day for row in facts.spaces for day in row["days"]})
+    table = Table(
+        columns=[
+            named("Namespace"),
+            "How it stands",
+            "Fullest of its amounts",
+            *right("May have", "Asked for", "Share"),
+            "Share as a bar",
+            "Day by day",
+            "In short",
+        ],
+        rows=[_space_row(row, days) for row in facts.spaces],
+        note=_KEY,
+        limit=MOST_ROWS,
+    )
+    return table._repr_html_()
+
+
+def _space_row(row: Row, days: Sequence[date]) -> list[Cell]:
+    resource, verdict = row["resource"], str(row["verdict"])
+    if word(verdict) == UNKNOWN:
+        is_granted = not wording.is_unknown(row["hard"])
+        limit = [wording.RESOURCE_WORDS[resource], wording.quota(resource, row["hard"])]
+        amounts: list[Cell] = [*(limit if is_granted else ["", ""]), "", "unknown", _bar(None)]
+    else:
+        amounts = [
+            wording.RESOURCE_WORDS[resource],
+            wording.quota(resource, row["hard"]),
+            wording.quantity(resource, row["used"]),
+            wording.percent(row["utilization_ratio"]),
+            _bar(row["utilization_ratio"]),
+        ]
+    return [
+        Lines(row["namespace_name"], row["cluster_name"]),
+        _state(verdict, is_stuck=row["is_stuck"]),
+        *amounts,
+        _strip(row["days"], days),
+        _ADVICE.get(row["advice"], ""),
+    ]
+
+
+def _state(verdict: str, *, is_stuck: bool) -> Tag:
+    if is_stuck and verdict != FULL:
+        return Tag("next pod does not fit", "warning")
+    return Tag(_STATES[verdict], tag(verdict).tone) if verdict in _STATES else tag(verdict)
+
+
+def _bar(ratio: float | None) -> Picture:
+    if ratio is None or wording.is_unknown(ratio):
+        fill = f'<rect width="99" height="11" x=".5" y=".5" fill="url(#unknown)" stroke="{_LINE}"/>'
+        return Picture(fill, "unknown", 100, 12)
+    color = TOKENS["crit"] if ratio >= 1 else TOKENS["warn"] if ratio >= _NEAR else "#8FA1B3"
+    width = min(100, max(1, int(ratio * 100)))
+    svg = f'<rect width="100" height="12" fill="{TOKENS["grid"]}"/>'
+    return Picture(
+        f'{svg}<rect width="{width}" height="12" fill="{color}"/>', wording.percent(ratio), 100, 12
+    )
+
+
+_LINE = TOKENS["line"]
+
+
+def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
+    """Return a row of small boxes, one per day; a day before the namespace existed has none.
+
+    Where no day came near the limit, the highest share in words says as much.
+    """
+    if not found:
+        return "no history"
+    known = [ratio for ratio in found.values() if not isnan(ratio)]
+    unknown = len(found) - len(known)
+    if known and not unknown and max(known) < _NEAR:
+        return f"{wording.percent(max(known))} at most"
+    boxes: dict[str, list[str]] = {}
+    for place, day in enumerate(days):
+        if day in found:
+            ratio = found[day]
+            fill = (
+                f'url(#unknown)" stroke="{_LINE}'
+                if isnan(ratio)
+                else HEAT[bisect_right(HEAT_FROM, ratio)]
+            )
+            boxes.setdefault(fill, []).append(f"M{place * 6} 0h5v14h-5z")
+    full, near = (sum(ratio >= bound for ratio in known) for bound in (1, _NEAR))
+    words = (
+        f"of {wording.count(len(found), 'day')} full on {full}, at 90 % or above on {near - full}, "
+        f"unknown on {unknown}"
+    )
+    svg = "".join(f'<path fill="{fill}" d="{"".join(d)}"/>' for fill, d in boxes.items())
+    return Picture(svg, words, len(days) * 6, 14)
+
+
+def _refused(facts: OwnerFacts) -> str:
+    if facts.refusals is None:
+        return "<p>Unknown: what was refused could not be read.</p>"
+    if not facts.refusals:
+        return "<p>No pod was refused in the hour before the clusters were read.</p>"
+    programs: dict[tuple[Any, ...], list[Row]] = {}
+    for row in facts.refusals:
+        programs.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
+    table = Table(
+        columns=[named("Program"), *right("Refused"), "Last", "Short of", "What helps"],
+        rows=[
+            [
+                Lines(rows[0]["workload_name"], rows[0]["namespace_name"]),
+                wording.count(int(rows[0]["count"]), "time"),
+                _at(rows[0]["last_utc"]),
+                short_of(rows),
+                _remedy(rows),
+            ]
+            for rows in programs.values()
+        ],
+        note="A cluster remembers refusals for an hour: there may have been more.",
+    )
+    return table._repr_html_()
+
+
+def _remedy(rows: Sequence[Row]) -> str:
+    if rows[0]["problem"] == MISSING:
+        return "Set them in the program's manifest"
+    if rows[0]["problem"] != EXCEEDED:
+        return "Not the namespace's limit: read the message"
+    fields = [(QUOTA_FIELD_OF.get(row["key"], ""), row) for row in rows]
+    return ", ".join(
+        f"{wording.RESOURCE_WORDS[name]} of {wording.quota(name, row['limited'] + more)}"
+        if name
+        else f"{row['key']} of {wording.exact(row['limited'] + more)}"
+        for name, row in fields
+        if (more := smallest_raise(row)) > 0
+    )
+
+
+def _at(value: Any) -> str:
+    return "" if pd.isna(value) else wording.moment(value)
+
+
+def _unread(facts: OwnerFacts) -> str:
+    lines = [*facts.unread]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in facts.doubts:
+        reasons.setdefault(reason, []).append(name)
+    lines += [
+        f"{wording.count(len(names), 'namespace')}: {reason} "
+        f"({wording.examples(names, joint=', ')})."
+        for reason, names in reasons.items()
+    ]
+    if not lines:
+        return "<p>Nothing is left out: everything was read.</p>"
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"

@@ -1,0 +1,206 @@
+"""Parameters: read without running, refused all at once, never holding a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.run.parameters import (
+    Parameter,
+    check_parameters,
+    declared_in,
+    filled,
+    parse_assignment,
+    read_parameter_file,
+    read_parameters,
+)
+
+SOURCE = """target: str = "sandbox"  # sandbox or azure; "ä" too
+dry_run: bool = True  # true: nothing is written
+team: str = "007"
+pods: int = -3  # how many
+share: float = 0.5
+allow: list[str] = []  # named risks
+labels: dict = {
+    "owner": "payments",  # not this
+}  # set on the namespace
+"""
+
+
+@pytest.fixture
+def declared() -> tuple[Parameter, ...]:
+    return declared_in(SOURCE, name="30_x.ipynb")
+
+
+def test_values_are_put_in_place_and_comments_stay() -> None:
+    given = {"target": "azü're", "dry_run": False, "labels": {"a": None}}
+    text = filled(SOURCE, given)
+    changed = {p.name: p.default for p in declared_in(text, name="30_x.ipynb")}
+    kept = {p.name: p.default for p in declared_in(SOURCE, name="30_x.ipynb")}
+    assert changed == kept | given
+    assert '# sandbox or azure; "ä" too\n' in text
+    assert text.endswith("}  # set on the namespace\n")
+
+
+def test_names_types_and_defaults_are_read(declared: tuple[Parameter, ...]) -> None:
+    assert [(p.name, p.type_name, p.default) for p in declared] == [
+        ("target", "str", "sandbox"),
+        ("dry_run", "bool", True),
+        ("team", "str", "007"),
+        ("pods", "int", -3),
+        ("share", "float", 0.5),
+        ("allow", "list", []),
+        ("labels", "dict", {"owner": "payments"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("import os", "write `name: type = literal`"),
+        ("x: str", "write `name: type = literal`"),
+        ("x: str = f()", "not a plain parameter"),
+        ("x: str | None = None", "type str | None is none of"),
+        ("x = (", "was never closed"),
+        ("a = b = 1", "write `name: type = literal`"),
+    ],
+)
+def test_a_line_that_is_no_literal_is_refused_with_its_place(line: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match="parameters cell, line 2") as caught:
+        declared_in(f"ok: int = 1\n{line}", name="30_x.ipynb")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_notebook_has_exactly_one_parameters_cell(tmp_path: Path, count: int) -> None:
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["x: int = 1"]}
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell] * count}))
+    with pytest.raises(ConfigError, match=f"has {count} cells with the tag"):
+        read_parameters(notebook)
+
+
+@pytest.mark.parametrize("content", [None, "not json"])
+def test_what_is_no_notebook_is_refused(tmp_path: Path, content: str | None) -> None:
+    notebook = tmp_path / "a.ipynb"
+    if content is not None:
+        notebook.write_text(content)
+    with pytest.raises(ConfigError, match="cannot be read as a notebook"):
+        read_parameters(notebook)
+
+
+def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_parameters(
+            declared,
+            {"dry_rum": False, "pods": "3", "allow": "x", "team": 7, "zzz": 1, "dry_run": "no"},
+        )
+    assert str(caught.value).splitlines() == [
+        "6 parameters are refused; no kernel was started:",
+        "  dry_rum: the notebook has no such parameter; did you mean dry_run?",
+        "  pods: '3' is not a whole number.",
+        "  allow: 'x' is not a list. Write [x].",
+        "  team: 7 is not a text. Put it in quotes.",
+        "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
+        "allow, labels.",
+        "  dry_run: 'no' is not true or false. Write it without quotes.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("pods", True, False),
+        ("pods", 1.0, False),
+        ("share", 1, True),
+        ("share", True, False),
+        ("dry_run", 0, False),
+        ("labels", None, False),
+        ("labels", {"a": None}, True),
+        ("team", None, False),
+    ],
+)
+def test_types_are_those_declared(
+    declared: tuple[Parameter, ...], name: str, value: Any, fits: bool
+) -> None:
+    if fits:
+        assert check_parameters(declared, {name: value}) == {name: value}
+    else:
+        with pytest.raises(ConfigError, match=name):
+            check_parameters(declared, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("team=007", ("team", "007")),
+        ("team=", ("team", "")),
+        ("team=a=b", ("team", "a=b")),
+        ("pods=010", ("pods", 10)),
+        ("pods=-2", ("pods", -2)),
+        ("share=0.25", ("share", 0.25)),
+        ("dry_run=false", ("dry_run", False)),
+        ("allow=[adoption, deletion]", ("allow", ["adoption", "deletion"])),
+        ("labels={owner: web, old: null}", ("labels", {"owner": "web", "old": None})),
+        ("dry_rum=false", ("dry_rum", "false")),
+    ],
+)
+def test_a_value_of_the_command_line_has_the_declared_type(
+    declared: tuple[Parameter, ...], text: str, expected: tuple[str, Any]
+) -> None:
+    assert parse_assignment(text, declared) == expected
+
+
+@pytest.mark.parametrize("text", ["dry_run", "=x", "allow=[a"])
+def test_what_is_no_assignment_is_refused(declared: tuple[Parameter, ...], text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_assignment(text, declared)
+
+
+def test_a_parameter_file_is_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "30_x.prod.yaml"
+    path.write_text("dry_run: false\nallow: [adoption]\n")
+    assert read_parameter_file(path) == {"dry_run": False, "allow": ["adoption"]}
+    path.write_text("# nothing\n")
+    assert read_parameter_file(path) == {}
+    for wrong in ("- a\n", "1: 2\n", "a: [\n"):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match="prod"):
+            read_parameter_file(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_parameter_file(tmp_path / "none.yaml")
+
+
+def test_a_secret_is_refused_and_not_repeated(declared: tuple[Parameter, ...]) -> None:
+    with pytest.raises(ConfigError, match="looks like a secret") as caught:
+        check_parameters(declared, {"labels": {"client_secret": "hunter2hunter2"}})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "user", ["hunter2", "hunter2:", "u:hunter2", "u:hun/hunter2", "u:@hunter2"]
+)
+def test_a_url_that_signs_in_is_refused_and_not_repeated(
+    declared: tuple[Parameter, ...], user: str
+) -> None:
+    with pytest.raises(ConfigError, match="looks like a secret") as caught:
+        check_parameters(declared, {"target": f"https://{user}@prometheus.example:9090"})
+    assert "hunter2" not in str(caught.value)
+    check_parameters(declared, {"target": "https://prometheus.example:9090/tenant"})
+
+
+def test_what_is_no_yaml_is_named_by_its_line_and_not_repeated(
+    declared: tuple[Parameter, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text('dry_run: true\nrequest_file: "password=hunter22\n  x: [\n')
+    with pytest.raises(ConfigError, match=r"broken\.yaml, line 4 is not YAML: ") as from_file:
+        read_parameter_file(file)
+    name = next(known.name for known in declared if known.type_name == "list")
+    with pytest.raises(ConfigError, match=f"{name}, line 1 is not YAML: ") as from_line:
+        parse_assignment(f"{name}=[password=hunter22", declared)
+    assert "hunter22" not in f"{from_file.value} {from_line.value}"

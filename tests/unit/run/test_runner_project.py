@@ -1,0 +1,216 @@
+"""Where things lie: the project folder, relative paths, run directories, notebooks, copies."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.results import RunRecord, RunStatus
+from mnslib.run.project import (
+    find_project_root,
+    new_run_directory,
+    read_result,
+    resolve_path,
+    run_directories,
+    write_result,
+    write_whole,
+)
+from mnslib.run.runner import environment_name, find_notebook, open_copy, prune_runs, write_index
+
+DATA = Path(__file__).parents[2] / "notebooks" / "data"
+RECORD = RunRecord(
+    notebook="30_x",
+    environment="prod",
+    target="azure",
+    started_utc="2026-11-02T06:12:03Z",
+    finished_utc="2026-11-02T06:12:04Z",
+    status=RunStatus.DONE,
+    exit_code=0,
+    parameters={},
+).to_json() | {"items": [], "artifacts": []}
+STARTED = datetime(2026, 11, 2, 6, 12, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("notebooks", "parameters", "deep/er"):
+        (tmp_path / "project" / name).mkdir(parents=True)
+    return tmp_path / "project"
+
+
+def test_the_editable_install_wins_over_the_working_directory(
+    project: Path, tmp_path: Path
+) -> None:
+    for name in ("notebooks", "parameters"):
+        (tmp_path / name).mkdir()
+    found = find_project_root(package_dir=tmp_path / "mnslib", working_dir=project)
+    assert found == tmp_path
+
+
+def test_else_the_nearest_folder_above_the_working_directory(project: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "site-packages" / "mnslib"
+    assert find_project_root(package_dir=outside, working_dir=project / "deep/er") == project
+
+
+def test_else_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No folder with notebooks/ and parameters/"):
+        find_project_root(package_dir=tmp_path / "a/mnslib", working_dir=tmp_path)
+
+
+def test_an_absolute_path_needs_no_project(tmp_path: Path) -> None:
+    assert resolve_path(str(tmp_path / "x")) == tmp_path / "x"
+
+
+def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
+    names = [
+        new_run_directory(
+            tmp_path / "runs", notebook="30_x", environment="pr od/../", started=STARTED
+        ).name
+        for _ in range(3)
+    ]
+    assert names == [f"20261102T061203Z-30_x-pr-od-{end}" for end in ("", ".2", ".3")]
+
+
+def test_a_result_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    assert read_result(tmp_path) is None
+    write_result(tmp_path, RECORD)
+    assert read_result(tmp_path) == RECORD
+    for broken in (b'{"status": ', b"\xff\xfe", b'{"status": "done"}', b'["status"]'):
+        (tmp_path / "result.json").write_bytes(broken)
+        assert read_result(tmp_path) is None
+    write_result(tmp_path, RECORD | {"status": "other"})
+    assert read_result(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("what", ["file", "dangling link"])
+def test_where_no_directory_can_be_made_is_refused(tmp_path: Path, what: str) -> None:
+    runs = tmp_path / "runs"
+    if what == "file":
+        runs.write_text("")
+    else:
+        runs.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="No run directory can be made in"):
+        new_run_directory(runs, notebook="30_x", environment="prod", started=STARTED)
+
+
+def test_a_run_with_an_endless_environment_gets_a_directory(tmp_path: Path) -> None:
+    made = new_run_directory(tmp_path, notebook="n", environment="e" * 400, started=STARTED)
+    assert len(made.name) < 200
+
+
+def test_a_private_file_is_for_its_owner_only_and_replaces_a_link(tmp_path: Path) -> None:
+    theirs, path = tmp_path / "theirs", tmp_path / "kubeconfig"
+    theirs.write_text("theirs")
+    path.symlink_to(theirs)
+    write_whole(path, "ours", mode=0o600)
+    assert (path.read_text(), path.is_symlink(), path.stat().st_mode & 0o777) == (
+        "ours",
+        False,
+        0o600,
+    )
+    assert theirs.read_text() == "theirs"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["kubeconfig"]
+
+
+def test_only_run_directories_are_runs(tmp_path: Path) -> None:
+    made = new_run_directory(tmp_path, notebook="30_x", environment="prod", started=STARTED)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "20261102T061203Z-file").write_text("")
+    assert run_directories(tmp_path) == [made]
+    assert run_directories(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "30",
+        "30_provision_in_bulk",
+        "30_provision_in_bulk.ipynb",
+        "notebooks/30_provision_in_bulk.ipynb",
+    ],
+)
+def test_a_notebook_is_found_by_number_name_or_path(project: Path, name: str) -> None:
+    for stem in ("20_onboard_namespace", "30_provision_in_bulk", "300_other"):
+        (project / "notebooks" / f"{stem}.ipynb").write_text("{}")
+    found = find_notebook(name, root=project)
+    assert found == project / "notebooks" / "30_provision_in_bulk.ipynb"
+    with pytest.raises(ConfigError, match="are: 20_onboard_namespace, 300_other, 30_"):
+        find_notebook("40", root=project)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (Path("parameters/30_x.prod.yaml"), "prod"),
+        (Path("my.yaml"), "azure"),
+        (None, "azure"),
+    ],
+)
+def test_the_environment_is_in_the_parameter_files_name(file: Path | None, expected: str) -> None:
+    assert environment_name(file, "azure") == expected
+
+
+def test_cells_that_only_draw_come_folded_in_a_copy(tmp_path: Path) -> None:
+    path = Path(__file__).parents[3] / "notebooks" / "40_analyze_quota_utilization.ipynb"
+    copy = open_copy(path, parameters={}, runs_dir=tmp_path)
+    cells = json.loads(copy.read_text())["cells"]
+    for cell in cells:
+        is_drawing = "hide-input" in cell["metadata"].get("tags", [])
+        assert ("jupyter" in cell["metadata"]) == is_drawing
+
+
+def test_old_runs_and_copies_are_deleted_and_nothing_else(tmp_path: Path) -> None:
+    today = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-30_x-prod"
+    old, mine = "20250101T060000Z-30_x-prod", "20250101-notes"
+    for name in (old, mine, today, f"open/{old}", f"open/{today}"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text("")
+    assert prune_runs(tmp_path, days=30) == 2
+    left = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("file")}
+    assert left == {mine, today, f"open/{today}"}
+
+
+def test_a_link_among_old_runs_and_what_it_leads_to_stay(tmp_path: Path) -> None:
+    precious, runs = tmp_path / "precious", tmp_path / "runs"
+    precious.mkdir()
+    (runs / "20200102T000000Z-n-e").mkdir(parents=True)
+    (runs / "20200101T000000Z-n-e").symlink_to(precious)
+    assert prune_runs(runs, days=30) == 1
+    assert [path.name for path in runs.iterdir()] == ["20200101T000000Z-n-e"]
+    assert precious.is_dir()
+
+
+def test_a_target_that_does_not_exist_names_no_directory() -> None:
+    assert environment_name(None, "password=hunter22") == "unknown"
+
+
+def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Path) -> None:
+    original = (DATA / "ok.ipynb").read_text()
+    given = {"team": "0'07", "labels": {"a": None}, "dry_run": False}
+    copy = open_copy(DATA / "ok.ipynb", parameters=given, runs_dir=tmp_path)
+    cells = json.loads(copy.read_text())["cells"]
+    (own,) = [cell for cell in cells if "parameters" in "".join(cell["metadata"].get("tags", []))]
+    found: dict[str, object] = {}
+    exec("".join(own["source"]), found)
+    assert {name: found[name] for name in given} == given
+    assert (DATA / "ok.ipynb").read_text() == original
+    assert copy.relative_to(tmp_path).parts[0] == "open"
+    with pytest.raises(ConfigError, match="did you mean dry_run"):
+        open_copy(DATA / "ok.ipynb", parameters={"dry_rum": 1}, runs_dir=tmp_path)
+
+
+def test_an_index_is_written_where_there_is_no_run(tmp_path: Path) -> None:
+    assert "No run yet" in write_index(tmp_path / "runs").read_text()

@@ -1,0 +1,198 @@
+"""Which run is meant, where it goes on, and who may write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+
+from mnslib.cli import main
+from mnslib.errors import ConfigError, LockedError
+from mnslib.provisioning.journal import Journal, read_events
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
+from mnslib.run.locks import only_writer, wait_for_writers
+from mnslib.run.project import write_result
+from mnslib.run.runner import write_index
+from mnslib.run.runs import continue_journal, find_run
+
+CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
+OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
+HOLD = """
+import sys, pathlib
+from datetime import datetime, UTC
+from mnslib.resource_ids import ClusterId
+from mnslib.run.locks import only_writer
+cluster = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
+with only_writer([cluster], run_directory=pathlib.Path(sys.argv[1]), now=datetime.now(UTC)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def now():
+    return datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that writes to CLUSTER."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "first")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def hold(tmp_path, *clusters):
+    return only_writer(clusters, run_directory=tmp_path / "second", now=now())
+
+
+def write_record(folder, **ended):
+    record = RunRecord(
+        notebook="30_provision_in_bulk",
+        environment="prod",
+        target="azure",
+        started_utc=utc_text(now()),
+        finished_utc=utc_text(now()),
+        **ended,
+    )
+    write_result(folder, record.to_json())
+
+
+def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
+    with pytest.raises(LockedError, match=f"process {holder.pid} on .*, which runs first since"):
+        hold(tmp_path, OTHER, CLUSTER).__enter__()
+    with hold(tmp_path, OTHER):
+        pass
+
+
+def test_a_writer_that_was_killed_holds_nothing(tmp_path, holder):
+    with pytest.raises(LockedError):
+        hold(tmp_path, CLUSTER).__enter__()
+    holder.kill()
+    holder.wait()
+    with hold(tmp_path, CLUSTER):
+        (note,) = (tmp_path / ".locks").glob("*.json")
+        assert json.loads(note.read_text())["process"] == os.getpid()
+
+
+def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
+    told = []
+
+    def tell(sentence):
+        told.append(sentence)
+        holder.stdin.close()  # it ends
+
+    wait_for_writers([CLUSTER], run_directory=tmp_path / "second", now=now(), tell=tell)
+    assert holder.wait() == 0
+    assert "which runs first" in told[0]
+
+
+@pytest.fixture
+def first(tmp_path):
+    folder = tmp_path / "first"
+    folder.mkdir()
+    Journal(folder / "journal.jsonl", now=now).write("plan", items=[])
+    return folder
+
+
+def test_a_run_that_goes_on_in_another_stands_for_that_one(tmp_path, first):
+    second, third = tmp_path / "second", tmp_path / "third"
+    assert find_run("first", runs_dir=tmp_path) == first
+    for old, new in ((first, second), (second, third)):
+        new.mkdir()
+        continue_journal(old, new, now=now)
+    assert find_run("first", runs_dir=tmp_path) == find_run(str(first), runs_dir=tmp_path) == third
+    with pytest.raises(ConfigError, match="was resumed by second"):
+        continue_journal(first, third, now=now)
+    with pytest.raises(ConfigError, match="no run nowhere"):
+        find_run("nowhere", runs_dir=tmp_path)
+    (third / "journal.jsonl").unlink()
+    third.rmdir()
+    with pytest.raises(ConfigError, match="which is gone"):
+        find_run("first", runs_dir=tmp_path)
+
+
+def test_a_torn_line_is_left_out_and_said(tmp_path, first):
+    second = tmp_path / "second"
+    second.mkdir()
+    with (first / "journal.jsonl").open("a") as file:
+        file.write('{"event": "sta')
+    events, is_torn = read_events(first / "journal.jsonl")
+    assert ([e["event"] for e in events], is_torn) == (["plan"], True)
+    continue_journal(first, second, now=now)
+    assert [e["event"] for e in read_events(first / "journal.jsonl")[0]] == ["plan", "continued"]
+    assert read_events(second / "journal.jsonl") == (events, False)
+    (second / "journal.jsonl").write_text("nonsense\n")
+    with pytest.raises(ConfigError, match="line 1: no event"):
+        read_events(second / "journal.jsonl")
+
+
+def test_runs_that_resumed_each_other_are_undone_together_and_said_so(tmp_path, first):
+    second = tmp_path / "second"
+    second.mkdir()
+    for number in range(300):
+        target = {"id": f"{CLUSTER}/managedNamespaces/team-{number}"}
+        after = {"delete_policy": "Keep"}
+        event = {**target, "change": "Create", "before": None, "after": after}
+        Journal(first / "journal.jsonl", now=now).write("started", **event)
+    continue_journal(first, second, now=now)
+    write_record(second, status=RunStatus.DONE, exit_code=0, parameters={"resume_run": "first"})
+
+    said = CliRunner().invoke(main, ["undo", "first", "--runs", str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    assert f"300 requests in {second / 'undo.yaml'}" in said.output
+    assert "This undoes 2 runs together" in said.output
+    assert "each resuming the one before: first, second." in said.output
+    lost = [line for line in said.output.splitlines() if "Not restored" in line]
+    assert lost == [
+        "Not restored: the Kubernetes namespace stays, unmanaged "
+        "(300 namespaces, such as team-0 on aks-1, team-1 on aks-1, team-10 on aks-1)"
+    ]
+    notes = (second / "undo.yaml").read_text().splitlines()
+    assert sum(line.startswith("# Not restored: team-") for line in notes) == 300
+
+
+def test_the_index_takes_from_the_journal_how_far_a_run_came_whose_process_died(tmp_path):
+    run = tmp_path / "20261102T060000Z-30_provision_in_bulk-prod"
+    run.mkdir()
+    names = [f"{CLUSTER}/managedNamespaces/team-{number}" for number in range(3)]
+    item = {"change": "Create", "etag": None, "before": "", "after": "x"}
+    moment = iter(range(60))
+    journal = Journal(run / "journal.jsonl", now=lambda: now().replace(minute=next(moment)))
+    planned = [{"id": name, **item} for name in names]
+    journal.write("plan", may_write=True, digest="sha256:1", risks=[], items=planned)
+    for name in names[:2]:
+        done = ItemOutcome(
+            id=ManagedNamespaceId.parse(name),
+            change=ChangeKind.CREATE,
+            outcome=OutcomeKind.CREATED,
+        )
+        journal.write("finished", **done.to_json())
+    write_record(run, status=RunStatus.STOPPED, exit_code=5, parameters={"approval": "digest"})
+
+    page = write_index(tmp_path).read_text()
+    assert ">2 of 3<" in page
+    assert ">2 min 0 s<" in page
+    assert ">resume it (mns resume)</a>" in page
+    journal.path.write_text("no journal\n\n", encoding="utf-8")
+    assert ">run again</a>" in write_index(tmp_path).read_text()
+
+
+@pytest.mark.parametrize("option", ["-f", "--file", "--parameters"])
+def test_export_takes_its_parameters_as_the_other_commands_do(tmp_path, option):
+    words = ["export", str(tmp_path / "x.yaml"), option, str(tmp_path / "absent.yaml")]
+    said = CliRunner().invoke(main, words)
+    assert said.exit_code == 6
+    assert "absent.yaml" in said.output
+    assert "No such option" not in said.output

@@ -1,0 +1,61 @@
+"""Each of the charts with a given number of rows, for what all of them must keep to."""
+
+from __future__ import annotations
+
+from mnslib.azure.throttle import BucketKey, Pace, Rate
+from mnslib.provisioning.timeline import Stretch
+from mnslib.resource_ids import ClusterId
+from mnslib.results import OutcomeKind
+from mnslib.show.charts import (
+    bulk_outcome,
+    bulk_timeline,
+    cluster_commitment,
+    commitment_before_after,
+    layers_over_time,
+    quadrant,
+    state_grid,
+    three_layers,
+    utilization_heatmap,
+    utilization_now,
+)
+
+
+def charts(frames, count, family=None):
+    """Each of the charts with `count` rows."""
+    look = {"moment": frames.moment, "family": family}
+    before = {
+        f"aks-{n}": {key: frames.commitment(key) for key in ("cpu", "memory")} for n in range(count)
+    }
+    after = {
+        name: {key: frames.commitment(key, committed=655 + 30 * n) for key in ("cpu", "memory")}
+        for n, name in enumerate(before)
+    }
+    daily = frames.daily(count)
+    days = [daily.columns[5], daily.columns[-1]]
+    clusters = [ClusterId("s1", "rg", f"aks-{n}") for n in range(3)]
+    stretches = [
+        Stretch(
+            id=clusters[n % 3].namespace(f"{frames.long_name[:-4]}{n:04}"),
+            outcome=OutcomeKind.FAILED if n % 9 == 8 else OutcomeKind.CREATED,
+            started=n * 0.5,
+            ended=n * 0.5 + 4,
+            writes=(n * 0.5,),
+        )
+        for n in range(count)
+    ]
+    bucket = BucketKey("s1", "westeurope", "other")
+    paces = {cluster: Pace(bucket, Rate(60, 1)) for cluster in clusters}
+    return {
+        "timeline": bulk_timeline(stretches, paces=paces, **look),
+        "room": state_grid(frames.room(count), **look),
+        "now": utilization_now(frames.utilization(count), **look),
+        "heatmap": utilization_heatmap(daily, period=tuple(days), family=family),
+        "commitment": cluster_commitment(frames.commitments(count), **look),
+        "before_after": commitment_before_after(
+            before, after, changes={name: [frames.long_name] for name in before}, **look
+        ),
+        "layers": three_layers(frames.layers(count), **look),
+        "by_day": layers_over_time(frames.by_day(count), frames.layers(count), **look),
+        "quadrant": quadrant(frames.layers(count), **look),
+        "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
+    }

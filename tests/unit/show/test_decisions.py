@@ -1,0 +1,247 @@
+"""What a planner is asked to decide: five things at most, each with the amounts of the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
+from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.room import ROOM_COLUMNS
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.quantities import GIB
+from mnslib.show.decisions import decisions
+from mnslib.show.steps import STEPS_COLUMNS
+
+NAN = float("nan")
+EMPTY = {
+    "room": ROOM_COLUMNS, "steps": STEPS_COLUMNS,
+    "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "refusals": REFUSALS_COLUMNS,
+    "evidence": EVIDENCE_COLUMNS, "commitments": COMMITMENT_COLUMNS,
+}  # fmt: skip
+
+
+IN_FILE = ("full", "idle", "risk", "small", "large", *(f"s{n}" for n in range(6)))
+"""Namespaces whose quota a request file can change."""
+
+
+@pytest.fixture
+def decide():
+    """Decides on the rows given; `aks-1` is the cluster where none is named."""
+
+    def call(*, no_history=(), **rows):
+        rows.setdefault("steps", [{"namespace_name": name, "request": "1"} for name in IN_FILE])
+        tables = {
+            name: pd.DataFrame(
+                [dict.fromkeys(columns, NAN) | {"cluster_name": "aks-1", "owner": ""} | row
+                 for row in rows.get(name, ())],
+                columns=list(columns),
+            )
+            for name, columns in EMPTY.items()
+        }  # fmt: skip
+        return decisions(**tables, no_history=no_history)
+
+    return call
+
+
+def space(name, hard, used, verdict, advice, owner="web", peak=None):
+    return {
+        "namespace_name": name, "resource": "cpu_request", "hard": hard, "used": used,
+        "utilization_ratio": used / hard, "peak_used": peak or used, "verdict": verdict,
+        "advice": advice, "owner": owner,
+    }  # fmt: skip
+
+
+def cluster(name, verdict, room=0.0, resource="cpu"):
+    return {
+        "cluster_name": name, "resource": resource, "allocatable": 40.0, "room": room,
+        "without_largest_node": 32.0, "requested": 35.0, "committed": 66.0,
+        "committed_ratio": 1.65, "verdict": verdict,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("evidence", "title"),
+    [
+        ([{"namespace_name": "web", "evidence": "no history"}], "Repair what reads or counts 1 "),
+        ([{"namespace_name": "web", "evidence": "new"}], "Bring back the history of 1 cluster"),
+    ],
+)
+def test_what_cannot_be_decided_without_history_is_said(decide, evidence, title):
+    (found,) = decide(evidence=evidence, no_history=["aks-1"]).actions
+    assert found.title.startswith(title)
+    assert "whose requests to lower and what quota to take back cannot be decided" in found.text
+
+
+def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decide):
+    found = decide(
+        utilization=[
+            space("full", 9.0, 9.0, "full", "grow"),
+            space("idle", 20.0, 2.0, "ok", "shrink", peak=4.5),
+            space("calm", 10.0, 7.0, "ok", "healthy"),
+        ]
+    ).actions
+    assert [action.title for action in found] == [
+        "Give 1 core more to 1 namespace that runs short",
+        "Take back 14.3 cores from 1 namespace that never asked for it",
+    ]
+    assert "full (CPU requests from 9 cores to 10 cores)" in found[0].text
+    assert "idle (CPU requests from 20 cores to 5.7 cores)" in found[1].text
+
+
+def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(decide):
+    limit = {"namespace_name": "risk", "resource": "cpu_limit", "advice": "grow"}
+    limit |= {"hard": 20.0, "used": 18.0, "utilization_ratio": 0.9, "verdict": "tight"}
+    memory = limit | {"resource": "memory_limit", "hard": 32.0 * GIB, "used": 32.0 * GIB}
+    memory |= {"utilization_ratio": 1.0, "verdict": "full"}
+    (both,) = decide(utilization=[limit, memory]).actions
+    assert (
+        both.text
+        == "risk (memory limits from 32 GiB to 35.75 GiB). As a request file: tables/requests.csv."
+    )
+    (alone,) = decide(utilization=[limit]).actions
+    assert (
+        alone.text
+        == "risk (CPU limits from 20 cores to 20.1 cores). As a request file: tables/requests.csv."
+    )
+
+
+def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(decide):
+    layer = {
+        "namespace_name": "wasteful", "resource": "cpu", "region": "fix requests",
+        "requested": 6.0, "usage": 1.5, "claimed_unused": 4.5,
+    }  # fmt: skip
+    (found,) = decide(
+        utilization=[space("wasteful", 6.0, 6.0, "full", "fix requests")], layers=[layer]
+    ).actions
+    assert found.title == (
+        "Ask 1 owner to lower the requests of 1 namespace before any of them gets more quota"
+    )
+    assert found.text == (
+        "4.5 cores are claimed there and not used: wasteful asks for 6 cores of CPU and uses "
+        "1.5 cores."
+    )
+
+
+def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decide):
+    refusal = {
+        "namespace_name": "full", "workload_kind": "Deployment", "workload_name": "api",
+        "count": 41, "problem": "quota exceeded", "key": "requests.cpu", "limited": 9.0,
+        "raise_one": 0.5, "raise_all": 2.0,
+    }  # fmt: skip
+    found = decide(
+        utilization=[space("full", 9.0, 9.0, "full", "grow")],
+        refusals=[refusal],
+        commitments=[cluster("aks-1", "room", room=0.5), cluster("aks-2", "unknown: off", NAN)],
+    ).actions
+    assert found[0].title == "Give 2 cores more to 1 namespace that runs short"
+    assert found[0].text == (
+        "Pods were refused 41 times there. full (CPU requests from 9 cores to 11 cores). "
+        "Not all of it fits: aks-1 has room for 0.5 cores of the 2 cores. "
+        "As a request file: tables/requests.csv."
+    )
+
+
+def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(decide):
+    (found,) = decide(
+        commitments=[
+            cluster("aks-1", "overcommit"),
+            cluster("aks-2", "quota overcommit"),
+            cluster("aks-3", "room", room=5.0),
+            cluster("aks-4", "room", room=8.0),
+        ]
+    ).actions
+    assert found.title == "Promise nothing more on 2 clusters"
+    assert found.text == (
+        "aks-1: requests 3 cores of CPU more than its nodes without the largest give; aks-2: "
+        "promises 1.65× its CPU, 6 cores above 1.5×. Most room: aks-4, 8 cores."
+    )
+
+
+def test_one_cluster_alone_is_named_once(decide):
+    (found,) = decide(commitments=[cluster("aks-2", "quota overcommit")]).actions
+    assert found.title == "Promise nothing more on aks-2"
+    assert found.text == "It promises 1.65× its CPU, 6 cores above 1.5×. No cluster has room."
+
+
+def test_memory_is_not_taken_for_the_larger_because_it_is_counted_in_bytes(decide):
+    small = space("small", 4.0 * 2**30, 2.0**30, "ok", "shrink") | {"resource": "memory_request"}
+    (found,) = decide(utilization=[small, space("large", 48.0, 1.8, "ok", "shrink")]).actions
+    assert found.text.index("large (CPU requests from 48 cores") < found.text.index("small (")
+
+
+def test_what_must_be_repaired_is_counted_by_what_is_wrong_and_a_gap_is_not(decide):
+    (found,) = decide(
+        evidence=[
+            {"namespace_name": name, "resource": "cpu_request", "evidence": word}
+            for name, word in (("a", "dead sensor"), ("b", "dead sensor"), ("c", "not read"),
+                               ("d", "gaps"), ("e", "sound"))
+        ]
+    ).actions  # fmt: skip
+    assert (
+        found.title == "Repair what reads or counts 3 namespaces before their figures are trusted"
+    )
+    assert found.text == "2 dead sensors (a, b) and 1 not read (aks-1)."
+
+
+def test_of_many_the_most_urgent_are_named_and_the_rest_counted(decide):
+    rows = [space(f"s{n}", 9.0 + n, 9.0 + n, "full", "grow") for n in range(6)]
+    (found,) = decide(utilization=rows).actions
+    assert found.text.startswith("s5 (")
+    assert found.text.endswith(
+        "more (all 6: tables/steps.csv). As a request file: tables/requests.csv."
+    )
+
+
+def stuck(name, workload, reason, **left):
+    return {
+        "namespace_name": name, "workload_kind": "Deployment", "workload_name": workload,
+        "question": "next_pod", "pods": 1.0, "pod_cpu": 1.0, "pod_memory": 1.0 * GIB,
+        "verdict": "no", "reason": reason, "tightest": "",
+    } | {"unplaced_pods": 0.0} | left  # fmt: skip
+
+
+def test_a_raise_lets_the_next_pod_in_and_says_where_no_node_has_room_for_it(decide):
+    found = decide(
+        utilization=[space("full", 9.5, 9.0, "tight", "grow")],
+        room=[stuck("full", "indexer", "quota and nodes", left_cpu_request=-2.0, unplaced_pods=1)],
+    ).actions
+    assert "full (CPU requests from 9.5 cores to 11.5 cores)" in found[0].text
+    assert "no node has room for the next pod of indexer (1 core, 1 GiB)" in found[0].text
+
+
+def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decide):
+    (found,) = decide(
+        utilization=[space("ledger", 8.0, 6.0, "ok", "healthy"),
+                     space("unset", 8.0, 6.0, "ok", "healthy")],
+        room=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
+              stuck("unset", "job", "must specify limits.cpu, limits.memory")],
+    ).actions  # fmt: skip
+    assert found.title == (
+        "Let pods start in 2 namespaces whose next pods do not start, which no higher quota helps"
+    )
+    assert "ledger: no node has room for the next pod of web" in found.text
+    assert "unset: the next pod of job must specify limits" in found.text
+
+
+def test_what_a_request_file_cannot_change_is_counted(decide):
+    rows = [space(name, 9.0, 9.0, "full", "grow") for name in ("full", "foreign")]
+    (found,) = decide(utilization=rows).actions
+    assert "tables/requests.csv asks for it in 1 of 2" in found.text
+    (alone,) = decide(utilization=rows[1:]).actions
+    assert "no request file changes it" in alone.text
+
+
+def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decide):
+    update = stuck("idle", "web", "") | {"question": "rolling_update", "verdict": "yes"}
+    (found,) = decide(
+        utilization=[space("idle", 20.0, 2.0, "ok", "shrink", peak=4.0)],
+        room=[update | {"left_cpu_request": 8.0}],
+    ).actions
+    assert "idle (CPU requests from 20 cores to 12 cores)" in found.text
+
+
+def test_nothing_to_decide_is_said(decide):
+    assert "Nothing has to be decided" in decide()._repr_html_()

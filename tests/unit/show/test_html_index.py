@@ -1,0 +1,139 @@
+"""The index: runs that need somebody first, newest first, each with a sentence and a next step."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mnslib.show.html import notebook_title, run_index_html
+
+MADE = datetime(2026, 11, 2, 9, 41, tzinfo=UTC)
+
+
+def make_run(name: str, **changes: Any) -> tuple[str, dict[str, Any]]:
+    return name, {
+        "notebook": "30_provision_in_bulk",
+        "environment": "prod",
+        "target": "azure",
+        "started_utc": "2026-11-02T06:00:00Z",
+        "finished_utc": "2026-11-02T06:04:12Z",
+        "status": "done",
+        "headline": f"headline of {name}",
+        "parameters": {"approval": "digest", "dry_run": False},
+        "items": [{"outcome": "created"}, {"outcome": "unchanged"}],
+        "artifacts": ["notebook.ipynb", "report.html"],
+    } | changes
+
+
+def test_runs_that_need_somebody_come_first_and_newest_first() -> None:
+    html = run_index_html(
+        [
+            make_run("a", started_utc="2026-10-30T17:20:00Z", status="stopped", notebook="a"),
+            make_run("b", started_utc="2026-11-02T09:00:00Z"),
+            make_run("c", started_utc="2026-11-01T06:00:00Z", status="partly", notebook="c"),
+            make_run("d", started_utc="2026-11-02T08:00:00Z"),
+        ],
+        made=MADE,
+    )
+    places = [html.index(f"headline of {name}") for name in "cabd"]
+    assert places == sorted(places)
+    assert "<h1>Two of 4 runs need somebody</h1>" in html
+    assert "Runs of 30 Oct to 2 Nov 2026, newest first." in html
+    assert "made 2 Nov 2026 09:41 UTC" in html
+
+
+def test_a_run_has_a_sentence_a_link_and_a_next_step() -> None:
+    html = run_index_html(
+        [make_run("20261102T060000Z-x-y z", status="partly", headline="1 of 2 <ok>\nmore")]
+    )
+    assert 'href="20261102T060000Z-x-y%20z/report.html"' in html
+    assert "1 of 2 &lt;ok&gt;<" in html
+    assert ">run again</a>" in html
+    assert ">4 min 12 s<" in html
+    assert "<h1>The only run so far needs somebody</h1>" in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"status": "findings", "parameters": {"approval": "digest", "dry_run": True},
+          "items": [{"outcome": "unchanged"}]}, ("! findings", ">see the findings</a>")),
+        ({"status": "findings", "parameters": {"approval": "digest", "dry_run": True}},
+         ("! approval", ">decide</a>")),
+        ({"status": "findings", "parameters": {"dry_run": True}, "items": []},
+         ("! findings", "read only")),
+        ({"items": [{"outcome": "unchanged"}]}, ("– no change", "1 of 1")),
+        ({"items": [{"outcome": "created"}, {"outcome": "failed"}], "status": "partly"},
+         ("✕ partly", "1 of 2")),
+        ({"status": "failed", "headline": "Not approved: the digest is missing.", "items": []},
+         ("! not approved", ">decide</a>")),
+        ({"parameters": {"request_file": "requests/may.csv"}},
+         (">Provision in bulk: requests/may.csv</a>",)),
+        ({"parameters": {"namespace_name": "web", "cluster_name": "aks-1"}},
+         (">Provision in bulk: web on aks-1</a>",)),
+        ({"artifacts": ["plan.json"]}, ('href="a/result.json"',)),
+        ({"target": "sandbox", "environment": "demo"}, ("demo", ">sandbox</span>")),
+    ],
+)  # fmt: skip
+def test_a_run_is_named_by_what_came_of_it(changes: dict[str, Any], words: tuple[str]) -> None:
+    html = run_index_html([make_run("a", **changes)])
+    assert all(word in html for word in words)
+
+
+FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name in "ab")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "is_closed"),
+    [
+        ({"status": "failed", "parameters": FILE_A}, {"parameters": FILE_A}, True),
+        ({"status": "failed", "parameters": FILE_A}, {"parameters": FILE_B}, False),
+        ({"status": "failed", "parameters": FILE_A, "target": "sandbox"},
+         {"parameters": FILE_A}, False),
+        ({"status": "findings", "parameters": FILE_A},
+         {"status": "findings", "parameters": FILE_A}, True),
+        ({"status": "partly", "parameters": FILE_A},
+         {"status": "failed", "parameters": FILE_A}, False),
+        ({"status": "refused", "parameters": {}}, {"parameters": FILE_A}, True),
+        ({"status": "refused", "parameters": {}},
+         {"parameters": FILE_A, "environment": "test"}, False),
+        ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_B}, True),
+    ],
+)  # fmt: skip
+def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
+    earlier: dict[str, Any], later: dict[str, Any], is_closed: bool
+) -> None:
+    html = run_index_html(
+        [
+            make_run("old", started_utc="2026-11-01T06:00:00Z", **earlier),
+            make_run("new", started_utc="2026-11-02T06:00:00Z", **later),
+        ]
+    )
+    assert ("Closed by a later run" in html) == is_closed
+    needs = html.partition("Needs attention")[2].partition("<h2>")[0]
+    assert ("headline of old" in needs) != is_closed
+
+
+def test_without_attention_it_says_none() -> None:
+    assert "<h1>None of 2 runs needs somebody</h1>" in run_index_html(
+        [make_run("a"), make_run("b")]
+    )
+
+
+def test_no_run_at_all_is_a_page_too() -> None:
+    assert "<h1>No run yet</h1>" in run_index_html([])
+
+
+def test_titles_are_words() -> None:
+    assert notebook_title("40_analyze_quota_utilization") == "Analyze quota utilization"
+
+
+def test_a_run_with_a_page_over_all_owners_leads_to_it() -> None:
+    found = {"artifacts": ["report.html", "portfolio.html"], "items": []}
+    link = 'href="a%20b/portfolio.html"'
+    assert link in run_index_html([make_run("a b", status="findings", **found)])
+    assert link in run_index_html([make_run("a b", **found)])
+    assert link not in run_index_html([make_run("a b", status="failed", **found)])
+    assert link not in run_index_html([make_run("a b", status="findings")])
