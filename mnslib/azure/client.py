@@ -18,7 +18,7 @@ from azure.mgmt.containerservice import ContainerServiceClient, models
 
 from mnslib.azure.credentials import Tokens
 from mnslib.azure.managed_clusters import ManagedClusters
-from mnslib.azure.managed_namespaces import ManagedNamespaces
+from mnslib.azure.managed_namespaces import API_VERSION, ManagedNamespaces
 from mnslib.azure.operations import Operations
 from mnslib.azure.pipeline import Retries, build_pipeline, build_transport
 from mnslib.azure.prometheus import PrometheusClient
@@ -95,8 +95,8 @@ class AzureClient:
 
         # An SDK client belongs to one subscription; all share the pipeline, whose token policy is
         # ours (`policies=[]` keeps them from building a default one).
-        def sdk(kind: Callable[..., Any]) -> Callable[[str], Any]:
-            own = {"policies": [], "pipeline": self._pipeline}
+        def sdk(kind: Callable[..., Any], **options: Any) -> Callable[[str], Any]:
+            own = {"policies": [], "pipeline": self._pipeline, **options}
             return cache(lambda name: kind(credential, name, cloud.arm_endpoint, **own))
 
         def containers(subscription_id: str) -> ContainerServiceClient:
@@ -104,11 +104,19 @@ class AzureClient:
                 _learn_models()
             return clients(subscription_id)
 
-        clients: Callable[[str], ContainerServiceClient] = sdk(ContainerServiceClient)
+        clients: Callable[[str], ContainerServiceClient] = sdk(
+            ContainerServiceClient, api_version=API_VERSION
+        )
         self._rest = Rest(self._pipeline)
         self.operations = Operations(self._rest, clock=clock)
         self.managed_clusters = ManagedClusters(containers, throttle)
-        self.managed_namespaces = ManagedNamespaces(containers, throttle, clock=clock)
+        self.managed_namespaces = ManagedNamespaces(
+            containers,
+            throttle,
+            rest=self._rest,
+            arm_endpoint=cloud.arm_endpoint,
+            clock=clock,
+        )
         self.role_assignments = RoleAssignments(sdk(AuthorizationManagementClient))
 
     def scheduler(self, threads: Threads, *, most_per_lane: int) -> Scheduler:

@@ -3,7 +3,7 @@
 A PUT replaces everything: what the value given does not hold is wiped. Merging is the caller's
 duty. Knows nothing of plans.
 
-Source: azure-mgmt-containerservice, `managed_namespaces`, api-version as the SDK's default.
+Source: azure-mgmt-containerservice, `managed_namespaces`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from mnslib.azure.operations import Operation, OperationKind, started_operation
 from mnslib.errors import ArmError
@@ -31,7 +32,12 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 if TYPE_CHECKING:
     from azure.mgmt.containerservice import ContainerServiceClient
 
+    from mnslib.azure.rest import Rest
     from mnslib.azure.throttle import Throttle
+
+API_VERSION = "2026-08-01"
+"""Of all calls to the container service: the SDK's default, which lists ask for without it.
+Source: azure-mgmt-containerservice 41.8."""
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -52,23 +58,35 @@ class ManagedNamespaces:
         sdk: Callable[[str], ContainerServiceClient],
         throttle: Throttle,
         *,
+        rest: Rest,
+        arm_endpoint: str,
         clock: Callable[[], float],
     ) -> None:
         self._sdk = sdk
         self._throttle = throttle
+        self._rest = rest
+        self._arm_endpoint = arm_endpoint
         self._clock = clock
 
     def list_by_managed_cluster(self, cluster: ClusterId) -> list[ManagedNamespace]:
         """Return all managed namespaces of a cluster; every page is read, also after an empty one.
 
-        The list may trail a change by a moment.
+        The list may trail a change by a moment. It is read as JSON: the SDK makes five models of
+        each item, which takes six times as long as all that we do with it.
 
         Raises:
             ArmError: if it was refused, or an item cannot be understood.
         """
-        operations = self._sdk(cluster.subscription_id).managed_namespaces
-        items = operations.list_by_managed_cluster(cluster.resource_group, cluster.cluster_name)
-        return [from_wire(item) for item in items]
+        path = quote(f"{cluster}/managedNamespaces")
+        url = f"{self._arm_endpoint.rstrip('/')}{path}?api-version={API_VERSION}"
+        found: list[ManagedNamespace] = []
+        while url:
+            page = self._rest.json(self._rest.get(url))
+            if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+                raise ArmError(f"ARM answered the list of {cluster} without a list of values.")
+            found += map(from_wire, page["value"])
+            url = page.get("nextLink") or ""
+        return found
 
     def get(self, namespace: ManagedNamespaceId) -> ManagedNamespace:
         """Return one managed namespace with its present eTag.

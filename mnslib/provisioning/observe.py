@@ -48,7 +48,10 @@ def observe(
             error here: the plan reports it with the row that names it.
     """
     wanted = list(specs)
-    cluster_ids = sorted({spec.id.cluster for spec in wanted}, key=lambda c: c.key)
+    targets: dict[ClusterId, list[ManagedNamespaceId]] = {}
+    for spec in wanted:
+        targets.setdefault(spec.id.cluster, []).append(spec.id)
+    cluster_ids = sorted(targets, key=lambda cluster: cluster.key)
     clusters: dict[ClusterId, ObservedCluster] = {}
     missing: dict[ClusterId, str] = {}
 
@@ -61,7 +64,7 @@ def observe(
         found = azure.managed_namespaces.list_by_managed_cluster(cluster_id)
         view, unknown = _kubernetes(cluster, kube_for)
         managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
-        for target in (spec.id for spec in wanted if spec.id.cluster == cluster_id):
+        for target in targets[cluster_id]:
             name = target.namespace_name.lower()
             if view is None or name in managed or not view.is_managed(name):
                 continue

@@ -1,6 +1,7 @@
 import base64
 import json
 from decimal import Decimal
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -141,6 +142,23 @@ def test_a_list_is_read_to_its_last_page_even_past_an_empty_one(client, azure, c
     found = client.managed_namespaces.list_by_managed_cluster(cluster)
     assert [item.id.namespace_name for item in found] == ["a", "b"]
     assert len(azure.received) == 5
+
+
+def test_a_list_asks_for_the_version_that_the_sdk_asks_for_by_default(client, azure, cluster, wire):
+    from azure.mgmt.containerservice import ContainerServiceClient
+
+    azure.answers(wire.reply(200, {"value": []}), wire.reply(200, wire.namespace("a")))
+    client.managed_namespaces.list_by_managed_cluster(cluster)
+    client.managed_namespaces.get(cluster.namespace("a"))
+    listed, one = (parse_qs(urlsplit(sent.url).query) for sent in azure.received)
+    default = ContainerServiceClient(object(), "sub-1", policies=[])._config.api_version
+    assert listed["api-version"] == one["api-version"] == [default]
+
+
+def test_a_list_that_holds_no_values_is_no_empty_list(client, azure, cluster, wire):
+    azure.answers(wire.reply(200, {"note": "from a proxy"}))
+    with pytest.raises(ArmError, match="without a list"):
+        client.managed_namespaces.list_by_managed_cluster(cluster)
 
 
 def test_delete_follows_an_operation_or_finds_it_gone(client, azure, namespace, wire):
