@@ -64,7 +64,7 @@ conformance: $(DEV) $(if $(MNS_AZ),,$(AZ))  ## that the sandbox is Azure to the 
 docs: $(DEV)  ## only what the documents promise
 	$(BIN)/pytest tests/docs
 
-size:  ## lines, and lines of code: thin is a feature
+size:  ## lines of each room against its budget: thin is a feature
 	@$(PYTHON) -m tests.size
 
 check: lint type imports test size  ## everything that must hold before a change lands
