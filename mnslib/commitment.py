@@ -61,7 +61,7 @@ class Commitment:
         return self.requested / rest if rest > 0 else None
 
     @property
-    def room(self) -> Decimal:
+    def headroom(self) -> Decimal:
         """What can still be promised, in cores or bytes: `balance`, but never below 0."""
         return max(ZERO, self.balance)
 

@@ -15,6 +15,8 @@ from typing import Any
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
 RESULT_SCHEMA_VERSION = 1
+TABLES_VERSION = 2
+"""Of the columns in `tables/`; the changelog says what each version renamed."""
 
 NOT_APPROVED = "Not approved: "
 """How the headline of a failed run begins whose plan was not applied for lack of approval."""
@@ -258,4 +260,5 @@ class RunRecord:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         items = [item.to_json() for item in self.items]
         lists = {"items": items, "warnings": list(self.warnings)}
-        return {"schema_version": RESULT_SCHEMA_VERSION, **values, **lists}
+        versions = {"schema_version": RESULT_SCHEMA_VERSION, "tables_version": TABLES_VERSION}
+        return {**versions, **values, **lists}

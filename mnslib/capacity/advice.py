@@ -35,9 +35,9 @@ def regions(layers: pd.DataFrame) -> NDArray[np.object_]:
     """Return what each row's ratios say by themselves; empty where they are unknown.
 
     Args:
-        layers: `hard`, `claim_ratio`, `usage_ratio` (NaN where nothing is requested), `reason`.
+        layers: `hard`, `tightest_ratio`, `usage_ratio` (NaN where nothing is requested), `reason`.
     """
-    claim, usage = layers["claim_ratio"], layers["usage_ratio"]
+    claim, usage = layers["tightest_ratio"], layers["usage_ratio"]
     is_unknown = (layers["reason"] != "") | claim.isna() | ((layers["hard"] == 0) & (claim <= 0))
     cases = [is_unknown, claim < SHRINK_BELOW, usage < FIX_BELOW, claim >= GROW_FROM]
     return np.select(cases, ["", SHRINK, FIX, GROW], default=HEALTHY).astype(object)
@@ -57,7 +57,7 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     is_zero = (layers["hard"] == 0) & (layers["region"] == "") & (layers["reason"] == "")
     reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
-    claim = layers["claim_ratio"].fillna(0)
+    claim = layers["tightest_ratio"].fillna(0)
     keys = layers[[*SPACE, "resource", "region"]].assign(
         reason=reason, _rank=rank, _claim=claim.where(layers["region"] == SHRINK, -claim)
     )

@@ -39,14 +39,14 @@ LAYER_COLUMNS = (
     "requested",
     "usage",
     "peak_usage",
-    "unclaimed",
-    "claimed_unused",
+    "unrequested",
+    "requested_unused",
     "idle",
     "bursting",
     "over_hard",
     "requested_ratio",
     "usage_ratio",
-    "claim_ratio",
+    "tightest_ratio",
     "region",
     "advice",
     "reason",
@@ -54,7 +54,7 @@ LAYER_COLUMNS = (
     "subscription_id",
     "labels",
 )
-PARTS = ("hard", "requested", "usage", "unclaimed", "claimed_unused", "idle", "bursting")
+PARTS = ("hard", "requested", "usage", "unrequested", "requested_unused", "idle", "bursting")
 """Amounts that are summed; by day, each over the same namespaces."""
 DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
 
@@ -77,10 +77,10 @@ def layers_table(
         `LAYER_COLUMNS`, cores or bytes: `hard` as of now; `requested` and `usage` the
         `USAGE_QUANTILE` over `USAGE_WINDOW` of the steps that have both (`requested` is that of
         now where usage is unknown and its own samples are too few); `peak_usage` the highest of
-        the window; the parts `unclaimed`, `claimed_unused` and usage up to the quota make up
+        the window; the parts `unrequested`, `requested_unused` and usage up to the quota make up
         `hard`, and none is negative; `idle` is hard minus usage; `bursting` is usage above what
         is requested, `over_hard` what is requested above the quota; `requested_ratio` is
-        requested over hard, `usage_ratio` usage over requested, `claim_ratio` the fullest of
+        requested over hard, `usage_ratio` usage over requested, `tightest_ratio` the fullest of
         requested over hard and of the resource's two quota values now; `region` is what the
         ratios of this resource say, `advice` what those of the namespace do, both empty where
         unknown; `reason` is why something is unknown, else empty.
@@ -125,7 +125,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame
             hard = np.where(np.isnan(granted), hard, granted)
             measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY), doubts=doubts)
             parts = parts_of(granted, measured.requested, measured.usage)
-            is_whole = ~np.isnan(parts["unclaimed"])
+            is_whole = ~np.isnan(parts["unrequested"])
             counts = {"measured": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
             sums = {name: _sum(amounts[is_whole]) for name, amounts in parts.items()}
             rows.append({"day": day.item(), "resource": resource, **counts, **sums})
@@ -290,7 +290,7 @@ def _resource_layers(
             **ratios,
             "peak_usage": measured.peak,
             "over_hard": np.maximum(requested - hard, 0),
-            "claim_ratio": np.where(np.isnan(hard), np.nan, np.fmax.reduce(claims)),
+            "tightest_ratio": np.where(np.isnan(hard), np.nan, np.fmax.reduce(claims)),
             "reason": reason,
             "resource": resource,
         }
@@ -320,8 +320,8 @@ def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats
         "hard": hard,
         "requested": requested,
         "usage": usage,
-        "unclaimed": np.maximum(hard - np.maximum(requested, usage), 0),
-        "claimed_unused": np.maximum(np.minimum(requested, hard) - usage, 0),
+        "unrequested": np.maximum(hard - np.maximum(requested, usage), 0),
+        "requested_unused": np.maximum(np.minimum(requested, hard) - usage, 0),
         "idle": np.maximum(hard - usage, 0),
         "bursting": np.maximum(usage - requested, 0),
     }

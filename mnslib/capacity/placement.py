@@ -13,8 +13,8 @@ from functools import partial
 
 import pandas as pd
 
+from mnslib.capacity.fit import given_size
 from mnslib.capacity.nodes import FreeNodes, pod_size
-from mnslib.capacity.room import given_size
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import Commitment
 from mnslib.quantities import ZERO
@@ -30,8 +30,8 @@ PLACEMENT_COLUMNS = (
     "location",
     "verdict",
     "reason",
-    "room_cpu",
-    "room_memory",
+    "headroom_cpu",
+    "headroom_memory",
     "left_cpu",
     "left_memory",
     "grown_left_cpu",
@@ -70,7 +70,7 @@ def placement_table(
         promised holds it), `fits once it grows` (at the autoscaler's maximum), `other region`,
         `does not fit` or `unknown: <reason>`; rows come in that order, then by what is left of
         the nodes, the smaller share of CPU and memory, most first. `reason` says which resource
-        and which limit decided. Cores and bytes: `room_*` now, `left_*` after it as if it were
+        and which limit decided. Cores and bytes: `headroom_*` now, `left_*` after it as if it were
         requested in full (below 0: short), `grown_left_*` the same at the autoscaler's maximum,
         NaN without one; `committed_ratio_*` after it. `largest_pod_*`: what is free on the node
         with the most free cores, NaN where nodes are not known. `new_*` is what was asked.
@@ -127,7 +127,7 @@ def _weigh(
     for name, each in found.items():
         more = later[name]
         row |= {
-            f"room_{name}": float(each.room),
+            f"headroom_{name}": float(each.headroom),
             f"left_{name}": float(left[name]),
             f"grown_left_{name}": _NAN if more is None else float(more),
             f"committed_ratio_{name}": float((each.committed + size[name]) / each.allocatable),

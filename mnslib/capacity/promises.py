@@ -32,7 +32,7 @@ COMMITMENT_COLUMNS = (
     "usage",
     "committed_ratio",
     "requested_ratio",
-    "room",
+    "headroom",
     "uncounted",
     "autoscaled",
     "autoscaled_committed_ratio",
@@ -93,7 +93,7 @@ def _commitment_row(found: Commitment) -> dict[str, object]:
         "autoscaled": found.autoscaled,
         "autoscaled_committed_ratio": None if grown is None else grown.committed_ratio,
         "autoscaled_requested_ratio": None if grown is None else grown.requested_ratio,
-        "room": None if word(found.verdict) == UNKNOWN else found.room,
+        "headroom": None if word(found.verdict) == UNKNOWN else found.headroom,
     }
     figures = {
         name: float("nan") if amount is None else float(amount) for name, amount in amounts.items()

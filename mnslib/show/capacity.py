@@ -272,7 +272,7 @@ def _at_most_verdict(row: Mapping[Any, Any]) -> Tag | None:
 
 def _commitment_tag(row: Mapping[Any, Any]) -> Tag:
     if row["verdict"] == "room":
-        return tag(wording.room(row["resource"], row["room"]))
+        return tag(wording.room(row["resource"], row["headroom"]))
     return commitment_tag(row["verdict"], row["committed_ratio"])
 
 

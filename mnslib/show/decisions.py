@@ -51,7 +51,7 @@ def decisions(
     refusals: pd.DataFrame,
     evidence: pd.DataFrame,
     commitments: pd.DataFrame,
-    room: pd.DataFrame,
+    fit: pd.DataFrame,
     steps: pd.DataFrame,
     no_history: Collection[str] = (),
 ) -> Actions:
@@ -63,11 +63,11 @@ def decisions(
         refusals: from `capacity.refusals.refusals_table`.
         evidence: from `capacity.evidence.evidence_table`.
         commitments: from `capacity.promises.commitment_table`.
-        room: from `capacity.room.room_table`.
+        fit: from `capacity.fit.fit_table`.
         steps: from `show.steps.steps_table`, which says what a request file can change.
         no_history: clusters of which the history was asked for in vain.
     """
-    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "room": room}
+    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "fit": fit}
     found_steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
     by_kind = {kind: [step for step in found_steps if step.kind == kind]
                for kind in (RAISE, UNBLOCK, LOWER, GIVE_BACK)}  # fmt: skip
@@ -146,7 +146,8 @@ def _lower(steps: Sequence[Step]) -> Action | None:
     if not steps:
         return None
     unused = {f"{resource}_request": sum(
-        row["claimed_unused"] for step in steps for row in step.rows if row["resource"] == resource
+        row["requested_unused"]
+        for step in steps for row in step.rows if row["resource"] == resource
     ) for resource in ("cpu", "memory")}  # fmt: skip
     owners = {step.space["owner"] for step in steps} - {""}
     whom = f"Ask {wording.count(len(owners), 'owner')} to lower" if owners else "Lower"
@@ -185,15 +186,15 @@ def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
     if not words:
         return None
     where = wording.count(len(words), "cluster") if len(words) > 1 else next(iter(words))
-    free = [row for row in rows if row["resource"] == "cpu" and row["room"] > 0]
+    free = [row for row in rows if row["resource"] == "cpu" and row["headroom"] > 0]
     free = [row for row in free if row["cluster_name"] not in words]
-    best = max(free, key=lambda row: row["room"], default=None)
+    best = max(free, key=lambda row: row["headroom"], default=None)
     said = _some(f"{name}: {wording.listing(parts)}" for name, parts in words.items())
     if len(words) == 1:
         ((_, parts),) = words.items()
         said = f"It {wording.listing(parts)}"
     room = "No cluster has room." if best is None else (
-        f"Most room: {best['cluster_name']}, {wording.cores(best['room'])}."
+        f"Most room: {best['cluster_name']}, {wording.cores(best['headroom'])}."
     )  # fmt: skip
     return Action(title=f"Promise nothing more on {where}", text=f"{said}. {room}")
 

@@ -78,7 +78,7 @@ def claimed_finding(by_day: pd.DataFrame) -> str:
     if known.empty:
         return "On no day all three layers are known"
     shares = {
-        str(resource): (rows["claimed_unused"] / rows["hard"]).to_numpy()
+        str(resource): (rows["requested_unused"] / rows["hard"]).to_numpy()
         for resource, rows in known.groupby("resource")
     }
     least = min(map(len, shares.values()))
@@ -124,8 +124,8 @@ def layers_rows(layers: pd.DataFrame, *, resource: str = "cpu", limit: int = 10)
                 Lines(row["namespace_name"], row["cluster_name"]),
                 row["owner"],
                 "–" if row["reason"] == BARE else wording.quota(resource, row["hard"]),
-                *(_amount(row, name) for name in ("requested", "usage", "unclaimed")),
-                *(_amount(row, name) for name in ("claimed_unused", "idle")),
+                *(_amount(row, name) for name in ("requested", "usage", "unrequested")),
+                *(_amount(row, name) for name in ("requested_unused", "idle")),
                 _amount(row, "idle_ratio"),
                 *([remark] if is_said else []),
             ]
@@ -232,7 +232,7 @@ def advice_finding(layers: pd.DataFrame) -> str:
         return wording.all_unknown(reasons, len(spaces), "namespace").replace(
             "unknown", "without advice", 1
         )
-    near = known[known["claim_ratio"] >= GROW_FROM]
+    near = known[known["tightest_ratio"] >= GROW_FROM]
     count, asking = len(near), int((near["advice"] == FIX).sum())
     noun = wording.count(count, "namespace")
     if not count:
@@ -292,9 +292,8 @@ def advice_reason(row: Mapping[Any, Any]) -> str:
     """Return in words what decided: `memory: 95 % claimed, 80 % of the requests used`."""
     if not row["advice"]:
         return row["reason"] or "a quota of 0 that nobody claims"
-    claim = (
-        f"{wording.RESOURCE_WORDS[row['resource']]}: {wording.percent(row['claim_ratio'])} claimed"
-    )
+    share = wording.percent(row["tightest_ratio"])
+    claim = f"{wording.RESOURCE_WORDS[row['resource']]}: {share} claimed"
     if wording.is_unknown(row["usage_ratio"]):
         return f"{claim}, nothing requested" if row["requested"] == 0 else claim
     return f"{claim}, {wording.percent(row['usage_ratio'])} of the requests used"

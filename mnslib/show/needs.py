@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
-from mnslib.capacity.fit import NO, YES
+from mnslib.capacity.fit import AUTOSCALER, NEXT_POD, ROLLING_UPDATE
+from mnslib.capacity.quota_fit import NO, YES
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
-from mnslib.capacity.room import AUTOSCALER, NEXT_POD, ROLLING_UPDATE
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.quantities import GIB, MIB
@@ -37,7 +37,7 @@ PEAK_SHARE_KEPT = 0.8
 
 _LEFT = {name: f"left_{name}" for name in QUOTA_FIELDS}
 _VALUE = ("resource", "hard", "used", "peak_used", "verdict")
-_LAYER = ("resource", "requested", "usage", "peak_usage", "claimed_unused")
+_LAYER = ("resource", "requested", "usage", "peak_usage", "requested_unused")
 
 Row = Mapping[str, Any]
 Place = tuple[str, str]
@@ -72,13 +72,13 @@ def steps_of(tables: Mapping[str, pd.DataFrame]) -> dict[Place, Step]:
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `layers`, `refusals` and `room`.
+            `layers`, `refusals` and `fit`.
     """
     utilization, layers = tables["utilization"], tables.get("layers")
     over = {} if layers is None else by_space(layers[layers["region"] == FIX], _LAYER)
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
-    gaps = gaps_of(tables["room"]) if "room" in tables else {}
-    kept = _left_of(tables["room"]) if "room" in tables else {}
+    gaps = gaps_of(tables["fit"]) if "fit" in tables else {}
+    kept = _left_of(tables["fit"]) if "fit" in tables else {}
     values = by_space(_asking(utilization, [*refused, *gaps]), _VALUE)
     found: dict[Place, Step] = {}
     for space in records(tightest(utilization)):
@@ -96,16 +96,16 @@ def steps_of(tables: Mapping[str, pd.DataFrame]) -> dict[Place, Step]:
     return found
 
 
-def gaps_of(room: pd.DataFrame) -> dict[Place, list[Row]]:
+def gaps_of(fit: pd.DataFrame) -> dict[Place, list[Row]]:
     """Return by namespace the rows of workloads whose next pod does not fit."""
-    is_gap = (room["question"] == NEXT_POD) & (room["verdict"] == NO)
-    return by_space(room[is_gap & (room["workload_name"] != "")])
+    is_gap = (fit["question"] == NEXT_POD) & (fit["verdict"] == NO)
+    return by_space(fit[is_gap & (fit["workload_name"] != "")])
 
 
-def _left_of(room: pd.DataFrame) -> dict[Place, dict[str, float]]:
+def _left_of(fit: pd.DataFrame) -> dict[Place, dict[str, float]]:
     """Return by namespace what is left of each value after the largest thing that fits now."""
-    asked = room["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER])
-    fitting = room[asked & (room["verdict"] == YES) & (room["workload_name"] != "")]
+    asked = fit["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER])
+    fitting = fit[asked & (fit["verdict"] == YES) & (fit["workload_name"] != "")]
     least = fitting.groupby(SPACE)[list(_LEFT.values())].min().reset_index()
     return {
         place(row): {name: row[left] for name, left in _LEFT.items() if row[left] >= 0}
@@ -128,7 +128,7 @@ def beyond_room(
             at = (step.space["cluster_name"], resource)
             wanted[at] = wanted.get(at, 0.0) + then - now
     rooms = {
-        (row["cluster_name"], f"{row['resource']}_request"): row["room"]
+        (row["cluster_name"], f"{row['resource']}_request"): row["headroom"]
         for row in records(commitments)
     }
     return {at: (rooms[at], more) for at, more in wanted.items() if more > rooms.get(at, math.nan)}
@@ -213,7 +213,7 @@ def _step(
     exceeded = [row for row in refusals if row["problem"] == EXCEEDED]
     if space["advice"] == FIX and over:
         urgency = 1.5 if verdict == FULL else 2.5 if verdict == TIGHT else 3.0
-        rank = (urgency, -_size(over[0], over[0]["claimed_unused"]))
+        rank = (urgency, -_size(over[0], over[0]["requested_unused"]))
         return Step(kind=LOWER, rank=rank, space=space, rows=over, gaps=gaps)
     is_gap = any(row[name] < 0 for row in gaps for name in (*_LEFT.values(), "left_pods"))
     if short or exceeded or is_gap:

@@ -123,7 +123,7 @@ def owners_of(
 
     Args:
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
-            `changed`, `commitment`, `daily`, `evidence`, `layers`, `refusals` and `room`.
+            `changed`, `commitment`, `daily`, `evidence`, `layers`, `refusals` and `fit`.
         earlier: the run that `changed` compares with.
     """
     layers, steps = tables.get("layers"), steps_of(tables)

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.fit import LIMITED, NO, NONE, YES
-from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
-from mnslib.capacity.room import (
+from mnslib.capacity.fit import (
     AUTOSCALER,
     GIVEN_POD,
     NEXT_POD,
     QUESTIONS,
     ROLLING_UPDATE,
 )
+from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
+from mnslib.capacity.quota_fit import LIMITED, NO, NONE, YES
 from mnslib.show import wording
 from mnslib.show.asked import region_sentence
 from mnslib.show.displays import Lines, Stack, Table, Tag, named, right, tag
@@ -129,7 +129,7 @@ def _amount(answer: Answer) -> str:
     return wording.quantity(field, amount) + (" of limits" if field.endswith("limit") else "")
 
 
-def room_finding(table: pd.DataFrame) -> str:
+def fit_finding(table: pd.DataFrame) -> str:
     """Return the finding without its full stop: how many cannot do what, how many are unknown."""
     own = own_answers(table)
     kinds = kinds_of(own)
@@ -153,14 +153,14 @@ def room_finding(table: pd.DataFrame) -> str:
     return title + (f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else "")
 
 
-def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
+def fit_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
     """Return the workloads for which something does not fit, and what decides, to read.
 
     The most urgent come first: those that cannot start the next pod, of these first whose pods are
     never let in, then by what is short, with memory at `BYTES_PER_CORE`.
 
     Args:
-        table: from `capacity.room.room_table`.
+        table: from `capacity.fit.fit_table`.
         limit: rows shown; all are in the CSV.
     """
     failing = table[(table["verdict"] == NO) & (table["workload_name"] != "")]
@@ -178,7 +178,7 @@ def room_report(table: pd.DataFrame, *, limit: int = 20) -> Table:
             for row in _most_urgent_first(failing).head(limit).to_dict("records")
         ],
         note=f"{wording.count(len(failing), 'answer')} of a workload {wording.are(len(failing))} "
-        f"no. {_given_words(table)}All answers, in cores and bytes: tables/room.csv.",
+        f"no. {_given_words(table)}All answers, in cores and bytes: tables/fit.csv.",
         limit=limit,
         empty="Every workload that could be asked fits.",
     )

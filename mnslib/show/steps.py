@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.fit import LIMITED, NO
+from mnslib.capacity.quota_fit import LIMITED, NO
 from mnslib.capacity.quota_values import FULL, SPACE
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
@@ -45,20 +45,20 @@ def steps_table(
     utilization: pd.DataFrame,
     layers: pd.DataFrame,
     refusals: pd.DataFrame,
-    room: pd.DataFrame,
+    fit: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return what every namespace needs next, the most urgent first: a row for each amount.
 
     Args:
         snapshot: what was read; its quota objects say what a request can change.
-        utilization, layers, refusals, room: as notebook 40 saves them.
+        utilization, layers, refusals, fit: as notebook 40 saves them.
 
     Returns:
         `STEPS_COLUMNS`, `from` and `to` in cores or bytes, NaN where there is no amount. `request`
         is `to` as a request file says it; empty where such a file cannot change the value: the
         namespace is not managed by Azure, or another quota object than Azure's decides.
     """
-    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "room": room}
+    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "fit": fit}
     managed = _managed_quotas(snapshot)
     rows = [
         [*place(step.space), step.space["owner"], step.kind, *amount, why(step)]

@@ -71,7 +71,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(analyzed):
     }  # fmt: skip
     assert set(done.result["artifacts"]) >= {
         "tables/commitment.csv", "tables/daily.csv", "tables/utilization.csv", "tables/tables.xlsx",
-        "tables/room.csv", "tables/placement.csv",
+        "tables/fit.csv", "tables/placement.csv",
     }  # fmt: skip
 
     assert "<pre>" not in done.report  # no value, path or quoted text as Python writes it

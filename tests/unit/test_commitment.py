@@ -47,7 +47,7 @@ def test_a_worked_cluster() -> None:
     assert (found.committed, found.committed_ratio) == (15, Decimal("1.25"))
     assert (found.requested, found.requested_ratio) == (5, Decimal("0.625"))
     assert found.uncounted == 2  # `free` and `old` have no quota
-    assert found.room == 3  # min(8 - 5, 1.5 x 12 - 15)
+    assert found.headroom == 3  # min(8 - 5, 1.5 x 12 - 15)
     assert found.verdict == "room"
 
 
@@ -88,7 +88,7 @@ def test_several_quotas_of_a_namespace_must_all_hold() -> None:
 )
 def test_verdict_and_room(figures: dict[str, str], verdict: str, room: int) -> None:
     found = make_commitment(**figures)
-    assert (found.verdict, found.room) == (verdict, room)
+    assert (found.verdict, found.headroom) == (verdict, room)
 
 
 def test_with_one_node_nobody_can_say_what_its_loss_leaves() -> None:

@@ -65,7 +65,7 @@ class Pair:
     @property
     def room_left(self) -> Decimal:
         """Room that remains once the new quota is requested in full."""
-        return max(Decimal(0), min(self.before.room - self.added, self.after.room))
+        return max(Decimal(0), min(self.before.headroom - self.added, self.after.headroom))
 
     @property
     def fits(self) -> bool:
@@ -79,7 +79,7 @@ class Pair:
     @property
     def needs_every_node(self) -> bool:
         """Whether the new quota fits, but requested in full it leaves no node to lose."""
-        return self.fits and self.added > 0 and self.added > self.before.room
+        return self.fits and self.added > 0 and self.added > self.before.headroom
 
     @property
     def order(self) -> tuple[bool, Decimal, str]:
@@ -233,7 +233,7 @@ def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) ->
         return f"{subject} {change} {where}"
     units = {"cpu": "cores", "memory": "GiB"}
     left = [
-        f"{pair.bare(pair.room_left)} of {pair.bare(pair.before.room)} {units[pair.resource]}"
+        f"{pair.bare(pair.room_left)} of {pair.bare(pair.before.headroom)} {units[pair.resource]}"
         for pair in pairs
     ]
     if any(pair.needs_every_node for pair in pairs):
@@ -353,7 +353,7 @@ def _draw_one(canvas: Canvas, pair: Pair) -> None:
             _column("requested", [Words(pair.bare(state.requested)) for state in states]),
             _column("promised", [Words(pair.bare(state.committed)) for state in states]),
             _column("÷ nodes", [Words(ratios[0]), Words(ratios[1], bold=True)]),
-            _column("room", [Words(pair.amount(pair.before.room)), left], least=150),
+            _column("room", [Words(pair.amount(pair.before.headroom)), left], least=150),
         ],
         height=66,
     )

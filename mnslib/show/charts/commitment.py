@@ -264,4 +264,4 @@ def _verdict(row: Row) -> Words:
         words = wording.commitment_verdict(row["verdict"], row["committed_ratio"])
         is_critical = row["verdict"] == "overcommit"
         return Words(words, colors.CRITICAL if is_critical else colors.WARNING_TEXT, bold=True)
-    return Words(wording.room(row["resource"], row["room"]), colors.TEXT)
+    return Words(wording.room(row["resource"], row["headroom"]), colors.TEXT)

@@ -25,8 +25,8 @@ _HEIGHT, _LEFT, _NAMES = 250, 120, 1290
 _UNITS = {"cpu": (1.0, "CPU, cores"), "memory": (float(GIB), "Memory, GiB")}
 _PARTS = (
     ("used", "used", Fill(colors.USED)),
-    ("claimed_unused", "claimed, not used", Fill(colors.REQUESTED)),
-    ("unclaimed", "unclaimed", Fill(colors.UNCLAIMED)),
+    ("requested_unused", "claimed, not used", Fill(colors.REQUESTED)),
+    ("unrequested", "unclaimed", Fill(colors.UNCLAIMED)),
 )
 """From the bottom up; together they are the hard quota."""
 _HARD = Stroke(colors.INK, 4)
@@ -148,8 +148,12 @@ def _draw_panel(
 
 def _amounts(row: Row) -> dict[str, float]:
     """Return what each part holds; what is used above the quota is not drawn."""
-    used = row["hard"] - row["unclaimed"] - row["claimed_unused"]
-    return {"used": used, "claimed_unused": row["claimed_unused"], "unclaimed": row["unclaimed"]}
+    used = row["hard"] - row["unrequested"] - row["requested_unused"]
+    return {
+        "used": used,
+        "requested_unused": row["requested_unused"],
+        "unrequested": row["unrequested"],
+    }
 
 
 def _draw_day(
@@ -184,8 +188,8 @@ def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, words: l
 
 def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float) -> None:
     """Name who claims most and does not use it, over the last 7 days."""
-    rows = layers[layers["claimed_unused"] > 0].sort_values(
-        ["claimed_unused", "namespace_name"], ascending=[False, True]
+    rows = layers[layers["requested_unused"] > 0].sort_values(
+        ["requested_unused", "namespace_name"], ascending=[False, True]
     )
     if rows.empty:
         return
@@ -193,12 +197,12 @@ def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float
         canvas.text(_NAMES, top - above, words, size=SMALL, color=colors.MUTED)
     y = top + 14
     for row in rows.head(MOST_NAMED).to_dict("records"):
-        amount = wording.number(row["claimed_unused"] / divisor)
+        amount = wording.number(row["requested_unused"] / divisor)
         canvas.text(RIGHT, y, amount, bold=True, align="right")
         room = RIGHT - _NAMES - canvas.width(amount, bold=True) - 16
         canvas.text(_NAMES, y, row["namespace_name"], limit=room)
         y += 34
-    rest = rows["claimed_unused"].iloc[MOST_NAMED:]
+    rest = rows["requested_unused"].iloc[MOST_NAMED:]
     if len(rest):
         amount = wording.number(rest.sum() / divisor)
         canvas.text(_NAMES, y, f"{len(rest):,} more", color=colors.TEXT)

@@ -136,7 +136,7 @@ def _source(spaces: pd.DataFrame, known: pd.DataFrame, drawn: pd.DataFrame, at: 
         "without a quota": int(bare.sum()),
         "unknown": len(spaces) - len(known) - int(bare.sum()),
     }
-    beyond = (drawn["claim_ratio"] >= ACROSS - _EDGE) | (drawn["usage_ratio"] >= UP - _EDGE)
+    beyond = (drawn["tightest_ratio"] >= ACROSS - _EDGE) | (drawn["usage_ratio"] >= UP - _EDGE)
     said = [f"{count:,} {words}" for words, count in missing.items() if count]
     parts = [
         f"Source: ResourceQuota and measured use; 95th percentile of the 7 days up to {at}.",
@@ -215,7 +215,7 @@ def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> pd.DataFrame
     largest = LARGEST if len(drawn) <= _MANY else LARGEST * 0.6
     most = drawn["cores"].max() or 1.0
     ordered = drawn.assign(
-        x=drawn["claim_ratio"].map(plot.x),
+        x=drawn["tightest_ratio"].map(plot.x),
         y=drawn["usage_ratio"].map(plot.y),
         wide=(largest * (drawn["cores"] / most) ** 0.5).clip(lower=SMALLEST),
     ).sort_values(["cores", "namespace_name"], ascending=[False, True])

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.room import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
+from mnslib.capacity.fit import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
 from mnslib.show.charts.marks import HATCH, Fill
-from mnslib.show.room import Kinds, answer_words, kinds_of, own_answers, room_finding
+from mnslib.show.room import Kinds, answer_words, fit_finding, kinds_of, own_answers
 
 MOST_NAMESPACES = 150
 """Namespaces above which rows become patterns. Source: our visual standard."""
@@ -77,7 +77,7 @@ def state_grid(
     """Return the chart of what still fits in each namespace.
 
     Args:
-        table: from `capacity.room.room_table`.
+        table: from `capacity.fit.fit_table`.
         moment: when clusters were read.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
@@ -85,7 +85,7 @@ def state_grid(
     answers = _in_order(own_answers(table))
     kinds = kinds_of(answers)
     canvas, at = Canvas(family=family), wording.moment(moment)
-    title = room_finding(table)
+    title = fit_finding(table)
     how = "The shortest value decides; ordered by what fails first"
     if len(kinds) > MOST_NAMESPACES:
         how = "Same answers together, with what is short in the median and at most"
@@ -103,7 +103,7 @@ def state_grid(
                 "unknown": int(_is_unknown(rest).sum()),
             }
             otherwise = ", in which all fits"
-            where = "in tables/room.csv"
+            where = "in tables/fit.csv"
             canvas.note(
                 wording.more(len(rest), "namespace", parts, otherwise=otherwise, where=where)
             )

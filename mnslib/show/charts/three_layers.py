@@ -107,11 +107,11 @@ def _draw_totals(canvas: Canvas, totals: Row, resource: str, count: int) -> None
         canvas.text(end + 24, canvas.y, words, color=colors.MUTED)
     canvas.y += 22
     whole = totals["measured_hard"]
-    used = whole - totals["unclaimed"] - totals["claimed_unused"]
+    used = whole - totals["unrequested"] - totals["requested_unused"]
     parts = [
         ("used", used, _USED),
-        ("claimed, not used", totals["claimed_unused"], _REQUESTED),
-        ("unclaimed", totals["unclaimed"], _UNCLAIMED),
+        ("claimed, not used", totals["requested_unused"], _REQUESTED),
+        ("unclaimed", totals["unrequested"], _UNCLAIMED),
     ]
     x, height = float(MARGIN), 44
     for label, amount, fill in parts:

@@ -15,7 +15,7 @@ def layers_of(*rows):
     """Rows of (namespace, resource, claim, usage[, reason[, hard]])."""
     frame = pd.DataFrame(
         [[*row, *["", 10.0][len(row) - 4 :]] for row in rows],
-        columns=["namespace_name", "resource", "claim_ratio", "usage_ratio", "reason", "hard"],
+        columns=["namespace_name", "resource", "tightest_ratio", "usage_ratio", "reason", "hard"],
     ).assign(cluster_name="aks-1")
     return frame.assign(region=regions(frame))
 

@@ -168,7 +168,7 @@ def test_without_nodes_the_commitment_is_unknown_and_never_zero(metrics, collect
     del metrics.samples["aks-1", "nodes"]
     table = commitment_table(collected_from())
     assert set(table["verdict"]) == {"unknown: no recent samples of nodes"}
-    assert table[["allocatable", "requested", "room"]].isna().all().all()
+    assert table[["allocatable", "requested", "headroom"]].isna().all().all()
 
 
 def test_series_without_a_cluster_label_are_one_cluster_that_says_so(metrics, collected_from):

@@ -50,7 +50,7 @@ def test_the_layers_make_up_the_quota(weigh):
     row = weigh(10, used=6, usage=2)
 
     assert row[["hard", "requested", "usage"]].tolist() == [10, 6, 2]
-    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [4, 4, 8]
+    assert row[["unrequested", "requested_unused", "idle"]].tolist() == [4, 4, 8]
     assert row[["requested_ratio", "usage_ratio"]].tolist() == pytest.approx([0.6, 1 / 3])
     assert row["reason"] == ""
 
@@ -81,15 +81,15 @@ def test_use_above_what_is_requested_is_said_and_not_free_to_promise(weigh):
     row = weigh(10, used=4, usage=6)
 
     assert row["bursting"] == 2
-    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [4, 0, 4]
-    assert weigh(10, used=4, usage=12)[["unclaimed", "idle"]].tolist() == [0, 0]
+    assert row[["unrequested", "requested_unused", "idle"]].tolist() == [4, 0, 4]
+    assert weigh(10, used=4, usage=12)[["unrequested", "idle"]].tolist() == [0, 0]
 
 
 def test_requests_above_a_lowered_quota_are_said(weigh):
     row = weigh(12, used=15, usage=3, now=10)
 
     assert row["over_hard"] == 3
-    assert row[["unclaimed", "claimed_unused", "idle"]].tolist() == [0, 9, 9]
+    assert row[["unrequested", "requested_unused", "idle"]].tolist() == [0, 9, 9]
     assert row["requested_ratio"] == 1.25
 
 
@@ -99,9 +99,9 @@ def test_the_parts_are_never_negative_and_always_add_up_to_the_quota(hard, reque
     named = {name: float(amount[0]) for name, amount in parts.items()}
 
     assert min(named.values()) >= 0
-    whole = named["unclaimed"] + named["claimed_unused"] + min(usage, hard)
+    whole = named["unrequested"] + named["requested_unused"] + min(usage, hard)
     assert whole == pytest.approx(hard)
-    assert named["idle"] == pytest.approx(named["unclaimed"] + named["claimed_unused"])
+    assert named["idle"] == pytest.approx(named["unrequested"] + named["requested_unused"])
 
 
 # unknown
@@ -112,7 +112,7 @@ def test_without_samples_of_use_requested_is_that_of_now(weigh):
 
     assert row["requested"] == 7
     assert row["reason"] == "no history was read"
-    assert row[["usage", "unclaimed", "claimed_unused", "idle"]].isna().all()
+    assert row[["usage", "unrequested", "requested_unused", "idle"]].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_namespace_without_a_quota_has_requests_and_use_but_no_quota_to_claim(
 
     assert row[["requested", "usage", "usage_ratio"]].tolist() == pytest.approx([3, 1, 1 / 3])
     assert row["reason"] == "no quota"
-    assert row[["hard", "idle", "requested_ratio", "claim_ratio"]].isna().all()
+    assert row[["hard", "idle", "requested_ratio", "tightest_ratio"]].isna().all()
 
 
 def test_a_cluster_that_could_not_be_read_is_unknown_and_says_why(make_snapshot):
@@ -244,7 +244,7 @@ def test_every_quota_is_summed_and_of_use_what_was_measured_each_with_its_count(
     assert sums[counts].tolist() == [3, 2, 0, 1]
     assert sums[["hard", "measured_hard"]].tolist() == [60, 30]
     assert sums[["requested", "usage", "idle"]].tolist() == [11, 6, 24]
-    assert sums[["unclaimed", "claimed_unused"]].tolist() == [19, 5]
+    assert sums[["unrequested", "requested_unused"]].tolist() == [19, 5]
     assert sums[["requested_ratio", "usage_ratio", "idle_ratio"]].tolist() == pytest.approx(
         [11 / 30, 6 / 11, 0.8]
     )

@@ -64,10 +64,10 @@ def test_every_answer_has_its_place_and_its_reason(place):
     ]  # fmt: skip
     found = table.set_index("cluster_name")
     assert found.loc["aks-1", "reason"] == "cpu: promised"
-    assert (found.loc["aks-1", "room_cpu"], found.loc["aks-1", "left_cpu"]) == (2.0, -2.0)
+    assert (found.loc["aks-1", "headroom_cpu"], found.loc["aks-1", "left_cpu"]) == (2.0, -2.0)
     assert found.loc["aks-2", "grown_left_cpu"] == 22.0
     assert found.loc["aks-3", "left_cpu"] == -3.0  # 16 - 15 - 4
-    assert math.isnan(found.loc["aks-0", "room_cpu"])
+    assert math.isnan(found.loc["aks-0", "headroom_cpu"])
 
 
 def test_a_region_that_will_not_do_comes_after_those_that_fit(place):

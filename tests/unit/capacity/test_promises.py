@@ -40,7 +40,7 @@ def test_commitment_ratios_room_and_words_of_one_cluster(make_snapshot):
     assert row["without_largest_node"] == 16.0
     assert row["committed_ratio"] == 1.25  # 30 / 24
     assert row["requested_ratio"] == 0.625  # 10 / 16
-    assert row["room"] == 6.0  # min(16 - 10, 1.5 x 24 - 30)
+    assert row["headroom"] == 6.0  # min(16 - 10, 1.5 x 24 - 30)
     assert row["verdict"] == "room"
     assert row["uncounted"] == 2
     assert math.isnan(row["usage"])
@@ -79,7 +79,7 @@ def test_the_autoscalers_maximum_is_judged_in_the_same_words(make_snapshot):
 def test_a_cluster_without_nodes_has_no_room_to_speak_of(make_snapshot):
     nothing = commitments(allocatable=0, largest_node=0)
 
-    assert math.isnan(commitment_table(make_snapshot({}, commitments=nothing)).loc[0, "room"])
+    assert math.isnan(commitment_table(make_snapshot({}, commitments=nothing)).loc[0, "headroom"])
 
 
 def test_usage_of_a_cluster_is_the_95th_percentile_of_its_sum_over_seven_days(make_snapshot):
@@ -132,4 +132,4 @@ def test_clusters_that_could_not_be_read_are_listed_with_the_reason(make_snapsho
     assert table["cluster_name"].tolist() == ["aks-1"] * 2 + ["aks-2"] * 2 + ["aks-3"] * 2
     assert table.loc[2, "verdict"] == "unknown: cluster not reachable"
     assert table.loc[4, "verdict"] == "unknown: no permission"
-    assert table.loc[2:, "allocatable":"room"].isna().all(axis=None)
+    assert table.loc[2:, "allocatable":"headroom"].isna().all(axis=None)

@@ -18,9 +18,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS
 from mnslib.capacity.layers import DAY_COLUMNS, DEAD_SENSOR, LAYER_COLUMNS, parts_of
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
-from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS
@@ -85,7 +85,7 @@ def layers_of(spaces: Mapping[str, tuple[float, float, float, str]]) -> pd.DataF
                     "usage_ratio": (usage / requested)[0],
                 }
             row |= {"over_hard": max(requested[0] - hard[0], 0.0), "owner": name.split("-")[0]}
-            rows.append(row | {"claim_ratio": row["requested_ratio"], "subscription_id": "0000"})
+            rows.append(row | {"tightest_ratio": row["requested_ratio"], "subscription_id": "0000"})
     layers = pd.DataFrame(rows, columns=list(LAYER_COLUMNS)).assign(labels="")
     layers["region"] = regions(layers)
     layers["advice"] = advice_of(layers)["advice"]
@@ -218,7 +218,7 @@ def make_room(count: int, *, seed: int = 5, unknown: str = "cluster not reachabl
             elif number % 17 == 3 and left >= 0:
                 row |= {"verdict": "no", "reason": "nodes", "unplaced_pods": pods}
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(ROOM_COLUMNS))
+    return pd.DataFrame(rows, columns=list(FIT_COLUMNS))
 
 
 REASONS = {

@@ -113,7 +113,7 @@ def test_days_are_counted_apart_from_those_before_a_namespace_was_there():
 
 
 def commitment(verdict, **changes):
-    row = {"cluster_name": "aks-1", "resource": "cpu", "verdict": verdict, "room": 32.6}
+    row = {"cluster_name": "aks-1", "resource": "cpu", "verdict": verdict, "headroom": 32.6}
     row |= {"committed_ratio": 1.6, "autoscaled_verdict": ""} | changes
     return commitment_rows(pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)))
 
@@ -129,7 +129,7 @@ def test_verdicts_on_clusters_have_the_tone_of_the_chart():
         ("room for 32.6 cores", "calm"),
         ("? unknown: no permission", "unknown"),
     ]
-    assert commitment("room", room=0.0).rows[0][-2].text == "no room"
+    assert commitment("room", headroom=0.0).rows[0][-2].text == "no room"
 
 
 def test_what_the_autoscaler_can_mend_stands_beside_the_verdict_of_now():

@@ -23,7 +23,8 @@ def by_day(*cores, measured=3):
         for resource, unit in (("cpu", 1.0), ("memory", float(GIB))):
             parts = {
                 "hard": hard, "requested": requested, "usage": used, "idle": hard - used,
-                "unclaimed": hard - requested, "claimed_unused": requested - used, "bursting": 0,
+                "unrequested": hard - requested, "requested_unused": requested - used,
+                "bursting": 0,
             }  # fmt: skip
             row = {name: amount * unit for name, amount in parts.items()}
             day = date(2026, 10, 5) + timedelta(days=number)

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.quantities import GIB
 from mnslib.show.decisions import decisions
@@ -17,7 +17,7 @@ from mnslib.show.steps import STEPS_COLUMNS
 
 NAN = float("nan")
 EMPTY = {
-    "room": ROOM_COLUMNS, "steps": STEPS_COLUMNS,
+    "fit": FIT_COLUMNS, "steps": STEPS_COLUMNS,
     "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "refusals": REFUSALS_COLUMNS,
     "evidence": EVIDENCE_COLUMNS, "commitments": COMMITMENT_COLUMNS,
 }  # fmt: skip
@@ -56,7 +56,7 @@ def space(name, hard, used, verdict, advice, owner="web", peak=None):
 
 def cluster(name, verdict, room=0.0, resource="cpu"):
     return {
-        "cluster_name": name, "resource": resource, "allocatable": 40.0, "room": room,
+        "cluster_name": name, "resource": resource, "allocatable": 40.0, "headroom": room,
         "without_largest_node": 32.0, "requested": 35.0, "committed": 66.0,
         "committed_ratio": 1.65, "verdict": verdict,
     }  # fmt: skip
@@ -111,7 +111,7 @@ def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(deci
 def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(decide):
     layer = {
         "namespace_name": "wasteful", "resource": "cpu", "region": "fix requests",
-        "requested": 6.0, "usage": 1.5, "claimed_unused": 4.5,
+        "requested": 6.0, "usage": 1.5, "requested_unused": 4.5,
     }  # fmt: skip
     (found,) = decide(
         utilization=[space("wasteful", 6.0, 6.0, "full", "fix requests")], layers=[layer]
@@ -206,7 +206,7 @@ def stuck(name, workload, reason, **left):
 def test_a_raise_lets_the_next_pod_in_and_says_where_no_node_has_room_for_it(decide):
     found = decide(
         utilization=[space("full", 9.5, 9.0, "tight", "grow")],
-        room=[stuck("full", "indexer", "quota and nodes", left_cpu_request=-2.0, unplaced_pods=1)],
+        fit=[stuck("full", "indexer", "quota and nodes", left_cpu_request=-2.0, unplaced_pods=1)],
     ).actions
     assert "full (CPU requests from 9.5 cores to 11.5 cores)" in found[0].text
     assert "no node has room for the next pod of indexer (1 core, 1 GiB)" in found[0].text
@@ -216,7 +216,7 @@ def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decide):
     (found,) = decide(
         utilization=[space("ledger", 8.0, 6.0, "ok", "healthy"),
                      space("unset", 8.0, 6.0, "ok", "healthy")],
-        room=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
+        fit=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
               stuck("unset", "job", "must specify limits.cpu, limits.memory")],
     ).actions  # fmt: skip
     assert found.title == (
@@ -238,7 +238,7 @@ def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decide):
     update = stuck("idle", "web", "") | {"question": "rolling_update", "verdict": "yes"}
     (found,) = decide(
         utilization=[space("idle", 20.0, 2.0, "ok", "shrink", peak=4.0)],
-        room=[update | {"left_cpu_request": 8.0}],
+        fit=[update | {"left_cpu_request": 8.0}],
     ).actions
     assert "idle (CPU requests from 20 cores to 12 cores)" in found.text
 

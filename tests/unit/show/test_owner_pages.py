@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from mnslib.capacity.changed import CHANGES, Earlier, changes_since, read_earlier
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.roll_ups import roll_up
-from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show.layers import roll_up_rows
@@ -83,7 +83,7 @@ def tables():
         "cluster_name": "aks-1", "namespace_name": "wasteful", "resource": "cpu",
         "owner": "payments", "region": "fix requests", "hard": 6.0, "requested": 6.0,
         "usage": 1.5, "peak_usage": 2.0,
-        "claimed_unused": 4.5, "idle": 4.5, "reason": "",
+        "requested_unused": 4.5, "idle": 4.5, "reason": "",
     }  # fmt: skip
     days = [
         ["aks-1", "full", "cpu_request", DAY, (), 1.0],
@@ -209,14 +209,16 @@ def test_a_mailed_page_leads_nowhere(pages):
 
 
 def test_an_owner_reads_that_there_is_no_room_and_that_a_next_pod_does_not_fit(tables):
-    tables["room"] = pd.DataFrame(
-        [dict.fromkeys(ROOM_COLUMNS, NAN) | {
+    tables["fit"] = pd.DataFrame(
+        [dict.fromkeys(FIT_COLUMNS, NAN) | {
             "cluster_name": "aks-1", "namespace_name": "calm", "workload_name": "ledger",
             "workload_kind": "Deployment", "question": "next_pod", "verdict": "no",
             "reason": "nodes", "pod_cpu": 0.75, "pod_memory": 1.0 * GIB, "unplaced_pods": 1.0,
         }]
     )  # fmt: skip
-    tables["commitment"] = pd.DataFrame([{"cluster_name": "aks-1", "resource": "cpu", "room": 0.0}])
+    tables["commitment"] = pd.DataFrame(
+        [{"cluster_name": "aks-1", "resource": "cpu", "headroom": 0.0}]
+    )
     _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
     said = text_of(dict(found)["owners/payments.html"])
     assert "The cluster aks-1 has no room for the" in said

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.placement import PLACEMENT_COLUMNS
-from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.show.asked import asked_checks
 from mnslib.show.charts import state_grid
 from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 from mnslib.show.room import (
     answer_tag,
+    fit_finding,
+    fit_report,
     judged,
     placement_finding,
     placement_report,
     placement_rows,
-    room_finding,
-    room_report,
 )
 
 GIB = 2**30
@@ -25,7 +25,7 @@ NAN = float("nan")
 
 
 def make_answer(verdict="yes", question="next_pod", **changes):
-    row = dict.fromkeys(ROOM_COLUMNS, NAN) | {
+    row = dict.fromkeys(FIT_COLUMNS, NAN) | {
         "cluster_name": "aks-1", "namespace_name": "web", "workload_kind": "", "workload_name": "",
         "question": question, "pods": 1, "pod_cpu": 0.5, "verdict": verdict, "reason": "",
         "decided_by": "", "tightest": "cpu_request", "left_cpu_request": 1.5, "unplaced_pods": 0,
@@ -68,15 +68,15 @@ def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
 
 
 def test_the_finding_counts_each_question_and_what_is_unknown(frames):
-    assert room_finding(frames.room(50)) == (
+    assert fit_finding(frames.room(50)) == (
         "9 of 50 namespaces cannot start the next pod of a workload (quota or nodes), "
         "19 cannot roll out one workload, 24 cannot reach the autoscaler maximum; 5 are unknown"
     )
-    assert room_finding(frames.room(0)) == "No namespace was found"
+    assert fit_finding(frames.room(0)) == "No namespace was found"
     calm = frames.room(4).assign(verdict="yes")
-    assert room_finding(calm) == "All that was asked fits in 4 namespaces"
+    assert fit_finding(calm) == "All that was asked fits in 4 namespaces"
     lost = frames.room(4).assign(verdict="unknown: no permission")
-    assert room_finding(lost) == "All 4 namespaces are unknown: no permission"
+    assert fit_finding(lost) == "All 4 namespaces are unknown: no permission"
 
 
 def test_the_table_names_the_workloads_that_do_not_fit():
@@ -88,7 +88,7 @@ def test_the_table_names_the_workloads_that_do_not_fit():
         make_answer("yes", workload_kind="Deployment", workload_name="web"),
         make_answer("no", reason="quota", left_cpu_request=-1.0),
     ]  # fmt: skip
-    table = room_report(pd.DataFrame(rows))
+    table = fit_report(pd.DataFrame(rows))
     assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
         ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu"),
         ("Deployment api", "✕ short 1 core", "the quota"),
@@ -107,7 +107,7 @@ def test_what_is_most_urgent_comes_first_whatever_the_cluster_is_called():
         make_answer("no", workload_kind="CronJob", workload_name="a", tightest="",
                     reason="must specify limits.cpu", cluster_name="aks-3"),
     ]  # fmt: skip
-    found = room_report(pd.DataFrame(rows), limit=3).rows
+    found = fit_report(pd.DataFrame(rows), limit=3).rows
     assert [row[1] for row in found] == ["CronJob a", "Deployment b", "Deployment c"]
 
 
@@ -121,7 +121,7 @@ def test_how_many_pods_of_the_given_size_fit_is_said_per_cluster():
     ]
     assert (
         "Of pods of 0.25 cores and 1 GiB the nodes take 112 on aks-1, 31 on aks-2; the quota of "
-        "1 of 3 namespaces takes none." in room_report(pd.DataFrame(rows)).note
+        "1 of 3 namespaces takes none." in fit_report(pd.DataFrame(rows)).note
     )
 
 
@@ -151,7 +151,7 @@ def test_heads_count_all_namespaces_and_a_sentence_the_rest(frames, ruler):
     assert "9 no, 36 yes (10 just), 5 unknown" in texts
     assert (
         "30 more namespaces, of which 13 with something that does not fit and 5 unknown: "
-        "in tables/room.csv" in texts
+        "in tables/fit.csv" in texts
     )
     assert chart.alt.startswith(f"{chart.title}. Next pod: 9 no, 36 yes (10 just), 5 unknown; ")
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.room import ROOM_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
@@ -68,7 +68,7 @@ def tables():
         }
         for name, resource, used, verdict, advice in values
     ]  # fmt: skip
-    gap = dict.fromkeys(ROOM_COLUMNS, NAN) | {
+    gap = dict.fromkeys(FIT_COLUMNS, NAN) | {
         "cluster_name": f"{GROUP}/{NAME}", "namespace_name": "full", "workload_name": "broker",
         "question": "next_pod", "verdict": "no", "reason": "quota", "left_cpu_request": -1.625,
     }  # fmt: skip
@@ -76,7 +76,7 @@ def tables():
         "utilization": pd.DataFrame(utilization),
         "layers": pd.DataFrame(columns=list(LAYER_COLUMNS)),
         "refusals": pd.DataFrame(columns=list(REFUSALS_COLUMNS)),
-        "room": pd.DataFrame([gap]),
+        "fit": pd.DataFrame([gap]),
     }
 
 

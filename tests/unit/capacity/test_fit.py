@@ -9,9 +9,9 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS, fit_table
 from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.quota_values import SPACE
-from mnslib.capacity.room import QUESTIONS, ROOM_COLUMNS, room_table
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
 from mnslib.pods import pod_need
@@ -72,7 +72,7 @@ def fleet(make_quota, make_snapshot, make_node):
 
 
 def table_of(snapshot, *, utilization=NO_DOUBT, **sizes):
-    return room_table(snapshot, utilization=utilization, **sizes)
+    return fit_table(snapshot, utilization=utilization, **sizes)
 
 
 def answer(snapshot, question, workload="", **sizes):
@@ -256,7 +256,7 @@ def test_what_utilization_does_not_trust_is_unknown_here_too(fleet):
 
 def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_question(fleet):
     table = table_of(fleet())
-    assert tuple(table.columns) == ROOM_COLUMNS
+    assert tuple(table.columns) == FIT_COLUMNS
     assert table["question"].tolist() == list(QUESTIONS)
     assert set(table["verdict"]) == {"none"}
     assert answer(fleet(TWO), "autoscaler_maximum")["reason"] == "no autoscaler"
