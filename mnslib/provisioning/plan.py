@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
@@ -70,7 +71,7 @@ UNCARRIED_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configura
 """A copy of the object, not a statement about it; its writer would fight over it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What would change, in the order of the ids.
 
@@ -106,8 +107,13 @@ class Plan:
         found = [risk for change in self.changes for risk in change.risks]
         return tuple(sorted({risk.name.value for risk in (*found, *self.plan_risks)}))
 
-    def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
-        """Return, by cluster, what is promised before and after; None where unknown."""
+    def commitments(self) -> Mapping[ClusterId, BeforeAndAfter | None]:
+        """Return, by cluster, what is committed before and after; None where unknown."""
+        return self._commitments
+
+    @cached_property
+    def _commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
+        # once: page, picture and table ask for it, and it adds up every pod of the clusters
         changes = by_cluster(self.changes)
         return {
             cluster: before_and_after(observed, changes.get(cluster, ()), self.max_commitment)
