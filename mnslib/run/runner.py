@@ -40,7 +40,7 @@ from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 
 DETAILED_FINDINGS = 2
-_IMPORTS, _DRAWING = "from mnslib import", ["mnslib.show.charts"]
+_IMPORTS, _DRAWING = "import mnslib", ["mnslib.show.charts"]
 """What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
 _PYTHON = {"kernel_name": "python3", "language": "python"}
 _REFUSING = {ConfigError.__name__, SpecError.__name__}

@@ -15,8 +15,8 @@ from mnslib.errors import MnsError
 from mnslib.kube import client as kube_client
 from mnslib.provisioning import resume
 from mnslib.results import EXIT_CODES, RunStatus
-from mnslib.run.notebook import connect
 from mnslib.run.project import new_run_directory, read_result
+from mnslib.run.start import start
 
 NOTEBOOK = "30_provision_in_bulk"
 PRELOADED = (client, kube_client, resume, mnslib.show.displays, mnslib.show.provisioning)
@@ -44,14 +44,13 @@ def run(parameters: dict[str, Any]) -> int:
 
 
 def _cells(given: dict[str, Any]) -> None:
-    notebook = connect(NOTEBOOK, given)
-    specs = notebook.load_requests(given["request_file"])
-    notebook.resume(specs, given.get("resume_run", ""))
-    observed = notebook.observe(specs)
-    checks = notebook.preflight(specs, observed)
-    plan = notebook.plan(specs, observed, max_commitment="")
-    approved = notebook.require_approval(
-        plan,
+    bulk = start(NOTEBOOK, {**given, "max_commitment": ""})
+    bulk.requests()
+    bulk.resume()
+    bulk.observe()
+    bulk.check()
+    bulk.plan()
+    bulk.approve(
         dry_run=False,
         approval="unattended",
         approved_digest="",
@@ -60,6 +59,6 @@ def _cells(given: dict[str, Any]) -> None:
         max_deletions=given["max_deletions"],
         max_failures=given["max_failures"],
     )
-    result = notebook.apply(approved)
-    result, left = notebook.read_back(specs, plan, result)
-    notebook.record(plan=plan, result=result, left=left, checks=checks)
+    bulk.apply()
+    bulk.read_back()
+    bulk.record()

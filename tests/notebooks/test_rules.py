@@ -71,16 +71,25 @@ class TestEveryNotebook:
             names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
             assert not names & FORBIDDEN_NAMES
 
-    def test_imports_only_the_public_names_in_one_cell(self, path):
+    def test_has_one_import_and_uses_only_the_face(self, path):
         importing = [
             cell for cell in cells(path) if re.search(r"^(from|import) ", source(cell), re.M)
         ]
         assert [cell["metadata"]["tags"] for cell in importing] == [["setup"]]
-        for node in ast.walk(ast.parse(source(importing[0]))):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module in ("mnslib", "mnslib.run.notebook")
-                if node.module == "mnslib":
-                    assert {alias.name for alias in node.names} <= set(mnslib.__all__)
+        nodes = list(ast.walk(ast.parse(source(importing[0]))))
+        assert [ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)] == [
+            "import mnslib as mns"
+        ]
+        face = {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mns"
+        }
+        assert face <= set(mnslib.__all__)
+
+    def test_says_one_thing_a_cell(self, path):
+        for cell in cells(path)[2:]:
+            assert len(ast.parse(source(cell)).body) == 1, source(cell)
 
     def test_says_who_runs_it_what_it_needs_and_what_it_touches(self, path):
         first = source(cells(path, "markdown")[0])

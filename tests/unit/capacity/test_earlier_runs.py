@@ -10,7 +10,7 @@ from mnslib.capacity.store import FACTS_FILE, write_snapshot
 from mnslib.errors import ConfigError
 from mnslib.results import RunRecord, RunStatus, utc_text
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
-from mnslib.run.read_steps import ReadSteps
+from mnslib.run.reading import Reading
 from mnslib.run.readings import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 
 NOTEBOOK = "40_analyze_quota_utilization"
@@ -57,7 +57,7 @@ def begin(tmp_path, monkeypatch):
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
         monkeypatch.delenv("MNS_SANDBOX", raising=False)
-        return ReadSteps(NOTEBOOK, {"target": "sandbox", **cells})
+        return Reading(NOTEBOOK, {"target": "sandbox", **cells})
 
     return begin
 
@@ -66,8 +66,9 @@ def begin(tmp_path, monkeypatch):
 def test_an_earlier_run_is_read_again_by_its_name_or_its_path(begin, leave_run, snapshot, is_path):
     first = leave_run()
     run = str(first) if is_path else first.name
-    read = begin(snapshot_run=run).collect(**ASKED, snapshot_run=run)
-    assert read.quotas == snapshot.quotas
+    steps = begin(snapshot_run=run)
+    steps.read()
+    assert steps.tables.snapshot.quotas == snapshot.quotas
 
 
 def test_an_analysis_of_another_target_is_not_passed_off_as_azures(begin, leave_run):

@@ -16,7 +16,7 @@ from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
-from mnslib.run.change_steps import ChangeSteps
+from mnslib.run.changing import Changing
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 from tests.unit.provisioning.factories import make_cluster, make_namespace, make_observed
 
@@ -182,7 +182,7 @@ def test_a_refused_file_comes_back_with_the_mistakes_of_each_row(tmp_path, monke
         book.save(path)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError) as refused:
-        ChangeSteps("30_provision_in_bulk", {}).load_requests(str(path))
+        Changing("30_provision_in_bulk", {"request_file": str(path)}).requests()
 
     (mistake,) = str(refused.value).splitlines()[1:]  # the same in all rows: counted, not listed
     assert f"asked{suffix}, 300 rows (2-301), column cpu_limit: " in mistake
@@ -204,15 +204,18 @@ def test_the_copy_is_what_was_checked_and_what_cannot_be_planned_is_told_in_it(
     checked = "\n".join([HEADER, line("good"), line("bad", cpu="0.5")]).encode()
     path.write_bytes(checked)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
-    steps = ChangeSteps("30_provision_in_bulk", {})
-    specs = steps.load_requests(str(path))
+    asked = {"request_file": str(path), "max_commitment": ""}
+    steps = Changing("30_provision_in_bulk", asked)
+    steps.requests()
+    specs = steps.specs
     path.write_text("somebody saves it anew", encoding="utf-8")
     assert (run / "requests.csv").read_bytes() == checked
 
     cluster = specs[0].id.cluster
     held = [make_namespace(spec.id.namespace_name, cluster=cluster) for spec in specs]
+    steps.observed = make_observed(*held, cluster=make_cluster(cluster))
     with pytest.raises(SpecError, match=r"asked\.csv, row 3, column cpu_limit"):
-        steps.plan(specs, make_observed(*held, cluster=make_cluster(cluster)), max_commitment="")
+        steps.plan()
     _, good, bad = read_csv((run / "requests.csv").read_bytes())
     assert not any(good[-4:])
     assert bad[-4] == "refused"
@@ -228,7 +231,7 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     path.write_text(f"{header}\n{line('a', labels=labels)}\n", encoding="utf-8")
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError):
-        ChangeSteps("30_provision_in_bulk", {}).load_requests(str(path))
+        Changing("30_provision_in_bulk", {"request_file": str(path)}).requests()
     assert [file.name for file in run.iterdir()] == ["result.json"]
 
 

@@ -1,7 +1,8 @@
-"""What the cells of a notebook that only reads call: collect, compare, save.
+"""The run of a notebook that only reads: what was read, its tables, what is shown of them.
 
 A step reads or writes through the library's rooms; what is judged is judged in `capacity`. Tables
-are written by a thread while the next cells compute; the record waits for it.
+are written by a thread while the next cells compute; the record makes and saves those that no cell
+asked for, and waits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mnslib.run.readings import (
     last_alike,
     named_run,
 )
-from mnslib.run.session import Session
+from mnslib.run.record import Run
 from mnslib.run.targets import metrics_alone
 
 if TYPE_CHECKING:
@@ -39,13 +40,26 @@ if TYPE_CHECKING:
     from mnslib.results import RunStatus
     from mnslib.show.cells import TextColumn
     from mnslib.show.displays import Table
+    from mnslib.show.show import Analysis, View
 
 WORKBOOK = "tables.xlsx"
 """Of the folder with the tables: all of them."""
 
+_OF_READING = (
+    "subscription_ids", "clusters", "inventory", "owner_label", "lookback_days", "step_minutes",
+)  # fmt: skip
+_OF_TABLES = ("group_by", "new_cpu", "new_memory", "new_region", "pod_cpu", "pod_memory")
+"""Parameters that say what is read, and what is asked of it."""
 
-class ReadSteps(Session):
-    """The steps from a fleet to its tables."""
+
+class Reading(Run):
+    """A run from a fleet to its tables.
+
+    Attributes:
+        tables: of what was read, each made on first use.
+    """
+
+    tables: Analysis
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         self._tables: dict[str, pd.DataFrame] = {}
@@ -54,57 +68,52 @@ class ReadSteps(Session):
         self._told: set[Future[Any]] = set()
         super().__init__(notebook, cells)
 
-    def collect(
-        self,
-        *,
-        subscription_ids: Sequence[str],
-        clusters: Sequence[str],
-        history: str,
-        prometheus_endpoint: str,
-        snapshot_run: str = "",
-        prometheus_token_env: str = "",
-        inventory: str = "azure",
-        owner_label: str = "",
-        **window: Any,
-    ) -> Snapshot:
-        """Return quotas, requests and use of the clusters, now and over the lookback.
+    def read(self) -> Table:
+        """Return in short what was read: quotas, requests and use, now and over the lookback.
 
         What is read is written to `snapshot/` in the run directory, before anything is made of it.
-
-        Args:
-            snapshot_run: an earlier run, whose snapshot is returned instead; nothing is asked then.
-            history, prometheus_endpoint, prometheus_token_env: as `Target.prometheus` takes them.
-            inventory: `azure`, or `history`: clusters and namespaces as the metrics name them, and
-                nothing else is asked.
-            owner_label: label that names an owner; metrics know none.
-            window: `lookback_days` and `step_minutes`, as `capacity.collect` takes them.
+        With `snapshot_run` it is what that run has read, and nothing is asked.
 
         Raises:
-            ConfigError: if that run has no snapshot, or was made on another target.
+            ConfigError: if that run has no snapshot, or was made on another target, or there is
+                no run to compare with of the name in `compare_run`.
         """
-        if snapshot_run:
+        from mnslib.show.displays import Table
+        from mnslib.show.show import Analysis
+
+        asked = self.asked(*_OF_TABLES)
+        snapshot = self._snapshot()
+        gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
+        earlier = self.earlier(str(self.parameters["compare_run"]))
+        self.tables = Analysis(snapshot, earlier=earlier, **asked)
+        clusters = snapshot.namespaces["cluster_name"].nunique()
+        return Table(
+            columns=["Read", ""],
+            rows=[
+                ["Clusters", clusters],
+                ["Namespaces", len(snapshot.namespaces)],
+                ["Not read", len(snapshot.errors)],
+                ["History", snapshot.history_note],
+            ],
+        )
+
+    def _snapshot(self) -> Snapshot:
+        if snapshot_run := str(self.parameters["snapshot_run"]):
             from mnslib.capacity.store import read_snapshot
 
             directory = self._named_run("snapshot_run", snapshot_run)
-            snapshot = read_snapshot(directory / SNAPSHOT_FOLDER)
-        else:
-            loaded = self._writer.submit(load, FOR_LATER_CELLS)
-            snapshot = self._read(
-                self.target.prometheus(
-                    history, prometheus_endpoint, token_env=prometheus_token_env
-                ),
-                subscription_ids=subscription_ids,
-                clusters=clusters,
-                inventory=inventory,
-                owner_label=owner_label,
-                **window,
-            )
-            loaded.result()
-            from mnslib.capacity.store import write_snapshot
+            return read_snapshot(directory / SNAPSHOT_FOLDER)
+        loaded = self._writer.submit(load, FOR_LATER_CELLS)
+        door = self.asked("history", "prometheus_endpoint", "prometheus_token_env")
+        metrics = self.target.prometheus(
+            door["history"], door["prometheus_endpoint"], token_env=door["prometheus_token_env"]
+        )
+        snapshot = self._read(metrics, **self.asked(*_OF_READING))
+        loaded.result()
+        from mnslib.capacity.store import write_snapshot
 
-            folder = self.directory / SNAPSHOT_FOLDER
-            write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
-        gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
+        folder = self.directory / SNAPSHOT_FOLDER
+        write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
         return snapshot
 
     def _read(
@@ -209,35 +218,81 @@ class ReadSteps(Session):
                 self._told.add(one)
                 one.result()
 
+    def show(self, name: str) -> View:
+        """Return what the analysis answers to one question; its tables are saved.
+
+        Raises:
+            ConfigError: if there is no view of that name.
+        """
+        from mnslib.show.show import show
+
+        self.asked()
+        shown = show(self.tables, name)
+        self._save_made(self.tables.made())
+        return shown
+
+    def _save_made(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        for name, table in tables.items():
+            if self._tables.get(name) is not table:
+                self.save_table(name, table)
+
+    def owners(self) -> Table:
+        """Return the owners, after writing a page for each and `portfolio.html` over all."""
+        from mnslib.show.owner_pages import owner_files
+        from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
+
+        self.asked()
+        (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
+        tables = self.tables
+        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
+        owners, pages = owner_files(
+            tables.snapshot,
+            tables.all(),
+            earlier=tables.earlier,
+            run=self.directory.name,
+            sandbox=badge,
+        )
+        for name, html in pages:
+            write_whole(self.directory / name, html)
+        return owners_table(owners)
+
     def record(self, **about: Any) -> Table:
-        """Return the figures of the run as `Session.record` does, once every table is written."""
+        """Return the figures of the run, after every table, asked for or not, is written."""
+        if "tables" in vars(self):
+            about = {**self._found(), **about}
+            self._save_made(self.tables.all())
+            self.save_workbook()
         wait(self._written.values())
         self._told.update(self._written.values())
         for one in self._written.values():
             one.result()
         return super().record(**about)
 
+    def _found(self) -> dict[str, Any]:
+        from mnslib.capacity.changed import new_findings
+        from mnslib.capacity.refusals import refusal_findings
+        from mnslib.capacity.roll_ups import absent_labels
+        from mnslib.capacity.utilization import findings
+        from mnslib.show.asked import asked_checks
+        from mnslib.show.capacity import history_checks, utilization_sentence
+
+        tables = self.tables
+        new = new_findings(tables.changed, tables.refusals, tables.earlier)
+        absent = absent_labels(tables.layers, tables.group_by)
+        return {
+            "checks": [*history_checks(tables.snapshot), *asked_checks(absent, tables.placement)],
+            "headline": utilization_sentence(tables.utilization),
+            "summary": findings(tables.utilization) | refusal_findings(tables.refusals) | new,
+            "has_findings": sum(new.values()) > 0,
+        }
+
     def _write(self, status: RunStatus, **about: Any) -> None:
         wait(self._written.values())  # the record lists the files that are there
         super()._write(status, **about)
 
-    def save_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Write each table under its name, as `save_table` does."""
-        for name, table in tables.items():
-            self.save_table(name, table)
-
-    def save_workbook(self) -> Table:
-        """Return which tables were saved; all go into one `tables/tables.xlsx`, as tables do."""
-        from mnslib.show.displays import Table
-
+    def save_workbook(self) -> None:
+        """Write the saved tables into one `tables/tables.xlsx` while the next cells compute."""
         self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
-        return Table(
-            columns=["Table", "Rows"],
-            rows=[
-                [f"{TABLES_FOLDER}/{name}.csv", len(table)] for name, table in self._tables.items()
-            ],
-            note=f"All of them, a sheet each: {TABLES_FOLDER}/{WORKBOOK}. Cores and bytes.",
-        )
 
     def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
         from mnslib.show.workbook import workbook
@@ -245,23 +300,3 @@ class ReadSteps(Session):
         # there is one thread: it has written the tables when it comes to this
         tables = {name: written[name].result() for name in written if name != WORKBOOK}
         write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
-
-    def save_owner_pages(self, snapshot: Snapshot, earlier: Earlier) -> Table:
-        """Return the owners, after writing a page for each and `portfolio.html` over all.
-
-        They are made of the tables that were saved before.
-
-        Args:
-            earlier: the run that the table `changed` compares with.
-        """
-        from mnslib.show.owner_pages import owner_files
-        from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
-
-        (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
-        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
-        owners, pages = owner_files(
-            snapshot, self._tables, run=self.directory.name, sandbox=badge, earlier=earlier
-        )
-        for name, html in pages:
-            write_whole(self.directory / name, html)
-        return owners_table(owners)

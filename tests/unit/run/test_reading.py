@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,21 +12,22 @@ from openpyxl import load_workbook
 
 from mnslib.errors import ConfigError
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE, write_result
-from mnslib.run.read_steps import ReadSteps
+from mnslib.run.reading import Reading
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadSteps:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    return ReadSteps("40_analyze_quota_utilization", {})
+    return Reading("40_analyze_quota_utilization", {})
 
 
 def table() -> pd.DataFrame:
     return pd.DataFrame({"namespace_name": ["web", "api"], "hard": [0.5, 2.0]})
 
 
-def test_the_record_lists_the_tables_once_they_are_written(run: ReadSteps) -> None:
-    run.save_tables({"layers": table(), "daily": table().head(1)})
+def test_the_record_lists_the_tables_once_they_are_written(run: Reading) -> None:
+    run.save_table("layers", table())
+    run.save_table("daily", table().head(1))
     run.save_workbook()
     run.record(headline="Nothing is full.")
     record = json.loads((run.directory / "result.json").read_text("utf-8"))
@@ -41,7 +41,7 @@ def test_the_record_lists_the_tables_once_they_are_written(run: ReadSteps) -> No
     }  # fmt: skip
 
 
-def test_a_table_is_written_as_it_was_when_it_was_saved(run: ReadSteps) -> None:
+def test_a_table_is_written_as_it_was_when_it_was_saved(run: Reading) -> None:
     frame = table()
     for _ in range(20):
         run.save_table("layers", frame)
@@ -51,7 +51,7 @@ def test_a_table_is_written_as_it_was_when_it_was_saved(run: ReadSteps) -> None:
     assert "web,0.5" in (run.directory / "tables" / "layers.csv").read_text("utf-8")
 
 
-def test_a_table_that_cannot_be_written_fails_the_record(run: ReadSteps) -> None:
+def test_a_table_that_cannot_be_written_fails_the_record(run: Reading) -> None:
     (run.directory / "tables" / "layers.csv").mkdir(parents=True)
     run.save_table("layers", table())
     with pytest.raises(IsADirectoryError, match=r"layers\.csv"):
@@ -60,7 +60,7 @@ def test_a_table_that_cannot_be_written_fails_the_record(run: ReadSteps) -> None
     assert record["status"] == "stopped"
 
 
-def test_what_could_not_be_written_can_be_saved_again(run: ReadSteps) -> None:
+def test_what_could_not_be_written_can_be_saved_again(run: Reading) -> None:
     blocked = run.directory / "tables" / "layers.csv"
     blocked.mkdir(parents=True)
     run.save_table("layers", table())
@@ -73,7 +73,7 @@ def test_what_could_not_be_written_can_be_saved_again(run: ReadSteps) -> None:
     assert [path.name for path in blocked.parent.iterdir()] == ["layers.csv"]
 
 
-def test_no_record_is_done_while_a_table_is_missing(run: ReadSteps) -> None:
+def test_no_record_is_done_while_a_table_is_missing(run: Reading) -> None:
     blocked = [run.directory / "tables" / f"{name}.csv" for name in ("layers", "daily")]
     for path in blocked:
         path.mkdir(parents=True)
@@ -94,17 +94,11 @@ def test_no_record_is_done_while_a_table_is_missing(run: ReadSteps) -> None:
 
 
 def test_a_reading_of_azure_is_not_analyzed_as_one_of_the_sandbox(
-    run: ReadSteps, tmp_path: Path
+    run: Reading, tmp_path: Path
 ) -> None:
     other = tmp_path.parent / f"{tmp_path.name}-reading"
     other.mkdir()
     record = json.loads((run.directory / "result.json").read_text("utf-8"))
-    given: dict[str, Any] = {
-        "subscription_ids": [],
-        "clusters": [],
-        "history": "",
-        "prometheus_endpoint": "",
-    }
     for changes, reason in (
         ({"target": "azure"}, "was made on azure; write target: azure"),
         ({"parameters": {"snapshot_run": "first"}}, "it analyzed first; name that run"),
@@ -112,4 +106,4 @@ def test_a_reading_of_azure_is_not_analyzed_as_one_of_the_sandbox(
     ):
         write_result(other, {**record, **changes})
         with pytest.raises(ConfigError, match=reason):
-            run.collect(snapshot_run=other.name, **given)
+            Reading("40_analyze_quota_utilization", {"snapshot_run": other.name})

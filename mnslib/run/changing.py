@@ -1,7 +1,8 @@
-"""What the cells of a notebook that changes something call, in the order of the story.
+"""The run of a notebook that changes something: its steps, in the order of the story.
 
-From the requests through plan, approval and apply to the proof. A step reads or writes through the
-library's rooms; what is decided is decided in `provisioning`.
+From the requests through plan, approval and apply to the proof; each cell calls one, which returns
+what it shows. A step reads or writes through the library's rooms; what is decided is decided in
+`provisioning`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now, utc_text
 from mnslib.run.progress import progress_bar, progress_lines
 from mnslib.run.project import find_project_root, resolve_path, write_whole
-from mnslib.run.session import Session
+from mnslib.run.record import Run
 
 if TYPE_CHECKING:
     from mnslib.models import NamespaceSpec
@@ -30,8 +31,19 @@ if TYPE_CHECKING:
     from mnslib.show.displays import Cell, Table
 
 
-class ChangeSteps(Session):
-    """The steps from requests to namespaces."""
+class Changing(Run):
+    """A run from requests to namespaces.
+
+    Attributes:
+        specs, observed, checks, planned, approval, left: what the steps so far have found.
+    """
+
+    specs: tuple[NamespaceSpec, ...]
+    observed: ObservedState
+    checks: tuple[CheckResult, ...] = ()
+    planned: Plan
+    approval: Approval
+    left: Plan
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         super().__init__(notebook, cells)
@@ -41,24 +53,37 @@ class ChangeSteps(Session):
         self._rest: Rest | None = None
         self._is_plan_shown = False
 
-    def load_requests(
-        self, request_file: str, *, tiers_file: str = "", policy_file: str = ""
-    ) -> tuple[NamespaceSpec, ...]:
-        """Return the requests of a file, all checked, and keep the bytes that hold them.
+    def requests(self) -> Table:
+        """Return what is asked: of the request file, or by the parameters themselves, all checked.
 
-        It is read once, so that the run's copy is what was checked, whoever writes to the file
-        meanwhile. A file with mistakes is given back with what is wrong with each row.
+        A file is read once, so that the run's copy is what was checked, whoever writes to it
+        meanwhile. One with mistakes is given back with what is wrong with each row.
 
         Raises:
             ConfigError: if there is no such file.
-            SpecError: with every mistake of it.
+            SpecError: with every mistake.
         """
+        from mnslib.show.provisioning import requests_table
+
+        asked = self.asked("tiers_file", "policy_file")
+        rules = _rule_files(**asked)
+        if "request_file" in self.parameters:
+            self.specs = self._of_file(self.asked("request_file")["request_file"], rules)
+        else:
+            from mnslib.requests.columns import COLUMNS
+            from mnslib.requests.spec import specs_from_rows
+
+            row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
+            self.specs = specs_from_rows([row], file=PARAMETERS, **rules)
+        return requests_table(self.specs)
+
+    def _of_file(self, request_file: str, rules: Mapping[str, Any]) -> tuple[NamespaceSpec, ...]:
         from mnslib.requests.rows import read_bytes
         from mnslib.requests.spec import parse_requests
 
         path = _existing("request_file", request_file)
         self._requests = self.directory / f"requests{path.suffix.lower()}"
-        rules, data = _rule_files(tiers_file, policy_file), read_bytes(path)
+        data = read_bytes(path)
         try:
             specs = parse_requests(path, data=data, **rules)
         except SpecError as error:
@@ -67,20 +92,8 @@ class ChangeSteps(Session):
         write_whole(self._requests, data)
         return specs
 
-    def request(
-        self, *, tiers_file: str = "", policy_file: str = "", **columns: Any
-    ) -> tuple[NamespaceSpec, ...]:
-        """Return the one request that the notebook's parameters make, checked like a file's."""
-        from mnslib.requests.spec import specs_from_rows
-
-        rules = _rule_files(tiers_file, policy_file)
-        return specs_from_rows([columns], file=PARAMETERS, **rules)
-
-    def resume(self, specs: Sequence[NamespaceSpec], resume_run: str) -> Table:
-        """Return how far the run that is resumed had come, once nobody writes any more.
-
-        Args:
-            resume_run: name or path of its directory; empty where the run starts anew.
+    def resume(self) -> Table:
+        """Return how far the run that `resume_run` names had come, once nobody writes any more.
 
         Raises:
             ConfigError: if there is no such run, or it wrote nothing.
@@ -92,11 +105,11 @@ class ChangeSteps(Session):
         from mnslib.show.displays import Table
 
         rows: list[list[Cell]] = []
-        if resume_run:
+        if resume_run := self.asked("resume_run")["resume_run"]:
             runs_dir = self.directory.parent
             find_run(resume_run, runs_dir=runs_dir)
             wait_for_writers(
-                {spec.id.cluster for spec in specs},
+                {spec.id.cluster for spec in self.specs},
                 run_directory=self.directory,
                 now=utc_now(),
                 tell=lambda sentence: sys.stderr.write(f"{sentence}\n"),
@@ -104,7 +117,7 @@ class ChangeSteps(Session):
             # after the wait: whoever was waited for may have gone on with it
             directory = self._earlier_directory = find_run(resume_run, runs_dir=runs_dir)
             earlier = self._earlier = read_earlier(directory)
-            require_same_requests(specs, earlier)
+            require_same_requests(self.specs, earlier)
             torn = ", its last line cut off" if earlier.is_torn else ""
             rows = [
                 ["Run", directory.name],
@@ -114,45 +127,44 @@ class ChangeSteps(Session):
             ]
         return Table(columns=["Resumed", ""], rows=rows, empty="A new run: nothing is resumed.")
 
-    def observe(
-        self, specs: Sequence[NamespaceSpec], *, known: ObservedState | None = None
-    ) -> ObservedState:
-        """Return what is there, in Azure and on the clusters; `known` spares reading clusters."""
+    def observe(self) -> Table:
+        """Return what is there, in Azure and on the clusters."""
+        from mnslib.show.provisioning import observed_table
+
+        self.asked()
+        self.observed = self._observe(known=None)
+        if self._earlier is not None:
+            from mnslib.provisioning.resume import read_in_flight
+
+            self.observed = read_in_flight(self.observed, self._earlier, azure=self.target.azure)
+        return observed_table(self.observed)
+
+    def _observe(self, *, known: ObservedState | None) -> ObservedState:
         from mnslib.provisioning.observe import observe
 
         azure, kube_for = self.target.azure, self.target.kube_for
-        observed = observe(specs, azure=azure, kube_for=kube_for, now=utc_now, known=known)
-        if self._earlier is None or known is not None:
-            return observed
-        from mnslib.provisioning.resume import read_in_flight
+        return observe(self.specs, azure=azure, kube_for=kube_for, now=utc_now, known=known)
 
-        return read_in_flight(observed, self._earlier, azure=azure)
-
-    def preflight(
-        self, specs: Sequence[NamespaceSpec], observed: ObservedState
-    ) -> tuple[CheckResult, ...]:
+    def check(self) -> Table:
         """Return the checks; raises PreflightError if one failed."""
         from mnslib.provisioning.preflight import preflight, require_passed
+        from mnslib.show.provisioning import checks_table
 
-        checks = preflight(specs, observed)
-        require_passed(checks)
-        return checks
+        self.checks = preflight(self.specs, self.observed)
+        require_passed(self.checks)
+        return checks_table(self.checks)
 
-    def plan(
-        self, specs: Sequence[NamespaceSpec], observed: ObservedState, *, max_commitment: str
-    ) -> Plan:
-        """Return what would change, after writing it to `plan.json`.
+    def plan(self) -> None:
+        """Show what would change, after writing it to `plan.json`.
 
         Of a resumed run: what is left to change, under the digest that was approved.
-
-        Args:
-            max_commitment: how often a cluster may promise what its nodes give; empty for no limit.
         """
         from mnslib.provisioning.effect import read_max_commitment
         from mnslib.provisioning.plan import make_plan, plan_to_json
         from mnslib.provisioning.resume import plan_rest
 
-        limit = read_max_commitment(max_commitment)
+        specs, observed = self.specs, self.observed
+        limit = read_max_commitment(self.asked("max_commitment")["max_commitment"])
         if self._earlier is None:
             try:
                 plan = make_plan(specs, observed, max_commitment=limit)
@@ -165,9 +177,10 @@ class ChangeSteps(Session):
         content = plan_to_json(plan, created_utc=utc_text(utc_now()))
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_whole(self.directory / "plan.json", text + "\n")
-        return plan
+        self.planned = plan
+        self._show_plan()
 
-    def show_plan(self, plan: Plan, result: ApplyResult | None = None) -> None:
+    def _show_plan(self, result: ApplyResult | None = None) -> None:
         """Show what to read of the plan; with its outcomes, what was done, in the same place.
 
         Nothing is shown anew where nothing was shown before.
@@ -180,18 +193,36 @@ class ChangeSteps(Session):
         if is_update and not self._is_plan_shown:
             return
         self._is_plan_shown = True
-        display(plan_report(plan, result), display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
+        report = plan_report(self.planned, result)
+        display(report, display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
 
-    def require_approval(
+    def changes(self) -> Any:
+        """Return every change, those with a risk first."""
+        from mnslib.show.plans import changes_table
+
+        return changes_table(self.planned)
+
+    def effect(self) -> Any:
+        """Return the picture of what the clusters have committed before and after."""
+        from mnslib.show.plans import plan_chart
+
+        return plan_chart(self.planned)
+
+    def clusters(self) -> Any:
+        """Return what each cluster has committed before and after, as a table."""
+        from mnslib.show.plans import clusters_table
+
+        return clusters_table(self.planned)
+
+    def approve(
         self,
-        plan: Plan,
         *,
         dry_run: bool,
         approval: str,
         approved_digest: str,
         allow: Sequence[str],
         **caps: str,
-    ) -> Approval:
+    ) -> Any:
         """Return the decision on the plan; raises PlanError if it may not be applied as asked.
 
         Args:
@@ -199,12 +230,14 @@ class ChangeSteps(Session):
                 about one namespace.
         """
         from mnslib.provisioning.approval import Caps, decide
+        from mnslib.show.plans import approval_report
 
+        self.asked()
         limits = Caps(**caps) if caps else None
         if limits is not None and self._earlier is not None:
             limits = limits.as_counts(len(self._earlier.items))
-        return decide(
-            plan,
+        self.approval = decide(
+            self.planned,
             dry_run=dry_run,
             approval=approval,
             approved_digest=approved_digest,
@@ -212,13 +245,16 @@ class ChangeSteps(Session):
             caps=limits,
             failed_before=self._rest.failed_before if self._rest else frozenset(),
         )
+        return approval_report(self.approval)
 
-    def apply(self, approval: Approval, **settings: Any) -> ApplyResult:
-        """Return one outcome per request; shows progress; keeps the journal.
+    def apply(self) -> Any:
+        """Return one outcome per request; shows progress; keeps the journal."""
+        from mnslib.show.provisioning import outcome_report
 
-        Args:
-            settings: `max_parallel_per_cluster`, as `provisioning.apply` takes it.
-        """
+        self.asked()
+        return outcome_report(self._apply(self.approval))
+
+    def _apply(self, approval: Approval) -> ApplyResult:
         from mnslib.provisioning.apply import apply
         from mnslib.provisioning.journal import Journal
         from mnslib.run.locks import only_writer
@@ -232,7 +268,7 @@ class ChangeSteps(Session):
             kube_for=self.target.kube_for,
             journal=journal,
             observer=progress_lines() if self.is_headless else progress_bar(),
-            **settings,
+            **{name: self.parameters[name] for name in _PACE if name in self.parameters},
         )
         if not approval.may_write:
             self.result = carry_out()
@@ -245,51 +281,66 @@ class ChangeSteps(Session):
                     journal.write("finished", **outcome.to_json())
             result = carry_out()
         self.result = self._rest.complete(result) if self._rest else result
-        self.show_plan(approval.plan, self.result)
+        self._show_plan(self.result)
         return self.result
 
-    def timeline(self, plan: Plan, result: ApplyResult) -> Chart | None:
+    @property
+    def _ended(self) -> ApplyResult:
+        if self.result is None:
+            raise ConfigError("Nothing was applied yet: run the cells above first.")
+        return self.result
+
+    def outcome(self) -> Any:
+        """Return the picture of what came of each change."""
+        from mnslib.show.provisioning import outcome_chart
+
+        return outcome_chart(self._ended, moment=self.started)
+
+    def timeline(self) -> Chart | None:
         """Return the picture of when each change was written and ended; None after a dry run."""
         from mnslib.provisioning.journal import read_events
         from mnslib.provisioning.timeline import read_timeline
         from mnslib.show.charts import bulk_timeline
 
-        if result.is_dry_run:
+        if self._ended.is_dry_run:
             return None
         events, _ = read_events(self.directory / JOURNAL_NAME)
         throttle = self.target.azure.throttle
         paces = {
             cluster: throttle.pace("PUT", str(cluster.namespace("any")))
-            for cluster in plan.observed.clusters
+            for cluster in self.planned.observed.clusters
         }
         return bulk_timeline(read_timeline(events), moment=self.started, paces=paces)
 
-    def read_back(
-        self, specs: Sequence[NamespaceSpec], plan: Plan, result: ApplyResult
-    ) -> tuple[ApplyResult, Plan]:
-        """Return the outcomes as they read back, and the plan that is still open.
+    def read_back(self) -> Any:
+        """Return what is still open, after every field was compared with what reads back.
 
         One list per cluster, every field compared; what was reported as done is planned again,
         which must find nothing. After a dry run the plan itself is what is open.
         """
         from mnslib.provisioning.verify import plan_again, read_back, read_disputed
+        from mnslib.show.provisioning import still_open
 
+        plan, result = self.planned, self._ended
         if result.is_dry_run:
-            return result, plan
-        again = self.observe(specs, known=plan.observed)
+            self.left = plan
+            return still_open(plan, result)
+        again = self._observe(known=plan.observed)
         again = read_disputed(plan, result, again=again, azure=self.target.azure)
         checked = self.result = read_back(plan, result, again=again)
         if checked != result:
-            self.show_plan(plan, checked)
-        return checked, plan_again(specs, checked, again=again)
+            self._show_plan(checked)
+        self.left = plan_again(self.specs, checked, again=again)
+        return still_open(self.left, checked)
 
-    def give_back(self, specs: Sequence[NamespaceSpec], result: ApplyResult) -> Table:
+    def give_back(self) -> Table:
         """Return where the request file was written with what came of each of its rows."""
         from mnslib.requests.answer import answered_file
         from mnslib.show.displays import Table
 
+        result = self._ended
         outcomes = {item.id.key: item for item in result.outcomes}
-        answers = {spec.origin.row: outcomes[spec.id.key] for spec in specs if spec.origin.row}
+        answers = {s.origin.row: outcomes[s.id.key] for s in self.specs if s.origin.row}
         try:
             suffix, content = answered_file(self._requests, answers)
             write_whole(self._requests.with_suffix(suffix), content)
@@ -320,25 +371,28 @@ class ChangeSteps(Session):
             reason = cut(f"{type(failure).__name__}: {failure}")
             sys.stderr.write(f"The request file is not given back: {reason}\n")
 
-    def hand_over(
-        self, plan: Plan, result: ApplyResult, *, login: str = "mns", kubeconfig: str = ""
-    ) -> Table:
-        """Return where the kubeconfig of each namespace that stands was written (mode 0600).
-
-        Args:
-            login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
-            kubeconfig: a file to merge it into besides; empty = none.
-        """
+    def hand_over(self) -> Table:
+        """Return where the kubeconfig of each namespace that stands was written (mode 0600)."""
         from mnslib.run.handover import hand_over
 
-        both = zip(plan.changes, result.outcomes, strict=True)
+        asked = self.asked("cloud", "kubectl_login", "kubeconfig")
+        both = zip(self.planned.changes, self._ended.outcomes, strict=True)
         return hand_over(
             [c.id for c, o in both if c.after is not None and o.outcome not in OPEN_OUTCOMES],
             self.target,
-            cloud=str(self.parameters["cloud"]),
-            login=login,
-            kubeconfig=kubeconfig,
+            cloud=asked["cloud"],
+            login=asked["kubectl_login"],
+            kubeconfig=asked["kubeconfig"],
         )
+
+    def record(self, **about: Any) -> Table:
+        """Return the figures of the run, as `Run.record` does of its plan and outcomes."""
+        ended = {"plan": self.planned, "result": self._ended, "left": self.left}
+        return super().record(**{**ended, "checks": self.checks, **about})
+
+
+_PACE = ("max_parallel_per_cluster",)
+"""Parameters that say how fast an apply may go."""
 
 
 def _rule_files(tiers_file: str, policy_file: str) -> dict[str, Any]:

@@ -1,21 +1,24 @@
 """The life of one run of a notebook: its parameters, directory, target and `result.json`.
 
 The record is there from the first moment, as `stopped`, so that a kernel that dies is known by it;
-a cell that fails replaces it, and `Session.record` has the last word. Decides nothing about
-namespaces, asks nothing of Azure.
+a cell that fails replaces it, and `Run.record` has the last word. A run that ended, or after which
+another was begun, is closed: no later cell touches its record. Decides nothing about namespaces,
+asks nothing of Azure.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut
+import mnslib
+from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut, nearest
 from mnslib.results import (
     EXIT_CODES,
     NOT_APPROVED,
@@ -42,7 +45,7 @@ from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from mnslib.provisioning.plan import Plan
-    from mnslib.show.displays import Table
+    from mnslib.show.displays import Cell, Table
 
 ARTIFACTS = (
     "portfolio.html",
@@ -54,7 +57,11 @@ ARTIFACTS = (
 )
 
 
-class Session:
+_INJECTED = "# Parameters"
+"""How papermill begins the cell that it writes below the `parameters` cell."""
+
+
+class Run:
     """One run of one notebook.
 
     Attributes:
@@ -63,6 +70,9 @@ class Session:
         is_headless: whether the runner, not a person, runs it.
         result: what came of the plan so far; None before it is applied.
     """
+
+    _open: ClassVar[Run | None] = None
+    """The run of this kernel that a failing cell is told of: IPython has one list of listeners."""
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         """Make the run directory and its first record.
@@ -75,9 +85,11 @@ class Session:
             ConfigError: if a parameter has an unknown name or a wrong value.
         """
         declared = read_parameters(find_project_root() / "notebooks" / f"{notebook}.ipynb")
-        given = {known.name: cells.get(known.name, known.default) for known in declared}
+        # a copy: a list that a cell adds to is another value, and would be the same object
+        given = deepcopy({known.name: cells.get(known.name, known.default) for known in declared})
         self.notebook = notebook
         self.parameters = given
+        self._cells = cells
         self.started = utc_now()
         self.result: ApplyResult | None = None
         directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
@@ -90,7 +102,7 @@ class Session:
         )  # fmt: skip
         try:
             # the runner has checked it all, but plain papermill passes anything on
-            _refuse_misspelled(cells, list(given))
+            _refuse_undeclared(cells, list(given))
             refused = refused_values(given, notebook=notebook, runs_dir=self.directory.parent)
             check_parameters(declared, given, refused=refused)
         except ConfigError:
@@ -98,6 +110,51 @@ class Session:
             raise
         finally:
             self._begin()
+        if not given.get("snapshot_run"):
+            _ = self.target  # a word that does not exist is refused here, not by a later cell
+
+    def _facts(self) -> Table:
+        from mnslib.show.displays import Table
+
+        dry_run, offline = self.parameters.get("dry_run"), self.parameters.get("snapshot_run")
+        mode = "dry run: writes nothing" if dry_run else "writes what is approved"
+        endpoint = "none: nothing is asked"
+        if offline:
+            mode = f"offline: analyzes what {offline} read"
+        else:
+            endpoint = self.target.azure.cloud.arm_endpoint
+            if self.parameters.get("inventory") == "history":
+                endpoint = str(self.parameters["prometheus_endpoint"]) or "the sandbox's metrics"
+            mode = "reads only" if dry_run is None else mode
+        rows: list[list[Cell]] = [
+            ["Target", {"azure": "Azure"}.get(word := str(self.parameters["target"]), word)],
+            ["Endpoint", endpoint],
+            ["Mode", mode],
+            ["Run directory", str(self.directory)],
+            ["mnslib", mnslib.__version__],
+        ]
+        return Table(columns=["This run", ""], rows=rows)
+
+    def __repr__(self) -> str:
+        return repr(self._facts())
+
+    def _repr_html_(self) -> str:
+        return self._facts()._repr_html_()
+
+    def asked(self, *names: str) -> dict[str, Any]:
+        """Return parameters by name, as they were when the run began.
+
+        Raises:
+            ConfigError: if a cell has changed any parameter since: the record would be another
+                run's.
+        """
+        for name, value in self.parameters.items():
+            if self._cells.get(name, value) != value:
+                raise ConfigError(
+                    f"{name} is another since this run began: run the setup cell again, which "
+                    "begins a new run with it."
+                )
+        return {name: self.parameters[name] for name in names}
 
     @cached_property
     def target(self) -> Target:
@@ -109,13 +166,18 @@ class Session:
         )
 
     def _begin(self) -> None:
+        if Run._open is not None:
+            Run._open.close()
         self._write(RunStatus.STOPPED, headline="The kernel ended before the notebook did.")
-        with contextlib.suppress(ImportError):
-            from IPython.core.getipython import get_ipython
+        if (shell := _shell()) is not None:
+            shell.events.register("post_run_cell", self._after_cell)
+            Run._open = self
 
-            shell = get_ipython()
-            if shell is not None:
-                shell.events.register("post_run_cell", self._after_cell)
+    def close(self) -> None:
+        """Let no later cell of this kernel touch the record."""
+        if Run._open is self and (shell := _shell()) is not None:
+            shell.events.unregister("post_run_cell", self._after_cell)
+            Run._open = None
 
     def _after_cell(self, cell: Any) -> None:
         error = cell.error_in_exec or cell.error_before_exec
@@ -219,6 +281,7 @@ class Session:
             else:
                 headline += " The run before said so too."
         self._write(status, headline=headline, summary=numbers, warnings=warnings)
+        self.close()
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             raise ApplyError(f"{headline} What is done is not repeated: run it again.")
         return Table(
@@ -257,12 +320,28 @@ def _status(result: ApplyResult, left: Plan | None) -> RunStatus:
     return RunStatus.PARTLY if is_any_done else RunStatus.FAILED
 
 
-def _refuse_misspelled(cells: Mapping[str, Any], names: list[str]) -> None:
-    """Refuse a variable that is nearly a parameter: papermill injects what nobody declared."""
-    for name, value in cells.items():
-        is_literal = isinstance(value, str | int | float | list | dict) and name[0] != "_"
-        near = get_close_matches(name, names, n=1, cutoff=0.8) if is_literal else []
-        if near and name not in names:
-            raise ConfigError(
-                f"{name}: the notebook has no such parameter; did you mean {near[0]}?"
-            )
+def _shell() -> Any:
+    """Return the IPython in which this runs; None outside of one."""
+    with contextlib.suppress(ImportError):
+        from IPython.core.getipython import get_ipython
+
+        return get_ipython()
+    return None
+
+
+def _refuse_undeclared(cells: Mapping[str, Any], names: list[str]) -> None:
+    """Refuse what papermill injected though nobody declared it; other names are the notebook's."""
+    for name in _injected(cells.get("In", ())):
+        if name not in names:
+            near = nearest(name, names)
+            hint = f"did you mean {near}?" if near else f"it knows {', '.join(names)}."
+            raise ConfigError(f"{name}: the notebook has no such parameter; {hint}")
+
+
+def _injected(sources: Sequence[str]) -> Iterator[str]:
+    for source in sources:
+        if source.startswith(_INJECTED):
+            for statement in ast.parse(source).body:
+                for node in ast.walk(statement):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                        yield node.id

@@ -1,0 +1,166 @@
+"""Every table of one reading, each made on first use and kept: what an analysis is, without pages.
+
+    tables = Tables(snapshot)
+    tables.utilization  # a frame; evidence and layers were made on the way
+
+Pure: it opens no door and shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from mnslib.capacity.changed import Earlier
+
+if TYPE_CHECKING:
+    from mnslib.capacity.snapshot import Snapshot
+
+# A module is loaded with the table that needs it: each takes a moment, and a person who asks for
+# one table does not wait for the others.
+
+
+class Tables:
+    """The tables of notebook 40, by the names of their files.
+
+    Attributes:
+        snapshot: what was read.
+        earlier: the run that `changed` compares with.
+        group_by: labels to sum the layers by, beside owner, cluster and subscription.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        earlier: Earlier | None = None,
+        group_by: Sequence[str] = (),
+        new_cpu: str = "",
+        new_memory: str = "",
+        new_region: str = "",
+        pod_cpu: str = "",
+        pod_memory: str = "",
+    ) -> None:
+        """Make nothing yet.
+
+        Args:
+            new_cpu, new_memory, new_region: of the next namespace, as `placement_table` takes them.
+            pod_cpu, pod_memory: of the pod that is asked about everywhere, as `fit_table` does.
+        """
+        self.snapshot = snapshot
+        self.earlier = earlier or Earlier(note="No earlier run was asked for.")
+        self.group_by = tuple(group_by)
+        self._new = {"new_cpu": new_cpu, "new_memory": new_memory, "new_region": new_region}
+        self._pod = {"pod_cpu": pod_cpu, "pod_memory": pod_memory}
+
+    @cached_property
+    def evidence(self) -> pd.DataFrame:
+        """Which figures hold, as `evidence_table` returns it."""
+        from mnslib.capacity.evidence import evidence_table
+
+        return evidence_table(self.snapshot)
+
+    @cached_property
+    def _judged(self) -> pd.DataFrame:
+        from mnslib.capacity.utilization import utilization_table
+
+        return utilization_table(self.snapshot, evidence=self.evidence)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """Granted, requested and used of each namespace, as `layers_table` returns it."""
+        from mnslib.capacity.layers import layers_table
+
+        return layers_table(self.snapshot, self._judged, evidence=self.evidence)
+
+    @cached_property
+    def utilization(self) -> pd.DataFrame:
+        """Requested over hard of every quota value, with verdict and advice."""
+        from mnslib.capacity.advice import with_advice
+
+        return with_advice(self._judged, self.layers)
+
+    @cached_property
+    def changed(self) -> pd.DataFrame:
+        """What is new since the earlier run, as `changes_since` returns it."""
+        from mnslib.capacity.changed import changes_since
+
+        unreachable = self.snapshot.unreachable
+        return changes_since(self.utilization, self.earlier, unreachable=unreachable)
+
+    @cached_property
+    def daily(self) -> pd.DataFrame:
+        """The highest share of each day, as `daily_peaks` returns it."""
+        from mnslib.capacity.daily import daily_peaks
+
+        return daily_peaks(self.snapshot, self.utilization, evidence=self.evidence)
+
+    @cached_property
+    def crossings(self) -> pd.DataFrame:
+        """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
+        from mnslib.capacity.crossings import crossings_table
+
+        return crossings_table(self.snapshot, evidence=self.evidence)
+
+    @cached_property
+    def layers_by_day(self) -> pd.DataFrame:
+        """The layers day by day over all namespaces, as `layers.layers_by_day` returns them."""
+        from mnslib.capacity.layers import layers_by_day
+
+        return layers_by_day(self.snapshot, evidence=self.evidence)
+
+    @cached_property
+    def refusals(self) -> pd.DataFrame:
+        """Whose pods were refused, as `refusals_table` returns it."""
+        from mnslib.capacity.refusals import refusals_table
+
+        return refusals_table(self.snapshot)
+
+    @cached_property
+    def fit(self) -> pd.DataFrame:
+        """What still fits in quotas and on nodes, as `fit_table` returns it."""
+        from mnslib.capacity.fit import fit_table
+
+        return fit_table(self.snapshot, utilization=self.utilization, **self._pod)
+
+    @cached_property
+    def commitment(self) -> pd.DataFrame:
+        """What each cluster has committed, as `commitment_table` returns it."""
+        from mnslib.capacity.promises import commitment_table
+
+        return commitment_table(self.snapshot)
+
+    @cached_property
+    def placement(self) -> pd.DataFrame:
+        """Which cluster takes the next namespace, as `placement_table` returns it."""
+        from mnslib.capacity.placement import placement_table
+
+        return placement_table(self.snapshot, **self._new, **self._pod)
+
+    @cached_property
+    def sums(self) -> Mapping[str, pd.DataFrame]:
+        """The layers by owner, cluster, subscription and label: `by_owner` and the like."""
+        from mnslib.capacity.roll_ups import roll_ups
+
+        return roll_ups(self.layers, self.group_by)
+
+    def made(self) -> dict[str, pd.DataFrame]:
+        """Return by name the tables that were made so far."""
+        found = {name: vars(self)[name] for name in self._names() if name in vars(self)}
+        return {**found, **vars(self).get("sums", {})}
+
+    def all(self) -> dict[str, pd.DataFrame]:
+        """Return every table by its name, after making those that nobody asked for yet."""
+        for name in (*self._names(), "sums"):
+            getattr(self, name)
+        return self.made()
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        """Return the names of the tables, in the order in which one rests on the other."""
+        own = [vars(kind).items() for kind in reversed(cls.__mro__)]
+        found = [n for items in own for n, value in items if isinstance(value, cached_property)]
+        return tuple(name for name in found if name != "sums" and not name.startswith("_"))

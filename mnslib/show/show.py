@@ -1,0 +1,179 @@
+"""One question, one answer: of an analysis and a name, the finding, its picture and its table.
+
+`show(tables, "utilization")` is what a cell of notebook 40 and `usage.show` in a blank notebook
+return. Knows which displays belong together; makes no figure and draws nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity.tables import Tables
+from mnslib.errors import ConfigError, nearest
+
+
+class Analysis(Tables):
+    """The tables of a reading, with what follows from them for every namespace."""
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """What every namespace needs next, as `steps_table` returns it."""
+        from mnslib.show.steps import steps_table
+
+        return steps_table(
+            self.snapshot,
+            utilization=self.utilization,
+            layers=self.layers,
+            refusals=self.refusals,
+            fit=self.fit,
+        )
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """The part of the steps that a request file can change, with its columns."""
+        from mnslib.show.steps import step_requests
+
+        return step_requests(self.steps, self.snapshot)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class View:
+    """What belongs together: in a notebook each part is shown on its own, so that charts are."""
+
+    name: str
+    parts: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self.parts))
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for part in self.parts:
+            display(part)  # type: ignore[no-untyped-call]
+
+
+def show(tables: Analysis, name: str) -> View:
+    """Return what an analysis answers to one question.
+
+    Args:
+        name: one of `VIEWS`.
+
+    Raises:
+        ConfigError: if there is no such view; names those that are.
+    """
+    if name not in VIEWS:
+        near = nearest(name, VIEWS)
+        raise ConfigError(
+            f"There is no view {name!r}: {f'did you mean {near}?' if near else 'write one of'} "
+            f"{', '.join(VIEWS)}."
+        )
+    return View(name, tuple(VIEWS[name](tables)))
+
+
+def _decisions(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.decisions import decisions
+
+    yield decisions(
+        utilization=tables.utilization,
+        layers=tables.layers,
+        refusals=tables.refusals,
+        evidence=tables.evidence,
+        commitments=tables.commitment,
+        no_history=tables.snapshot.no_history,
+        fit=tables.fit,
+        steps=tables.steps,
+    )
+
+
+def _changed(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.changed import changes_report
+
+    yield changes_report(tables.changed, tables.earlier)
+
+
+def _utilization(tables: Analysis) -> Iterator[Any]:
+    from mnslib.capacity.utilization import tightest
+    from mnslib.show.capacity import daily_rows, utilization_report, utilization_rows
+    from mnslib.show.charts import utilization_heatmap, utilization_now
+    from mnslib.show.evidence import crossings_rows
+
+    table, snapshot = tables.utilization, tables.snapshot
+    yield utilization_report(table)
+    yield utilization_now(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    yield utilization_rows(tightest(table), evidence=tables.evidence)
+    yield utilization_heatmap(tables.daily, period=snapshot.period, note=snapshot.history_note)
+    yield daily_rows(tables.daily)
+    yield crossings_rows(tables.crossings)
+
+
+def _efficiency(tables: Analysis) -> Iterator[Any]:
+    from mnslib.capacity.roll_ups import absent_labels
+    from mnslib.show.charts import layers_over_time, quadrant, three_layers
+    from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
+
+    layers, moment, note = tables.layers, tables.snapshot.read_utc, tables.snapshot.history_note
+    yield three_layers(layers, moment=moment, note=note)
+    yield layers_over_time(tables.layers_by_day, layers, moment=moment, note=note)
+    yield layers_rows(layers, resource="memory")
+    yield quadrant(layers, moment=moment, note=note)
+    yield advice_rows(layers)
+    absent = absent_labels(layers, tables.group_by)
+    yield roll_up_rows(tables.sums["by_owner"], absent=absent)
+
+
+def _blocked(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.charts import state_grid
+    from mnslib.show.refusals import refusals_report
+    from mnslib.show.room import fit_report
+
+    yield refusals_report(tables.snapshot, tables.refusals)
+    yield state_grid(tables.fit, moment=tables.snapshot.read_utc)
+    yield fit_report(tables.fit)
+
+
+def _clusters(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.capacity import commitment_rows
+    from mnslib.show.charts import cluster_commitment
+    from mnslib.show.room import placement_report
+
+    table, snapshot = tables.commitment, tables.snapshot
+    yield cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    yield commitment_rows(table)
+    yield placement_report(tables.placement)
+
+
+def _evidence(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.capacity import snapshot_report
+    from mnslib.show.evidence import evidence_report
+
+    yield snapshot_report(tables.snapshot)
+    yield evidence_report(tables.evidence)
+
+
+def _files(tables: Analysis) -> Iterator[Any]:
+    from mnslib.show.displays import Table
+
+    yield Table(
+        columns=["Table", "Rows"],
+        rows=[[f"tables/{name}.csv", len(table)] for name, table in tables.all().items()],
+        note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
+    )
+
+
+VIEWS: dict[str, Callable[[Analysis], Iterator[Any]]] = {
+    "decisions": _decisions,
+    "changed": _changed,
+    "utilization": _utilization,
+    "efficiency": _efficiency,
+    "blocked": _blocked,
+    "clusters": _clusters,
+    "evidence": _evidence,
+    "files": _files,
+}
+"""What can be shown of an analysis, in the order of the report."""

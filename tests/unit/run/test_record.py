@@ -1,0 +1,148 @@
+"""The last word of a run: what its status says of outcomes, of what is left, and of warnings."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mnslib.errors import ApplyError, ConfigError
+from mnslib.provisioning.plan import Plan, make_plan
+from mnslib.results import (
+    ApplyResult,
+    ChangeKind,
+    CheckResult,
+    CheckStatus,
+    ItemOutcome,
+    OutcomeKind,
+)
+from mnslib.run.changing import Changing
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE
+from mnslib.run.record import Run
+from tests.unit.provisioning.factories import make_observed, make_spec
+
+WARNING = CheckResult(name="aks-1: x", status=CheckStatus.WARNING, detail="It has no effect.")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    return Run("30_provision_in_bulk", {})
+
+
+def plan_of(*names: str) -> Plan:
+    return make_plan([make_spec(name) for name in names], make_observed())
+
+
+def ended(*outcomes: OutcomeKind, signal: int | None = None) -> ApplyResult:
+    cluster = make_spec().id.cluster
+    items = [
+        ItemOutcome(id=cluster.namespace(f"n{i}"), change=ChangeKind.CREATE, outcome=outcome)
+        for i, outcome in enumerate(outcomes)
+    ]
+    return ApplyResult(outcomes=tuple(items), interrupted_by_signal=signal)
+
+
+def recorded(run: Run) -> tuple[str, int]:
+    result = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
+    return result["status"], result["exit_code"]
+
+
+def test_a_warning_of_what_was_read_is_a_finding_and_in_the_headline(run: Run) -> None:
+    run.record(headline="Nothing is full.", checks=[WARNING])
+    record = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
+    assert record["status"] == "findings"
+    assert record["warnings"] == ["aks-1: It has no effect."]
+    assert record["headline"] == "Nothing is full. 1 warning: aks-1: It has no effect."
+
+
+def test_all_as_requested_and_nothing_left_is_done(run: Run) -> None:
+    run.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of())
+    assert recorded(run) == ("done", 0)
+
+
+def test_a_warning_is_a_finding(run: Run) -> None:
+    created = ended(OutcomeKind.CREATED)
+    run.record(result=created, plan=plan_of("n0"), left=plan_of(), checks=[WARNING])
+    assert recorded(run) == ("findings", 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "status"), [(OutcomeKind.UNCHANGED, "done"), (OutcomeKind.CREATED, "findings")]
+)
+def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: OutcomeKind, status: str
+) -> None:
+    outcomes = {"20260101T000000Z": OutcomeKind.UNCHANGED, "20260102T000000Z": second}
+    for stamp, outcome in outcomes.items():
+        directory = tmp_path / f"{stamp}-30_provision_in_bulk-sandbox"
+        directory.mkdir()
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
+        run = Run("30_provision_in_bulk", {})
+        run.started += timedelta(days="0102" in stamp)
+        plan = plan_of("n0") if outcome is OutcomeKind.CREATED else plan_of()
+        run.record(result=ended(outcome), plan=plan, left=plan_of(), checks=[WARNING])
+        if "0101" in stamp:
+            assert recorded(run) == ("findings", 0)
+    assert recorded(run) == (status, 0)
+
+
+def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    steps = Changing("30_provision_in_bulk", {})
+    steps.planned = plan_of("n0")
+    steps._show_plan(ended(OutcomeKind.CREATED))
+    assert capsys.readouterr().out == ""
+    steps._show_plan()
+    steps._show_plan(ended(OutcomeKind.CREATED))
+    assert capsys.readouterr().out.count("1 change, none with a named risk.") == 2
+
+
+def test_what_is_left_when_planned_again_makes_the_run_partly(run: Run) -> None:
+    with pytest.raises(ApplyError, match="Planned again: "):
+        run.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of("n0"))
+    assert recorded(run) == ("partly", 3)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (ended(OutcomeKind.CREATED, OutcomeKind.FAILED), ("partly", 3)),
+        (ended(OutcomeKind.UNCHANGED, OutcomeKind.FAILED), ("failed", 4)),
+        (ended(OutcomeKind.SKIPPED), ("failed", 4)),
+        (ended(OutcomeKind.CREATED, signal=2), ("interrupted", 130)),
+    ],
+)
+def test_what_is_not_as_requested_is_no_success(
+    run: Run, result: ApplyResult, expected: tuple[str, int]
+) -> None:
+    with pytest.raises(ApplyError):
+        run.record(result=result, plan=plan_of("n0"), left=plan_of())
+    assert recorded(run) == expected
+
+
+def test_a_parameter_that_is_changed_after_the_setup_cell_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    cells = {"max_commitment": "1.5", "namespaces": ["no parameter"]}
+    run = Run("30_provision_in_bulk", cells)
+    assert run.asked("max_commitment") == {"max_commitment": "1.5"}
+    cells["max_commitment"] = "9"
+    with pytest.raises(ConfigError, match=r"max_commitment is another .* run the setup cell again"):
+        run.asked("request_file")
+
+
+def test_only_what_papermill_injected_has_to_be_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    own = {"In": ["", "alow = 1"], "alow": 1}
+    Run("30_provision_in_bulk", own)
+    injected = {"In": ["", "# Parameters\nallow = []\nalow = ['adoption']\n"]}
+    with pytest.raises(ConfigError, match=r"alow: .* no such parameter; did you mean allow\?"):
+        Run("30_provision_in_bulk", injected)
