@@ -1,0 +1,78 @@
+"""Words and pages as templates: what values look like, in `templates/*.j2`, as HTML or as text.
+
+Templates hold `if`, `for`, macros and filters; whatever needs a sum or a choice is a value that
+Python hands over. In HTML everything is escaped, and no sign of it steers a terminal, but what
+says itself that it is HTML (`__html__`, as the displays do). This is the only module that says so.
+
+    >>> as_html("<b>1</b>").__html__()
+    '<b>1</b>'
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mnslib.errors import printable
+from mnslib.show import wording
+from mnslib.show.tokens import FONTS, PAINTS, TOKENS
+
+FILTERS = {
+    "number": wording.number,
+    "exact": wording.exact,
+    "cores": wording.cores,
+    "memory": wording.memory,
+    "quantity": lambda value, resource: wording.quantity(resource, value),
+    "quota": lambda value, resource: wording.quota(resource, value),
+    "percent": wording.percent,
+    "times": wording.times,
+    "count": wording.count,
+    "are": wording.are,
+    "day": wording.day,
+    "moment": wording.moment,
+    "duration": wording.duration,
+    "listing": wording.listing,
+    "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
+    "short": wording.short,
+    "href": lambda path: quote(path),
+}
+"""What templates may write behind a `|`, beside Jinja's own: the notation of `wording`."""
+
+
+def render(name: str, **values: Any) -> str:
+    """Return what a template makes of values; `NAME.html.j2` is HTML, `NAME.txt.j2` plain text.
+
+    HTML comes as a text that says that it is HTML: another template takes it as it is.
+    """
+    is_html = name.endswith(".html.j2")
+    text = _environment(is_html).get_template(name).render(values)
+    return Markup(text) if is_html else text
+
+
+def as_html(text: str) -> Markup:
+    """Return HTML of our own making, or looked through, as what templates take as it is."""
+    return Markup(text)
+
+
+@cache
+def _environment(is_html: bool) -> Environment:
+    made = Environment(
+        loader=PackageLoader("mnslib", "show/templates"),
+        autoescape=True if is_html else False,  # noqa: SIM210 - explicit, for whoever looks for it
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_harmless,
+    )
+    made.filters.update(FILTERS)
+    made.globals.update(paints=PAINTS, tokens=TOKENS, fonts=FONTS)
+    return made
+
+
+def _harmless(value: Any) -> Any:
+    """Take from outside text what would steer a terminal; HTML has been through this already."""
+    return printable(value) if type(value) is str else value
