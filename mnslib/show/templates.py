@@ -4,8 +4,8 @@ Templates hold `if`, `for`, macros and filters; whatever needs a sum or a choice
 Python hands over. In HTML everything is escaped, and no sign of it steers a terminal, but what
 says itself that it is HTML (`__html__`, as the displays do). This is the only module that says so.
 
-    >>> as_html("<b>1</b>").__html__()
-    '<b>1</b>'
+    >>> as_html("<b>") + "<i>"
+    Markup('<b>&lt;i&gt;')
 """
 
 from __future__ import annotations
