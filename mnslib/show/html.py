@@ -319,19 +319,23 @@ def _closed_by_later_runs(
     """Return the runs that need nobody any more, since a later one of the same kind got through.
 
     The input of a refused run is corrected in any file; a later run of the same environment that
-    got through stands for it.
+    got through stands for it. A dry run wrote nothing: it stands for dry and refused runs alone,
+    never for an apply that was left halfway.
     """
     got_through: set[tuple[str, ...]] = set()
+    planned: set[tuple[str, ...]] = set()
     closed = []
     for name, record in newest:
         kind = (record["notebook"], record["target"])
         where = (*kind, "environment", record["environment"])
         is_refused = record["status"] == RunStatus.REFUSED or not record["parameters"]
         what = where if is_refused else (*kind, "subject", _subject(record))
-        if record["status"] != RunStatus.DONE and what in got_through:
+        is_dry = _is_dry_run(record)
+        stand_for_it = got_through | planned if is_refused or is_dry else got_through
+        if record["status"] != RunStatus.DONE and what in stand_for_it:
             closed.append((name, record))
         if record["status"] in (RunStatus.DONE, RunStatus.FINDINGS):
-            got_through |= {what, where}
+            (planned if is_dry else got_through).update({what, where})
     return closed
 
 

@@ -83,6 +83,7 @@ def test_a_run_is_named_by_what_came_of_it(changes: dict[str, Any], words: tuple
 
 
 FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name in "ab")
+DRY_A = {**FILE_A, "dry_run": True}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,11 @@ FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name
         ({"status": "refused", "parameters": {}},
          {"parameters": FILE_A, "environment": "test"}, False),
         ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_B}, True),
+        ({"status": "interrupted", "parameters": FILE_A},
+         {"status": "findings", "parameters": DRY_A}, False),
+        ({"status": "findings", "parameters": DRY_A},
+         {"status": "findings", "parameters": DRY_A}, True),
+        ({"status": "refused", "parameters": {}}, {"parameters": DRY_A}, True),
     ],
 )  # fmt: skip
 def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
