@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
-from mnslib.capacity.fit import AUTOSCALER, NEXT_POD, ROLLING_UPDATE
-from mnslib.capacity.quota_fit import NO, YES
+from mnslib.capacity.fit import AUTOSCALER, NEXT_POD, NO, ROLLING_UPDATE, YES
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
 from mnslib.capacity.utilization import tightest

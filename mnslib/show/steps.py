@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_fit import LIMITED, NO
+from mnslib.capacity.fit import LIMITED, NO
 from mnslib.capacity.quota_values import FULL, SPACE
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
