@@ -29,6 +29,18 @@ _GRAMMAR = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))"
 )
 ZERO = Decimal(0)
+MINUS = "−"
+
+RESOURCE_WORDS = {
+    "cpu_request": "CPU requests",
+    "cpu_limit": "CPU limits",
+    "memory_request": "memory requests",
+    "memory_limit": "memory limits",
+    "cpu_usage": "CPU use",
+    "memory_usage": "memory use",
+    "cpu": "CPU",
+    "memory": "memory",
+}
 MIB, GIB = 2**20, 2**30
 _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 LARGEST = Decimal(2**63 - 1)
@@ -127,3 +139,29 @@ def amount_text(resource: str, amount: SupportsFloat) -> str:
         exact = exact.quantize(Decimal("0.001"), ROUND_HALF_UP)
         text = f"{exact:,f}".rstrip("0").rstrip(".")
     return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"
+
+
+def number_text(value: SupportsFloat) -> str:
+    """Return a number for reading: 0.01 under 1, one decimal under 100, none above; not NaN."""
+    size = abs(float(value))
+    if 0 < size < 0.01:
+        return "under 0.01" if float(value) > 0 else f"over {MINUS}0.01"
+    return decimal_text(value, places=2 if size < 1 else 1 if size < 100 else 0)
+
+
+def rounded_text(resource: str, amount: SupportsFloat) -> str:
+    """Return cores or bytes for reading, rounded as `number_text` does: `0.25 cores`, `3.2 GiB`."""
+    divisor, unit = (1, "cores") if resource.startswith("cpu") else memory_unit(amount)
+    text = number_text(amount if divisor == 1 else float(amount) / divisor)
+    return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"
+
+
+def decimal_text(value: SupportsFloat, *, places: int) -> str:
+    """Return a number with at most so many decimals; not NaN."""
+    amount = value if isinstance(value, Decimal) else Decimal(str(float(value)))
+    if not amount.is_finite():
+        return f"{MINUS if amount < 0 else ''}∞"
+    step = Decimal(1).scaleb(-places)
+    text = f"{amount.quantize(step, ROUND_HALF_UP):,f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text.replace("-", MINUS)

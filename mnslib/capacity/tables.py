@@ -17,7 +17,8 @@ import pandas as pd
 from mnslib.capacity.changed import Earlier
 
 if TYPE_CHECKING:
-    from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
+    from mnslib.capacity.decide import Decided
+    from mnslib.capacity.snapshot import Snapshot
 
 # A module is loaded with the table that needs it: each takes a moment, and a person who asks for
 # one table does not wait for the others.
@@ -64,12 +65,6 @@ class Tables:
         return evidence_table(self.snapshot)
 
     @cached_property
-    def _clean(self) -> CleanSnapshot:
-        from mnslib.capacity.samples import cleaned
-
-        return cleaned(self.snapshot, self.evidence)
-
-    @cached_property
     def _judged(self) -> pd.DataFrame:
         from mnslib.capacity.utilization import utilization_table
 
@@ -80,7 +75,7 @@ class Tables:
         """Granted, requested and used of each namespace, as `layers_table` returns it."""
         from mnslib.capacity.layers import layers_table
 
-        return layers_table(self._clean, self._judged, evidence=self.evidence)
+        return layers_table(self.snapshot, self._judged, evidence=self.evidence)
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
@@ -102,21 +97,21 @@ class Tables:
         """The highest share of each day, as `daily_peaks` returns it."""
         from mnslib.capacity.daily import daily_peaks
 
-        return daily_peaks(self._clean, self.utilization, evidence=self.evidence)
+        return daily_peaks(self.snapshot, self.utilization, evidence=self.evidence)
 
     @cached_property
     def crossings(self) -> pd.DataFrame:
         """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
         from mnslib.capacity.crossings import crossings_table
 
-        return crossings_table(self._clean, evidence=self.evidence)
+        return crossings_table(self.snapshot, evidence=self.evidence)
 
     @cached_property
     def layers_by_day(self) -> pd.DataFrame:
         """The layers day by day over all namespaces, as `layers.layers_by_day` returns them."""
         from mnslib.capacity.layers import layers_by_day
 
-        return layers_by_day(self._clean, evidence=self.evidence)
+        return layers_by_day(self.snapshot, evidence=self.evidence)
 
     @cached_property
     def refusals(self) -> pd.DataFrame:
@@ -153,6 +148,35 @@ class Tables:
 
         return roll_ups(self.layers, self.group_by)
 
+    @cached_property
+    def decided(self) -> Decided:
+        """What there is to do, as `decide` returns it: no table, but what tables are made of."""
+        from mnslib.capacity.decide import decide
+
+        return decide(
+            self.snapshot,
+            utilization=self.utilization,
+            layers=self.layers,
+            refusals=self.refusals,
+            fit=self.fit,
+            commitments=self.commitment,
+            evidence=self.evidence,
+        )
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """What every namespace needs next, as `steps_table` returns it."""
+        from mnslib.capacity.decide import steps_table
+
+        return steps_table(self.decided)
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """The part of the steps that a request file can change, with its columns."""
+        from mnslib.capacity.decide import step_requests
+
+        return step_requests(self.decided, self.snapshot)
+
     def made(self) -> dict[str, pd.DataFrame]:
         """Return by name the tables that were made so far."""
         found = {name: vars(self)[name] for name in self._names() if name in vars(self)}
@@ -167,6 +191,6 @@ class Tables:
     @classmethod
     def _names(cls) -> tuple[str, ...]:
         """Return the names of the tables, in the order in which one rests on the other."""
-        own = [vars(kind).items() for kind in reversed(cls.__mro__)]
-        found = [n for items in own for n, value in items if isinstance(value, cached_property)]
-        return tuple(name for name in found if name != "sums" and not name.startswith("_"))
+        found = [name for name, value in vars(cls).items() if isinstance(value, cached_property)]
+        others = ("sums", "decided")
+        return tuple(name for name in found if name not in others and not name.startswith("_"))

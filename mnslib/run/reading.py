@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
     from mnslib.capacity.changed import Earlier
     from mnslib.capacity.snapshot import Snapshot
+    from mnslib.capacity.tables import Tables
     from mnslib.results import RunStatus
     from mnslib.show.cells import TextColumn
     from mnslib.show.displays import Table
-    from mnslib.show.show import Analysis, View
+    from mnslib.show.show import View
 
 WORKBOOK = "tables.xlsx"
 """Of the folder with the tables: all of them."""
@@ -59,7 +60,7 @@ class Reading(Run):
         tables: of what was read, each made on first use.
     """
 
-    tables: Analysis
+    tables: Tables
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         self._tables: dict[str, pd.DataFrame] = {}
@@ -78,14 +79,14 @@ class Reading(Run):
             ConfigError: if that run has no snapshot, or was made on another target, or there is
                 no run to compare with of the name in `compare_run`.
         """
+        from mnslib.capacity.tables import Tables
         from mnslib.show.displays import Table
-        from mnslib.show.show import Analysis
 
         asked = self.asked(*_OF_TABLES)
         snapshot = self._snapshot()
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
-        self.tables = Analysis(snapshot, earlier=earlier, **asked)
+        self.tables = Tables(snapshot, earlier=earlier, **asked)
         clusters = snapshot.namespaces["cluster_name"].nunique()
         return Table(
             columns=["Read", ""],
@@ -249,6 +250,7 @@ class Reading(Run):
             tables.snapshot,
             tables.all(),
             earlier=tables.earlier,
+            decided=tables.decided,
             run=self.directory.name,
             sandbox=badge,
         )

@@ -6,33 +6,23 @@ of a namespace is its step (`needs`), so that its owner's page asks for the same
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
-
-from mnslib.capacity.evidence import worst_evidence
-from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
-from mnslib.show import wording
-from mnslib.show.displays import Action, Actions
-from mnslib.show.evidence import counted_words
-from mnslib.show.needs import (
+from mnslib.capacity.decide import (
     GIVE_BACK,
     LOWER,
     PEAK_SHARE_KEPT,
     RAISE,
     REQUESTS,
     UNBLOCK,
-    Place,
+    Decided,
+    Shortage,
     Step,
-    beyond_room,
-    place,
-    steps_of,
-    times_refused,
 )
-from mnslib.show.steps import no_room, stuck
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.show import wording
+from mnslib.show.displays import Action, Actions
+from mnslib.show.evidence import counted_words
 
 MOST_NAMED = 3
 """Namespaces or clusters that a decision names; the tables have all."""
@@ -40,69 +30,46 @@ MOST_NAMED = 3
 STEPS_FILE, REQUESTS_FILE = "tables/steps.csv", "tables/requests.csv"
 """Of a run directory: the steps of all namespaces, and the request file that asks for them."""
 
-_NOTHING_TO_MEND = "gaps"
-_Row = Mapping[Any, Any]
 
-
-def decisions(
-    *,
-    utilization: pd.DataFrame,
-    layers: pd.DataFrame,
-    refusals: pd.DataFrame,
-    evidence: pd.DataFrame,
-    commitments: pd.DataFrame,
-    fit: pd.DataFrame,
-    steps: pd.DataFrame,
-    no_history: Collection[str] = (),
-) -> Actions:
-    """Return what there is to decide: quotas, pods, requests, clusters, measuring, what lies idle.
-
-    Args:
-        utilization: with advice, from `capacity.advice.with_advice`.
-        layers: from `capacity.layers.layers_table`.
-        refusals: from `capacity.refusals.refusals_table`.
-        evidence: from `capacity.evidence.evidence_table`.
-        commitments: from `capacity.promises.commitment_table`.
-        fit: from `capacity.fit.fit_table`.
-        steps: from `show.steps.steps_table`, which says what a request file can change.
-        no_history: clusters of which the history was asked for in vain.
-    """
-    tables = {"utilization": utilization, "layers": layers, "refusals": refusals, "fit": fit}
-    found_steps = sorted(steps_of(tables).values(), key=lambda step: step.rank)
-    by_kind = {kind: [step for step in found_steps if step.kind == kind]
-               for kind in (RAISE, UNBLOCK, LOWER, GIVE_BACK)}  # fmt: skip
-    in_file = {place(row) for row in steps[steps["request"] != ""].to_dict("records")}
+def decisions(decided: Decided) -> Actions:
+    """Return what there is to decide: quotas, pods, requests, clusters, measuring, what is idle."""
     found = [
-        _raise(by_kind[RAISE], commitments, in_file),
-        _unblock(by_kind[UNBLOCK]),
-        _lower(by_kind[LOWER]),
-        _spare_clusters(commitments),
-        _repair(evidence, no_history),
-        _take_back(by_kind[GIVE_BACK], in_file),
+        _raise(decided.of(RAISE), decided),
+        _unblock(decided.of(UNBLOCK)),
+        _lower(decided.of(LOWER)),
+        _spare_clusters(decided),
+        _repair(decided),
+        _take_back(decided.of(GIVE_BACK)),
     ]
     return Actions(
         actions=[action for action in found if action is not None],
-        empty="Nothing has to be decided: no quota is short or idle, no cluster is over-promised, "
+        empty="Nothing has to be decided: no quota is short or idle, no cluster is overcommitted, "
         "every next pod fits, and every figure holds.",
     )
 
 
-def _raise(
-    steps: Sequence[Step], commitments: pd.DataFrame, in_file: Container[Place]
-) -> Action | None:
+def no_headroom(short: Shortage) -> str:
+    """Return that a cluster's headroom is smaller than what its namespaces need together."""
+    resource = short.resource
+    has = (
+        f"headroom for {wording.quantity(resource, short.headroom)} of"
+        if short.headroom
+        else ("no headroom for")
+    )
+    return f"{short.cluster_name} has {has} the {wording.quantity(resource, short.wanted)}"
+
+
+def _raise(steps: Sequence[Step], decided: Decided) -> Action | None:
     if not steps:
         return None
-    refused = [step for step in steps if step.refusals]
-    times = wording.count(sum(times_refused(step.refusals) for step in refused), "time")
+    refused = [step for step in steps if step.refused]
+    times = wording.count(sum(step.refused for step in refused), "time")
     where = "there" if len(refused) == len(steps) else f"in {len(refused):,} of them"
     why = [f"Pods were refused {times} {where}."] if refused else []
     runs = "runs" if len(steps) == 1 else "run"
     given = _amounts(_changes(steps))
-    beyond = [
-        no_room(cluster, resource, room=room, wanted=wanted)
-        for (cluster, resource), (room, wanted) in beyond_room(steps, commitments).items()
-    ]
-    blocked = [words for step in steps for words in stuck(step.gaps)]
+    beyond = [no_headroom(short) for short in decided.shortages]
+    blocked = [words for step in steps for words in step.stuck]
     return Action(
         title=f"Give {f'{given} more' if given else 'higher limits'} to "
         f"{wording.count(len(steps), 'namespace')} that {runs} short",
@@ -111,7 +78,7 @@ def _raise(
             f"{_named(steps)}.",
             *([f"Not all of it fits: {_some(beyond)}."] if beyond else []),
             *([f"More quota alone is not enough: {_some(blocked)}."] if blocked else []),
-            *_requests(steps, in_file),
+            *_requests(steps),
         ]),
     )  # fmt: skip
 
@@ -119,8 +86,7 @@ def _raise(
 def _unblock(steps: Sequence[Step]) -> Action | None:
     if not steps:
         return None
-    parts = [f"{step.space['namespace_name']}: {wording.listing(stuck(step.gaps))}"
-             for step in steps]  # fmt: skip
+    parts = [f"{step.namespace_name}: {wording.listing(step.stuck)}" for step in steps]
     whose = "whose next pod does not start" if len(steps) == 1 else "whose next pods do not start"
     return Action(
         title=f"Let pods start in {wording.count(len(steps), 'namespace')} {whose}, which no "
@@ -129,9 +95,9 @@ def _unblock(steps: Sequence[Step]) -> Action | None:
     )
 
 
-def _requests(steps: Sequence[Step], in_file: Container[Place]) -> list[str]:
+def _requests(steps: Sequence[Step]) -> list[str]:
     """Return the sentence on what the request file says of these steps."""
-    out = sum(place(step.space) not in in_file for step in steps)
+    out = sum(not step.is_in_file for step in steps)
     if not out:
         return [f"As a request file: {REQUESTS_FILE}."]
     if out == len(steps):
@@ -145,95 +111,82 @@ def _requests(steps: Sequence[Step], in_file: Container[Place]) -> list[str]:
 def _lower(steps: Sequence[Step]) -> Action | None:
     if not steps:
         return None
-    unused = {f"{resource}_request": sum(
-        row["requested_unused"]
-        for step in steps for row in step.rows if row["resource"] == resource
+    unused = {resource: sum(
+        amount.unused for step in steps for amount in step.amounts if amount.resource == resource
     ) for resource in ("cpu", "memory")}  # fmt: skip
-    owners = {step.space["owner"] for step in steps} - {""}
+    owners = {step.owner for step in steps} - {""}
     whom = f"Ask {wording.count(len(owners), 'owner')} to lower" if owners else "Lower"
     spaces = wording.count(len(steps), "namespace")
     names = [
-        f"{step.space['namespace_name']} asks for "
-        f"{wording.quantity(row['resource'], row['requested'])} of "
-        f"{wording.RESOURCE_WORDS[row['resource']]} and uses "
-        f"{wording.quantity(row['resource'], row['usage'])}"
+        f"{step.namespace_name} asks for {wording.quantity(amount.resource, amount.now)} of "
+        f"{wording.RESOURCE_WORDS[amount.resource]} and uses "
+        f"{wording.quantity(amount.resource, amount.usage)}"
         for step in steps
-        for row in step.rows[:1]
+        for amount in step.amounts[:1]
     ]
     return Action(
         title=f"{whom} the requests of {spaces} before any of them gets more quota",
-        text=f"{_amounts(unused)} are claimed there and not used: "
+        text=f"{_amounts(unused)} are requested there and not used: "
         f"{_some(names, all_in=STEPS_FILE)}.",
     )
 
 
-def _spare_clusters(commitments: pd.DataFrame) -> Action | None:
-    rows: list[Any] = commitments.to_dict("records")
+def _spare_clusters(decided: Decided) -> Action | None:
     words: dict[str, list[str]] = {}
-    for row in rows:
-        resource, beyond = row["resource"], row["requested"] - row["without_largest_node"]
-        if row["verdict"] == "overcommit":
-            amount = f"{wording.quantity(resource, beyond)} of {wording.RESOURCE_WORDS[resource]}"
-            said = f"requests {amount} more than its nodes without the largest give"
-        elif row["verdict"] == "quota overcommit":
+    for each in decided.excesses:
+        resource, amount = each.resource, wording.quantity(each.resource, each.amount)
+        name = wording.RESOURCE_WORDS[resource]
+        said = f"requests {amount} of {name} more than its nodes without the largest give"
+        if each.verdict == "quota overcommit":
             limit = float(QUOTA_OVERCOMMIT_RATIO)
-            beyond = wording.quantity(resource, row["committed"] - limit * row["allocatable"])
-            said = f"promises {wording.times(row['committed_ratio'])} its "
-            said += f"{wording.RESOURCE_WORDS[resource]}, {beyond} above {limit:g}×"
-        else:
-            continue
-        words.setdefault(row["cluster_name"], []).append(said)
+            said = f"commits {wording.times(each.committed_ratio)} its {name}, "
+            said += f"{amount} above {limit:g}×"
+        words.setdefault(each.cluster_name, []).append(said)
     if not words:
         return None
     where = wording.count(len(words), "cluster") if len(words) > 1 else next(iter(words))
-    free = [row for row in rows if row["resource"] == "cpu" and row["headroom"] > 0]
-    free = [row for row in free if row["cluster_name"] not in words]
-    best = max(free, key=lambda row: row["headroom"], default=None)
     said = _some(f"{name}: {wording.listing(parts)}" for name, parts in words.items())
     if len(words) == 1:
         ((_, parts),) = words.items()
         said = f"It {wording.listing(parts)}"
-    room = "No cluster has room." if best is None else (
-        f"Most room: {best['cluster_name']}, {wording.cores(best['headroom'])}."
+    best = decided.most_headroom
+    room = "No cluster has headroom." if best is None else (
+        f"Most headroom: {best[0]}, {wording.cores(best[1])}."
     )  # fmt: skip
-    return Action(title=f"Promise nothing more on {where}", text=f"{said}. {room}")
+    return Action(title=f"Commit nothing more on {where}", text=f"{said}. {room}")
 
 
-def _repair(evidence: pd.DataFrame, no_history: Collection[str]) -> Action | None:
-    worst = worst_evidence(evidence)
-    bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
-    if bad.empty and not no_history:
-        return None
-    lost = _undecided(no_history)
-    if bad.empty:
-        whose = wording.count(len(no_history), "cluster")
-        return Action(title=f"Bring back the history of {whose}", text=" ".join(lost))
-    parts = []
-    for word, rows in bad.groupby("evidence", sort=False):
-        places = dict.fromkeys(
-            rows["cluster_name"] if word == "not read" else rows["namespace_name"]
-        )
-        parts.append(f"{counted_words(str(word), len(rows))} ({_some(places, joint=', ')})")
-    figures = "its figures" if len(bad) == 1 else "their figures"
+def _repair(decided: Decided) -> Action | None:
+    lost = _undecided(decided.no_history)
+    if not decided.faults:
+        whose = wording.count(len(decided.no_history), "cluster")
+        title = f"Bring back the history of {whose}"
+        return Action(title=title, text=" ".join(lost)) if lost else None
+    parts = [
+        f"{counted_words(fault.evidence, fault.total)} ({_some(fault.names, joint=', ')})"
+        for fault in decided.faults
+    ]
+    total = sum(fault.total for fault in decided.faults)
+    figures = "its figures" if total == 1 else "their figures"
     return Action(
-        title=f"Repair what reads or counts {wording.count(len(bad), 'namespace')} before "
+        title=f"Repair what reads or counts {wording.count(total, 'namespace')} before "
         f"{figures} are trusted",
         text=" ".join([f"{wording.listing(parts)}.", *lost]),
     )
 
 
-def _undecided(no_history: Collection[str]) -> list[str]:
+def _undecided(no_history: Sequence[str]) -> list[str]:
     """Return the sentence on what nobody can decide of clusters without a history."""
     if not no_history:
         return []
-    whose = f"{wording.count(len(no_history), 'cluster')} ({_some(sorted(no_history), joint=', ')})"
+    whose = f"{wording.count(len(no_history), 'cluster')} ({_some(no_history, joint=', ')})"
     return [
         f"There is no history of {whose}: whose requests to lower and what quota to take back "
         "cannot be decided there."
     ]
 
 
-def _take_back(steps: Sequence[Step], in_file: Container[Place]) -> Action | None:
+def _take_back(steps: Sequence[Step]) -> Action | None:
     if not steps:
         return None
     spare = {name: -amount for name, amount in _changes(steps).items()}
@@ -243,7 +196,7 @@ def _take_back(steps: Sequence[Step], in_file: Container[Place]) -> Action | Non
         f"{never}",
         text="What was asked for at the busiest moment is then at most "
         f"{wording.percent(PEAK_SHARE_KEPT)} of the quota, and what fits now still does: "
-        f"{_named(steps)}. {' '.join(_requests(steps, in_file))}",
+        f"{_named(steps)}. {' '.join(_requests(steps))}",
     )
 
 
@@ -251,9 +204,9 @@ def _changes(steps: Sequence[Step]) -> dict[str, float]:
     """Return by how much each quota on requests grows or shrinks, in cores and bytes."""
     total = dict.fromkeys(REQUESTS, 0.0)
     for step in steps:
-        for resource, (now, then) in step.quotas.items():
-            if resource in total:
-                total[resource] += then - now
+        for amount in step.amounts:
+            if amount.resource in total:
+                total[amount.resource] += amount.then - amount.now
     return total
 
 
@@ -268,20 +221,13 @@ def _named(steps: Sequence[Step]) -> str:
     """Return the first namespaces with the largest change of their quotas, and how many more."""
     parts = []
     for step in steps:
-        name = step.space["namespace_name"]
-        if not step.quotas:
-            parts.append(f"{name} (a limit that Azure does not manage)")
-            continue
-        resource, (now, then) = max(step.quotas.items(), key=_share)
-        change = f"from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
-        parts.append(f"{name} ({wording.RESOURCE_WORDS[resource]} {change})")
+        words = "a limit that Azure does not manage"
+        if step.largest is not None:
+            resource, now, then, *_ = step.largest
+            change = f"from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
+            words = f"{wording.RESOURCE_WORDS[resource]} {change}"
+        parts.append(f"{step.namespace_name} ({words})")
     return _some(parts, joint=", ", all_in=STEPS_FILE)
-
-
-def _share(change: tuple[str, tuple[float, float]]) -> float:
-    """Return by how much of itself a quota changes."""
-    now, then = change[1]
-    return abs(then - now) / now if now else math.inf
 
 
 def _some(parts: Iterable[str], *, joint: str = "; ", all_in: str = "") -> str:

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
+from mnslib.capacity.decide import Place, Row, place, records
 from mnslib.capacity.quota_values import FULL, TIGHT
 from mnslib.requests.sheets import plain
 from mnslib.show import wording
-from mnslib.show.needs import Place, Row, place, records
 from mnslib.verdicts import UNKNOWN
 
 CHANGE_WORDS = {

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.decide import Place, place
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import BARE
 from mnslib.show import wording
-from mnslib.show.needs import Place, place
 from mnslib.verdicts import unknown_reason
 
 _PLAIN = {

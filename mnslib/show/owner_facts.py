@@ -20,30 +20,30 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.changed import Earlier
-from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
-from mnslib.capacity.roll_ups import SUM_COLUMNS, roll_up
-from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import tightest
-from mnslib.show import wording
-from mnslib.show.displays import Action
-from mnslib.show.needs import (
+from mnslib.capacity.decide import (
     GIVE_BACK,
     LOWER,
     PEAK_SHARE_KEPT,
     RAISE,
     UNBLOCK,
+    Decided,
     Row,
+    Shortage,
     Step,
-    beyond_room,
     by_space,
     place,
     records,
-    steps_of,
     times_refused,
 )
+from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
+from mnslib.capacity.roll_ups import SUM_COLUMNS, roll_up
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.utilization import tightest
+from mnslib.show import wording
+from mnslib.show.decisions import no_headroom
+from mnslib.show.displays import Action
 from mnslib.show.owner_changes import changes_by_owner, since_words
 from mnslib.show.owner_doubts import doubts_of
-from mnslib.show.steps import no_room, stuck
 from mnslib.verdicts import word
 
 WITHOUT_OWNER = "_without-owner"
@@ -117,7 +117,10 @@ def file_name(owner: str) -> str:
 
 
 def owners_of(
-    snapshot: Snapshot, tables: Mapping[str, pd.DataFrame], earlier: Earlier
+    snapshot: Snapshot,
+    tables: Mapping[str, pd.DataFrame],
+    earlier: Earlier,
+    decided: Decided,
 ) -> list[OwnerFacts]:
     """Return the facts of each owner, those with full namespaces first and nobody last.
 
@@ -125,19 +128,19 @@ def owners_of(
         tables: by name, as notebook 40 saves them: `utilization`, and as far as they are there
             `changed`, `commitment`, `daily`, `evidence`, `layers`, `refusals` and `fit`.
         earlier: the run that `changed` compares with.
+        decided: what there is to do.
     """
-    layers, steps = tables.get("layers"), steps_of(tables)
+    layers, steps = tables.get("layers"), {step.place: step for step in decided.steps}
     refused = by_space(tables["refusals"]) if "refusals" in tables else {}
     days = _days(tables["daily"]) if "daily" in tables else {}
     sums = {} if layers is None else _sums(layers)
-    commitments = tables.get("commitment")
-    beyond = {} if commitments is None else beyond_room(steps.values(), commitments)
+    beyond = {(short.cluster_name, short.resource): short for short in decided.shortages}
     spaces: dict[str, list[dict[str, Any]]] = {}
     worst = list(records(tightest(tables["utilization"])))
     doubts = doubts_of(worst, tables)
     for space in worst:
         space["days"] = days.get(place(space), {})
-        space["is_stuck"] = place(space) in steps and bool(steps[place(space)].gaps)
+        space["is_stuck"] = place(space) in steps and steps[place(space)].is_stuck
         spaces.setdefault(space["owner"], []).append(space)
     changes, since = changes_by_owner(worst, tables, earlier), since_words(earlier)
     facts = []
@@ -209,17 +212,13 @@ def _unread(snapshot: Snapshot, clusters: Container[str]) -> list[str]:
     return lines + ([none] if snapshot.used.empty else [])
 
 
-def _action(step: Step, beyond: Mapping[tuple[str, str], tuple[float, float]]) -> Action:
+def _action(step: Step, beyond: Mapping[tuple[str, str], Shortage]) -> Action:
     """Return what is asked of the owner, and why it alone does not help, where that is known."""
-    action, cluster = _ACTIONS[step.kind](step), step.space["cluster_name"]
-    caveats = [] if step.kind == UNBLOCK else stuck(step.gaps)
-    if step.kind == RAISE:
-        short = {name: beyond[cluster, name] for name in step.quotas if (cluster, name) in beyond}
-        caveats += [
-            f"the cluster {no_room(cluster, name, room=room, wanted=wanted)} that its namespaces "
-            "need together"
-            for name, (room, wanted) in short.items()
-        ]
+    action = _ACTIONS[step.kind](step)
+    caveats = [] if step.kind == UNBLOCK else step.stuck
+    for amount in step.amounts if step.kind == RAISE else ():
+        if short := beyond.get((step.cluster_name, amount.resource)):
+            caveats.append(f"the cluster {no_headroom(short)} that its namespaces need together")
     return Action(
         title=action.title,
         text=" ".join([action.text, *(f"{words[:1].upper()}{words[1:]}." for words in caveats)]),
@@ -228,23 +227,23 @@ def _action(step: Step, beyond: Mapping[tuple[str, str], tuple[float, float]]) -
 
 def _raise(step: Step) -> Action:
     begin = "Little is left there"
-    if step.gaps:
+    if step.is_stuck:
         begin = "A next pod does not fit there"
-    if any(row["verdict"] == FULL for row in step.rows):
+    if FULL in step.codes:
         begin = "Nothing more starts there now"
-    if step.refusals:
-        begin = f"Pods were refused there {wording.count(times_refused(step.refusals), 'time')}"
+    if step.refused:
+        begin = f"Pods were refused there {wording.count(step.refused, 'time')}"
     then = "what is asked for now is then at most 90 % of it, and one pod more fits in it"
-    if step.refusals:
+    if step.refused:
         then = "what was refused then fits in it"
     return Action(
-        title=f"Ask for more in {step.space['namespace_name']}",
+        title=f"Ask for more in {step.namespace_name}",
         text=f"{begin}. Ask to raise {_changes(step) or 'the quota'}: {then}.",
     )
 
 
 def _changes(step: Step) -> str:
-    return wording.listing([from_to(resource, *both) for resource, both in step.quotas.items()])
+    return wording.listing([from_to(*amount[:3]) for amount in step.amounts])
 
 
 def from_to(resource: str, now: float, then: float) -> str:
@@ -255,22 +254,21 @@ def from_to(resource: str, now: float, then: float) -> str:
 
 def _unblock(step: Step) -> Action:
     return Action(
-        title=f"Let the next pods start in {step.space['namespace_name']}",
-        text=f"A higher limit does not help: {wording.listing(stuck(step.gaps))}. Ask about nodes; "
+        title=f"Let the next pods start in {step.namespace_name}",
+        text=f"A higher limit does not help: {wording.listing(step.stuck)}. Ask about nodes; "
         "what has to be set is set in the programs' manifests.",
     )
 
 
 def _lower(step: Step) -> Action:
     parts = [
-        f"{wording.quantity(row['resource'], row['requested'])} of "
-        f"{wording.RESOURCE_WORDS[row['resource']]}, of which "
-        f"not more than {wording.quantity(row['resource'], row['usage'])} are used 95 % of the "
-        f"time and {wording.quantity(row['resource'], row['peak_usage'])} at the busiest"
-        for row in step.rows
+        f"{wording.quantity(resource, now)} of {wording.RESOURCE_WORDS[resource]}, of which "
+        f"not more than {wording.quantity(resource, usage)} are used 95 % of the "
+        f"time and {wording.quantity(resource, peak)} at the busiest"
+        for resource, now, _, _, usage, peak, _ in step.amounts
     ]
     return Action(
-        title=f"Lower what the programs in {step.space['namespace_name']} ask for",
+        title=f"Lower what the programs in {step.namespace_name} ask for",
         text=f"They ask for {wording.listing(parts)} (last 7 days). Lower their requests before "
         "asking for more: what they hold and do not use counts as taken.",
     )
@@ -278,7 +276,7 @@ def _lower(step: Step) -> Action:
 
 def _give_back(step: Step) -> Action:
     return Action(
-        title=f"Give back what {step.space['namespace_name']} does not need",
+        title=f"Give back what {step.namespace_name} does not need",
         text=f"Ask to lower {_changes(step)}: what was asked for at the busiest moment is then "
         f"at most {wording.percent(PEAK_SHARE_KEPT)} of it, and what fits now still does.",
     )

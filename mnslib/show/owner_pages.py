@@ -17,6 +17,7 @@ import pandas as pd
 
 from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
 from mnslib.capacity.changed import Earlier
+from mnslib.capacity.decide import QUOTA_FIELD_OF, Decided, Row, smallest_raise
 from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
@@ -36,7 +37,6 @@ from mnslib.show.displays import (
     tag,
 )
 from mnslib.show.html import PORTFOLIO, page
-from mnslib.show.needs import Row, smallest_raise
 from mnslib.show.owner_changes import (
     CHANGE_WORDS,
     NOT_COMPARED,
@@ -45,7 +45,7 @@ from mnslib.show.owner_changes import (
 from mnslib.show.owner_doubts import granted, measured_part
 from mnslib.show.owner_facts import OwnerFacts, owners_of
 from mnslib.show.portfolio import NOBODY, OWNERS_FOLDER, portfolio_page
-from mnslib.show.refusals import QUOTA_FIELD_OF, short_of
+from mnslib.show.refusals import short_of
 from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
 
@@ -78,17 +78,18 @@ def owner_files(
     tables: Mapping[str, pd.DataFrame],
     *,
     earlier: Earlier,
+    decided: Decided,
     run: str,
     sandbox: str = "",
 ) -> tuple[list[OwnerFacts], Iterator[tuple[str, str]]]:
     """Return the owners, and every page as it is made: its path in the run directory, and HTML.
 
     Args:
-        tables, earlier: as `owners_of` takes them.
+        tables, earlier, decided: as `owners_of` takes them.
         run: name of the run's directory.
         sandbox: word of the badge; empty on Azure.
     """
-    owners = owners_of(snapshot, tables, earlier)
+    owners = owners_of(snapshot, tables, earlier, decided)
     about: dict[str, Any] = {"moment": snapshot.read_utc, "run": run, "sandbox": sandbox}
 
     def pages() -> Iterator[tuple[str, str]]:

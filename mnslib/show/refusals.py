@@ -7,18 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.decide import QUOTA_FIELD_OF
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD, refusal_findings
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.errors import cut
-from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.show import wording
 from mnslib.show.displays import Lines, Stack, Table, named, right
-
-QUOTA_FIELD_OF = {key: name for name, key in QUOTA_KEYS.items()}
-QUOTA_FIELD_OF |= {
-    alias: QUOTA_FIELD_OF[key] for alias, key in QUOTA_ALIASES.items() if key in QUOTA_FIELD_OF
-}
-"""Quota key, in either spelling, to quota field."""
 
 _FORGOTTEN = (
     "Kubernetes forgets an event an hour after it last happened: what was refused before does not "

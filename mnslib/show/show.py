@@ -8,37 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
-
-import pandas as pd
 
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
-
-
-class Analysis(Tables):
-    """The tables of a reading, with what follows from them for every namespace."""
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """What every namespace needs next, as `steps_table` returns it."""
-        from mnslib.show.steps import steps_table
-
-        return steps_table(
-            self.snapshot,
-            utilization=self.utilization,
-            layers=self.layers,
-            refusals=self.refusals,
-            fit=self.fit,
-        )
-
-    @cached_property
-    def requests(self) -> pd.DataFrame:
-        """The part of the steps that a request file can change, with its columns."""
-        from mnslib.show.steps import step_requests
-
-        return step_requests(self.steps, self.snapshot)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,7 +31,7 @@ class View:
             display(part)  # type: ignore[no-untyped-call]
 
 
-def show(tables: Analysis, name: str) -> View:
+def show(tables: Tables, name: str) -> View:
     """Return what an analysis answers to one question.
 
     Args:
@@ -76,28 +49,19 @@ def show(tables: Analysis, name: str) -> View:
     return View(name, tuple(VIEWS[name](tables)))
 
 
-def _decisions(tables: Analysis) -> Iterator[Any]:
+def _decisions(tables: Tables) -> Iterator[Any]:
     from mnslib.show.decisions import decisions
 
-    yield decisions(
-        utilization=tables.utilization,
-        layers=tables.layers,
-        refusals=tables.refusals,
-        evidence=tables.evidence,
-        commitments=tables.commitment,
-        no_history=tables.snapshot.no_history,
-        fit=tables.fit,
-        steps=tables.steps,
-    )
+    yield decisions(tables.decided)
 
 
-def _changed(tables: Analysis) -> Iterator[Any]:
+def _changed(tables: Tables) -> Iterator[Any]:
     from mnslib.show.changed import changes_report
 
     yield changes_report(tables.changed, tables.earlier)
 
 
-def _utilization(tables: Analysis) -> Iterator[Any]:
+def _utilization(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.utilization import tightest
     from mnslib.show.capacity import daily_rows, utilization_report, utilization_rows
     from mnslib.show.charts import utilization_heatmap, utilization_now
@@ -112,7 +76,7 @@ def _utilization(tables: Analysis) -> Iterator[Any]:
     yield crossings_rows(tables.crossings)
 
 
-def _efficiency(tables: Analysis) -> Iterator[Any]:
+def _efficiency(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.roll_ups import absent_labels
     from mnslib.show.charts import layers_over_time, quadrant, three_layers
     from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
@@ -127,7 +91,7 @@ def _efficiency(tables: Analysis) -> Iterator[Any]:
     yield roll_up_rows(tables.sums["by_owner"], absent=absent)
 
 
-def _blocked(tables: Analysis) -> Iterator[Any]:
+def _blocked(tables: Tables) -> Iterator[Any]:
     from mnslib.show.charts import state_grid
     from mnslib.show.refusals import refusals_report
     from mnslib.show.room import fit_report
@@ -137,7 +101,7 @@ def _blocked(tables: Analysis) -> Iterator[Any]:
     yield fit_report(tables.fit)
 
 
-def _clusters(tables: Analysis) -> Iterator[Any]:
+def _clusters(tables: Tables) -> Iterator[Any]:
     from mnslib.show.capacity import commitment_rows
     from mnslib.show.charts import cluster_commitment
     from mnslib.show.room import placement_report
@@ -148,7 +112,7 @@ def _clusters(tables: Analysis) -> Iterator[Any]:
     yield placement_report(tables.placement)
 
 
-def _evidence(tables: Analysis) -> Iterator[Any]:
+def _evidence(tables: Tables) -> Iterator[Any]:
     from mnslib.show.capacity import snapshot_report
     from mnslib.show.evidence import evidence_report
 
@@ -156,7 +120,7 @@ def _evidence(tables: Analysis) -> Iterator[Any]:
     yield evidence_report(tables.evidence)
 
 
-def _files(tables: Analysis) -> Iterator[Any]:
+def _files(tables: Tables) -> Iterator[Any]:
     from mnslib.show.displays import Table
 
     yield Table(
@@ -166,7 +130,7 @@ def _files(tables: Analysis) -> Iterator[Any]:
     )
 
 
-VIEWS: dict[str, Callable[[Analysis], Iterator[Any]]] = {
+VIEWS: dict[str, Callable[[Tables], Iterator[Any]]] = {
     "decisions": _decisions,
     "changed": _changed,
     "utilization": _utilization,

@@ -17,24 +17,12 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
 
-from mnslib import verdicts
+from mnslib import quantities, verdicts
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
-from mnslib.quantities import amount_text, memory_unit
 from mnslib.results import OutcomeKind
 
 UNKNOWN = verdicts.UNKNOWN
-MINUS = "−"
-
-RESOURCE_WORDS = {
-    "cpu_request": "CPU requests",
-    "cpu_limit": "CPU limits",
-    "memory_request": "memory requests",
-    "memory_limit": "memory limits",
-    "cpu_usage": "CPU use",
-    "memory_usage": "memory use",
-    "cpu": "CPU",
-    "memory": "memory",
-}
+MINUS, RESOURCE_WORDS = quantities.MINUS, quantities.RESOURCE_WORDS
 
 
 def outcome(kind: OutcomeKind) -> str:
@@ -73,47 +61,45 @@ def is_unknown(value: SupportsFloat | None) -> bool:
 
 def number(value: SupportsFloat | None) -> str:
     """Return an amount for reading: 0.01 under 1, one decimal under 100, none above."""
-    if value is None or is_unknown(value):
-        return UNKNOWN
-    size = abs(float(value))
-    if 0 < size < 0.01:
-        return "under 0.01" if float(value) > 0 else f"over {MINUS}0.01"
-    return _decimal(value, places=2 if size < 1 else 1 if size < 100 else 0)
+    return UNKNOWN if value is None or is_unknown(value) else quantities.number_text(value)
 
 
 def exact(value: SupportsFloat | None) -> str:
     """Return an amount to its third decimal, so that quotas add up: `374.5`, `0.125`, `1,260`."""
-    return UNKNOWN if value is None or is_unknown(value) else _decimal(value, places=3)
+    return (
+        UNKNOWN if value is None or is_unknown(value) else quantities.decimal_text(value, places=3)
+    )
 
 
 def cores(value: SupportsFloat | None) -> str:
     """Return a CPU amount for reading: `0.25 cores`, `1 core`."""
-    return _with_unit(number(value), "cores")
+    return quantity("cpu", value)
 
 
 def memory(value_bytes: SupportsFloat | None) -> str:
     """Return bytes for reading, in GiB, or in MiB under 1 GiB."""
-    if value_bytes is None or is_unknown(value_bytes):
-        return UNKNOWN
-    divisor, unit = memory_unit(value_bytes)
-    return _with_unit(number(float(value_bytes) / divisor), unit)
+    return quantity("memory", value_bytes)
 
 
 def quantity(resource: str, value: SupportsFloat | None) -> str:
     """Return cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
-    return cores(value) if resource.startswith("cpu") else memory(value)
+    return (
+        UNKNOWN if value is None or is_unknown(value) else quantities.rounded_text(resource, value)
+    )
 
 
 def quota(resource: str, value: SupportsFloat | None) -> str:
     """Return a quota exactly, with its unit."""
-    return UNKNOWN if value is None or is_unknown(value) else amount_text(resource, value)
+    return (
+        UNKNOWN if value is None or is_unknown(value) else quantities.amount_text(resource, value)
+    )
 
 
 def quota_sum(resource: str, value: SupportsFloat | None) -> str:
     """Return a sum of quotas with its unit: exactly, but without decimals above 100."""
     if is_unknown(value) or value is None:
         return UNKNOWN
-    divisor = 1 if resource.startswith("cpu") else memory_unit(value)[0]
+    divisor = 1 if resource.startswith("cpu") else quantities.memory_unit(value)[0]
     return (quantity if float(value) >= 100 * divisor else quota)(resource, value)
 
 
@@ -271,19 +257,3 @@ def cut_middle(text: str, length: int) -> str:
     tail = max(1, (length - 1) * 2 // 5)
     head = max(1, length - 1 - tail)
     return f"{text[:head]}…{text[len(text) - tail :]}"
-
-
-def _decimal(value: SupportsFloat, *, places: int) -> str:
-    amount = value if isinstance(value, Decimal) else Decimal(str(float(value)))
-    if not amount.is_finite():
-        return f"{MINUS if amount < 0 else ''}∞"
-    step = Decimal(1).scaleb(-places)
-    text = f"{amount.quantize(step, ROUND_HALF_UP):,f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text.replace("-", MINUS)
-
-
-def _with_unit(text: str, unit: str) -> str:
-    if text == UNKNOWN:
-        return text
-    return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"

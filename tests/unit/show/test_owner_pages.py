@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnslib.capacity.changed import CHANGES, Earlier, changes_since, read_earlier
+from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.roll_ups import roll_up
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show.layers import roll_up_rows
-from mnslib.show.needs import needed_for
 from mnslib.show.owner_changes import CHANGE_WORDS
 from mnslib.show.owner_facts import LONGEST_NAME, file_name, owners_of
 from mnslib.show.owner_pages import owner_files
@@ -32,6 +33,7 @@ from tests.tables import csv_text
 GIB = 2**30
 HOSTILE = '../../<script>alert("x")</script>'
 DAY = date(2026, 11, 1)
+EARLIER = Earlier()
 
 
 def snapshot(**others):
@@ -99,26 +101,35 @@ def tables():
 
 @pytest.fixture
 def pages(tables):
-    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN", sandbox="sandbox")
-    return dict(found)
+    return pages_of(tables, sandbox="sandbox")[1]
+
+
+def decided_of(tables):
+    """What there is to do by the tables given; those that are missing are empty."""
+    columns = {"utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "fit": FIT_COLUMNS}
+    columns |= {"refusals": REFUSALS_COLUMNS, "commitment": COMMITMENT_COLUMNS}
+    columns |= {"evidence": EVIDENCE_COLUMNS}
+    found = {name: tables.get(name, pd.DataFrame(columns=each)) for name, each in columns.items()}
+    return decide(snapshot(), commitments=found.pop("commitment"), **found)
+
+
+def owners_in(tables, earlier=EARLIER):
+    return owners_of(snapshot(), tables, earlier, decided_of(tables))
+
+
+def pages_of(tables, earlier=EARLIER, read=None, **about):
+    read = read or snapshot()
+    about |= {"earlier": earlier, "decided": decided_of(tables), "run": "RUN"}
+    owners, found = owner_files(read, tables, **about)
+    return owners, dict(found)
 
 
 def text_of(html):
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
 
 
-@pytest.mark.parametrize(
-    ("used", "resource", "needed"),
-    [(12, "cpu_limit", 13.4), (0.25, "cpu_request", 0.28), (9, "cpu_request", 10.0),
-     (9 * GIB, "memory_request", 10 * GIB), (500 * 2**20, "memory_limit", 556 * 2**20)],
-)  # fmt: skip
-def test_what_is_needed_leaves_a_tenth_and_can_be_written_down(used, resource, needed):
-    assert needed_for(used, resource) == pytest.approx(needed)
-    assert used / needed_for(used, resource) <= 0.9 + 1e-9
-
-
 def test_the_most_urgent_three_come_first_with_their_amounts(tables):
-    facts = {found.owner: found for found in owners_of(snapshot(), tables, Earlier())}["payments"]
+    facts = {found.owner: found for found in owners_in(tables)}["payments"]
     assert [action.title for action in facts.actions] == [
         "Ask for more in full",
         "Lower what the programs in wasteful ask for",
@@ -134,7 +145,7 @@ def test_the_most_urgent_three_come_first_with_their_amounts(tables):
 
 def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
     tables["utilization"] = utilization(ROWS[1])
-    (facts,) = owners_of(snapshot(), tables, Earlier())
+    (facts,) = owners_in(tables)
     assert facts.actions[0].title == "Give back what spare does not need"
     assert "lower CPU requests from 20 cores to 11.3 cores" in facts.actions[0].text
 
@@ -217,11 +228,12 @@ def test_an_owner_reads_that_there_is_no_room_and_that_a_next_pod_does_not_fit(t
         }]
     )  # fmt: skip
     tables["commitment"] = pd.DataFrame(
-        [{"cluster_name": "aks-1", "resource": "cpu", "headroom": 0.0}]
+        [{"cluster_name": "aks-1", "resource": "cpu", "headroom": 0.0}],
+        columns=list(COMMITMENT_COLUMNS),
     )
-    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
-    said = text_of(dict(found)["owners/payments.html"])
-    assert "The cluster aks-1 has no room for the" in said
+    _, found = pages_of(tables)
+    said = text_of(found["owners/payments.html"])
+    assert "The cluster aks-1 has no headroom for the" in said
     assert "no node has room for the next pod of ledger (0.75 cores, 1 GiB)" in said
     assert "next pod does not fit" in said
 
@@ -246,8 +258,8 @@ def page_of(frames, spaces, **evidence):
     ]  # fmt: skip
     tables = {"utilization": utilization(*rows), "layers": layers}
     tables["evidence"] = pd.DataFrame(judged, columns=list(EVIDENCE_COLUMNS))
-    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
-    return {name: text_of(html) for name, html in found}, layers
+    _, found = pages_of(tables)
+    return {name: text_of(html) for name, html in found.items()}, layers
 
 
 def test_quotas_are_summed_whether_use_was_measured_or_not_and_the_rest_is_counted(frames):
@@ -308,8 +320,8 @@ def refusal(**changes):
 def refused(tables, *rows, events=("aks-1",)):
     tables["refusals"] = pd.DataFrame(rows)
     read = snapshot(events=dict.fromkeys(events, ()))
-    _, found = owner_files(read, tables, earlier=Earlier(), run="RUN")
-    return {name: text_of(html) for name, html in found}
+    _, found = pages_of(tables, read=read)
+    return {name: text_of(html) for name, html in found.items()}
 
 
 def test_what_was_refused_comes_first_with_the_smallest_raise_for_all_of_it(tables):
@@ -343,9 +355,9 @@ def test_where_events_were_not_read_refusals_are_unknown_not_none(tables):
 def test_a_limit_that_is_known_is_shown_though_what_counts_against_it_is_wrong(tables):
     wrong = "unknown: the quota counter says 44 cores, pods ask for 4"
     tables["utilization"] = utilization(("payments", "odd", 48, NAN, NAN, wrong, ""))
-    _, found = owner_files(snapshot(), tables, earlier=Earlier(), run="RUN")
+    _, found = pages_of(tables)
 
-    assert "CPU requests 48 cores" in text_of(dict(found)["owners/payments.html"])
+    assert "CPU requests 48 cores" in text_of(found["owners/payments.html"])
 
 
 def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables):
@@ -355,8 +367,7 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
     text = csv_text(then)
     earlier = read_earlier("20261026T060000Z-40_analyze-prod", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
-    owners, pages = owner_files(snapshot(), tables, run="RUN", earlier=earlier)
-    found = dict(pages)
+    owners, found = pages_of(tables, earlier)
     said = text_of(found["owners/payments.html"])
     assert "What changed since 26 Oct 2026 06:00 UTC" in said
     assert "Newly full: full, wasteful Newly nearly full, 90 % or above: nearly" in said
@@ -377,7 +388,7 @@ def test_what_is_gone_is_told_nobody_where_its_owner_is_not_known(tables):
     earlier = read_earlier("other", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     assert "gone" in set(tables["changed"]["change"])
-    owners = owners_of(snapshot(), tables, earlier)
+    owners = owners_in(tables, earlier)
     assert [row["change"] for facts in owners for row in facts.changes] == ["new"]
     assert {facts.since for facts in owners} == {"other"}
 

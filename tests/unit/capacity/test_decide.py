@@ -1,4 +1,4 @@
-"""The steps of all namespaces: one table, and the request file that asks for them."""
+"""What each namespace needs next: one table, and the request file that asks for it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from mnslib.capacity.decide import decide, needed_for, step_requests, steps_table
+from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
 from mnslib.provisioning.plan import make_plan
-from mnslib.quantities import GIB
+from mnslib.quantities import GIB, MIB
 from mnslib.requests.spec import parse_requests
 from mnslib.show.cells import csv_parts, text_columns
-from mnslib.show.steps import step_requests, steps_table
 from tests.unit.provisioning.factories import CLUSTER, make_namespace, make_observed
 
 NAN = float("nan")
@@ -77,11 +79,13 @@ def tables():
         "layers": pd.DataFrame(columns=list(LAYER_COLUMNS)),
         "refusals": pd.DataFrame(columns=list(REFUSALS_COLUMNS)),
         "fit": pd.DataFrame([gap]),
+        "commitments": pd.DataFrame(columns=list(COMMITMENT_COLUMNS)),
+        "evidence": pd.DataFrame(columns=list(EVIDENCE_COLUMNS)),
     }
 
 
 def test_every_step_is_a_row_with_its_amounts_and_why(snapshot, tables):
-    table = steps_table(snapshot, **tables).set_index(["namespace_name", "resource"])
+    table = steps_table(decide(snapshot, **tables)).set_index(["namespace_name", "resource"])
     raised = table.loc[("full", "cpu_request")]
     assert raised[["kind", "from", "to", "request"]].tolist() == ["raise", 1.0, 2.7, "2700m"]
     assert raised["reason"] == "full; short of 1.6 cores of CPU requests for the next pod"
@@ -90,7 +94,7 @@ def test_every_step_is_a_row_with_its_amounts_and_why(snapshot, tables):
 
 
 def test_the_request_file_of_the_steps_plans_exactly_these_changes(snapshot, tables, tmp_path):
-    requests = step_requests(steps_table(snapshot, **tables), snapshot)
+    requests = step_requests(decide(snapshot, **tables), snapshot)
     path = tmp_path / "requests.csv"
     path.write_bytes(b"".join(map(bytes, csv_parts(text_columns(requests)))))
     specs = parse_requests(path)
@@ -107,8 +111,18 @@ def test_the_request_file_of_the_steps_plans_exactly_these_changes(snapshot, tab
 
 
 def test_what_azure_does_not_manage_or_another_quota_decides_is_in_no_request(snapshot, tables):
-    steps = steps_table(snapshot, **tables)
-    assert set(steps["namespace_name"]) == {"full", "idle", "foreign", "doubly"}
-    assert set(step_requests(steps, snapshot)["namespace_name"]) == {"full", "idle"}
+    decided = decide(snapshot, **tables)
+    assert set(steps_table(decided)["namespace_name"]) == {"full", "idle", "foreign", "doubly"}
+    assert set(step_requests(decided, snapshot)["namespace_name"]) == {"full", "idle"}
     nothing = replace(snapshot, quotas={})
-    assert step_requests(steps_table(nothing, **tables), nothing).empty
+    assert step_requests(decide(nothing, **tables), nothing).empty
+
+
+@pytest.mark.parametrize(
+    ("used", "resource", "needed"),
+    [(12, "cpu_limit", 13.4), (0.25, "cpu_request", 0.28), (9, "cpu_request", 10.0),
+     (9 * GIB, "memory_request", 10 * GIB), (500 * MIB, "memory_limit", 556 * MIB)],
+)  # fmt: skip
+def test_what_is_needed_leaves_a_tenth_and_can_be_written_down(used, resource, needed):
+    assert needed_for(used, resource) == pytest.approx(needed)
+    assert used / needed_for(used, resource) <= 0.9 + 1e-9
