@@ -67,7 +67,7 @@ def layers_finding(layers: pd.DataFrame, *, resource: str = "cpu") -> str:
 
 
 def claimed_finding(by_day: pd.DataFrame) -> str:
-    """Return the finding without its full stop: whether quota that is claimed for nothing grows.
+    """Return the finding without its full stop: whether quota that is requested for nothing grows.
 
     The median share of the first `WEEK` days against that of the last, of two weeks or more.
 
@@ -88,10 +88,10 @@ def claimed_finding(by_day: pd.DataFrame) -> str:
             for resource, own in shares.items()
         ]
         too_few = f"{wording.count(least, 'day')} {'shows' if least == 1 else 'show'} no trend yet"
-        return f"Claimed but not used: {wording.listing(parts)}; {too_few}"
+        return f"Requested but not used: {wording.listing(parts)}; {too_few}"
     days = (known["day"].max() - known["day"].min()).days + 1
     trends = (f"{wording.RESOURCE_WORDS[name]} {_trend(own)}" for name, own in shares.items())
-    return f"Claimed but not used, share of the quota: {', '.join(trends)} in {days:,} days"
+    return f"Requested but not used, share of the quota: {', '.join(trends)} in {days:,} days"
 
 
 def _trend(shares: NDArray[np.float64]) -> str:

@@ -31,10 +31,10 @@ def outcome(kind: OutcomeKind) -> str:
 
 
 def room_meaning(limit: Decimal | None) -> str:
-    """Return what charts and `docs/capacity.md` mean by room; `limit` as `Commitment` has it."""
+    """Return what charts and pages mean by headroom; `limit` as `Commitment` has it."""
     unrequested = "nodes without the largest − requested"
-    both = f"the smaller of {unrequested} and {limit} × nodes − promised"
-    return f"Room: what can still be promised, {unrequested if limit is None else both}."
+    both = f"the smaller of {unrequested} and {limit} × nodes − committed"
+    return f"Headroom: what can still be committed, {unrequested if limit is None else both}."
 
 
 ROOM = room_meaning(QUOTA_OVERCOMMIT_RATIO)
@@ -167,13 +167,13 @@ def all_unknown(found: Iterable[str], amount: int, noun: str) -> str:
 def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> str:
     """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
     if verdict == "quota overcommit":
-        return f"promises {times(committed_ratio).replace('×', ' ×')} what it has"
+        return f"commits {times(committed_ratio).replace('×', ' ×')} what it has"
     return "cannot lose a node" if verdict == "overcommit" else verdict
 
 
 def room(resource: str, amount: SupportsFloat | None) -> str:
-    """Return what a cluster can still promise: `room for 8 cores`, `no room`; see `ROOM`."""
-    return f"room for {quantity(resource, amount)}" if amount else "no room"
+    """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`; see `ROOM`."""
+    return f"headroom {quantity(resource, amount)}" if amount else "no headroom"
 
 
 def uncounted(amount: int) -> str:
@@ -181,7 +181,7 @@ def uncounted(amount: int) -> str:
     if not amount:
         return ""
     namespaces = count(amount, "namespace")
-    return f"Promised leaves out {namespaces} without a CPU quota (system namespaces too). "
+    return f"Committed leaves out {namespaces} without a CPU quota (system namespaces too). "
 
 
 def short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a change does to what clusters have promised: before and after on one scale.
+"""What a change does to what clusters have committed: before and after on one scale.
 
 One cluster is drawn in detail; several as one row each. All bars are shares of the cluster's own
 nodes, so that nodes and the limit stand at the same place for all.
@@ -28,7 +28,7 @@ from mnslib.show.charts.marks import DOTTED, HATCH, Column, Fill, Grid, Stroke, 
 from mnslib.verdicts import unknown_reason
 
 HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}
-_REQUESTED, _PROMISED = Fill(colors.REQUESTED), Fill(colors.UNCLAIMED)
+_REQUESTED, _COMMITTED = Fill(colors.REQUESTED), Fill(colors.UNREQUESTED)
 _ADDED, _GIVEN_BACK = Fill(colors.GOOD), Fill(colors.PANEL, colors.AXIS)
 _WITHOUT_LARGEST = Stroke(colors.CRITICAL, 3, (2.6, 1.6))
 _NODES, _LIMIT_LINE = Stroke(colors.INK), Stroke(colors.WARNING, 3, DOTTED)
@@ -63,8 +63,8 @@ class Pair:
         return self.after.committed - self.before.committed
 
     @property
-    def room_left(self) -> Decimal:
-        """Room that remains once the new quota is requested in full."""
+    def left_over(self) -> Decimal:
+        """What remains once the new quota is requested in full."""
         return max(Decimal(0), min(self.before.headroom - self.added, self.after.headroom))
 
     @property
@@ -73,7 +73,7 @@ class Pair:
 
     @property
     def missing(self) -> Decimal:
-        """How much the cluster lacks for what is promised; what is overcommitted counts too."""
+        """How much the cluster lacks for what is committed; what is overcommitted counts too."""
         return shortage(self.before, self.after)
 
     @property
@@ -83,8 +83,12 @@ class Pair:
 
     @property
     def order(self) -> tuple[bool, Decimal, str]:
-        """What does not fit first, by how much is short; then by the room left over the nodes."""
-        return (self.fits, self.share(self.room_left if self.fits else -self.missing), self.cluster)
+        """What does not fit first, by how much is short; then by the headroom left over."""
+        return (
+            self.fits,
+            self.share(self.left_over if self.fits else -self.missing),
+            self.cluster,
+        )
 
     @property
     def change(self) -> Words:
@@ -114,10 +118,10 @@ def commitment_before_after(
     note: str = "",
     family: str | None = None,
 ) -> Chart:
-    """Return the chart of what clusters have promised before and after a change.
+    """Return the chart of what clusters have committed before and after a change.
 
     Args:
-        before: what is promised now.
+        before: what is committed now.
         after: what would be, for the same clusters.
         changes: what is changed, which titles name or count.
         moment: when clusters were read.
@@ -147,7 +151,7 @@ def commitment_before_after(
     source = (
         f"Source: node allocatable, ResourceQuota and pod requests, {at}. "
         f"{wording.room_meaning(_limit(pairs))} "
-        "Room left: after the change, as if the new quota were requested in full. "
+        "Headroom left: after the change, as if the new quota were requested in full. "
         f"{wording.uncounted(bare)}{note}"
     )
     return canvas.finish(source=source.strip(), alt=" ".join([f"{title}.", *_steps(pairs)]))
@@ -229,16 +233,16 @@ def _title_of_one(pairs: list[Pair], short: list[Pair], subject: str, s: str) ->
         return f"{subject} {'does' if s else 'do'} not fit {where}: {_shortage(short)}"
     if all(pair.added <= 0 for pair in pairs):
         freed = wording.listing([pair.amount(-pair.added) for pair in pairs if pair.added])
-        change = f"give{s} back {freed}" if freed else f"change{s} no promise"
+        change = f"give{s} back {freed}" if freed else f"change{s} no commitment"
         return f"{subject} {change} {where}"
     units = {"cpu": "cores", "memory": "GiB"}
     left = [
-        f"{pair.bare(pair.room_left)} of {pair.bare(pair.before.headroom)} {units[pair.resource]}"
+        f"{pair.bare(pair.left_over)} of {pair.bare(pair.before.headroom)} {units[pair.resource]}"
         for pair in pairs
     ]
     if any(pair.needs_every_node for pair in pairs):
         return f"{subject} fit{s} {where}, but requested in full no node may be lost"
-    return f"{subject} fit{s} {where}: room left for {wording.listing(left)}"
+    return f"{subject} fit{s} {where}: headroom left for {wording.listing(left)}"
 
 
 def _shortage(short: list[Pair]) -> str:
@@ -253,18 +257,18 @@ def _shortage(short: list[Pair]) -> str:
 def _subtitle(pairs: list[Pair], at: str, *, is_one: bool) -> str:
     if not is_one:
         return (
-            "What each cluster has promised over its nodes, before and after, "
-            f"least room left first, {at}"
+            "What each cluster has committed over its nodes, before and after, "
+            f"least headroom first, {at}"
         )
     added = [pair.amount(pair.added) for pair in pairs if pair.added > 0]
     what = f" ({', '.join(added)} of requests)" if added else ""
-    return f"What is promised on the cluster before and after{what}, against its nodes, {at}"
+    return f"What is committed on the cluster before and after{what}, against its nodes, {at}"
 
 
 def _steps(pairs: list[Pair]) -> list[str]:
     """Return the numbers that carry the title, as a sentence."""
     steps = [
-        f"{HEADINGS[pair.resource]} promised on {pair.cluster}: from "
+        f"{HEADINGS[pair.resource]} committed on {pair.cluster}: from "
         f"{wording.times(pair.before.committed_ratio)} to "
         f"{wording.times(pair.after.committed_ratio)} its nodes"
         for pair in sorted(pairs, key=lambda pair: pair.order)[:2]
@@ -278,7 +282,7 @@ def _marks(
     limit = _limit(pairs)
     marks: list[tuple[Fill | Stroke, str, bool]] = [
         (_REQUESTED, "requested now", True),
-        (_PROMISED, "promised, not requested", True),
+        (_COMMITTED, "committed, not requested", True),
         (_ADDED, subject, any(pair.added > 0 for pair in pairs)),
         (_GIVEN_BACK, "given back", any(pair.added < 0 for pair in pairs)),
         (_WITHOUT_LARGEST, "nodes without the largest", True),
@@ -290,7 +294,7 @@ def _marks(
 
 
 def _limit(pairs: Sequence[Pair]) -> Decimal | None:
-    """Return the limit of what may be promised, the same for all; None where there is none."""
+    """Return the limit of what may be committed, the same for all; None where there is none."""
     return pairs[0].after.max_ratio if pairs else None
 
 
@@ -311,13 +315,13 @@ def _draw_bar(
     y: float,
     half: float,
 ) -> None:
-    """Draw what is promised and in it requested; at the end what is new, or given back."""
+    """Draw what is committed and in it requested; at the end what is new, or given back."""
     zero, was, now = (
         x(Decimal(0)),
         x(pair.share(pair.before.committed)),
         x(pair.share(state.committed)),
     )
-    canvas.box(zero, y - half, min(was, now), y + half, _PROMISED)
+    canvas.box(zero, y - half, min(was, now), y + half, _COMMITTED)
     if now != was:
         end = max(was, now, min(was, now) + 2)
         fill = _ADDED if now > was else _GIVEN_BACK
@@ -345,15 +349,15 @@ def _draw_one(canvas: Canvas, pair: Pair) -> None:
     canvas.y += 34
     states = (pair.before, pair.after)
     color = colors.INK if pair.fits else colors.CRITICAL
-    left = Words(f"{pair.amount(pair.room_left)} left", color, bold=True)
+    left = Words(f"{pair.amount(pair.left_over)} left", color, bold=True)
     ratios = [wording.times(state.committed_ratio) for state in states]
     grid = canvas.grid(
         [Column(cells=[Words("Before"), Words("After", bold=True)], least=150)],
         [
             _column("requested", [Words(pair.bare(state.requested)) for state in states]),
-            _column("promised", [Words(pair.bare(state.committed)) for state in states]),
+            _column("committed", [Words(pair.bare(state.committed)) for state in states]),
             _column("÷ nodes", [Words(ratios[0]), Words(ratios[1], bold=True)]),
-            _column("room", [Words(pair.amount(pair.before.headroom)), left], least=150),
+            _column("headroom", [Words(pair.amount(pair.before.headroom)), left], least=150),
         ],
         height=66,
     )
@@ -403,7 +407,7 @@ def _draw_many(
                                *(Words(f"unknown: {why}", spans=True) for _, why in unread)]),
             _column("after", [*map(_ratio_after, shown), *none]),
             _column("change", [*(pair.change for pair in shown), *none], least=120),
-            _column("room\nleft", [*map(_room_left, shown), *none], least=130),
+            _column("headroom\nleft", [*map(_left_over, shown), *none], least=130),
         ],
         height=row_height(len(names) + len(unread), _ROWS / 2),
     )  # fmt: skip
@@ -426,8 +430,8 @@ def _draw_many(
     rest_unknown = len(reasons) - len(unread)
     if amount := len(pairs) - len(shown) + rest_unknown:
         short = sum(not pair.fits for pair in pairs[len(shown) :])
-        parts = {"without room for it": short, "unknown": rest_unknown}
-        same = ", all with more room left than these"
+        parts = {"without headroom for it": short, "unknown": rest_unknown}
+        same = ", all with more headroom than these"
         canvas.note(wording.more(amount, "cluster", parts, otherwise=same))
     canvas.y += 20
 
@@ -438,6 +442,6 @@ def _ratio_after(pair: Pair) -> Words:
     return Words(wording.times(pair.after.committed_ratio), color, bold=True)
 
 
-def _room_left(pair: Pair) -> Words:
+def _left_over(pair: Pair) -> Words:
     color = colors.INK if pair.fits else colors.CRITICAL
-    return Words(pair.amount(pair.room_left), color, not pair.fits)
+    return Words(pair.amount(pair.left_over), color, not pair.fits)

@@ -14,7 +14,7 @@ FIX, FIX_TINT = TOKENS["fix"], TOKENS["fix-bg"]
 GOOD_SOFT = "#6FB0A7"
 """`GOOD` at 60 % on white: changed, where `GOOD` is new."""
 CALM, CALM_LOWER = "#8FA1B3", "#CBD5DE"
-UNCLAIMED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
+UNREQUESTED, REQUESTED, USED, NODES = "#DCE6F0", "#7FB0DD", "#134B82", "#D9DFE5"
 HEAT = tokens.HEAT
 DARK = (CRITICAL, GOOD, USED)
 """Grounds of white text."""

@@ -1,4 +1,4 @@
-"""Whether clusters can carry what they promised: nodes as range, quota as tick, load as bar.
+"""Whether clusters can carry what they committed: nodes as range, quota as tick, load as bar.
 
 One panel per resource; words and thresholds are the mixin's, see `mnslib.commitment`.
 """
@@ -20,7 +20,7 @@ from mnslib.verdicts import unknown_reason
 
 _NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)
 _GROWN = Fill(colors.PANEL, colors.AXIS)
-_PROMISED, _WITHOUT_LARGEST = Stroke(colors.INK, 5), Stroke(colors.CRITICAL, 3, (2.6, 1.6))
+_COMMITTED, _WITHOUT_LARGEST = Stroke(colors.INK, 5), Stroke(colors.CRITICAL, 3, (2.6, 1.6))
 _HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 _UNITS = {"cpu": 1.0, "memory": float(GIB)}
 _LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 def cluster_commitment(
     table: pd.DataFrame, *, moment: datetime, note: str = "", family: str | None = None
 ) -> Chart:
-    """Return the chart of promised, requested and used against what the nodes can give.
+    """Return the chart of committed, requested and used against what the nodes can give.
 
     Args:
         table: from `capacity.promises.commitment_table`.
@@ -49,7 +49,7 @@ def cluster_commitment(
     title = _title(rows, known)
     canvas.heading(
         title,
-        "Promised (sum of hard quotas), requested and used against what the nodes can give, "
+        "Committed (sum of hard quotas), requested and used against what the nodes can give, "
         f"fullest first, {at}",
     )
     if rows:
@@ -67,11 +67,11 @@ def cluster_commitment(
 
 def _order(row: Row) -> tuple[bool, bool, float, float, str]:
     """Those that cannot lose a node first, then by what is requested; unknown ones last."""
-    requested, promised = (
+    requested, committed = (
         0.0 if wording.is_unknown(row[name]) else float(row[name])
         for name in ("requested_ratio", "committed_ratio")
     )
-    return (_is_unknown(row), not _is_over(row), -requested, -promised, row["cluster_name"])
+    return (_is_unknown(row), not _is_over(row), -requested, -committed, row["cluster_name"])
 
 
 def _is_unknown(row: Row) -> bool:
@@ -90,16 +90,16 @@ def _title(rows: list[Row], known: list[Row]) -> str:
         return wording.all_unknown((row["verdict"] for row in rows), len(names), "cluster")
     worst = pd.DataFrame(known).groupby("cluster_name", sort=False)
     requested = worst["requested_ratio"].max().astype(float)
-    promised = worst["committed_ratio"].max().astype(float)
+    committed = worst["committed_ratio"].max().astype(float)
     title = _finding(
         dict(requested[requested > 1]),
-        dict(promised[promised > _LIMIT]),
+        dict(committed[committed > _LIMIT]),
         total=wording.count(len(names), "cluster"),
     )
     if not title:
-        name = str(promised.idxmax())
-        title = f"No cluster is overcommitted: {wording.short(name)} comes nearest, it promises "
-        title += _promise(promised[name])
+        name = str(committed.idxmax())
+        title = f"No cluster is overcommitted: {wording.short(name)} comes nearest, it commits "
+        title += _times(committed[name])
     unknown = len(names) - len(worst)
     return title + (f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else "")
 
@@ -112,18 +112,18 @@ def _finding(fragile: dict[str, float], generous: dict[str, float], *, total: st
     elif fragile:
         parts.append(f"{len(fragile):,} of {total} cannot lose their largest node")
     if len(generous) == 1:
-        promise = f"promises {_promise(*generous.values())}"
+        ratio = f"commits {_times(*generous.values())}"
         if set(generous) == set(fragile):
-            return f"{parts[0]} and {promise}"
-        parts.append(f"{wording.short(*generous)} {promise}")
+            return f"{parts[0]} and {ratio}"
+        parts.append(f"{wording.short(*generous)} {ratio}")
     elif generous:
         most = wording.times(max(generous.values()))
         who = f"{len(generous):,}" if fragile else f"{len(generous):,} of {total}"
-        parts.append(f"{who} promise over {_LIMIT:g} × what they have, at most {most}")
+        parts.append(f"{who} commit over {_LIMIT:g} × what they have, at most {most}")
     return "; ".join(parts)
 
 
-def _promise(ratio: float) -> str:
+def _times(ratio: float) -> str:
     return f"{wording.times(ratio).replace('×', ' ×')} what it has"
 
 
@@ -133,13 +133,13 @@ def _amount(resource: str, value: float) -> str:
 
 def _sums(known: list[Row], resource: str) -> str:
     found = [row for row in known if row["resource"] == resource]
-    promised, requested, nodes = (
+    committed, requested, nodes = (
         _amount(resource, sum(row[name] for row in found))
         for name in ("committed", "requested", "allocatable")
     )
     unit = "cores" if resource == "cpu" else "GiB"
     clusters = wording.count(len(found), "cluster")
-    return f"{promised} {unit} promised and {requested} requested of {nodes} on {clusters}"
+    return f"{committed} {unit} committed and {requested} requested of {nodes} on {clusters}"
 
 
 def _source(rows: list[Row], at: str, note: str) -> str:
@@ -159,7 +159,7 @@ def _marks(rows: list[Row], known: list[Row]) -> list[tuple[Fill | Stroke, str]]
     marks: list[tuple[Fill | Stroke, str, bool]] = [
         (_USAGE, "used", any(is_used)),
         (_REQUESTED, "requested", bool(known)),
-        (_PROMISED, "promised (sum of hard)", bool(known)),
+        (_COMMITTED, "committed (sum of hard)", bool(known)),
         (_NODES, "nodes now", bool(known)),
         (_GROWN, "autoscaler maximum", any(map(_grows, known))),
         (_WITHOUT_LARGEST, "without the largest node (N−1)", bool(known)),
@@ -187,11 +187,11 @@ def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list
         [Column(cells=[Words(row["cluster_name"]) for row in shown], least=120,
                 like=[row["cluster_name"] for row in everything])],
         [
-            Column(head="promised\n÷ nodes", align="right", like=[wording.UNKNOWN],
+            Column(head="committed\n÷ nodes", align="right", like=[wording.UNKNOWN],
                    cells=[_ratio(row, "committed", _LIMIT, colors.WARNING_TEXT) for row in shown]),
             Column(head="requested\n÷ N−1", align="right", like=[wording.UNKNOWN],
                    cells=[_ratio(row, "requested", 1, colors.CRITICAL) for row in shown]),
-            *([Column(head="promised\n÷ maximum", align="right", cells=grown,
+            *([Column(head="committed\n÷ maximum", align="right", cells=grown,
                       like=[wording.UNKNOWN])] if any(map(_grows, everything)) else []),
             Column(head="verdict", cells=list(map(_verdict, shown)), least=120, most=340,
                    like=[_verdict(row).text for row in everything]),
@@ -249,7 +249,7 @@ def _draw_bars(
         canvas.box(left, y - height * share, places[name], y + height * share, fill)
     for name, share, stroke in (
         ("without_largest_node", 0.42, _WITHOUT_LARGEST),
-        ("committed", 0.32, _PROMISED),
+        ("committed", 0.32, _COMMITTED),
     ):
         x = places[name]
         canvas.line(x, y - height * share, x, y + height * share, stroke)

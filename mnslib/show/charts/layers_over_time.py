@@ -1,6 +1,6 @@
-"""Whether quota that is claimed and not used grows: the three layers of each day.
+"""Whether quota that is requested and not used grows: the three layers of each day.
 
-One panel per resource, a column a day, nested as in `three_layers`; who claims most of it stands
+One panel per resource, a column a day, nested as in `three_layers`; who requests most of it stands
 beside it.
 """
 
@@ -25,8 +25,8 @@ _HEIGHT, _LEFT, _NAMES = 250, 120, 1290
 _UNITS = {"cpu": (1.0, "CPU, cores"), "memory": (float(GIB), "Memory, GiB")}
 _PARTS = (
     ("used", "used", Fill(colors.USED)),
-    ("requested_unused", "claimed, not used", Fill(colors.REQUESTED)),
-    ("unrequested", "unclaimed", Fill(colors.UNCLAIMED)),
+    ("requested_unused", "requested, not used", Fill(colors.REQUESTED)),
+    ("unrequested", "not requested", Fill(colors.UNREQUESTED)),
 )
 """From the bottom up; together they are the hard quota."""
 _HARD = Stroke(colors.INK, 4)
@@ -46,7 +46,7 @@ def layers_over_time(
 
     Args:
         by_day: from `capacity.layers.layers_by_day`.
-        layers: from `capacity.layers.layers_table`; names who claims most and does not use it.
+        layers: from `capacity.layers.layers_table`; names who requests most and does not use it.
         moment: when the quotas were read.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
@@ -182,18 +182,18 @@ def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, words: l
         [y - 14 for y in wanted], [28] * 4, low=grid.top - 14, high=grid.bottom + 14, gap=0
     )
     for edge, text in zip(edges, words, strict=True):
-        bold = text.startswith("claimed")  # what the title is about
+        bold = text.startswith("requested")  # what the title is about
         canvas.text(grid.right + 16, edge + 14, text, bold=bold)
 
 
 def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float) -> None:
-    """Name who claims most and does not use it, over the last 7 days."""
+    """Name who requests most and does not use it, over the last 7 days."""
     rows = layers[layers["requested_unused"] > 0].sort_values(
         ["requested_unused", "namespace_name"], ascending=[False, True]
     )
     if rows.empty:
         return
-    for above, words in ((44, "claimed and not used most"), (18, "in the last 7 days")):
+    for above, words in ((44, "requested and not used most"), (18, "in the last 7 days")):
         canvas.text(_NAMES, top - above, words, size=SMALL, color=colors.MUTED)
     y = top + 14
     for row in rows.head(MOST_NAMED).to_dict("records"):

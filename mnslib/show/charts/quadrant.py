@@ -98,7 +98,7 @@ class _Plot:
 def quadrant(
     layers: pd.DataFrame, *, moment: datetime, note: str = "", family: str | None = None
 ) -> Chart:
-    """Return the chart of how much of each quota is claimed, and how much of the claim is used.
+    """Return the chart of how much of each quota is requested, and how much of that is used.
 
     Args:
         layers: from `capacity.layers.layers_table`.
@@ -110,7 +110,7 @@ def quadrant(
     canvas = Canvas(family=family)
     canvas.heading(
         title,
-        "Share of the quota that is claimed (across), and of what is requested that is used (up). "
+        "Share of the quota that is requested (across), and of requests that are used (up). "
         "One dot per namespace, area = CPU quota",
     )
     known = spaces[spaces["advice"] != ""]
@@ -140,8 +140,8 @@ def _source(spaces: pd.DataFrame, known: pd.DataFrame, drawn: pd.DataFrame, at: 
     said = [f"{count:,} {words}" for words, count in missing.items() if count]
     parts = [
         f"Source: ResourceQuota and measured use; 95th percentile of the 7 days up to {at}.",
-        "Of CPU and memory the one that decides; claimed: the fullest of requests in that time and "
-        "of requests and limits now.",
+        "Of CPU and memory the one that decides; requested: the fullest of requests in that time "
+        "and of requests and limits now.",
         f"Boundaries are settings: {SHRINK_BELOW:.0%}, {GROW_FROM:.0%} across, {FIX_BELOW:.0%} up."
         .replace("%", " %"),
     ]  # fmt: skip
@@ -182,7 +182,7 @@ def _draw_axes(canvas: Canvas, plot: _Plot) -> None:
         canvas.text(plot.left - 12, plot.y(ratio) - (10 if ratio == 0 else 0), label, size=SMALL,
                     color=colors.MUTED, align="right")  # fmt: skip
     middle = (plot.left + plot.right) / 2
-    canvas.text(middle, plot.bottom + 52, "Claimed, share of the hard quota", size=SMALL,
+    canvas.text(middle, plot.bottom + 52, "Requested, share of the hard quota", size=SMALL,
                 color=colors.TEXT, align="center")  # fmt: skip
     canvas.text(MARGIN, plot.top - 96, "Used, share of requested", size=SMALL, color=colors.TEXT)
 

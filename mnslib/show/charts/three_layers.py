@@ -23,7 +23,7 @@ TOP_KNOWN, TOP_UNKNOWN = 18, 2
 MOST_REASON = 330
 """Pixels of the last column."""
 _USED, _REQUESTED = Fill(colors.USED), Fill(colors.REQUESTED)
-_UNCLAIMED = Fill(colors.UNCLAIMED)
+_UNREQUESTED = Fill(colors.UNREQUESTED)
 _HARD, _HIGHEST = Stroke(colors.INK, 5), Stroke(colors.INK, 2)
 _UNITS = {"cpu": (1.0, "cores"), "memory": (float(GIB), "GiB")}
 
@@ -70,7 +70,8 @@ def three_layers(
     source = (
         f"Source: ResourceQuota and measured use, "
         f"{wording.period((moment - USAGE_WINDOW).date(), moment.date())}, hard of "
-        f"{wording.moment(moment)}. Idle counts quota once: unclaimed plus claimed but unused. "
+        f"{wording.moment(moment)}. Idle counts quota once: not requested, plus requested and "
+        "not used. "
     )
     source += f"Not drawn: {wording.count(bare, 'namespace')} without this quota. " if bare else ""
     alt = f"{title}. {_sums(totals, resource)}".strip()
@@ -110,8 +111,8 @@ def _draw_totals(canvas: Canvas, totals: Row, resource: str, count: int) -> None
     used = whole - totals["unrequested"] - totals["requested_unused"]
     parts = [
         ("used", used, _USED),
-        ("claimed, not used", totals["requested_unused"], _REQUESTED),
-        ("unclaimed", totals["unrequested"], _UNCLAIMED),
+        ("requested, not used", totals["requested_unused"], _REQUESTED),
+        ("not requested", totals["unrequested"], _UNREQUESTED),
     ]
     x, height = float(MARGIN), 44
     for label, amount, fill in parts:
@@ -208,7 +209,7 @@ def _draw_bars(canvas: Canvas, grid: Grid, shares: dict[str, float], y: float) -
         canvas.box(grid.left, y - half, grid.right, y + half, HATCH)
         return
     hard, requested = grid.x(shares["hard"]), shares["requested"]
-    canvas.box(grid.left, y - half, hard, y + half, _UNCLAIMED)
+    canvas.box(grid.left, y - half, hard, y + half, _UNREQUESTED)
     if wording.is_unknown(requested):
         canvas.box(grid.left, y - half * 0.4, hard, y + half * 0.4, HATCH)
     else:
@@ -230,7 +231,7 @@ def _marks(shown: list[Row]) -> list[tuple[Fill | Stroke, str]]:
     marks: list[tuple[Fill | Stroke, str, bool]] = [
         (_USED, "used, 95th percentile", is_known),
         (_REQUESTED, "requested", has_hard),
-        (_UNCLAIMED, "unclaimed up to the quota", has_hard),
+        (_UNREQUESTED, "not requested, up to the quota", has_hard),
         (_HARD, "hard quota", has_hard),
         (_HIGHEST, "highest use", is_known),
         (HATCH, "unknown" if is_unread else "use unknown", not all(row["_known"] for row in shown)),

@@ -125,11 +125,11 @@ def test_verdicts_on_clusters_have_the_tone_of_the_chart():
     }
     assert [(tag.text, tag.tone) for tag in found.values()] == [
         ("cannot lose a node", "critical"),
-        ("promises 1.60 × what it has", "warning"),
-        ("room for 32.6 cores", "calm"),
+        ("commits 1.60 × what it has", "warning"),
+        ("headroom 32.6 cores", "calm"),
         ("? unknown: no permission", "unknown"),
     ]
-    assert commitment("room", headroom=0.0).rows[0][-2].text == "no room"
+    assert commitment("room", headroom=0.0).rows[0][-2].text == "no headroom"
 
 
 def test_what_the_autoscaler_can_mend_stands_beside_the_verdict_of_now():

@@ -14,11 +14,11 @@ from tests.unit.show.vision import MATRICES, contrast, difference, simulated
 
 VISIONS = list(MATRICES)
 NEIGHBORS = [
-    (colors.WHITE, colors.UNCLAIMED),
-    (colors.UNCLAIMED, colors.REQUESTED),
+    (colors.WHITE, colors.UNREQUESTED),
+    (colors.UNREQUESTED, colors.REQUESTED),
     (colors.REQUESTED, colors.USED),
     (colors.NODES, colors.REQUESTED),
-    (colors.UNCLAIMED, colors.GOOD),
+    (colors.UNREQUESTED, colors.GOOD),
     (colors.REQUESTED, colors.GOOD),
     *zip(colors.HEAT[:2], colors.HEAT[1:3], strict=True),
     (colors.HEAT[3], colors.HEAT[4]),

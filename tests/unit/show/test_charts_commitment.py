@@ -12,7 +12,7 @@ from mnslib.show.charts.colors import (
     NODES,
     PANEL,
     REQUESTED,
-    UNCLAIMED,
+    UNREQUESTED,
     USED,
     WARNING_TEXT,
     WHITE,
@@ -29,7 +29,7 @@ def both(frames, **amounts) -> dict[str, Commitment]:
 def test_the_title_names_what_cannot_be_carried(frames):
     chart = cluster_commitment(frames.commitments(5), moment=frames.moment)
     assert chart.title == (
-        "aks-prod-weu-1 cannot lose its largest node; aks-prod-weu-2 promises 1.53 × what "
+        "aks-prod-weu-1 cannot lose its largest node; aks-prod-weu-2 commits 1.53 × what "
         "it has; 1 is unknown"
     )
 
@@ -39,10 +39,10 @@ def test_layers_lie_in_their_order_and_verdicts_in_their_color(frames, ruler):
     found = ruler(cluster_commitment(table[table["resource"] == "cpu"], moment=frames.moment))
     assert found.fills_beside("aks-prod-weu-1") == [NODES, REQUESTED, USED]
     assert found.find("cannot lose a node").get_color() == CRITICAL
-    assert found.find("promises 1.53 × what it has").get_color() == WARNING_TEXT
+    assert found.find("commits 1.53 × what it has").get_color() == WARNING_TEXT
     assert found.find("1.53×").get_color() == WARNING_TEXT
     assert found.find("1.02×").get_color() == CRITICAL
-    assert any(text.startswith("room for ") for text in found.texts)
+    assert any(text.startswith("headroom ") for text in found.texts)
     assert "Memory, GiB" not in found.texts
 
 
@@ -76,12 +76,12 @@ def test_several_findings_are_counted(frames):
     table.loc[[4, 6], "committed_ratio"] = 1.62
     chart = cluster_commitment(table, moment=frames.moment)
     assert chart.title == (
-        "2 of 4 clusters cannot lose their largest node; 3 promise over 1.5 × what they "
+        "2 of 4 clusters cannot lose their largest node; 3 commit over 1.5 × what they "
         "have, at most 1.62×"
     )
     both_at_once = cluster_commitment(table[:1].assign(committed_ratio=1.7), moment=frames.moment)
     assert both_at_once.title == (
-        "aks-prod-weu-1 cannot lose its largest node and promises 1.70 × what it has"
+        "aks-prod-weu-1 cannot lose its largest node and commits 1.70 × what it has"
     )
 
 
@@ -91,7 +91,7 @@ def test_sums_cover_all_clusters_above_fifteen(frames, ruler):
     assert sum(text.startswith("aks-") for text in texts[2:]) == 20
     assert texts.count("40 more clusters, of which 10 unknown: in tables/commitment.csv") == 2
     promised = table[table["resource"] == "cpu"]["committed"].sum()
-    assert any(text.startswith(f"{promised:,.0f} cores promised") for text in texts)
+    assert any(text.startswith(f"{promised:,.0f} cores committed") for text in texts)
 
 
 def test_nothing_unknown_and_calm_are_findings(frames, ruler):
@@ -130,11 +130,11 @@ def onboard(frames):
     ("added", "subject", "title"),
     [
         (16, "payments-api",
-         "payments-api fits on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
-        (16, 2, "2 changes fit on aks-1: room left for 92 of 108 cores and 644 of 756 GiB"),
+         "payments-api fits on aks-1: headroom left for 92 of 108 cores and 644 of 756 GiB"),
+        (16, 2, "2 changes fit on aks-1: headroom left for 92 of 108 cores and 644 of 756 GiB"),
         (150, "payments-api", "payments-api does not fit on aks-1: short of 37 cores"),
         (-60, "payments-api", "payments-api gives back 60 cores and 420 GiB on aks-1"),
-        (0, 2, "2 changes change no promise on aks-1"),
+        (0, 2, "2 changes change no commitment on aks-1"),
         (0, 0, "Nothing changes on aks-1"),
     ],
 )  # fmt: skip
@@ -144,8 +144,8 @@ def test_the_title_says_whether_it_fits_and_what_remains(onboard, added, subject
 
 def test_only_the_new_part_is_green(onboard, ruler):
     found = ruler(onboard(16))
-    assert found.fills_beside("+16 cores")[:3] == [UNCLAIMED, REQUESTED, GOOD]
-    assert found.fills_beside("+112 GiB")[:3] == [UNCLAIMED, REQUESTED, GOOD]
+    assert found.fills_beside("+16 cores")[:3] == [UNREQUESTED, REQUESTED, GOOD]
+    assert found.fills_beside("+112 GiB")[:3] == [UNREQUESTED, REQUESTED, GOOD]
     assert {"N−1: 480", "nodes: 512", "1.5× = 768", "671", "1.31×"} <= set(found.texts)
 
 
@@ -154,7 +154,7 @@ def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
     assert {"108 cores", "92 cores left"} <= set(texts)
     below = " ".join(texts[-4:])
     assert wording.ROOM in below
-    assert "Room left: after the change, as if the new quota were requested in full." in below
+    assert "Headroom left: after the change, as if the new quota were requested in full." in below
 
 
 def test_what_is_requested_stands_beside_the_bars_and_not_in_them(onboard, ruler):
@@ -233,7 +233,7 @@ def test_many_clusters_are_cut_to_the_worst_and_a_sentence(frames, ruler):
     assert chart.title == "All 60 clusters can carry 60 changes"
     texts = ruler(chart).texts
     assert (
-        texts.count("50 more clusters, all with more room left than these: in the table below") == 2
+        texts.count("50 more clusters, all with more headroom than these: in the table below") == 2
     )
 
 

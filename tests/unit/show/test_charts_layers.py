@@ -4,7 +4,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from mnslib.show.charts import quadrant, three_layers
-from mnslib.show.charts.colors import REQUESTED, UNCLAIMED, USED, WHITE
+from mnslib.show.charts.colors import REQUESTED, UNREQUESTED, USED, WHITE
 
 NAN = float("nan")
 DEAD = "all zero: dead sensor"
@@ -43,8 +43,8 @@ def test_the_title_says_what_is_used_and_where_it_idles(draw, spaces, title):
 def test_layers_are_nested_from_the_outside_in_and_unmeasured_use_is_hatched(draw, ruler):
     found = ruler(draw(three_layers, a_web=(10, 6, 4, ""), a_dead=(8, 6, NAN, DEAD)))
 
-    assert found.fills_beside("a-web") == [UNCLAIMED, REQUESTED, USED]
-    assert found.fills_beside("a-dead") == [UNCLAIMED, REQUESTED, WHITE]
+    assert found.fills_beside("a-web") == [UNREQUESTED, REQUESTED, USED]
+    assert found.fills_beside("a-dead") == [UNREQUESTED, REQUESTED, WHITE]
     assert {"4 / 6 / 10", "60 %", DEAD, "unknown", "use unknown"} <= set(found.texts)
 
 
@@ -55,7 +55,9 @@ def test_the_totals_make_up_the_quota_and_name_what_is_left_out(draw, ruler):
 
     assert "3 namespaces together: 129 cores of quota" in texts
     assert "the bar is the 30 cores of 2; 1 with something unknown" in texts
-    assert {"used 10 (33 %)", "claimed, not used 7 (23 %)", "unclaimed 13 (43 %)"} <= set(texts)
+    assert {"used 10 (33 %)", "requested, not used 7 (23 %)", "not requested 13 (43 %)"} <= set(
+        texts
+    )
 
 
 def test_memory_is_written_in_gib(frames, ruler):

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from mnslib.capacity.layers import DAY_COLUMNS
 from mnslib.show.charts import layers_over_time
-from mnslib.show.charts.colors import REQUESTED, UNCLAIMED, USED
+from mnslib.show.charts.colors import REQUESTED, UNREQUESTED, USED
 from tests.unit.show.vision import luminance
 
 GIB = 2**30
@@ -59,13 +59,13 @@ def drawn(found, color):
 )
 def test_the_title_compares_the_first_week_with_the_last(draw, days, title):
     found = draw(by_day(*days)).title
-    assert found.startswith(f"Claimed but not used, share of the quota: {title}, memory ")
+    assert found.startswith(f"Requested but not used, share of the quota: {title}, memory ")
     assert found.endswith(" in 14 days")
 
 
 def test_two_weeks_are_needed_to_speak_of_a_trend(draw):
     assert draw(by_day(*[(50, 20, 10)] * 13)).title == (
-        "Claimed but not used: 20 % of the CPU quota and 20 % of the memory quota; "
+        "Requested but not used: 20 % of the CPU quota and 20 % of the memory quota; "
         "13 days show no trend yet"
     )
     assert draw(by_day((50, 20, 10))).title.endswith("; 1 day shows no trend yet")
@@ -86,7 +86,7 @@ def test_nothing_measured_is_a_finding_and_no_picture(draw, ruler, frames):
 def test_each_day_holds_its_layers_from_the_bottom_up_and_a_gap_is_hatched(draw, ruler):
     found = ruler(draw(by_day((40, 30, 10), (NAN, NAN, NAN), (40, 20, 10))))
     (used, _, *_), (claimed, less, *_), (unclaimed, more, *_) = (
-        drawn(found, color) for color in (USED, REQUESTED, UNCLAIMED)
+        drawn(found, color) for color in (USED, REQUESTED, UNREQUESTED)
     )
     assert claimed.get_height() == pytest.approx(2 * used.get_height())
     assert less.get_height() == pytest.approx(used.get_height())
@@ -94,13 +94,13 @@ def test_each_day_holds_its_layers_from_the_bottom_up_and_a_gap_is_hatched(draw,
     assert claimed.get_y() + claimed.get_height() == pytest.approx(used.get_y())
     assert unclaimed.get_y() + unclaimed.get_height() == pytest.approx(claimed.get_y())
     assert "unknown: nothing was measured" in found.texts
-    assert luminance(USED, "grey") < luminance(REQUESTED, "grey") < luminance(UNCLAIMED, "grey")
+    assert luminance(USED, "grey") < luminance(REQUESTED, "grey") < luminance(UNREQUESTED, "grey")
 
 
 def test_cpu_and_memory_have_a_panel_each_with_amounts_and_who_claims_most(draw, ruler):
     texts = ruler(draw(by_day(*[(40, 30, 10)] * 2))).texts
     assert {"CPU, cores", "Memory, GiB"} <= set(texts)
-    assert texts.count("claimed, not used 20 (50 %)") == 2
+    assert texts.count("requested, not used 20 (50 %)") == 2
     assert texts.count("hard 40 on 6 Oct") == 2
     assert texts.index("web") < texts.index("api")
     assert {"15", "60"} <= set(texts)  # of web, in cores and in GiB
@@ -130,6 +130,6 @@ def test_amounts_of_a_large_fleet_stand_whole_beside_any_period(frames, ruler, d
     found = ruler(chart)
 
     assert found.complaints() == []
-    amounts = [text for text in found.texts if text.startswith("claimed, not used ")]
+    amounts = [text for text in found.texts if text.startswith("requested, not used ")]
     assert len(amounts) == 2
     assert not any("…" in text for text in amounts)

@@ -176,7 +176,7 @@ def test_outcomes_in_a_sentence():
         ("16", "1.5", "fits on aks-1, but requested in full no node may be lost"),
         ("16", "0.5", "does not fit on aks-1: short of 8 cores"),
         ("16", None, "fits on aks-1, but requested in full no node may be lost"),
-        ("4", "0.5", "fits on aks-1: room left for 4 of 8 cores and 31 of 32 GiB"),
+        ("4", "0.5", "fits on aks-1: headroom left for 4 of 8 cores and 31 of 32 GiB"),
     ],
 )
 def test_risk_table_and_picture_agree_on_what_fits(cores, limit, title):
