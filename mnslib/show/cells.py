@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from pandas.api.types import (
 )
 
 from mnslib.requests.sheets import LONGEST_CELL, neutral
+
+Kind = Literal["number", "moment", "truth", "text"]
+"""What a spreadsheet takes a column for."""
 
 ROWS_AT_ONCE = 50_000
 """Rows that are text at the same time, some megabytes. Our choice."""
@@ -40,6 +43,7 @@ class TextColumn:
 
     Attributes:
         is_amount: whether it holds numbers; truth values are words.
+        kind: what a spreadsheet takes it for.
         places: of each row, where its text is among `texts`; null where nothing is known.
         texts: each different value. Numbers are written as Python does, so that they read back as
             they are; several days with a blank between them; moments in UTC by the second.
@@ -49,6 +53,7 @@ class TextColumn:
     is_amount: bool
     places: pa.Array
     texts: pa.Array
+    kind: Kind = "text"
 
     def __len__(self) -> int:
         return len(self.places)
@@ -126,16 +131,25 @@ def _text_column(name: str, column: pd.Series[Any]) -> TextColumn:
         codes, bits = pd.factorize(column.to_numpy(dtype=np.float64).view(np.int64))
         texts = _number_texts(bits.view(np.float64))
         return TextColumn(
-            name=name, is_amount=True, places=pa.array(codes.astype(np.int32)), texts=texts
+            name=name,
+            is_amount=True,
+            places=pa.array(codes.astype(np.int32)),
+            texts=texts,
+            kind="number",
         )
     codes, values = pd.factorize(column)  # -1 is unknown
-    if is_datetime64_any_dtype(column):
+    kind: Kind = "number" if is_amount else "text"
+    if is_bool_dtype(column):
+        kind = "truth"
+    elif is_datetime64_any_dtype(column):
+        kind = "moment"
         values = pd.DatetimeIndex(values).strftime("%Y-%m-%dT%H:%M:%SZ")
     return TextColumn(
         name=name,
         is_amount=is_amount,
         places=pa.array(codes.astype(np.int32), mask=codes < 0),
         texts=pa.array(map(_text, values), pa.string()),
+        kind=kind,
     )
 
 

@@ -1,6 +1,7 @@
 """All tables of a run as one workbook: a sheet that explains the columns, then one per table.
 
-Figures are those of the CSV files, in cores and bytes; the header names the unit. openpyxl makes
+Figures are those of the CSV files, in cores and bytes, as numbers, times and truth values that a
+spreadsheet can reckon with; the header names the unit. openpyxl makes
 the sheets with their headers; the rows, up to millions of plain cells, are put into its files as
 text, which takes a twentieth of the time or less.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from html import escape
 from itertools import count
 from typing import Any
@@ -22,7 +24,7 @@ from openpyxl.utils import get_column_letter
 
 from mnslib.requests.sheets import cell_text
 from mnslib.show.cells import TextColumn, joined_rows, rewritten
-from mnslib.show.column_words import column_words
+from mnslib.show.tables import column as words_of
 
 MOST_ROWS = 1_048_576
 """Of a sheet, its header among them. Source: Excel specifications and limits."""
@@ -37,6 +39,9 @@ _EMPTY = "<c/>"
 _PLAIN_CELL = ('<c t="inlineStr"><is><t>', "</t></is></c>")
 _END = b"</sheetData>"
 
+_DAYS_TO_1970 = 25_569.0
+"""Of a spreadsheet, which counts days from 30 December 1899. Source: ECMA-376, 18.17.4.1."""
+
 
 def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOST_ROWS) -> bytes:
     """Return the tables by name as an XLSX file; beyond `most_rows` it says what is left out."""
@@ -44,7 +49,9 @@ def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOS
     about = [_ABOUT_HEADER, *_explanations(tables, most_rows - 1, titles)]
     made = io.BytesIO()
     sheets = {titles[name]: columns for name, columns in tables.items()}
-    _headers(about, sheets, most_rows=most_rows).save(made)
+    book = _headers(about, sheets, most_rows=most_rows)
+    styles = _styles(book, sheets.values())
+    book.save(made)
     filled = io.BytesIO()
     with (
         zipfile.ZipFile(made) as empty,
@@ -58,7 +65,7 @@ def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOS
             with full.open(name, "w", force_zip64=True) as file:
                 head, end, tail = content.partition(_END if name in by_file else content)
                 file.write(head)
-                for part in _rows(by_file.get(name, ()), most_rows - 1):
+                for part in _rows(by_file.get(name, ()), most_rows - 1, styles):
                     file.write(part)
                 file.write(end + tail)
     return filled.getvalue()
@@ -89,7 +96,8 @@ def _explanations(
             rows = f"first {most:,} of {rows:,}: all are in {name}.csv"
         called = name if titles[name] == name else f"{name} (sheet {titles[name]})"
         for column in columns:
-            yield (called, rows, column.name, *column_words(column.name))
+            words = words_of(column.name)
+            yield (called, rows, column.name, words.unit, words.meaning)
 
 
 def _length(columns: Sequence[TextColumn]) -> int:
@@ -120,7 +128,7 @@ def _headers(
 
 
 def _head(column: str) -> str:
-    unit, _ = column_words(column)
+    unit = words_of(column).unit
     return f"{column} ({unit})" if unit else column
 
 
@@ -141,18 +149,43 @@ def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
         sheet.auto_filter.ref = f"A1:{get_column_letter(len(widths))}{rows}"
 
 
-def _rows(columns: Sequence[TextColumn], most: int) -> Iterator[memoryview]:
+def _styles(book: Any, sheets: Iterable[Sequence[TextColumn]]) -> dict[str, int]:
+    """Give the workbook the number formats of the columns; return the place of each."""
+    cell = book.active.cell(1, 1)
+    own, found = cell._style, {}
+    cell._style = copy(own)
+    cell.font, cell.fill, cell.alignment = Font(), PatternFill(), Alignment()
+    for form in sorted({words_of(one.name).format for columns in sheets for one in columns}):
+        cell._style = copy(cell._style)  # the workbook keeps the one before
+        cell.number_format = form or "General"
+        found[form] = cell.style_id
+    cell._style = own
+    return found
+
+
+def _rows(
+    columns: Sequence[TextColumn], most: int, styles: Mapping[str, int]
+) -> Iterator[memoryview]:
     """Yield the rows of a sheet, as a workbook's file writes them, some thousands at a time."""
-    cells = [column.cells(_cells(column)).slice(0, most) for column in columns]
+    cells = [column.cells(_cells(column, styles)).slice(0, most) for column in columns]
     yield from joined_rows(cells, begin="<row>", end="</row>", empty=_EMPTY)
 
 
-def _cells(column: TextColumn) -> pa.Array:
-    """Return the cells of a column's texts; numbers as numbers, all else as text."""
-    if not column.is_amount:
-        return rewritten(column.texts, _text_cell, around=_PLAIN_CELL)
-    cells = pc.binary_join_element_wise("<c><v>", column.texts, "</v></c>", "")
-    return pc.if_else(pc.ends_with(column.texts, "inf"), _EMPTY, cells)
+def _cells(column: TextColumn, styles: Mapping[str, int]) -> pa.Array:
+    """Return the cells of a column's texts: numbers, times and truth values as such."""
+    texts = column.texts
+    if column.kind == "text":
+        return rewritten(texts, _text_cell, around=_PLAIN_CELL)
+    if column.kind == "truth":
+        bits = pc.if_else(pc.equal(texts, "True"), "1", "0")
+        return pc.binary_join_element_wise('<c t="b"><v>', bits, "</v></c>", "")
+    if column.kind == "moment":
+        moments = pc.strptime(texts, format="%Y-%m-%dT%H:%M:%SZ", unit="s")
+        seconds = pc.cast(pc.cast(moments, pa.int64()), pa.float64())
+        texts = pc.cast(pc.add(pc.divide(seconds, 86_400.0), _DAYS_TO_1970), pa.string())
+    style = styles[words_of(column.name).format]
+    cells = pc.binary_join_element_wise(f'<c s="{style}"><v>', texts, "</v></c>", "")
+    return pc.if_else(pc.ends_with(texts, "inf"), _EMPTY, cells)
 
 
 def _text_cell(words: str) -> str:

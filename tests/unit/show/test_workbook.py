@@ -57,8 +57,14 @@ def test_each_table_is_a_sheet_with_units_in_its_header(tables):
         "cluster_name", "hard (cores or bytes)", "used (cores or bytes)", "is_managed",
         "peak_utc (UTC)", "verdict",
     ]  # fmt: skip
-    assert rows[0] == ["aks-1", 0.1, 1, "True", "2026-11-02T06:00:00Z", "full"]
+    assert rows[0] == ["aks-1", 0.1, 1, True, datetime(2026, 11, 2, 6), "full"]
     assert rows[1][1] == 32 * 2**30
+    formats = [cell.number_format for cell in book["utilization"][2]]
+    assert formats == [
+        "General", "#,##0.###", "#,##0.###", "General", "yyyy-mm-dd hh:mm:ss", "General",
+    ]  # fmt: skip
+    assert book["daily"]["C2"].number_format == "0.0%"
+    assert not book["utilization"]["B2"].font.bold
     assert len(cells(content, "nothing")) == 1
 
 

@@ -1,0 +1,74 @@
+"""What people read of the tables, as `tables.yaml` says it: columns, their units and formats.
+
+Notebook, report, workbook and `docs/tables.md` are made from that one file.
+
+    >>> column("peak_within_minutes").unit
+    'minutes'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnWords:
+    """What is said of a column of the tables.
+
+    Attributes:
+        unit: empty for text.
+        meaning: what it holds; empty for a column that nobody explained.
+        format: how a spreadsheet writes its numbers; empty for as they are.
+    """
+
+    unit: str = ""
+    meaning: str = ""
+    format: str = ""
+
+
+def column(name: str) -> ColumnWords:
+    """Return what is said of a column by its machine name; of a day, what holds for each day."""
+    told = _told()
+    is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", name)
+    words = told["day_column"] if is_day else told["columns"].get(name, {})
+    unit = words.get("unit", "")
+    return ColumnWords(unit, words.get("meaning", ""), told["formats"].get(unit, ""))
+
+
+def columns_page() -> str:
+    """Return `docs/tables.md`: every column with its unit and meaning."""
+    lines = [f"| `{name}` | {column(name).unit} | {column(name).meaning} |"
+             for name in sorted(_told()["columns"])]  # fmt: skip
+    day = column("2026-11-02")
+    lines.append(f"| a day, such as `2026-11-02` | {day.unit} | {day.meaning} |")
+    head = ["| column | unit | what it holds |", "|---|---|---|"]
+    return "\n".join([_PAGE_TOP, *head, *lines, ""])
+
+
+_PAGE_TOP = """# Columns of the tables
+
+Every column of `tables/*.csv` and of the workbook, made from `mnslib/show/tables.yaml`
+(`python -m mnslib.show.tables > docs/tables.md`; a test compares them). Amounts are cores or
+bytes, ratios are 0 to 1 and more, times are UTC. An empty cell is unknown, never 0. How each
+figure is worked out is in [capacity.md](capacity.md).
+"""
+
+
+@cache
+def _told() -> Mapping[str, Any]:
+    text = resources.files("mnslib.show").joinpath("tables.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(text, loader)  # type: ignore[no-any-return]
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(columns_page())
