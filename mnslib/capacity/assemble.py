@@ -26,8 +26,8 @@ from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.secrets import shown
 
 if TYPE_CHECKING:
+    from mnslib.capacity.history import Block
     from mnslib.capacity.present import Reading
-    from mnslib.capacity.ranges import Block
     from mnslib.capacity.snapshot import Values
     from mnslib.kube_models import QuotaStatus
 

@@ -17,7 +17,7 @@ import pandas as pd
 from mnslib.capacity.assemble import assemble
 from mnslib.capacity.collect import WORKERS, add_history, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
-from mnslib.capacity.history import quota_status, time_grid
+from mnslib.capacity.history import quota_status, read_block, time_grid
 from mnslib.capacity.peaks import with_peak_times
 from mnslib.capacity.present import Reading
 from mnslib.capacity.promql import (
@@ -31,7 +31,6 @@ from mnslib.capacity.promql import (
     requests_now,
 )
 from mnslib.capacity.quota_values import tightest_quotas
-from mnslib.capacity.ranges import read_block
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.kube_models import Container, Node, Pod, QuotaStatus

@@ -9,9 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnslib.capacity.history import ClusterHistory, read_history, time_grid
-from mnslib.capacity.promql import history_queries
-from mnslib.capacity.ranges import (
+from mnslib.capacity.history import (
     COST_UNIT,
     LONGEST_QUERY,
     MOST_COST,
@@ -20,9 +18,13 @@ from mnslib.capacity.ranges import (
     MOST_VALUES,
     SCRAPE_SECONDS,
     Block,
+    ClusterHistory,
     most_rows,
     read_block,
+    read_history,
+    time_grid,
 )
+from mnslib.capacity.promql import history_queries
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 
 HOUR = timedelta(hours=1)
