@@ -19,11 +19,10 @@ from typing import SupportsFloat
 from mnslib import verdicts
 from mnslib.errors import printable
 from mnslib.show import wording
-from mnslib.show.tokens import PAINTS, TOKENS, Tone
+from mnslib.show.templates import as_html, render_part
+from mnslib.show.tokens import Tone
 
 NONE_WORD = "–"
-UNBROKEN_LENGTH = 32
-"""Characters up to which a cell or tag stays on one line, so that names do not break at hyphens."""
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     # verdicts
@@ -65,8 +64,19 @@ def escape(text: str) -> str:
     return escape_html(printable(text))
 
 
+class _Display:
+    """A value that is shown by the macro of `displays.html.j2` that has its name."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return str(render_part("displays.html.j2", type(self).__name__, self))
+
+    __html__ = _repr_html_
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Tag:
+class Tag(_Display):
     """A word on a ground: a verdict, an outcome, a risk."""
 
     text: str
@@ -74,16 +84,6 @@ class Tag:
 
     def __repr__(self) -> str:
         return self.text
-
-    def _repr_html_(self) -> str:
-        paint = PAINTS[self.tone]
-        edge = f"box-shadow:inset 0 0 0 1px {TOKENS['line']};" if self.tone == "unknown" else ""
-        return (
-            f'<span class="tag" style="background:{paint.ground};color:{paint.words};{edge}'
-            f"{_nowrap(self.text)}font-weight:bold;font-size:13px;padding:2px 8px;"
-            f'border-radius:2px;display:inline-block;line-height:1.35">'
-            f"{escape(self.text)}</span>"
-        )
 
 
 def tag(word: str) -> Tag:
@@ -105,7 +105,7 @@ def commitment_tag(verdict: str, committed_ratio: SupportsFloat | None) -> Tag:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Lines:
+class Lines(_Display):
     """A cell of two lines: what it is, and below it, smaller, what belongs to it."""
 
     first: str
@@ -114,39 +114,33 @@ class Lines:
     def __repr__(self) -> str:
         return f"{self.first} ({self.second})" if self.second else self.first
 
-    def _repr_html_(self) -> str:
-        second = f'<br><span class="second" style="font-size:13px">{escape(self.second)}</span>'
-        return escape(self.first) + (second if self.second else "")
-
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(_Display):
     """A cell or sentence that leads to a file beside the page; `second` is a line below it."""
 
     text: str
     href: str
     second: str = ""
 
-    def _repr_html_(self) -> str:
-        below = Lines("", self.second)._repr_html_()
-        return f'<a href="{escape(self.href)}">{escape(self.text)}</a>{below}'
-
 
 @dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(_Display):
     """A cell with words and tags beside each other, such as the risks of a change."""
 
     parts: Sequence[str | Tag]
 
+    @property
+    def cells(self) -> list[str | Tag]:
+        """The parts as their cell shows them."""
+        return [part if isinstance(part, Tag) else _cell_text(part) for part in self.parts]
+
     def __repr__(self) -> str:
         return ", ".join(map(str, self.parts))
 
-    def _repr_html_(self) -> str:
-        return " ".join(map(_cell_html, self.parts))
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Picture:
+class Picture(_Display):
     """A small drawing in a cell.
 
     Attributes:
@@ -159,14 +153,13 @@ class Picture:
     width: int
     height: int
 
+    @property
+    def markup(self) -> str:
+        """The drawing as what a template takes as it is."""
+        return as_html(self.svg)
+
     def __repr__(self) -> str:
         return self.words
-
-    def _repr_html_(self) -> str:
-        return (
-            f'<svg role="img" aria-label="{escape(self.words)}" width="{self.width}" '
-            f'height="{self.height}" viewBox="0 0 {self.width} {self.height}">{self.svg}</svg>'
-        )
 
 
 Cell = str | int | float | None | Tag | Tags | Lines | Link | Picture
@@ -197,7 +190,7 @@ def right(*titles: str) -> list[Column]:
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class Table:
+class Table(_Display):
     """A table; at most `limit` rows are shown, the line below says how many there are.
 
     Attributes:
@@ -219,7 +212,7 @@ class Table:
     def __repr__(self) -> str:
         if not self.rows:
             return "\n".join(filter(None, [self.caption, self.empty]))
-        columns = self._columns()
+        columns = self.standing
         lines = [[column.title for column in columns]]
         lines += [
             [_cell_text(cell).replace("\n", "; ") for cell in row]
@@ -228,35 +221,20 @@ class Table:
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         text = ["  ".join(_pad(*part) for part in zip(ln, widths, columns, strict=True)).rstrip()
                 for ln in lines]  # fmt: skip
-        return "\n".join(filter(None, [self.caption, *text, self._note()]))
+        return "\n".join(filter(None, [self.caption, *text, self.said]))
 
-    def _repr_html_(self) -> str:
-        caption = (
-            f'<caption style="text-align:left;font-weight:bold;padding:4px 0;'
-            f'min-width:min(48ch,80vw)">'
-            f"{escape(self.caption)}</caption>"
-        )
-        if not self.rows:
-            named = f"<b>{escape(self.caption)}</b> " if self.caption else ""
-            return f'<p class="note">{named}{escape(self.empty)}</p>'
-        columns = self._columns()
-        head = "".join(
-            f'<th scope="col" style="{_cell_style(column)}">{escape(column.title)}</th>'
-            for column in columns
-        )
-        body = "".join(
-            f"<tr>{''.join(map(_cell, columns, row))}</tr>" for row in self.rows[: self.limit]
-        )
-        note = f'<p class="note" style="font-size:13px">{escape(self._note())}</p>'
-        return (
-            '<table class="mns" style="border-collapse:collapse;'
-            'font-variant-numeric:tabular-nums;margin:8px 0">'
-            f"{caption if self.caption else ''}<thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>{note if self._note() else ''}"
-        )
+    @property
+    def shown(self) -> list[list[tuple[Column, object, str]]]:
+        """Of each row that is shown, its cells with their columns and their longest line."""
+        columns = self.standing
+        return [
+            [(column, *_shown(cell)) for column, cell in zip(columns, row, strict=True)]
+            for row in self.rows[: self.limit]
+        ]
 
-    def _columns(self) -> list[Column]:
-        """Return the columns with their alignment decided by all rows, not only those shown."""
+    @property
+    def standing(self) -> list[Column]:
+        """The columns with their alignment decided by all rows, not only those shown."""
         found = []
         for index, given in enumerate(self.columns):
             column = Column(given) if isinstance(given, str) else given
@@ -268,7 +246,9 @@ class Table:
             found.append(Column(column.title, align, column.header))
         return found
 
-    def _note(self) -> str:
+    @property
+    def said(self) -> str:
+        """The line below the table."""
         count = len(self.rows) if self.total is None else self.total
         shown = f"{self.limit:,} of {count:,} shown." if count > self.limit else ""
         return " ".join(filter(None, [shown, self.note]))
@@ -283,29 +263,27 @@ class Figure:
     of: str = ""
     tone: Tone = "calm"
 
+    @property
+    def shown(self) -> str:
+        """The value as it reads."""
+        return _cell_text(self.value)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class KeyFigures:
+class KeyFigures(_Display):
     """Three to five numbers side by side."""
 
     figures: Sequence[Figure]
 
     def __repr__(self) -> str:
         return " · ".join(
-            " ".join(filter(None, [_cell_text(figure.value), figure.of, figure.label]))
+            " ".join(filter(None, [figure.shown, figure.of, figure.label]))
             for figure in self.figures
-        )
-
-    def _repr_html_(self) -> str:
-        return (
-            '<div class="figures" style="display:flex;flex-wrap:wrap;margin:12px 0;'
-            f'border-top:2px solid {TOKENS["line"]};border-bottom:1px solid {TOKENS["grid"]}">'
-            f"{''.join(map(_figure, self.figures))}</div>"
         )
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class Callout:
+class Callout(_Display):
     """A box with a bar at its left: what asks for a decision, a risk, a refusal.
 
     Attributes:
@@ -325,24 +303,6 @@ class Callout:
         parts = [title, self.text, self.code]
         return printable("\n".join(part.replace("\n", "\n  ") for part in parts if part))
 
-    def _repr_html_(self) -> str:
-        paint = PAINTS[self.tone]
-        ground = "#FFFFFF" if self.tone == "unknown" else paint.ground
-        tags = "".join(
-            f' <span class="tag" style="background:#FFFFFF;color:{PAINTS[word.tone].words};'
-            f'font-weight:bold;font-size:13px;padding:2px 8px">{escape(word.text)}</span>'
-            for word in self.tags
-        )
-        text = escape(self.text).replace("\n", "<br>")
-        return (
-            f'<div class="callout" style="border:1px solid {TOKENS["grid"]};'
-            f"border-left:5px solid {paint.bar};background:{ground};color:{TOKENS['ink']};"
-            f'padding:12px 16px;margin:16px 0"><b>{escape(self.title)}</b>{tags}'
-            + (f'<div style="margin-top:4px">{text}</div>' if text else "")
-            + (_code_block(self.code) if self.code else "")
-            + "</div>"
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -353,7 +313,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class Actions:
+class Actions(_Display):
     """Things to do, numbered, the most urgent first; `empty` says that there is none."""
 
     actions: Sequence[Action]
@@ -363,15 +323,9 @@ class Actions:
         lines = [f"{n}. {each.title}. {each.text}" for n, each in enumerate(self.actions, start=1)]
         return printable("\n".join(lines) or self.empty)
 
-    def _repr_html_(self) -> str:
-        lines = "".join(
-            f"<li><b>{escape(each.title)}.</b> {escape(each.text)}</li>" for each in self.actions
-        )
-        return f'<ol class="actions">{lines}</ol>' if lines else f"<p>{escape(self.empty)}</p>"
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stack:
+class Stack(_Display):
     """Several displays, one below the other; a text is a sentence of its own."""
 
     parts: Sequence[str | Table | KeyFigures | Callout]
@@ -379,51 +333,14 @@ class Stack:
     def __repr__(self) -> str:
         return "\n\n".join(map(str, self.parts))
 
-    def _repr_html_(self) -> str:
-        return "".join(
-            f"<p>{escape(part)}</p>" if isinstance(part, str) else part._repr_html_()
-            for part in self.parts
-        )
 
-
-def _code_block(code: str) -> str:
-    return (
-        f'<pre style="background:#FFFFFF;color:{TOKENS["ink"]};padding:8px 12px;'
-        f'margin:8px 0 0;white-space:pre-wrap;overflow-wrap:anywhere">{escape(code)}</pre>'
-    )
-
-
-def _figure(figure: Figure) -> str:
-    # the tone is a class, for `page.css`: on a dark notebook red figures would be hard to read
-    beside = f' <span class="of" style="font-size:15px">{escape(figure.of)}</span>'
-    return (
-        '<div class="figure" style="flex:1 1 120px;padding:10px 12px 12px">'
-        f'<span class="value {figure.tone}" style="font-size:28px;font-weight:bold">'
-        f"{escape(_cell_text(figure.value))}</span>{beside if figure.of else ''}<br>"
-        f'<span class="label" style="font-size:14px">{escape(figure.label)}</span></div>'
-    )
-
-
-def _cell(column: Column, cell: Cell) -> str:
-    lines = (cell.first, cell.second) if isinstance(cell, Lines) else (_cell_text(cell),)
-    style = _nowrap(max(lines, key=len)) + _cell_style(column)
-    if column.header:
-        return f'<th scope="row" style="{style};font-weight:bold">{_cell_html(cell)}</th>'
-    return f'<td style="{style}">{_cell_html(cell)}</td>'
-
-
-def _cell_style(column: Column) -> str:
-    return f"text-align:{column.align};vertical-align:top;padding:6px 16px 6px 0"
-
-
-def _nowrap(text: str) -> str:
-    return "white-space:nowrap;" if len(text) <= UNBROKEN_LENGTH else ""
-
-
-def _cell_html(cell: Cell) -> str:
-    if isinstance(cell, Tag | Tags | Lines | Link | Picture):
-        return cell._repr_html_()
-    return escape_html(_cell_text(cell)).replace("\n", "<br>")  # printable it is
+def _shown(cell: Cell) -> tuple[object, str]:
+    """Return what a template takes of a cell, and the longest of its lines."""
+    if isinstance(cell, Lines):
+        return cell, max(cell.first, cell.second, key=len)
+    text = _cell_text(cell)
+    is_text = not isinstance(cell, _Display)
+    return render_part("displays.html.j2", "broken", text) if is_text else cell, text
 
 
 def _cell_text(cell: Cell) -> str:

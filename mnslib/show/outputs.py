@@ -20,6 +20,7 @@ import mistune
 
 from mnslib import errors
 from mnslib.show.displays import Callout
+from mnslib.show.templates import is_local
 
 LONGEST_ERROR_LINES = 300
 """Lines of an error message in a report; the executed notebook has all of them."""
@@ -262,16 +263,10 @@ class _Markdown(mistune.HTMLRenderer):
         return super().heading(text, min(level + self._shift, 6))
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        return super().link(text, url, title) if _is_local(url) else text
+        return super().link(text, url, title) if is_local(url) else text
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         return text
-
-
-def _is_local(address: str) -> bool:
-    # browsers pass over white space and control characters: `java\tscript:` is a scheme
-    read = re.sub(r"[\x00-\x20]", "", address)
-    return re.match(r"(?i)([a-z][a-z0-9+.-]*:|/|\\)", read) is None
 
 
 class _Scan(HTMLParser):
@@ -317,7 +312,7 @@ class _Scan(HTMLParser):
 def _is_harmless(name: str, value: str | None) -> bool:
     text = (value or "").strip().lower()
     if name == "href":
-        return _is_local(text)
+        return is_local(text)
     if name == "src":
         return text.startswith(("data:image/png", "data:image/jpeg", "data:image/svg+xml"))
     if name == "style":

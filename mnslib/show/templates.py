@@ -10,6 +10,7 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -38,7 +39,9 @@ FILTERS = {
     "listing": wording.listing,
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
     "short": wording.short,
+    "lines": lambda text: text.split("\n"),
     "href": lambda path: quote(path),
+    "local": lambda address: address if is_local(address) else "#",
 }
 """What templates may write behind a `|`, beside Jinja's own: the notation of `wording`."""
 
@@ -53,9 +56,26 @@ def render(name: str, **values: Any) -> str:
     return Markup(text) if is_html else text
 
 
-def as_html(text: str) -> Markup:
+def render_part(name: str, macro: str, value: Any) -> str:
+    """Return what one macro of an HTML template makes of a value."""
+    return Markup(getattr(_template(name), macro)(value))
+
+
+def is_local(address: str) -> bool:
+    """Return whether an address stays beside the page: it has no scheme, no host and no root."""
+    # browsers pass over white space and control characters: `java\tscript:` is a scheme
+    read = re.sub(r"[\x00-\x20]", "", address)
+    return re.match(r"(?i)([a-z][a-z0-9+.-]*:|/|\\)", read) is None
+
+
+def as_html(text: str) -> str:
     """Return HTML of our own making, or looked through, as what templates take as it is."""
     return Markup(text)
+
+
+@cache
+def _template(name: str) -> Any:
+    return _environment(True).get_template(name).module
 
 
 @cache
@@ -66,6 +86,7 @@ def _environment(is_html: bool) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
         finalize=_harmless,
     )
     made.filters.update(FILTERS)

@@ -133,3 +133,15 @@ def test_a_name_of_two_lines_is_broken_only_where_one_of_them_is_long():
 
     assert "white-space:nowrap" in style("api (Deployment)", "payments-api, aks-prod-weu-1")
     assert "white-space:nowrap" not in style("api", "a" * 63)
+
+
+@pytest.mark.parametrize(
+    "href", ["javascript:alert(1)", "java\tscript:x", "https://elsewhere.example", "//elsewhere"]
+)
+def test_a_link_leads_nowhere_but_beside_the_page(href: str) -> None:
+    assert Link("x", href)._repr_html_() == '<a href="#">x</a>'
+
+
+def test_displays_stand_in_a_template_as_html_and_in_a_page_as_text() -> None:
+    assert Tag("<b>").__html__() == Tag("<b>")._repr_html_()
+    assert Tag("<b>")._repr_html_() + "<i>" == f"{Tag('<b>')._repr_html_()}<i>"
