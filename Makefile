@@ -6,7 +6,7 @@ DEV := .venv/.installed-dev
 AZ := .venv-az/.installed-2.91.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint type imports test notebooks sandbox conformance docs check bench chaos size clean
+.PHONY: help setup demo format lint type imports test notebooks sandbox conformance docs check compare bench chaos size clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -71,6 +71,9 @@ check: lint type imports test size  ## everything that must hold before a change
 
 bench: $(DEV) $(if $(MNS_AZ),,$(AZ))  ## speed, as ratios measured in one run (MNS_AZ as above)
 	MNS_AZ=$${MNS_AZ:-.venv-az/bin/az} $(BIN)/python -m tests.benchmarks
+
+compare: $(DEV)  ## the results of another commit and of this tree, cell by cell
+	$(BIN)/python -m tests.safety_net
 
 chaos: $(DEV)  ## 200 bulk runs in bad weather, killed at random and resumed until done
 	$(BIN)/python -m tests.chaos
