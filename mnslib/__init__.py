@@ -12,7 +12,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ApplyError": "mnslib.errors",
+    "Fleet": "mnslib.fleet",
     "MnsError": "mnslib.errors",
+    "Namespace": "mnslib.fleet",
+    "Plan": "mnslib.fleet",
+    "Result": "mnslib.fleet",
+    "SpecError": "mnslib.errors",
+    "StalePlanError": "mnslib.errors",
+    "UnsafePlanError": "mnslib.errors",
+    "connect": "mnslib.fleet",
     "start": "mnslib.run.start",
 }
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnslib.secrets import hide_secrets
 
@@ -176,7 +176,15 @@ class LockedError(MnsError):
 
 
 class ApplyError(MnsError):
-    """Not every change was applied; the outcomes are in the run's result."""
+    """Not every change was applied; the outcomes are in the run's result.
+
+    Attributes:
+        result: that of a plan that was applied without a notebook (`fleet.Result`), else None.
+    """
+
+    def __init__(self, message: str, *, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class ArmError(MnsError):

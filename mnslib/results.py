@@ -213,6 +213,9 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+LIBRARY = "library"
+"""What a record has as its notebook where a plan was applied without one."""
+
 EXIT_CODES = {
     RunStatus.DONE: 0,
     RunStatus.FINDINGS: 0,  # 2 with --detailed-exitcode

@@ -14,13 +14,14 @@ from urllib.parse import quote
 import click
 
 from mnslib.errors import ConfigError, printable
-from mnslib.results import RunStatus
+from mnslib.results import LIBRARY, RunStatus
 
 DEMO_NOTEBOOKS = (
     "20_onboard_namespace",
     "30_provision_in_bulk",
     "40_analyze_quota_utilization",
 )
+BULK_NOTEBOOK = "30_provision_in_bulk"
 MOST_CHANGES = 10
 """Changes of a dry run that the terminal names; the report has them all."""
 NOTEBOOK_HELP = "NOTEBOOK is a path, a name such as 30_provision_in_bulk, or its number."
@@ -175,8 +176,9 @@ def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitco
     }
     if max_failures is not None:
         given["max_failures"] = max_failures
+    is_library = result["notebook"] == LIBRARY  # whose requests are a file like any other
     code = _execute(
-        result["notebook"],
+        BULK_NOTEBOOK if is_library else result["notebook"],
         given,
         asked=given,
         environment=result["environment"],

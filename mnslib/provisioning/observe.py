@@ -6,12 +6,12 @@ reached; where it cannot, the plan says so instead of guessing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError
+from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
 from mnslib.models import ManagedCluster, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -61,21 +61,8 @@ def observe(
             cluster = held.cluster if held else azure.managed_clusters.get(cluster_id)
         except ArmNotFoundError:
             return None
-        found = azure.managed_namespaces.list_by_managed_cluster(cluster_id)
-        view, unknown = _kubernetes(cluster, kube_for)
-        managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
-        for target in targets[cluster_id]:
-            name = target.namespace_name.lower()
-            if view is None or name in managed or not view.is_managed(name):
-                continue
-            if (unlisted := item_now(target, azure)) is not None:
-                managed[name] = unlisted
-        return ObservedCluster(
-            cluster=cluster,
-            managed=managed,
-            read_utc=utc_text(now()),
-            kubernetes=view,
-            kubernetes_unknown=unknown,
+        return observe_cluster(
+            cluster, azure=azure, kube_for=kube_for, now=now, named=targets[cluster_id]
         )
 
     with ThreadPoolExecutor(max_workers=READERS) as pool:
@@ -85,6 +72,77 @@ def observe(
             else:
                 clusters[cluster_id] = result
     return ObservedState(clusters=clusters, missing=missing, grants=_grants(wanted, azure))
+
+
+def observe_cluster(
+    cluster: ManagedCluster,
+    *,
+    azure: AzureClient,
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    now: Callable[[], datetime],
+    named: Iterable[ManagedNamespaceId] = (),
+) -> ObservedCluster:
+    """Return the state of one cluster.
+
+    Args:
+        kube_for: as `observe` takes it.
+        named: of these, what ARM's list lacks is read one by one where the cluster has it.
+
+    Raises:
+        ArmError: if Azure refuses or cannot be reached.
+    """
+    found = azure.managed_namespaces.list_by_managed_cluster(cluster.id)
+    view, unknown = _kubernetes(cluster, kube_for)
+    managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
+    for target in named:
+        name = target.namespace_name.lower()
+        if view is None or name in managed or not view.is_managed(name):
+            continue
+        if (unlisted := item_now(target, azure)) is not None:
+            managed[name] = unlisted
+    return ObservedCluster(
+        cluster=cluster,
+        managed=managed,
+        read_utc=utc_text(now()),
+        kubernetes=view,
+        kubernetes_unknown=unknown,
+    )
+
+
+def observe_scope(
+    azure: AzureClient,
+    *,
+    subscription_ids: Sequence[str],
+    clusters: Sequence[ClusterId],
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    now: Callable[[], datetime],
+) -> dict[ClusterId, ObservedCluster | str]:
+    """Return the state of each cluster of a scope, or the reason why it cannot be read.
+
+    Args:
+        clusters: the only ones to read; empty for all of the subscriptions.
+
+    Raises:
+        ArmError: if a subscription cannot be listed.
+    """
+    listed = [] if clusters else [
+        found for one in subscription_ids for found in azure.managed_clusters.list(one)
+    ]  # fmt: skip
+    targets: list[ManagedCluster | ClusterId] = [*clusters, *listed]
+
+    def read(target: ManagedCluster | ClusterId) -> ObservedCluster | str:
+        try:
+            cluster = (
+                azure.managed_clusters.get(target) if isinstance(target, ClusterId) else target
+            )
+            return observe_cluster(cluster, azure=azure, kube_for=kube_for, now=now)
+        except MnsError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        results = pool.map(read, targets)
+        ids = (one if isinstance(one, ClusterId) else one.id for one in targets)
+        return dict(sorted(zip(ids, results, strict=True), key=lambda item: item[0].key))
 
 
 def _kubernetes(

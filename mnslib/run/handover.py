@@ -78,29 +78,39 @@ def write_pack(
         ConfigError: if the folder holds the pack of another cluster of the same name.
         MnsError: if Azure gives no kubeconfig.
     """
-    from mnslib.kube.kubeconfig import namespace_kubeconfig
-
     cluster = namespace.cluster
     folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
     note = folder / OWNER_FILE
     owner = note.read_text("utf-8").strip() if note.exists() else str(cluster)
     if owner.lower() != str(cluster).lower():
         raise ConfigError(f"{folder} is of another cluster: {owner}. Move it away, then run again.")
-    text = namespace_kubeconfig(
-        target.azure.managed_namespaces.list_credential(namespace),
-        cluster_name=cluster.cluster_name,
-        namespace_name=namespace.namespace_name,
-        login=login,
-        cloud=cloud,
-        sandbox_environment=None
-        if target.sandbox is None
-        else {SANDBOX_VARIABLE: str(sandbox_file())},
-    )
+    text = kubeconfig_text(namespace, target, cloud=cloud, login=login)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     write_whole(note, f"{cluster}\n", mode=0o600)
     write_whole(folder / "kubeconfig", text, mode=0o600)
     return folder / "kubeconfig"
+
+
+def kubeconfig_text(
+    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
+) -> str:
+    """Return the kubeconfig of a namespace; it holds no secret.
+
+    Raises:
+        MnsError: if Azure gives none.
+    """
+    from mnslib.kube.kubeconfig import namespace_kubeconfig
+
+    is_sandbox = target.sandbox is not None
+    return namespace_kubeconfig(
+        target.azure.managed_namespaces.list_credential(namespace),
+        cluster_name=namespace.cluster.cluster_name,
+        namespace_name=namespace.namespace_name,
+        login=login,
+        cloud=cloud,
+        sandbox_environment={SANDBOX_VARIABLE: str(sandbox_file())} if is_sandbox else None,
+    )
 
 
 def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> Path:

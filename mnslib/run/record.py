@@ -267,7 +267,7 @@ class Run:
         warnings = warning_lines(checks)
         numbers: dict[str, float] = dict(summary or {})
         if result is not None and plan is not None:
-            self.result, status = result, _status(result, left)
+            self.result, status = result, status_of(result, left)
             risks = result.resumed.risks if result.resumed else plan.risk_names()
             numbers = {**result.counts(), **numbers, "risks": len(risks)}
             waits = status is RunStatus.FINDINGS
@@ -309,7 +309,8 @@ def _environment(directory: Path, notebook: str) -> str:
     return directory.name.partition(f"{notebook}-")[2].partition(".")[0]
 
 
-def _status(result: ApplyResult, left: Plan | None) -> RunStatus:
+def status_of(result: ApplyResult, left: Plan | None) -> RunStatus:
+    """Return how a run ended that had this result; `left` is what was planned again after it."""
     if result.interrupted_by_signal is not None:
         return RunStatus.INTERRUPTED
     if result.is_dry_run:

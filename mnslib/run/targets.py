@@ -59,6 +59,12 @@ class Target:
             )
         return self._kube[cluster.id.key]
 
+    def close(self) -> None:
+        """Close the connections of all doors that were opened."""
+        for kube in self._kube.values():
+            kube.close()
+        self.azure.close()
+
     def scope(
         self, subscription_ids: Sequence[str], clusters: Sequence[str]
     ) -> tuple[list[str], list[ClusterId]]:

@@ -1,0 +1,812 @@
+"""What a person does in a blank notebook: list, read, change and take away managed namespaces.
+
+The library's rooms do the work; here they are put behind a few objects. Every write goes through
+plan, approval and journal, and leaves a run like a notebook's. Decides nothing about namespaces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnslib.errors import (
+    ApplyError,
+    ConfigError,
+    MnsError,
+    StalePlanError,
+    cut,
+)
+from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.results import (
+    EXIT_CODES,
+    LIBRARY,
+    ApplyResult,
+    RunRecord,
+    RunStatus,
+    utc_now,
+    utc_text,
+)
+from mnslib.run.project import new_run_directory, write_result, write_whole
+from mnslib.run.record import status_of
+from mnslib.run.targets import Target, open_target, sandbox_name
+from mnslib.secrets import hide_secrets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mnslib.provisioning.approval import Approval
+    from mnslib.provisioning.observed import ObservedCluster, ObservedState
+    from mnslib.provisioning.plan import Plan as Planned
+    from mnslib.show.displays import Stack
+
+REQUESTS_NAME, PLAN_NAME = "requests.csv", "plan.json"
+
+OLDEST_READING = timedelta(minutes=5)
+"""What was read longer ago is read again before it is written over; our choice."""
+
+MOST_CANDIDATES = 20
+"""Names that an error lists; our choice."""
+
+CLUSTER_COLUMNS = ("subscription_id", "resource_group", "cluster_name")
+
+
+def connect(
+    target: str = "sandbox",
+    *,
+    subscription_ids: Sequence[str] = (),
+    clusters: Sequence[str] = (),
+    credential: str = "default",
+    cloud: str = "public",
+    tiers_file: str = "",
+    policy_file: str = "",
+    max_commitment: str = "1.5",
+    runs_dir: str = "runs",
+    owner_label: str = "owner",
+    history: str = "auto",
+    prometheus_endpoint: str = "",
+) -> Fleet:
+    """Return the clusters of a scope; reads and writes nothing yet.
+
+    Args:
+        target: `sandbox`, which is started if need be, or `azure`.
+        subscription_ids: whose clusters to work on; on the sandbox none means all.
+        clusters: ARM ids of the only clusters to work on.
+        credential: `default`, `environment`, `workload-identity`, `managed-identity` or `cli`.
+        cloud: `public`, `usgov` or `china`; not used on the sandbox.
+        tiers_file: named sizes that requests may use; as all files here, from the working folder.
+        policy_file: rules that every request has to keep to.
+        max_commitment: how often a cluster may promise what its nodes give; empty for no limit.
+        runs_dir: where each apply leaves its run.
+        owner_label: label that names a namespace's owner.
+        history: `auto`, `azure-monitor`, `prometheus` or `none`: where usage is read.
+        prometheus_endpoint: the query endpoint of that history.
+
+    Raises:
+        ConfigError: if a word does not exist, a file is missing, or nothing says where to look.
+    """
+    from mnslib.provisioning.effect import read_max_commitment
+
+    read_max_commitment(max_commitment)
+    settings: dict[str, Any] = {
+        "target": target,
+        "cloud": cloud,
+        "credential": credential,
+        "tiers_file": _file("tiers_file", tiers_file),
+        "policy_file": _file("policy_file", policy_file),
+        "max_commitment": max_commitment,
+        "runs_dir": str(Path(runs_dir).expanduser().absolute()),
+        "owner_label": owner_label,
+        "history": history,
+        "prometheus_endpoint": prometheus_endpoint,
+    }
+    opened = open_target(target, cloud=cloud, credential=credential)
+    opened.prometheus(history, prometheus_endpoint)  # refuses at once what cannot be asked
+    subscriptions, ids = opened.scope(
+        _texts("subscription_ids", subscription_ids), _texts("clusters", clusters)
+    )
+    if not subscriptions and not ids:
+        raise ConfigError(
+            "Nothing says where to look: name subscription_ids, or clusters by their ARM ids."
+        )
+    return Fleet(settings, opened, tuple(subscriptions), tuple(ids))
+
+
+class Fleet:
+    """The clusters of a scope and the managed namespaces on them."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        target: Target,
+        subscription_ids: Sequence[str],
+        clusters: Sequence[ClusterId],
+    ) -> None:
+        self._settings = settings
+        self._target = target
+        self._subscription_ids = subscription_ids
+        self._clusters = clusters
+
+    def __repr__(self) -> str:
+        where = [f"{len(self._subscription_ids)} subscriptions"] if self._subscription_ids else []
+        where += [f"{len(self._clusters)} clusters"] if self._clusters else []
+        return f"<Fleet: {self._settings['target']}, {', '.join(where)}>"
+
+    def close(self) -> None:
+        """Close the connections; for a program that goes on without it."""
+        self._target.close()
+
+    def clusters(self) -> pd.DataFrame:
+        """Return one row per cluster: what it is, what it promises, or why it cannot be read.
+
+        Cores and bytes. `reason` is empty where all of it was read; a cluster whose Kubernetes API
+        does not answer has its ARM columns and a reason.
+
+        Raises:
+            MnsError: if no cluster can be read.
+        """
+        import pandas as pd
+
+        from mnslib.provisioning.effect import read_max_commitment
+
+        limit = read_max_commitment(self._settings["max_commitment"])
+        rows = []
+        for cluster_id, found in self._read().items():
+            row: dict[str, Any] = dict.fromkeys(_CLUSTERS)
+            row |= _identity(cluster_id)
+            if isinstance(found, str):
+                rows.append(row | {"reason": found})
+                continue
+            cluster = found.cluster
+            row |= {
+                "region": cluster.location,
+                "kubernetes_version": cluster.kubernetes_version,
+                "entra_id": cluster.has_entra_id,
+                "azure_rbac": cluster.has_azure_rbac,
+                "network_policy_engine": cluster.network_policy_engine,
+                "managed_namespaces": len(found.managed),
+                "reason": "" if found.kubernetes else found.kubernetes_unknown,
+            }
+            sums = found.kubernetes.commitments(limit) if found.kubernetes else {}
+            for resource, one in sums.items():
+                row |= {
+                    f"{resource}_allocatable": float(one.allocatable),
+                    f"{resource}_committed": float(one.committed),
+                    f"{resource}_headroom": float(one.headroom),
+                }
+            rows.append(row)
+        return pd.DataFrame(rows, columns=_CLUSTERS)
+
+    def namespaces(self, *, all: bool = False) -> pd.DataFrame:
+        """Return one row per managed namespace; a cluster that cannot be read is a row with why.
+
+        Cores and bytes; labels, annotations and tags are mappings.
+
+        Args:
+            all: the cluster's other namespaces, too; `is_managed` says which is which.
+
+        Raises:
+            MnsError: if no cluster can be read.
+        """
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for cluster_id, found in self._read(with_kubernetes=all).items():
+            if isinstance(found, str):
+                rows.append(_identity(cluster_id) | {"reason": found})
+                continue
+            rows += self._namespace_rows(found)
+            if not all:
+                continue
+            if found.kubernetes is None:
+                rows.append(_identity(cluster_id) | {"reason": found.kubernetes_unknown})
+                continue
+            rows += (
+                _identity(cluster_id)
+                | {
+                    "namespace_name": name,
+                    "is_managed": False,
+                    "labels": dict(seen.labels),
+                    "annotations": dict(seen.annotations),
+                    "owner": seen.labels.get(self._settings["owner_label"], ""),
+                    "reason": "",
+                }
+                for name, seen in sorted(found.kubernetes.namespaces.items())
+                if name not in found.managed
+            )
+        return pd.DataFrame(rows, columns=_NAMESPACES)
+
+    def namespace(
+        self, cluster: str, name: str, *, resource_group: str = "", subscription_id: str = ""
+    ) -> Namespace:
+        """Return the managed namespace of that name.
+
+        Args:
+            cluster: its cluster's name or ARM id.
+            resource_group, subscription_id: which cluster of that name is meant.
+
+        Raises:
+            ConfigError: if it is not there, or several are; names the candidates.
+            ArmError: if Azure refuses or cannot be reached.
+        """
+        azure = self._target.azure
+        found = self._cluster(cluster, resource_group, subscription_id)
+        there = {
+            one.id.namespace_name: one.id
+            for one in azure.managed_namespaces.list_by_managed_cluster(found)
+        }
+        if name not in there:
+            raise ConfigError(
+                f"There is no managed namespace {cut(name, 80)!r} on {found.cluster_name}. "
+                f"There {_candidates(there)}. A new one is made by fleet.plan([{{...}}])."
+            )
+        return Namespace(self, there[name])
+
+    def plan(self, requests: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> Plan:
+        """Return what would change so that what is there is as requested; writes nothing.
+
+        Args:
+            requests: a request file (CSV, XLSX, YAML), or a DataFrame or a list of mappings with
+                the columns of one. An empty cell leaves a value as it is.
+
+        Raises:
+            SpecError: with every mistake in the requests.
+            PreflightError: if a cluster cannot take them.
+            ArmError: if Azure refuses or cannot be reached.
+        """
+        specs, rows = self._requests(requests)
+        return self._plan(specs, rows)
+
+    def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
+        from mnslib.requests.columns import COLUMNS
+        from mnslib.requests.files import read_rows
+        from mnslib.requests.rows import read_bytes
+        from mnslib.requests.spec import parse_requests, specs_from_rows
+
+        rules = self._rules()
+        if isinstance(requests, str | Path):
+            path = Path(requests).expanduser().absolute()
+            data = read_bytes(path)
+            specs = parse_requests(path, data=data, **rules)
+            found = [dict(row.cells) for row in read_rows(path, data).rows]
+            return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
+        if hasattr(requests, "to_dict"):
+            requests = [
+                {name: cell for name, cell in row.items() if not _is_empty(cell)}
+                for row in requests.to_dict("records")
+            ]
+        if isinstance(requests, Mapping) or not isinstance(requests, Sequence):
+            raise ConfigError(
+                "requests: write a file's path, a DataFrame, or a list of mappings with the "
+                f"columns of a request file: {', '.join(COLUMNS)}."
+            )
+        if not requests:
+            raise ConfigError("requests: there are none, so there is nothing to plan.")
+        rows = [dict(row) for row in requests]
+        return specs_from_rows(rows, file="requests", **rules), rows
+
+    def _rules(self) -> dict[str, Any]:
+        from mnslib.requests.policy import read_policy
+        from mnslib.requests.tiers import read_tiers
+
+        tiers, policy = (self._settings[name] for name in ("tiers_file", "policy_file"))
+        return {
+            "tiers": read_tiers(Path(tiers)) if tiers else None,
+            "policy": read_policy(Path(policy)) if policy else None,
+        }
+
+    def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
+        from mnslib.provisioning.effect import read_max_commitment
+        from mnslib.provisioning.plan import make_plan
+        from mnslib.provisioning.preflight import preflight, require_passed
+
+        read_at = utc_now()
+        observed = self._observe(specs)
+        require_passed(preflight(specs, observed))
+        limit = read_max_commitment(self._settings["max_commitment"])
+        planned = make_plan(specs, observed, max_commitment=limit)
+        return Plan(self, specs, rows, planned, read_at)
+
+    def _observe(
+        self, specs: Sequence[NamespaceSpec], *, known: ObservedState | None = None
+    ) -> ObservedState:
+        from mnslib.provisioning.observe import observe
+
+        target = self._target
+        return observe(
+            specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known
+        )
+
+    def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | str]:
+        from mnslib.provisioning.observe import observe_scope
+
+        found = observe_scope(
+            self._target.azure,
+            subscription_ids=self._subscription_ids,
+            clusters=self._clusters,
+            kube_for=self._target.kube_for if with_kubernetes else None,
+            now=utc_now,
+        )
+        reasons = [reason for reason in found.values() if isinstance(reason, str)]
+        if reasons and len(reasons) == len(found):
+            raise MnsError(f"None of {len(found)} clusters can be read. The first: {reasons[0]}")
+        return found
+
+    def _namespace_rows(self, found: ObservedCluster) -> Iterator[dict[str, Any]]:
+        for _, one in sorted(found.managed.items()):
+            policy, quota = one.default_network_policy, one.default_resource_quota.values()
+            yield _identity(one.id.cluster) | {
+                "namespace_name": one.id.namespace_name,
+                "is_managed": True,
+                **{name: float(amount) for name, amount in quota.items()},
+                "ingress_policy": _word(policy.ingress),
+                "egress_policy": _word(policy.egress),
+                "adoption_policy": _word(one.adoption_policy),
+                "delete_policy": _word(one.delete_policy),
+                "labels": dict(one.labels),
+                "annotations": dict(one.annotations),
+                "tags": dict(one.tags),
+                "owner": one.labels.get(self._settings["owner_label"], ""),
+                "provisioning_state": one.provisioning_state,
+                "reason": "",
+            }
+
+    def _cluster(self, cluster: str, resource_group: str, subscription_id: str) -> ClusterId:
+        there = list(self._clusters) or [
+            one.id
+            for subscription in self._subscription_ids
+            for one in self._target.azure.managed_clusters.list(subscription)
+        ]
+        asked = {"resource_group": resource_group, "subscription_id": subscription_id}
+        found = [
+            one
+            for one in there
+            if cluster.lower() in (one.cluster_name.lower(), str(one).lower())
+            and all(
+                not value or getattr(one, name).lower() == value.lower()
+                for name, value in asked.items()
+            )
+        ]
+        if len(found) == 1:
+            return found[0]
+        wanted = cut(cluster, 200)
+        if found:
+            raise ConfigError(
+                f"cluster {wanted!r} is ambiguous: {len(found)} are called so. Add "
+                f"resource_group and subscription_id, or write one of {', '.join(map(str, found))}."
+            )
+        narrowed = "".join(f" with {name} {cut(v, 90)!r}" for name, v in asked.items() if v)
+        raise ConfigError(
+            f"There is no cluster {wanted!r}{narrowed} here. There "
+            f"{_candidates({str(one): one for one in there})}."
+        )
+
+
+class Namespace:
+    """One managed namespace."""
+
+    def __init__(self, fleet: Fleet, id: ManagedNamespaceId) -> None:
+        self._fleet = fleet
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.id.namespace_name} on {self.id.cluster.cluster_name}>"
+
+    def change(self, **columns: Any) -> Plan:
+        """Return the plan of a change: what is not named stays as it is; writes nothing.
+
+        Args:
+            columns: columns of a request file, such as `cpu_request`, `labels`, `access`; labels,
+                annotations and tags as mappings, None in them removes the key.
+
+        Raises:
+            SpecError: with every mistake.
+        """
+        own = {**_identity(self.id.cluster), "namespace_name": self.id.namespace_name}
+        if taken := sorted(columns.keys() & own.keys()):
+            raise ConfigError(f"{', '.join(taken)}: {self!r} is the one that is changed.")
+        return self._fleet.plan([own | columns])
+
+    def delete(self) -> Plan:
+        """Return the plan of taking it out of ARM; its delete policy says what stays inside."""
+        return self.change(ensure="absent")
+
+    def grant(self, principal: str, role: str) -> Plan:
+        """Return the plan of a role assignment on it.
+
+        Args:
+            principal: `group:<object id>`, `user:...` or `sp:...`.
+            role: `namespace-user`, `reader`, `writer`, `admin`, `contributor` or the full name.
+        """
+        return self.change(access=[f"{principal}={role}"])
+
+    def access(self) -> pd.DataFrame:
+        """Return one row per role assignment that acts on it, with the scope it is made at.
+
+        `is_inherited` ones are made above it and act on more than this namespace.
+
+        Raises:
+            ArmError: if Azure refuses or cannot be reached.
+        """
+        import pandas as pd
+
+        azure, cluster = self._fleet._target.azure, self.id.cluster
+        name = str(self.id).lower()
+        own = {name, name.replace("/managednamespaces/", "/namespaces/")}  # both forms count
+        roles = {guid: name for name, guid in BUILT_IN_ROLES.items()}
+        rows = [
+            {
+                "principal_type": held.principal_type,
+                "principal_id": held.principal_id,
+                "role": roles.get(held.role_guid, held.role_guid),
+                "scope": held.scope,
+                "is_inherited": held.scope.lower() not in own,
+                "id": held.id,
+            }
+            for held in azure.role_assignments.list_for_subscription(cluster.subscription_id)
+            if held.scope.lower() in own
+            or f"{self.id}/".lower().startswith(held.scope.rstrip("/").lower() + "/")
+        ]
+        rows.sort(key=lambda row: (row["is_inherited"], row["role"], row["principal_id"]))
+        columns = ["principal_type", "principal_id", "role", "scope", "is_inherited", "id"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def kubeconfig(self, path: str | Path | None = None) -> str | Path:
+        """Return its kubeconfig, which holds no secret; with a path, the file it is written to.
+
+        Args:
+            path: a file that only its owner may read (mode 0600); replaced if it is there.
+
+        Raises:
+            MnsError: if Azure gives none.
+        """
+        from mnslib.run.handover import kubeconfig_text
+
+        fleet = self._fleet
+        text = kubeconfig_text(self.id, fleet._target, cloud=fleet._settings["cloud"])
+        if path is None:
+            return text
+        file = Path(path).expanduser().absolute()
+        try:
+            write_whole(file, text, mode=0o600)
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be written: {error.strerror}.") from error
+        return file
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Plan:
+    """What would change, and the way to have it done; shows itself in a notebook.
+
+    Attributes:
+        requests: the checked requests it was made from.
+    """
+
+    _fleet: Fleet
+    requests: Sequence[NamespaceSpec]
+    _rows: Sequence[Mapping[str, Any]]
+    _planned: Planned
+    _read_at: datetime = field(default_factory=utc_now)
+
+    @property
+    def digest(self) -> str:
+        """What `apply` takes to know that this very plan was read."""
+        return self._planned.digest
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """One row per field that changes; a namespace without one has a row of its own."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for change in self._planned.changes:
+            own = _identity(change.id.cluster) | {
+                "namespace_name": change.id.namespace_name,
+                "change": change.kind.value,
+            }
+            rows += [
+                own | {"field": one.path, "before": one.old, "after": one.new}
+                for one in change.differences
+            ] or [own | {"field": "", "before": None, "after": None}]
+        columns = [*CLUSTER_COLUMNS, "namespace_name", "change", "field", "before", "after"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def risks(self) -> pd.DataFrame:
+        """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = [
+            {"namespace_name": "", "risk": risk.name.value, "detail": risk.detail}
+            for risk in self._planned.plan_risks
+        ]
+        rows += [
+            _identity(change.id.cluster)
+            | {
+                "namespace_name": change.id.namespace_name,
+                "risk": risk.name.value,
+                "detail": risk.detail,
+            }
+            for change in self._planned.changes
+            for risk in change.risks
+        ]
+        columns = [*CLUSTER_COLUMNS, "namespace_name", "risk", "detail"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def apply(
+        self,
+        *,
+        approve: str,
+        allow: Sequence[str] = (),
+        max_changes: str = "",
+        max_deletions: str = "",
+        max_failures: str = "",
+    ) -> Result:
+        """Carry the plan out and return what came of it, as one run below `runs_dir`.
+
+        What was read more than five minutes ago is read again first.
+
+        Args:
+            approve: the digest of the plan that was read.
+            allow: names of the risks that are accepted.
+            max_changes, max_deletions, max_failures: caps, such as `50` or `20%`; empty for none.
+
+        Raises:
+            StalePlanError: if `approve` is not the digest of the present plan.
+            UnsafePlanError: if a risk is not allowed, or a cap is exceeded.
+            LockedError: if another run writes to the same clusters.
+            ApplyError: if something is not as requested; its `result` says what.
+        """
+        from mnslib.provisioning.approval import Caps, decide
+
+        caps = {
+            "max_changes": str(max_changes),
+            "max_deletions": str(max_deletions),
+            "max_failures": str(max_failures),
+        }
+        is_old = utc_now() - self._read_at > OLDEST_READING
+        self._require(approve, "")
+        plan = self._fleet._plan(self.requests, self._rows) if is_old else self
+        plan._require(approve, " What is there has changed since it was read.")
+        approval = decide(
+            plan._planned,
+            dry_run=False,
+            approval="digest",
+            approved_digest=approve,
+            allow=_texts("allow", allow),
+            caps=Caps(**caps),
+        )
+        return _carry_out(plan, approval, {"allow": list(allow), **caps})
+
+    def _require(self, approve: str, why: str) -> None:
+        if approve != self.digest:
+            given = f"approve is {cut(approve, 30)!r}" if approve else "approve is empty"
+            raise StalePlanError(
+                f"Nothing was written: {given}, which is not this plan's digest.{why} Read the "
+                f"plan, then apply(approve={self.digest!r})."
+            )
+
+    def _report(self) -> Stack:
+        from mnslib.show.plans import plan_report
+
+        return plan_report(self._planned)
+
+    def __repr__(self) -> str:
+        return f"{self._report()!r}\n\n{self.digest}"
+
+    def _repr_html_(self) -> str:
+        return f"{self._report()._repr_html_()}<p><code>{self.digest}</code></p>"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """What came of a plan; shows itself in a notebook.
+
+    Attributes:
+        status: how it ended, as in the run's record: `done`, `partly`, `failed`, `interrupted`.
+        directory: of the run, for `mns resume` and `mns undo`.
+    """
+
+    _applied: ApplyResult
+    status: str
+    directory: Path
+
+    @property
+    def outcomes(self) -> pd.DataFrame:
+        """One row per namespace, as `result.json` has it."""
+        import pandas as pd
+
+        rows = [item.to_json() for item in self._applied.outcomes]
+        return pd.DataFrame([row | {"risks": ", ".join(row["risks"])} for row in rows])
+
+    def _report(self) -> Stack:
+        from mnslib.show.provisioning import outcome_report
+
+        return outcome_report(self._applied)
+
+    def __repr__(self) -> str:
+        return f"{self._report()!r}\n\n{self.status}: {self.directory}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        place = escape(f"{self.status}: {self.directory}")
+        return f"{self._report()._repr_html_()}<p>{place}</p>"
+
+
+def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Result:
+    """Return what came of an approved plan; the run's record has the last word, however it ends."""
+    from mnslib.provisioning.apply import apply
+    from mnslib.provisioning.journal import JOURNAL_NAME, Journal
+    from mnslib.provisioning.plan import plan_to_json
+    from mnslib.provisioning.verify import plan_again, read_back, read_disputed
+    from mnslib.requests.export import request_file
+    from mnslib.run.locks import only_writer
+    from mnslib.run.progress import progress_bar, progress_lines
+    from mnslib.show.provisioning import outcome_sentence
+
+    fleet, started, planned = plan._fleet, utc_now(), plan._planned
+    directory = new_run_directory(
+        Path(fleet._settings["runs_dir"]),
+        notebook=LIBRARY,
+        environment=fleet._settings["target"],
+        started=started,
+    )
+    run = _Run(fleet, plan, given, directory, started)
+    write_whole(directory / REQUESTS_NAME, request_file(plan._rows, suffix=".csv"))
+    content = plan_to_json(planned, created_utc=utc_text(started))
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_whole(directory / PLAN_NAME, text + "\n")
+    run.write(RunStatus.STOPPED, "The process ended before the plan was carried out.")
+    with run.recorded():
+        clusters = {change.id.cluster for change in planned.to_do}
+        with only_writer(clusters, run_directory=directory, now=started):
+            run.result = apply(
+                approval,
+                azure=fleet._target.azure,
+                kube_for=fleet._target.kube_for,
+                journal=Journal(directory / JOURNAL_NAME, now=utc_now),
+                observer=progress_bar() if _is_notebook() else progress_lines(),
+            )
+        again = fleet._observe(plan.requests, known=planned.observed)
+        again = read_disputed(planned, run.result, again=again, azure=fleet._target.azure)
+        result = run.result = read_back(planned, run.result, again=again)
+        left = plan_again(plan.requests, result, again=again)
+    status = status_of(result, left)
+    headline = outcome_sentence(result)
+    run.write(status, headline)
+    found = Result(result, status.value, directory)
+    if status is not RunStatus.DONE:
+        raise ApplyError(
+            f"{headline} What is done is not repeated: mns resume {directory}, or plan it again.",
+            result=found,
+        )
+    return found
+
+
+@dataclass
+class _Run:
+    """The record of one apply."""
+
+    fleet: Fleet
+    plan: Plan
+    given: Mapping[str, Any]
+    directory: Path
+    started: datetime
+    result: ApplyResult | None = None
+
+    def write(self, status: RunStatus, headline: str) -> None:
+        """Write `result.json`; its parameters are those of the notebook for many requests."""
+        settings, items = self.fleet._settings, self.result.outcomes if self.result else ()
+        names = ("target", "cloud", "credential", "runs_dir", "max_commitment")
+        record = RunRecord(
+            notebook=LIBRARY,
+            environment=settings["target"],
+            target=settings["target"],
+            sandbox=sandbox_name(settings),
+            started_utc=utc_text(self.started),
+            finished_utc=utc_text(utc_now()),
+            status=status,
+            exit_code=EXIT_CODES[status],
+            parameters={
+                **{name: settings[name] for name in names},
+                "request_file": str(self.directory / REQUESTS_NAME),
+                "tiers_file": settings["tiers_file"],
+                "policy_file": settings["policy_file"],
+                "dry_run": False,
+                "approval": "digest",
+                "approved_digest": self.plan.digest,
+                **self.given,
+                "resume_run": "",
+            },
+            headline=hide_secrets(headline),
+            summary=self._summary(),
+            items=items,
+            artifacts=sorted(
+                path.name for path in self.directory.iterdir() if path.name != "result.json"
+            ),
+        )
+        write_result(self.directory, record.to_json())
+
+    def _summary(self) -> dict[str, float]:
+        if self.result is None:
+            return {}
+        return {**self.result.counts(), "risks": len(self.plan._planned.risk_names())}
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Record how it ended where it ends by an error."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.write(RunStatus.INTERRUPTED, "Interrupted before it ended.")
+            raise
+        except Exception as error:
+            words = (
+                str(error) if isinstance(error, MnsError) else f"{type(error).__name__}: {error}"
+            )
+            self.write(RunStatus.FAILED, cut(words))
+            raise
+
+
+_AMOUNTS = [f"{r}_{n}" for r in ("cpu", "memory") for n in ("allocatable", "committed", "headroom")]
+_CLUSTERS = [
+    *CLUSTER_COLUMNS, "region", "kubernetes_version", "entra_id", "azure_rbac",
+    "network_policy_engine", *_AMOUNTS, "managed_namespaces", "reason",
+]  # fmt: skip
+_NAMESPACES = [
+    *CLUSTER_COLUMNS, "namespace_name", "is_managed", *QUOTA_FIELDS, "ingress_policy",
+    "egress_policy", "adoption_policy", "delete_policy", "labels", "annotations", "tags", "owner",
+    "provisioning_state", "reason",
+]  # fmt: skip
+
+
+def _identity(cluster: ClusterId) -> dict[str, Any]:
+    return {name: getattr(cluster, name) for name in CLUSTER_COLUMNS}
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _is_empty(cell: Any) -> bool:
+    # a DataFrame's cell without a value is None, NaN, NaT or NA; none of them equals itself
+    import pandas as pd
+
+    return cell is None or (not isinstance(cell, list | tuple | dict) and bool(pd.isna(cell)))
+
+
+def _candidates(names: Mapping[str, Any]) -> str:
+    listed = sorted(names)[:MOST_CANDIDATES]
+    more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
+    return f"are: {', '.join(listed)}{more}" if names else "are none"
+
+
+def _texts(name: str, values: Sequence[str]) -> list[str]:
+    if isinstance(values, str):
+        raise ConfigError(f"{name} is {cut(values, 90)!r}: write a list.")
+    return [str(value) for value in values]
+
+
+def _file(name: str, file: str) -> str:
+    if not file:
+        return ""
+    path = Path(file).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(
+            f"{name}: there is no file {path}. A relative path is taken from the working directory."
+        )
+    return str(path)
+
+
+def _is_notebook() -> bool:
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None

@@ -1,0 +1,226 @@
+"""The library of a blank notebook, on the sandbox: reading, planning, applying, its runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+import mnslib as mns
+from mnslib.errors import ApplyError, ConfigError, SpecError, StalePlanError, UnsafePlanError
+from mnslib.fleet import OLDEST_READING
+from mnslib.results import utc_now
+
+CLUSTER = "aks-prod-weu-1"
+GROUP = "group:00000000-0000-4000-9000-000000000001"
+OTHER_GROUP = "group:00000000-0000-4000-9000-000000000009"
+
+
+@pytest.fixture
+def connect(sandbox, sandbox_file, monkeypatch, tmp_path):
+    """Connect from a folder that is not the project's; what was opened is closed at the end."""
+    monkeypatch.setenv("MNS_SANDBOX", str(sandbox_file))
+    monkeypatch.chdir(tmp_path)
+    opened = []
+
+    def connect(*args, **settings):
+        opened.append(mns.connect(*args, **settings))
+        return opened[-1]
+
+    yield connect
+    for fleet in opened:
+        fleet.close()
+
+
+@pytest.fixture
+def fleet(connect):
+    return connect()
+
+
+@pytest.fixture
+def namespace(fleet):
+    first = fleet.namespaces()
+    name = first[first["cluster_name"] == CLUSTER]["namespace_name"].iloc[0]
+    return fleet.namespace(CLUSTER, name)
+
+
+def writes(sandbox):
+    return [r for r in sandbox.requests() if r["method"] in ("PUT", "DELETE", "PATCH")]
+
+
+class TestReading:
+    def test_clusters_are_rows_with_what_they_promise_or_why_they_cannot_be_read(
+        self, fleet, sandbox, tmp_path
+    ):
+        found = fleet.clusters()
+        assert set(found["cluster_name"]) == {c["name"] for c in sandbox.connection["clusters"]}
+        read = found[found["reason"] == ""]
+        assert (read["cpu_allocatable"] > 0).all()
+        assert (found[found["reason"] != ""]["cpu_allocatable"].isna()).all()
+        assert not (tmp_path / "runs").exists()
+
+    def test_namespaces_have_amounts_in_cores_and_bytes(self, fleet):
+        found = fleet.namespaces()
+        assert found["is_managed"].all()
+        assert found["memory_request"].dropna().min() >= 2**20
+        assert "kube-system" not in set(found["namespace_name"])
+
+    def test_all_shows_the_namespaces_that_nobody_manages_too(self, fleet):
+        found = fleet.namespaces(all=True)
+        others = found[found["is_managed"] == False]  # noqa: E712
+        assert "kube-system" in set(others["namespace_name"])
+
+    def test_a_cluster_that_cannot_be_read_is_a_row_and_if_none_can_it_raises(
+        self, connect, sandbox
+    ):
+        there = str(sandbox.cluster(CLUSTER))
+        gone = there.replace(CLUSTER, "aks-gone")
+        found = connect(clusters=[there, gone]).clusters().set_index("cluster_name")
+        assert found["reason"][CLUSTER] == ""
+        assert "aks-gone" in found["reason"]["aks-gone"]
+        with pytest.raises(mns.MnsError, match="None of 1 clusters can be read"):
+            connect(clusters=[gone]).namespaces()
+
+    def test_unknown_names_are_refused_with_the_candidates(self, fleet, namespace):
+        with pytest.raises(ConfigError, match=f"no cluster 'nope' here. There are: .*{CLUSTER}"):
+            fleet.namespace("nope", "x")
+        with pytest.raises(ConfigError, match=f"There are: .*{namespace.id.namespace_name}"):
+            fleet.namespace(CLUSTER, "nope")
+
+    def test_a_cluster_is_found_by_its_id_too(self, fleet, namespace):
+        by_id = fleet.namespace(str(namespace.id.cluster), namespace.id.namespace_name)
+        assert by_id.id == namespace.id
+
+    def test_kubeconfigs_hold_no_secret_and_are_the_owners_own(self, namespace, tmp_path):
+        text = namespace.kubeconfig()
+        assert "token:" not in text
+        assert namespace.id.namespace_name in text
+        file = namespace.kubeconfig("own.yaml")
+        assert file == tmp_path / "own.yaml"
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    def test_nothing_is_asked_before_it_is_connected_rightly(self, connect):
+        for wrong in ({"target": "moon"}, {"clusters": "one"}, {"max_commitment": "much"}):
+            with pytest.raises(ConfigError):
+                connect(**wrong)
+        with pytest.raises(ConfigError, match="from the working directory"):
+            connect(tiers_file="none.yaml")
+
+
+class TestPlanning:
+    def test_a_change_names_its_fields_and_writes_nothing(self, namespace, sandbox, tmp_path):
+        plan = namespace.change(labels={"stage": "test"})
+        row = plan.changes.iloc[0]
+        assert (row["change"], row["field"], row["after"]) == ("Update", "labels[stage]", "test")
+        assert plan.digest.startswith("sha256:")
+        assert plan.digest in repr(plan)
+        assert plan.digest in plan._repr_html_()
+        assert writes(sandbox) == []
+        assert not (tmp_path / "runs").exists()
+
+    def test_files_frames_and_lists_make_the_same_plan(self, fleet, namespace, tmp_path):
+        cluster = namespace.id.cluster
+        row = {
+            "subscription_id": cluster.subscription_id,
+            "resource_group": cluster.resource_group,
+            "cluster_name": cluster.cluster_name,
+            "namespace_name": namespace.id.namespace_name,
+            "labels": "stage=test",
+        }
+        frame = pd.DataFrame([row | {"cpu_request": None, "memory_limit": float("nan")}])
+        pd.DataFrame([row]).to_csv(tmp_path / "r.csv", index=False)
+        digests = {fleet.plan(one).digest for one in ("r.csv", frame, [row])}
+        assert len(digests) == 1
+
+    def test_the_identity_is_not_changed_and_mistakes_are_told_together(self, fleet, namespace):
+        with pytest.raises(ConfigError, match="cluster_name"):
+            namespace.change(cluster_name="other")
+        with pytest.raises(SpecError) as raised:
+            namespace.change(cpu_request="much", labels={"a b": "c"})
+        assert len(raised.value.problems) == 2
+        with pytest.raises(ConfigError, match="a list of mappings"):
+            fleet.plan({"namespace_name": "x"})
+
+
+class TestApplying:
+    def test_a_wrong_or_empty_approval_writes_nothing(self, namespace, sandbox, tmp_path):
+        plan = namespace.change(labels={"stage": "test"})
+        for approve in ("", "sha256:0"):
+            with pytest.raises(StalePlanError, match="Nothing was written"):
+                plan.apply(approve=approve)
+        assert writes(sandbox) == []
+        assert not (tmp_path / "runs").exists()
+
+    def test_risks_need_their_names(self, namespace, sandbox):
+        plan = namespace.delete()
+        assert "deletion" in set(plan.risks["risk"])
+        with pytest.raises(UnsafePlanError, match="deletion"):
+            plan.apply(approve=plan.digest)
+        assert writes(sandbox) == []
+
+    def test_each_apply_is_one_run_and_the_second_changes_nothing(
+        self, namespace, fleet, tmp_path, capsys
+    ):
+        plan = namespace.change(labels={"stage": "test"})
+        result = plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        assert result.status == "done"
+        assert list(result.outcomes["outcome"]) == ["updated"]
+        assert result.directory.parent == tmp_path / "runs"
+        assert re.fullmatch(r"\d{8}T\d{6}Z-library-sandbox", result.directory.name)
+        names = {path.name for path in result.directory.iterdir()}
+        assert names == {"requests.csv", "plan.json", "journal.jsonl", "result.json"}
+        record = json.loads((result.directory / "result.json").read_text())
+        assert (record["notebook"], record["status"]) == ("library", "done")
+        assert str(result.directory) in repr(result)
+        assert namespace.change(labels={"stage": "test"}).changes["change"].tolist() == ["NoChange"]
+        again = fleet.plan(result.directory / "requests.csv")
+        assert again.apply(approve=again.digest).status == "done"
+
+    def test_what_was_read_long_ago_is_read_again_first(self, namespace, sandbox):
+        plan = namespace.change(labels={"stage": "test"})
+        other = namespace.change(labels={"stage": "prod", "team": "x"})
+        other.apply(approve=other.digest, allow=["foreign-owner"])
+        before = len(writes(sandbox))
+        object.__setattr__(plan, "_read_at", utc_now() - OLDEST_READING - timedelta(seconds=1))
+        with pytest.raises(StalePlanError, match="has changed since it was read"):
+            plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        assert len(writes(sandbox)) == before
+
+    def test_what_is_not_as_requested_raises_with_its_result(self, namespace, sandbox):
+        plan = namespace.change(labels={"stage": "test"})
+        other = namespace.change(labels={"stage": "prod"})
+        other.apply(approve=other.digest, allow=["foreign-owner"])
+        with pytest.raises(ApplyError, match="mns resume") as raised:
+            plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        result = raised.value.result
+        assert (result.status, list(result.outcomes["outcome"])) == ("failed", ["skipped"])
+        record = json.loads((result.directory / "result.json").read_text())
+        assert record["status"] == "failed"
+
+    def test_an_error_on_the_way_is_in_the_record(self, namespace, tmp_path, monkeypatch):
+        from mnslib.provisioning import apply as module
+
+        def failing(*_, **__):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(module, "apply", failing)
+        plan = namespace.change(labels={"stage": "test"})
+        with pytest.raises(OSError, match="disk full"):
+            plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        (directory,) = (p for p in (tmp_path / "runs").iterdir() if "library" in p.name)
+        record = json.loads((directory / "result.json").read_text())
+        assert (record["status"], record["headline"]) == ("failed", "OSError: disk full")
+
+
+class TestAccess:
+    def test_a_grant_is_a_row_of_access_at_its_own_scope(self, namespace):
+        plan = namespace.grant(OTHER_GROUP, "reader")
+        plan.apply(approve=plan.digest)
+        found = namespace.access()
+        own = found[~found["is_inherited"]]
+        mine = own[own["principal_id"] == OTHER_GROUP.partition(":")[2]]
+        assert list(mine["role"]) == ["Azure Kubernetes Service RBAC Reader"]
+        assert list(mine["scope"].str.lower()) == [str(namespace.id).lower()]
