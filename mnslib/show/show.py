@@ -6,12 +6,14 @@ return. Knows which displays belong together; makes no figure and draws nothing 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
+from mnslib.show.displays import escape
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,11 +26,21 @@ class View:
     def __repr__(self) -> str:
         return "\n\n".join(map(repr, self.parts))
 
+    def _repr_html_(self) -> str:
+        return "".join(map(_html, self.parts))
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         for part in self.parts:
             display(part)  # type: ignore[no-untyped-call]
+
+
+def _html(part: Any) -> str:
+    if not hasattr(part, "png"):
+        return str(part._repr_html_())
+    picture = b64encode(part.png()).decode("ascii")
+    return f'<img alt="{escape(part.alt)}" src="data:image/png;base64,{picture}">'
 
 
 def show(tables: Tables, name: str) -> View:

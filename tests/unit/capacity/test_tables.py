@@ -1,0 +1,38 @@
+"""All tables of one reading, made on first use and once, and what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.tables import Tables
+from mnslib.errors import ConfigError
+from mnslib.show.show import VIEWS, show
+
+
+@pytest.fixture
+def tables(make_snapshot: Callable[..., Snapshot], make_quota: Callable[..., Any]) -> Tables:
+    quotas = {"aks-1": [make_quota("web", hard={"requests.cpu": "4"}, used={"requests.cpu": "4"})]}
+    return Tables(make_snapshot(quotas), new_cpu="4", new_memory="16Gi")
+
+
+def test_every_table_is_made_once(tables: Tables) -> None:
+    assert not tables.made()
+    first = tables.all()
+    assert {"evidence", "utilization", "layers", "fit", "steps", "requests"} <= set(first)
+    assert all(tables.all()[name] is frame for name, frame in first.items())
+
+
+def test_a_view_shows_itself_as_page_and_as_text(tables: Tables) -> None:
+    view = show(tables, "clusters")
+    assert view._repr_html_().count("<img alt=") == 1
+    assert repr(view)
+
+
+def test_another_name_is_refused_with_the_candidates(tables: Tables) -> None:
+    with pytest.raises(ConfigError, match="did you mean utilization") as refused:
+        show(tables, "utilisation")
+    assert all(name in str(refused.value) for name in VIEWS)
