@@ -39,6 +39,8 @@ from mnslib.run.saving import Saver
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 
+MOST_LISTED = 200
+"""Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 DETAILED_FINDINGS = 2
 _IMPORTS, _DRAWING = "import mnslib", ["mnslib.show.charts"]
 """What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
@@ -220,9 +222,12 @@ def write_index(runs_dir: str | Path) -> Path:
 
     runs = resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)
-    found = [(path.name, _as_left(path)) for path in run_directories(runs)]
+    directories = run_directories(runs)
+    found = [(path.name, _as_left(path)) for path in directories[-MOST_LISTED:]]
+    listed = [(name, result) for name, result in found if result]
     index = runs / "index.html"
-    write_whole(index, run_index_html([(name, result) for name, result in found if result]))
+    earlier = max(0, len(directories) - MOST_LISTED)
+    write_whole(index, run_index_html(listed, earlier=earlier))
     return index
 
 

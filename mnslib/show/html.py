@@ -160,7 +160,10 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
 
 
 def run_index_html(
-    records: Sequence[tuple[str, Mapping[str, Any]]], *, made: datetime | None = None
+    records: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    made: datetime | None = None,
+    earlier: int = 0,
 ) -> str:
     """Return the page over all runs: those that need somebody first, newest first.
 
@@ -168,6 +171,7 @@ def run_index_html(
         records: directory name and record of each run, in any order; `is_resumable` in one says
             that `mns resume` goes on with it.
         made: moment of the page; None = now.
+        earlier: how many runs before these are not looked at.
     """
     newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
     done = [record for record in newest if record[1]["status"] == RunStatus.DONE]
@@ -183,7 +187,7 @@ def run_index_html(
         what="Runs",
         moment="made " + wording.moment(made or utc_now()),
         headline=_index_headline(len(attention), len(newest)),
-        lead=_index_lead(newest),
+        lead=_index_lead(newest, earlier),
         body=_status_counts([*attention, *done]) + "\n".join(tables),
         footer="Status words follow the exit code: 0 done or no change, 2 findings or approval (a "
         "plan that waits for it), 3 partly, 4 failed or not approved, 5 stopped, 6 refused, 130 "
@@ -298,12 +302,16 @@ def _index_headline(attention: int, total: int) -> str:
     return f"{word} of {wording.count(total, 'run')} {verb} somebody"
 
 
-def _index_lead(newest: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def _index_lead(newest: Sequence[tuple[str, Mapping[str, Any]]], earlier: int) -> str:
     if not newest:
         return "A notebook that is run leaves its report here."
     last, first = (_instant(newest[i][1]["started_utc"]).date() for i in (0, -1))
     span = wording.day_of_year(first) if first == last else wording.period(first, last)
-    return f"Runs of {span}, newest first. Every line opens its report, or else its record."
+    rest = wording.count(earlier, "earlier run")
+    left_out = f" {rest} {wording.are(earlier)} not listed: see the folder." if earlier else ""
+    return (
+        f"Runs of {span}, newest first. Every line opens its report, or else its record.{left_out}"
+    )
 
 
 def _status_counts(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:

@@ -214,3 +214,13 @@ def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Pat
 
 def test_an_index_is_written_where_there_is_no_run(tmp_path: Path) -> None:
     assert "No run yet" in write_index(tmp_path / "runs").read_text()
+
+
+def test_the_index_reads_the_newest_runs_only(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("mnslib.run.runner._as_left", lambda path: read.append(path.name))
+    names = [f"20261102T06{n // 60:02}{n % 60:02}Z-40_analyze" for n in range(203)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    write_index(tmp_path)
+    assert read == names[3:]

@@ -143,3 +143,18 @@ def test_a_run_with_a_page_over_all_owners_leads_to_it() -> None:
     assert link in run_index_html([make_run("a b", **found)])
     assert link not in run_index_html([make_run("a b", status="failed", **found)])
     assert link not in run_index_html([make_run("a b", status="findings")])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [(1, "1 earlier run is not listed"), (1204, "1,204 earlier runs are not listed")],
+)
+def test_runs_that_are_too_old_are_counted_not_listed(earlier: int, words: str) -> None:
+    assert words in run_index_html([make_run("a")], earlier=earlier)
+    assert "not listed" not in run_index_html([make_run("a")])
+
+
+@pytest.mark.parametrize("place", ["headline", "environment", "notebook"])
+def test_names_from_outside_are_escaped(place: str) -> None:
+    html = run_index_html([make_run('a"><script>', **{place: '"><script>'})])
+    assert "<script" not in html
