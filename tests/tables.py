@@ -6,6 +6,7 @@ from mnslib.capacity.crossings import crossings_table
 from mnslib.capacity.daily import daily_peaks
 from mnslib.capacity.evidence import evidence_table
 from mnslib.capacity.layers import layers_by_day, layers_table
+from mnslib.capacity.samples import cleaned
 from mnslib.capacity.utilization import utilization_table
 from mnslib.show.cells import csv_parts, text_columns
 
@@ -20,18 +21,21 @@ def utilization_of(snapshot):
 
 def daily_of(snapshot):
     evidence = evidence_table(snapshot)
-    return daily_peaks(snapshot, utilization_table(snapshot, evidence=evidence), evidence=evidence)
+    table = utilization_table(snapshot, evidence=evidence)
+    return daily_peaks(cleaned(snapshot, evidence), table, evidence=evidence)
 
 
 def crossings_of(snapshot):
-    return crossings_table(snapshot, evidence=evidence_table(snapshot))
+    evidence = evidence_table(snapshot)
+    return crossings_table(cleaned(snapshot, evidence), evidence=evidence)
 
 
 def layers_of(snapshot):
     evidence = evidence_table(snapshot)
     table = utilization_table(snapshot, evidence=evidence)
-    return layers_table(snapshot, table, evidence=evidence)
+    return layers_table(cleaned(snapshot, evidence), table, evidence=evidence)
 
 
 def days_of(snapshot):
-    return layers_by_day(snapshot, evidence=evidence_table(snapshot))
+    evidence = evidence_table(snapshot)
+    return layers_by_day(cleaned(snapshot, evidence), evidence=evidence)

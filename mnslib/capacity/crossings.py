@@ -14,16 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
-from mnslib.capacity.quota_values import (
-    SPACE,
-    TIGHT_RATIO,
-    hold_against_their_quota,
-    series_of,
-    times_of,
-)
-from mnslib.capacity.samples import chunks, highest, last_known, lowest
-from mnslib.capacity.snapshot import Snapshot, Values
-from mnslib.capacity.zeros import forget, untrue_counters
+from mnslib.capacity.quota_values import SPACE, TIGHT_RATIO, series_of, times_of
+from mnslib.capacity.samples import against_quota, chunks, highest, last_known, lowest
+from mnslib.capacity.snapshot import CleanSnapshot, Values
 
 THRESHOLDS = (float(TIGHT_RATIO), 1.0)
 """Used over hard from which a value is tight, and from which it is full. Source: kubernetes-mixin,
@@ -32,6 +25,8 @@ KubeQuotaAlmostFull and KubeQuotaFullyUsed, here with the threshold itself inclu
 RATIO_NOISE = 5e-7
 """How far below a threshold a ratio may lie and still count as at it, as rounding to 6 decimals
 does. Used, hard and their quotient are float32: three roundings of 6e-8 each at most."""
+
+_LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
 
 CROSSING_COLUMNS = (
     "cluster_name",
@@ -48,7 +43,7 @@ CROSSING_COLUMNS = (
 )
 
 
-def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
+def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return each time that a quota value came to 0.9 or 1.0 of its hard quota, or fell below it.
 
     Args:
@@ -65,18 +60,14 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
     """
     is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
     rows = evidence.loc[is_meant, [*SPACE, "resource"]]
-    series, untrue = series_of(rows), untrue_counters(evidence)
-    parts = [_crossings(*np.empty((2, 0, 0), dtype=np.float32))]
-    for (part, used), (_, hard) in zip(
-        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
-    ):
-        for values in (used, hard):
-            forget(values, series[part], snapshot.used.index, untrue=untrue)
-        crossed = _crossings(used, hard)
+    rows = rows.iloc[_near(snapshot, series_of(rows))].reset_index(drop=True)
+    parts = [_crossings(*np.empty((3, 0, 0), dtype=np.float32))]
+    for part, *samples in against_quota(snapshot, series_of(rows)):
+        crossed = _crossings(*samples)
         crossed["place"] += part.start
         parts.append(crossed)
     table = pd.DataFrame(_joined(parts)).sort_values(["place", "row", "level"])
-    table = table.join(rows.reset_index(drop=True), on="place")
+    table = table.join(rows, on="place")
     steps = table["row"] - table["before"]
     moments = times_of(snapshot.used)[table["row"].to_numpy()]
     return table.assign(
@@ -86,16 +77,10 @@ def crossings_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFra
     )[list(CROSSING_COLUMNS)].reset_index(drop=True)
 
 
-def _crossings(used: Values, hard: Values) -> dict[str, NDArray[Any]]:
+def _crossings(used: Values, hard: Values, ratio: Values) -> dict[str, NDArray[Any]]:
     """Return the crossings of columns (times x series): their place, and the rows around each."""
-    least = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        near = _near(used, hard, least)
-        used, hard = used[:, near], hard[:, near]
-        hold_against_their_quota(used, hard)
-        ratio = np.where((hard == 0) & (used == 0), np.float32(0), used / hard)
     known = ~(np.isnan(used) | np.isnan(hard))
-    level = (ratio >= least[0]).astype(np.int8) + (ratio >= least[1])
+    level = (ratio >= _LEAST[0]).astype(np.int8) + (ratio >= _LEAST[1])
     last = last_known(known)[:-1]
     earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
     rows, places = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
@@ -105,7 +90,7 @@ def _crossings(used: Values, hard: Values) -> dict[str, NDArray[Any]]:
         crossed = (before < number) != (after < number)
         row, place = rows[crossed] + 1, places[crossed]
         part = {
-            "place": near[place], "row": row, "before": last[row - 1, place],
+            "place": place, "row": row, "before": last[row - 1, place],
             "level": np.full(len(row), number), "threshold": np.full(len(row), threshold),
             "direction": np.where(after[crossed] >= number, "up", "down"),
         }  # fmt: skip
@@ -119,7 +104,14 @@ def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _near(used: Values, hard: Values, least: Sequence[np.float32]) -> NDArray[np.int64]:
-    """Return the columns that may come to a threshold and fall below it; few do."""
-    is_far = (highest(used) / lowest(hard) < least[0]) | (lowest(used) / highest(hard) >= least[1])
-    return np.flatnonzero(~is_far)
+def _near(snapshot: CleanSnapshot, series: pd.MultiIndex) -> NDArray[np.int64]:
+    """Return which series may come to a threshold and fall below it; few do."""
+    found = [np.empty(0, dtype=np.int64)]
+    for (part, used), (_, hard) in zip(
+        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
+    ):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            is_low = highest(used) / lowest(hard) < _LEAST[0]
+            is_high = lowest(used) / highest(hard) >= _LEAST[1]
+        found.append(np.flatnonzero(~(is_low | is_high)) + part.start)
+    return np.concatenate(found)

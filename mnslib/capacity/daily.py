@@ -21,22 +21,22 @@ from mnslib.capacity.quota_values import (
     SPACE,
     TIGHT,
     TIGHT_RATIO,
-    hold_against_their_quota,
     names_of,
     samples_of,
     series_of,
     times_of,
 )
-from mnslib.capacity.samples import chunks, highest, lowest
-from mnslib.capacity.snapshot import Snapshot, Values
+from mnslib.capacity.samples import against_quota, highest, lowest
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
-from mnslib.capacity.zeros import Untrue, forget, untrue_counters
 
 _FLOAT32_NOISE = 1e-6
 NO_HARD = "no samples of the hard quota"
 
 
-def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame) -> pd.DataFrame:
+def daily_peaks(
+    snapshot: CleanSnapshot, table: pd.DataFrame, *, evidence: pd.DataFrame
+) -> pd.DataFrame:
     """Return how near each namespace came to its tightest quota value on each day of the history.
 
     Its tightest value is the fullest now where that is full or tight, else the one that came
@@ -63,41 +63,34 @@ def daily_peaks(snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFra
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(rows)), np.nan)
-    series, untrue = series_of(rows), untrue_counters(evidence)
-    for (part, used), (_, hard) in zip(
-        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
-    ):
-        for values in (used, hard):
-            forget(values, series[part], snapshot.used.index, untrue=untrue)
-        hold_against_their_quota(used, hard)
-        peaks[:, part] = _highest_of(_ratios(used, hard), starts).astype(np.float64).round(6)
+    for part, _, _, ratio in against_quota(snapshot, series_of(rows)):
+        ratio[np.isinf(ratio)] = 1  # anything used of a quota of 0
+        peaks[:, part] = _highest_of(ratio, starts).astype(np.float64).round(6)
     peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
     has_none = np.all(np.isnan(peaks), axis=0)
-    facts = _facts(snapshot, rows, days, has_none=has_none, untrue=untrue)
+    facts = _facts(snapshot, rows, days, has_none=has_none, evidence=evidence)
     by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
     return facts.join(by_day).iloc[_most_urgent_first(facts, peaks)].reset_index(drop=True)
 
 
 def _facts(
-    snapshot: Snapshot,
+    snapshot: CleanSnapshot,
     rows: pd.DataFrame,
     days: NDArray[np.datetime64],
     *,
     has_none: NDArray[np.bool_],
-    untrue: Untrue,
+    evidence: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return what stands before the days of each row of a utilization table."""
-    series = series_of(rows)
-    first = _first_days(samples_of(snapshot.used, series), days)
+    first = _first_days(snapshot, rows, evidence)
     unseen = np.flatnonzero(pd.isna(first))
     places = list(names_of(rows))
     _forget_where_clusters_begin(first, snapshot, places, start=min(days, default=None))
     for row, place in zip(unseen, names_of(rows.iloc[unseen]), strict=True):
         first[row] = _day_made(snapshot, place)
-    times = snapshot.hard.index
-    hard = forget(samples_of(snapshot.hard, series), series, times, untrue=untrue)
+    hard = samples_of(snapshot.hard, series_of(rows))
     changed = _change_days(hard, days)
     today = snapshot.read_utc.astimezone(UTC).date()
     for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
@@ -112,16 +105,6 @@ def _facts(
         "reason": reason.mask(reason == "", NO_HARD).where(has_none, ""),
     }
     return rows[SPACE].assign(**facts)
-
-
-def _ratios(used: Values, hard: Values) -> Values:
-    """Return used over hard of each step; over a hard quota of 0, 1 if anything is used."""
-    is_zero = hard == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Values = np.divide(used, hard, out=hard)
-    if is_zero.any():
-        ratio[is_zero] = np.where(np.isnan(used), np.float32(np.nan), used > 0)[is_zero]
-    return ratio
 
 
 def _highest_of(values: Values, starts: NDArray[np.int64]) -> Values:
@@ -185,14 +168,14 @@ def _forget_where_clusters_begin(
             first[row] = None if made is None else min(made.astimezone(UTC).date(), day)
 
 
-def _first_days(samples: Values, days: NDArray[np.datetime64]) -> NDArray[np.object_]:
-    """Return the day of the first sample of each column, None without any."""
-    first = np.full(samples.shape[1], None, dtype=object)
-    names, starts = np.unique(days, return_index=True)
-    by_day = _highest_of(samples, starts)
-    for day, found in zip(reversed(names.tolist()), by_day[::-1], strict=True):
-        first[~np.isnan(found)] = day
-    return first
+def _first_days(
+    snapshot: Snapshot, rows: pd.DataFrame, evidence: pd.DataFrame
+) -> NDArray[np.object_]:
+    """Return the day of the first sample of each row, None without any."""
+    key = [*SPACE, "resource"]
+    first = rows[key].join(evidence.set_index(key)["first_sample_utc"], on=key)["first_sample_utc"]
+    days = (first - snapshot.step).dt.date
+    return np.array([None if pd.isna(day) else day for day in days], dtype=object)
 
 
 def _is_another(hard: Values, now: Values) -> NDArray[np.bool_]:

@@ -20,8 +20,7 @@ import pandas as pd
 from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
-from mnslib.capacity.fit import AUTOSCALER, NEXT_POD, ROLLING_UPDATE
-from mnslib.capacity.quota_fit import LIMITED, NO, YES
+from mnslib.capacity.fit import AUTOSCALER, LIMITED, NEXT_POD, NO, ROLLING_UPDATE, YES
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot

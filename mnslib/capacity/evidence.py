@@ -36,23 +36,19 @@ from mnslib.capacity.quota_values import (
     times_of,
 )
 from mnslib.capacity.samples import (
-    change_facts,
-    chunks,
-    highest,
-    lowest,
-    with_gaps,
-)
-from mnslib.capacity.snapshot import Snapshot, Values
-from mnslib.capacity.zeros import (
     Flags,
     Found,
-    Untrue,
+    change_facts,
+    chunks,
+    cleaned,
     counters_untrue,
-    forget,
+    highest,
+    lowest,
     true_facts,
-    untrue_counters,
     usage_untrue,
+    with_gaps,
 )
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, Values
 from mnslib.models import QUOTA_FIELDS
 
 EVIDENCE_COLUMNS = (
@@ -99,13 +95,13 @@ def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
     """
     spaces = _spaces(snapshot)
     counted = _quota_rows(snapshot, spaces)
-    parts = [counted]
-    if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
+    clean = cleaned(snapshot, counted)
+    parts = [counted.join(_changes(clean.hard, series_of(counted)))]
+    usage = (snapshot.usage_cpu, snapshot.usage_memory)
+    if any(len(frame.columns) for frame in usage):
         parts += [
-            _usage_rows(snapshot, field, frame, spaces, counted=counted)
-            for field, frame in zip(
-                USAGE_FIELDS, (snapshot.usage_cpu, snapshot.usage_memory), strict=True
-            )
+            _usage_rows(clean, field, frame, spaces)
+            for field, frame in zip(USAGE_FIELDS, usage, strict=True)
         ]
     table = pd.concat([_judged(part, snapshot) for part in parts], ignore_index=True)
     order = np.concatenate([part["place"] for part in parts])  # of a namespace the fields in order
@@ -190,7 +186,6 @@ def _quota_rows(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
         return some, steps & ~(up_to_now & asks_nothing[places])
 
     rows = rows.join(_sample_facts(snapshot.used, series, untrue=untrue))
-    rows = rows.join(_changes(snapshot, series, untrue_counters(rows)))
     rows["has_counter"] = True
     rows["has_quota"] |= rows["cut_off"] != ""
     zero, comparable = rows["is_zero"], ~rows["is_scoped"]
@@ -207,12 +202,7 @@ def _quota_rows(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
 
 
 def _usage_rows(
-    snapshot: Snapshot,
-    field: str,
-    frame: pd.DataFrame,
-    namespaces: pd.DataFrame,
-    *,
-    counted: pd.DataFrame,
+    snapshot: CleanSnapshot, field: str, frame: pd.DataFrame, namespaces: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one row per namespace on what was measured; nodes never idle at zero."""
     rows = namespaces.assign(resource=field)
@@ -223,11 +213,8 @@ def _usage_rows(
     def untrue(part: slice, values: Values) -> Found:
         return usage_untrue(snapshot, spaces[part], values, least=least)
 
-    times, forgotten = snapshot.used.index, untrue_counters(counted)
-
     def counter(places: NDArray[np.int64]) -> Values:
-        found = samples_of(snapshot.used, series.take(places))
-        return forget(found, series.take(places), times, untrue=forgotten)
+        return samples_of(snapshot.used, series.take(places))
 
     rows = rows.join(_sample_facts(frame, spaces, untrue=untrue, counter=counter))
     is_idle = np.where(rows["is_read"], ~rows["is_running"], rows["is_watched"] & ~rows["has_pods"])
@@ -287,16 +274,14 @@ def _sample_facts(
     return pd.concat(parts, ignore_index=True).astype({"is_zero": bool})
 
 
-def _changes(snapshot: Snapshot, series: pd.MultiIndex, untrue: Untrue) -> pd.DataFrame:
+def _changes(hard: pd.DataFrame, series: pd.MultiIndex) -> pd.DataFrame:
     """Return `change_facts` of the hard quotas, of which few change at all."""
-    values = snapshot.hard.to_numpy(dtype=np.float32, copy=False)
-    places = snapshot.hard.columns.get_indexer(series)
+    values = hard.to_numpy(dtype=np.float32, copy=False)
+    places = hard.columns.get_indexer(series)
     is_steady = np.ones(values.shape[1] + 1, dtype=bool)  # the last one is of what is not there
     is_steady[:-1] = ~(highest(values) > lowest(values))
     some = np.flatnonzero(~is_steady[places])
-    found = forget(
-        taken(values, places[some]), series.take(some), snapshot.hard.index, untrue=untrue
-    )
+    found = taken(values, places[some])
     none = pd.DataFrame(change_facts(np.full((len(values), 1), np.nan, dtype=np.float32)))
     facts = none.loc[[0] * len(series)].reset_index(drop=True)
     facts.iloc[some] = pd.DataFrame(change_facts(found)).to_numpy()

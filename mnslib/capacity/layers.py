@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
-from mnslib.capacity.quota_values import NO_QUOTA, SPACE, samples_of, taken
-from mnslib.capacity.samples import highest
-from mnslib.capacity.snapshot import Snapshot, Values
+from mnslib.capacity.quota_values import NO_QUOTA, SPACE, taken
+from mnslib.capacity.samples import Flags, highest
+from mnslib.capacity.snapshot import CleanSnapshot, Values
 from mnslib.capacity.utilization import ratio_now
-from mnslib.capacity.zeros import Flags, Untrue, forget, untrue_counters, untrue_usage
 from mnslib.verdicts import unknown_reason
 
 LEAST_OF_DAY = 0.5
@@ -63,7 +62,7 @@ Reasons = NDArray[np.object_]
 
 
 def layers_table(
-    snapshot: Snapshot, table: pd.DataFrame, *, evidence: pd.DataFrame
+    snapshot: CleanSnapshot, table: pd.DataFrame, *, evidence: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one row per namespace and resource (`cpu`, `memory`), in that order.
 
@@ -95,7 +94,7 @@ def layers_table(
     return layers[list(LAYER_COLUMNS)]
 
 
-def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
+def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return the sums of the layers for each UTC day of the history and each resource.
 
     Args:
@@ -116,7 +115,7 @@ def layers_by_day(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame
     wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
-        series = _Series.of(snapshot, spaces, times, resource=resource, evidence=evidence)
+        series = _Series.of(snapshot, spaces, times, resource=resource)
         doubts = _doubts(wrong, spaces, resource)
         hard = np.full(len(spaces), np.nan)
         for day, first, end in zip(days, starts, ends, strict=True):
@@ -144,71 +143,62 @@ class _Samples:
 
 
 class _Columns(NamedTuple):
-    """Some series: where they lie in the samples of a frame, and those few that stand elsewhere.
-
-    A place is -1 where there is none; `values` has the samples of the series `others`.
-    """
+    """Some series: the samples of a frame, and where each lies there; -1 for those that do not."""
 
     samples: Values
     places: NDArray[np.intp]
-    others: NDArray[np.intp]
-    values: Values
 
     def between(self, first: int, end: int) -> Values:
         """Return the samples of some steps."""
-        found = taken(self.samples[first:end], self.places)
-        found[:, self.others] = self.values[first:end]
-        return found
-
-    def unseen(self) -> NDArray[np.intp]:
-        """Return which series have no sample."""
-        (most,) = taken(highest(self.samples)[None, :], self.places)
-        most[self.others] = highest(self.values)
-        return np.flatnonzero(np.isnan(most))
+        return taken(self.samples[first:end], self.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Series:
-    """The series of one resource, whose samples are taken when they are asked for."""
+    """The series of one resource, whose samples are taken when they are asked for.
+
+    What pods request stands for the counter of those that none counts, the `uncounted`.
+    """
 
     clusters: NDArray[np.int64]
     hard: _Columns
+    counted: _Columns
     requested: _Columns
     usage: _Columns
+    uncounted: NDArray[np.intp]
 
     @classmethod
     def of(
         cls,
-        snapshot: Snapshot,
+        snapshot: CleanSnapshot,
         spaces: pd.MultiIndex,
         times: pd.DatetimeIndex,
         *,
         resource: str,
-        evidence: pd.DataFrame,
     ) -> _Series:
         key = pd.Index([f"requests.{resource}"] * len(spaces))
         series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
         usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
-        counters = untrue_counters(evidence)
-        counted = _at(snapshot.used, series, times, counters)
-        unseen = counted.unseen()
-        of_pods = _at(snapshot.requested, series[unseen], times, {}).between(0, len(times))
+        counted = _at(snapshot.used, series, times)
+        (most,) = taken(highest(counted.samples)[None, :], counted.places)
+        uncounted = np.flatnonzero(np.isnan(most))
         return cls(
             clusters=pd.factorize(spaces.get_level_values(0))[0],
-            hard=_at(snapshot.hard, series, times, counters),
-            requested=counted._replace(
-                others=np.append(counted.others, unseen),
-                values=np.hstack([counted.values, of_pods]),
-            ),
-            usage=_at(usage, spaces, times, untrue_usage(evidence, f"{resource}_usage")),
+            hard=_at(snapshot.hard, series, times),
+            counted=counted,
+            requested=_at(snapshot.requested, series[uncounted], times),
+            usage=_at(usage, spaces, times),
+            uncounted=uncounted,
         )
 
     def between(self, first: int, end: int) -> _Samples:
         """Return the samples of some steps."""
+        requested = self.counted.between(first, end)
+        requested[:, self.uncounted] = self.requested.between(first, end)
         return _Samples(
             clusters=self.clusters,
             hard=self.hard.between(first, end),
-            requested=self.requested.between(first, end),
+            requested=requested,
             usage=self.usage.between(first, end),
         )
 
@@ -253,7 +243,7 @@ def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons])
 
 
 def _resource_layers(
-    snapshot: Snapshot,
+    snapshot: CleanSnapshot,
     table: pd.DataFrame,
     spaces: pd.MultiIndex,
     *,
@@ -269,7 +259,7 @@ def _resource_layers(
     )
     times = _times(snapshot)
     recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
-    series = _Series.of(snapshot, spaces, recent, resource=resource, evidence=evidence)
+    series = _Series.of(snapshot, spaces, recent, resource=resource)
     doubts = _doubts(evidence, spaces, resource)
     samples, least = series.between(0, len(recent)), ceil(LEAST_HISTORY / snapshot.step)
     measured = _measured(samples, least=least, doubts=doubts)
@@ -327,26 +317,19 @@ def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats
     }
 
 
-def _times(snapshot: Snapshot) -> pd.DatetimeIndex:
+def _times(snapshot: CleanSnapshot) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(max((snapshot.used.index, snapshot.usage_cpu.index), key=len))
 
 
-def _at(
-    frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex, untrue: Untrue
-) -> _Columns:
-    """Return `series` at `times`, without their untrue zeros."""
+def _at(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex) -> _Columns:
+    """Return `series` at `times`."""
     rows = frame.index.get_indexer(times)
     if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():  # a slice copies nothing
         frame = frame.iloc[rows[0] : rows[-1] + 1]
     else:
         frame = frame.reindex(times)
-    others = np.flatnonzero(series.isin(list(untrue))) if untrue else np.empty(0, dtype=np.intp)
-    return _Columns(
-        samples=frame.to_numpy(dtype=np.float32, copy=False),
-        places=frame.columns.get_indexer(series),
-        others=others,
-        values=forget(samples_of(frame, series[others]), series[others], times, untrue=untrue),
-    )
+    values = frame.to_numpy(dtype=np.float32, copy=False)
+    return _Columns(values, frame.columns.get_indexer(series))
 
 
 def _quantile(wanted: Flags, samples: Values) -> Floats:

@@ -130,20 +130,3 @@ def taken(values: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.f
 def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:
     """Return the times of a frame's rows, in UTC and without a zone, as numpy compares them."""
     return pd.DatetimeIndex(frame.index).tz_localize(None).to_numpy(dtype="datetime64[ns]")
-
-
-def hold_against_their_quota(used: NDArray[np.float32], hard: NDArray[np.float32]) -> None:
-    """Change the steps in which a quota was lowered, so that nothing is held against a later one.
-
-    Of a step `used` is the highest and `hard` the last. What was used at its end is no more than
-    the highest of the next step; what was used before may have been under the quota before. The
-    fuller of these two stays, in both arrays (times x series).
-    """
-    rows, columns = np.nonzero(hard[1:] < hard[:-1])
-    rows += 1
-    before, then, most = hard[rows - 1, columns], hard[rows, columns], used[rows, columns]
-    later = used[np.minimum(rows + 1, len(used) - 1), columns]
-    kept = np.minimum(most, np.where(np.isnan(later), most, later))
-    is_before = most * then > kept * before
-    used[rows, columns] = np.where(is_before, most, kept)
-    hard[rows, columns] = np.where(is_before, before, then)

@@ -8,7 +8,7 @@ figures were read.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -137,6 +137,17 @@ class Snapshot:
         if len(times) == 0:
             return self.read_utc.date(), self.read_utc.date()
         return (times[0] - self.step).date(), (times[-1] - self.step).date()
+
+
+class CleanSnapshot(Snapshot):
+    """A snapshot in whose samples no zero is left that cannot be true: see `samples.cleaned`."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, **frames: pd.DataFrame) -> CleanSnapshot:
+        """Return the snapshot with other frames; what was worked out of its lists is kept."""
+        clean = cls(**{one.name: getattr(snapshot, one.name) for one in fields(cls)} | frames)
+        vars(clean).update(vars(snapshot) | frames)
+        return clean
 
 
 def by_namespace(items: Iterable[Item]) -> Mapping[str, Sequence[Item]]:

@@ -18,7 +18,7 @@ from mnslib.capacity.changed import Earlier
 
 if TYPE_CHECKING:
     from mnslib.capacity.decide import Decided
-    from mnslib.capacity.snapshot import Snapshot
+    from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
 
 # A module is loaded with the table that needs it: each takes a moment, and a person who asks for
 # one table does not wait for the others.
@@ -65,6 +65,12 @@ class Tables:
         return evidence_table(self.snapshot)
 
     @cached_property
+    def _clean(self) -> CleanSnapshot:
+        from mnslib.capacity.samples import cleaned
+
+        return cleaned(self.snapshot, self.evidence)
+
+    @cached_property
     def _judged(self) -> pd.DataFrame:
         from mnslib.capacity.utilization import utilization_table
 
@@ -75,7 +81,7 @@ class Tables:
         """Granted, requested and used of each namespace, as `layers_table` returns it."""
         from mnslib.capacity.layers import layers_table
 
-        return layers_table(self.snapshot, self._judged, evidence=self.evidence)
+        return layers_table(self._clean, self._judged, evidence=self.evidence)
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
@@ -97,21 +103,21 @@ class Tables:
         """The highest share of each day, as `daily_peaks` returns it."""
         from mnslib.capacity.daily import daily_peaks
 
-        return daily_peaks(self.snapshot, self.utilization, evidence=self.evidence)
+        return daily_peaks(self._clean, self.utilization, evidence=self.evidence)
 
     @cached_property
     def crossings(self) -> pd.DataFrame:
         """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
         from mnslib.capacity.crossings import crossings_table
 
-        return crossings_table(self.snapshot, evidence=self.evidence)
+        return crossings_table(self._clean, evidence=self.evidence)
 
     @cached_property
     def layers_by_day(self) -> pd.DataFrame:
         """The layers day by day over all namespaces, as `layers.layers_by_day` returns them."""
         from mnslib.capacity.layers import layers_by_day
 
-        return layers_by_day(self.snapshot, evidence=self.evidence)
+        return layers_by_day(self._clean, evidence=self.evidence)
 
     @cached_property
     def refusals(self) -> pd.DataFrame:

@@ -16,12 +16,15 @@ from mnslib.capacity.decide import BYTES_PER_CORE
 from mnslib.capacity.fit import (
     AUTOSCALER,
     GIVEN_POD,
+    LIMITED,
     NEXT_POD,
+    NO,
+    NONE,
     QUESTIONS,
     ROLLING_UPDATE,
+    YES,
 )
 from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
-from mnslib.capacity.quota_fit import LIMITED, NO, NONE, YES
 from mnslib.show import wording
 from mnslib.show.asked import region_sentence
 from mnslib.show.displays import Lines, Stack, Table, Tag, named, right, tag
