@@ -1,0 +1,65 @@
+"""Run directories that version 0.1 left: resumed, undone, compared with and analyzed again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+EARLIER = Path(__file__).parent / "data" / "earlier"
+READ = "20261130T065551Z-40_analyze_quota_utilization-sandbox"
+APPLIED = "20261130T065526Z-30_provision_in_bulk-sandbox"
+STOPPED = "20261130T065527Z-30_provision_in_bulk-sandbox"
+"""Killed when the first of its three requests was about to be sent."""
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return shutil.copytree(EARLIER, tmp_path / "runs")
+
+
+def rows(file):
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_a_reading_of_before_is_analyzed_again_and_compared_with(
+    run_notebook, environment, runs, tmp_path
+):
+    environment["MNS_SANDBOX"] = str(tmp_path / "no-such-sandbox.json")
+    again = run_notebook("40", snapshot_run=READ, compare_run=READ)
+    assert again.code == 0, again.output
+    tables, before = again.directory / "tables", runs / READ / "tables"
+    for name in ("utilization.csv", "steps.csv", "requests.csv", "crossings.csv", "daily.csv"):
+        assert rows(tables / name) == rows(before / name)
+    assert rows(tables / "changed.csv") == []
+    assert again.result["summary"]["full"] == 1
+    assert again.result["summary"]["new_full"] == 0
+
+
+def test_a_run_of_before_is_undone_by_the_same_file(mns, runs):
+    file = runs / APPLIED / "undo.yaml"
+    before = file.read_text("utf-8")
+    file.unlink()
+    done = mns("undo", APPLIED, "--runs", str(runs))
+    assert done.returncode == 0, done.stderr
+    said, known = (sorted(text.splitlines()) for text in (file.read_text("utf-8"), before))
+    assert said == known
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_run_of_before_that_was_killed_is_resumed_under_its_approval(mns, runs):
+    record = runs / STOPPED / "result.json"  # it names its request file as it was given: absolute
+    file = json.dumps(str(runs / "requests.csv"))
+    record.write_text(record.read_text("utf-8").replace('"requests.csv"', file, 1), "utf-8")
+    done = mns("resume", STOPPED, "--runs", str(runs))
+    directory = runs / done.stdout.strip().splitlines()[-1]
+    result = json.loads((directory / "result.json").read_text("utf-8"))
+    outcomes = {item["namespace_name"]: item["outcome"] for item in result["items"]}
+    assert outcomes == {  # the one that exists has another etag in this sandbox than was planned on
+        "payments-refunds": "created", "data-exports": "created", "web-checkout": "skipped",
+    }, done.stderr  # fmt: skip
+    assert done.returncode == 3
