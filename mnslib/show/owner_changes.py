@@ -18,12 +18,12 @@ from mnslib.show import wording
 from mnslib.verdicts import UNKNOWN
 
 CHANGE_WORDS = {
-    FULL: ("Newly full", "newly full"),
-    TIGHT: ("Newly nearly full, 90 % or above", "newly nearly full"),
+    FULL: ("Newly at quota", "newly at quota"),
+    TIGHT: ("Newly near the quota, 90 % or above", "newly near the quota"),
     UNKNOWN: ("Nothing is known any more of", "unknown now"),
     "known again": ("Known again", "known again"),
-    "eased": ("Further from the limit than before", "eased"),
-    QUOTA_CHANGED: ("May have more or less than before", "with another limit"),
+    "eased": ("Further from the quota than before", "eased"),
+    QUOTA_CHANGED: ("Another quota than before", "with another quota"),
     "new": ("Not there before", "new"),
     "gone": ("Not there any more", "gone"),
 }

@@ -18,11 +18,11 @@ from mnslib.show import wording
 from mnslib.verdicts import unknown_reason
 
 _PLAIN = {
-    "wrong counter": "what counts against its limit is not what its programs ask for",
-    "dead sensor": "it is measured as zero although programs run there",
+    "wrong counter": "what counts against its quota is not what its workloads request",
+    "dead sensor": "it is measured as zero although workloads run there",
     "all zero": "all that was measured is zero, and nothing says whether that is true",
     "not read": "its cluster could not be read",
-    "not counted": "what its programs ask for has not been counted yet",
+    "not counted": "what its workloads request has not been counted yet",
     "stale": "nothing was measured of late",
     "no history": "nothing was measured",
     "gaps": "measurements are missing for a time",
@@ -57,9 +57,9 @@ def measured_part(sums: Mapping[str, float], name: str) -> str:
 
 
 def granted(sums: Mapping[str, float]) -> str:
-    """Return the CPU quota that is known; where there is none, that there is no limit."""
+    """Return the CPU quota that is known; where there is none, that there is none."""
     is_free = not sums["namespaces"] and not sums["left_out"] and sums["without_quota"]
-    return "no limit" if is_free else wording.quota_sum("cpu", sums["hard"])
+    return "no quota" if is_free else wording.quota_sum("cpu", sums["hard"])
 
 
 def _unmeasured(tables: Mapping[str, pd.DataFrame]) -> list[Any]:

@@ -233,7 +233,7 @@ def _raise(step: Step) -> Action:
         begin = "Nothing more starts there now"
     if step.refused:
         begin = f"Pods were refused there {wording.count(step.refused, 'time')}"
-    then = "what is asked for now is then at most 90 % of it, and one pod more fits in it"
+    then = "what is requested now is then at most 90 % of it, and one pod more fits in it"
     if step.refused:
         then = "what was refused then fits in it"
     return Action(
@@ -255,8 +255,8 @@ def from_to(resource: str, now: float, then: float) -> str:
 def _unblock(step: Step) -> Action:
     return Action(
         title=f"Let the next pods start in {step.namespace_name}",
-        text=f"A higher limit does not help: {wording.listing(step.stuck)}. Ask about nodes; "
-        "what has to be set is set in the programs' manifests.",
+        text=f"A higher quota does not help: {wording.listing(step.stuck)}. Ask about nodes; "
+        "what has to be set is set in the workloads' manifests.",
     )
 
 
@@ -268,8 +268,8 @@ def _lower(step: Step) -> Action:
         for resource, now, _, _, usage, peak, _ in step.amounts
     ]
     return Action(
-        title=f"Lower what the programs in {step.namespace_name} ask for",
-        text=f"They ask for {wording.listing(parts)} (last 7 days). Lower their requests before "
+        title=f"Lower what the workloads in {step.namespace_name} request",
+        text=f"They request {wording.listing(parts)} (last 7 days). Lower their requests before "
         "asking for more: what they hold and do not use counts as taken.",
     )
 
@@ -277,7 +277,7 @@ def _lower(step: Step) -> Action:
 def _give_back(step: Step) -> Action:
     return Action(
         title=f"Give back what {step.namespace_name} does not need",
-        text=f"Ask to lower {_changes(step)}: what was asked for at the busiest moment is then "
+        text=f"Ask to lower {_changes(step)}: what was requested at the busiest moment is then "
         f"at most {wording.percent(PEAK_SHARE_KEPT)} of it, and what fits now still does.",
     )
 

@@ -52,11 +52,11 @@ from mnslib.verdicts import UNKNOWN, word
 MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
-_STATES = {FULL: "full", TIGHT: "nearly full", OK: "fine"}
+_STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
 _ADVICE = {
     SHRINK: "has more than it needs",
     GROW: "needs more",
-    FIX: "asks for more than it uses",
+    FIX: "requests more than it uses",
     HEALTHY: "fits",
 }
 _NEAR = float(TIGHT_RATIO)
@@ -67,8 +67,8 @@ _HATCH = (
     f'stroke="{TOKENS["line"]}" stroke-width="2"/></pattern></defs></svg>'
 )
 _KEY = (
-    "Each small box is a day, the last one at the right: pale under 50 % of what the namespace may "
-    "have, blue below 90 %, orange from 90 %, red when it was full; striped where nothing is "
+    "Each small box is a day, the last one at the right: pale under 50 % of its "
+    "quota, blue below 90 %, orange from 90 %, red when it was at it; striped where nothing is "
     "known. Where it never came near, only the highest share is said."
 )
 
@@ -127,8 +127,8 @@ def owner_page(
         _section("What is not known", _unread(facts)),
         Callout(
             title="Whom to ask",
-            text="Whoever sent you this page can change what a namespace may have. Name the "
-            "namespace and the amounts above. What the programs ask for is in your own manifests.",
+            text="Whoever sent you this page can change a quota. Name the "
+            "namespace and the amounts above. What the workloads request is in your own manifests.",
         )._repr_html_(),
     ]
     return page(
@@ -137,8 +137,8 @@ def owner_page(
         sandbox=sandbox,
         moment=wording.moment(moment),
         headline=_headline(facts),
-        lead=f"Read {wording.moment(moment)}; days are those of {period}. A namespace is full "
-        "when your programs have asked for all it may have, whether they use it or not.",
+        lead=f"Read {wording.moment(moment)}; days are those of {period}. A namespace is at "
+        "its quota when your workloads have requested all of it, whether they use it or not.",
         figures=_figures(facts),
         body="\n".join(body),
         paper="landscape",
@@ -158,18 +158,20 @@ def _headline(facts: OwnerFacts) -> str:
         f"{whose}{wording.count(total, 'namespace')}" if total > 1 else f"{whose}only namespace"
     )
     some = all_of if total == 1 else f"{{}} of {all_of}"
-    none = f"{all_of} is not full" if total == 1 else f"none of {all_of} is full"
+    none = f"{all_of} is not at its quota" if total == 1 else f"none of {all_of} is at its quota"
     if facts.counts[UNKNOWN] == total:
         finding = f"nothing is known of {all_of}"
     elif full:
-        more = f", {tight:,} more nearly" if tight else ""
-        finding = f"{some.format(full)} {wording.are(full)} full{more}: nothing more starts there"
+        more = f", {tight:,} more near it" if tight else ""
+        finding = (
+            f"{some.format(full)} {wording.are(full)} at quota{more}: nothing more starts there"
+        )
     elif tight:
-        finding = f"{some.format(tight)} {wording.are(tight)} nearly full"
+        finding = f"{some.format(tight)} {wording.are(tight)} near the quota"
     elif stuck:
         finding = f"a next pod does not start in {some.format(stuck)}"
     elif facts.actions:
-        finding = f"{none}; see what could be given back or asked for less"
+        finding = f"{none}; see what could be given back or requested less"
     elif facts.doubts:
         finding = f"{none}, but something is unknown"
         finding += f" of {len(facts.doubts):,} of them" if total > 1 else ""
@@ -183,12 +185,12 @@ def _figures(facts: OwnerFacts) -> list[Figure]:
     total = f"of {len(facts.spaces):,}"
     sums = facts.sums
     return [
-        Figure(full, "full", of=total, tone="critical" if full else "calm"),
-        Figure(tight, "nearly full: 90 % or above", tone="warning" if tight else "calm"),
-        Figure(granted(sums), "you may ask for (CPU)", of=measured_part(sums, "namespaces")),
+        Figure(full, "at quota", of=total, tone="critical" if full else "calm"),
+        Figure(tight, "near the quota: 90 % or above", tone="warning" if tight else "calm"),
+        Figure(granted(sums), "committed to you (CPU)", of=measured_part(sums, "namespaces")),
         Figure(
             wording.cores(sums["usage"]),
-            "really used: not more, 95 % of the time",
+            "used: not more, 95 % of the time",
             of=measured_part(sums, "measured"),
         ),
         Figure(len(facts.doubts), "with something unknown", of=total),
@@ -213,7 +215,7 @@ def _changes(facts: OwnerFacts) -> str:
         for change, names in changed_names(facts.changes).items()
     ]
     if not lines:
-        return "<p>Nothing: no namespace came, went, filled up, emptied or got another limit.</p>"
+        return "<p>Nothing: no namespace came, went, filled up, emptied or got another quota.</p>"
     return f"<ul>{''.join(lines)}</ul>"
 
 
@@ -223,8 +225,8 @@ def _spaces(facts: OwnerFacts) -> str:
         columns=[
             named("Namespace"),
             "How it stands",
-            "Fullest of its amounts",
-            *right("May have", "Asked for", "Share"),
+            "Tightest value",
+            *right("Quota", "Requested", "Share"),
             "Share as a bar",
             "Day by day",
             "In short",
@@ -319,7 +321,7 @@ def _refused(facts: OwnerFacts) -> str:
     for row in facts.refusals:
         programs.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
     table = Table(
-        columns=[named("Program"), *right("Refused"), "Last", "Short of", "What helps"],
+        columns=[named("Workload"), *right("Refused"), "Last", "Short of", "What helps"],
         rows=[
             [
                 Lines(rows[0]["workload_name"], rows[0]["namespace_name"]),
@@ -337,9 +339,9 @@ def _refused(facts: OwnerFacts) -> str:
 
 def _remedy(rows: Sequence[Row]) -> str:
     if rows[0]["problem"] == MISSING:
-        return "Set them in the program's manifest"
+        return "Set them in the workload's manifest"
     if rows[0]["problem"] != EXCEEDED:
-        return "Not the namespace's limit: read the message"
+        return "Not the quota: read the message"
     fields = [(QUOTA_FIELD_OF.get(row["key"], ""), row) for row in rows]
     return ", ".join(
         f"{wording.RESOURCE_WORDS[name]} of {wording.quota(name, row['limited'] + more)}"

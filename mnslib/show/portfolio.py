@@ -23,7 +23,7 @@ OWNERS_FOLDER = "owners"
 
 NOBODY = "Namespaces without an owner"
 _SUMS_NOTE = (
-    "May have: the sum of all limits that are known. Asked for, really used and unused: of the "
+    "Committed: the sum of all quotas that are known. Requested, used and unused: of the "
     "namespaces that were measured for two days or more; how many these are, where not all were."
 )
 
@@ -33,7 +33,7 @@ def portfolio_page(
 ) -> str:
     """Return the page over all owners, in three orders to choose from, each linked to its page."""
     orders = (
-        ("full", "Most full first", list(owners)),
+        ("full", "Most at quota first", list(owners)),
         ("idle", "Most unused first", sorted(owners, key=lambda o: -_zero(o.sums["idle"]))),
         ("name", "By name", sorted(owners, key=lambda o: (not o.owner, o.owner.casefold()))),
     )
@@ -52,9 +52,9 @@ def portfolio_page(
     measured = int(sum(o.sums["measured"] for o in owners))
     idle = sum(_zero(o.sums["idle"]) for o in owners) if measured else None
     hit = sum(bool(o.owner) and o.counts[FULL] > 0 for o in owners)
-    headline = f"{hit:,} of {wording.count(named_owners, 'owner')} have a namespace that is full"
+    headline = f"{hit:,} of {wording.count(named_owners, 'owner')} have a namespace at its quota"
     if not hit:
-        headline = f"None of {wording.count(named_owners, 'owner')} has a namespace that is full"
+        headline = f"None of {wording.count(named_owners, 'owner')} has a namespace at its quota"
     return page(
         what="Owners",
         sandbox=sandbox,
@@ -64,11 +64,11 @@ def portfolio_page(
         figures=[
             Figure(named_owners, "owners named"),
             Figure(
-                full, "namespaces full", of=f"of {total:,}", tone="critical" if full else "calm"
+                full, "namespaces at quota", of=f"of {total:,}", tone="critical" if full else "calm"
             ),
             Figure(
                 wording.cores(idle),
-                "may be used and are not",
+                "committed and not used",
                 of=f"in {measured:,} of {total:,}" if measured else "",
             ),
             Figure(doubted, "namespaces with something unknown", of=f"of {total:,}"),
@@ -84,8 +84,8 @@ def _portfolio_table(owners: Sequence[OwnerFacts]) -> Table:
     return Table(
         columns=[
             named("Owner"),
-            *right("Namespaces", "Full", "Nearly full", "With unknowns", "May have, CPU"),
-            *right("Asked for", "Really used", "Unused", "Refused"),
+            *right("Namespaces", "At quota", "Near it", "With unknowns", "Committed, CPU"),
+            *right("Requested", "Used", "Unused", "Refused"),
             "Changed",
             "First thing to do",
         ],

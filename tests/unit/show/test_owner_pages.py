@@ -132,13 +132,13 @@ def test_the_most_urgent_three_come_first_with_their_amounts(tables):
     facts = {found.owner: found for found in owners_in(tables)}["payments"]
     assert [action.title for action in facts.actions] == [
         "Ask for more in full",
-        "Lower what the programs in wasteful ask for",
+        "Lower what the workloads in wasteful request",
         "Ask for more in nearly",
     ]
     assert facts.more_actions == 1
     assert "CPU requests from 12 cores to 13.4 cores" in facts.actions[0].text
     assert (
-        "They ask for 6 cores of CPU, of which not more than 1.5 cores are used 95 %"
+        "They request 6 cores of CPU, of which not more than 1.5 cores are used 95 %"
         in facts.actions[1].text
     )
 
@@ -212,7 +212,7 @@ def test_the_portfolio_leads_to_every_page_and_knows_three_orders(pages):
     first = re.findall(r'<div class="order by-\w+">.*?owners/([^"]+)"', html, re.DOTALL)
     assert first[:2] == ["payments.html"] * 2
     assert first[2] == f"{file_name(HOSTILE)}.html"  # by name, signs come before letters
-    assert "1 of 3 owners have a namespace that is full" in text_of(html)
+    assert "1 of 3 owners have a namespace at its quota" in text_of(html)
 
 
 def test_a_mailed_page_leads_nowhere(pages):
@@ -267,12 +267,12 @@ def test_quotas_are_summed_whether_use_was_measured_or_not_and_the_rest_is_count
     pages, layers = page_of(frames, spaces)
 
     said = pages["owners/team.html"]
-    assert "24.25 cores you may ask for (CPU)" in said
-    assert "8 cores in 1 of 2 really used" in said
+    assert "24.25 cores committed to you (CPU)" in said
+    assert "8 cores in 1 of 2 used" in said
     assert "1 of 2 with something unknown" in said
     assert "1 namespace: what is really used is unknown, under 2 days of samples (fresh)" in said
     assert "something is unknown of 1 of them" in said
-    assert "14 cores in 1 of 2 may be used and are not" in pages["portfolio.html"]
+    assert "14 cores in 1 of 2 committed and not used" in pages["portfolio.html"]
     assert "24.25 cores" in pages["portfolio.html"]
     assert "24.25 cores" in str(roll_up_rows(roll_up(layers, "owner")))
 
@@ -281,10 +281,10 @@ def test_an_owner_whose_use_is_nowhere_measured_still_reads_the_quota(frames):
     pages, _ = page_of(frames, {"fresh": (0.8, 0.2, NAN, "under 2 days of samples")})
 
     said = pages["owners/team.html"]
-    assert "0.8 cores you may ask for (CPU)" in said
-    assert "unknown really used" in said
-    assert "0 of 1 really" not in said
-    assert "unknown may be used" in pages["portfolio.html"]
+    assert "0.8 cores committed to you (CPU)" in said
+    assert "unknown used" in said
+    assert "0 of 1 used" not in said
+    assert "unknown committed and not used" in pages["portfolio.html"]
     assert "nothing needs doing" not in said.lower()
     assert "everything was read" not in said
 
@@ -294,7 +294,7 @@ def test_a_dead_sensor_is_named_on_its_owners_page_in_plain_words(frames):
     pages, _ = page_of(frames, spaces, sso="dead sensor", fine="sound")
 
     said = pages["owners/team.html"]
-    assert "measured as zero although programs run there" in said
+    assert "measured as zero although workloads run there" in said
     assert "whoever runs the cluster has to mend that" in said
     assert "(sso)" in said
     assert "nothing needs doing" not in said.lower()
@@ -343,7 +343,7 @@ def test_a_pod_that_says_no_requests_is_not_a_reason_to_ask_for_more(tables):
     tables["utilization"] = utilization(ROWS[0])
     row = refusal(namespace_name="calm", problem="values missing", containers="app")
     said = refused(tables, row)["owners/payments.html"]
-    assert "Set them in the program's manifest" in said
+    assert "Set them in the workload's manifest" in said
     assert "Ask for more" not in said
 
 
@@ -370,13 +370,13 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
     owners, found = pages_of(tables, earlier)
     said = text_of(found["owners/payments.html"])
     assert "What changed since 26 Oct 2026 06:00 UTC" in said
-    assert "Newly full: full, wasteful Newly nearly full, 90 % or above: nearly" in said
+    assert "Newly at quota: full, wasteful Newly near the quota, 90 % or above: nearly" in said
     assert "calm (CPU requests from 4 cores to 8 cores), full (" in said
     assert "Not there before: spare Not there any more: old Namespace by" in said
     assert "Not there any more" not in text_of(found["owners/_without-owner.html"])
     cells = {row[0].text: row[-2] for row in owners_table(owners).rows}
     assert cells["payments"] == (
-        "2 newly full\n1 newly nearly full\n4 with another limit\n1 new\n1 gone"
+        "2 newly at quota\n1 newly near the quota\n4 with another quota\n1 new\n1 gone"
     )
     assert "Changed: since 26 Oct 2026 06:00 UTC." in text_of(found["portfolio.html"])
 
