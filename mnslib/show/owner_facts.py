@@ -12,7 +12,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,7 +23,6 @@ from mnslib.capacity.changed import Earlier
 from mnslib.capacity.decide import (
     GIVE_BACK,
     LOWER,
-    PEAK_SHARE_KEPT,
     RAISE,
     UNBLOCK,
     Decided,
@@ -39,9 +38,6 @@ from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
 from mnslib.capacity.roll_ups import SUM_COLUMNS, roll_up
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
-from mnslib.show import wording
-from mnslib.show.decisions import no_headroom
-from mnslib.show.displays import Action
 from mnslib.show.owner_changes import changes_by_owner, since_words
 from mnslib.show.owner_doubts import doubts_of
 from mnslib.verdicts import word
@@ -72,7 +68,8 @@ class OwnerFacts:
         sums: of the CPU layers, as `roll_up` has them: `hard` is of all quotas that are known,
             the other amounts are of the `measured` namespaces; NaN where nothing is known.
         refusals: rows of the table of refusals; None where events could not be read.
-        actions: the first of them, the most urgent first; `more_actions` follow.
+        steps: what its namespaces need next, the most urgent first.
+        shortages: by cluster and request value, where less is left than all namespaces need.
         doubts: the name of each namespace of which something is unknown, and what and why.
         unread: what could not be read, a sentence each.
         changes: rows of the table of changes, those of namespaces that are gone among them.
@@ -85,8 +82,8 @@ class OwnerFacts:
     counts: Counter[str]
     sums: Mapping[str, float]
     refusals: Sequence[Row] | None
-    actions: Sequence[Action]
-    more_actions: int
+    steps: Sequence[Step]
+    shortages: Mapping[tuple[str, str], Shortage]
     doubts: Sequence[tuple[str, str]]
     unread: Sequence[str]
     changes: Sequence[Row]
@@ -159,8 +156,8 @@ def owners_of(
                 refusals=[row for at in places for row in refused.get(at, ())]
                 if is_known
                 else None,
-                actions=[_action(step, beyond) for step in wanted[:MOST_ACTIONS]],
-                more_actions=max(0, len(wanted) - MOST_ACTIONS),
+                steps=wanted,
+                shortages=beyond,
                 doubts=[(at[1], doubts[at]) for at in places if at in doubts],
                 unread=_unread(snapshot, clusters),
                 changes=changes.get(owner, ()),
@@ -212,76 +209,14 @@ def _unread(snapshot: Snapshot, clusters: Container[str]) -> list[str]:
     return lines + ([none] if snapshot.used.empty else [])
 
 
-def _action(step: Step, beyond: Mapping[tuple[str, str], Shortage]) -> Action:
-    """Return what is asked of the owner, and why it alone does not help, where that is known."""
-    action = _ACTIONS[step.kind](step)
-    caveats = [] if step.kind == UNBLOCK else step.stuck
-    for amount in step.amounts if step.kind == RAISE else ():
-        if short := beyond.get((step.cluster_name, amount.resource)):
-            caveats.append(f"the cluster {no_headroom(short)} that its namespaces need together")
-    return Action(
-        title=action.title,
-        text=" ".join([action.text, *(f"{words[:1].upper()}{words[1:]}." for words in caveats)]),
-    )
+def step_title(step: Step) -> str:
+    """Return what is asked of an owner, in a few words."""
+    return _TITLES[step.kind].format(step.namespace_name)
 
 
-def _raise(step: Step) -> Action:
-    begin = "Little is left there"
-    if step.is_stuck:
-        begin = "A next pod does not fit there"
-    if FULL in step.codes:
-        begin = "Nothing more starts there now"
-    if step.refused:
-        begin = f"Pods were refused there {wording.count(step.refused, 'time')}"
-    then = "what is requested now is then at most 90 % of it, and one pod more fits in it"
-    if step.refused:
-        then = "what was refused then fits in it"
-    return Action(
-        title=f"Ask for more in {step.namespace_name}",
-        text=f"{begin}. Ask to raise {_changes(step) or 'the quota'}: {then}.",
-    )
-
-
-def _changes(step: Step) -> str:
-    return wording.listing([from_to(*amount[:3]) for amount in step.amounts])
-
-
-def from_to(resource: str, now: float, then: float) -> str:
-    """Return a change of a quota value: `CPU requests from 12 cores to 13.4 cores`."""
-    words = wording.RESOURCE_WORDS[resource]
-    return f"{words} from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
-
-
-def _unblock(step: Step) -> Action:
-    return Action(
-        title=f"Let the next pods start in {step.namespace_name}",
-        text=f"A higher quota does not help: {wording.listing(step.stuck)}. Ask about nodes; "
-        "what has to be set is set in the workloads' manifests.",
-    )
-
-
-def _lower(step: Step) -> Action:
-    parts = [
-        f"{wording.quantity(resource, now)} of {wording.RESOURCE_WORDS[resource]}, of which "
-        f"not more than {wording.quantity(resource, usage)} are used 95 % of the "
-        f"time and {wording.quantity(resource, peak)} at the busiest"
-        for resource, now, _, _, usage, peak, _ in step.amounts
-    ]
-    return Action(
-        title=f"Lower what the workloads in {step.namespace_name} request",
-        text=f"They request {wording.listing(parts)} (last 7 days). Lower their requests before "
-        "asking for more: what they hold and do not use counts as taken.",
-    )
-
-
-def _give_back(step: Step) -> Action:
-    return Action(
-        title=f"Give back what {step.namespace_name} does not need",
-        text=f"Ask to lower {_changes(step)}: what was requested at the busiest moment is then "
-        f"at most {wording.percent(PEAK_SHARE_KEPT)} of it, and what fits now still does.",
-    )
-
-
-_ACTIONS: Mapping[str, Callable[[Step], Action]] = {
-    RAISE: _raise, UNBLOCK: _unblock, LOWER: _lower, GIVE_BACK: _give_back,
-}  # fmt: skip
+_TITLES = {
+    RAISE: "Ask for more in {}",
+    UNBLOCK: "Let the next pods start in {}",
+    LOWER: "Lower what the workloads in {} request",
+    GIVE_BACK: "Give back what {} does not need",
+}

@@ -17,13 +17,21 @@ import pandas as pd
 
 from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
 from mnslib.capacity.changed import Earlier
-from mnslib.capacity.decide import QUOTA_FIELD_OF, Decided, Row, smallest_raise
+from mnslib.capacity.decide import (
+    PEAK_SHARE_KEPT,
+    QUOTA_FIELD_OF,
+    RAISE,
+    Decided,
+    Row,
+    Step,
+    smallest_raise,
+)
 from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.show import wording
+from mnslib.show.decisions import no_headroom
 from mnslib.show.displays import (
-    Actions,
     Callout,
     Cell,
     Figure,
@@ -31,7 +39,6 @@ from mnslib.show.displays import (
     Picture,
     Table,
     Tag,
-    escape,
     named,
     right,
     tag,
@@ -43,9 +50,10 @@ from mnslib.show.owner_changes import (
     changed_names,
 )
 from mnslib.show.owner_doubts import granted, measured_part
-from mnslib.show.owner_facts import OwnerFacts, owners_of
+from mnslib.show.owner_facts import MOST_ACTIONS, OwnerFacts, owners_of, step_title
 from mnslib.show.portfolio import NOBODY, OWNERS_FOLDER, portfolio_page
 from mnslib.show.refusals import short_of
+from mnslib.show.templates import as_html, render
 from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
 from mnslib.verdicts import UNKNOWN, word
 
@@ -118,19 +126,31 @@ def owner_page(
         sandbox: word of the badge; empty on Azure.
     """
     who = facts.owner or NOBODY
-    body = [
-        _HATCH,
-        _section("What to do first", _actions(facts)),
-        _section(f"What changed since {facts.since or 'the last time'}", _changes(facts)),
-        _section("Namespace by namespace", _spaces(facts)),
-        _section("What was refused", _refused(facts)),
-        _section("What is not known", _unread(facts)),
-        Callout(
-            title="Whom to ask",
-            text="Whoever sent you this page can change a quota. Name the "
-            "namespace and the amounts above. What the workloads request is in your own manifests.",
-        )._repr_html_(),
-    ]
+    doubts: dict[str, list[str]] = {}
+    for name, reason in facts.doubts:
+        doubts.setdefault(reason, []).append(name)
+    whom = Callout(
+        title="Whom to ask",
+        text="Whoever sent you this page can change a quota. Name the namespace and the amounts "
+        "above. What the workloads request is in your own manifests.",
+    )
+    body = render(
+        "owner.html.j2",
+        facts=facts,
+        first=[(step, step_title(step), _caveats(step, facts)) for step in _first(facts)],
+        more=len(facts.steps) - len(_first(facts)),
+        changes=[
+            (CHANGE_WORDS[change][0], names)
+            for change, names in changed_names(facts.changes).items()
+        ],
+        doubts=doubts,
+        spaces=as_html(_spaces(facts)),
+        refused=as_html(_refused(facts)) if facts.refusals else "",
+        whom=whom,
+        hatch=as_html(_HATCH),
+        not_compared=NOT_COMPARED,
+        share_kept=PEAK_SHARE_KEPT,
+    )
     return page(
         what="Your namespaces" if facts.owner else "Without an owner",
         scope=who,
@@ -140,14 +160,22 @@ def owner_page(
         lead=f"Read {wording.moment(moment)}; days are those of {period}. A namespace is at "
         "its quota when your workloads have requested all of it, whether they use it or not.",
         figures=_figures(facts),
-        body="\n".join(body),
+        body=body,
         paper="landscape",
         footer=f"Run {escape_html(run)} · no secret is in this page, it may be forwarded",
     )
 
 
-def _section(title: str, body: str) -> str:
-    return f'<section class="owned"><h2>{escape_html(title)}</h2>{body}</section>'
+def _first(facts: OwnerFacts) -> Sequence[Step]:
+    return facts.steps[:MOST_ACTIONS]
+
+
+def _caveats(step: Step, facts: OwnerFacts) -> list[str]:
+    """Return which cluster has less headroom than its namespaces need together."""
+    if step.kind != RAISE:
+        return []
+    places = [(step.cluster_name, amount.resource) for amount in step.amounts]
+    return [no_headroom(facts.shortages[at]) for at in places if at in facts.shortages]
 
 
 def _headline(facts: OwnerFacts) -> str:
@@ -170,7 +198,7 @@ def _headline(facts: OwnerFacts) -> str:
         finding = f"{some.format(tight)} {wording.are(tight)} near the quota"
     elif stuck:
         finding = f"a next pod does not start in {some.format(stuck)}"
-    elif facts.actions:
+    elif facts.steps:
         finding = f"{none}; see what could be given back or requested less"
     elif facts.doubts:
         finding = f"{none}, but something is unknown"
@@ -195,28 +223,6 @@ def _figures(facts: OwnerFacts) -> list[Figure]:
         ),
         Figure(len(facts.doubts), "with something unknown", of=total),
     ]
-
-
-def _actions(facts: OwnerFacts) -> str:
-    if not facts.actions:
-        more = " What is not known is said at the end." if facts.doubts else ""
-        return f"<p>There is nothing for you to do.{more}</p>"
-    rest = facts.more_actions
-    more = f'<p class="note">{wording.count(rest, "more thing")} to do after that: see the '
-    more += "table below.</p>"
-    return Actions(actions=facts.actions)._repr_html_() + (more if rest else "")
-
-
-def _changes(facts: OwnerFacts) -> str:
-    if not facts.since:
-        return f"<p>{NOT_COMPARED}</p>"
-    lines = [
-        f"<li><b>{CHANGE_WORDS[change][0]}:</b> {escape(wording.examples(names, joint=', '))}</li>"
-        for change, names in changed_names(facts.changes).items()
-    ]
-    if not lines:
-        return "<p>Nothing: no namespace came, went, filled up, emptied or got another quota.</p>"
-    return f"<ul>{''.join(lines)}</ul>"
 
 
 def _spaces(facts: OwnerFacts) -> str:
@@ -313,12 +319,8 @@ def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
 
 
 def _refused(facts: OwnerFacts) -> str:
-    if facts.refusals is None:
-        return "<p>Unknown: what was refused could not be read.</p>"
-    if not facts.refusals:
-        return "<p>No pod was refused in the hour before the clusters were read.</p>"
     programs: dict[tuple[Any, ...], list[Row]] = {}
-    for row in facts.refusals:
+    for row in facts.refusals or ():
         programs.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
     table = Table(
         columns=[named("Workload"), *right("Refused"), "Last", "Short of", "What helps"],
@@ -354,18 +356,3 @@ def _remedy(rows: Sequence[Row]) -> str:
 
 def _at(value: Any) -> str:
     return "" if pd.isna(value) else wording.moment(value)
-
-
-def _unread(facts: OwnerFacts) -> str:
-    lines = [*facts.unread]
-    reasons: dict[str, list[str]] = {}
-    for name, reason in facts.doubts:
-        reasons.setdefault(reason, []).append(name)
-    lines += [
-        f"{wording.count(len(names), 'namespace')}: {reason} "
-        f"({wording.examples(names, joint=', ')})."
-        for reason, names in reasons.items()
-    ]
-    if not lines:
-        return "<p>Nothing is left out: everything was read.</p>"
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"

@@ -16,7 +16,7 @@ from mnslib.show.displays import Cell, Figure, Lines, Link, Table, named, right
 from mnslib.show.html import PORTFOLIO, page
 from mnslib.show.owner_changes import NOT_COMPARED, change_counts
 from mnslib.show.owner_doubts import granted, measured_part
-from mnslib.show.owner_facts import OwnerFacts
+from mnslib.show.owner_facts import OwnerFacts, step_title
 
 OWNERS_FOLDER = "owners"
 """Of a run directory: the owners' pages."""
@@ -114,7 +114,7 @@ def _portfolio_row(facts: OwnerFacts) -> list[Cell]:
         *(wording.cores(sums[name]) for name in ("usage", "idle")),
         "unknown" if facts.refused is None else facts.refused,
         change_counts(facts.changes),
-        facts.actions[0].title if facts.actions else "",
+        step_title(facts.steps[0]) if facts.steps else "",
     ]
 
 

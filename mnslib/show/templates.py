@@ -29,6 +29,7 @@ FILTERS = {
     "memory": wording.memory,
     "quantity": lambda value, resource: wording.quantity(resource, value),
     "quota": lambda value, resource: wording.quota(resource, value),
+    "resource": lambda name: wording.RESOURCE_WORDS[name],
     "percent": wording.percent,
     "times": wording.times,
     "count": wording.count,

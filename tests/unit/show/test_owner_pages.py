@@ -128,26 +128,35 @@ def text_of(html):
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
 
 
-def test_the_most_urgent_three_come_first_with_their_amounts(tables):
-    facts = {found.owner: found for found in owners_in(tables)}["payments"]
-    assert [action.title for action in facts.actions] == [
+def test_the_most_urgent_three_come_first_with_their_amounts(pages):
+    said = text_of(pages["owners/payments.html"])
+    assert re.findall(r"<li><b>(.*?)\.</b>", pages["owners/payments.html"]) == [
         "Ask for more in full",
         "Lower what the workloads in wasteful request",
         "Ask for more in nearly",
     ]
-    assert facts.more_actions == 1
-    assert "CPU requests from 12 cores to 13.4 cores" in facts.actions[0].text
-    assert (
-        "They request 6 cores of CPU, of which not more than 1.5 cores are used 95 %"
-        in facts.actions[1].text
-    )
+    assert "1 more thing to do after that" in said
+    assert "Nothing more starts there now. Ask to raise CPU requests from 12 cores to 13.4" in said
+    assert "They request 6 cores of CPU, of which not more than 1.5 cores are used 95 %" in said
 
 
 def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
     tables["utilization"] = utilization(ROWS[1])
-    (facts,) = owners_in(tables)
-    assert facts.actions[0].title == "Give back what spare does not need"
-    assert "lower CPU requests from 20 cores to 11.3 cores" in facts.actions[0].text
+    _, found = pages_of(tables)
+    said = text_of(found["owners/payments.html"])
+    assert "Give back what spare does not need" in said
+    assert "lower CPU requests from 20 cores to 11.3 cores: what was requested" in said
+
+
+def test_a_hostile_name_is_escaped_in_every_part_of_a_page(tables):
+    spaces = tables["utilization"]
+    tables["utilization"] = spaces.assign(
+        namespace_name=spaces["namespace_name"].replace("full", HOSTILE)
+    )
+    _, found = pages_of(tables)
+    html = found["owners/payments.html"]
+    assert "<script" not in html
+    assert "Ask for more in ../../&lt;script&gt;" in html
 
 
 def test_a_namespace_at_its_limit_that_wastes_is_never_told_to_ask_for_more(pages):
