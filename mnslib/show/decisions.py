@@ -6,7 +6,7 @@ of a namespace is its step (`needs`), so that its owner's page asks for the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mnslib.capacity.decide import (
     GIVE_BACK,
@@ -23,6 +23,7 @@ from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show import wording
 from mnslib.show.displays import Action, Actions
 from mnslib.show.evidence import counted_words
+from mnslib.show.templates import render
 
 MOST_NAMED = 3
 """Namespaces or clusters that a decision names; the tables have all."""
@@ -34,12 +35,12 @@ STEPS_FILE, REQUESTS_FILE = "tables/steps.csv", "tables/requests.csv"
 def decisions(decided: Decided) -> Actions:
     """Return what there is to decide: quotas, pods, requests, clusters, measuring, what is idle."""
     found = [
-        _raise(decided.of(RAISE), decided),
-        _unblock(decided.of(UNBLOCK)),
-        _lower(decided.of(LOWER)),
+        _worded(RAISE, decided),
+        _worded(UNBLOCK, decided),
+        _worded(LOWER, decided),
         _spare_clusters(decided),
         _repair(decided),
-        _take_back(decided.of(GIVE_BACK)),
+        _worded(GIVE_BACK, decided),
     ]
     return Actions(
         actions=[action for action in found if action is not None],
@@ -59,76 +60,30 @@ def no_headroom(short: Shortage) -> str:
     return f"{short.cluster_name} has {has} the {wording.quantity(resource, short.wanted)}"
 
 
-def _raise(steps: Sequence[Step], decided: Decided) -> Action | None:
+def _worded(kind: str, decided: Decided) -> Action | None:
+    """Return the decision on all namespaces whose next step is of one kind."""
+    steps = decided.of(kind)
     if not steps:
         return None
-    refused = [step for step in steps if step.refused]
-    times = wording.count(sum(step.refused for step in refused), "time")
-    where = "there" if len(refused) == len(steps) else f"in {len(refused):,} of them"
-    why = [f"Pods were refused {times} {where}."] if refused else []
-    runs = "runs" if len(steps) == 1 else "run"
-    given = _amounts(_changes(steps))
-    beyond = [no_headroom(short) for short in decided.shortages]
-    blocked = [words for step in steps for words in step.stuck]
-    return Action(
-        title=f"Give {f'{given} more' if given else 'higher limits'} to "
-        f"{wording.count(len(steps), 'namespace')} that {runs} short",
-        text=" ".join([
-            *why,
-            f"{_named(steps)}.",
-            *([f"Not all of it fits: {_some(beyond)}."] if beyond else []),
-            *([f"More quota alone is not enough: {_some(blocked)}."] if blocked else []),
-            *_requests(steps),
-        ]),
-    )  # fmt: skip
-
-
-def _unblock(steps: Sequence[Step]) -> Action | None:
-    if not steps:
-        return None
-    parts = [f"{step.namespace_name}: {wording.listing(step.stuck)}" for step in steps]
-    whose = "whose next pod does not start" if len(steps) == 1 else "whose next pods do not start"
-    return Action(
-        title=f"Let pods start in {wording.count(len(steps), 'namespace')} {whose}, which no "
-        "higher quota helps",
-        text=f"{_some(parts, all_in=STEPS_FILE)}.",
+    text = render(
+        "decisions.txt.j2",
+        kind=kind,
+        steps=steps,
+        amounts=_amounts(steps),
+        times=sum(step.refused for step in steps),
+        refused=sum(step.refused > 0 for step in steps),
+        shortages=_some(no_headroom(short) for short in decided.shortages),
+        stuck=_some(words for step in steps for words in step.stuck),
+        inside=sum(step.is_in_file for step in steps),
+        owners=len({step.owner for step in steps} - {""}),
+        most=MOST_NAMED,
+        rest=max(0, len(steps) - MOST_NAMED),
+        steps_file=STEPS_FILE,
+        requests_file=REQUESTS_FILE,
+        share_kept=PEAK_SHARE_KEPT,
     )
-
-
-def _requests(steps: Sequence[Step]) -> list[str]:
-    """Return the sentence on what the request file says of these steps."""
-    out = sum(not step.is_in_file for step in steps)
-    if not out:
-        return [f"As a request file: {REQUESTS_FILE}."]
-    if out == len(steps):
-        return ["Azure does not manage what is short or idle there, so no request file changes it."]
-    return [
-        f"{REQUESTS_FILE} asks for it in {len(steps) - out:,} of {len(steps):,}; of the rest "
-        "Azure does not manage the quota."
-    ]
-
-
-def _lower(steps: Sequence[Step]) -> Action | None:
-    if not steps:
-        return None
-    unused = {resource: sum(
-        amount.unused for step in steps for amount in step.amounts if amount.resource == resource
-    ) for resource in ("cpu", "memory")}  # fmt: skip
-    owners = {step.owner for step in steps} - {""}
-    whom = f"Ask {wording.count(len(owners), 'owner')} to lower" if owners else "Lower"
-    spaces = wording.count(len(steps), "namespace")
-    names = [
-        f"{step.namespace_name} asks for {wording.quantity(amount.resource, amount.now)} of "
-        f"{wording.RESOURCE_WORDS[amount.resource]} and uses "
-        f"{wording.quantity(amount.resource, amount.usage)}"
-        for step in steps
-        for amount in step.amounts[:1]
-    ]
-    return Action(
-        title=f"{whom} the requests of {spaces} before any of them gets more quota",
-        text=f"{_amounts(unused)} are requested there and not used: "
-        f"{_some(names, all_in=STEPS_FILE)}.",
-    )
+    title, _, why = text.strip().partition("\n")
+    return Action(title=title, text=" ".join(why.split()))
 
 
 def _spare_clusters(decided: Decided) -> Action | None:
@@ -186,55 +141,19 @@ def _undecided(no_history: Sequence[str]) -> list[str]:
     ]
 
 
-def _take_back(steps: Sequence[Step]) -> Action | None:
-    if not steps:
-        return None
-    spare = {name: -amount for name, amount in _changes(steps).items()}
-    never = "never asked for it" if len(steps) == 1 else "never asked for them"
-    return Action(
-        title=f"Take back {_amounts(spare)} from {wording.count(len(steps), 'namespace')} that "
-        f"{never}",
-        text="What was asked for at the busiest moment is then at most "
-        f"{wording.percent(PEAK_SHARE_KEPT)} of the quota, and what fits now still does: "
-        f"{_named(steps)}. {' '.join(_requests(steps))}",
-    )
-
-
-def _changes(steps: Sequence[Step]) -> dict[str, float]:
-    """Return by how much each quota on requests grows or shrinks, in cores and bytes."""
-    total = dict.fromkeys(REQUESTS, 0.0)
+def _amounts(steps: Sequence[Step]) -> list[str]:
+    """Return what changes in all, or is not used, of CPU and memory: `43 cores`, `120 GiB`."""
+    total = dict.fromkeys((*REQUESTS, "cpu", "memory"), 0.0)
     for step in steps:
         for amount in step.amounts:
             if amount.resource in total:
-                total[amount.resource] += amount.then - amount.now
-    return total
+                change = abs(amount.then - amount.now)
+                total[amount.resource] += amount.unused if step.kind == LOWER else change
+    return [wording.quantity(name, value) for name, value in total.items() if value > 0]
 
 
-def _amounts(by_resource: Mapping[str, float]) -> str:
-    """Return the amounts that are not zero: `43 cores and 120 GiB`."""
-    return wording.listing(
-        [wording.quantity(name, value) for name, value in by_resource.items() if value > 0]
-    )
-
-
-def _named(steps: Sequence[Step]) -> str:
-    """Return the first namespaces with the largest change of their quotas, and how many more."""
-    parts = []
-    for step in steps:
-        words = "a limit that Azure does not manage"
-        if step.largest is not None:
-            resource, now, then, *_ = step.largest
-            change = f"from {wording.quota(resource, now)} to {wording.quota(resource, then)}"
-            words = f"{wording.RESOURCE_WORDS[resource]} {change}"
-        parts.append(f"{step.namespace_name} ({words})")
-    return _some(parts, joint=", ", all_in=STEPS_FILE)
-
-
-def _some(parts: Iterable[str], *, joint: str = "; ", all_in: str = "") -> str:
-    """Return the first of them, how many more there are, and the file that has all."""
+def _some(parts: Iterable[str], *, joint: str = "; ") -> str:
+    """Return the first of them, and how many more there are."""
     words = list(parts)
     more = len(words) - MOST_NAMED
-    if more <= 0:
-        return joint.join(words)
-    where = f" (all {len(words):,}: {all_in})" if all_in else ""
-    return f"{joint.join(words[:MOST_NAMED])} and {more:,} more{where}"
+    return joint.join(words[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
