@@ -20,6 +20,7 @@ from mnslib.errors import (
     MnsError,
     StalePlanError,
     cut,
+    nearest,
 )
 from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -40,15 +41,21 @@ from mnslib.secrets import hide_secrets
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mnslib.capacity.snapshot import Snapshot
+    from mnslib.capacity.tables import Tables
     from mnslib.provisioning.approval import Approval
     from mnslib.provisioning.observed import ObservedCluster, ObservedState
     from mnslib.provisioning.plan import Plan as Planned
     from mnslib.show.displays import Stack
+    from mnslib.show.show import View
 
 REQUESTS_NAME, PLAN_NAME = "requests.csv", "plan.json"
 
 OLDEST_READING = timedelta(minutes=5)
 """What was read longer ago is read again before it is written over; our choice."""
+
+STEP_MINUTES = 60
+"""Distance of two samples of usage, as notebook 40 has it."""
 
 MOST_CANDIDATES = 20
 """Names that an error lists; our choice."""
@@ -262,6 +269,41 @@ class Fleet:
         specs, rows = self._requests(requests)
         return self._plan(specs, rows)
 
+    def usage(self, days: int = 30) -> Usage:
+        """Read what is requested and used, now and over the days before; writes nothing.
+
+        Args:
+            days: of history, one sample an hour.
+
+        Raises:
+            ConfigError: if there can be no such history.
+            MnsError: if no cluster can be read.
+        """
+        from mnslib.capacity.tables import Tables
+
+        return Usage(Tables(self._snapshot(self._clusters, days)))
+
+    def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
+        from mnslib.capacity.collect import collect
+
+        settings, target = self._settings, self._target
+        snapshot = collect(
+            target.azure,
+            target.kube_for,
+            subscription_ids=self._subscription_ids,
+            clusters=clusters,
+            prometheus=target.prometheus(settings["history"], settings["prometheus_endpoint"]),
+            lookback_days=days,
+            step_minutes=STEP_MINUTES,
+            now=utc_now(),
+            owner_label=settings["owner_label"],
+        )
+        if snapshot.unreachable and not snapshot.quotas:
+            name, reason = next(iter(snapshot.unreachable.items()))
+            count = len(snapshot.unreachable)
+            raise MnsError(f"None of {count} clusters can be read. The first: {name}: {reason}")
+        return snapshot
+
     def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
         from mnslib.requests.columns import COLUMNS
         from mnslib.requests.files import read_rows
@@ -456,6 +498,45 @@ class Namespace:
         columns = ["principal_type", "principal_id", "role", "scope", "is_inherited", "id"]
         return pd.DataFrame(rows, columns=columns)
 
+    def usage(self, days: int = 30) -> pd.DataFrame:
+        """Return its hard quota, requests and use: UTC times x (resource, layer), cores and bytes.
+
+        A row stands for the hour that ends at its time; NaN is no sample, never zero.
+
+        Args:
+            days: of history.
+
+        Raises:
+            ConfigError: if there can be no such history.
+            MnsError: if its cluster or the history cannot be read.
+        """
+        import pandas as pd
+
+        from mnslib.capacity.evidence import evidence_table
+        from mnslib.capacity.samples import cleaned
+
+        cluster, name = self.id.cluster.cluster_name, self.id.namespace_name
+        read = self._fleet._snapshot([self.id.cluster], days)
+        if read.no_history or (read.used.columns.empty and read.usage_cpu.columns.empty):
+            reason = read.no_history.get(cluster, "") or read.history_note
+            raise MnsError(f"There is no history of {name} on {cluster}: {reason}")
+        snapshot = cleaned(read, evidence_table(read))
+        found = {}
+        for resource, usage in (("cpu", snapshot.usage_cpu), ("memory", snapshot.usage_memory)):
+            key = (cluster, name, f"requests.{resource}")
+            # what pods request stands for a counter that does not count, as in `layers`
+            counter = snapshot.used.get(key)
+            is_counted = counter is not None and counter.notna().any()
+            found[resource, "hard"] = snapshot.hard.get(key)
+            found[resource, "requested"] = counter if is_counted else snapshot.requested.get(key)
+            found[resource, "usage"] = usage.get(key[:2])
+        columns = pd.MultiIndex.from_tuples(found, names=["resource", "layer"])
+        frame = pd.DataFrame(index=snapshot.used.index, columns=columns, dtype=float)
+        for column, series in found.items():
+            if series is not None:
+                frame[column] = series.astype(float)
+        return frame
+
     def kubeconfig(self, path: str | Path | None = None) -> str | Path:
         """Return its kubeconfig, which holds no secret; with a path, the file it is written to.
 
@@ -477,6 +558,49 @@ class Namespace:
         except OSError as error:
             raise ConfigError(f"{file} cannot be written: {error.strerror}.") from error
         return file
+
+
+class Usage:
+    """What one reading says: its tables as attributes, each made on first use and kept.
+
+    They bear the names and columns of notebook 40's CSV files; `dir(usage)` lists them.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        if name.startswith("_"):  # a copy or a display looks for what is not there
+            raise AttributeError(name)
+        names = self._tables.names()
+        if name not in names:
+            near = nearest(name, names)
+            raise AttributeError(
+                f"There is no table {cut(name, 80)!r}: "
+                f"{f'did you mean {near}?' if near else 'write one of'} {', '.join(names)}."
+            )
+        table: pd.DataFrame = getattr(self._tables, name)
+        return table
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._tables.names()})
+
+    def __repr__(self) -> str:
+        read = self._tables.snapshot
+        return f"<Usage of {len(read.namespaces)} namespaces: {read.history_note}>"
+
+    def show(self, name: str) -> View:
+        """Return the answer to one question: the finding, its picture and its table.
+
+        Args:
+            name: such as `decisions`, `utilization`, `efficiency`, `blocked` or `clusters`.
+
+        Raises:
+            ConfigError: if there is no such view; names those that are.
+        """
+        from mnslib.show.show import show
+
+        return show(self._tables, name)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

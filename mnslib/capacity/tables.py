@@ -185,17 +185,17 @@ class Tables:
 
     def made(self) -> dict[str, pd.DataFrame]:
         """Return by name the tables that were made so far."""
-        found = {name: vars(self)[name] for name in self._names() if name in vars(self)}
+        found = {name: vars(self)[name] for name in self.names() if name in vars(self)}
         return {**found, **vars(self).get("sums", {})}
 
     def all(self) -> dict[str, pd.DataFrame]:
         """Return every table by its name, after making those that nobody asked for yet."""
-        for name in (*self._names(), "sums"):
+        for name in (*self.names(), "sums"):
             getattr(self, name)
         return self.made()
 
     @classmethod
-    def _names(cls) -> tuple[str, ...]:
+    def names(cls) -> tuple[str, ...]:
         """Return the names of the tables, in the order in which one rests on the other."""
         found = [name for name, value in vars(cls).items() if isinstance(value, cached_property)]
         others = ("sums", "decided")

@@ -224,3 +224,45 @@ class TestAccess:
         mine = own[own["principal_id"] == OTHER_GROUP.partition(":")[2]]
         assert list(mine["role"]) == ["Azure Kubernetes Service RBAC Reader"]
         assert list(mine["scope"].str.lower()) == [str(namespace.id).lower()]
+
+
+class TestUsage:
+    def test_tables_are_attributes_and_the_advice_is_a_plan(self, fleet, sandbox, tmp_path):
+        usage = fleet.usage(days=2)
+        assert usage.utilization is usage.utilization
+        assert {"hard", "used", "verdict", "advice"} <= set(usage.utilization.columns)
+        assert {"evidence", "daily", "layers", "fit", "commitment", "requests"} <= set(dir(usage))
+        with pytest.raises(AttributeError, match="did you mean utilization"):
+            usage.utilisation  # noqa: B018
+        assert not hasattr(usage, "_names")
+        assert "namespaces" in repr(usage)
+        plan = fleet.plan(usage.requests)
+        assert set(plan.changes["namespace_name"]) == set(usage.requests["namespace_name"])
+        assert writes(sandbox) == []
+        assert not (tmp_path / "runs").exists()
+
+    def test_views_answer_one_question_each(self, fleet):
+        usage = fleet.usage(days=2)
+        assert usage.show("blocked").name == "blocked"
+        with pytest.raises(ConfigError, match="There is no view 'nope'"):
+            usage.show("nope")
+
+    def test_if_no_cluster_can_be_read_it_raises(self, connect, sandbox):
+        gone = str(sandbox.cluster(CLUSTER)).replace(CLUSTER, "aks-gone")
+        with pytest.raises(mns.MnsError, match=r"None of 1 clusters can be read.*aks-gone"):
+            connect(clusters=[gone]).usage(days=1)
+        with pytest.raises(ConfigError):
+            connect().usage(days=0)
+
+    def test_of_a_namespace_it_is_times_by_resource_and_layer(self, fleet, namespace):
+        found = namespace.usage(days=2)
+        assert found.shape == (48, 6)
+        assert found.columns.names == ["resource", "layer"]
+        assert list(found["cpu"].columns) == ["hard", "requested", "usage"]
+        assert found["memory", "requested"].max() >= 2**20
+        assert (found["cpu", "hard"].dropna() > 0).all()
+
+    def test_of_a_namespace_without_history_it_says_why(self, connect, namespace):
+        other = connect(history="none").namespace(CLUSTER, namespace.id.namespace_name)
+        with pytest.raises(mns.MnsError, match="No history asked for"):
+            other.usage(days=1)
