@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from mnslib.errors import ApplyError, ConfigError
 from mnslib.provisioning.plan import Plan, make_plan
@@ -146,3 +148,31 @@ def test_only_what_papermill_injected_has_to_be_declared(
     injected = {"In": ["", "# Parameters\nallow = []\nalow = ['adoption']\n"]}
     with pytest.raises(ConfigError, match=r"alow: .* no such parameter; did you mean allow\?"):
         Run("30_provision_in_bulk", injected)
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    yield InteractiveShell.instance(colors="nocolor", history_load_length=0)
+    InteractiveShell.clear_instance()
+
+
+def test_what_fails_later_in_the_kernel_is_no_failure_of_a_closed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
+) -> None:
+    def begin(name: str) -> Run:
+        directory = tmp_path / name
+        directory.mkdir()
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
+        return Run("30_provision_in_bulk", {})
+
+    before = [begin("first"), begin("second")]
+    begun = begin("recorded")
+    begun.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of())
+    shell.run_cell("1 / 0")
+    assert [recorded(run)[0] for run in before] == ["stopped", "stopped"]
+    assert recorded(begun) == ("done", 0)
+
+    failing = begin("failing")
+    shell.run_cell("1 / 0")
+    assert recorded(failing) == ("failed", 4)
+    assert recorded(begun) == ("done", 0)
