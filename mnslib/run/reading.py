@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mnslib.results import RunStatus
     from mnslib.show.cells import TextColumn
     from mnslib.show.displays import Table
-    from mnslib.show.show import View
+    from mnslib.show.show import Folded, View
 
 WORKBOOK = "tables.xlsx"
 """Of the folder with the tables: all of them."""
@@ -87,16 +87,13 @@ class Reading(Run):
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
         self.tables = Tables(snapshot, earlier=earlier, **asked)
-        clusters = snapshot.namespaces["cluster_name"].nunique()
-        return Table(
-            columns=["Read", ""],
-            rows=[
-                ["Clusters", clusters],
-                ["Namespaces", len(snapshot.namespaces)],
-                ["Not read", len(snapshot.errors)],
-                ["History", snapshot.history_note],
-            ],
-        )
+        spaces, lost = snapshot.namespaces, len(snapshot.errors)
+        said = [
+            f"{len(spaces):,} namespaces on {spaces['cluster_name'].nunique():,} clusters.",
+            f"Of {lost:,} clusters something could not be read." if lost else "",
+            snapshot.history_note,
+        ]
+        return Table(columns=["Read"], rows=[], empty=" ".join(filter(None, said)))
 
     def _snapshot(self) -> Snapshot:
         if snapshot_run := str(self.parameters["snapshot_run"]):
@@ -237,10 +234,11 @@ class Reading(Run):
             if self._tables.get(name) is not table:
                 self.save_table(name, table)
 
-    def owners(self) -> Table:
+    def owners(self) -> Folded:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
         from mnslib.show.owner_pages import owner_files
         from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
+        from mnslib.show.show import Folded
 
         self.asked()
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
@@ -256,7 +254,7 @@ class Reading(Run):
         )
         for name, html in pages:
             write_whole(self.directory / name, html)
-        return owners_table(owners)
+        return Folded("A page for each owner", (owners_table(owners),))
 
     def record(self, **about: Any) -> Table:
         """Return the figures of the run, after every table, asked for or not, is written."""

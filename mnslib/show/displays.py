@@ -24,6 +24,9 @@ from mnslib.show.tokens import Tone
 
 NONE_WORD = "–"
 
+FOLD = "mnslib_fold"
+"""Metadata of an output: the line under which a report folds it together with those beside it."""
+
 _WORDS: dict[str, tuple[Tone, str]] = {
     # verdicts
     "full": ("critical", ""),
@@ -122,6 +125,17 @@ class Link(_Display):
     text: str
     href: str
     second: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Names(_Display):
+    """An index of names in columns, so that a search in the page finds each of them."""
+
+    title: str
+    names: Sequence[str]
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {', '.join(self.names) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)

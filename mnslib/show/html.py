@@ -36,6 +36,7 @@ from mnslib.show.displays import (
     tag,
 )
 from mnslib.show.outputs import Body, linked, read_body
+from mnslib.show.templates import as_html, render
 from mnslib.show.tokens import FONTS, TOKENS
 
 MOST_FIGURES = 5
@@ -138,7 +139,8 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
     status = RunStatus(result["status"])
     files = [name for name in result["artifacts"] if name != "report.html"]
     sections = [_section(linked(text, files), place) for place, text in enumerate(body.sections)]
-    about = f'<section class="about"><h2>About this notebook</h2>{body.about}</section>'
+    folded = render("folded.html.j2", summary="About this notebook", outputs=[as_html(body.about)])
+    about = f'<section class="about">{folded}</section>'
     finding, _, more = _first_line(result).partition(". ")
     contents = _contents(body.sections)
     first = int(any('<ol class="actions">' in text for text in body.sections[:1]))  # decisions

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
+from itertools import groupby
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import mistune
 
 from mnslib import errors
-from mnslib.show.displays import Callout
-from mnslib.show.templates import is_local
+from mnslib.show.displays import FOLD, Callout
+from mnslib.show.templates import as_html, is_local, render
 
 LONGEST_ERROR_LINES = 300
 """Lines of an error message in a report; the executed notebook has all of them."""
@@ -172,12 +173,22 @@ def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str,
         tags = cell.get("metadata", {}).get("tags", ())
         if not SESSION_TAGS.isdisjoint(tags):
             continue
-        if parts := [text for output in cell.get("outputs", ()) if (text := _output(output))]:
+        if parts := list(_shown(cell.get("outputs", ()))):
             sections[-1] += parts
             shown = len(sections)
             places |= dict.fromkeys(tags, shown - 1)
     kept = ["\n".join(parts) for parts in (sections[:shown] if is_cut else sections)]
     return tuple(filter(None, _decisions_first(kept, places)))
+
+
+def _shown(outputs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield outputs as HTML, those beside each other that one line folds together under it."""
+    for summary, group in groupby(outputs, key=lambda one: one.get("metadata", {}).get(FOLD, "")):
+        texts = [text for output in group if (text := _output(output))]
+        if summary and texts:
+            yield render("folded.html.j2", summary=summary, outputs=[as_html(t) for t in texts])
+        else:
+            yield from texts
 
 
 def _decisions_first(sections: list[str], places: Mapping[str, int]) -> list[str]:

@@ -13,7 +13,27 @@ from typing import Any
 
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
-from mnslib.show.displays import escape
+from mnslib.show.displays import FOLD, escape
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Folded:
+    """What a report shows once somebody unfolds it, and on paper; a notebook shows it at once."""
+
+    summary: str
+    parts: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.summary, *map(repr, self.parts)])
+
+    def _repr_html_(self) -> str:
+        return "".join(map(_html, self.parts))
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for part in self.parts:
+            display(part, metadata={FOLD: self.summary})  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,6 +54,10 @@ class View:
 
         for part in self.parts:
             display(part)  # type: ignore[no-untyped-call]
+
+
+def _folded(summary: str, *parts: Any) -> Folded:
+    return Folded(summary, parts)
 
 
 def _html(part: Any) -> str:
@@ -75,17 +99,23 @@ def _changed(tables: Tables) -> Iterator[Any]:
 
 def _utilization(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.utilization import tightest
-    from mnslib.show.capacity import daily_rows, utilization_report, utilization_rows
+    from mnslib.show.capacity import daily_rows, utilization_rows
     from mnslib.show.charts import utilization_heatmap, utilization_now
+    from mnslib.show.displays import Names
     from mnslib.show.evidence import crossings_rows
 
     table, snapshot = tables.utilization, tables.snapshot
-    yield utilization_report(table)
-    yield utilization_now(table, moment=snapshot.read_utc, note=snapshot.history_note)
-    yield utilization_rows(tightest(table), evidence=tables.evidence)
-    yield utilization_heatmap(tables.daily, period=snapshot.period, note=snapshot.history_note)
-    yield daily_rows(tables.daily)
-    yield crossings_rows(tables.crossings)
+    worst, note = tightest(table), snapshot.history_note
+    yield utilization_now(table, moment=snapshot.read_utc, note=note)
+    yield _folded("Fullest now, as a table", utilization_rows(worst, evidence=tables.evidence))
+    yield _folded(
+        "Since when, and how often: the highest share of each day",
+        utilization_heatmap(tables.daily, period=snapshot.period, note=note),
+        daily_rows(tables.daily),
+    )
+    yield _folded("When 90 % and the quota were reached and left", crossings_rows(tables.crossings))
+    names = sorted(set(snapshot.namespaces["namespace_name"]))
+    yield Names("All namespaces that were read", names)
 
 
 def _efficiency(tables: Tables) -> Iterator[Any]:
@@ -94,13 +124,21 @@ def _efficiency(tables: Tables) -> Iterator[Any]:
     from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
 
     layers, moment, note = tables.layers, tables.snapshot.read_utc, tables.snapshot.history_note
-    yield three_layers(layers, moment=moment, note=note)
-    yield layers_over_time(tables.layers_by_day, layers, moment=moment, note=note)
-    yield layers_rows(layers, resource="memory")
-    yield quadrant(layers, moment=moment, note=note)
-    yield advice_rows(layers)
+    yield _folded(
+        "What is committed, requested and used", three_layers(layers, moment=moment, note=note)
+    )
     absent = absent_labels(layers, tables.group_by)
-    yield roll_up_rows(tables.sums["by_owner"], absent=absent)
+    yield _folded("Who holds what", roll_up_rows(tables.sums["by_owner"], absent=absent))
+    yield _folded(
+        "Shrink, grow, fix requests or healthy",
+        quadrant(layers, moment=moment, note=note),
+        advice_rows(layers),
+    )
+    yield _folded(
+        "Day by day, all namespaces together",
+        layers_over_time(tables.layers_by_day, layers, moment=moment, note=note),
+    )
+    yield _folded("Memory, most idle first", layers_rows(layers, resource="memory"))
 
 
 def _blocked(tables: Tables) -> Iterator[Any]:
@@ -109,8 +147,11 @@ def _blocked(tables: Tables) -> Iterator[Any]:
     from mnslib.show.room import fit_report
 
     yield refusals_report(tables.snapshot, tables.refusals)
-    yield state_grid(tables.fit, moment=tables.snapshot.read_utc)
-    yield fit_report(tables.fit)
+    yield _folded(
+        "What still fits: the next pod, a rolling update, the autoscaler's maximum",
+        state_grid(tables.fit, moment=tables.snapshot.read_utc),
+        fit_report(tables.fit),
+    )
 
 
 def _clusters(tables: Tables) -> Iterator[Any]:
@@ -120,26 +161,27 @@ def _clusters(tables: Tables) -> Iterator[Any]:
 
     table, snapshot = tables.commitment, tables.snapshot
     yield cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
-    yield commitment_rows(table)
-    yield placement_report(tables.placement)
+    yield _folded("Commitment, as a table", commitment_rows(table))
+    yield _folded("Which cluster takes the next namespace", placement_report(tables.placement))
 
 
 def _evidence(tables: Tables) -> Iterator[Any]:
     from mnslib.show.capacity import snapshot_report
     from mnslib.show.evidence import evidence_report
 
-    yield snapshot_report(tables.snapshot)
-    yield evidence_report(tables.evidence)
+    yield _folded("What was read of each cluster", snapshot_report(tables.snapshot))
+    yield _folded("What holds, and what does not", evidence_report(tables.evidence))
 
 
 def _files(tables: Tables) -> Iterator[Any]:
     from mnslib.show.displays import Table
 
-    yield Table(
+    files = Table(
         columns=["Table", "Rows"],
         rows=[[f"tables/{name}.csv", len(table)] for name, table in tables.all().items()],
         note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
     )
+    yield _folded("Files with all figures", files)
 
 
 VIEWS: dict[str, Callable[[Tables], Iterator[Any]]] = {
