@@ -143,10 +143,10 @@ def test_only_what_papermill_injected_has_to_be_declared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    own = {"In": ["", "alow = 1"], "alow": 1}
+    own = {"In": ["", "max_change = 1"], "max_change": 1}
     Run("30_provision_in_bulk", own)
-    injected = {"In": ["", "# Parameters\nallow = []\nalow = ['adoption']\n"]}
-    with pytest.raises(ConfigError, match=r"alow: .* no such parameter; did you mean allow\?"):
+    injected = {"In": ["", "# Parameters\nallow = []\nmax_change = 5\n"]}
+    with pytest.raises(ConfigError, match=r"max_change: .* did you mean max_changes\?"):
         Run("30_provision_in_bulk", injected)
 
 
