@@ -196,7 +196,7 @@ def test_systemd_takes_the_units(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_crontab_runs_as_cron_runs_it(sandbox_file, tmp_path):
+def test_the_crontab_runs_as_cron_runs_it(sandbox_file, sandbox, tmp_path):
     """Through sh, in a home folder, with nothing in the environment but what cron sets."""
     program, folder = tmp_path / "opt/.venv/bin/mns", tmp_path / "etc"
     program.parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from datetime import UTC, datetime
+from html import unescape
 
 import openpyxl
 import pytest
@@ -144,9 +145,7 @@ def test_tiers_and_policy_reach_a_run(run_notebook, sandbox, tmp_path):
     words = {"request_file": file, "tiers_file": SAMPLE_TIERS}
     refused = run_notebook("30", **words, policy_file=ROOT / "parameters/policy.sample.yaml")
     assert refused.code == 6
-    assert "the policy requires 'owner'. Write owner=<value>." in refused.report.replace(
-        "&#x27;", "'"
-    ).replace("&lt;", "<").replace("&gt;", ">")
+    assert "the policy requires 'owner'. Write owner=<value>." in unescape(refused.report)
     done = run_notebook("30", **words)
     assert done.code == 0, done.output
     (change,) = done.plan["changes"]

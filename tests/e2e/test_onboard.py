@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+from html import unescape
 
 import pytest
 import yaml
@@ -95,7 +96,7 @@ def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox,
     done = run_notebook("20", namespace_name=NAME, dry_run="true")
     assert (done.code, done.result["status"]) == (0, "findings")
     digest = json.loads((done.directory / "plan.json").read_text())["digest"]
-    assert f'approved_digest: "{digest}"' in done.report.replace("&quot;", '"')
+    assert f'approved_digest: "{digest}"' in unescape(done.report)
     assert not handover.exists()
 
 
