@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -317,7 +318,9 @@ class Fleet:
             specs = parse_requests(path, data=data, **rules)
             found = [dict(row.cells) for row in read_rows(path, data).rows]
             return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
-        if hasattr(requests, "to_dict"):
+        if hasattr(requests, "columns"):
+            if twice := sorted({str(n) for n in requests.columns[requests.columns.duplicated()]}):
+                raise ConfigError(f"requests: the columns {', '.join(twice)} are there twice.")
             requests = [
                 {name: cell for name, cell in row.items() if not _is_empty(cell)}
                 for row in requests.to_dict("records")
@@ -329,7 +332,7 @@ class Fleet:
             )
         if not requests:
             raise ConfigError("requests: there are none, so there is nothing to plan.")
-        rows = [dict(row) for row in requests]
+        rows = deepcopy([dict(row) for row in requests])  # what the caller changes later is no part
         return specs_from_rows(rows, file="requests", **rules), rows
 
     def _rules(self) -> dict[str, Any]:

@@ -80,7 +80,11 @@ class ManagedNamespaces:
         path = quote(f"{cluster}/managedNamespaces")
         url = f"{self._arm_endpoint.rstrip('/')}{path}?api-version={API_VERSION}"
         found: list[ManagedNamespace] = []
+        read: set[str] = set()
         while url:
+            if url in read:
+                raise ArmError(f"ARM answered the list of {cluster} with pages in a circle.")
+            read.add(url)
             page = self._rest.json(self._rest.get(url))
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
                 raise ArmError(f"ARM answered the list of {cluster} without a list of values.")

@@ -42,7 +42,7 @@ class Changing(Run):
     observed: ObservedState
     checks: tuple[CheckResult, ...] = ()
     planned: Plan
-    approval: Approval
+    approval: Approval | None = None
     left: Plan
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
@@ -233,6 +233,7 @@ class Changing(Run):
         from mnslib.show.plans import approval_report
 
         self.asked()
+        self.approval = None  # what was approved before says nothing of this plan
         limits = Caps(**caps) if caps else None
         if limits is not None and self._earlier is not None:
             limits = limits.as_counts(len(self._earlier.items))
@@ -252,6 +253,8 @@ class Changing(Run):
         from mnslib.show.provisioning import outcome_report
 
         self.asked()
+        if self.approval is None or self.approval.plan is not self.planned:
+            raise ConfigError("This plan has no approval yet: run the cell that decides on it.")
         return outcome_report(self._apply(self.approval))
 
     def _apply(self, approval: Approval) -> ApplyResult:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import mnslib
 from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut, nearest
+from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import (
     EXIT_CODES,
     NOT_APPROVED,
@@ -191,7 +192,8 @@ class Run:
         if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the notebook ended."
         elif isinstance(error, SpecError | ConfigError):
-            if self.result is None:  # refused means that nothing was written
+            # refused means that nothing was written, and the journal is there before a write is
+            if self.result is None and not (self.directory / JOURNAL_NAME).exists():
                 status = RunStatus.REFUSED
         elif not isinstance(error, MnsError):
             headline = cut(f"{type(error).__name__}: {error}")

@@ -266,3 +266,22 @@ class TestUsage:
         other = connect(history="none").namespace(CLUSTER, namespace.id.namespace_name)
         with pytest.raises(mns.MnsError, match="No history asked for"):
             other.usage(days=1)
+
+
+def test_a_table_whose_column_is_there_twice_is_refused(fleet, namespace):
+    row = {"cluster_name": CLUSTER, "namespace_name": "new-one", "cpu_limit": "2"}
+    doubled = pd.concat([pd.DataFrame([row]), pd.DataFrame({"cpu_limit": ["64"]})], axis=1)
+    with pytest.raises(ConfigError, match="the columns cpu_limit are there twice"):
+        fleet.plan(doubled)
+
+
+def test_what_a_caller_does_to_his_mapping_later_is_no_part_of_the_plan(fleet, sandbox):
+    id_ = sandbox.cluster(CLUSTER)
+    labels = {"stage": "test"}
+    row = {
+        "subscription_id": id_.subscription_id, "resource_group": id_.resource_group,
+        "cluster_name": CLUSTER, "namespace_name": "payments-api", "labels": labels,
+    }  # fmt: skip
+    plan = fleet.plan([row])
+    labels["stage"] = "another"
+    assert plan._rows[0]["labels"] == {"stage": "test"}

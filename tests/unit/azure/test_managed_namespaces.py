@@ -155,6 +155,13 @@ def test_a_list_asks_for_the_version_that_the_sdk_asks_for_by_default(client, az
     assert listed["api-version"] == one["api-version"] == [default]
 
 
+def test_a_list_whose_pages_go_in_a_circle_ends(client, azure, cluster, wire):
+    page = "https://management.azure.com/subscriptions/sub-1/pages?$skiptoken=1"
+    azure.answers(wire.reply(200, {"value": [], "nextLink": page}))
+    with pytest.raises(ArmError, match="in a circle"):
+        client.managed_namespaces.list_by_managed_cluster(cluster)
+
+
 def test_a_list_that_holds_no_values_is_no_empty_list(client, azure, cluster, wire):
     azure.answers(wire.reply(200, {"note": "from a proxy"}))
     with pytest.raises(ArmError, match="without a list"):

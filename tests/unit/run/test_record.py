@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from mnslib.errors import ApplyError, ConfigError
+from mnslib.errors import ApplyError, ConfigError, UnsafePlanError
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.results import (
     ApplyResult,
@@ -176,3 +176,38 @@ def test_what_fails_later_in_the_kernel_is_no_failure_of_a_closed_run(
     shell.run_cell("1 / 0")
     assert recorded(failing) == ("failed", 4)
     assert recorded(begun) == ("done", 0)
+
+
+def test_nothing_is_applied_but_the_plan_that_was_approved_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    run = Changing("30_provision_in_bulk", {})
+    decide = {"dry_run": True, "approval": "digest", "approved_digest": "", "allow": []}
+    run.planned = plan_of("n0")
+    run.approve(**decide)
+    run.planned = plan_of("n1", "n2")  # planned again, and not decided on
+    with pytest.raises(ConfigError, match="This plan has no approval yet"):
+        run.apply()
+    with pytest.raises(UnsafePlanError):
+        run.approve(
+            **{**decide, "dry_run": False, "approval": "unattended", "allow": ["many-changes"]},
+            max_changes="1", max_deletions="1", max_failures="1",
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match="This plan has no approval yet"):
+        run.apply()
+    assert not (tmp_path / "journal.jsonl").exists()
+
+
+def test_a_run_that_has_written_is_never_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    run = Run("30_provision_in_bulk", {})
+    refuse = "from mnslib.errors import ConfigError\nraise ConfigError('no')"
+    shell.run_cell(refuse)
+    assert recorded(run) == ("refused", 6)
+    (tmp_path / "journal.jsonl").write_text("")
+    shell.run_cell(refuse)
+    assert recorded(run) == ("failed", 4)
+    run.close()
