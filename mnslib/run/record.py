@@ -75,6 +75,8 @@ class Run:
     _open: ClassVar[Run | None] = None
     """The run of this kernel that a failing cell is told of: IPython has one list of listeners."""
 
+    _heard_in: Any = None
+
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
         """Make the run directory and its first record.
 
@@ -172,12 +174,13 @@ class Run:
         self._write(RunStatus.STOPPED, headline="The kernel ended before the notebook did.")
         if (shell := _shell()) is not None:
             shell.events.register("post_run_cell", self._after_cell)
+            self._heard_in = shell
             Run._open = self
 
     def close(self) -> None:
         """Let no later cell of this kernel touch the record."""
-        if Run._open is self and (shell := _shell()) is not None:
-            shell.events.unregister("post_run_cell", self._after_cell)
+        if Run._open is self:
+            self._heard_in.events.unregister("post_run_cell", self._after_cell)
             Run._open = None
 
     def _after_cell(self, cell: Any) -> None:
