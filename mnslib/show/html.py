@@ -1,4 +1,4 @@
-"""Pages that can be mailed: the report of a run and the index over all runs.
+"""Pages that can be mailed: how each is laid out, and the report of a run.
 
 One file each, no script, no external address (the page itself forbids both), for screen and paper.
 Knows neither how a notebook is run nor where directories lie; works on the record that
@@ -22,18 +22,12 @@ from textwrap import dedent
 from typing import Any, Literal
 from urllib.parse import quote
 
-from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, utc_now
+from mnslib.results import OutcomeKind, RunStatus
 from mnslib.show import wording
 from mnslib.show.displays import (
     Callout,
     Figure,
     KeyFigures,
-    Link,
-    Table,
-    Tag,
-    Tags,
-    right,
-    tag,
 )
 from mnslib.show.outputs import Body, linked, read_body
 from mnslib.show.templates import as_html, render
@@ -57,17 +51,6 @@ _LEADS = {
 PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
 
-_NEXT = {
-    RunStatus.FINDINGS: "see the findings",
-    RunStatus.PARTLY: "run again",
-    RunStatus.FAILED: "see why",
-    RunStatus.STOPPED: "run again",
-    RunStatus.REFUSED: "correct the input",
-    RunStatus.INTERRUPTED: "run again",
-}
-_UNCHANGED = {OutcomeKind.UNCHANGED.value}
-_AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
-_COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _MARGINS = {"landscape": "10mm", "portrait": "14mm"}
 """Above and below; charts need the height, so that their words stay above 6.5 pt."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -141,60 +124,23 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
     sections = [_section(linked(text, files), place) for place, text in enumerate(body.sections)]
     folded = render("folded.html.j2", summary="About this notebook", outputs=[as_html(body.about)])
     about = f'<section class="about">{folded}</section>'
-    finding, _, more = _first_line(result).partition(". ")
+    finding, _, more = first_line(result).partition(". ")
     contents = _contents(body.sections)
     first = int(any('<ol class="actions">' in text for text in body.sections[:1]))  # decisions
     sections.insert(first, contents)
     parts = [_trouble(body, status, result), *sections, about if body.about else ""]
     return page(
         what=body.title or notebook_title(result["notebook"]),
-        scope=_own_word(result),
+        scope=own_word(result),
         sandbox="sandbox" if result["target"] == "sandbox" else "",
         moment=_moment(result["finished_utc"] or result["started_utc"]),
         headline=finding.rstrip(".") or _LEADS[status].split(":")[0].rstrip("."),
         lead=f"{more} {_lead(status, result)}".strip(),
         # a plan that waits for approval brings figures of its own
-        figures=() if _is_waiting_plan(status, result) else _summary_figures(result["summary"]),
+        figures=() if is_waiting_plan(result) else _summary_figures(result["summary"]),
         body="\n".join(filter(None, parts)),
         footer=_run_footer(notebook_path.parent.name, result),
         paper="landscape" if any("<img" in text for text in body.sections) else "portrait",
-    )
-
-
-def run_index_html(
-    records: Sequence[tuple[str, Mapping[str, Any]]],
-    *,
-    made: datetime | None = None,
-    earlier: int = 0,
-) -> str:
-    """Return the page over all runs: those that need somebody first, newest first.
-
-    Args:
-        records: directory name and record of each run, in any order; `is_resumable` in one says
-            that `mns resume` goes on with it.
-        made: moment of the page; None = now.
-        earlier: how many runs before these are not looked at.
-    """
-    newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
-    done = [record for record in newest if record[1]["status"] == RunStatus.DONE]
-    closed = _closed_by_later_runs(newest)
-    attention = [record for record in newest if record not in done and record not in closed]
-    parts = (("Needs attention", attention), ("Done", done), ("Closed by a later run", closed))
-    tables = [
-        f'<section class="runs"><h2>{title}</h2>{_runs_table(found)}</section>'
-        for title, found in parts
-        if found
-    ]
-    return page(
-        what="Runs",
-        moment="made " + wording.moment(made or utc_now()),
-        headline=_index_headline(len(attention), len(newest)),
-        lead=_index_lead(newest, earlier),
-        body=_status_counts([*attention, *done]) + "\n".join(tables),
-        footer="Status words follow the exit code: 0 done or no change, 2 findings or approval (a "
-        "plan that waits for it), 3 partly, 4 failed or not approved, 5 stopped, 6 refused, 130 "
-        "and 143 interrupted. Closed: a later run of the same notebook on the same file, namespace "
-        "or clusters reached its end. Times are UTC.",
     )
 
 
@@ -236,18 +182,20 @@ def _contents(sections: Sequence[str]) -> str:
 
 
 def _lead(status: RunStatus, result: Mapping[str, Any]) -> str:
-    if _is_dry_run(result) and status in (RunStatus.DONE, RunStatus.FINDINGS):
+    if is_dry_run(result) and status in (RunStatus.DONE, RunStatus.FINDINGS):
         return "Nothing has been changed: this was a dry run, which only reads and plans."
     return _LEADS[status]
 
 
-def _is_dry_run(result: Mapping[str, Any]) -> bool:
+def is_dry_run(result: Mapping[str, Any]) -> bool:
+    """Return whether a run that may change something was told not to."""
     return "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
 
 
-def _is_waiting_plan(status: RunStatus, result: Mapping[str, Any]) -> bool:
-    is_any_to_do = {item["outcome"] for item in result["items"]} != _UNCHANGED
-    return _is_dry_run(result) and status is RunStatus.FINDINGS and is_any_to_do
+def is_waiting_plan(result: Mapping[str, Any]) -> bool:
+    """Return whether a run ended with a plan that waits for approval."""
+    is_any_to_do = {item["outcome"] for item in result["items"]} != {OutcomeKind.UNCHANGED.value}
+    return is_dry_run(result) and result["status"] == RunStatus.FINDINGS and is_any_to_do
 
 
 def _trouble(body: Body, status: RunStatus, result: Mapping[str, Any]) -> str:
@@ -294,141 +242,21 @@ def _run_footer(directory: str, result: Mapping[str, Any]) -> str:
     return " · ".join([*said, *links, '<a href="../index.html">all runs</a>'])
 
 
-def _index_headline(attention: int, total: int) -> str:
-    if total == 0:
-        return "No run yet"
-    if total == 1:
-        return f"The only run so far {'needs somebody' if attention else 'is done'}"
-    word = _COUNT_WORDS[attention] if attention < len(_COUNT_WORDS) else f"{attention:,}"
-    verb = "need" if attention > 1 else "needs"
-    return f"{word} of {wording.count(total, 'run')} {verb} somebody"
-
-
-def _index_lead(newest: Sequence[tuple[str, Mapping[str, Any]]], earlier: int) -> str:
-    if not newest:
-        return "A notebook that is run leaves its report here."
-    last, first = (_instant(newest[i][1]["started_utc"]).date() for i in (0, -1))
-    span = wording.day_of_year(first) if first == last else wording.period(first, last)
-    rest = wording.count(earlier, "earlier run")
-    left_out = f" {rest} {wording.are(earlier)} not listed: see the folder." if earlier else ""
-    return (
-        f"Runs of {span}, newest first. Every line opens its report, or else its record.{left_out}"
-    )
-
-
-def _status_counts(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    words = [_status_word(record) for _, record in records]
-    tags = [Tag(f"{tag(word).text} {words.count(word)}", tag(word).tone)
-            for word in dict.fromkeys(words)]  # fmt: skip
-    return f'<p class="counts">{" ".join(word._repr_html_() for word in tags)}</p>'
-
-
-def _closed_by_later_runs(
-    newest: Sequence[tuple[str, Mapping[str, Any]]],
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the runs that need nobody any more, since a later one of the same kind got through.
-
-    The input of a refused run is corrected in any file; a later run of the same environment that
-    got through stands for it. A dry run wrote nothing: it stands for dry and refused runs alone,
-    never for an apply that was left halfway.
-    """
-    got_through: set[tuple[str, ...]] = set()
-    planned: set[tuple[str, ...]] = set()
-    closed = []
-    for name, record in newest:
-        kind = (record["notebook"], record["target"])
-        where = (*kind, "environment", record["environment"])
-        is_refused = record["status"] == RunStatus.REFUSED or not record["parameters"]
-        what = where if is_refused else (*kind, "subject", _subject(record))
-        is_dry = _is_dry_run(record)
-        stand_for_it = got_through | planned if is_refused or is_dry else got_through
-        if record["status"] != RunStatus.DONE and what in stand_for_it:
-            closed.append((name, record))
-        if record["status"] in (RunStatus.DONE, RunStatus.FINDINGS):
-            (planned if is_dry else got_through).update({what, where})
-    return closed
-
-
-def _subject(record: Mapping[str, Any]) -> str:
-    """Return what a run was about: its file, its namespace, or its clusters; empty if unknown."""
-    given = record["parameters"]
-    if given.get("namespace_name"):
-        return f"{given['namespace_name']} on {given.get('cluster_name', '')}"
-    clusters = [str(name).rpartition("/")[2] for name in given.get("clusters") or ()]
-    places = [*clusters, *map(str, given.get("subscription_ids") or ())]
-    return str(given.get("request_file") or ", ".join(sorted(places)))
-
-
-def _runs_table(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    titles = ("Status", "Started, UTC", "What, and what came of it", "Environment")
-    rows = [_run_row(*record) for record in records]
-    table = Table(
-        columns=[*titles, *right("As requested", "Took"), "Next"], rows=rows, limit=len(rows)
-    )
-    return table._repr_html_()
-
-
-def _run_row(directory: str, record: Mapping[str, Any]) -> list[Any]:
-    # plain papermill and JupyterLab leave no report
-    page_name = "report.html" if "report.html" in record["artifacts"] else "result.json"
-    report = f"{quote(directory)}/{page_name}"
-    status = RunStatus(record["status"])
-    word = _status_word(record)
-    started = _instant(record["started_utc"])
-    sandbox = [Tag("sandbox", "sandbox")] if record["target"] == "sandbox" else []
-    following = "decide" if word in ("approval", "not approved") else _NEXT.get(status)
-    if record.get("is_resumable"):
-        following = "resume it (mns resume)"
-    then = Link(following, report) if following else Tags([])
-    if PORTFOLIO in record["artifacts"] and status in (RunStatus.DONE, RunStatus.FINDINGS):
-        then = Link("tell the owners", f"{quote(directory)}/{PORTFOLIO}")
-    title = ": ".join(filter(None, [notebook_title(record["notebook"]), _subject(record)]))
-    took = (_instant(record["finished_utc"]) - started).total_seconds()
-    return [
-        tag(word),
-        f"{wording.day(started)} {started:%H:%M}",
-        Link(title, report, _first_line(record)),
-        Tags([*filter(None, [_own_word(record)]), *sandbox]),
-        _as_requested(record),
-        wording.duration(took),
-        then,
-    ]
-
-
-def _own_word(record: Mapping[str, Any]) -> str:
+def own_word(record: Mapping[str, Any]) -> str:
     """Return the environment, empty where the sandbox badge says the same."""
     environment = str(record["environment"])
     return "" if environment == record["target"] == "sandbox" else environment
 
 
-def _status_word(record: Mapping[str, Any]) -> str:
-    """Return the status as the index names it: what waits for approval, what changed nothing."""
-    status = str(record["status"])
-    if _is_waiting_plan(RunStatus(status), record):
-        return "approval"
-    if status == RunStatus.FAILED and record["headline"].startswith(NOT_APPROVED):
-        return "not approved"
-    outcomes = {item["outcome"] for item in record["items"]}
-    if status == RunStatus.DONE and outcomes == _UNCHANGED:
-        return "no change"
-    return status
-
-
-def _as_requested(record: Mapping[str, Any]) -> str:
-    items = record["items"]
-    if items:
-        kept = sum(item["outcome"] in _AS_REQUESTED for item in items)
-        return f"{kept:,} of {len(items):,}"
-    return "" if "approval" in record["parameters"] or not record["parameters"] else "read only"
-
-
-def _first_line(record: Mapping[str, Any]) -> str:
+def first_line(record: Mapping[str, Any]) -> str:
+    """Return what a run found, in one line."""
     return str(record["headline"]).partition("\n")[0].rstrip(":")
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """Return a moment of a record."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _moment(text: str) -> str:
-    return wording.moment(_instant(text))
+    return wording.moment(instant(text))

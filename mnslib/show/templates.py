@@ -35,6 +35,7 @@ FILTERS = {
     "count": wording.count,
     "are": wording.are,
     "day": wording.day,
+    "period": wording.period,
     "moment": wording.moment,
     "duration": wording.duration,
     "listing": wording.listing,
@@ -57,9 +58,10 @@ def render(name: str, **values: Any) -> str:
     return Markup(text) if is_html else text
 
 
-def render_part(name: str, macro: str, value: Any) -> str:
-    """Return what one macro of an HTML template makes of a value."""
-    return Markup(getattr(_template(name), macro)(value))
+def render_part(name: str, macro: str, *values: Any) -> str:
+    """Return what one macro of a template makes of values, as HTML or as text like the template."""
+    text = getattr(_template(name), macro)(*values)
+    return Markup(text) if name.endswith(".html.j2") else str(text)
 
 
 def is_local(address: str) -> bool:
@@ -76,7 +78,7 @@ def as_html(text: str) -> str:
 
 @cache
 def _template(name: str) -> Any:
-    return _environment(True).get_template(name).module
+    return _environment(name.endswith(".html.j2")).get_template(name).module
 
 
 @cache

@@ -222,8 +222,8 @@ def moment(value: datetime) -> str:
 
 
 def period(start: date, end: date) -> str:
-    """Return a span of days, the year once: `2 Oct to 2 Nov 2026`."""
-    return f"{day_until(start, end)} to {day_of_year(end)}"
+    """Return a span of days, the year once: `2 Oct to 2 Nov 2026`; of one, that day."""
+    return day_of_year(end) if start == end else f"{day_until(start, end)} to {day_of_year(end)}"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mnslib.show.html import notebook_title, run_index_html
+from mnslib.show.html import notebook_title
+from mnslib.show.index import run_index_html
 
 MADE = datetime(2026, 11, 2, 9, 41, tzinfo=UTC)
 
@@ -154,7 +155,10 @@ def test_runs_that_are_too_old_are_counted_not_listed(earlier: int, words: str) 
     assert "not listed" not in run_index_html([make_run("a")])
 
 
-@pytest.mark.parametrize("place", ["headline", "environment", "notebook"])
+@pytest.mark.parametrize("place", ["headline", "environment", "notebook", "parameters"])
 def test_names_from_outside_are_escaped(place: str) -> None:
-    html = run_index_html([make_run('a"><script>', **{place: '"><script>'})])
+    hostile: Any = '"><script>'
+    if place == "parameters":
+        hostile = {"request_file": hostile, "approval": "digest"}
+    html = run_index_html([make_run('a"><script>', **{place: hostile})])
     assert "<script" not in html
