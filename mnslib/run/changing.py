@@ -206,7 +206,7 @@ class Changing(Run):
         """Return the picture of what the clusters have committed before and after."""
         from mnslib.show.plans import plan_chart
 
-        return plan_chart(self.planned)
+        return self.with_pictures(plan_chart(self.planned))
 
     def clusters(self) -> Any:
         """Return what each cluster has committed before and after, as a table."""
@@ -297,7 +297,7 @@ class Changing(Run):
         """Return the picture of what came of each change."""
         from mnslib.show.provisioning import outcome_chart
 
-        return outcome_chart(self._ended, moment=self.started)
+        return self.with_pictures(outcome_chart(self._ended, moment=self.started))
 
     def timeline(self) -> Chart | None:
         """Return the picture of when each change was written and ended; None after a dry run."""
@@ -313,7 +313,9 @@ class Changing(Run):
             cluster: throttle.pace("PUT", str(cluster.namespace("any")))
             for cluster in self.planned.observed.clusters
         }
-        return bulk_timeline(read_timeline(events), moment=self.started, paces=paces)
+        return self.with_pictures(
+            bulk_timeline(read_timeline(events), moment=self.started, paces=paces)
+        )
 
     def read_back(self) -> Any:
         """Return what is still open, after every field was compared with what reads back.

@@ -227,7 +227,7 @@ class Reading(Run):
         self.asked()
         shown = show(self.tables, name)
         self._save_made(self.tables.made())
-        return shown
+        return self.with_pictures(shown)
 
     def _save_made(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for name, table in tables.items():

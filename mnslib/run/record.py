@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import mnslib
 from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut, nearest
@@ -39,6 +39,7 @@ from mnslib.run.project import (
     read_result,
     resolve_path,
     write_result,
+    write_whole,
 )
 from mnslib.run.readings import refused_values
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
@@ -58,6 +59,8 @@ ARTIFACTS = (
 )
 
 
+CHARTS_FOLDER = "charts"
+T = TypeVar("T")
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it writes below the `parameters` cell."""
 
@@ -143,6 +146,15 @@ class Run:
 
     def _repr_html_(self) -> str:
         return self._facts()._repr_html_()
+
+    def with_pictures(self, shown: T) -> T:
+        """Return what a cell shows, after its charts are written as `charts/<name>.svg`."""
+        from mnslib.show.show import pictures
+
+        for chart in pictures(shown):
+            (self.directory / CHARTS_FOLDER).mkdir(exist_ok=True)
+            write_whole(self.directory / CHARTS_FOLDER / f"{chart.name}.svg", chart.svg())
+        return shown
 
     def asked(self, *names: str) -> dict[str, Any]:
         """Return parameters by name, as they were when the run began.

@@ -26,6 +26,8 @@ NONE_WORD = "–"
 
 FOLD = "mnslib_fold"
 """Metadata of an output: the line under which a report folds it together with those beside it."""
+CHART = "mnslib_chart"
+"""Metadata of an output: the chart in it, which is `charts/<name>.svg` of the run as well."""
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     # verdicts

@@ -67,6 +67,14 @@ def _html(part: Any) -> str:
     return f'<img alt="{escape(part.alt)}" src="data:image/png;base64,{picture}">'
 
 
+def pictures(shown: Any) -> Iterator[Any]:
+    """Yield the charts in what a cell shows."""
+    if hasattr(shown, "svg"):
+        yield shown
+    for part in getattr(shown, "parts", ()):
+        yield from pictures(part)
+
+
 def show(tables: Tables, name: str) -> View:
     """Return what an analysis answers to one question.
 

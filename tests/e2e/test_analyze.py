@@ -74,6 +74,11 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(analyzed):
         "tables/fit.csv", "tables/placement.csv",
     }  # fmt: skip
 
+    pictures = {path.stem: path.read_text(encoding="utf-8") for path in
+                (done.directory / "charts").glob("*.svg")}  # fmt: skip
+    assert len(pictures) == 7
+    assert all("<text" in picture for picture in pictures.values())
+
     assert "<pre>" not in done.report  # no value, path or quoted text as Python writes it
     alts = re.findall(r'<img[^>]+alt="([^"]+)"', done.report)
     assert len(alts) == 7

@@ -131,7 +131,7 @@ def commitment_before_after(
     """
     pairs, reasons = _pairs(before, after, unknown or {})
     is_one = len({pair.cluster for pair in pairs}) + len(reasons) == 1
-    canvas, at = Canvas(family=family), wording.moment(moment)
+    canvas, at = Canvas("commitment_before_after", family=family), wording.moment(moment)
     title = _title(pairs, reasons, changes)
     canvas.heading(title, _subtitle(pairs, at, is_one=is_one))
     if pairs or len(reasons) > 1:

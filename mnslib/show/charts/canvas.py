@@ -7,13 +7,10 @@ across threads. Knows nothing of namespaces or clusters.
 
 from __future__ import annotations
 
-import io
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, takewhile
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -22,24 +19,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
-from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D, IdentityTransform
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from mnslib.show.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
 from mnslib.show.charts.letters import (
     DPI,
-    Renderer,
     default_family,
     font_of,
     fonts_of,
     measured,
 )
 from mnslib.show.charts.marks import Column, Dot, Fill, Grid, Stroke
+from mnslib.show.charts.picture import Chart as Chart
 from mnslib.show.wording import cut_middle
 
 WIDTH, MARGIN = 1600, 40
@@ -52,43 +46,6 @@ _NOT_WRITTEN = (
 )
 _HATCH_STEP = 11
 _DOT = Path.unit_circle().transformed(Affine2D().scale(0.5))
-_COMPRESSION = 3
-"""Of zlib: half the time of its default for pictures that are 5 % larger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A finished chart, which a notebook shows by itself.
-
-    Attributes:
-        alt: the title's finding and the numbers that carry it.
-    """
-
-    figure: Figure
-    title: str
-    alt: str
-
-    def png(self) -> bytes:
-        """Return the picture at 150 dpi, 1,600 pixels wide."""
-        size = round(self.figure.bbox.width), round(self.figure.bbox.height)
-        renderer: Any = Renderer(*size)
-        self.figure.draw(renderer)
-        described = PngInfo()
-        for key, words in (("Title", self.title), ("Description", self.alt)):
-            described.add_text(key, words)
-        # nothing shows through, so a fourth channel would only be more to compress
-        pixels = Image.frombuffer("RGBA", size, renderer.buffer_rgba(), "raw", "RGBA", 0, 1)
-        buffer = io.BytesIO()
-        pixels.convert("RGB").save(
-            buffer, format="png", compress_level=_COMPRESSION, dpi=(DPI, DPI), pnginfo=described
-        )
-        return buffer.getvalue()
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/png": b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
-
-    def __repr__(self) -> str:
-        return self.alt
 
 
 def spread(
@@ -137,8 +94,9 @@ def row_height(rows: int, room: float) -> float:
 class Canvas:
     """A sheet that grows downward; `y` is where the next thing goes."""
 
-    def __init__(self, *, family: str | None = None) -> None:
+    def __init__(self, name: str = "chart", *, family: str | None = None) -> None:
         """Start an empty sheet; `family` None takes the first installed of `FONT_STACK`."""
+        self.name = name
         self.family = family or default_family()
         self.y: float = MARGIN
         self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=WHITE)
@@ -177,15 +135,17 @@ class Canvas:
     ) -> float:
         """Write one line, `y` at half the height of its capitals; return where it ends.
 
-        Longer than `limit` pixels, it is cut in the middle. `ground` is the color of an edge around
-        the letters, where lines or dots lie under them.
+        Longer than `limit` pixels, it is cut in the middle. `ground` is the color of a box around
+        the line, where lines or dots lie under it.
         """
         shown = self.cut(text, limit, size, bold=bold) if limit is not None else self._clean(text)
         if not shown:
             return x
-        edge = [withStroke(linewidth=3, foreground=ground, alpha=0.85)] if ground else None
+        box = (
+            {"facecolor": ground, "edgecolor": "none", "alpha": 0.75, "pad": 1} if ground else None
+        )
         self._add(Text(
-            x, y + 0.36 * size * DPI / 72, shown, path_effects=edge,
+            x, y + 0.36 * size * DPI / 72, shown, bbox=box if ground else None,
             fontproperties=font_of(self._families(shown), size, bold=bold), color=color, ha=align,
             va="baseline", parse_math=False, usetex=False,
         ))  # fmt: skip
@@ -388,7 +348,7 @@ class Canvas:
         height = round(self.y + 5)
         self.figure.set_size_inches(WIDTH / DPI, height / DPI)
         self._pixels.scale(1 / DPI, -1 / DPI).translate(0, height / DPI)
-        return Chart(self.figure, self._title, alt)
+        return Chart(self.figure, self.name, self._title, alt)
 
     # inside
 

@@ -45,7 +45,7 @@ def cluster_commitment(
     """
     rows: list[Row] = table.to_dict("records")  # type: ignore[assignment]
     known = [row for row in rows if not _is_unknown(row)]
-    canvas, at = Canvas(family=family), wording.moment(moment)
+    canvas, at = Canvas("cluster_commitment", family=family), wording.moment(moment)
     title = _title(rows, known)
     canvas.heading(
         title,

@@ -112,7 +112,7 @@ def utilization_heatmap(
     days = [name for name in names if isinstance(name, date)]
     fleet = _Fleet.of(daily, days)
     spaces = _spaces(daily[:MOST_ROWS], fleet, days)
-    canvas, title = Canvas(family=family), _title(fleet, days)
+    canvas, title = Canvas("utilization_heatmap", family=family), _title(fleet, days)
     canvas.heading(
         title,
         "Each day's highest requested over hard quota, of each namespace's tightest value; rows "

@@ -51,7 +51,7 @@ def layers_over_time(
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
     """
-    canvas, title = Canvas(family=family), claimed_finding(by_day)
+    canvas, title = Canvas("layers_over_time", family=family), claimed_finding(by_day)
     canvas.heading(
         title,
         "Hard quota of each day in its layers, summed over the namespaces measured on it; "

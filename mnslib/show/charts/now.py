@@ -53,7 +53,7 @@ def utilization_now(
         reason=pd.Series(reasons, index=worst.index, dtype=object),
         length=worst["utilization_ratio"].fillna(full),
     )
-    canvas, at = Canvas(family=family), wording.moment(moment)
+    canvas, at = Canvas("utilization_now", family=family), wording.moment(moment)
     title = utilization_finding(worst)
     canvas.heading(
         title,

@@ -47,7 +47,7 @@ def bulk_outcome(
         family: font family; None takes the first installed.
     """
     items, groups = result.outcomes, _groups(result.outcomes)
-    canvas = Canvas(family=family)
+    canvas = Canvas("bulk_outcome", family=family)
     title, at = _title(items), wording.moment(moment)
     canvas.heading(
         title, f"Outcome of every change of the run of {at}; each has exactly one outcome"

@@ -107,7 +107,7 @@ def quadrant(
         family: font family; None takes the first installed.
     """
     spaces, title = advised(layers), advice_finding(layers)
-    canvas = Canvas(family=family)
+    canvas = Canvas("quadrant", family=family)
     canvas.heading(
         title,
         "Share of the quota that is requested (across), and of requests that are used (up). "

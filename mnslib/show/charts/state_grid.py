@@ -84,7 +84,7 @@ def state_grid(
     """
     answers = _in_order(own_answers(table))
     kinds = kinds_of(answers)
-    canvas, at = Canvas(family=family), wording.moment(moment)
+    canvas, at = Canvas("state_grid", family=family), wording.moment(moment)
     title = fit_finding(table)
     how = "The shortest value decides; ordered by what fails first"
     if len(kinds) > MOST_NAMESPACES:

@@ -52,7 +52,10 @@ def three_layers(
     order = ["_known", "idle", "hard", "cluster_name", "namespace_name"]
     ordered = granted.sort_values(order, ascending=[False, False, False, True, True])
     rows: list[Row] = ordered.to_dict("records")  # type: ignore[assignment]
-    canvas, title = Canvas(family=family), layers_finding(layers, resource=resource)
+    canvas, title = (
+        Canvas(f"three_layers_{resource}", family=family),
+        layers_finding(layers, resource=resource),
+    )
     words, unit = wording.RESOURCE_WORDS[f"{resource}_request"], _UNITS[resource][1]
     canvas.heading(
         title,

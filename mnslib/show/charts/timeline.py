@@ -49,7 +49,7 @@ def bulk_timeline(
         paces: of every cluster that was written to.
         family: font family; None takes the first installed.
     """
-    canvas = Canvas(family=family)
+    canvas = Canvas("bulk_timeline", family=family)
     span = max((one.ended for one in stretches), default=0.0) or 1.0
     title = _title(stretches, span, paces)
     canvas.heading(

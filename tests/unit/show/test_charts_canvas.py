@@ -5,16 +5,21 @@ import sys
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.text import Text
 
 from mnslib.show.charts import utilization_now
 from mnslib.show.charts.canvas import MOST_HEIGHT, Canvas, spread, ticks
+from mnslib.show.displays import CHART
+from mnslib.show.tokens import FONTS
 from tests.unit.show.gallery import charts
 
+SVG = "{http://www.w3.org/2000/svg}"
 INSTALLED = {font.name for font in fontManager.ttflist}
 FAMILIES = [
     pytest.param(
@@ -35,11 +40,25 @@ def test_no_two_texts_overlap_and_none_leaves_the_figure(frames, ruler, count, f
 def test_pictures_are_1600_pixels_wide_and_carry_the_alt_text(frames):
     image = pytest.importorskip("PIL.Image")
     for chart in charts(frames, 5).values():
-        bundle = chart._repr_mimebundle_()
+        bundle, about = chart._repr_mimebundle_()
+        assert about == {CHART: chart.name}
         picture = image.open(BytesIO(b64decode(bundle["image/png"])))
         assert picture.width == 1600
         assert bundle["text/plain"] == chart.alt == picture.text["Description"]
         assert chart.alt.startswith(chart.title)
+
+
+def test_the_svg_holds_its_words_as_text_in_the_fonts_of_the_pages_and_no_more(frames):
+    for chart in charts(frames, 5).values():
+        svg = chart.svg()
+        assert svg == chart.svg()
+        words = {text.get_text() for text in chart.figure.findobj(Text) if text.get_text()}
+        root = fromstring(svg)
+        assert {"".join(one.itertext()) for one in root.iter(f"{SVG}text")} == words
+        assert FONTS in svg
+        assert {one.tag.removeprefix(SVG) for one in root.iter()} <= {
+            "svg", "g", "defs", "style", "text", "path", "use", "clipPath", "rect", "pattern",
+        }  # fmt: skip
 
 
 def test_no_text_is_smaller_than_the_source_line(frames, ruler):
