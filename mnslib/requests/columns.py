@@ -1,4 +1,4 @@
-"""The columns of a request file: what each may hold, in the words that templates and tables show.
+"""The columns of a request file: what each may hold. In words: `columns.yaml`.
 
 The one place that knows the columns. A field that is not set was not mentioned; text is never
 evaluated. Knows nothing of files or of what is there.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
+from importlib import resources
 from typing import Annotated, Any, Self
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     PlainValidator,
     PrivateAttr,
     ValidationError,
@@ -78,15 +80,6 @@ def _word(words: type[StrEnum]) -> PlainValidator:
     return _read(lambda text: rules.one_of(text, words))
 
 
-def _help(description: str, example: str) -> Any:
-    return Field(description=description, examples=[example])
-
-
-_CPU_HELP = "cores or millicores; empty leaves it as it is; - removes the value."
-_MEMORY_HELP = "a number with Ki, Mi, Gi or Ti; empty leaves it as it is; - removes the value."
-_WORDS = "AllowAll, AllowSameNamespace or DenyAll"
-_PAIRS = "key=value;key=value, key= for an empty value, key- removes the key; or a JSON object"
-
 Quantity = Annotated[Decimal | None, PlainValidator(_quota_value)]
 Rule = Annotated[NetworkRule | None, _word(NetworkRule)]
 
@@ -96,56 +89,19 @@ class RequestValues(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    cpu_request: Annotated[Quantity, _help(f"CPU requests allowed: {_CPU_HELP}", "500m")] = None
-    cpu_limit: Annotated[Quantity, _help(f"CPU limits allowed: {_CPU_HELP}", "2")] = None
-    memory_request: Annotated[
-        Quantity, _help(f"Memory requests allowed: {_MEMORY_HELP}", "512Mi")
-    ] = None
-    memory_limit: Annotated[Quantity, _help(f"Memory limits allowed: {_MEMORY_HELP}", "2Gi")] = None
-    ingress_policy: Annotated[Rule, _help(f"What may come in: {_WORDS}.", "AllowSameNamespace")] = (
-        None
-    )
-    egress_policy: Annotated[Rule, _help(f"What may go out: {_WORDS}.", "AllowAll")] = None
-    adoption_policy: Annotated[
-        AdoptionPolicy | None,
-        _word(AdoptionPolicy),
-        _help(
-            "What if the Kubernetes namespace exists already: Never, IfIdentical or Always.",
-            "Never",
-        ),
-    ] = None
-    delete_policy: Annotated[
-        DeletePolicy | None,
-        _word(DeletePolicy),
-        _help("Whether the Kubernetes namespace goes with the resource: Keep or Delete.", "Keep"),
-    ] = None
-    labels: Annotated[
-        cells.Pairs,
-        PlainValidator(cells.read_labels),
-        _help(f"Kubernetes labels: {_PAIRS}. Others stay.", "cost-center=cc-3100;stage=prod"),
-    ] = {}
-    annotations: Annotated[
-        cells.Pairs,
-        PlainValidator(cells.read_annotations),
-        _help(f"Kubernetes annotations: {_PAIRS}. Others stay.", "contact=crm@contoso.example"),
-    ] = {}
-    tags: Annotated[
-        cells.Pairs,
-        PlainValidator(cells.read_tags),
-        _help(f"Azure tags: {_PAIRS}. Others stay.", "cost center=42"),
-    ] = {}
-    owner: Annotated[
-        str | None, _read(_owner), _help("Who owns it; becomes the label owner.", "crm")
-    ] = None
-    access: Annotated[
-        tuple[AccessGrant, ...],
-        PlainValidator(cells.read_access),
-        _help(
-            "Roles to grant: group:<object id>=<role>;user:...=...;sp:...=..., a role being "
-            "namespace-user, reader, writer, admin or contributor. It only adds.",
-            "group:00000000-0000-4000-9000-000000000001=writer",
-        ),
-    ] = ()
+    cpu_request: Quantity = None
+    cpu_limit: Quantity = None
+    memory_request: Quantity = None
+    memory_limit: Quantity = None
+    ingress_policy: Rule = None
+    egress_policy: Rule = None
+    adoption_policy: Annotated[AdoptionPolicy | None, _word(AdoptionPolicy)] = None
+    delete_policy: Annotated[DeletePolicy | None, _word(DeletePolicy)] = None
+    labels: Annotated[cells.Pairs, PlainValidator(cells.read_labels)] = {}
+    annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = {}
+    tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = {}
+    owner: Annotated[str | None, _read(_owner)] = None
+    access: Annotated[tuple[AccessGrant, ...], PlainValidator(cells.read_access)] = ()
 
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
@@ -200,34 +156,12 @@ class RequestValues(BaseModel):
 class RequestRow(RequestValues):
     """One row of a request file."""
 
-    subscription_id: Annotated[
-        str,
-        _read(rules.subscription_id),
-        _help("The cluster's subscription, a GUID.", "00000000-0000-4000-8000-00000000a001"),
-    ]
-    resource_group: Annotated[
-        str, _read(rules.resource_group), _help("The cluster's resource group.", "rg-platform")
-    ]
-    cluster_name: Annotated[
-        str, _read(rules.cluster_name), _help("The cluster's name.", "aks-prod-weu-1")
-    ]
-    namespace_name: Annotated[
-        str,
-        _read(rules.namespace_name),
-        _help("1 to 63 lower-case letters, digits and hyphens.", "crm-web"),
-    ]
-    tier: Annotated[
-        str,
-        _read(str),
-        _help(
-            "A size of the tiers file. Fills the empty cells of a new namespace; an existing one "
-            "keeps what it has.",
-            "small",
-        ),
-    ] = ""
-    ensure: Annotated[
-        Ensure, _word(Ensure), _help("present (the default) or absent, which deletes.", "present")
-    ] = Ensure.PRESENT
+    subscription_id: Annotated[str, _read(rules.subscription_id)]
+    resource_group: Annotated[str, _read(rules.resource_group)]
+    cluster_name: Annotated[str, _read(rules.cluster_name)]
+    namespace_name: Annotated[str, _read(rules.namespace_name)]
+    tier: Annotated[str, _read(str)] = ""
+    ensure: Annotated[Ensure, _word(Ensure)] = Ensure.PRESENT
 
     @property
     def id(self) -> ManagedNamespaceId:
@@ -247,8 +181,6 @@ VALUE_COLUMNS = tuple(RequestValues.model_fields)
 COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
 """The columns of a request file, in the order of the documentation."""
 
-COLUMN_HELP = {name: str(RequestRow.model_fields[name].description) for name in COLUMNS}
-COLUMN_EXAMPLES = {name: (RequestRow.model_fields[name].examples or [""])[0] for name in COLUMNS}
 COLUMN_WORDS: dict[str, type[StrEnum]] = {
     "ingress_policy": NetworkRule,
     "egress_policy": NetworkRule,
@@ -257,6 +189,13 @@ COLUMN_WORDS: dict[str, type[StrEnum]] = {
     "ensure": Ensure,
 }
 """The columns that take one word of a few."""
+
+
+@cache
+def column_words() -> Mapping[str, Mapping[str, str]]:
+    """Return what `columns.yaml` says of each column: `help`, and an `example`."""
+    text = resources.files("mnslib.requests").joinpath("columns.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)  # type: ignore[no-any-return]
 
 
 def limit_findings(quota: Mapping[str, Decimal | None], typed: Mapping[str, str]) -> list[Finding]:

@@ -12,12 +12,11 @@ from typing import Any
 from mnslib.models import QUOTA_FIELDS, ROLE_SHORT_NAMES, format_quota_value
 from mnslib.requests.cells import grant_text, written
 from mnslib.requests.columns import (
-    COLUMN_EXAMPLES,
-    COLUMN_HELP,
     COLUMN_WORDS,
     COLUMNS,
     ID_COLUMNS,
     VALUE_COLUMNS,
+    column_words,
 )
 from mnslib.requests.rows import MOST_ROWS
 from mnslib.requests.sheets import SHEET_NAME, write_text
@@ -82,7 +81,8 @@ def _explanations() -> list[Sequence[str]]:
         needed = "always" if name in ID_COLUMNS else ""
         if name.startswith(("cpu", "memory")):
             needed = "for a new namespace"
-        lines.append((name, needed, COLUMN_HELP[name], COLUMN_EXAMPLES[name]))
+        words = column_words()[name]
+        lines.append((name, needed, words["help"], words["example"]))
     lines += [("access", "", f"the role {short}", full) for short, full in ROLE_SHORT_NAMES.items()]
     return lines
 
@@ -111,7 +111,7 @@ def _guide(sheet: Any, number: int, name: str, *, tiers: Tiers) -> None:
     )
     letter = get_column_letter(number)
     guide.add(f"{letter}2:{letter}{MOST_ROWS + 1}")
-    guide.promptTitle, guide.prompt = name, COLUMN_HELP[name][:LONGEST_HINT]
+    guide.promptTitle, guide.prompt = name, column_words()[name]["help"][:LONGEST_HINT]
     guide.showInputMessage = guide.showErrorMessage = True
     guide.errorTitle, guide.error = name, f"One of: {', '.join(words)}"[:LONGEST_HINT]
     sheet.add_data_validation(guide)

@@ -15,7 +15,7 @@ import yaml
 import mnslib
 from mnslib.cli import main
 from mnslib.provisioning.changes import RiskName
-from mnslib.requests.columns import COLUMN_EXAMPLES, COLUMN_HELP, COLUMNS
+from mnslib.requests.columns import COLUMNS, column_words
 from mnslib.requests.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +137,8 @@ def test_examples_in_docstrings_come_out_as_they_stand(module):
 
 def test_the_page_about_requests_explains_every_column_and_rule():
     page = (ROOT / "docs/requests.md").read_text(encoding="utf-8")
-    for name in COLUMNS:
+    assert tuple(column_words()) == COLUMNS
+    for name, words in column_words().items():
         assert f"| `{name}`" in page
-        assert f"| {COLUMN_HELP[name]} | `{COLUMN_EXAMPLES[name]}` |" in page
+        assert f"| {words['help']} | `{words['example']}` |" in page
     assert all(f"`{rule}`" in page for rule in Policy.model_fields)

@@ -13,7 +13,7 @@ import yaml
 
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.requests.columns import COLUMN_HELP, COLUMN_WORDS, COLUMNS
+from mnslib.requests.columns import COLUMN_WORDS, COLUMNS, column_words
 from mnslib.requests.sheets import FORMULA_STARTS
 from mnslib.requests.spec import parse_requests
 from mnslib.run.targets import open_target
@@ -41,7 +41,9 @@ def test_a_template_offers_what_may_be_chosen_and_explains_each_column(mns, tmp_
     assert guides(sheet)["tier"].formula1 == "tiers!$A$2:$A$4"
     assert [cell.value for cell in book["tiers"]["A"]] == ["tier", "small", "medium", "isolated"]
     explained = {row[0].value: row[2].value for row in book["columns"].iter_rows(max_row=20)}
-    assert COLUMN_HELP.items() <= explained.items()
+    assert {
+        name: said["help"] for name, said in column_words().items()
+    }.items() <= explained.items()
 
 
 def test_a_template_as_it_is_asks_for_nothing(mns, run_notebook, tmp_path):
