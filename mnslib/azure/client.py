@@ -20,9 +20,8 @@ from mnslib.azure.credentials import Tokens
 from mnslib.azure.managed_clusters import ManagedClusters
 from mnslib.azure.managed_namespaces import API_VERSION, ManagedNamespaces
 from mnslib.azure.operations import Operations
-from mnslib.azure.pipeline import Retries, build_pipeline, build_transport
+from mnslib.azure.pipeline import Rest, Retries, TokenPolicy, build_pipeline, build_transport
 from mnslib.azure.prometheus import PrometheusClient
-from mnslib.azure.rest import Rest
 from mnslib.azure.role_assignments import RoleAssignments
 from mnslib.azure.scheduler import Scheduler, Threads
 from mnslib.azure.throttle import Limits, Throttle
@@ -82,11 +81,15 @@ class AzureClient:
             sleep=sleep,
             longest_wait_seconds=retries.longest_wait_seconds,
         )
-        connections = workers + 1  # one for who polls
         self._pipeline = build_pipeline(
-            transport or build_transport(cloud, connections=connections),
-            cloud=cloud,
-            tokens=self._tokens,
+            transport
+            or build_transport(
+                connections=workers + 1,  # one for who polls
+                is_loopback=cloud.name == "sandbox",
+                ca_file=cloud.ca_file,
+            ),
+            credential_name=self._tokens.credential_name,
+            sign=TokenPolicy(self._tokens, cloud=cloud),
             throttle=throttle,
             retries=retries,
             clock=clock,

@@ -32,7 +32,7 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 if TYPE_CHECKING:
     from azure.mgmt.containerservice import ContainerServiceClient
 
-    from mnslib.azure.rest import Rest
+    from mnslib.azure.pipeline import Rest
     from mnslib.azure.throttle import Throttle
 
 API_VERSION = "2026-08-01"

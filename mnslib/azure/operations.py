@@ -28,7 +28,7 @@ from mnslib.errors import (
 )
 
 if TYPE_CHECKING:
-    from mnslib.azure.rest import Rest
+    from mnslib.azure.pipeline import Rest
 
 OPERATION_TIMEOUT_SECONDS = 1800.0
 """Our choice: first creations on a cluster take 91 s, bad cases minutes. Source: recordings."""

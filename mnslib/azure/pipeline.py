@@ -8,6 +8,7 @@ every small REST call goes through the same pipeline. Knows nothing of particula
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import random
 import re
@@ -33,6 +34,7 @@ from azure.core.pipeline.policies import (
     UserAgentPolicy,
 )
 from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from azure.core.rest import HttpRequest
 from requests.adapters import HTTPAdapter
 
 from mnslib import __version__
@@ -283,40 +285,94 @@ class LogPolicy(AnyPolicy):
             LOGGER.debug("%s %s %s %.0f ms", sent.method, path_of(sent.url), status, spent)
 
 
+class Rest:
+    """Sends small requests that no SDK covers; the URL is not touched."""
+
+    def __init__(self, pipeline: Pipeline[Any, Any]) -> None:
+        self._pipeline = pipeline
+
+    def get(self, url: str) -> Any:
+        """Return the answer to a GET.
+
+        Raises:
+            ArmError: if it was refused or nobody answered.
+        """
+        return self._send(HttpRequest("GET", url), scope=None)
+
+    def post_form(self, url: str, form: Mapping[str, str], *, scope: str | None = None) -> Any:
+        """Return the answer to a POST of a form; for queries, so it may be repeated.
+
+        Raises: as `get`.
+        """
+        return self._send(HttpRequest("POST", url, data=dict(form)), scope=scope)
+
+    def json(self, response: Any) -> Any:
+        """Return an answer's content; None where it is empty.
+
+        Raises:
+            ArmError: if it is no JSON.
+        """
+        text = response.text()
+        try:
+            return json.loads(text) if text else None
+        except ValueError as error:
+            raise ArmError(
+                f"The answer of {path_of(str(response.request.url))} is no JSON."
+            ) from error
+
+    def _send(self, request: HttpRequest, *, scope: str | None) -> Any:
+        # streamed: the body is read once, by our retry policy, and not parsed a second time
+        options = {"stream": True} | ({} if scope is None else {SCOPE_OPTION: scope})
+        return self._pipeline.run(request, **options).http_response
+
+
 def build_pipeline(
     transport: HttpTransport[Any, Any],
     *,
-    cloud: Cloud,
-    tokens: Tokens,
+    credential_name: str | None,
+    sign: AnyPolicy,
     throttle: Throttle,
     retries: Retries,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-    jitter: Callable[[], float] = random.random,
 ) -> Pipeline[Any, Any]:
-    """Return the pipeline that every client of one `AzureClient` shares."""
+    """Return the one pipeline of a client.
+
+    Args:
+        credential_name: None where no credential of Azure's is used.
+        sign: the policy that adds the token.
+    """
     policies: list[Any] = [  # the outermost first
-        ErrorPolicy(tokens.credential_name),
+        ErrorPolicy(credential_name),
         RequestIdPolicy(),
         UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
         ContentDecodePolicy(),
         CustomHookPolicy(),
-        RetryPolicy(retries=retries, throttle=throttle, sleep=sleep, jitter=jitter),
-        TokenPolicy(tokens, cloud=cloud),
+        RetryPolicy(retries=retries, throttle=throttle, sleep=sleep, jitter=random.random),
+        sign,
         ThrottlePolicy(throttle),
         LogPolicy(clock),
     ]
     return Pipeline(transport, policies)
 
 
-def build_transport(cloud: Cloud, *, connections: int) -> HttpTransport[Any, Any]:
-    """Return a transport whose pool holds a connection for each worker."""
+def build_transport(
+    *, connections: int, is_loopback: bool, ca_file: str | None = None
+) -> HttpTransport[Any, Any]:
+    """Return a transport whose pool holds a connection for each worker.
+
+    Args:
+        is_loopback: whether what is asked is on this machine, which no proxy leads to.
+        ca_file: PEM file of the authority to trust; None for the system's own.
+    """
     session = requests.Session()
-    session.trust_env = cloud.name != "sandbox"  # loopback goes through no proxy
-    session.mount("https://", HTTPAdapter(pool_maxsize=max(connections, 10), max_retries=0))
+    session.trust_env = not is_loopback
+    session.auth = lambda request: request  # nothing of .netrc goes out
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=max(connections, 10), max_retries=0))
     transport: HttpTransport[Any, Any] = RequestsTransport(
         session=session,
-        connection_verify=cloud.ca_file or True,
+        connection_verify=ca_file or True,
         connection_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
     )

@@ -5,7 +5,6 @@ The same pipeline as for Azure, without its tokens: errors, retries, waiting aft
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable
@@ -13,28 +12,17 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
-from azure.core.pipeline import Pipeline
-from azure.core.pipeline.policies import ContentDecodePolicy, UserAgentPolicy
-from azure.core.pipeline.transport import RequestsTransport
-from requests.adapters import HTTPAdapter
-
-from mnslib import __version__
 from mnslib.azure.client import DEFAULT_WORKERS
 from mnslib.azure.pipeline import (
-    CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
     AnyPolicy,
     AnyRequest,
     AnyResponse,
-    ErrorPolicy,
-    LogPolicy,
+    Rest,
     Retries,
-    RetryPolicy,
-    ThrottlePolicy,
+    build_pipeline,
+    build_transport,
 )
 from mnslib.azure.prometheus import PrometheusClient
-from mnslib.azure.rest import Rest
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ConfigError, cut
 
@@ -86,16 +74,15 @@ def plain_prometheus(
     throttle = Throttle(
         NO_LIMITS, clock=clock, sleep=sleep, longest_wait_seconds=retries.longest_wait_seconds
     )
-    policies: list[Any] = [  # the outermost first
-        ErrorPolicy(None),
-        UserAgentPolicy(sdk_moniker=f"mnslib/{__version__}"),
-        ContentDecodePolicy(),
-        RetryPolicy(retries=retries, throttle=throttle, sleep=sleep, jitter=random.random),
-        _BearerPolicy(token),
-        ThrottlePolicy(throttle),
-        LogPolicy(clock),
-    ]
-    pipeline = Pipeline(transport or _transport(is_loopback=is_loopback), policies)
+    pipeline = build_pipeline(
+        transport or build_transport(connections=DEFAULT_WORKERS, is_loopback=is_loopback),
+        credential_name=None,
+        sign=_BearerPolicy(token),
+        throttle=throttle,
+        retries=retries,
+        clock=clock,
+        sleep=sleep,
+    )
     return PrometheusClient(Rest(pipeline), endpoint=endpoint, remedy=_REMEDY)
 
 
@@ -131,17 +118,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def _transport(*, is_loopback: bool) -> HttpTransport[Any, Any]:
-    session = requests.Session()
-    session.trust_env = not is_loopback  # loopback goes through no proxy
-    session.auth = lambda request: request  # and nothing of .netrc goes out
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=max(DEFAULT_WORKERS, 10), max_retries=0))
-    transport: HttpTransport[Any, Any] = RequestsTransport(
-        session=session,
-        connection_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
-    )
-    return transport

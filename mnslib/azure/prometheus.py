@@ -16,7 +16,7 @@ from mnslib.errors import ArmError, PrometheusError, QueryTooLargeError, cut
 from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
-    from mnslib.azure.rest import Rest
+    from mnslib.azure.pipeline import Rest
 
 _TOO_LARGE = re.compile(
     r"too many|too large|too long|too expensive|maximum resolution|exceed|\bcost\b|\blimit"
@@ -128,8 +128,7 @@ class PrometheusClient:
     def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[_Item]:
         url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
         try:
-            content = self._rest.content(self._rest.post_form(url, form, scope=self._scope))
-            answer = _read(content, kind)
+            answer = _read(self._rest.post_form(url, form, scope=self._scope).body(), kind)
         except ArmError as error:
             kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
             raise kinds(

@@ -12,7 +12,6 @@ from azure.core.pipeline.transport import RequestsTransport
 from requests.exceptions import ConnectionError as Dropped
 from urllib3.exceptions import ProtocolError
 
-from mnslib.azure.clouds import CLOUDS
 from mnslib.azure.pipeline import Retries, build_transport
 from mnslib.errors import (
     ArmConflictError,
@@ -353,7 +352,7 @@ def test_the_service_text_is_shown_without_what_looks_like_a_token(client, azure
 
 
 def test_the_pool_holds_a_connection_for_each_worker():
-    transport = build_transport(CLOUDS["public"], connections=33)
+    transport = build_transport(connections=33, is_loopback=False)
     assert isinstance(transport, RequestsTransport)
     session = transport.session
     assert isinstance(session, requests.Session)
