@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.managed_namespaces import kubeconfig_text, text_of
+from mnslib.azure.managed_namespaces import kubeconfig_text, not_understood, text_of
 from mnslib.models import ManagedCluster
 from mnslib.resource_ids import ClusterId
 
@@ -58,7 +58,10 @@ class ManagedClusters:
         return kubeconfig_text(result, where=str(cluster))
 
     def _learn(self, item: Any) -> ManagedCluster:
-        cluster = from_wire(item)
+        try:
+            cluster = from_wire(item)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise not_understood(item, "a managed cluster") from error
         self._throttle.learn_region(cluster.id, cluster.location)
         return cluster
 

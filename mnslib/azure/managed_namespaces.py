@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from mnslib.azure.messages import redact
 from mnslib.azure.operations import Operation, OperationKind, started_operation
 from mnslib.errors import ArmError
 from mnslib.models import (
@@ -212,14 +213,27 @@ def to_wire(namespace: ManagedNamespace) -> Any:
     )
 
 
-def from_wire(item: Mapping[str, Any]) -> ManagedNamespace:
+def from_wire(item: Any) -> ManagedNamespace:
     """Return a namespace as ARM answered it: its JSON, or the SDK's model of it.
 
     Read by ARM's own names, which a model answers too, ten times as fast as by its attributes.
 
     Raises:
-        ArmError: if a field cannot be understood; the message names it.
+        ArmError: if it, or a field of it, cannot be understood; the message names it.
     """
+    try:
+        return _namespace(item)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise not_understood(item, "a managed namespace") from error
+
+
+def not_understood(item: Any, what: str) -> ArmError:
+    """Return the error of an answer in which something is of a form that was never seen."""
+    name = item.get("id") if isinstance(item, Mapping) else item
+    return ArmError(f"ARM answered {redact(str(name))!r}, which cannot be read as {what}.")
+
+
+def _namespace(item: Mapping[str, Any]) -> ManagedNamespace:
     where, properties = item.get("id"), item.get("properties")
     if not where or properties is None:
         raise ArmError(f"ARM answered without id or properties for {where or 'a namespace'}.")

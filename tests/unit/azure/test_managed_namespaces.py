@@ -119,6 +119,26 @@ def test_an_answer_without_properties_is_not_taken_for_an_empty_namespace(
         client.managed_namespaces.get(namespace.id)
 
 
+@pytest.mark.parametrize(
+    "item",
+    [None, "crm", [], {"id": "crm", "properties": {}}, {"id": 7, "properties": {"labels": []}}],
+    ids=str,
+)
+def test_an_odd_item_of_a_list_is_an_error_of_ours(client, azure, cluster, wire, item):
+    azure.answers(wire.reply(200, {"value": [wire.namespace("a"), item]}))
+    with pytest.raises(ArmError, match=r"cannot be read|without id"):
+        client.managed_namespaces.list_by_managed_cluster(cluster)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"labels": ["a"]}, {"defaultResourceQuota": 5}, {"adoptionPolicy": ["Never"]}], ids=str
+)
+def test_an_odd_field_of_an_item_is_an_error_of_ours(client, azure, cluster, wire, odd):
+    azure.answers(wire.reply(200, {"value": [wire.namespace("a", **odd)]}))
+    with pytest.raises(ArmError, match=r"managedNamespaces/a|adoptionPolicy"):
+        client.managed_namespaces.list_by_managed_cluster(cluster)
+
+
 def test_a_quantity_that_arm_cannot_hold_is_refused_before_it_is_sent(client, azure, cluster):
     odd = ManagedNamespace(
         id=cluster.namespace("payments"),
