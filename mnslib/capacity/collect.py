@@ -1,36 +1,95 @@
-"""Read what the capacity questions need, of many clusters in parallel; reads only.
+"""Read what the capacity questions need, of many clusters in parallel, into one `Snapshot`.
 
-A cluster that cannot be read is named with the reason, and what is known of it without asking it
-(its managed namespaces, its history) is kept. Decides nothing: that is `utilization`.
+Reads only. A cluster that cannot be read is named with the reason, and what is known of it without
+asking it (its managed namespaces, its history) is kept. Decides nothing: that is `utilization`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from mnslib.capacity.assemble import assemble
-from mnslib.capacity.history import read_history, time_grid
-from mnslib.capacity.peaks import with_peak_times
-from mnslib.capacity.present import Reading, id_of, read_present
-from mnslib.errors import ConfigError, PrometheusError
+import numpy as np
+import pandas as pd
+
+from mnslib.capacity.history import read_history, time_grid, with_peak_times
+from mnslib.capacity.quota_values import tightest_quotas
+from mnslib.capacity.snapshot import (
+    NAMESPACE_COLUMNS,
+    QUOTA_SERIES,
+    USAGE_SERIES,
+    Snapshot,
+    wide_frame,
+)
+from mnslib.commitment import commitments
+from mnslib.errors import (
+    ArmError,
+    ArmUnreachableError,
+    ConfigError,
+    KubeError,
+    KubeUnreachableError,
+    PrometheusError,
+    cut,
+)
+from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
+from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.resource_ids import CLUSTER_NAME, short_names
+from mnslib.secrets import shown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mnslib.azure.client import AzureClient
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.snapshot import Snapshot
+    from mnslib.capacity.history import History, Name, Samples
     from mnslib.kube.client import KubeClient
-    from mnslib.models import ManagedCluster
+    from mnslib.kube_models import KubernetesNamespace, QuotaStatus
+    from mnslib.models import ManagedNamespace
     from mnslib.resource_ids import ClusterId
 
 WORKERS = 8
 """Clusters read at once; each is a handful of requests, and two cores can parse no more."""
+
+LONGEST_REASON = 80
+"""Characters of a reason in a verdict; the whole message is in `Snapshot.errors`."""
+
+NOT_SERVED = "not served by this cluster"
+"""Of an API version that a cluster does not know, which it answers with 404."""
+
+_BY_CLUSTER = (
+    "regions", "quotas", "commitments", "nodes", "pods", "limit_ranges", "workloads", "autoscalers",
+    "events", "unreachable", "no_commitment", "no_history",
+)  # fmt: skip
+_SERIES = {
+    "used": QUOTA_SERIES, "hard": QUOTA_SERIES, "requested": QUOTA_SERIES,
+    "usage_cpu": USAGE_SERIES, "usage_memory": USAGE_SERIES,
+}  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Reading:
+    """What one worker found out about one cluster.
+
+    Attributes:
+        facts: by the field of `Snapshot` that holds it for all clusters; reasons among them.
+        unread: such a field to the reason, where only that could not be read.
+        managed: None where Azure did not list them.
+        busy: namespaces that have pods.
+        is_remembered: the quotas are what the metrics showed last.
+    """
+
+    id: ClusterId
+    name: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    managed: Mapping[str, ManagedNamespace] | None = None
+    namespaces: Mapping[str, KubernetesNamespace] = field(default_factory=dict)
+    busy: frozenset[str] = frozenset()
+    is_remembered: bool = False
+    history: History | None = None
+    errors: list[str] = field(default_factory=list)
 
 
 def collect(
@@ -70,16 +129,18 @@ def collect(
     times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     step = timedelta(minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
-    uses = Counter(id_of(target).cluster_name.casefold() for target in targets)
+    uses = Counter(_id_of(target).cluster_name.casefold() for target in targets)
 
     def read(target: ClusterId | ManagedCluster) -> Reading:
-        reading = read_present(azure, kube_for, target)
-        if uses[reading.id.cluster_name.casefold()] > 1:
-            reading.no_history = "metrics know clusters by name only, and another one has this name"
-        elif prometheus is not None:
-            add_history(
-                reading, prometheus, reading.id.cluster_name, times=times, step=step, now=now
+        reading = Reading(id=_id_of(target))
+        _read_present(reading, azure, kube_for, target)
+        name = reading.id.cluster_name
+        if uses[name.casefold()] > 1:
+            reading.facts["no_history"] = (
+                "metrics know clusters by name only, and another one has this name"
             )
+        elif prometheus is not None:
+            add_history(reading, prometheus, name, times=times, step=step, now=now)
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -87,12 +148,16 @@ def collect(
     names = short_names(reading.id for reading in readings)
     for reading in readings:
         reading.name = names[reading.id]
-    note = history_note(readings, times, step) if prometheus else "No history asked for."
     labels = {one.name: one.id.cluster_name for one in readings if one.history is not None}
+    note = history_note(readings, times, step) if prometheus else "No history asked for."
     snapshot = assemble(
         readings, times=times, step=step, now=now, owner_label=owner_label, history_note=note
     )
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
+
+
+def _id_of(target: ClusterId | ManagedCluster) -> ClusterId:
+    return target.id if isinstance(target, ManagedCluster) else target
 
 
 def _targets(
@@ -107,10 +172,87 @@ def _targets(
             "No cluster to analyze: name some in `clusters`, or subscriptions that have clusters "
             "in `subscription_ids`"
         )
-    for name in (id_of(target).cluster_name for target in targets):
+    for name in (_id_of(target).cluster_name for target in targets):
         if not CLUSTER_NAME.fullmatch(name):
             raise ConfigError(f"{name[:100]!r} cannot be the name of a managed cluster")
     return targets
+
+
+# The present of one cluster
+
+
+def _read_present(
+    reading: Reading,
+    azure: AzureClient,
+    kube_for: Callable[[ManagedCluster], KubeClient],
+    target: ClusterId | ManagedCluster,
+) -> None:
+    """Fill in what Azure and the Kubernetes API say; what was known before a failure is kept."""
+    facts = reading.facts
+    try:
+        cluster = (
+            target if isinstance(target, ManagedCluster) else azure.managed_clusters.get(reading.id)
+        )
+        reading.id = cluster.id  # in Azure's spelling, which is also that of the metrics
+        facts["regions"] = cluster.location
+        found = azure.managed_namespaces.list_by_managed_cluster(reading.id)
+        reading.managed = {space.id.namespace_name: space for space in found}
+        if cluster.power_state.lower() == "stopped":
+            facts["unreachable"] = "cluster is stopped"
+            return
+        kube = kube_for(cluster)
+        reading.namespaces = {space.name: space for space in kube.namespaces()}
+        facts["quotas"] = kube.resource_quotas()
+    except (ArmError, KubeError) as error:
+        facts["unreachable"] = _reason(error)
+        reading.errors.append(str(error))
+        return
+    _add_lists(reading, kube)
+    pods, nodes = facts.get("pods"), facts.get("nodes")
+    reading.busy = frozenset(pod.namespace_name for pod in pods or () if not pod.is_finished)
+    # A reader of namespaces may not see nodes; the quotas are worth keeping all the same.
+    if pods is None or nodes is None:
+        facts["no_commitment"] = reading.unread.get("pods") or reading.unread["nodes"]
+        return
+    facts["commitments"] = commitments(
+        nodes=nodes, quotas=facts["quotas"], pods=pods, most_nodes=cluster.most_nodes
+    )
+
+
+def _add_lists(reading: Reading, kube: KubeClient) -> None:
+    """Read what is worth having besides the quotas; one that may not be read spoils no other."""
+    reads: dict[str, Callable[[], Sequence[Any]]] = {
+        "pods": kube.pods,
+        "nodes": kube.nodes,
+        "limit_ranges": kube.limit_ranges,
+        "workloads": kube.workloads,
+        "autoscalers": kube.autoscalers,
+        "events": kube.refused_pods,
+    }
+    for kind, read in reads.items():
+        try:
+            reading.facts[kind] = read()
+        except KubeError as error:
+            reading.errors.append(str(error))
+            if isinstance(error, KubeUnreachableError):  # each further try would take a minute
+                unasked = [one for one in reads if one not in reading.facts | reading.unread]
+                reading.unread |= dict.fromkeys(unasked, _reason(error))
+                return
+            reading.unread[kind] = NOT_SERVED if error.status == 404 else _reason(error)
+
+
+def _reason(error: ArmError | KubeError) -> str:
+    """Return a few words for a verdict; the whole message goes to `Snapshot.errors`."""
+    if isinstance(error, KubeUnreachableError):
+        return "cluster not reachable"
+    if isinstance(error, ArmUnreachableError):
+        return "Azure not reachable"
+    if error.status in (401, 403):
+        return "no permission"
+    return "cluster not found" if error.status == 404 else cut(str(error), LONGEST_REASON)
+
+
+# Its history
 
 
 def add_history(
@@ -130,22 +272,21 @@ def add_history(
     try:
         history = read_history(prometheus, label, times=times, step=step, now=now)
     except PrometheusError as error:
-        reading.no_history = "query failed"
+        reading.facts["no_history"] = "query failed"
         reading.errors.append(str(error))
         return
-    if history.is_empty:
-        reading.no_history = "no samples"
-    else:
+    if any(history.samples.values()):
         reading.history = history
+    else:
+        reading.facts["no_history"] = "no samples"
 
 
 def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: timedelta) -> str:
     """Return what the history covers, and which clusters have none and why."""
     minutes = int(step / timedelta(minutes=1))
     every = "hour" if minutes == 60 else f"{minutes} minutes"
-    missing = [
-        f"{reading.name} ({reading.no_history})" for reading in readings if reading.no_history
-    ]
+    reasons = {reading.name: reading.facts.get("no_history") for reading in readings}
+    missing = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
     rare = [one.name for one in readings if one.history is not None and one.history.is_rare]
     note = f"{(len(times) * step).days} days, one sample every {every}."
     if rare:
@@ -154,3 +295,127 @@ def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: tim
             " of the step in which it ended."
         )
     return note + (f" No history of {', '.join(missing)}." if missing else "")
+
+
+# From the readings of many clusters to one snapshot
+
+
+def assemble(
+    readings: Sequence[Reading],
+    *,
+    times: pd.DatetimeIndex,
+    step: timedelta,
+    now: datetime,
+    owner_label: str,
+    history_note: str,
+) -> Snapshot:
+    """Return one snapshot of all readings, each under its display name `reading.name`."""
+    rows: list[dict[str, object]] = []
+    past: dict[str, Samples] = {name: {} for name in _SERIES}
+    latest: dict[tuple[str, str], dict[str, float]] = {}
+    for reading in readings:
+        quotas = reading.facts.get("quotas")
+        if quotas is None:
+            quotas = reading.history.last_quotas(step=step) if reading.history else ()
+        found = _namespace_rows(reading, quotas, owner_label=owner_label)
+        rows += found
+        _move_history(reading, quotas, {row["namespace_name"] for row in found}, past, latest)
+    namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
+    fields: dict[str, Any] = {
+        name: {one.name: one.facts[name] for one in readings if one.facts.get(name, "") != ""}
+        for name in _BY_CLUSTER
+    }
+    for name, levels in _SERIES.items():
+        fields[name] = _frame(past[name], times, names=levels)
+    return Snapshot(
+        read_utc=now.astimezone(UTC),
+        namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
+        **fields,
+        latest_peaks=latest,
+        remembered=[one.name for one in readings if one.is_remembered],
+        unread={(one.name, kind): why for one in readings for kind, why in one.unread.items()},
+        step_minutes=int(step / timedelta(minutes=1)),
+        errors={one.name: "\n".join(one.errors) for one in readings if one.errors},
+        created={
+            (one.name, space.name): space.created_utc
+            for one in readings
+            for space in one.namespaces.values()
+            if space.created_utc is not None
+        },
+        history_note=history_note,
+    )
+
+
+def _move_history(
+    reading: Reading,
+    quotas: Sequence[QuotaStatus],
+    namespaces: set[object],
+    past: Mapping[str, Samples],
+    latest: dict[tuple[str, str], dict[str, float]],
+) -> None:
+    """Move the history of one cluster under the columns of all, so that it is held once.
+
+    Of a quota value that counts whose tightest object is now.
+    """
+    history, reading.history, cluster = reading.history, None, reading.name
+    if history is None:
+        return
+    counts: dict[Name, Name] = {
+        (name, value.quota_name, value.key): (cluster, name, key)
+        for (name, key), value in tightest_quotas(quotas).items()
+        if name in namespaces
+    }
+
+    def column(kind: str, series: Name) -> Name | None:
+        if kind in ("used", "hard"):
+            return counts.get(series)
+        if kind == "requested":
+            return cluster, series[0], f"requests.{series[1]}"
+        return cluster, *series
+
+    for kind, samples in history.samples.items():
+        for series, values in samples.items():
+            if place := column(kind, series):
+                past[kind][place] = values
+    for series in counts.keys() & history.latest.keys():
+        _, name, key = counts[series]
+        latest.setdefault((cluster, name), {})[key] = history.latest[series]
+
+
+def _frame(samples: Samples, times: pd.DatetimeIndex, *, names: Sequence[str]) -> pd.DataFrame:
+    series = list(samples)
+    values = np.empty((len(series), len(times)), dtype=np.float32)
+    while samples:  # each row is let go once it is in the frame
+        _, row = samples.popitem()
+        values[len(samples)] = row
+    return wide_frame(times, series, values.T, names=names)
+
+
+def _namespace_rows(
+    reading: Reading, quotas: Sequence[QuotaStatus], *, owner_label: str
+) -> list[dict[str, object]]:
+    """Return the namespaces of one cluster.
+
+    Where Azure did not list the managed ones, those count that look so; where the cluster was not
+    read, labels are those that Azure holds.
+    """
+    look_so = {quota.namespace_name for quota in quotas if quota.name == MANAGED_QUOTA_NAME}
+    managed = look_so - SYSTEM_NAMESPACES if reading.managed is None else set(reading.managed)
+    others = {quota.namespace_name for quota in quotas} | reading.busy
+    spaces: dict[str, Any] = {**(reading.managed or {}), **reading.namespaces}
+    rows: list[dict[str, object]] = []
+    for name in managed | (others - SYSTEM_NAMESPACES):
+        labels = spaces[name].labels if name in spaces else {}
+        rows.append(
+            {
+                "cluster_name": reading.name,
+                "namespace_name": name,
+                "subscription_id": reading.id.subscription_id,
+                "resource_group": reading.id.resource_group,
+                "owner": shown(owner_label, labels.get(owner_label, "")),
+                "is_managed": name in managed,
+                # as kubectl writes them: no key or value holds either sign
+                "labels": ",".join(f"{key}={shown(key, labels[key])}" for key in sorted(labels)),
+            }
+        )
+    return rows

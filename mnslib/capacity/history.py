@@ -1,4 +1,4 @@
-"""What the metrics remember of one cluster: quotas, requests and measured use, as arrays.
+"""What the metrics remember of one cluster: quotas, requests, measured use, and when peaks fell.
 
 The endpoint may be Azure Monitor managed Prometheus or any other; the client that is given knows
 which. Peaks are the server's `max_over_time`: samples an hour apart would miss them.
@@ -11,12 +11,15 @@ of everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from math import ceil
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,16 +31,18 @@ from mnslib.capacity.promql import (
     history_queries,
     peak_now,
     requests_query,
+    samples_query,
 )
+from mnslib.capacity.quota_values import names_of
+from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 from mnslib.kube_models import QuotaStatus
+from mnslib.models import QUOTA_KEYS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mnslib.azure.prometheus import PrometheusClient, Series
     from mnslib.capacity.promql import RangeQuery
-    from mnslib.capacity.snapshot import Values
+    from mnslib.capacity.snapshot import Snapshot, Values
 
 RECENT = timedelta(days=1)
 """A quota seen within it still counts as present where only history speaks; our choice."""
@@ -61,60 +66,76 @@ MOST_VALUES = 250_000
 """Values that one answer may hold: about 8 MB of JSON, 60 MB once read. Our choice, since eight
 answers are read at once."""
 
-COUNT_STEP = timedelta(days=1)
+MOST_PEAK_QUERIES = 200
+"""Of one run. Eight at a time they take seconds, and the values of 50 namespaces fall into so many
+steps at most; what a planner looks at first is among them. Our choice."""
 
+MOST_PEAKS = 2_000
+"""Of one run: those of the 500 namespaces nearest to their quota. Our choice; to look for the peaks
+of a large fleet takes seconds."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """Series and their samples: a row per series, a value per time, NaN without a sample."""
+PEAKS_AT_ONCE = 100
+"""Of one query: an hour of so many namespaces is a megabyte of JSON. Our choice."""
 
-    series: tuple[tuple[str, ...], ...]
-    rows: tuple[Values, ...]
+QUERIES_AT_ONCE = 8
+"""For peaks; as many as clusters are read at once."""
+
+MILLICORE, FLOAT32 = 1e-3, 1e-6
+"""What amounts are rounded to, and the share that float32 rounds at most."""
+
+_DAY = timedelta(days=1)
+
+Name = tuple[str, ...]
+Samples = dict[Name, "Values"]
+"""A value per time of each series, NaN without a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ClusterHistory:
-    """One cluster's history; quota series are (namespace, quota object, key as it is written).
+class History:
+    """One cluster's history.
 
-    `latest` is the highest `used` of the step under way, which the blocks do not have yet;
-    `is_rare`: in some steps `requested` also counts pods that were gone at the step's end.
+    Attributes:
+        samples: by the names of `promql.HISTORY`; quota series are (namespace, quota object, key
+            as it is written).
+        latest: the highest `used` of the step under way, which `samples` do not have yet.
+        is_rare: in some steps `requested` also counts pods that were gone at the step's end.
     """
 
-    used: Block
-    hard: Block
-    requested: Block
-    usage_cpu: Block
-    usage_memory: Block
-    latest: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+    samples: Mapping[str, Samples]
+    latest: Mapping[Name, float] = field(default_factory=dict)
     is_rare: bool = False
 
-    @property
-    def is_empty(self) -> bool:
-        """True where no query found a series."""
-        blocks = (self.used, self.hard, self.requested, self.usage_cpu, self.usage_memory)
-        return not any(block.series for block in blocks)
-
-    def last_seen(self) -> dict[str, dict[tuple[str, ...], tuple[float, int]]]:
-        """Return the last sample of each series of `hard` and of `used`, and its place in time."""
-        return {"hard": _last_values(self.hard), "used": _last_values(self.used)}
+    def last_seen(self, kind: str) -> dict[Name, tuple[float, int]]:
+        """Return the last sample of each series, and how many steps ago it was."""
+        found = {}
+        for series, samples in self.samples[kind].items():
+            known = np.flatnonzero(~np.isnan(samples))
+            if known.size:
+                found[series] = samples[known[-1]].item(), len(samples) - 1 - int(known[-1])
+        return found
 
     def last_quotas(self, *, step: timedelta) -> list[QuotaStatus]:
         """Return the quotas as last seen, of those seen within `RECENT`."""
-        seen, rows = self.last_seen(), max(1, RECENT // step)
+        used = self.last_seen("used")
         return [
-            quota_status(series, amount, seen["used"].get(series, (None, 0))[0])
-            for series, (amount, place) in seen["hard"].items()
-            if place >= len(self.hard.rows[0]) - rows
+            quota_status(series, amount, used.get(series, (None, 0))[0])
+            for series, (amount, ago) in self.last_seen("hard").items()
+            if ago < max(1, RECENT // step)
         ]
 
 
-def quota_status(series: tuple[str, ...], hard: float, used: float | None) -> QuotaStatus:
+def quota_status(series: Name, hard: float, used: float | None) -> QuotaStatus:
     """Return a quota object's status of one value; `used` is None where it was never counted."""
     namespace, name, key = series
     counted = {} if used is None else {key: Decimal(str(used))}
     return QuotaStatus(
         namespace_name=namespace, name=name, hard={key: Decimal(str(hard))}, used=counted
     )
+
+
+def last_points(answer: Iterable[Series], labels: Sequence[str]) -> dict[Name, float]:
+    """Return the last value of each series of an answer, by the values of its labels."""
+    return {tuple(one.labels.get(name, "") for name in labels): one.points[-1][1] for one in answer}
 
 
 def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.DatetimeIndex:
@@ -142,7 +163,7 @@ def read_history(
     times: pd.DatetimeIndex,
     step: timedelta,
     now: datetime | None = None,
-) -> ClusterHistory:
+) -> History:
     """Return what the endpoint holds of one cluster at `times`; reads only.
 
     Args:
@@ -152,80 +173,47 @@ def read_history(
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
-    blocks = {
-        name: read_block(prometheus, query, times=times, step=step)
+    samples = {
+        name: read_samples(prometheus, query, times=times, step=step)
         for name, query in history_queries(cluster).items()
     }
     unseen = np.ones(len(times), dtype=bool)
-    for row in blocks["requested"].rows:
+    for row in samples["requested"].values():
         unseen &= np.isnan(row)
     is_rare = False
     if unseen.any():
-        seen = read_block(prometheus, requests_query(cluster), times=times, step=step)
-        blocks["requested"], is_rare = _filled(blocks["requested"], seen, where=unseen)
-    return ClusterHistory(
-        **blocks,
-        latest=_latest(prometheus, cluster, since=times[-1], now=now or times[-1]),
-        is_rare=is_rare,
-    )
-
-
-def _filled(exact: Block, seen: Block, *, where: NDArray[np.bool_]) -> tuple[Block, bool]:
-    """Return `exact` with the samples of `seen` at the times `where`, and whether it has any.
-
-    One target has the requests of all pods, so a time is either seen by all of a cluster's series
-    or by none; a namespace alone that shows nothing then has no pods.
-    """
-    found = dict(zip(exact.series, exact.rows, strict=True))
-    is_used = False
-    for series, samples in zip(seen.series, seen.rows, strict=True):
-        if np.isnan(samples[where]).all():
-            continue
-        is_used = True
-        row = found.setdefault(series, np.full(len(samples), np.nan, dtype=np.float32))
-        row[where] = samples[where]
-    return Block(tuple(found), tuple(found.values())), is_used
-
-
-def _latest(
-    prometheus: PrometheusClient, cluster: str, *, since: datetime, now: datetime
-) -> dict[tuple[str, ...], float]:
-    seconds = ceil((now - since).total_seconds())
-    found = prometheus.query(peak_now(cluster, seconds=seconds), at=now) if seconds > 0 else []
-    return {
-        tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1] for one in found
-    }
-
-
-def _last_values(block: Block) -> dict[tuple[str, ...], tuple[float, int]]:
-    found = {}
-    for series, samples in zip(block.series, block.rows, strict=True):
-        known = np.flatnonzero(~np.isnan(samples))
-        if known.size:
-            place = int(known[-1])
-            found[series] = (samples[place].item(), place)
-    return found
+        # One target has the requests of all pods, so a time is seen by all of a cluster's series
+        # or by none; a namespace alone that shows nothing then has no pods.
+        of_step = read_samples(prometheus, requests_query(cluster), times=times, step=step)
+        for series, values in of_step.items():
+            if not np.isnan(values[unseen]).all():
+                is_rare = True
+                row = samples["requested"].setdefault(series, np.full_like(values, np.nan))
+                row[unseen] = values[unseen]
+    latest = {}
+    if seconds := ceil(((now or times[-1]) - times[-1]).total_seconds()):
+        answer = prometheus.query(peak_now(cluster, seconds=seconds), at=now or times[-1])
+        latest = last_points(answer, QUOTA_LABELS)
+    return History(samples=samples, latest=latest, is_rare=is_rare)
 
 
 # One range query, in parts
 
 
-def read_block(
+def read_samples(
     prometheus: PrometheusClient, query: RangeQuery, *, times: pd.DatetimeIndex, step: timedelta
-) -> Block:
+) -> Samples:
     """Return what a query gives at `times`, which are `step` apart; reads only.
 
     Raises:
         PrometheusError: if it is refused, also for a single time, or nobody answers.
     """
     seconds = int(step.total_seconds())
-    found: dict[tuple[str, ...], Values] = {}
+    found: Samples = {}
     longest = min(LONGEST_QUERY // step, MOST_POINTS)
     for first in range(0, len(times), longest):
         last = min(first + longest, len(times))
-        count = _count_series(prometheus, query, times[first:last], seconds)
-        window = timedelta(seconds=query.window or seconds)
-        size = most_rows(count, step=step, window=window)
+        size = most_rows(_count_series(prometheus, query, times[first:last], seconds), step=step)
         start = first
         while start < last:
             end = min(start + size, last)
@@ -242,29 +230,22 @@ def read_block(
                 size = (end - start) // 2
                 continue
             _fill(found, answer, query=query, times=times, step=step, part=(start, end))
-            size = min(size, most_rows(len(found), step=step, window=window))
+            size = min(size, most_rows(len(found), step=step))
             start = end
-    return Block(tuple(found), tuple(found.values()))
+    return found
 
 
-def most_rows(series: int, *, step: timedelta, window: timedelta) -> int:
-    """Return how many times one query may ask for, if it reads so many series.
-
-    Args:
-        window: what each value looks back over.
-    """
-    seconds = window.total_seconds()
+def most_rows(series: int, *, step: timedelta) -> int:
+    """Return how many times one query may ask for that looks a step back, of so many series."""
     read = max(series, 1)
-    return max(
-        1,
-        min(
-            LONGEST_QUERY // step,  # rows - 1 steps, and one more that the selector reaches back
-            MOST_POINTS,
-            MOST_COST * COST_UNIT // read,
-            int(MOST_SAMPLES * SCRAPE_SECONDS / (read * max(seconds, SCRAPE_SECONDS))),
-            MOST_VALUES // read,
-        ),
+    most = (
+        LONGEST_QUERY // step,  # rows - 1 steps, and one more that the selector reaches back
+        MOST_POINTS,
+        MOST_COST * COST_UNIT // read,
+        int(MOST_SAMPLES * SCRAPE_SECONDS / (read * max(step.total_seconds(), SCRAPE_SECONDS))),
+        MOST_VALUES // read,
     )
+    return max(1, min(most))
 
 
 def _count_series(
@@ -275,21 +256,18 @@ def _count_series(
     Prometheus looks back 5 minutes; where no moment sees any, scrapes are rare, and those within
     a step of so many `seconds` are few enough to be counted at once.
     """
-    days = (times[-1] - times[0]) // COUNT_STEP
-    for window in (None, query.window or seconds):
-        counted = prometheus.query_range(
-            query.count(window),
-            start=(times[-1] - days * COUNT_STEP).to_pydatetime(),
-            end=times[-1].to_pydatetime(),
-            step_seconds=int(COUNT_STEP.total_seconds()),
-        )
+    end = times[-1].to_pydatetime()
+    start, day = end - (times[-1] - times[0]) // _DAY * _DAY, int(_DAY.total_seconds())
+    for window in (None, seconds):
+        text = query.count(window)
+        counted = prometheus.query_range(text, start=start, end=end, step_seconds=day)
         if most := int(max((value for one in counted for _, value in one.points), default=0)):
             return most
     return 0
 
 
 def _fill(
-    found: dict[tuple[str, ...], Values],
+    found: Samples,
     answer: list[Series],
     *,
     query: RangeQuery,
@@ -312,3 +290,63 @@ def _fill(
                 f"The answer holds times outside the range asked for: {query.selector}"
             )
         found[key][places] = np.where(flat[1::2] < 0, np.nan, flat[1::2])  # no amount is negative
+
+
+# When within its step a peak fell: the server shows the samples of that step alone
+
+
+def with_peak_times(
+    snapshot: Snapshot, prometheus: PrometheusClient, *, labels: Mapping[str, str]
+) -> Snapshot:
+    """Return the snapshot with `peak_times` of its tightest values, from `MOST_PEAK_QUERIES` steps.
+
+    Without an answer a peak stays at the end of its step, so nothing that fails here is an error.
+
+    Args:
+        labels: what metrics call each cluster that has a history.
+    """
+    refused = Event()
+
+    def ask(rows: pd.DataFrame) -> list[Series]:
+        if refused.is_set():
+            return []
+        last, end = snapshot.used.index[-1], rows["peak_utc"].iloc[0]
+        seconds = ceil((end - last if end > last else snapshot.step).total_seconds())
+        names, label = sorted(set(rows["namespace_name"])), labels[rows["cluster_name"].iloc[0]]
+        query = samples_query(label, names, seconds=seconds)
+        try:
+            return prometheus.samples(query, at=end.to_pydatetime())
+        except PrometheusError:
+            refused.set()  # whoever refuses or fails one is not asked for the others
+            return []
+
+    clusters = labels.keys() & snapshot.quotas.keys()
+    table = tightest_peaks(snapshot, clusters=clusters, most=MOST_PEAKS)
+    table = table[table["peak_utc"].notna()]
+    step = ["cluster_name", "peak_utc"]  # the tightest values first
+    part = table.groupby(step).cumcount() // PEAKS_AT_ONCE
+    groups = table.groupby([*step, part.rename("part")], sort=False)
+    steps = [rows for _, rows in islice(groups, MOST_PEAK_QUERIES)]
+    times: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)
+    with ThreadPoolExecutor(max_workers=QUERIES_AT_ONCE) as pool:
+        for rows, answer in zip(steps, pool.map(ask, steps), strict=True):
+            points: dict[Name, list[tuple[float, float]]] = defaultdict(list)
+            for one in answer:
+                points[tuple(one.labels.get(label, "") for label in QUOTA_LABELS)] += one.points
+            values = zip(names_of(rows), rows["resource"], rows["peak_used"], strict=True)
+            for (cluster, name), resource, amount in values:
+                key = QUOTA_KEYS[resource]
+                quota = snapshot.tightest_quotas[cluster][name, key]
+                at = _first_highest(points[name, quota.quota_name, quota.key], amount)
+                if at is not None:
+                    times[cluster, name][key] = at
+    return replace(snapshot, peak_times=dict(times))
+
+
+def _first_highest(points: Sequence[tuple[float, float]], amount: float) -> datetime | None:
+    """Return the time of the first sample that holds a peak of this amount, if one does."""
+    highest = max((value for _, value in points), default=-np.inf)
+    if highest < amount * (1 - FLOAT32) - MILLICORE:
+        return None
+    top = np.float32(highest)  # sums of pods differ in the last bit
+    return datetime.fromtimestamp(min(at for at, value in points if np.float32(value) == top), UTC)

@@ -6,7 +6,8 @@ reason. Asks neither Azure Resource Manager nor Kubernetes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,21 +15,23 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mnslib.capacity.assemble import assemble
-from mnslib.capacity.collect import WORKERS, add_history, history_note
+from mnslib.capacity.collect import WORKERS, Reading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
-from mnslib.capacity.history import quota_status, read_block, time_grid
-from mnslib.capacity.peaks import with_peak_times
-from mnslib.capacity.present import Reading
+from mnslib.capacity.history import (
+    last_points,
+    quota_status,
+    read_samples,
+    time_grid,
+    with_peak_times,
+)
 from mnslib.capacity.promql import (
     QUOTA_LABELS,
     QUOTAS,
     REQUESTS,
     clusters_query,
     namespaces_query,
-    nodes_now,
     quotas_now,
-    requests_now,
+    seen_now,
 )
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
@@ -37,7 +40,8 @@ from mnslib.kube_models import Container, Node, Pod, QuotaStatus
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
-    from mnslib.azure.prometheus import PrometheusClient, Series
+    from mnslib.azure.prometheus import PrometheusClient
+    from mnslib.capacity.history import History
     from mnslib.capacity.snapshot import Snapshot
 
 UNNAMED = "(no cluster label)"
@@ -72,18 +76,36 @@ def collect_from_metrics(
     step = timedelta(minutes=step_minutes)
     found = _named(clusters) if clusters else _discovered(prometheus, times, step)
 
-    def read(item: tuple[str, ClusterId]) -> Reading:
-        return _read_cluster(prometheus, *item, times=times, step=step, now=now)
+    def read(label: str) -> Reading:
+        cluster = found[label]
+        reading = Reading(id=cluster, name=cluster.cluster_name)
+        reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
+        add_history(reading, prometheus, label, times=times, step=step, now=now)
+        if reading.history is None:
+            reading.facts["unreachable"] = reading.facts["no_history"]
+            return reading
+        try:
+            spaces = read_samples(prometheus, namespaces_query(label), times=times, step=step)
+            reading.busy = frozenset(name for (name,) in spaces)
+            # after it a last sample is one of now, by the same rule as evidence
+            since = times[-1] - max(LATE_STEPS, -(-LATE // step)) * step
+            recent, gone = _quotas(prometheus, label, reading.history, since=since, now=now)
+            reading.is_remembered = True
+            reading.facts["quotas"] = recent + gone
+            _add_commitment(reading, prometheus, label, quotas=recent, step=step, now=now)
+        except PrometheusError as error:
+            reading.facts["unreachable"] = "query failed"
+            reading.errors.append(str(error))
+        return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        readings = list(pool.map(read, found.items()))
-    note = (
-        history_note(readings, times, step) + " Clusters and namespaces as the metrics name them."
-    )
-    labels = {cluster.cluster_name: label for label, cluster in found.items()}
+        readings = list(pool.map(read, found))
+    note = history_note(readings, times, step)
+    note += " Clusters and namespaces as the metrics name them."
     snapshot = assemble(
         readings, times=times, step=step, now=now, owner_label="", history_note=note
     )
+    labels = {cluster.cluster_name: label for label, cluster in found.items()}
     return with_peak_times(snapshot, prometheus, labels=labels)
 
 
@@ -113,9 +135,7 @@ def _discovered(
     labels = {
         label
         for metric in (QUOTAS, REQUESTS)
-        for (label,) in read_block(
-            prometheus, clusters_query(metric), times=times, step=step
-        ).series
+        for (label,) in read_samples(prometheus, clusters_query(metric), times=times, step=step)
     }
     if not labels:
         raise ConfigError(
@@ -125,66 +145,30 @@ def _discovered(
     return {label: _by_name(label or UNNAMED) for label in sorted(labels)}
 
 
-def _read_cluster(
-    prometheus: PrometheusClient,
-    label: str,
-    cluster: ClusterId,
-    *,
-    times: pd.DatetimeIndex,
-    step: timedelta,
-    now: datetime,
-) -> Reading:
-    reading = Reading(id=cluster, name=cluster.cluster_name)
-    reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
-    add_history(reading, prometheus, label, times=times, step=step, now=now)
-    if reading.history is None:
-        reading.unreachable = reading.no_history
-        return reading
-    try:
-        spaces = read_block(prometheus, namespaces_query(label), times=times, step=step)
-        reading.busy = frozenset(name for (name,) in spaces.series)
-        recent = _add_quotas(reading, prometheus, label, since=_late(times, step), now=now)
-        _add_commitment(reading, prometheus, label, quotas=recent, step=step, now=now)
-    except PrometheusError as error:
-        reading.unreachable = "query failed"
-        reading.errors.append(str(error))
-    return reading
+def _quotas(
+    prometheus: PrometheusClient, label: str, history: History, *, since: datetime, now: datetime
+) -> tuple[list[QuotaStatus], list[QuotaStatus]]:
+    """Return the quotas that are of now, and those that were seen before.
 
-
-def _late(times: pd.DatetimeIndex, step: timedelta) -> datetime:
-    """Return the time after which a last sample is one of now, by the same rule as evidence."""
-    return (times[-1] - max(LATE_STEPS, -(-LATE // step)) * step).to_pydatetime()
-
-
-def _add_quotas(
-    reading: Reading, prometheus: PrometheusClient, label: str, *, since: datetime, now: datetime
-) -> list[QuotaStatus]:
-    """Fill in what quotas showed last, and return those that are of now.
-
-    Evidence says of the others that they are too old; where an object took the place of another,
+    Evidence says of the latter that they are too old; where an object took the place of another,
     only the one that is there counts.
     """
-    assert reading.history is not None
-    past = reading.history.last_seen()
     seconds = int((now - since).total_seconds())
     hard, used = (
-        {
-            tuple(one.labels.get(name, "") for name in QUOTA_LABELS): one.points[-1][1]
-            for one in prometheus.query(quotas_now(label, kind, seconds=seconds), at=now)
-        }
+        last_points(
+            prometheus.query(quotas_now(label, kind, seconds=seconds), at=now), QUOTA_LABELS
+        )
         for kind in ("hard", "used")
     )
-    counted = {series: amount for series, (amount, _) in past["used"].items()} | used
+    counted = {series: amount for series, (amount, _) in history.last_seen("used").items()} | used
     recent = [quota_status(series, amount, counted.get(series)) for series, amount in hard.items()]
     gone = [
         quota_status(series, amount, counted.get(series))
-        for series, (amount, _) in past["hard"].items()
+        for series, (amount, _) in history.last_seen("hard").items()
         if series not in hard
     ]
     there = tightest_quotas(recent)
-    reading.is_remembered = True
-    reading.quotas = recent + [one for one in gone if not there.keys() & tightest_quotas([one])]
-    return recent
+    return recent, [one for one in gone if not there.keys() & tightest_quotas([one])]
 
 
 def _add_commitment(
@@ -196,39 +180,37 @@ def _add_commitment(
     step: timedelta,
     now: datetime,
 ) -> None:
-    """Fill in nodes and what the cluster has promised; metrics do not say which nodes are ready.
+    """Fill in nodes and what the cluster has committed; metrics do not say which nodes are ready.
 
     Where scrapes are too rare to be seen now, what the last step or hour saw counts.
     """
     seconds = int(max(step, LATE).total_seconds())
 
-    def seen(query: Callable[..., str]) -> list[Series]:
-        found = prometheus.query(query(label), at=now)
-        return found or prometheus.query(query(label, seconds=seconds), at=now)
+    def seen(kind: str) -> dict[str, dict[str, Decimal]]:
+        answer = prometheus.query(seen_now(label, kind), at=now) or prometheus.query(
+            seen_now(label, kind, seconds=seconds), at=now
+        )
+        found: dict[str, dict[str, Decimal]] = defaultdict(dict)
+        of = "node" if kind == "nodes" else "namespace"
+        for (name, resource), amount in last_points(answer, (of, "resource")).items():
+            found[name][resource] = Decimal(str(amount))
+        return found
 
-    offers: dict[str, dict[str, Decimal]] = {}
-    for one in seen(nodes_now):
-        offers.setdefault(one.labels["node"], {})[one.labels["resource"]] = _amount(one.points)
     nodes = [
-        Node(name=name, allocatable_cores=found["cpu"], allocatable_bytes=found["memory"])
-        for name, found in sorted(offers.items())
-        if found.keys() >= {"cpu", "memory"}
+        Node(name=name, allocatable_cores=offer["cpu"], allocatable_bytes=offer["memory"])
+        for name, offer in sorted(seen("nodes").items())
+        if offer.keys() >= {"cpu", "memory"}
     ]
-    asked: dict[str, dict[str, Decimal]] = {}
-    for one in seen(requests_now):
-        asked.setdefault(one.labels["namespace"], {})[one.labels["resource"]] = _amount(one.points)
-    if not nodes or not asked:
-        missing = "nodes" if not nodes else "pod requests"
-        reading.no_commitment = f"no recent samples of {missing}"
-        return
-    reading.lists["nodes"] = nodes
     # one stand-in for all pods of a namespace: only their sum is known
     pods = [
         Pod(namespace_name=name, name="", phase="Running", containers=(Container(requests=need),))
-        for name, need in asked.items()
+        for name, need in seen("requested").items()
     ]
-    reading.commitments = commitments(nodes=nodes, quotas=quotas, pods=pods)
-
-
-def _amount(points: list[tuple[float, float]]) -> Decimal:
-    return Decimal(str(points[-1][1]))
+    if not nodes or not pods:
+        missing = "nodes" if not nodes else "pod requests"
+        reading.facts["no_commitment"] = f"no recent samples of {missing}"
+        return
+    reading.facts |= {
+        "nodes": nodes,
+        "commitments": commitments(nodes=nodes, quotas=quotas, pods=pods),
+    }

@@ -19,15 +19,14 @@ REQUEST_LABELS = ("namespace", "resource")
 
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
 _LAST = "last_over_time({0}[{2}ms])"
-_MAX_QUOTA = "max by (namespace, resourcequota, resource) "
-_HISTORY = {
+_QUERIES = {
     "used": (
-        _MAX_QUOTA + "(max_over_time({0}[{2}ms]))",
+        "max by (namespace, resourcequota, resource) (max_over_time({0}[{2}ms]))",
         QUOTAS + '{{cluster="{0}",type="used"}}',
         QUOTA_LABELS,
     ),
     "hard": (
-        _MAX_QUOTA + f"({_LAST})",
+        f"max by (namespace, resourcequota, resource) ({_LAST})",
         QUOTAS + '{{cluster="{0}",type="hard"}}',
         QUOTA_LABELS,
     ),
@@ -46,11 +45,17 @@ _HISTORY = {
         'container_memory_working_set_bytes{{cluster="{0}",container!=""}}',
         ("namespace",),
     ),
+    "nodes": (
+        "max by (node, resource) ({0})",
+        'kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}}',
+        ("node", "resource"),
+    ),
 }
-_NODES = 'kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}}'
+HISTORY = ("used", "hard", "requested", "usage_cpu", "usage_memory")
+"""What is asked for over the lookback, by the frame that it fills; `nodes` are asked for now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RangeQuery:
     """A query whose text depends on the step.
 
@@ -58,13 +63,11 @@ class RangeQuery:
         form: what is asked, with places for selector and seconds.
         selector: the series that it reads, so that they can be counted first.
         labels: of the answer, in the order of a series' name.
-        window: seconds that each value looks back over; None for the step.
     """
 
     form: str
     selector: str
     labels: tuple[str, ...]
-    window: int | None = None
 
     def text(self, seconds: int) -> str:
         """Return the query for steps of so many seconds.
@@ -72,8 +75,7 @@ class RangeQuery:
         A window is a millisecond short of it: in Prometheus 2.x it is closed at both ends, and a
         sample on the edge of two steps would count for both.
         """
-        length = self.window or seconds
-        return self.form.format(self.selector, length, length * 1000 - 1)
+        return self.form.format(self.selector, seconds, seconds * 1000 - 1)
 
     def count(self, seconds: int | None = None) -> str:
         """Return the query that says how many series it would read.
@@ -81,9 +83,8 @@ class RangeQuery:
         Args:
             seconds: seen within so many before a moment; None for those seen at that moment.
         """
-        if seconds is None:
-            return f"count({self.selector})"
-        return f"count({_LAST.format(self.selector, seconds, seconds * 1000 - 1)})"
+        form = "count({0})" if seconds is None else f"count({_LAST})"
+        return form.format(self.selector, seconds, (seconds or 0) * 1000 - 1)
 
 
 def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
@@ -92,65 +93,57 @@ def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
     Args:
         cluster: the value of the label `cluster`, empty for series without it.
     """
-    return {
-        name: RangeQuery(form=form, selector=selector.format(_escaped(cluster)), labels=labels)
-        for name, (form, selector, labels) in _HISTORY.items()
-    }
+    return {name: _query(cluster, name) for name in HISTORY}
 
 
 def clusters_query(metric: str) -> RangeQuery:
     """Return the query that finds the clusters that a metric names, however briefly."""
-    return RangeQuery(form=f"count by (cluster) ({_LAST})", selector=metric, labels=("cluster",))
+    return RangeQuery(f"count by (cluster) ({_LAST})", metric, ("cluster",))
 
 
 def namespaces_query(cluster: str) -> RangeQuery:
     """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
-    return RangeQuery(
-        form=f"count by (namespace) ({_LAST})",
-        selector=_HISTORY["requested"][1].format(_escaped(cluster)),
-        labels=("namespace",),
-    )
+    selector = _query(cluster, "requested").selector
+    return RangeQuery(f"count by (namespace) ({_LAST})", selector, ("namespace",))
 
 
 def requests_query(cluster: str) -> RangeQuery:
     """Return the query for what pods ask for where scrapes are rare: all that each step saw."""
-    selector = _HISTORY["requested"][1].format(_escaped(cluster))
-    form = f"sum by (namespace, resource) ({_LAST})"
-    return RangeQuery(form=form, selector=selector, labels=REQUEST_LABELS)
+    return _query(cluster, "requested", last=True)
 
 
 def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
     """Return the query for the last sample, within so many seconds, of `hard` or of `used`."""
-    form, selector, labels = _HISTORY["hard"][0], _HISTORY[kind][1], QUOTA_LABELS
-    selector = selector.format(_escaped(cluster))
-    return RangeQuery(form=form, selector=selector, labels=labels).text(seconds)
+    last, own = _query(cluster, "hard"), _query(cluster, kind)
+    return RangeQuery(last.form, own.selector, own.labels).text(seconds)
 
 
 def peak_now(cluster: str, *, seconds: int) -> str:
     """Return the query for the highest `used` within so many seconds: of the step under way."""
-    return history_queries(cluster)["used"].text(seconds)
+    return _query(cluster, "used").text(seconds)
 
 
 def samples_query(cluster: str, namespaces: Sequence[str], *, seconds: int) -> str:
     """Return the query for all samples of `used` of some namespaces within so many seconds."""
     names = "|".join(re.sub(r"([^\w-])", r"\\\1", name) for name in namespaces)
-    selector = _HISTORY["used"][1].format(_escaped(cluster)).removesuffix("}")
+    selector = _query(cluster, "used").selector.removesuffix("}")
     return f'{selector},namespace=~"{_escaped(names)}"}}[{seconds * 1000 - 1}ms]'
 
 
-def requests_now(cluster: str, *, seconds: int | None = None) -> str:
-    """Return the query for what pods ask for, by namespace: at one moment, or within seconds."""
-    if seconds is None:
-        return history_queries(cluster)["requested"].text(0)
-    return requests_query(cluster).text(seconds)
+def seen_now(cluster: str, kind: str, *, seconds: int | None = None) -> str:
+    """Return the query for what pods ask for (`requested`) or nodes give (`nodes`).
+
+    Args:
+        seconds: seen within so many; None for what is seen at the moment.
+    """
+    return _query(cluster, kind, last=seconds is not None).text(seconds or 0)
 
 
-def nodes_now(cluster: str, *, seconds: int | None = None) -> str:
-    """Return the query for what each node gives: at one moment, or within so many seconds."""
-    form, selector = "max by (node, resource) ({0})", _NODES.format(_escaped(cluster))
-    if seconds is not None:
-        form = form.format(_LAST)
-    return RangeQuery(form=form, selector=selector, labels=()).text(seconds or 0)
+def _query(cluster: str, name: str, *, last: bool = False) -> RangeQuery:
+    """Return one of the queries; `last` for what the window saw last, not what its end shows."""
+    form, selector, labels = _QUERIES[name]
+    form = form.replace("{0}", _LAST) if last else form
+    return RangeQuery(form, selector.format(_escaped(cluster)), labels)
 
 
 def _escaped(text: str) -> str:

@@ -139,10 +139,7 @@ def test_the_same_queries_give_the_same_figures(sandbox, server, clock, cluster)
         read_history(door, cluster, times=times, step=HOUR) for door in (sandbox, server)
     )
     for kind in ("used", "hard", "requested", "usage_cpu", "usage_memory"):
-        expected, found = (
-            dict(zip(block.series, block.rows, strict=True))
-            for block in (getattr(theirs, kind), getattr(ours, kind))
-        )
+        expected, found = theirs.samples[kind], ours.samples[kind]
         assert len(expected) > 3
         assert found.keys() == expected.keys()
         for series, row in found.items():
@@ -177,6 +174,6 @@ def test_what_is_refused_for_its_size_is_asked_for_in_parts_and_gives_the_same(
     assert door.refused
     assert all("exceeds the limit of" in text for text in door.refused)
     for kind in ("used", "hard", "requested", "usage_cpu", "usage_memory"):
-        expected, found = getattr(whole, kind), getattr(parts, kind)
-        assert found.series == expected.series
-        np.testing.assert_array_equal(np.array(found.rows), np.array(expected.rows))
+        expected, found = whole.samples[kind], parts.samples[kind]
+        assert list(found) == list(expected)
+        np.testing.assert_array_equal(list(found.values()), list(expected.values()))

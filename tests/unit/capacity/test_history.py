@@ -17,11 +17,10 @@ from mnslib.capacity.history import (
     MOST_SAMPLES,
     MOST_VALUES,
     SCRAPE_SECONDS,
-    Block,
-    ClusterHistory,
+    History,
     most_rows,
-    read_block,
     read_history,
+    read_samples,
     time_grid,
 )
 from mnslib.capacity.promql import history_queries
@@ -111,9 +110,10 @@ def test_each_query_stays_within_32_days_and_11000_points_and_the_parts_are_stit
     assert all((end - start) // step + 1 <= MOST_POINTS for start, end in used)
     assert all(later - end == step for (_, end), (later, _) in pairwise(used))
     expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
-    np.testing.assert_array_equal(history.used.rows[0], expected)
-    assert history.used.series == (("web", "q", "requests.cpu"),)
-    assert history.usage_cpu.series == (("web",),)
+    (row,) = history.samples["used"].values()
+    np.testing.assert_array_equal(row, expected)
+    assert list(history.samples["used"]) == [("web", "q", "requests.cpu")]
+    assert list(history.samples["usage_cpu"]) == [("web",)]
 
 
 def test_times_without_a_sample_stay_unknown(now):
@@ -122,9 +122,10 @@ def test_times_without_a_sample_stay_unknown(now):
 
     history = read_history(Recorder(points=points), "aks-1", times=times, step=HOUR)
 
-    known = ~np.isnan(history.hard.rows[0])
+    (row,) = history.samples["hard"].values()
+    known = ~np.isnan(row)
     assert np.flatnonzero(known).tolist() == [3, 23]
-    assert history.hard.rows[0][known].tolist() == [2.0, 0.0]
+    assert row[known].tolist() == [2.0, 0.0]
 
 
 class Requests:
@@ -152,7 +153,7 @@ def test_what_a_step_saw_of_requests_counts_only_where_its_end_shows_no_pod_of_t
     times = time_grid(now, lookback_days=1, step_minutes=60)
     seen = [at.timestamp() for at in times[:20]]
     history = read_history(Requests(seen_at=seen), "aks-1", times=times, step=HOUR)
-    found = dict(zip(history.requested.series, history.requested.rows, strict=True))
+    found = history.samples["requested"]
     assert found["web", "cpu"].tolist() == [1.0] * 20 + [5.0] * 4
     assert np.flatnonzero(~np.isnan(found["jobs", "cpu"])).tolist() == [20, 21, 22, 23]
     assert history.is_rare
@@ -175,7 +176,7 @@ def test_many_series_are_asked_for_in_parts_below_every_limit(now, count, step_m
     times = time_grid(now, lookback_days=7, step_minutes=step_minutes)
     prometheus = Recorder(count=count)
 
-    read_block(prometheus, history_queries("aks-1")["used"], times=times, step=step)
+    read_samples(prometheus, history_queries("aks-1")["used"], times=times, step=step)
 
     spans = [(end - start + step) // step for _, start, end, _ in prometheus.asked]
     assert sum(spans) == len(times)
@@ -189,18 +190,20 @@ def test_a_query_refused_for_its_size_is_halved_until_it_passes_and_nothing_is_l
     times = time_grid(now, lookback_days=30, step_minutes=60)
     prometheus = Recorder(most=100)
 
-    block = read_block(prometheus, history_queries("aks-1")["used"], times=times, step=HOUR)
+    (row,) = read_samples(
+        prometheus, history_queries("aks-1")["used"], times=times, step=HOUR
+    ).values()
 
     expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
-    np.testing.assert_array_equal(block.rows[0], expected)
+    np.testing.assert_array_equal(row, expected)
     assert all((end - start) / HOUR + 1 <= 100 for _, start, end, _ in prometheus.asked)
     assert len(prometheus.asked) == 8  # 720, 360, 180 are refused, 90 passes
     with pytest.raises(QueryTooLargeError):
-        read_block(Recorder(most=0), history_queries("aks-1")["used"], times=times, step=HOUR)
+        read_samples(Recorder(most=0), history_queries("aks-1")["used"], times=times, step=HOUR)
 
 
 def test_the_documented_example_of_a_large_fleet_holds():
-    assert most_rows(80_000, step=HOUR, window=HOUR) == 3
+    assert most_rows(80_000, step=HOUR) == 3
     assert MOST_COST * COST_UNIT // 80_000 == 937
     assert MOST_SAMPLES // (80_000 * 3600 // SCRAPE_SECONDS) == 5
 
@@ -209,11 +212,8 @@ def test_the_documented_example_of_a_large_fleet_holds():
 def test_a_quota_that_history_saw_within_the_last_day_is_still_there(hours_ago, found):
     hard = np.full(100, np.nan, dtype=np.float32)
     hard[-1 - hours_ago] = 4
-    nothing = Block((), ())
-    history = ClusterHistory(
-        used=nothing, requested=nothing, usage_cpu=nothing, usage_memory=nothing,
-        hard=Block((("web", "team-quota", "requests.cpu"),), (hard,)),
-    )  # fmt: skip
+    samples = {"used": {}, "hard": {("web", "team-quota", "requests.cpu"): hard}}
+    history = History(samples=samples)
 
     assert [quota.namespace_name for quota in history.last_quotas(step=HOUR)] == found
 
@@ -225,6 +225,6 @@ def test_a_negative_sample_is_none(now):
     ]
     query = history_queries("aks-1")["usage_cpu"]
 
-    (row,) = read_block(Recorder(points=values), query, times=times, step=HOUR).rows
+    (row,) = read_samples(Recorder(points=values), query, times=times, step=HOUR).values()
 
     assert row[:3].tolist() == pytest.approx([2, np.nan, 0], nan_ok=True)

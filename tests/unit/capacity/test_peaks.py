@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from mnslib.capacity.peaks import MOST_QUERIES, with_peak_times
+from mnslib.capacity.history import MOST_PEAK_QUERIES, with_peak_times
 from mnslib.errors import PrometheusError
 from tests.tables import utilization_of
 
@@ -100,8 +100,8 @@ def test_the_tightest_values_come_first_and_no_more_than_the_most_are_asked_for(
     prometheus = Samples(dict.fromkeys(names, 9.25))
     found = cpu(with_peak_times(fleet(names), prometheus, labels={"aks-1": "aks-1"}))
     exact = found.index[found["peak_within_minutes"] == 0]
-    assert len(prometheus.asked) == MOST_QUERIES
-    assert set(exact) == {f"n{number}" for number in range(300 - MOST_QUERIES, 300)}
+    assert len(prometheus.asked) == MOST_PEAK_QUERIES
+    assert set(exact) == {f"n{number}" for number in range(300 - MOST_PEAK_QUERIES, 300)}
 
 
 def test_a_peak_of_the_step_under_way_is_as_old_as_that_step_or_its_sample(fleet, now):
