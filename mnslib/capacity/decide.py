@@ -238,7 +238,7 @@ def decide(
         layers: from `capacity.layers.layers_table`.
         refusals: from `capacity.refusals.refusals_table`.
         fit: from `capacity.fit.fit_table`.
-        commitments: from `capacity.promises.commitment_table`.
+        commitments: from `capacity.clusters.commitment_table`.
         evidence: from `capacity.evidence.evidence_table`.
     """
     steps = _steps(

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
-from mnslib.capacity.promises import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.quota_values import NO_QUOTA, SPACE, taken
 from mnslib.capacity.samples import Flags, highest
 from mnslib.capacity.snapshot import CleanSnapshot, Values

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.nodes import FreeNodes
+from mnslib.capacity.clusters import FreeNodes
 from mnslib.capacity.quota_values import QuotaValue, tightest_quotas
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
@@ -126,8 +126,8 @@ class Snapshot:
         }
 
     @property
-    def unpromised(self) -> Mapping[str, str]:
-        """Cluster to reason, where what it has promised is unknown."""
+    def uncommitted(self) -> Mapping[str, str]:
+        """Cluster to reason, where what it has committed is unknown."""
         return {**self.no_commitment, **self.unreachable}
 
     @property

@@ -136,14 +136,14 @@ class Tables:
     @cached_property
     def commitment(self) -> pd.DataFrame:
         """What each cluster has committed, as `commitment_table` returns it."""
-        from mnslib.capacity.promises import commitment_table
+        from mnslib.capacity.clusters import commitment_table
 
         return commitment_table(self.snapshot)
 
     @cached_property
     def placement(self) -> pd.DataFrame:
         """Which cluster takes the next namespace, as `placement_table` returns it."""
-        from mnslib.capacity.placement import placement_table
+        from mnslib.capacity.clusters import placement_table
 
         return placement_table(self.snapshot, **self._new, **self._pod)
 

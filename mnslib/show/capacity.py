@@ -44,7 +44,7 @@ _CHANGE = ["quota_changes", "changed_utc", "changed_from", "changed_to"]
 
 def snapshot_report(snapshot: Snapshot) -> Table | Stack:
     """Return what was read of each cluster, and what was not, with the reason and the remedy."""
-    reasons = snapshot.unpromised
+    reasons = snapshot.uncommitted
     clusters = snapshot.namespaces["cluster_name"]
     names = {*clusters, *snapshot.quotas, *reasons, *snapshot.no_history}
     spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"]
@@ -233,7 +233,7 @@ def commitment_rows(table: pd.DataFrame) -> Table:
     """Return what each cluster has promised, to read.
 
     Args:
-        table: from `capacity.promises.commitment_table`.
+        table: from `capacity.clusters.commitment_table`.
     """
     amounts = right("Nodes give", "Promised", "÷ nodes", "÷ maximum", "Requested", "÷ N−1", "Used")
     return Table(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity.clusters import FITS, FITS_GROWN, FITS_NOT
 from mnslib.capacity.decide import BYTES_PER_CORE
 from mnslib.capacity.fit import (
     AUTOSCALER,
@@ -24,7 +25,6 @@ from mnslib.capacity.fit import (
     ROLLING_UPDATE,
     YES,
 )
-from mnslib.capacity.placement import FITS, FITS_GROWN, FITS_NOT
 from mnslib.show import wording
 from mnslib.show.asked import region_sentence
 from mnslib.show.displays import Lines, Stack, Table, Tag, named, right, tag

@@ -15,9 +15,9 @@ import pytest
 
 from mnslib.azure.plain import plain_prometheus
 from mnslib.azure.prometheus import PrometheusClient
+from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.inventory import collect_from_metrics
-from mnslib.capacity.promises import commitment_table
 from mnslib.errors import ArmError
 from mnslib.sandbox.history import cluster_steps, node_steps
 from mnslib.sandbox.query_limits import QueryLimits

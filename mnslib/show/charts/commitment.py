@@ -38,7 +38,7 @@ def cluster_commitment(
     """Return the chart of committed, requested and used against what the nodes can give.
 
     Args:
-        table: from `capacity.promises.commitment_table`.
+        table: from `capacity.clusters.commitment_table`.
         moment: when clusters were read.
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.promises import USAGE_WINDOW
+from mnslib.capacity.clusters import USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE
 from mnslib.quantities import GIB
 from mnslib.show import wording

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.capacity.promises import commitment_table
+from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.utilization import findings
 from mnslib.errors import (
     ArmForbiddenError,

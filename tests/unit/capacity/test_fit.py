@@ -9,8 +9,8 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from mnslib.capacity.clusters import FreeNodes, PodSize
 from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS, fit_table
-from mnslib.capacity.nodes import FreeNodes, PodSize
 from mnslib.capacity.quota_values import SPACE
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
@@ -281,8 +281,8 @@ def test_pods_take_room_where_they_run_and_finished_or_foreign_ones_none(make_no
 
     assert free.fits(PodSize(1000, 0)) == 2  # 8 - 6 cores
     assert free.fits(PodSize(100, 0)) == 3  # 4 - 1 pods
-    assert free.roomiest() == (2, 8 * GIB - 1024)
-    assert free_nodes([lost]).roomiest() == (0, 0)
+    assert free.emptiest() == (2, 8 * GIB - 1024)
+    assert free_nodes([lost]).emptiest() == (0, 0)
 
 
 def test_pods_that_wait_for_a_node_come_before_what_is_asked(make_node, make_pod):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
-from mnslib.capacity.promises import commitment_table
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import ClusterId
 from mnslib.run.targets import metrics_alone

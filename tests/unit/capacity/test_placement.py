@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.capacity.placement import PLACEMENT_COLUMNS, placement_table
+from mnslib.capacity.clusters import PLACEMENT_COLUMNS, placement_table
 from mnslib.commitment import Commitment
 from mnslib.errors import ConfigError
 

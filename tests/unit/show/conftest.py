@@ -18,9 +18,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS
 from mnslib.capacity.layers import DAY_COLUMNS, DEAD_SENSOR, LAYER_COLUMNS, parts_of
-from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS

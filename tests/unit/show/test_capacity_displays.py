@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
-from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show import wording
 from mnslib.show.capacity import commitment_rows, daily_rows, utilization_rows

@@ -8,11 +8,11 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
-from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnslib.capacity.changed import CHANGES, Earlier, changes_since, read_earlier
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
-from mnslib.capacity.promises import COMMITMENT_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.roll_ups import roll_up
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from mnslib.capacity.clusters import PLACEMENT_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
-from mnslib.capacity.placement import PLACEMENT_COLUMNS
 from mnslib.show.asked import asked_checks
 from mnslib.show.charts import state_grid
 from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT

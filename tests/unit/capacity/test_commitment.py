@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from mnslib.capacity.promises import COMMITMENT_COLUMNS, commitment_table
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS, commitment_table
 from mnslib.commitment import Commitment
 
 
