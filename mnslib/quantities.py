@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import SupportsFloat
 
 _SUFFIXES = {
@@ -51,6 +52,7 @@ LONGEST = 100
 digits is beyond what Decimal can compare."""
 
 
+@lru_cache(maxsize=4096)  # a fleet has few sizes, and each stands in thousands of answers
 def parse_quantity(text: str) -> Decimal:
     """Return the amount in base units (cores or bytes), exactly.
 
