@@ -752,7 +752,7 @@ class Result:
         return pd.DataFrame([row | {"risks": ", ".join(row["risks"])} for row in rows])
 
     def _report(self) -> Stack:
-        from mnslib.show.provisioning import outcome_report
+        from mnslib.show.plans import outcome_report
 
         return outcome_report(self._applied)
 
@@ -775,7 +775,7 @@ def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Resu
     from mnslib.requests.export import request_file
     from mnslib.run.locks import only_writer
     from mnslib.run.progress import progress_bar, progress_lines
-    from mnslib.show.provisioning import outcome_sentence
+    from mnslib.show.plans import outcome_sentence
 
     fleet, started, planned = plan._fleet, utc_now(), plan._planned
     directory = new_run_directory(

@@ -17,7 +17,7 @@ from mnslib.kube_models import QuotaStatus
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedNamespace
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster
-from mnslib.quantities import ZERO
+from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
@@ -100,21 +100,21 @@ def _overcommit(
         return
     resource, nodes = after.resource, after.allocatable
     is_over = after.committed > before.committed and (after.over_limit or ZERO) > 0
-    gives = f"the {_amount(resource, nodes)} that its nodes give"
+    gives = f"the {amount_text(resource, nodes)} that its nodes give"
     for change in changes:
         own = after.by_namespace.get(change.id.namespace_name, ZERO)
         was = before.by_namespace.get(change.id.namespace_name, ZERO)
         if own <= was:
             continue
         if own > nodes:
-            words = "CPU requests" if resource == "cpu" else "memory requests"
-            yield change.id.key, f"{_amount(resource, own)} of {words}; {name} has but {gives}"
+            words = RESOURCE_WORDS[f"{resource}_request"]
+            yield change.id.key, f"{amount_text(resource, own)} of {words}; {name} has but {gives}"
         elif is_over:
             yield (
                 change.id.key,
-                f"{_amount(resource, own - was)} more; {name} then promises "
-                f"{_amount(resource, after.committed)}, {after.committed / nodes:.2f} × {gives}, "
-                f"and max_commitment is {after.max_ratio}",
+                f"{amount_text(resource, own - was)} more; {name} then commits "
+                f"{amount_text(resource, after.committed)}, "
+                f"{after.committed / nodes:.2f} × {gives}, and max_commitment is {after.max_ratio}",
             )
 
 
@@ -124,11 +124,6 @@ def _raises(change: Change, resource: str) -> bool:
         for state in (change.before, change.after)
     )
     return becomes > was
-
-
-def _amount(resource: str, value: Decimal) -> str:
-    number, unit = (value, "cores") if resource == "cpu" else (value / 2**30, "GiB")
-    return f"{number:,.2f}".rstrip("0").rstrip(".") + f" {unit}"
 
 
 def _without_deleted(view: KubernetesView, changes: Sequence[Change]) -> KubernetesView:

@@ -14,10 +14,10 @@ from mnslib.models import (
     AdoptionPolicy,
     ManagedNamespace,
     NetworkRule,
-    format_quota_value,
 )
 from mnslib.provisioning.changes import Change, Risk, RiskName
 from mnslib.provisioning.observed import ObservedCluster
+from mnslib.quantities import RESOURCE_WORDS, amount_text
 from mnslib.results import ChangeKind
 
 MANY_CHANGES_SHARE = 0.3
@@ -116,7 +116,7 @@ def _deletion(change: Change, cluster: ObservedCluster) -> str:
 def _delete_policy(change: Change, _: ObservedCluster) -> str:
     sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
     if sets_it or (change.kind is ChangeKind.DELETE and not change.is_release):
-        return "With delete_policy Delete, deleting the ARM resource deletes all that runs in it."
+        return "With the delete policy Delete, deleting the resource deletes all that runs in it."
     return ""
 
 
@@ -133,8 +133,8 @@ def _quota(change: Change, cluster: ObservedCluster) -> str:
     if lowered and requested is None:
         return "Quota falls, and what its pods ask for is unknown: Kubernetes was not read."
     short = [
-        f"{name} {_rounded_up(name, requested[QUOTA_KEYS[name]])} requested, "
-        f"{format_quota_value(name, amount)} allowed"
+        f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
+        f"quota {amount_text(name, amount)}"
         for name, amount in lowered.items()
         if requested is not None and amount < requested[QUOTA_KEYS[name]]
     ]
@@ -205,4 +205,4 @@ def _pods(change: Change, cluster: ObservedCluster) -> str:
 def _rounded_up(quota_field: str, amount: Decimal) -> str:
     step = Decimal("0.001") if quota_field.startswith("cpu") else Decimal(2**20)
     whole = (amount / step).to_integral_value(ROUND_CEILING) * step
-    return format_quota_value(quota_field, whole)
+    return amount_text(quota_field, whole)

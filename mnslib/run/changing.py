@@ -63,7 +63,7 @@ class Changing(Run):
             ConfigError: if there is no such file.
             SpecError: with every mistake.
         """
-        from mnslib.show.provisioning import requests_table
+        from mnslib.show.plans import requests_table
 
         asked = self.asked("tiers_file", "policy_file")
         rules = _rule_files(**asked)
@@ -129,7 +129,7 @@ class Changing(Run):
 
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
-        from mnslib.show.provisioning import observed_table
+        from mnslib.show.plans import observed_table
 
         self.asked()
         self.observed = self._observe(known=None)
@@ -148,7 +148,7 @@ class Changing(Run):
     def check(self) -> Table:
         """Return the checks; raises PreflightError if one failed."""
         from mnslib.provisioning.preflight import preflight, require_passed
-        from mnslib.show.provisioning import checks_table
+        from mnslib.show.plans import checks_table
 
         self.checks = preflight(self.specs, self.observed)
         require_passed(self.checks)
@@ -250,7 +250,7 @@ class Changing(Run):
 
     def apply(self) -> Any:
         """Return one outcome per request; shows progress; keeps the journal."""
-        from mnslib.show.provisioning import outcome_report
+        from mnslib.show.plans import outcome_report
 
         self.asked()
         if self.approval is None or self.approval.plan is not self.planned:
@@ -295,7 +295,7 @@ class Changing(Run):
 
     def outcome(self) -> Any:
         """Return the picture of what came of each change."""
-        from mnslib.show.provisioning import outcome_chart
+        from mnslib.show.plans import outcome_chart
 
         return self.with_pictures(outcome_chart(self._ended, moment=self.started))
 
@@ -324,7 +324,7 @@ class Changing(Run):
         which must find nothing. After a dry run the plan itself is what is open.
         """
         from mnslib.provisioning.verify import plan_again, read_back, read_disputed
-        from mnslib.show.provisioning import still_open
+        from mnslib.show.plans import still_open
 
         plan, result = self.planned, self._ended
         if result.is_dry_run:

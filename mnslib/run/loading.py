@@ -19,7 +19,6 @@ FOR_LATER_CELLS = (
     "mnslib.show.cells",
     "mnslib.show.owner_pages",
     "mnslib.show.plans",
-    "mnslib.show.provisioning",
     "mnslib.show.workbook",
 )
 """What an analysis needs once it has read the clusters: half a second to load."""

@@ -273,9 +273,9 @@ class Run:
                 every way of running the notebook ends as failed.
         """
         from mnslib.show.displays import Table
-        from mnslib.show.plans import plan_sentence
-        from mnslib.show.provisioning import (
+        from mnslib.show.plans import (
             outcome_sentence,
+            plan_sentence,
             warning_lines,
             warnings_sentence,
         )

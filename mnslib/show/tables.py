@@ -42,6 +42,11 @@ def column(name: str) -> ColumnWords:
     return ColumnWords(unit, words.get("meaning", ""), told["formats"].get(unit, ""))
 
 
+def told(section: str) -> Mapping[str, Any]:
+    """Return a section of the file, such as `risks`."""
+    return _told()[section]  # type: ignore[no-any-return]
+
+
 def columns_page() -> str:
     """Return `docs/tables.md`: every column with its unit and meaning."""
     lines = [f"| `{name}` | {column(name).unit} | {column(name).meaning} |"

@@ -40,6 +40,8 @@ FILTERS = {
     "duration": wording.duration,
     "listing": wording.listing,
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
+    "rest": lambda lines: max(0, len(lines) - wording.EXAMPLES),
+    "role": lambda name: name.removeprefix("Azure Kubernetes Service "),
     "short": wording.short,
     "lines": lambda text: text.split("\n"),
     "href": lambda path: quote(path),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mnslib.show.displays
-import mnslib.show.provisioning
+import mnslib.show.plans
 from mnslib.azure import client
 from mnslib.errors import MnsError
 from mnslib.kube import client as kube_client
@@ -19,7 +19,7 @@ from mnslib.run.project import new_run_directory, read_result
 from mnslib.run.start import start
 
 NOTEBOOK = "30_provision_in_bulk"
-PRELOADED = (client, kube_client, resume, mnslib.show.displays, mnslib.show.provisioning)
+PRELOADED = (client, kube_client, resume, mnslib.show.displays, mnslib.show.plans)
 """Imported once, before the processes that run are forked."""
 
 

@@ -248,7 +248,7 @@ def test_a_quota_below_what_pods_ask_for_is_a_risk():
     spec = make_spec(quota=amounts(cpu_request="500m"))
     change = only(make_plan([spec], make_observed(make_namespace(), view=view)))
     assert names(change) == ["quota-below-use"]
-    assert "cpu_request 900m requested, 500m allowed" in change.risks[0].detail
+    assert "CPU requests 0.9 cores, quota 0.5 cores" in change.risks[0].detail
     raised = make_spec(quota=amounts(cpu_request="950m"))
     assert names(only(make_plan([raised], make_observed(make_namespace(), view=view)))) == []
 
@@ -406,7 +406,7 @@ def test_a_quota_that_promises_too_much_of_a_cluster_is_a_risk():
     assert names(fits) == []
     over = only(make_plan([asking("team-a", "5")], make_observed(view=view)))
     assert names(over) == ["overcommit"]
-    detail = "aks-1 then promises 25 cores, 1.56 × the 16 cores that its nodes give"
+    detail = "aks-1 then commits 25 cores, 1.56 × the 16 cores that its nodes give"
     assert detail in over.risks[0].detail
 
 

@@ -10,6 +10,7 @@ from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, NetworkRule, Origin
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
+from mnslib.provisioning.changes import FieldDifference, Risk, RiskName
 from mnslib.provisioning.observed import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import make_plan
 from mnslib.results import (
@@ -26,20 +27,19 @@ from mnslib.show.displays import Lines
 from mnslib.show.plans import (
     approval_report,
     changes_table,
-    clusters_table,
-    plan_chart,
-    plan_report,
-    plan_sentence,
-)
-from mnslib.show.provisioning import (
     checks_table,
+    clusters_table,
     outcome_chart,
     outcome_report,
     outcome_sentence,
+    plan_chart,
+    plan_report,
+    plan_sentence,
     requests_table,
     still_open,
     warnings_sentence,
 )
+from mnslib.show.tables import told
 from tests.unit.provisioning.factories import (
     CLUSTER,
     GROUP,
@@ -70,8 +70,8 @@ def test_a_plan_reads_in_cores_and_gib_with_risks_first():
     plan = make_plan(specs, make_observed(*held))
     text = repr(changes_table(plan))
     assert plan_sentence(plan) == "2 changes, 1 with a named risk (deletion)."
-    assert "would be deleted as Azure resource [deletion]" in repr(plan_report(plan))
-    assert text.index("release  b") < text.index("CPU limit 2 cores → 3 cores")
+    assert "Deletion of the Azure resource: 1 namespace [deletion]" in repr(plan_report(plan))
+    assert text.index("release  b") < text.index("CPU limits 2 cores → 3 cores")
     assert plan.digest in text
 
 
@@ -83,7 +83,9 @@ def test_risks_are_told_by_their_worst_and_each_sentence_once():
     plan = make_plan(specs, make_observed(*held, gone, view=make_view(pods=pods)))
     assert plan_sentence(plan) == "7 changes, 7 with a named risk (delete-policy and deletion)."
     box = plan_report(plan).parts[2]
-    assert box.text.splitlines() == [
+    *lines, remedy = box.text.splitlines()
+    assert remedy.startswith("Export first")
+    assert lines == [
         "z: The Kubernetes namespace goes too, with no running pods.",
         "f: The Kubernetes namespace stays, unmanaged, with 2 running pods.",
         "a, b, c, d, and 1 more: The Kubernetes namespace stays, unmanaged, with no running pods.",
@@ -194,13 +196,13 @@ def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
     plan = make_plan([make_spec(quota=quota)], make_observed())
     assert plan_sentence(plan) == "1 change, 1 with a named risk (overcommit)."
     text = repr(plan_report(plan))
-    assert "1 namespace would promise more than its cluster can give [overcommit]" in text
+    assert "More committed than the cluster can give: 1 namespace [overcommit]" in text
     assert "team-a: 500 cores of CPU requests; aks-1 has but the 16 cores" in text
     assert "short of 484 cores" in repr(clusters_table(plan))
     assert plan_chart(plan).title == "team-a does not fit on aks-1: short of 484 cores"
     done = replace(outcome("team-a"), risks=("overcommit",))
     after = repr(plan_report(plan, ApplyResult(outcomes=(done,))))
-    assert "1 namespace was promised more than its cluster can give [overcommit]" in after
+    assert "More committed than the cluster can give: 1 namespace, done [overcommit]" in after
     assert outcome_sentence(ApplyResult(outcomes=(done,))) == (
         "team-a is as requested: created. Risks accepted: overcommit on 1."
     )
@@ -216,10 +218,10 @@ def test_after_an_apply_risks_are_told_of_what_was_done():
     items = tuple(outcome(n, end, risks=("deletion",)) for n, end in zip(names, ends, strict=True))
     result = ApplyResult(outcomes=items, plan_risks=("many-changes",))
     before, after = repr(plan_report(plan)), repr(plan_report(plan, result))
-    assert "10 namespaces would be deleted as Azure resources [deletion]" in before
+    assert "Deletion of the Azure resource: 10 namespaces [deletion]" in before
     assert "10 of 10 existing managed namespaces would change." in before
-    assert "4 namespaces were deleted as Azure resources [deletion]" in after
-    assert "Much changed at once [many-changes]\n4 existing managed namespaces changed." in after
+    assert "Deletion of the Azure resource: 4 namespaces, done [deletion]" in after
+    assert "Much changed at once, done [many-changes]\n4 existing managed" in after
     assert "would" not in after
     assert outcome_sentence(result).endswith("Risks accepted: deletion on 4 and many-changes.")
     none = tuple(replace(item, outcome=OutcomeKind.FAILED) for item in items)
@@ -234,8 +236,8 @@ def test_a_plan_says_where_it_is_unknown_whether_quotas_fit():
     known = repr(plan_report(make_plan([make_spec()], make_observed())))
     lost = repr(plan_report(make_plan([make_spec()], make_observed(unknown="not reachable"))))
     idle = make_observed(view=replace(make_view(), nodes=()))
-    assert "unknown on 1 cluster\naks-1: Kubernetes was not read; the checks say why." in lost
-    assert "aks-1: no ready node." in repr(plan_report(make_plan([make_spec()], idle)))
+    assert "unknown on 1 cluster\nKubernetes was not read, the checks say why: aks-1." in lost
+    assert "No ready node: aks-1." in repr(plan_report(make_plan([make_spec()], idle)))
     assert "Whether the quotas fit" not in known
 
 
@@ -244,8 +246,8 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
     spec = make_spec(access=access, labels={"owner": "web"}, tags={"cost": "1"})
     html = changes_table(make_plan([spec], make_observed()))._repr_html_()
     expected = [
-        "CPU 1 core, limit 2 cores",
-        "memory 1 GiB, limit 2 GiB",
+        "CPU requests 1 core, CPU limits 2 cores",
+        "memory requests 1 GiB, memory limits 2 GiB",
         "ingress AllowSameNamespace, egress AllowAll",
         "adoption policy Never, delete policy Keep",
         "label owner = web",
@@ -270,8 +272,8 @@ def test_a_value_from_a_tier_says_so_in_requests_and_changes():
     plan = make_plan([spec], make_observed())
     cells = changes_table(plan).rows[0][3]
     assert cells.splitlines() == [
-        "CPU 3 cores, limit 4 cores from tier medium",
-        "memory 1 GiB, limit 2 GiB, both from tier medium",
+        "CPU requests 3 cores, CPU limits 4 cores from tier medium",
+        "memory requests 1 GiB from tier medium, memory limits 2 GiB from tier medium",
         "ingress AllowSameNamespace, egress DenyAll from tier medium",
         "adoption policy Never, delete policy Keep",
         "label owner = web from tier medium",
@@ -419,4 +421,33 @@ def test_a_resumed_run_says_what_was_done_before_it_and_the_risks_of_the_plan(
 def test_one_namespace_is_spoken_of_as_one():
     spec = make_spec(quota=amounts(cpu_limit="4"), delete_policy=DeletePolicy.DELETE)
     text = repr(plan_report(make_plan([spec], make_observed(make_namespace()))))
-    assert "1 namespace may take all that runs in it along when deleted" in text
+    assert "Delete policy that takes along all that runs there: 1 namespace [" in text
+
+
+def test_every_risk_and_kind_of_change_has_its_words():
+    assert set(RiskName) <= set(told("risks"))
+    assert {*ChangeKind, "release"} == set(told("changes"))
+
+
+def test_no_name_from_outside_acts_in_a_box_or_steers_a_terminal():
+    hostile = "<b>\x1b[31m"
+    plan = make_plan([make_spec()], make_observed())
+    failed = outcome(hostile, OutcomeKind.FAILED, hostile)
+    ended = ApplyResult(outcomes=(failed, outcome("b")), plan_risks=(hostile,))
+    check = CheckResult(name=hostile, status=CheckStatus.WARNING, detail=hostile, remedy=hostile)
+    spec = replace(make_spec(hostile), labels={"owner": hostile}, tier=hostile)
+    risky = replace(plan.changes[0], risks=(Risk(name=RiskName.ADOPTION, detail=hostile),))
+    difference = FieldDifference(operation="add", path=f"tags[{hostile}]", old=None, new=hostile)
+    changed = replace(plan, changes=(replace(risky, differences=(difference,)),))
+    for shown in (
+        still_open(plan, ended),
+        outcome_report(ended),
+        checks_table([check]),
+        requests_table([spec]),
+        plan_report(changed),
+        changes_table(changed),
+    ):
+        html = shown._repr_html_()
+        assert "&lt;b&gt;" in html
+        assert "<b>\ufffd" not in html
+        assert "\x1b" not in html + repr(shown)
