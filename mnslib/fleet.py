@@ -515,15 +515,14 @@ class Namespace:
         """
         import pandas as pd
 
-        from mnslib.capacity.evidence import evidence_table
-        from mnslib.capacity.samples import cleaned
+        from mnslib.capacity.evidence import with_evidence
 
         cluster, name = self.id.cluster.cluster_name, self.id.namespace_name
         read = self._fleet._snapshot([self.id.cluster], days)
         if read.no_history or (read.used.columns.empty and read.usage_cpu.columns.empty):
             reason = read.no_history.get(cluster, "") or read.history_note
             raise MnsError(f"There is no history of {name} on {cluster}: {reason}")
-        snapshot = cleaned(read, evidence_table(read))
+        _, snapshot = with_evidence(read)
         found = {}
         for resource, usage in (("cpu", snapshot.usage_cpu), ("memory", snapshot.usage_memory)):
             key = (cluster, name, f"requests.{resource}")

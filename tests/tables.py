@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mnslib.capacity.crossings import crossings_table
 from mnslib.capacity.daily import daily_peaks
-from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.evidence import evidence_table, with_evidence
 from mnslib.capacity.layers import layers_by_day, layers_table
-from mnslib.capacity.samples import cleaned
 from mnslib.capacity.utilization import utilization_table
 from mnslib.show.cells import csv_parts, text_columns
 
@@ -20,22 +19,22 @@ def utilization_of(snapshot):
 
 
 def daily_of(snapshot):
-    evidence = evidence_table(snapshot)
+    evidence, clean = with_evidence(snapshot)
     table = utilization_table(snapshot, evidence=evidence)
-    return daily_peaks(cleaned(snapshot, evidence), table, evidence=evidence)
+    return daily_peaks(clean, table, evidence=evidence)
 
 
 def crossings_of(snapshot):
-    evidence = evidence_table(snapshot)
-    return crossings_table(cleaned(snapshot, evidence), evidence=evidence)
+    evidence, clean = with_evidence(snapshot)
+    return crossings_table(clean, evidence=evidence)
 
 
 def layers_of(snapshot):
-    evidence = evidence_table(snapshot)
+    evidence, clean = with_evidence(snapshot)
     table = utilization_table(snapshot, evidence=evidence)
-    return layers_table(cleaned(snapshot, evidence), table, evidence=evidence)
+    return layers_table(clean, table, evidence=evidence)
 
 
 def days_of(snapshot):
-    evidence = evidence_table(snapshot)
-    return layers_by_day(cleaned(snapshot, evidence), evidence=evidence)
+    evidence, clean = with_evidence(snapshot)
+    return layers_by_day(clean, evidence=evidence)

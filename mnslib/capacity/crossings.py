@@ -14,8 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK, USAGE_FIELDS
-from mnslib.capacity.quota_values import SPACE, TIGHT_RATIO, series_of, times_of
-from mnslib.capacity.samples import against_quota, chunks, highest, last_known, lowest
+from mnslib.capacity.quota_values import SPACE, TIGHT_RATIO
+from mnslib.capacity.samples import (
+    against_quota,
+    chunks,
+    highest,
+    last_known,
+    lowest,
+    series_of,
+    times_of,
+)
 from mnslib.capacity.snapshot import CleanSnapshot, Values
 
 THRESHOLDS = (float(TIGHT_RATIO), 1.0)

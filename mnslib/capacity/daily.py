@@ -15,18 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK
-from mnslib.capacity.quota_values import (
-    FULL,
-    NO_QUOTA,
-    SPACE,
-    TIGHT,
-    TIGHT_RATIO,
-    names_of,
-    samples_of,
-    series_of,
-    times_of,
-)
-from mnslib.capacity.samples import against_quota, highest, lowest
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
+from mnslib.capacity.samples import against_quota, highest, lowest, samples_of, series_of, times_of
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, Values
 from mnslib.capacity.utilization import ratio_now
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
-from mnslib.capacity.quota_values import NO_QUOTA, SPACE, taken
-from mnslib.capacity.samples import Flags, highest
+from mnslib.capacity.quota_values import NO_QUOTA, SPACE
+from mnslib.capacity.samples import Flags, highest, taken
 from mnslib.capacity.snapshot import CleanSnapshot, Values
 from mnslib.capacity.utilization import ratio_now
 from mnslib.verdicts import unknown_reason

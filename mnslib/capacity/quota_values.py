@@ -1,7 +1,6 @@
-"""What the quota of a namespace says, and where its samples lie in a wide frame.
+"""What the quota of a namespace says: the value that counts, and the words for how full it is.
 
-Pure, below all questions: `evidence`, `utilization` and the rest read quotas and samples in this
-one way.
+Pure, below all questions: `evidence`, `utilization` and the rest read quotas in this one way.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
@@ -96,37 +93,7 @@ def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], Quot
     return found
 
 
-SERIES_AT_ONCE = 4096
-"""Series worked on together: a month of hours of them is 12 MB, which two caches hold. Ours."""
-
-
-def series_of(table: pd.DataFrame) -> pd.MultiIndex:
-    """Return the column that each row of a utilization table has in `used` and `hard`."""
-    return pd.MultiIndex.from_arrays(
-        [table["cluster_name"], table["namespace_name"], table["resource"].map(QUOTA_KEYS)]
-    )
-
-
 def names_of(table: pd.DataFrame, *columns: str) -> Iterator[tuple[str, ...]]:
     """Return the texts of each row, cluster and namespace unless told; pandas' own way is slow."""
     wanted = columns or SPACE
     return zip(*(table[name].to_numpy(dtype=object) for name in wanted), strict=True)
-
-
-def samples_of(frame: pd.DataFrame, series: pd.MultiIndex) -> NDArray[np.float32]:
-    """Return the columns of `frame` in the order of `series`; NaN where there is none."""
-    return taken(frame.to_numpy(dtype=np.float32, copy=False), frame.columns.get_indexer(series))
-
-
-def taken(values: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return a copy of some columns of `values`; NaN where the place is -1."""
-    if values.shape[1] == 0:
-        return np.full((len(values), len(places)), np.nan, dtype=np.float32)
-    found = values.take(places, axis=1, mode="clip")  # twice as fast as with bounds checked
-    found[:, places < 0] = np.nan
-    return found
-
-
-def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:
-    """Return the times of a frame's rows, in UTC and without a zone, as numpy compares them."""
-    return pd.DatetimeIndex(frame.index).tz_localize(None).to_numpy(dtype="datetime64[ns]")

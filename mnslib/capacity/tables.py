@@ -58,17 +58,19 @@ class Tables:
         self._pod = {"pod_cpu": pod_cpu, "pod_memory": pod_memory}
 
     @cached_property
-    def evidence(self) -> pd.DataFrame:
-        """Which figures hold, as `evidence_table` returns it."""
-        from mnslib.capacity.evidence import evidence_table
+    def _weighed(self) -> tuple[pd.DataFrame, CleanSnapshot]:
+        from mnslib.capacity.evidence import with_evidence
 
-        return evidence_table(self.snapshot)
+        return with_evidence(self.snapshot)
 
     @cached_property
-    def _clean(self) -> CleanSnapshot:
-        from mnslib.capacity.samples import cleaned
+    def evidence(self) -> pd.DataFrame:
+        """Which figures hold, as `evidence_table` returns it."""
+        return self._weighed[0]
 
-        return cleaned(self.snapshot, self.evidence)
+    @property
+    def _clean(self) -> CleanSnapshot:
+        return self._weighed[1]
 
     @cached_property
     def _judged(self) -> pd.DataFrame:

@@ -18,18 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK
-from mnslib.capacity.quota_values import (
-    FULL,
-    NO_QUOTA,
-    OK,
-    SPACE,
-    TIGHT,
-    QuotaValue,
-    names_of,
-    series_of,
-    times_of,
-)
-from mnslib.capacity.samples import chunks
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, QuotaValue, names_of
+from mnslib.capacity.samples import chunks, series_of, times_of
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.verdicts import UNKNOWN, word

@@ -10,7 +10,7 @@ import pytest
 
 from mnslib.azure.plain import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
-from mnslib.capacity.quota_values import times_of
+from mnslib.capacity.samples import times_of
 from tests.prometheus.trace import HOUR, TRACE, read_month
 from tests.tables import utilization_of
 
