@@ -100,22 +100,19 @@ def _overcommit(
         return
     resource, nodes = after.resource, after.allocatable
     is_over = after.committed > before.committed and (after.over_limit or ZERO) > 0
+    words = RESOURCE_WORDS[f"{resource}_request"]
     gives = f"the {amount_text(resource, nodes)} that its nodes give"
+    over = f"{name} then commits {amount_text(resource, after.committed)} of {words}, "
+    over += f"{after.committed / nodes:.2f} × {gives}; at most {after.max_ratio} × is allowed"
     for change in changes:
         own = after.by_namespace.get(change.id.namespace_name, ZERO)
         was = before.by_namespace.get(change.id.namespace_name, ZERO)
         if own <= was:
             continue
         if own > nodes:
-            words = RESOURCE_WORDS[f"{resource}_request"]
             yield change.id.key, f"{amount_text(resource, own)} of {words}; {name} has but {gives}"
-        elif is_over:
-            yield (
-                change.id.key,
-                f"{amount_text(resource, own - was)} more; {name} then commits "
-                f"{amount_text(resource, after.committed)}, "
-                f"{after.committed / nodes:.2f} × {gives}, and max_commitment is {after.max_ratio}",
-            )
+        elif is_over:  # nothing of its own, so that a page says it once of all
+            yield change.id.key, over
 
 
 def _raises(change: Change, resource: str) -> bool:

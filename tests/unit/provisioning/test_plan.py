@@ -406,7 +406,7 @@ def test_a_quota_that_promises_too_much_of_a_cluster_is_a_risk():
     assert names(fits) == []
     over = only(make_plan([asking("team-a", "5")], make_observed(view=view)))
     assert names(over) == ["overcommit"]
-    detail = "aks-1 then commits 25 cores, 1.56 × the 16 cores that its nodes give"
+    detail = "aks-1 then commits 25 cores of CPU requests, 1.56 × the 16 cores that its nodes give"
     assert detail in over.risks[0].detail
 
 
