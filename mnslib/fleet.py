@@ -470,6 +470,17 @@ class Namespace:
         """
         return self.change(access=[f"{principal}={role}"])
 
+    def revoke(self, principal: str, role: str) -> Plan:
+        """Return the plan of taking away a role assignment on it, whoever made it.
+
+        Args:
+            principal, role: as `grant` takes them.
+
+        Raises:
+            SpecError: if the principal has the role by an assignment further up; names its scope.
+        """
+        return self.change(access=[f"{principal}={role}-"])
+
     def access(self) -> pd.DataFrame:
         """Return one row per role assignment that acts on it, with the scope it is made at.
 
@@ -481,8 +492,7 @@ class Namespace:
         import pandas as pd
 
         azure, cluster = self._fleet._target.azure, self.id.cluster
-        name = str(self.id).lower()
-        own = {name, name.replace("/managednamespaces/", "/namespaces/")}  # both forms count
+        own = self.id.own_scopes
         roles = {guid: name for name, guid in BUILT_IN_ROLES.items()}
         rows = [
             {
@@ -494,8 +504,7 @@ class Namespace:
                 "id": held.id,
             }
             for held in azure.role_assignments.list_for_subscription(cluster.subscription_id)
-            if held.scope.lower() in own
-            or f"{self.id}/".lower().startswith(held.scope.rstrip("/").lower() + "/")
+            if held.scope.lower() in own or self.id.is_below(held.scope)
         ]
         rows.sort(key=lambda row: (row["is_inherited"], row["role"], row["principal_id"]))
         columns = ["principal_type", "principal_id", "role", "scope", "is_inherited", "id"]

@@ -97,6 +97,8 @@ BUILT_IN_ROLES = {
 }
 """Role name to GUID of its definition. Source: Azure built-in roles, containers."""
 
+ROLE_NAMES = {guid: name for name, guid in BUILT_IN_ROLES.items()}
+
 ROLE_SHORT_NAMES = {
     "namespace-user": "Azure Kubernetes Service Namespace User",
     "contributor": "Azure Kubernetes Service Namespace Contributor",
@@ -215,16 +217,22 @@ class AccessGrant:
     role: str
     role_guid: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Whose role it is, to compare; an object id is one principal's, of whatever kind."""
+        return self.principal_id.lower(), self.role_guid.lower()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleAssignment:
-    """A role assignment as ARM holds it."""
+    """A role assignment as ARM holds it; `condition` is empty where it holds without one."""
 
     id: str
     scope: str
     principal_id: str
     principal_type: str
     role_guid: str
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +263,8 @@ class NamespaceSpec:
     Attributes:
         quota: amounts by `QUOTA_FIELDS`; None removes the value.
         labels, annotations, tags: None removes the key.
+        access: roles to assign.
+        revoked: roles to take away at the namespace's own scope, whoever assigned them.
         typed: amounts of `quota` as they were written, such as `0.5`.
         tier: name of the tier that the row takes values from; empty without one.
         when_new: the same request with the tier's values, for a managed namespace that does not
@@ -273,6 +283,7 @@ class NamespaceSpec:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     tags: Mapping[str, str | None] = field(default_factory=dict)
     access: tuple[AccessGrant, ...] = ()
+    revoked: tuple[AccessGrant, ...] = ()
     typed: Mapping[str, str] = field(default_factory=dict, compare=False)
     tier: str = ""
     when_new: NamespaceSpec | None = None

@@ -103,6 +103,20 @@ class ManagedNamespaceId(_ArmId):
             raise ValueError(f"{text[:200]!r} is not the ARM id of a managed namespace")
         return cls(ClusterId.parse(text), match["namespace_name"])
 
+    @property
+    def own_scopes(self) -> tuple[str, str]:
+        """Its scope in role assignments and the older form, which counts as well; lower case.
+
+        Source: kubeguard/guard, pull request 413.
+        """
+        return self.key, f"{self.cluster.key}/namespaces/{self.namespace_name.lower()}"
+
+    def is_below(self, scope: str) -> bool:
+        """Return whether it inherits what is assigned at that scope."""
+        scope = scope.lower().rstrip("/")
+        is_above_subscriptions = scope.startswith("/providers/microsoft.management/")
+        return is_above_subscriptions or self.key.startswith(f"{scope}/")
+
     def __str__(self) -> str:
         return f"{self.cluster}/managedNamespaces/{self.namespace_name}"
 

@@ -1,4 +1,4 @@
-"""Role assignments in ARM: list, and create each at most once.
+"""Role assignments in ARM: list, create each at most once, delete.
 
 Source: azure-mgmt-authorization, api-version 2022-04-01.
 """
@@ -6,9 +6,10 @@ Source: azure-mgmt-authorization, api-version 2022-04-01.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ArmConflictError
+from mnslib.errors import ArmConflictError, ArmNotFoundError
 from mnslib.models import AccessGrant, RoleAssignment
 from mnslib.resource_ids import role_assignment_name, role_definition_id
 
@@ -55,6 +56,15 @@ class RoleAssignments:
             if error.code != "RoleAssignmentExists":
                 raise  # that code: the same grant, under a name that somebody else chose
 
+    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> None:
+        """Take a role assignment away, also where it is gone already.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        with suppress(ArmNotFoundError):  # with what it was assigned on
+            self._sdk(subscription_id).role_assignments.delete_by_id(assignment.id.strip("/"))
+
 
 def from_wire(item: Any) -> RoleAssignment:
     """Return a role assignment as ARM answered it."""
@@ -64,4 +74,5 @@ def from_wire(item: Any) -> RoleAssignment:
         principal_id=str(item.principal_id),
         principal_type=str(item.principal_type or ""),
         role_guid=str(item.role_definition_id).rstrip("/").rpartition("/")[2].lower(),
+        condition=str(item.condition or ""),
     )

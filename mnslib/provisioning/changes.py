@@ -20,6 +20,7 @@ from mnslib.models import (
     ManagedNamespace,
     NamespaceSpec,
     ResourceQuota,
+    RoleAssignment,
     format_quota_value,
 )
 from mnslib.resource_ids import ManagedNamespaceId
@@ -41,6 +42,7 @@ class RiskName(StrEnum):
     KEYS_REMOVED = "keys-removed"
     MANY_CHANGES = "many-changes"
     OVERCOMMIT = "overcommit"
+    ACCESS_REMOVED = "access-removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,16 @@ class FieldDifference:
     new: str | None
     tier: str = ""
 
+    @property
+    def is_access(self) -> bool:
+        """Whether it is a role assignment, nothing of the namespace itself."""
+        return self.path.startswith("access[")
+
+    @property
+    def key(self) -> str:
+        """The key of a mapping that the path names; empty for a field."""
+        return self.path.partition("[")[2].removesuffix("]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -77,6 +89,7 @@ class Change:
         before: as read; None where it does not exist in ARM.
         after: as it shall become, every field; None for a deletion.
         grants: role assignments that are missing and will be created.
+        revoked: role assignments that will be deleted.
     """
 
     kind: ChangeKind
@@ -86,6 +99,7 @@ class Change:
     differences: tuple[FieldDifference, ...] = ()
     risks: tuple[Risk, ...] = ()
     grants: tuple[AccessGrant, ...] = ()
+    revoked: tuple[RoleAssignment, ...] = ()
 
     @property
     def etag(self) -> str | None:
@@ -105,7 +119,7 @@ class Change:
     @property
     def writes_namespace(self) -> bool:
         """Whether ARM's managed namespace itself changes, not only who may use it."""
-        return any(not d.path.startswith("access[") for d in self.differences)
+        return any(not d.is_access for d in self.differences)
 
 
 def releases(kind: ChangeKind, stored_delete_policy: str | None) -> bool:
@@ -170,6 +184,7 @@ def fingerprint(namespace: ManagedNamespace | None) -> str:
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
     before = fingerprint(change.before)
+    revoked = [held.id.lower() for held in change.revoked]
     return {
         "id": str(change.id),
         "change": change.kind.value,
@@ -177,6 +192,7 @@ def planned_item(change: Change) -> dict[str, Any]:
         "before": before,
         "after": before if change.after == change.before else fingerprint(change.after),
         "grants": [grant_key(grant) for grant in change.grants],
+        **({"revoked": revoked} if revoked else {}),
     }
 
 
@@ -205,6 +221,12 @@ def grant_difference(grant: AccessGrant) -> FieldDifference:
     return FieldDifference(operation="add", path=path, old=None, new=grant.role)
 
 
+def revocation_difference(grant: AccessGrant) -> FieldDifference:
+    """Return the difference that taking a role away makes."""
+    given = grant_difference(grant)
+    return replace(given, operation="remove", old=given.new, new=None)
+
+
 def with_tier_named(change: Change, spec: NamespaceSpec) -> Change:
     """Return the change of a new namespace; what comes from its request's tier says so."""
     if spec.when_new is None:
@@ -216,7 +238,7 @@ def with_tier_named(change: Change, spec: NamespaceSpec) -> Change:
 
 def _key(difference: FieldDifference) -> tuple[str, str | None]:
     # one principal may get several roles, each of them a difference
-    return difference.path, difference.new if difference.path.startswith("access[") else None
+    return difference.path, difference.new if difference.is_access else None
 
 
 def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None]]:

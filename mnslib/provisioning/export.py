@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mnslib.models import BUILT_IN_ROLES, AccessGrant, ManagedNamespace, PrincipalType
+from mnslib.models import ROLE_NAMES, AccessGrant, ManagedNamespace, PrincipalType
 from mnslib.provisioning.observe import READERS
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
-
-_ROLES = {guid: name for name, guid in BUILT_IN_ROLES.items()}
 
 
 def read_namespaces(
@@ -42,7 +40,7 @@ def read_namespaces(
     left_out: list[str] = []
     for subscription_id in sorted({target.subscription_id.lower() for target in targets}):
         for held in azure.role_assignments.list_for_subscription(subscription_id):
-            where, role = by_scope.get(held.scope.lower()), _ROLES.get(held.role_guid)
+            where, role = by_scope.get(held.scope.lower()), ROLE_NAMES.get(held.role_guid)
             if where is None:
                 continue
             if role is None or held.principal_type not in list(PrincipalType):

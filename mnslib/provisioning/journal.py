@@ -20,7 +20,7 @@ from mnslib.errors import ConfigError
 
 JOURNAL_NAME = "journal.jsonl"
 
-_BEFORE_A_WRITE = frozenset({"plan", "continued", "started", "granting"})
+_BEFORE_A_WRITE = frozenset({"plan", "continued", "started", "granting", "revoking"})
 """Events that must outlive a power failure; what a lost one of the others said is read again."""
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
-from mnslib.models import ManagedCluster, ManagedNamespace, NamespaceSpec
+from mnslib.models import ManagedCluster, ManagedNamespace, NamespaceSpec, RoleAssignment
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
@@ -36,8 +36,8 @@ def observe(
     """Return the state of every cluster that the requests name.
 
     One GET and one list per cluster, one list of role assignments per subscription whose
-    requests ask for access. The list can trail: what is managed by what the cluster says, but not
-    in it, is read by itself.
+    requests say something of access. The list can trail: what is managed by what the cluster
+    says, but not in it, is read by itself.
 
     Args:
         kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
@@ -185,12 +185,18 @@ def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:
     )
 
 
-def _grants(specs: list[NamespaceSpec], azure: AzureClient) -> frozenset[tuple[str, str, str]]:
+def _grants(
+    specs: list[NamespaceSpec], azure: AzureClient
+) -> dict[tuple[str, str, str], RoleAssignment]:
     subscriptions = sorted(
-        {s.id.cluster.subscription_id.lower() for s in specs if s.in_full.access}
+        {
+            spec.id.cluster.subscription_id.lower()
+            for spec in specs
+            if spec.in_full.access or spec.in_full.revoked
+        }
     )
-    return frozenset(
-        (a.scope.lower(), a.principal_id.lower(), a.role_guid.lower())
+    return {
+        (held.scope.lower(), held.principal_id.lower(), held.role_guid.lower()): held
         for subscription_id in subscriptions
-        for a in azure.role_assignments.list_for_subscription(subscription_id)
-    )
+        for held in azure.role_assignments.list_for_subscription(subscription_id)
+    }

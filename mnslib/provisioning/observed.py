@@ -12,7 +12,13 @@ from decimal import Decimal
 
 from mnslib.commitment import Commitment, commitments
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
-from mnslib.models import MANAGED_LABEL, AccessGrant, ManagedCluster, ManagedNamespace
+from mnslib.models import (
+    MANAGED_LABEL,
+    AccessGrant,
+    ManagedCluster,
+    ManagedNamespace,
+    RoleAssignment,
+)
 from mnslib.pods import total_need
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
@@ -76,13 +82,13 @@ class ObservedState:
 
     Attributes:
         missing: clusters that do not exist, with what exists instead.
-        grants: scope, principal id and role GUID, in lower case, of each role assignment in the
-            subscriptions whose requests ask for access.
+        grants: each role assignment of the subscriptions whose requests say something of access,
+            by its scope, principal id and role GUID in lower case.
     """
 
     clusters: Mapping[ClusterId, ObservedCluster]
     missing: Mapping[ClusterId, str] = field(default_factory=dict)
-    grants: frozenset[tuple[str, str, str]] = frozenset()
+    grants: Mapping[tuple[str, str, str], RoleAssignment] = field(default_factory=dict)
 
     def with_items(
         self, found: Mapping[ManagedNamespaceId, ManagedNamespace | None]
@@ -104,4 +110,21 @@ class ObservedState:
 
     def has_grant(self, scope: str, grant: AccessGrant) -> bool:
         """Return whether the role is assigned to the principal at exactly this scope."""
-        return (scope.lower(), grant.principal_id.lower(), grant.role_guid.lower()) in self.grants
+        return (scope.lower(), *grant.key) in self.grants
+
+    def own_assignments(
+        self, target: ManagedNamespaceId, grant: AccessGrant
+    ) -> tuple[RoleAssignment, ...]:
+        """Return the assignments of that role to that principal at the namespace's own scope."""
+        found = (self.grants.get((scope, *grant.key)) for scope in target.own_scopes)
+        return tuple(one for one in found if one is not None)
+
+    def inherited_assignments(
+        self, target: ManagedNamespaceId, grant: AccessGrant
+    ) -> tuple[RoleAssignment, ...]:
+        """Return those at scopes above it, such as its cluster or subscription."""
+        return tuple(
+            held
+            for (scope, *key), held in self.grants.items()
+            if tuple(key) == grant.key and target.is_below(scope)
+        )

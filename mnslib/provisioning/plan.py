@@ -25,6 +25,7 @@ from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
+    AccessGrant,
     AdoptionPolicy,
     Ensure,
     ManagedNamespace,
@@ -43,6 +44,7 @@ from mnslib.provisioning.changes import (
     fields_of,
     grant_difference,
     namespace_to_json,
+    revocation_difference,
     with_tier_named,
 )
 from mnslib.provisioning.effect import (
@@ -148,7 +150,7 @@ def make_plan(
             continue
         is_new = cluster.find(spec.id) is None
         asked = spec.in_full if is_new else spec
-        found = _problems(asked, cluster)
+        found = [*_problems(asked, cluster), *_inherited(asked, observed)]
         problems += found
         if not found:
             change = with_risks(_change(asked, cluster, observed), cluster)
@@ -207,16 +209,32 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
     on_cluster = _existing(spec, cluster) if before is None else None
     after = merge(spec, before or _blank(spec, cluster, on_cluster))
     missing = (g for g in spec.access if not observed.has_grant(str(spec.id), g))
-    grants = tuple(sorted(missing, key=lambda g: (g.principal_type, g.principal_id, g.role)))
+    grants = tuple(sorted(missing, key=_grant_order))
+    revoked = {
+        grant: there
+        for grant in sorted(spec.revoked, key=_grant_order)
+        if (there := observed.own_assignments(spec.id, grant))
+    }
     held = before or _held_on_cluster(spec, cluster, on_cluster)
     found = differences(held, after) + _failed_before(before) + tuple(map(grant_difference, grants))
+    found += tuple(map(revocation_difference, revoked))
     if before is not None:
         kind = ChangeKind.UPDATE if found else ChangeKind.NO_CHANGE
     else:
         kind = ChangeKind.ADOPT if on_cluster else ChangeKind.CREATE
     return Change(
-        kind=kind, id=spec.id, before=before, after=after, differences=found, grants=grants
+        kind=kind,
+        id=spec.id,
+        before=before,
+        after=after,
+        differences=found,
+        grants=grants,
+        revoked=tuple(one for there in revoked.values() for one in there),
     )
+
+
+def _grant_order(grant: AccessGrant) -> tuple[str, ...]:
+    return grant.principal_type, grant.principal_id, grant.role
 
 
 def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
@@ -308,6 +326,23 @@ def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
     return _limit_below_request(spec, merge(spec, before))
 
 
+def _inherited(spec: NamespaceSpec, observed: ObservedState) -> list[Problem]:
+    """Refuse to take a role away from somebody who keeps it by an assignment made further up."""
+    if spec.ensure is Ensure.ABSENT:
+        return []
+    return [
+        _problem(
+            spec,
+            "access",
+            f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an assignment "
+            f"at {held.scope or '/'}, which acts on more than this namespace.",
+            f"nothing of it here; to remove it there: az role assignment delete --ids {held.id}",
+        )
+        for grant in spec.revoked
+        for held in observed.inherited_assignments(spec.id, grant)
+    ]
+
+
 def _deletion_problems(spec: NamespaceSpec, before: ManagedNamespace | None) -> list[Problem]:
     asked = spec.delete_policy
     if before is None or asked is None or asked is before.delete_policy:
@@ -383,6 +418,7 @@ def _change_to_json(change: Change) -> dict[str, Any]:
             for difference in change.differences
         ],
         "grants": [asdict(grant) for grant in change.grants],
+        **({"revoked": [asdict(held) for held in change.revoked]} if change.revoked else {}),
         "risks": [asdict(risk) for risk in change.risks],
     }
 
@@ -407,5 +443,7 @@ def _approved(change: Change) -> dict[str, Any]:
         line = _change_to_json(replace(change, before=None, after=None))
         return line | {"risks": risks}
     # What the record hides counts too.
-    fields = [fields_of(change.before), fields_of(change.after)]
-    return _change_to_json(change) | {"risks": risks, "fields": fields}
+    line = {"risks": risks, "fields": [fields_of(change.before), fields_of(change.after)]}
+    if change.revoked:  # ARM does not always spell an id alike
+        line["revoked"] = sorted(held.id.lower() for held in change.revoked)
+    return _change_to_json(change) | line

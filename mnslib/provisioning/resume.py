@@ -55,6 +55,7 @@ class EarlierItem:
     Attributes:
         etag, before, after: as planned; fingerprints of the fields, empty for none.
         grants: role assignments that were to be made.
+        revoked: ids of those that were to be deleted, in lower case.
         is_begun: a write may have gone out, and how it ended is not known to be well.
         outcome: None unless it ended as requested; then nothing is left to do.
     """
@@ -65,6 +66,7 @@ class EarlierItem:
     before: str
     after: str
     grants: frozenset[str] = frozenset()
+    revoked: frozenset[str] = frozenset()
     is_begun: bool = False
     is_released: bool = False
     outcome: ItemOutcome | None = None
@@ -158,7 +160,7 @@ def read_earlier(run_directory: Path) -> EarlierRun:
                     items[planned.id.key] = replace(
                         planned, is_begun=was.is_begun, is_released=was.is_released
                     )
-            case "started" | "granting":
+            case "started" | "granting" | "revoking":
                 key = ManagedNamespaceId.parse(event["id"]).key
                 item = replace(items[key], is_begun=True)
                 if event["event"] == "started" and event["change"] == ChangeKind.DELETE:
@@ -191,6 +193,7 @@ def _planned(item: dict[str, Any]) -> EarlierItem:
         before=item["before"],
         after=item["after"],
         grants=frozenset(item.get("grants", ())),
+        revoked=frozenset(item.get("revoked", ())),
     )
     if found.kind is not ChangeKind.NO_CHANGE:
         return found
@@ -297,6 +300,8 @@ def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool
     if fingerprint(change.after) != item.after:
         return False
     if not {grant_key(grant) for grant in change.grants} <= item.grants:
+        return False
+    if not {held.id.lower() for held in change.revoked} <= item.revoked:
         return False
     if not {risk.name.value for risk in change.risks} <= earlier.risks:
         return False

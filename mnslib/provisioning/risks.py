@@ -172,8 +172,13 @@ def _rules(
 
 
 def _keys(change: Change, _: ObservedCluster) -> str:
-    gone = [d.path for d in change.differences if d.operation == "remove"]
+    gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
     return f"Removed: {', '.join(gone)}." if gone and change.after else ""
+
+
+def _access(change: Change, _: ObservedCluster) -> str:
+    gone = [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]
+    return f"Taken away: {', '.join(gone)}." if gone else ""
 
 
 _FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
@@ -184,6 +189,7 @@ _FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
     RiskName.QUOTA_BELOW_USE: _quota,
     RiskName.POLICY_TIGHTENED: _policy,
     RiskName.KEYS_REMOVED: _keys,
+    RiskName.ACCESS_REMOVED: _access,
 }
 
 

@@ -45,7 +45,7 @@ def read_timeline(events: Sequence[Mapping[str, Any]]) -> tuple[Stretch, ...]:
     found = []
     for event in later:
         at = (_moment(event) - zero).total_seconds()
-        if event["event"] in ("started", "granting"):
+        if event["event"] in ("started", "granting", "revoking"):
             key = ManagedNamespaceId.parse(event["id"]).key
             firsts.setdefault(key, at)
             if event["event"] == "started":

@@ -6,12 +6,22 @@ the requests go through plan and approval like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AdoptionPolicy, DeletePolicy, Ensure
+from mnslib.models import (
+    BUILT_IN_ROLES,
+    POLICY_FIELDS,
+    QUOTA_FIELDS,
+    AccessGrant,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    PrincipalType,
+)
 from mnslib.provisioning.changes import OWNED_MAPPINGS
+from mnslib.requests.cells import grant_text, revocation_text
 from mnslib.requests.export import PAIR_READERS, kept
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
@@ -33,6 +43,7 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
     """Return what restores the namespaces as the journal found them."""
     first: dict[str, Mapping[str, Any]] = {}
     last: dict[str, Mapping[str, Any]] = {}
+    roles: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     outcomes: dict[str, OutcomeKind] = {}
     accepted: set[str] = set()
     lost: list[str] = []
@@ -44,28 +55,22 @@ def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
                 last[key] = event
             case "accepted":
                 accepted.add(ManagedNamespaceId.parse(event["id"]).key)
-            case "granting":
-                name = ManagedNamespaceId.parse(event["id"])
-                lost.append(
-                    f"{_place(name)}: a role stays ({event['role']} of {event['principal_id']})"
-                )
+            case "granting" | "revoking":
+                whose = event["principal_id"], event["role"]
+                of_item = roles.setdefault(ManagedNamespaceId.parse(event["id"]).key, {})
+                of_item.setdefault(whose, event)
             case "finished":
                 outcome = ItemOutcome.from_json(event)
                 outcomes[outcome.id.key] = outcome.outcome
     rows = []
-    for key, event in sorted(first.items()):
-        name = ManagedNamespaceId.parse(event["id"])
-        if outcomes.get(key) is OutcomeKind.SKIPPED:  # found changed by somebody else
-            if key in accepted:
-                lost.append(f"{_place(name)}: somebody else changed it after this run: it stays")
-            continue
-        if outcomes.get(key) is OutcomeKind.FAILED and key not in accepted:
-            # what stands there may be somebody else's
-            why = "its write was not seen to be accepted: what is there stays"
-            lost.append(f"{_place(name)}: {why}")
-            continue
-        row = _Restoring(name, lost)
-        cells = row.cells(event["change"], event["before"], last[key]["after"])
+    for key in sorted(first.keys() | roles.keys()):
+        events_of_roles = list(roles.get(key, {}).values())
+        event = first.get(key) or events_of_roles[0]
+        row = _Restoring(ManagedNamespaceId.parse(event["id"]), lost)
+        cells: dict[str, Any] = {}
+        if key in first and row.is_ours(outcomes.get(key), is_accepted=key in accepted):
+            cells = row.cells(event["change"], event["before"], last[key]["after"])
+        cells |= row.access(events_of_roles, stays="ensure" not in cells)
         rows += [row.identity() | cells] if cells else []
     return Undo(rows=tuple(rows), lost=tuple(dict.fromkeys(lost)))
 
@@ -97,6 +102,43 @@ class _Restoring:
         if after is None:
             return self._make_again(before)
         return self._changed(before, after)
+
+    def is_ours(self, outcome: OutcomeKind | None, *, is_accepted: bool) -> bool:
+        """Return whether what stands there is what the run wrote, and not somebody else's."""
+        if outcome is OutcomeKind.SKIPPED:  # found changed by somebody else
+            if is_accepted:
+                self._say("somebody else changed it after this run: it stays")
+            return False
+        if outcome is OutcomeKind.FAILED and not is_accepted:
+            self._say("its write was not seen to be accepted: what is there stays")
+            return False
+        return True
+
+    def access(self, events: Sequence[Mapping[str, Any]], *, stays: bool) -> dict[str, list[str]]:
+        """Return what to ask for, so that whoever had a role has it, and nobody else.
+
+        Args:
+            events: the first of each role of each principal.
+            stays: False where the namespace goes, and with it the roles that were granted on it.
+        """
+        entries = []
+        for event in events:
+            is_granted = event["event"] == "granting"
+            kind = event.get("principal_type", "")  # which journals of before do not say
+            what = f"({event['role']} of {event['principal_id']})"
+            if not stays and is_granted:
+                continue
+            if not stays or event.get("has_condition") or kind not in list(PrincipalType):
+                self._say(f"a role {'stays' if is_granted else 'is not granted again'} {what}")
+                continue
+            grant = AccessGrant(
+                principal_type=PrincipalType(kind),
+                principal_id=event["principal_id"],
+                role=event["role"],
+                role_guid=BUILT_IN_ROLES[event["role"]],
+            )
+            entries.append(revocation_text(grant) if is_granted else grant_text(grant))
+        return {"access": entries} if entries else {}
 
     def _say(self, sentence: str) -> None:
         self.lost.append(f"{_place(self.id)}: {sentence}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mnslib.errors import MnsError, SpecError, cut
-from mnslib.models import ManagedNamespace, NamespaceSpec
+from mnslib.models import ROLE_NAMES, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.changes import Change, FieldDifference, differences
 from mnslib.provisioning.observe import READERS, item_now
 from mnslib.provisioning.observed import ObservedState
@@ -77,10 +77,15 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOu
     if not _is_written(change, outcome):
         return outcome
     wrong = _wrong(change, again)
-    missing = [g.role for g in change.grants if not again.has_grant(str(change.id), g)]
-    if not wrong and not missing:
+    found = [_sentence(d) for d in wrong]
+    for grant in change.grants:
+        if not again.has_grant(str(change.id), grant):
+            found.append(f"role {grant.role} is not assigned")
+    for held in change.revoked:
+        if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants:
+            found.append(f"role {ROLE_NAMES[held.role_guid]} is still assigned at {held.scope}")
+    if not found:
         return outcome
-    found = [_sentence(d) for d in wrong] + [f"role {role} is not assigned" for role in missing]
     return replace(
         outcome,
         outcome=OutcomeKind.FAILED,

@@ -1,4 +1,4 @@
-"""The life of one change: written, awaited, granted; tried again where that may help.
+"""The life of one change: written, awaited, granted and revoked; tried again where that may help.
 
 `Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made.
 Whatever was sent once is read before it is sent again, so that nothing is written twice. Knows
@@ -24,7 +24,7 @@ from mnslib.errors import (
     OperationFailedError,
     OperationTimeoutError,
 )
-from mnslib.models import AccessGrant, ManagedNamespace
+from mnslib.models import ROLE_NAMES, AccessGrant, ManagedNamespace, RoleAssignment
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.lookout import (
@@ -71,7 +71,7 @@ class Item:
         started: the scheduler's clock when its first write went out; None before.
         is_sent: a write went out, so that the next one is preceded by a read.
         is_accepted: the service was seen to work on it.
-        granting: the namespace stands, roles are being assigned.
+        granting: the namespace stands, roles are being assigned and taken away.
     """
 
     change: Change
@@ -91,7 +91,7 @@ class Writer:
     scheduler: Scheduler
 
     def carry_out(self, item: Item) -> Work[None]:
-        """Write, await and grant.
+        """Write, await, grant and revoke.
 
         Raises:
             StaleItemError: if somebody else changed the item.
@@ -105,6 +105,9 @@ class Writer:
         for grant in change.grants:
             path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
             call = Call("PUT", path, partial(self._grant, item, grant))
+            yield from self._patiently(partial(_one, call))
+        for held in change.revoked:  # after what is granted, so that nobody is without meanwhile
+            call = Call("DELETE", held.id, partial(self._revoke, item, held))
             yield from self._patiently(partial(_one, call))
 
     def _patiently(self, attempt: Callable[[], Work[None]]) -> Work[None]:
@@ -193,11 +196,29 @@ class Writer:
         """Create a missing role assignment."""
         change, item.started = item.change, item.started or self.scheduler.clock()
         self.journal.write(
-            "granting", id=str(change.id), principal_id=grant.principal_id, role=grant.role
+            "granting",
+            id=str(change.id),
+            principal_type=grant.principal_type.value,
+            principal_id=grant.principal_id,
+            role=grant.role,
         )
         self.azure.role_assignments.create(
             str(change.id), grant, subscription_id=change.id.cluster.subscription_id
         )
+
+    def _revoke(self, item: Item, held: RoleAssignment) -> None:
+        """Delete a role assignment."""
+        change, item.started = item.change, item.started or self.scheduler.clock()
+        self.journal.write(
+            "revoking",
+            id=str(change.id),
+            principal_type=held.principal_type,
+            principal_id=held.principal_id,
+            role=ROLE_NAMES[held.role_guid],
+            assignment_id=held.id,
+            has_condition=bool(held.condition),
+        )
+        self.azure.role_assignments.delete(held, subscription_id=change.id.cluster.subscription_id)
 
 
 def _one(call: Call) -> Work[Any]:

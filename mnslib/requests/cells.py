@@ -1,4 +1,4 @@
-"""The small languages inside a cell: `key=value;key-` and `group:<object id>=<role>`.
+"""The small languages inside a cell: `key=value;key-` and `group:<object id>=<role>;...=<role>-`.
 
 Each reader takes the text of a cell or what a notebook's parameter holds (a mapping, a list), and
 raises `CellError` with every mistake in it. Knows nothing of files, rows or columns.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from mnslib.errors import nearest
@@ -43,6 +44,14 @@ _NEVER_ROLES = {"Reader": "reader", "Contributor": "contributor", "Owner": "admi
 """Azure's own roles, which reach further than a namespace, and the short form meant instead."""
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The role assignments that a cell asks for, and those that it takes away."""
+
+    granted: tuple[AccessGrant, ...] = ()
+    revoked: tuple[AccessGrant, ...] = ()
+
+
 def read_labels(cell: object) -> Pairs:
     """Return labels by key."""
     pairs, findings = _pairs(cell)
@@ -71,23 +80,35 @@ def read_tags(cell: object) -> Pairs:
     return _unless(findings, pairs)
 
 
-def read_access(cell: object) -> tuple[AccessGrant, ...]:
-    """Return the role assignments asked for, in the order written."""
+def read_access(cell: object) -> Access:
+    """Return the role assignments to make and to take away, in the order written."""
     if isinstance(cell, str):
         entries: list[object] = [part.strip() for part in cell.split(";") if part.strip()]
     elif isinstance(cell, list | tuple):
         entries = list(cell)
     else:
         raise refuse(f"{show(cell)} is not a list of grants", "group:<object id>=<role>")
-    grants: list[AccessGrant] = []
+    granted: list[AccessGrant] = []
+    revoked: list[AccessGrant] = []
     findings: list[Finding] = []
     for entry in entries:
-        grant = _grant(str(entry), findings)
-        if grant in grants:
-            findings.append((f"{show(entry)} grants a role that is granted here already", ""))
-        elif grant is not None:
-            grants.append(grant)
-    return _unless(findings, tuple(grants))
+        text = str(entry).strip()
+        own, other, does, done = (
+            (revoked, granted, "removes", "removed")
+            if text.endswith("-")
+            else (granted, revoked, "grants", "granted")
+        )
+        grant = _grant(text, findings)
+        if grant is None:
+            continue
+        if grant in own:
+            findings.append((f"{show(entry)} {does} a role that is {done} here already", ""))
+        elif grant.key in {one.key for one in other}:
+            message = f"{show(entry)}: this role is both granted and removed here"
+            findings.append((message, "the one that is meant"))
+        else:
+            own.append(grant)
+    return _unless(findings, Access(tuple(granted), tuple(revoked)))
 
 
 def _unless(findings: list[Finding], value: Value) -> Value:
@@ -148,7 +169,7 @@ def _checked(items: Iterable[tuple[object, object]]) -> tuple[Pairs, list[Findin
 
 
 def _grant(entry: str, findings: list[Finding]) -> AccessGrant | None:
-    target, equals, role = (part.strip() for part in entry.rpartition("="))
+    target, equals, role = (part.strip() for part in entry.removesuffix("-").rpartition("="))
     kind, colon, principal = (part.strip() for part in target.partition(":"))
     if not equals or not colon or not principal or not role:
         findings.append((f"{show(entry)} is not a grant", "group:<object id>=<role>"))
@@ -189,6 +210,11 @@ def grant_text(grant: AccessGrant) -> str:
     kind = next(word for word, kind in PRINCIPAL_KINDS.items() if kind is grant.principal_type)
     short = next(short for short, name in ROLE_SHORT_NAMES.items() if name == grant.role)
     return f"{kind}:{grant.principal_id}={short}"
+
+
+def revocation_text(grant: AccessGrant) -> str:
+    """Return a role assignment as a cell takes it away."""
+    return f"{grant_text(grant)}-"
 
 
 def written(value: object) -> str:

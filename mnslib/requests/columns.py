@@ -27,7 +27,6 @@ from pydantic import (
 from mnslib.errors import nearest
 from mnslib.models import (
     QUOTA_FIELDS,
-    AccessGrant,
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
@@ -101,7 +100,7 @@ class RequestValues(BaseModel):
     annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = {}
     tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = {}
     owner: Annotated[str | None, _read(_owner)] = None
-    access: Annotated[tuple[AccessGrant, ...], PlainValidator(cells.read_access)] = ()
+    access: Annotated[cells.Access, PlainValidator(cells.read_access)] = cells.Access()
 
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
@@ -148,7 +147,8 @@ class RequestValues(BaseModel):
             "labels": {**self.labels, **owner},
             "annotations": self.annotations,
             "tags": self.tags,
-            "access": self.access,
+            "access": self.access.granted,
+            "revoked": self.access.revoked,
             "typed": self._typed,
         }
 

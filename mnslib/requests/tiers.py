@@ -79,6 +79,9 @@ def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
     if spec.ensure is Ensure.ABSENT:
         return spec
     said = tiers[spec.tier].said()
+    for name, other in (("access", spec.revoked), ("revoked", spec.access)):
+        own_keys = {grant.key for grant in other}  # what the row says of a role wins
+        said[name] = tuple(grant for grant in said[name] if grant.key not in own_keys)
     own = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name in said}
     both = replace(spec, **{name: _both(said[name], value) for name, value in own.items()})
     if findings := limit_findings(both.quota, both.typed):

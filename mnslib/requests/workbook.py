@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnslib.models import QUOTA_FIELDS, ROLE_SHORT_NAMES, format_quota_value
-from mnslib.requests.cells import grant_text, written
+from mnslib.requests.cells import grant_text, revocation_text, written
 from mnslib.requests.columns import (
     COLUMN_WORDS,
     COLUMNS,
@@ -94,7 +94,10 @@ def _tier_lines(tiers: Tiers) -> list[Sequence[str]]:
         for column in QUOTA_FIELDS:
             if said[column] is not None:
                 said[column] = format_quota_value(column, said[column])
-        said["access"] = [grant_text(grant) for grant in tier.access]
+        said["access"] = [
+            *map(grant_text, tier.access.granted),
+            *map(revocation_text, tier.access.revoked),
+        ]
         lines.append((name, *(written(said[column]) for column in VALUE_COLUMNS)))
     return lines
 

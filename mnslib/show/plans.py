@@ -107,7 +107,7 @@ def _asked(spec: NamespaceSpec) -> list[Cell]:
         for name, amount in spec.quota.items()
     }
     values = [quota.get(name) for name in QUOTA_FIELDS]
-    return [*values, spec.labels.get("owner"), len(spec.access) or None]
+    return [*values, spec.labels.get("owner"), len(spec.access) + len(spec.revoked) or None]
 
 
 def observed_table(observed: ObservedState) -> Table:

@@ -128,6 +128,12 @@ def test_assignments_are_deleted_by_id_and_by_what_they_say(az: Az, sandbox: Cli
     assert not {one["id"] for one in left} & {one["id"] for one in made}
 
 
+def test_a_contributor_may_not_take_roles_away(az: Az, created: dict[str, Any]) -> None:
+    done = az("contributor", f"role assignment delete --ids {created['first']['id']}")
+    assert done.rc == 1
+    assert "'Microsoft.Authorization/roleAssignments/delete' over scope" in done.err
+
+
 def test_a_contributor_may_not_assign_roles(az: Az, sandbox: Client) -> None:
     who = f"--assignee-object-id {SEARCH} --assignee-principal-type Group"
     done = az("contributor", create(who, WRITER))

@@ -23,7 +23,7 @@ def test_every_block_of_the_tour_runs_in_order(sandbox, sandbox_file, monkeypatc
     finally:
         if "fleet" in names:
             names["fleet"].close()
-    assert len(list((tmp_path / "runs").glob("*-library-sandbox*"))) == 3
+    assert len(list((tmp_path / "runs").glob("*-library-sandbox*"))) == 4
     deleted = [one["path"] for one in sandbox.requests() if one["method"] == "DELETE"]
     assert any("payments-api" in path for path in deleted)
 

@@ -17,10 +17,11 @@ def test_undo_names_what_it_does_not_restore_each_reason_once(provisioned):
     said = provisioned.undo.stderr
     assert provisioned.undo.returncode == 0, said
     assert "what its adoption overwrote on the Kubernetes namespace" in said
-    assert re.search(r"Not restored: a role stays \(\d+ namespaces, such as \S+ on ", said)
+    assert re.search(r"Not restored: the Kubernetes namespace stays, unmanaged \(\d+ namesp", said)
+    assert "a role" not in said  # it goes with its namespace
     assert len(said.splitlines()) < 10  # one for each reason
     notes = (provisioned.first.directory / "undo.yaml").read_text()
-    assert re.search(r"# Not restored: \S+ on \S+: a role stays \(Azure Kubernetes ", notes)
+    assert re.search(r"# Not restored: \S+ on \S+: the Kubernetes namespace stays", notes)
 
 
 def test_the_command_that_undo_gives_plans_first(provisioned):

@@ -157,3 +157,23 @@ def test_a_long_list_of_assignments_has_pages(sandbox: Client) -> None:
     assert (len(first["value"]), "nextLink" in second) == (200, False)
     ids = {one["id"] for one in first["value"] + second["value"]}
     assert len(ids) == len(first["value"]) + len(second["value"]) >= 210
+
+
+def test_who_may_not_delete_assignments_is_refused_and_nothing_is_gone(sandbox: Client) -> None:
+    created = put(sandbox, namespace_id("payments-api")).json()
+    contributor = sandbox.another("contributor")
+    for path in (created["id"], created["id"].replace(NAME.format(1), NAME.format(2))):
+        refused = contributor.arm("DELETE", path, version=VERSION)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            403,
+            "AuthorizationFailed",
+        )
+        assert "Microsoft.Authorization/roleAssignments/delete" in refused.text
+    contributor.session.close()
+    assert sandbox.arm("GET", created["id"], version=VERSION).json() == created
+
+
+def test_an_assignment_that_nobody_made_is_deleted_with_204(sandbox: Client) -> None:
+    for scope in (namespace_id("payments-api"), f"{cluster_id()}/namespaces/anything"):
+        path = f"{scope}{AUTH}/roleAssignments/{NAME.format(5)}"
+        assert sandbox.arm("DELETE", path, version=VERSION).status_code == 204

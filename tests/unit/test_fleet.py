@@ -225,6 +225,17 @@ class TestAccess:
         assert list(mine["role"]) == ["Azure Kubernetes Service RBAC Reader"]
         assert list(mine["scope"].str.lower()) == [str(namespace.id).lower()]
 
+    def test_what_was_granted_can_be_revoked_and_a_run_says_so(self, namespace, tmp_path):
+        plan = namespace.grant(OTHER_GROUP, "reader")
+        plan.apply(approve=plan.digest)
+        plan = namespace.revoke(OTHER_GROUP, "reader")
+        assert list(plan.risks["risk"]) == ["access-removed"]
+        with pytest.raises(mns.MnsError, match="access-removed"):
+            plan.apply(approve=plan.digest)
+        plan.apply(approve=plan.digest, allow=["access-removed"])
+        assert OTHER_GROUP.partition(":")[2] not in set(namespace.access()["principal_id"])
+        assert list(namespace.revoke(OTHER_GROUP, "reader").changes["change"]) == ["NoChange"]
+
 
 class TestUsage:
     def test_tables_are_attributes_and_the_advice_is_a_plan(self, fleet, sandbox, tmp_path):

@@ -77,3 +77,15 @@ def test_clusters_that_share_a_name_are_called_by_more_of_their_id() -> None:
     assert short_names([a, b, c]) == {a: "x/aks", b: "y/AKS", c: "b"}
     other = ClusterId("t", "x", "aks")
     assert short_names([a, other]) == {a: str(a), other: str(other)}
+
+
+def test_a_namespace_has_two_scopes_and_inherits_from_all_above() -> None:
+    name = CLUSTER.namespace("Web")
+    new, old = name.own_scopes
+    assert new == str(name).lower()
+    assert old == f"{CLUSTER.key}/namespaces/web"
+    above = [str(CLUSTER), f"/subscriptions/{CLUSTER.subscription_id.upper()}/", "/"]
+    above += ["/providers/Microsoft.Management/managementGroups/g"]
+    assert all(name.is_below(scope) for scope in above)
+    beside = [new, old, f"{CLUSTER}2", str(CLUSTER.namespace("we"))]
+    assert not any(name.is_below(scope) for scope in beside)

@@ -88,3 +88,27 @@ def test_assignments_are_listed_to_the_last_page(client, azure, scope, answer, w
             role_guid=GUID,
         )
     ]
+
+
+def test_an_assignment_is_deleted_by_its_id_and_may_be_gone(client, azure, scope, answer, wire):
+    azure.answers(
+        wire.reply(200, {"value": [answer]}),
+        wire.reply(200, answer),
+        wire.reply(204),
+        wire.error(404, "ResourceNotFound", "The namespace is gone."),
+        wire.error(409, "ScopeLocked", "locked"),
+    )
+    (held,) = client.role_assignments.list_for_subscription("sub-1")
+    for _ in range(3):
+        client.role_assignments.delete(held, subscription_id="sub-1")
+    with pytest.raises(ArmConflictError, match="ScopeLocked"):
+        client.role_assignments.delete(held, subscription_id="sub-1")
+    sent = azure.received[1:]
+    assert {(one.method, one.path) for one in sent} == {("DELETE", answer["id"])}
+
+
+def test_the_condition_of_an_assignment_is_kept(client, azure, answer, wire):
+    answer["properties"]["condition"] = "@Resource[x] StringEquals 'y'"
+    azure.answers(wire.reply(200, {"value": [answer]}))
+    (held,) = client.role_assignments.list_for_subscription("sub-1")
+    assert held.condition.startswith("@Resource")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +31,7 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
 from mnslib.quantities import parse_quantity
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId, role_assignment_name
 from mnslib.results import ApplyResult
 from tests.operations import SameThread
 
@@ -112,7 +113,7 @@ def make_observed(
     view: KubernetesView | None = None,
     unknown: str = "",
     cluster: ManagedCluster | None = None,
-    grants: frozenset[tuple[str, str, str]] = frozenset(),
+    grants: Iterable[tuple[str, str, str]] = (),
 ) -> ObservedState:
     found = cluster or make_cluster()
     observed = ObservedCluster(
@@ -122,7 +123,22 @@ def make_observed(
         kubernetes=None if unknown else view or make_view(),
         kubernetes_unknown=unknown,
     )
-    return ObservedState(clusters={found.id: observed}, grants=grants)
+    assignments = [make_assignment(*triple) for triple in grants]
+    return ObservedState(
+        clusters={found.id: observed},
+        grants={(a.scope, a.principal_id, a.role_guid): a for a in assignments},
+    )
+
+
+def make_assignment(scope: str, principal_id: str, role_guid: str) -> RoleAssignment:
+    name = role_assignment_name(scope=scope, principal_id=principal_id, role_guid=role_guid)
+    return RoleAssignment(
+        id=f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}",
+        scope=scope,
+        principal_id=principal_id,
+        principal_type="Group",
+        role_guid=role_guid,
+    )
 
 
 def make_grant(role: str = "Azure Kubernetes Service RBAC Writer") -> AccessGrant:
@@ -206,6 +222,7 @@ class FakeAzure:
             number = next(self._numbers)
             if becomes is None:
                 self.store.pop(target.key, None)
+                self.assignments = [a for a in self.assignments if a.scope.lower() != target.key]
             else:
                 state = "Failed" if self.failing.get(name) else "Succeeded"
                 self.store[target.key] = replace(
@@ -241,15 +258,13 @@ class FakeAzure:
         self.requests.append(("GRANT", scope.rsplit("/", 1)[1]))
         for error in self.errors.get("grant", []):
             raise error
-        self.assignments.append(
-            RoleAssignment(
-                id="x",
-                scope=scope,
-                principal_id=grant.principal_id,
-                principal_type=grant.principal_type.value,
-                role_guid=grant.role_guid,
-            )
-        )
+        self.assignments.append(make_assignment(scope, *grant.key))
+
+    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> None:
+        self.requests.append(("REVOKE", assignment.scope.rsplit("/", 1)[1]))
+        for error in self.errors.get("revoke", []):
+            raise error
+        self.assignments = [a for a in self.assignments if a.id.lower() != assignment.id.lower()]
 
     def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
         return list(self.assignments)
@@ -268,4 +283,6 @@ def carry_out(
 
 
 def writes(azure: FakeAzure) -> list[tuple[str, str]]:
-    return [request for request in azure.requests if request[0] in ("PUT", "DELETE", "GRANT")]
+    return [
+        request for request in azure.requests if request[0] in ("PUT", "DELETE", "GRANT", "REVOKE")
+    ]

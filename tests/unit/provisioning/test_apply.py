@@ -33,6 +33,7 @@ from .factories import (
     FakeAzure,
     amounts,
     carry_out,
+    make_assignment,
     make_cluster,
     make_grant,
     make_namespace,
@@ -424,3 +425,51 @@ def test_what_stands_as_asked_counts_as_done_only_if_it_succeeded(journal, state
     _, result = run(azure, [make_spec("a", labels={"b": "1"})], journal)
     assert result.counts() == {"updated": 1}
     assert writes(azure) == [("PUT", "a")] * times
+
+
+def revoked(azure, specs, journal):
+    """Plan and carry out with the roles that are assigned now; then read back."""
+    seen = observe(specs, azure=azure, kube_for=None, now=now)
+    plan = make_plan(specs, seen)
+    done = carry_out(Approval(plan=plan, may_write=True), azure, journal)
+    again = observe(specs, azure=azure, kube_for=None, now=now)
+    return read_back(plan, done, again=again)
+
+
+def with_clusters(*held):
+    azure, get = FakeAzure(*held), FakeAzure.get
+    azure.get = lambda t: get(azure, t) if hasattr(t, "namespace_name") else make_cluster(t)
+    return azure
+
+
+def test_roles_are_granted_before_others_are_taken_away(journal):
+    azure, name = with_clusters(make_namespace("a")), CLUSTER.namespace("a")
+    reader = make_grant("Azure Kubernetes Service RBAC Reader")
+    azure.assignments = [make_assignment(scope, *reader.key) for scope in name.own_scopes]
+    spec = make_spec("a", labels={"k": "v"}, access=(make_grant(),), revoked=(reader,))
+    assert revoked(azure, [spec], journal).counts() == {"updated": 1}
+    assert [method for method, _ in writes(azure)] == ["PUT", "GRANT", "REVOKE", "REVOKE"]
+    assert [held.role_guid for held in azure.assignments] == [make_grant().role_guid]
+    found = [event for event in events(journal) if event["event"] == "revoking"]
+    assert [event["assignment_id"].lower().partition("/providers/microsoft.auth")[0]
+            for event in found] == list(name.own_scopes)  # fmt: skip
+    assert {event["role"] for event in found} == {reader.role}
+
+
+def test_a_role_that_reads_back_as_still_assigned_has_failed(journal):
+    azure, name = with_clusters(make_namespace("a")), CLUSTER.namespace("a")
+    held = make_assignment(name.own_scopes[0], *make_grant().key)
+    azure.assignments = [held]
+    azure.delete = lambda assignment, *, subscription_id: None
+    (outcome,) = revoked(azure, [make_spec("a", revoked=(make_grant(),))], journal).outcomes
+    assert outcome.outcome is OutcomeKind.FAILED
+    assert f"role {make_grant().role} is still assigned at {held.scope}" in outcome.reason
+
+
+def test_a_refusal_to_take_a_role_away_says_that_the_namespace_is_as_requested(journal):
+    azure = with_clusters(make_namespace("a"))
+    azure.assignments = [make_assignment(CLUSTER.namespace("a").key, *make_grant().key)]
+    azure.errors["revoke"] = [ArmForbiddenError("no roleAssignments/delete", status=403)]
+    (outcome,) = revoked(azure, [make_spec("a", revoked=(make_grant(),))], journal).outcomes
+    assert outcome.outcome is OutcomeKind.FAILED
+    assert outcome.reason.startswith("the namespace is as requested, but access is not: no role")

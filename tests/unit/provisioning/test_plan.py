@@ -27,6 +27,7 @@ from mnslib.secrets import HIDDEN
 
 from .factories import (
     CLUSTER,
+    GROUP,
     QUOTA,
     amounts,
     make_cluster,
@@ -552,3 +553,91 @@ def test_tag_names_compare_without_regard_to_case():
     held = make_namespace(tags={"Env": "dev", "Owner": "x"})
     change = only(make_plan([make_spec(tags={"env": "prod", "owner": None})], make_observed(held)))
     assert change.after.tags == {"Env": "prod"}
+
+
+TEAM_A = CLUSTER.namespace("team-a")
+
+
+def revoking(*held, **fields):
+    """Return the plan that takes a role away, where these scopes assign it."""
+    grant = make_grant()
+    spec = make_spec(revoked=(grant,), **fields)
+    triples = [(scope, *grant.key) for scope in held]
+    return make_plan([spec], make_observed(make_namespace(), grants=triples))
+
+
+@pytest.mark.parametrize("forms", [(0,), (1,), (0, 1)], ids=["new", "old", "both"])
+def test_a_role_is_taken_away_at_either_form_of_the_scope_and_is_a_risk(forms):
+    scopes = [TEAM_A.own_scopes[form] for form in forms]
+    change = only(revoking(*scopes))
+    assert change.kind is ChangeKind.UPDATE
+    assert [held.scope for held in change.revoked] == scopes
+    assert names(change) == ["access-removed"]
+    assert change.risks[0].detail == f"Taken away: {make_grant().role} of Group {GROUP}."
+    (difference,) = change.differences
+    assert (difference.operation, difference.new) == ("remove", None)
+    assert not change.writes_namespace
+
+
+def test_a_role_that_is_not_there_is_no_change():
+    change = only(revoking())
+    assert (change.kind, change.differences, change.revoked) == (ChangeKind.NO_CHANGE, (), ())
+    elsewhere = str(CLUSTER.namespace("team-b")).lower()
+    assert only(revoking(elsewhere)).kind is ChangeKind.NO_CHANGE
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        CLUSTER.key,
+        CLUSTER.key.partition("/providers")[0],
+        f"/subscriptions/{CLUSTER.subscription_id}",
+        "/providers/microsoft.management/managementgroups/all",
+        "/",
+    ],
+)
+@pytest.mark.parametrize("own", [(), TEAM_A.own_scopes[:1]], ids=["alone", "beside its own"])
+def test_an_inherited_role_is_refused_with_its_scope(scope, own):
+    with pytest.raises(SpecError) as refused:
+        revoking(*own, scope, row=7)
+    (problem,) = refused.value.problems
+    assert (problem.row, problem.column) == (7, "access")
+    assert f"by an assignment at {scope}, which acts on more" in problem.message
+    assert "az role assignment delete --ids" in problem.suggestion
+
+
+def test_of_a_namespace_that_goes_no_role_is_taken_away():
+    grant = make_grant()
+    spec = make_spec(quota={}, ensure=Ensure.ABSENT, revoked=(grant,))
+    triples = [(TEAM_A.key, *grant.key), (CLUSTER.key, *grant.key)]
+    change = only(make_plan([spec], make_observed(make_namespace(), grants=triples)))
+    assert (change.kind, change.revoked) == (ChangeKind.DELETE, ())
+
+
+def test_the_digest_of_a_plan_that_takes_no_role_away_is_that_of_before():
+    grant, absent = make_grant(), {"ensure": Ensure.ABSENT, "quota": {}}
+    specs = [
+        make_spec("a", access=(grant,), labels={"k": "v"}),
+        make_spec("b", row=3, labels={"x": None}),
+        make_spec("c", row=4, **absent),
+    ]
+    observed = make_observed(make_namespace("b", labels={"x": "1"}), make_namespace("c"))
+    plan = make_plan(specs, observed)
+    assert plan.digest == "sha256:ac1d8c9878df74c429e3601ec70c6b82425f7217e70a9500585d505dd1289687"
+    record = plan_to_json(plan, created_utc="2026-11-30T09:00:00Z")
+    assert not any("revoked" in change for change in record["changes"])
+
+
+def test_the_digest_rests_on_the_assignment_that_is_taken_away_not_on_its_spelling():
+    plan = revoking(TEAM_A.own_scopes[0])
+    (held,) = only(plan).revoked
+
+    def digest(**fields):
+        observed = make_observed(make_namespace())
+        triple = (TEAM_A.key, held.principal_id, held.role_guid)
+        grants = {triple: replace(held, **fields)}
+        spec = make_spec(revoked=(make_grant(),))
+        return make_plan([spec], replace(observed, grants=grants)).digest
+
+    assert digest(id=held.id.upper()) == plan.digest
+    assert digest(id=f"{held.id[:-1]}x") != plan.digest

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
+    ROLE_NAMES,
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
@@ -29,8 +30,10 @@ from mnslib.requests.export import request_file
 from mnslib.requests.spec import parse_requests
 
 from .factories import (
+    CLUSTER,
     FakeAzure,
     amounts,
+    make_assignment,
     make_grant,
     make_namespace,
     make_observed,
@@ -40,6 +43,7 @@ from .factories import (
 )
 
 NAMES = ["a", "b", "c", "d", "e"]
+READER, USER = "Azure Kubernetes Service RBAC Reader", "Azure Kubernetes Service Namespace User"
 CPU = st.sampled_from(["500m", "1", "1500m"])
 MEMORY = st.sampled_from(["512Mi", "1Gi"])
 VALUES = st.sampled_from(["", "x", "team-1", "no", "1.10", "2026-01-31"])
@@ -78,9 +82,18 @@ ASKED = st.builds(
     adoption_policy=st.none() | ADOPTION,
     delete_policy=st.none() | DELETION,
     access=st.just(()) | st.just((make_grant(),)),
+    revoked=st.just(()) | st.just((make_grant(READER), make_grant(USER))),
 )
 GONE = st.builds(
     make_spec, st.sampled_from(NAMES), quota=st.just({}), ensure=st.just(Ensure.ABSENT)
+)
+HOLDING = st.sets(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from([0, 1]),  # the two forms of a scope
+        st.sampled_from([make_grant(), make_grant(READER), make_grant(USER)]),
+    ),
+    max_size=4,
 )
 WORLDS = st.lists(HELD, unique_by=lambda n: n.id.key, max_size=3)
 UNMANAGED = st.dictionaries(st.sampled_from(NAMES), st.dictionaries(KEYS, VALUES), max_size=2)
@@ -94,8 +107,12 @@ class World(FakeAzure):
     have a name, the cluster's has labels that ARM does not know of.
     """
 
-    def __init__(self, managed, unmanaged):
+    def __init__(self, managed, unmanaged, holding=()):
         super().__init__(*managed)
+        for name, form, grant in holding:
+            target = CLUSTER.namespace(name)
+            if form or target.key in self.store:  # the older form needs no resource
+                self.assignments.append(make_assignment(target.own_scopes[form], *grant.key))
         self.labels = {n.id.namespace_name: {} for n in managed} | unmanaged
         self.content = {name: number for number, name in enumerate(self.labels)}
 
@@ -120,6 +137,12 @@ class World(FakeAzure):
         ]
 
 
+def roles_on(azure, target):
+    """Return who has which role on a namespace, by either form of its scope."""
+    held = {a for a in azure.assignments if a.scope.lower() in target.own_scopes}
+    return {(a.principal_id, ROLE_NAMES[a.role_guid]) for a in held}
+
+
 def seen(azure):
     grants = {(a.scope.lower(), a.principal_id, a.role_guid) for a in azure.assignments}
     namespaces = tuple(
@@ -137,20 +160,20 @@ def carry_out(specs, azure, folder):
     return read_events(journal.path)[0]
 
 
-@given(WORLDS, UNMANAGED, REQUESTS)
+@given(WORLDS, UNMANAGED, REQUESTS, HOLDING)
 @settings(max_examples=40, deadline=None)
-def test_a_plan_after_its_own_apply_is_empty(managed, unmanaged, specs):
-    azure = World(managed, unmanaged)
+def test_a_plan_after_its_own_apply_is_empty(managed, unmanaged, specs, holding):
+    azure = World(managed, unmanaged, holding)
     specs = azure.asked(specs)
     with tempfile.TemporaryDirectory() as folder:
         carry_out(specs, azure, folder)
     assert make_plan(specs, seen(azure), max_commitment=None).to_do == ()
 
 
-@given(WORLDS, UNMANAGED, REQUESTS, st.randoms(use_true_random=False))
+@given(WORLDS, UNMANAGED, REQUESTS, HOLDING, st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
-def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, chance):
-    azure = World(managed, unmanaged)
+def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, holding, chance):
+    azure = World(managed, unmanaged, holding)
     specs = azure.asked(specs)
     shuffled = specs.copy()
     chance.shuffle(shuffled)
@@ -165,17 +188,21 @@ def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, chance):
     assert (one.changes, one.digest) == (other.changes, other.digest)
 
 
-@given(WORLDS, UNMANAGED, REQUESTS)
-@example([], {"a": {}}, [make_spec("a", delete_policy=DeletePolicy.DELETE)])
+@given(WORLDS, UNMANAGED, REQUESTS, HOLDING)
+@example([], {"a": {}}, [make_spec("a", delete_policy=DeletePolicy.DELETE)], ())
 @example(
-    [make_namespace("a")], {"a": {"k1": "x"}}, [make_spec("a", quota={}, ensure=Ensure.ABSENT)]
+    [make_namespace("a")], {"a": {"k1": "x"}}, [make_spec("a", quota={}, ensure=Ensure.ABSENT)], ()
+)
+@example(
+    [make_namespace("a")], {}, [make_spec("a", revoked=(make_grant(),))], {("a", 0, make_grant())}
 )
 @settings(max_examples=60, deadline=None)
 def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(
-    managed, unmanaged, specs
+    managed, unmanaged, specs, holding
 ):
-    azure = World(managed, unmanaged)
+    azure = World(managed, unmanaged, holding)
     content = dict(azure.content)
+    held = {spec.id: roles_on(azure, spec.id) for spec in specs}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as back:
         events = carry_out(azure.asked(specs), azure, folder)
         found = undo(events)
@@ -200,8 +227,10 @@ def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(
         for difference in differences(was, azure.store[key]):
             field = difference.path.partition("[")[0]
             assert says(was.id.namespace_name, field), (difference, found.lost)
-    for assignment in azure.assignments:
-        assert says(assignment.scope.rpartition("/")[2], assignment.principal_id)
+    for target, roles in held.items():
+        for principal, role in roles ^ roles_on(azure, target):
+            name = target.namespace_name
+            assert says(name, role, principal) or says(name, "role assignments on it went with it")
     for name in adopted:
         assert says(name, "what its adoption overwrote")
     for name in azure.content.keys() - content.keys():

@@ -28,6 +28,7 @@ from .factories import (
     FakeAzure,
     amounts,
     carry_out,
+    make_assignment,
     make_cluster,
     make_grant,
     make_namespace,
@@ -35,6 +36,7 @@ from .factories import (
     make_spec,
     make_view,
     now,
+    writes,
 )
 
 HELD = (
@@ -316,3 +318,53 @@ def test_a_risk_that_nobody_accepted_is_not_taken_when_it_goes_on(journal):
         earlier = read_earlier(journal.path.parent)
         rest = plan_rest([spec], seen, earlier, max_commitment=None)
         assert (len(rest.plan.changes), len(rest.decided)) == (kept, 1 - kept)
+
+
+def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_path):
+    grant, name = make_grant(), CLUSTER.namespace("keep")
+    specs = [make_spec("keep", labels={"k": "v"}, revoked=(grant,))]
+
+    def world():
+        azure = Seen(*HELD)
+        azure.assignments = [make_assignment(scope, *grant.key) for scope in name.own_scopes]
+        return azure
+
+    azure = world()
+    plan = make_plan(specs, observe(specs, azure=azure, kube_for=None, now=now))
+    carry_out(Approval(plan=plan, may_write=True), azure, journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    kinds = [json.loads(line)["event"] for line in lines]
+    assert kinds == ["plan", "started", "accepted", "revoking", "revoking", "finished", "end"]
+    for cut in range(1, len(lines)):
+        for arrived in (True, False):  # the last request that was journaled
+            again = world()
+            sent = kinds[: cut if arrived else cut - 1]
+            if "started" in sent or "accepted" in kinds[:cut]:
+                again.store[name.key] = azure.store[name.key]
+            again.assignments = again.assignments[sent.count("revoking") :]
+            folder = tmp_path / f"{cut}-{arrived}"
+            folder.mkdir()
+            kept = Journal(folder / "journal.jsonl", now=now)
+            kept.path.write_text("".join(lines[:cut]))
+            left = len(again.assignments) if "finished" not in kinds[:cut] else 0
+            result = go_on(again, kept, specs)
+            (outcome,) = result.outcomes
+            is_untouched = cut == 1 and not left
+            assert outcome.outcome in ("updated", "unchanged" if is_untouched else "updated")
+            assert [m for m, _ in writes(again)].count("REVOKE") == left
+            if "finished" not in kinds[:cut]:
+                assert again.assignments == []
+
+
+def test_a_role_that_was_assigned_anew_since_is_not_what_was_approved(journal):
+    azure, grant, name = Seen(*HELD), make_grant(), CLUSTER.namespace("keep")
+    azure.assignments = [make_assignment(name.own_scopes[0], *grant.key)]
+    specs = [make_spec("keep", revoked=(grant,))]
+    plan = make_plan(specs, observe(specs, azure=azure, kube_for=None, now=now))
+    carry_out(Approval(plan=plan, may_write=True), azure, journal)
+    lines = journal.path.read_text().splitlines(keepends=True)
+    journal.path.write_text("".join(line for line in lines if '"finished"' not in line))
+    theirs = replace(make_assignment(name.own_scopes[0], *grant.key), id="/theirs")
+    azure.assignments = [theirs]
+    (outcome,) = go_on(azure, journal, specs).outcomes
+    assert (outcome.outcome, azure.assignments) == ("skipped", [theirs])

@@ -19,6 +19,8 @@ from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.undo import undo
 
 from .factories import (
+    CLUSTER,
+    GROUP,
     FakeAzure,
     amounts,
     carry_out,
@@ -236,3 +238,42 @@ def test_a_stop_leaves_no_time_for_further_tries(journal):
     result = run(azure, [make_spec("b"), make_spec("a")], journal, max_failures=1)
     assert result.counts() == {"failed": 2}
     assert writes(azure).count(("PUT", "b")) <= 2
+
+
+def role_event(name, event="revoking", **details):
+    target = str(CLUSTER.namespace(name))
+    return {
+        "event": event,
+        "id": target,
+        "principal_id": GROUP,
+        "role": make_grant().role,
+    } | details
+
+
+def test_undo_gives_roles_back_and_takes_away_what_was_granted():
+    found = undo([
+        role_event("a", principal_type="Group", has_condition=False),
+        role_event("b", "granting", principal_type="ServicePrincipal"),
+    ])  # fmt: skip
+    assert {row["namespace_name"]: row["access"] for row in found.rows} == {
+        "a": [f"group:{GROUP}=writer"],
+        "b": [f"sp:{GROUP}=writer-"],
+    }
+    assert found.lost == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (role_event("a", "granting"), "a role stays"),  # as journals of 0.1 have it
+        (
+            role_event("a", principal_type="Group", has_condition=True),
+            "a role is not granted again",
+        ),
+        (role_event("a", principal_type="Device"), "a role is not granted again"),
+    ],
+)
+def test_undo_says_which_role_no_request_can_restore(event, sentence):
+    found = undo([event])
+    assert found.rows == ()
+    assert found.lost == (f"a on aks-1: {sentence} ({make_grant().role} of {GROUP})",)

@@ -75,7 +75,7 @@ def test_tags_differ_by_more_than_case_and_are_at_most_50() -> None:
 
 def test_access_is_read_by_short_and_by_full_role_names() -> None:
     text = f"group:{GUID.upper()}=writer; user:{GUID}=Azure Kubernetes Service Namespace User;"
-    assert cells.read_access(text) == (
+    assert cells.read_access(text).granted == (
         AccessGrant(
             principal_type=PrincipalType.GROUP,
             principal_id=GUID,
@@ -89,7 +89,7 @@ def test_access_is_read_by_short_and_by_full_role_names() -> None:
             role_guid="c9f76ca8-b262-4b10-8ed2-09cf0948aa35",
         ),
     )
-    (grant,) = cells.read_access([f"sp:{GUID}=admin"])
+    (grant,) = cells.read_access([f"sp:{GUID}=admin"]).granted
     assert grant.principal_type is PrincipalType.SERVICE_PRINCIPAL
 
 
@@ -123,6 +123,35 @@ def test_other_grants_are_refused(entry: str, message: str, offered: str) -> Non
     ((told, suggestion),) = refused.value.findings
     assert message in told
     assert suggestion == offered
+
+
+def test_a_minus_behind_the_role_takes_it_away() -> None:
+    text = (
+        f"group:{GUID}=reader; group:{GUID}=writer-; sp:{GUID}=Azure Kubernetes Service RBAC Admin-"
+    )
+    found = cells.read_access(text)
+    assert [grant.role.split()[-1] for grant in found.granted] == ["Reader"]
+    assert [grant.role.split()[-1] for grant in found.revoked] == ["Writer", "Admin"]
+    assert [cells.revocation_text(grant) for grant in found.revoked] == [
+        f"group:{GUID}=writer-",
+        f"sp:{GUID}=admin-",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([f"group:{GUID}=writer-"] * 2, "removes a role that is removed here already"),
+        ([f"group:{GUID}=writer", f"group:{GUID}=writer-"], "both granted and removed here"),
+        ([f"group:{GUID}=writer-", f"user:{GUID}=writer"], "both granted and removed here"),
+        ([f"group:{GUID}=-"], "is not a grant"),
+        ([f"group:{GUID}=Owner-"], "Azure's own role"),
+    ],
+)
+def test_other_removals_are_refused(entries: list[str], message: str) -> None:
+    with pytest.raises(CellError, match=message) as refused:
+        cells.read_access(entries)
+    assert len(refused.value.findings) == 1
 
 
 def test_a_grant_is_written_once_and_all_mistakes_are_told() -> None:

@@ -83,6 +83,12 @@ def test_what_the_row_says_wins_cell_by_cell_and_key_by_key(tiers: Tiers) -> Non
     assert [grant.role.split()[-1] for grant in new.access] == ["Writer", "Reader"]
 
 
+def test_a_role_that_the_row_takes_away_is_not_granted_by_its_tier(tiers: Tiers) -> None:
+    new = make_spec(tiers, tier="small", access=f"group:{GROUP}=reader-").in_full
+    assert new.access == ()
+    assert [grant.role.split()[-1] for grant in new.revoked] == ["Reader"]
+
+
 def test_without_a_tier_nothing_is_added(tiers: Tiers) -> None:
     assert make_spec(tiers).in_full == make_spec(None)
     assert make_spec(tiers, tier="small", ensure="absent").when_new is None
