@@ -25,14 +25,10 @@ from matplotlib.transforms import Affine2D, IdentityTransform
 from numpy.typing import NDArray
 
 from mnslib.show.charts.colors import AXIS, DARK, INK, MUTED, PANEL, TEXT, WHITE
-from mnslib.show.charts.letters import (
-    DPI,
-    default_family,
-    font_of,
-    fonts_of,
-    measured,
-)
+from mnslib.show.charts.letters import font_of as old_font
+from mnslib.show.charts.letters import fonts_of
 from mnslib.show.charts.marks import Column, Dot, Fill, Grid, Stroke
+from mnslib.show.charts.picture import DPI, _families, measured
 from mnslib.show.charts.picture import Chart as Chart
 from mnslib.show.wording import cut_middle
 
@@ -97,7 +93,7 @@ class Canvas:
     def __init__(self, name: str = "chart", *, family: str | None = None) -> None:
         """Start an empty sheet; `family` None takes the first installed of `FONT_STACK`."""
         self.name = name
-        self.family = family or default_family()
+        self.family = family or _families()[0]
         self.y: float = MARGIN
         self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=WHITE)
         self.figure.set_layout_engine("none")
@@ -114,7 +110,7 @@ class Canvas:
     def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
         """Return how many pixels wide a line of text is."""
         shown = self._clean(text)
-        return measured(shown, font_of(self._families(shown), size, bold=bold))[0]
+        return measured(shown, old_font(self._families(shown), size, bold=bold))[0]
 
     def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
         """Return the width of the widest line; 0 without any."""
@@ -146,7 +142,7 @@ class Canvas:
         )
         self._add(Text(
             x, y + 0.36 * size * DPI / 72, shown, bbox=box if ground else None,
-            fontproperties=font_of(self._families(shown), size, bold=bold), color=color, ha=align,
+            fontproperties=old_font(self._families(shown), size, bold=bold), color=color, ha=align,
             va="baseline", parse_math=False, usetex=False,
         ))  # fmt: skip
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)

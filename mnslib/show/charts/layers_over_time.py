@@ -9,38 +9,43 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from mnslib.quantities import GIB
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.canvas import RIGHT, SMALL, Canvas, Chart, spread, ticks
-from mnslib.show.charts.heatmap import day_cell, draw_weeks
-from mnslib.show.charts.marks import HATCH, Fill, Grid, Stroke
+from mnslib.show.charts.heatmap import day_cells, draw_weeks
+from mnslib.show.charts.picture import Chart
+from mnslib.show.charts.sheet import (
+    AXIS_LINE,
+    GRID_LINE,
+    HATCH,
+    RIGHT,
+    SMALL,
+    Grid,
+    Look,
+    Sheet,
+    spread,
+    ticks,
+)
+from mnslib.show.charts.three_layers import REQUESTED, UNITS, UNREQUESTED, USED
 from mnslib.show.layers import claimed_finding
 
 MOST_NAMED = 5
 _HEIGHT, _LEFT, _NAMES = 250, 120, 1290
 """Pixels: how high a panel is, where its days begin, where the names begin."""
-_UNITS = {"cpu": (1.0, "CPU, cores"), "memory": (float(GIB), "Memory, GiB")}
-_PARTS = (
-    ("used", "used", Fill(colors.USED)),
-    ("requested_unused", "requested, not used", Fill(colors.REQUESTED)),
-    ("unrequested", "not requested", Fill(colors.UNREQUESTED)),
-)
-"""From the bottom up; together they are the hard quota."""
-_HARD = Stroke(colors.INK, 4)
-
-Row = dict[str, Any]
+_HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
+_PARTS = {
+    "used": (USED, "used"),
+    "requested_unused": (REQUESTED, "requested, not used"),
+    "unrequested": (UNREQUESTED, "not requested"),
+}
+"""From the bottom up; together they are the hard quota. What is used above it is not drawn."""
+_HARD = Look(colors.INK, line=4)
 
 
 def layers_over_time(
-    by_day: pd.DataFrame,
-    layers: pd.DataFrame,
-    *,
-    moment: datetime,
-    note: str = "",
-    family: str | None = None,
+    by_day: pd.DataFrame, layers: pd.DataFrame, *, moment: datetime, note: str = ""
 ) -> Chart:
     """Return the chart of hard, requested and used by day, of all namespaces together.
 
@@ -49,144 +54,91 @@ def layers_over_time(
         layers: from `capacity.layers.layers_table`; names who requests most and does not use it.
         moment: when the quotas were read.
         note: sentences that the source line ends with.
-        family: font family; None takes the first installed.
     """
-    canvas, title = Canvas("layers_over_time", family=family), claimed_finding(by_day)
-    canvas.heading(
-        title,
-        "Hard quota of each day in its layers, summed over the namespaces measured on it; "
-        "requested and used: 95th percentile of the day",
-    )
-    known = by_day[by_day["hard"] > 0]
+    days, known = [*by_day["day"], moment.date()], by_day[by_day["hard"] > 0]
+    last = known.groupby("resource").tail(1).sort_values("resource").to_dict("records")
+    sheet = Sheet(
+        "layers_over_time",
+        {
+            "finding": claimed_finding(by_day), "first": min(days), "last": max(days),
+            "least": known["measured"].min(), "most": known["measured"].max(), "note": note,
+            "left_out": by_day["left_out"].max(), "days": last,
+        },
+    )  # fmt: skip
     if known.empty:
-        canvas.note("Looked for days with samples of quota, requests and use for half of the day.")
-    else:
-        canvas.legend(_marks(by_day))
-        panels: dict[str, list[Any]] = {
-            name: by_day[by_day["resource"] == name].to_dict("records") for name in _UNITS
-        }
-        words = [text for name, rows in panels.items() for text in _amount_words(rows, name)]
-        end = _NAMES - 56 - canvas.widest(words, bold=True)
-        for resource, rows in panels.items():
-            own = layers[layers["resource"] == resource]
-            _draw_panel(canvas, resource, rows, own, end=end)
-    source = _source(by_day, known, moment)
-    alt = " ".join([f"{title}.", *_last_day(known)])
-    return canvas.finish(source=f"{source} {note}".strip(), alt=alt)
-
-
-def _marks(by_day: pd.DataFrame) -> list[tuple[Fill | Stroke, str]]:
-    marks: list[tuple[Fill | Stroke, str]] = [(fill, label) for _, label, fill in _PARTS]
-    marks.append((_HARD, "hard quota"))
-    is_missing = bool((by_day["measured"] == 0).any())
-    return [*marks, *([(HATCH, "unknown: nothing was measured")] if is_missing else [])]
-
-
-def _source(by_day: pd.DataFrame, known: pd.DataFrame, moment: datetime) -> str:
-    days = [*by_day["day"], moment.date()]
-    source = f"Source: ResourceQuota and measured use, {wording.period(min(days), max(days))}, "
-    source += "days in UTC. "
-    if len(known):
-        least, most = known["measured"].min(), known["measured"].max()
-        span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        source += f"Measured: {span} namespaces a day; unknown and left out: at most "
-        source += f"{by_day['left_out'].max():,}. "
-    return source + (
-        "Compared: the median share of the first week with that of the last. All days: "
-        "tables/layers_by_day.csv."
+        sheet.note(sheet.say("nothing"))
+        return sheet.finish()
+    is_missing = by_day["measured"] == 0
+    sheet.legend(
+        [
+            *((look, label, True) for look, label in _PARTS.values()),
+            (_HARD, "hard quota", True),
+            (HATCH, "unknown: nothing was measured", is_missing.any()),
+        ]
     )
+    used = by_day["hard"] - by_day["unrequested"] - by_day["requested_unused"]
+    by_day = by_day.assign(used=used)
+    lasts = by_day[~is_missing].groupby("resource").tail(1).to_dict("records")
+    words = {str(row["resource"]): _amount_words(row) for row in lasts}
+    end = _NAMES - 56 - max(sheet.widest(found, bold=True) for found in words.values())
+    for resource in UNITS:
+        rows = by_day[by_day["resource"] == resource]
+        own = layers[layers["resource"] == resource]
+        _draw_panel(sheet, resource, rows, own, end=end, words=words.get(resource, []))
+    return sheet.finish()
 
 
-def _last_day(known: pd.DataFrame) -> list[str]:
-    """Return the layers of the last day that has them, as a sentence per resource."""
-    return [
-        f"{_UNITS[name][1].partition(',')[0]} on {wording.day(row['day'])}: hard "
-        f"{wording.quantity(name, row['hard'])}, requested "
-        f"{wording.quantity(name, row['requested'])}, used {wording.quantity(name, row['usage'])}."
-        for name in _UNITS
-        for row in known[known["resource"] == name].tail(1).to_dict("records")
-    ]
-
-
-def _amount_words(rows: list[Row], resource: str) -> list[str]:
-    """Return the last known day's quota, and its parts from the top down with their shares."""
-    known = [row for row in rows if row["measured"]]
-    if not known:
-        return []
-    row, divisor, amounts = known[-1], _UNITS[resource][0], _amounts(known[-1])
-    words = [f"hard {wording.exact(row['hard'] / divisor)} on {wording.day(row['day'])}"]
-    for name, label, _ in reversed(_PARTS):
-        share = f" ({wording.percent(amounts[name] / row['hard'])})" if row["hard"] else ""
-        words.append(f"{label} {wording.number(amounts[name] / divisor)}{share}")
+def _amount_words(row: Any) -> list[str]:
+    """Return a day's quota, and its parts from the top down with their shares."""
+    divisor, hard = UNITS[row["resource"]][0], row["hard"]
+    words = [f"hard {wording.exact(hard / divisor)} on {wording.day(row['day'])}"]
+    for name, (_, label) in reversed(_PARTS.items()):
+        share = f" ({wording.percent(row[name] / hard)})" if hard else ""
+        words.append(f"{label} {wording.number(row[name] / divisor)}{share}")
     return words
 
 
 def _draw_panel(
-    canvas: Canvas, resource: str, rows: list[Row], layers: pd.DataFrame, *, end: float
-) -> None:
-    divisor, heading = _UNITS[resource]
-    canvas.y += 14
-    canvas.section(heading)
-    canvas.y += 54
-    grid, days = Grid(_LEFT, end, canvas.y, _HEIGHT, 1), [row["day"] for row in rows]
-    known = [row for row in rows if row["measured"]]
-    highest = max((row["hard"] for row in known), default=0.0) * 1.05 or divisor
+    sheet: Sheet, resource: str, rows: pd.DataFrame, layers: pd.DataFrame, *, end: float,
+    words: list[str],
+) -> None:  # fmt: skip
+    divisor = UNITS[resource][0]
+    sheet.y += 14
+    sheet.section(_HEADINGS[resource])
+    sheet.y += 54
+    grid = Grid(_LEFT, end, sheet.y, _HEIGHT, np.array([sheet.y + _HEIGHT / 2]))
+    known = rows[rows["measured"] > 0]
+    highest = float(np.nan_to_num(known["hard"].max())) * 1.05 or divisor
+    scale = _HEIGHT / highest
     for value in ticks(highest / divisor):
-        y = grid.bottom - _HEIGHT * value * divisor / highest
-        canvas.line(_LEFT, y, end, y, Stroke(colors.GRID, 2))
-        words = wording.exact(round(value, 3))
-        canvas.text(_LEFT - 14, y, words, size=SMALL, color=colors.MUTED, align="right")
-    draw_weeks(canvas, grid, days)
-    for index, row in enumerate(rows):
-        _draw_day(canvas, day_cell(grid, index, len(rows)), row, grid, highest)
-    canvas.line(_LEFT, grid.bottom, end, grid.bottom, Stroke(colors.AXIS, 2))
-    if known:
-        _draw_amounts(canvas, known[-1], grid, highest, _amount_words(rows, resource))
-    _draw_names(canvas, layers, grid.top, divisor)
-    canvas.y = grid.bottom + 36
+        y, label = grid.bottom - value * divisor * scale, wording.exact(round(value, 3))
+        sheet.lines(_LEFT, y, end, y, GRID_LINE)
+        sheet.text(_LEFT - 14, y, label, size=SMALL, color=colors.MUTED, align="right")
+    draw_weeks(sheet, grid, list(rows["day"]))
+    lefts, rights = day_cells(grid, len(rows))
+    is_known = (rows["measured"] > 0).to_numpy()
+    sheet.bars(lefts[~is_known], rights[~is_known], grid.ys, _HEIGHT, HATCH)
+    below = np.full(len(rows), grid.bottom)
+    for name, (look, _) in _PARTS.items():
+        high = rows[name].to_numpy(dtype=float) * scale
+        sheet.bars(lefts, rights, below - high / 2, high, look)
+        below = below - high
+    sheet.lines(lefts, below, rights, below, _HARD)
+    sheet.lines(_LEFT, grid.bottom, end, grid.bottom, AXIS_LINE)
+    if words:  # beside the last day
+        parts = known[list(_PARTS)].iloc[-1].to_numpy(dtype=float) * scale
+        middles = grid.bottom - np.cumsum(parts) + parts / 2
+        wanted = [grid.bottom - parts.sum() - 14, *middles[::-1]]
+        low, most = grid.top - 14, grid.bottom + 14
+        edges = spread([y - 14 for y in wanted], [28] * 4, low=low, high=most, gap=0)
+        for edge, text in zip(edges, words, strict=True):
+            bold = text.startswith("requested")  # what the title is about
+            sheet.text(grid.right + 16, edge + 14, text, bold=bold)
+    _draw_names(sheet, layers, grid.top, divisor)
+    sheet.y = grid.bottom + 36
 
 
-def _amounts(row: Row) -> dict[str, float]:
-    """Return what each part holds; what is used above the quota is not drawn."""
-    used = row["hard"] - row["unrequested"] - row["requested_unused"]
-    return {
-        "used": used,
-        "requested_unused": row["requested_unused"],
-        "unrequested": row["unrequested"],
-    }
-
-
-def _draw_day(
-    canvas: Canvas, edges: tuple[float, float], row: Row, grid: Grid, highest: float
-) -> None:
-    left, right = edges
-    if not row["measured"]:
-        canvas.box(left, grid.top, right, grid.bottom, HATCH)
-        return
-    amounts, y = _amounts(row), grid.bottom
-    for name, _, fill in _PARTS:
-        top = y - _HEIGHT * amounts[name] / highest
-        canvas.box(left, top, right, y, fill)
-        y = top
-    canvas.line(left, y, right, y, _HARD)
-
-
-def _draw_amounts(canvas: Canvas, row: Row, grid: Grid, highest: float, words: list[str]) -> None:
-    """Write beside the last day what its quota and each of its parts hold."""
-    amounts, below, middles = _amounts(row), 0.0, []
-    for name, _, _ in _PARTS:
-        middles.append(grid.bottom - _HEIGHT * (below + amounts[name] / 2) / highest)
-        below += amounts[name]
-    wanted = [grid.bottom - _HEIGHT * below / highest - 14, *reversed(middles)]
-    edges = spread(
-        [y - 14 for y in wanted], [28] * 4, low=grid.top - 14, high=grid.bottom + 14, gap=0
-    )
-    for edge, text in zip(edges, words, strict=True):
-        bold = text.startswith("requested")  # what the title is about
-        canvas.text(grid.right + 16, edge + 14, text, bold=bold)
-
-
-def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float) -> None:
+def _draw_names(sheet: Sheet, layers: pd.DataFrame, top: float, divisor: float) -> None:
     """Name who requests most and does not use it, over the last 7 days."""
     rows = layers[layers["requested_unused"] > 0].sort_values(
         ["requested_unused", "namespace_name"], ascending=[False, True]
@@ -194,16 +146,14 @@ def _draw_names(canvas: Canvas, layers: pd.DataFrame, top: float, divisor: float
     if rows.empty:
         return
     for above, words in ((44, "requested and not used most"), (18, "in the last 7 days")):
-        canvas.text(_NAMES, top - above, words, size=SMALL, color=colors.MUTED)
-    y = top + 14
-    for row in rows.head(MOST_NAMED).to_dict("records"):
-        amount = wording.number(row["requested_unused"] / divisor)
-        canvas.text(RIGHT, y, amount, bold=True, align="right")
-        room = RIGHT - _NAMES - canvas.width(amount, bold=True) - 16
-        canvas.text(_NAMES, y, row["namespace_name"], limit=room)
-        y += 34
-    rest = rows["requested_unused"].iloc[MOST_NAMED:]
-    if len(rest):
-        amount = wording.number(rest.sum() / divisor)
-        canvas.text(_NAMES, y, f"{len(rest):,} more", color=colors.TEXT)
-        canvas.text(RIGHT, y, amount, color=colors.TEXT, align="right")
+        sheet.text(_NAMES, top - above, words, size=SMALL, color=colors.MUTED)
+    amounts = rows["requested_unused"] / divisor
+    found = [*zip(rows["namespace_name"], amounts, strict=True)][:MOST_NAMED]
+    if len(rows) > MOST_NAMED:
+        found.append((f"{len(rows) - MOST_NAMED:,} more", amounts.iloc[MOST_NAMED:].sum()))
+    for place, (name, value) in enumerate(found):
+        y, is_rest = top + 14 + 34 * place, place == MOST_NAMED
+        color, amount = colors.TEXT if is_rest else colors.INK, wording.number(value)
+        sheet.text(RIGHT, y, amount, color=color, bold=not is_rest, align="right")
+        limit = RIGHT - _NAMES - sheet.width(amount, bold=True) - 16
+        sheet.text(_NAMES, y, name, color=color, limit=limit)

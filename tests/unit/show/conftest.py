@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -256,6 +257,17 @@ def make_result(count: int, *, clusters: int = 5, seed: int = 4) -> ApplyResult:
     return ApplyResult(outcomes=tuple(outcomes))
 
 
+def areas(figure: Any) -> list[Rectangle]:
+    """The filled areas of a figure, from the bottom up."""
+    found = [one for one in figure.artists if isinstance(one, Rectangle)]
+    for marks in figure.findobj(PolyCollection):
+        look = {"zorder": marks.get_zorder(), "facecolor": marks.get_facecolor()[0]}
+        for path in marks.get_paths():
+            (x, y), (x1, y1) = path.vertices.min(axis=0), path.vertices.max(axis=0)
+            found.append(Rectangle((x, y), x1 - x, y1 - y, **look))
+    return sorted(found, key=lambda area: area.get_zorder())
+
+
 class Ruler:
     """What stands in a chart, measured as the renderer draws it (pixels from the top left)."""
 
@@ -282,9 +294,8 @@ class Ruler:
         middle = self.height - (box.y0 + box.y1) / 2
         bars = [
             patch
-            for patch in self.figure.artists
-            if isinstance(patch, Rectangle)
-            and patch.get_y() < middle < patch.get_y() + patch.get_height()
+            for patch in areas(self.figure)
+            if patch.get_y() < middle < patch.get_y() + patch.get_height()
         ]
         bars.sort(key=lambda patch: patch.get_x())
         return [to_hex(bar.get_facecolor()).upper() for bar in bars]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from mnslib.azure.throttle import BucketKey, Pace, Rate
 from mnslib.provisioning.timeline import Stretch
 from mnslib.resource_ids import ClusterId
@@ -18,10 +20,24 @@ from mnslib.show.charts import (
     utilization_heatmap,
     utilization_now,
 )
+from mnslib.show.charts.picture import FAMILY
+
+
+@contextmanager
+def drawn_in(family):
+    """Charts that are made and measured here are in this font; None: in the first of the pages."""
+    token = FAMILY.set(family or "")
+    yield
+    FAMILY.reset(token)
 
 
 def charts(frames, count, family=None):
     """Each of the charts with `count` rows."""
+    with drawn_in(family):
+        return _charts(frames, count, family)
+
+
+def _charts(frames, count, family):
     look = {"moment": frames.moment, "family": family}
     before = {
         f"aks-{n}": {key: frames.commitment(key) for key in ("cpu", "memory")} for n in range(count)
@@ -48,14 +64,16 @@ def charts(frames, count, family=None):
     return {
         "timeline": bulk_timeline(stretches, paces=paces, **look),
         "room": state_grid(frames.room(count), **look),
-        "now": utilization_now(frames.utilization(count), **look),
-        "heatmap": utilization_heatmap(daily, period=tuple(days), family=family),
+        "now": utilization_now(frames.utilization(count), moment=frames.moment),
+        "heatmap": utilization_heatmap(daily, period=tuple(days)),
         "commitment": cluster_commitment(frames.commitments(count), **look),
         "before_after": commitment_before_after(
             before, after, changes={name: [frames.long_name] for name in before}, **look
         ),
-        "layers": three_layers(frames.layers(count), **look),
-        "by_day": layers_over_time(frames.by_day(count), frames.layers(count), **look),
+        "layers": three_layers(frames.layers(count), moment=frames.moment),
+        "by_day": layers_over_time(
+            frames.by_day(count), frames.layers(count), moment=frames.moment
+        ),
         "quadrant": quadrant(frames.layers(count), **look),
         "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
     }

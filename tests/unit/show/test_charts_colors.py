@@ -6,9 +6,9 @@ from io import BytesIO
 
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
 
 from mnslib.show.charts import colors
+from tests.unit.show.conftest import areas
 from tests.unit.show.gallery import charts
 from tests.unit.show.vision import MATRICES, contrast, difference, simulated
 
@@ -40,8 +40,7 @@ def patches(chart):
     """The filled areas of a chart, from the bottom up: color, left, top, right and bottom."""
     return [
         (to_hex(patch.get_facecolor()).upper(), x, y, x + patch.get_width(), y + patch.get_height())
-        for patch in sorted(chart.figure.artists, key=lambda patch: patch.get_zorder())
-        if isinstance(patch, Rectangle)
+        for patch in areas(chart.figure)
         for x, y in [patch.get_xy()]
     ]
 

@@ -5,11 +5,12 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 
 from mnslib.show.charts import utilization_heatmap
 from mnslib.show.charts.colors import HEAT, INK, WHITE
+from tests.unit.show.conftest import areas
 
 DAYS = [date(2026, 10, 26) + timedelta(days=number) for number in range(8)]
 NAN = float("nan")
@@ -92,14 +93,16 @@ def found_y(found, name):
 def test_a_quota_change_is_a_black_tick_on_its_day():
     def ticks(chart):
         return [
-            line.get_xdata()[0]
-            for line in chart.figure.findobj(Line2D)
-            if line.get_color() == INK and line.get_xdata()[0] > 300
+            path.vertices[0, 0]
+            for lines in chart.figure.findobj(LineCollection)
+            if to_hex(lines.get_color()[0]).upper() == INK
+            for path in lines.get_paths()
+            if path.vertices[0, 0] > 300
         ]
 
     chart = draw(daily_of(("a", [0.5] * 8, DAYS[0], (DAYS[2], date(2020, 1, 1)))))
     _in_legend, *changed = ticks(chart)
-    cells = [cell for cell in chart.figure.findobj(Rectangle) if cell.get_x() > 300][-8:]
+    cells = [cell for cell in areas(chart.figure) if cell.get_x() > 300][-8:]
     assert changed == [pytest.approx(cells[2].get_x() + cells[2].get_width() / 2)]
     assert ticks(draw(daily_of(("a", [0.5] * 8)))) == []
 

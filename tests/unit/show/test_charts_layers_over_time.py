@@ -5,11 +5,12 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
 
 from mnslib.capacity.layers import DAY_COLUMNS
 from mnslib.show.charts import layers_over_time
 from mnslib.show.charts.colors import REQUESTED, UNREQUESTED, USED
+from tests.unit.show.conftest import areas
+from tests.unit.show.gallery import drawn_in
 from tests.unit.show.vision import luminance
 
 GIB = 2**30
@@ -45,8 +46,8 @@ def draw(frames):
 
 def drawn(found, color):
     """The areas of a color in drawing order, the key in the legend left out."""
-    areas = [patch for patch in found.figure.artists if isinstance(patch, Rectangle)]
-    return [area for area in areas if to_hex(area.get_facecolor()).upper() == color][1:]
+    found = areas(found.figure)
+    return [area for area in found if to_hex(area.get_facecolor()).upper() == color][1:]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,9 @@ def test_the_source_says_how_many_are_measured_and_where_all_days_are(draw, rule
 @pytest.mark.parametrize("family", [None, "DejaVu Sans"])
 @pytest.mark.parametrize("days", [1, 6, 90, 400])
 def test_amounts_of_a_large_fleet_stand_whole_beside_any_period(frames, ruler, days, family):
-    chart = layers_over_time(
-        frames.by_day(20_000, days=days), frames.layers(40), moment=frames.moment, family=family
-    )
-    found = ruler(chart)
+    with drawn_in(family):
+        days, layers = frames.by_day(20_000, days=days), frames.layers(40)
+        found = ruler(layers_over_time(days, layers, moment=frames.moment))
 
     assert found.complaints() == []
     amounts = [text for text in found.texts if text.startswith("requested, not used ")]
