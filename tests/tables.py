@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mnslib.capacity.crossings import crossings_table
-from mnslib.capacity.daily import daily_peaks
+from mnslib.capacity.daily import crossings_table, daily_peaks
 from mnslib.capacity.evidence import evidence_table, with_evidence
 from mnslib.capacity.layers import layers_by_day, layers_table
 from mnslib.capacity.utilization import utilization_table

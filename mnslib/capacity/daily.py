@@ -1,12 +1,12 @@
-"""Since when, day by day: how near each namespace came to the quota value that is tightest for it.
+"""Since when: how near each namespace came to its quota day by day, and each crossing of 90 %.
 
-Pure, as `utilization` is. Days are whole UTC days; a sample stands for the step before it, so that
-of midnight belongs to the day that ended.
+Pure, as `utilization` is. Each step is held against its own hard quota. Days are whole UTC days; a
+sample stands for the step before it, so that of midnight belongs to the day that ended. What
+happened while no sample was taken is never made up: a crossing over a gap says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Any
 
@@ -14,14 +14,48 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK
+from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
-from mnslib.capacity.samples import against_quota, highest, lowest, samples_of, series_of, times_of
-from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, Values
+from mnslib.capacity.samples import (
+    Flags,
+    against_quota,
+    chunks,
+    highest,
+    last_known,
+    lowest,
+    samples_of,
+    series_of,
+    times_of,
+)
+from mnslib.capacity.snapshot import CleanSnapshot, Values
 from mnslib.capacity.utilization import ratio_now
 
-_FLOAT32_NOISE = 1e-6
+THRESHOLDS = (float(TIGHT_RATIO), 1.0)
+"""Used over hard from which a value is tight, and from which it is full. Source: kubernetes-mixin,
+KubeQuotaAlmostFull and KubeQuotaFullyUsed, here with the threshold itself included."""
+
+RATIO_NOISE = 5e-7
+"""How far below a threshold a ratio may lie and still count as at it, as rounding to 6 decimals
+does. Used, hard and their quotient are float32: three roundings of 6e-8 each at most."""
+
+CROSSING_COLUMNS = (
+    "cluster_name",
+    "namespace_name",
+    "resource",
+    "threshold",
+    "direction",
+    "crossed_utc",
+    "within_minutes",
+    "is_over_gap",
+    "used",
+    "hard",
+    "utilization_ratio",
+)
 NO_HARD = "no samples of the hard quota"
+_LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
+_FLOAT32_NOISE = 1e-6
+
+Days = NDArray[np.datetime64]
 
 
 def daily_peaks(
@@ -55,53 +89,22 @@ def daily_peaks(
     peaks = np.full((len(names), len(rows)), np.nan)
     for part, _, _, ratio in against_quota(snapshot, series_of(rows)):
         ratio[np.isinf(ratio)] = 1  # anything used of a quota of 0
-        peaks[:, part] = _highest_of(ratio, starts).astype(np.float64).round(6)
+        for day, samples in enumerate(np.split(ratio, starts[1:]) if len(starts) else ()):
+            # `reduceat` takes ten times as long
+            peaks[day, part] = np.fmax.reduce(samples, axis=0).astype(np.float64).round(6)
     peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(rows, peaks)
     rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
-    has_none = np.all(np.isnan(peaks), axis=0)
-    facts = _facts(snapshot, rows, days, has_none=has_none, evidence=evidence)
-    by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
-    return facts.join(by_day).iloc[_most_urgent_first(facts, peaks)].reset_index(drop=True)
-
-
-def _facts(
-    snapshot: CleanSnapshot,
-    rows: pd.DataFrame,
-    days: NDArray[np.datetime64],
-    *,
-    has_none: NDArray[np.bool_],
-    evidence: pd.DataFrame,
-) -> pd.DataFrame:
-    """Return what stands before the days of each row of a utilization table."""
-    first = _first_days(snapshot, rows, evidence)
-    unseen = np.flatnonzero(pd.isna(first))
-    places = list(names_of(rows))
-    _forget_where_clusters_begin(first, snapshot, places, start=min(days, default=None))
-    for row, place in zip(unseen, names_of(rows.iloc[unseen]), strict=True):
-        first[row] = _day_made(snapshot, place)
-    hard = samples_of(snapshot.hard, series_of(rows))
-    changed = _change_days(hard, days)
-    today = snapshot.read_utc.astimezone(UTC).date()
-    for row in np.flatnonzero(_is_another(hard, rows["hard"].to_numpy(dtype=np.float32))):
-        changed[row] = tuple(dict.fromkeys((*changed[row], today)))
+    has_none: Flags = np.isnan(peaks).all(axis=0)
     reason = rows["unknown_history"].str.removeprefix("unknown: ")
-    facts: dict[str, pd.Series[Any]] = {
-        "resource": rows["resource"].mask(has_none & rows["used"].isna(), ""),
-        "first_seen": pd.Series(first, index=rows.index, dtype=object).mask(
-            rows["evidence"].isin(NO_PEAK), None
-        ),
-        "quota_changed": pd.Series(changed, index=rows.index, dtype=object),
-        "reason": reason.mask(reason == "", NO_HARD).where(has_none, ""),
-    }
-    return rows[SPACE].assign(**facts)
-
-
-def _highest_of(values: Values, starts: NDArray[np.int64]) -> Values:
-    """Return the highest value of each day, of which `starts` are the first rows."""
-    parts = np.split(values, starts[1:]) if len(starts) else []
-    days = [np.fmax.reduce(part, axis=0) for part in parts]  # ten times as fast as `reduceat`
-    return np.array(days, dtype=np.float32).reshape(len(starts), values.shape[1])
+    table = rows[SPACE].assign(
+        resource=rows["resource"].mask(has_none & rows["used"].isna(), ""),
+        first_seen=_first_seen(snapshot, rows, names, evidence),
+        quota_changed=pd.Series(_changed_days(snapshot, rows, days), dtype=object),
+        reason=reason.mask(reason == "", NO_HARD).where(has_none, ""),
+    )
+    by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
+    return table.join(by_day).iloc[_most_urgent_first(table, peaks)].reset_index(drop=True)
 
 
 def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -115,12 +118,12 @@ def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[
     return np.sort(ordered.drop_duplicates(SPACE).index.to_numpy(dtype=np.int64))
 
 
-def _most_urgent_first(facts: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
-    has_none = pd.Series(np.all(np.isnan(peaks), axis=0), index=facts.index)
-    last = peaks[-1] if len(peaks) else np.full(len(facts), np.nan)
-    keys = facts[SPACE].assign(
+def _most_urgent_first(table: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
+    has_none = np.logical_and.reduce(np.isnan(peaks))
+    last = peaks[-1] if len(peaks) else np.full(len(table), np.nan)
+    keys = table[SPACE].assign(
         has_none=has_none,
-        is_unknown=has_none & facts["first_seen"].isna(),
+        is_unknown=has_none & table["first_seen"].isna(),
         full=-np.sum(peaks >= 1, axis=0),
         tight=-np.sum(peaks >= float(TIGHT_RATIO), axis=0),
         last=-np.nan_to_num(last, nan=-1.0),
@@ -129,60 +132,111 @@ def _most_urgent_first(facts: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArr
     return keys.sort_values(order, kind="stable").index.to_numpy(dtype=np.int64)
 
 
-def _day_made(snapshot: Snapshot, place: tuple[str, ...]) -> date | None:
-    """Return the day a namespace without samples was made, None unless it is too new for any."""
-    made = snapshot.created.get((place[0], place[1]))
-    is_new = made is not None and snapshot.read_utc - made < NEW_FOR
-    return made.astimezone(UTC).date() if made is not None and is_new else None
-
-
-def _forget_where_clusters_begin(
-    first: NDArray[np.object_],
-    snapshot: Snapshot,
-    places: Sequence[tuple[str, ...]],
-    *,
-    start: np.datetime64 | None,
-) -> None:
-    """Put the day a namespace was made, or None, where nothing of its cluster was seen before.
-
-    What was not kept longer than that says nothing of a namespace's beginning.
-    """
-    began: dict[str, date] = {}
-    for (cluster, _), day in zip(places, first, strict=True):
-        if day is not None:
-            began[cluster] = min(began.get(cluster, day), day)
-    for row, (cluster, name) in enumerate(places):
-        day = first[row]
-        if day is not None and start is not None and day == began[cluster] != start.item():
-            made = snapshot.created.get((cluster, name))
-            first[row] = None if made is None else min(made.astimezone(UTC).date(), day)
-
-
-def _first_days(
-    snapshot: Snapshot, rows: pd.DataFrame, evidence: pd.DataFrame
+def _first_seen(
+    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, evidence: pd.DataFrame
 ) -> NDArray[np.object_]:
-    """Return the day of the first sample of each row, None without any."""
+    """Return the day from which on each row is known; None where nothing tells.
+
+    Where nothing of its cluster was seen before, that is the day it was made: what was not kept
+    longer says nothing of its beginning. So it is for one too new for samples.
+    """
     key = [*SPACE, "resource"]
-    first = rows[key].join(evidence.set_index(key)["first_sample_utc"], on=key)["first_sample_utc"]
-    days = (first - snapshot.step).dt.date
-    return np.array([None if pd.isna(day) else day for day in days], dtype=object)
+    sample = rows[key].join(evidence.set_index(key)["first_sample_utc"], on=key)["first_sample_utc"]
+    first = (sample - snapshot.step).dt.floor("D")
+    times = [snapshot.created.get((cluster, name)) for cluster, name in names_of(rows)]
+    made = pd.to_datetime(pd.Series(times, index=rows.index, dtype=object), utc=True)
+    day_made = made.dt.floor("D")
+    begins = first == first.groupby(rows["cluster_name"]).transform("min")
+    if len(days):
+        begins &= first != pd.Timestamp(days[0], tz="UTC")
+    found = first.mask(begins, day_made.where(~(day_made > first), first))
+    found = found.mask(first.isna(), day_made.where(snapshot.read_utc - made < NEW_FOR))
+    found = found.mask(rows["evidence"].isin(NO_PEAK))
+    return np.array([None if pd.isna(day) else day for day in found.dt.date], dtype=object)
 
 
-def _is_another(hard: Values, now: Values) -> NDArray[np.bool_]:
-    """Return where the quota of now is another than that of the last sample."""
+def _changed_days(
+    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days
+) -> list[tuple[date, ...]]:
+    """Return the days on which each row's quota changed."""
+    hard, now = samples_of(snapshot.hard, series_of(rows)), rows["hard"].to_numpy(dtype=np.float32)
+    changed: list[dict[date, None]] = [{} for _ in range(len(rows))]
     if not len(hard):
-        return np.zeros(len(now), dtype=bool)
-    known = ~np.isnan(hard)
-    last = hard[len(hard) - 1 - known[::-1].argmax(axis=0), np.arange(len(now))]
-    is_another: NDArray[np.bool_] = np.abs(now - last) > np.maximum(now, last) * _FLOAT32_NOISE
-    return is_another
-
-
-def _change_days(hard: Values, days: NDArray[np.datetime64]) -> list[tuple[date, ...]]:
-    some = np.flatnonzero(highest(hard) > lowest(hard))
-    known = pd.DataFrame(hard[:, some]).ffill().to_numpy()
-    times, columns = np.nonzero((known[1:] != known[:-1]) & ~np.isnan(known[:-1]))
-    changed: list[list[date]] = [[] for _ in range(hard.shape[1])]
+        return [() for _ in changed]
+    some = np.flatnonzero(highest(hard) > lowest(hard))  # few change at all
+    filled = pd.DataFrame(hard[:, some]).ffill().to_numpy()
+    times, columns = np.nonzero((filled[1:] != filled[:-1]) & ~np.isnan(filled[:-1]))
     for row, column in zip(times + 1, some[columns], strict=True):
-        changed[column].append(days[row].item())
-    return [tuple(dict.fromkeys(found)) for found in changed]
+        changed[column][days[row].item()] = None
+    backward = np.isnan(hard)[::-1].argmin(axis=0)
+    last = hard[len(hard) - 1 - backward, np.arange(len(now))]
+    is_another = np.abs(now - last) > np.maximum(now, last) * _FLOAT32_NOISE
+    for row in np.flatnonzero(is_another):
+        changed[row][snapshot.read_utc.astimezone(UTC).date()] = None
+    return [tuple(found) for found in changed]
+
+
+# When they came to their quota and when they left it
+
+
+def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return each time that a quota value came to 0.9 or 1.0 of its hard quota, or fell below it.
+
+    Args:
+        snapshot: what was read.
+        evidence: from `evidence_table`, of the same snapshot. Values whose samples are wrong as a
+            whole (`NO_PEAK`) have no crossings.
+
+    Returns:
+        `CROSSING_COLUMNS`: `direction` is `up` or `down`; it happened in the `within_minutes`
+        before `crossed_utc`, the end of the first step on the other side: one step, or where
+        samples are missing (`is_over_gap`) the time since the sample before; `used` and `hard` of
+        that step, cores or bytes, and their ratio (infinite where anything is used of a quota of
+        0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
+    """
+    is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
+    rows = evidence.loc[is_meant, [*SPACE, "resource"]]
+    rows = rows.iloc[_near(snapshot, series_of(rows))].reset_index(drop=True)
+    parts = [_crossings(*np.empty((3, 0, 0), dtype=np.float32), first=0)]
+    for part, *samples in against_quota(snapshot, series_of(rows)):
+        parts.append(_crossings(*samples, first=part.start))
+    table = pd.concat(parts).sort_values(["place", "row", "level"]).join(rows, on="place")
+    steps = table["row"] - table["before"]
+    moments = times_of(snapshot.used)[table["row"].to_numpy()]
+    return table.assign(
+        crossed_utc=pd.DatetimeIndex(moments).tz_localize("UTC"),
+        within_minutes=steps * snapshot.step_minutes,
+        is_over_gap=steps > 1,
+    )[list(CROSSING_COLUMNS)].reset_index(drop=True)
+
+
+def _crossings(used: Values, hard: Values, ratio: Values, *, first: int) -> pd.DataFrame:
+    """Return the crossings of columns (times x series): their place, and the rows around each."""
+    known = ~(np.isnan(used) | np.isnan(hard))
+    level = (ratio >= _LEAST[0]).astype(np.int8) + (ratio >= _LEAST[1])
+    last = last_known(known)[:-1]
+    earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
+    rows, places = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
+    before, after = earlier[rows, places], level[rows + 1, places]
+    steps: dict[str, Any] = {"place": places + first, "row": rows + 1, "before": last[rows, places]}
+    for name, values in (("used", used), ("hard", hard), ("utilization_ratio", ratio)):
+        steps[name] = values[rows + 1, places].astype(np.float64).round(6)
+    parts: list[pd.DataFrame] = []
+    for number, threshold in enumerate(THRESHOLDS, start=1):
+        direction = np.where(after >= number, "up", "down")
+        part = pd.DataFrame(steps).assign(level=number, threshold=threshold, direction=direction)
+        parts.append(part[(before < number) != (after < number)])
+    return pd.concat(parts)
+
+
+def _near(snapshot: CleanSnapshot, series: pd.MultiIndex) -> NDArray[np.int64]:
+    """Return which series may come to a threshold and fall below it; few do."""
+    found = [np.empty(0, dtype=np.int64)]
+    for (part, used), (_, hard) in zip(
+        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
+    ):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            is_low = highest(used) / lowest(hard) < _LEAST[0]
+            is_high = lowest(used) / highest(hard) >= _LEAST[1]
+        found.append(np.flatnonzero(~(is_low | is_high)) + part.start)
+    return np.concatenate(found)

@@ -110,7 +110,7 @@ class Tables:
     @cached_property
     def crossings(self) -> pd.DataFrame:
         """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
-        from mnslib.capacity.crossings import crossings_table
+        from mnslib.capacity.daily import crossings_table
 
         return crossings_table(self._clean, evidence=self.evidence)
 

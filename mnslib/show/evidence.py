@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from mnslib.capacity.crossings import THRESHOLDS
+from mnslib.capacity.daily import THRESHOLDS
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import SPACE
@@ -149,7 +149,7 @@ def crossings_rows(crossings: pd.DataFrame, *, limit: int = 20) -> Table:
     """Return the latest time each quota value was reached or left, the newest first, to read.
 
     Args:
-        crossings: from `capacity.crossings.crossings_table`.
+        crossings: from `capacity.daily.crossings_table`.
         limit: rows shown; all are in the CSV.
     """
     value = [*SPACE, "resource"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.capacity.crossings import CROSSING_COLUMNS
+from mnslib.capacity.daily import CROSSING_COLUMNS
 from tests.tables import crossings_of
 
 NAN = float("nan")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from mnslib.capacity.crossings import CROSSING_COLUMNS
+from mnslib.capacity.daily import CROSSING_COLUMNS
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.show.evidence import crossings_rows, evidence_report
 
