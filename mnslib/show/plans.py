@@ -67,8 +67,8 @@ LONGEST_VALUE = 200
 
 REQUESTS_SHOWN = 12
 
-_ON_ONE_LINE = {name: place // 2 for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
-"""Request and limit, ingress and egress, and both policies on what is there stand together."""
+_ON_ONE_LINE = {name: names[0] for names in (QUOTA_FIELDS, POLICY_FIELDS) for name in names}
+"""What has no text of others stands together; labels and roles have a line each."""
 
 
 def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
@@ -231,7 +231,8 @@ def _verb(change: Change) -> str:
 
 def _lines(change: Change) -> list[list[dict[str, Any]]]:
     """Return the differences of a change, those together that stand on one line."""
-    lines = groupby(enumerate(change.differences), lambda at: _ON_ONE_LINE.get(at[1].path, -at[0]))
+    places = enumerate(change.differences)
+    lines = groupby(places, lambda at: _ON_ONE_LINE.get(at[1].path, str(at[0])))
     return [[_difference(difference) for _, difference in line] for _, line in lines]
 
 

@@ -246,10 +246,8 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
     spec = make_spec(access=access, labels={"owner": "web"}, tags={"cost": "1"})
     html = changes_table(make_plan([spec], make_observed()))._repr_html_()
     expected = [
-        "CPU requests 1 core, CPU limits 2 cores",
-        "memory requests 1 GiB, memory limits 2 GiB",
-        "ingress AllowSameNamespace, egress AllowAll",
-        "adoption policy Never, delete policy Keep",
+        "CPU requests 1 core, CPU limits 2 cores, memory requests 1 GiB, memory limits 2 GiB",
+        "ingress AllowSameNamespace, egress AllowAll, adoption policy Never, delete policy Keep",
         "label owner = web",
         "tag cost = 1",
         f"Namespace User for group {GROUP}",
@@ -272,9 +270,9 @@ def test_a_value_from_a_tier_says_so_in_requests_and_changes():
     plan = make_plan([spec], make_observed())
     cells = changes_table(plan).rows[0][3]
     assert cells.splitlines() == [
-        "CPU requests 3 cores, CPU limits 4 cores from tier medium",
+        "CPU requests 3 cores, CPU limits 4 cores from tier medium, "
         "memory requests 1 GiB from tier medium, memory limits 2 GiB from tier medium",
-        "ingress AllowSameNamespace, egress DenyAll from tier medium",
+        "ingress AllowSameNamespace, egress DenyAll from tier medium, "
         "adoption policy Never, delete policy Keep",
         "label owner = web from tier medium",
         f"Namespace User for group {GROUP} from tier medium",
@@ -451,3 +449,11 @@ def test_no_name_from_outside_acts_in_a_box_or_steers_a_terminal():
         assert "&lt;b&gt;" in html
         assert "<b>\ufffd" not in html
         assert "\x1b" not in html + repr(shown)
+
+
+def test_a_role_that_goes_says_from_whom():
+    path = f"access[Group {GROUP}]"
+    gone = FieldDifference(operation="remove", path=path, old=make_grant().role, new=None)
+    plan = make_plan([make_spec()], make_observed())
+    changed = replace(plan, changes=(replace(plan.changes[0], differences=(gone,)),))
+    assert changes_table(changed).rows[0][3] == f"RBAC Writer taken from group {GROUP}"
