@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from mnslib.provisioning.observed import ObservedCluster, ObservedState
     from mnslib.provisioning.plan import Plan as Planned
     from mnslib.show.displays import Stack
-    from mnslib.show.show import View
 
 REQUESTS_NAME, PLAN_NAME = "requests.csv", "plan.json"
 
@@ -600,7 +599,7 @@ class Usage:
         read = self._tables.snapshot
         return f"<Usage of {len(read.namespaces)} namespaces: {read.history_note}>"
 
-    def show(self, name: str) -> View:
+    def show(self, name: str) -> Stack:
         """Return the answer to one question: the finding, its picture and its table.
 
         Args:

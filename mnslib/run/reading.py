@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from mnslib.capacity.tables import Tables
     from mnslib.results import RunStatus
     from mnslib.show.cells import TextColumn
-    from mnslib.show.displays import Table
-    from mnslib.show.show import Folded, View
+    from mnslib.show.displays import Sentence, Stack, Table
 
 WORKBOOK = "tables.xlsx"
 """Of the folder with the tables: all of them."""
@@ -69,7 +68,7 @@ class Reading(Run):
         self._told: set[Future[Any]] = set()
         super().__init__(notebook, cells)
 
-    def read(self) -> Table:
+    def read(self) -> Sentence:
         """Return in short what was read: quotas, requests and use, now and over the lookback.
 
         What is read is written to `snapshot/` in the run directory, before anything is made of it.
@@ -80,7 +79,7 @@ class Reading(Run):
                 no run to compare with of the name in `compare_run`.
         """
         from mnslib.capacity.tables import Tables
-        from mnslib.show.displays import Table
+        from mnslib.show.displays import Sentence
 
         asked = self.asked(*_OF_TABLES)
         snapshot = self._snapshot()
@@ -93,7 +92,7 @@ class Reading(Run):
             f"Of {lost:,} clusters something could not be read." if lost else "",
             snapshot.history_note,
         ]
-        return Table(columns=["Read"], rows=[], empty=" ".join(filter(None, said)))
+        return Sentence(" ".join(filter(None, said)))
 
     def _snapshot(self) -> Snapshot:
         if snapshot_run := str(self.parameters["snapshot_run"]):
@@ -216,7 +215,7 @@ class Reading(Run):
                 self._told.add(one)
                 one.result()
 
-    def show(self, name: str) -> View:
+    def show(self, name: str) -> Stack:
         """Return what the analysis answers to one question; its tables are saved.
 
         Raises:
@@ -234,11 +233,11 @@ class Reading(Run):
             if self._tables.get(name) is not table:
                 self.save_table(name, table)
 
-    def owners(self) -> Folded:
+    def owners(self) -> Stack:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
+        from mnslib.show.displays import Stack
         from mnslib.show.owner_pages import owner_files
         from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
-        from mnslib.show.show import Folded
 
         self.asked()
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
@@ -254,7 +253,7 @@ class Reading(Run):
         )
         for name, html in pages:
             write_whole(self.directory / name, html)
-        return Folded("A page for each owner", (owners_table(owners),))
+        return Stack([owners_table(owners)], fold="A page for each owner")
 
     def record(self, **about: Any) -> Table:
         """Return the figures of the run, after every table, asked for or not, is written."""

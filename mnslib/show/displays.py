@@ -11,10 +11,10 @@ own bring a text color of their own. The class names are what `page.css` refines
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape as escape_html
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 from mnslib import verdicts
 from mnslib.errors import printable
@@ -28,6 +28,11 @@ FOLD = "mnslib_fold"
 """Metadata of an output: the line under which a report folds it together with those beside it."""
 CHART = "mnslib_chart"
 """Metadata of an output: the chart in it, which is `charts/<name>.svg` of the run as well."""
+KIND = "mnslib_kind"
+"""Metadata of an output: which display it is."""
+EMPTY = "mnslib_empty"
+"""Metadata of an output: it says that nothing was found, or could not be read."""
+
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     # verdicts
@@ -64,18 +69,22 @@ _WORDS: dict[str, tuple[Tone, str]] = {
 }
 
 
-def escape(text: str) -> str:
-    """Return outside text for a page: no tag acts, nor a sign that would steer a terminal."""
-    return escape_html(printable(text))
-
-
 class _Display:
     """A value that is shown by the macro of `displays.html.j2` that has its name."""
 
     __slots__ = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says that nothing was found."""
+        return False
+
     def _repr_html_(self) -> str:
         return str(render_part("displays.html.j2", type(self).__name__, self))
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        data = {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        return data, {KIND: type(self).__name__} | ({EMPTY: True} if self.is_empty else {})
 
     __html__ = _repr_html_
 
@@ -225,6 +234,11 @@ class Table(_Display):
     limit: int = 50
     total: int | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no row."""
+        return not self.rows
+
     def __repr__(self) -> str:
         if not self.rows:
             return "\n".join(filter(None, [self.caption, self.empty]))
@@ -335,19 +349,69 @@ class Actions(_Display):
     actions: Sequence[Action]
     empty: str = "Nothing needs doing."
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.actions
+
     def __repr__(self) -> str:
         lines = [f"{n}. {each.title}. {each.text}" for n, each in enumerate(self.actions, start=1)]
         return printable("\n".join(lines) or self.empty)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stack(_Display):
-    """Several displays, one below the other; a text is a sentence of its own."""
+class Sentence(_Display):
+    """A finding in words; `is_empty` says that it is all there is to say."""
 
-    parts: Sequence[str | Table | KeyFigures | Callout]
+    text: str
+    is_empty: bool = False
 
     def __repr__(self) -> str:
-        return "\n\n".join(map(str, self.parts))
+        return printable(self.text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stack(_Display):
+    """Displays and charts, one below the other; in a notebook each is an output of its own.
+
+    Attributes:
+        parts: a text is a sentence of its own; what is None is left out.
+        fold: the line under which a report folds them together; a notebook shows them at once.
+    """
+
+    parts: Sequence[Any]
+    fold: str = ""
+
+    def __repr__(self) -> str:
+        return "\n\n".join(
+            [*filter(None, [self.fold]), *(repr(part) for part, _ in self.outputs())]
+        )
+
+    def _repr_html_(self) -> str:
+        return "".join(map(_html, (part for part, _ in self.outputs())))
+
+    __html__ = _repr_html_
+
+    def outputs(self, fold: str = "") -> Iterator[tuple[Any, str]]:
+        """Yield each part with the line under which it is folded."""
+        for part in self.parts:
+            if isinstance(part, Stack):
+                yield from part.outputs(part.fold or self.fold or fold)
+            elif part is not None:
+                yield Sentence(part) if isinstance(part, str) else part, self.fold or fold
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for part, fold in self.outputs():
+            display(part, metadata={FOLD: fold} if fold else None)  # type: ignore[no-untyped-call]
+
+
+def _html(part: Any) -> str:
+    if not hasattr(part, "png"):
+        return str(part._repr_html_())
+    image = b64encode(part.png()).decode("ascii")
+    return str(render_part("displays.html.j2", "Image", image, part.alt))
 
 
 def _shown(cell: Cell) -> tuple[object, str]:

@@ -1,8 +1,8 @@
-"""An executed notebook -> the HTML of what it found: no code, no prompts, nothing that can run.
+"""An executed notebook -> what it found, as data: no code, no prompts, nothing that can run.
 
-Works on the notebook's JSON. Cell outputs are taken as they are only where every tag and attribute
-is one that text, tables and pictures need; all else is shown as its plain text. Knows nothing of
-runs, pages or results.
+Works on the notebook's JSON and on what its outputs say of themselves (`displays`: kind, fold,
+chart, whether anything was found). HTML is taken as it is only where every tag and attribute is one
+that text, tables and pictures need; all else is shown as its plain text. Knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
 from itertools import groupby
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import mistune
 
 from mnslib import errors
-from mnslib.show.displays import FOLD, Callout
-from mnslib.show.templates import as_html, is_local, render
+from mnslib.show.displays import CHART, EMPTY, FOLD, KIND, Callout
+from mnslib.show.svg import inlined
+from mnslib.show.templates import as_html, is_local, told
 
 LONGEST_ERROR_LINES = 300
 """Lines of an error message in a report; the executed notebook has all of them."""
@@ -29,35 +31,74 @@ LONGEST_ERROR_LINES = 300
 RUNNER_TAG = "papermill-error-cell-tag"
 """Cells that papermill adds to a failed notebook; the report says it in its own way."""
 
-_ERROR_TITLES: dict[type[BaseException], str] = {
-    errors.ConfigError: "A parameter or a setting is wrong",
-    errors.SpecError: "Mistakes in what was asked for",
-    errors.AuthError: "Not signed in",
-    errors.PreflightError: "A check failed before anything was changed",
-    errors.PlanError: "The plan was not applied",
-    errors.LockedError: "Another run writes to the same clusters",
-    errors.ApplyError: "Not everything is as requested",
-    errors.ArmError: "Azure refused, or could not be reached",
-    errors.KubeError: "A cluster refused, or could not be reached",
-    errors.PrometheusError: "The metrics could not be read",
-    errors.MnsError: "The run could not go on",
-    KeyboardInterrupt: "Stopped by somebody",
-}
-"""By kind of error, the special before the general: what its box is called."""
-
-_UNEXPECTED = (
-    "mnslib does not know this error; it may not come again. What was done before it stays: run "
-    "the notebook again, or, where changes had begun, go on with `mns resume` and this run. If it "
-    "comes again, report it with its trace: notebook.ipynb, at the end of the cell that failed."
-)
+SESSION_TAGS = frozenset({"setup", "result"})
+"""Cells whose output the page has in its own places: its bar, its key figures and its footer."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
+_HEADING = re.compile(r"\s*(#+)\s+(.+?)\s*#*(?:\n|$)")
 
 
-SESSION_TAGS = frozenset({"setup", "result"})
-"""Cells whose output the page has in its own places: its bar, its key figures and its footer."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One output, as a report's templates take it.
+
+    Attributes:
+        kind: how it is shown: `html`, `svg`, `image` or `plain`.
+        content: markup that was looked through, the address of an image, or text.
+        words: its plain text; of a picture what stands for it.
+        display: the kind of display it is; empty for what is none of ours.
+        is_empty: whether it says that nothing was found.
+    """
+
+    kind: str
+    content: str
+    words: str
+    display: str = ""
+    is_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Outputs beside each other that one line folds together; open where `fold` is empty."""
+
+    fold: str
+    outputs: tuple[Shown, ...]
+
+    @property
+    def said(self) -> str:
+        """Where nothing at all was found: that, in a line; empty elsewhere."""
+        is_empty = bool(self.outputs) and all(output.is_empty for output in self.outputs)
+        return " ".join(output.words for output in self.outputs) if is_empty else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What stands below a heading.
+
+    Attributes:
+        title: the heading, as HTML; empty without one.
+        about: the text below it, as HTML.
+        tags: of its cells.
+    """
+
+    title: str
+    about: str
+    groups: tuple[Group, ...]
+    tags: frozenset[str]
+
+    @property
+    def said(self) -> str:
+        """Where nothing at all was found: that, in a line; empty elsewhere."""
+        lines = [group.said for group in self.groups]
+        return " ".join(dict.fromkeys(lines)) if self.title and all(lines) else ""
+
+    @property
+    def has_chart(self) -> bool:
+        """Whether it holds a picture."""
+        shown = [output.kind for group in self.groups for output in group.outputs]
+        return not {"svg", "image"}.isdisjoint(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +111,51 @@ class Body:
         sections: the other cells, a section from each heading cell to the next; what is to be
             decided first; where there is a plan, first it and its approval, last what was read
             before it.
-        error: the box of the error that ended it; empty without one.
+        error: the error that ended it.
         left_out: code cells that did not run.
     """
 
-    title: str
-    about: str
-    sections: tuple[str, ...]
-    error: str
-    left_out: int
+    title: str = ""
+    about: str = ""
+    sections: tuple[Section, ...] = ()
+    error: Callout | None = None
+    left_out: int = 0
 
 
-def read_body(notebook: Mapping[str, Any]) -> Body:
-    """Return what an executed notebook shows, cut after the last cell that ran."""
-    cells = [
-        cell
-        for cell in notebook["cells"]
-        if RUNNER_TAG not in cell.get("metadata", {}).get("tags", ())
-    ]
+def read_body(
+    notebook: Mapping[str, Any], *, files: Iterable[str] = (), charts: Path | None = None
+) -> Body:
+    """Return what an executed notebook shows, cut after the last cell that ran.
+
+    Args:
+        notebook: its JSON.
+        files: beside the page; where texts name one, they lead to it.
+        charts: folder with the charts as SVG; a chart that is not there stays an image.
+    """
+    cells = [cell for cell in notebook["cells"] if RUNNER_TAG not in _tags(cell)]
     first = next((cell for cell in cells if cell["cell_type"] == "markdown"), None)
     about = joined(first["source"]) if first else ""
     code = [i for i, cell in enumerate(cells) if _is_code(cell)]
     ran = [i for i in code if cells[i].get("execution_count") is not None]
     left_out = len(code) - len(ran)
     end = len(cells) if not left_out else max(ran, default=-1) + 1
-    errors = [
+    failed = [
         output
         for cell in cells[:end]
         for output in cell.get("outputs", ())
         if output["output_type"] == "error"
     ]
     heading = re.search(r"^#+\s+(.+)$", about, re.MULTILINE)
+    reader = _Reader(files, charts)
+    sections = reader.sections(cell for cell in cells[:end] if cell is not first)
+    if left_out:  # nothing is said of steps that did not come
+        while sections and not sections[-1].groups:
+            sections.pop()
     return Body(
         title=heading.group(1).strip() if heading else "",
-        about=markdown_html(about, shift=2),
-        sections=_sections(
-            [cell for cell in cells[:end] if cell is not first], is_cut=bool(left_out)
-        ),
-        error=_error_box(errors[-1]) if errors else "",
+        about=as_html(markdown_html(about, shift=2)),
+        sections=_decisions_first(sections),
+        error=_error_box(failed[-1]) if failed else None,
         left_out=left_out,
     )
 
@@ -117,8 +165,7 @@ def markdown_html(text: str, *, shift: int = 0) -> str:
 
     Links that leave the folder become their words: a page holds no external address.
     """
-    renderer = _Markdown(shift)
-    return str(mistune.create_markdown(renderer=renderer, plugins=["table"])(text))
+    return str(mistune.create_markdown(renderer=_Markdown(shift), plugins=["table"])(text))
 
 
 def linked(html: str, files: Iterable[str]) -> str:
@@ -155,112 +202,115 @@ def joined(text: str | Sequence[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
+def _tags(cell: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(cell.get("metadata", {}).get("tags", ()))
+
+
 def _is_code(cell: Mapping[str, Any]) -> bool:
     return cell["cell_type"] == "code" and bool(joined(cell["source"]).strip())
 
 
-def _sections(cells: Sequence[Mapping[str, Any]], *, is_cut: bool) -> tuple[str, ...]:
-    sections: list[list[str]] = [[]]
-    places: dict[str, int] = {}  # in which section a tag is
-    shown = 0  # sections up to the last with an output
-    for cell in cells:
-        if cell["cell_type"] == "markdown":
-            source = joined(cell["source"])
-            if source.lstrip().startswith("#"):
-                sections.append([])
-            sections[-1].append(markdown_html(re.sub(r"^# ", "## ", source, flags=re.MULTILINE)))
-            continue
-        tags = cell.get("metadata", {}).get("tags", ())
-        if not SESSION_TAGS.isdisjoint(tags):
-            continue
-        if parts := list(_shown(cell.get("outputs", ()))):
-            sections[-1] += parts
-            shown = len(sections)
-            places |= dict.fromkeys(tags, shown - 1)
-    kept = ["\n".join(parts) for parts in (sections[:shown] if is_cut else sections)]
-    return tuple(filter(None, _decisions_first(kept, places)))
-
-
-def _shown(outputs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield outputs as HTML, those beside each other that one line folds together under it."""
-    for summary, group in groupby(outputs, key=lambda one: one.get("metadata", {}).get(FOLD, "")):
-        texts = [text for output in group if (text := _output(output))]
-        if summary and texts:
-            yield render("folded.html.j2", summary=summary, outputs=[as_html(t) for t in texts])
-        else:
-            yield from texts
-
-
-def _decisions_first(sections: list[str], places: Mapping[str, int]) -> list[str]:
+def _decisions_first(sections: Sequence[Section]) -> tuple[Section, ...]:
     """Return the sections as whoever decides reads them.
 
     That is: what there is to decide, plan, approval, the rest, what led to the plan. A notebook
     cannot show these before what they were made of; without them its order stays.
     """
+    places = {tag: place for place, section in enumerate(sections) for tag in section.tags}
     plan = places.get("plan", 0)
     first = [places.get("decisions", plan), plan, places.get("approve", plan)]
     order = dict.fromkeys([*first, *range(plan, len(sections)), *range(plan)])
-    return [sections[i] for i in order if i < len(sections)]
+    return tuple(sections[i] for i in order if i < len(sections))
 
 
-def _output(output: Mapping[str, Any]) -> str:
-    if output["output_type"] == "stream":
-        # stderr carries progress, which is of no use to whom reads afterwards
-        return _plain(joined(output["text"])) if output["name"] == "stdout" else ""
-    if output["output_type"] == "error":
-        return ""
-    return _data({kind: value for kind, value in output["data"].items() if value})
+class _Reader:
+    """Turns cells into sections; counts the charts, so that none is taken for another."""
+
+    def __init__(self, files: Iterable[str], charts: Path | None) -> None:
+        self._files, self._charts, self._count = list(files), charts, 0
+
+    def sections(self, cells: Iterable[Mapping[str, Any]]) -> list[Section]:
+        found: list[tuple[str, list[str], list[Group], set[str]]] = [("", [], [], set())]
+        for cell in cells:
+            text = joined(cell["source"])
+            if cell["cell_type"] == "markdown":
+                if heading := _HEADING.match(text):
+                    is_part = len(heading[1]) < 3
+                    title = self._markdown(heading[2])[len("<p>") :].rpartition("</p>")[0]
+                    found.append((title if is_part else "", [], [], set()))
+                    text = text[heading.end() :] if is_part else text
+                found[-1][1].append(self._markdown(text))
+            elif SESSION_TAGS.isdisjoint(_tags(cell)):
+                groups = list(self._groups(cell.get("outputs", ())))
+                found[-1][2].extend(groups)
+                found[-1][3].update(_tags(cell) if groups else ())
+        return [
+            Section(as_html(title), as_html("".join(text)), tuple(groups), frozenset(tags))
+            for title, text, groups, tags in found
+            if title or groups or text
+        ]
+
+    def _markdown(self, text: str) -> str:
+        return linked(markdown_html(text), self._files)
+
+    def _groups(self, outputs: Iterable[Mapping[str, Any]]) -> Iterator[Group]:
+        for fold, group in groupby(outputs, key=lambda one: one.get("metadata", {}).get(FOLD, "")):
+            if shown := tuple(filter(None, map(self._shown, group))):
+                yield Group(str(fold), shown)
+
+    def _shown(self, output: Mapping[str, Any]) -> Shown | None:
+        if output["output_type"] == "stream":
+            # stderr carries progress, which is of no use to whom reads afterwards
+            return _plain(joined(output["text"])) if output["name"] == "stdout" else None
+        if output["output_type"] == "error":
+            return None
+        data = {kind: joined(value) for kind, value in output["data"].items() if value}
+        about, text = output.get("metadata", {}), data.get("text/plain", "")
+        own: Any = {"display": str(about.get(KIND, "")), "is_empty": about.get(EMPTY) is True}
+        if "application/vnd.jupyter.widget-view+json" in data:
+            return None
+        for kind in ("image/png", "image/jpeg", "image/svg+xml"):
+            if kind in data:
+                return self._picture(kind, data[kind], text, str(about.get(CHART, "")))
+        if "text/html" in data:
+            html = _PANDAS_STYLE.sub("", data["text/html"])
+            if is_plain_html(html):
+                return Shown("html", as_html(linked(html, self._files)), text, **own)
+        if "text/markdown" in data:
+            return Shown("html", as_html(self._markdown(data["text/markdown"])), text, **own)
+        return None if text.startswith("<IPython.core.display") else _plain(text)
+
+    def _picture(self, kind: str, content: str, text: str, chart: str) -> Shown:
+        words = "Chart; its numbers are in the table beside it." if text[:1] == "<" else text
+        file = self._charts / f"{chart}.svg" if self._charts else None
+        if file and re.fullmatch(r"\w+", chart, re.ASCII) and file.is_file():
+            self._count += 1
+            svg = file.read_text(encoding="utf-8", errors="replace")
+            if markup := inlined(svg, prefix=f"chart{self._count}-", words=words):
+                return Shown("svg", as_html(markup), words)
+        base64 = "".join(content.split())
+        if kind == "image/svg+xml":
+            base64 = b64encode(content.encode()).decode()
+        return Shown("image", f"data:{kind};base64,{base64}", words)
 
 
-def _data(data: Mapping[str, Any]) -> str:
-    if "application/vnd.jupyter.widget-view+json" in data:
-        return ""
-    text = joined(data.get("text/plain", ""))
-    for kind in ("image/png", "image/jpeg"):
-        if kind in data:
-            return _picture(kind, "".join(joined(data[kind]).split()), text)
-    if "image/svg+xml" in data:
-        return _picture("image/svg+xml", _base64(joined(data["image/svg+xml"])), text)
-    if "text/html" in data:
-        html = _PANDAS_STYLE.sub("", joined(data["text/html"]))
-        if is_plain_html(html):
-            return f'<div class="shown">{html}</div>'
-    if "text/markdown" in data:
-        return markdown_html(joined(data["text/markdown"]))
-    return "" if text.startswith("<IPython.core.display") else _plain(text)
-
-
-def _picture(kind: str, base64_text: str, alt: str) -> str:
-    words = "Chart; its numbers are in the table beside it." if alt.startswith("<") else alt
-    return (
-        f'<figure class="chart"><img src="data:{kind};base64,{base64_text}" '
-        f'alt="{escape(words)}"></figure>'
-    )
-
-
-def _base64(text: str) -> str:
-    return b64encode(text.encode()).decode()
-
-
-def _plain(text: str) -> str:
+def _plain(text: str) -> Shown | None:
     clean = _ANSI.sub("", text).strip("\n")
-    return f"<pre>{escape(clean)}</pre>" if clean.strip() else ""
+    return Shown("plain", clean, clean) if clean.strip() else None
 
 
-def _error_box(output: Mapping[str, Any]) -> str:
+def _error_box(output: Mapping[str, Any]) -> Callout:
     lines = _ANSI.sub("", output["evalue"]).splitlines()
     rest = len(lines) - LONGEST_ERROR_LINES
-    shown = lines[:LONGEST_ERROR_LINES]
     more = [f"… {rest:,} more lines in notebook.ipynb"] if rest > 0 else []
-    message = "\n".join(shown + more)
-    name = output["ename"]
+    message = "\n".join([*lines[:LONGEST_ERROR_LINES], *more])
+    texts, name = told("words"), output["ename"]
     kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
-    for known, title in _ERROR_TITLES.items():
-        if isinstance(kind, type) and issubclass(kind, known):
-            return Callout(title=title, code=message, tone="critical")._repr_html_()
-    return Callout(
-        title=f"Unexpected error: {name}", text=_UNEXPECTED, code=message, tone="critical"
-    )._repr_html_()
+    for parent in getattr(kind, "__mro__", ()):
+        if title := texts["errors"].get(parent.__name__):
+            return Callout(title=title, code=message, tone="critical")
+    title = f"Unexpected error: {name}"
+    return Callout(title=title, text=texts["unexpected"], code=message, tone="critical")
 
 
 class _Markdown(mistune.HTMLRenderer):
@@ -283,18 +333,8 @@ class _Markdown(mistune.HTMLRenderer):
 class _Scan(HTMLParser):
     """Looks for anything but the tags and attributes that displays need."""
 
-    # fmt: off
-    TAGS: ClassVar = frozenset({
-        "a", "b", "br", "caption", "code", "dd", "details", "div", "dl", "dt", "em", "figcaption",
-        "figure", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "li", "ol", "p", "pre",
-        "progress", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td",
-        "tfoot", "th", "thead", "tr", "ul",
-    })
-    ATTRIBUTES: ClassVar = frozenset({
-        "alt", "border", "class", "colspan", "height", "max", "open", "role", "rowspan", "scope",
-        "title", "value", "width",
-    })
-    # fmt: on
+    TAGS: ClassVar = frozenset(told("allowed")["html"]["tags"].split())
+    ATTRIBUTES: ClassVar = frozenset(told("allowed")["html"]["attributes"].split())
     VOID: ClassVar = frozenset({"br", "hr", "img"})
 
     def __init__(self) -> None:

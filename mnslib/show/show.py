@@ -6,76 +6,18 @@ return. Knows which displays belong together; makes no figure and draws nothing 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
-from mnslib.show.displays import FOLD, escape
+from mnslib.show.displays import Names, Sentence, Stack, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Folded:
-    """What a report shows once somebody unfolds it, and on paper; a notebook shows it at once."""
-
-    summary: str
-    parts: tuple[Any, ...]
-
-    def __repr__(self) -> str:
-        return "\n\n".join([self.summary, *map(repr, self.parts)])
-
-    def _repr_html_(self) -> str:
-        return "".join(map(_html, self.parts))
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        for part in self.parts:
-            display(part, metadata={FOLD: self.summary})  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class View:
-    """What belongs together: in a notebook each part is shown on its own, so that charts are."""
-
-    name: str
-    parts: tuple[Any, ...]
-
-    def __repr__(self) -> str:
-        return "\n\n".join(map(repr, self.parts))
-
-    def _repr_html_(self) -> str:
-        return "".join(map(_html, self.parts))
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        for part in self.parts:
-            display(part)  # type: ignore[no-untyped-call]
-
-
-def _folded(summary: str, *parts: Any) -> Folded:
-    return Folded(summary, parts)
-
-
-def _html(part: Any) -> str:
-    if not hasattr(part, "png"):
-        return str(part._repr_html_())
-    picture = b64encode(part.png()).decode("ascii")
-    return f'<img alt="{escape(part.alt)}" src="data:image/png;base64,{picture}">'
-
-
-def pictures(shown: Any) -> Iterator[Any]:
-    """Yield the charts in what a cell shows."""
-    if hasattr(shown, "svg"):
-        yield shown
-    for part in getattr(shown, "parts", ()):
-        yield from pictures(part)
-
-
-def show(tables: Tables, name: str) -> View:
+def show(tables: Tables, name: str) -> Stack:
     """Return what an analysis answers to one question.
 
     Args:
@@ -90,7 +32,22 @@ def show(tables: Tables, name: str) -> View:
             f"There is no view {name!r}: {f'did you mean {near}?' if near else 'write one of'} "
             f"{', '.join(VIEWS)}."
         )
-    return View(name, tuple(VIEWS[name](tables)))
+    return Stack(tuple(VIEWS[name](tables)))
+
+
+def pictures(shown: Any) -> Iterator[Any]:
+    """Yield the charts in what a cell shows."""
+    parts = [part for part, _ in shown.outputs()] if isinstance(shown, Stack) else [shown]
+    yield from (part for part in parts if hasattr(part, "svg"))
+
+
+def _folded(fold: str, *parts: Any) -> Stack:
+    return Stack(parts, fold)
+
+
+def _drawn(chart: Any, rows: pd.DataFrame) -> Any:
+    """Return a chart, or, where there is nothing to draw, what it says of that."""
+    return Sentence(f"{chart.alt}", is_empty=True) if rows.empty else chart
 
 
 def _decisions(tables: Tables) -> Iterator[Any]:
@@ -109,7 +66,6 @@ def _utilization(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.utilization import tightest
     from mnslib.show.capacity import daily_rows, utilization_rows
     from mnslib.show.charts import utilization_heatmap, utilization_now
-    from mnslib.show.displays import Names
     from mnslib.show.evidence import crossings_rows
 
     table, snapshot = tables.utilization, tables.snapshot
@@ -182,8 +138,6 @@ def _evidence(tables: Tables) -> Iterator[Any]:
 
 
 def _files(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.displays import Table
-
     files = Table(
         columns=["Table", "Rows"],
         rows=[[f"tables/{name}.csv", len(table)] for name, table in tables.all().items()],

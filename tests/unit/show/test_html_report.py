@@ -138,7 +138,7 @@ def test_nothing_runs_and_nothing_is_loaded(report) -> None:
 
 def test_a_chart_has_its_finding_as_alternative_text(report) -> None:
     html = report(markdown("## Who"), code(shown(png=PICTURE, text='7 of 77 are "full"')))
-    assert f'src="data:image/png;base64,{PICTURE}" alt="7 of 77 are &quot;full&quot;"' in html
+    assert f'src="data:image/png;base64,{PICTURE}" alt="7 of 77 are &#34;full&#34;"' in html
     assert "size: A4 landscape" in html
 
 

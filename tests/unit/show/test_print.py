@@ -14,7 +14,6 @@ import pytest
 from mnslib.show.charts import three_layers
 from mnslib.show.charts.canvas import MOST_HEIGHT, SOURCE_SIZE
 from mnslib.show.charts.letters import DPI
-from mnslib.show.displays import Figure, KeyFigures
 from mnslib.show.html import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -74,16 +73,6 @@ def test_each_chart_stands_on_a_page_of_its_own_with_its_heading(printed, sectio
     assert laid_out == {CONTENT}
 
 
-def test_figures_that_the_chart_repeats_do_not_push_it_off_its_page(printed, section):
-    figures = KeyFigures([Figure(7, "full", of="of 50")])._repr_html_()
-    heading, picture = section.split("<figure")
-    said = f'<div class="shown"><p>7 of 50 are full.</p>{figures}</div>'
-
-    boxes, _ = printed(f"{heading}{said}<figure{picture}")
-
-    assert boxes == [(842, 595)] * 2  # headline; all of the section, and the footer
-
-
 def test_a_table_wider_than_the_paper_does_not_shrink_the_charts(printed, section):
     cells = "".join(f"<td>column-{number}-with-a-long-name</td>" for number in range(30))
     table = f'<table class="dataframe"><tbody><tr>{cells}</tr></tbody></table>'
@@ -96,7 +85,7 @@ def test_a_table_wider_than_the_paper_does_not_shrink_the_charts(printed, sectio
 
 def test_the_highest_chart_is_printed_with_nothing_under_six_and_a_half_points():
     sheet = files("mnslib.show").joinpath("page.css").read_text(encoding="utf-8")
-    (height,) = re.findall(r"\.chart img {[^}]*max-height: (\d+)mm", sheet)
+    (height,) = re.findall(r"\.chart :is\(img, svg\) {[^}]*max-height: (\d+)mm", sheet)
 
     assert SOURCE_SIZE * int(height) / 25.4 / (MOST_HEIGHT / DPI) >= 6.5
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from mnslib.show.displays import FOLD, Names, Table
-from mnslib.show.outputs import read_body
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from mnslib.show.displays import EMPTY, FOLD, KIND, Actions, Names, Sentence, Stack, Table
+from mnslib.show.html import report_html
 
 
 def shown(text: str, summary: str = "") -> dict[str, Any]:
@@ -14,23 +19,38 @@ def shown(text: str, summary: str = "") -> dict[str, Any]:
     return {"output_type": "display_data", "data": data, "metadata": metadata}
 
 
-def body_of(*outputs: dict[str, Any]) -> str:
-    cells = [
-        {"cell_type": "markdown", "metadata": {}, "source": "# Title"},
-        {"cell_type": "markdown", "metadata": {}, "source": "## Who"},
-        {
-            "cell_type": "code", "metadata": {}, "source": "run.show()", "execution_count": 1,
-            "outputs": list(outputs),
-        },
-    ]  # fmt: skip
-    return "".join(read_body({"cells": cells}).sections)
+@pytest.fixture
+def report_of(tmp_path):
+    """Makes the report of a notebook with one section of these outputs."""
+
+    def make(*outputs: dict[str, Any]) -> str:
+        cells = [
+            {"cell_type": "markdown", "metadata": {}, "source": "# Title"},
+            {"cell_type": "markdown", "metadata": {}, "source": "## Who\n\nWhy it is asked."},
+            {
+                "cell_type": "code", "metadata": {}, "source": "run.show()", "execution_count": 1,
+                "outputs": list(outputs),
+            },
+        ]  # fmt: skip
+        (tmp_path / "notebook.ipynb").write_text(json.dumps({"cells": cells}))
+        result = dict.fromkeys(("notebook", "headline", "environment", "target"), "x")
+        moment = "2026-11-02T06:12:00Z"
+        result |= {"started_utc": moment, "finished_utc": moment, "status": "done"}
+        return report_html(
+            tmp_path / "notebook.ipynb",
+            result | {"parameters": {}, "summary": {}, "items": [], "artifacts": []},
+        )
+
+    return make
 
 
-def test_outputs_beside_each_other_with_one_line_are_folded_under_it_and_others_stay_open() -> None:
-    html = body_of(
+def test_outputs_beside_each_other_with_one_line_are_folded_under_it_and_others_stay_open(
+    report_of,
+) -> None:
+    html = report_of(
         shown("open"), shown("chart", "By day"), shown("rows", "By day"), shown("more", "<b>Else")
     )
-    first, by_day, other = html.split("<details>")
+    first, by_day, other, _ = html.split("<details>")
     assert "open" in first
     assert by_day.index("<summary>By day</summary>") < by_day.index("chart") < by_day.index("rows")
     assert "more" not in by_day
@@ -46,8 +66,51 @@ def test_an_index_holds_every_name_as_text() -> None:
 
 
 def test_what_is_folded_is_there_in_a_notebook_and_in_plain_text() -> None:
-    from mnslib.show.show import Folded, View
-
-    view = View("files", (Folded("Files", (Table(columns=["File"], rows=[["a.csv"]]),)),))
-    assert "Files\n\nFile\na.csv" in repr(view)
+    files = Stack([Table(columns=["File"], rows=[["a.csv"]])], fold="Files")
+    view = Stack(["All:", files, None])
+    assert repr(view) == "All:\n\nFile\na.csv"
+    assert repr(files).startswith("Files\n\nFile")
     assert "a.csv" in view._repr_html_()
+
+
+def published(value: Any) -> list[dict[str, Any]]:
+    """What a cell that ends with this value leaves in its notebook."""
+    shell = InteractiveShell.instance()
+    with capture_output() as captured:
+        shell.display_formatter.format(value)
+    if not captured.outputs:
+        data, metadata = shell.display_formatter.format(value)
+        return [{"output_type": "display_data", "data": data, "metadata": metadata}]
+    return [
+        {"output_type": "display_data", "data": one.data, "metadata": one.metadata}
+        for one in captured.outputs
+    ]
+
+
+def test_each_part_of_a_view_is_an_output_that_says_what_it_is() -> None:
+    table = Table(columns=["File"], rows=[["a.csv"]])
+    outputs = published(Stack(["All:", Stack([table], fold="Files"), Table(columns=[], rows=[])]))
+    assert [output["metadata"] for output in outputs] == [
+        {KIND: "Sentence"},
+        {KIND: "Table", FOLD: "Files"},
+        {KIND: "Table", EMPTY: True},
+    ]
+    assert outputs[1]["data"]["text/plain"] == "File\na.csv"
+
+
+def test_a_section_in_which_nothing_was_found_is_one_line(report_of) -> None:
+    nothing = [
+        Sentence("No pod was refused within the last hour.", is_empty=True),
+        Table(columns=["Namespace"], rows=[], empty="No <quota> could be read: 403."),
+    ]
+    html = report_of(*published(Stack(nothing)))
+    line = "<h2>Who</h2> <p>No pod was refused within the last hour. No &lt;quota&gt; could be read"
+    assert line in html
+    assert "Why it is asked" not in html
+
+
+def test_a_fold_in_which_nothing_was_found_is_one_line(report_of) -> None:
+    nothing = Stack([Actions(actions=[], empty="No raise.")], fold="To do")
+    html = report_of(*published(Stack(["Found.", nothing])))
+    assert '<p class="nothing"><b>To do:</b> No raise.</p>' in html
+    assert "Why it is asked" in html

@@ -48,7 +48,7 @@ def test_a_template_is_html_or_text_by_its_name_and_quotes_every_attribute(path)
     assert not re.search(r"=\s*\{\{", re.sub(r"\{%.*?%\}", "", text, flags=re.DOTALL))
     assert not re.search(r"\|\s*safe\b|autoescape|\son\w+=|<script", text)
     for value in re.findall(r'(?:href|src)="\{\{(.*?)\}\}', text):
-        assert re.search(r"\|\s*(href|local)\b", value), value
+        assert re.search(r"\|\s*(href|local|embedded)\b", value), value
 
 
 def test_only_one_module_calls_something_html():
