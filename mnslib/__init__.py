@@ -22,7 +22,7 @@ _HOMES = {
     "StalePlanError": "mnslib.errors",
     "UnsafePlanError": "mnslib.errors",
     "connect": "mnslib.fleet",
-    "start": "mnslib.run.start",
+    "start": "mnslib.run",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -6,50 +6,44 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import (
-    ApplyError,
-    ConfigError,
-    MnsError,
-    StalePlanError,
-    cut,
-    nearest,
-)
+import pandas as pd
+
+from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
+from mnslib.provisioning.approval import Approval, Caps, decide
+from mnslib.provisioning.effect import read_max_commitment
+from mnslib.provisioning.observe import observe_scope
+from mnslib.provisioning.observed import ObservedCluster
+from mnslib.provisioning.plan import Plan as Planned
+from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.preflight import preflight, require_passed
+from mnslib.requests.columns import COLUMNS
+from mnslib.requests.export import request_file
+from mnslib.requests.files import read_rows
+from mnslib.requests.rows import read_bytes
+from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
-from mnslib.results import (
-    EXIT_CODES,
-    LIBRARY,
-    ApplyResult,
-    RunRecord,
-    RunStatus,
-    utc_now,
-    utc_text,
-)
-from mnslib.run.project import new_run_directory, write_result, write_whole
-from mnslib.run.record import status_of
-from mnslib.run.targets import Target, open_target, sandbox_name
-from mnslib.secrets import hide_secrets
+from mnslib.results import LIBRARY, ApplyResult, RunStatus, utc_now
+from mnslib.run import steps
+from mnslib.run.handover import kubeconfig_text
+from mnslib.run.progress import watched
+from mnslib.run.project import new_run_directory, write_whole
+from mnslib.run.record import Record, ended
+from mnslib.run.targets import Target, open_target
+from mnslib.show.displays import Stack
+from mnslib.show.plans import outcome_report, plan_report
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mnslib.capacity.snapshot import Snapshot
     from mnslib.capacity.tables import Tables
-    from mnslib.provisioning.approval import Approval
-    from mnslib.provisioning.observed import ObservedCluster, ObservedState
-    from mnslib.provisioning.plan import Plan as Planned
-    from mnslib.show.displays import Stack
-
-REQUESTS_NAME, PLAN_NAME = "requests.csv", "plan.json"
 
 OLDEST_READING = timedelta(minutes=5)
 """What was read longer ago is read again before it is written over; our choice."""
@@ -97,8 +91,6 @@ def connect(
     Raises:
         ConfigError: if a word does not exist, a file is missing, or nothing says where to look.
     """
-    from mnslib.provisioning.effect import read_max_commitment
-
     read_max_commitment(max_commitment)
     settings: dict[str, Any] = {
         "target": target,
@@ -157,10 +149,6 @@ class Fleet:
         Raises:
             MnsError: if no cluster can be read.
         """
-        import pandas as pd
-
-        from mnslib.provisioning.effect import read_max_commitment
-
         limit = read_max_commitment(self._settings["max_commitment"])
         rows = []
         for cluster_id, found in self._read().items():
@@ -200,8 +188,6 @@ class Fleet:
         Raises:
             MnsError: if no cluster can be read.
         """
-        import pandas as pd
-
         rows: list[dict[str, Any]] = []
         for cluster_id, found in self._read(with_kubernetes=all).items():
             if isinstance(found, str):
@@ -297,6 +283,7 @@ class Fleet:
             step_minutes=STEP_MINUTES,
             now=utc_now(),
             owner_label=settings["owner_label"],
+            watched=watched,
         )
         if snapshot.unreachable and not snapshot.quotas:
             name, reason = next(iter(snapshot.unreachable.items()))
@@ -305,76 +292,33 @@ class Fleet:
         return snapshot
 
     def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
-        from mnslib.requests.columns import COLUMNS
-        from mnslib.requests.files import read_rows
-        from mnslib.requests.rows import read_bytes
-        from mnslib.requests.spec import parse_requests, specs_from_rows
-
-        rules = self._rules()
+        files = (self._settings[name] for name in ("tiers_file", "policy_file"))
+        rules = steps.rules(*(Path(file) if file else None for file in files))
         if isinstance(requests, str | Path):
             path = Path(requests).expanduser().absolute()
             data = read_bytes(path)
             specs = parse_requests(path, data=data, **rules)
             found = [dict(row.cells) for row in read_rows(path, data).rows]
             return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
-        if hasattr(requests, "columns"):
-            if twice := sorted({str(n) for n in requests.columns[requests.columns.duplicated()]}):
-                raise ConfigError(f"requests: the columns {', '.join(twice)} are there twice.")
-            requests = [
-                {name: cell for name, cell in row.items() if not _is_empty(cell)}
-                for row in requests.to_dict("records")
-            ]
-        if isinstance(requests, Mapping) or not isinstance(requests, Sequence):
-            raise ConfigError(
-                "requests: write a file's path, a DataFrame, or a list of mappings with the "
-                f"columns of a request file: {', '.join(COLUMNS)}."
-            )
-        if not requests:
-            raise ConfigError("requests: there are none, so there is nothing to plan.")
-        rows = deepcopy([dict(row) for row in requests])  # what the caller changes later is no part
+        rows = _rows(requests)
         return specs_from_rows(rows, file="requests", **rules), rows
 
-    def _rules(self) -> dict[str, Any]:
-        from mnslib.requests.policy import read_policy
-        from mnslib.requests.tiers import read_tiers
-
-        tiers, policy = (self._settings[name] for name in ("tiers_file", "policy_file"))
-        return {
-            "tiers": read_tiers(Path(tiers)) if tiers else None,
-            "policy": read_policy(Path(policy)) if policy else None,
-        }
-
     def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
-        from mnslib.provisioning.effect import read_max_commitment
-        from mnslib.provisioning.plan import make_plan
-        from mnslib.provisioning.preflight import preflight, require_passed
-
         read_at = utc_now()
-        observed = self._observe(specs)
+        observed = steps.observed(specs, self._target)
         require_passed(preflight(specs, observed))
         limit = read_max_commitment(self._settings["max_commitment"])
         planned = make_plan(specs, observed, max_commitment=limit)
         return Plan(self, specs, rows, planned, read_at)
 
-    def _observe(
-        self, specs: Sequence[NamespaceSpec], *, known: ObservedState | None = None
-    ) -> ObservedState:
-        from mnslib.provisioning.observe import observe
-
-        target = self._target
-        return observe(
-            specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known
-        )
-
     def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | str]:
-        from mnslib.provisioning.observe import observe_scope
-
         found = observe_scope(
             self._target.azure,
             subscription_ids=self._subscription_ids,
             clusters=self._clusters,
             kube_for=self._target.kube_for if with_kubernetes else None,
             now=utc_now,
+            watched=watched,
         )
         reasons = [reason for reason in found.values() if isinstance(reason, str)]
         if reasons and len(reasons) == len(found):
@@ -488,8 +432,6 @@ class Namespace:
         Raises:
             ArmError: if Azure refuses or cannot be reached.
         """
-        import pandas as pd
-
         azure, cluster = self._fleet._target.azure, self.id.cluster
         own = self.id.own_scopes
         roles = {guid: name for name, guid in BUILT_IN_ROLES.items()}
@@ -521,8 +463,6 @@ class Namespace:
             ConfigError: if there can be no such history.
             MnsError: if its cluster or the history cannot be read.
         """
-        import pandas as pd
-
         from mnslib.capacity.evidence import with_evidence
 
         cluster, name = self.id.cluster.cluster_name, self.id.namespace_name
@@ -556,8 +496,6 @@ class Namespace:
         Raises:
             MnsError: if Azure gives none.
         """
-        from mnslib.run.handover import kubeconfig_text
-
         fleet = self._fleet
         text = kubeconfig_text(self.id, fleet._target, cloud=fleet._settings["cloud"])
         if path is None:
@@ -635,8 +573,6 @@ class Plan:
     @property
     def changes(self) -> pd.DataFrame:
         """One row per field that changes; a namespace without one has a row of its own."""
-        import pandas as pd
-
         rows: list[dict[str, Any]] = []
         for change in self._planned.changes:
             own = _identity(change.id.cluster) | {
@@ -653,8 +589,6 @@ class Plan:
     @property
     def risks(self) -> pd.DataFrame:
         """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
-        import pandas as pd
-
         rows: list[dict[str, Any]] = [
             {"namespace_name": "", "risk": risk.name.value, "detail": risk.detail}
             for risk in self._planned.plan_risks
@@ -696,8 +630,6 @@ class Plan:
             LockedError: if another run writes to the same clusters.
             ApplyError: if something is not as requested; its `result` says what.
         """
-        from mnslib.provisioning.approval import Caps, decide
-
         caps = {
             "max_changes": str(max_changes),
             "max_deletions": str(max_deletions),
@@ -726,8 +658,6 @@ class Plan:
             )
 
     def _report(self) -> Stack:
-        from mnslib.show.plans import plan_report
-
         return plan_report(self._planned)
 
     def __repr__(self) -> str:
@@ -753,67 +683,58 @@ class Result:
     @property
     def outcomes(self) -> pd.DataFrame:
         """One row per namespace, as `result.json` has it."""
-        import pandas as pd
-
         rows = [item.to_json() for item in self._applied.outcomes]
         return pd.DataFrame([row | {"risks": ", ".join(row["risks"])} for row in rows])
 
     def _report(self) -> Stack:
-        from mnslib.show.plans import outcome_report
-
         return outcome_report(self._applied)
 
     def __repr__(self) -> str:
         return f"{self._report()!r}\n\n{self.status}: {self.directory}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         place = escape(f"{self.status}: {self.directory}")
         return f"{self._report()._repr_html_()}<p>{place}</p>"
 
 
 def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Result:
     """Return what came of an approved plan; the run's record has the last word, however it ends."""
-    from mnslib.provisioning.apply import apply
-    from mnslib.provisioning.journal import JOURNAL_NAME, Journal
-    from mnslib.provisioning.plan import plan_to_json
-    from mnslib.provisioning.verify import plan_again, read_back, read_disputed
-    from mnslib.requests.export import request_file
-    from mnslib.run.locks import only_writer
-    from mnslib.run.progress import progress_bar, progress_lines
-    from mnslib.show.plans import outcome_sentence
-
-    fleet, started, planned = plan._fleet, utc_now(), plan._planned
+    fleet, planned = plan._fleet, plan._planned
+    settings, target, started = fleet._settings, fleet._target, utc_now()
     directory = new_run_directory(
-        Path(fleet._settings["runs_dir"]),
+        Path(settings["runs_dir"]),
         notebook=LIBRARY,
-        environment=fleet._settings["target"],
+        environment=settings["target"],
         started=started,
     )
-    run = _Run(fleet, plan, given, directory, started)
-    write_whole(directory / REQUESTS_NAME, request_file(plan._rows, suffix=".csv"))
-    content = plan_to_json(planned, created_utc=utc_text(started))
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_whole(directory / PLAN_NAME, text + "\n")
-    run.write(RunStatus.STOPPED, "The process ended before the plan was carried out.")
-    with run.recorded():
-        clusters = {change.id.cluster for change in planned.to_do}
-        with only_writer(clusters, run_directory=directory, now=started):
-            run.result = apply(
-                approval,
-                azure=fleet._target.azure,
-                kube_for=fleet._target.kube_for,
-                journal=Journal(directory / JOURNAL_NAME, now=utc_now),
-                observer=progress_bar() if _is_notebook() else progress_lines(),
-            )
-        again = fleet._observe(plan.requests, known=planned.observed)
-        again = read_disputed(planned, run.result, again=again, azure=fleet._target.azure)
-        result = run.result = read_back(planned, run.result, again=again)
-        left = plan_again(plan.requests, result, again=again)
-    status = status_of(result, left)
-    headline = outcome_sentence(result)
-    run.write(status, headline)
+    requests = directory / "requests.csv"
+    write_whole(requests, request_file(plan._rows, suffix=requests.suffix))
+    steps.write_plan(planned, directory)
+    record = Record(
+        notebook=LIBRARY,
+        environment=settings["target"],
+        directory=directory,
+        parameters={  # those of the notebook for many requests, which resumes it
+            **{name: settings[name] for name in _OF_RUN},
+            "request_file": str(requests),
+            "dry_run": False,
+            "approval": "digest",
+            "approved_digest": plan.digest,
+            **given,
+            "resume_run": "",
+        },
+        started=started,
+    )
+    record.write(RunStatus.STOPPED, "The process ended before the plan was carried out.")
+    try:
+        record.result = steps.carry_out(approval, target, directory=directory)
+        result, left = steps.read_back(planned, record.result, plan.requests, target)
+    except (Exception, KeyboardInterrupt) as error:
+        record.write_failure(error)
+        raise
+    record.result = result
+    status, headline, numbers = ended(planned, result, left)
+    record.write(status, headline, summary=numbers)
     found = Result(result, status.value, directory)
     if status is not RunStatus.DONE:
         raise ApplyError(
@@ -823,70 +744,10 @@ def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Resu
     return found
 
 
-@dataclass
-class _Run:
-    """The record of one apply."""
-
-    fleet: Fleet
-    plan: Plan
-    given: Mapping[str, Any]
-    directory: Path
-    started: datetime
-    result: ApplyResult | None = None
-
-    def write(self, status: RunStatus, headline: str) -> None:
-        """Write `result.json`; its parameters are those of the notebook for many requests."""
-        settings, items = self.fleet._settings, self.result.outcomes if self.result else ()
-        names = ("target", "cloud", "credential", "runs_dir", "max_commitment")
-        record = RunRecord(
-            notebook=LIBRARY,
-            environment=settings["target"],
-            target=settings["target"],
-            sandbox=sandbox_name(settings),
-            started_utc=utc_text(self.started),
-            finished_utc=utc_text(utc_now()),
-            status=status,
-            exit_code=EXIT_CODES[status],
-            parameters={
-                **{name: settings[name] for name in names},
-                "request_file": str(self.directory / REQUESTS_NAME),
-                "tiers_file": settings["tiers_file"],
-                "policy_file": settings["policy_file"],
-                "dry_run": False,
-                "approval": "digest",
-                "approved_digest": self.plan.digest,
-                **self.given,
-                "resume_run": "",
-            },
-            headline=hide_secrets(headline),
-            summary=self._summary(),
-            items=items,
-            artifacts=sorted(
-                path.name for path in self.directory.iterdir() if path.name != "result.json"
-            ),
-        )
-        write_result(self.directory, record.to_json())
-
-    def _summary(self) -> dict[str, float]:
-        if self.result is None:
-            return {}
-        return {**self.result.counts(), "risks": len(self.plan._planned.risk_names())}
-
-    @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Record how it ended where it ends by an error."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.write(RunStatus.INTERRUPTED, "Interrupted before it ended.")
-            raise
-        except Exception as error:
-            words = (
-                str(error) if isinstance(error, MnsError) else f"{type(error).__name__}: {error}"
-            )
-            self.write(RunStatus.FAILED, cut(words))
-            raise
-
+_OF_RUN = (
+    "target", "cloud", "credential", "runs_dir", "max_commitment", "tiers_file", "policy_file",
+)  # fmt: skip
+"""Settings that a run's record has as its parameters."""
 
 _AMOUNTS = [f"{r}_{n}" for r in ("cpu", "memory") for n in ("allocatable", "committed", "headroom")]
 _CLUSTERS = [
@@ -908,11 +769,32 @@ def _word(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _is_empty(cell: Any) -> bool:
-    # a DataFrame's cell without a value is None, NaN, NaT or NA; none of them equals itself
-    import pandas as pd
+def _rows(requests: Any) -> list[dict[str, Any]]:
+    """Return requests as mappings of plain values; what a caller changes later is no part."""
+    if isinstance(requests, pd.DataFrame):
+        if twice := sorted({str(n) for n in requests.columns[requests.columns.duplicated()]}):
+            raise ConfigError(f"requests: the columns {', '.join(twice)} are there twice.")
+        rows = requests.to_dict("records")
+        requests = [{n: cell for n, cell in row.items() if cell is not None} for row in rows]
+    if not isinstance(requests, list | tuple) or not all(
+        isinstance(row, Mapping | pd.Series) for row in requests
+    ):
+        raise ConfigError(
+            "requests: write a file's path, a DataFrame, or a list of mappings with the "
+            f"columns of a request file: {', '.join(COLUMNS)}."
+        )
+    return [
+        {name: _plain(cell) for name, cell in row.items() if not _is_na(cell)} for row in requests
+    ]
 
-    return cell is None or (not isinstance(cell, list | tuple | dict) and bool(pd.isna(cell)))
+
+def _is_na(cell: Any) -> bool:
+    # NaN, NaT and NA are an empty cell; None is one in a table only
+    return cell is not None and pd.api.types.is_scalar(cell) and bool(pd.isna(cell))
+
+
+def _plain(cell: Any) -> Any:
+    return cell.tolist() if hasattr(cell, "tolist") else deepcopy(cell)  # numpy's values have it
 
 
 def _candidates(names: Mapping[str, Any]) -> str:
@@ -936,11 +818,3 @@ def _file(name: str, file: str) -> str:
             f"{name}: there is no file {path}. A relative path is taken from the working directory."
         )
     return str(path)
-
-
-def _is_notebook() -> bool:
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,12 @@ import requests
 from mnslib.resource_ids import ClusterId
 
 START_TIMEOUT_SECONDS = 30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def locks_folder(tmp_path_factory):
+    """Keep the locks of the machine's user out of the tests."""
+    os.environ["MNS_LOCKS_DIR"] = str(tmp_path_factory.mktemp("locks"))
 
 
 @dataclass

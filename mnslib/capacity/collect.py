@@ -7,7 +7,7 @@ asking it (its managed namespaces, its history) is kept. Decides nothing: that i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,6 +103,7 @@ def collect(
     step_minutes: int,
     now: datetime,
     owner_label: str,
+    watched: Callable[[Iterable[Reading], int], Iterable[Reading]] = lambda found, _: found,
 ) -> Snapshot:
     """Return what quotas, pods, nodes and metrics say at `now` and in the time before it.
 
@@ -120,6 +121,7 @@ def collect(
         step_minutes: distance of two samples, and the length that each stands for.
         now: an aware time.
         owner_label: label of the Kubernetes namespace that names its owner.
+        watched: hands on what is read of so many clusters, and may tell how far it is.
 
     Raises:
         ArmError: if the clusters of a subscription cannot be listed.
@@ -144,7 +146,7 @@ def collect(
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        readings = list(pool.map(read, targets))
+        readings = list(watched(pool.map(read, targets), len(targets)))
     names = short_names(reading.id for reading in readings)
     for reading in readings:
         reading.name = names[reading.id]

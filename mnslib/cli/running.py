@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -14,7 +16,9 @@ from urllib.parse import quote
 import click
 
 from mnslib.errors import ConfigError, printable
-from mnslib.results import LIBRARY, RunStatus
+from mnslib.results import LIBRARY, ChangeKind, RunStatus
+from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
+from mnslib.run.project import find_project_root, read_result, resolve_path
 
 DEMO_NOTEBOOKS = (
     "20_onboard_namespace",
@@ -25,6 +29,11 @@ BULK_NOTEBOOK = "30_provision_in_bulk"
 MOST_CHANGES = 10
 """Changes of a dry run that the terminal names; the report has them all."""
 NOTEBOOK_HELP = "NOTEBOOK is a path, a name such as 30_provision_in_bulk, or its number."
+
+_RUNS = click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+_DETAILED = click.option(
+    "--detailed-exitcode", is_flag=True, help="End with 2 where there are findings."
+)
 
 
 def _parameters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +56,6 @@ def _given(
     notebook: str, file: Path | None, assignments: Sequence[str], runs_dir: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters that are given, and all with the notebook's defaults."""
-    from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
     from mnslib.run.runner import find_notebook
 
     declared = read_parameters(find_notebook(notebook))
@@ -60,7 +68,7 @@ def _given(
 
 @click.command(epilog=NOTEBOOK_HELP)
 @_parameters
-@click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
+@_DETAILED
 def run(**options: Any) -> None:
     """Run a notebook in a fresh directory under runs/.
 
@@ -80,22 +88,12 @@ def _run(
     from mnslib.run.runner import environment_name
 
     given, asked = _given(notebook, file, assignments, runs_dir)
-    return _execute(
-        notebook,
-        given,
-        asked=asked,
-        environment=environment_name(file, str(asked.get("target", "sandbox"))),
-        detailed_exitcode=detailed_exitcode,
-    )
+    environment = environment_name(file, str(asked.get("target", "sandbox")))
+    return _execute(notebook, given, asked, environment, detailed=detailed_exitcode)
 
 
 def _execute(
-    notebook: str,
-    given: dict[str, Any],
-    *,
-    asked: dict[str, Any],
-    environment: str,
-    detailed_exitcode: bool,
+    notebook: str, given: dict[str, Any], asked: dict[str, Any], environment: str, *, detailed: bool
 ) -> int:
     from mnslib.run.runner import run_notebook
 
@@ -104,14 +102,14 @@ def _execute(
         parameters=given,
         environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
-        detailed_exitcode=detailed_exitcode,
+        detailed_exitcode=detailed,
     )
     message = printable(f"{outcome.status.value}: {outcome.message}")
     click.echo(message, err=outcome.exit_code != 0)
     if outcome.notice:
         click.echo(printable(outcome.notice), err=True)
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
-        _explain_dry_run(outcome.directory)
+        click.echo(_dry_run(outcome.directory), nl=False)
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         again = ["mns", *sys.argv[1:]]
         if "resume_run" in asked and not asked["dry_run"]:
@@ -121,49 +119,39 @@ def _execute(
     return outcome.exit_code
 
 
-def _explain_dry_run(directory: Path) -> None:
-    """Print what a plan would do, and what to write in order to go ahead."""
-    import json
-    from textwrap import indent
-
+def _dry_run(directory: Path) -> str:
+    """Return what a plan would do, and what to write in order to go ahead."""
     from mnslib.provisioning.approval import to_go_ahead
     from mnslib.resource_ids import ManagedNamespaceId
-    from mnslib.results import ChangeKind
+    from mnslib.show.templates import render
 
     plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
     changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
-    if not changes:
-        click.echo("This was a dry run. Nothing is to be changed, so there is nothing to approve.")
-        return
+    changes.sort(key=lambda item: not item["risks"])
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
-    click.echo("This was a dry run: nothing was written. It would")
-    for item in sorted(changes, key=lambda item: not item["risks"])[:MOST_CHANGES]:
-        target = ManagedNamespaceId.parse(item["id"])
-        named = ", ".join(risk["name"] for risk in item["risks"])
-        where = f"{target.namespace_name} on {target.cluster.cluster_name}"
-        click.echo(f"  {item['change'].lower():7} {where}{named and f'  [{named}]'}")
-    if len(changes) > MOST_CHANGES:
-        click.echo(f"  ... and {len(changes) - MOST_CHANGES} more: plan.json")
-    click.echo("Read report.html there. To go ahead, set in the parameter file:")
-    click.echo(indent(to_go_ahead(plan["digest"], risks), "  "))
+    return render(
+        "dry_run.txt.j2",
+        changes=[(item, ManagedNamespaceId.parse(item["id"])) for item in changes[:MOST_CHANGES]],
+        more=max(0, len(changes) - MOST_CHANGES),
+        go_ahead=to_go_ahead(plan["digest"], risks),
+    )
 
 
 @click.command()
 @click.argument("run")
-@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@_RUNS
 @click.option(
     "--max-failures",
     metavar="CAP",
     help="Items that may fail, those of the earlier run included; else as that run had it.",
 )
-@click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are findings.")
+@_DETAILED
 def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitcode: bool) -> None:
     """Go on with a run that ended early, under the approval that it had.
 
     RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
     in flight, and touches only the rest; the new run's result is about all items.
     """
-    from mnslib.run.project import read_result, resolve_path
     from mnslib.run.runs import find_run
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
@@ -176,20 +164,15 @@ def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitco
     }
     if max_failures is not None:
         given["max_failures"] = max_failures
-    is_library = result["notebook"] == LIBRARY  # whose requests are a file like any other
-    code = _execute(
-        BULK_NOTEBOOK if is_library else result["notebook"],
-        given,
-        asked=given,
-        environment=result["environment"],
-        detailed_exitcode=detailed_exitcode,
-    )
-    sys.exit(code)
+    # a library's requests are a file like any other
+    notebook = BULK_NOTEBOOK if result["notebook"] == LIBRARY else result["notebook"]
+    environment = result["environment"]
+    sys.exit(_execute(notebook, given, given, environment, detailed=detailed_exitcode))
 
 
 @click.command()
 @click.argument("run")
-@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@_RUNS
 def undo(run: str, *, runs_dir: str) -> None:
     """Write the request file that restores what a run changed.
 
@@ -197,7 +180,6 @@ def undo(run: str, *, runs_dir: str) -> None:
     other; the command that plans it is printed. What it cannot restore is named. Where runs were
     resumed one by the other, all of them are undone together: their plan was one.
     """
-    from mnslib.run.project import read_result, resolve_path
     from mnslib.run.runs import find_run, runs_until, write_undo
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
@@ -232,8 +214,6 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     such as `-- --no-browser --allow-root`. A signal that stops this command stops JupyterLab and
     its kernels too.
     """
-    from mnslib.run.interruption import run_child
-    from mnslib.run.project import find_project_root
     from mnslib.run.runner import open_copy
 
     given, asked = _given(notebook, **options)
@@ -243,17 +223,19 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
         root = os.path.commonpath([find_project_root(), copy])
         page = quote(copy.relative_to(root).as_posix())  # of a file, it prints another address
         own = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
-        sys.exit(run_child([sys.executable, "-m", "jupyterlab", *own, *lab]))
+        command = [sys.executable, "-m", "jupyterlab", *own, *lab]
+        if sys.platform == "win32":
+            sys.exit(subprocess.call(command))
+        os.execv(command[0], command)  # it is told itself of each signal, and its kernels by it
 
 
 @click.command()
-@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@_RUNS
 def demo(*, runs_dir: str) -> None:
     """Run the three main jobs on a fresh sandbox.
 
     They onboard one namespace, provision 36 and analyze quota utilization.
     """
-    from mnslib.run.project import find_project_root, resolve_path
     from mnslib.sandbox.launcher import control, ensure_running
 
     root = find_project_root()
@@ -270,7 +252,7 @@ def demo(*, runs_dir: str) -> None:
 
 
 @click.command()
-@click.option("--runs", "runs_dir", default="runs", show_default=True, metavar="DIR")
+@_RUNS
 @click.option("--browse", is_flag=True, help="Open the page in the browser.")
 @click.option(
     "--prune", "days", type=click.IntRange(1, 36_500), metavar="DAYS",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.kube.client import KubeClient
 
+_Read = ObservedCluster | str
 READERS = 8
 """Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
 
@@ -116,11 +117,13 @@ def observe_scope(
     clusters: Sequence[ClusterId],
     kube_for: Callable[[ManagedCluster], KubeClient] | None,
     now: Callable[[], datetime],
-) -> dict[ClusterId, ObservedCluster | str]:
+    watched: Callable[[Iterable[_Read], int], Iterable[_Read]] = lambda found, _: found,
+) -> dict[ClusterId, _Read]:
     """Return the state of each cluster of a scope, or the reason why it cannot be read.
 
     Args:
         clusters: the only ones to read; empty for all of the subscriptions.
+        watched: hands on what is read of so many clusters, and may tell how far it is.
 
     Raises:
         ArmError: if a subscription cannot be listed.
@@ -130,7 +133,7 @@ def observe_scope(
     ]  # fmt: skip
     targets: list[ManagedCluster | ClusterId] = [*clusters, *listed]
 
-    def read(target: ManagedCluster | ClusterId) -> ObservedCluster | str:
+    def read(target: ManagedCluster | ClusterId) -> _Read:
         try:
             cluster = (
                 azure.managed_clusters.get(target) if isinstance(target, ClusterId) else target
@@ -140,7 +143,7 @@ def observe_scope(
             return str(error)
 
     with ThreadPoolExecutor(max_workers=READERS) as pool:
-        results = pool.map(read, targets)
+        results = watched(pool.map(read, targets), len(targets))
         ids = (one if isinstance(one, ClusterId) else one.id for one in targets)
         return dict(sorted(zip(ids, results, strict=True), key=lambda item: item[0].key))
 

@@ -1,24 +1,28 @@
-"""Signals of one notebook run: the first interrupts the cell, the second kills; of JupyterLab: on.
+"""The processes of one run: what signals do to them, and how often they look for garbage.
 
-No request to stop is lost: the runner heeds one that comes between two cells, and its kernels,
-which load this module as an IPython extension, remember one that finds no statement running.
-A cell that is interrupted may await what is under way and go on to record it. Standard library
-only; knows nothing of notebooks and results.
+The first signal interrupts the cell, the second kills. No request to stop is lost: the runner heeds
+one that comes between two cells, and its kernels, which load this module as an IPython extension,
+remember one that finds no statement running. A cell that is interrupted may await what is under way
+and go on to record it. Standard library only; knows nothing of notebooks and results.
 """
 
 from __future__ import annotations
 
+import gc
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnslib.run.kernel import Kernel
+
+
+MOST_NEW_OBJECTS = 50_000
+"""Python collects after so many, else after 700: a tenth of an analysis. Our choice: garbage that
+is in cycles waits longer, a few MB of it."""
 
 
 class InterruptedRunError(Exception):
@@ -70,30 +74,9 @@ def signals_to(watch: Watch) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_child(command: Sequence[str]) -> int:
-    """Return a command's exit code when it has ended; a signal that comes meanwhile is passed on.
-
-    Of Ctrl-C a terminal tells the child itself, which may ask back.
-    """
-    numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
-    heard: list[int] = []
-    child: subprocess.Popen[bytes] | None = None
-
-    def pass_on(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
-            return
-        heard.append(number)
-        if child is not None:
-            # JupyterLab ends its kernels at SIGTERM; it does not heed a terminal that is gone
-            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-
-    for number in numbers:
-        signal.signal(number, pass_on)
-    child = subprocess.Popen(command)
-    if heard:  # before there was somebody to tell
-        child.terminate()
-    code = child.wait()
-    return 128 - code if code < 0 else code
+def collect_rarely() -> None:
+    """Have this process look for garbage less often: loading makes a million objects and none."""
+    gc.set_threshold(MOST_NEW_OBJECTS)
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -101,6 +84,7 @@ def load_ipython_extension(shell: Any) -> None:
 
     ipykernel ignores one while it is idle, and loses the cell's reply where one meets its own code.
     """
+    collect_rarely()
     runs_statements = is_pending = False
     run_statements = shell.run_ast_nodes
 

@@ -85,7 +85,6 @@ class Kernel:
             # the history of a run is in its notebook, not in the user's profile
             "--HistoryManager.hist_file=:memory:",
             "--ext=mnslib.run.interruption",
-            "--ext=mnslib.run.loading",
             # a module that is no extension is loaded all the same
             *(f"--ext={name}" for name in imports),
         ]

@@ -1,8 +1,8 @@
 """One process writes to a cluster at a time; across machines the eTags decide.
 
-The operating system holds the lock for the process that writes and lets go when that ends, however
-it ends: no lock goes stale, and a process id that is used again means nothing. The note beside it
-is for people. Knows nothing of plans.
+The locks of a user lie in one place of the machine, wherever the runs are. The operating system
+holds a lock for the process that writes and lets go when that ends, however it ends: no lock goes
+stale, and a process id that is used again means nothing. The note beside it is for people.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import hashlib
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mnslib.errors import LockedError
+from mnslib.errors import ConfigError, LockedError
 from mnslib.resource_ids import ClusterId
 from mnslib.results import utc_text
 from mnslib.run.project import write_whole
 
-LOCKS_FOLDER = ".locks"
+LOCKS_VARIABLE = "MNS_LOCKS_DIR"
+"""Environment variable that names another folder for the locks, such as one that machines share."""
 
 LONGEST_WAIT_SECONDS = 1800.0
 """How long a run that is resumed is given to end: as long as its last operation may take."""
@@ -34,6 +36,7 @@ LONGEST_WAIT_SECONDS = 1800.0
 def only_writer(
     clusters: Iterable[ClusterId],
     *,
+    endpoint: str,
     run_directory: Path,
     now: datetime,
     patience_seconds: float = 0.0,
@@ -41,29 +44,33 @@ def only_writer(
     """Hold the clusters for this process.
 
     Args:
-        run_directory: of the run; the locks lie beside it.
+        endpoint: of ARM: another cloud, or sandbox, has other clusters of the same ids.
+        run_directory: of the run, for whoever is refused.
         patience_seconds: how long to wait for each cluster that is held.
 
     Raises:
         LockedError: if another process holds one; it names process, host, start and run.
+        ConfigError: if there is no place for locks.
     """
-    folder = run_directory.parent / LOCKS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     note = {
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since_utc": utc_text(now),
-        "run": run_directory.name,
+        "run": str(run_directory),
     }
     with ExitStack() as held:
         # always in the same order, so that two runs never wait for each other
         for cluster in sorted(set(clusters), key=lambda c: c.key):
-            name = f"{cluster.cluster_name}-{hashlib.sha256(cluster.key.encode()).hexdigest()[:12]}"
-            noted = folder / f"{name}.json"
+            digest = hashlib.sha256(f"{endpoint} {cluster.key}".encode()).hexdigest()[:12]
+            lock = locks_folder() / f"{cluster.cluster_name}-{digest}.lock"
+            noted = lock.with_suffix(".json")
             try:
-                held.enter_context(FileLock(folder / f"{name}.lock", timeout=patience_seconds))
+                held.enter_context(FileLock(lock, timeout=patience_seconds))
             except Timeout:
-                raise LockedError(_sentence(cluster, _read_note(noted))) from None
+                raise LockedError(
+                    f"Nothing was written: {_holder(noted)} is writing to cluster "
+                    f"{cluster.cluster_name}. Run again once it has ended."
+                ) from None
             write_whole(noted, json.dumps(note))
             held.callback(noted.unlink, missing_ok=True)
         yield
@@ -72,44 +79,56 @@ def only_writer(
 def wait_for_writers(
     clusters: Iterable[ClusterId],
     *,
-    run_directory: Path,
-    now: datetime,
     tell: Callable[[str], object],
+    **about: Any,
 ) -> None:
-    """Return once no process of this `runs_dir` writes to the clusters.
+    """Return once no process of this user and machine writes to the clusters.
 
     Args:
         tell: is given the sentence that names who is waited for.
+        about: as `only_writer` takes it.
 
     Raises:
         LockedError: if that takes longer than an operation may.
     """
     wanted = list(clusters)
     try:
-        with only_writer(wanted, run_directory=run_directory, now=now):
+        with only_writer(wanted, **about):
             return
     except LockedError as error:
         tell(f"{error} Waiting for it.")
-    patience = LONGEST_WAIT_SECONDS
-    with only_writer(wanted, run_directory=run_directory, now=now, patience_seconds=patience):
+    with only_writer(wanted, **about, patience_seconds=LONGEST_WAIT_SECONDS):
         return
 
 
-def _read_note(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):  # taken, but not noted yet, or just let go
-        return {}
+def locks_folder() -> Path:
+    """Return where this user's locks lie on this machine.
 
-
-def _sentence(cluster: ClusterId, note: dict[str, Any]) -> str:
-    holder = "another process"
-    if note:
-        holder = (
-            f"process {note['process']} on {note['host']}, which runs {note['run']} "
-            f"since {note['since_utc']},"
-        )
-    return (
-        f"Nothing was written: {holder} is writing to cluster {cluster.cluster_name}. "
-        "Run again once it has ended."
+    Raises:
+        ConfigError: if no folder can be made for them.
+    """
+    named = os.environ.get(LOCKS_VARIABLE, "")
+    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    own = [state / "mnslib" / "locks", Path(tempfile.gettempdir()) / f"mnslib-{user}"]
+    if not state.is_absolute():  # in a container there may be no home
+        del own[0]
+    for folder in [Path(named).absolute()] if named else own:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not named:
+                folder.chmod(0o700)  # refused where it is another user's
+            return folder
+    raise ConfigError(
+        f"Nothing was written: there is no place for locks. Name a folder in {LOCKS_VARIABLE}."
     )
+
+
+def _holder(noted: Path) -> str:
+    """Return who holds a lock."""
+    try:
+        note = json.loads(noted.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # taken, but not noted yet, or just let go
+        return "another process"
+    process, host, run, since = (note[key] for key in ("process", "host", "run", "since_utc"))
+    return f"process {process} on {host}, which runs {run} since {since},"

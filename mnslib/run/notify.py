@@ -6,6 +6,7 @@ host is ever shown. What goes wrong here is a sentence for the log and never the
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -67,7 +68,11 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
     content = {key: result[key] for key in _SHARED} | {"run": run}
     content["headline"] = hide_secrets(str(content["headline"]))
     if parameters.get("notify_format") == "teams":
-        content = _teams_card(content)
+        # made of text runs, which know no Markdown, so that no text of others becomes a link
+        from mnslib.show.templates import render
+
+        content["headline"] = cut(content["headline"], LONGEST_CARD_TEXT)
+        content = json.loads(render("teams_card.txt.j2", **content))
     problem = _post(url, content)
     return f"Nobody was notified: {problem}." if problem else ""
 
@@ -100,35 +105,3 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
         moved = ", a redirect, which is not followed" if answer.is_redirect else ""
         return f"the webhook at {host} answered {answer.status_code}{moved}"
     return ""
-
-
-def _teams_card(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content as a message for a Teams workflow.
-
-    Made of text runs, which know no Markdown, so that no text of others becomes a link.
-
-    Source: Microsoft Teams, incoming webhooks with Workflows; Adaptive Cards schema 1.4,
-    RichTextBlock and TextRun.
-    """
-    status, target = str(content["status"]), str(content["target"])
-    figures = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in content["summary"].items())
-    color = "good" if content["exit_code"] == 0 else "attention"
-    where = f"{content['notebook']}, {content['environment']}" + f" ({target})" * bool(target)
-    run = {"type": "TextRun", "text": f"Run {content['run']}, ended {content['finished_utc']}"}
-    title = {"weight": "bolder", "size": "medium", "color": color}
-    lines: list[dict[str, Any]] = [
-        {"type": "TextRun", "text": f"{status.capitalize()}: {where}", **title},
-        {"type": "TextRun", "text": cut(str(content["headline"]), LONGEST_CARD_TEXT)},
-        {"type": "TextRun", "text": figures},
-        run | {"isSubtle": True},
-    ]
-    blocks = [{"type": "RichTextBlock", "inlines": [line]} for line in lines if line["text"]]
-    card = {
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "type": "AdaptiveCard",
-        "version": "1.4",
-        "body": blocks,
-    }
-    kind = "application/vnd.microsoft.card.adaptive"
-    attachment = {"contentType": kind, "contentUrl": None, "content": card}
-    return {"type": "message", "attachments": [attachment]}

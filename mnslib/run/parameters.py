@@ -162,7 +162,7 @@ def check_parameters(
         other = others.pop(name, "")
         if name not in known:
             problems.append(_unknown(name, list(known)))
-        elif looks_secret(value) or (isinstance(value, str) and _SIGNED_IN.match(value)):
+        elif may_be_secret(value):
             problems.append(
                 f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
                 "rights from `credential`; the value is in no file of this run."
@@ -179,6 +179,11 @@ def check_parameters(
         name: float(value) if known[name].type_name == "float" else value
         for name, value in given.items()
     }
+
+
+def may_be_secret(value: object) -> bool:
+    """Return whether a value looks like a key or a token, or is a URL that may sign somebody in."""
+    return looks_secret(value) or (isinstance(value, str) and bool(_SIGNED_IN.match(value)))
 
 
 def _declared(statement: ast.stmt, notebook: str) -> Parameter:

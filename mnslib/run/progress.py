@@ -1,11 +1,15 @@
-"""How far an apply is, as a notebook or a log shows it."""
+"""How far long work is, as a notebook or a log shows it."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 
 if TYPE_CHECKING:
     from mnslib.provisioning.apply import Progress
@@ -13,45 +17,71 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 2.0
 """A log gets a line at most so often; a person reads no faster."""
 
+Show = Callable[[str, int, int], None]
+"""Is given a sentence, how much is done, and of how much."""
+_Found = TypeVar("_Found")
 
-def progress_lines() -> Callable[[Progress], None]:
-    """Return an observer that writes a line to standard error now and then."""
-    shown, shown_at = (-1, 0), float("-inf")
 
-    def show(progress: Progress) -> None:
+def apply_progress() -> Callable[[Progress], None]:
+    """Return an observer of an apply: a bar that moves, or a line now and then."""
+    show, shown, shown_at = shower(), "", float("-inf")
+    seconds = 0.0 if is_notebook() else SECONDS_BETWEEN_LINES
+
+    def observe(progress: Progress) -> None:
         nonlocal shown, shown_at
-        counts = progress.done, progress.not_attempted
-        is_due = progress.elapsed_seconds - shown_at >= SECONDS_BETWEEN_LINES
+        text = _sentence(progress)
+        is_due = progress.elapsed_seconds - shown_at >= seconds
         is_over = not (progress.running or progress.waiting)
-        if counts != shown and (is_due or is_over):
-            shown, shown_at = counts, progress.elapsed_seconds
-            sys.stderr.write(_sentence(progress) + "\n")
-            sys.stderr.flush()
+        if text != shown and (is_due or is_over):
+            shown, shown_at = text, progress.elapsed_seconds
+            show(text, progress.done, progress.total)
 
-    return show
+    return observe
 
 
-def progress_bar() -> Callable[[Progress], None]:
-    """Return an observer that moves one bar in the notebook."""
+def watched(found: Iterable[_Found], total: int) -> Iterator[_Found]:
+    """Yield what is read of so many clusters; shows how far it is where that takes longer."""
+    show: Show | None = None
+    shown_at = time.monotonic()
+    for done, one in enumerate(found, 1):
+        if time.monotonic() - shown_at >= SECONDS_BETWEEN_LINES or (show and done == total):
+            show, shown_at = show or shower(), time.monotonic()
+            show(f"{done} of {total} clusters read", done, total)
+        yield one
+
+
+def is_notebook() -> bool:
+    """Return whether a person looks on: this is a notebook's kernel, and not the runner's."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel") and RUN_DIRECTORY_VARIABLE not in os.environ
+
+
+def shower() -> Show:
+    """Return what shows progress here: one bar in a notebook, lines on standard error elsewhere."""
+    if not is_notebook():
+        return _write_line
     from IPython.display import HTML, DisplayHandle
 
     bar = DisplayHandle()  # type: ignore[no-untyped-call]
     bar.display(HTML(""))  # type: ignore[no-untyped-call]
-    shown = ""
 
-    def show(progress: Progress) -> None:
-        nonlocal shown
-        text = _sentence(progress)
-        if text != shown:
-            shown = text
-            bar.update(  # type: ignore[no-untyped-call]
-                HTML(  # type: ignore[no-untyped-call]
-                    f'<progress value="{progress.done}" max="{max(progress.total, 1)}" '
-                    f'style="width:100%"></progress><div>{escape(text)}</div>'
-                )
+    def show(text: str, done: int, total: int) -> None:
+        bar.update(  # type: ignore[no-untyped-call]
+            HTML(  # type: ignore[no-untyped-call]
+                f'<progress value="{done}" max="{max(total, 1)}" style="width:100%"></progress>'
+                f"<div>{escape(text)}</div>"
             )
+        )
 
     return show
+
+
+def _write_line(text: str, _done: int, _total: int) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _sentence(progress: Progress) -> str:

@@ -65,6 +65,21 @@ def resolve_path(path: str | Path) -> Path:
     return given if given.is_absolute() else find_project_root() / given
 
 
+def existing_file(parameter: str, file: str) -> Path:
+    """Return the path of a file that a parameter names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = resolve_path(file)
+    if not path.is_file():
+        raise ConfigError(
+            f"{parameter}: there is no file {path}. A relative path is taken from the project "
+            f"folder {find_project_root()}, wherever the notebook is run."
+        )
+    return path
+
+
 def new_run_directory(
     runs_dir: Path, *, notebook: str, environment: str, started: datetime
 ) -> Path:

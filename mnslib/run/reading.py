@@ -1,8 +1,7 @@
 """The run of a notebook that only reads: what was read, its tables, what is shown of them.
 
-A step reads or writes through the library's rooms; what is judged is judged in `capacity`. Tables
-are written by a thread while the next cells compute; the record makes and saves those that no cell
-asked for, and waits.
+What is judged is judged in `capacity`. Tables are written by a thread while the next cells compute;
+the record makes and saves those that no cell asked for, and waits.
 """
 
 from __future__ import annotations
@@ -11,39 +10,55 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mnslib
+from mnslib.capacity.changed import Earlier, new_findings, read_earlier
+from mnslib.capacity.collect import collect
+from mnslib.capacity.inventory import collect_from_metrics
+from mnslib.capacity.refusals import refusal_findings
+from mnslib.capacity.roll_ups import absent_labels
+from mnslib.capacity.tables import Tables
+from mnslib.capacity.utilization import findings
 from mnslib.errors import ConfigError
-from mnslib.results import utc_now
-from mnslib.run.loading import FOR_LATER_CELLS, load
-from mnslib.run.project import read_result, write_whole
-from mnslib.run.readings import (
+from mnslib.results import CheckResult, RunStatus, utc_now
+from mnslib.run.progress import watched
+from mnslib.run.project import write_whole
+from mnslib.run.record import Run
+from mnslib.run.runs import (
     SNAPSHOT_FOLDER,
     SOURCES,
     TABLES_FOLDER,
-    difference_note,
     differences,
+    find_run,
     last_alike,
-    named_run,
+    record_of,
 )
-from mnslib.run.record import Run
-from mnslib.run.targets import metrics_alone
+from mnslib.show.asked import asked_checks
+from mnslib.show.capacity import history_checks, utilization_sentence
+from mnslib.show.displays import Sentence, Stack, Table
+from mnslib.show.show import show
+from mnslib.show.templates import render
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.changed import Earlier
     from mnslib.capacity.snapshot import Snapshot
-    from mnslib.capacity.tables import Tables
-    from mnslib.results import RunStatus
     from mnslib.show.cells import TextColumn
-    from mnslib.show.displays import Sentence, Stack, Table
 
 WORKBOOK = "tables.xlsx"
 """Of the folder with the tables: all of them."""
+
+FOR_LATER_CELLS = (
+    "mnslib.capacity.store",
+    "mnslib.show.cells",
+    "mnslib.show.owner_pages",
+    "mnslib.show.workbook",
+)
+"""What an analysis needs once it has read the clusters: half a second to load while they answer."""
 
 _OF_READING = (
     "subscription_ids", "clusters", "inventory", "owner_label", "lookback_days", "step_minutes",
@@ -56,16 +71,15 @@ class Reading(Run):
     """A run from a fleet to its tables.
 
     Attributes:
-        tables: of what was read, each made on first use.
+        tables: of what was read, each made on first use; None before.
     """
 
-    tables: Tables
+    tables: Tables | None = None
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
-        self._tables: dict[str, pd.DataFrame] = {}
+        self._saved: dict[str, pd.DataFrame] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
         self._written: dict[str, Future[Any]] = {}
-        self._told: set[Future[Any]] = set()
         super().__init__(notebook, cells)
 
     def read(self) -> Sentence:
@@ -78,9 +92,6 @@ class Reading(Run):
             ConfigError: if that run has no snapshot, or was made on another target, or there is
                 no run to compare with of the name in `compare_run`.
         """
-        from mnslib.capacity.tables import Tables
-        from mnslib.show.displays import Sentence
-
         asked = self.asked(*_OF_TABLES)
         snapshot = self._snapshot()
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
@@ -95,12 +106,12 @@ class Reading(Run):
         return Sentence(" ".join(filter(None, said)))
 
     def _snapshot(self) -> Snapshot:
-        if snapshot_run := str(self.parameters["snapshot_run"]):
+        if snapshot_run := self.parameters["snapshot_run"]:
             from mnslib.capacity.store import read_snapshot
 
-            directory = self._named_run("snapshot_run", snapshot_run)
-            return read_snapshot(directory / SNAPSHOT_FOLDER)
-        loaded = self._writer.submit(load, FOR_LATER_CELLS)
+            run = find_run(snapshot_run, runs_dir=self.directory.parent)
+            return read_snapshot(run / SNAPSHOT_FOLDER)
+        loaded = self._writer.submit(lambda: [*map(import_module, FOR_LATER_CELLS)])
         door = self.asked("history", "prometheus_endpoint", "prometheus_token_env")
         metrics = self.target.prometheus(
             door["history"], door["prometheus_endpoint"], token_env=door["prometheus_token_env"]
@@ -124,12 +135,8 @@ class Reading(Run):
         **window: Any,
     ) -> Snapshot:
         """Return what the clusters and the metrics say now, or the metrics alone."""
-        if metrics := metrics_alone(inventory, door, subscription_ids=subscription_ids):
-            from mnslib.capacity.inventory import collect_from_metrics
-
-            return collect_from_metrics(metrics, clusters=clusters, now=utc_now(), **window)
-        from mnslib.capacity.collect import collect
-
+        if inventory == "history" and door is not None:
+            return collect_from_metrics(door, clusters=clusters, now=utc_now(), **window)
         subscriptions, ids = self.target.scope(subscription_ids, clusters)
         return collect(
             self.target.azure,
@@ -139,12 +146,9 @@ class Reading(Run):
             prometheus=door,
             now=utc_now(),
             owner_label=owner_label,
+            watched=watched,
             **window,
         )
-
-    def _named_run(self, name: str, run: str) -> Path:
-        asked = {**self.parameters, name: run}
-        return named_run(name, asked, notebook=self.notebook, runs_dir=self.directory.parent)
 
     def earlier(self, compare_run: str) -> Earlier:
         """Return the run to compare with: the one before this, or before the reading it analyzes.
@@ -156,49 +160,41 @@ class Reading(Run):
         Raises:
             ConfigError: if that name is of no run that can be compared.
         """
-        from mnslib.capacity.changed import Earlier
-
-        origin = str(self.parameters.get("snapshot_run", ""))
-        read_by = self._named_run("snapshot_run", origin) if origin else self.directory
+        runs_dir, read_by = self.directory.parent, self.directory
+        if origin := self.parameters["snapshot_run"]:
+            read_by = find_run(origin, runs_dir=runs_dir)
         if not compare_run:
-            found, note = last_alike(self.directory, read_by=read_by)
-            return self._tables_of(found) if found else Earlier(note=note)
-        found = self._named_run("compare_run", compare_run)
-        earlier = self._tables_of(found)
+            last, note = last_alike(self.directory, read_by=read_by)
+            return _tables_of(last) if last else Earlier(note=note)
+        found = find_run(compare_run, runs_dir=runs_dir)
+        earlier = _tables_of(found)
         if earlier.table is None:
             raise ConfigError(f"compare_run: {earlier.note}")
-        own, other = (read_result(one) or {} for one in (read_by, found))
-        differs = differences(own, other)
+        differs = differences(record_of(read_by), record_of(found))
+        if not differs:
+            return earlier
+        judged = not set(SOURCES).isdisjoint(differs)
+        about = {"last": found.name, "differs": differs, "is_judged_only": judged}
         return replace(
             earlier,
-            note=difference_note(found.name, differs),
-            is_common_only=bool(differs),
-            is_judged_only=not set(SOURCES).isdisjoint(differs),
+            note=render("comparison.txt.j2", is_named=True, **about),
+            is_common_only=True,
+            is_judged_only=judged,
             refused=None if "inventory" in differs else earlier.refused,
         )
-
-    def _tables_of(self, found: Path) -> Earlier:
-        from mnslib.capacity.changed import Earlier, read_earlier
-
-        try:
-            tables = found / TABLES_FOLDER
-            utilization = (tables / "utilization.csv").read_text(encoding="utf-8")
-            refusals = tables / "refusals.csv"
-            refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
-        except (OSError, ValueError) as error:
-            return Earlier(run=found.name, note=f"No tables of {found.name} can be read: {error}.")
-        return read_earlier(found.name, utilization=utilization, refusals=refused)
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.
 
-        What fails then is raised once by the next that is saved, and by the record until it was
-        saved again.
+        What fails then is raised by the record, until it was saved again.
         """
         (self.directory / TABLES_FOLDER).mkdir(exist_ok=True)
-        self._tables[name] = table
+        self._saved[name] = table
         # a copy shares the values until somebody changes them
         self._write_later(name, self._write_table, name, table.copy(deep=False))
+
+    def _write_later(self, name: str, write: Callable[..., Any], *given: Any) -> None:
+        self._written[name] = self._writer.submit(write, *given)
 
     def _write_table(self, name: str, table: pd.DataFrame) -> list[TextColumn]:
         from mnslib.show.cells import csv_parts, text_columns
@@ -207,13 +203,19 @@ class Reading(Run):
         write_whole(self.directory / TABLES_FOLDER / f"{name}.csv", csv_parts(columns))
         return columns
 
-    def _write_later(self, name: str, write: Callable[..., Any], *given: Any) -> None:
-        others = [one for other, one in self._written.items() if other != name]
-        self._written[name] = self._writer.submit(write, *given)
-        for one in others:
-            if one.done() and one not in self._told:
-                self._told.add(one)
-                one.result()
+    def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
+        from mnslib.show.workbook import workbook
+
+        # there is one thread: it has written the tables when it comes to this
+        tables = {name: written[name].result() for name in written if name != WORKBOOK}
+        write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
+
+    @property
+    def _read_tables(self) -> Tables:
+        self.asked()
+        if self.tables is None:
+            raise ConfigError("Nothing was read yet: run the cells above first.")
+        return self.tables
 
     def show(self, name: str) -> Stack:
         """Return what the analysis answers to one question; its tables are saved.
@@ -221,81 +223,64 @@ class Reading(Run):
         Raises:
             ConfigError: if there is no view of that name.
         """
-        from mnslib.show.show import show
-
-        self.asked()
-        shown = show(self.tables, name)
-        self._save_made(self.tables.made())
+        tables = self._read_tables
+        shown = show(tables, name)
+        self._save_made(tables.made())
         return self.with_pictures(shown)
 
     def _save_made(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for name, table in tables.items():
-            if self._tables.get(name) is not table:
+            if self._saved.get(name) is not table:
                 self.save_table(name, table)
 
     def owners(self) -> Stack:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
-        from mnslib.show.displays import Stack
         from mnslib.show.owner_pages import owner_files
         from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
 
-        self.asked()
+        tables = self._read_tables
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
-        tables = self.tables
-        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
         owners, pages = owner_files(
             tables.snapshot,
             tables.all(),
             earlier=tables.earlier,
             decided=tables.decided,
             run=self.directory.name,
-            sandbox=badge,
+            sandbox="sandbox" if self.parameters["target"] == "sandbox" else "",
         )
         for name, html in pages:
             write_whole(self.directory / name, html)
         return Stack([owners_table(owners)], fold="A page for each owner")
 
-    def record(self, **about: Any) -> Table:
+    def record(self) -> Table:
         """Return the figures of the run, after every table, asked for or not, is written."""
-        if "tables" in vars(self):
-            about = {**self._found(), **about}
-            self._save_made(self.tables.all())
-            self.save_workbook()
-        wait(self._written.values())
-        self._told.update(self._written.values())
+        status, headline, numbers = RunStatus.DONE, "Nothing was read.", dict[str, int]()
+        checks: list[CheckResult] = []
+        if (tables := self.tables) is not None:
+            self._save_made(tables.all())
+            new = new_findings(tables.changed, tables.refusals, tables.earlier)
+            absent = absent_labels(tables.layers, tables.group_by)
+            checks = [*history_checks(tables.snapshot), *asked_checks(absent, tables.placement)]
+            headline = utilization_sentence(tables.utilization)
+            numbers = findings(tables.utilization) | refusal_findings(tables.refusals) | new
+            status = RunStatus.FINDINGS if sum(new.values()) else status
+        if self._saved:
+            self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
+        self._settle()
         for one in self._written.values():
             one.result()
-        return super().record(**about)
+        return self._finish(status, headline, numbers, checks)
 
-    def _found(self) -> dict[str, Any]:
-        from mnslib.capacity.changed import new_findings
-        from mnslib.capacity.refusals import refusal_findings
-        from mnslib.capacity.roll_ups import absent_labels
-        from mnslib.capacity.utilization import findings
-        from mnslib.show.asked import asked_checks
-        from mnslib.show.capacity import history_checks, utilization_sentence
+    def _settle(self) -> None:
+        wait(self._written.values())
 
-        tables = self.tables
-        new = new_findings(tables.changed, tables.refusals, tables.earlier)
-        absent = absent_labels(tables.layers, tables.group_by)
-        return {
-            "checks": [*history_checks(tables.snapshot), *asked_checks(absent, tables.placement)],
-            "headline": utilization_sentence(tables.utilization),
-            "summary": findings(tables.utilization) | refusal_findings(tables.refusals) | new,
-            "has_findings": sum(new.values()) > 0,
-        }
 
-    def _write(self, status: RunStatus, **about: Any) -> None:
-        wait(self._written.values())  # the record lists the files that are there
-        super()._write(status, **about)
-
-    def save_workbook(self) -> None:
-        """Write the saved tables into one `tables/tables.xlsx` while the next cells compute."""
-        self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
-
-    def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
-        from mnslib.show.workbook import workbook
-
-        # there is one thread: it has written the tables when it comes to this
-        tables = {name: written[name].result() for name in written if name != WORKBOOK}
-        write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
+def _tables_of(run: Path) -> Earlier:
+    try:
+        tables = run / TABLES_FOLDER
+        utilization = (tables / "utilization.csv").read_text(encoding="utf-8")
+        refusals = tables / "refusals.csv"
+        refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
+    except (OSError, ValueError) as error:
+        return Earlier(run=run.name, note=f"No tables of {run.name} can be read: {error}.")
+    return read_earlier(run.name, utilization=utilization, refusals=refused)

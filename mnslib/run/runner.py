@@ -7,21 +7,21 @@ papermill takes seconds to import, so it is imported while the kernel starts.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
-from mnslib.run.interruption import InterruptedRunError, Watch, signals_to
-from mnslib.run.loading import collect_rarely
+from mnslib.run.interruption import InterruptedRunError, Watch, collect_rarely, signals_to
 from mnslib.run.notify import check_notification, notify
 from mnslib.run.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
 from mnslib.run.project import (
@@ -34,14 +34,17 @@ from mnslib.run.project import (
     write_result,
     write_whole,
 )
-from mnslib.run.readings import refused_values
-from mnslib.run.saving import Saver
+from mnslib.run.runs import refused_values
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 
 MOST_LISTED = 200
 """Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 DETAILED_FINDINGS = 2
+SAVE_AFTER_SECONDS = 0.1
+"""A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
+so what a killed run can lose is what its last tenths of a second showed."""
+
 _IMPORTS, _DRAWING = "import mnslib", ["mnslib.show.charts"]
 """What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
 _PYTHON = {"kernel_name": "python3", "language": "python"}
@@ -108,9 +111,9 @@ def run_notebook(
     directory = new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
+    asked = {known.name: known.default for known in declared} | dict(parameters)
     watch = Watch()
     with signals_to(watch):
-        asked = {known.name: known.default for known in declared} | dict(parameters)
         try:
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
             given = check_parameters(declared, parameters, refused=refused)
@@ -118,8 +121,26 @@ def run_notebook(
             ending = _execute(path, directory, given, watch)
         except ConfigError as error:
             ending = _Ending(RunStatus.REFUSED, str(error))
-        own = _record(path.stem, environment, asked, started=started, ending=ending)
-        result = _settled(own, read_result(directory))
+        recorded = read_result(directory) or {}
+        if recorded and recorded["status"] not in _TRUSTED[ending.status]:
+            for name in ("status", "headline", "finished_utc"):
+                del recorded[name]
+            if ending.status is RunStatus.DONE:
+                headline = "The notebook ended without recording its result"
+                ending = _Ending(RunStatus.FAILED, headline)
+        own = RunRecord(
+            notebook=path.stem,
+            environment=environment,
+            target=str(asked["target"]) if asked.get("target") in TARGETS else "",
+            started_utc=utc_text(started),
+            finished_utc=utc_text(utc_now()),
+            status=ending.status,
+            exit_code=0,
+            headline=ending.headline,
+            # nothing of what was refused is written down: it may hold a secret
+            parameters={} if ending.status is RunStatus.REFUSED else asked,
+        )
+        result = own.to_json() | recorded
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
         try:
             _write_pages(directory, result)
@@ -149,14 +170,10 @@ def find_notebook(notebook: str | Path, *, root: Path | None = None) -> Path:
     Raises:
         ConfigError: there is none, or more than one.
     """
-    given = Path(notebook)
-    if given.is_absolute() and given.is_file():
-        return given
-    root = root or find_project_root()
-    if given.suffix == ".ipynb":
-        for path in (root / given, given.resolve()):
-            if path.is_file():
-                return path
+    given, root = Path(notebook), root or find_project_root()
+    for path in (root / given, given.absolute()):
+        if path.suffix == ".ipynb" and path.is_file():
+            return path
     name = given.name.removesuffix(".ipynb")
     known = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
     found = [path for path in known if path.stem == name or path.stem.startswith(f"{name}_")]
@@ -268,10 +285,8 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
         watch.kernel = None
     if ending.status is RunStatus.DONE and (left := _cells_not_run(executed)):
         # papermill takes `SystemExit(0)` in a cell for success
-        return _Ending(
-            RunStatus.FAILED,
-            f"The notebook ended itself early; {left} of its code cells did not run",
-        )
+        headline = f"The notebook ended itself early; {left} of its code cells did not run"
+        return _Ending(RunStatus.FAILED, headline)
     if watch.number is not None and ending.status is not RunStatus.DONE:
         name = signal.Signals(watch.number).name
         return _Ending(RunStatus.INTERRUPTED, f"Interrupted by {name}")
@@ -281,41 +296,73 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
 def _through_papermill(
     path: Path, executed: Path, parameters: Mapping[str, Any], watch: Watch
 ) -> _Ending:
-    papermill = _papermill()
+    papermill, saver = _papermill(), _Saver(executed, watch)
     assert watch.kernel is not None
-    saver = Saver(executed)
-
-    def on_cell_execute(**_: Any) -> None:
-        watch.on_cell_execute()
-        saver.on_cell_execute()
-
     try:
-        with saver:
-            papermill.execute_notebook(
-                _literal(path),
-                _literal(executed),
-                parameters=dict(parameters),
-                **_PYTHON,
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                request_save_on_cell_execute=False,
-                km=watch.kernel.manager,
-                on_notebook_start=saver.on_notebook_start,
-                on_cell_start=_tell_section,
-                on_cell_execute=on_cell_execute,
-                on_cell_executed=watch.on_cell_executed,
-            )
-    except papermill.PapermillExecutionError as error:
+        papermill.execute_notebook(
+            _literal(path),
+            _literal(executed),
+            parameters=dict(parameters),
+            **_PYTHON,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            request_save_on_cell_execute=False,
+            km=watch.kernel.manager,
+            on_notebook_start=saver.on_notebook_start,
+            on_cell_start=_tell_section,
+            on_cell_execute=saver.on_cell_execute,
+            on_cell_executed=watch.on_cell_executed,
+        )
+        return _Ending(RunStatus.DONE, "The notebook ran to its end")
+    except papermill.PapermillExecutionError as error:  # with which papermill saves it
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
         return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
     except InterruptedRunError:
+        saver.save()
         return _Ending(RunStatus.INTERRUPTED, "")
-    except OSError as error:  # the notebook is saved while its cells run
+    except OSError as error:
         return _Ending(RunStatus.STOPPED, _unwritable(error))
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
+        saver.save()
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
-    return _Ending(RunStatus.DONE, "The notebook ran to its end")
+    finally:
+        saver.forget()
+
+
+class _Saver:
+    """Saves the executed notebook while its cells run, and once more where its execution raises.
+
+    papermill would write it before and after every cell, with the kernel waiting: a second of an
+    analysis. What could not be saved is told by the last time, which is papermill's own.
+    """
+
+    def __init__(self, path: Path, watch: Watch) -> None:
+        self._path, self._watch = path, watch
+        self._notebook: Any = None
+        self._next: asyncio.TimerHandle | None = None
+
+    def on_notebook_start(self, *, notebook: Any) -> None:
+        self._notebook = notebook
+
+    def on_cell_execute(self, **_: Any) -> None:
+        """Have the notebook saved soon, if this cell is still running then."""
+        self._watch.on_cell_execute()
+        self.forget()
+        self._next = asyncio.get_running_loop().call_later(SAVE_AFTER_SECONDS, self.save)
+
+    def save(self) -> None:
+        """Write the notebook as it is now; nothing where no cell was begun."""
+        if self._notebook is not None:
+            import nbformat  # takes as long as papermill, which is imported by then
+
+            text = nbformat.writes(self._notebook)  # type: ignore[no-untyped-call]
+            with suppress(OSError):
+                write_whole(self._path, text)
+
+    def forget(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
 
 
 def _tell_section(*, cell: Any, **_: Any) -> None:
@@ -362,41 +409,6 @@ def _cells_not_run(notebook: Path) -> int:
         and cell["execution_count"] is None
         for cell in cells
     )
-
-
-def _record(
-    notebook: str, environment: str, asked: dict[str, Any], *, started: datetime, ending: _Ending
-) -> RunRecord:
-    """Return what can be said of a run from outside its kernel."""
-    target = asked.get("target")
-    return RunRecord(
-        notebook=notebook,
-        environment=environment,
-        target=str(target) if target in TARGETS else "",
-        started_utc=utc_text(started),
-        finished_utc=utc_text(utc_now()),
-        status=ending.status,
-        exit_code=EXIT_CODES[ending.status],
-        headline=ending.headline,
-        # nothing of what was refused is written down: it may hold a secret
-        parameters={} if ending.status is RunStatus.REFUSED else asked,
-    )
-
-
-def _settled(own: RunRecord, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the run's record: the session's, its last word corrected where it is not to trust."""
-    if recorded is None:
-        return own.to_json()
-    said = RunStatus(recorded["status"])
-    if said in _TRUSTED[own.status]:
-        return {**own.to_json(), **recorded}
-    if own.status is RunStatus.DONE:
-        headline = "The notebook ended without recording its result"
-        own = replace(own, status=RunStatus.FAILED, headline=headline)
-    ours = own.to_json()
-    return {**ours, **recorded} | {
-        name: ours[name] for name in ("status", "headline", "finished_utc")
-    }
 
 
 def _exit_code(status: str, signal_number: int | None, *, detailed: bool) -> int:

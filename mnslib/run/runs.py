@@ -1,22 +1,35 @@
 """The runs below one `runs_dir`: which one is meant, which was before, where one goes on, its undo.
 
-Knows nothing of plans.
+Of readings also what may be asked, and which read the same. Knows nothing of plans and figures.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mnslib.capacity.promql import STEP_MINUTES
 from mnslib.errors import ConfigError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
+from mnslib.quantities import size_problems
 from mnslib.results import RunStatus
 from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
+from mnslib.run.targets import HISTORIES, INVENTORIES, sandbox_name
+from mnslib.secrets import hide_secrets
 
 UNDO_NAME = "undo.yaml"
+SNAPSHOT_FOLDER, TABLES_FOLDER = "snapshot", "tables"
+"""Of a run directory: what a reading notebook has read, for `snapshot_run`; its tables as CSV."""
+
+SOURCES = ("inventory", "history", "prometheus_endpoint")
+"""Parameters that say where from: another source knows other namespaces, and less of each."""
+
+SCOPE = ("subscription_ids", "clusters")
+"""Parameters that say which clusters are read."""
 
 
 def find_run(run: str, *, runs_dir: Path) -> Path:
@@ -137,3 +150,148 @@ def write_undo(directory: Path) -> UndoFile:
         place, _, reason = sentence.partition(": ")
         lost.setdefault(reason.partition(" (")[0], []).append(place)
     return UndoFile(file, len(found.rows), lost)
+
+
+def refused_values(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> Mapping[str, str]:
+    """Return by parameter what a reading notebook cannot be asked; nothing for other notebooks.
+
+    Args:
+        asked: all parameters by name; those of a wrong type are passed over.
+        notebook: its name without ending.
+        runs_dir: where the runs are that `snapshot_run` and `compare_run` name.
+    """
+    if "inventory" not in asked:
+        return {}
+    found = dict(_odd_values(asked))
+    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
+        found |= size_problems({name: _text(asked, name) for name in pair})
+    for name in ("snapshot_run", "compare_run"):
+        if run := _text(asked, name):
+            try:
+                problem = _unusable(name, find_run(run, runs_dir=runs_dir), asked, notebook)
+            except ConfigError as error:
+                problem = str(error)
+            if problem:
+                found[name] = f"{name}: {problem}"
+    return {name: hide_secrets(problem) for name, problem in found.items()}
+
+
+def _odd_values(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, known in (("inventory", INVENTORIES), ("history", HISTORIES)):
+        if (value := _text(asked, name)) not in known:
+            yield name, f"{name} is {value!r}: write one of {', '.join(known)}."
+    days, step = asked.get("lookback_days"), asked.get("step_minutes")
+    if isinstance(days, int) and days < 1:
+        yield "lookback_days", f"lookback_days is {days}; write 1 or more."
+    shortest, longest = STEP_MINUTES
+    if isinstance(step, int) and not shortest <= step <= longest:
+        yield "step_minutes", f"step_minutes is {step}; write {shortest} to {longest}."
+    history, endpoint = _text(asked, "history"), _text(asked, "prometheus_endpoint")
+    is_sandbox = asked.get("target") == "sandbox"
+    if asked.get("inventory") == "history" and not asked.get("snapshot_run"):
+        if asked.get("subscription_ids"):
+            yield (
+                "subscription_ids",
+                "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both "
+                "empty for all clusters that the metrics name.",
+            )
+        if history == "none" or not (endpoint or is_sandbox):
+            yield (
+                "prometheus_endpoint",
+                "inventory is history: prometheus_endpoint says which, and history must not be "
+                "none.",
+            )
+    if history in ("auto", "azure-monitor") and is_sandbox and endpoint:
+        yield (
+            "prometheus_endpoint",
+            "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
+            "history: prometheus for a server of your own.",
+        )
+
+
+def _text(asked: Mapping[str, Any], name: str) -> str:
+    value = asked.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> str:
+    """Return why a run cannot be analyzed again or compared with; empty if it can."""
+    record = record_of(run)
+    target, ended = record["target"], f"it ended as {record['status']}."
+    if record["notebook"] != notebook:
+        return f"{run.name} is a run of {record['notebook']}; name one of {notebook}."
+    if name == "snapshot_run":
+        if target != asked["target"]:
+            what = f"write target: {target}, so that the report says so."
+            return f"{run.name} was made on {target}; {what}"
+        if earlier := record["parameters"].get("snapshot_run"):
+            return f"{run.name} read nothing itself, it analyzed {earlier}; name that run."
+        is_whole = (run / SNAPSHOT_FOLDER / "snapshot.json").is_file()
+        return "" if is_whole else f"{run.name} has no whole snapshot: {ended}"
+    own = {"target": asked["target"], "sandbox": sandbox_name(asked), "parameters": asked}
+    if origin := _text(asked, "snapshot_run"):
+        with suppress(ConfigError):  # which is refused as such
+            own = read_result(find_run(origin, runs_dir=run.parent)) or own
+    if (here := world(own)) != (there := world(record)):
+        what = "name a run of the same target."
+        return f"{run.name} was made on {there}, this run on {here}; {what}"
+    is_there = (run / TABLES_FOLDER / "utilization.csv").is_file()
+    return "" if is_there else f"{run.name} has no table to compare with: {ended}"
+
+
+def record_of(directory: Path) -> Mapping[str, Any]:
+    """Return the record of a run.
+
+    Raises:
+        ConfigError: if it has none.
+    """
+    record = read_result(directory)
+    if record is None:
+        raise ConfigError(f"{directory} has no record of a run.")
+    return record
+
+
+def world(record: Mapping[str, Any]) -> str:
+    """Return where a run read, in words that are the same for the same place only."""
+    if record["target"] == "azure":
+        return f"azure ({record['parameters'].get('cloud', 'public')})"
+    return f"{record['target']} ({record.get('sandbox') or 'not named'})"
+
+
+def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the parameters of `SOURCES` and `SCOPE` in which two readings differ."""
+
+    def value(record: Mapping[str, Any], name: str) -> object:
+        found = record["parameters"].get(name) or ""
+        return sorted(str(one).casefold() for one in found) if isinstance(found, list) else found
+
+    return tuple(name for name in (*SOURCES, *SCOPE) if value(own, name) != value(other, name))
+
+
+def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
+    """Return the last run before a reading that read the same, else a sentence why there is none.
+
+    Args:
+        directory: of this run; the others are beside it.
+        read_by: of the run that made the reading, this or an earlier one.
+    """
+
+    def is_alike(other: Mapping[str, Any]) -> bool:
+        return world(own) == world(other) and not differences(own, other)
+
+    from mnslib.show.templates import render
+
+    own = record_of(read_by)
+    about = {name: own[name] for name in ("notebook", "environment", "started_utc")}
+    if found := run_before(directory, **about, like=is_alike):
+        return found, ""
+    last = run_before(directory, **about)
+    other = record_of(last) if last else own
+    return None, render(
+        "comparison.txt.j2",
+        reading="" if read_by == directory else read_by.name,
+        last=last and last.name,
+        worlds=[world(own), world(other)],
+        differs=differences(own, other),
+        is_named=False,
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mnslib.errors import ConfigError, cut
+from mnslib.run.parameters import may_be_secret
 from mnslib.run.project import find_project_root
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class Target:
             ConfigError: if the word does not exist, or a token must not be sent to the endpoint.
         """
         _require("history", history, HISTORIES)
+        if may_be_secret(endpoint):
+            raise ConfigError(
+                "prometheus_endpoint: the value looks like a secret and is used nowhere. Write the "
+                "address without user and password; a token is named by prometheus_token_env."
+            )
         is_own = history == "prometheus"
         if token_env and not is_own:
             raise ConfigError(
@@ -127,32 +133,6 @@ class Target:
                 "your own is history: prometheus."
             )
         return self.azure.prometheus(endpoint)
-
-
-def metrics_alone(
-    inventory: str, door: PrometheusClient | None, *, subscription_ids: Sequence[str]
-) -> PrometheusClient | None:
-    """Return the door to the metrics where they are all that may be asked, else None.
-
-    Args:
-        inventory: `azure`, or `history` for clusters and namespaces as the metrics name them.
-        door: what `Target.prometheus` returned.
-
-    Raises:
-        ConfigError: if the word does not exist, or the metrics cannot answer what is asked.
-    """
-    if _require("inventory", inventory, INVENTORIES) == "azure":
-        return None
-    if subscription_ids:
-        raise ConfigError(
-            "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both empty "
-            "for all clusters that the metrics name."
-        )
-    if door is None:
-        raise ConfigError(
-            "inventory is history: prometheus_endpoint says which, and history must not be none."
-        )
-    return door
 
 
 def open_target(target: str, *, cloud: str, credential: str) -> Target:
@@ -233,5 +213,6 @@ def _token_in(variable: str) -> str:
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
-        raise ConfigError(f"{name} is {value!r}: write one of {', '.join(known)}.")
+        shown = "a secret" if may_be_secret(value) else repr(value)
+        raise ConfigError(f"{name} is {shown}: write one of {', '.join(known)}.")
     return value

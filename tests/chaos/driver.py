@@ -15,8 +15,8 @@ from mnslib.errors import MnsError
 from mnslib.kube import client as kube_client
 from mnslib.provisioning import resume
 from mnslib.results import EXIT_CODES, RunStatus
+from mnslib.run import start
 from mnslib.run.project import new_run_directory, read_result
-from mnslib.run.start import start
 
 NOTEBOOK = "30_provision_in_bulk"
 PRELOADED = (client, kube_client, resume, mnslib.show.displays, mnslib.show.plans)

@@ -120,8 +120,9 @@ def sandbox_connection(sandbox_file):
 
 
 @pytest.fixture
-def environment(sandbox_file):
-    return {**os.environ, "MNS_SANDBOX": str(sandbox_file)}
+def environment(sandbox_file, tmp_path):
+    locks = str(tmp_path / "locks")
+    return {**os.environ, "MNS_SANDBOX": str(sandbox_file), "MNS_LOCKS_DIR": locks}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,16 @@ import pytest
 from .conftest import ROOT
 
 FILE = ROOT / "parameters/30_provision_in_bulk.sandbox.yaml"
+BULK = ("-m", "mnslib", "run", "30", "-f", str(FILE), "--runs", "runs")
+LIBRARY = """
+from pathlib import Path
+import mnslib as mns
+
+root = Path(mns.__file__).parents[1]
+fleet = mns.connect(tiers_file=root / "parameters/tiers.sample.yaml", runs_dir="runs")
+plan = fleet.plan(root / "parameters/requests.sample.csv")
+plan.apply(approve=plan.digest, allow=sorted(set(plan.risks["risk"])))
+"""
 
 
 @pytest.fixture
@@ -37,10 +48,9 @@ def start(environment, tmp_path):
     """Start the bulk run; return it once some items are finished, and its journal."""
     started = []
 
-    def start():
-        command = [sys.executable, "-m", "mnslib", "run", "30", "-f", str(FILE)]
+    def start(*command):
         run = subprocess.Popen(
-            [*command, "--runs", str(tmp_path / "runs")],
+            [sys.executable, *(command or BULK)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -73,7 +83,7 @@ def namespace_puts(sandbox, *, status):
 
 
 def holder(tmp_path):
-    (note, *_) = (tmp_path / "runs/.locks").glob("*.json")
+    (note, *_) = (tmp_path / "locks").glob("*.json")
     return json.loads(note.read_text())
 
 
@@ -118,6 +128,27 @@ def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("slow_writes")
+def test_an_apply_of_the_library_that_was_killed_is_resumed_and_undone(
+    start, mns, sandbox, tmp_path
+):
+    run, journal = start("-c", LIBRARY)
+    run.kill()
+    assert run.wait(timeout=60) == -signal.SIGKILL
+    directory = journal.parent
+    assert json.loads((directory / "result.json").read_text())["status"] == "stopped"
+
+    runs = str(tmp_path / "runs")
+    left_by(mns("resume", directory.name, "--runs", runs), tmp_path / "runs")
+    assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
+
+    undone = mns("undo", directory.name, "--runs", runs)
+    assert undone.returncode == 0, undone.stderr
+    assert "This undoes 2 runs together" in undone.stderr
+    assert re.search(r"\d+ requests in .*undo.yaml; plan them with\n  mns run 30", undone.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slow_writes")
 def test_sigterm_awaits_what_runs_and_the_same_file_finishes_the_rest(
     start, mns, sandbox, tmp_path
 ):
@@ -147,10 +178,10 @@ def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
     second = run_notebook("30")
     slow_writes(0.0)
     assert (second.code, second.result["status"]) == (4, "failed"), second.output
-    assert f"which runs {journal.parent.name} since" in second.output
+    assert f"which runs {journal.parent} since" in second.output
     assert not (second.directory / "journal.jsonl").exists()
     assert first.wait(timeout=120) == 0
     result = json.loads((journal.parent / "result.json").read_text())
     assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
     assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
-    assert not list((tmp_path / "runs/.locks").glob("*.json"))
+    assert not list((tmp_path / "locks").glob("*.json"))

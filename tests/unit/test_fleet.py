@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,6 +14,7 @@ import mnslib as mns
 from mnslib.errors import ApplyError, ConfigError, SpecError, StalePlanError, UnsafePlanError
 from mnslib.fleet import OLDEST_READING
 from mnslib.results import utc_now
+from mnslib.run import steps
 
 CLUSTER = "aks-prod-weu-1"
 GROUP = "group:00000000-0000-4000-9000-000000000001"
@@ -135,14 +137,48 @@ class TestPlanning:
         digests = {fleet.plan(one).digest for one in ("r.csv", frame, [row])}
         assert len(digests) == 1
 
+    def test_cells_of_numpy_are_values_like_others_and_rows_may_be_series(self, fleet, namespace):
+        cluster = namespace.id.cluster
+        row = {
+            "subscription_id": cluster.subscription_id,
+            "resource_group": cluster.resource_group,
+            "cluster_name": cluster.cluster_name,
+            "namespace_name": namespace.id.namespace_name,
+        }
+        plain = fleet.plan([row | {"cpu_limit": 64, "access": [f"{GROUP}=reader"]}])
+        cells = {"cpu_limit": np.int64(64), "access": np.array([f"{GROUP}=reader"])}
+        empty = {"memory_limit": np.nan, "tier": pd.NA}
+        for odd in ([row | cells | empty], [pd.Series(row | cells | empty)]):
+            assert fleet.plan(odd).digest == plain.digest
+
+    @pytest.mark.parametrize(
+        "wrong", [pd.Series({"namespace_name": "x"}), [7], ["x"], None, {"namespace_name": "x"}]
+    )
+    def test_what_is_no_request_is_refused_with_what_to_write(self, fleet, wrong):
+        with pytest.raises(ConfigError, match="write a file's path, a DataFrame, or a list of"):
+            fleet.plan(wrong)
+
+    @pytest.mark.parametrize("nothing", [[], pd.DataFrame(), pd.DataFrame(columns=["cpu_limit"])])
+    def test_of_no_advice_there_is_a_plan_without_changes(self, fleet, sandbox, nothing):
+        plan = fleet.plan(nothing)
+        assert (len(plan.changes), len(plan.risks)) == (0, 0)
+        assert "Nothing to do" in repr(plan)
+        assert plan.apply(approve=plan.digest).status == "done"
+        assert writes(sandbox) == []
+
+    @pytest.mark.parametrize("user", ["someone:hunter2", "hunter2hunter2"])
+    def test_an_endpoint_that_signs_in_is_refused_and_not_repeated(self, connect, user):
+        for history in ("auto", "prometheus"):
+            with pytest.raises(ConfigError, match=r"prometheus_endpoint: .* secret") as raised:
+                connect(history=history, prometheus_endpoint=f"https://{user}@metrics.example")
+            assert "hunter2" not in str(raised.value)
+
     def test_the_identity_is_not_changed_and_mistakes_are_told_together(self, fleet, namespace):
         with pytest.raises(ConfigError, match="cluster_name"):
             namespace.change(cluster_name="other")
         with pytest.raises(SpecError) as raised:
             namespace.change(cpu_request="much", labels={"a b": "c"})
         assert len(raised.value.problems) == 2
-        with pytest.raises(ConfigError, match="a list of mappings"):
-            fleet.plan({"namespace_name": "x"})
 
 
 class TestApplying:
@@ -201,12 +237,10 @@ class TestApplying:
         assert record["status"] == "failed"
 
     def test_an_error_on_the_way_is_in_the_record(self, namespace, tmp_path, monkeypatch):
-        from mnslib.provisioning import apply as module
-
         def failing(*_, **__):
             raise OSError("disk full")
 
-        monkeypatch.setattr(module, "apply", failing)
+        monkeypatch.setattr(steps, "apply", failing)
         plan = namespace.change(labels={"stage": "test"})
         with pytest.raises(OSError, match="disk full"):
             plan.apply(approve=plan.digest, allow=["foreign-owner"])

@@ -11,7 +11,7 @@ from mnslib.errors import ConfigError
 from mnslib.results import RunRecord, RunStatus, utc_text
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
 from mnslib.run.reading import Reading
-from mnslib.run.readings import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
+from mnslib.run.runs import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 
 NOTEBOOK = "40_analyze_quota_utilization"
 STARTED = utc_text(datetime(2026, 11, 2, 6, 0, tzinfo=UTC))

@@ -11,7 +11,7 @@ from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import ClusterId
-from mnslib.run.targets import metrics_alone
+from mnslib.run.runs import refused_values
 from mnslib.show.capacity import snapshot_report
 from tests.tables import utilization_of
 from tests.unit.capacity.conftest import PrometheusDouble
@@ -215,11 +215,17 @@ def test_clusters_are_looked_for_over_the_whole_lookback(metrics, collected_from
     assert all(end - start < timedelta(days=32) for start, end in asked)
 
 
-def test_metrics_alone_refuse_what_they_cannot_answer():
-    with pytest.raises(ConfigError, match="inventory"):
-        metrics_alone("metrics", None, subscription_ids=[])
-    with pytest.raises(ConfigError, match="subscription_ids: metrics know no"):
-        metrics_alone("history", None, subscription_ids=["s"])
-    with pytest.raises(ConfigError, match="prometheus_endpoint"):
-        metrics_alone("history", None, subscription_ids=[])
-    assert metrics_alone("azure", None, subscription_ids=["s"]) is None
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"inventory": "metrics"}, ["inventory"]),
+        ({"subscription_ids": ["s"]}, ["subscription_ids"]),
+        ({"subscription_ids": ["s"], "snapshot_run": ""}, ["subscription_ids"]),
+        ({"history": "none"}, ["prometheus_endpoint"]),
+        ({"target": "azure"}, ["prometheus_endpoint"]),
+        ({"inventory": "azure", "subscription_ids": ["s"], "history": "none"}, []),
+    ],
+)
+def test_metrics_alone_are_not_asked_what_they_cannot_answer(tmp_path, asked, refused):
+    given = {"target": "sandbox", "inventory": "history", "history": "auto", **asked}
+    assert list(refused_values(given, notebook="40", runs_dir=tmp_path)) == refused

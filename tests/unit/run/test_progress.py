@@ -10,7 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mnslib.provisioning.apply import Progress
-from mnslib.run.progress import progress_bar, progress_lines
+from mnslib.run import progress
+from mnslib.run.progress import apply_progress, watched
 
 
 def at(seconds: float, done: int, *, total: int = 10, failed: int = 0) -> Progress:
@@ -27,7 +28,7 @@ def at(seconds: float, done: int, *, total: int = 10, failed: int = 0) -> Progre
 
 
 def test_a_log_gets_a_line_now_and_then_and_always_the_last_one(capsys) -> None:
-    show = progress_lines()
+    show = apply_progress()
     for seconds, done in ((0.0, 0), (0.5, 1), (1.0, 2), (2.5, 2), (3.0, 2), (3.5, 10)):
         show(at(seconds, done))
     assert capsys.readouterr().err.splitlines() == [
@@ -38,7 +39,7 @@ def test_a_log_gets_a_line_now_and_then_and_always_the_last_one(capsys) -> None:
 
 
 def test_what_a_stop_left_out_is_not_called_done(capsys) -> None:
-    show = progress_lines()
+    show = apply_progress()
     show(at(0.0, 0, total=300))
     stopped = replace(at(1.0, 40, total=300), running=0, waiting=0, not_attempted=260)
     for _ in range(2):
@@ -49,7 +50,7 @@ def test_what_a_stop_left_out_is_not_called_done(capsys) -> None:
 
 
 def test_nothing_left_is_said_in_words(capsys) -> None:
-    progress_lines()(at(0.0, 0, total=0))
+    apply_progress()(at(0.0, 0, total=0))
     assert capsys.readouterr().err == "Nothing was left to do.\n"
 
 
@@ -58,13 +59,14 @@ def screen():
     """A notebook's output, kept as the messages that made it."""
     config = Config({"HistoryManager": {"enabled": False}})
     shell = InteractiveShell.instance(config=config)
+    shell.kernel = None
     shell.display_pub = CapturingDisplayPublisher()
     yield shell.display_pub.outputs
     InteractiveShell.clear_instance()
 
 
 def test_a_notebook_gets_one_bar_that_moves(screen) -> None:
-    show = progress_bar()
+    show = apply_progress()
     for seconds, done in ((0.0, 0), (0.5, 0), (3.0, 5)):
         show(at(seconds, done))
     first, *updates = screen
@@ -75,3 +77,15 @@ def test_a_notebook_gets_one_bar_that_moves(screen) -> None:
     last = updates[-1]["data"]["text/html"]
     assert '<progress value="5" max="10"' in last
     assert "5 of 10 done, 1 running, 4 waiting, 0 failed; 0.8 a second, about 6 s left" in last
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.5])
+def test_reading_many_clusters_tells_how_far_it_is_where_it_takes_long(
+    capsys, monkeypatch, seconds
+) -> None:
+    moment = iter(range(100))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(moment) * seconds)
+    assert list(watched(iter("abcd"), 4)) == ["a", "b", "c", "d"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1:] == ["4 of 4 clusters read"] * bool(seconds)
+    assert len(said) <= 4

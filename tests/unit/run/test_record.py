@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,19 +19,28 @@ from mnslib.results import (
     CheckStatus,
     ItemOutcome,
     OutcomeKind,
+    RunStatus,
 )
 from mnslib.run.changing import Changing
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
-from mnslib.run.record import Run
+from mnslib.run.reading import Reading
 from tests.unit.provisioning.factories import make_observed, make_spec
 
 WARNING = CheckResult(name="aks-1: x", status=CheckStatus.WARNING, detail="It has no effect.")
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Changing:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    return Run("30_provision_in_bulk", {})
+    return Changing("30_provision_in_bulk", {})
+
+
+def record(
+    run: Changing, result: ApplyResult, plan: Plan, left: Plan, checks: Sequence[CheckResult] = ()
+) -> None:
+    run.planned, run.left, run.checks = plan, left, tuple(checks)
+    run._record.result = result
+    run.record()
 
 
 def plan_of(*names: str) -> Plan:
@@ -47,27 +56,31 @@ def ended(*outcomes: OutcomeKind, signal: int | None = None) -> ApplyResult:
     return ApplyResult(outcomes=tuple(items), interrupted_by_signal=signal)
 
 
-def recorded(run: Run) -> tuple[str, int]:
+def recorded(run: Changing) -> tuple[str, int]:
     result = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
     return result["status"], result["exit_code"]
 
 
-def test_a_warning_of_what_was_read_is_a_finding_and_in_the_headline(run: Run) -> None:
-    run.record(headline="Nothing is full.", checks=[WARNING])
+def test_a_warning_of_what_was_read_is_a_finding_and_in_the_headline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    run = Reading("40_analyze_quota_utilization", {})
+    run._finish(RunStatus.DONE, "Nothing is full.", {}, [WARNING])
     record = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
     assert record["status"] == "findings"
     assert record["warnings"] == ["aks-1: It has no effect."]
     assert record["headline"] == "Nothing is full. 1 warning: aks-1: It has no effect."
 
 
-def test_all_as_requested_and_nothing_left_is_done(run: Run) -> None:
-    run.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of())
+def test_all_as_requested_and_nothing_left_is_done(run: Changing) -> None:
+    record(run, ended(OutcomeKind.CREATED), plan_of("n0"), plan_of())
     assert recorded(run) == ("done", 0)
 
 
-def test_a_warning_is_a_finding(run: Run) -> None:
+def test_a_warning_is_a_finding(run: Changing) -> None:
     created = ended(OutcomeKind.CREATED)
-    run.record(result=created, plan=plan_of("n0"), left=plan_of(), checks=[WARNING])
+    record(run, created, plan_of("n0"), plan_of(), [WARNING])
     assert recorded(run) == ("findings", 0)
 
 
@@ -82,10 +95,10 @@ def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
         directory = tmp_path / f"{stamp}-30_provision_in_bulk-sandbox"
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        run = Run("30_provision_in_bulk", {})
-        run.started += timedelta(days="0102" in stamp)
+        run = Changing("30_provision_in_bulk", {})
+        run._record.started += timedelta(days="0102" in stamp)
         plan = plan_of("n0") if outcome is OutcomeKind.CREATED else plan_of()
-        run.record(result=ended(outcome), plan=plan, left=plan_of(), checks=[WARNING])
+        record(run, ended(outcome), plan, plan_of(), [WARNING])
         if "0101" in stamp:
             assert recorded(run) == ("findings", 0)
     assert recorded(run) == (status, 0)
@@ -104,9 +117,9 @@ def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
     assert capsys.readouterr().out.count("1 change, none with a named risk.") == 2
 
 
-def test_what_is_left_when_planned_again_makes_the_run_partly(run: Run) -> None:
+def test_what_is_left_when_planned_again_makes_the_run_partly(run: Changing) -> None:
     with pytest.raises(ApplyError, match="Planned again: "):
-        run.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of("n0"))
+        record(run, ended(OutcomeKind.CREATED), plan_of("n0"), plan_of("n0"))
     assert recorded(run) == ("partly", 3)
 
 
@@ -120,10 +133,10 @@ def test_what_is_left_when_planned_again_makes_the_run_partly(run: Run) -> None:
     ],
 )
 def test_what_is_not_as_requested_is_no_success(
-    run: Run, result: ApplyResult, expected: tuple[str, int]
+    run: Changing, result: ApplyResult, expected: tuple[str, int]
 ) -> None:
     with pytest.raises(ApplyError):
-        run.record(result=result, plan=plan_of("n0"), left=plan_of())
+        record(run, result, plan_of("n0"), plan_of())
     assert recorded(run) == expected
 
 
@@ -132,7 +145,7 @@ def test_a_parameter_that_is_changed_after_the_setup_cell_is_refused(
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
     cells = {"max_commitment": "1.5", "namespaces": ["no parameter"]}
-    run = Run("30_provision_in_bulk", cells)
+    run = Changing("30_provision_in_bulk", cells)
     assert run.asked("max_commitment") == {"max_commitment": "1.5"}
     cells["max_commitment"] = "9"
     with pytest.raises(ConfigError, match=r"max_commitment is another .* run the setup cell again"):
@@ -144,10 +157,10 @@ def test_only_what_papermill_injected_has_to_be_declared(
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
     own = {"In": ["", "max_change = 1"], "max_change": 1}
-    Run("30_provision_in_bulk", own)
+    Changing("30_provision_in_bulk", own)
     injected = {"In": ["", "# Parameters\nallow = []\nmax_change = 5\n"]}
     with pytest.raises(ConfigError, match=r"max_change: .* did you mean max_changes\?"):
-        Run("30_provision_in_bulk", injected)
+        Changing("30_provision_in_bulk", injected)
 
 
 @pytest.fixture
@@ -159,15 +172,15 @@ def shell() -> Iterator[InteractiveShell]:
 def test_what_fails_later_in_the_kernel_is_no_failure_of_a_closed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
 ) -> None:
-    def begin(name: str) -> Run:
+    def begin(name: str) -> Changing:
         directory = tmp_path / name
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        return Run("30_provision_in_bulk", {})
+        return Changing("30_provision_in_bulk", {})
 
     before = [begin("first"), begin("second")]
     begun = begin("recorded")
-    begun.record(result=ended(OutcomeKind.CREATED), plan=plan_of("n0"), left=plan_of())
+    record(begun, ended(OutcomeKind.CREATED), plan_of("n0"), plan_of())
     shell.run_cell("1 / 0")
     assert [recorded(run)[0] for run in before] == ["stopped", "stopped"]
     assert recorded(begun) == ("done", 0)
@@ -203,7 +216,7 @@ def test_a_run_that_has_written_is_never_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    run = Run("30_provision_in_bulk", {})
+    run = Changing("30_provision_in_bulk", {})
     refuse = "from mnslib.errors import ConfigError\nraise ConfigError('no')"
     shell.run_cell(refuse)
     assert recorded(run) == ("refused", 6)

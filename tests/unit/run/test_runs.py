@@ -16,7 +16,7 @@ from mnslib.errors import ConfigError, LockedError
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
-from mnslib.run.locks import only_writer, wait_for_writers
+from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer, wait_for_writers
 from mnslib.run.project import write_result
 from mnslib.run.runner import write_index
 from mnslib.run.runs import continue_journal, find_run
@@ -29,7 +29,8 @@ from datetime import datetime, UTC
 from mnslib.resource_ids import ClusterId
 from mnslib.run.locks import only_writer
 cluster = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
-with only_writer([cluster], run_directory=pathlib.Path(sys.argv[1]), now=datetime.now(UTC)):
+about = {"endpoint": "x", "run_directory": pathlib.Path(sys.argv[1]), "now": datetime.now(UTC)}
+with only_writer([cluster], **about):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -39,11 +40,18 @@ def now():
     return datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def locks(tmp_path, monkeypatch):
+    folder = tmp_path / "locks"
+    monkeypatch.setenv(LOCKS_VARIABLE, str(folder))
+    return folder
+
+
 @pytest.fixture
 def holder(tmp_path):
-    """A process that writes to CLUSTER."""
+    """A process that writes to CLUSTER, for a run of another folder of runs."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "first")],
+        [sys.executable, "-c", HOLD, str(tmp_path / "other" / "first")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -53,8 +61,12 @@ def holder(tmp_path):
         process.kill()
 
 
+def about(tmp_path, endpoint="x"):
+    return {"endpoint": endpoint, "run_directory": tmp_path / "second", "now": now()}
+
+
 def hold(tmp_path, *clusters):
-    return only_writer(clusters, run_directory=tmp_path / "second", now=now())
+    return only_writer(clusters, **about(tmp_path))
 
 
 def write_record(folder, **ended):
@@ -70,19 +82,21 @@ def write_record(folder, **ended):
 
 
 def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
-    with pytest.raises(LockedError, match=f"process {holder.pid} on .*, which runs first since"):
+    with pytest.raises(
+        LockedError, match=f"process {holder.pid} on .*, which runs .*other/first since"
+    ):
         hold(tmp_path, OTHER, CLUSTER).__enter__()
-    with hold(tmp_path, OTHER):
+    with hold(tmp_path, OTHER), only_writer([CLUSTER], **about(tmp_path, "another sandbox")):
         pass
 
 
-def test_a_writer_that_was_killed_holds_nothing(tmp_path, holder):
+def test_a_writer_that_was_killed_holds_nothing(tmp_path, holder, locks):
     with pytest.raises(LockedError):
         hold(tmp_path, CLUSTER).__enter__()
     holder.kill()
     holder.wait()
     with hold(tmp_path, CLUSTER):
-        (note,) = (tmp_path / ".locks").glob("*.json")
+        (note,) = locks.glob("*.json")
         assert json.loads(note.read_text())["process"] == os.getpid()
 
 
@@ -93,9 +107,25 @@ def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
         told.append(sentence)
         holder.stdin.close()  # it ends
 
-    wait_for_writers([CLUSTER], run_directory=tmp_path / "second", now=now(), tell=tell)
+    wait_for_writers([CLUSTER], tell=tell, **about(tmp_path))
     assert holder.wait() == 0
-    assert "which runs first" in told[0]
+    assert "other/first since" in told[0]
+
+
+def test_the_locks_of_a_user_lie_in_one_place_which_is_closed_to_others(tmp_path, monkeypatch):
+    monkeypatch.delenv(LOCKS_VARIABLE)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert locks_folder() == tmp_path / "state/mnslib/locks"
+    assert locks_folder().stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    for nowhere in ("no-path", str(tmp_path / "file")):  # a container without a home
+        monkeypatch.setenv("XDG_STATE_HOME", nowhere)
+        assert locks_folder() == tmp_path / f"mnslib-{os.getuid()}"
+        assert locks_folder().stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="Name a folder in MNS_LOCKS_DIR"):
+        hold(tmp_path, CLUSTER).__enter__()
 
 
 @pytest.fixture
