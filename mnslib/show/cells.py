@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pandas.api.types import (
     is_bool_dtype,
     is_datetime64_any_dtype,
-    is_integer_dtype,
+    is_float_dtype,
     is_numeric_dtype,
 )
 
@@ -33,16 +33,15 @@ ROWS_AT_ONCE = 50_000
 _PLAIN = r"\A[A-Za-z0-9](?:[A-Za-z0-9 .:/()%-]*[A-Za-z0-9)%])?\z"
 """Text that is the same in every kind of file."""
 
-_SHORT = (1e-4, 1e10)
-"""Between these pyarrow writes a number as Python does, beyond them with an exponent."""
+_PLAIN_SIZES = (1e-4, 1e10)
+"""Between these pyarrow writes a number without an exponent, as Python does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class TextColumn:
     """A column as text.
 
     Attributes:
-        is_amount: whether it holds numbers; truth values are words.
         kind: what a spreadsheet takes it for.
         places: of each row, where its text is among `texts`; null where nothing is known.
         texts: each different value. Numbers are written as Python does, so that they read back as
@@ -50,10 +49,9 @@ class TextColumn:
     """
 
     name: str
-    is_amount: bool
+    kind: Kind
     places: pa.Array
     texts: pa.Array
-    kind: Kind = "text"
 
     def __len__(self) -> int:
         return len(self.places)
@@ -76,7 +74,9 @@ def csv_parts(columns: Sequence[TextColumn]) -> Iterator[bytes | memoryview]:
     No text starts a formula.
     """
     cells = [
-        column.cells(column.texts if column.is_amount else rewritten(column.texts, _csv_word))
+        column.cells(
+            column.texts if column.kind == "number" else rewritten(column.texts, _csv_word)
+        )
         for column in columns
     ]
     yield (",".join(_quoted(column.name) for column in columns) + "\n").encode()
@@ -125,32 +125,22 @@ def joined_rows(
 
 
 def _text_column(name: str, column: pd.Series[Any]) -> TextColumn:
-    is_amount = is_numeric_dtype(column) and not is_bool_dtype(column)
-    if is_amount and not is_integer_dtype(column):
-        # by their bits, so that the two zeros are two
+    kind: Kind = "text"
+    if is_float_dtype(column):  # by their bits, so that the two zeros are two
         codes, bits = pd.factorize(column.to_numpy(dtype=np.float64).view(np.int64))
-        texts = _number_texts(bits.view(np.float64))
-        return TextColumn(
-            name=name,
-            is_amount=True,
-            places=pa.array(codes.astype(np.int32)),
-            texts=texts,
-            kind="number",
-        )
+        numbers = bits.view(np.float64)
+        texts, is_unknown = _number_texts(numbers), np.isnan(numbers)[codes]
+        return TextColumn(name, "number", pa.array(codes.astype(np.int32), mask=is_unknown), texts)
     codes, values = pd.factorize(column)  # -1 is unknown
-    kind: Kind = "number" if is_amount else "text"
     if is_bool_dtype(column):
         kind = "truth"
+    elif is_numeric_dtype(column):
+        kind = "number"
     elif is_datetime64_any_dtype(column):
         kind = "moment"
         values = pd.DatetimeIndex(values).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return TextColumn(
-        name=name,
-        is_amount=is_amount,
-        places=pa.array(codes.astype(np.int32), mask=codes < 0),
-        texts=pa.array(map(_text, values), pa.string()),
-        kind=kind,
-    )
+    texts = pa.array(map(_text, values), pa.string())
+    return TextColumn(name, kind, pa.array(codes.astype(np.int32), mask=codes < 0), texts)
 
 
 def _text(value: Any) -> str:
@@ -158,17 +148,13 @@ def _text(value: Any) -> str:
 
 
 def _number_texts(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
-    """Return numbers as Python writes them; null for NaN."""
+    """Return numbers as Python writes them: pyarrow does, but for ".0" and exponents."""
     size = np.abs(values)
-    with np.errstate(invalid="ignore"):
-        is_whole = (values == np.floor(values)) & (size < 2**53)
-        is_odd = (size < _SHORT[0]) | (size >= _SHORT[1]) & np.isfinite(values)
-    is_odd &= ~is_whole | np.signbit(values)
-    wholes = pa.array(np.where(is_whole, values, 0).astype(np.int64))
-    texts = pc.cast(pa.array(values, mask=np.isnan(values)), pa.string())
-    whole = pc.binary_join_element_wise(pc.cast(wholes, pa.string()), ".0", "")
-    texts = pc.if_else(pa.array(is_whole), whole, texts)
-    odd = pa.array([repr(value) for value in values[is_odd].tolist()], pa.string())
+    is_odd = (size >= _PLAIN_SIZES[1]) | (size < _PLAIN_SIZES[0]) & (size > 0)
+    texts = pc.cast(pa.array(values), pa.string())
+    whole = pc.binary_join_element_wise(texts, ".0", "")
+    texts = pc.if_else(pa.array(values == np.floor(values)), whole, texts)
+    odd = pa.array(map(repr, values[is_odd].tolist()), pa.string())
     return pc.replace_with_mask(texts, pa.array(is_odd), odd)
 
 

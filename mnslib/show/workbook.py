@@ -46,26 +46,20 @@ _DAYS_TO_1970 = 25_569.0
 def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOST_ROWS) -> bytes:
     """Return the tables by name as an XLSX file; beyond `most_rows` it says what is left out."""
     titles = _sheet_names(tables)
-    about = [_ABOUT_HEADER, *_explanations(tables, most_rows - 1, titles)]
-    made = io.BytesIO()
-    sheets = {titles[name]: columns for name, columns in tables.items()}
-    book = _headers(about, sheets, most_rows=most_rows)
-    styles = _styles(book, sheets.values())
+    book, styles = _headers(tables, titles, most_rows)
+    made, filled = io.BytesIO(), io.BytesIO()
     book.save(made)
-    filled = io.BytesIO()
+    files = {f"xl/worksheets/sheet{n}.xml": columns for n, columns in enumerate(tables.values(), 2)}
     with (
         zipfile.ZipFile(made) as empty,
         zipfile.ZipFile(filled, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as full,
     ):
-        by_file = {
-            f"xl/worksheets/sheet{n}.xml": columns for n, columns in enumerate(sheets.values(), 2)
-        }
         for name in empty.namelist():
             content = empty.read(name)
             with full.open(name, "w", force_zip64=True) as file:
-                head, end, tail = content.partition(_END if name in by_file else content)
+                head, end, tail = content.partition(_END if name in files else content)
                 file.write(head)
-                for part in _rows(by_file.get(name, ()), most_rows - 1, styles):
+                for part in _rows(files.get(name, ()), most_rows - 1, styles):
                     file.write(part)
                 file.write(end + tail)
     return filled.getvalue()
@@ -88,8 +82,9 @@ def _sheet_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _explanations(
-    tables: Mapping[str, Sequence[TextColumn]], most: int, titles: Mapping[str, str]
-) -> Iterator[tuple[str, int | str, str, str, str]]:
+    tables: Mapping[str, Sequence[TextColumn]], titles: Mapping[str, str], most: int
+) -> Iterator[tuple[int | str, ...]]:
+    yield _ABOUT_HEADER
     for name, columns in tables.items():
         rows: int | str = _length(columns)
         if most < _length(columns):
@@ -97,7 +92,7 @@ def _explanations(
         called = name if titles[name] == name else f"{name} (sheet {titles[name]})"
         for column in columns:
             words = words_of(column.name)
-            yield (called, rows, column.name, words.unit, words.meaning)
+            yield called, rows, column.name, words.unit, words.meaning
 
 
 def _length(columns: Sequence[TextColumn]) -> int:
@@ -105,31 +100,32 @@ def _length(columns: Sequence[TextColumn]) -> int:
 
 
 def _headers(
-    about: Sequence[Sequence[int | str]],
-    sheets: Mapping[str, Sequence[TextColumn]],
-    *,
-    most_rows: int,
-) -> Any:
-    """Return the workbook with everything but the tables' rows."""
+    tables: Mapping[str, Sequence[TextColumn]], titles: Mapping[str, str], most_rows: int
+) -> tuple[Any, dict[str, int]]:
+    """Return the workbook with everything but the tables' rows, and the place of each format."""
     book = Workbook()
-    sheet = book.active
+    sheet, about = book.active, list(_explanations(tables, titles, most_rows - 1))
     sheet.title = _ABOUT
     for line in about:
         sheet.append([cell if isinstance(cell, int) else cell_text(cell) for cell in line])
     widths = [max(len(str(cell)) for cell in column) for column in zip(*about, strict=True)]
     _shape(sheet, widths, rows=len(about))
-    for title, columns in sheets.items():
-        sheet = book.create_sheet(title)
-        heads = [_head(column.name) for column in columns]
-        sheet.append([cell_text(head) for head in heads])
+    styles: dict[str, int] = {}
+    for name, columns in tables.items():
+        sheet = book.create_sheet(titles[name])
+        words = [words_of(column.name) for column in columns]
+        heads = [f"{column.name} ({told.unit})" if told.unit else column.name
+                 for column, told in zip(columns, words, strict=True)]  # fmt: skip
+        for place, told in enumerate(words, start=1):  # the workbook keeps each format it has seen
+            cell = sheet.cell(1, place)
+            cell.number_format = told.format or "General"
+            styles[told.format] = cell.style_id
+            cell._style = copy(cell._style)
+            cell.number_format = "General"
+            cell.value = cell_text(heads[place - 1])
         widths = [_width(*pair) for pair in zip(columns, heads, strict=True)]
         _shape(sheet, widths, rows=min(_length(columns) + 1, most_rows))
-    return book
-
-
-def _head(column: str) -> str:
-    unit = words_of(column).unit
-    return f"{column} ({unit})" if unit else column
+    return book, styles
 
 
 def _width(column: TextColumn, head: str) -> int:
@@ -147,20 +143,6 @@ def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
     sheet.freeze_panes = "A2"
     if widths:
         sheet.auto_filter.ref = f"A1:{get_column_letter(len(widths))}{rows}"
-
-
-def _styles(book: Any, sheets: Iterable[Sequence[TextColumn]]) -> dict[str, int]:
-    """Give the workbook the number formats of the columns; return the place of each."""
-    cell = book.active.cell(1, 1)
-    own, found = cell._style, {}
-    cell._style = copy(own)
-    cell.font, cell.fill, cell.alignment = Font(), PatternFill(), Alignment()
-    for form in sorted({words_of(one.name).format for columns in sheets for one in columns}):
-        cell._style = copy(cell._style)  # the workbook keeps the one before
-        cell.number_format = form or "General"
-        found[form] = cell.style_id
-    cell._style = own
-    return found
 
 
 def _rows(
