@@ -23,7 +23,8 @@ from mnslib.results import OutcomeKind, RunStatus
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures
 from mnslib.show.outputs import Body, read_body
-from mnslib.show.templates import as_html, render, told
+from mnslib.show.tables import told
+from mnslib.show.templates import as_html, render
 from mnslib.show.tokens import FONTS, TOKENS
 
 MOST_FIGURES = 5
@@ -139,8 +140,8 @@ def _style_sheet() -> str:
 def _lead(result: Mapping[str, Any]) -> str:
     is_through = result["status"] in (RunStatus.DONE, RunStatus.FINDINGS)
     if is_dry_run(result) and is_through:
-        return str(told("words")["dry_run"])
-    return str(told("words")["leads"][result["status"]])
+        return str(told("report")["dry_run"])
+    return str(told("report")["leads"][result["status"]])
 
 
 def is_dry_run(result: Mapping[str, Any]) -> bool:

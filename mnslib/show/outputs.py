@@ -23,7 +23,8 @@ import mistune
 from mnslib import errors
 from mnslib.show.displays import CHART, EMPTY, FOLD, KIND, Callout
 from mnslib.show.svg import inlined
-from mnslib.show.templates import as_html, is_local, told
+from mnslib.show.tables import told
+from mnslib.show.templates import as_html, is_local
 
 LONGEST_ERROR_LINES = 300
 """Lines of an error message in a report; the executed notebook has all of them."""
@@ -304,7 +305,7 @@ def _error_box(output: Mapping[str, Any]) -> Callout:
     rest = len(lines) - LONGEST_ERROR_LINES
     more = [f"… {rest:,} more lines in notebook.ipynb"] if rest > 0 else []
     message = "\n".join([*lines[:LONGEST_ERROR_LINES], *more])
-    texts, name = told("words"), output["ename"]
+    texts, name = told("report"), output["ename"]
     kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
     for parent in getattr(kind, "__mro__", ()):
         if title := texts["errors"].get(parent.__name__):

@@ -1,7 +1,7 @@
 """A chart's SVG as a page takes it in: nothing that runs, that loads or that leads elsewhere.
 
-What a chart is drawn with is listed here, by name and by sign; a picture with anything else is not
-taken in at all. What is taken is written anew, so that no spelling of the file reaches the page.
+What a chart is drawn with is listed in `allowed.yaml`; a picture with anything else is not taken in
+at all. What is taken is written anew, so that no spelling of the file reaches the page.
 
     >>> inlined('<svg xmlns="http://www.w3.org/2000/svg" onload="x"/>', prefix="a-", words="A")
     ''
@@ -10,23 +10,26 @@ taken in at all. What is taken is written anew, so that no spelling of the file 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import escape
-from typing import Any
-from xml.parsers import expat
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from mnslib.show.templates import told
+from mnslib.show.tables import told
 
 LARGEST = 1_500_000
 """Characters of a picture that a page takes in. Our choice: larger than any chart of ours."""
 
-_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_TAGS, _OWN_ATTRIBUTES, _PROPERTIES, _FUNCTIONS, _LEFT_OUT, _PASSED_OVER = (
+_TAGS, _ATTRIBUTES, _PROPERTIES, _FUNCTIONS, _LEFT_OUT, _PASSED_OVER = (
     frozenset(names.split()) for names in told("allowed")["svg"].values()
 )
-_ATTRIBUTES = _OWN_ATTRIBUTES | _PROPERTIES
+_SVG, _HREFS = "{http://www.w3.org/2000/svg}", ("href", "{http://www.w3.org/1999/xlink}href")
+_XML_SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 _OF_ROOT = frozenset({"width", "height", "id"})
 
+_PROLOG = re.compile(r"\s*(<\?xml [^<>?]*\?>)?\s*(<!DOCTYPE svg PUBLIC [^<>\[]*>)?\s*")
 _ID = re.compile(r"[\w.-]+", re.ASCII)
+_OWN_HREF = re.compile(r"#[\w.-]+", re.ASCII)
 _OWN = re.compile(r"""url\(\s*["']?#([\w.-]+)["']?\s*\)""", re.ASCII)
 _SIGNS = re.compile(r"[\w\s#.,%+()-]*", re.ASCII)
 _CALLED = re.compile(r"([\w-]*)\s*\(", re.ASCII)
@@ -39,117 +42,84 @@ def inlined(svg: str, *, prefix: str, words: str) -> str:
         prefix: begins every id, so that the pictures of a page do not meet.
         words: what it shows, for whoever does not see it.
     """
-    picture = _Picture(prefix, words)
-    try:
-        return picture.read(svg) if len(svg) <= LARGEST else ""
-    except (expat.ExpatError, ValueError):
+    bare = _PROLOG.sub("", svg, count=1)
+    if len(svg) > LARGEST or "<!" in bare or "<?" in bare:  # no entity can be declared
         return ""
+    try:
+        root = ElementTree.fromstring(bare)
+        if root.tag != f"{_SVG}svg" or _has_chain(root):
+            return ""
+        shown = "".join(_written(child, prefix) for child in root)
+        said = "".join(_said(root, prefix, without=_OF_ROOT))
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return ""
+    # round joins are what the picture's own style sheet says of all lines
+    title = f"<title>{escape(words)}</title>"
+    return f'<svg{said} role="img" stroke-linejoin="round">{title}{shown}</svg>'
 
 
-class _NotOurs(ValueError):  # noqa: N818 - nobody sees it
-    """It holds what no chart needs."""
+def _has_chain(root: Element) -> bool:
+    """Return whether what is referred to refers to something: each step may double the drawing."""
+    meant = {name for node in root.iter() for name in _meant(node)}
+    named = [node for node in root.iter() if node.get("id") in meant]
+    return any(name for node in named for inner in node.iter() for name in _meant(inner))
 
 
-class _Picture:
-    """Reads SVG once, writing what is listed and leaving off at what is not."""
+def _meant(node: Element) -> list[str]:
+    """Return the ids that an element refers to."""
+    found = [node.get(name, "#")[1:] for name in _HREFS]
+    return [*filter(None, found), *_OWN.findall(" ".join(node.attrib.values()))]
 
-    def __init__(self, prefix: str, words: str) -> None:
-        self._prefix, self._words = prefix, words
-        self._written: list[str] = []
-        self._open: list[str] = []  # the id of each open element, or nothing
-        self._skipped = 0  # depth in what is left out
-        self._meant: set[str] = set()  # ids that something refers to
-        self._referring: set[str] = set()  # ids in which something refers to another
 
-    def read(self, svg: str) -> str:
-        parser = expat.ParserCreate(namespace_separator=" ")
-        parser.buffer_text = True
-        parser.StartElementHandler = self._begin
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        parser.StartDoctypeDeclHandler = self._doctype
-        for name in ("EntityDecl", "SkippedEntity", "ProcessingInstruction", "ExternalEntityRef"):
-            setattr(parser, f"{name}Handler", _refuse)
-        parser.Parse(svg, True)
-        if self._meant & self._referring:  # each step of such a chain may double what is drawn
-            raise _NotOurs
-        return "".join(self._written)
+def _written(node: Element, prefix: str) -> str:
+    tag = node.tag.removeprefix(_SVG)
+    if tag in _LEFT_OUT:
+        return ""
+    if tag == node.tag or tag not in _TAGS:
+        raise ValueError(tag)
+    texts = [node.text, *(child.tail for child in node)]
+    words = [escape(text) if text and text.strip() else "" for text in texts]
+    inner = [_written(child, prefix) for child in node]
+    shown = "".join(part for pair in zip(words, [*inner, ""], strict=True) for part in pair)
+    return f"<{tag}{''.join(_said(node, prefix))}>{shown}</{tag}>"
 
-    def _doctype(self, name: str, system: Any, public: Any, has_subset: bool) -> None:
-        if has_subset:
-            raise _NotOurs
 
-    def _begin(self, name: str, attributes: dict[str, str]) -> None:
-        space, _, tag = name.rpartition(" ")
-        is_root = not self._open
-        if self._skipped or tag in _LEFT_OUT:
-            self._skipped += 1
-            return
-        if space != _SVG or tag not in _TAGS or (tag == "svg") != is_root:
-            raise _NotOurs
-        self._open.append(attributes.get("id", ""))
-        said = "".join(
-            f' {key}="{escape(text)}"'
-            for key, value in attributes.items()
-            if key not in _PASSED_OVER and not (is_root and key in _OF_ROOT)
-            for key, text in [self._attribute(key, value)]
-        )
-        if is_root:  # what the picture's own style sheet says of all lines
-            said += ' role="img" stroke-linejoin="round"'
-            self._written.append(f"<svg{said}><title>{escape(self._words)}</title>")
-        else:
-            self._written.append(f"<{tag}{said}>")
-
-    def _end(self, name: str) -> None:
-        if self._skipped:
-            self._skipped -= 1
-            return
-        self._open.pop()
-        self._written.append(f"</{name.rpartition(' ')[2]}>")
-
-    def _text(self, text: str) -> None:
-        if not self._skipped:
-            self._written.append(escape(text) if text.strip() else "")
-
-    def _attribute(self, name: str, value: str) -> tuple[str, str]:
+def _said(node: Element, prefix: str, without: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the attributes of an element, as a page has them."""
+    for name, value in node.items():
+        if name in without or name in _PASSED_OVER or name == _XML_SPACE:
+            continue
         if name == "id":
-            return name, self._prefix + _whole(_ID, value)
-        if name in ("href", f"{_XLINK} href"):
-            return "href", "#" + self._own(value.removeprefix("#") if value[:1] == "#" else "")
-        if name == "style":
-            return name, self._style(value)
-        if name not in _ATTRIBUTES:
-            raise _NotOurs
-        return name, self._value(value)
+            text = prefix + _whole(_ID, value)
+        elif name in _HREFS:
+            name, text = "href", f"#{prefix}{_whole(_OWN_HREF, value)[1:]}"
+        elif name == "style":
+            text = _style(value, prefix)
+        elif name in _ATTRIBUTES or name in _PROPERTIES:
+            text = _value(value, prefix)
+        else:
+            raise ValueError(name)
+        yield f' {name}="{escape(text)}"'
 
-    def _style(self, value: str) -> str:
-        kept = []
-        for declaration in filter(str.strip, value.split(";")):
-            name, _, said = (part.strip() for part in declaration.partition(":"))
-            if name in _PASSED_OVER:
-                continue
-            if name not in _PROPERTIES:
-                raise _NotOurs
-            kept.append(f"{name}:{self._value(said)}")
-        return ";".join(kept)
 
-    def _value(self, value: str) -> str:
-        rest = _whole(_SIGNS, _OWN.sub(" ", value))
-        if not _FUNCTIONS.issuperset(_CALLED.findall(rest)):
-            raise _NotOurs
-        return _OWN.sub(lambda found: f"url(#{self._own(found[1])})", " ".join(value.split()))
+def _style(value: str, prefix: str) -> str:
+    said = [part.partition(":") for part in value.split(";") if part.strip()]
+    kept = {
+        name.strip(): text.strip() for name, _, text in said if name.strip() not in _PASSED_OVER
+    }
+    if not kept.keys() <= _PROPERTIES:
+        raise ValueError(value)
+    return ";".join(f"{name}:{_value(text, prefix)}" for name, text in kept.items())
 
-    def _own(self, name: str) -> str:
-        self._meant.add(_whole(_ID, name))
-        self._referring.update(filter(None, self._open))
-        return self._prefix + name
+
+def _value(value: str, prefix: str) -> str:
+    rest = _whole(_SIGNS, _OWN.sub(" ", value))
+    if not _FUNCTIONS.issuperset(_CALLED.findall(rest)):
+        raise ValueError(value)
+    return _OWN.sub(lambda own: f"url(#{prefix}{own[1]})", " ".join(value.split()))
 
 
 def _whole(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise _NotOurs
+        raise ValueError(text)
     return text
-
-
-def _refuse(*_: object) -> int:
-    raise _NotOurs

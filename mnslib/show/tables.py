@@ -57,6 +57,7 @@ def columns_page() -> str:
     return "\n".join([_PAGE_TOP, *head, *lines, ""])
 
 
+_FILES = ("tables", "words", "allowed")
 _PAGE_TOP = """# Columns of the tables
 
 Every column of `tables/*.csv` and of the workbook, made from `mnslib/show/tables.yaml`
@@ -68,9 +69,10 @@ figure is worked out is in [capacity.md](capacity.md).
 
 @cache
 def _told() -> Mapping[str, Any]:
-    text = resources.files("mnslib.show").joinpath("tables.yaml").read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, loader)  # type: ignore[no-any-return]
+    files = [resources.files("mnslib.show").joinpath(f"{name}.yaml") for name in _FILES]
+    read = [yaml.load(file.read_text(encoding="utf-8"), loader) for file in files]
+    return {section: words for file in read for section, words in file.items()}
 
 
 if __name__ == "__main__":

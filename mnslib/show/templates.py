@@ -11,13 +11,10 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -83,13 +80,6 @@ def is_local(address: str) -> bool:
 def as_html(text: str) -> str:
     """Return HTML of our own making, or looked through, as what templates take as it is."""
     return Markup(text)
-
-
-@cache
-def told(name: str) -> Mapping[str, Any]:
-    """Return what `NAME.yaml` says: short texts (`words`), what markup may hold (`allowed`)."""
-    text = resources.files("mnslib.show").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # type: ignore[no-any-return]
 
 
 @cache

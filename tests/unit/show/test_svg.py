@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from mnslib.show.svg import LARGEST, inlined
-from mnslib.show.templates import told
+from mnslib.show.tables import told
 
 HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -76,7 +76,7 @@ def test_ids_bear_the_prefix_of_their_chart_and_everything_leads_to_them(drawn):
 
 def test_only_what_is_listed_reaches_the_page(drawn):
     allowed = told("allowed")["svg"]
-    tags = {*allowed["tags"].lower().split(), "title"}
+    tags = {*allowed["tags"].lower().split(), "title", "svg"}
     attributes = {*allowed["attributes"].lower().split(), *allowed["properties"].split()}
     for tag, given in Elements(inlined(drawn, prefix="a-", words="")).found:
         assert tag in tags
@@ -131,6 +131,8 @@ def test_only_what_is_listed_reaches_the_page(drawn):
         "<pattern id='p'><rect fill='url(#p)'/></pattern>",
         "<g>",
         "&nbsp;",
+        "<!-- <script> -->",
+        "<text><![CDATA[</svg><script>]]></text>",
         "&undefined;",
     ],
 )
@@ -175,8 +177,7 @@ def test_what_is_no_picture_of_ours_is_not_taken(svg):
 def test_what_says_something_to_a_reader_of_the_file_alone_is_left_out():
     html = taken(
         "<style>@import 'https://evil.example'; * { fill: url(http://x) }</style>"
-        "<metadata><x:script>alert(1)</x:script></metadata><title>old</title><!-- <script> -->"
-        + RECT
+        "<metadata><x:script>alert(1)</x:script></metadata><title>old</title>" + RECT
     )
     assert "<rect" in html
     assert "old" not in html
@@ -185,8 +186,8 @@ def test_what_says_something_to_a_reader_of_the_file_alone_is_left_out():
 
 def test_the_words_in_a_picture_and_of_it_cannot_become_markup():
     html = inlined(
-        drawing("<text>&lt;/svg&gt;&lt;script&gt;</text><text><![CDATA[</svg><img>]]></text>"),
+        drawing("<text>&lt;/svg&gt;<tspan>&lt;script&gt;</tspan></text>"),
         prefix="a-",
         words="</title></svg><script>",
     )
-    assert [tag for tag, _ in Elements(html).found] == ["svg", "title", "text", "text"]
+    assert [tag for tag, _ in Elements(html).found] == ["svg", "title", "text", "tspan"]
