@@ -42,9 +42,9 @@ def column(name: str) -> ColumnWords:
     return ColumnWords(unit, words.get("meaning", ""), told["formats"].get(unit, ""))
 
 
-def told(section: str) -> Mapping[str, Any]:
+def told(section: str) -> Any:
     """Return a section of the file, such as `risks`."""
-    return _told()[section]  # type: ignore[no-any-return]
+    return _told()[section]
 
 
 def columns_page() -> str:
@@ -57,7 +57,7 @@ def columns_page() -> str:
     return "\n".join([_PAGE_TOP, *head, *lines, ""])
 
 
-_FILES = ("tables", "words", "allowed")
+_FILES = ("tables", "words", "tokens", "allowed")
 _PAGE_TOP = """# Columns of the tables
 
 Every column of `tables/*.csv` and of the workbook, made from `mnslib/show/tables.yaml`
