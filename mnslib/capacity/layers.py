@@ -1,13 +1,15 @@
-"""What is granted, asked for and used: the three layers of every quota, and what to do about them.
+"""What is granted, asked for and used: the three layers of every quota, by day, and summed.
 
 hard >= requested >= usage, each of one window, so that they can be compared. Pure: a snapshot and
 its utilization table in, frames out; formulas with examples are in `docs/capacity.md`. NaN is
-"unknown", enters no sum, and the row's `reason` says why.
+"unknown", enters no sum and is counted, and the row's `reason` says why.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from itertools import chain, count
 from math import ceil
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from mnslib.capacity.advice import advice_of, regions
 from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
-from mnslib.capacity.quota_values import NO_QUOTA, SPACE
+from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE
 from mnslib.capacity.samples import Flags, highest, taken
 from mnslib.capacity.snapshot import CleanSnapshot, Values
 from mnslib.capacity.utilization import ratio_now
@@ -56,6 +58,24 @@ LAYER_COLUMNS = (
 PARTS = ("hard", "requested", "usage", "unrequested", "requested_unused", "idle", "bursting")
 """Amounts that are summed; by day, each over the same namespaces."""
 DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
+
+SUM_COLUMNS = (
+    "resource",
+    "namespaces",
+    "measured",
+    "left_out",
+    "without_quota",
+    "hard",
+    "measured_hard",
+    *PARTS[1:],
+    "requested_ratio",
+    "usage_ratio",
+    "idle_ratio",
+    "requested_without_quota",
+    "usage_without_quota",
+)
+_PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
+_SUMMED = ("requested", "usage")
 
 Floats = NDArray[np.float64]
 Reasons = NDArray[np.object_]
@@ -115,14 +135,12 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
     wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
     rows: list[dict[str, object]] = []
     for resource in ("cpu", "memory"):
-        series = _Series.of(snapshot, spaces, times, resource=resource)
-        doubts = _doubts(wrong, spaces, resource)
+        series = _Resource(snapshot, spaces, times, resource=resource, evidence=wrong)
         hard = np.full(len(spaces), np.nan)
-        for day, first, end in zip(days, starts, ends, strict=True):
-            found = series.between(int(first), int(end))
-            granted = _last(found.hard)
+        for day, first, end in zip(days, starts.tolist(), ends.tolist(), strict=True):
+            granted = series.granted(first, end)
             hard = np.where(np.isnan(granted), hard, granted)
-            measured = _measured(found, least=ceil(int(end - first) * LEAST_OF_DAY), doubts=doubts)
+            measured = series.measured(first, end, least=ceil((end - first) * LEAST_OF_DAY))
             parts = parts_of(granted, measured.requested, measured.usage)
             is_whole = ~np.isnan(parts["unrequested"])
             counts = {"measured": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
@@ -132,114 +150,85 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
     return by_day.sort_values(["day", "resource"], ignore_index=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Samples:
-    """Samples of one resource, times x namespaces; those of pods where no quota counts them."""
-
-    clusters: NDArray[np.int64]
-    hard: Values
-    requested: Values
-    usage: Values
-
-
-class _Columns(NamedTuple):
-    """Some series: the samples of a frame, and where each lies there; -1 for those that do not."""
-
-    samples: Values
-    places: NDArray[np.intp]
-
-    def between(self, first: int, end: int) -> Values:
-        """Return the samples of some steps."""
-        return taken(self.samples[first:end], self.places)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Series:
-    """The series of one resource, whose samples are taken when they are asked for.
-
-    What pods request stands for the counter of those that none counts, the `uncounted`.
-    """
-
-    clusters: NDArray[np.int64]
-    hard: _Columns
-    counted: _Columns
-    requested: _Columns
-    usage: _Columns
-    uncounted: NDArray[np.intp]
-
-    @classmethod
-    def of(
-        cls,
-        snapshot: CleanSnapshot,
-        spaces: pd.MultiIndex,
-        times: pd.DatetimeIndex,
-        *,
-        resource: str,
-    ) -> _Series:
-        key = pd.Index([f"requests.{resource}"] * len(spaces))
-        series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
-        usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
-        counted = _at(snapshot.used, series, times)
-        (most,) = taken(highest(counted.samples)[None, :], counted.places)
-        uncounted = np.flatnonzero(np.isnan(most))
-        return cls(
-            clusters=pd.factorize(spaces.get_level_values(0))[0],
-            hard=_at(snapshot.hard, series, times),
-            counted=counted,
-            requested=_at(snapshot.requested, series[uncounted], times),
-            usage=_at(usage, spaces, times),
-            uncounted=uncounted,
-        )
-
-    def between(self, first: int, end: int) -> _Samples:
-        """Return the samples of some steps."""
-        requested = self.counted.between(first, end)
-        requested[:, self.uncounted] = self.requested.between(first, end)
-        return _Samples(
-            clusters=self.clusters,
-            hard=self.hard.between(first, end),
-            requested=requested,
-            usage=self.usage.between(first, end),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured:
+class _Measured(NamedTuple):
     """What was requested and used over some steps; NaN where unknown, and why."""
 
     requested: Floats
     usage: Floats
     peak: Floats
-    reason: NDArray[np.object_]
+    reason: Reasons
 
 
-def _measured(samples: _Samples, *, least: int, doubts: tuple[Reasons, Reasons]) -> _Measured:
-    """Return the quantiles of the steps with both samples; usage needs `least` of them."""
-    has_use, has_request = ~np.isnan(samples.usage), ~np.isnan(samples.requested)
-    counted, used = _count(has_request), _count(has_use)
-    asked, most = (highest(one).astype(np.float64) for one in (samples.requested, samples.usage))
-    doubted, unsure = doubts
-    # A counter that says 0 all along, and no container where others are seen: nothing runs.
-    seen = np.bincount(samples.clusters, weights=used, minlength=1) > 0
-    is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[samples.clusters]
-    is_still &= doubted == ""
-    both = has_use & has_request
-    paired = _count(both) >= least
-    reason = np.select(
-        [is_still, unsure != "", doubted != "", used == 0, (most == 0) & ~(asked == 0), ~paired],
-        ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
-        default="",
-    ).astype(object)
-    is_known = reason == ""
-    own = _quantile(has_request & (has_use | ~(paired & is_known)), samples.requested)
-    usage = _quantile(both, samples.usage)
-    # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-    return _Measured(
-        requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
-        usage=np.where(is_still, 0.0, np.where(is_known, usage, np.nan)).round(3),
-        peak=np.where(is_still, 0.0, np.where(is_known, most, np.nan)).round(3),
-        reason=reason,
-    )
+class _Resource:
+    """The series of one resource, of which samples are taken when they are asked for.
+
+    What pods request stands for the counter of the namespaces that none counts.
+    """
+
+    def __init__(
+        self,
+        snapshot: CleanSnapshot,
+        spaces: pd.MultiIndex,
+        times: pd.DatetimeIndex,
+        *,
+        resource: str,
+        evidence: pd.DataFrame,
+    ) -> None:
+        key = pd.Index([f"requests.{resource}"] * len(spaces))
+        series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
+        usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
+        self._clusters = pd.factorize(spaces.get_level_values(0))[0]
+        self._hard = _at(snapshot.hard, series, times)
+        self._counted = _at(snapshot.used, series, times)
+        self._usage = _at(usage, spaces, times)
+        values, places = self._counted
+        (most,) = taken(highest(values)[None, :], places)
+        self._uncounted = np.flatnonzero(np.isnan(most))
+        self._asked = _at(snapshot.requested, series[self._uncounted], times)
+        self._doubts = [
+            _doubts(evidence, spaces, f"{resource}_{kind}") for kind in ("request", "usage")
+        ]
+
+    def granted(self, first: int, end: int) -> Floats:
+        """Return the last hard quota of some steps, NaN where there is none."""
+        last = np.full(len(self._clusters), np.nan)
+        for values in _taken(self._hard, first, end):
+            np.copyto(last, values, where=~np.isnan(values))
+        return last
+
+    def measured(self, first: int, end: int, *, least: int) -> _Measured:
+        """Return the quantiles of the steps with both samples; usage needs `least` of them."""
+        usage, requested = (_taken(one, first, end) for one in (self._usage, self._counted))
+        requested[:, self._uncounted] = _taken(self._asked, first, end)
+        doubted, unsure = self._doubts
+        has_use, has_request = ~np.isnan(usage), ~np.isnan(requested)
+        counted, used = _count(has_request), _count(has_use)
+        asked, most = (highest(one).astype(np.float64) for one in (requested, usage))
+        # A counter that says 0 all along, and no container where others are seen: nothing runs.
+        seen = np.bincount(self._clusters, weights=used, minlength=1) > 0
+        is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[self._clusters]
+        is_still &= doubted == ""
+        both = has_use & has_request
+        paired = _count(both) >= least
+        is_dead = (most == 0) & ~(asked == 0)
+        reason = np.select(
+            [is_still, unsure != "", doubted != "", used == 0, is_dead, ~paired],
+            ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
+            default="",
+        ).astype(object)
+        is_known = reason == ""
+        own = _quantile(has_request & (has_use | ~(paired & is_known)), requested)
+
+        def known(amounts: Floats) -> Floats:
+            return np.where(is_still, 0.0, np.where(is_known, amounts, np.nan)).round(3)
+
+        # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
+        return _Measured(
+            requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
+            usage=known(_quantile(both, usage)),
+            peak=known(most),
+            reason=reason,
+        )
 
 
 def _resource_layers(
@@ -259,28 +248,25 @@ def _resource_layers(
     )
     times = _times(snapshot)
     recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
-    series = _Series.of(snapshot, spaces, recent, resource=resource)
-    doubts = _doubts(evidence, spaces, resource)
-    samples, least = series.between(0, len(recent)), ceil(LEAST_HISTORY / snapshot.step)
-    measured = _measured(samples, least=least, doubts=doubts)
+    series = _Resource(snapshot, spaces, recent, resource=resource, evidence=evidence)
+    measured = series.measured(0, len(recent), least=ceil(LEAST_HISTORY / snapshot.step))
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
     # Without usage beside it no window has to be shared, and the counter of now is the best known.
     is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
     requested = np.where(is_stale, counter, measured.requested)
-    parts = parts_of(hard, requested, measured.usage)
     reason, unread = measured.reason, np.flatnonzero(np.isnan(hard))
     reason[unread] = [unknown_reason(verdict) for verdict in now["verdict"].iloc[unread]]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
     known = [by["_ratio"].where(by["_ratio"] >= 0) for by in (now, limits)]
-    claims = np.vstack([ratios["requested_ratio"], *known])
+    fullest = np.fmax.reduce(np.vstack([ratios["requested_ratio"], *known]))
     layers = pd.DataFrame(
         {
-            **parts,
+            **parts_of(hard, requested, measured.usage),
             **ratios,
             "peak_usage": measured.peak,
             "over_hard": np.maximum(requested - hard, 0),
-            "tightest_ratio": np.where(np.isnan(hard), np.nan, np.fmax.reduce(claims)),
+            "tightest_ratio": np.where(np.isnan(hard), np.nan, fullest),
             "reason": reason,
             "resource": resource,
         }
@@ -290,22 +276,17 @@ def _resource_layers(
     return layers.join(facts.reset_index(drop=True))
 
 
-def _doubts(
-    evidence: pd.DataFrame, spaces: pd.MultiIndex, resource: str
-) -> tuple[Reasons, Reasons]:
-    """Return why what was requested and what was used is unknown; empty where nothing says so."""
+def _doubts(evidence: pd.DataFrame, spaces: pd.MultiIndex, field: str) -> Reasons:
+    """Return why the history of one value is unknown; empty where nothing says so."""
     is_doubted = ~evidence["unknown_history"].isin(["", NO_QUOTA])
-    found = []
-    for kind in ("request", "usage"):
-        rows = evidence[is_doubted & (evidence["resource"] == f"{resource}_{kind}")]
-        reasons = [unknown_reason(verdict) or "" for verdict in rows["unknown_history"]]
-        by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[SPACE]), dtype=object)
-        found.append(by_space.reindex(spaces, fill_value="").to_numpy(dtype=object))
-    return found[0], found[1]
+    rows = evidence[is_doubted & (evidence["resource"] == field)]
+    reasons = [unknown_reason(verdict) or "" for verdict in rows["unknown_history"]]
+    by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[SPACE]), dtype=object)
+    return by_space.reindex(spaces, fill_value="").to_numpy(dtype=object)
 
 
 def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats]:
-    """Return the amounts of `PARTS`; what is used beyond the claim is not free to promise."""
+    """Return the amounts of `PARTS`; what is used beyond the request is not free to commit."""
     return {
         "hard": hard,
         "requested": requested,
@@ -321,19 +302,28 @@ def _times(snapshot: CleanSnapshot) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(max((snapshot.used.index, snapshot.usage_cpu.index), key=len))
 
 
-def _at(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex) -> _Columns:
-    """Return `series` at `times`."""
+def _at(
+    frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex
+) -> tuple[Values, NDArray[np.intp]]:
+    """Return the samples of a frame at `times`, and where each of `series` lies there or -1."""
     rows = frame.index.get_indexer(times)
     if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():  # a slice copies nothing
         frame = frame.iloc[rows[0] : rows[-1] + 1]
     else:
         frame = frame.reindex(times)
-    values = frame.to_numpy(dtype=np.float32, copy=False)
-    return _Columns(values, frame.columns.get_indexer(series))
+    return frame.to_numpy(dtype=np.float32, copy=False), frame.columns.get_indexer(series)
+
+
+def _taken(series: tuple[Values, NDArray[np.intp]], first: int, end: int) -> Values:
+    values, places = series
+    return taken(values[first:end], places)
 
 
 def _quantile(wanted: Flags, samples: Values) -> Floats:
-    """Return `USAGE_QUANTILE` of each column's wanted samples, linearly between two of them."""
+    """Return `USAGE_QUANTILE` of each column's wanted samples, linearly between two of them.
+
+    `np.nanquantile` takes twenty times as long.
+    """
     if not len(samples):
         return np.full(samples.shape[1], np.nan)
     ordered = np.sort(np.where(wanted, samples, np.float32(np.inf)), axis=0)
@@ -353,13 +343,76 @@ def _count(flags: Flags) -> NDArray[np.int32]:
     return counts
 
 
-def _last(samples: Values) -> Floats:
-    """Return the last sample of each column, NaN where there is none."""
-    last = np.full(samples.shape[1], np.nan)
-    for values in samples:
-        np.copyto(last, values, where=~np.isnan(values))
-    return last
-
-
 def _sum(amounts: Floats) -> float:
     return float(amounts.sum()) if len(amounts) else float("nan")
+
+
+# Summed by owner, cluster, subscription or a label
+
+
+def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the sums of the layers by a column of `layers` or a label of the namespaces.
+
+    Returns:
+        `by` and `SUM_COLUMNS`, one row per value (empty: without that label) and resource. `hard`
+        is the sum of all quotas that are known, those of `namespaces`; all other amounts are sums
+        over the `measured` of them, whose three layers are known and whose quotas add up to
+        `measured_hard`. `left_out` have a quota that is not known, `without_quota` none, and what
+        the latter request and use stands apart. The ratios are over what was measured. Order:
+        most idle CPU first, then name.
+    """
+    groups = layers[by] if by in _PLACES else label_values(layers["labels"], by)
+    return _sums(layers, groups, by)
+
+
+def _sums(layers: pd.DataFrame, groups: pd.Series[str], by: str) -> pd.DataFrame:
+    by = f"label {by}" if by in SUM_COLUMNS else by
+    is_whole, is_bare = layers["reason"] == "", layers["reason"] == BARE
+    is_granted = layers["hard"].notna() & ~is_bare
+    counts = {"namespaces": is_granted, "measured": is_whole}
+    counts |= {"left_out": ~is_granted & ~is_bare, "without_quota": is_bare}
+    wanted = {name: layers[name].where(is_whole) for name in PARTS}
+    wanted |= {"hard": layers["hard"].where(is_granted), "measured_hard": wanted["hard"]}
+    wanted |= {f"{name}_without_quota": layers[name].where(is_bare) for name in _SUMMED}
+    keys = [groups.rename(by), layers["resource"]]
+    sums = pd.DataFrame(wanted).groupby(keys).sum(min_count=1)
+    sums = sums.join(pd.DataFrame(counts).groupby(keys).sum().astype("int64")).reset_index()
+    sums["requested_ratio"] = sums["requested"] / sums["measured_hard"]
+    sums["usage_ratio"] = sums["usage"] / sums["requested"]
+    sums["idle_ratio"] = sums["idle"] / sums["measured_hard"]
+    idle = sums[sums["resource"] == "cpu"].set_index(by)["idle"]
+    order = sums.assign(_idle=sums[by].map(idle)).sort_values(
+        ["_idle", by, "resource"], ascending=[False, True, True]
+    )
+    return order[[by, *SUM_COLUMNS]].reset_index(drop=True)
+
+
+def roll_ups(layers: pd.DataFrame, labels: Iterable[str] = ()) -> dict[str, pd.DataFrame]:
+    """Return the sums by owner, cluster, subscription and each of `labels`, by table name.
+
+    Labels whose names are one as names of files (`a/b`, `A_b`) are told apart by a number.
+    """
+    columns = {"by_owner": "owner", "by_cluster": "cluster_name"}
+    columns |= {"by_subscription": "subscription_id"}
+    tables = {name: roll_up(layers, column) for name, column in columns.items()}
+    for label in dict.fromkeys(labels):
+        name = f"by_{re.sub('[^A-Za-z0-9.-]', '_', label)}"
+        names = chain([name], (f"{name}_{number}" for number in count(2)))
+        known = {table.lower() for table in tables}
+        free = next(name for name in names if name.lower() not in known)
+        tables[free] = _sums(layers, label_values(layers["labels"], label), label)
+    return tables
+
+
+def absent_labels(layers: pd.DataFrame, labels: Iterable[str]) -> list[str]:
+    """Return those of `labels` that no namespace has."""
+    return [
+        label
+        for label in dict.fromkeys(labels)
+        if not layers["labels"].str.contains(rf"(?:^|,){re.escape(label)}=").any()
+    ]
+
+
+def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:
+    """Return the value of one label in each text of labels; empty where it is missing."""
+    return labels.str.extract(rf"(?:^|,){re.escape(label)}=([^,]*)", expand=False).fillna("")

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
 import pandas as pd
 
+from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.kube_models import Event, QuotaStatus, Workload
+from mnslib.kube_models import Event, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.pods import pod_need, with_defaults
 from mnslib.quantities import format_cpu, format_memory, parse_quantity
@@ -47,7 +49,7 @@ REFUSALS_COLUMNS = (
     "message",
 )
 _AMOUNTS = ("missing_pods", "pod_requested", "used", "limited", "raise_one", "raise_all")
-_TEXTS = ("quota_name", "key", "containers", "quota_one", "quota_all", "request_column")
+_TEXTS = ["quota_name", "key", "containers", "quota_one", "quota_all", "request_column"]
 WORKLOAD = REFUSALS_COLUMNS[:4]
 EXCEEDED, MISSING, OTHER = "quota exceeded", "values missing", "other"
 
@@ -61,7 +63,16 @@ _EXCEEDED_TEXT = re.compile(
 _MISSING_TEXT = re.compile(
     r"failed quota: (?P<quota>[^\s:]+): must specify (?P<what>.+)", re.DOTALL
 )
+_UNITS: Mapping[str, tuple[Decimal, Callable[[Decimal], str]]] = {
+    "cpu": (Decimal("0.001"), format_cpu),
+    "memory": (Decimal(1024), format_memory),
+    "": (Decimal(1), lambda amount: str(int(amount))),
+}
+"""Of a key's ending, what an amount is rounded up to, and how it is written."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+Need = Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,41 +84,35 @@ class Refusal:
         missing: quota key to the containers that do not say it, empty where not named.
     """
 
-    problem: str
+    problem: str = OTHER
     quota_name: str = ""
-    requested: Mapping[str, Decimal] | None = None
-    used: Mapping[str, Decimal] | None = None
-    limited: Mapping[str, Decimal] | None = None
-    missing: Mapping[str, str] | None = None
+    requested: Need = field(default_factory=dict)
+    used: Need = field(default_factory=dict)
+    limited: Need = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_message(message: str) -> Refusal:
     """Return what a `FailedCreate` message says of quotas; `OTHER` for what it does not."""
     if found := _EXCEEDED_TEXT.search(message):
         try:
-            requested, used, limited = (
-                {
+            said: dict[str, Any] = {
+                name: {
                     key: parse_quantity(text)
                     for key, _, text in (pair.partition("=") for pair in found[name].split(","))
                 }
                 for name in ("requested", "used", "limited")
-            )
+            }
         except ValueError:
-            return Refusal(problem=OTHER)
-        if requested.keys() == used.keys() == limited.keys():
-            return Refusal(
-                problem=EXCEEDED,
-                quota_name=found["quota"],
-                requested=requested,
-                used=used,
-                limited=limited,
-            )
+            return Refusal()
+        if said["requested"].keys() == said["used"].keys() == said["limited"].keys():
+            return Refusal(problem=EXCEEDED, quota_name=found["quota"], **said)
     if found := _MISSING_TEXT.search(message):
         parts = found["what"].split("; ") if " for: " in found["what"] else found["what"].split(",")
         missing = {key: names for key, _, names in (part.partition(" for: ") for part in parts)}
         if missing.keys() <= {*_FIELDS, "cpu", "memory"}:
             return Refusal(problem=MISSING, quota_name=found["quota"], missing=missing)
-    return Refusal(problem=OTHER)
+    return Refusal()
 
 
 def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -125,15 +130,19 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
         where the quota is the managed one. `containers` do not say the `key`.
     """
     rows: list[dict[str, object]] = []
+    nothing: dict[str, object] = dict.fromkeys(_TEXTS, "")
     spaces = snapshot.namespaces
-    places = zip(spaces["cluster_name"], spaces["namespace_name"], strict=True)
-    owners = dict(zip(places, spaces["owner"], strict=True))
+    owners = dict(zip(names_of(spaces), spaces["owner"], strict=True))
     for cluster, events in snapshot.events.items():
         workloads = {
             (one.namespace_name, one.kind, one.name): one
             for one in snapshot.workloads.get(cluster, ())
         }
-        for (namespace, kind, name), found in _by_workload(events).items():
+        by_workload: dict[tuple[str, str, str], list[Event]] = defaultdict(list)
+        for one in events:
+            kind, name = one.workload_kind or one.object_kind, one.workload_name or one.object_name
+            by_workload[one.namespace_name, kind, name].append(one)
+        for (namespace, kind, name), found in by_workload.items():
             newest = max(found, key=lambda one: one.last_utc or _LONG_AGO)
             own = (namespace, newest.object_kind, newest.object_name)  # a Job knows its pods
             workload = workloads.get(own) or workloads.get((namespace, kind, name))
@@ -150,7 +159,7 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
                 "missing_pods": workload and max(0, workload.replicas - workload.running),
                 "message": newest.message,
             }
-            rows += [about | part for part in _parts(snapshot, cluster, newest, workload)]
+            rows += [nothing | about | part for part in _parts(snapshot, cluster, newest, workload)]
     frame = pd.DataFrame(rows, columns=list(REFUSALS_COLUMNS))
     frame = frame.astype(dict.fromkeys(_AMOUNTS, "float64") | {"count": "int64"})
     for name in ("first_utc", "last_utc"):
@@ -170,32 +179,24 @@ def refusal_findings(table: pd.DataFrame) -> dict[str, int]:
     return {"refused_workloads": len(once), "refused_pods": int(once["count"].sum())}
 
 
-def _by_workload(events: Sequence[Event]) -> dict[tuple[str, str, str], list[Event]]:
-    found: dict[tuple[str, str, str], list[Event]] = defaultdict(list)
-    for one in events:
-        kind, name = one.workload_kind or one.object_kind, one.workload_name or one.object_name
-        found[one.namespace_name, kind, name].append(one)
-    return found
-
-
 def _parts(
     snapshot: Snapshot, cluster: str, event: Event, workload: Workload | None
 ) -> Iterator[dict[str, object]]:
-    """Yield what the newest refusal was short of, one by one."""
+    """Yield what the newest refusal was short of, one by one.
+
+    First what the message says; then the keys of every quota that only all missing pods together
+    exceed, as the template and the quotas say now.
+    """
     refusal = read_message(event.message)
-    base: dict[str, object] = dict.fromkeys(_TEXTS, "")
-    base |= {"problem": refusal.problem, "quota_name": refusal.quota_name}
+    base: dict[str, object] = {"problem": refusal.problem, "quota_name": refusal.quota_name}
     if refusal.problem == OTHER:
         yield base
-    for key, containers in (refusal.missing or {}).items():
-        yield base | {"key": key, "containers": containers}
-    if refusal.problem != EXCEEDED:
-        return
+    for key, containers in refusal.missing.items():
+        yield {**base, "key": key, "containers": containers}
     pods = None if workload is None else max(1, workload.replicas - workload.running)
-    said = _said(refusal)
-    for key, amounts in said.items():
-        yield base | _raises(refusal.quota_name, key, amounts, pods)
-    if workload is None or pods is None:
+    for key, requested in refusal.requested.items():
+        yield _raises(refusal.quota_name, key, requested, refusal.used, refusal.limited, pods)
+    if refusal.problem != EXCEEDED or workload is None or pods is None:
         return
     ranges = snapshot.limit_ranges.get(cluster, ())
     own = [one for one in ranges if one.namespace_name == event.namespace_name]
@@ -204,60 +205,34 @@ def _parts(
     for quota in snapshot.quotas.get(cluster, ()):
         if quota.namespace_name != event.namespace_name or quota.is_scoped:
             continue
-        known = said if quota.name == refusal.quota_name else {}
-        for key, amounts in _now(quota, need).items():
-            requested, used, limited = amounts
-            if key not in known and used + pods * requested > limited and requested:
-                yield base | _raises(quota.name, key, amounts, pods)
+        said = refusal.requested if quota.name == refusal.quota_name else {}
+        for key, hard in quota.hard.items():
+            wanted = need.get(key)
+            if key in said or not wanted or key not in quota.used:
+                continue
+            if quota.used[key] + pods * wanted > hard:
+                yield _raises(quota.name, key, wanted, quota.used, quota.hard, pods)
 
 
-_Triple = tuple[Decimal, Decimal, Decimal]
-
-
-def _said(refusal: Refusal) -> dict[str, _Triple]:
-    """Return requested, used and limited by key, as the message has them."""
-    used, limited = refusal.used or {}, refusal.limited or {}
-    return {
-        key: (amount, used[key], limited[key]) for key, amount in (refusal.requested or {}).items()
-    }
-
-
-def _now(quota: QuotaStatus, need: Mapping[str, Decimal]) -> dict[str, _Triple]:
-    """Return the same of what template and quota say, in the quota's order."""
-    return {
-        key: (need[key], quota.used[key], hard)
-        for key, hard in quota.hard.items()
-        if key in need and key in quota.used
-    }
-
-
-def _raises(quota_name: str, key: str, amounts: _Triple, pods: int | None) -> dict[str, object]:
-    requested, used, limited = amounts
-    one = _sayable(key, max(limited, used + requested))
-    every = None if pods is None else _sayable(key, max(limited, used + pods * requested))
-    managed = quota_name == MANAGED_QUOTA_NAME
-    return {
+def _raises(
+    quota_name: str, key: str, requested: Decimal, used: Need, limited: Need, pods: int | None
+) -> dict[str, object]:
+    """Return the cells of one key that a quota is short of, by so many missing pods."""
+    row: dict[str, object] = {
+        "problem": EXCEEDED,
         "quota_name": quota_name,
         "key": key,
         "pod_requested": requested,
-        "used": used,
-        "limited": limited,
-        "raise_one": one - limited,
-        "raise_all": None if every is None else every - limited,
-        "quota_one": _text(key, one),
-        "quota_all": "" if every is None else _text(key, every),
-        "request_column": _FIELDS.get(key, "") if managed else "",
+        "used": used[key],
+        "limited": limited[key],
+        "request_column": _FIELDS.get(key, "") if quota_name == MANAGED_QUOTA_NAME else "",
     }
-
-
-def _sayable(key: str, amount: Decimal) -> Decimal:
-    """Return the amount rounded up to whole millicores, KiB or pieces."""
-    unit = Decimal(1024) if key.endswith("memory") else Decimal(1)
-    unit = Decimal("0.001") if key.endswith("cpu") else unit
-    return (amount / unit).to_integral_value(ROUND_CEILING) * unit
-
-
-def _text(key: str, amount: Decimal) -> str:
-    if key.endswith("cpu"):
-        return format_cpu(amount)
-    return format_memory(amount) if key.endswith("memory") else str(int(amount))
+    unit, text = next(
+        (unit, text) for ending, (unit, text) in _UNITS.items() if key.endswith(ending)
+    )
+    for name, times in (("one", 1), ("all", pods)):
+        if times is not None:
+            enough = max(limited[key], used[key] + times * requested)
+            enough = (enough / unit).to_integral_value(ROUND_CEILING) * unit
+            row |= {f"raise_{name}": enough - limited[key], f"quota_{name}": text(enough)}
+    return row

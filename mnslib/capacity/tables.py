@@ -152,7 +152,7 @@ class Tables:
     @cached_property
     def sums(self) -> Mapping[str, pd.DataFrame]:
         """The layers by owner, cluster, subscription and label: `by_owner` and the like."""
-        from mnslib.capacity.roll_ups import roll_ups
+        from mnslib.capacity.layers import roll_ups
 
         return roll_ups(self.layers, self.group_by)
 

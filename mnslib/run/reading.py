@@ -18,8 +18,8 @@ import mnslib
 from mnslib.capacity.changed import Earlier, new_findings, read_earlier
 from mnslib.capacity.collect import collect
 from mnslib.capacity.inventory import collect_from_metrics
+from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refusal_findings
-from mnslib.capacity.roll_ups import absent_labels
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import findings
 from mnslib.errors import ConfigError

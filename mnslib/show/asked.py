@@ -33,7 +33,7 @@ def asked_checks(absent: Sequence[str], placement: pd.DataFrame) -> list[CheckRe
     """Return a warning for each name that nothing has.
 
     Args:
-        absent: from `capacity.roll_ups.absent_labels`.
+        absent: from `capacity.layers.absent_labels`.
         placement: from `capacity.placement.placement_table`.
     """
     said = {"group_by": labels_sentence(absent), "new_region": region_sentence(placement)}

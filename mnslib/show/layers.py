@@ -22,8 +22,8 @@ from mnslib.capacity.advice import (
     SHRINK,
     advice_of,
 )
+from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, SPACE
-from mnslib.capacity.roll_ups import roll_up
 from mnslib.show import wording
 from mnslib.show.asked import labels_sentence
 from mnslib.show.displays import Lines, Table, Tag, Tags, named, right, tag
@@ -166,7 +166,7 @@ def roll_up_rows(
     """Return sums of the layers to read, CPU and memory of one group below each other.
 
     Args:
-        sums: from `capacity.roll_ups.roll_up`; its order is kept.
+        sums: from `capacity.layers.roll_up`; its order is kept.
         name: what the groups are.
         absent: labels that were to be summed by and that no namespace has.
         limit: rows shown; all are in the CSV.

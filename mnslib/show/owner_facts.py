@@ -34,8 +34,8 @@ from mnslib.capacity.decide import (
     records,
     times_refused,
 )
+from mnslib.capacity.layers import SUM_COLUMNS, roll_up
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT
-from mnslib.capacity.roll_ups import SUM_COLUMNS, roll_up
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
 from mnslib.show.owner_changes import changes_by_owner, since_words

@@ -83,7 +83,7 @@ def _utilization(tables: Tables) -> Iterator[Any]:
 
 
 def _efficiency(tables: Tables) -> Iterator[Any]:
-    from mnslib.capacity.roll_ups import absent_labels
+    from mnslib.capacity.layers import absent_labels
     from mnslib.show.charts import layers_over_time, quadrant, three_layers
     from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
 

@@ -17,8 +17,9 @@ from mnslib.capacity.layers import (
     layers_by_day,
     layers_table,
     parts_of,
+    roll_up,
+    roll_ups,
 )
-from mnslib.capacity.roll_ups import roll_up, roll_ups
 from tests.tables import days_of, layers_of, utilization_of
 
 WEEK = 7 * 24

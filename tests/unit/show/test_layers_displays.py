@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnslib.capacity.roll_ups import absent_labels, roll_up
+from mnslib.capacity.layers import absent_labels, roll_up
 from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
 
 NAN = float("nan")

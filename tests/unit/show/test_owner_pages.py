@@ -18,9 +18,8 @@ from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
-from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.roll_ups import roll_up
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show.layers import roll_up_rows
