@@ -47,7 +47,11 @@ def inlined(svg: str, *, prefix: str, words: str) -> str:
         return ""
     try:
         root = ElementTree.fromstring(bare)
-        if root.tag != f"{_SVG}svg" or _has_chain(root):
+        meant = {name for node in root.iter() for name in _meant(node)}
+        for node in root.iter():
+            if node.get("id") not in meant:
+                node.attrib.pop("id", None)
+        if root.tag != f"{_SVG}svg" or _is_chained(root):
             return ""
         shown = "".join(_written(child, prefix) for child in root)
         said = "".join(_said(root, prefix, without=_OF_ROOT))
@@ -58,11 +62,10 @@ def inlined(svg: str, *, prefix: str, words: str) -> str:
     return f'<svg{said} role="img" stroke-linejoin="round">{title}{shown}</svg>'
 
 
-def _has_chain(root: Element) -> bool:
+def _is_chained(root: Element) -> bool:
     """Return whether what is referred to refers to something: each step may double the drawing."""
-    meant = {name for node in root.iter() for name in _meant(node)}
-    named = [node for node in root.iter() if node.get("id") in meant]
-    return any(name for node in named for inner in node.iter() for name in _meant(inner))
+    named = (inner for node in root.iter() if "id" in node.attrib for inner in node.iter())
+    return any(_meant(node) for node in named)
 
 
 def _meant(node: Element) -> list[str]:
@@ -81,7 +84,8 @@ def _written(node: Element, prefix: str) -> str:
     words = [escape(text) if text and text.strip() else "" for text in texts]
     inner = [_written(child, prefix) for child in node]
     shown = "".join(part for pair in zip(words, [*inner, ""], strict=True) for part in pair)
-    return f"<{tag}{''.join(_said(node, prefix))}>{shown}</{tag}>"
+    said = "".join(_said(node, prefix))
+    return f"<{tag}{said}>{shown}</{tag}>" if said or tag != "g" else shown
 
 
 def _said(node: Element, prefix: str, without: frozenset[str] = frozenset()) -> Iterator[str]:

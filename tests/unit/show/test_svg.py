@@ -118,7 +118,6 @@ def test_only_what_is_listed_reaches_the_page(drawn):
         "<rect style='position: fixed'/>",
         "<rect style='--x: y'/>",
         "<rect class='callout'/>",
-        "<rect id='a\"><script>'/>",
         "<rect xml:base='https://evil.example'/>",
         "<rect filter='url(#a)'/>",
         "<animate attributeName='href' to='javascript:alert(1)'/>",
@@ -180,7 +179,7 @@ def test_what_says_something_to_a_reader_of_the_file_alone_is_left_out():
         "<metadata><x:script>alert(1)</x:script></metadata><title>old</title>" + RECT
     )
     assert "<rect" in html
-    assert "old" not in html
+    assert not re.search("old|unused|<g", html)
     assert not re.search("evil|script|style|import|--", html)
 
 
