@@ -23,6 +23,7 @@ from mnslib.show.templates import as_html, render_part
 from mnslib.show.tokens import Tone
 
 NONE_WORD = "–"
+NOTHING = "Nothing was found."
 
 FOLD = "mnslib_fold"
 """Metadata of an output: the line under which a report folds it together with those beside it."""
@@ -230,7 +231,7 @@ class Table(_Display):
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     note: str = ""
-    empty: str = "Nothing was found."
+    empty: str = NOTHING
     limit: int = 50
     total: int | None = None
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import mistune
 
 from mnslib import errors
-from mnslib.show.displays import CHART, EMPTY, FOLD, KIND, Callout
+from mnslib.show.displays import CHART, EMPTY, FOLD, KIND, NOTHING, Callout
 from mnslib.show.svg import inlined
 from mnslib.show.tables import told
 from mnslib.show.templates import as_html, is_local
@@ -70,8 +70,8 @@ class Group:
     @property
     def said(self) -> str:
         """Where nothing at all was found: that, in a line; empty elsewhere."""
-        is_empty = bool(self.outputs) and all(output.is_empty for output in self.outputs)
-        return " ".join(output.words for output in self.outputs) if is_empty else ""
+        is_empty = all(output.is_empty for output in self.outputs)
+        return _line(output.words for output in self.outputs) if is_empty else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Section:
     def said(self) -> str:
         """Where nothing at all was found: that, in a line; empty elsewhere."""
         lines = [group.said for group in self.groups]
-        return " ".join(dict.fromkeys(lines)) if self.title and all(lines) else ""
+        return _line(lines) if self.title and all(lines) else ""
 
     @property
     def has_chart(self) -> bool:
@@ -201,6 +201,12 @@ def is_plain_html(text: str) -> bool:
 def joined(text: str | Sequence[str]) -> str:
     """Return a notebook's multi-line text, which is a string or a list of lines."""
     return text if isinstance(text, str) else "".join(text)
+
+
+def _line(said: Iterable[str]) -> str:
+    """Return sentences as one line, each once; the one that names nothing only if it is alone."""
+    lines = dict.fromkeys(said)
+    return " ".join([line for line in lines if line != NOTHING] or lines)
 
 
 def _tags(cell: Mapping[str, Any]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from html import escape
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -70,8 +71,9 @@ def _is_chained(root: Element) -> bool:
 
 def _meant(node: Element) -> list[str]:
     """Return the ids that an element refers to."""
-    found = [node.get(name, "#")[1:] for name in _HREFS]
-    return [*filter(None, found), *_OWN.findall(" ".join(node.attrib.values()))]
+    found = [node.attrib[name][1:] for name in _HREFS if name in node.attrib]
+    said = " ".join(node.attrib.values())
+    return [*found, *_OWN.findall(said)] if "url" in said else found
 
 
 def _written(node: Element, prefix: str) -> str:
@@ -106,6 +108,7 @@ def _said(node: Element, prefix: str, without: frozenset[str] = frozenset()) -> 
         yield f' {name}="{escape(text)}"'
 
 
+@lru_cache(maxsize=1_000)  # of hundreds of dots nearly all have the same
 def _style(value: str, prefix: str) -> str:
     said = [part.partition(":") for part in value.split(";") if part.strip()]
     kept = {
@@ -118,7 +121,7 @@ def _style(value: str, prefix: str) -> str:
 
 def _value(value: str, prefix: str) -> str:
     rest = _whole(_SIGNS, _OWN.sub(" ", value))
-    if not _FUNCTIONS.issuperset(_CALLED.findall(rest)):
+    if "(" in rest and not _FUNCTIONS.issuperset(_CALLED.findall(rest)):
         raise ValueError(value)
     return _OWN.sub(lambda own: f"url(#{prefix}{own[1]})", " ".join(value.split()))
 
