@@ -6,9 +6,9 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -116,20 +116,14 @@ def connect(
     return Fleet(settings, opened, tuple(subscriptions), tuple(ids))
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Fleet:
     """The clusters of a scope and the managed namespaces on them."""
 
-    def __init__(
-        self,
-        settings: Mapping[str, Any],
-        target: Target,
-        subscription_ids: Sequence[str],
-        clusters: Sequence[ClusterId],
-    ) -> None:
-        self._settings = settings
-        self._target = target
-        self._subscription_ids = subscription_ids
-        self._clusters = clusters
+    _settings: Mapping[str, Any]
+    _target: Target
+    _subscription_ids: Sequence[str]
+    _clusters: Sequence[ClusterId]
 
     def __repr__(self) -> str:
         where = [f"{len(self._subscription_ids)} subscriptions"] if self._subscription_ids else []
@@ -152,29 +146,17 @@ class Fleet:
         limit = read_max_commitment(self._settings["max_commitment"])
         rows = []
         for cluster_id, found in self._read().items():
-            row: dict[str, Any] = dict.fromkeys(_CLUSTERS)
-            row |= _identity(cluster_id)
+            row = _identity(cluster_id)
+            rows.append(row)
             if isinstance(found, str):
-                rows.append(row | {"reason": found})
+                row["reason"] = found
                 continue
-            cluster = found.cluster
-            row |= {
-                "region": cluster.location,
-                "kubernetes_version": cluster.kubernetes_version,
-                "entra_id": cluster.has_entra_id,
-                "azure_rbac": cluster.has_azure_rbac,
-                "network_policy_engine": cluster.network_policy_engine,
-                "managed_namespaces": len(found.managed),
-                "reason": "" if found.kubernetes else found.kubernetes_unknown,
-            }
+            row |= {column: getattr(found.cluster, name) for column, name in _OF_CLUSTER.items()}
+            row["managed_namespaces"] = len(found.managed)
+            row["reason"] = "" if found.kubernetes else found.kubernetes_unknown
             sums = found.kubernetes.commitments(limit) if found.kubernetes else {}
             for resource, one in sums.items():
-                row |= {
-                    f"{resource}_allocatable": float(one.allocatable),
-                    f"{resource}_committed": float(one.committed),
-                    f"{resource}_headroom": float(one.headroom),
-                }
-            rows.append(row)
+                row |= {f"{resource}_{name}": float(getattr(one, name)) for name in _OF_COMMITMENT}
         return pd.DataFrame(rows, columns=_CLUSTERS)
 
     def namespaces(self, *, all: bool = False) -> pd.DataFrame:
@@ -188,31 +170,47 @@ class Fleet:
         Raises:
             MnsError: if no cluster can be read.
         """
-        rows: list[dict[str, Any]] = []
-        for cluster_id, found in self._read(with_kubernetes=all).items():
-            if isinstance(found, str):
-                rows.append(_identity(cluster_id) | {"reason": found})
-                continue
-            rows += self._namespace_rows(found)
-            if not all:
-                continue
-            if found.kubernetes is None:
-                rows.append(_identity(cluster_id) | {"reason": found.kubernetes_unknown})
-                continue
-            rows += (
-                _identity(cluster_id)
-                | {
-                    "namespace_name": name,
-                    "is_managed": False,
-                    "labels": dict(seen.labels),
-                    "annotations": dict(seen.annotations),
-                    "owner": seen.labels.get(self._settings["owner_label"], ""),
-                    "reason": "",
-                }
-                for name, seen in sorted(found.kubernetes.namespaces.items())
-                if name not in found.managed
-            )
+        read = self._read(with_kubernetes=all)
+        rows = [row for one in read.items() for row in self._namespace_rows(*one, all=all)]
         return pd.DataFrame(rows, columns=_NAMESPACES)
+
+    def _namespace_rows(
+        self, cluster: ClusterId, found: ObservedCluster | str, *, all: bool
+    ) -> Iterator[dict[str, Any]]:
+        own = _identity(cluster)
+        if isinstance(found, str):
+            yield own | {"reason": found}
+            return
+        for _, one in sorted(found.managed.items()):
+            yield (
+                own
+                | self._labeled(one.id.namespace_name, one, is_managed=True)
+                | {
+                    **{n: float(v) for n, v in one.default_resource_quota.values().items()},
+                    "ingress_policy": _word(one.default_network_policy.ingress),
+                    "egress_policy": _word(one.default_network_policy.egress),
+                    "adoption_policy": _word(one.adoption_policy),
+                    "delete_policy": _word(one.delete_policy),
+                    "tags": dict(one.tags),
+                    "provisioning_state": one.provisioning_state,
+                }
+            )
+        if all and found.kubernetes is None:
+            yield own | {"reason": found.kubernetes_unknown}
+        elif all and found.kubernetes is not None:
+            for name, seen in sorted(found.kubernetes.namespaces.items()):
+                if name not in found.managed:
+                    yield own | self._labeled(name, seen, is_managed=False)
+
+    def _labeled(self, name: str, one: Any, *, is_managed: bool) -> dict[str, Any]:
+        return {
+            "namespace_name": name,
+            "is_managed": is_managed,
+            "labels": dict(one.labels),
+            "annotations": dict(one.annotations),
+            "owner": one.labels.get(self._settings["owner_label"], ""),
+            "reason": "",
+        }
 
     def namespace(
         self, cluster: str, name: str, *, resource_group: str = "", subscription_id: str = ""
@@ -325,25 +323,6 @@ class Fleet:
             raise MnsError(f"None of {len(found)} clusters can be read. The first: {reasons[0]}")
         return found
 
-    def _namespace_rows(self, found: ObservedCluster) -> Iterator[dict[str, Any]]:
-        for _, one in sorted(found.managed.items()):
-            policy, quota = one.default_network_policy, one.default_resource_quota.values()
-            yield _identity(one.id.cluster) | {
-                "namespace_name": one.id.namespace_name,
-                "is_managed": True,
-                **{name: float(amount) for name, amount in quota.items()},
-                "ingress_policy": _word(policy.ingress),
-                "egress_policy": _word(policy.egress),
-                "adoption_policy": _word(one.adoption_policy),
-                "delete_policy": _word(one.delete_policy),
-                "labels": dict(one.labels),
-                "annotations": dict(one.annotations),
-                "tags": dict(one.tags),
-                "owner": one.labels.get(self._settings["owner_label"], ""),
-                "provisioning_state": one.provisioning_state,
-                "reason": "",
-            }
-
     def _cluster(self, cluster: str, resource_group: str, subscription_id: str) -> ClusterId:
         there = list(self._clusters) or [
             one.id
@@ -351,14 +330,12 @@ class Fleet:
             for one in self._target.azure.managed_clusters.list(subscription)
         ]
         asked = {"resource_group": resource_group, "subscription_id": subscription_id}
+        narrowed = {name: value for name, value in asked.items() if value}
         found = [
             one
             for one in there
-            if cluster.lower() in (one.cluster_name.lower(), str(one).lower())
-            and all(
-                not value or getattr(one, name).lower() == value.lower()
-                for name, value in asked.items()
-            )
+            if cluster.lower() in (one.cluster_name.lower(), one.key)
+            and all(getattr(one, n).lower() == value.lower() for n, value in narrowed.items())
         ]
         if len(found) == 1:
             return found[0]
@@ -368,19 +345,18 @@ class Fleet:
                 f"cluster {wanted!r} is ambiguous: {len(found)} are called so. Add "
                 f"resource_group and subscription_id, or write one of {', '.join(map(str, found))}."
             )
-        narrowed = "".join(f" with {name} {cut(v, 90)!r}" for name, v in asked.items() if v)
+        where = "".join(f" with {name} {cut(v, 90)!r}" for name, v in narrowed.items())
         raise ConfigError(
-            f"There is no cluster {wanted!r}{narrowed} here. There "
-            f"{_candidates({str(one): one for one in there})}."
+            f"There is no cluster {wanted!r}{where} here. There {_candidates(map(str, there))}."
         )
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Namespace:
     """One managed namespace."""
 
-    def __init__(self, fleet: Fleet, id: ManagedNamespaceId) -> None:
-        self._fleet = fleet
-        self.id = id
+    _fleet: Fleet
+    id: ManagedNamespaceId
 
     def __repr__(self) -> str:
         return f"<Namespace {self.id.namespace_name} on {self.id.cluster.cluster_name}>"
@@ -395,7 +371,7 @@ class Namespace:
         Raises:
             SpecError: with every mistake.
         """
-        own = {**_identity(self.id.cluster), "namespace_name": self.id.namespace_name}
+        own = _identity(self.id)
         if taken := sorted(columns.keys() & own.keys()):
             raise ConfigError(f"{', '.join(taken)}: {self!r} is the one that is changed.")
         return self._fleet.plan([own | columns])
@@ -480,12 +456,8 @@ class Namespace:
             found[resource, "hard"] = snapshot.hard.get(key)
             found[resource, "requested"] = counter if is_counted else snapshot.requested.get(key)
             found[resource, "usage"] = usage.get(key[:2])
-        columns = pd.MultiIndex.from_tuples(found, names=["resource", "layer"])
-        frame = pd.DataFrame(index=snapshot.used.index, columns=columns, dtype=float)
-        for column, series in found.items():
-            if series is not None:
-                frame[column] = series.astype(float)
-        return frame
+        frame = pd.DataFrame(found, index=snapshot.used.index, dtype=float)
+        return frame.rename_axis(columns=["resource", "layer"])
 
     def kubeconfig(self, path: str | Path | None = None) -> str | Path:
         """Return its kubeconfig, which holds no secret; with a path, the file it is written to.
@@ -508,14 +480,14 @@ class Namespace:
         return file
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Usage:
     """What one reading says: its tables as attributes, each made on first use and kept.
 
     They bear the names and columns of notebook 40's CSV files; `dir(usage)` lists them.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    _tables: Tables
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         if name.startswith("_"):  # a copy or a display looks for what is not there
@@ -551,8 +523,23 @@ class Usage:
         return show(self._tables, name)
 
 
+class _Shown:
+    """Something that shows itself as a report, and below it a line to copy from."""
+
+    def _shown(self) -> tuple[Stack, str]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        report, line = self._shown()
+        return f"{report!r}\n\n{line}"
+
+    def _repr_html_(self) -> str:
+        report, line = self._shown()
+        return f"{report._repr_html_()}<p><code>{escape(line)}</code></p>"
+
+
 @dataclass(frozen=True, repr=False, eq=False)
-class Plan:
+class Plan(_Shown):
     """What would change, and the way to have it done; shows itself in a notebook.
 
     Attributes:
@@ -575,36 +562,21 @@ class Plan:
         """One row per field that changes; a namespace without one has a row of its own."""
         rows: list[dict[str, Any]] = []
         for change in self._planned.changes:
-            own = _identity(change.id.cluster) | {
-                "namespace_name": change.id.namespace_name,
-                "change": change.kind.value,
-            }
+            own = _identity(change.id) | {"change": change.kind.value, "field": ""}
             rows += [
                 own | {"field": one.path, "before": one.old, "after": one.new}
                 for one in change.differences
-            ] or [own | {"field": "", "before": None, "after": None}]
-        columns = [*CLUSTER_COLUMNS, "namespace_name", "change", "field", "before", "after"]
+            ] or [own]
+        columns = [*_IDENTITY, "change", "field", "before", "after"]
         return pd.DataFrame(rows, columns=columns)
 
     @property
     def risks(self) -> pd.DataFrame:
         """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
-        rows: list[dict[str, Any]] = [
-            {"namespace_name": "", "risk": risk.name.value, "detail": risk.detail}
-            for risk in self._planned.plan_risks
-        ]
-        rows += [
-            _identity(change.id.cluster)
-            | {
-                "namespace_name": change.id.namespace_name,
-                "risk": risk.name.value,
-                "detail": risk.detail,
-            }
-            for change in self._planned.changes
-            for risk in change.risks
-        ]
-        columns = [*CLUSTER_COLUMNS, "namespace_name", "risk", "detail"]
-        return pd.DataFrame(rows, columns=columns)
+        found = [({"namespace_name": ""}, risk) for risk in self._planned.plan_risks]
+        found += [(_identity(one.id), risk) for one in self._planned.changes for risk in one.risks]
+        rows = [own | {"risk": risk.name.value, "detail": risk.detail} for own, risk in found]
+        return pd.DataFrame(rows, columns=[*_IDENTITY, "risk", "detail"])
 
     def apply(
         self,
@@ -630,11 +602,11 @@ class Plan:
             LockedError: if another run writes to the same clusters.
             ApplyError: if something is not as requested; its `result` says what.
         """
-        caps = {
-            "max_changes": str(max_changes),
-            "max_deletions": str(max_deletions),
-            "max_failures": str(max_failures),
-        }
+        caps = Caps(
+            max_changes=str(max_changes),
+            max_deletions=str(max_deletions),
+            max_failures=str(max_failures),
+        )
         is_old = utc_now() - self._read_at > OLDEST_READING
         self._require(approve, "")
         plan = self._fleet._plan(self.requests, self._rows) if is_old else self
@@ -645,9 +617,9 @@ class Plan:
             approval="digest",
             approved_digest=approve,
             allow=_texts("allow", allow),
-            caps=Caps(**caps),
+            caps=caps,
         )
-        return _carry_out(plan, approval, {"allow": list(allow), **caps})
+        return _carry_out(plan, approval, {"allow": list(allow), **asdict(caps)})
 
     def _require(self, approve: str, why: str) -> None:
         if approve != self.digest:
@@ -657,18 +629,12 @@ class Plan:
                 f"plan, then apply(approve={self.digest!r})."
             )
 
-    def _report(self) -> Stack:
-        return plan_report(self._planned)
-
-    def __repr__(self) -> str:
-        return f"{self._report()!r}\n\n{self.digest}"
-
-    def _repr_html_(self) -> str:
-        return f"{self._report()._repr_html_()}<p><code>{self.digest}</code></p>"
+    def _shown(self) -> tuple[Stack, str]:
+        return plan_report(self._planned), self.digest
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Result:
+class Result(_Shown):
     """What came of a plan; shows itself in a notebook.
 
     Attributes:
@@ -686,15 +652,8 @@ class Result:
         rows = [item.to_json() for item in self._applied.outcomes]
         return pd.DataFrame([row | {"risks": ", ".join(row["risks"])} for row in rows])
 
-    def _report(self) -> Stack:
-        return outcome_report(self._applied)
-
-    def __repr__(self) -> str:
-        return f"{self._report()!r}\n\n{self.status}: {self.directory}"
-
-    def _repr_html_(self) -> str:
-        place = escape(f"{self.status}: {self.directory}")
-        return f"{self._report()._repr_html_()}<p>{place}</p>"
+    def _shown(self) -> tuple[Stack, str]:
+        return outcome_report(self._applied), f"{self.status}: {self.directory}"
 
 
 def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Result:
@@ -749,20 +708,30 @@ _OF_RUN = (
 )  # fmt: skip
 """Settings that a run's record has as its parameters."""
 
-_AMOUNTS = [f"{r}_{n}" for r in ("cpu", "memory") for n in ("allocatable", "committed", "headroom")]
+_IDENTITY = [*CLUSTER_COLUMNS, "namespace_name"]
+_OF_CLUSTER = {
+    "region": "location", "kubernetes_version": "kubernetes_version", "entra_id": "has_entra_id",
+    "azure_rbac": "has_azure_rbac", "network_policy_engine": "network_policy_engine",
+}  # fmt: skip
+"""Columns of a cluster, and what Azure's object calls them."""
+
+_OF_COMMITMENT = ("allocatable", "committed", "headroom")
 _CLUSTERS = [
-    *CLUSTER_COLUMNS, "region", "kubernetes_version", "entra_id", "azure_rbac",
-    "network_policy_engine", *_AMOUNTS, "managed_namespaces", "reason",
+    *CLUSTER_COLUMNS, *_OF_CLUSTER,
+    *(f"{resource}_{name}" for resource in ("cpu", "memory") for name in _OF_COMMITMENT),
+    "managed_namespaces", "reason",
 ]  # fmt: skip
 _NAMESPACES = [
-    *CLUSTER_COLUMNS, "namespace_name", "is_managed", *QUOTA_FIELDS, "ingress_policy",
-    "egress_policy", "adoption_policy", "delete_policy", "labels", "annotations", "tags", "owner",
-    "provisioning_state", "reason",
+    *_IDENTITY, "is_managed", *QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy",
+    "delete_policy", "labels", "annotations", "tags", "owner", "provisioning_state", "reason",
 ]  # fmt: skip
 
 
-def _identity(cluster: ClusterId) -> dict[str, Any]:
-    return {name: getattr(cluster, name) for name in CLUSTER_COLUMNS}
+def _identity(of: ClusterId | ManagedNamespaceId) -> dict[str, Any]:
+    """Return the columns that say which cluster, or which namespace on it."""
+    if isinstance(of, ManagedNamespaceId):
+        return _identity(of.cluster) | {"namespace_name": of.namespace_name}
+    return {name: getattr(of, name) for name in CLUSTER_COLUMNS}
 
 
 def _word(value: Any) -> str | None:
@@ -797,10 +766,10 @@ def _plain(cell: Any) -> Any:
     return cell.tolist() if hasattr(cell, "tolist") else deepcopy(cell)  # numpy's values have it
 
 
-def _candidates(names: Mapping[str, Any]) -> str:
-    listed = sorted(names)[:MOST_CANDIDATES]
-    more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
-    return f"are: {', '.join(listed)}{more}" if names else "are none"
+def _candidates(names: Iterable[str]) -> str:
+    known = sorted(names)
+    more = f" and {len(known) - MOST_CANDIDATES} more" if len(known) > MOST_CANDIDATES else ""
+    return f"are: {', '.join(known[:MOST_CANDIDATES])}{more}" if known else "are none"
 
 
 def _texts(name: str, values: Sequence[str]) -> list[str]:
