@@ -109,10 +109,6 @@ def connect(
     subscriptions, ids = opened.scope(
         _texts("subscription_ids", subscription_ids), _texts("clusters", clusters)
     )
-    if not subscriptions and not ids:
-        raise ConfigError(
-            "Nothing says where to look: name subscription_ids, or clusters by their ARM ids."
-        )
     return Fleet(settings, opened, tuple(subscriptions), tuple(ids))
 
 
@@ -268,20 +264,14 @@ class Fleet:
         return Usage(Tables(self._snapshot(self._clusters, days)))
 
     def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
-        from mnslib.capacity.collect import collect
-
-        settings, target = self._settings, self._target
-        snapshot = collect(
-            target.azure,
-            target.kube_for,
+        names = ("history", "prometheus_endpoint", "owner_label")
+        snapshot = steps.read_usage(
+            self._target,
             subscription_ids=self._subscription_ids,
-            clusters=clusters,
-            prometheus=target.prometheus(settings["history"], settings["prometheus_endpoint"]),
+            clusters=[str(one) for one in clusters],
             lookback_days=days,
             step_minutes=STEP_MINUTES,
-            now=utc_now(),
-            owner_label=settings["owner_label"],
-            watched=watched,
+            **{name: self._settings[name] for name in names},
         )
         if snapshot.unreachable and not snapshot.quotas:
             name, reason = next(iter(snapshot.unreachable.items()))

@@ -93,8 +93,6 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     way = {name: str(given[name]) for name in ("target", "cloud", "credential")}
     target = open_target(**way)
     subscription_ids, clusters = target.scope(*_where(given))
-    if not subscription_ids and not clusters:
-        raise ConfigError("Nothing says where to look: name a --subscription or a --cluster.")
     namespaces, grants, other_roles = read_namespaces(
         target.azure, subscription_ids=subscription_ids, clusters=clusters
     )

@@ -7,7 +7,7 @@ the record makes and saves those that no cell asked for, and waits.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from importlib import import_module
@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import mnslib
 from mnslib.capacity.changed import Earlier, new_findings, read_earlier
-from mnslib.capacity.collect import collect
-from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refusal_findings
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import findings
 from mnslib.errors import ConfigError
-from mnslib.results import CheckResult, RunStatus, utc_now
-from mnslib.run.progress import watched
+from mnslib.results import CheckResult, RunStatus
 from mnslib.run.project import write_whole
 from mnslib.run.record import Run
 from mnslib.run.runs import (
@@ -36,6 +33,7 @@ from mnslib.run.runs import (
     last_alike,
     record_of,
 )
+from mnslib.run.steps import read_usage
 from mnslib.show.asked import asked_checks
 from mnslib.show.capacity import history_checks, utilization_sentence
 from mnslib.show.displays import Sentence, Stack, Table
@@ -45,7 +43,6 @@ from mnslib.show.templates import render
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mnslib.azure.prometheus import PrometheusClient
     from mnslib.capacity.snapshot import Snapshot
     from mnslib.show.cells import TextColumn
 
@@ -61,7 +58,8 @@ FOR_LATER_CELLS = (
 """What an analysis needs once it has read the clusters: half a second to load while they answer."""
 
 _OF_READING = (
-    "subscription_ids", "clusters", "inventory", "owner_label", "lookback_days", "step_minutes",
+    "subscription_ids", "clusters", "inventory", "history", "prometheus_endpoint",
+    "prometheus_token_env", "owner_label", "lookback_days", "step_minutes",
 )  # fmt: skip
 _OF_TABLES = ("group_by", "new_cpu", "new_memory", "new_region", "pod_cpu", "pod_memory")
 """Parameters that say what is read, and what is asked of it."""
@@ -112,43 +110,13 @@ class Reading(Run):
             run = find_run(snapshot_run, runs_dir=self.directory.parent)
             return read_snapshot(run / SNAPSHOT_FOLDER)
         loaded = self._writer.submit(lambda: [*map(import_module, FOR_LATER_CELLS)])
-        door = self.asked("history", "prometheus_endpoint", "prometheus_token_env")
-        metrics = self.target.prometheus(
-            door["history"], door["prometheus_endpoint"], token_env=door["prometheus_token_env"]
-        )
-        snapshot = self._read(metrics, **self.asked(*_OF_READING))
+        snapshot = read_usage(self.target, **self.asked(*_OF_READING))
         loaded.result()
         from mnslib.capacity.store import write_snapshot
 
         folder = self.directory / SNAPSHOT_FOLDER
         write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
         return snapshot
-
-    def _read(
-        self,
-        door: PrometheusClient | None,
-        *,
-        subscription_ids: Sequence[str],
-        clusters: Sequence[str],
-        inventory: str,
-        owner_label: str,
-        **window: Any,
-    ) -> Snapshot:
-        """Return what the clusters and the metrics say now, or the metrics alone."""
-        if inventory == "history" and door is not None:
-            return collect_from_metrics(door, clusters=clusters, now=utc_now(), **window)
-        subscriptions, ids = self.target.scope(subscription_ids, clusters)
-        return collect(
-            self.target.azure,
-            self.target.kube_for,
-            subscription_ids=subscriptions,
-            clusters=ids,
-            prometheus=door,
-            now=utc_now(),
-            owner_label=owner_label,
-            watched=watched,
-            **window,
-        )
 
     def earlier(self, compare_run: str) -> Earlier:
         """Return the run to compare with: the one before this, or before the reading it analyzes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnslib.models import NamespaceSpec
 from mnslib.provisioning import verify
@@ -23,10 +23,13 @@ from mnslib.requests.policy import read_policy
 from mnslib.requests.tiers import read_tiers
 from mnslib.results import ApplyResult, utc_now, utc_text
 from mnslib.run.locks import only_writer
-from mnslib.run.progress import apply_progress
+from mnslib.run.progress import apply_progress, watched
 from mnslib.run.project import write_whole
 from mnslib.run.runs import continue_journal
 from mnslib.run.targets import Target
+
+if TYPE_CHECKING:
+    from mnslib.capacity.snapshot import Snapshot
 
 PLAN_NAME = "plan.json"
 
@@ -104,3 +107,46 @@ def read_back(
     again = verify.read_disputed(plan, result, again=again, azure=target.azure)
     checked = verify.read_back(plan, result, again=again)
     return checked, verify.plan_again(specs, checked, again=again)
+
+
+def read_usage(
+    target: Target,
+    *,
+    subscription_ids: Sequence[str],
+    clusters: Sequence[str],
+    history: str,
+    prometheus_endpoint: str,
+    owner_label: str,
+    inventory: str = "azure",
+    prometheus_token_env: str = "",
+    **window: Any,
+) -> Snapshot:
+    """Return what the clusters and the metrics say now, or the metrics alone; shows progress.
+
+    Args:
+        subscription_ids, clusters: as `Target.scope` takes them.
+        history, prometheus_endpoint, prometheus_token_env: as `Target.prometheus` takes them.
+        inventory: `azure`, or `history` to ask nothing but the metrics.
+        window: `lookback_days` and `step_minutes`, as `collect` takes them.
+
+    Raises:
+        ConfigError: if there can be no such history, or no cluster is named.
+    """
+    from mnslib.capacity.collect import collect
+    from mnslib.capacity.inventory import collect_from_metrics
+
+    metrics = target.prometheus(history, prometheus_endpoint, token_env=prometheus_token_env)
+    if inventory == "history" and metrics is not None:
+        return collect_from_metrics(metrics, clusters=clusters, now=utc_now(), **window)
+    subscriptions, ids = target.scope(subscription_ids, clusters)
+    return collect(
+        target.azure,
+        target.kube_for,
+        subscription_ids=subscriptions,
+        clusters=ids,
+        prometheus=metrics,
+        now=utc_now(),
+        owner_label=owner_label,
+        watched=watched,
+        **window,
+    )

@@ -72,12 +72,16 @@ class Target:
         """Return subscriptions and clusters to read; on the sandbox nothing named means all.
 
         Raises:
-            ConfigError: if `clusters` holds what is no id of a cluster.
+            ConfigError: if nothing is named on Azure, or `clusters` holds what is no id of one.
         """
         from mnslib.resource_ids import ClusterId
 
         subscriptions = list(subscription_ids)
-        if not subscriptions and not clusters and self.sandbox is not None:
+        if not subscriptions and not clusters:
+            if self.sandbox is None:
+                raise ConfigError(
+                    "Nothing says where to look: name subscriptions, or clusters by their ARM ids."
+                )
             subscriptions = list(self.sandbox["subscription_ids"])
         try:
             return subscriptions, [ClusterId.parse(text) for text in clusters]
