@@ -123,18 +123,16 @@ def _dry_run(directory: Path) -> str:
     """Return what a plan would do, and what to write in order to go ahead."""
     from mnslib.provisioning.approval import to_go_ahead
     from mnslib.resource_ids import ManagedNamespaceId
-    from mnslib.show.templates import render
+    from mnslib.show.templates import render_part
 
     plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
     changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
     changes.sort(key=lambda item: not item["risks"])
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
-    return render(
-        "dry_run.txt.j2",
-        changes=[(item, ManagedNamespaceId.parse(item["id"])) for item in changes[:MOST_CHANGES]],
-        more=max(0, len(changes) - MOST_CHANGES),
-        go_ahead=to_go_ahead(plan["digest"], risks),
-    )
+    shown = [(item, ManagedNamespaceId.parse(item["id"])) for item in changes[:MOST_CHANGES]]
+    more = max(0, len(changes) - MOST_CHANGES)
+    go_ahead = to_go_ahead(plan["digest"], risks)
+    return render_part("run.txt.j2", "dry_run", shown, more, go_ahead)
 
 
 @click.command()
@@ -181,21 +179,12 @@ def undo(run: str, *, runs_dir: str) -> None:
     resumed one by the other, all of them are undone together: their plan was one.
     """
     from mnslib.run.runs import find_run, runs_until, write_undo
+    from mnslib.show.templates import render_part
 
     directory = find_run(run, runs_dir=resolve_path(runs_dir))
     file, count, lost = write_undo(directory)
-    for reason, places in lost.items():
-        named = ", ".join(places[:3])
-        such = f"{len(places)} namespaces, such as {named}" if len(places) > 3 else named
-        click.echo(printable(f"Not restored: {reason} ({such})"), err=True)
-    together = runs_until(directory)
-    if len(together) > 1:
-        names = ", ".join(path.name for path in together)
-        click.echo(
-            f"This undoes {len(together)} runs together, which carried out one plan, each resuming "
-            f"the one before: {names}. The file lies in the last of them.",
-            err=True,
-        )
+    told = render_part("run.txt.j2", "undone", lost, runs_until(directory))
+    click.echo(told, err=True, nl=False)
     given = (read_result(directory) or {}).get("parameters", {})
     same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]

@@ -13,6 +13,7 @@ from mnslib.errors import ConfigError, MnsError, cut
 from mnslib.run.project import find_project_root, resolve_path, write_whole
 from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
 from mnslib.show.displays import Cell, Table
+from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
     from mnslib.resource_ids import ManagedNamespaceId
@@ -49,19 +50,11 @@ def hand_over(
         except MnsError as error:  # the namespace stands; only its file is missing
             found = ["not written", cut(str(error))]
         rows.append([namespace.namespace_name, *found])
-    where, limits = "on any machine with", ""
-    if target.sandbox is not None:
-        where = "on this machine only, by"
-        limits = (
-            " The sandbox's Kubernetes shows NAME and AGE only, runs nothing, and watches "
-            "nothing (docs/sandbox.md)."
-        )
     return Table(
         columns=["Namespace", "Kubeconfig", "Try"],
         rows=rows,
         caption="Handed over",
-        note=f"No secret is in it. It works {where} {login}, which asks for a token as whoever "
-        f"runs kubectl.{limits}",
+        note=render_part("run.txt.j2", "handed_over", login, target.sandbox is not None).strip(),
         empty="Nothing to hand over: nothing was changed.",
     )
 

@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
+from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
     from mnslib.provisioning.apply import Progress
@@ -29,7 +30,8 @@ def apply_progress() -> Callable[[Progress], None]:
 
     def observe(progress: Progress) -> None:
         nonlocal shown, shown_at
-        text = _sentence(progress)
+        is_begun = progress.elapsed_seconds <= SECONDS_BETWEEN_LINES
+        text = render_part("run.txt.j2", "progress", progress, is_begun).strip()
         is_due = progress.elapsed_seconds - shown_at >= seconds
         is_over = not (progress.running or progress.waiting)
         if text != shown and (is_due or is_over):
@@ -82,18 +84,3 @@ def shower() -> Show:
 def _write_line(text: str, _done: int, _total: int) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def _sentence(progress: Progress) -> str:
-    if not progress.total:
-        return "Nothing was left to do."
-    text = (
-        f"{progress.done} of {progress.total} done, {progress.running} running, "
-        f"{progress.waiting} waiting, {progress.failed} failed"
-    )
-    if progress.not_attempted:
-        text += f", {progress.not_attempted} not attempted"
-    elif progress.left_seconds and progress.elapsed_seconds > SECONDS_BETWEEN_LINES:
-        text += f"; {progress.rate_per_second:.1f} a second"
-        text += f", about {progress.left_seconds:.0f} s left"
-    return text

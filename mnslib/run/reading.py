@@ -38,7 +38,7 @@ from mnslib.show.asked import asked_checks
 from mnslib.show.capacity import history_checks, utilization_sentence
 from mnslib.show.displays import Sentence, Stack, Table
 from mnslib.show.show import show
-from mnslib.show.templates import render
+from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,10 +142,10 @@ class Reading(Run):
         if not differs:
             return earlier
         judged = not set(SOURCES).isdisjoint(differs)
-        about = {"last": found.name, "differs": differs, "is_judged_only": judged}
+        note = render_part("run.txt.j2", "difference", found.name, differs, judged)
         return replace(
             earlier,
-            note=render("comparison.txt.j2", is_named=True, **about),
+            note=note.strip(),
             is_common_only=True,
             is_judged_only=judged,
             refused=None if "inventory" in differs else earlier.refused,

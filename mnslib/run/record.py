@@ -50,6 +50,7 @@ from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table
 from mnslib.show.plans import outcome_sentence, plan_sentence, warning_lines, warnings_sentence
 from mnslib.show.show import pictures
+from mnslib.show.templates import render_part
 
 ARTIFACTS = (
     "portfolio.html",
@@ -185,23 +186,18 @@ class Run:
             _ = self.target  # a word that does not exist is refused here, not by a later cell
 
     def _facts(self) -> Table:
-        dry_run, offline = self.parameters.get("dry_run"), self.parameters.get("snapshot_run")
-        mode = "dry run: writes nothing" if dry_run else "writes what is approved"
         endpoint = "none: nothing is asked"
-        if offline:
-            mode = f"offline: analyzes what {offline} read"
-        else:
+        if not self.parameters.get("snapshot_run"):
             endpoint = self.target.azure.cloud.arm_endpoint
             if self.parameters.get("inventory") == "history":
                 endpoint = str(self.parameters["prometheus_endpoint"]) or "the sandbox's metrics"
-            mode = "reads only" if dry_run is None else mode
         target = str(self.parameters["target"])
         return Table(
             columns=["This run", ""],
             rows=[
                 ["Target", "Azure" if target == "azure" else target],
                 ["Endpoint", endpoint],
-                ["Mode", mode],
+                ["Mode", render_part("run.txt.j2", "mode", self.parameters).strip()],
                 ["Run directory", str(self.directory)],
                 ["mnslib", mnslib.__version__],
             ],

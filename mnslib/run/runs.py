@@ -279,7 +279,7 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
     def is_alike(other: Mapping[str, Any]) -> bool:
         return world(own) == world(other) and not differences(own, other)
 
-    from mnslib.show.templates import render
+    from mnslib.show.templates import render_part
 
     own = record_of(read_by)
     about = {name: own[name] for name in ("notebook", "environment", "started_utc")}
@@ -287,11 +287,7 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
         return found, ""
     last = run_before(directory, **about)
     other = record_of(last) if last else own
-    return None, render(
-        "comparison.txt.j2",
-        reading="" if read_by == directory else read_by.name,
-        last=last and last.name,
-        worlds=[world(own), world(other)],
-        differs=differences(own, other),
-        is_named=False,
-    )
+    worlds = world(own), world(other)
+    reading = "" if read_by == directory else read_by.name
+    found_is = (reading, last and last.name, worlds, differences(own, other))
+    return None, render_part("run.txt.j2", "none_alike", *found_is).strip()
