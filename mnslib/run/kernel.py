@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ IDLE_STOP_SECONDS = 1.0
 
 About one in ten ipykernel 7 processes waits 10 s for its own output thread when it is told to end.
 """
+
+_ARGUMENTS = [
+    # the history of a run is in its notebook, not in the user's profile
+    "--HistoryManager.hist_file=:memory:",
+    "--ext=mnslib.run.interruption",
+    "--ext=mnslib.show.charts",  # a module that is no extension is loaded all the same
+]
 
 
 class _OwnSpec(KernelSpecManager):
@@ -50,8 +57,8 @@ class _Manager(AsyncKernelManager):
 class Kernel:
     """A started kernel; `manager` is what nbclient needs to talk to it."""
 
-    def __init__(self, environment: Mapping[str, str], *, imports: Iterable[str] = ()) -> None:
-        """Start it, and return while it loads the modules `imports`."""
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start it, and return while it loads what draws."""
         self._loop = ensure_event_loop()
         # sockets in a folder of our own: unlike TCP, closed to other users of the machine
         self._folder = tempfile.TemporaryDirectory(prefix="mns-")
@@ -61,7 +68,9 @@ class Kernel:
             transport="tcp" if sys.platform == "win32" else "ipc",
             connection_file=str(Path(self._folder.name) / "kernel.json"),
         )
-        run_sync(self._start)({**os.environ, **environment}, imports)
+        run_sync(self.manager.start_kernel)(
+            extra_arguments=_ARGUMENTS, env={**os.environ, **environment}
+        )
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs, else in the next.
@@ -79,16 +88,6 @@ class Kernel:
         self.manager.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
         run_sync(self._stop)()
         self._folder.cleanup()
-
-    async def _start(self, environment: dict[str, str], imports: Iterable[str]) -> None:
-        arguments = [
-            # the history of a run is in its notebook, not in the user's profile
-            "--HistoryManager.hist_file=:memory:",
-            "--ext=mnslib.run.interruption",
-            # a module that is no extension is loaded all the same
-            *(f"--ext={name}" for name in imports),
-        ]
-        await self.manager.start_kernel(extra_arguments=arguments, env=environment)
 
     async def _stop(self) -> None:
         if await self.manager.is_alive():

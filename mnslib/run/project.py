@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +97,17 @@ def new_run_directory(
     """
     parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part)[:80] for part in (notebook, environment))
     name = "-".join([f"{started:%Y%m%dT%H%M%SZ}", *parts])
-    number = 1
-    while True:
+    for number in count(1):
         directory = runs_dir / (name if number == 1 else f"{name}.{number}")
         try:
             directory.mkdir(parents=True)
+            break
         except OSError as error:
             if not directory.is_dir():  # neither is a link that leads nowhere
                 raise ConfigError(
                     f"No run directory can be made in {runs_dir}: {error.strerror}."
                 ) from error
-            number += 1
-        else:
-            return directory
+    return directory
 
 
 def run_directories(runs_dir: Path) -> list[Path]:

@@ -135,7 +135,6 @@ class Run:
     Attributes:
         parameters: those that the notebook declares, as they stand in its cells.
         directory: where everything of the run goes.
-        is_headless: whether the runner, not a person, runs it.
     """
 
     _open: ClassVar[Run | None] = None
@@ -159,7 +158,6 @@ class Run:
         self.parameters, self._cells = given, cells
         directory, started = os.environ.get(RUN_DIRECTORY_VARIABLE), utc_now()
         target = str(given["target"])
-        self.is_headless = directory is not None
         self.directory = Path(directory) if directory else new_run_directory(
             resolve_path(str(given["runs_dir"])),
             notebook=notebook, environment=target if target in TARGETS else "unknown",

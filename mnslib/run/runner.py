@@ -45,8 +45,6 @@ SAVE_AFTER_SECONDS = 0.1
 """A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
 so what a killed run can lose is what its last tenths of a second showed."""
 
-_IMPORTS, _DRAWING = "import mnslib", ["mnslib.show.charts"]
-"""What shows that a notebook draws, and what its kernel then loads while papermill is loaded."""
 _PYTHON = {"kernel_name": "python3", "language": "python"}
 _REFUSING = {ConfigError.__name__, SpecError.__name__}
 _LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
@@ -58,6 +56,41 @@ _TRUSTED = {
     RunStatus.STOPPED: set[RunStatus](),
 }
 """By how the execution ended: what a session may say of it; its first `stopped` is no word yet."""
+
+
+@dataclass(slots=True)
+class _Saver(Watch):
+    """Saves the executed notebook while its cells run, not between them.
+
+    papermill would write it before and after every cell, with the kernel waiting: a second of an
+    analysis. What could not be saved is told by the last time, which is papermill's own.
+    """
+
+    path: Path = Path()
+    notebook: Any = None
+    next: asyncio.TimerHandle | None = None
+
+    def on_notebook_start(self, *, notebook: Any) -> None:
+        self.notebook = notebook
+
+    def on_cell_execute(self, **_: Any) -> None:
+        """Have the notebook saved soon, if this cell is still running then."""
+        Watch.on_cell_execute(self)
+        self.forget()
+        self.next = asyncio.get_running_loop().call_later(SAVE_AFTER_SECONDS, self.save)
+
+    def save(self) -> None:
+        """Write the notebook as it is now; nothing where no cell was begun."""
+        if self.notebook is not None:
+            import nbformat  # takes as long as papermill, which is imported by then
+
+            text = nbformat.writes(self.notebook)  # type: ignore[no-untyped-call]
+            with suppress(OSError):
+                write_whole(self.path, text)
+
+    def forget(self) -> None:
+        if self.next is not None:
+            self.next.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +145,7 @@ def run_notebook(
         runs, notebook=path.stem, environment=environment, started=started
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
-    watch = Watch()
+    watch = _Saver(path=directory / "notebook.ipynb")
     with signals_to(watch):
         try:
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
@@ -269,21 +302,17 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
+def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: _Saver) -> _Ending:
     collect_rarely()
     from mnslib.run.kernel import Kernel
 
-    executed = directory / "notebook.ipynb"
-    watch.kernel = Kernel(
-        {RUN_DIRECTORY_VARIABLE: str(directory)},
-        imports=_DRAWING if _IMPORTS in path.read_text(encoding="utf-8") else (),
-    )
+    watch.kernel = Kernel({RUN_DIRECTORY_VARIABLE: str(directory)})
     try:
-        ending = _through_papermill(path, executed, parameters, watch)
+        ending = _through_papermill(path, parameters, watch)
     finally:
         watch.kernel.stop(is_busy=watch.runs_cell)
         watch.kernel = None
-    if ending.status is RunStatus.DONE and (left := _cells_not_run(executed)):
+    if ending.status is RunStatus.DONE and (left := _cells_not_run(watch.path)):
         # papermill takes `SystemExit(0)` in a cell for success
         headline = f"The notebook ended itself early; {left} of its code cells did not run"
         return _Ending(RunStatus.FAILED, headline)
@@ -293,15 +322,13 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
     return ending
 
 
-def _through_papermill(
-    path: Path, executed: Path, parameters: Mapping[str, Any], watch: Watch
-) -> _Ending:
-    papermill, saver = _papermill(), _Saver(executed, watch)
+def _through_papermill(path: Path, parameters: Mapping[str, Any], watch: _Saver) -> _Ending:
+    papermill = _papermill()
     assert watch.kernel is not None
     try:
         papermill.execute_notebook(
             _literal(path),
-            _literal(executed),
+            _literal(watch.path),
             parameters=dict(parameters),
             **_PYTHON,
             progress_bar=False,
@@ -309,9 +336,9 @@ def _through_papermill(
             stderr_file=sys.stderr,
             request_save_on_cell_execute=False,
             km=watch.kernel.manager,
-            on_notebook_start=saver.on_notebook_start,
+            on_notebook_start=watch.on_notebook_start,
             on_cell_start=_tell_section,
-            on_cell_execute=saver.on_cell_execute,
+            on_cell_execute=watch.on_cell_execute,
             on_cell_executed=watch.on_cell_executed,
         )
         return _Ending(RunStatus.DONE, "The notebook ran to its end")
@@ -319,50 +346,15 @@ def _through_papermill(
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
         return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
     except InterruptedRunError:
-        saver.save()
+        watch.save()
         return _Ending(RunStatus.INTERRUPTED, "")
     except OSError as error:
         return _Ending(RunStatus.STOPPED, _unwritable(error))
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
-        saver.save()
+        watch.save()
         return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
     finally:
-        saver.forget()
-
-
-class _Saver:
-    """Saves the executed notebook while its cells run, and once more where its execution raises.
-
-    papermill would write it before and after every cell, with the kernel waiting: a second of an
-    analysis. What could not be saved is told by the last time, which is papermill's own.
-    """
-
-    def __init__(self, path: Path, watch: Watch) -> None:
-        self._path, self._watch = path, watch
-        self._notebook: Any = None
-        self._next: asyncio.TimerHandle | None = None
-
-    def on_notebook_start(self, *, notebook: Any) -> None:
-        self._notebook = notebook
-
-    def on_cell_execute(self, **_: Any) -> None:
-        """Have the notebook saved soon, if this cell is still running then."""
-        self._watch.on_cell_execute()
-        self.forget()
-        self._next = asyncio.get_running_loop().call_later(SAVE_AFTER_SECONDS, self.save)
-
-    def save(self) -> None:
-        """Write the notebook as it is now; nothing where no cell was begun."""
-        if self._notebook is not None:
-            import nbformat  # takes as long as papermill, which is imported by then
-
-            text = nbformat.writes(self._notebook)  # type: ignore[no-untyped-call]
-            with suppress(OSError):
-                write_whole(self._path, text)
-
-    def forget(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
+        watch.forget()
 
 
 def _tell_section(*, cell: Any, **_: Any) -> None:
