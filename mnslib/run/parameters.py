@@ -20,18 +20,18 @@ from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
 
-_TYPES: dict[str, tuple[type, str]] = {
-    "str": (str, "a text"),
-    "int": (int, "a whole number"),
-    "bool": (bool, "true or false"),
-    "float": (float, "a number"),
-    "list": (list, "a list"),
-    "dict": (dict, "a mapping"),
+_TYPES: dict[str, tuple[type, str, str]] = {
+    "str": (str, "a text", '""'),
+    "int": (int, "a whole number", ""),
+    "bool": (bool, "true or false", ""),
+    "float": (float, "a number", ""),
+    "list": (list, "a list", "[]"),
+    "dict": (dict, "a mapping", "{}"),
 }
+"""By its name: the type, the same in words, and what is written for none."""
+
 _SIGNED_IN = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S*@")
 """A URL that may hold a token or a password, which may have any sign: none of ours needs a user."""
-
-_NONE = {"str": '""', "list": "[]", "dict": "{}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,23 +215,17 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _wrong_type(parameter: Parameter, value: object) -> str:
     """Return what is wrong with the type of a value; empty if it fits."""
-    type_name = parameter.type_name
-    kind, words = _TYPES[type_name]
-    if isinstance(value, bool):
-        fits = kind is bool
-    else:
-        fits = isinstance(value, (int, float) if kind is float else kind)
-    if fits:
+    kind, words, none = _TYPES[parameter.type_name]
+    kinds = (int, float) if kind is float else kind
+    if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
         return ""
-    hint = ""
-    if value is None and type_name in _NONE:
-        hint = f" Write {_NONE[type_name]} for none."
-    elif type_name == "str":
-        hint = " Put it in quotes."
-    elif type_name == "list" and isinstance(value, str):
-        hint = f" Write [{value}]."
-    elif type_name == "bool" and isinstance(value, str):
-        hint = " Write it without quotes."
+    hints = [
+        (value is None and none, f" Write {none} for none."),
+        (kind is str, " Put it in quotes."),
+        (kind is list and isinstance(value, str), f" Write [{value}]."),
+        (kind is bool and isinstance(value, str), " Write it without quotes."),
+    ]
+    hint = next((hint for applies, hint in hints if applies), "")
     return f"{parameter.name}: {value!r} is not {words}.{hint}"
 
 
