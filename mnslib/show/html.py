@@ -91,14 +91,15 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
             taken from `charts/` beside it.
         result: what the run's `result.json` holds.
     """
-    directory, body = notebook_path.parent, Body()
+    directory, body, lead = notebook_path.parent, Body(), _lead(result)
+    finding, _, more = first_line(result).partition(". ")
+    headline = finding.rstrip(".") or lead.split(":")[0].rstrip(".")
     files = [name for name in result["artifacts"] if name != "report.html"]
     if notebook_path.is_file():
         with suppress(ValueError):  # a full disk may have cut it off
             notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
-            body = read_body(notebook, files=files, charts=directory / "charts")
-    finding, _, more = first_line(result).partition(". ")
-    lead = _lead(result)
+            charts = directory / "charts"
+            body = read_body(notebook, files=files, charts=charts, headline=headline)
     titled = sum(bool(section.title) for section in body.sections)
     report = {
         "body": body,
@@ -114,7 +115,7 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         scope=own_word(result),
         sandbox="sandbox" if result["target"] == "sandbox" else "",
         moment=wording.moment(instant(result["finished_utc"] or result["started_utc"])),
-        headline=finding.rstrip(".") or lead.split(":")[0].rstrip("."),
+        headline=headline,
         lead=f"{more} {lead}".strip(),
         # a plan that waits for approval brings figures of its own
         figures=() if is_waiting_plan(result) else _summary_figures(result["summary"]),

@@ -124,7 +124,11 @@ class Body:
 
 
 def read_body(
-    notebook: Mapping[str, Any], *, files: Iterable[str] = (), charts: Path | None = None
+    notebook: Mapping[str, Any],
+    *,
+    files: Iterable[str] = (),
+    charts: Path | None = None,
+    headline: str = "",
 ) -> Body:
     """Return what an executed notebook shows, cut after the last cell that ran.
 
@@ -132,6 +136,7 @@ def read_body(
         notebook: its JSON.
         files: beside the page; where texts name one, they lead to it.
         charts: folder with the charts as SVG; a chart that is not there stays an image.
+        headline: of the page; no chart says it again.
     """
     cells = [cell for cell in notebook["cells"] if RUNNER_TAG not in _tags(cell)]
     first = next((cell for cell in cells if cell["cell_type"] == "markdown"), None)
@@ -147,7 +152,7 @@ def read_body(
         if output["output_type"] == "error"
     ]
     heading = re.search(r"^#+\s+(.+)$", about, re.MULTILINE)
-    reader = _Reader(files, charts)
+    reader = _Reader(files, charts, headline)
     sections = reader.sections(cell for cell in cells[:end] if cell is not first)
     if left_out:  # nothing is said of steps that did not come
         while sections and not sections[-1].groups:
@@ -233,8 +238,9 @@ def _decisions_first(sections: Sequence[Section]) -> tuple[Section, ...]:
 class _Reader:
     """Turns cells into sections; counts the charts, so that none is taken for another."""
 
-    def __init__(self, files: Iterable[str], charts: Path | None) -> None:
-        self._files, self._charts, self._count = list(files), charts, 0
+    def __init__(self, files: Iterable[str], charts: Path | None, headline: str) -> None:
+        self._files, self._charts, self._headline = list(files), charts, headline
+        self._count = 0
 
     def sections(self, cells: Iterable[Mapping[str, Any]]) -> list[Section]:
         found: list[tuple[str, list[str], list[Group], set[str]]] = [("", [], [], set())]
@@ -293,7 +299,8 @@ class _Reader:
         if file and re.fullmatch(r"\w+", chart, re.ASCII) and file.is_file():
             self._count += 1
             svg = file.read_text(encoding="utf-8", errors="replace")
-            if markup := inlined(svg, prefix=f"chart{self._count}-", words=words):
+            prefix, said = f"chart{self._count}-", self._headline
+            if markup := inlined(svg, prefix=prefix, words=words, headline=said):
                 return Shown("svg", as_html(markup), words)
         base64 = "".join(content.split())
         if kind == "image/svg+xml":

@@ -36,12 +36,13 @@ _SIGNS = re.compile(r"[\w\s#.,%+()-]*", re.ASCII)
 _CALLED = re.compile(r"([\w-]*)\s*\(", re.ASCII)
 
 
-def inlined(svg: str, *, prefix: str, words: str) -> str:
+def inlined(svg: str, *, prefix: str, words: str, headline: str = "") -> str:
     """Return a picture as markup for a page; empty where it holds what no chart needs.
 
     Args:
         prefix: begins every id, so that the pictures of a page do not meet.
         words: what it shows, for whoever does not see it.
+        headline: of the page; a picture with the same title is cut below it.
     """
     bare = _PROLOG.sub("", svg, count=1)
     if len(svg) > LARGEST or "<!" in bare or "<?" in bare:  # no entity can be declared
@@ -54,6 +55,7 @@ def inlined(svg: str, *, prefix: str, words: str) -> str:
                 node.attrib.pop("id", None)
         if root.tag != f"{_SVG}svg" or _is_chained(root):
             return ""
+        _cut_title(root, headline)
         shown = "".join(_written(child, prefix) for child in root)
         said = "".join(_said(root, prefix, without=_OF_ROOT))
     except (ElementTree.ParseError, ValueError, RecursionError):
@@ -67,6 +69,19 @@ def _is_chained(root: Element) -> bool:
     """Return whether what is referred to refers to something: each step may double the drawing."""
     named = (inner for node in root.iter() if "id" in node.attrib for inner in node.iter())
     return any(_meant(node) for node in named)
+
+
+def _cut_title(root: Element, title: str) -> None:
+    """Take away the first lines of text where they are that title, and the ground they stand on."""
+    texts = list(root.iter(f"{_SVG}text"))[:3]
+    for count in range(1, len(texts) + 1):
+        if title and " ".join(node.text or "" for node in texts[:count]) == title:
+            left, _, width, height = root.get("viewBox", "").split()
+            end = float(texts[count - 1].get("y", ""))
+            root.set("viewBox", f"{left} {end:g} {width} {float(height) - end:g}")
+            for node in texts[:count]:
+                node.text = ""
+            return
 
 
 def _meant(node: Element) -> list[str]:

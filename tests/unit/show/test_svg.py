@@ -190,3 +190,15 @@ def test_the_words_in_a_picture_and_of_it_cannot_become_markup():
         words="</title></svg><script>",
     )
     assert [tag for tag, _ in Elements(html).found] == ["svg", "title", "text", "tspan"]
+
+
+def test_a_title_that_the_page_has_as_its_headline_is_not_said_again():
+    texts = "<text y='2.5'>7 of 77</text><text y='4'>are full</text><text y='6'>7 of 77</text>"
+    html = inlined(drawing(texts), prefix="a-", words="", headline="7 of 77 are full")
+    assert 'viewBox="0 4 9 5"' in html
+    assert html.count("7 of 77") == 1
+    assert "are full" not in html
+
+    for other in ("7 of 77", "are full", ""):
+        same = inlined(drawing(texts), prefix="a-", words="", headline=other)
+        assert "are full" in same
