@@ -7,13 +7,12 @@ written over. Only what is new is a finding: who was full a week ago is known.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
+from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, OK, SPACE, TIGHT
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
@@ -42,7 +41,6 @@ CHANGES = {
 }
 """The words of change, each with its meaning."""
 
-_ABSENT = ("", "")
 _TEXTS = [*SPACE, "resource", "verdict"]
 _NUMBERS = ["hard", "utilization_ratio"]
 _VERDICT = f"{FULL}|{TIGHT}|{OK}|{unknown('.+')}"
@@ -128,27 +126,28 @@ def changes_since(
         `before` and `after` are verdicts or quotas; `is_finding` where it is new that a namespace
         is full or tight, or cannot be judged though it has a quota.
     """
-    known = earlier.table
-    if known is not None and earlier.is_common_only:
+    known = table.iloc[:0] if earlier.table is None else earlier.table
+    if earlier.is_common_only and earlier.table is not None:
         known, table = _common(known, table, is_judged_only=earlier.is_judged_only)
-    now, then = _by_space(table), _by_space(known) if known is not None else {}
-    common = {place[0] for place in now} & {place[0] for place in then}
-    rows = []
-    for place in sorted(now.keys() | then.keys()):
-        (old, before), (new, after) = then.get(place, _ABSENT), now.get(place, _ABSENT)
-        change = _change(word(before), word(after), is_compared=place[0] in common)
-        if change == "gone" and place[0] in unreachable:
-            continue
-        if change:
-            rows.append(
-                {
-                    "cluster_name": place[0], "namespace_name": place[1],
-                    "resource": new or old, "change": change,
-                    "before": before, "after": after, "is_finding": _is_finding(before, after),
-                }
-            )  # fmt: skip
-    rows += _quota_changes(known, table) if known is not None else []
-    frame = pd.DataFrame(rows, columns=list(CHANGED_COLUMNS)).astype({"is_finding": bool})
+    then, now = (tightest(one)[[*SPACE, "resource", "verdict"]] for one in (known, table))
+    both = then.merge(now, on=SPACE, how="outer", suffixes=("_old", "_new")).fillna("")
+    common = set(then["cluster_name"]) & set(now["cluster_name"])
+    verdicts = list(zip(both["verdict_old"], both["verdict_new"], strict=True))
+    is_compared = both["cluster_name"].isin(common)
+    both = both.assign(
+        resource=both["resource_new"].mask(both["resource_new"] == "", both["resource_old"]),
+        change=[
+            _change(word(old), word(new), is_compared=compared)
+            for (old, new), compared in zip(verdicts, is_compared, strict=True)
+        ],
+        before=both["verdict_old"],
+        after=both["verdict_new"],
+        is_finding=[_is_finding(old, new) for old, new in verdicts],
+    )
+    is_unread = (both["change"] == "gone") & both["cluster_name"].isin(list(unreachable))
+    changes = both[(both["change"] != "") & ~is_unread]
+    frame = pd.concat([changes, _quota_changes(known, table)])[list(CHANGED_COLUMNS)]
+    frame = frame.astype({"is_finding": bool})
     rank = frame["change"].map({change: place for place, change in enumerate(CHANGES)})
     order = frame.assign(rank=rank, known=~frame["is_finding"]).sort_values(
         ["known", "rank", *SPACE, "resource"], kind="stable"
@@ -173,26 +172,15 @@ def _common(
     known: pd.DataFrame, table: pd.DataFrame, *, is_judged_only: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return of both tables the clusters that both have; on demand what both could judge there."""
+    key = SPACE if is_judged_only else ["cluster_name"]
 
-    def places(one: pd.DataFrame) -> set[str] | set[tuple[str, ...]]:
-        if not is_judged_only:
-            return set(one["cluster_name"])
-        return {place for place, (_, verdict) in _by_space(one).items() if word(verdict) != UNKNOWN}
+    def places(one: pd.DataFrame) -> pd.DataFrame:
+        worst = tightest(one)
+        is_judged = worst["verdict"].map(word) != UNKNOWN
+        return worst.loc[is_judged | (not is_judged_only), key].drop_duplicates()
 
-    def kept(one: pd.DataFrame) -> pd.DataFrame:
-        keys = names_of(one) if is_judged_only else one["cluster_name"]
-        is_kept = pd.Series([key in both for key in keys], index=one.index, dtype=bool)
-        return one[is_kept]
-
-    both = places(known) & places(table)
-    return kept(known), kept(table)
-
-
-def _by_space(table: pd.DataFrame) -> Mapping[tuple[str, ...], tuple[str, ...]]:
-    """Return the value that speaks for each namespace, and its verdict."""
-    worst = tightest(table)
-    values = names_of(worst, "resource", "verdict")
-    return dict(zip(names_of(worst), values, strict=True))
+    both = places(known).merge(places(table), on=key)
+    return known.merge(both, on=key), table.merge(both, on=key)
 
 
 def _change(before: str, after: str, *, is_compared: bool) -> str:
@@ -215,30 +203,22 @@ def _is_finding(before: str, after: str) -> bool:
     return is_now == FULL != was or (is_now == TIGHT and was not in (TIGHT, FULL))
 
 
-def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, Any]]:
+def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Return the quota values that changed, came or went, of namespaces that both runs know."""
-    key = [*SPACE, "resource"]
-    both = known[[*key, "hard", "verdict"]].merge(
-        table[[*key, "hard", "verdict"]], on=key, suffixes=("_before", "_after")
+    key, value = [*SPACE, "resource"], ["hard", "verdict"]
+    both = known[[*key, *value]].merge(table[[*key, *value]], on=key, suffixes=("_old", "_new"))
+    old, new = (
+        both[f"hard_{side}"].round(3).where(both[f"verdict_{side}"] != NO_QUOTA, -1.0)
+        for side in ("old", "new")
     )
-    sides = {
-        side: both[f"hard_{side}"].round(3).where(both[f"verdict_{side}"] != NO_QUOTA, -1.0)
-        for side in ("before", "after")
+    both = both[old.notna() & new.notna() & (old != new)]
+    texts = {
+        name: [
+            BARE if verdict == NO_QUOTA else amount_text(resource, hard)
+            for resource, hard, verdict in zip(
+                both["resource"], both[f"hard_{side}"], both[f"verdict_{side}"], strict=True
+            )
+        ]
+        for name, side in (("before", "old"), ("after", "new"))
     }
-    is_known = sides["before"].notna() & sides["after"].notna()
-    moved = both[is_known & (sides["before"] != sides["after"])]
-    return [
-        {
-            **{name: row[name] for name in key},
-            "change": QUOTA_CHANGED,
-            **{side: _quota_text(row, side) for side in ("before", "after")},
-            "is_finding": False,
-        }
-        for row in moved.to_dict("records")
-    ]
-
-
-def _quota_text(row: Mapping[Any, Any], side: str) -> str:
-    if row[f"verdict_{side}"] == NO_QUOTA:
-        return BARE
-    return amount_text(row["resource"], row[f"hard_{side}"])
+    return both[key].assign(change=QUOTA_CHANGED, **texts, is_finding=False)

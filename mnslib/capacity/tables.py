@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mnslib.capacity.changed import Earlier
+from mnslib.capacity.advice import with_advice
+from mnslib.capacity.changed import Earlier, changes_since
+from mnslib.capacity.clusters import commitment_table, placement_table
+from mnslib.capacity.daily import crossings_table, daily_peaks
+from mnslib.capacity.decide import Decided, decide, step_requests, steps_table
+from mnslib.capacity.evidence import with_evidence
+from mnslib.capacity.fit import fit_table
+from mnslib.capacity.layers import layers_by_day, layers_table, roll_ups
+from mnslib.capacity.refusals import refusals_table
+from mnslib.capacity.utilization import utilization_table
 
 if TYPE_CHECKING:
-    from mnslib.capacity.decide import Decided
     from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
-
-# A module is loaded with the table that needs it: each takes a moment, and a person who asks for
-# one table does not wait for the others.
 
 
 class Tables:
@@ -59,8 +64,6 @@ class Tables:
 
     @cached_property
     def _weighed(self) -> tuple[pd.DataFrame, CleanSnapshot]:
-        from mnslib.capacity.evidence import with_evidence
-
         return with_evidence(self.snapshot)
 
     @cached_property
@@ -74,93 +77,67 @@ class Tables:
 
     @cached_property
     def _judged(self) -> pd.DataFrame:
-        from mnslib.capacity.utilization import utilization_table
-
         return utilization_table(self.snapshot, evidence=self.evidence)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """Granted, requested and used of each namespace, as `layers_table` returns it."""
-        from mnslib.capacity.layers import layers_table
-
         return layers_table(self._clean, self._judged, evidence=self.evidence)
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
         """Requested over hard of every quota value, with verdict and advice."""
-        from mnslib.capacity.advice import with_advice
-
         return with_advice(self._judged, self.layers)
 
     @cached_property
     def changed(self) -> pd.DataFrame:
         """What is new since the earlier run, as `changes_since` returns it."""
-        from mnslib.capacity.changed import changes_since
-
         unreachable = self.snapshot.unreachable
         return changes_since(self.utilization, self.earlier, unreachable=unreachable)
 
     @cached_property
     def daily(self) -> pd.DataFrame:
         """The highest share of each day, as `daily_peaks` returns it."""
-        from mnslib.capacity.daily import daily_peaks
-
         return daily_peaks(self._clean, self.utilization, evidence=self.evidence)
 
     @cached_property
     def crossings(self) -> pd.DataFrame:
         """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
-        from mnslib.capacity.daily import crossings_table
-
         return crossings_table(self._clean, evidence=self.evidence)
 
     @cached_property
     def layers_by_day(self) -> pd.DataFrame:
         """The layers day by day over all namespaces, as `layers.layers_by_day` returns them."""
-        from mnslib.capacity.layers import layers_by_day
-
         return layers_by_day(self._clean, evidence=self.evidence)
 
     @cached_property
     def refusals(self) -> pd.DataFrame:
         """Whose pods were refused, as `refusals_table` returns it."""
-        from mnslib.capacity.refusals import refusals_table
-
         return refusals_table(self.snapshot)
 
     @cached_property
     def fit(self) -> pd.DataFrame:
         """What still fits in quotas and on nodes, as `fit_table` returns it."""
-        from mnslib.capacity.fit import fit_table
-
         return fit_table(self.snapshot, utilization=self.utilization, **self._pod)
 
     @cached_property
     def commitment(self) -> pd.DataFrame:
         """What each cluster has committed, as `commitment_table` returns it."""
-        from mnslib.capacity.clusters import commitment_table
-
         return commitment_table(self.snapshot)
 
     @cached_property
     def placement(self) -> pd.DataFrame:
         """Which cluster takes the next namespace, as `placement_table` returns it."""
-        from mnslib.capacity.clusters import placement_table
-
         return placement_table(self.snapshot, **self._new, **self._pod)
 
     @cached_property
     def sums(self) -> Mapping[str, pd.DataFrame]:
         """The layers by owner, cluster, subscription and label: `by_owner` and the like."""
-        from mnslib.capacity.layers import roll_ups
-
         return roll_ups(self.layers, self.group_by)
 
     @cached_property
     def decided(self) -> Decided:
         """What there is to do, as `decide` returns it: no table, but what tables are made of."""
-        from mnslib.capacity.decide import decide
-
         return decide(
             self.snapshot,
             utilization=self.utilization,
@@ -174,15 +151,11 @@ class Tables:
     @cached_property
     def steps(self) -> pd.DataFrame:
         """What every namespace needs next, as `steps_table` returns it."""
-        from mnslib.capacity.decide import steps_table
-
         return steps_table(self.decided)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
         """The part of the steps that a request file can change, with its columns."""
-        from mnslib.capacity.decide import step_requests
-
         return step_requests(self.decided, self.snapshot)
 
     def made(self) -> dict[str, pd.DataFrame]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, QuotaValue, names_of
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
 from mnslib.capacity.samples import chunks, series_of, times_of
 from mnslib.capacity.snapshot import Snapshot, Values
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
@@ -81,26 +80,20 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 
 def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace and quota field with the figures of now."""
-    values = snapshot.tightest_quotas
     spaces = snapshot.namespaces[[*SPACE, "owner", "is_managed"]]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
-    figures = [
-        _figures(values.get(cluster, {}).get((name, QUOTA_KEYS[field])))
-        for cluster, name in names_of(spaces)
-        for field in QUOTA_FIELDS
-    ]
-    names = ["hard", "used", "utilization_ratio", "verdict"]
-    found = pd.DataFrame(figures, columns=names, index=rows.index)
-    found = found.assign(resource=list(QUOTA_FIELDS) * len(spaces), advice="")
-    return rows.join(found).reindex(columns=list(UTILIZATION_COLUMNS))
-
-
-def _figures(value: QuotaValue | None) -> tuple[float, float, float, str]:
-    """Return what one quota value says; the evidence decides afterwards what of it holds."""
-    if value is None:
-        return math.nan, math.nan, math.nan, NO_QUOTA
-    used, ratio = (math.nan if one is None else float(one) for one in (value.used, value.ratio))
-    return float(value.hard), used, ratio, value.verdict
+    rows["resource"] = list(QUOTA_FIELDS) * len(spaces)
+    figures: list[tuple[Any, ...]] = []
+    for cluster, name, field in names_of(rows, *SPACE, "resource"):
+        value = snapshot.tightest_quotas.get(cluster, {}).get((name, QUOTA_KEYS[field]))
+        if value is None:
+            figures.append((None, None, None, NO_QUOTA))
+        else:
+            figures.append((value.hard, value.used, value.ratio, value.verdict))
+    names = ["hard", "used", "utilization_ratio"]
+    found = pd.DataFrame(figures, columns=[*names, "verdict"], index=rows.index)
+    rows = rows.join(found.astype(dict.fromkeys(names, "float64")))
+    return rows.assign(advice="").reindex(columns=list(UTILIZATION_COLUMNS))
 
 
 def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
@@ -121,33 +114,17 @@ def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Fill in the peaks; the first of equal ones counts.
+    """Fill in the peaks; the first of equal ones counts. NaN and NaT without history.
 
     A counter that is wrong, or always zero where something is used, has no peak.
     """
-    peaks = ["peak_hard", "peak_used", "peak_within_minutes", "peak_utc"]
-    table[peaks[:3]] = np.nan
-    table["peak_utc"] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
     if table.empty or snapshot.used.empty:
-        return table
-    hard, used, within, moment = _peaks(snapshot, table)
-    table["peak_hard"], table["peak_used"], table["peak_within_minutes"] = hard, used, within
-    table["peak_utc"] = pd.DatetimeIndex(moment).tz_localize("UTC")
-    doubted = table["evidence"].isin(NO_PEAK)
-    table[peaks] = table[peaks].mask(doubted)
-    return table
-
-
-def _peaks(
-    snapshot: Snapshot, table: pd.DataFrame
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.datetime64]]:
-    """Return of each row the quota at the peak, the peak, how exact its time is, and that.
-
-    NaN and NaT without history.
-    """
+        peaks = {"peak_hard": np.nan, "peak_used": np.nan, "peak_within_minutes": np.nan}
+        never = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
+        return table.assign(**peaks, peak_utc=never)
     series = series_of(table)
-    found = [_first_highest(samples) for _, samples in chunks(snapshot.used, series)]
-    raw, places = map(np.concatenate, zip(*found, strict=True))
+    parts = [_first_highest(samples) for _, samples in chunks(snapshot.used, series)]
+    raw, places = map(np.concatenate, zip(*parts, strict=True))
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
     highest = raw.astype(np.float64).round(3)
     last, before = (_each_at(snapshot.hard, series, np.maximum(places - n, 0)) for n in (0, 1))
@@ -157,7 +134,7 @@ def _peaks(
     latest = np.array(_told(snapshot.latest_peaks, series, math.nan))
     is_read, now = ~(now <= latest), np.fmax(now, latest)
     is_now = now.astype(np.float32) > raw  # else bytes that float32 rounds down would be a peak now
-    read = np.datetime64(_utc(snapshot.read_utc).tz_localize(None), "ns")
+    read = pd.DatetimeIndex([snapshot.read_utc]).tz_convert(None).as_unit("ns").to_numpy()[0]
     times = times_of(snapshot.used)
     step = np.timedelta64(snapshot.step_minutes, "m")
     moment = np.where(is_now, read, times[places])
@@ -165,15 +142,17 @@ def _peaks(
     told = pd.to_datetime(_told(snapshot.peak_times, series, pd.NaT), utc=True)
     exact = told.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     holds = (moment - length < exact) & (exact <= moment)
-    within = np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m")))
-    moment = np.where(holds, exact, moment)
-    has_history = raw > -np.inf
-    return (
-        np.where(has_history, np.where(is_now, hard, then), np.nan),
-        np.where(has_history, np.where(is_now, now, highest), np.nan),
-        np.where(has_history, within, np.nan),
-        np.where(has_history, moment, np.datetime64("NaT")),
+    found = pd.DataFrame(
+        {
+            "peak_hard": np.where(is_now, hard, then),
+            "peak_used": np.where(is_now, now, highest),
+            "peak_within_minutes": np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m"))),
+            "peak_utc": pd.DatetimeIndex(np.where(holds, exact, moment)).tz_localize("UTC"),
+        },
+        index=table.index,
     )
+    is_known = (raw > -np.inf) & ~table["evidence"].isin(NO_PEAK)
+    return table.assign(**found.where(is_known))
 
 
 def _first_highest(samples: Values) -> tuple[Values, NDArray[np.int64]]:
@@ -255,7 +234,3 @@ def verdict_counts(worst: pd.DataFrame) -> dict[str, int]:
     """Return what `findings` does, of rows from `tightest`."""
     words = [word(verdict) for verdict in worst["verdict"].tolist()]
     return {"namespaces": len(words), **{name: words.count(name) for name in _VERDICT_RANK}}
-
-
-def _utc(moment: datetime) -> pd.Timestamp:
-    return pd.Timestamp(moment).tz_convert("UTC")
