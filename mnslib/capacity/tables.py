@@ -22,6 +22,7 @@ from mnslib.capacity.decide import Decided, decide, step_requests, steps_table
 from mnslib.capacity.evidence import with_evidence
 from mnslib.capacity.fit import fit_table
 from mnslib.capacity.layers import layers_by_day, layers_table, roll_ups
+from mnslib.capacity.owners import Owners, owners_of
 from mnslib.capacity.refusals import refusals_table
 from mnslib.capacity.utilization import utilization_table
 
@@ -158,6 +159,11 @@ class Tables:
         """The part of the steps that a request file can change, with its columns."""
         return step_requests(self.decided, self.snapshot)
 
+    @cached_property
+    def owners(self) -> Owners:
+        """What is known of each owner, as `owners_of` returns it: what their pages are made of."""
+        return owners_of(self)
+
     def made(self) -> dict[str, pd.DataFrame]:
         """Return by name the tables that were made so far."""
         found = {name: vars(self)[name] for name in self.names() if name in vars(self)}
@@ -173,5 +179,5 @@ class Tables:
     def names(cls) -> tuple[str, ...]:
         """Return the names of the tables, in the order in which one rests on the other."""
         found = [name for name, value in vars(cls).items() if isinstance(value, cached_property)]
-        others = ("sums", "decided")
+        others = ("sums", "decided", "owners")
         return tuple(name for name in found if name not in others and not name.startswith("_"))

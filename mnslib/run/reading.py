@@ -203,22 +203,14 @@ class Reading(Run):
 
     def owners(self) -> Stack:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
-        from mnslib.show.owner_pages import owner_files
-        from mnslib.show.portfolio import OWNERS_FOLDER, owners_table
+        from mnslib.show.owner_pages import OWNERS_FOLDER, owner_pages, owners_table
 
         tables = self._read_tables
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
-        owners, pages = owner_files(
-            tables.snapshot,
-            tables.all(),
-            earlier=tables.earlier,
-            decided=tables.decided,
-            run=self.directory.name,
-            sandbox="sandbox" if self.parameters["target"] == "sandbox" else "",
-        )
-        for name, html in pages:
+        badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
+        for name, html in owner_pages(tables, run=self.directory.name, sandbox=badge):
             write_whole(self.directory / name, html)
-        return Stack([owners_table(owners)], fold="A page for each owner")
+        return Stack([owners_table(tables)], fold="A page for each owner")
 
     def record(self) -> Table:
         """Return the figures of the run, after every table, asked for or not, is written."""

@@ -1,62 +1,49 @@
-"""One page per owner in plain words: how it stands, what to do first, each namespace.
+"""A page for each owner in plain words, and the portfolio: a line per owner that leads to it.
 
-Each is a file by itself: no script, no address outside, escaped names. The pictures are drawn by
-hand as SVG, since matplotlib would take minutes for some hundred owners. Knows nothing of runs.
+Each is a file by itself: no script, no address outside, escaped names. What is said is in the
+templates `owner.*.j2`; amounts are written a column at a time, over all namespaces at once. The
+pictures are drawn by hand as SVG, since matplotlib would take minutes for some hundred owners.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
-from html import escape as escape_html
-from math import isnan
+import hashlib
+import re
+import unicodedata
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
-from mnslib.capacity.changed import Earlier
-from mnslib.capacity.decide import (
-    PEAK_SHARE_KEPT,
-    QUOTA_FIELD_OF,
-    RAISE,
-    Decided,
-    Row,
-    Step,
-    smallest_raise,
-)
-from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
-from mnslib.capacity.refusals import EXCEEDED, MISSING, WORKLOAD
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
+from mnslib.capacity.decide import PEAK_SHARE_KEPT, QUOTA_FIELD_OF, RAISE, records, smallest_raise
+from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT, TIGHT_RATIO
+from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
+from mnslib.capacity.tables import Tables
 from mnslib.show import wording
-from mnslib.show.decisions import no_headroom
-from mnslib.show.displays import (
-    Callout,
-    Cell,
-    Figure,
-    Lines,
-    Picture,
-    Table,
-    Tag,
-    named,
-    right,
-    tag,
-)
+from mnslib.show.displays import Cell, Column, Figure, Lines, Link, Table, Tag, named, right, tag
 from mnslib.show.html import PORTFOLIO, page
-from mnslib.show.owner_changes import (
-    CHANGE_WORDS,
-    NOT_COMPARED,
-    changed_names,
-)
-from mnslib.show.owner_doubts import granted, measured_part
-from mnslib.show.owner_facts import MOST_ACTIONS, OwnerFacts, owners_of, step_title
-from mnslib.show.portfolio import NOBODY, OWNERS_FOLDER, portfolio_page
 from mnslib.show.refusals import short_of
-from mnslib.show.templates import as_html, render
+from mnslib.show.templates import as_html, render, render_part
 from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
-from mnslib.verdicts import UNKNOWN, word
 
+OWNERS_FOLDER = "owners"
+"""Of a run directory: the owners' pages."""
+
+WITHOUT_OWNER = "_without-owner"
+"""File name, without ending, of the page of namespaces that nobody is named for."""
+
+LONGEST_NAME = 63
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, naming files
+
+MOST_ACTIONS = 3
 MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
@@ -68,291 +55,347 @@ _ADVICE = {
     HEALTHY: "fits",
 }
 _NEAR = float(TIGHT_RATIO)
-_HATCH = (
-    '<svg width="0" height="0" style="display:block" aria-hidden="true"><defs>'
-    '<pattern id="unknown" width="5" height="5" patternUnits="userSpaceOnUse" '
-    'patternTransform="rotate(45)"><path d="M0 0V5" '
-    f'stroke="{TOKENS["line"]}" stroke-width="2"/></pattern></defs></svg>'
-)
-_KEY = (
-    "Each small box is a day, the last one at the right: pale under 50 % of its "
-    "quota, blue below 90 %, orange from 90 %, red when it was at it; striped where nothing is "
-    "known. Where it never came near, only the highest share is said."
-)
+_FILLS = ("#8FA1B3", TOKENS["warn"], TOKENS["crit"])
+_UNKNOWN_DAY, _NO_DAY = len(HEAT), len(HEAT) + 1
+_ORDERS = {"full": "Most at quota first", "idle": "Most unused first", "name": "By name"}
+_SAID, _PARTS = "owner.txt.j2", "owner_parts.html.j2"
 
 
-def owner_files(
-    snapshot: Snapshot,
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    earlier: Earlier,
-    decided: Decided,
-    run: str,
-    sandbox: str = "",
-) -> tuple[list[OwnerFacts], Iterator[tuple[str, str]]]:
-    """Return the owners, and every page as it is made: its path in the run directory, and HTML.
+def file_name(owner: str) -> str:
+    """Return the file name, without ending, of an owner's page.
+
+    Owners are outside text: a plain name (lower case, digits, hyphens) is kept, any other becomes
+    what is left of it and a digest behind a dot, which no plain name holds. So it leads out of no
+    folder, and two owners never share a file, nor where the file system folds case.
+    """
+    if not owner:
+        return WITHOUT_OWNER
+    is_plain = re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", owner) is not None
+    if is_plain and len(owner) <= LONGEST_NAME and not _RESERVED.fullmatch(owner):
+        return owner
+    ascii_text = unicodedata.normalize("NFKD", owner).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:40].strip("-") or "owner"
+    digest = hashlib.sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{words}.{digest}"
+
+
+def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every page as it is made: its path in the run directory, and HTML.
 
     Args:
-        tables, earlier, decided: as `owners_of` takes them.
         run: name of the run's directory.
         sandbox: word of the badge; empty on Azure.
     """
-    owners = owners_of(snapshot, tables, earlier, decided)
-    about: dict[str, Any] = {"moment": snapshot.read_utc, "run": run, "sandbox": sandbox}
-
-    def pages() -> Iterator[tuple[str, str]]:
-        for facts in owners:
-            html = owner_page(facts, period=wording.period(*snapshot.period), **about)
-            yield f"{OWNERS_FOLDER}/{facts.file}.html", html
-        yield PORTFOLIO, portfolio_page(owners, **about)
-
-    return owners, pages()
-
-
-def owner_page(
-    facts: OwnerFacts,
-    *,
-    moment: datetime,
-    period: str,
-    run: str,
-    sandbox: str = "",
-) -> str:
-    """Return an owner's page: how it stands, what to do first, and each namespace.
-
-    Args:
-        moment: when the clusters were read.
-        period: the days looked at, in words.
-        run: name of the run's directory.
-        sandbox: word of the badge; empty on Azure.
-    """
-    who = facts.owner or NOBODY
-    doubts: dict[str, list[str]] = {}
-    for name, reason in facts.doubts:
-        doubts.setdefault(reason, []).append(name)
-    whom = Callout(
-        title="Whom to ask",
-        text="Whoever sent you this page can change a quota. Name the namespace and the amounts "
-        "above. What the workloads request is in your own manifests.",
-    )
-    body = render(
-        "owner.html.j2",
-        facts=facts,
-        first=[(step, step_title(step), _caveats(step, facts)) for step in _first(facts)],
-        more=len(facts.steps) - len(_first(facts)),
-        changes=[
-            (CHANGE_WORDS[change][0], names)
-            for change, names in changed_names(facts.changes).items()
-        ],
-        doubts=doubts,
-        spaces=as_html(_spaces(facts)),
-        refused=as_html(_refused(facts)) if facts.refusals else "",
-        whom=whom,
-        hatch=as_html(_HATCH),
-        not_compared=NOT_COMPARED,
-        share_kept=PEAK_SHARE_KEPT,
-    )
-    return page(
-        what="Your namespaces" if facts.owner else "Without an owner",
-        scope=who,
-        sandbox=sandbox,
-        moment=wording.moment(moment),
-        headline=_headline(facts),
-        lead=f"Read {wording.moment(moment)}; days are those of {period}. A namespace is at "
-        "its quota when your workloads have requested all of it, whether they use it or not.",
-        figures=_figures(facts),
-        body=body,
-        paper="landscape",
-        footer=f"Run {escape_html(run)} · no secret is in this page, it may be forwarded",
-    )
-
-
-def _first(facts: OwnerFacts) -> Sequence[Step]:
-    return facts.steps[:MOST_ACTIONS]
-
-
-def _caveats(step: Step, facts: OwnerFacts) -> list[str]:
-    """Return which cluster has less headroom than its namespaces need together."""
-    if step.kind != RAISE:
-        return []
-    places = [(step.cluster_name, amount.resource) for amount in step.amounts]
-    return [no_headroom(facts.shortages[at]) for at in places if at in facts.shortages]
-
-
-def _headline(facts: OwnerFacts) -> str:
-    total, full, tight = len(facts.spaces), facts.counts[FULL], facts.counts[TIGHT]
-    stuck = sum(row["is_stuck"] for row in facts.spaces)
-    whose = "your " if facts.owner else ""
-    all_of = (
-        f"{whose}{wording.count(total, 'namespace')}" if total > 1 else f"{whose}only namespace"
-    )
-    some = all_of if total == 1 else f"{{}} of {all_of}"
-    none = f"{all_of} is not at its quota" if total == 1 else f"none of {all_of} is at its quota"
-    if facts.counts[UNKNOWN] == total:
-        finding = f"nothing is known of {all_of}"
-    elif full:
-        more = f", {tight:,} more near it" if tight else ""
-        finding = (
-            f"{some.format(full)} {wording.are(full)} at quota{more}: nothing more starts there"
+    snapshot, owners = tables.snapshot, tables.owners
+    moment = wording.moment(snapshot.read_utc)
+    about: dict[str, Any] = {"sandbox": sandbox, "moment": moment, "paper": "landscape"}
+    spaces, refused = _spaces(tables), _refused(owners.refusals)
+    changes, doubts = _changes(owners.changes), _doubts(owners.spaces)
+    clusters = owners.spaces.groupby("owner")["cluster_name"].agg(set)
+    given = {
+        "since": _since(tables.earlier),
+        "moment": moment,
+        "period": wording.period(*snapshot.period),
+        "run": run,
+        "has_history": not snapshot.used.empty,
+        "most": MOST_ROWS,
+        "share_kept": PEAK_SHARE_KEPT,
+    }
+    short = {(each.cluster_name, each.resource): each for each in tables.decided.shortages}
+    for o in _rows(owners.table):
+        steps = owners.steps.get(o.owner, [])
+        first = steps[:MOST_ACTIONS]
+        body = render(
+            "owner.html.j2",
+            o=o,
+            first=[(step, [short[at] for at in _asked_of(step) if at in short]) for step in first],
+            more=len(steps) - len(first),
+            changes=changes.get(o.owner, {}),
+            spaces=spaces[o.owner],
+            refused=refused[o.owner],
+            unread=[one for one in owners.unread if one[0] in clusters[o.owner]],
+            doubts=doubts.get(o.owner, {}),
+            **given,
         )
-    elif tight:
-        finding = f"{some.format(tight)} {wording.are(tight)} near the quota"
-    elif stuck:
-        finding = f"a next pod does not start in {some.format(stuck)}"
-    elif facts.steps:
-        finding = f"{none}; see what could be given back or requested less"
-    elif facts.doubts:
-        finding = f"{none}, but something is unknown"
-        finding += f" of {len(facts.doubts):,} of them" if total > 1 else ""
-    else:
-        finding = f"{none}, and nothing needs doing"
-    return finding[:1].upper() + finding[1:]
+        html = page(
+            what="Your namespaces" if o.owner else "Without an owner",
+            scope=_name(o.owner),
+            headline=_said("headline", o, steps),
+            lead=_said("lead", given),
+            figures=_figures(o),
+            body=body,
+            footer=render_part(_PARTS, "mailed", run),
+            **about,
+        )
+        yield f"{OWNERS_FOLDER}/{file_name(o.owner)}.html", html
+    yield PORTFOLIO, _portfolio(tables, run=run, about=about)
 
 
-def _figures(facts: OwnerFacts) -> list[Figure]:
-    full, tight = facts.counts[FULL], facts.counts[TIGHT]
-    total = f"of {len(facts.spaces):,}"
-    sums = facts.sums
+def owners_table(tables: Tables, *, limit: int = 20) -> Table:
+    """Return the owners to read in the report, those with full namespaces first."""
+    note = f"A page for each, to be sent to them: {OWNERS_FOLDER}/; all of them: {PORTFOLIO}."
+    return _lines(tables, [tables.owners.table], limit=limit, note=note)[0]
+
+
+def _portfolio(tables: Tables, *, run: str, about: Mapping[str, Any]) -> str:
+    """Return the page over all owners, in three orders to choose from, each linked to its page."""
+    table = tables.owners.table
+    names = table.assign(nobody=table["owner"] == "", name=table["owner"].str.casefold())
+    orders = {
+        "full": table,
+        "idle": table.sort_values("idle", ascending=False, kind="stable", na_position="last"),
+        "name": names.sort_values(["nobody", "name"], kind="stable"),
+    }
+    lines = _lines(tables, orders.values(), limit=len(table))
+    shown = [(key, _ORDERS[key], own) for key, own in zip(orders, lines, strict=True)]
+    theirs, total = table[table["owner"] != ""], int(table["spaces"].sum())
+    hit, full = int((theirs[FULL] > 0).sum()), int(table[FULL].sum())
+    measured = int(table["measured"].sum())
+    idle = wording.cores(table["idle"].sum() if measured else None)
+    part, of = f"in {measured:,} of {total:,}" if measured else "", f"of {total:,}"
+    return page(
+        what="Owners",
+        headline=_said("portfolio_headline", hit, len(theirs)),
+        lead="One line per owner; each name opens the page that can be sent to that owner.",
+        figures=[
+            Figure(len(theirs), "owners named"),
+            Figure(full, "namespaces at quota", of=of, tone="critical" if full else "calm"),
+            Figure(idle, "committed and not used", of=part),
+            Figure(int(table["doubted"].sum()), "namespaces with something unknown", of=of),
+        ],
+        body=render("portfolio.html.j2", orders=shown),
+        footer=render_part(_PARTS, "kept", run),
+        **about,
+    )
+
+
+def _lines(
+    tables: Tables, orders: Iterable[pd.DataFrame], *, limit: int, note: str = ""
+) -> list[Table]:
+    """Return a table of the owners for each order of their rows."""
+    changes, steps = _changes(tables.owners.changes), tables.owners.steps
+    cells = {
+        o.owner: _line(o, changes.get(o.owner, {}), steps.get(o.owner, []))
+        for o in _rows(tables.owners.table)
+    }
+    columns: list[str | Column] = [
+        named("Owner"),
+        *right("Namespaces", "At quota", "Near it", "With unknowns", "Committed, CPU"),
+        *right("Requested", "Used", "Unused", "Refused"),
+        "Changed",
+        "First thing to do",
+    ]
     return [
-        Figure(full, "at quota", of=total, tone="critical" if full else "calm"),
-        Figure(tight, "near the quota: 90 % or above", tone="warning" if tight else "calm"),
-        Figure(granted(sums), "committed to you (CPU)", of=measured_part(sums, "namespaces")),
-        Figure(
-            wording.cores(sums["usage"]),
-            "used: not more, 95 % of the time",
-            of=measured_part(sums, "measured"),
-        ),
-        Figure(len(facts.doubts), "with something unknown", of=total),
+        Table(
+            columns=columns,
+            rows=[cells[owner] for owner in rows["owner"]],
+            limit=limit,
+            note=f"{_said('portfolio_note', _since(tables.earlier))} {note}".strip(),
+            empty="No namespace was found.",
+        )
+        for rows in orders
     ]
 
 
-def _spaces(facts: OwnerFacts) -> str:
-    days = sorted({day for row in facts.spaces for day in row["days"]})
-    table = Table(
-        columns=[
-            named("Namespace"),
-            "How it stands",
-            "Tightest value",
-            *right("Quota", "Requested", "Share"),
-            "Share as a bar",
-            "Day by day",
-            "In short",
-        ],
-        rows=[_space_row(row, days) for row in facts.spaces],
-        note=_KEY,
-        limit=MOST_ROWS,
-    )
-    return table._repr_html_()
+def _line(o: Any, changes: Mapping[str, Any], steps: list[Any]) -> list[Cell]:
+    return [
+        Link(_name(o.owner), f"{OWNERS_FOLDER}/{quote(file_name(o.owner))}.html"),
+        o.spaces,
+        o.full,
+        o.tight,
+        o.doubted,
+        f"{_committed(o)} {_part(o, o.namespaces)}".strip(),
+        Lines(wording.cores(o.requested), _part(o, o.measured)),
+        wording.cores(o.usage),
+        wording.cores(o.idle),
+        "unknown" if np.isnan(o.refused) else int(o.refused),
+        "\n".join(_said("counted", change, len(names)) for change, names in changes.items()),
+        _said("title", steps[0]) if steps else "",
+    ]
 
 
-def _space_row(row: Row, days: Sequence[date]) -> list[Cell]:
-    resource, verdict = row["resource"], str(row["verdict"])
-    if word(verdict) == UNKNOWN:
-        is_granted = not wording.is_unknown(row["hard"])
-        limit = [wording.RESOURCE_WORDS[resource], wording.quota(resource, row["hard"])]
-        amounts: list[Cell] = [*(limit if is_granted else ["", ""]), "", "unknown", _bar(None)]
-    else:
-        amounts = [
-            wording.RESOURCE_WORDS[resource],
-            wording.quota(resource, row["hard"]),
-            wording.quantity(resource, row["used"]),
-            wording.percent(row["utilization_ratio"]),
-            _bar(row["utilization_ratio"]),
+def _figures(o: Any) -> list[Figure]:
+    of = f"of {o.spaces:,}"
+    used = "used: not more, 95 % of the time"
+    return [
+        Figure(o.full, "at quota", of=of, tone="critical" if o.full else "calm"),
+        Figure(o.tight, "near the quota: 90 % or above", tone="warning" if o.tight else "calm"),
+        Figure(_committed(o), "committed to you (CPU)", of=_part(o, o.namespaces)),
+        Figure(wording.cores(o.usage), used, of=_part(o, o.measured)),
+        Figure(o.doubted, "with something unknown", of=of),
+    ]
+
+
+def _committed(o: Any) -> str:
+    """Return the CPU quota that is known; where there is none, that there is none."""
+    is_free = not o.namespaces and not o.left_out and o.without_quota
+    return "no quota" if is_free else wording.quota_sum("cpu", o.hard)
+
+
+def _part(o: Any, count: float) -> str:
+    """Return of how many namespaces a sum is, `in 2 of 3`; empty where it is of all or none."""
+    total = o.namespaces + o.left_out + o.without_quota
+    return "" if count in (0, total) else f"in {count:,.0f} of {total:,.0f}"
+
+
+def _said(macro: str, *values: Any) -> str:
+    return " ".join(render_part(_SAID, macro, *values).split())
+
+
+def _name(owner: str) -> str:
+    return owner or "Namespaces without an owner"
+
+
+def _since(earlier: Earlier) -> str:
+    """Return when the earlier run began, which its name begins with; else its name."""
+    if earlier.table is None:
+        return ""
+    try:
+        began = datetime.strptime(earlier.run.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    except ValueError:
+        return earlier.run
+    return wording.moment(began.replace(tzinfo=UTC))
+
+
+def _asked_of(step: Any) -> list[tuple[str, str]]:
+    asked = step.amounts if step.kind == RAISE else ()
+    return [(step.cluster_name, amount.resource) for amount in asked]
+
+
+# By owner, as the templates take it
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples(index=False))
+
+
+def _changes(changes: pd.DataFrame | None) -> dict[str, dict[str, list[str]]]:
+    """Return the namespaces of each change, with the quotas that are other than they were."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for row in [] if changes is None else _rows(changes):
+        quotas = found.setdefault(row.owner, {}).setdefault(row.change, {})
+        own = quotas.setdefault(row.namespace_name, [])
+        if row.change == QUOTA_CHANGED:
+            words = wording.RESOURCE_WORDS[row.resource]
+            own.append(f"{words} from {row.before} to {row.after}")
+    return {
+        owner: {
+            change: [f"{name} ({'; '.join(own)})" if own else name for name, own in names.items()]
+            for change, names in theirs.items()
+        }
+        for owner, theirs in found.items()
+    }
+
+
+def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[str]]]:
+    """Return the namespaces of each doubt, its value and reason."""
+    found: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    names = ["owner", "namespace_name", "doubt", "doubt_resource", "doubt_reason"]
+    for owner, name, *why in spaces.loc[spaces["doubt"] != "", names].itertuples(index=False):
+        found.setdefault(owner, {}).setdefault(tuple(why), []).append(name)
+    return found
+
+
+def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return whose pods were refused: the first row, when last, what was short, the raises."""
+    workloads: dict[tuple[Any, ...], list[Any]] = {}
+    for row in records(refusals):
+        workloads.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
+    found = defaultdict(list)
+    for rows in workloads.values():
+        first = rows[0]
+        raises = [
+            (QUOTA_FIELD_OF.get(row["key"], ""), row["key"], row["limited"] + smallest_raise(row))
+            for row in rows
+            if first["problem"] == EXCEEDED and smallest_raise(row) > 0
         ]
-    return [
-        Lines(row["namespace_name"], row["cluster_name"]),
-        _state(verdict, is_stuck=row["is_stuck"]),
-        *amounts,
-        _strip(row["days"], days),
-        _ADVICE.get(row["advice"], ""),
+        last = "" if pd.isna(first["last_utc"]) else wording.moment(first["last_utc"])
+        found[first["owner"]].append((first, last, short_of(rows), raises))
+    return found
+
+
+# A column at a time
+
+
+def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
+    """Return by owner what the page says of each namespace, made a column at a time."""
+    spaces = tables.owners.spaces
+    resource, verdict, ratio = spaces["resource"], spaces["verdict"], spaces["utilization_ratio"]
+    is_granted = spaces["hard"].notna()
+    share = ratio.fillna(0)
+    fill = np.select([share >= 1, share >= _NEAR], [_FILLS[2], _FILLS[1]], _FILLS[0])
+    cells: list[Iterable[Any]] = [
+        spaces["namespace_name"],
+        spaces["cluster_name"],
+        _each(_state, verdict, spaces["is_stuck"]),
+        resource.map(wording.RESOURCE_WORDS).where(is_granted, ""),
+        np.where(is_granted, _each(wording.quota, resource, spaces["hard"]), ""),
+        _each(_amount, resource, spaces["used"]),
+        _each(wording.percent, ratio),
+        np.clip(share * 100, 1, 100).astype(int),
+        np.where(ratio.isna(), "", fill),
+        _strips(spaces, tables.daily),
+        spaces["advice"].map(_ADVICE).fillna(""),
     ]
+    found = defaultdict(list)
+    for owner, *row in zip(spaces["owner"], *cells, strict=True):
+        found[owner].append(row)
+    return found
 
 
-def _state(verdict: str, *, is_stuck: bool) -> Tag:
+def _each(write: Callable[..., str], *columns: pd.Series[Any]) -> list[str]:
+    """Return what is written for each row, worked out once for rows that are alike."""
+    written = cache(write)
+    return [written(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _amount(resource: str, value: float) -> str:
+    return "" if wording.is_unknown(value) else wording.quantity(resource, value)
+
+
+def _state(verdict: str, is_stuck: bool) -> str:
     if is_stuck and verdict != FULL:
-        return Tag("next pod does not fit", "warning")
-    return Tag(_STATES[verdict], tag(verdict).tone) if verdict in _STATES else tag(verdict)
+        return as_html(Tag("next pod does not fit", "warning")._repr_html_())
+    shown = tag(verdict)
+    return as_html(Tag(_STATES.get(verdict, shown.text), shown.tone)._repr_html_())
 
 
-def _bar(ratio: float | None) -> Picture:
-    if ratio is None or wording.is_unknown(ratio):
-        fill = f'<rect width="99" height="11" x=".5" y=".5" fill="url(#unknown)" stroke="{_LINE}"/>'
-        return Picture(fill, "unknown", 100, 12)
-    color = TOKENS["crit"] if ratio >= 1 else TOKENS["warn"] if ratio >= _NEAR else "#8FA1B3"
-    width = min(100, max(1, int(ratio * 100)))
-    svg = f'<rect width="100" height="12" fill="{TOKENS["grid"]}"/>'
-    return Picture(
-        f'{svg}<rect width="{width}" height="12" fill="{color}"/>', wording.percent(ratio), 100, 12
-    )
+def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
+    """Return of each namespace a row of small boxes, one per day since it was first seen.
 
-
-_LINE = TOKENS["line"]
-
-
-def _strip(found: Mapping[date, float], days: Sequence[date]) -> Cell:
-    """Return a row of small boxes, one per day; a day before the namespace existed has none.
-
-    Where no day came near the limit, the highest share in words says as much.
+    Where no day came near the quota, the highest share in words says as much.
     """
-    if not found:
-        return "no history"
-    known = [ratio for ratio in found.values() if not isnan(ratio)]
-    unknown = len(found) - len(known)
-    if known and not unknown and max(known) < _NEAR:
-        return f"{wording.percent(max(known))} at most"
-    boxes: dict[str, list[str]] = {}
-    for place, day in enumerate(days):
-        if day in found:
-            ratio = found[day]
-            fill = (
-                f'url(#unknown)" stroke="{_LINE}'
-                if isnan(ratio)
-                else HEAT[bisect_right(HEAT_FROM, ratio)]
-            )
-            boxes.setdefault(fill, []).append(f"M{place * 6} 0h5v14h-5z")
-    full, near = (sum(ratio >= bound for ratio in known) for bound in (1, _NEAR))
-    words = (
-        f"of {wording.count(len(found), 'day')} full on {full}, at 90 % or above on {near - full}, "
-        f"unknown on {unknown}"
-    )
-    svg = "".join(f'<path fill="{fill}" d="{"".join(d)}"/>' for fill, d in boxes.items())
-    return Picture(svg, words, len(days) * 6, 14)
+    labels: list[Any] = daily.columns.tolist()
+    days = [label for label in labels if isinstance(label, date)]
+    first = [0 if pd.isna(born) else bisect_left(days, born) for born in daily["first_seen"]]
+    ratios = daily[days].to_numpy(dtype=float)
+    kinds = np.searchsorted(HEAT_FROM, ratios, side="right").astype(np.uint8)
+    kinds[np.isnan(ratios)] = _UNKNOWN_DAY
+    kinds[np.arange(len(days)) < np.array(first, dtype=int).reshape(-1, 1)] = _NO_DAY
+    highest = np.where(kinds < _UNKNOWN_DAY, ratios, -np.inf).max(axis=1, initial=-np.inf)
+    is_calm = (highest < _NEAR) & (highest >= 0) & ~(kinds == _UNKNOWN_DAY).any(axis=1)
+    drawn = cache(_strip)
+    found = [
+        f"{wording.percent(most)} at most" if calm else drawn(row.tobytes())
+        for most, calm, row in zip(highest.tolist(), is_calm.tolist(), kinds, strict=True)
+    ]
+    places = pd.MultiIndex.from_frame(daily[SPACE])
+    at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
+    return [found[place] if place >= 0 else drawn(b"") for place in at]
 
 
-def _refused(facts: OwnerFacts) -> str:
-    programs: dict[tuple[Any, ...], list[Row]] = {}
-    for row in facts.refusals or ():
-        programs.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
-    table = Table(
-        columns=[named("Workload"), *right("Refused"), "Last", "Short of", "What helps"],
-        rows=[
-            [
-                Lines(rows[0]["workload_name"], rows[0]["namespace_name"]),
-                wording.count(int(rows[0]["count"]), "time"),
-                _at(rows[0]["last_utc"]),
-                short_of(rows),
-                _remedy(rows),
-            ]
-            for rows in programs.values()
-        ],
-        note="A cluster remembers refusals for an hour: there may have been more.",
-    )
-    return table._repr_html_()
-
-
-def _remedy(rows: Sequence[Row]) -> str:
-    if rows[0]["problem"] == MISSING:
-        return "Set them in the workload's manifest"
-    if rows[0]["problem"] != EXCEEDED:
-        return "Not the quota: read the message"
-    fields = [(QUOTA_FIELD_OF.get(row["key"], ""), row) for row in rows]
-    return ", ".join(
-        f"{wording.RESOURCE_WORDS[name]} of {wording.quota(name, row['limited'] + more)}"
-        if name
-        else f"{row['key']} of {wording.exact(row['limited'] + more)}"
-        for name, row in fields
-        if (more := smallest_raise(row)) > 0
-    )
-
-
-def _at(value: Any) -> str:
-    return "" if pd.isna(value) else wording.moment(value)
+def _strip(kinds: bytes) -> str:
+    """Return the boxes of days of these kinds: places in `HEAT`, unknown, or not there yet."""
+    boxes = {
+        kind: "".join(f"M{day * 6} 0h5v14h-5z" for day, one in enumerate(kinds) if one == kind)
+        for kind in dict.fromkeys(kinds)
+        if kind != _NO_DAY
+    }
+    counts = {
+        "all": len(kinds) - kinds.count(_NO_DAY),
+        "full": kinds.count(4),
+        "near": kinds.count(3),
+        "unknown": kinds.count(_UNKNOWN_DAY),
+    }
+    values = {"boxes": boxes, "counts": counts, "width": len(kinds) * 6, "heat": HEAT}
+    return render_part(_PARTS, "strip", values)

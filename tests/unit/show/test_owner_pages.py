@@ -13,20 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.capacity.changed import CHANGES, Earlier, changes_since, read_earlier
+from mnslib.capacity.changed import CHANGED_COLUMNS, CHANGES, Earlier, changes_since, read_earlier
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
-from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
+from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show.layers import roll_up_rows
-from mnslib.show.owner_changes import CHANGE_WORDS
-from mnslib.show.owner_facts import LONGEST_NAME, file_name, owners_of
-from mnslib.show.owner_pages import owner_files
-from mnslib.show.portfolio import owners_table
+from mnslib.show.owner_pages import LONGEST_NAME, file_name, owner_pages, owners_table
+from mnslib.show.templates import render_part
 from tests.tables import csv_text
 
 GIB = 2**30
@@ -103,24 +102,24 @@ def pages(tables):
     return pages_of(tables, sandbox="sandbox")[1]
 
 
-def decided_of(tables):
-    """What there is to do by the tables given; those that are missing are empty."""
-    columns = {"utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "fit": FIT_COLUMNS}
-    columns |= {"refusals": REFUSALS_COLUMNS, "commitment": COMMITMENT_COLUMNS}
-    columns |= {"evidence": EVIDENCE_COLUMNS}
-    found = {name: tables.get(name, pd.DataFrame(columns=each)) for name, each in columns.items()}
-    return decide(snapshot(), commitments=found.pop("commitment"), **found)
+COLUMNS = {
+    "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS, "fit": FIT_COLUMNS,
+    "refusals": REFUSALS_COLUMNS, "commitment": COMMITMENT_COLUMNS, "evidence": EVIDENCE_COLUMNS,
+    "changed": CHANGED_COLUMNS, "daily": ("cluster_name", "namespace_name", "first_seen"),
+}  # fmt: skip
 
 
-def owners_in(tables, earlier=EARLIER):
-    return owners_of(snapshot(), tables, earlier, decided_of(tables))
+def reading_of(tables, earlier=EARLIER, read=None):
+    """A reading of the tables given; those that are missing are empty."""
+    found = Tables(read or snapshot(), earlier=earlier)
+    for name, columns in COLUMNS.items():
+        vars(found)[name] = tables.get(name, pd.DataFrame(columns=list(columns)))
+    return found
 
 
-def pages_of(tables, earlier=EARLIER, read=None, **about):
-    read = read or snapshot()
-    about |= {"earlier": earlier, "decided": decided_of(tables), "run": "RUN"}
-    owners, found = owner_files(read, tables, **about)
-    return owners, dict(found)
+def pages_of(tables, earlier=EARLIER, read=None, sandbox=""):
+    reading = reading_of(tables, earlier, read)
+    return reading, dict(owner_pages(reading, run="RUN", sandbox=sandbox))
 
 
 def text_of(html):
@@ -396,9 +395,9 @@ def test_what_is_gone_is_told_nobody_where_its_owner_is_not_known(tables):
     earlier = read_earlier("other", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     assert "gone" in set(tables["changed"]["change"])
-    owners = owners_in(tables, earlier)
-    assert [row["change"] for facts in owners for row in facts.changes] == ["new"]
-    assert {facts.since for facts in owners} == {"other"}
+    reading, found = pages_of(tables, earlier)
+    assert reading.owners.changes["change"].tolist() == ["new"]
+    assert "What changed since other " in text_of(found["owners/payments.html"])
 
 
 def test_a_first_run_says_that_there_is_nothing_to_compare_with(pages):
@@ -407,4 +406,11 @@ def test_a_first_run_says_that_there_is_nothing_to_compare_with(pages):
 
 
 def test_there_are_plain_words_for_every_change():
-    assert CHANGE_WORDS.keys() == CHANGES.keys()
+    for change in CHANGES:
+        assert render_part("owner.txt.j2", "change", change)
+        assert render_part("owner.txt.j2", "counted", change, 2).startswith("2 ")
+
+
+def test_there_are_plain_words_for_every_word_of_evidence_that_asks_for_somebody():
+    for word in NEEDS_SOMEBODY:
+        assert render_part("owner.txt.j2", "doubt", word, "cpu_request", "why").endswith(", why")
