@@ -99,7 +99,7 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         with suppress(ValueError):  # a full disk may have cut it off
             notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
             charts = directory / "charts"
-            body = read_body(notebook, files=files, charts=charts, headline=headline)
+            body = read_body(notebook, charts=charts, headline=headline)
     titled = sum(bool(section.title) for section in body.sections)
     report = {
         "body": body,

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import quote
+from typing import Any, ClassVar, NamedTuple
 
 import mistune
 
@@ -36,7 +34,7 @@ SESSION_TAGS = frozenset({"setup", "result"})
 """Cells whose output the page has in its own places: its bar, its key figures and its footer."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
+_IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 _HEADING = re.compile(r"\s*(#+)\s+(.+?)\s*#*(?:\n|$)")
 
@@ -49,32 +47,33 @@ class Shown:
         kind: how it is shown: `html`, `svg`, `image` or `plain`.
         content: markup that was looked through, the address of an image, or text.
         words: its plain text; of a picture what stands for it.
-        display: the kind of display it is; empty for what is none of ours.
-        is_empty: whether it says that nothing was found.
+        about: what it says of itself, see `displays`.
     """
 
     kind: str
     content: str
     words: str
-    display: str = ""
-    is_empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Outputs beside each other that one line folds together; open where `fold` is empty."""
-
-    fold: str
-    outputs: tuple[Shown, ...]
+    about: Mapping[str, Any]
 
     @property
-    def said(self) -> str:
-        """Where nothing at all was found: that, in a line; empty elsewhere."""
-        is_empty = all(output.is_empty for output in self.outputs)
-        return _line(output.words for output in self.outputs) if is_empty else ""
+    def display(self) -> str:
+        """The kind of display it is; empty for what is none of ours."""
+        return str(self.about.get(KIND, ""))
 
 
-@dataclass(frozen=True, slots=True)
+class Group(NamedTuple):
+    """Outputs beside each other that one line folds together; open where `fold` is empty.
+
+    Attributes:
+        said: where nothing at all was found, that in a line; empty elsewhere.
+    """
+
+    fold: str
+    outputs: Sequence[Shown]
+    said: str
+
+
+@dataclass(slots=True)
 class Section:
     """What stands below a heading.
 
@@ -84,22 +83,27 @@ class Section:
         tags: of its cells.
     """
 
-    title: str
-    about: str
-    groups: tuple[Group, ...]
-    tags: frozenset[str]
+    title: str = ""
+    about: str = ""
+    outputs: list[Shown] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+
+    @property
+    def groups(self) -> list[Group]:
+        """The outputs as they are folded."""
+        folds = groupby(self.outputs, key=lambda shown: str(shown.about.get(FOLD, "")))
+        found = [(fold, list(outputs)) for fold, outputs in folds]
+        return [Group(fold, outputs, _nothing(outputs)) for fold, outputs in found]
 
     @property
     def said(self) -> str:
         """Where nothing at all was found: that, in a line; empty elsewhere."""
-        lines = [group.said for group in self.groups]
-        return _line(lines) if self.title and all(lines) else ""
+        return _nothing(self.outputs) if self.title else ""
 
     @property
     def has_chart(self) -> bool:
         """Whether it holds a picture."""
-        shown = [output.kind for group in self.groups for output in group.outputs]
-        return not {"svg", "image"}.isdisjoint(shown)
+        return any(shown.kind in ("svg", "image") for shown in self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,45 +122,37 @@ class Body:
 
     title: str = ""
     about: str = ""
-    sections: tuple[Section, ...] = ()
+    sections: Sequence[Section] = ()
     error: Callout | None = None
     left_out: int = 0
 
 
 def read_body(
-    notebook: Mapping[str, Any],
-    *,
-    files: Iterable[str] = (),
-    charts: Path | None = None,
-    headline: str = "",
+    notebook: Mapping[str, Any], *, charts: Path | None = None, headline: str = ""
 ) -> Body:
     """Return what an executed notebook shows, cut after the last cell that ran.
 
     Args:
         notebook: its JSON.
-        files: beside the page; where texts name one, they lead to it.
         charts: folder with the charts as SVG; a chart that is not there stays an image.
         headline: of the page; no chart says it again.
     """
     cells = [cell for cell in notebook["cells"] if RUNNER_TAG not in _tags(cell)]
     first = next((cell for cell in cells if cell["cell_type"] == "markdown"), None)
     about = joined(first["source"]) if first else ""
-    code = [i for i, cell in enumerate(cells) if _is_code(cell)]
-    ran = [i for i in code if cells[i].get("execution_count") is not None]
-    left_out = len(code) - len(ran)
-    end = len(cells) if not left_out else max(ran, default=-1) + 1
-    failed = [
-        output
-        for cell in cells[:end]
-        for output in cell.get("outputs", ())
-        if output["output_type"] == "error"
+    code = [cell["cell_type"] == "code" and bool(joined(cell["source"]).strip()) for cell in cells]
+    ran = [
+        is_code and cells[n].get("execution_count") is not None for n, is_code in enumerate(code)
     ]
+    left_out = sum(code) - sum(ran)
+    while left_out and cells and not ran[len(cells) - 1]:
+        cells.pop()
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    failed = [output for output in outputs if output["output_type"] == "error"]
+    sections = _sections([cell for cell in cells if cell is not first], charts, headline)
+    while left_out and sections and not sections[-1].outputs:
+        sections.pop()  # nothing is said of steps that did not come
     heading = re.search(r"^#+\s+(.+)$", about, re.MULTILINE)
-    reader = _Reader(files, charts, headline)
-    sections = reader.sections(cell for cell in cells[:end] if cell is not first)
-    if left_out:  # nothing is said of steps that did not come
-        while sections and not sections[-1].groups:
-            sections.pop()
     return Body(
         title=heading.group(1).strip() if heading else "",
         about=as_html(markdown_html(about, shift=2)),
@@ -174,27 +170,6 @@ def markdown_html(text: str, *, shift: int = 0) -> str:
     return str(mistune.create_markdown(renderer=_Markdown(shift), plugins=["table"])(text))
 
 
-def linked(html: str, files: Iterable[str]) -> str:
-    """Return HTML whose text leads to files where it names them.
-
-    Args:
-        files: paths relative to the page, as the text writes them.
-    """
-    hrefs = {escape(name): quote(name) for name in files}
-    if not hrefs:
-        return html
-    names = "|".join(map(re.escape, sorted(hrefs, key=len, reverse=True)))
-    named = re.compile(rf"(?<![\w./-])(?:{names})(?![\w/-]|\.\w)")
-    parts = _TAG.split(html)  # texts and tags, in turns
-    is_link = False
-    for at, text in enumerate(parts):
-        if at % 2:
-            is_link = text.startswith("<a ") or (is_link and text != "</a>")
-        elif not is_link:
-            parts[at] = named.sub(lambda name: f'<a href="{hrefs[name[0]]}">{name[0]}</a>', text)
-    return "".join(parts)
-
-
 def is_plain_html(text: str) -> bool:
     """Return whether HTML holds nothing but balanced text, tables and embedded pictures."""
     scan = _Scan()
@@ -208,9 +183,14 @@ def joined(text: str | Sequence[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def _line(said: Iterable[str]) -> str:
-    """Return sentences as one line, each once; the one that names nothing only if it is alone."""
-    lines = dict.fromkeys(said)
+def _nothing(outputs: Sequence[Shown]) -> str:
+    """Return what outputs say that all found nothing, in a line; empty where one found something.
+
+    Each thing is said once; the sentence that names nothing only where it is alone.
+    """
+    if not all(shown.about.get(EMPTY) for shown in outputs):
+        return ""
+    lines = dict.fromkeys(shown.words for shown in outputs)
     return " ".join([line for line in lines if line != NOTHING] or lines)
 
 
@@ -218,11 +198,7 @@ def _tags(cell: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(cell.get("metadata", {}).get("tags", ()))
 
 
-def _is_code(cell: Mapping[str, Any]) -> bool:
-    return cell["cell_type"] == "code" and bool(joined(cell["source"]).strip())
-
-
-def _decisions_first(sections: Sequence[Section]) -> tuple[Section, ...]:
+def _decisions_first(sections: Sequence[Section]) -> list[Section]:
     """Return the sections as whoever decides reads them.
 
     That is: what there is to decide, plan, approval, the rest, what led to the plan. A notebook
@@ -232,85 +208,64 @@ def _decisions_first(sections: Sequence[Section]) -> tuple[Section, ...]:
     plan = places.get("plan", 0)
     first = [places.get("decisions", plan), plan, places.get("approve", plan)]
     order = dict.fromkeys([*first, *range(plan, len(sections)), *range(plan)])
-    return tuple(sections[i] for i in order if i < len(sections))
+    return [sections[i] for i in order if i < len(sections)]
 
 
-class _Reader:
-    """Turns cells into sections; counts the charts, so that none is taken for another."""
+def _sections(
+    cells: Iterable[Mapping[str, Any]], charts: Path | None, headline: str
+) -> list[Section]:
+    found = [Section()]
+    for place, cell in enumerate(cells):
+        text, last = joined(cell["source"]), found[-1]
+        if cell["cell_type"] == "markdown":
+            heading = _HEADING.match(text)
+            if heading and len(heading[1]) < 3:
+                title = markdown_html(heading[2])[len("<p>") :].rpartition("</p>")[0]
+                found.append(Section(as_html(title), as_html(markdown_html(text[heading.end() :]))))
+            elif heading:
+                found.append(Section(about=as_html(markdown_html(text))))
+            else:
+                last.about = as_html(last.about + markdown_html(text))
+        elif SESSION_TAGS.isdisjoint(_tags(cell)):
+            outputs = enumerate(cell.get("outputs", ()))
+            shown = [_shown(one, charts, headline, f"chart{place}-{n}-") for n, one in outputs]
+            last.outputs += filter(None, shown)
+            last.tags |= _tags(cell) if any(shown) else set()
+    return [section for section in found if section.title or section.about or section.outputs]
 
-    def __init__(self, files: Iterable[str], charts: Path | None, headline: str) -> None:
-        self._files, self._charts, self._headline = list(files), charts, headline
-        self._count = 0
 
-    def sections(self, cells: Iterable[Mapping[str, Any]]) -> list[Section]:
-        found: list[tuple[str, list[str], list[Group], set[str]]] = [("", [], [], set())]
-        for cell in cells:
-            text = joined(cell["source"])
-            if cell["cell_type"] == "markdown":
-                if heading := _HEADING.match(text):
-                    is_part = len(heading[1]) < 3
-                    title = self._markdown(heading[2])[len("<p>") :].rpartition("</p>")[0]
-                    found.append((title if is_part else "", [], [], set()))
-                    text = text[heading.end() :] if is_part else text
-                found[-1][1].append(self._markdown(text))
-            elif SESSION_TAGS.isdisjoint(_tags(cell)):
-                groups = list(self._groups(cell.get("outputs", ())))
-                found[-1][2].extend(groups)
-                found[-1][3].update(_tags(cell) if groups else ())
-        return [
-            Section(as_html(title), as_html("".join(text)), tuple(groups), frozenset(tags))
-            for title, text, groups, tags in found
-            if title or groups or text
-        ]
-
-    def _markdown(self, text: str) -> str:
-        return linked(markdown_html(text), self._files)
-
-    def _groups(self, outputs: Iterable[Mapping[str, Any]]) -> Iterator[Group]:
-        for fold, group in groupby(outputs, key=lambda one: one.get("metadata", {}).get(FOLD, "")):
-            if shown := tuple(filter(None, map(self._shown, group))):
-                yield Group(str(fold), shown)
-
-    def _shown(self, output: Mapping[str, Any]) -> Shown | None:
-        if output["output_type"] == "stream":
-            # stderr carries progress, which is of no use to whom reads afterwards
-            return _plain(joined(output["text"])) if output["name"] == "stdout" else None
-        if output["output_type"] == "error":
-            return None
-        data = {kind: joined(value) for kind, value in output["data"].items() if value}
-        about, text = output.get("metadata", {}), data.get("text/plain", "")
-        own: Any = {"display": str(about.get(KIND, "")), "is_empty": about.get(EMPTY) is True}
-        if "application/vnd.jupyter.widget-view+json" in data:
-            return None
-        for kind in ("image/png", "image/jpeg", "image/svg+xml"):
-            if kind in data:
-                return self._picture(kind, data[kind], text, str(about.get(CHART, "")))
-        if "text/html" in data:
-            html = _PANDAS_STYLE.sub("", data["text/html"])
-            if is_plain_html(html):
-                return Shown("html", as_html(linked(html, self._files)), text, **own)
-        if "text/markdown" in data:
-            return Shown("html", as_html(self._markdown(data["text/markdown"])), text, **own)
-        return None if text.startswith("<IPython.core.display") else _plain(text)
-
-    def _picture(self, kind: str, content: str, text: str, chart: str) -> Shown:
+def _shown(
+    output: Mapping[str, Any], charts: Path | None, headline: str, prefix: str
+) -> Shown | None:
+    if output["output_type"] == "stream":
+        # stderr carries progress, which is of no use to whom reads afterwards
+        return _plain(joined(output["text"])) if output["name"] == "stdout" else None
+    if output["output_type"] == "error":
+        return None
+    data = {kind: joined(value) for kind, value in output["data"].items() if value}
+    about, text = output.get("metadata", {}), data.get("text/plain", "")
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return None
+    if kind := next((kind for kind in _IMAGES if kind in data), ""):
         words = "Chart; its numbers are in the table beside it." if text[:1] == "<" else text
-        file = self._charts / f"{chart}.svg" if self._charts else None
-        if file and re.fullmatch(r"\w+", chart, re.ASCII) and file.is_file():
-            self._count += 1
+        name = str(about.get(CHART, ""))
+        file = charts / f"{name}.svg" if charts and re.fullmatch(r"\w+", name, re.ASCII) else None
+        if file and file.is_file():
             svg = file.read_text(encoding="utf-8", errors="replace")
-            prefix, said = f"chart{self._count}-", self._headline
-            if markup := inlined(svg, prefix=prefix, words=words, headline=said):
-                return Shown("svg", as_html(markup), words)
-        base64 = "".join(content.split())
-        if kind == "image/svg+xml":
-            base64 = b64encode(content.encode()).decode()
-        return Shown("image", f"data:{kind};base64,{base64}", words)
+            if markup := inlined(svg, prefix=prefix, words=words, headline=headline):
+                return Shown("svg", as_html(markup), words, about)
+        is_text = kind == "image/svg+xml"
+        base64 = b64encode(data[kind].encode()).decode() if is_text else data[kind]
+        return Shown("image", f"data:{kind};base64,{''.join(base64.split())}", words, about)
+    html = _PANDAS_STYLE.sub("", data.get("text/html", ""))
+    if html and is_plain_html(html):
+        return Shown("html", as_html(html), text, about)
+    return None if text.startswith("<IPython.core.display") else _plain(text)
 
 
 def _plain(text: str) -> Shown | None:
     clean = _ANSI.sub("", text).strip("\n")
-    return Shown("plain", clean, clean) if clean.strip() else None
+    return Shown("plain", clean, clean, {}) if clean.strip() else None
 
 
 def _error_box(output: Mapping[str, Any]) -> Callout:

@@ -11,7 +11,9 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
+from html import escape as html_escape
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ from markupsafe import Markup
 from mnslib.errors import printable
 from mnslib.show import wording
 from mnslib.show.tokens import FONTS, PAINTS, TOKENS
+
+_TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 
 FILTERS = {
     "number": wording.number,
@@ -49,6 +53,7 @@ FILTERS = {
     "lines": lambda text: text.split("\n"),
     "href": lambda path: quote(path),
     "local": lambda address: address if is_local(address) else "#",
+    "linked": lambda html, files: _linked(html, files),
     "embedded": lambda address: address if address.startswith("data:image/") else "",
 }
 """What templates may write behind a `|`, beside Jinja's own: the notation of `wording`."""
@@ -75,6 +80,27 @@ def is_local(address: str) -> bool:
     # browsers pass over white space and control characters: `java\tscript:` is a scheme
     read = re.sub(r"[\x00-\x20]", "", address)
     return re.match(r"(?i)([a-z][a-z0-9+.-]*:|/|\\)", read) is None
+
+
+def _linked(html: str, files: Iterable[str]) -> str:
+    """Return HTML whose text leads to files where it names them.
+
+    Args:
+        files: paths relative to the page, as the text writes them.
+    """
+    hrefs = {html_escape(name): quote(name) for name in files}
+    if not hrefs:
+        return Markup(html)
+    names = "|".join(map(re.escape, sorted(hrefs, key=len, reverse=True)))
+    named = re.compile(rf"(?<![\w./-])(?:{names})(?![\w/-]|\.\w)")
+    parts = _TAG.split(str(html))  # texts and tags, in turns
+    is_link = False
+    for at, text in enumerate(parts):
+        if at % 2:
+            is_link = text.startswith("<a ") or (is_link and text != "</a>")
+        elif not is_link:
+            parts[at] = named.sub(lambda name: f'<a href="{hrefs[name[0]]}">{name[0]}</a>', text)
+    return Markup("".join(parts))
 
 
 def as_html(text: str) -> str:
