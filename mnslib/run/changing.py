@@ -172,7 +172,9 @@ class Changing(Run):
             return
         self._is_plan_shown = True
         report = plans.plan_report(self.planned, result)
-        display(report, display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
+        # as one output: the boxes of what was done may be fewer than those that were planned
+        forms = {"text/plain": repr(report), "text/html": report._repr_html_()}
+        display(forms, raw=True, display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
 
     def changes(self) -> Table:
         """Return every change, those with a risk first."""
