@@ -27,8 +27,7 @@ from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.export import request_file
-from mnslib.requests.files import read_rows
-from mnslib.requests.rows import read_bytes
+from mnslib.requests.files import read_bytes, read_rows
 from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import LIBRARY, ApplyResult, RunStatus, utc_now

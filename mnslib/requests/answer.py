@@ -18,8 +18,7 @@ from mnslib.errors import SpecError
 from mnslib.models import QUOTA_FIELDS
 from mnslib.requests.cells import written
 from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
-from mnslib.requests.files import delimiter_of, read_rows
-from mnslib.requests.rows import decode, read_bytes
+from mnslib.requests.files import decode, delimiter_of, read_bytes, read_rows
 from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 

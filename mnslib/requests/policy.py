@@ -28,9 +28,8 @@ from mnslib.models import (
 from mnslib.requests import rules
 from mnslib.requests.cells import PRINCIPAL_KINDS
 from mnslib.requests.columns import COLUMN_WORDS
-from mnslib.requests.rows import problem
-from mnslib.requests.rules import CellError, Finding, show
-from mnslib.requests.yaml_files import read_yaml_mapping
+from mnslib.requests.files import read_yaml_mapping
+from mnslib.requests.rules import CellError, Finding, problem, show
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 

@@ -1,7 +1,7 @@
 """What Azure and Kubernetes take for one value: names, amounts, words, keys, principals.
 
 Each function returns the typed value of a text, or raises `CellError` with everything that is
-wrong and what to write instead. Knows nothing of files, rows or columns; text is never evaluated.
+wrong and what to write instead. Knows no format of a file; text is never evaluated.
 
     >>> memory_bytes("512Mi")
     Decimal('536870912')
@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 
-from mnslib.errors import cut, nearest
+from mnslib.errors import Problem, SpecError, cut, nearest
 from mnslib.models import SERVICE_LABELS
 from mnslib.quantities import format_memory, parse_quantity
 from mnslib.resource_ids import CLUSTER_NAME
@@ -69,6 +70,17 @@ class CellError(ValueError):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("; ".join(message for message, _ in self.findings))
+
+
+def problem(file: str, row: int | None, column: str | None, finding: Finding) -> Problem:
+    """Return a finding with its place."""
+    message, suggestion = finding
+    return Problem(file=file, row=row, column=column, message=f"{message}.", suggestion=suggestion)
+
+
+def file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
+    """Return the error of a file of which nothing can be used."""
+    return SpecError([problem(path.name, row, None, (message, fix))])
 
 
 def refuse(message: str, suggestion: str = "") -> CellError:

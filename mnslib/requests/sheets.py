@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import Problem, SpecError
-from mnslib.requests.rows import file_error, problem
-from mnslib.requests.rules import Finding
+from mnslib.requests.rules import Finding, file_error, problem
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""

@@ -24,10 +24,9 @@ from mnslib.requests.columns import (
     cell_findings,
     is_mentioned,
 )
-from mnslib.requests.files import read_rows
+from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
-from mnslib.requests.rows import Rows, problem
-from mnslib.requests.rules import CellError, Finding, show
+from mnslib.requests.rules import CellError, Finding, problem, show
 from mnslib.requests.tiers import Tiers, with_tier
 from mnslib.secrets import looks_secret
 

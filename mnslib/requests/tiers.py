@@ -24,9 +24,8 @@ from mnslib.requests.columns import (
     is_mentioned,
     limit_findings,
 )
-from mnslib.requests.rows import problem
-from mnslib.requests.rules import CellError, Finding, refuse, show
-from mnslib.requests.yaml_files import read_yaml_mapping
+from mnslib.requests.files import read_yaml_mapping
+from mnslib.requests.rules import CellError, Finding, problem, refuse, show
 from mnslib.secrets import looks_secret
 
 Tiers = Mapping[str, RequestValues]

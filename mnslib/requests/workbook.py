@@ -18,7 +18,7 @@ from mnslib.requests.columns import (
     VALUE_COLUMNS,
     column_words,
 )
-from mnslib.requests.rows import MOST_ROWS
+from mnslib.requests.files import MOST_ROWS
 from mnslib.requests.sheets import SHEET_NAME, write_text
 from mnslib.requests.tiers import Tiers
 

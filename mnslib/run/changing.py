@@ -31,7 +31,7 @@ from mnslib.provisioning.resume import (
 from mnslib.provisioning.timeline import read_timeline
 from mnslib.requests.answer import answered_file, refusals
 from mnslib.requests.columns import COLUMNS
-from mnslib.requests.rows import read_bytes
+from mnslib.requests.files import read_bytes
 from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now
 from mnslib.run import steps
