@@ -73,7 +73,8 @@ class Tables:
         return self._weighed[0]
 
     @property
-    def _clean(self) -> CleanSnapshot:
+    def clean(self) -> CleanSnapshot:
+        """The reading without the samples that cannot be true."""
         return self._weighed[1]
 
     @cached_property
@@ -83,7 +84,7 @@ class Tables:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """Granted, requested and used of each namespace, as `layers_table` returns it."""
-        return layers_table(self._clean, self._judged, evidence=self.evidence)
+        return layers_table(self.clean, self._judged, evidence=self.evidence)
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
@@ -99,17 +100,17 @@ class Tables:
     @cached_property
     def daily(self) -> pd.DataFrame:
         """The highest share of each day, as `daily_peaks` returns it."""
-        return daily_peaks(self._clean, self.utilization, evidence=self.evidence)
+        return daily_peaks(self.clean, self.utilization, evidence=self.evidence)
 
     @cached_property
     def crossings(self) -> pd.DataFrame:
         """When 90 % and the quota were reached and left, as `crossings_table` returns it."""
-        return crossings_table(self._clean, evidence=self.evidence)
+        return crossings_table(self.clean, evidence=self.evidence)
 
     @cached_property
     def layers_by_day(self) -> pd.DataFrame:
         """The layers day by day over all namespaces, as `layers.layers_by_day` returns them."""
-        return layers_by_day(self._clean, evidence=self.evidence)
+        return layers_by_day(self.clean, evidence=self.evidence)
 
     @cached_property
     def refusals(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from mnslib.capacity.changed import Earlier, new_findings, read_earlier
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refusal_findings
 from mnslib.capacity.tables import Tables
-from mnslib.capacity.utilization import findings
+from mnslib.capacity.utilization import findings, tightest
 from mnslib.errors import ConfigError
 from mnslib.results import CheckResult, RunStatus
 from mnslib.run.project import write_whole
@@ -34,11 +34,10 @@ from mnslib.run.runs import (
     record_of,
 )
 from mnslib.run.steps import read_usage
-from mnslib.show.asked import asked_checks
-from mnslib.show.capacity import history_checks, utilization_sentence
 from mnslib.show.displays import Sentence, Stack, Table
 from mnslib.show.show import show
 from mnslib.show.templates import render_part
+from mnslib.show.views import finding, reading_checks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,8 +219,8 @@ class Reading(Run):
             self._save_made(tables.all())
             new = new_findings(tables.changed, tables.refusals, tables.earlier)
             absent = absent_labels(tables.layers, tables.group_by)
-            checks = [*history_checks(tables.snapshot), *asked_checks(absent, tables.placement)]
-            headline = utilization_sentence(tables.utilization)
+            checks = reading_checks(tables.snapshot, absent, tables.placement)
+            headline = f"{finding('utilization', tightest(tables.utilization))}."
             numbers = findings(tables.utilization) | refusal_findings(tables.refusals) | new
             status = RunStatus.FINDINGS if sum(new.values()) else status
         if self._saved:

@@ -22,8 +22,8 @@ from mnslib.capacity.decide import (
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show import wording
 from mnslib.show.displays import Action, Actions
-from mnslib.show.evidence import counted_words
 from mnslib.show.templates import render_part
+from mnslib.show.views import said
 
 _KINDS = {
     "raise": RAISE,
@@ -43,7 +43,7 @@ def decisions(decided: Decided) -> Actions:
         "decided": decided,
         "clusters": [(name, list(found)) for name, found in clusters],
         "faults": [
-            (counted_words(each.evidence, each.total), each.names) for each in decided.faults
+            (said("counted", each.evidence, each.total), each.names) for each in decided.faults
         ],
         "limit": f"{QUOTA_OVERCOMMIT_RATIO:g}",
         "share_kept": PEAK_SHARE_KEPT,

@@ -19,6 +19,7 @@ from typing import Any, SupportsFloat
 from mnslib import verdicts
 from mnslib.errors import printable
 from mnslib.show import wording
+from mnslib.show.tables import told
 from mnslib.show.templates import as_html, render_part
 from mnslib.show.tokens import Tone
 
@@ -33,41 +34,6 @@ KIND = "mnslib_kind"
 """Metadata of an output: which display it is."""
 EMPTY = "mnslib_empty"
 """Metadata of an output: it says that nothing was found, or could not be read."""
-
-
-_WORDS: dict[str, tuple[Tone, str]] = {
-    # verdicts
-    "full": ("critical", ""),
-    "tight": ("warning", ""),
-    "ok": ("calm", ""),
-    "fix requests": ("fix", ""),
-    # changes
-    "Delete": ("critical", ""),
-    "Adopt": ("warning", ""),
-    # checks
-    "passed": ("good", "✓"),
-    "warning": ("warning", "!"),
-    "unknown": ("unknown", "?"),
-    # outcomes and run statuses
-    "created": ("good", "✓"),
-    "updated": ("good", "✓"),
-    "adopted": ("good", "✓"),
-    "deleted": ("good", "✓"),
-    "released": ("good", "✓"),
-    "unchanged": ("calm", "–"),
-    "skipped": ("warning", "!"),
-    "not attempted": ("unknown", "–"),
-    "done": ("good", "✓"),
-    "no change": ("calm", "–"),
-    "findings": ("warning", "!"),
-    "approval": ("warning", "!"),
-    "not approved": ("warning", "!"),
-    "partly": ("critical", "✕"),
-    "failed": ("critical", "✕"),
-    "stopped": ("unknown", "?"),
-    "refused": ("critical", "✕"),
-    "interrupted": ("unknown", "?"),
-}
 
 
 class _Display:
@@ -101,22 +67,22 @@ class Tag(_Display):
         return self.text
 
 
-def tag(word: str) -> Tag:
+def tag(word: str, text: str = "") -> Tag:
     """Return the tag of a verdict, change, outcome, check or run status; others are calm.
 
     `unknown: <reason>` keeps its reason; `not_attempted` reads "not attempted".
+
+    Args:
+        text: what it says in place of the word.
     """
-    text = word.replace("_", " ")
-    tone, symbol = _WORDS.get(verdicts.word(text), ("calm", ""))
-    return Tag(f"{symbol} {text}".strip(), tone)
+    word = word.replace("_", " ")
+    tone, *symbol = told("tags").get(verdicts.word(word), ["calm"])
+    return Tag(" ".join([*symbol, text or word]), tone)
 
 
 def commitment_tag(verdict: str, committed_ratio: SupportsFloat | None) -> Tag:
     """Return the tag of a verdict on a cluster: red where it cannot lose a node, as in charts."""
-    tones: dict[str, Tone] = {"overcommit": "critical", "quota overcommit": "warning"}
-    if verdict in tones:
-        return Tag(wording.commitment_verdict(verdict, committed_ratio), tones[verdict])
-    return tag(verdict)
+    return tag(verdict, wording.commitment_verdict(verdict, committed_ratio))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -188,7 +154,26 @@ class Picture(_Display):
         return self.words
 
 
-Cell = str | int | float | None | Tag | Tags | Lines | Link | Picture
+@dataclass(frozen=True, slots=True, repr=False)
+class Blocks(_Display):
+    """A bar or a strip in a cell: blocks beside each other, each its width in pixels and ground.
+
+    Attributes:
+        words: what they show, for whoever does not see them.
+        beside: what stands behind them, such as the share that they show.
+        second: a line below them.
+    """
+
+    parts: Sequence[tuple[int, str]]
+    words: str
+    beside: str = ""
+    second: str = ""
+
+    def __repr__(self) -> str:
+        return repr(Lines(self.beside or self.words, self.second))
+
+
+Cell = str | int | float | None | Tag | Tags | Lines | Link | Picture | Blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,14 @@ from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
 from mnslib.capacity.decide import PEAK_SHARE_KEPT, QUOTA_FIELD_OF, RAISE, records, smallest_raise
 from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
+from mnslib.capacity.summaries import refused_parts
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
 from mnslib.show.displays import Cell, Column, Figure, Lines, Link, Table, Tag, named, right, tag
 from mnslib.show.html import PORTFOLIO, page
-from mnslib.show.refusals import short_of
 from mnslib.show.templates import as_html, render, render_part
 from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
+from mnslib.show.views import said
 
 OWNERS_FOLDER = "owners"
 """Of a run directory: the owners' pages."""
@@ -310,7 +311,7 @@ def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
             if first["problem"] == EXCEEDED and smallest_raise(row) > 0
         ]
         last = "" if pd.isna(first["last_utc"]) else wording.moment(first["last_utc"])
-        found[first["owner"]].append((first, last, short_of(rows), raises))
+        found[first["owner"]].append((first, last, said("short_of", refused_parts(rows)), raises))
     return found
 
 

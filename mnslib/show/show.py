@@ -7,14 +7,19 @@ return. Knows which displays belong together; makes no figure and draws nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from mnslib.capacity import summaries
+from mnslib.capacity.changed import Earlier
+from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
-from mnslib.show.displays import Names, Sentence, Stack, Table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mnslib.show import wording
+from mnslib.show.displays import Callout, Names, Sentence, Stack
+from mnslib.show.tables import told
+from mnslib.show.views import finding, said, section, view
 
 
 def show(tables: Tables, name: str) -> Stack:
@@ -50,6 +55,20 @@ def _drawn(chart: Any, rows: pd.DataFrame) -> Any:
     return Sentence(f"{chart.alt}", is_empty=True) if rows.empty else chart
 
 
+def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
+    """Return what changed since an earlier run: a sentence, then the rows."""
+    return section(view("changed", changed), finding("changed", changed, earlier), earlier.note)
+
+
+def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
+    """Return what was read of each cluster, and what was not, with the reason."""
+    read, about = snapshot.read_utc, snapshot.history_note
+    table = view("reading", summaries.reading(snapshot), moment=read, about=about)
+    errors = said("errors", summaries.by_text(snapshot.errors))
+    box = Callout(title="Not everything was read", text=errors, tone="warning")
+    return (table, box) if errors else (table,)
+
+
 def _decisions(tables: Tables) -> Iterator[Any]:
     from mnslib.show.decisions import decisions
 
@@ -57,27 +76,19 @@ def _decisions(tables: Tables) -> Iterator[Any]:
 
 
 def _changed(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.changed import changes_report
-
     yield changes_report(tables.changed, tables.earlier)
 
 
 def _utilization(tables: Tables) -> Iterator[Any]:
-    from mnslib.capacity.utilization import tightest
-    from mnslib.show.capacity import daily_rows, utilization_rows
-    from mnslib.show.charts import utilization_heatmap, utilization_now
-    from mnslib.show.evidence import crossings_rows
+    from mnslib.show.charts import utilization_now
 
-    table, snapshot = tables.utilization, tables.snapshot
-    worst, note = tightest(table), snapshot.history_note
-    yield utilization_now(table, moment=snapshot.read_utc, note=note)
-    yield _folded("Fullest now, as a table", utilization_rows(worst, evidence=tables.evidence))
+    snapshot = tables.snapshot
+    yield utilization_now(tables.utilization, moment=snapshot.read_utc, note=snapshot.history_note)
+    worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     yield _folded(
-        "Since when, and how often: the highest share of each day",
-        utilization_heatmap(tables.daily, period=snapshot.period, note=note),
-        daily_rows(tables.daily),
+        "Since when, how often and how long",
+        view("at_quota", worst, total=len(tables.daily), about=snapshot.history_note),
     )
-    yield _folded("When 90 % and the quota were reached and left", crossings_rows(tables.crossings))
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 
@@ -85,65 +96,62 @@ def _utilization(tables: Tables) -> Iterator[Any]:
 def _efficiency(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.layers import absent_labels
     from mnslib.show.charts import layers_over_time, quadrant, three_layers
-    from mnslib.show.layers import advice_rows, layers_rows, roll_up_rows
 
     layers, moment, note = tables.layers, tables.snapshot.read_utc, tables.snapshot.history_note
     yield _folded(
         "What is committed, requested and used", three_layers(layers, moment=moment, note=note)
     )
-    absent = absent_labels(layers, tables.group_by)
-    yield _folded("Who holds what", roll_up_rows(tables.sums["by_owner"], absent=absent))
+    absent = said("absent_labels", absent_labels(layers, tables.group_by))
+    yield _folded("Who holds what", view("sums", tables.sums["by_owner"], absent=absent))
     yield _folded(
         "Shrink, grow, fix requests or healthy",
         quadrant(layers, moment=moment, note=note),
-        advice_rows(layers),
+        view("advice", summaries.advice_rows(layers)),
     )
     yield _folded(
         "Day by day, all namespaces together",
         layers_over_time(tables.layers_by_day, layers, moment=moment, note=note),
     )
-    yield _folded("Memory, most idle first", layers_rows(layers, resource="memory"))
+    memory = summaries.layer_rows(layers, resource="memory")
+    yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
 
 
 def _blocked(tables: Tables) -> Iterator[Any]:
     from mnslib.show.charts import state_grid
-    from mnslib.show.refusals import refusals_report
-    from mnslib.show.room import fit_report
 
-    yield refusals_report(tables.snapshot, tables.refusals)
+    refused = summaries.refusal_rows(tables.refusals)
+    found = finding("refusals", tables.snapshot, tables.refusals)
+    yield section(view("refusals", refused), found)
+    failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
     yield _folded(
         "What still fits: the next pod, a rolling update, the autoscaler's maximum",
         state_grid(tables.fit, moment=tables.snapshot.read_utc),
-        fit_report(tables.fit),
+        view("fit", failing, answers=len(failing), given=given),
     )
 
 
 def _clusters(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.capacity import commitment_rows
     from mnslib.show.charts import cluster_commitment
-    from mnslib.show.room import placement_report
 
     table, snapshot = tables.commitment, tables.snapshot
     yield cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
-    yield _folded("Commitment, as a table", commitment_rows(table))
-    yield _folded("Which cluster takes the next namespace", placement_report(tables.placement))
+    yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.ROOM))
+    absent = said("absent_region", summaries.absent_region(tables.placement))
+    places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
+    found = finding("placement", tables.placement)
+    yield _folded("Which cluster takes the next namespace", section(places, found))
 
 
 def _evidence(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.capacity import snapshot_report
-    from mnslib.show.evidence import evidence_report
-
-    yield _folded("What was read of each cluster", snapshot_report(tables.snapshot))
-    yield _folded("What holds, and what does not", evidence_report(tables.evidence))
+    rows = summaries.evidence_rows(tables.evidence)
+    yield _folded("What was read of each cluster", *evidence_read(tables.snapshot))
+    found = section(view("evidence", rows), finding("evidence", tables.evidence))
+    yield _folded("What holds, and what does not", found)
 
 
 def _files(tables: Tables) -> Iterator[Any]:
-    files = Table(
-        columns=["Table", "Rows"],
-        rows=[[f"tables/{name}.csv", len(table)] for name, table in tables.all().items()],
-        note="All of them, a sheet each: tables/tables.xlsx. Cores and bytes.",
-    )
-    yield _folded("Files with all figures", files)
+    rows = pd.DataFrame({"table": list(tables.all()), "rows": map(len, tables.all().values())})
+    yield _folded("Files with all figures", view("files", rows))
 
 
 VIEWS: dict[str, Callable[[Tables], Iterator[Any]]] = {

@@ -26,20 +26,21 @@ class ColumnWords:
         unit: empty for text.
         meaning: what it holds; empty for a column that nobody explained.
         format: how a spreadsheet writes its numbers; empty for as they are.
+        heading: what it is called in views; empty for its machine name in words.
     """
 
     unit: str = ""
     meaning: str = ""
     format: str = ""
+    heading: str = ""
 
 
 def column(name: str) -> ColumnWords:
     """Return what is said of a column by its machine name; of a day, what holds for each day."""
-    told = _told()
     is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", name)
-    words = told["day_column"] if is_day else told["columns"].get(name, {})
-    unit = words.get("unit", "")
-    return ColumnWords(unit, words.get("meaning", ""), told["formats"].get(unit, ""))
+    words = told("day_column") if is_day else told("columns").get(name, {})
+    unit, heading = words.get("unit", ""), words.get("heading", "")
+    return ColumnWords(unit, words.get("meaning", ""), told("formats").get(unit, ""), heading)
 
 
 def told(section: str) -> Any:

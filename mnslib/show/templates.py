@@ -20,13 +20,13 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mnslib.errors import printable
-from mnslib.show import wording
+from mnslib.errors import cut, printable
+from mnslib.show import tables, wording
 from mnslib.show.tokens import FONTS, PAINTS, TOKENS
 
 _TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 
-FILTERS = {
+FILTERS: dict[str, Any] = {
     "number": wording.number,
     "exact": wording.exact,
     "cores": wording.cores,
@@ -43,13 +43,19 @@ FILTERS = {
     "cut": wording.cut_middle,
     "day": wording.day,
     "period": wording.period,
-    "moment": wording.moment,
+    "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
     "duration": wording.duration,
     "listing": wording.listing,
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
     "rest": lambda lines: max(0, len(lines) - wording.EXAMPLES),
     "role": lambda name: name.removeprefix("Azure Kubernetes Service "),
     "short": wording.short,
+    "headroom": lambda value, resource: wording.room(resource, value),
+    "commitment": wording.commitment_verdict,
+    "said": lambda word, section: tables.told("words")[section].get(word, word),
+    "line": cut,
+    "pairs": lambda found: [f"{name} ({why})" for name, why in found.items()],
+    "minutes": lambda minutes: wording.duration(minutes * 60),
     "lines": lambda text: text.split("\n"),
     "href": lambda path: quote(path),
     "local": lambda address: address if is_local(address) else "#",
@@ -67,6 +73,11 @@ def render(name: str, **values: Any) -> str:
     is_html = name.endswith(".html.j2")
     text = _environment(is_html).get_template(name).render(values)
     return Markup(text) if is_html else text
+
+
+def say(text: str, /, **values: Any) -> str:
+    """Return what a line of `tables.yaml` says of values, as plain text."""
+    return str(_line(text).render(values)) if text else ""
 
 
 def render_part(name: str, macro: str, *values: Any) -> str:
@@ -111,6 +122,11 @@ def as_html(text: str) -> str:
 @cache
 def _template(name: str) -> Any:
     return _environment(name.endswith(".html.j2")).get_template(name).module
+
+
+@cache
+def _line(text: str) -> Any:
+    return _environment(False).from_string(text)
 
 
 @cache

@@ -76,12 +76,12 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(analyzed):
 
     pictures = {path.stem: path.read_text(encoding="utf-8") for path in
                 (done.directory / "charts").glob("*.svg")}  # fmt: skip
-    assert len(pictures) == 7
+    assert len(pictures) == 6
     assert all("<text" in picture for picture in pictures.values())
 
     assert "<pre>" not in done.report  # no value, path or quoted text as Python writes it
     alts = re.findall(r"<svg[^>]*><title>([^<]+)", done.report)
-    assert len(alts) == 7
+    assert len(alts) == 6
     assert alts[0].startswith("2 of ")
     assert any("cannot start the next pod" in alt for alt in alts)
     assert not [r for r in done.asked if r["method"] in WRITES]

@@ -29,7 +29,7 @@ from mnslib.show.charts.sheet import (
     ticks,
 )
 from mnslib.show.charts.three_layers import REQUESTED, UNITS, UNREQUESTED, USED
-from mnslib.show.layers import claimed_finding
+from mnslib.show.views import finding
 
 MOST_NAMED = 5
 _HEIGHT, _LEFT, _NAMES = 250, 120, 1290
@@ -60,7 +60,7 @@ def layers_over_time(
     sheet = Sheet(
         "layers_over_time",
         {
-            "finding": claimed_finding(by_day), "first": min(days), "last": max(days),
+            "finding": finding("trend", by_day), "first": min(days), "last": max(days),
             "least": known["measured"].min(), "most": known["measured"].max(), "note": note,
             "left_out": by_day["left_out"].max(), "days": last,
         },

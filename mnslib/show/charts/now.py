@@ -16,7 +16,6 @@ from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.show import wording
-from mnslib.show.capacity import utilization_finding
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import (
@@ -30,6 +29,7 @@ from mnslib.show.charts.sheet import (
     Sheet,
     top_rows,
 )
+from mnslib.show.views import finding
 from mnslib.verdicts import unknown_reason
 
 TOP = 26
@@ -63,10 +63,14 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     worst = tightest(table)
     rows = _worded(worst)
     fullest = rows[:1][rows["is_known"][:1]].to_dict("records")
-    finding = utilization_finding(worst)
     sheet = Sheet(
         "utilization_now",
-        {"finding": finding, "moment": moment, "note": note, "fullest": fullest},
+        {
+            "finding": finding("utilization", worst),
+            "moment": moment,
+            "note": note,
+            "fullest": fullest,
+        },
     )
     if rows.empty:
         sheet.note(sheet.say("nothing"))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity import summaries
 from mnslib.capacity.advice import (
     FIX,
     FIX_BELOW,
@@ -27,7 +28,7 @@ from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart
 from mnslib.show.charts.marks import DASHED, Fill, Stroke
-from mnslib.show.layers import advice_finding, advised
+from mnslib.show.views import finding
 
 ACROSS, UP = 1.12, 1.22
 """Ends of the axes; what lies beyond is drawn at the edge."""
@@ -106,7 +107,7 @@ def quadrant(
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
     """
-    spaces, title = advised(layers), advice_finding(layers)
+    spaces, title = summaries.advised(layers), finding("advice", layers)
     canvas = Canvas("quadrant", family=family)
     canvas.heading(
         title,

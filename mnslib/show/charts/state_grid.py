@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity import summaries
 from mnslib.capacity.fit import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
 from mnslib.show.charts.marks import HATCH, Fill
-from mnslib.show.room import Kinds, answer_words, fit_finding, kinds_of, own_answers
+from mnslib.show.views import finding, said
 
 MOST_NAMESPACES = 150
 """Namespaces above which rows become patterns. Source: our visual standard."""
@@ -82,10 +83,10 @@ def state_grid(
         note: sentences that the source line ends with.
         family: font family; None takes the first installed.
     """
-    answers = _in_order(own_answers(table))
-    kinds = kinds_of(answers)
+    answers = _in_order(summaries.own_answers(table))
+    kinds = summaries.kinds_of(answers)
     canvas, at = Canvas("state_grid", family=family), wording.moment(moment)
-    title = fit_finding(table)
+    title = finding("fit", table)
     how = "The shortest value decides; ordered by what fails first"
     if len(kinds) > MOST_NAMESPACES:
         how = "Same answers together, with what is short in the median and at most"
@@ -116,7 +117,7 @@ def state_grid(
 
 def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
     """Return all answers, those of the namespaces in which most urgent things fail first."""
-    kinds = kinds_of(answers)
+    kinds = summaries.kinds_of(answers)
     short = np.fmax(-answers["left"].to_numpy(), 0).reshape(kinds.shape)
     first = answers[answers["question"] == NEXT_POD]
     keys = [
@@ -129,12 +130,12 @@ def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
     return answers.take((places[:, None] * len(QUESTIONS) + each).ravel())
 
 
-def _fails(kinds: Kinds) -> Flags:
+def _fails(kinds: summaries.Kinds) -> Flags:
     found: Flags = (kinds == "no").any(axis=1)
     return found
 
 
-def _is_unknown(kinds: Kinds) -> Flags:
+def _is_unknown(kinds: summaries.Kinds) -> Flags:
     found: Flags = (kinds == "unknown").any(axis=1) & ~_fails(kinds)
     return found
 
@@ -145,13 +146,13 @@ def _rows(answers: pd.DataFrame) -> list[_Row]:
     return [
         _Row(
             found[place]["namespace_name"],
-            [(row["kind"], answer_words(row)) for row in found[place : place + each]],
+            [(row["kind"], said("answer", row)) for row in found[place : place + each]],
         )
         for place in range(0, len(found), each)
     ]
 
 
-def _patterns(answers: pd.DataFrame, kinds: Kinds) -> list[_Row]:
+def _patterns(answers: pd.DataFrame, kinds: summaries.Kinds) -> list[_Row]:
     """Return one row for each combination of answers, those with a no first, the largest first."""
     alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, found in enumerate(np.where(kinds == "just", "yes", kinds).tolist()):
@@ -182,7 +183,7 @@ def _pattern_words(answers: pd.DataFrame, kind: str) -> str:
         return _most_common(texts).replace(": ", "\n")
     short = answers[answers["left"] < 0]
     if short.empty:
-        return _most_common(map(answer_words, answers.to_dict("records")))
+        return _most_common(said("answer", row) for row in answers.to_dict("records"))
     field = _most_common(short["tightest"])
     amounts = (-answers.loc[answers["tightest"] == field, "left"]).clip(lower=0)
     typical, most = (_amount(field, value) for value in (amounts.median(), amounts.max()))
@@ -197,7 +198,7 @@ def _amount(field: str, value: float) -> str:
     return f"{value:,.0f} pods" if field == "pods" else wording.quantity(field, value)
 
 
-def _counts(kinds: Kinds) -> list[Counter[str]]:
+def _counts(kinds: summaries.Kinds) -> list[Counter[str]]:
     """Return how many namespaces have which kind of answer, by question."""
     return [Counter(column) for column in kinds.T.tolist()]
 
@@ -211,13 +212,13 @@ def _count_words(counts: Counter[str]) -> str:
                      for kind in ("no", "yes", "none", "unknown") if plain[kind])  # fmt: skip
 
 
-def _counts_of(kinds: Kinds) -> str:
+def _counts_of(kinds: summaries.Kinds) -> str:
     counts = zip(_HEADS.values(), _counts(kinds), strict=True)
     parts = [f"{head}: {_count_words(each)}" for head, each in counts if each]
     return f"{'; '.join(parts)}." if parts else ""
 
 
-def _draw(canvas: Canvas, kinds: Kinds, rows: list[_Row]) -> None:
+def _draw(canvas: Canvas, kinds: summaries.Kinds, rows: list[_Row]) -> None:
     names = min(canvas.widest(line for row in rows for line in row.name.split("\n")), 330.0)
     left = MARGIN + names + 24
     width = (RIGHT - left - _GAP * (len(QUESTIONS) - 1)) / len(QUESTIONS)
@@ -239,7 +240,7 @@ def _draw(canvas: Canvas, kinds: Kinds, rows: list[_Row]) -> None:
     canvas.y += 18
 
 
-def _draw_heads(canvas: Canvas, kinds: Kinds, edges: list[float], width: float) -> None:
+def _draw_heads(canvas: Canvas, kinds: summaries.Kinds, edges: list[float], width: float) -> None:
     """Write each question, how many have which answer, and draw those as one bar."""
     counts = _counts(kinds)
     lines = [canvas.wrap(_count_words(each), width, SMALL) for each in counts]

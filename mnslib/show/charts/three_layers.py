@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mnslib.capacity import summaries
 from mnslib.capacity.clusters import USAGE_WINDOW
 from mnslib.capacity.quota_values import BARE
 from mnslib.quantities import GIB
@@ -28,7 +29,7 @@ from mnslib.show.charts.sheet import (
     shares,
     top_rows,
 )
-from mnslib.show.layers import layers_finding, total_layers
+from mnslib.show.views import finding
 
 MOST_REASON = 330
 """Pixels of the last column."""
@@ -54,12 +55,12 @@ def three_layers(
     order = ["known", "idle", "hard", "cluster_name", "namespace_name"]
     rows = granted.sort_values(order, ascending=[False, False, False, True, True])
     shown, rest = top_rows(rows, rows["known"])
-    known, totals = rest[rest["known"]], total_layers(layers, resource)
+    known, totals = rest[rest["known"]], summaries.total_layers(layers, resource)
     hard, idle = float(known["hard"].sum()), float(known["idle"].sum())
     sheet = Sheet(
         "three_layers",
         {
-            "finding": layers_finding(layers, resource=resource), "moment": moment, "note": note,
+            "finding": finding("layers", layers, resource=resource), "moment": moment, "note": note,
             "first": moment - USAGE_WINDOW, "resource": f"{resource}_request", "unit": unit,
             "totals": totals, "all": len(own), "rows": len(rows), "bare": len(own) - len(rows),
             "unmeasured": len(rows) - np.nan_to_num(totals["measured"]), "rest": len(known),

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
-from mnslib.capacity.clusters import commitment_table
+from mnslib.capacity.clusters import PLACEMENT_COLUMNS, commitment_table
 from mnslib.capacity.utilization import findings
 from mnslib.errors import (
     ArmForbiddenError,
@@ -22,9 +23,11 @@ from mnslib.errors import (
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.secrets import HIDDEN
-from mnslib.show.capacity import history_checks, snapshot_report
+from mnslib.show.show import evidence_read
+from mnslib.show.views import reading_checks
 from tests.tables import daily_of, utilization_of
 
+NO_PLACES = pd.DataFrame(columns=list(PLACEMENT_COLUMNS))
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
 
 
@@ -343,8 +346,8 @@ def test_a_lost_history_is_said_once_for_all_clusters_it_was_lost_of(small_world
     small_world.samples[("aks-1", "used")] = [(quota_labels("web"), lambda at: 3.0)]
     snapshot = collected()
 
-    table, box = snapshot_report(snapshot).parts
-    (check,) = history_checks(snapshot)
+    table, box = evidence_read(snapshot)
+    (check,) = reading_checks(snapshot, [], NO_PLACES)
 
     read = {row[0]: str(row[-1]) for row in table.rows}
     assert read == {
@@ -358,8 +361,8 @@ def test_a_lost_history_is_said_once_for_all_clusters_it_was_lost_of(small_world
 def test_no_history_is_missed_where_none_was_asked_for(small_world, collected):
     snapshot = collected(prometheus=None)
 
-    assert history_checks(snapshot) == []
-    assert snapshot_report(snapshot).rows[0][-1] is None
+    assert reading_checks(snapshot, [], NO_PLACES) == []
+    assert evidence_read(snapshot)[0].rows[0][-1] is None
 
 
 def test_a_value_measured_between_whole_steps_is_not_asked_for(small_world, collected, now):

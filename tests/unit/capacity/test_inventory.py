@@ -12,7 +12,7 @@ from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import ClusterId
 from mnslib.run.runs import refused_values
-from mnslib.show.capacity import snapshot_report
+from mnslib.show.show import evidence_read
 from tests.tables import utilization_of
 from tests.unit.capacity.conftest import PrometheusDouble
 
@@ -87,7 +87,7 @@ def test_namespaces_are_those_with_a_quota_or_with_pods_at_any_time(collected_fr
 def test_a_quota_object_of_several_values_is_counted_once(metrics, collected_from):
     for kind in ("hard", "used"):
         metrics.samples["aks-1", kind].append((labels("web", "limits.cpu"), always(5.0)))
-    (row,) = snapshot_report(collected_from()).rows
+    (row,) = evidence_read(collected_from())[0].rows
     assert row[3] == 3
 
 

@@ -26,13 +26,13 @@ def draw(frames):
     ("spaces", "title"),
     [
         ({"a": (10, 6, 4, ""), "b": (10, 5, 5, ""), "c": (20, 9, NAN, DEAD)},
-         "45 % of the granted CPU is used; half of the idle quota sits in 1 namespace; "
+         "45 % of the committed CPU is used; half of the idle quota sits in 1 namespace; "
          "1 is unknown"),
-        ({"a": (10, 6, 4, "")}, "40 % of the granted CPU is used"),
-        ({"a": (10, 10, 10, ""), "b": (5, 5, 5, "")}, "100 % of the granted CPU is used"),
+        ({"a": (10, 6, 4, "")}, "40 % of the committed CPU is used"),
+        ({"a": (10, 10, 10, ""), "b": (5, 5, 5, "")}, "100 % of the committed CPU is used"),
         ({"a": (10, 6, NAN, DEAD)}, f"The only namespace is unknown: {DEAD}"),
         ({"a": (NAN, 3, 1, "no quota")}, "No namespace has a CPU quota"),
-        ({"a": (0, 0, 0, "")}, "No CPU is granted"),
+        ({"a": (0, 0, 0, "")}, "No CPU is committed"),
         ({}, "No namespace was found"),
     ],
 )  # fmt: skip
@@ -64,7 +64,7 @@ def test_memory_is_written_in_gib(frames, ruler):
     layers = frames.layers_of({"web": (10, 6, 4, "")})
     found = ruler(three_layers(layers, moment=frames.moment, resource="memory"))
 
-    assert found.texts[0] == "40 % of the granted memory is used"
+    assert found.texts[0] == "40 % of the committed memory is used"
     assert {"16 / 24 / 40", "GiB", "1 namespace together: 40 GiB of quota"} <= set(found.texts)
 
 

@@ -23,9 +23,9 @@ from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
-from mnslib.show.layers import roll_up_rows
 from mnslib.show.owner_pages import LONGEST_NAME, file_name, owner_pages, owners_table
 from mnslib.show.templates import render_part
+from mnslib.show.views import view
 from tests.tables import csv_text
 
 GIB = 2**30
@@ -281,7 +281,7 @@ def test_quotas_are_summed_whether_use_was_measured_or_not_and_the_rest_is_count
     assert "something is unknown of 1 of them" in said
     assert "14 cores in 1 of 2 committed and not used" in pages["portfolio.html"]
     assert "24.25 cores" in pages["portfolio.html"]
-    assert "24.25 cores" in str(roll_up_rows(roll_up(layers, "owner")))
+    assert "24.25 cores" in str(view("sums", roll_up(layers, "owner"), absent=""))
 
 
 def test_an_owner_whose_use_is_nowhere_measured_still_reads_the_quota(frames):

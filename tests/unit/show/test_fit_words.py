@@ -7,21 +7,24 @@ import pytest
 
 from mnslib.capacity.clusters import PLACEMENT_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
-from mnslib.show.asked import asked_checks
+from mnslib.capacity.summaries import absent_region, fit_rows, given_pod, judged, placement_rows
 from mnslib.show.charts import state_grid
 from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
-from mnslib.show.room import (
-    answer_tag,
-    fit_finding,
-    fit_report,
-    judged,
-    placement_finding,
-    placement_report,
-    placement_rows,
-)
+from mnslib.show.views import finding, said, view
 
 GIB = 2**30
 NAN = float("nan")
+
+
+def fit_view(rows):
+    failing = fit_rows(pd.DataFrame(rows))
+    given = said("given_pod", given_pod(pd.DataFrame(rows)))
+    return view("fit", failing, answers=len(failing), given=given)
+
+
+def place_view(table):
+    absent = said("absent_region", absent_region(table))
+    return view("placement", placement_rows(table), absent=absent)
 
 
 def make_answer(verdict="yes", question="next_pod", **changes):
@@ -62,21 +65,21 @@ def make_answer(verdict="yes", question="next_pod", **changes):
     ],
 )  # fmt: skip
 def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
-    (answer,) = judged(pd.DataFrame([make_answer(**changes)])).to_dict("records")
-    found = answer_tag(answer)
+    answers = judged(pd.DataFrame([make_answer(**changes)]))
+    found = view("fit", answers, answers=1, given="").rows[0][4]
     assert (found.text, found.tone) == (words, tone)
 
 
 def test_the_finding_counts_each_question_and_what_is_unknown(frames):
-    assert fit_finding(frames.room(50)) == (
+    assert finding("fit", frames.room(50)) == (
         "9 of 50 namespaces cannot start the next pod of a workload (quota or nodes), "
         "19 cannot roll out one workload, 24 cannot reach the autoscaler maximum; 5 are unknown"
     )
-    assert fit_finding(frames.room(0)) == "No namespace was found"
+    assert finding("fit", frames.room(0)) == "No namespace was found"
     calm = frames.room(4).assign(verdict="yes")
-    assert fit_finding(calm) == "All that was asked fits in 4 namespaces"
+    assert finding("fit", calm) == "All that was asked fits in 4 namespaces"
     lost = frames.room(4).assign(verdict="unknown: no permission")
-    assert fit_finding(lost) == "All 4 namespaces are unknown: no permission"
+    assert finding("fit", lost) == "All 4 namespaces are unknown: no permission"
 
 
 def test_the_table_names_the_workloads_that_do_not_fit():
@@ -88,7 +91,7 @@ def test_the_table_names_the_workloads_that_do_not_fit():
         make_answer("yes", workload_kind="Deployment", workload_name="web"),
         make_answer("no", reason="quota", left_cpu_request=-1.0),
     ]  # fmt: skip
-    table = fit_report(pd.DataFrame(rows))
+    table = fit_view(rows)
     assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
         ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu"),
         ("Deployment api", "✕ short 1 core", "the quota"),
@@ -107,8 +110,8 @@ def test_what_is_most_urgent_comes_first_whatever_the_cluster_is_called():
         make_answer("no", workload_kind="CronJob", workload_name="a", tightest="",
                     reason="must specify limits.cpu", cluster_name="aks-3"),
     ]  # fmt: skip
-    found = fit_report(pd.DataFrame(rows), limit=3).rows
-    assert [row[1] for row in found] == ["CronJob a", "Deployment b", "Deployment c"]
+    found = fit_view(rows).rows
+    assert [row[1] for row in found[:3]] == ["CronJob a", "Deployment b", "Deployment c"]
 
 
 def test_how_many_pods_of_the_given_size_fit_is_said_per_cluster():
@@ -121,7 +124,7 @@ def test_how_many_pods_of_the_given_size_fit_is_said_per_cluster():
     ]
     assert (
         "Of pods of 0.25 cores and 1 GiB the nodes take 112 on aks-1, 31 on aks-2; the quota of "
-        "1 of 3 namespaces takes none." in fit_report(pd.DataFrame(rows)).note
+        "1 of 3 namespaces takes none." in fit_view(rows).note
     )
 
 
@@ -198,50 +201,40 @@ def make_place(verdict="fits", **changes):
 
 
 def test_where_the_next_namespace_should_go_is_a_sentence_with_its_reason():
-    assert placement_finding(make_place()) == (
-        "A new namespace with a quota of 4 cores and 16 GiB should go to aks-1: keeps room for 8 "
-        "cores and 20 GiB; CPU decides, by what its nodes without the largest can carry."
+    assert finding("placement", make_place()) == (
+        "A new namespace with a quota of 4 cores and 16 GiB should go to aks-1: leaves a headroom "
+        "of 8 cores and 20 GiB; CPU decides, by what its nodes without the largest can carry"
     )
     grown = make_place("fits once it grows", grown_left_cpu=22.0, grown_left_memory=1.0 * GIB)
-    assert placement_finding(grown).startswith(
+    assert finding("placement", grown).startswith(
         "A new namespace with a quota of 4 cores and 16 GiB fits nowhere now; on aks-1 once "
-        "the autoscaler has added nodes: keeps room for 22 cores"
+        "the autoscaler has added nodes: leaves a headroom of 22 cores"
     )
-    assert placement_finding(make_place("does not fit", new_region="northeurope")) == (
+    assert finding("placement", make_place("does not fit", new_region="northeurope")) == (
         "A new namespace with a quota of 4 cores and 16 GiB in northeurope fits on no cluster "
-        "that could be asked."
+        "that could be asked"
     )
-    assert placement_finding(make_place()[:0]) == "No size was given, so no cluster was asked."
+    assert finding("placement", make_place()[:0]) == "No size was given, so no cluster was asked"
 
 
 def test_a_cluster_that_does_not_take_it_says_what_is_short():
     short = make_place("does not fit", reason="cpu: promised", left_cpu=-2.0)
-    row = placement_rows(short).rows[0]
+    row = place_view(short).rows[0]
     assert row[3].text == "✕ does not fit"
-    assert row[4] == "short of 2 cores, by 1.5 × its nodes against what is promised"
+    assert row[4] == "short of 2 cores, by 1.5 × its nodes against what is committed"
     assert row[5] is None
-    unknown = placement_rows(make_place("unknown: no permission")).rows[0]
-    assert (unknown[3].text, unknown[4]) == ("? unknown: no permission", "")
+    unknown = place_view(make_place("unknown: no permission")).rows[0]
+    assert (unknown[3].text, unknown[4]) == ("? unknown: no permission", None)
     pod = make_place("does not fit", reason="no node has room for its largest pod")
-    assert placement_rows(pod).rows[0][4] == "no node has room for its largest pod"
+    assert place_view(pod).rows[0][4] == "no node has room for its largest pod"
 
 
-def test_where_the_next_namespace_goes_is_a_sentence_above_the_order():
-    page = placement_report(make_place())._repr_html_()
-
-    assert page.startswith(f"<p>{placement_finding(make_place())}</p>")
-    assert "<table" in page
-
-
-def test_a_region_that_no_cluster_is_in_is_said_and_is_a_warning():
+def test_a_region_that_no_cluster_is_in_is_said():
     there = make_place(location="westeurope", new_region="WestEurope")
-    assert asked_checks([], there) == []
+    assert absent_region(there) == {}
     wrong = make_place("other region", location="westeurope", new_region="westeuroppe")
-    said = "No cluster is in the region westeuroppe (new_region); they are in westeurope."
-    assert placement_rows(wrong).note.endswith(said)
-    assert [(check.name, check.detail) for check in asked_checks([], wrong)] == [
-        ("new_region", said)
-    ]
+    told = "No cluster is in the region westeuroppe (new_region); they are in westeurope."
+    assert place_view(wrong).note.endswith(told)
+    assert said("absent_region", absent_region(wrong)) == told
     unknown = make_place(location="", new_region="westeurope")  # metrics name no region
-    assert asked_checks(["team"], unknown)[0].name == "group_by"
-    assert len(asked_checks(["team"], unknown)) == 1
+    assert absent_region(unknown) == {}

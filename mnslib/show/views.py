@@ -1,0 +1,174 @@
+"""A view: what `tables.yaml` says of its columns, rows and note, made into a table of some rows.
+
+    view("placement", tables.placement)
+
+Findings, and cells that need more than one value, are macros of `templates/findings.txt.j2`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from mnslib.capacity import summaries
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.results import CheckResult, CheckStatus
+from mnslib.show.displays import Blocks, Cell, Column, Lines, Sentence, Stack, Table, Tag, Tags, tag
+from mnslib.show.tables import column, told
+from mnslib.show.templates import FILTERS, render_part, say
+from mnslib.show.tokens import HEAT, HEAT_FROM, PAINTS, TOKENS
+
+Row = Mapping[Any, Any]
+Told = Mapping[str, Any]
+
+_FORMATS = {"ratio": "percent", "cores or bytes": "quantity", "cores": "cores", "bytes": "memory",
+            "UTC": "moment"}  # fmt: skip
+"""By unit: the filter that writes such a value, unless a view names another (`as`)."""
+WORDS = "findings.txt.j2"
+_OF_RESOURCE = ("quantity", "quota", "quota_sum")
+BAR = 80
+"""Pixels of the whole quota."""
+
+
+def finding(name: str, *tables: Any, **options: Any) -> str:
+    """Return the finding of a view without its full stop.
+
+    Args:
+        tables, options: as the function of `summaries` that has the name takes them.
+    """
+    return said(name, getattr(summaries, name)(*tables, **options))
+
+
+def said(name: str, *values: Any) -> str:
+    """Return what a macro of the findings says of values; empty where there is nothing to say."""
+    return " ".join(render_part(WORDS, name, *values).split())
+
+
+def view(name: str, rows: pd.DataFrame, *, total: int | None = None, **values: Any) -> Table:
+    """Return the table of a view.
+
+    Args:
+        rows: in their order; the first of them are shown, as many as the view has.
+        total: how many there are, where `rows` are fewer.
+        values: what the view's caption and note speak of beside the rows.
+    """
+    words = told("views")[name]
+    limit = words.get("limit", 50)
+    shown: list[Any] = rows.head(limit).to_dict("records")
+    columns = [(one, {}) if isinstance(one, str) else next(iter(one.items()))
+               for one in words["columns"]]  # fmt: skip
+    cells = [[_cell(one, about, row) for row in shown] for one, about in columns]
+    kept = [n for n, (_, about) in enumerate(columns)
+            if not about.get("optional") or any(one is not None for one in cells[n])]  # fmt: skip
+    return Table(
+        columns=[_heading(*columns[n]) for n in kept],
+        rows=list(zip(*(cells[n] for n in kept), strict=True)),
+        caption=say(words.get("caption", ""), **values) if shown else "",
+        note=say(words.get("note", ""), **values),
+        empty=say(words.get("empty", "Nothing was found."), **values),
+        limit=limit,
+        total=len(rows) if total is None else total,
+    )
+
+
+def section(table: Table, found: str, *more: str) -> Stack:
+    """Return a finding above the table of its view; without rows one line says all there is."""
+    if not table.rows:
+        text = " ".join(filter(None, [f"{found}.", *more, table.empty]))
+        return Stack([Sentence(text, is_empty=True)])
+    return Stack([f"{found}.", *filter(None, more), table])
+
+
+def _heading(name: str, about: Told) -> Column:
+    title = about.get("heading") or column(name).heading or name.replace("_", " ").capitalize()
+    is_plain = about.keys().isdisjoint(("words", "macro", "tag", "picture"))
+    is_right = "right" in about or (is_plain and column(name).unit)
+    return Column(title, "right" if is_right else None, about.get("names", False))
+
+
+def _cell(name: str, about: Told, row: Row) -> Cell:
+    """Return a cell: a value in its format or `words` of the row, with what stands beside it."""
+    if "when" in about and not _holds(row[about["when"]]):
+        return None
+    if "picture" in about:
+        picture: Blocks = _PICTURES[about["picture"]](row[name])
+        return replace(picture, second=say(about.get("second", ""), **row))
+    text = _value(name, about, row)
+    if "tag" in about:
+        text = tag(str(row[about["tag"]]), "" if text is None else str(text))
+    if "marks" in about:
+        marks = [Tag(say(mark["words"], **row), mark.get("tone", "calm"))
+                 for mark in about["marks"] if _holds(row[mark["when"]])]  # fmt: skip
+        text = Tags([part for part in (text, *marks) if isinstance(part, str | Tag) and part])
+        return text if text.parts else None
+    if "second" in about:
+        second = about["second"]
+        words = _value(name, second if isinstance(second, dict) else {"words": second}, row)
+        return Lines(str(text), str(words))
+    return None if text == "" else text
+
+
+def _value(name: str, about: Told, row: Row) -> Cell:
+    """Return a value as its unit, or the view, has it written."""
+    if "words" in about:
+        return say(about["words"], **row)
+    if "macro" in about:
+        return said(about["macro"], row)
+    value = row[name]
+    form = about.get("as") or _FORMATS.get(column(name).unit)
+    if form in _OF_RESOURCE:
+        return str(FILTERS[form](value, row["resource"]))
+    if form:
+        return str(FILTERS[form](value))
+    plain: Cell = value.item() if hasattr(value, "item") else value
+    return plain
+
+
+def _holds(value: Any) -> bool:
+    """Return whether a value is there: no empty text, no zero, nothing unknown."""
+    return bool(value) and not (isinstance(value, float) and value != value)
+
+
+def bar(ratio: float) -> Blocks:
+    """Return a share as a bar, in the color of its verdict."""
+    words = FILTERS["percent"](ratio)
+    if not ratio >= 0:
+        return Blocks(((BAR, PAINTS["unknown"].ground),), words, words)
+    color = "crit" if ratio >= 1 else "warn" if ratio >= HEAT_FROM[2] else "line"
+    full = min(BAR, max(1, int(ratio * BAR)))
+    return Blocks(((full, TOKENS[color]), (BAR - full, TOKENS["grid"])), words, words)
+
+
+def strip(days: Mapping[Any, float | None]) -> Blocks:
+    """Return a row of small boxes, one per day, in five bands; hatched without samples."""
+    grounds, words = [*HEAT, PAINTS["unknown"].ground, "none"], told("words")["bands"]
+    bands = [6 if ratio is None else 5 if ratio != ratio else bisect_right(HEAT_FROM, ratio)
+             for ratio in days.values()]  # fmt: skip
+    runs = [(5 * len(list(run)), grounds[band]) for band, run in groupby(bands)]
+    counts = [f"{bands.count(band)} {words[band]}" for band in range(7) if band in bands]
+    return Blocks(runs, f"days: {', '.join(counts) or 'no history'}")
+
+
+_PICTURES: Mapping[str, Any] = {"bar": bar, "strip": strip}
+
+
+def reading_checks(
+    snapshot: Snapshot, absent: Sequence[str], placement: pd.DataFrame
+) -> list[CheckResult]:
+    """Return a warning for clusters without history and for each name that nothing has.
+
+    Args:
+        absent: labels, from `capacity.roll_ups.absent_labels`.
+        placement: from `capacity.placement.placement_table`.
+    """
+    without = f"no history of {FILTERS['count'](len(snapshot.no_history), 'cluster')}"
+    found = {without: said("no_history", summaries.by_text(snapshot.no_history)),
+             "group_by": said("absent_labels", absent),
+             "new_region": said("absent_region", summaries.absent_region(placement))}  # fmt: skip
+    return [CheckResult(name=name, status=CheckStatus.WARNING, detail=text)
+            for name, text in found.items() if text]  # fmt: skip
