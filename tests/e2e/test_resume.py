@@ -16,7 +16,6 @@ import pytest
 from .conftest import ROOT
 
 FILE = ROOT / "parameters/30_provision_in_bulk.sandbox.yaml"
-BULK = ("-m", "mnslib", "run", "30", "-f", str(FILE), "--runs", "runs")
 LIBRARY = """
 from pathlib import Path
 import mnslib as mns
@@ -49,8 +48,10 @@ def start(environment, tmp_path):
     started = []
 
     def start(*command):
+        runs = str(tmp_path / "runs")
+        bulk = ("-m", "mnslib", "run", "30", "-f", str(FILE), "--runs", runs)
         run = subprocess.Popen(
-            [sys.executable, *(command or BULK)],
+            [sys.executable, *(command or bulk)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
