@@ -36,7 +36,7 @@ from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now
 from mnslib.run import steps
 from mnslib.run.handover import hand_over
-from mnslib.run.locks import wait_for_writers
+from mnslib.run.locks import only_writer
 from mnslib.run.project import existing_file, write_whole
 from mnslib.run.record import Run, ended
 from mnslib.run.runs import find_run
@@ -106,14 +106,14 @@ class Changing(Run):
         if resume_run := self.asked("resume_run")["resume_run"]:
             runs_dir = self.directory.parent
             find_run(resume_run, runs_dir=runs_dir)
-            wait_for_writers(
+            with only_writer(
                 {spec.id.cluster for spec in self.specs},
                 endpoint=self.target.azure.cloud.arm_endpoint,
                 run_directory=self.directory,
                 now=utc_now(),
                 tell=lambda sentence: sys.stderr.write(f"{sentence}\n"),
-            )
-            # after the wait: whoever was waited for may have gone on with it
+            ):
+                pass  # it is waited for; whoever that was may have gone on with it
             self._resumed = find_run(resume_run, runs_dir=runs_dir)
             earlier = self._earlier = read_earlier(self._resumed)
             require_same_requests(self.specs, earlier)

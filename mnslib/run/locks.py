@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -39,14 +38,14 @@ def only_writer(
     endpoint: str,
     run_directory: Path,
     now: datetime,
-    patience_seconds: float = 0.0,
+    tell: Callable[[str], object] | None = None,
 ) -> Iterator[None]:
     """Hold the clusters for this process.
 
     Args:
         endpoint: of ARM: another cloud, or sandbox, has other clusters of the same ids.
         run_directory: of the run, for whoever is refused.
-        patience_seconds: how long to wait for each cluster that is held.
+        tell: to wait for a holder as long as an operation may take; is given who that is.
 
     Raises:
         LockedError: if another process holds one; it names process, host, start and run.
@@ -62,43 +61,23 @@ def only_writer(
         # always in the same order, so that two runs never wait for each other
         for cluster in sorted(set(clusters), key=lambda c: c.key):
             digest = hashlib.sha256(f"{endpoint} {cluster.key}".encode()).hexdigest()[:12]
-            lock = locks_folder() / f"{cluster.cluster_name}-{digest}.lock"
-            noted = lock.with_suffix(".json")
-            try:
-                held.enter_context(FileLock(lock, timeout=patience_seconds))
-            except Timeout:
+            lock = FileLock(locks_folder() / f"{cluster.cluster_name}-{digest}.lock")
+            noted = Path(lock.lock_file).with_suffix(".json")
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+            if tell and not lock.is_locked:
+                tell(f"{_holder(noted)} is writing to cluster {cluster.cluster_name}: waiting.")
+                with suppress(Timeout):
+                    lock.acquire(timeout=LONGEST_WAIT_SECONDS)
+            if not lock.is_locked:
                 raise LockedError(
                     f"Nothing was written: {_holder(noted)} is writing to cluster "
                     f"{cluster.cluster_name}. Run again once it has ended."
-                ) from None
+                )
+            held.callback(lock.release)
             write_whole(noted, json.dumps(note))
             held.callback(noted.unlink, missing_ok=True)
         yield
-
-
-def wait_for_writers(
-    clusters: Iterable[ClusterId],
-    *,
-    tell: Callable[[str], object],
-    **about: Any,
-) -> None:
-    """Return once no process of this user and machine writes to the clusters.
-
-    Args:
-        tell: is given the sentence that names who is waited for.
-        about: as `only_writer` takes it.
-
-    Raises:
-        LockedError: if that takes longer than an operation may.
-    """
-    wanted = list(clusters)
-    try:
-        with only_writer(wanted, **about):
-            return
-    except LockedError as error:
-        tell(f"{error} Waiting for it.")
-    with only_writer(wanted, **about, patience_seconds=LONGEST_WAIT_SECONDS):
-        return
 
 
 def locks_folder() -> Path:

@@ -16,7 +16,7 @@ from mnslib.errors import ConfigError, LockedError
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
-from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer, wait_for_writers
+from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer
 from mnslib.run.project import write_result
 from mnslib.run.runner import write_index
 from mnslib.run.runs import continue_journal, find_run
@@ -107,7 +107,8 @@ def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
         told.append(sentence)
         holder.stdin.close()  # it ends
 
-    wait_for_writers([CLUSTER], tell=tell, **about(tmp_path))
+    with only_writer([CLUSTER], tell=tell, **about(tmp_path)):
+        pass
     assert holder.wait() == 0
     assert "other/first since" in told[0]
 
