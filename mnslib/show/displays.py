@@ -266,7 +266,8 @@ class Table(_Display):
     def said(self) -> str:
         """The line below the table."""
         count = len(self.rows) if self.total is None else self.total
-        shown = f"{self.limit:,} of {count:,} shown." if count > self.limit else ""
+        most = min(len(self.rows), self.limit)
+        shown = f"{most:,} of {count:,} shown." if count > most else ""
         return " ".join(filter(None, [shown, self.note]))
 
 

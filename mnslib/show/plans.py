@@ -7,13 +7,14 @@ Which changes, risks and outcomes there are comes from provisioning, what they a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnslib.commitment import shortage
+from mnslib.commitment import Commitment, shortage
 from mnslib.errors import cut
 from mnslib.models import (
     BUILT_IN_ROLES,
@@ -29,20 +30,18 @@ from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.risks import TOUCHING
 from mnslib.quantities import parse_quantity
-from mnslib.resource_ids import short_names
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId, short_names
 from mnslib.results import (
     WRITTEN_OUTCOMES,
     ApplyResult,
     ChangeKind,
     CheckResult,
     CheckStatus,
-    OutcomeKind,
 )
 from mnslib.show import wording
 from mnslib.show.displays import (
     Callout,
     Cell,
-    Column,
     Figure,
     KeyFigures,
     Lines,
@@ -51,21 +50,18 @@ from mnslib.show.displays import (
     Tag,
     Tags,
     commitment_tag,
-    named,
-    right,
     tag,
 )
 from mnslib.show.tables import told
 from mnslib.show.templates import render_part
 from mnslib.show.tokens import Tone
+from mnslib.show.views import view
 
 if TYPE_CHECKING:
     from mnslib.show.charts import Chart
 
 LONGEST_VALUE = 200
 """Characters of one value on a page; our choice. `plan.json` has all of them."""
-
-REQUESTS_SHOWN = 12
 
 _ON_ONE_LINE = {name: names[0] for names in (QUOTA_FIELDS, POLICY_FIELDS) for name in names}
 """What has no text of others stands together; labels and roles have a line each."""
@@ -74,61 +70,49 @@ _ON_ONE_LINE = {name: names[0] for names in (QUOTA_FIELDS, POLICY_FIELDS) for na
 def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
     """Return the requests in the file's order; an empty cell is left as it is."""
     clusters = short_names({spec.id.cluster for spec in specs})
-    has_rows = any(spec.origin.row is not None for spec in specs)
-    has_tiers = any(spec.tier for spec in specs)
-    rows: list[list[Cell]] = []
-    for spec in specs[:REQUESTS_SHOWN]:
-        place: list[Cell] = [spec.origin.row] if has_rows else []
-        place += [spec.id.namespace_name, clusters[spec.id.cluster]]
-        place += [spec.tier] if has_tiers else []
-        for own, in_full in zip(_asked(spec), _asked(spec.in_full), strict=True):
-            is_own = own == in_full
-            place.append(own if is_own else Lines(str(in_full), f"from tier {spec.tier}"))
-        rows.append([*place, spec.ensure.value])
-    files = wording.listing(sorted({spec.origin.file for spec in specs})) or "nowhere"
-    notes = ["A tier fills what is empty on a new namespace."] * has_tiers
-    values = [wording.RESOURCE_WORDS[name] for name in QUOTA_FIELDS]
-    first: list[str | Column] = ["Row"] if has_rows else []
-    first += [named("Namespace"), "Cluster", *(["Tier"] if has_tiers else [])]
-    return Table(
-        columns=[*first, *values, "Owner", "Roles asked", "Ensure"],
-        rows=rows,
-        caption=f"{wording.count(len(specs), 'request')} from {files}",
-        limit=REQUESTS_SHOWN,
-        total=len(specs),
-        note=" ".join(notes + ["The file holds them all."] * has_rows),
+    rows = (
+        _place(spec.id, clusters)
+        | _asked(spec)
+        | {"row": spec.origin.row, "ensure": spec.ensure.value}
+        for spec in specs
     )
+    return view("requests", rows, total=len(specs), specs=specs)
 
 
-def _asked(spec: NamespaceSpec) -> list[Cell]:
-    """Return the quota's values, the owner and how many roles are asked for; None where not."""
-    quota = {
-        name: "remove" if amount is None else wording.quota(name, amount)
-        for name, amount in spec.quota.items()
+def _asked(spec: NamespaceSpec) -> dict[str, Cell]:
+    """Return what the request says, or below it that a new namespace has it from the tier."""
+    found: list[dict[str, Cell]] = []
+    for one in (spec, spec.in_full):
+        quota: dict[str, Cell] = {
+            name: "remove" if amount is None else wording.quota(name, amount)
+            for name, amount in one.quota.items()
+        }
+        roles = len(one.access) + len(one.revoked) or None
+        about = {"tier": one.tier or None, "owner": one.labels.get("owner"), "roles": roles}
+        found.append({**dict.fromkeys(QUOTA_FIELDS), **quota, **about})
+    own, in_full = found
+    return {
+        name: value if value == own[name] else Lines(str(value), f"from tier {spec.tier}")
+        for name, value in in_full.items()
     }
-    values = [quota.get(name) for name in QUOTA_FIELDS]
-    return [*values, spec.labels.get("owner"), len(spec.access) + len(spec.revoked) or None]
+
+
+def _place(id: ManagedNamespaceId, clusters: Mapping[ClusterId, str]) -> dict[str, Any]:
+    return {"namespace_name": id.namespace_name, "cluster_name": clusters[id.cluster]}
 
 
 def observed_table(observed: ObservedState) -> Table:
     """Return what was found on each cluster, and when it was read."""
-    rows: list[list[Cell]] = []
-    for cluster, name in sorted(short_names(observed.clusters).items(), key=lambda pair: pair[1]):
-        found, view = observed.clusters[cluster], observed.clusters[cluster].kubernetes
-        rows.append(
-            [
-                name,
-                found.cluster.location,
-                len(found.managed),
-                len(view.namespaces) if view else "unknown: see the checks",
-                sum(node.is_ready for node in view.nodes) if view else None,
-                wording.moment(datetime.fromisoformat(found.read_utc)),
-            ]
-        )
-    kubernetes = right("Kubernetes namespaces")
-    first: list[str | Column] = [named("Cluster"), "Region", "Managed namespaces"]
-    columns = [*first, *kubernetes, "Ready nodes", "Read"]
-    return Table(columns=columns, rows=rows, caption="What is there")
+    names = short_names(observed.clusters)
+    rows = [
+        {
+            "cluster_name": names[cluster],
+            "found": found,
+            "read_utc": datetime.fromisoformat(found.read_utc),
+        }
+        for cluster, found in observed.clusters.items()
+    ]
+    return view("observed", sorted(rows, key=itemgetter("cluster_name")))
 
 
 def checks_table(checks: Sequence[CheckResult]) -> Table:
@@ -136,25 +120,22 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
 
     A check that several clusters passed, in the same words or not, is one line.
     """
-    passed: dict[str, list[CheckResult]] = defaultdict(list)
-    rows: list[list[Cell]] = []
-    for check in checks:
-        if check.status is CheckStatus.PASSED:
-            passed[check.name.partition(": ")[2] or check.name].append(check)
-        else:
-            rows.append([tag(check.status.value), check.name, check.detail, check.remedy])
-    for words, same in passed.items():
-        name, detail = same[0].name, same[0].detail
-        if len(same) > 1:
-            name, detail = words, f"On {wording.count(len(same), 'cluster')}."
-        rows.append([tag(CheckStatus.PASSED.value), name, detail, ""])
+    found: dict[tuple[str, ...], list[CheckResult]] = defaultdict(list)
+    for check in sorted(checks, key=lambda check: check.status is CheckStatus.PASSED):
+        words = check.name.partition(": ")[2] or check.name
+        is_passed = check.status is CheckStatus.PASSED
+        found[(words,) if is_passed else (check.name, check.detail)].append(check)
+    rows = [
+        {
+            "status": same[0].status.value,
+            "name": words[0] if len(same) > 1 else same[0].name,
+            "check": same[0],
+            "number": len(same),
+        }
+        for words, same in found.items()
+    ]
     failed = sum(check.status is CheckStatus.FAILED for check in checks)
-    known = f"{failed} failed, {len(warning_lines(checks))} to know about"
-    return Table(
-        columns=["Result", named("Check"), "Found", "What to do"],
-        rows=rows,
-        caption=f"{wording.count(len(checks), 'check')}: {known}",
-    )
+    return view("checks", rows, failed=failed, odd=len(warning_lines(checks)), checks=checks)
 
 
 def warning_lines(checks: Sequence[CheckResult]) -> list[str]:
@@ -202,25 +183,17 @@ def changes_table(plan: Plan) -> Table:
         found = (gravest[risk.name] for risk in change.risks)
         return min(found, default=len(gravest)), change.kind.value
 
-    limit = min(sum(bool(change.risks) for change in plan.to_do) + 30, 200)
-    return Table(
-        columns=["Change", named("Namespace"), "Cluster", "What changes", "Risk"],
-        rows=[
-            [
-                Tag(_verb(change), tag(change.kind.value).tone),
-                change.id.namespace_name,
-                clusters[change.id.cluster],
-                _said("change", _verb(change), _lines(change)),
-                Tags([Tag(risk.name.value, risks[risk.name]["tone"]) for risk in change.risks]),
-            ]
-            for change in sorted(plan.to_do, key=order)[:limit]
-        ],
-        caption="Changes, risks first",
-        note=f"Digest {plan.digest}. Exact to the field: plan.json.",
-        empty="There is nothing to change.",
-        limit=limit,
-        total=len(plan.to_do),
+    limit = sum(bool(change.risks) for change in plan.to_do) + 30
+    rows = (
+        _place(change.id, clusters)
+        | {
+            "verb": Tag(_verb(change), tag(change.kind.value).tone),
+            "fields": _said("change", _verb(change), _lines(change)),
+            "risks": Tags([Tag(risk.name, risks[risk.name]["tone"]) for risk in change.risks]),
+        }
+        for change in sorted(plan.to_do, key=order)[:limit]
     )
+    return view("changes", rows, total=len(plan.to_do), plan=plan)
 
 
 def _verb(change: Change) -> str:
@@ -263,32 +236,31 @@ def clusters_table(plan: Plan) -> Table:
     """
     names = short_names(plan.observed.clusters)
     changes = Counter(change.id.cluster for change in plan.to_do)
-    found: list[tuple[Decimal, str, list[list[Cell]]]] = []
+    rows = []
     for cluster, both in plan.commitments().items():
-        fullest, rows = Decimal(-1), []
-        for resource in ("cpu", "memory"):
-            row: list[Cell] = [names[cluster], changes[cluster], wording.RESOURCE_WORDS[resource]]
-            if both is None:
-                rows.append([*row, *["unknown"] * 4, tag("unknown")])
-                continue
-            before, after = both[0][resource], both[1][resource]
-            fullest = max(fullest, after.committed_ratio or fullest)
-            lacking = shortage(before, after)
-            verdict = commitment_tag(after.verdict, after.committed_ratio)
-            if lacking:
-                verdict = Tag(f"short of {wording.quantity(resource, lacking)}", "critical")
-            elif after.verdict == "room":
-                verdict = Tag("fits")
-            amounts = [wording.quantity(resource, x) for x in (after.allocatable, after.committed)]
-            ratios = [wording.times(x.committed_ratio) for x in (before, after)]
-            rows.append([*row, *amounts, *ratios, verdict])
-        found.append((-fullest, names[cluster], rows))
-    amounts_of = right("Nodes give", "Committed after", "÷ nodes now", "÷ nodes after")
-    return Table(
-        columns=[named("Cluster"), "Changes", "Resource", *amounts_of, "Verdict"],
-        rows=[row for *_, rows in sorted(found, key=lambda it: it[:2]) for row in rows],
-        caption="Effect on each cluster (committed = sum of hard request quotas)",
-    )
+        pairs = [(both[0][name], both[1][name]) if both else None for name in ("cpu", "memory")]
+        ratios = [pair[1].committed_ratio for pair in pairs if pair]
+        fullest = max(filter(None, ratios), default=Decimal(-1))
+        for resource, pair in zip(("cpu", "memory"), pairs, strict=True):
+            rows.append(
+                {
+                    "order": (-fullest, names[cluster]),
+                    "cluster_name": names[cluster],
+                    "changes": changes[cluster],
+                    "resource": resource,
+                    "before": pair and pair[0],
+                    "after": pair and pair[1],
+                    "verdict": _verdict(*pair) if pair else tag("unknown"),
+                }
+            )
+    return view("effect", sorted(rows, key=itemgetter("order")))
+
+
+def _verdict(before: Commitment, after: Commitment) -> Tag:
+    if lacking := shortage(before, after):
+        return Tag(f"short of {wording.quantity(after.resource, lacking)}", "critical")
+    fits = after.verdict == "room"
+    return Tag("fits") if fits else commitment_tag(after.verdict, after.committed_ratio)
 
 
 def plan_chart(plan: Plan) -> Chart:
@@ -329,19 +301,15 @@ def outcome_sentence(result: ApplyResult) -> str:
 
     Of a resumed run also what was there before it, and the risks that were accepted with the plan.
     """
-    parts = _counted((OutcomeKind(kind), number) for kind, number in result.counts().items())
-    if result.resumed is not None:
-        written = _counted(result.resumed.written.items())
-        return _sentence("outcome", result, parts, written, result.resumed.risks)
+    resumed = result.resumed
     risks = Counter(risk for item in result.done for risk in item.risks)
     words = [f"{name} on {number}" for name, number in sorted(risks.items())]
     if any(item.outcome in WRITTEN_OUTCOMES for item in result.done):
         words += result.plan_risks
-    return _sentence("outcome", result, parts, [], words)
-
-
-def _counted(outcomes: Iterable[tuple[OutcomeKind, int]]) -> list[str]:
-    return [f"{number} {wording.outcome(kind)}" for kind, number in outcomes]
+    written = resumed.written if resumed else {}
+    return _sentence(
+        "outcome", result, result.counts(), written, resumed.risks if resumed else words
+    )
 
 
 def outcome_chart(result: ApplyResult, *, moment: datetime) -> Chart | None:
@@ -355,28 +323,16 @@ def outcome_chart(result: ApplyResult, *, moment: datetime) -> Chart | None:
     return None if result.is_dry_run else bulk_outcome(result, moment=moment)
 
 
-def outcome_report(result: ApplyResult, *, limit: int = 100) -> Stack:
+def outcome_report(result: ApplyResult) -> Stack:
     """Return what came of every request: the sentence, then what is open, then what is done."""
     if result.is_dry_run:
         return Stack((_box("waits", result.unfinished, tone="warning"),))
     clusters = short_names({item.id.cluster for item in result.outcomes})
-    table = Table(
-        columns=["Outcome", named("Namespace"), "Cluster", *right("Took"), "Reason", "What to do"],
-        rows=[
-            [
-                tag(item.outcome.value),
-                item.id.namespace_name,
-                clusters[item.id.cluster],
-                wording.duration(item.duration_seconds) if item.duration_seconds else None,
-                item.reason,
-                item.remedy,
-            ]
-            for item in (*result.unfinished, *result.done)[:limit]
-        ],
-        limit=limit,
-        total=len(result.outcomes),
-        note="All items: result.json.",
+    rows = (
+        _place(item.id, clusters) | {"outcome": item.outcome.value, "item": item}
+        for item in (*result.unfinished, *result.done)
     )
+    table = view("outcomes", rows, total=len(result.outcomes))
     return Stack((outcome_sentence(result), table))
 
 

@@ -8,9 +8,9 @@ Findings, and cells that need more than one value, are macros of `templates/find
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import pandas as pd
@@ -25,6 +25,7 @@ from mnslib.show.tokens import HEAT, HEAT_FROM, PAINTS, TOKENS
 
 Row = Mapping[Any, Any]
 Told = Mapping[str, Any]
+Rows = pd.DataFrame | Iterable[Row]
 
 _FORMATS = {"ratio": "percent", "cores or bytes": "quantity", "cores": "cores", "bytes": "memory",
             "UTC": "moment"}  # fmt: skip
@@ -49,17 +50,19 @@ def said(name: str, *values: Any) -> str:
     return " ".join(render_part(WORDS, name, *values).split())
 
 
-def view(name: str, rows: pd.DataFrame, *, total: int | None = None, **values: Any) -> Table:
+def view(name: str, rows: Rows, *, total: int | None = None, **values: Any) -> Table:
     """Return the table of a view.
 
     Args:
-        rows: in their order; the first of them are shown, as many as the view has.
+        rows: in their order; of them, or of what makes them, only the first are asked for, as many
+            as the view has.
         total: how many there are, where `rows` are fewer.
         values: what the view's caption and note speak of beside the rows.
     """
     words = told("views")[name]
     limit = words.get("limit", 50)
-    shown: list[Any] = rows.head(limit).to_dict("records")
+    records = rows.head(limit).to_dict("records") if hasattr(rows, "head") else rows
+    shown: list[Any] = list(islice(records, limit))
     columns = [(one, {}) if isinstance(one, str) else next(iter(one.items()))
                for one in words["columns"]]  # fmt: skip
     cells = [[_cell(one, about, row) for row in shown] for one, about in columns]
@@ -72,7 +75,7 @@ def view(name: str, rows: pd.DataFrame, *, total: int | None = None, **values: A
         note=say(words.get("note", ""), **values),
         empty=say(words.get("empty", "Nothing was found."), **values),
         limit=limit,
-        total=len(rows) if total is None else total,
+        total=len(rows) if total is None and isinstance(rows, Sized) else total,
     )
 
 
