@@ -14,13 +14,13 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
 from mnslib import verdicts
 from mnslib.errors import printable
 from mnslib.show import wording
 from mnslib.show.tables import told
-from mnslib.show.templates import as_html, render_part
+from mnslib.show.templates import render_part
 from mnslib.show.tokens import Tone
 
 NONE_WORD = "–"
@@ -37,14 +37,19 @@ EMPTY = "mnslib_empty"
 
 
 class _Display:
-    """A value that is shown by the macro of `displays.html.j2` that has its name."""
+    """A value that is shown by the macro of `displays.*.j2` that has its name."""
 
     __slots__ = ()
+    holds: ClassVar[str] = ""
+    """The attribute with what was found; without any, the display says so."""
 
     @property
     def is_empty(self) -> bool:
         """Whether it says that nothing was found."""
-        return False
+        return bool(self.holds) and not getattr(self, self.holds)
+
+    def __repr__(self) -> str:
+        return render_part("displays.txt.j2", type(self).__name__, self).strip()
 
     def _repr_html_(self) -> str:
         return str(render_part("displays.html.j2", type(self).__name__, self))
@@ -112,8 +117,7 @@ class Names(_Display):
     title: str
     names: Sequence[str]
 
-    def __repr__(self) -> str:
-        return f"{self.title}: {', '.join(self.names) or 'none'}"
+    holds = "names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,29 +133,6 @@ class Tags(_Display):
 
     def __repr__(self) -> str:
         return ", ".join(map(str, self.parts))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Picture(_Display):
-    """A small drawing in a cell.
-
-    Attributes:
-        svg: markup of our own making, in which nothing comes from outside.
-        words: what it shows, for whoever does not see it.
-    """
-
-    svg: str
-    words: str
-    width: int
-    height: int
-
-    @property
-    def markup(self) -> str:
-        """The drawing as what a template takes as it is."""
-        return as_html(self.svg)
-
-    def __repr__(self) -> str:
-        return self.words
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,7 +154,7 @@ class Blocks(_Display):
         return repr(Lines(self.beside or self.words, self.second))
 
 
-Cell = str | int | float | None | Tag | Tags | Lines | Link | Picture | Blocks
+Cell = str | int | float | None | Tag | Tags | Lines | Link | Blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +200,7 @@ class Table(_Display):
     empty: str = NOTHING
     limit: int = 50
     total: int | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no row."""
-        return not self.rows
+    holds = "rows"
 
     def __repr__(self) -> str:
         if not self.rows:
@@ -292,12 +269,6 @@ class KeyFigures(_Display):
 
     figures: Sequence[Figure]
 
-    def __repr__(self) -> str:
-        return " · ".join(
-            " ".join(filter(None, [figure.shown, figure.of, figure.label]))
-            for figure in self.figures
-        )
-
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Callout(_Display):
@@ -315,11 +286,6 @@ class Callout(_Display):
     tags: Sequence[Tag] = ()
     tone: Tone = "calm"
 
-    def __repr__(self) -> str:
-        title = f"{self.title} {' '.join(f'[{word.text}]' for word in self.tags)}".strip()
-        parts = [title, self.text, self.code]
-        return printable("\n".join(part.replace("\n", "\n  ") for part in parts if part))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -335,15 +301,7 @@ class Actions(_Display):
 
     actions: Sequence[Action]
     empty: str = "Nothing needs doing."
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.actions
-
-    def __repr__(self) -> str:
-        lines = [f"{n}. {each.title}. {each.text}" for n, each in enumerate(self.actions, start=1)]
-        return printable("\n".join(lines) or self.empty)
+    holds = "actions"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -352,9 +310,6 @@ class Sentence(_Display):
 
     text: str
     is_empty: bool = False
-
-    def __repr__(self) -> str:
-        return printable(self.text)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
