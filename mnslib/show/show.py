@@ -50,9 +50,12 @@ def _folded(fold: str, *parts: Any) -> Stack:
     return Stack(parts, fold)
 
 
-def _drawn(chart: Any, rows: pd.DataFrame) -> Any:
-    """Return a chart, or, where there is nothing to draw, what it says of that."""
-    return Sentence(f"{chart.alt}", is_empty=True) if rows.empty else chart
+_LAYERS = ["hard", "requested", "usage"]
+
+
+def _drawn(chart: Any, rows: pd.DataFrame, note: str = "") -> Any:
+    """Return a chart, or, where there is nothing to draw, what it says of that, and why."""
+    return Sentence(f"{chart.alt} {note}".strip(), is_empty=True) if rows.empty else chart
 
 
 def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
@@ -83,7 +86,8 @@ def _utilization(tables: Tables) -> Iterator[Any]:
     from mnslib.show.charts import utilization_now
 
     snapshot = tables.snapshot
-    yield utilization_now(tables.utilization, moment=snapshot.read_utc, note=snapshot.history_note)
+    now, note = tables.utilization, snapshot.history_note
+    yield _drawn(utilization_now(now, moment=snapshot.read_utc, note=note), now)
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     yield _folded(
         "Since when, how often and how long",
@@ -97,20 +101,23 @@ def _efficiency(tables: Tables) -> Iterator[Any]:
     from mnslib.capacity.layers import absent_labels
     from mnslib.show.charts import layers_over_time, quadrant, three_layers
 
-    layers, moment, note = tables.layers, tables.snapshot.read_utc, tables.snapshot.history_note
+    layers, by_day = tables.layers, tables.layers_by_day
+    moment, note = tables.snapshot.read_utc, tables.snapshot.history_note
     yield _folded(
-        "What is committed, requested and used", three_layers(layers, moment=moment, note=note)
+        "What is committed, requested and used",
+        _drawn(three_layers(layers, moment=moment, note=note), layers),
     )
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
     yield _folded("Who holds what", view("sums", tables.sums["by_owner"], absent=absent))
     yield _folded(
         "Shrink, grow, fix requests or healthy",
-        quadrant(layers, moment=moment, note=note),
+        _drawn(quadrant(layers, moment=moment, note=note), layers),
         view("advice", summaries.advice_rows(layers)),
     )
+    chart = layers_over_time(by_day, layers, moment=moment, note=note)
     yield _folded(
         "Day by day, all namespaces together",
-        layers_over_time(tables.layers_by_day, layers, moment=moment, note=note),
+        _drawn(chart, by_day.dropna(subset=_LAYERS), note),
     )
     memory = summaries.layer_rows(layers, resource="memory")
     yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
@@ -125,7 +132,7 @@ def _blocked(tables: Tables) -> Iterator[Any]:
     failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
     yield _folded(
         "What still fits: the next pod, a rolling update, the autoscaler's maximum",
-        state_grid(tables.fit, moment=tables.snapshot.read_utc),
+        _drawn(state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit),
         view("fit", failing, answers=len(failing), given=given),
     )
 
@@ -134,7 +141,8 @@ def _clusters(tables: Tables) -> Iterator[Any]:
     from mnslib.show.charts import cluster_commitment
 
     table, snapshot = tables.commitment, tables.snapshot
-    yield cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    chart = cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    yield _drawn(chart, table)
     yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.ROOM))
     absent = said("absent_region", summaries.absent_region(tables.placement))
     places = view("placement", summaries.placement_rows(tables.placement), absent=absent)

@@ -27,7 +27,7 @@ def test_every_table_is_made_once(tables: Tables) -> None:
 
 
 def test_a_view_shows_itself_as_page_and_as_text(tables: Tables) -> None:
-    view = show(tables, "clusters")
+    view = show(tables, "utilization")
     assert view._repr_html_().count("<img alt=") == 1
     assert repr(view)
 
@@ -36,3 +36,19 @@ def test_another_name_is_refused_with_the_candidates(tables: Tables) -> None:
     with pytest.raises(ConfigError, match="did you mean utilization") as refused:
         show(tables, "utilisation")
     assert all(name in str(refused.value) for name in VIEWS)
+
+
+@pytest.mark.parametrize("name", sorted({*VIEWS} - {"files"}))
+def test_where_nothing_was_found_every_part_says_so_in_words(name, make_snapshot) -> None:
+    parts = [part for part, _ in show(Tables(make_snapshot({})), name).outputs()]
+    assert parts
+    assert all(part.is_empty and "\n" not in repr(part) for part in parts)
+
+
+def test_what_could_not_be_read_is_said_with_its_reason(make_snapshot, make_quota) -> None:
+    quotas = {"aks-1": [make_quota("web", hard={"requests.cpu": "4"}, used={"requests.cpu": "1"})]}
+    note = "No history: the workspace refused."
+    shown = show(Tables(make_snapshot(quotas, history_note=note)), "efficiency")
+    said = {fold: repr(part) for part, fold in shown.outputs() if getattr(part, "is_empty", False)}
+    by_day = said["Day by day, all namespaces together"]
+    assert by_day == f"On no day all three layers are known. {note}"
