@@ -244,8 +244,12 @@ class Changing(Run):
         return self._record.result
 
     def outcome(self) -> Chart | None:
-        """Return the picture of what came of each change."""
-        return self.with_pictures(plans.outcome_chart(self._ended, moment=self._record.started))
+        """Return the picture of what came of each change; None after a dry run."""
+        from mnslib.show.charts import bulk_outcome
+
+        result = self._ended
+        chart = None if result.is_dry_run else bulk_outcome(result, moment=self._record.started)
+        return self.with_pictures(chart)
 
     def timeline(self) -> Chart | None:
         """Return the picture of when each change was written and ended; None after a dry run."""

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnslib.commitment import Commitment, shortage
+from mnslib.commitment import shortage
 from mnslib.errors import cut
 from mnslib.models import (
     BUILT_IN_ROLES,
@@ -29,7 +29,7 @@ from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.observed import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.risks import TOUCHING
-from mnslib.quantities import parse_quantity
+from mnslib.quantities import ZERO, parse_quantity
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId, short_names
 from mnslib.results import (
     WRITTEN_OUTCOMES,
@@ -49,7 +49,6 @@ from mnslib.show.displays import (
     Table,
     Tag,
     Tags,
-    commitment_tag,
     tag,
 )
 from mnslib.show.tables import told
@@ -166,7 +165,7 @@ def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
         Figure(number, words[kind], tone=tag(kind).tone if number else "calm")
         for kind, number in plan.counts().items()
     ]
-    boxes = (*_risks(plan, result), *_unknown_fit(plan), *_grants(plan))
+    boxes = (*_risks(plan, result), *_grants(plan))
     return Stack((plan_sentence(plan), KeyFigures(figures), *boxes))
 
 
@@ -238,29 +237,21 @@ def clusters_table(plan: Plan) -> Table:
     changes = Counter(change.id.cluster for change in plan.to_do)
     rows = []
     for cluster, both in plan.commitments().items():
-        pairs = [(both[0][name], both[1][name]) if both else None for name in ("cpu", "memory")]
-        ratios = [pair[1].committed_ratio for pair in pairs if pair]
-        fullest = max(filter(None, ratios), default=Decimal(-1))
-        for resource, pair in zip(("cpu", "memory"), pairs, strict=True):
-            rows.append(
-                {
-                    "order": (-fullest, names[cluster]),
-                    "cluster_name": names[cluster],
-                    "changes": changes[cluster],
-                    "resource": resource,
-                    "before": pair and pair[0],
-                    "after": pair and pair[1],
-                    "verdict": _verdict(*pair) if pair else tag("unknown"),
-                }
-            )
+        before, after = both or ({}, {})
+        ratios = [one.committed_ratio for one in after.values() if one.committed_ratio is not None]
+        for resource in ("cpu", "memory"):
+            row: dict[str, Any] = {
+                "order": (-max(ratios, default=Decimal(-1)), names[cluster]),
+                "cluster_name": names[cluster],
+                "changes": changes[cluster],
+                "resource": resource,
+                "before": before.get(resource),
+                "after": after.get(resource),
+                "lacking": shortage(before[resource], after[resource]) if both else ZERO,
+            }
+            verdict = after[resource].verdict if both else "unknown"
+            rows.append(row | {"word": "does not fit" if row["lacking"] else verdict})
     return view("effect", sorted(rows, key=itemgetter("order")))
-
-
-def _verdict(before: Commitment, after: Commitment) -> Tag:
-    if lacking := shortage(before, after):
-        return Tag(f"short of {wording.quantity(after.resource, lacking)}", "critical")
-    fits = after.verdict == "room"
-    return Tag("fits") if fits else commitment_tag(after.verdict, after.committed_ratio)
 
 
 def plan_chart(plan: Plan) -> Chart:
@@ -310,17 +301,6 @@ def outcome_sentence(result: ApplyResult) -> str:
     return _sentence(
         "outcome", result, result.counts(), written, resumed.risks if resumed else words
     )
-
-
-def outcome_chart(result: ApplyResult, *, moment: datetime) -> Chart | None:
-    """Return the picture of what came of every change; None in a dry run, which has none.
-
-    Args:
-        moment: when the run was started.
-    """
-    from mnslib.show.charts import bulk_outcome
-
-    return None if result.is_dry_run else bulk_outcome(result, moment=moment)
 
 
 def outcome_report(result: ApplyResult) -> Stack:
@@ -386,20 +366,6 @@ def _worst_first(plan: Plan) -> list[Change]:
         return not takes_along, -pods[change.id.cluster, change.id.namespace_name]
 
     return sorted(plan.changes, key=order)
-
-
-def _unknown_fit(plan: Plan) -> list[Callout]:
-    """Return the box that names clusters of which nobody knows whether the quotas fit."""
-    touched = {change.id.cluster for change in plan.to_do if change.after is not None}
-    names, both = short_names(plan.observed.clusters), plan.commitments()
-    unread = sorted(names[cluster] for cluster in touched if both[cluster] is None)
-    idle = sorted(
-        names[cluster]
-        for cluster in touched
-        if (pair := both[cluster]) and not pair[1]["cpu"].allocatable
-    )
-    number = len(unread) + len(idle)
-    return [_box("unknown_fit", unread, idle, number, tone="unknown")] if number else []
 
 
 def _grants(plan: Plan) -> list[Callout]:

@@ -22,7 +22,7 @@ def test_the_sample_is_provisioned(provisioned):
     assert {"created", "updated", "unchanged"} <= set(counts)
     assert len(writes(first.asked)) > 36  # namespaces and role assignments
     assert "sandbox" in first.report
-    risk = "More committed than the cluster can give: 5 namespaces"  # told in place, as done
+    risk = "More committed than is known to fit: 5 namespaces"  # told in place, as done
     assert (first.report.count(risk), first.report.count(f"{risk}, done")) == (1, 1)
     assert first.plan
     assert "requests.csv" in result["artifacts"]
