@@ -19,12 +19,11 @@ import pandas as pd
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval, Caps, decide
-from mnslib.provisioning.effect import read_max_commitment
-from mnslib.provisioning.observe import observe_scope
-from mnslib.provisioning.observed import ObservedCluster
+from mnslib.provisioning.observe import ObservedCluster, observe_scope
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.preflight import preflight, require_passed
+from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.export import request_file
 from mnslib.requests.files import read_bytes, read_rows

@@ -79,7 +79,7 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     FILE ends in .csv, .xlsx or .yaml. Planned as it is it changes nothing; edited, it changes
     what was edited. What a request file cannot say is named, left out, and left alone.
     """
-    from mnslib.provisioning.export import read_namespaces
+    from mnslib.provisioning.observe import read_namespaces
     from mnslib.requests.export import request_file, request_rows
     from mnslib.requests.files import FORMATS
     from mnslib.run.parameters import read_parameter_file

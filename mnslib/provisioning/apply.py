@@ -1,7 +1,8 @@
-"""Carry out an approved plan: bounded, journaled, exactly one outcome per item.
+"""Carry out an approved plan: bounded, journaled, exactly one outcome per item; then read it back.
 
 What happens to one namespace is in `writing`. An interrupt starts nothing new and waits for what
-runs.
+runs. Reading back, the list that was read again decides; where it disputes, one read of the item
+itself does, since the list can trail.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,18 +25,21 @@ from mnslib.errors import (
     ConfigError,
     MnsError,
     OperationTimeoutError,
+    SpecError,
     cut,
 )
-from mnslib.models import ManagedCluster
+from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, planned_item
+from mnslib.provisioning.changes import Change, FieldDifference, differences, planned_item
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.lookout import STALE_REMEDY, Lookout, StaleItemError
-from mnslib.provisioning.writing import Item, Writer
+from mnslib.provisioning.observe import READERS, ObservedState, item_now
+from mnslib.provisioning.plan import Plan, make_plan
+from mnslib.provisioning.writing import STALE_REMEDY, Item, StaleItemError, Writer
 from mnslib.results import (
     DONE_OUTCOME,
     DRY_RUN,
     OPEN_OUTCOMES,
+    WRITTEN_OUTCOMES,
     ApplyResult,
     ChangeKind,
     ItemOutcome,
@@ -116,14 +121,15 @@ def apply(
     plan = approval.plan
     threads = threads or ThreadPool(WORKERS)
     scheduler = azure.scheduler(threads, most_per_lane=max_parallel_per_cluster)
-    lookout = Lookout(plan.observed, azure=azure, kube_for=kube_for, now=now)
-    run = _Run(
-        approval=approval,
+    writer = Writer(
+        plan.observed,
+        azure=azure,
+        kube_for=kube_for,
+        now=now,
         journal=journal,
-        observer=observer,
         scheduler=scheduler,
-        writer=Writer(azure=azure, journal=journal, lookout=lookout, scheduler=scheduler),
     )
+    run = _Run(approval, journal, observer, scheduler, writer)
     journal.write(
         "plan",
         digest=plan.digest,
@@ -154,44 +160,40 @@ def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class _Run:
     """Runs the changes of one plan."""
 
-    approval: Approval
-    journal: Journal
-    observer: Observer | None
-    scheduler: Scheduler
-    writer: Writer
-    began: float = 0.0
-    outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
-    failed: int = 0
-    failing: set[str] = field(default_factory=set)
-    not_attempted: int = 0
-    ended: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_ITEMS))
-    interrupted_by: int | None = None
-    journal_failed: bool = False
-
-    def __post_init__(self) -> None:
-        self.began = self.scheduler.clock()
-        self.failing |= self.approval.failed_before
-        for change in self.approval.plan.changes:
+    def __init__(
+        self,
+        approval: Approval,
+        journal: Journal,
+        observer: Observer | None,
+        scheduler: Scheduler,
+        writer: Writer,
+    ) -> None:
+        self.approval, self.plan = approval, approval.plan
+        self.journal, self.observer = journal, observer
+        self.scheduler, self.writer = scheduler, writer
+        self.began = scheduler.clock()
+        self.outcomes: dict[str, ItemOutcome] = {}
+        self.failing = set(approval.failed_before)
+        self.failed = self.not_attempted = 0
+        self.ended: deque[float] = deque(maxlen=RATE_ITEMS)
+        self.interrupted_by: int | None = None
+        self.journal_failed = False
+        for change in self.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
                 self.outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
                 continue
             item = Item(change)
-            self.scheduler.add(
-                self._work(item),
-                lane=change.id.cluster,
-                skipped=partial(self._finish, item, OutcomeKind.NOT_ATTEMPTED),
-            )
+            skipped = partial(self._finish, item, OutcomeKind.NOT_ATTEMPTED)
+            scheduler.add(self._work(item), lane=change.id.cluster, skipped=skipped)
 
     def result(self) -> ApplyResult:
         """Return the outcomes in the plan's order."""
-        plan = self.approval.plan
         return ApplyResult(
-            outcomes=tuple(self.outcomes[change.id.key] for change in plan.changes),
-            plan_risks=tuple(risk.name.value for risk in plan.plan_risks),
+            outcomes=tuple(self.outcomes[change.id.key] for change in self.plan.changes),
+            plan_risks=tuple(risk.name.value for risk in self.plan.plan_risks),
             interrupted_by_signal=self.interrupted_by,
         )
 
@@ -235,24 +237,20 @@ class _Run:
             else:
                 self._finish(item, DONE_OUTCOME[item.change.kind])
 
-    # Ending
-
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
-        now = self.scheduler.clock()
-        duration = now - item.started if item.started is not None else 0.0
-        done = replace(
+        key, now = item.change.id.key, self.scheduler.clock()
+        done = self.outcomes[key] = replace(
             _outcome(item.change, outcome),
             reason=reason,
             remedy=remedy,
-            duration_seconds=duration,
+            duration_seconds=0.0 if item.started is None else now - item.started,
             is_dry_run=not self.approval.may_write,
         )
-        self.outcomes[item.change.id.key] = done
         if outcome is OutcomeKind.FAILED:
             self.failed += 1
-            self.failing.add(item.change.id.key)
+            self.failing.add(key)
         elif outcome not in OPEN_OUTCOMES:
-            self.failing.discard(item.change.id.key)
+            self.failing.discard(key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
         self.ended.append(now)
         try:
@@ -262,45 +260,36 @@ class _Run:
             if not self.journal_failed:
                 self.journal_failed = True
                 self.scheduler.stop(f"the journal cannot be written: {error.strerror}")
-        self._apply_stop_rule()
-
-    def _apply_stop_rule(self) -> None:
         limit, number = self.approval.max_failures, len(self.failing)
-        if limit is None or number < max(limit, 1) or self.scheduler.is_stopped:
-            return
-        before = len(self.failing & self.approval.failed_before)
-        words = f" ({before} of them in the run that is resumed already)" if before else ""
-        self.scheduler.stop(f"stop rule: {number} failed{words}, max_failures is {limit}")
+        if limit is not None and number >= max(limit, 1) and not self.scheduler.is_stopped:
+            before = len(self.failing & self.approval.failed_before)
+            words = f" ({before} of them in the run that is resumed already)" if before else ""
+            self.scheduler.stop(f"stop rule: {number} failed{words}, max_failures is {limit}")
 
     def _report(self) -> None:
         if self.observer is None:
             return
-        total, now = len(self.approval.plan.changes), self.scheduler.clock()
+        total, now = len(self.plan.changes), self.scheduler.clock()
         done = len(self.outcomes) - self.not_attempted
         over = now - self.ended[0] if self.ended else 0.0
         rate = (len(self.ended) - 1) / over if over else 0.0
-        self.observer(
-            Progress(
-                total=total,
-                done=done,
-                running=self.scheduler.running,
-                waiting=self.scheduler.waiting,
-                failed=self.failed,
-                elapsed_seconds=now - self.began,
-                not_attempted=self.not_attempted,
-                rate_per_second=rate,
-                left_seconds=(total - done) / rate if rate else None,
-            )
+        progress = Progress(
+            total=total,
+            done=done,
+            running=self.scheduler.running,
+            waiting=self.scheduler.waiting,
+            failed=self.failed,
+            elapsed_seconds=now - self.began,
+            not_attempted=self.not_attempted,
+            rate_per_second=rate,
+            left_seconds=(total - done) / rate if rate else None,
         )
+        self.observer(progress)
 
 
 def _outcome(change: Change, outcome: OutcomeKind) -> ItemOutcome:
-    return ItemOutcome(
-        id=change.id,
-        change=change.kind,
-        outcome=outcome,
-        risks=tuple(sorted({risk.name.value for risk in change.risks})),
-    )
+    risks = tuple(change.risk_names)
+    return ItemOutcome(id=change.id, change=change.kind, outcome=outcome, risks=risks)
 
 
 def _reason(item: Item, error: MnsError) -> tuple[str, str]:
@@ -313,3 +302,80 @@ def _reason(item: Item, error: MnsError) -> tuple[str, str]:
     if isinstance(error, ArmForbiddenError):
         return text, "give the caller that permission and run again"
     return text, "mend the cause and run again: what is done is not repeated"
+
+
+# Reading back
+
+
+def read_disputed(
+    plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
+) -> ObservedState:
+    """Return what was read again, each item that the list disputes as one read of it finds it."""
+    outcomes = {outcome.id: outcome for outcome in result.outcomes}
+    disputed = [
+        change.id
+        for change in plan.to_do
+        if outcomes[change.id].outcome in WRITTEN_OUTCOMES and _wrong(change, again)
+    ]
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        found = pool.map(lambda target: item_now(target, azure), disputed)
+        return again.with_items(dict(zip(disputed, found, strict=True)))
+
+
+def read_back(plan: Plan, result: ApplyResult, *, again: ObservedState) -> ApplyResult:
+    """Return the result with every item failed that does not read back as it was planned.
+
+    Outcomes of an earlier run, of items outside the plan, stay as they are.
+    """
+    changes = {change.id: change for change in plan.to_do}
+    checked = tuple(
+        _check(changes[outcome.id], outcome, again)
+        if outcome.id in changes and outcome.outcome in WRITTEN_OUTCOMES
+        else outcome
+        for outcome in result.outcomes
+    )
+    return replace(result, outcomes=checked)
+
+
+def plan_again(
+    specs: Sequence[NamespaceSpec], result: ApplyResult, *, again: ObservedState
+) -> Plan:
+    """Return what is left to change of the items that are as requested: nothing, if all is well.
+
+    Raises:
+        MnsError: if somebody changed one meanwhile so that it cannot even be planned.
+    """
+    left_out = {item.id for item in result.unfinished}
+    try:
+        return make_plan([spec for spec in specs if spec.id not in left_out], again)
+    except SpecError as error:  # whose own text says that nothing was written
+        found = "; ".join(map(str, error.problems))
+        raise MnsError(
+            "The outcomes stand, but somebody changed what was asked for since it was read: "
+            f"{cut(found)} Run it again."
+        ) from error
+
+
+def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOutcome:
+    found = [
+        f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}" for d in _wrong(change, again)
+    ]
+    found += [
+        f"role {grant.role} is not assigned"
+        for grant in change.grants
+        if not again.has_grant(change.id, grant)
+    ]
+    found += [
+        f"role {ROLE_NAMES[held.role_guid]} is still assigned at {held.scope}"
+        for held in change.revoked
+        if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants
+    ]
+    if not found:
+        return outcome
+    reason = f"reads back differently: {', '.join(found)}"
+    remedy = "look at it before running again"
+    return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason, remedy=remedy)
+
+
+def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
+    return differences(change.after, again.clusters[change.id.cluster].find(change.id))

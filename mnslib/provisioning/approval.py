@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
 from mnslib.provisioning.changes import RiskName
@@ -13,6 +13,7 @@ from mnslib.provisioning.plan import Plan
 from mnslib.results import ChangeKind
 
 _CAP = re.compile(r"(?P<count>\d+)(?P<percent>\s*%)?")
+_NOTHING = "Nothing was written: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,26 +27,28 @@ class Caps:
     max_deletions: str = ""
     max_failures: str = ""
 
-    def limit(self, name: str, total: int) -> int | None:
-        """Return the cap called `name` as a count out of `total`, None without one.
+    def limits(self, total: int) -> dict[str, int | None]:
+        """Return each cap as a count out of `total`, None without one.
 
         Raises:
-            ConfigError: if the text is neither a count nor a percentage.
+            ConfigError: if a text is neither a count nor a percentage.
         """
-        text = str(getattr(self, name)).strip()
-        if not text:
-            return None
-        match = _CAP.fullmatch(text)
-        if match is None or (match["percent"] and int(match["count"]) > 100):
-            raise ConfigError(
-                f"{name} is {text!r}: write a count such as 50 or a share such as 20%."
-            )
-        count = int(match["count"])
-        return math.floor(total * count / 100) if match["percent"] else count
+        found: dict[str, int | None] = {}
+        for name, value in asdict(self).items():
+            text = str(value).strip()
+            match = _CAP.fullmatch(text)
+            if text and (match is None or (match["percent"] and int(match["count"]) > 100)):
+                raise ConfigError(
+                    f"{name} is {text!r}: write a count such as 50 or a share such as 20%."
+                )
+            count = int(match["count"]) if match else None
+            is_share = match is not None and match["percent"]
+            found[name] = math.floor(total * count / 100) if count and is_share else count
+        return found
 
     def as_counts(self, total: int) -> Caps:
         """Return the same caps as counts out of `total`, for a part of a plan of that size."""
-        limits = {field.name: self.limit(field.name, total) for field in fields(self)}
+        limits = self.limits(total)
         return Caps(**{name: "" if cap is None else str(cap) for name, cap in limits.items()})
 
 
@@ -89,30 +92,47 @@ def decide(
         StalePlanError: if the digest is missing or is another plan's.
         UnsafePlanError: if a risk is not allowed, or a cap is missing or exceeded.
     """
-    _check_values(approval, allow)
-    limits = caps or Caps()
-    total = len(plan.changes)
-    max_failures = limits.limit("max_failures", total)
-    limits.limit("max_changes", total)
-    limits.limit("max_deletions", total)
+    if approval not in ("digest", "unattended"):
+        raise ConfigError(f"approval is {approval!r}: write digest or unattended.")
+    known = sorted(name.value for name in RiskName)
+    if unknown := sorted(set(allow) - set(known)):
+        raise ConfigError(
+            f"allow names unknown risks {', '.join(unknown)}; there are: {', '.join(known)}."
+        )
+    limits = (caps or Caps()).limits(len(plan.changes))
+    most = limits["max_failures"]
     if dry_run or not plan.to_do:
-        return Approval(plan=plan, may_write=not dry_run, max_failures=max_failures)
-    if approval == "unattended":
-        _check_caps_are_set(caps)
-    else:
+        return Approval(plan=plan, may_write=not dry_run, max_failures=most)
+    if approval == "digest":
         _check_digest(plan, approved_digest)
-    _check_risks(plan, allow)
-    _check_caps(plan, limits)
-    if max_failures is not None and len(failed_before) >= max(max_failures, 1):
+    elif caps and (empty := [name for name, cap in limits.items() if cap is None]):
+        raise UnsafePlanError(
+            f"{_NOTHING}an unattended run needs {', '.join(empty)}; "
+            "write a count such as 50 or a share such as 20%."
+        )
+    if refused := [name for name in plan.risk_names() if name not in allow]:
+        is_one = len(refused) == 1
+        raise UnsafePlanError(
+            f"{_NOTHING}the plan carries {'a risk that is' if is_one else 'risks that are'} not "
+            f"accepted: {', '.join(refused)}. "
+            "Read the plan's risks; to accept them, name them in allow."
+        )
+    deletions = sum(change.kind is ChangeKind.DELETE for change in plan.to_do)
+    for what, count in (("changes", len(plan.to_do)), ("deletions", deletions)):
+        limit = limits[f"max_{what}"]
+        if limit is not None and count > limit:
+            raise UnsafePlanError(
+                f"{_NOTHING}the plan has {count} {what}, max_{what} allows {limit}. "
+                "Look whether all are meant; then raise the cap."
+            )
+    if most is not None and len(failed_before) >= max(most, 1):
         number = len(failed_before)
         raise UnsafePlanError(
-            f"Nothing was written: {number} failed in the run that is resumed, and max_failures is "
-            f"{max_failures}. Mend the cause, then allow more than {number}: "
+            f"{_NOTHING}{number} failed in the run that is resumed, and max_failures is "
+            f"{most}. Mend the cause, then allow more than {number}: "
             "mns resume RUN --max-failures, or max_failures in the parameters."
         )
-    return Approval(
-        plan=plan, may_write=True, max_failures=max_failures, failed_before=failed_before
-    )
+    return Approval(plan=plan, may_write=True, max_failures=most, failed_before=failed_before)
 
 
 def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
@@ -121,61 +141,15 @@ def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
     return f'dry_run: false\napproved_digest: "{digest}"\nallow: [{allow}]'
 
 
-def _check_values(approval: str, allow: list[str]) -> None:
-    if approval not in ("digest", "unattended"):
-        raise ConfigError(f"approval is {approval!r}: write digest or unattended.")
-    known = {name.value for name in RiskName}
-    unknown = sorted(set(allow) - known)
-    if unknown:
-        names = ", ".join(sorted(known))
-        raise ConfigError(f"allow names unknown risks {', '.join(unknown)}; there are: {names}.")
-
-
 def _check_digest(plan: Plan, approved_digest: str) -> None:
     if not approved_digest:
         raise StalePlanError(
-            "Nothing was written: no plan is approved. Read the plan, then run again with "
+            f"{_NOTHING}no plan is approved. Read the plan, then run again with "
             f'approved_digest: "{plan.digest}".'
         )
     if approved_digest != plan.digest:
         raise StalePlanError(
-            f"Nothing was written: the approved plan {approved_digest[:23]}… is not the present "
+            f"{_NOTHING}the approved plan {approved_digest[:23]}… is not the present "
             f"one; what is asked or what is there has changed since. "
             f'Read the plan again, then run with approved_digest: "{plan.digest}".'
         )
-
-
-def _check_risks(plan: Plan, allow: list[str]) -> None:
-    refused = [name for name in plan.risk_names() if name not in allow]
-    if refused:
-        raise UnsafePlanError(
-            f"Nothing was written: the plan carries {'a risk' if len(refused) == 1 else 'risks'} "
-            f"that {'is' if len(refused) == 1 else 'are'} not accepted: {', '.join(refused)}. "
-            "Read the plan's risks; to accept them, name them in allow."
-        )
-
-
-def _check_caps_are_set(caps: Caps | None) -> None:
-    if caps is None:
-        return
-    names = ("max_changes", "max_deletions", "max_failures")
-    empty = [name for name in names if not str(getattr(caps, name)).strip()]
-    if empty:
-        raise UnsafePlanError(
-            f"Nothing was written: an unattended run needs {', '.join(empty)}; "
-            "write a count such as 50 or a share such as 20%."
-        )
-
-
-def _check_caps(plan: Plan, caps: Caps) -> None:
-    done = {
-        "max_changes": len(plan.to_do),
-        "max_deletions": sum(c.kind is ChangeKind.DELETE for c in plan.to_do),
-    }
-    for name, count in done.items():
-        limit = caps.limit(name, len(plan.changes))
-        if limit is not None and count > limit:
-            raise UnsafePlanError(
-                f"Nothing was written: the plan has {count} {name.removeprefix('max_')}, "
-                f"{name} allows {limit}. Look whether all are meant; then raise the cap."
-            )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -19,15 +20,15 @@ from mnslib.models import (
     DeletePolicy,
     ManagedNamespace,
     NamespaceSpec,
-    ResourceQuota,
     RoleAssignment,
     format_quota_value,
 )
-from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
 from mnslib.secrets import shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
+_ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
 
 
 class RiskName(StrEnum):
@@ -107,24 +108,35 @@ class Change:
         return self.before.etag if self.before else None
 
     @property
-    def stored_delete_policy(self) -> DeletePolicy | None:
-        """The delete policy that ARM holds, which is the one that counts in a deletion."""
-        return self.before.delete_policy if self.before else None
-
-    @property
     def is_release(self) -> bool:
         """Whether it leaves the Kubernetes namespace as it is, unmanaged."""
-        return releases(self.kind, self.stored_delete_policy)
+        return releases(self.kind, self.before.delete_policy if self.before else None)
 
     @property
     def writes_namespace(self) -> bool:
         """Whether ARM's managed namespace itself changes, not only who may use it."""
         return any(not d.is_access for d in self.differences)
 
+    @property
+    def risk_names(self) -> list[str]:
+        """The names of its risks, each once, sorted."""
+        return sorted({risk.name.value for risk in self.risks})
+
 
 def releases(kind: ChangeKind, stored_delete_policy: str | None) -> bool:
     """Return whether a change of that kind leaves the Kubernetes namespace; ARM's policy counts."""
     return kind is ChangeKind.DELETE and stored_delete_policy != DeletePolicy.DELETE
+
+
+def by_cluster(changes: Iterable[Change]) -> dict[ClusterId, list[Change]]:
+    """Return the changes of each cluster, in their order."""
+    found: dict[ClusterId, list[Change]] = defaultdict(list)
+    for change in changes:
+        found[change.id.cluster].append(change)
+    return found
+
+
+# A namespace as comparable and as recorded text
 
 
 def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | None:
@@ -138,10 +150,10 @@ def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | No
         "id": str(namespace.id),
         "location": namespace.location,
         **{
-            mapping: {key: shown(key, value) for key, value in sorted(_pairs(namespace, mapping))}
-            for mapping in OWNED_MAPPINGS
+            name: {key: shown(key, value) for key, value in sorted(mapping.items())}
+            for name, mapping in _mappings(namespace).items()
         },
-        "default_resource_quota": quota_to_json(namespace.default_resource_quota),
+        "default_resource_quota": _quota(namespace),
         "default_network_policy": {
             "ingress": namespace.default_network_policy.ingress,
             "egress": namespace.default_network_policy.egress,
@@ -152,26 +164,29 @@ def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | No
     }
 
 
-def quota_to_json(quota: ResourceQuota) -> dict[str, str]:
-    """Return the values that are set, as ARM takes them."""
-    return {name: format_quota_value(name, value) for name, value in quota.values().items()}
-
-
 def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
     """Return every comparable field by path, canonical text; quantities compare as numbers."""
     if namespace is None:
         return {}
-    found = dict(quota_to_json(namespace.default_resource_quota))
-    policies = {
+    found: dict[str, str | None] = {
+        **_quota(namespace),
         "ingress_policy": namespace.default_network_policy.ingress,
         "egress_policy": namespace.default_network_policy.egress,
         "adoption_policy": namespace.adoption_policy,
         "delete_policy": namespace.delete_policy,
     }
-    found |= {path: value.value for path, value in policies.items() if value is not None}
-    for mapping in OWNED_MAPPINGS:
-        found |= {f"{mapping}[{key}]": value for key, value in _pairs(namespace, mapping)}
-    return found
+    for name, mapping in _mappings(namespace).items():
+        found |= {f"{name}[{key}]": value for key, value in mapping.items()}
+    return {path: str(value) for path, value in found.items() if value is not None}
+
+
+def _mappings(namespace: ManagedNamespace) -> dict[str, dict[str, str]]:
+    return {name: getattr(namespace, name) for name in OWNED_MAPPINGS}
+
+
+def _quota(namespace: ManagedNamespace) -> dict[str, str]:
+    quota = namespace.default_resource_quota.values()
+    return {name: format_quota_value(name, value) for name, value in quota.items()}
 
 
 def fingerprint(namespace: ManagedNamespace | None) -> str:
@@ -201,9 +216,7 @@ def grant_key(grant: AccessGrant) -> str:
     return f"{grant.principal_type.value} {grant.principal_id}={grant.role_guid}"
 
 
-def _pairs(namespace: ManagedNamespace, mapping: str) -> Iterable[tuple[str, str]]:
-    pairs: Mapping[str, str] = getattr(namespace, mapping)
-    return pairs.items()
+# Differences
 
 
 def differences(
@@ -212,19 +225,25 @@ def differences(
     """Return every field in which the two differ, in a stable order; empty for equals."""
     if before == after:
         return ()
-    return tuple(_compare(fields_of(before), fields_of(after)))
+    old, new = fields_of(before), fields_of(after)
+    changed = (path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    return tuple(
+        FieldDifference(
+            operation="add" if path not in old else "change" if path in new else "remove",
+            path=path,
+            old=old.get(path) and shown(path, old[path]),
+            new=new.get(path) and shown(path, new[path]),
+        )
+        for path in sorted(changed, key=lambda path: (_ORDER.get(path, len(_ORDER)), path))
+    )
 
 
-def grant_difference(grant: AccessGrant) -> FieldDifference:
-    """Return the difference that a role assignment makes."""
+def access_difference(grant: AccessGrant, *, is_granted: bool) -> FieldDifference:
+    """Return the difference that a role makes, assigned or taken away."""
     path = f"access[{grant.principal_type.value} {grant.principal_id}]"
-    return FieldDifference(operation="add", path=path, old=None, new=grant.role)
-
-
-def revocation_difference(grant: AccessGrant) -> FieldDifference:
-    """Return the difference that taking a role away makes."""
-    given = grant_difference(grant)
-    return replace(given, operation="remove", old=given.new, new=None)
+    if is_granted:
+        return FieldDifference(operation="add", path=path, old=None, new=grant.role)
+    return FieldDifference(operation="remove", path=path, old=grant.role, new=None)
 
 
 def with_tier_named(change: Change, spec: NamespaceSpec) -> Change:
@@ -245,20 +264,5 @@ def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None]]:
     found = {*spec.quota, *(name for name in POLICY_FIELDS if getattr(spec, name) is not None)}
     for mapping in OWNED_MAPPINGS:
         found |= {f"{mapping}[{key}]" for key in getattr(spec, mapping)}
-    return {(path, None) for path in found} | {
-        _key(grant_difference(grant)) for grant in spec.access
-    }
-
-
-def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDifference]:
-    for path in sorted(old.keys() | new.keys(), key=_field_order):
-        was, becomes = old.get(path), new.get(path)
-        if was != becomes:
-            operation = "add" if was is None else "remove" if becomes is None else "change"
-            both = [value and shown(path, value) for value in (was, becomes)]
-            yield FieldDifference(operation=operation, path=path, old=both[0], new=both[1])
-
-
-def _field_order(path: str) -> tuple[int, str]:
-    order = (*QUOTA_FIELDS, *POLICY_FIELDS)
-    return (order.index(path) if path in order else len(order), path)
+    roles = {_key(access_difference(grant, is_granted=True)) for grant in spec.access}
+    return {(path, None) for path in found} | roles

@@ -10,17 +10,22 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
+from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.results import ItemOutcome, OutcomeKind
 
 JOURNAL_NAME = "journal.jsonl"
 
-_BEFORE_A_WRITE = frozenset({"plan", "continued", "started", "granting", "revoking"})
+BEGUN = ("started", "granting", "revoking")
+"""Events of an item whose request goes out next."""
+
+_BEFORE_A_WRITE = frozenset({"plan", "continued", *BEGUN})
 """Events that must outlive a power failure; what a lost one of the others said is read again."""
 
 
@@ -40,20 +45,17 @@ class Journal:
         """
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"utc": stamp, "event": event, **details}, ensure_ascii=False)
+        data = f"{line}\n".encode()
         with self._lock, self.path.open("ab", buffering=0) as file:
             whole = file.tell()
             try:
-                _write_all(file, f"{line}\n".encode())
+                while data:
+                    data = data[file.write(data) :]
                 if event in _BEFORE_A_WRITE:
                     os.fsync(file.fileno())
             except OSError:  # a full disk took a part, to which the next line would be glued
                 file.truncate(whole)
                 raise
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
@@ -84,3 +86,52 @@ def whole_lines(path: Path) -> tuple[list[str], bool]:
         raise ConfigError(f"{path.parent} holds no {path.name}: no plan was applied.") from error
     *lines, rest = text.split("\n")
     return lines, rest != ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """One change on its way; seconds since the apply began.
+
+    Attributes:
+        writes: when each attempt to write the namespace was begun; none where only roles were.
+    """
+
+    id: ManagedNamespaceId
+    outcome: OutcomeKind
+    started: float
+    ended: float
+    writes: tuple[float, ...] = ()
+
+
+def read_timeline(events: Sequence[Mapping[str, Any]]) -> tuple[Stretch, ...]:
+    """Return the changes that were begun and ended, in the order in which they were begun.
+
+    Args:
+        events: of a journal; of one that was continued, only the last apply counts.
+    """
+    plans = [index for index, event in enumerate(events) if event["event"] == "plan"]
+    if not plans:
+        return ()
+    zero = datetime.fromisoformat(events[plans[-1]]["utc"])
+    firsts: dict[str, float] = {}
+    writes: dict[str, list[float]] = {}
+    found = []
+    for event in events[plans[-1] + 1 :]:
+        at = (datetime.fromisoformat(event["utc"]) - zero).total_seconds()
+        if event["event"] in BEGUN:
+            key = ManagedNamespaceId.parse(event["id"]).key
+            firsts.setdefault(key, at)
+            if event["event"] == "started":
+                writes.setdefault(key, []).append(at)
+        elif event["event"] == "finished":
+            item = ItemOutcome.from_json(event)
+            if (key := item.id.key) in firsts:
+                stretch = Stretch(
+                    id=item.id,
+                    outcome=item.outcome,
+                    started=firsts[key],
+                    ended=at,
+                    writes=tuple(writes.get(key, ())),
+                )
+                found.append(stretch)
+    return tuple(sorted(found, key=lambda one: (one.started, one.ended)))

@@ -3,7 +3,7 @@
 Pure. A plan made after its own full apply is empty. Reading is done before (`observe`), deciding
 whether it may run after (`approval`), writing last (`apply`).
 
-    >>> from mnslib.provisioning.observed import ObservedState
+    >>> from mnslib.provisioning.observe import ObservedState
     >>> make_plan((), ObservedState(clusters={})).changes
     ()
 """
@@ -21,7 +21,6 @@ from typing import Any
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
-from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
@@ -40,21 +39,21 @@ from mnslib.provisioning.changes import (
     Change,
     FieldDifference,
     Risk,
+    access_difference,
+    by_cluster,
     differences,
     fields_of,
-    grant_difference,
     namespace_to_json,
-    revocation_difference,
     with_tier_named,
 )
-from mnslib.provisioning.effect import (
+from mnslib.provisioning.observe import ObservedCluster, ObservedState
+from mnslib.provisioning.risks import (
     BeforeAndAfter,
     before_and_after,
-    by_cluster,
+    many_changes,
     with_overcommit,
+    with_risks,
 )
-from mnslib.provisioning.observed import ObservedCluster, ObservedState
-from mnslib.provisioning.risks import many_changes, with_risks
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
@@ -85,7 +84,7 @@ class Plan:
         digest: `sha256:...` of everything above and of the eTags it rests on; no times, no order
             of the file, so that an unchanged world and file give it again.
         observed: what it was made from.
-        max_commitment: how often a cluster may promise what its nodes give; None for no limit.
+        max_commitment: how often a cluster may commit what its nodes give; None for no limit.
     """
 
     changes: tuple[Change, ...] = field(repr=False)
@@ -132,7 +131,7 @@ def make_plan(
     """Return what has to change so that what is there is what is asked.
 
     Args:
-        max_commitment: how often a cluster may promise what its nodes give without being a risk;
+        max_commitment: how often a cluster may commit what its nodes give without being a risk;
             None for as often as one likes.
 
     Raises:
@@ -150,11 +149,11 @@ def make_plan(
             continue
         is_new = cluster.find(spec.id) is None
         asked = spec.in_full if is_new else spec
-        found = [*_problems(asked, cluster), *_inherited(asked, observed)]
-        problems += found
-        if not found:
-            change = with_risks(_change(asked, cluster, observed), cluster)
-            changes.append(with_tier_named(change, spec) if is_new else change)
+        if found := _problems(asked, cluster, observed):
+            problems += found
+            continue
+        change = with_risks(_change(asked, cluster, observed), cluster)
+        changes.append(with_tier_named(change, spec) if is_new else change)
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
@@ -162,8 +161,7 @@ def make_plan(
         for cluster, mine in by_cluster(changes).items()  # by id, so the order stays
         for change in with_overcommit(observed.clusters[cluster], mine, max_commitment)
     ]
-    existing = sum(len(cluster.managed) for cluster in observed.clusters.values())
-    share = many_changes(changes, existing)
+    share = many_changes(changes, sum(len(found.managed) for found in observed.clusters.values()))
     plan_risks = (share,) if share else ()
     return Plan(
         changes=tuple(changes),
@@ -172,6 +170,180 @@ def make_plan(
         observed=observed,
         max_commitment=max_commitment,
     )
+
+
+# From one request to one change
+
+
+def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState) -> Change:
+    before = cluster.find(spec.id)
+    if spec.ensure is Ensure.ABSENT:
+        kind = ChangeKind.DELETE if before else ChangeKind.NO_CHANGE
+        return Change(kind=kind, id=spec.id, before=before, differences=differences(before, None))
+    held, onto = before, before or _blank(spec, cluster)
+    kind = ChangeKind.UPDATE if before else ChangeKind.CREATE
+    if before is None and cluster.on_cluster(spec.id):
+        # what an adoption would overwrite, so that the plan shows and records it
+        unset = NetworkPolicy()
+        held = replace(onto, default_network_policy=unset, adoption_policy=None, delete_policy=None)
+        kind = ChangeKind.ADOPT
+    after = merge(spec, onto)
+    grants = sorted((g for g in spec.access if not observed.has_grant(spec.id, g)), key=_order)
+    revoked = {
+        grant: there
+        for grant in sorted(spec.revoked, key=_order)
+        if (there := observed.own_assignments(spec.id, grant))
+    }
+    found = (
+        *differences(held, after),
+        *_failed_before(before),
+        *(access_difference(grant, is_granted=True) for grant in grants),
+        *(access_difference(grant, is_granted=False) for grant in revoked),
+    )
+    return Change(
+        kind=kind if found or before is None else ChangeKind.NO_CHANGE,
+        id=spec.id,
+        before=before,
+        after=after,
+        differences=found,
+        grants=tuple(grants),
+        revoked=tuple(one for there in revoked.values() for one in there),
+    )
+
+
+def _order(grant: AccessGrant) -> tuple[str, ...]:
+    return grant.principal_type, grant.principal_id, grant.role
+
+
+def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
+    """Return `onto` with what the request mentions; everything else stays as it is."""
+    quota = {**onto.default_resource_quota.values(), **spec.quota}
+    policy = onto.default_network_policy
+    # Azure compares tag names without regard to case and keeps the first spelling.
+    spelling = {name.lower(): name for name in onto.tags}
+    tags = {spelling.get(name.lower(), name): value for name, value in spec.tags.items()}
+    return replace(
+        onto,
+        default_resource_quota=ResourceQuota(**quota),
+        default_network_policy=NetworkPolicy(
+            ingress=spec.ingress_policy or policy.ingress,
+            egress=spec.egress_policy or policy.egress,
+        ),
+        adoption_policy=spec.adoption_policy or onto.adoption_policy,
+        delete_policy=spec.delete_policy or onto.delete_policy,
+        labels=_merge_keys(onto.labels, spec.labels),
+        annotations=_merge_keys(onto.annotations, spec.annotations),
+        tags=_merge_keys(onto.tags, tags),
+    )
+
+
+def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**held, **asked}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _blank(spec: NamespaceSpec, cluster: ObservedCluster) -> ManagedNamespace:
+    """Return what a new one is made from: defaults, and the labels of what is taken over."""
+    # Whether adoption keeps labels that the request does not repeat is unconfirmed: repeat them.
+    there = cluster.on_cluster(spec.id)
+    labels = dict(there.labels) if there else {}
+    labels.pop("kubernetes.io/metadata.name", None)
+    annotations = there.annotations if there else {}
+    return ManagedNamespace(
+        id=spec.id,
+        location=cluster.cluster.location,
+        labels=labels,
+        annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
+        **DEFAULTS,
+    )
+
+
+def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ...]:
+    state = before.provisioning_state if before else None
+    if state not in ("Failed", "Canceled"):
+        return ()
+    path = "provisioning_state"
+    return (FieldDifference(operation="change", path=path, old=state, new="Succeeded"),)
+
+
+# What cannot be planned
+
+_TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
+
+
+def _problems(
+    spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState
+) -> list[Problem]:
+    before, asked = cluster.find(spec.id), spec.delete_policy
+    if spec.ensure is Ensure.ABSENT:
+        if before is None or asked in (None, before.delete_policy):
+            return []
+        message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
+        suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
+        return [_problem(spec, "delete_policy", message, suggestion)]
+    found = _limit_below_request(spec, before) if before else _creation_problems(spec, cluster)
+    # whoever has a role by an assignment further up would keep it
+    return found + [
+        _problem(
+            spec,
+            "access",
+            f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an assignment "
+            f"at {held.scope or '/'}, which acts on more than this namespace.",
+            f"nothing of it here; to remove it there: az role assignment delete --ids {held.id}",
+        )
+        for grant in spec.revoked
+        for held in observed.inherited_assignments(spec.id, grant)
+    ]
+
+
+def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
+    name, where = spec.id.namespace_name, f"cluster {spec.id.cluster.cluster_name}"
+    if cluster.cluster.is_stopped:
+        message = f"{where} is stopped; {name} needs it running."
+        return [_problem(spec, "cluster_name", message, "the request again once it runs")]
+    if cluster.on_cluster(spec.id) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
+        message = f"{name} exists on {where} and is not managed."
+        suggestion = "Always or IfIdentical to take it over, or another namespace_name"
+        return [_problem(spec, "adoption_policy", message, suggestion)]
+    message = f"{name} is not managed yet, so it needs all four quota values; this one is missing."
+    if cluster.kubernetes is None:
+        message += f" {_TRAILS}"
+    examples = {"cpu": "an amount such as 2 or 500m", "mem": "an amount such as 4Gi"}
+    return [
+        _problem(spec, column, message, examples[column[:3]])
+        for column in QUOTA_FIELDS
+        if spec.quota.get(column) is None
+    ]
+
+
+def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> list[Problem]:
+    quota = merge(spec, before).default_resource_quota.values()
+    found = []
+    for limit, request in limits_below_request(quota):
+        is_limit = limit in spec.quota  # what the row asks for is what can be mended there
+        column, other = (limit, request) if is_limit else (request, limit)
+        own, others = (
+            spec.typed.get(name) or format_quota_value(name, quota[name])
+            for name in (column, other)
+        )
+        word, enough = ("below", "less") if is_limit else ("above", "more")
+        message = f"{column} {own} is {word} the {other} {others} set already. {_TRAILS}"
+        found.append(_problem(spec, column, message, f"{own} or {enough} for {other} too"))
+    return found
+
+
+def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:
+    return Problem(
+        file=spec.origin.file,
+        row=spec.origin.row,
+        column=column,
+        message=message,
+        suggestion=suggestion,
+        cell=spec.origin.cell(column),
+    )
+
+
+# The record and its digest
 
 
 def plan_to_json(plan: Plan, *, created_utc: str) -> dict[str, Any]:
@@ -198,217 +370,8 @@ def plan_to_json(plan: Plan, *, created_utc: str) -> dict[str, Any]:
     }
 
 
-# From one request to one change
-
-
-def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState) -> Change:
-    before = cluster.find(spec.id)
-    if spec.ensure is Ensure.ABSENT:
-        kind = ChangeKind.DELETE if before else ChangeKind.NO_CHANGE
-        return Change(kind=kind, id=spec.id, before=before, differences=differences(before, None))
-    on_cluster = _existing(spec, cluster) if before is None else None
-    after = merge(spec, before or _blank(spec, cluster, on_cluster))
-    missing = (g for g in spec.access if not observed.has_grant(str(spec.id), g))
-    grants = tuple(sorted(missing, key=_grant_order))
-    revoked = {
-        grant: there
-        for grant in sorted(spec.revoked, key=_grant_order)
-        if (there := observed.own_assignments(spec.id, grant))
-    }
-    held = before or _held_on_cluster(spec, cluster, on_cluster)
-    found = differences(held, after) + _failed_before(before) + tuple(map(grant_difference, grants))
-    found += tuple(map(revocation_difference, revoked))
-    if before is not None:
-        kind = ChangeKind.UPDATE if found else ChangeKind.NO_CHANGE
-    else:
-        kind = ChangeKind.ADOPT if on_cluster else ChangeKind.CREATE
-    return Change(
-        kind=kind,
-        id=spec.id,
-        before=before,
-        after=after,
-        differences=found,
-        grants=grants,
-        revoked=tuple(one for there in revoked.values() for one in there),
-    )
-
-
-def _grant_order(grant: AccessGrant) -> tuple[str, ...]:
-    return grant.principal_type, grant.principal_id, grant.role
-
-
-def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
-    """Return `onto` with what the request mentions; everything else stays as it is."""
-    quota = {**onto.default_resource_quota.values(), **spec.quota}
-    policy = onto.default_network_policy
-    return replace(
-        onto,
-        default_resource_quota=ResourceQuota(**quota),
-        default_network_policy=NetworkPolicy(
-            ingress=spec.ingress_policy or policy.ingress,
-            egress=spec.egress_policy or policy.egress,
-        ),
-        adoption_policy=spec.adoption_policy or onto.adoption_policy,
-        delete_policy=spec.delete_policy or onto.delete_policy,
-        labels=_merge_keys(onto.labels, spec.labels),
-        annotations=_merge_keys(onto.annotations, spec.annotations),
-        tags=_merge_keys(onto.tags, _as_held(onto.tags, spec.tags)),
-    )
-
-
-def _as_held(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str | None]:
-    # Azure compares tag names without regard to case and keeps the first spelling.
-    spelling = {name.lower(): name for name in held}
-    return {spelling.get(name.lower(), name): value for name, value in asked.items()}
-
-
-def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str]:
-    merged = {**held, **asked}
-    return {key: value for key, value in merged.items() if value is not None}
-
-
-def _blank(
-    spec: NamespaceSpec, cluster: ObservedCluster, on_cluster: KubernetesNamespace | None
-) -> ManagedNamespace:
-    # Whether adoption keeps labels that the request does not repeat is unconfirmed: repeat them.
-    labels = dict(on_cluster.labels) if on_cluster else {}
-    labels.pop("kubernetes.io/metadata.name", None)
-    annotations = on_cluster.annotations if on_cluster else {}
-    return ManagedNamespace(
-        id=spec.id,
-        location=cluster.cluster.location,
-        labels=labels,
-        annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
-        **DEFAULTS,
-    )
-
-
-def _held_on_cluster(
-    spec: NamespaceSpec, cluster: ObservedCluster, on_cluster: KubernetesNamespace | None
-) -> ManagedNamespace | None:
-    """Return what an adoption would overwrite, so that the plan shows and records it."""
-    if on_cluster is None:
-        return None
-    blank = _blank(spec, cluster, on_cluster)
-    return replace(
-        blank,
-        default_network_policy=NetworkPolicy(),
-        adoption_policy=None,
-        delete_policy=None,
-    )
-
-
-def _existing(spec: NamespaceSpec, cluster: ObservedCluster) -> KubernetesNamespace | None:
-    if cluster.kubernetes is None:
-        return None
-    return cluster.kubernetes.namespaces.get(spec.id.namespace_name)
-
-
-def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ...]:
-    state = before.provisioning_state if before else None
-    if state not in ("Failed", "Canceled"):
-        return ()
-    path = "provisioning_state"
-    return (FieldDifference(operation="change", path=path, old=state, new="Succeeded"),)
-
-
-# What cannot be planned
-
-_TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
-
-
-def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
-    before = cluster.find(spec.id)
-    if spec.ensure is Ensure.ABSENT:
-        return _deletion_problems(spec, before)
-    if before is None:
-        return _creation_problems(spec, cluster)
-    return _limit_below_request(spec, merge(spec, before))
-
-
-def _inherited(spec: NamespaceSpec, observed: ObservedState) -> list[Problem]:
-    """Refuse to take a role away from somebody who keeps it by an assignment made further up."""
-    if spec.ensure is Ensure.ABSENT:
-        return []
-    return [
-        _problem(
-            spec,
-            "access",
-            f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an assignment "
-            f"at {held.scope or '/'}, which acts on more than this namespace.",
-            f"nothing of it here; to remove it there: az role assignment delete --ids {held.id}",
-        )
-        for grant in spec.revoked
-        for held in observed.inherited_assignments(spec.id, grant)
-    ]
-
-
-def _deletion_problems(spec: NamespaceSpec, before: ManagedNamespace | None) -> list[Problem]:
-    asked = spec.delete_policy
-    if before is None or asked is None or asked is before.delete_policy:
-        return []
-    message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
-    suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
-    return [_problem(spec, "delete_policy", message, suggestion)]
-
-
-def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
-    name = spec.id.namespace_name
-    if cluster.cluster.is_stopped:
-        message = f"cluster {spec.id.cluster.cluster_name} is stopped; {name} needs it running."
-        return [_problem(spec, "cluster_name", message, "the request again once it runs")]
-    if _existing(spec, cluster) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
-        message = f"{name} exists on cluster {spec.id.cluster.cluster_name} and is not managed."
-        suggestion = "Always or IfIdentical to take it over, or another namespace_name"
-        return [_problem(spec, "adoption_policy", message, suggestion)]
-    message = f"{name} is not managed yet, so it needs all four quota values; this one is missing."
-    if cluster.kubernetes is None:
-        message += f" {_TRAILS}"
-    return [
-        _problem(
-            spec,
-            column,
-            message,
-            "an amount such as 2 or 500m" if column.startswith("cpu") else "an amount such as 4Gi",
-        )
-        for column in QUOTA_FIELDS
-        if spec.quota.get(column) is None
-    ]
-
-
-def _limit_below_request(spec: NamespaceSpec, after: ManagedNamespace) -> list[Problem]:
-    quota = after.default_resource_quota.values()
-    found = []
-    for limit, request in limits_below_request(quota):
-        is_limit = limit in spec.quota  # what the row asks for is what can be mended there
-        column, other = (limit, request) if is_limit else (request, limit)
-        amounts = {
-            name: spec.typed.get(name) or format_quota_value(name, quota[name])
-            for name in (column, other)
-        }
-        word, enough = ("below", "less") if is_limit else ("above", "more")
-        message = f"{column} {amounts[column]} is {word} the {other} {amounts[other]} set already."
-        fix = f"{amounts[column]} or {enough} for {other} too"
-        found.append(_problem(spec, column, f"{message} {_TRAILS}", fix))
-    return found
-
-
-def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:
-    return Problem(
-        file=spec.origin.file,
-        row=spec.origin.row,
-        column=column,
-        message=message,
-        suggestion=suggestion,
-        cell=spec.origin.cell(column),
-    )
-
-
-# The record and its digest
-
-
 def _change_to_json(change: Change) -> dict[str, Any]:
-    return {
+    line: dict[str, Any] = {
         "id": str(change.id),
         "change": change.kind.value,
         "before": namespace_to_json(change.before),
@@ -418,9 +381,11 @@ def _change_to_json(change: Change) -> dict[str, Any]:
             for difference in change.differences
         ],
         "grants": [asdict(grant) for grant in change.grants],
-        **({"revoked": [asdict(held) for held in change.revoked]} if change.revoked else {}),
         "risks": [asdict(risk) for risk in change.risks],
     }
+    if change.revoked:
+        line["revoked"] = [asdict(held) for held in change.revoked]
+    return line
 
 
 def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
@@ -437,13 +402,12 @@ def _approved(change: Change) -> dict[str, Any]:
     # What is approved is the value, whether the row or its tier says it.
     change = replace(change, differences=tuple(replace(d, tier="") for d in change.differences))
     # Pods come and go between reading and approving: a risk counts by name, not by sentence.
-    risks = sorted({risk.name.value for risk in change.risks})
+    own: dict[str, Any] = {"risks": change.risk_names}
     if change.kind is ChangeKind.NO_CHANGE:
         # Somebody else's edit to an item that does not change leaves the approval valid.
-        line = _change_to_json(replace(change, before=None, after=None))
-        return line | {"risks": risks}
-    # What the record hides counts too.
-    line = {"risks": risks, "fields": [fields_of(change.before), fields_of(change.after)]}
+        change = replace(change, before=None, after=None)
+    else:  # what the record hides counts too
+        own["fields"] = [fields_of(change.before), fields_of(change.after)]
     if change.revoked:  # ARM does not always spell an id alike
-        line["revoked"] = sorted(held.id.lower() for held in change.revoked)
-    return _change_to_json(change) | line
+        own["revoked"] = sorted(held.id.lower() for held in change.revoked)
+    return _change_to_json(change) | own

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
-from mnslib.provisioning.observed import ObservedCluster, ObservedState
+from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import merge
 from mnslib.results import CheckResult, CheckStatus
+
+_ORDER = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
 
 
 def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[CheckResult, ...]:
@@ -23,9 +25,16 @@ def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[
     found: list[CheckResult] = []
     for _, cluster in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
         mine = [spec for spec in specs if spec.id.cluster == cluster.cluster.id]
-        found += _checks(mine, cluster)
-    order = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
-    return tuple(sorted(found, key=lambda check: order.index(check.status)))
+        for name, passed, otherwise, details, remedy in _checks(mine, cluster):
+            found.append(
+                CheckResult(
+                    name=f"{cluster.cluster.id.cluster_name}: {name}",
+                    status=CheckStatus.PASSED if passed else otherwise,
+                    detail=details[not passed],
+                    remedy="" if passed else remedy,
+                )
+            )
+    return tuple(sorted(found, key=lambda check: _ORDER.index(check.status)))
 
 
 def require_passed(checks: Sequence[CheckResult]) -> None:
@@ -40,58 +49,48 @@ def require_passed(checks: Sequence[CheckResult]) -> None:
         raise PreflightError("Nothing was written. " + " ".join(lines))
 
 
-def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterator[CheckResult]:
-    cluster, name = observed.cluster, observed.cluster.id.cluster_name
-    yield _check(
-        f"{name}: runs",
-        not cluster.is_stopped,
-        CheckStatus.FAILED,
-        f"Power state {cluster.power_state}, provisioning state {cluster.provisioning_state}.",
-        f"Start it: az aks start -g {cluster.id.resource_group} -n {name}",
-    )
-    yield _check(
-        f"{name}: Kubernetes can be read",
-        observed.kubernetes is not None,
-        CheckStatus.UNKNOWN,
-        f"Kubernetes {cluster.kubernetes_version}."
-        if observed.kubernetes
-        else "Kubernetes was not read.",
+def _checks(
+    specs: Sequence[NamespaceSpec], observed: ObservedCluster
+) -> Iterator[tuple[str, bool, CheckStatus, tuple[str, str], str]]:
+    """Yield name, whether it passed, what it is otherwise, what was found in each case, remedy."""
+    cluster = observed.cluster
+    where = f"-g {cluster.id.resource_group} -n {cluster.id.cluster_name}"
+    states = f"Power state {cluster.power_state}, provisioning state {cluster.provisioning_state}."
+    yield (
+        "runs", not cluster.is_stopped, CheckStatus.FAILED, (states, states),
+        f"Start it: az aks start {where}",
+    )  # fmt: skip
+    yield (
+        "Kubernetes can be read", observed.kubernetes is not None, CheckStatus.UNKNOWN,
+        (f"Kubernetes {cluster.kubernetes_version}.", "Kubernetes was not read."),
         f"{observed.kubernetes_unknown.rstrip('.')}. Without it the plan cannot see what runs: "
         "adoption and lower quotas count as risks, and whether quotas fit is unknown.",
-    )
+    )  # fmt: skip
     if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.in_full.access):
-        yield _check(
-            f"{name}: Azure roles reach inside",
-            cluster.has_entra_id and cluster.has_azure_rbac,
-            CheckStatus.WARNING,
-            "Entra ID and Azure RBAC are on."
-            if cluster.has_azure_rbac
-            else "Azure RBAC is off: RBAC Reader, Writer and Admin have no effect in the cluster.",
-            f"az aks update -g {cluster.id.resource_group} -n {name} --enable-azure-rbac",
-        )
+        off = "Azure RBAC is off: RBAC Reader, Writer and Admin have no effect in the cluster."
+        on = "Entra ID and Azure RBAC are on."
+        yield (
+            "Azure roles reach inside", cluster.has_entra_id and cluster.has_azure_rbac,
+            CheckStatus.WARNING, (on, on if cluster.has_azure_rbac else off),
+            f"az aks update {where} --enable-azure-rbac",
+        )  # fmt: skip
     if any(spec.ensure is Ensure.PRESENT for spec in specs):
         engine = cluster.network_policy_engine
-        yield _check(
-            f"{name}: network policies act",
-            engine is not None,
-            CheckStatus.WARNING,
-            f"Engine: {engine}."
-            if engine
-            else "There is no network policy engine: policies have no effect.",
+        yield (
+            "network policies act", engine is not None, CheckStatus.WARNING,
+            (f"Engine: {engine}.",
+             "There is no network policy engine: policies have no effect."),
             "Install one (Cilium is recommended); it touches nodes, so plan it.",
-        )
+        )  # fmt: skip
     if any(spec.tier for spec in specs):
-        kept = [spec.id.namespace_name for spec in specs if _keeps_other_than_tier(spec, observed)]
-        yield _check(
-            f"{name}: tiers are what is there",
-            not kept,
-            CheckStatus.WARNING,
-            f"Existing namespaces keep what they have, which is not what their tier says: "
-            f"{cut(', '.join(sorted(kept)), 200)}."
-            if kept
-            else "No existing namespace differs from the tier that its row names.",
+        kept = sorted(s.id.namespace_name for s in specs if _keeps_other_than_tier(s, observed))
+        yield (
+            "tiers are what is there", not kept, CheckStatus.WARNING,
+            ("No existing namespace differs from the tier that its row names.",
+             "Existing namespaces keep what they have, which is not what their tier says: "
+             f"{cut(', '.join(kept), 200)}."),
             "A tier fills the empty cells of new namespaces only: write the values into the row.",
-        )
+        )  # fmt: skip
 
 
 def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bool:
@@ -99,11 +98,3 @@ def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bo
     if before is None or spec.when_new is None:
         return False
     return merge(spec.when_new, before) != merge(spec, before)
-
-
-def _check(
-    name: str, passed: bool, otherwise: CheckStatus, detail: str, remedy: str
-) -> CheckResult:
-    if passed:
-        return CheckResult(name=name, status=CheckStatus.PASSED, detail=detail)
-    return CheckResult(name=name, status=otherwise, detail=detail, remedy=remedy)

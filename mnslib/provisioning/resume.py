@@ -20,12 +20,16 @@ from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
 from mnslib.provisioning.changes import Change, fingerprint, grant_key, releases
-from mnslib.provisioning.journal import JOURNAL_NAME, read_events
-from mnslib.provisioning.lookout import STALE, STALE_REMEDY, is_made_anew
-from mnslib.provisioning.observe import READERS, item_now
-from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.journal import BEGUN, JOURNAL_NAME, read_events
+from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
-from mnslib.provisioning.verify import is_under_way
+from mnslib.provisioning.writing import (
+    LONGEST_LOOK_SECONDS,
+    STALE,
+    STALE_REMEDY,
+    is_made_anew,
+    is_under_way,
+)
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
@@ -43,9 +47,6 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_SECONDS = 1800.0
 """For an item in flight to come to rest; as `azure.operations` gives an operation."""
-
-_LONGEST_PAUSE_SECONDS = 10.0
-_DONE = {kind.value for kind in OutcomeKind if kind not in OPEN_OUTCOMES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,9 @@ class Rest:
         """Return the result over all items of the earlier plan, in its order."""
         before = (*self.finished, *self.decided)
         outcomes = sorted((*before, *result.outcomes), key=lambda item: item.id.key)
-        written = Counter(i.outcome for i in before if i.outcome in WRITTEN_OUTCOMES)
         resumed = Resumed(
             run=self.earlier.name,
-            written=written,
+            written=Counter(i.outcome for i in before if i.outcome in WRITTEN_OUTCOMES),
             is_rest_empty=not result.outcomes,
             risks=tuple(sorted(self.earlier.risks)),
         )
@@ -160,19 +160,20 @@ def read_earlier(run_directory: Path) -> EarlierRun:
                     items[planned.id.key] = replace(
                         planned, is_begun=was.is_begun, is_released=was.is_released
                     )
-            case "started" | "granting" | "revoking":
+            case begun if begun in BEGUN:
                 key = ManagedNamespaceId.parse(event["id"]).key
                 item = replace(items[key], is_begun=True)
-                if event["event"] == "started" and event["change"] == ChangeKind.DELETE:
+                if begun == "started" and event["change"] == ChangeKind.DELETE:
                     policy = event["before"]["delete_policy"]
                     item = replace(item, is_released=releases(ChangeKind.DELETE, policy))
                 items[key] = item
-            case "finished" if event["outcome"] == OutcomeKind.FAILED:
-                failed.add(ItemOutcome.from_json(event).id.key)
-            case "finished" if event["outcome"] in _DONE:
+            case "finished":
                 outcome = ItemOutcome.from_json(event)
-                failed.discard(outcome.id.key)
-                items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
+                if outcome.outcome is OutcomeKind.FAILED:
+                    failed.add(outcome.id.key)
+                elif outcome.outcome not in OPEN_OUTCOMES:
+                    failed.discard(outcome.id.key)
+                    items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
     if not items:
         raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
     return EarlierRun(
@@ -228,21 +229,19 @@ def read_in_flight(
     Waits for what the service still works on.
     """
 
-    def at_rest(item: EarlierItem) -> ManagedNamespace | None:
+    def at_rest(target: ManagedNamespaceId) -> ManagedNamespace | None:
         pause, left = 0.2, LONGEST_WAIT_SECONDS
-        while True:
-            found = item_now(item.id, azure)
-            if found is None or not is_under_way(found) or left <= 0:
-                return found
+        while (found := item_now(target, azure)) and is_under_way(found) and left > 0:
             sleep(pause)
             left -= pause
-            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+        return found
 
-    begun = [i for i in earlier.items.values() if i.is_begun and i.outcome is None]
-    begun = [item for item in begun if item.id.cluster in observed.clusters]
+    items = earlier.items.values()
+    begun = [item.id for item in items if item.is_begun and item.outcome is None]
+    begun = [target for target in begun if target.cluster in observed.clusters]
     with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = pool.map(at_rest, begun)
-        return observed.with_items({i.id: at for i, at in zip(begun, found, strict=True)})
+        return observed.with_items(dict(zip(begun, pool.map(at_rest, begun), strict=True)))
 
 
 def plan_rest(
@@ -253,7 +252,6 @@ def plan_rest(
     max_commitment: Decimal | None,
 ) -> Rest:
     """Return what is left of the earlier plan, and the outcome of everything else."""
-    finished = [item.outcome for item in earlier.items.values() if item.outcome is not None]
     decided: list[ItemOutcome] = []
     still_open = [spec for spec in specs if earlier.items[spec.id.key].outcome is None]
     try:
@@ -277,8 +275,12 @@ def plan_rest(
             to_write.append(replace(change, kind=item.kind))
         else:
             decided.append(outcome)
-    rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
-    return Rest(earlier=earlier, plan=rest, finished=tuple(finished), decided=tuple(decided))
+    return Rest(
+        earlier=earlier,
+        plan=replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest),
+        finished=tuple(item.outcome for item in earlier.items.values() if item.outcome),
+        decided=tuple(decided),
+    )
 
 
 def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
@@ -297,16 +299,16 @@ def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
 
 def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:
     """Return whether writing it does no other than what was approved, to what was seen then."""
-    if fingerprint(change.after) != item.after:
+    is_other = (
+        fingerprint(change.after) != item.after
+        or not {grant_key(grant) for grant in change.grants} <= item.grants
+        or not {held.id.lower() for held in change.revoked} <= item.revoked
+        or not set(change.risk_names) <= earlier.risks
+        # what was to be created exists on the cluster by now: nobody approved that
+        or (change.before is None and change.kind is not item.kind)
+    )
+    if is_other:
         return False
-    if not {grant_key(grant) for grant in change.grants} <= item.grants:
-        return False
-    if not {held.id.lower() for held in change.revoked} <= item.revoked:
-        return False
-    if not {risk.name.value for risk in change.risks} <= earlier.risks:
-        return False
-    if change.before is None and change.kind is not item.kind:
-        return False  # what was to be created exists on the cluster by now: nobody approved that
     now = fingerprint(change.before)
     if (change.etag, now) == (item.etag, item.before):
         return True

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
+from mnslib.commitment import Commitment, shortage
+from mnslib.errors import ConfigError
+from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
+    MANAGED_QUOTA_NAME,
     QUOTA_KEYS,
     AdoptionPolicy,
     ManagedNamespace,
     NetworkRule,
 )
 from mnslib.provisioning.changes import Change, Risk, RiskName
-from mnslib.provisioning.observed import ObservedCluster
-from mnslib.quantities import RESOURCE_WORDS, amount_text
+from mnslib.provisioning.observe import KubernetesView, ObservedCluster
+from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
 from mnslib.results import ChangeKind
+
+BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 
 MANY_CHANGES_SHARE = 0.3
 MANY_CHANGES_FROM = 10
@@ -53,7 +59,9 @@ AKS_DESKTOP_LABEL = "headlamp.dev/project-managed-by"
 
 
 def with_risks(change: Change, cluster: ObservedCluster) -> Change:
-    """Return the change with every risk it carries."""
+    """Return the change with every risk it carries on its own."""
+    if change.kind is ChangeKind.NO_CHANGE:
+        return change
     details = {name: finder(change, cluster) for name, finder in _FINDERS.items()}
     found = (Risk(name=name, detail=detail) for name, detail in details.items() if detail)
     return replace(change, risks=tuple(found))
@@ -72,22 +80,26 @@ def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
 
 
 def _adoption(change: Change, cluster: ObservedCluster) -> str:
-    after = change.after
     if change.kind is ChangeKind.ADOPT:
         return (
             f"Exists on the cluster with {_pods(change, cluster)}; AKS takes over its quota, "
             "network policy, labels and annotations."
         )
+    policy = change.after and change.after.adoption_policy
     is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
-    if is_unseen and after and after.adoption_policy not in (None, AdoptionPolicy.NEVER):
+    if is_unseen and policy not in (None, AdoptionPolicy.NEVER):
         return "Whether it exists on the cluster is unknown: Kubernetes was not read."
     return ""
 
 
 def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
-    if change.kind in (ChangeKind.CREATE, ChangeKind.NO_CHANGE) or not change.writes_namespace:
+    if change.kind is ChangeKind.CREATE or not change.writes_namespace:
         return ""
-    marks = _marks(change, cluster)
+    marks: dict[str, str] = {}
+    if change.before:
+        marks |= {**change.before.labels, **change.before.annotations, **change.before.tags}
+    if seen := cluster.on_cluster(change.id):
+        marks |= {**seen.labels, **seen.annotations}
     owners = {owner for key, owner in RECONCILERS.items() if key in marks}
     managed_by = marks.get("app.kubernetes.io/managed-by", "").lower()
     owners |= {owner for word, owner in MANAGED_BY.items() if word in managed_by}
@@ -95,15 +107,6 @@ def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
         return f"{' and '.join(sorted(owners))} writes it too and may put its own values back."
     is_project = AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE
     return "A project of AKS desktop." if is_project else ""
-
-
-def _marks(change: Change, cluster: ObservedCluster) -> dict[str, str]:
-    marks: dict[str, str] = {}
-    if change.before:
-        marks |= {**change.before.labels, **change.before.annotations, **change.before.tags}
-    if cluster.kubernetes and (seen := cluster.kubernetes.namespaces.get(change.id.namespace_name)):
-        marks |= {**seen.labels, **seen.annotations}
-    return marks
 
 
 def _deletion(change: Change, cluster: ObservedCluster) -> str:
@@ -121,7 +124,7 @@ def _delete_policy(change: Change, _: ObservedCluster) -> str:
 
 
 def _quota(change: Change, cluster: ObservedCluster) -> str:
-    if change.after is None or change.kind in (ChangeKind.CREATE, ChangeKind.NO_CHANGE):
+    if change.after is None or change.kind is ChangeKind.CREATE:
         return ""
     was = change.before.default_resource_quota.values() if change.before else {}
     lowered = {
@@ -130,45 +133,33 @@ def _quota(change: Change, cluster: ObservedCluster) -> str:
         if name not in was or amount < was[name]
     }
     requested = cluster.requested(change.id.namespace_name)
-    if lowered and requested is None:
-        return "Quota falls, and what its pods ask for is unknown: Kubernetes was not read."
+    if requested is None:
+        unread = "Quota falls, and what its pods ask for is unknown: Kubernetes was not read."
+        return unread if lowered else ""
     short = [
         f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
         f"quota {amount_text(name, amount)}"
         for name, amount in lowered.items()
-        if requested is not None and amount < requested[QUOTA_KEYS[name]]
+        if amount < requested[QUOTA_KEYS[name]]
     ]
-    if not short:
-        return ""
-    return (
-        f"Below what runs ({'; '.join(short)}): running pods stay, the next restart or rollout is "
-        "refused."
-    )
+    fate = "running pods stay, the next restart or rollout is refused."
+    return f"Below what runs ({'; '.join(short)}): {fate}" if short else ""
 
 
 def _policy(change: Change, cluster: ObservedCluster) -> str:
-    if change.after is None or change.kind not in (ChangeKind.UPDATE, ChangeKind.ADOPT):
+    if change.after is None or change.kind is ChangeKind.CREATE or _running(change, cluster) == 0:
         return ""
-    if _running(change, cluster) == 0:
-        return ""
-    tightened = [
-        f"{direction} {was} to {becomes}"
-        for direction, was, becomes in _rules(change.before, change.after)
-        if STRICTNESS.index(becomes) > STRICTNESS.index(was)
-    ]
+    tightened = []
+    for direction in ("ingress", "egress"):
+        # Before adoption nothing of AKS filters; so the loosest rule is what applies.
+        was, becomes = (
+            (state and getattr(state.default_network_policy, direction)) or NetworkRule.ALLOW_ALL
+            for state in (change.before, change.after)
+        )
+        if STRICTNESS.index(becomes) > STRICTNESS.index(was):
+            tightened.append(f"{direction} {was} to {becomes}")
     moves = ", ".join(tightened)
     return f"{moves} while pods run: traffic that works now may stop." if tightened else ""
-
-
-def _rules(
-    before: ManagedNamespace | None, after: ManagedNamespace
-) -> Iterator[tuple[str, NetworkRule, NetworkRule]]:
-    # Before adoption nothing of AKS filters; so the loosest rule is what applies.
-    loosest = NetworkRule.ALLOW_ALL
-    for direction in ("ingress", "egress"):
-        was = getattr(before.default_network_policy, direction) if before else None
-        becomes = getattr(after.default_network_policy, direction)
-        yield direction, was or loosest, becomes or loosest
 
 
 def _keys(change: Change, _: ObservedCluster) -> str:
@@ -212,3 +203,128 @@ def _rounded_up(quota_field: str, amount: Decimal) -> str:
     step = Decimal("0.001") if quota_field.startswith("cpu") else Decimal(2**20)
     whole = (amount / step).to_integral_value(ROUND_CEILING) * step
     return amount_text(quota_field, whole)
+
+
+# What changes do to their cluster: what is committed before and after, and whether that fits
+
+
+def read_max_commitment(text: str) -> Decimal | None:
+    """Return how often a cluster may commit what its nodes give; None where text is empty.
+
+    Raises:
+        ConfigError: if the text is no number above 0.
+    """
+    if not text.strip():
+        return None
+    try:
+        limit = Decimal(text.strip())
+    except InvalidOperation:
+        limit = ZERO
+    if not limit.is_finite() or limit <= 0:
+        raise ConfigError(f"max_commitment is {text!r}: write a number such as 1.5, or nothing.")
+    return limit
+
+
+def before_and_after(
+    observed: ObservedCluster, changes: Sequence[Change], max_commitment: Decimal | None
+) -> BeforeAndAfter | None:
+    """Return what a cluster has committed before and after its changes; None where unknown."""
+    view = observed.kubernetes
+    if view is None:
+        return None
+    # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
+    gone = {
+        change.id.namespace_name
+        for change in changes
+        if change.kind is ChangeKind.DELETE and not change.is_release
+    }
+    left = replace(
+        view,
+        quotas=tuple(quota for quota in view.quotas if quota.namespace_name not in gone),
+        pods=tuple(pod for pod in view.pods if pod.namespace_name not in gone),
+    )
+    before = _with_quotas(view, [change.before for change in changes])
+    after = _with_quotas(left, [change.after for change in changes])
+    return before.commitments(max_commitment), after.commitments(max_commitment)
+
+
+def _with_quotas(
+    view: KubernetesView, managed: Sequence[ManagedNamespace | None]
+) -> KubernetesView:
+    """Return the cluster with these quotas as ARM has them: its own quota objects may trail."""
+    in_arm = {}
+    for namespace in filter(None, managed):
+        name, quota = namespace.id.namespace_name, namespace.default_resource_quota.values()
+        hard = {QUOTA_KEYS[field]: amount for field, amount in quota.items()}
+        in_arm[name] = QuotaStatus(namespace_name=name, name=MANAGED_QUOTA_NAME, hard=hard, used={})
+    kept = [
+        quota
+        for quota in view.quotas
+        if quota.namespace_name not in in_arm or quota.name != MANAGED_QUOTA_NAME
+    ]
+    return replace(view, quotas=(*kept, *in_arm.values()))
+
+
+def with_overcommit(
+    observed: ObservedCluster, changes: Sequence[Change], max_commitment: Decimal | None
+) -> list[Change]:
+    """Return a cluster's changes; those that commit more of it than fits carry the risk.
+
+    Too much is what does not fit (`commitment.shortage`) with all changes done; whether it fits may
+    be unknown too. Counted are request quotas, since pods are placed by their requests. Source:
+    kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
+    """
+    both = before_and_after(observed, changes, max_commitment)
+    name = observed.cluster.id.cluster_name
+    found: dict[str, list[str]] = {change.id.key: [] for change in changes}
+    unknown: set[str] = set()
+    for resource in ("cpu", "memory"):
+        if both is None or not both[1][resource].allocatable:
+            unknown |= {change.id.key for change in changes if _raises(change, resource)}
+            continue
+        for key, sentence in _overcommit(name, changes, both[0][resource], both[1][resource]):
+            found[key].append(sentence)
+    why = "Kubernetes was not read" if both is None else "no ready node"
+    for key in unknown:
+        found[key].insert(0, f"unknown whether its quota fits on {name}: {why}")
+    return [
+        replace(change, risks=(*change.risks, _risk(found[change.id.key])))
+        if found[change.id.key]
+        else change
+        for change in changes
+    ]
+
+
+def _risk(sentences: list[str]) -> Risk:
+    return Risk(name=RiskName.OVERCOMMIT, detail=f"{'; '.join(sentences)}.")
+
+
+def _overcommit(
+    name: str, changes: Sequence[Change], before: Commitment, after: Commitment
+) -> Iterator[tuple[str, str]]:
+    """Yield key and sentence of each change that commits too much more."""
+    if not shortage(before, after):
+        return
+    resource, nodes = after.resource, after.allocatable
+    is_over = after.committed > before.committed and (after.over_limit or ZERO) > 0
+    words = RESOURCE_WORDS[f"{resource}_request"]
+    gives = f"the {amount_text(resource, nodes)} that its nodes give"
+    over = f"{name} then commits {amount_text(resource, after.committed)} of {words}, "
+    over += f"{after.committed / nodes:.2f} × {gives}; at most {after.max_ratio} × is allowed"
+    for change in changes:
+        own = after.by_namespace.get(change.id.namespace_name, ZERO)
+        was = before.by_namespace.get(change.id.namespace_name, ZERO)
+        if own <= was:
+            continue
+        if own > nodes:
+            yield change.id.key, f"{amount_text(resource, own)} of {words}; {name} has but {gives}"
+        elif is_over:  # nothing of its own, so that a page says it once of all
+            yield change.id.key, over
+
+
+def _raises(change: Change, resource: str) -> bool:
+    was, becomes = (
+        state.default_resource_quota.values().get(f"{resource}_request", ZERO) if state else ZERO
+        for state in (change.before, change.after)
+    )
+    return becomes > was

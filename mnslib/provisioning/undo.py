@@ -6,8 +6,8 @@ the requests go through plan and approval like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mnslib.models import (
@@ -21,12 +21,14 @@ from mnslib.models import (
     PrincipalType,
 )
 from mnslib.provisioning.changes import OWNED_MAPPINGS
+from mnslib.provisioning.journal import BEGUN
 from mnslib.requests.cells import grant_text, revocation_text
 from mnslib.requests.export import PAIR_READERS, kept
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.secrets import HIDDEN
 
+Event = Mapping[str, Any]
 Image = Mapping[str, Any]
 """A managed namespace as `namespace_to_json` writes it."""
 
@@ -39,52 +41,48 @@ class Undo:
     lost: tuple[str, ...]
 
 
-def undo(events: Iterable[Mapping[str, Any]]) -> Undo:
+def undo(events: Iterable[Event]) -> Undo:
     """Return what restores the namespaces as the journal found them."""
-    first: dict[str, Mapping[str, Any]] = {}
-    last: dict[str, Mapping[str, Any]] = {}
-    roles: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
-    outcomes: dict[str, OutcomeKind] = {}
-    accepted: set[str] = set()
     lost: list[str] = []
+    items: dict[str, _Item] = {}
     for event in events:
         match event["event"]:
-            case "started":
-                key = ManagedNamespaceId.parse(event["id"]).key
-                first.setdefault(key, event)
-                last[key] = event
+            case kind if kind in BEGUN:
+                id_ = ManagedNamespaceId.parse(event["id"])
+                item = items.setdefault(id_.key, _Item(id_, lost))
+                if kind == "started":
+                    item.writes.append(event)
+                else:
+                    item.roles.setdefault((event["principal_id"], event["role"]), event)
             case "accepted":
-                accepted.add(ManagedNamespaceId.parse(event["id"]).key)
-            case "granting" | "revoking":
-                whose = event["principal_id"], event["role"]
-                of_item = roles.setdefault(ManagedNamespaceId.parse(event["id"]).key, {})
-                of_item.setdefault(whose, event)
+                items[ManagedNamespaceId.parse(event["id"]).key].is_accepted = True
             case "finished":
                 outcome = ItemOutcome.from_json(event)
-                outcomes[outcome.id.key] = outcome.outcome
+                if outcome.id.key in items:
+                    items[outcome.id.key].outcome = outcome.outcome
     rows = []
-    for key in sorted(first.keys() | roles.keys()):
-        events_of_roles = list(roles.get(key, {}).values())
-        event = first.get(key) or events_of_roles[0]
-        row = _Restoring(ManagedNamespaceId.parse(event["id"]), lost)
-        cells: dict[str, Any] = {}
-        if key in first and row.is_ours(outcomes.get(key), is_accepted=key in accepted):
-            cells = row.cells(event["change"], event["before"], last[key]["after"])
-        cells |= row.access(events_of_roles, stays="ensure" not in cells)
-        rows += [row.identity() | cells] if cells else []
+    for _, item in sorted(items.items()):
+        cells = item.namespace_cells()
+        cells |= item.access_cells(is_gone="ensure" in cells)
+        rows += [item.identity() | cells] if cells else []
     return Undo(rows=tuple(rows), lost=tuple(dict.fromkeys(lost)))
 
 
-def _place(name: ManagedNamespaceId) -> str:
-    return f"{name.namespace_name} on {name.cluster.cluster_name}"
+@dataclass(slots=True)
+class _Item:
+    """What a journal says of one namespace; says in `lost` what cannot be restored of it.
 
-
-@dataclass(frozen=True, slots=True)
-class _Restoring:
-    """The request that restores one namespace; says in `lost` what it cannot."""
+    Attributes:
+        writes: `started` events.
+        roles: the first event of each role of each principal.
+    """
 
     id: ManagedNamespaceId
     lost: list[str]
+    writes: list[Event] = field(default_factory=list)
+    roles: dict[tuple[str, str], Event] = field(default_factory=dict)
+    is_accepted: bool = False
+    outcome: OutcomeKind | None = None
 
     def identity(self) -> dict[str, str]:
         cluster = self.id.cluster
@@ -95,112 +93,110 @@ class _Restoring:
             "namespace_name": self.id.namespace_name,
         }
 
-    def cells(self, change: str, before: Image | None, after: Image | None) -> dict[str, Any]:
+    @property
+    def place(self) -> str:
+        return f"{self.id.namespace_name} on {self.id.cluster.cluster_name}"
+
+    def say(self, sentence: str) -> None:
+        self.lost.append(f"{self.place}: {sentence}")
+
+    def namespace_cells(self) -> dict[str, Any]:
         """Return what to ask for beside the identity; nothing where nothing can or need be done."""
+        if not self.writes:
+            return {}
+        if self.outcome is OutcomeKind.SKIPPED:  # found changed by somebody else
+            if self.is_accepted:
+                self.say("somebody else changed it after this run: it stays")
+            return {}
+        if self.outcome is OutcomeKind.FAILED and not self.is_accepted:
+            # what stands there may be somebody else's
+            self.say("its write was not seen to be accepted: what is there stays")
+            return {}
+        before, after = self.writes[0]["before"], self.writes[-1]["after"]
         if before is None:
-            return self._take_away(change, after or {})
-        if after is None:
-            return self._make_again(before)
-        return self._changed(before, after)
+            is_adopted = self.writes[0]["change"] == ChangeKind.ADOPT
+            return self._take_away(after or {}, is_adopted=is_adopted)
+        return self._changed(before, after) if after else self._make_again(before)
 
-    def is_ours(self, outcome: OutcomeKind | None, *, is_accepted: bool) -> bool:
-        """Return whether what stands there is what the run wrote, and not somebody else's."""
-        if outcome is OutcomeKind.SKIPPED:  # found changed by somebody else
-            if is_accepted:
-                self._say("somebody else changed it after this run: it stays")
-            return False
-        if outcome is OutcomeKind.FAILED and not is_accepted:
-            self._say("its write was not seen to be accepted: what is there stays")
-            return False
-        return True
-
-    def access(self, events: Sequence[Mapping[str, Any]], *, stays: bool) -> dict[str, list[str]]:
+    def access_cells(self, *, is_gone: bool) -> dict[str, list[str]]:
         """Return what to ask for, so that whoever had a role has it, and nobody else.
 
         Args:
-            events: the first of each role of each principal.
-            stays: False where the namespace goes, and with it the roles that were granted on it.
+            is_gone: the namespace goes, and with it the roles that were granted on it.
         """
         entries = []
-        for event in events:
+        for (principal_id, role), event in self.roles.items():
             is_granted = event["event"] == "granting"
             kind = event.get("principal_type", "")  # which journals of before do not say
-            what = f"({event['role']} of {event['principal_id']})"
-            if not stays and is_granted:
+            if is_gone and is_granted:
                 continue
-            if not stays or event.get("has_condition") or kind not in list(PrincipalType):
-                self._say(f"a role {'stays' if is_granted else 'is not granted again'} {what}")
+            if is_gone or event.get("has_condition") or kind not in list(PrincipalType):
+                fate = "stays" if is_granted else "is not granted again"
+                self.say(f"a role {fate} ({role} of {principal_id})")
                 continue
             grant = AccessGrant(
                 principal_type=PrincipalType(kind),
-                principal_id=event["principal_id"],
-                role=event["role"],
-                role_guid=BUILT_IN_ROLES[event["role"]],
+                principal_id=principal_id,
+                role=role,
+                role_guid=BUILT_IN_ROLES[role],
             )
             entries.append(revocation_text(grant) if is_granted else grant_text(grant))
         return {"access": entries} if entries else {}
 
-    def _say(self, sentence: str) -> None:
-        self.lost.append(f"{_place(self.id)}: {sentence}")
-
-    def _take_away(self, change: str, after: Image) -> dict[str, str]:
+    def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:
         keeps = after.get("delete_policy") != DeletePolicy.DELETE
-        if change == ChangeKind.ADOPT:
-            self._say("what its adoption overwrote on the Kubernetes namespace stays overwritten")
+        if is_adopted:
+            self.say("what its adoption overwrote on the Kubernetes namespace stays overwritten")
             if not keeps:
-                self._say(
+                self.say(
                     "it was there before the run, and its delete policy is Delete, which would "
                     "take all of it along: it stays managed; set delete_policy to Keep first, then "
                     "ensure to absent"
                 )
                 return {}
         elif keeps:
-            self._say("the Kubernetes namespace stays, unmanaged")
+            self.say("the Kubernetes namespace stays, unmanaged")
         return {"ensure": Ensure.ABSENT.value}
 
     def _make_again(self, before: Image) -> dict[str, Any]:
         if before["delete_policy"] == DeletePolicy.DELETE:
-            self._say("what was in the Kubernetes namespace is lost; an empty one is made")
+            self.say("what was in the Kubernetes namespace is lost; an empty one is made")
         else:
-            self._say("its Kubernetes namespace stayed: labels and annotations there come along")
+            self.say("its Kubernetes namespace stayed: labels and annotations there come along")
             if before["adoption_policy"] in (None, AdoptionPolicy.NEVER):
-                self._say("to take it over again, adoption_policy comes back as Always")
+                self.say("to take it over again, adoption_policy comes back as Always")
                 before = {**before, "adoption_policy": AdoptionPolicy.ALWAYS.value}
         missing = [name for name in QUOTA_FIELDS if name not in before["default_resource_quota"]]
         if missing:
-            self._say(f"it had no {', '.join(missing)}, and cannot be made again without")
+            self.say(f"it had no {', '.join(missing)}, and cannot be made again without")
             return {}
         if unset := [name for name in POLICY_FIELDS if name not in _plain(before)]:
-            self._say(f"{', '.join(unset)} had no value, and comes back as the default")
-        self._say("role assignments on it went with it, and are not made again")
+            self.say(f"{', '.join(unset)} had no value, and comes back as the default")
+        self.say("role assignments on it went with it, and are not made again")
         return self._changed(before, {})
 
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
+        """Return the fields that differ as they were; null removes a quota value or a key."""
         row: dict[str, Any] = {}
         was, becomes = _plain(before), _plain(after)
         for name in (*QUOTA_FIELDS, *POLICY_FIELDS):
             if was.get(name) == becomes.get(name):
                 continue
             if name in was or name in QUOTA_FIELDS:
-                row[name] = was.get(name)  # null removes a quota value
+                row[name] = was.get(name)
             else:
-                self._say(f"{name} was not set, and cannot be unset again")
-        for mapping in OWNED_MAPPINGS:
-            if changed := self._pairs(mapping, before[mapping], after.get(mapping, {})):
-                row[mapping] = changed
+                self.say(f"{name} was not set, and cannot be unset again")
+        for name in OWNED_MAPPINGS:
+            old, new = before[name], after.get(name, {})
+            keys = sorted(old.keys() | new.keys())
+            changed = {key: old.get(key) for key in keys if old.get(key) != new.get(key)}
+            # where both are hidden, whether it changed was not kept either
+            for key in [key for key in keys if old.get(key) == HIDDEN]:
+                self.say(f"{name}[{key}] was not kept, as it looks like a secret")
+                changed.pop(key, None)
+            if pairs := kept(changed, PAIR_READERS[name], f"{self.place}: {name}", self.lost):
+                row[name] = pairs
         return row
-
-    def _pairs(
-        self, name: str, was: Mapping[str, str], becomes: Mapping[str, str]
-    ) -> dict[str, str | None]:
-        """Return what to set, and as None what to remove."""
-        keys = sorted(was.keys() | becomes.keys())
-        changed = {key: was.get(key) for key in keys if was.get(key) != becomes.get(key)}
-        # where both are hidden, whether it changed was not kept either
-        for key in [key for key in keys if was.get(key) == HIDDEN]:
-            self._say(f"{name}[{key}] was not kept, as it looks like a secret")
-            changed.pop(key, None)
-        return kept(changed, PAIR_READERS[name], f"{_place(self.id)}: {name}", self.lost)
 
 
 def _plain(image: Image) -> dict[str, str]:

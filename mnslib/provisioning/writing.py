@@ -1,14 +1,18 @@
-"""The life of one change: written, awaited, granted and revoked; tried again where that may help.
+"""The life of one change: looked at, written, awaited, granted and revoked; tried again where that
+may help.
 
-`Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made.
-Whatever was sent once is read before it is sent again, so that nothing is written twice. Knows
-nothing of other items, outcomes or stop rules.
+`Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made. A
+plan may be read for an hour before it is approved, and no eTag guards what does not exist yet: a
+cluster is looked at again before what is known of it is too old. Whatever was sent once is read
+before it is sent again, so that nothing is written twice. Knows nothing of other items, outcomes or
+stop rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,30 +21,35 @@ from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, Work
 from mnslib.errors import (
     ArmConflictError,
     ArmError,
+    ArmForbiddenError,
     ArmPreconditionError,
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
+    KubeError,
+    MnsError,
     OperationFailedError,
     OperationTimeoutError,
+    cut,
 )
-from mnslib.models import ROLE_NAMES, AccessGrant, ManagedNamespace, RoleAssignment
+from mnslib.kube_models import KubernetesNamespace
+from mnslib.models import (
+    ROLE_NAMES,
+    AccessGrant,
+    AdoptionPolicy,
+    ManagedCluster,
+    ManagedNamespace,
+    RoleAssignment,
+)
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.lookout import (
-    STALE,
-    Lookout,
-    StaleItemError,
-    is_made_anew,
-    is_untouched,
-)
-from mnslib.provisioning.observe import item_now
-from mnslib.provisioning.verify import is_under_way
+from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now
 from mnslib.results import ChangeKind
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.azure.operations import Operation
+    from mnslib.kube.client import KubeClient
 
 RETRY_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before an item is tried again: another operation on the cluster needs its time, and so does
@@ -60,7 +69,28 @@ _TRANSIENT_CODES = frozenset({
 """Of failed operations: what the service blames on itself. Source: ARM's common error codes, and
 AKS issue 5410 for InternalError. A canceled one is not among them: somebody meant it."""
 
-_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 10.0
+_UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
+"""Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
+
+_FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 10.0
+
+FRESH_FOR_WRITES = 20
+"""A cluster's list is read again after so many writes on it, so that eTags stay current."""
+
+FRESH_FOR = timedelta(minutes=5)
+"""And before a write when it is so old. Our choice: a scheduled run writes within seconds and pays
+nothing for it, a person has read a plan for longer."""
+
+LOOK_PAUSE_SECONDS = 0.1
+"""Between two looks whether that list has come."""
+
+STALE = "stale: somebody else changed it after it was read"
+STALE_REMEDY = "make a new plan"
+"""Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
+
+
+class StaleItemError(MnsError):
+    """The item is not as it was planned on; ends as its outcome, with this text as the reason."""
 
 
 @dataclass(slots=True)
@@ -81,14 +111,44 @@ class Item:
     granting: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What a cluster was last seen to hold.
+
+    Attributes:
+        listed: managed namespaces by key; None as long as the plan's own reading will do.
+        on_cluster: Kubernetes namespaces by name; as `listed`.
+        kubernetes_unknown: why those could not be read again; empty if they were.
+    """
+
+    planned: ObservedCluster
+    moment: datetime
+    writes_since: int = 0
+    is_being_read: bool = False
+    listed: dict[str, ManagedNamespace] | None = None
+    on_cluster: dict[str, KubernetesNamespace] | None = None
+    kubernetes_unknown: str = ""
+
+
 class Writer:
     """Carries changes out. Only what it hands to a `Call` runs on other threads."""
 
-    azure: AzureClient
-    journal: Journal
-    lookout: Lookout
-    scheduler: Scheduler
+    def __init__(
+        self,
+        observed: ObservedState,
+        *,
+        azure: AzureClient,
+        kube_for: Callable[[ManagedCluster], KubeClient] | None,
+        now: Callable[[], datetime],
+        journal: Journal,
+        scheduler: Scheduler,
+    ) -> None:
+        self._azure, self._kube_for, self._now = azure, kube_for, now
+        self._journal, self._scheduler = journal, scheduler
+        self._seen = {
+            cluster: _Seen(planned=found, moment=datetime.fromisoformat(found.read_utc))
+            for cluster, found in observed.clusters.items()
+        }
 
     def carry_out(self, item: Item) -> Work[None]:
         """Write, await, grant and revoke.
@@ -102,12 +162,11 @@ class Writer:
             yield from self._patiently(partial(self._write, item))
         yield LeaveLane()
         item.granting = True
-        for grant in change.grants:
-            path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
-            call = Call("PUT", path, partial(self._grant, item, grant))
-            yield from self._patiently(partial(_one, call))
+        path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
+        calls = [Call("PUT", path, partial(self._grant, item, grant)) for grant in change.grants]
         for held in change.revoked:  # after what is granted, so that nobody is without meanwhile
-            call = Call("DELETE", held.id, partial(self._revoke, item, held))
+            calls.append(Call("DELETE", held.id, partial(self._revoke, item, held)))
+        for call in calls:
             yield from self._patiently(partial(_one, call))
 
     def _patiently(self, attempt: Callable[[], Work[None]]) -> Work[None]:
@@ -118,7 +177,7 @@ class Writer:
             except ArmError as error:
                 asked = error.retry_after_seconds or delay
                 is_in_vain = not _is_transient(error) or asked > LONGEST_DELAY_SECONDS
-                if is_in_vain or self.scheduler.is_stopped:
+                if is_in_vain or self._scheduler.is_stopped:
                     raise
                 yield Pause(asked, before_retry=True)
         return (yield from attempt())
@@ -127,15 +186,17 @@ class Writer:
         """Make the namespace as requested, unless it is by now."""
         change, was_sent = item.change, item.is_sent
         if not was_sent:
-            yield from self.lookout.check(change)
+            yield from self._check(change)
             try:
                 return (yield from self._send_and_follow(item, over=change.before))
             except ArmPreconditionError:
                 pass  # the pipeline sends again what got no answer, and that meets the first one
         found = yield from self._at_rest(item)
-        if _stands(change, found):
+        is_as_requested = (found is None) is (change.after is None)
+        is_as_requested &= not differences(change.after, found)
+        if is_as_requested and (found is None or found.provisioning_state == "Succeeded"):
             return
-        is_ours = found is not None and not differences(change.after, found)
+        is_ours = found is not None and is_as_requested
         if was_sent and not is_made_anew(change.kind, found):
             is_ours |= not differences(change.before, found)  # a write of ours failed
         if not is_ours and not is_untouched(change, found):
@@ -147,7 +208,7 @@ class Writer:
         operation = yield Call(method, str(item.change.id), partial(self._send, item, over))
         if operation is not None:
             item.is_accepted = True
-            yield from self.azure.operations.follow(operation)
+            yield from self._azure.operations.follow(operation)
 
     def _at_rest(self, item: Item) -> Work[ManagedNamespace | None]:
         """Return the item as it is once the service no longer works on it."""
@@ -155,7 +216,7 @@ class Writer:
         left = OPERATION_TIMEOUT_SECONDS
         found: ManagedNamespace | None
         while True:
-            found = yield Call("GET", str(target), partial(item_now, target, self.azure))
+            found = yield Call("GET", str(target), partial(item_now, target, self._azure))
             if found is None or not is_under_way(found):
                 return found
             item.is_accepted = True
@@ -166,22 +227,69 @@ class Writer:
                 )
             yield Pause(pause)
             left -= pause
-            pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+            pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+
+    # Looking whether it is still as it was planned on
+
+    def _check(self, change: Change) -> Work[None]:
+        """Look at the cluster again where that is due, and at the item where it is disputed."""
+        seen = self._seen[change.id.cluster]
+        yield from self._look_again(change, seen)
+        seen.writes_since += 1
+        if change.before is not None and change.etag is None:  # no If-Match will guard the write
+            is_disputed = True
+        else:
+            # The list trails: where it disputes, only the item itself decides.
+            held = seen.listed.get(change.id.key) if seen.listed is not None else change.before
+            is_disputed = not is_untouched(change, held)
+        read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
+        if is_disputed and not is_untouched(change, (yield read)):
+            raise StaleItemError(STALE)
+        if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
+            _require_same_on_cluster(change, seen)
+
+    def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
+        while seen.is_being_read:
+            yield Pause(LOOK_PAUSE_SECONDS)
+        # a creation overwrites nothing that was read: If-None-Match guards it
+        is_old = change.before is not None and seen.writes_since >= FRESH_FOR_WRITES
+        # a clock that was set back does not say how old it is
+        if not is_old and abs(self._now() - seen.moment) <= FRESH_FOR:
+            return
+        seen.is_being_read = True
+        try:
+            path = f"{change.id.cluster}/managedNamespaces"
+            yield Call("GET", path, partial(self._look, seen))
+            seen.writes_since = 0
+        finally:
+            seen.is_being_read = False
 
     # Calls, each on a thread of its own
 
+    def _look(self, seen: _Seen) -> None:
+        """List managed namespaces and, where the plan knew them, Kubernetes'."""
+        moment, cluster = self._now(), seen.planned.cluster
+        found = self._azure.managed_namespaces.list_by_managed_cluster(cluster.id)
+        if self._kube_for is not None and seen.planned.kubernetes is not None:
+            try:
+                seen.on_cluster = {held.name: held for held in self._kube_for(cluster).namespaces()}
+                seen.kubernetes_unknown = ""
+            except (KubeError, ArmForbiddenError) as error:
+                seen.kubernetes_unknown = cut(str(error))
+        seen.listed, seen.moment = {namespace.id.key: namespace for namespace in found}, moment
+
     def _send(self, item: Item, over: ManagedNamespace | None) -> Operation | None:
         """Send the write over what was read; None where nothing is left to wait for."""
-        change, item.started = item.change, item.started or self.scheduler.clock()
-        self.journal.write(
+        change, client = item.change, self._azure.managed_namespaces
+        self._begin(
+            item,
             "started",
-            id=str(change.id),
             change=change.kind.value,
             before=namespace_to_json(change.before),
             after=namespace_to_json(change.after),
         )
         item.is_sent = True
-        client, etag = self.azure.managed_namespaces, over.etag if over else None
+        etag = over.etag if over else None
         operation: Operation | None
         if change.after is None:
             operation = client.begin_delete(change.id, if_match=etag)
@@ -189,36 +297,36 @@ class Writer:
             operation = client.begin_create_or_update(
                 change.after, if_match=etag, must_be_new=over is None
             )
-        self.journal.write("accepted", id=str(change.id))
+        self._journal.write("accepted", id=str(change.id))
         return operation
 
     def _grant(self, item: Item, grant: AccessGrant) -> None:
         """Create a missing role assignment."""
-        change, item.started = item.change, item.started or self.scheduler.clock()
-        self.journal.write(
-            "granting",
-            id=str(change.id),
-            principal_type=grant.principal_type.value,
-            principal_id=grant.principal_id,
-            role=grant.role,
-        )
-        self.azure.role_assignments.create(
-            str(change.id), grant, subscription_id=change.id.cluster.subscription_id
+        who = {"principal_type": grant.principal_type.value, "principal_id": grant.principal_id}
+        self._begin(item, "granting", **who, role=grant.role)
+        target = item.change.id
+        self._azure.role_assignments.create(
+            str(target), grant, subscription_id=target.cluster.subscription_id
         )
 
     def _revoke(self, item: Item, held: RoleAssignment) -> None:
         """Delete a role assignment."""
-        change, item.started = item.change, item.started or self.scheduler.clock()
-        self.journal.write(
+        self._begin(
+            item,
             "revoking",
-            id=str(change.id),
             principal_type=held.principal_type,
             principal_id=held.principal_id,
             role=ROLE_NAMES[held.role_guid],
             assignment_id=held.id,
             has_condition=bool(held.condition),
         )
-        self.azure.role_assignments.delete(held, subscription_id=change.id.cluster.subscription_id)
+        subscription_id = item.change.id.cluster.subscription_id
+        self._azure.role_assignments.delete(held, subscription_id=subscription_id)
+
+    def _begin(self, item: Item, event: str, **details: Any) -> None:
+        """Have it in the journal that a request goes out next."""
+        item.started = item.started or self._scheduler.clock()
+        self._journal.write(event, id=str(item.change.id), **details)
 
 
 def _one(call: Call) -> Work[Any]:
@@ -231,7 +339,48 @@ def _is_transient(error: ArmError) -> bool:
     return isinstance(error, _TRANSIENT)
 
 
-def _stands(change: Change, found: ManagedNamespace | None) -> bool:
-    if found is None:
-        return change.after is None
-    return found.provisioning_state == "Succeeded" and not differences(change.after, found)
+def is_under_way(namespace: ManagedNamespace) -> bool:
+    """Return whether the service still works on it."""
+    return namespace.provisioning_state in _UNDER_WAY
+
+
+def is_untouched(change: Change, found: ManagedNamespace | None) -> bool:
+    """Return whether an item is as it was planned on, by its eTag where it has one."""
+    if change.before is None or found is None:
+        return change.before is found
+    if change.etag is None:
+        return not differences(change.before, found)
+    return found.etag == change.etag
+
+
+def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:
+    """Return whether what a deletion meets under another eTag than planned on is another namespace.
+
+    It is well then, with a content of its own, however equal its fields: a deletion of ours that
+    came to nothing would have left it failed.
+    """
+    state = found and found.provisioning_state
+    return kind is ChangeKind.DELETE and state == "Succeeded"
+
+
+def _require_same_on_cluster(change: Change, seen: _Seen) -> None:
+    """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
+    name, after = change.id.namespace_name, change.after
+    where = f"on cluster {change.id.cluster.cluster_name}"
+    if seen.on_cluster is not None:
+        was, found = seen.planned.on_cluster(change.id), seen.on_cluster.get(name)
+        if was is None and found is not None:
+            raise StaleItemError(
+                f"stale: a Kubernetes namespace {name} appeared {where} after it was read, and "
+                "would be taken over"
+            )
+        if was != found:
+            raise StaleItemError(
+                f"stale: the Kubernetes namespace {name} {where} was changed after it was read"
+            )
+    may_adopt = after and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
+    if seen.kubernetes_unknown and may_adopt:
+        raise StaleItemError(
+            f"stale: whether a Kubernetes namespace {name} appeared or changed {where} since it was"
+            f" read is unknown: {seen.kubernetes_unknown}"
+        )

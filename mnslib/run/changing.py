@@ -15,9 +15,8 @@ from mnslib.errors import PARAMETERS, ConfigError, SpecError, cut
 from mnslib.models import NamespaceSpec
 from mnslib.provisioning.apply import MAX_PARALLEL_PER_CLUSTER
 from mnslib.provisioning.approval import Approval, Caps, decide
-from mnslib.provisioning.effect import read_max_commitment
-from mnslib.provisioning.journal import JOURNAL_NAME, read_events
-from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.journal import JOURNAL_NAME, read_events, read_timeline
+from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.resume import (
@@ -28,7 +27,7 @@ from mnslib.provisioning.resume import (
     read_in_flight,
     require_same_requests,
 )
-from mnslib.provisioning.timeline import read_timeline
+from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests.answer import answered_file, refusals
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.files import read_bytes

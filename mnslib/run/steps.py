@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnslib.models import NamespaceSpec
-from mnslib.provisioning import verify
-from mnslib.provisioning.apply import apply
+from mnslib.provisioning.apply import apply, plan_again, read_disputed
+from mnslib.provisioning.apply import read_back as checked_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal
-from mnslib.provisioning.observe import observe
-from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.observe import ObservedState, observe
 from mnslib.provisioning.plan import Plan, plan_to_json
 from mnslib.provisioning.resume import Rest
 from mnslib.requests.policy import read_policy
@@ -104,9 +103,9 @@ def read_back(
     One list per cluster; what was reported as done is planned again, which must find nothing.
     """
     again = observed(specs, target, known=plan.observed)
-    again = verify.read_disputed(plan, result, again=again, azure=target.azure)
-    checked = verify.read_back(plan, result, again=again)
-    return checked, verify.plan_again(specs, checked, again=again)
+    again = read_disputed(plan, result, again=again, azure=target.azure)
+    checked = checked_back(plan, result, again=again)
+    return checked, plan_again(specs, checked, again=again)
 
 
 def read_usage(

@@ -26,7 +26,7 @@ from mnslib.models import (
 )
 from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, FieldDifference
-from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.risks import TOUCHING
 from mnslib.quantities import ZERO, parse_quantity

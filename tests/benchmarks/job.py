@@ -20,12 +20,11 @@ from mnslib.azure.client import AzureClient
 from mnslib.azure.clouds import sandbox_cloud
 from mnslib.azure.credentials import sandbox_credential
 from mnslib.azure.throttle import Limits, Rate
-from mnslib.provisioning.apply import apply
+from mnslib.provisioning.apply import apply, read_back, read_disputed
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.provisioning.verify import read_back, read_disputed
 from mnslib.requests.spec import parse_requests
 from mnslib.run.targets import Target
 from tests.sandbox.client import Client

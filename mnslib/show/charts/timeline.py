@@ -11,7 +11,7 @@ from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
-from mnslib.provisioning.timeline import Stretch
+from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, OutcomeKind
 from mnslib.show import wording

@@ -29,7 +29,7 @@ from mnslib.models import (
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.observed import KubernetesView, ObservedCluster, ObservedState
+from mnslib.provisioning.observe import KubernetesView, ObservedCluster, ObservedState
 from mnslib.quantities import parse_quantity
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId, role_assignment_name
 from mnslib.results import ApplyResult

@@ -19,11 +19,10 @@ from mnslib.errors import (
     SpecError,
 )
 from mnslib.models import DeletePolicy, Ensure
-from mnslib.provisioning.apply import RELEASED
+from mnslib.provisioning.apply import RELEASED, plan_again, read_back, read_disputed
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.provisioning.verify import plan_again, read_back, read_disputed
 from mnslib.results import OutcomeKind
 from mnslib.secrets import HIDDEN
 

@@ -98,9 +98,9 @@ def test_a_share_counts_requests_that_change_nothing_too():
 
 
 def test_a_share_is_of_the_requests_rounded_down():
-    assert Caps(max_changes="20%").limit("max_changes", 36) == 7
-    assert Caps(max_changes="7").limit("max_changes", 36) == 7
-    assert Caps().limit("max_changes", 36) is None
+    assert Caps(max_changes="20%").limits(36)["max_changes"] == 7
+    assert Caps(max_changes="7").limits(36)["max_changes"] == 7
+    assert Caps().limits(36)["max_changes"] is None
 
 
 @pytest.mark.parametrize("text", ["many", "-1", "120%", "5.5"])

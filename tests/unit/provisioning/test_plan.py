@@ -18,9 +18,9 @@ from mnslib.models import (
     ResourceQuota,
 )
 from mnslib.provisioning.changes import differences
-from mnslib.provisioning.effect import read_max_commitment
-from mnslib.provisioning.observed import ObservedState
+from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import make_plan, plan_to_json
+from mnslib.provisioning.risks import read_max_commitment
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 from mnslib.secrets import HIDDEN

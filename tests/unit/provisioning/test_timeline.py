@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mnslib.provisioning.timeline import read_timeline
+from mnslib.provisioning.journal import read_timeline
 from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
 
@@ -13,7 +13,8 @@ def event(second, name, space="", **details):
         given["id"] = str(CLUSTER.namespace(space))
     if name == "finished":
         given |= {"subscription_id": "S1", "resource_group": "RG", "cluster_name": "aks-1"}
-        given["namespace_name"] = space
+        given |= {"namespace_name": space, "change": "Update", "reason": "", "risks": []}
+        given["duration_seconds"] = 0.0
     return given
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from mnslib.azure.throttle import BucketKey, Pace, Rate
-from mnslib.provisioning.timeline import Stretch
+from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
 from mnslib.show.charts import (

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from mnslib.azure.throttle import BucketKey, Pace, Rate
-from mnslib.provisioning.timeline import Stretch
+from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
 from mnslib.show.charts import bulk_timeline

@@ -10,7 +10,7 @@ from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, 
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import FieldDifference, Risk, RiskName
-from mnslib.provisioning.observed import ObservedCluster, ObservedState
+from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import make_plan
 from mnslib.results import (
     DRY_RUN,
