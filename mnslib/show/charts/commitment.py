@@ -8,260 +8,175 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
-from mnslib.quantities import GIB
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.canvas import SMALL, Canvas, Chart, row_height, ticks, top_rows
-from mnslib.show.charts.marks import HATCH, Column, Fill, Stroke, Words
+from mnslib.show.charts.picture import Chart
+from mnslib.show.charts.sheet import (
+    AXIS_LINE,
+    HATCH,
+    Column,
+    Grid,
+    Look,
+    Sheet,
+    row_height,
+    top_rows,
+)
+from mnslib.show.charts.three_layers import UNITS
 from mnslib.verdicts import unknown_reason
 
-_NODES, _REQUESTED, _USAGE = Fill(colors.NODES), Fill(colors.REQUESTED), Fill(colors.USED)
-_GROWN = Fill(colors.PANEL, colors.AXIS)
-_COMMITTED, _WITHOUT_LARGEST = Stroke(colors.INK, 5), Stroke(colors.CRITICAL, 3, (2.6, 1.6))
-_HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
-_UNITS = {"cpu": 1.0, "memory": float(GIB)}
-_LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
-_LAYERS = ("allocatable", "autoscaled", "committed", "requested", "usage")
-
-_ROWS = 600
+HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
+ROWS = 600
 """Pixels of both panels' rows: the rest of the sheet takes up to 680."""
+_NODES, _REQUESTED, _USED = map(Look, (colors.NODES, colors.REQUESTED, colors.USED))
+_GROWN = Look(colors.PANEL, colors.AXIS)
+_COMMITTED = Look(colors.INK, line=5)
+WITHOUT_LARGEST = Look(colors.CRITICAL, line=3, style=(0, (2.6, 1.6)))
+_LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
+_VERDICTS = {"overcommit": colors.CRITICAL, "quota overcommit": colors.WARNING_TEXT}
+_LAYERS = ["allocatable", "autoscaled", "committed", "requested", "usage"]
+_TEXTS = ("cluster_name", "resource", "verdict", "autoscaled_verdict")
 
-Row = dict[str, Any]
 
-
-def cluster_commitment(
-    table: pd.DataFrame, *, moment: datetime, note: str = "", family: str | None = None
-) -> Chart:
+def cluster_commitment(table: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart:
     """Return the chart of committed, requested and used against what the nodes can give.
 
     Args:
         table: from `capacity.clusters.commitment_table`.
         moment: when clusters were read.
         note: sentences that the source line ends with.
-        family: font family; None takes the first installed.
     """
-    rows: list[Row] = table.to_dict("records")  # type: ignore[assignment]
-    known = [row for row in rows if not _is_unknown(row)]
-    canvas, at = Canvas("cluster_commitment", family=family), wording.moment(moment)
-    title = _title(rows, known)
-    canvas.heading(
-        title,
-        "Committed (sum of hard quotas), requested and used against what the nodes can give, "
-        f"fullest first, {at}",
+    numbers = [name for name in COMMITMENT_COLUMNS if name not in _TEXTS]
+    rows = table.astype(dict.fromkeys(numbers, float)).assign(
+        reason=table["verdict"].map(unknown_reason),
+        is_over=table["verdict"].isin(_VERDICTS),
+        is_known=table["verdict"].map(unknown_reason).isna(),
+        grows=lambda frame: frame["autoscaled"] > frame["allocatable"],
+        words=list(map(_verdict, table.to_dict("records"))),
     )
-    if rows:
-        canvas.legend(_marks(rows, known))
-        canvas.y += 18
-    else:
-        canvas.note("Looked for clusters in the subscriptions given; none was found.")
-    for resource in _HEADINGS:
-        found = [row for row in rows if row["resource"] == resource]
-        if found:
-            _draw_panel(canvas, resource, sorted(found, key=_order), rows)
-    sums = f" CPU: {_sums(known, 'cpu')}; memory: {_sums(known, 'memory')}." if known else ""
-    return canvas.finish(source=_source(rows, at, note), alt=f"{title}.{sums}")
-
-
-def _order(row: Row) -> tuple[bool, bool, float, float, str]:
-    """Those that cannot lose a node first, then by what is requested; unknown ones last."""
-    requested, committed = (
-        0.0 if wording.is_unknown(row[name]) else float(row[name])
-        for name in ("requested_ratio", "committed_ratio")
-    )
-    return (_is_unknown(row), not _is_over(row), -requested, -committed, row["cluster_name"])
-
-
-def _is_unknown(row: Row) -> bool:
-    return unknown_reason(row["verdict"]) is not None
-
-
-def _is_over(row: Row) -> bool:
-    return row["verdict"] in ("overcommit", "quota overcommit")
-
-
-def _title(rows: list[Row], known: list[Row]) -> str:
-    names = {row["cluster_name"] for row in rows}
-    if not rows:
-        return "No cluster was found"
-    if not known:
-        return wording.all_unknown((row["verdict"] for row in rows), len(names), "cluster")
-    worst = pd.DataFrame(known).groupby("cluster_name", sort=False)
-    requested = worst["requested_ratio"].max().astype(float)
-    committed = worst["committed_ratio"].max().astype(float)
-    title = _finding(
-        dict(requested[requested > 1]),
-        dict(committed[committed > _LIMIT]),
-        total=wording.count(len(names), "cluster"),
-    )
-    if not title:
-        name = str(committed.idxmax())
-        title = f"No cluster is overcommitted: {wording.short(name)} comes nearest, it commits "
-        title += _times(committed[name])
-    unknown = len(names) - len(worst)
-    return title + (f"; {unknown:,} {wording.are(unknown)} unknown" if unknown else "")
-
-
-def _finding(fragile: dict[str, float], generous: dict[str, float], *, total: str) -> str:
-    """Return what is wrong; empty where nothing is. Both hold the worst ratio of a cluster."""
-    parts = []
-    if len(fragile) == 1:
-        parts.append(f"{wording.short(*fragile)} cannot lose its largest node")
-    elif fragile:
-        parts.append(f"{len(fragile):,} of {total} cannot lose their largest node")
-    if len(generous) == 1:
-        ratio = f"commits {_times(*generous.values())}"
-        if set(generous) == set(fragile):
-            return f"{parts[0]} and {ratio}"
-        parts.append(f"{wording.short(*generous)} {ratio}")
-    elif generous:
-        most = wording.times(max(generous.values()))
-        who = f"{len(generous):,}" if fragile else f"{len(generous):,} of {total}"
-        parts.append(f"{who} commit over {_LIMIT:g} × what they have, at most {most}")
-    return "; ".join(parts)
-
-
-def _times(ratio: float) -> str:
-    return f"{wording.times(ratio).replace('×', ' ×')} what it has"
-
-
-def _amount(resource: str, value: float) -> str:
-    return wording.number(value / _UNITS[resource])
-
-
-def _sums(known: list[Row], resource: str) -> str:
-    found = [row for row in known if row["resource"] == resource]
-    committed, requested, nodes = (
-        _amount(resource, sum(row[name] for row in found))
-        for name in ("committed", "requested", "allocatable")
-    )
-    unit = "cores" if resource == "cpu" else "GiB"
-    clusters = wording.count(len(found), "cluster")
-    return f"{committed} {unit} committed and {requested} requested of {nodes} on {clusters}"
-
-
-def _source(rows: list[Row], at: str, note: str) -> str:
-    counts = [row["uncounted"] for row in rows if row["resource"] == "cpu"]
-    bare = int(sum(number for number in counts if not wording.is_unknown(number)))
-    is_used = any(not wording.is_unknown(row["usage"]) for row in rows)
-    used = "used = 95th percentile of 7 days" if is_used else "use is unknown: no history"
-    return (
-        f"Source: node allocatable, ResourceQuota and pod requests, {at}; {used}. {wording.ROOM} "
-        f"{wording.uncounted(bare)}Thresholds as in kubernetes-mixin: quotas above {_LIMIT:g} × "
-        f"the nodes; requests above the nodes without the largest. {note}"
-    ).strip()
-
-
-def _marks(rows: list[Row], known: list[Row]) -> list[tuple[Fill | Stroke, str]]:
-    is_used = [not wording.is_unknown(row["usage"]) for row in known]
-    marks: list[tuple[Fill | Stroke, str, bool]] = [
-        (_USAGE, "used", any(is_used)),
-        (_REQUESTED, "requested", bool(known)),
-        (_COMMITTED, "committed (sum of hard)", bool(known)),
-        (_NODES, "nodes now", bool(known)),
-        (_GROWN, "autoscaler maximum", any(map(_grows, known))),
-        (_WITHOUT_LARGEST, "without the largest node (N−1)", bool(known)),
-        (HATCH, "use unknown" if len(known) == len(rows) else "unknown",
-         len(known) < len(rows) or not all(is_used)),
-    ]  # fmt: skip
-    return [(mark, label) for mark, label, is_there in marks if is_there]
-
-
-def _grows(row: Row) -> bool:
-    grown = row.get("autoscaled")
-    return not wording.is_unknown(grown) and grown > row["allocatable"]
-
-
-def _draw_panel(canvas: Canvas, resource: str, rows: list[Row], everything: list[Row]) -> None:
-    """Draw one panel; names and verdicts of all rows decide, so that both panels align."""
-    shown = top_rows(rows, panels=2)
-    canvas.section(_HEADINGS[resource])
-    if rest := rows[len(shown) :]:
-        known = [row for row in rows if not _is_unknown(row)]
-        canvas.text(330, canvas.y, _sums(known, resource), color=colors.TEXT)
-        canvas.y += 28
-    grown = [_ratio(row, "autoscaled_committed", _LIMIT, colors.WARNING_TEXT) for row in shown]
-    grid = canvas.grid(
-        [Column(cells=[Words(row["cluster_name"]) for row in shown], least=120,
-                like=[row["cluster_name"] for row in everything])],
+    order = ["is_known", "is_over", "requested_ratio", "committed_ratio", "cluster_name"]
+    rows = rows.sort_values(order, ascending=[False, False, False, False, True])
+    known, used = rows[rows["is_known"]], rows["usage"].notna()
+    sheet = Sheet("cluster_commitment", _facts(rows, known) | {"moment": moment, "note": note})
+    if rows.empty:
+        sheet.note(sheet.say("nothing"))
+        return sheet.finish()
+    is_all, is_any = rows["is_known"].all(), len(known) > 0
+    sheet.legend(
         [
-            Column(head="committed\n÷ nodes", align="right", like=[wording.UNKNOWN],
-                   cells=[_ratio(row, "committed", _LIMIT, colors.WARNING_TEXT) for row in shown]),
-            Column(head="requested\n÷ N−1", align="right", like=[wording.UNKNOWN],
-                   cells=[_ratio(row, "requested", 1, colors.CRITICAL) for row in shown]),
-            *([Column(head="committed\n÷ maximum", align="right", cells=grown,
-                      like=[wording.UNKNOWN])] if any(map(_grows, everything)) else []),
-            Column(head="verdict", cells=list(map(_verdict, shown)), least=120, most=340,
-                   like=[_verdict(row).text for row in everything]),
-        ],
-        height=row_height(len(shown), _ROWS / 2),
-    )  # fmt: skip
-    amounts = [float(row[name]) for row in shown for name in _LAYERS
-               if not wording.is_unknown(row.get(name))]  # fmt: skip
-    highest = max(amounts, default=0.0) * 1.02 or 1.0
-    for value in ticks(highest / _UNITS[resource]) if amounts else ():
-        x = grid.x(value * _UNITS[resource] / highest)
-        canvas.line(x, grid.top, x, grid.bottom, Stroke(colors.GRID, 2))
-        label = wording.exact(round(value, 3))
-        canvas.text(x, grid.top - 18, label, size=SMALL, color=colors.MUTED, align="center")
-    for row, y in zip(shown, grid.middles, strict=True):
-        if _is_unknown(row):
-            half = grid.height * 0.24
-            canvas.box(grid.left, y - half, grid.right, y + half, HATCH)
-        else:
-            places = {name: grid.x(0 if wording.is_unknown(row.get(name)) else row[name] / highest)
-                      for name in (*_LAYERS, "without_largest_node")}  # fmt: skip
-            _draw_bars(canvas, row, places, (grid.left, y, grid.height))
-    canvas.y += 24
-    if rest:
-        over = {"overcommitted": sum(map(_is_over, rest)), "unknown": sum(map(_is_unknown, rest))}
-        same = ", all less requested than these"
-        where = "in tables/commitment.csv"
-        canvas.note(wording.more(len(rest), "cluster", over, otherwise=same, where=where))
-    canvas.y += 24
+            (_USED, "used", known["usage"].notna().any()),
+            (_REQUESTED, "requested", is_any),
+            (_COMMITTED, "committed (sum of hard)", is_any),
+            (_NODES, "nodes now", is_any),
+            (_GROWN, "autoscaler maximum", known["grows"].any()),
+            (WITHOUT_LARGEST, "without the largest node (N−1)", is_any),
+            (HATCH, "use unknown" if is_all else "unknown", not (is_all and used.all())),
+        ]
+    )
+    sheet.y += 18
+    for resource in HEADINGS:
+        if (rows["resource"] == resource).any():
+            _draw_panel(sheet, resource, rows)
+    return sheet.finish()
 
 
-def _ratio(row: Row, name: str, bound: float, alarm: str) -> Words:
-    ratio = row.get(f"{name}_ratio")
-    if _is_unknown(row):
-        return Words(wording.UNKNOWN)
-    if ratio is None or wording.is_unknown(ratio):
-        return Words("–")
-    return Words(wording.times(ratio), alarm if ratio > bound else colors.INK, ratio > bound)
+def _facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
+    worst = known.groupby("cluster_name")[["requested_ratio", "committed_ratio"]].max()
+    clusters, committed = rows["cluster_name"].nunique(), worst["committed_ratio"]
+    sums = {}
+    for resource, (divisor, unit) in UNITS.items():
+        found = known[known["resource"] == resource]
+        amounts = (found[_LAYERS].sum() / divisor).map(wording.number).to_dict()
+        sums[resource] = amounts | {"unit": unit, "clusters": len(found)}
+    return {
+        "clusters": clusters,
+        "known": len(worst),
+        "unknown": clusters - len(worst),
+        "all_unknown": wording.all_unknown(rows["verdict"], clusters, "cluster"),
+        "fragile": worst.index[worst["requested_ratio"] > 1].tolist(),
+        "generous": worst.index[committed > _LIMIT].tolist(),
+        "most": committed.max(),
+        "nearest": committed.idxmax() if len(worst) else "",
+        "limit": _LIMIT,
+        "sums": sums,
+        "is_used": rows["usage"].notna().any(),
+        "headroom": wording.ROOM,
+        "uncounted": wording.uncounted(int(rows.loc[rows["resource"] == "cpu", "uncounted"].sum())),
+    }
 
 
-def _draw_bars(
-    canvas: Canvas, row: Row, places: dict[str, float], at: tuple[float, float, float]
-) -> None:
-    """Draw one cluster at left edge, middle and height."""
-    left, y, height = at
-    layers = [("allocatable", 0.36, _NODES), ("requested", 0.21, _REQUESTED)]
-    if wording.is_unknown(row["usage"]):
-        layers.append(("requested", 0.1, HATCH))
-    else:
-        layers.append(("usage", 0.1, _USAGE))
-    if _grows(row):
-        half = height * 0.36
-        canvas.box(places["allocatable"], y - half, places["autoscaled"], y + half, _GROWN)
-    for name, share, fill in layers:
-        canvas.box(left, y - height * share, places[name], y + height * share, fill)
-    for name, share, stroke in (
-        ("without_largest_node", 0.42, _WITHOUT_LARGEST),
-        ("committed", 0.32, _COMMITTED),
-    ):
-        x = places[name]
-        canvas.line(x, y - height * share, x, y + height * share, stroke)
-    canvas.line(left, y - height / 2, left, y + height / 2, Stroke(colors.AXIS, 2))
-
-
-def _verdict(row: Row) -> Words:
+def _verdict(row: Any) -> str:
     reason = unknown_reason(row["verdict"])
     if reason is not None:
-        return Words(reason, colors.TEXT)
-    if _is_over(row):
-        words = wording.commitment_verdict(row["verdict"], row["committed_ratio"])
-        is_critical = row["verdict"] == "overcommit"
-        return Words(words, colors.CRITICAL if is_critical else colors.WARNING_TEXT, bold=True)
-    return Words(wording.room(row["resource"], row["headroom"]), colors.TEXT)
+        return reason
+    if row["verdict"] in _VERDICTS:
+        return wording.commitment_verdict(row["verdict"], row["committed_ratio"])
+    return wording.room(row["resource"], row["headroom"])
+
+
+def _draw_panel(sheet: Sheet, resource: str, every: pd.DataFrame) -> None:
+    """Draw one panel; names and verdicts of all rows decide, so that both panels align."""
+    rows = every[every["resource"] == resource]
+    shown, rest = top_rows(rows, rows["is_known"], panels=2)
+    sheet.section(HEADINGS[resource], "" if rest.empty else sheet.say(resource))
+    sheet.y += 0 if rest.empty else 28
+    names = max(120, sheet.widest(every["cluster_name"]))
+    verdicts = max(120, sheet.widest(every["words"], bold=True))
+    least = sheet.widest([wording.UNKNOWN], bold=True)
+
+    def ratios(name: str, head: str, bound: float, alarm: str) -> Column:
+        found = shown[f"{name}_ratio"]
+        words = found.map(wording.times).where(found.notna(), "–")
+        color = np.where(found > bound, alarm, colors.INK)
+        words = words.where(shown["is_known"], wording.UNKNOWN)
+        return Column(words, head, color, found > bound, "right", least)
+
+    limited = _LIMIT, colors.WARNING_TEXT
+    grown = [ratios("autoscaled_committed", "committed\n÷ maximum", *limited)]
+    color = shown["verdict"].map(_VERDICTS).fillna(colors.TEXT)
+    grid = sheet.grid(
+        [Column(shown["cluster_name"], least=names)],
+        [
+            ratios("committed", "committed\n÷ nodes", *limited),
+            ratios("requested", "requested\n÷ N−1", 1, colors.CRITICAL),
+            *(grown if every["grows"].any() else []),
+            Column(shown["words"], "verdict", color, shown["is_over"], least=verdicts, most=340),
+        ],
+        height=row_height(len(shown), ROWS / 2),
+    )
+    amounts = shown[[*_LAYERS, "without_largest_node"]]
+    highest = float(np.nan_to_num(amounts[_LAYERS].to_numpy(float)).max()) * 1.02
+    if highest:
+        sheet.axis(grid, highest, divisor=UNITS[resource][0])
+    places = amounts.apply(lambda found: grid.x(found / (highest or 1.0)))
+    _draw_bars(sheet, grid, shown, places)
+    sheet.y += 24
+    if len(rest):
+        over, unknown = (int(found.sum()) for found in (rest["is_over"], ~rest["is_known"]))
+        same, where = ", all less requested than these", "in tables/commitment.csv"
+        parts = {"overcommitted": over, "unknown": unknown}
+        sheet.note(wording.more(len(rest), "cluster", parts, otherwise=same, where=where))
+    sheet.y += 24
+
+
+def _draw_bars(sheet: Sheet, grid: Grid, rows: pd.DataFrame, places: pd.DataFrame) -> None:
+    """Draw the nodes, and in them what is requested and used; what is not known is hatched."""
+    left, ys, high, nodes = grid.left, grid.ys, grid.step, places["allocatable"]
+    requested, is_known = places["requested"], rows["is_known"]
+    sheet.bars(left, np.where(is_known, np.nan, grid.right), ys, high * 0.48, HATCH)
+    sheet.bars(nodes, places["autoscaled"].where(rows["grows"]), ys, high * 0.72, _GROWN)
+    sheet.bars(left, nodes, ys, high * 0.72, _NODES)
+    sheet.bars(left, requested, ys, high * 0.42, _REQUESTED)
+    sheet.bars(left, requested.where(rows["usage"].isna()), ys, high * 0.2, HATCH)
+    sheet.bars(left, places["usage"], ys, high * 0.2, _USED)
+    for name, half, look in (
+        ("without_largest_node", high * 0.42, WITHOUT_LARGEST),
+        ("committed", high * 0.32, _COMMITTED),
+    ):
+        sheet.vlines(places[name], ys - half, ys + half, look)
+    if is_known.any():
+        sheet.vlines(left, ys[is_known] - high / 2, ys[is_known] + high / 2, AXIS_LINE)

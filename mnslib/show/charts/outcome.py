@@ -6,184 +6,159 @@ One bar with all outcomes, then what is not done by reason with its remedy, then
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from mnslib.resource_ids import ClusterId, short_names
-from mnslib.results import OPEN_OUTCOMES, ApplyResult, ItemOutcome, OutcomeKind
+import pandas as pd
+
+from mnslib.resource_ids import short_names
+from mnslib.results import OPEN_OUTCOMES, ApplyResult, OutcomeKind
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.canvas import BODY, MARGIN, RIGHT, SMALL, Canvas, Chart, top_rows
-from mnslib.show.charts.marks import HATCH, Column, Fill, Stroke, Words
+from mnslib.show.charts.picture import Chart
+from mnslib.show.charts.sheet import (
+    GRID_LINE,
+    HATCH,
+    MARGIN,
+    RIGHT,
+    SMALL,
+    Column,
+    Look,
+    Sheet,
+    shares,
+    top_rows,
+)
 
 MOST_REASONS = 12
-FILLS = {
-    OutcomeKind.CREATED: Fill(colors.GOOD),
-    OutcomeKind.ADOPTED: Fill(colors.GOOD_TINT, colors.GOOD),
-    OutcomeKind.UPDATED: Fill(colors.GOOD_SOFT),
-    OutcomeKind.DELETED: Fill(colors.CALM, colors.INK),
-    OutcomeKind.RELEASED: Fill(colors.PANEL, colors.AXIS),
-    OutcomeKind.UNCHANGED: Fill(colors.CALM_LOWER),
-    OutcomeKind.FAILED: Fill(colors.CRITICAL, foot=colors.INK),
-    OutcomeKind.SKIPPED: Fill(colors.WARNING, foot=colors.WARNING_TEXT),
+LOOKS = {
+    OutcomeKind.CREATED: Look(colors.GOOD),
+    OutcomeKind.ADOPTED: Look(colors.GOOD_TINT, colors.GOOD),
+    OutcomeKind.UPDATED: Look(colors.GOOD_SOFT),
+    OutcomeKind.DELETED: Look(colors.CALM, colors.INK),
+    OutcomeKind.RELEASED: Look(colors.PANEL, colors.AXIS),
+    OutcomeKind.UNCHANGED: Look(colors.CALM_LOWER),
+    OutcomeKind.FAILED: Look(colors.CRITICAL, foot=colors.INK),
+    OutcomeKind.SKIPPED: Look(colors.WARNING, foot=colors.WARNING_TEXT),
     OutcomeKind.NOT_ATTEMPTED: HATCH,
 }
 """In drawing order: what is as requested, then what is not."""
 
-Items = Sequence[ItemOutcome]
-Group = tuple[OutcomeKind, str, str, int]
-"""Outcome, reason, remedy and how many changes."""
+Group = tuple[tuple[int, str, str], int]
+"""Place in `OPEN_OUTCOMES`, reason and remedy, and how many changes."""
 
 
-def bulk_outcome(
-    result: ApplyResult, *, moment: datetime, note: str = "", family: str | None = None
-) -> Chart:
+def bulk_outcome(result: ApplyResult, *, moment: datetime, note: str = "") -> Chart:
     """Return the chart of what came of every change.
 
     Args:
         result: the outcomes of one apply.
         moment: when the run was started.
         note: sentences that the source line ends with.
-        family: font family; None takes the first installed.
     """
-    items, groups = result.outcomes, _groups(result.outcomes)
-    canvas = Canvas("bulk_outcome", family=family)
-    title, at = _title(items), wording.moment(moment)
-    canvas.heading(
-        title, f"Outcome of every change of the run of {at}; each has exactly one outcome"
+    items = result.outcomes
+    counts = Counter(item.outcome for item in items)
+    reasons = Counter(
+        (OPEN_OUTCOMES.index(item.outcome), item.reason, item.remedy) for item in result.unfinished
     )
+    # failures first, many first
+    groups = sorted(reasons.items(), key=lambda group: (group[0][0], -group[1], group[0][1]))
+    share = MOST_REASONS // (len({kind for (kind, *_), _ in groups}) or 1)
+    seen: Counter[int] = Counter()
+    shown: list[Group] = []
+    rest: list[Group] = []
+    for group in groups:
+        seen[group[0][0]] += 1
+        is_shown = len(groups) <= MOST_REASONS or seen[group[0][0]] <= share
+        (shown if is_shown else rest).append(group)
+    clusters, others = _clusters(result, panels=2 if groups else 1)
+    verbs = {kind: "was " if counts[kind] == 1 else "were " for kind in OPEN_OUTCOMES}
+    verbs[OutcomeKind.FAILED] = ""
+    ended = {
+        kind: f"{verbs[kind]}{wording.outcome(kind)}" for kind in OPEN_OUTCOMES if counts[kind]
+    }
+    sheet = Sheet(
+        "bulk_outcome",
+        {
+            "changes": len(items), "kept": len(items) - len(result.unfinished), "moment": moment,
+            "done": [f"{counts[kind]:,} {wording.outcome(kind)}" for kind in LOOKS
+                     if counts[kind] and kind not in OPEN_OUTCOMES],
+            "open": [f"{counts[kind]:,} {words}" for kind, words in ended.items()],
+            "all_open": "".join(ended.values()), "rest": [amount for _, amount in rest],
+            "rest_clusters": others.to_dict("records"), "note": note,
+            "most": next(({"word": wording.outcome(OPEN_OUTCOMES[kind]), "reason": reason,
+                           "amount": amount} for (kind, reason, _), amount in groups), None),
+        },
+    )  # fmt: skip
     if items:
-        counts = _counts(items)
-        canvas.strip(
-            [(n, wording.outcome(kind), FILLS[kind]) for kind, n in counts.items()], height=54
-        )
-        canvas.y += 18
+        parts = [(counts[kind], wording.outcome(kind), look) for kind, look in LOOKS.items()]
+        sheet.strip(parts, height=54)
+        sheet.y += 18
     else:
-        canvas.note("The plan held no change, so there was nothing to do.")
+        sheet.note(sheet.say("nothing"))
     if groups:
-        _draw_reasons(canvas, groups)
-    if len({item.id.cluster for item in items}) > 1:
-        _draw_clusters(canvas, items, panels=2 if groups else 1)
-    most = [f"Most often {wording.outcome(kind)}: {reason or 'no reason given'} ({amount:,})."
-            for kind, reason, _, amount in groups[:1]]  # fmt: skip
-    source = f"Source: result.json and journal of the run. {note}".strip()
-    return canvas.finish(source=source, alt=" ".join([f"{title}.", *most]))
+        _draw_reasons(sheet, shown)
+    if len(clusters) > 1:
+        _draw_clusters(sheet, clusters)
+    return sheet.finish()
 
 
-def _counts(items: Items) -> dict[OutcomeKind, int]:
-    """Return how many ended in each outcome, in drawing order, none that did not occur."""
-    found = Counter(item.outcome for item in items)
-    return {kind: found[kind] for kind in FILLS if found[kind]}
+def _draw_reasons(sheet: Sheet, groups: list[Group]) -> None:
+    sheet.section("What is not done, and what to do")
+    sheet.y += 38
+    has_remedy = any(remedy for (_, _, remedy), _ in groups)
+    middle, right = 250, 830 if has_remedy else RIGHT
+    heads = {MARGIN: "Changes", middle: "Reason"} | ({right: "Remedy"} if has_remedy else {})
+    for x, words in heads.items():
+        sheet.text(x, sheet.y, words, size=SMALL, color=colors.MUTED)
+    sheet.y += 20
+    largest = max(amount for _, amount in groups)
+    for (kind, reason, remedy), amount in groups:
+        why = sheet.wrap(reason or "no reason given", right - middle - 24, lines=2)
+        what = sheet.wrap(remedy, RIGHT - right, lines=2) if remedy else []
+        sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, GRID_LINE)
+        y, end = sheet.y + 21, MARGIN + 10 + 110 * amount / largest
+        sheet.bars(MARGIN, end, y, 18, LOOKS[OPEN_OUTCOMES[kind]])
+        sheet.text(end + 10, y, f"{amount:,}", bold=True)
+        for x, rows, color in ((middle, why, colors.INK), (right, what, colors.TEXT)):
+            for index, row in enumerate(rows):
+                sheet.text(x, y + 28 * index, row, color=color)
+        sheet.y += 28 * max(len(why), len(what)) + 14
+    sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, GRID_LINE)
+    sheet.y += 30
+    sheet.note(sheet.say("more_reasons"))
+    sheet.y += 20
 
 
-def _unfinished(items: Items) -> int:
-    return sum(item.outcome in OPEN_OUTCOMES for item in items)
-
-
-def _title(items: Items) -> str:
-    if not items:
-        return "There was nothing to do"
-    counts, total = _counts(items), wording.count(len(items), "change")
-    verbs = {
-        kind: "" if kind is OutcomeKind.FAILED else "was " if counts[kind] == 1 else "were "
-        for kind in OPEN_OUTCOMES if kind in counts
-    }  # fmt: skip
-    parts = [f"{counts[kind]:,} {verb}{wording.outcome(kind)}" for kind, verb in verbs.items()]
-    done = [
-        f"{amount:,} {wording.outcome(kind)}"
-        for kind, amount in counts.items()
-        if kind not in OPEN_OUTCOMES
+def _clusters(result: ApplyResult, *, panels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row for each cluster, worst first: those to draw, and those that are left."""
+    found: dict[Any, Counter[OutcomeKind]] = {}
+    for item in result.outcomes:
+        found.setdefault(item.id.cluster, Counter())[item.outcome] += 1
+    labels = short_names(found)
+    rows = [
+        (labels[cluster], one, one.total(), sum(one[kind] for kind in OPEN_OUTCOMES))
+        for cluster, one in found.items()
     ]
-    if not parts:
-        every = wording.every(len(items), "change")
-        return f"{every} as requested: {wording.listing(done)}"
-    if not done and len(parts) == 1:
-        every = "The only change" if len(items) == 1 else f"All {total}"
-        return f"{every} {parts[0].partition(' ')[2]}"
-    amount = len(items) - _unfinished(items)
-    who = f"{amount:,}" if amount else "None"
-    return f"{who} of {total} {wording.are(amount)} as requested; {wording.listing(parts)}"
+    table = pd.DataFrame(rows, columns=["name", "counts", "changes", "missing"])
+    order = ["missing", "changes", "name"]
+    table = table.sort_values(order, ascending=[False, False, True])
+    return top_rows(table, [True] * len(table), panels=panels)
 
 
-def _groups(items: Items) -> list[Group]:
-    """Return what is not done by its reason: failures first, many first."""
-    found = Counter(
-        (item.outcome, item.reason, item.remedy) for item in items if item.outcome in OPEN_OUTCOMES
+def _draw_clusters(sheet: Sheet, rows: pd.DataFrame) -> None:
+    sheet.section("By cluster, worst first")
+    sheet.y += 40
+    missing = rows["missing"].map("{:,} not done".format).where(rows["missing"] > 0, "all done")
+    red = [colors.CRITICAL if one[OutcomeKind.FAILED] else colors.TEXT for one in rows["counts"]]
+    grid = sheet.grid(
+        [Column(rows["name"], least=150, most=300)],
+        [Column(rows["changes"].map("{:,}, ".format) + missing, "", red, rows["missing"] > 0)],
     )
-    groups = [(kind, reason, remedy, amount) for (kind, reason, remedy), amount in found.items()]
-    return sorted(groups, key=lambda group: (OPEN_OUTCOMES.index(group[0]), -group[3], group[1]))
-
-
-def _draw_reasons(canvas: Canvas, groups: list[Group]) -> None:
-    kinds = [[group for group in groups if group[0] is kind] for kind in OPEN_OUTCOMES]
-    share = MOST_REASONS if len(groups) <= MOST_REASONS else MOST_REASONS // sum(map(bool, kinds))
-    shown = [group for found in kinds for group in found[:share]]
-    canvas.section("What is not done, and what to do")
-    canvas.y += 38
-    has_remedy = any(remedy for _, _, remedy, _ in shown)
-    columns = (MARGIN, 250, 830 if has_remedy else RIGHT)
-    for x, words in zip(columns, ("Changes", "Reason", "Remedy"), strict=True):
-        if x < RIGHT:
-            canvas.text(x, canvas.y, words, size=SMALL, color=colors.MUTED)
-    canvas.y += 20
-    largest = max(amount for *_, amount in shown)
-    for group in shown:
-        _draw_reason(canvas, group, columns, largest)
-    canvas.line(MARGIN, canvas.y, RIGHT, canvas.y, Stroke(colors.GRID, 2))
-    canvas.y += 30
-    rest = [amount for group in groups if group not in shown for amount in group[3:]]
-    if rest:
-        reasons = wording.count(len(rest), "more reason")
-        canvas.note(f"{reasons} for {wording.count(sum(rest), 'change')}: in the table below")
-    canvas.y += 20
-
-
-def _draw_reason(canvas: Canvas, group: Group, columns: tuple[int, int, int], largest: int) -> None:
-    kind, reason, remedy, amount = group
-    left, middle, right = columns
-    why = canvas.wrap(reason or "no reason given", right - middle - 24, BODY, lines=2)
-    what = canvas.wrap(remedy, max(RIGHT - right, 1), BODY, lines=2) if remedy else []
-    canvas.line(MARGIN, canvas.y, RIGHT, canvas.y, Stroke(colors.GRID, 2))
-    y, end = canvas.y + 21, left + 10 + 110 * amount / largest
-    canvas.box(left, y - 9, end, y + 9, FILLS[kind])
-    canvas.text(end + 10, y, f"{amount:,}", bold=True)
-    for x, rows, color in ((middle, why, colors.INK), (right, what, colors.TEXT)):
-        for index, row in enumerate(rows):
-            canvas.text(x, y + 28 * index, row, color=color)
-    canvas.y += 28 * max(len(why), len(what)) + 14
-
-
-def _draw_clusters(canvas: Canvas, items: Items, *, panels: int) -> None:
-    by_cluster: dict[ClusterId, list[ItemOutcome]] = {}
-    for item in items:
-        by_cluster.setdefault(item.id.cluster, []).append(item)
-    labels = short_names(by_cluster)
-    rows = sorted(
-        ((labels[cluster], found) for cluster, found in by_cluster.items()),
-        key=lambda row: (-_unfinished(row[1]), -len(row[1]), row[0]),
-    )
-    shown, largest = top_rows(rows, panels=panels), max(map(len, by_cluster.values()))
-    canvas.section("By cluster, worst first")
-    canvas.y += 40
-    grid = canvas.grid(
-        [Column(cells=[Words(label) for label, _ in shown], least=150, most=300)],
-        [Column(cells=[_state(found) for _, found in shown])],
-    )
-    for (_, found), y in zip(shown, grid.middles, strict=True):
-        x = grid.left
-        for kind, amount in _counts(found).items():
-            end = max(x + amount * (grid.right - grid.left) / largest - 2, x + 3)
-            canvas.box(x, y - 11, end, y + 11, FILLS[kind])
-            x = end + 2
-    canvas.y += 24
-    if rest := rows[len(shown) :]:
-        changes = wording.count(sum(len(found) for _, found in rest), "change")
-        open_count = sum(_unfinished(found) for _, found in rest)
-        state = f"{open_count:,} of them not done" if open_count else "all done"
-        canvas.note(wording.more(len(rest), "cluster", {}, otherwise=f" with {changes}, {state}"))
-
-
-def _state(items: Items) -> Words:
-    missing, has_failed = _unfinished(items), OutcomeKind.FAILED in _counts(items)
-    words = f"{len(items):,}, {f'{missing:,} not done' if missing else 'all done'}"
-    return Words(words, colors.CRITICAL if has_failed else colors.TEXT, missing > 0)
+    for y, counts, items in zip(grid.ys, rows["counts"], rows["changes"], strict=True):
+        found = [kind for kind in LOOKS if counts[kind]]
+        end = grid.x(items / rows["changes"].max())
+        places = shares([counts[kind] for kind in found], grid.left, end, least=3, gap=2)
+        for kind, (x, end) in zip(found, places, strict=True):
+            sheet.bars(x, end, y, 22, LOOKS[kind])
+    sheet.y += 24
+    sheet.note(sheet.say("more_clusters"))

@@ -5,13 +5,11 @@ Regions are shaded and counted, the area of a dot is the CPU quota, and only the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mnslib.capacity import summaries
 from mnslib.capacity.advice import (
@@ -26,27 +24,23 @@ from mnslib.capacity.advice import (
 from mnslib.capacity.quota_values import BARE
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.canvas import MARGIN, RIGHT, SMALL, Canvas, Chart
-from mnslib.show.charts.marks import DASHED, Fill, Stroke
+from mnslib.show.charts.picture import Chart
+from mnslib.show.charts.sheet import DASHED, MARGIN, RIGHT, SMALL, Floats, Look, Sheet
 from mnslib.show.views import finding
 
-ACROSS, UP = 1.12, 1.22
-"""Ends of the axes; what lies beyond is drawn at the edge."""
-_EDGE = 0.02
+ACROSS, UP, EDGE = 1.12, 1.22, 0.02
+"""Ends of the axes; what lies beyond is drawn that far from the edge."""
 HEIGHT, LARGEST, SMALLEST = 780, 54.0, 7.0
 """Pixels: of the plot, and diameters of dots."""
+LEFT = MARGIN + 110
 NAMED, MOST_COVERED = 4, 3
 """Names in each region, and small dots that one may cover; a boundary counts as two."""
-_NAMED_FIRST = (GROW, FIX, SHRINK, HEALTHY)
-"""Which names take their places first; one of the first region stands whatever it covers."""
 _MANY = 150  # dots from which they are drawn smaller
 
 
-@dataclass(frozen=True, slots=True)
-class _Region:
+class _Region(NamedTuple):
     """A part of the plot: its corners in ratios, how it looks, and what it is called."""
 
-    advice: str
     title: str
     corners: tuple[float, float, float, float]
     tint: str
@@ -54,221 +48,169 @@ class _Region:
     words: str
 
 
-_REGIONS = (
-    _Region(SHRINK, "Shrink the quota", (0, 0, SHRINK_BELOW, UP), colors.GOOD_TINT, colors.GOOD,
-            colors.GOOD),
-    _Region(HEALTHY, "Healthy", (SHRINK_BELOW, FIX_BELOW, GROW_FROM, UP), colors.PANEL,
-            colors.CALM, colors.TEXT),
-    _Region(GROW, "Grow the quota", (GROW_FROM, FIX_BELOW, ACROSS, UP), colors.WARNING_TINT,
-            colors.WARNING, colors.WARNING_TEXT),
-    _Region(FIX, "Fix the requests", (SHRINK_BELOW, 0, ACROSS, FIX_BELOW), colors.FIX_TINT,
-            colors.FIX, colors.FIX),
-)  # fmt: skip
+_REGIONS = {
+    SHRINK: _Region("Shrink the quota", (0, 0, SHRINK_BELOW, UP), colors.GOOD_TINT, colors.GOOD,
+                    colors.GOOD),
+    HEALTHY: _Region("Healthy", (SHRINK_BELOW, FIX_BELOW, GROW_FROM, UP), colors.PANEL,
+                     colors.CALM, colors.TEXT),
+    GROW: _Region("Grow the quota", (GROW_FROM, FIX_BELOW, ACROSS, UP), colors.WARNING_TINT,
+                  colors.WARNING, colors.WARNING_TEXT),
+    FIX: _Region("Fix the requests", (SHRINK_BELOW, 0, ACROSS, FIX_BELOW), colors.FIX_TINT,
+                 colors.FIX, colors.FIX),
+}  # fmt: skip
+_NAMED_FIRST = (GROW, FIX, SHRINK, HEALTHY)
+"""Which names take their places first; one of the first region stands whatever it covers."""
+_LINES = {
+    GROW_FROM: Look(colors.WARNING, line=3, style=DASHED),
+    1.0: Look(colors.CRITICAL, line=3),
+}
+_Box = tuple[float, float, float, float]
 
 
-@dataclass(slots=True)
-class _Plot:
-    """Where ratios lie on the sheet, and the places that names have taken."""
-
-    top: float
-    left: float = MARGIN + 110
-    right: float = RIGHT
-    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
-
-    @property
-    def bottom(self) -> float:
-        return self.top + HEIGHT
-
-    def x(self, ratio: float) -> float:
-        return self.left + (self.right - self.left) * min(ratio, ACROSS - _EDGE) / ACROSS
-
-    def edge(self, ratio: float) -> float:
-        """Return the place of a region's edge, which may be the end of the axis."""
-        return self.left + (self.right - self.left) * ratio / ACROSS
-
-    def y(self, ratio: float) -> float:
-        return self.bottom - HEIGHT * min(ratio, UP - _EDGE) / UP
-
-    def is_free(self, x0: float, y0: float, x1: float, y1: float) -> bool:
-        """Return whether a label lies in the plot and on nothing that was placed before."""
-        if x0 < self.left or x1 > self.right or y0 < self.top or y1 > self.bottom:
-            return False
-        return all(x1 < a or x0 > c or y1 < b or y0 > d for a, b, c, d in self.taken)
-
-
-def quadrant(
-    layers: pd.DataFrame, *, moment: datetime, note: str = "", family: str | None = None
-) -> Chart:
+def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart:
     """Return the chart of how much of each quota is requested, and how much of that is used.
 
     Args:
         layers: from `capacity.layers.layers_table`.
         moment: when the quotas were read; the window of 7 days ends there.
         note: sentences that the source line ends with.
-        family: font family; None takes the first installed.
     """
-    spaces, title = summaries.advised(layers), finding("advice", layers)
-    canvas = Canvas("quadrant", family=family)
-    canvas.heading(
-        title,
-        "Share of the quota that is requested (across), and of requests that are used (up). "
-        "One dot per namespace, area = CPU quota",
-    )
+    spaces = summaries.advised(layers)
     known = spaces[spaces["advice"] != ""]
     drawn = known[known["usage_ratio"].notna()]
-    if known.empty:
-        canvas.note("Looked for namespaces with a quota and two days of samples of their use.")
-    else:
-        _draw_plot(canvas, known, drawn)
-    counts = [
-        f"{wording.count(int((known['advice'] == region.advice).sum()), 'namespace')} "
-        f"{region.title[0].lower()}{region.title[1:]}"
-        for region in _REGIONS
-    ]
-    alt = f"{title}. By advice: {wording.listing(counts)}." if len(known) else f"{title}."
-    source = _source(spaces, known, drawn, wording.moment(moment))
-    return canvas.finish(source=f"{source} {note}".strip(), alt=alt)
-
-
-def _source(spaces: pd.DataFrame, known: pd.DataFrame, drawn: pd.DataFrame, at: str) -> str:
-    bare = (spaces["advice"] == "") & spaces["reason"].isin(["", BARE])
+    bare = int(((spaces["advice"] == "") & spaces["reason"].isin(["", BARE])).sum())
     missing = {
         "that request nothing": len(known) - len(drawn),
-        "without a quota": int(bare.sum()),
-        "unknown": len(spaces) - len(known) - int(bare.sum()),
+        "without a quota": bare,
+        "unknown": len(spaces) - len(known) - bare,
     }
-    beyond = (drawn["tightest_ratio"] >= ACROSS - _EDGE) | (drawn["usage_ratio"] >= UP - _EDGE)
-    said = [f"{count:,} {words}" for words, count in missing.items() if count]
-    parts = [
-        f"Source: ResourceQuota and measured use; 95th percentile of the 7 days up to {at}.",
-        "Of CPU and memory the one that decides; requested: the fullest of requests in that time "
-        "and of requests and limits now.",
-        f"Boundaries are settings: {SHRINK_BELOW:.0%}, {GROW_FROM:.0%} across, {FIX_BELOW:.0%} up."
-        .replace("%", " %"),
-    ]  # fmt: skip
-    if beyond.any():
-        parts.append(f"At the edge: {int(beyond.sum()):,} beyond the axes.")
-    return " ".join([*parts, *([f"Not drawn: {wording.listing(said)}."] if said else [])])
+    is_beyond = (drawn["tightest_ratio"] >= ACROSS - EDGE) | (drawn["usage_ratio"] >= UP - EDGE)
+    sums = known.groupby("advice")["cores"].agg(["size", "sum"]).reindex(list(_REGIONS)).fillna(0)
+    counts = [f"{wording.count(int(size), 'namespace')} {region.title[0].lower()}{region.title[1:]}"
+              for size, region in zip(sums["size"], _REGIONS.values(), strict=True)]  # fmt: skip
+    sheet = Sheet(
+        "quadrant",
+        {
+            "finding": finding("advice", layers), "moment": moment, "note": note,
+            "shrink": SHRINK_BELOW, "grow": GROW_FROM, "fix": FIX_BELOW,
+            "beyond": int(is_beyond.sum()), "counts": counts if len(known) else [],
+            "missing": [f"{count:,} {words}" for words, count in missing.items() if count],
+        },
+    )  # fmt: skip
+    if known.empty:
+        sheet.note(sheet.say("nothing"))
+        return sheet.finish()
+    top = sheet.y + 96
+    for region in _REGIONS.values():
+        left, low, right, high = region.corners  # white lines part them
+        end = _x(right) - (0 if right == ACROSS else 3)
+        y0, y1 = _y(high, top), _y(low, top) - (0 if low == 0 else 3)
+        sheet.bars(_x(left), end, (y0 + y1) / 2, y1 - y0, Look(region.tint))
+    _draw_axes(sheet, top)
+    for ratio, look in _LINES.items():
+        sheet.vlines(_x(ratio), top, top + HEIGHT, look)
+    dots = _draw_dots(sheet, drawn, top)
+    taken: list[_Box] = []
+    for advice, region in _REGIONS.items():
+        _head(sheet, region, sums.loc[advice], top, taken)
+    reach = dots[["wide"]].to_numpy() / 2 * [-1, -1, 1, 1]
+    taken += map(tuple, (dots[["x", "y", "x", "y"]].to_numpy() + reach)[: 4 * NAMED])
+    places = dots[["x", "y"]].to_numpy()
+    for advice in _NAMED_FIRST:
+        named: list[Any] = dots[dots["advice"] == advice].head(NAMED).to_dict("records")
+        for row in named:
+            _write_name(sheet, row, places, top, taken)
+    sheet.y = top + HEIGHT + 76
+    return sheet.finish()
 
 
-def _draw_plot(canvas: Canvas, known: pd.DataFrame, drawn: pd.DataFrame) -> None:
-    plot = _Plot(top=canvas.y + 96)
-    for region in _REGIONS:
-        x0, y0, x1, y1 = region.corners
-        gap = 0 if x1 == ACROSS else 3
-        canvas.box(
-            plot.edge(x0), plot.bottom - HEIGHT * y1 / UP, plot.edge(x1) - gap,
-            plot.bottom - HEIGHT * y0 / UP - (0 if y0 == 0 else 3), Fill(region.tint),
-        )  # fmt: skip
-    _draw_axes(canvas, plot)
-    for ratio, stroke in ((GROW_FROM, Stroke(colors.WARNING, 3, DASHED)),
-                          (1.0, Stroke(colors.CRITICAL, 3))):  # fmt: skip
-        canvas.line(plot.edge(ratio), plot.top, plot.edge(ratio), plot.bottom, stroke)
-    ordered = _draw_dots(canvas, plot, drawn)
-    for region in _REGIONS:
-        _head(canvas, plot, region, known[known["advice"] == region.advice])
-    _name_dots(canvas, plot, ordered)
-    canvas.y = plot.bottom + 76
+def _x(ratio: Any) -> Any:
+    return LEFT + (RIGHT - LEFT) * ratio / ACROSS
 
 
-def _draw_axes(canvas: Canvas, plot: _Plot) -> None:
-    over = f"over {(ACROSS - _EDGE) * 100:.0f}"
-    canvas.text(RIGHT, plot.bottom + 20, over, size=SMALL, color=colors.MUTED, align="right")
+def _y(ratio: Any, top: float) -> Any:
+    return top + HEIGHT - HEIGHT * ratio / UP
+
+
+def _draw_axes(sheet: Sheet, top: float) -> None:
+    look: Any = {"size": SMALL, "color": colors.MUTED}
+    bottom, words = top + HEIGHT, "Requested, share of the hard quota"
     for ratio in (0, 0.25, 0.5, 0.75, 0.9, 1):
-        canvas.text(plot.x(ratio), plot.bottom + 20, _percent(ratio, over), size=SMALL,
-                    color=colors.MUTED, align="center")  # fmt: skip
-    over = f"over {(UP - _EDGE) * 100:.0f}"
-    for ratio in (0, 0.2, 0.4, 0.6, 0.8, 1, 2):
-        label = _percent(ratio, over)
-        canvas.text(plot.left - 12, plot.y(ratio) - (10 if ratio == 0 else 0), label, size=SMALL,
-                    color=colors.MUTED, align="right")  # fmt: skip
-    middle = (plot.left + plot.right) / 2
-    canvas.text(middle, plot.bottom + 52, "Requested, share of the hard quota", size=SMALL,
-                color=colors.TEXT, align="center")  # fmt: skip
-    canvas.text(MARGIN, plot.top - 96, "Used, share of requested", size=SMALL, color=colors.TEXT)
+        sheet.text(_x(ratio), bottom + 20, _percent(ratio), align="center", **look)
+    sheet.text(RIGHT, bottom + 20, f"over {(ACROSS - EDGE) * 100:.0f}", align="right", **look)
+    for ratio in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        y = _y(ratio, top) - (10 if ratio == 0 else 0)
+        sheet.text(LEFT - 12, y, _percent(ratio), align="right", **look)
+    over = f"over {(UP - EDGE) * 100:.0f}"
+    sheet.text(LEFT - 12, _y(UP - EDGE, top), over, align="right", **look)
+    look["color"] = colors.TEXT
+    sheet.text((LEFT + RIGHT) / 2, bottom + 52, words, align="center", **look)
+    sheet.text(MARGIN, top - 96, "Used, share of requested", **look)
 
 
-def _percent(ratio: float, over: str) -> str:
-    return over if ratio > 1 else f"{ratio * 100:.0f}{' %' if ratio == 1 else ''}"
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:.0f}{' %' if ratio == 1 else ''}"
 
 
-def _head(canvas: Canvas, plot: _Plot, region: _Region, own: pd.DataFrame) -> None:
+def _head(sheet: Sheet, region: _Region, sums: Any, top: float, taken: list[_Box]) -> None:
     """Write what a region is called and holds: above the plot, or inside at its bottom left."""
-    x0, _, x1, _ = region.corners
-    x, y = plot.edge(x0) + 2, plot.top - 36
-    if region.advice == FIX:
-        x, y = plot.edge(x0) + 14, plot.bottom - 54
-    cores = wording.cores(own["cores"].sum())
-    count = wording.count(len(own), "namespace")
-    room = plot.edge(x1) - x
-    texts = [f"{count}, {cores} of quota", f"{count}, {cores}", f"{len(own):,}, {cores}"]
-    text = next((text for text in texts if canvas.width(text) <= room), f"{len(own):,}")
-    ground = colors.WHITE  # inside the plot, dots may lie there
-    canvas.text(x, y - 8, region.title, size=11, color=region.words, bold=True, ground=ground)
-    canvas.text(x, y + 20, text, color=colors.TEXT, ground=ground)
-    if region.advice == FIX:
-        width = max(canvas.width(text), canvas.width(region.title, 11, bold=True))
-        plot.taken.append((x - 8, y - 28, x + width + 8, y + 36))
+    is_inside = region.corners[1] == 0 < region.corners[0]
+    x, y = _x(region.corners[0]) + 2, top - 36
+    if is_inside:
+        x, y = x + 12, top + HEIGHT - 54
+    room, number = _x(region.corners[2]) - x, int(sums["size"])
+    count, cores = wording.count(number, "namespace"), wording.cores(sums["sum"])
+    texts = (f"{count}, {cores} of quota", f"{count}, {cores}", f"{number:,}, {cores}")
+    text = next((text for text in texts if sheet.width(text) <= room), f"{number:,}")
+    ground = region.tint if is_inside else ""  # dots may lie there
+    sheet.text(x, y - 8, region.title, size=11, color=region.words, bold=True, ground=ground)
+    sheet.text(x, y + 20, text, color=colors.TEXT, ground=ground)
+    if is_inside:
+        width = max(sheet.width(text), sheet.width(region.title, 11, bold=True))
+        taken.append((x - 8, y - 28, x + width + 8, y + 36))
 
 
-def _draw_dots(canvas: Canvas, plot: _Plot, drawn: pd.DataFrame) -> pd.DataFrame:
+def _draw_dots(sheet: Sheet, drawn: pd.DataFrame, top: float) -> pd.DataFrame:
     """Return where each dot lies, the large first: so they are drawn, and the small lie on them."""
     largest = LARGEST if len(drawn) <= _MANY else LARGEST * 0.6
     most = drawn["cores"].max() or 1.0
-    ordered = drawn.assign(
-        x=drawn["tightest_ratio"].map(plot.x),
-        y=drawn["usage_ratio"].map(plot.y),
+    dots = drawn.assign(
+        x=_x(drawn["tightest_ratio"].clip(upper=ACROSS - EDGE)),
+        y=_y(drawn["usage_ratio"].clip(upper=UP - EDGE), top),
         wide=(largest * (drawn["cores"] / most) ** 0.5).clip(lower=SMALLEST),
     ).sort_values(["cores", "namespace_name"], ascending=[False, True])
-    for region in _REGIONS:
-        own = ordered[ordered["advice"] == region.advice]
+    for advice, region in _REGIONS.items():
+        own = dots[dots["advice"] == advice]
         if len(own):
-            x, y, wide = (own[name].to_numpy() for name in ("x", "y", "wide"))
-            canvas.bubbles(x, y, wide, region.dot)
-    return ordered
-
-
-def _name_dots(canvas: Canvas, plot: _Plot, ordered: pd.DataFrame) -> None:
-    """Write names where there is room, first of those that need more quota."""
-    half = (ordered["wide"] / 2).to_numpy()
-    places = ordered[["x", "y"]].to_numpy()
-    for (x, y), radius in zip(places[: 4 * NAMED], half, strict=False):
-        plot.taken.append((x - radius, y - radius, x + radius, y + radius))
-    for advice in _NAMED_FIRST:
-        named = ordered[ordered["advice"] == advice].head(NAMED)
-        rows: list[Any] = named.to_dict("records")
-        for row in rows:
-            _write_name(canvas, plot, row, places)
+            look = Look(region.dot, colors.WHITE)
+            sheet.dots(own["x"], own["y"], look, sizes=own["wide"].to_numpy())
+    return dots
 
 
 def _write_name(
-    canvas: Canvas, plot: _Plot, row: dict[str, Any], dots: NDArray[np.float64]
+    sheet: Sheet, row: dict[str, Any], dots: Floats, top: float, taken: list[_Box]
 ) -> None:
-    """Write the name beside its dot where it covers least, nowhere if it would cover much.
-
-    A boundary under it ends at its ground.
-    """
+    """Write the name beside its dot where it covers least, nowhere if it would cover much."""
     name = wording.cut_middle(row["namespace_name"], 28)
-    x, y, width, half = row["x"], row["y"], canvas.width(name), row["wide"] / 2
-    lines = [plot.edge(GROW_FROM), plot.edge(1.0)]
-    found = []
-    for left, middle in (
-        (x + half + 8, y), (x - half - 8 - width, y),
-        (x - width / 2, y - half - 18), (x - width / 2, y + half + 18),
-        (x + half, y - half - 10), (x + half, y + half + 10),
-        (x, y - half - 18), (x, y + half + 18),
-        (x - width, y - half - 18), (x - width, y + half + 18),
-        (x - half - width, y - half - 10), (x - half - width, y + half + 10),
-    ):  # fmt: skip
+    x, y, width, half = row["x"], row["y"], sheet.width(name), row["wide"] / 2
+    lines = [_x(ratio) for ratio in _LINES]
+    beside = [(x + half + 8, y), (x - half - 8 - width, y)]
+    for up in (-1, 1):
+        beside.append((x - width / 2, y + up * (half + 18)))
+    for left in (x, x - width):
+        beside += [(left, y - half - 18), (left, y + half + 18)]
+    for left in (x + half, x - half - width):
+        beside += [(left, y - half - 10), (left, y + half + 10)]
+    found: list[tuple[int, _Box]] = []
+    for left, middle in beside:
         x0, y0, x1, y1 = box = (left, middle - 13, left + width, middle + 13)
-        if plot.is_free(*box):
+        if x0 < LEFT or x1 > RIGHT or y0 < top or y1 > top + HEIGHT:
+            continue
+        if all(x1 < a or x0 > c or y1 < b or y0 > d for a, b, c, d in taken):
             is_under = (dots >= (x0 - 4, y0)).all(axis=1) & (dots <= (x1 + 4, y1)).all(axis=1)
             crossed = sum(x0 - 4 < line < x1 + 4 for line in lines)
             found.append((int(is_under.sum()) + 2 * crossed, box))
-    is_first = row["advice"] == _NAMED_FIRST[0]
-    if found and (is_first or min(found)[0] <= MOST_COVERED):
-        _, box = min(found, key=lambda each: each[0])
-        if any(box[0] - 4 < line < box[2] + 4 for line in lines):
-            canvas.box(box[0] - 4, box[1], box[2] + 4, box[3], Fill(colors.WHITE))
-        canvas.text(box[0], (box[1] + box[3]) / 2, name, ground=colors.WHITE)
-        plot.taken.append(box)
+    least, box = min(found, key=lambda each: each[0], default=(np.inf, (0, 0, 0, 0)))
+    if found and (row["advice"] == _NAMED_FIRST[0] or least <= MOST_COVERED):
+        sheet.text(box[0], (box[1] + box[3]) / 2, name, ground=colors.WHITE)
+        taken.append(box)

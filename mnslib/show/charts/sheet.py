@@ -176,9 +176,10 @@ class Sheet:
         self._lines(self.wrap(self.say("subtitle"), ROOM, SUBTITLE), SUBTITLE, TEXT, 30)
         self.y += 28
 
-    def say(self, macro: str) -> str:
-        """Return one of the chart's sentences."""
-        return " ".join(render_part(f"chart_{self.name}.txt.j2", macro, self.facts).split())
+    def say(self, macro: str, facts: Any = None) -> str:
+        """Return one of the chart's sentences, on all `facts` or on some."""
+        said = render_part(f"chart_{self.name}.txt.j2", macro, facts or self.facts)
+        return " ".join(said.split())
 
     # text
 
@@ -300,19 +301,13 @@ class Sheet:
         self.lines(x, y0, x, y1, look)
 
     def dots(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        look: Look,
-        *,
-        sizes: ArrayLike | None = None,
-        alpha: float = 1,
+        self, x: ArrayLike, y: ArrayLike, look: Look, *, sizes: ArrayLike | None = None
     ) -> None:
-        """Draw dots, all as large as their look says or of diameters in pixels."""
+        """Draw dots as large as their look says, or translucent ones of diameters in pixels."""
+        wide, alpha = (look.dot, 1.0) if sizes is None else (np.asarray(sizes), 0.6)
         self.ax.scatter(
-            x, y, (np.asarray(look.dot if sizes is None else sizes) * POINTS) ** 2, look.color,
-            edgecolors=look.edge, linewidths=1 if sizes is None else 0.5, alpha=alpha,
-            zorder=next(self._order), clip_on=False,
+            x, y, (wide * POINTS) ** 2, look.color, edgecolors=look.edge, linewidths=alpha,
+            alpha=alpha, zorder=next(self._order), clip_on=False,
         )  # fmt: skip
 
     # what charts are made of
@@ -368,7 +363,7 @@ class Sheet:
         columns = [
             [one._replace(texts=list(one.texts)) for one in each] for each in (before, after)
         ]
-        rows = len(list(columns[0][0].texts))
+        rows = len(next(list(one.texts) for group in columns for one in group))
         groups = [[one for one in group if any(one.texts)] for group in columns]
         heads = [column.head for group in groups for column in group]
         head = self.y + 26 * max((words.count("\n") for words in heads), default=0)

@@ -9,16 +9,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, OutcomeKind
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.canvas import MARGIN, MOST_HEIGHT, RIGHT, SMALL, Canvas, Chart, ticks
-from mnslib.show.charts.marks import Dot, Fill, Stroke
-from mnslib.show.charts.outcome import FILLS
+from mnslib.show.charts.outcome import LOOKS
+from mnslib.show.charts.picture import Chart
+from mnslib.show.charts.sheet import (
+    GRID_LINE,
+    MARGIN,
+    MOST_HEIGHT,
+    RIGHT,
+    SMALL,
+    Look,
+    Sheet,
+    ticks,
+)
 
 if TYPE_CHECKING:
     from mnslib.azure.throttle import Pace
@@ -28,149 +39,102 @@ _LEAST_NAMED = 20
 """Pixels of a line with its name."""
 LEFT = 430
 """Where the clock begins, in pixels; names stand before it."""
-
 _BINS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_BINS, _MOST_TICKS, _HEIGHT, _CLIPPED_AT = 60, 8, 110, 3
-_WAITING, _FAILED = Fill(colors.GRID), Dot(colors.CRITICAL, colors.WHITE, 12)
-_LIMIT = Stroke(colors.CRITICAL, 3)
+_WAITING, _FAILED = Look(colors.GRID), Look(colors.CRITICAL, colors.WHITE, dot=12)
+_WRITES, _LIMIT = Look(colors.USED), Look(colors.CRITICAL, line=3)
 
 Stretches = Sequence[Stretch]
 Paces = Mapping[ClusterId, "Pace"]
 """What each cluster's writes were held to; clusters of a subscription and region share a bucket."""
 
 
-def bulk_timeline(
-    stretches: Stretches, *, moment: datetime, paces: Paces, family: str | None = None
-) -> Chart:
+def bulk_timeline(stretches: Stretches, *, moment: datetime, paces: Paces) -> Chart:
     """Return the chart of when each change was written and how long it took.
 
     Args:
         moment: when the run was started.
         paces: of every cluster that was written to.
-        family: font family; None takes the first installed.
     """
-    canvas = Canvas("bulk_timeline", family=family)
     span = max((one.ended for one in stretches), default=0.0) or 1.0
-    title = _title(stretches, span, paces)
-    canvas.heading(
-        title,
-        f"Run of {wording.moment(moment)}: above, writes that were begun; below, one line per "
-        "change, by cluster, in the order in which they were begun",
-    )
-    if stretches:
-        canvas.legend(_legend(stretches))
-        canvas.y += 14
-        _draw_rate(canvas, stretches, span, paces)
-        _draw_lines(canvas, stretches, span)
-    begun = sum(len(one.writes) for one in stretches)
-    again = begun - sum(bool(one.writes) for one in stretches)
-    retried = f", {again:,} of them again" if again else ""
-    source = f"Source: journal of the run. {wording.count(begun, 'write')} begun{retried}."
-    used = {paces[one.id.cluster] for one in stretches}
-    if any(pace.rate for pace in used):
-        source += f" Limit, {_limit(used)}; {wording.count(len(used), 'bucket')}."
-    if refused := sum(pace.refused for pace in used):
-        source += f" Answered with 429: {wording.count(refused, 'call')}."
-    return canvas.finish(source=source, alt=f"{title}.")
-
-
-def _limit(paces: set[Pace]) -> str:
-    """Return what the buckets gave, and who says so."""
-    learned = sum(pace.is_learned for pace in paces)
-    origin = "documented" if not learned else "learned from 429s"
-    if 0 < learned < len(paces):
-        origin += f" in {learned}, else documented"
-    rates = [pace.rate for pace in paces if pace.rate]
-    at_once, each = _range([r.burst for r in rates]), _range([r.per_second for r in rates])
-    return f"{origin}: {at_once} at once, then {each} a second"
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _title(stretches: Stretches, span: float, paces: Paces) -> str:
-    """Return what took the time: the limit, one slow change, or how many ran side by side."""
+    every = ceil(len(stretches) / MOST_LINES)
+    facts = _facts(stretches, span, paces) | {"moment": moment, "every": every}
+    sheet = Sheet("bulk_timeline", facts)
     if not stretches:
-        return "Nothing was written, so there is no time to show"
-    head = f"{wording.count(len(stretches), 'change')} in {wording.duration(span)}"
-    slowest = max(stretches, key=lambda one: one.ended - one.started)
-    name, longest = wording.short(slowest.id.namespace_name), slowest.ended - slowest.started
-    in_bucket = Counter(paces[one.id.cluster] for one in stretches for _ in one.writes)
-    if any(
-        (n - p.rate.burst) / p.rate.per_second > span / 2 for p, n in in_bucket.items() if p.rate
-    ):
-        return f"{head}: Azure's limit on writes set the pace"
-    if longest > span / 2:
-        return f"{head}: the slowest, {name}, took {wording.duration(longest)}"
+        return sheet.finish()
+    found, high = {one.outcome for one in stretches}, _named_height(stretches)
+    sheet.legend(
+        [
+            (_WAITING, "waits for its turn", high),
+            *((look, wording.outcome(kind), kind in found) for kind, look in LOOKS.items()),
+            (_FAILED, "failed here", OutcomeKind.FAILED in found),
+        ]
+    )
+    sheet.y += 14
+    _draw_rate(sheet, stretches, span, paces)
+    _draw_clusters(sheet, stretches, span, every)
+    return sheet.finish()
+
+
+def _facts(stretches: Stretches, span: float, paces: Paces) -> dict[str, Any]:
+    used = {paces[one.id.cluster] for one in stretches}
+    rates = [pace.rate for pace in used if pace.rate]
+    writes = Counter(paces[one.id.cluster] for one in stretches for _ in one.writes)
+    slowest = max(stretches, key=lambda one: one.ended - one.started, default=None)
     edges = sorted([(s.started, 1) for s in stretches] + [(s.ended, -1) for s in stretches])
-    running = most = 0
-    for _, step in edges:
-        running += step
-        most = max(most, running)
-    return f"{head}: at most {most:,} ran side by side"
+    begun = writes.total()
+    return {
+        "changes": len(stretches), "span": span, "half": span / 2,
+        "is_paced": any((n - pace.rate.burst) / pace.rate.per_second > span / 2
+                        for pace, n in writes.items() if pace.rate),
+        "slowest": slowest.id.namespace_name if slowest else "",
+        "longest": slowest.ended - slowest.started if slowest else 0,
+        "side_by_side": int(np.max(np.cumsum([step for _, step in edges]), initial=0)),
+        "begun": begun, "again": begun - sum(bool(one.writes) for one in stretches),
+        "buckets": len(used), "learned": sum(pace.is_learned for pace in used),
+        "refused": sum(pace.refused for pace in used),
+        "at_once": [f"{value:.3g}" for value in sorted(rate.burst for rate in rates)],
+        "each_second": [f"{value:.3g}" for value in sorted(rate.per_second for rate in rates)],
+    }  # fmt: skip
 
 
-def _legend(stretches: Stretches) -> list[tuple[Fill | Dot, str]]:
-    found = {one.outcome for one in stretches}
-    words = [(fill, kind.value.replace("_", " ")) for kind, fill in FILLS.items() if kind in found]
-    waiting = [(_WAITING, "waits for its turn")] * bool(_named_height(stretches))
-    return [*waiting, *words, *([(_FAILED, "failed here")] * (OutcomeKind.FAILED in found))]
+def _x(seconds: Any, span: float) -> Any:
+    return LEFT + (RIGHT - LEFT) * np.minimum(seconds, span) / span
 
 
-def _x(seconds: float, span: float) -> float:
-    return LEFT + (RIGHT - LEFT) * seconds / span
-
-
-def _clock(seconds: float, span: float) -> str:
-    if span < 90:
-        return f"{seconds:g}"
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _draw_rate(canvas: Canvas, stretches: Stretches, span: float, paces: Paces) -> None:
+def _draw_rate(sheet: Sheet, stretches: Stretches, span: float, paces: Paces) -> None:
     width = next((b for b in _BINS if span / b <= _MOST_BINS), _BINS[-1])
     drawn = sorted((at, paces[one.id.cluster]) for one in stretches for at in one.writes)
-    begun = Counter(int(at // width) for at, _ in drawn)
-    writes, last = Counter(pace for _, pace in drawn), {p: int(at // width) for at, p in drawn}
-    bounds = [
-        sum(p.rate.per_second * width for p, end in last.items() if p.rate and end >= number)
-        for number in range(max(begun, default=0) + 1)
-    ]
-    highest = max(begun.values(), default=1)
-    is_felt = any(p.rate and number > p.rate.burst for p, number in writes.items())
-    top = min(highest, max(bounds) * _CLIPPED_AT) if is_felt and max(bounds) >= 1 else highest
-    base = canvas.y + _HEIGHT
-    canvas.text(MARGIN, canvas.y, "Writes begun", bold=True)
-    canvas.text(MARGIN, canvas.y + 28, f"per {width:g} s", size=SMALL,
-                color=colors.MUTED)  # fmt: skip
+    last = {pace: int(at // width) for at, pace in drawn}
+    amounts = np.bincount([int(at // width) for at, _ in drawn] or [0])
+    writes, bins = Counter(pace for _, pace in drawn), np.arange(len(amounts))
+    # what the buckets earn while they have writes left, a step down where one has none
+    bounds = sum(
+        (pace.rate.per_second * width * (bins <= end) for pace, end in last.items() if pace.rate),
+        start=np.zeros(len(bins)),
+    )
+    highest, most = max(int(amounts.max()), 1), float(bounds.max())
+    is_felt = any(pace.rate and number > pace.rate.burst for pace, number in writes.items())
+    top = min(highest, most * _CLIPPED_AT) if is_felt and most >= 1 else highest
+    base, scale = sheet.y + _HEIGHT, _HEIGHT / top
+    sheet.text(MARGIN, sheet.y, "Writes begun", bold=True)
+    sheet.text(MARGIN, sheet.y + 28, f"per {width:g} s", size=SMALL, color=colors.MUTED)
     for value in ticks(top):
-        y = base - _HEIGHT * value / top
-        canvas.line(LEFT, y, RIGHT, y, Stroke(colors.GRID, 2))
-        more = "+" if highest > top and value == ticks(top)[-1] else ""
-        canvas.text(LEFT - 14, y, f"{value:g}{more}", size=SMALL, color=colors.MUTED, align="right")
-    for number, amount in begun.items():
-        left, right = _x(number * width, span), _x(min((number + 1) * width, span), span)
-        height = _HEIGHT * min(amount, top) / top
-        canvas.box(left, base - height, max(right - 1, left + 1), base, Fill(colors.USED))
-    if is_felt and max(bounds) <= top:
-        heights = [base - _HEIGHT * bound / top for bound in bounds]
-        _draw_limit(canvas, heights, width, span, words=_limit(set(writes)))
-    canvas.y = base + 34
-
-
-def _draw_limit(
-    canvas: Canvas, heights: list[float], width: float, span: float, *, words: str
-) -> None:
-    """Draw what the buckets earn while they have writes left, a step down where one has none."""
-    for number, y in enumerate(heights):
-        left, right = _x(number * width, span), _x(min((number + 1) * width, span), span)
-        canvas.line(left, y, right, y, _LIMIT)
-        if number and heights[number - 1] != y:
-            canvas.line(left, heights[number - 1], left, y, _LIMIT)
-    words = f"limit in each subscription and region, {words}"
-    canvas.text(RIGHT, heights[0] - 20, words, size=SMALL, color=colors.CRITICAL, align="right")
+        y, more = base - value * scale, "+" if highest > top and value == ticks(top)[-1] else ""
+        sheet.lines(LEFT, y, RIGHT, y, GRID_LINE)
+        label = f"{value:g}{more}"
+        sheet.text(LEFT - 14, y, label, size=SMALL, color=colors.MUTED, align="right")
+    lefts, rights = _x(bins * width, span), _x((bins + 1) * width, span)
+    high = np.minimum(amounts, top) * scale
+    ends = np.where(amounts > 0, np.maximum(rights - 1, lefts + 1), np.nan)
+    sheet.bars(lefts, ends, base - high / 2, high, _WRITES)
+    if is_felt and most <= top:
+        ys = base - bounds * scale
+        sheet.lines(lefts, ys, rights, ys, _LIMIT)
+        sheet.vlines(lefts[1:], ys[:-1], ys[1:], _LIMIT)
+        look: Any = {"size": SMALL, "color": colors.CRITICAL, "align": "right"}
+        sheet.text(RIGHT, ys[0] - 20, sheet.say("bound"), **look)
+    sheet.y = base + 34
 
 
 def _named_height(stretches: Stretches) -> float:
@@ -180,66 +144,58 @@ def _named_height(stretches: Stretches) -> float:
     return height if lines <= MOST_NAMED and height >= _LEAST_NAMED else 0.0
 
 
-def _draw_lines(canvas: Canvas, stretches: Stretches, span: float) -> None:
-    every, has_names = ceil(len(stretches) / MOST_LINES), bool(_named_height(stretches))
-    height = _named_height(stretches) or (8 if len(stretches) <= 80 else 3)
+def _draw_clusters(sheet: Sheet, stretches: Stretches, span: float, every: int) -> None:
+    named = _named_height(stretches)
+    height, head = named or (8 if len(stretches) <= 80 else 3), 34 if named else 0
     by_cluster: dict[ClusterId, list[Stretch]] = {}
     for one in stretches:
         by_cluster.setdefault(one.id.cluster, []).append(one)
-    labels, top = short_names(by_cluster), canvas.y
+    labels, top = short_names(by_cluster), sheet.y
+    lines: list[tuple[Stretch, float]] = []
+    heads = []
+    for cluster in sorted(by_cluster, key=lambda cluster: labels[cluster]):
+        shown = [
+            one for number, one in enumerate(by_cluster[cluster])
+            if number % every == 0 or one.outcome in OPEN_OUTCOMES
+        ]  # fmt: skip
+        heads.append((labels[cluster], by_cluster[cluster], sheet.y + 10))
+        lines += [(one, sheet.y + head + height * (n + 0.5)) for n, one in enumerate(shown)]
+        sheet.y += max(head + height * len(shown), 34 if named else 62) + 16
+    _draw_clock(sheet, span, top)
+    for label, found, y in heads:
+        missing = sum(one.outcome in OPEN_OUTCOMES for one in found)
+        words = f"{missing:,} not done" if missing else ""
+        room = LEFT - MARGIN - 110 - (sheet.width(words, SMALL) if named else 0)
+        end = sheet.text(MARGIN, y, label, bold=True, limit=room)
+        sheet.text(LEFT - 24, y, f"{len(found):,}", color=colors.TEXT, align="right")
+        x, below = (end + 16, 0) if named else (MARGIN, 28)
+        sheet.text(x, y + below, words, color=colors.CRITICAL, size=SMALL)
+    ys = np.array([y for _, y in lines])
+    starts, ends = (_x(np.array([getattr(one, name) for one, _ in lines]), span)
+                    for name in ("started", "ended"))  # fmt: skip
+    if named:
+        sheet.bars(LEFT, starts, ys, 2, _WAITING)
+        for one, y in lines:
+            name, limit = one.id.namespace_name, LEFT - MARGIN - 50
+            sheet.text(MARGIN + 20, y, name, color=colors.TEXT, size=SMALL, limit=limit)
+    gap = 4 if named else 1 if height > 3 else 0
+    looks = [LOOKS[one.outcome] for one, _ in lines]
+    sheet.bars(starts, np.maximum(ends, starts + 3), ys, height - 2 * gap, looks)
+    failed = [one.outcome is OutcomeKind.FAILED for one, _ in lines]
+    sheet.dots(ends[failed], ys[failed], _FAILED)  # above all lines, which are thinner than a dot
+    sheet.y += 44 + 20 * (every > 1)
+    sheet.note(sheet.say("every"))
+
+
+def _draw_clock(sheet: Sheet, span: float, top: float) -> None:
     step = next((step for step in _BINS if span / step <= _MOST_TICKS), _BINS[-1])
-    grid_at = [step * number for number in range(int(span / step) + 1)]
-    order = sorted(by_cluster, key=lambda cluster: labels[cluster])
-    places = []
-    for cluster in order:
-        found = by_cluster[cluster]
-        lines = [
-            s for number, s in enumerate(found) if number % every == 0 or s.outcome in OPEN_OUTCOMES
-        ]
-        head = 34 if has_names else 0
-        places.append((cluster, canvas.y, head, lines))
-        canvas.y += max(head + height * len(lines), 34 if has_names else 62) + 16
-    for at in grid_at:
-        canvas.line(_x(at, span), top - 8, _x(at, span), canvas.y, Stroke(colors.GRID, 2))
-        words = _clock(at, span)
-        if at == grid_at[-1]:
-            words += " s" if span < 90 else " min:s"
-        align = "right" if _x(at, span) > RIGHT - 60 else "center" if at else "left"
-        canvas.text(_x(at, span), canvas.y + 20, words, size=SMALL, color=colors.MUTED, align=align)
-    for cluster, y, head, lines in places:
-        _draw_cluster_head(
-            canvas, labels[cluster], by_cluster[cluster], y + 10, in_one_line=has_names
-        )
-        for number, one in enumerate(lines):
-            _draw_line(canvas, one, y + head + height * number, span, height, has_name=has_names)
-        for number, one in enumerate(lines):  # above all lines, which are thinner than a dot
-            if one.outcome is OutcomeKind.FAILED:
-                canvas.dots([_x(one.ended, span)], y + head + height * (number + 0.5), _FAILED)
-    canvas.y += 44
-    if every > 1:
-        canvas.y += 20
-        canvas.note(f"One line in {every} is drawn, and all that are not as requested.")
-
-
-def _draw_cluster_head(
-    canvas: Canvas, label: str, found: Stretches, y: float, *, in_one_line: bool
-) -> None:
-    missing = sum(one.outcome in OPEN_OUTCOMES for one in found)
-    words = f"{missing:,} not done" if missing else ""
-    room = LEFT - MARGIN - 110 - (canvas.width(words, SMALL) if in_one_line else 0)
-    end = canvas.text(MARGIN, y, label, bold=True, limit=room)
-    canvas.text(LEFT - 24, y, f"{len(found):,}", color=colors.TEXT, align="right")
-    x, below = (end + 16, 0) if in_one_line else (MARGIN, 28)
-    canvas.text(x, y + below, words, color=colors.CRITICAL, size=SMALL)
-
-
-def _draw_line(
-    canvas: Canvas, one: Stretch, y: float, span: float, height: float, *, has_name: bool
-) -> None:
-    gap = 4 if has_name else 1 if height > 3 else 0
-    start, end = _x(one.started, span), max(_x(one.ended, span), _x(one.started, span) + 3)
-    if has_name:
-        canvas.text(MARGIN + 20, y + height / 2, one.id.namespace_name, color=colors.TEXT,
-                    size=SMALL, limit=LEFT - MARGIN - 50)  # fmt: skip
-        canvas.box(LEFT, y + height / 2 - 1, start, y + height / 2 + 1, _WAITING)
-    canvas.box(start, y + gap, end, y + height - gap, FILLS[one.outcome])
+    places = [step * number for number in range(int(span / step) + 1)]
+    is_short = span < 90
+    for at in places:
+        x, whole = _x(at, span), int(at)
+        words = f"{at:g}" if is_short else f"{whole // 60}:{whole % 60:02}"
+        if at == places[-1]:
+            words += " s" if is_short else " min:s"
+        align = "right" if x > RIGHT - 60 else "center" if at else "left"
+        sheet.vlines(x, top - 8, sheet.y, GRID_LINE)
+        sheet.text(x, sheet.y + 20, words, size=SMALL, color=colors.MUTED, align=align)

@@ -34,11 +34,11 @@ def drawn_in(family):
 def charts(frames, count, family=None):
     """Each of the charts with `count` rows."""
     with drawn_in(family):
-        return _charts(frames, count, family)
+        return _charts(frames, count)
 
 
-def _charts(frames, count, family):
-    look = {"moment": frames.moment, "family": family}
+def _charts(frames, count):
+    look = {"moment": frames.moment}
     before = {
         f"aks-{n}": {key: frames.commitment(key) for key in ("cpu", "memory")} for n in range(count)
     }
@@ -64,16 +64,21 @@ def _charts(frames, count, family):
     return {
         "timeline": bulk_timeline(stretches, paces=paces, **look),
         "room": state_grid(frames.room(count), **look),
-        "now": utilization_now(frames.utilization(count), moment=frames.moment),
+        "now": utilization_now(frames.utilization(count), **look),
         "heatmap": utilization_heatmap(daily, period=tuple(days)),
         "commitment": cluster_commitment(frames.commitments(count), **look),
         "before_after": commitment_before_after(
-            before, after, changes={name: [frames.long_name] for name in before}, **look
+            before,
+            after,
+            changes={name: [frames.long_name] for name in before},
+            moment=frames.moment,
         ),
-        "layers": three_layers(frames.layers(count), moment=frames.moment),
+        "layers": three_layers(frames.layers(count), **look),
         "by_day": layers_over_time(
             frames.by_day(count), frames.layers(count), moment=frames.moment
         ),
         "quadrant": quadrant(frames.layers(count), **look),
-        "outcome": bulk_outcome(frames.result(count, clusters=min(count, 40)), **look),
+        "outcome": bulk_outcome(
+            frames.result(count, clusters=min(count, 40)), moment=frames.moment
+        ),
     }

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from matplotlib.patches import Rectangle
 
 from mnslib.commitment import Commitment
 from mnslib.show import wording
@@ -17,6 +16,7 @@ from mnslib.show.charts.colors import (
     WARNING_TEXT,
     WHITE,
 )
+from tests.unit.show.conftest import areas
 
 
 def both(frames, **amounts) -> dict[str, Commitment]:
@@ -89,7 +89,7 @@ def test_sums_cover_all_clusters_above_fifteen(frames, ruler):
     table = frames.commitments(50)
     texts = ruler(cluster_commitment(table, moment=frames.moment)).texts
     assert sum(text.startswith("aks-") for text in texts[2:]) == 20
-    assert texts.count("40 more clusters, of which 10 unknown: in tables/commitment.csv") == 2
+    assert texts.count("40 more clusters, of which 8 unknown: in tables/commitment.csv") == 2
     promised = table[table["resource"] == "cpu"]["committed"].sum()
     assert any(text.startswith(f"{promised:,.0f} cores committed") for text in texts)
 
@@ -159,7 +159,7 @@ def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
 
 def test_what_is_requested_stands_beside_the_bars_and_not_in_them(onboard, ruler):
     found = ruler(onboard(16))
-    bars = [one for one in found.figure.findobj(Rectangle) if one.get_width() > 300]
+    bars = [one for one in areas(found.figure) if one.get_width() > 300]
     end = max(patch.get_x() + patch.get_width() for patch in bars)
     requested = [text for text, _ in found.boxes if text.get_text() == "372"]
     assert len(requested) == 2

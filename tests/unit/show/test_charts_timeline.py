@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from matplotlib.patches import Rectangle
 
 from mnslib.azure.throttle import BucketKey, Pace, Rate
 from mnslib.provisioning.journal import Stretch
@@ -9,6 +8,8 @@ from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
 from mnslib.show.charts import bulk_timeline
 from mnslib.show.charts.colors import CRITICAL, GOOD
+from tests.unit.show.conftest import areas
+from tests.unit.show.gallery import drawn_in
 
 DOCUMENTED = Rate(60, 1)
 
@@ -30,10 +31,10 @@ def stretches(count, *, apart=0.0, lasting=1.0, failed=()):
 
 @pytest.fixture
 def draw(frames):
-    def call(found, *, limit=DOCUMENTED, family=None, **known):
+    def call(found, *, limit=DOCUMENTED, **known):
         pace = Pace(bucket=BucketKey("s1", "westeurope", "other"), rate=limit, **known)
         paces = dict.fromkeys({one.id.cluster for one in found}, pace)
-        return bulk_timeline(found, moment=frames.moment, paces=paces, family=family)
+        return bulk_timeline(found, moment=frames.moment, paces=paces)
 
     return call
 
@@ -93,12 +94,13 @@ def test_each_change_has_its_outcome_beside_its_name(draw, ruler):
 def test_above_200_lines_are_left_out_but_none_that_failed(draw, ruler):
     found = ruler(draw(stretches(1001, apart=0.1, failed=[7, 500])))
     assert "One line in 6 is drawn, and all that are not as requested." in found.texts
-    lines = [p for p in found.figure.findobj(Rectangle) if p.get_height() == pytest.approx(3)]
+    lines = [p for p in areas(found.figure) if p.get_height() == pytest.approx(3)]
     assert 167 <= len(lines) <= 170
 
 
 @pytest.mark.parametrize("family", [None, "DejaVu Sans"])
 @pytest.mark.parametrize("count", [0, 1, 5, 36, 150, 500])
 def test_no_text_meets_another(draw, ruler, count, family):
-    chart = draw(stretches(count, apart=0.3, failed=[1]), family=family)
-    assert ruler(chart).complaints() == []
+    with drawn_in(family):
+        chart = draw(stretches(count, apart=0.3, failed=[1]))
+        assert ruler(chart).complaints() == []

@@ -11,6 +11,7 @@ from mnslib.capacity.summaries import absent_region, fit_rows, given_pod, judged
 from mnslib.show.charts import state_grid
 from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 from mnslib.show.views import finding, said, view
+from tests.unit.show.gallery import drawn_in
 
 GIB = 2**30
 NAN = float("nan")
@@ -168,7 +169,8 @@ def test_a_cell_that_is_too_narrow_keeps_the_amount_whole(frames, ruler, count, 
         verdict="no", reason="quota and nodes", unplaced_pods=1, tightest="cpu_request",
         left_cpu_request=-48.0,
     )  # fmt: skip
-    texts = ruler(state_grid(table, moment=frames.moment, family="DejaVu Sans")).texts
+    with drawn_in("DejaVu Sans"):
+        texts = ruler(state_grid(table, moment=frames.moment)).texts
     assert shown <= set(texts)
     assert not any("no …" in text or "no…" in text for text in texts)
 
@@ -184,7 +186,8 @@ def test_above_150_rows_are_patterns_with_count_example_median_and_largest(frame
 @pytest.mark.parametrize("count", [0, 5, 50, 500])
 @pytest.mark.parametrize("family", [None, "DejaVu Sans"])
 def test_nothing_leaves_the_sheet(frames, ruler, count, family):
-    found = ruler(state_grid(frames.room(count), moment=frames.moment, family=family))
+    with drawn_in(family):
+        found = ruler(state_grid(frames.room(count), moment=frames.moment))
     assert all(box.x1 <= 1600 for _, box in found.boxes)
 
 

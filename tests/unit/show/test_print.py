@@ -11,8 +11,8 @@ from importlib.resources import files
 import pytest
 
 from mnslib.show.charts import three_layers
-from mnslib.show.charts.canvas import MOST_HEIGHT, SOURCE_SIZE, WIDTH
-from mnslib.show.charts.letters import DPI
+from mnslib.show.charts.picture import DPI
+from mnslib.show.charts.sheet import MOST_HEIGHT, SOURCE, WIDTH
 from mnslib.show.html import page
 from mnslib.show.svg import inlined
 
@@ -102,7 +102,7 @@ def test_nothing_in_a_chart_is_printed_under_six_and_a_half_points():
     )
 
     for millimeters, pixels in ((width, WIDTH), (height, MOST_HEIGHT)):
-        assert SOURCE_SIZE * int(millimeters) / 25.4 / (pixels / DPI) >= 6.5
+        assert SOURCE * int(millimeters) / 25.4 / (pixels / DPI) >= 6.5
 
 
 def test_nothing_else_is_printed_under_six_and_a_half_points():

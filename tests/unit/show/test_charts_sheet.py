@@ -7,17 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from xml.etree.ElementTree import fromstring
 
+import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
-from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 from mnslib.show.charts import utilization_now
-from mnslib.show.charts.canvas import MOST_HEIGHT, Canvas, spread, ticks
+from mnslib.show.charts.sheet import MOST_HEIGHT, Column, Sheet, spread, ticks, top_rows
 from mnslib.show.displays import CHART
 from mnslib.show.tokens import FONTS
-from tests.unit.show.gallery import charts
+from tests.unit.show.conftest import MOMENT
+from tests.unit.show.gallery import charts, drawn_in
 
 SVG = "{http://www.w3.org/2000/svg}"
 INSTALLED = {font.name for font in fontManager.ttflist}
@@ -33,8 +35,9 @@ FAMILIES = [
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("count", [1, 12, 200])
 def test_no_two_texts_overlap_and_none_leaves_the_figure(frames, ruler, count, family):
-    for name, chart in charts(frames, count, family).items():
-        assert ruler(chart).complaints() == [], name
+    with drawn_in(family):
+        for name, chart in charts(frames, count, family).items():
+            assert ruler(chart).complaints() == [], name
 
 
 def test_pictures_are_1600_pixels_wide_and_carry_the_alt_text(frames):
@@ -66,11 +69,16 @@ def test_no_text_is_smaller_than_the_source_line(frames, ruler):
         assert min(text.get_fontsize() for text, _ in ruler(chart).boxes) == 8.5
 
 
-def test_text_from_outside_is_escaped_and_never_read_as_mathematics(ruler):
-    canvas = Canvas()
-    canvas.heading("<b>$x^2$</b> & \n more", "tab\tand")
-    chart = canvas.finish(source="$", alt="<script>alert(1)</script>")
-    assert ruler(chart).texts == ["<b>$x^2$</b> & more", "tab and", "$"]
+def facts(title, note=""):
+    return {"finding": title, "moment": MOMENT, "note": note, "fullest": []}
+
+
+def test_text_from_outside_is_never_read_as_mathematics_and_is_escaped_in_svg(ruler):
+    chart = Sheet("utilization_now", facts("<b>$x^2$</b> & \n more", "tab\tand $")).finish()
+    texts = ruler(chart).texts
+    assert texts[0] == chart.title == "<b>$x^2$</b> & more"
+    assert texts[-1].endswith("tab and $")
+    assert "&lt;b&gt;$x^2$&lt;/b&gt; &amp; more" in chart.svg()
 
 
 def drawn_with(*fonts):
@@ -80,9 +88,9 @@ def drawn_with(*fonts):
         "fonts.fontManager.ttflist[:] = [font for font in fonts.fontManager.ttflist"
         " if font.name in ('DejaVu Sans', 'Liberation Sans')];"
         "fonts.findSystemFonts = lambda: sys.argv[1:];"
-        "from mnslib.show.charts.canvas import Canvas; canvas = Canvas();"
-        "canvas.heading('支付 owns most, 日本 the rest', '');"
-        "chart = canvas.finish(source='s', alt='a'); chart.png();"
+        "from tests.unit.show.test_charts_sheet import Sheet, facts;"
+        "sheet = Sheet('utilization_now', facts('支付 owns most, 日本 the rest'));"
+        "chart = sheet.finish(); chart.png();"
         "from matplotlib.text import Text;"
         "texts = [text for text in chart.figure.findobj(Text) if text.get_text()];"
         "print(*(text.get_text() for text in texts), sep='\\n');"
@@ -105,7 +113,7 @@ def test_names_are_written_with_a_font_that_has_them_though_matplotlib_was_not_t
     make_font(font, "Noto Sans CJK SC", "支付日本")
     title, *source, families = drawn_with(font)
     assert title == "支付 owns most, 日本 the rest"
-    assert source == ["s"]
+    assert "stand for characters that no font" not in " ".join(source)
     assert "Noto Sans CJK SC" in families
 
 
@@ -170,9 +178,27 @@ def test_axis_values_are_few_and_within_the_scale(highest):
 
 
 def test_measured_width_is_what_is_drawn(ruler):
-    canvas = Canvas()
-    canvas.text(40, 40, "payments-recommendation", bold=True)
-    width = canvas.width("payments-recommendation", bold=True)
-    (_, box), *_ = ruler(canvas.finish(source="s", alt="a")).boxes
+    sheet = Sheet("utilization_now", facts("One"))
+    sheet.text(40, 40, "payments-recommendation", bold=True)
+    width = sheet.width("payments-recommendation", bold=True)
+    (box,) = [box for text, box in ruler(sheet.finish()).boxes if "-" in text.get_text()]
     assert abs(box.width - width) <= 1
-    assert FontProperties(family=canvas.family).get_family() == [canvas.family]
+
+
+def test_a_text_flows_over_empty_cells_to_its_right_and_no_further(ruler):
+    long = "a reason that is much longer than its own column is wide, and than the next one too"
+    sheet = Sheet("utilization_now", facts("One"))
+    columns = [["1", long, long], ["2", "", "3"]]
+    sheet.grid([], [Column(texts, most=200) for texts in columns])
+    found = ruler(sheet.finish())
+    whole, cut = [text for text in found.texts if text.startswith("a reason")]
+    assert len(cut) < len(whole)
+    assert found.complaints() == []
+
+
+def test_unknown_rows_keep_two_places_among_many():
+    rows = pd.DataFrame({"is_known": [True] * 40 + [False] * 9})
+    shown, rest = top_rows(rows, rows["is_known"])
+    assert (len(shown), (~shown["is_known"]).sum(), len(rest)) == (20, 2, 29)
+    shown, rest = top_rows(rows[35:], rows["is_known"][35:], panels=3)
+    assert (len(shown), len(rest)) == (6, 8)
