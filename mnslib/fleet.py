@@ -80,7 +80,7 @@ def connect(
         cloud: `public`, `usgov` or `china`; not used on the sandbox.
         tiers_file: named sizes that requests may use; as all files here, from the working folder.
         policy_file: rules that every request has to keep to.
-        max_commitment: how often a cluster may promise what its nodes give; empty for no limit.
+        max_commitment: how often a cluster may commit what its nodes give; empty for no limit.
         runs_dir: where each apply leaves its run.
         owner_label: label that names a namespace's owner.
         history: `auto`, `azure-monitor`, `prometheus` or `none`: where usage is read.
@@ -129,7 +129,7 @@ class Fleet:
         self._target.close()
 
     def clusters(self) -> pd.DataFrame:
-        """Return one row per cluster: what it is, what it promises, or why it cannot be read.
+        """Return one row per cluster: what it is, what it has committed, or why it cannot be read.
 
         Cores and bytes. `reason` is empty where all of it was read; a cluster whose Kubernetes API
         does not answer has its ARM columns and a reason.

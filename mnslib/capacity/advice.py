@@ -1,6 +1,6 @@
 """Shrink, grow, fix requests or healthy: what two ratios say about a quota.
 
-Across, how much of the quota is claimed; up, how much of what is requested is used. One namespace
+Across, how much of the quota is requested; up, how much of what is requested is used. One namespace
 gets one advice. Pure; `docs/capacity.md` has the rules with examples.
 """
 
@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from mnslib.capacity.quota_values import BARE, SPACE, TIGHT_RATIO
 
 SHRINK_BELOW = 0.5
-"""Claim, as a share of the quota, under which the quota can shrink: half of it would do. Our
-choice."""
+"""Requested share of the quota under which it can shrink: half of it would do. Our choice."""
 
 GROW_FROM = float(TIGHT_RATIO)
-"""Claim from which a quota has to grow, unless what is claimed is unused."""
+"""Share from which a quota has to grow, unless what is requested is unused."""
 
 FIX_BELOW = 0.4
 """Usage, as a share of what is requested, under which requests are too large: two and a half times
@@ -37,9 +36,9 @@ def regions(layers: pd.DataFrame) -> NDArray[np.object_]:
     Args:
         layers: `hard`, `tightest_ratio`, `usage_ratio` (NaN where nothing is requested), `reason`.
     """
-    claim, usage = layers["tightest_ratio"], layers["usage_ratio"]
-    is_unknown = (layers["reason"] != "") | claim.isna() | ((layers["hard"] == 0) & (claim <= 0))
-    cases = [is_unknown, claim < SHRINK_BELOW, usage < FIX_BELOW, claim >= GROW_FROM]
+    share, usage = layers["tightest_ratio"], layers["usage_ratio"]
+    is_unknown = (layers["reason"] != "") | share.isna() | ((layers["hard"] == 0) & (share <= 0))
+    cases = [is_unknown, share < SHRINK_BELOW, usage < FIX_BELOW, share >= GROW_FROM]
     return np.select(cases, ["", SHRINK, FIX, GROW], default=HEALTHY).astype(object)
 
 
@@ -57,11 +56,11 @@ def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
     is_zero = (layers["hard"] == 0) & (layers["region"] == "") & (layers["reason"] == "")
     reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
-    claim = layers["tightest_ratio"].fillna(0)
+    share = layers["tightest_ratio"].fillna(0)
     keys = layers[[*SPACE, "resource", "region"]].assign(
-        reason=reason, _rank=rank, _claim=claim.where(layers["region"] == SHRINK, -claim)
+        reason=reason, _rank=rank, _share=share.where(layers["region"] == SHRINK, -share)
     )
-    first = keys.sort_values(["_rank", "_claim"], kind="stable").drop_duplicates(SPACE)
+    first = keys.sort_values(["_rank", "_share"], kind="stable").drop_duplicates(SPACE)
     is_advised = first["region"] != ""
     decided = first[SPACE].assign(
         advice=first["region"],

@@ -178,7 +178,7 @@ class Shortage(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """What a cluster has given or promised beyond a bound: `verdict` says which."""
+    """What a cluster has committed beyond a bound: `verdict` says which."""
 
     cluster_name: str
     resource: str

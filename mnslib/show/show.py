@@ -89,10 +89,9 @@ def _utilization(tables: Tables) -> Iterator[Any]:
     now, note = tables.utilization, snapshot.history_note
     yield _drawn(utilization_now(now, moment=snapshot.read_utc, note=note), now)
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
-    yield _folded(
-        "Since when, how often and how long",
-        view("at_quota", worst, total=len(tables.daily), about=snapshot.history_note),
-    )
+    about, period = snapshot.history_note, wording.period(*snapshot.period)
+    table = view("at_quota", worst, total=len(tables.daily), about=about, period=period)
+    yield _folded("Since when, how often and how long", table)
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 

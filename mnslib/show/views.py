@@ -57,7 +57,7 @@ def view(name: str, rows: Rows, *, total: int | None = None, **values: Any) -> T
         rows: in their order; of them, or of what makes them, only the first are asked for, as many
             as the view has.
         total: how many there are, where `rows` are fewer.
-        values: what the view's caption and note speak of beside the rows.
+        values: what the view's headings, caption and note speak of beside the rows.
     """
     words = told("views")[name]
     limit = words.get("limit", 50)
@@ -69,7 +69,7 @@ def view(name: str, rows: Rows, *, total: int | None = None, **values: Any) -> T
     kept = [n for n, (_, about) in enumerate(columns)
             if not about.get("optional") or any(one is not None for one in cells[n])]  # fmt: skip
     return Table(
-        columns=[_heading(*columns[n]) for n in kept],
+        columns=[_heading(values, *columns[n]) for n in kept],
         rows=list(zip(*(cells[n] for n in kept), strict=True)),
         caption=say(words.get("caption", ""), **values) if shown else "",
         note=say(words.get("note", ""), **values),
@@ -87,8 +87,12 @@ def section(table: Table, found: str, *more: str) -> Stack:
     return Stack([f"{found}.", *filter(None, more), table])
 
 
-def _heading(name: str, about: Told) -> Column:
-    title = about.get("heading") or column(name).heading or name.replace("_", " ").capitalize()
+def _heading(values: Told, name: str, about: Told) -> Column:
+    title = (
+        say(about.get("heading", ""), **values)
+        or column(name).heading
+        or name.replace("_", " ").capitalize()
+    )
     is_plain = about.keys().isdisjoint(("words", "macro", "tag", "picture"))
     is_right = "right" in about or (is_plain and column(name).unit)
     return Column(title, "right" if is_right else None, about.get("names", False))

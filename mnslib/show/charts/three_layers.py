@@ -1,6 +1,6 @@
 """What is granted, asked for and used, and where the idle quota sits.
 
-Bars nested in one hue, light to dark as promised to real; the totals on top cover all namespaces.
+Bars nested in one hue, light to dark as committed to real; the totals on top cover all namespaces.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def three_layers(
     is_unread = shown["hard"].isna()
     sheet.legend(
         [
-            (USED, "used, 95th percentile", shown["known"].any()),
+            (USED, "used, P95", shown["known"].any()),
             (REQUESTED, "requested", not is_unread.all()),
             (UNREQUESTED, "not requested, up to the quota", not is_unread.all()),
             (_HARD, "hard quota", not is_unread.all()),

@@ -116,7 +116,7 @@ def quota_view(**changes):
         evidence=pd.DataFrame([value | quota | found["quota"]]),
         crossings=pd.DataFrame(crossed, columns=list(CROSSING_COLUMNS)),
     )  # fmt: skip
-    return view("at_quota", at_quota(tables, limit=20), about="30 days.")
+    return view("at_quota", at_quota(tables, limit=20), about="30 days.", period="October")
 
 
 def test_a_row_says_how_full_how_long_and_how_many_days():
