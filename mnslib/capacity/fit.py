@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -104,12 +106,11 @@ def fit_table(
     reasons = utilization["verdict"].map(unknown_reason)
     doubted = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
     doubted = doubted.drop_duplicates(SPACE)
-    doubts: Mapping[Any, str] = dict(zip(names_of(doubted), doubted["reason"], strict=True))
+    doubts = dict(zip(names_of(doubted), doubted["reason"], strict=True))
     rows: list[tuple[Any, ...]] = []
-    places = snapshot.namespaces[SPACE].astype(str)
-    for cluster, names in places.groupby("cluster_name")["namespace_name"]:
-        read = _Cluster(snapshot, str(cluster))
-        for name in names:
+    for cluster, places in groupby(names_of(snapshot.namespaces), key=itemgetter(0)):
+        read = _Cluster(snapshot, cluster)
+        for _, name in places:
             space = _Space(read, name, doubt=doubts.get((cluster, name), ""))
             rows += [(cluster, name, *row) for row in space.rows(given)]
     return _frame(rows)

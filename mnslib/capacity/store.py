@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import gc
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -45,17 +43,14 @@ _PAIRED = tuple(
 
 def _facts() -> type[msgspec.Struct]:
     found: list[Any] = [("version", int), ("written_by", str), ("checksums", dict[str, int])]
-    for field in fields(Snapshot):
-        hint = _HINTS[field.name]
-        if field.name in FRAMES:
-            continue
-        kind = list[tuple[get_args(hint)]] if field.name in _PAIRED else hint  # type: ignore[misc]
-        if field.default is not MISSING:
-            found.append((field.name, kind, field.default))
-        elif field.default_factory is not MISSING:
-            found.append((field.name, kind, msgspec.field(default_factory=field.default_factory)))
-        else:
-            found.append((field.name, kind))
+    for one in fields(Snapshot):
+        hint = _HINTS[one.name]
+        kind = list[tuple[get_args(hint)]] if one.name in _PAIRED else hint  # type: ignore[misc]
+        given: dict[str, Any] = {"default": one.default}
+        given |= {"default_factory": one.default_factory}
+        given = {name: value for name, value in given.items() if value is not MISSING}
+        if one.name not in FRAMES:
+            found.append((one.name, kind, msgspec.field(**given)) if given else (one.name, kind))
     return msgspec.defstruct("Facts", found, kw_only=True)
 
 
@@ -145,22 +140,15 @@ def _checksum(path: Path) -> int:
 
 def _read_facts(content: bytes) -> dict[str, Any]:
     """Return all fields but the frames."""
-    with _without_collector():
-        found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
-    found |= {name: dict(found[name]) for name in _PAIRED}
-    return {name: value for name, value in found.items() if name in _HINTS}
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep the collector from walking through the values, again and again, while they are made."""
     was_on = gc.isenabled()
-    gc.disable()
+    gc.disable()  # it would walk through the values, again and again, while they are made
     try:
-        yield
+        found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
     finally:
         if was_on:
             gc.enable()
+    found |= {name: dict(found[name]) for name in _PAIRED}
+    return {name: value for name, value in found.items() if name in _HINTS}
 
 
 class _Head(msgspec.Struct):
