@@ -3,25 +3,26 @@
 At most one step a namespace: more quota, smaller requests, or giving back what it never asked for.
 Its owner's page and the planner's decisions are made of the same steps, worked out once: who is
 told to lower requests is offered no quota. Pure: frames in, values out; a step is a kind, amounts
-and a why, and knows nothing of sentences. The amounts are explained, with examples, in
-`docs/capacity.md`.
+and a why. The amounts are explained, with examples, in `docs/capacity.md`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.fit import AUTOSCALER, LIMITED, NEXT_POD, NO, ROLLING_UPDATE, YES
-from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO
+from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.utilization import tightest
@@ -35,6 +36,12 @@ from mnslib.models import (
 )
 from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, parse_quantity, rounded_text
 
+if TYPE_CHECKING:
+    from mnslib.capacity.tables import Tables
+
+    Numbers = pd.Series[float]
+    Texts = pd.Series[str]
+
 RAISE, UNBLOCK = "raise", "let pods start"
 LOWER, GIVE_BACK = "lower requests", "give back"
 
@@ -44,10 +51,6 @@ BYTES_PER_CORE = 4 * GIB
 
 PEAK_SHARE_KEPT = 0.8
 """Share of a lowered quota that its peak may be; our choice, well below what is tight (0.9)."""
-
-REFUSED, SHORT, NO_NODE, NOT_LET_IN = "refused", "short", "no node", "not let in"
-UNUSED, NEVER_ASKED = "unused", "never asked"
-"""Why a step is asked for, beside `FULL` and `TIGHT`."""
 
 STEPS_COLUMNS = (
     *SPACE, "owner", "kind", "resource", "from", "to", "request", "reason",
@@ -60,42 +63,12 @@ QUOTA_FIELD_OF |= {
 }
 """Quota key, in either spelling, to quota field."""
 
-_LEFT = {name: f"left_{name}" for name in QUOTA_FIELDS}
-_VALUE = ("resource", "hard", "used", "peak_used", "verdict")
-_LAYER = ("resource", "requested", "usage", "peak_usage", "requested_unused")
+_VALUE = [*SPACE, "resource"]
+_TEXTS = dict.fromkeys(_VALUE, "str")
+_LEFT = {f"left_{name}": name for name in LIMITED}
 _NOTHING_TO_MEND = "gaps"
 
-Row = Mapping[Any, Any]
 Place = tuple[str, str]
-Changes = Mapping[str, tuple[float, float]]
-
-
-class Why(NamedTuple):
-    """One reason of a step.
-
-    Attributes:
-        code: `REFUSED`, `FULL`, `TIGHT`, `SHORT`, `NO_NODE`, `NOT_LET_IN`, `UNUSED`, `NEVER_ASKED`.
-        subject: the value that is short, or the workload whose next pod does not start.
-        amount: times refused, what is short, or what that pod requests of CPU.
-        memory: what that pod requests of memory.
-        missing: why that pod is never let in.
-    """
-
-    code: str
-    subject: str = ""
-    amount: float = math.nan
-    memory: float = math.nan
-    missing: str = ""
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether no higher quota helps."""
-        return self.code in (NO_NODE, NOT_LET_IN)
-
-    @property
-    def text(self) -> str:
-        """The reason in a few words, as the column `reason` has it."""
-        return _REASONS[self.code](self)
 
 
 class Amount(NamedTuple):
@@ -123,39 +96,29 @@ class Step:
 
     Attributes:
         kind: `RAISE`, `UNBLOCK`, `LOWER` or `GIVE_BACK`.
-        rank: the most urgent first: refused pods, full, tight, idle; then the largest.
         amounts: what changes; none where what is short is no value that Azure manages.
+        whys: the reasons, in a few words each.
+        stuck: those of them that no higher quota helps.
+        is_full: whether a value that shall be raised is at its quota.
         is_stuck: whether the next pod of a workload does not fit, in the quota or on a node.
+        refused: how often pods were refused for what shall be raised.
     """
 
     cluster_name: str
     namespace_name: str
     owner: str
     kind: str
-    rank: tuple[float, float]
     amounts: tuple[Amount, ...] = ()
-    whys: tuple[Why, ...] = ()
+    whys: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    is_full: bool = False
     is_stuck: bool = False
+    refused: int = 0
 
     @property
     def place(self) -> Place:
         """Its cluster and namespace."""
         return self.cluster_name, self.namespace_name
-
-    @property
-    def codes(self) -> set[str]:
-        """The codes of its reasons."""
-        return {why.code for why in self.whys}
-
-    @property
-    def refused(self) -> int:
-        """How often pods were refused."""
-        return int(sum(why.amount for why in self.whys if why.code == REFUSED))
-
-    @property
-    def stuck(self) -> list[str]:
-        """Why next pods do not start whatever the quota, in a few words each."""
-        return [why.text for why in self.whys if why.is_stuck]
 
     @property
     def is_in_file(self) -> bool:
@@ -165,7 +128,11 @@ class Step:
     @property
     def largest(self) -> Amount | None:
         """The quota that changes by the largest share of itself; None where none does."""
-        return max(self.amounts, key=_share, default=None)
+
+        def share(amount: Amount) -> float:
+            return abs(amount.then - amount.now) / amount.now if amount.now else math.inf
+
+        return max(self.amounts, key=share, default=None)
 
 
 class Shortage(NamedTuple):
@@ -200,7 +167,8 @@ class Decided:
     """What there is to do.
 
     Attributes:
-        steps: of each namespace that needs one, the most urgent first.
+        steps: of each namespace that needs one, the most urgent first: refused pods, full, tight,
+            idle; then the largest.
         shortages: clusters that have less headroom than the raises of their namespaces need.
         excesses: clusters to which nothing more should be committed, in the order of the clusters.
         most_headroom: another cluster and its headroom in cores; None where none has any.
@@ -220,46 +188,22 @@ class Decided:
         return [step for step in self.steps if step.kind == kind]
 
 
-def decide(
-    snapshot: Snapshot,
-    *,
-    utilization: pd.DataFrame,
-    layers: pd.DataFrame,
-    refusals: pd.DataFrame,
-    fit: pd.DataFrame,
-    commitments: pd.DataFrame,
-    evidence: pd.DataFrame,
-) -> Decided:
-    """Return what there is to do.
-
-    Args:
-        snapshot: what was read; its quota objects say what a request file can change.
-        utilization: with advice, from `capacity.advice.with_advice`.
-        layers: from `capacity.layers.layers_table`.
-        refusals: from `capacity.refusals.refusals_table`.
-        fit: from `capacity.fit.fit_table`.
-        commitments: from `capacity.clusters.commitment_table`.
-        evidence: from `capacity.evidence.evidence_table`.
-    """
-    steps = _steps(
-        _managed_quotas(snapshot),
-        utilization=utilization,
-        layers=layers,
-        refusals=refusals,
-        fit=fit,
-    )
-    excesses = tuple(_excesses(commitments))
+def decide(tables: Tables) -> Decided:
+    """Return what there is to do by the tables of one reading."""
+    steps = tuple(_steps(tables))
+    excesses = tuple(_excesses(tables.commitment))
+    full = {each.cluster_name for each in excesses}
     return Decided(
         steps=steps,
-        shortages=tuple(_shortages(steps, commitments)),
+        shortages=tuple(_shortages(steps, tables.commitment)),
         excesses=excesses,
-        most_headroom=_most_headroom(commitments, {each.cluster_name for each in excesses}),
-        faults=tuple(_faults(evidence)),
-        no_history=tuple(sorted(snapshot.no_history)),
+        most_headroom=_most_headroom(tables.commitment, full),
+        faults=tuple(_faults(tables.evidence)),
+        no_history=tuple(sorted(tables.snapshot.no_history)),
     )
 
 
-def steps_table(decided: Decided) -> pd.DataFrame:
+def steps_table(steps: Iterable[Step]) -> pd.DataFrame:
     """Return what every namespace needs next, the most urgent first: a row for each amount.
 
     Returns:
@@ -268,235 +212,214 @@ def steps_table(decided: Decided) -> pd.DataFrame:
         namespace is not managed by Azure, or another quota object than Azure's decides.
     """
     rows = [
-        [*step.place, step.owner, step.kind, *amount[:4], "; ".join(why.text for why in step.whys)]
-        for step in decided.steps
+        [*step.place, step.owner, step.kind, *amount[:4], "; ".join(step.whys)]
+        for step in steps
         for amount in step.amounts or (Amount("", math.nan),)
     ]
     return pd.DataFrame(rows, columns=list(STEPS_COLUMNS))
 
 
-def step_requests(decided: Decided, snapshot: Snapshot) -> pd.DataFrame:
+def step_requests(steps: Iterable[Step], snapshot: Snapshot) -> pd.DataFrame:
     """Return the request file of the steps: a row per namespace, cells only for what changes.
 
     Args:
         snapshot: of the same run; it says where each cluster is.
     """
-    where = {place(row): row for row in records(snapshot.namespaces)}
+    names = [*SPACE, *REQUEST_COLUMNS[:2]]
+    groups = rows_of(snapshot.namespaces[names])
+    where = {(cluster, name): group for cluster, name, *group in groups}
     rows = []
-    for step in decided.steps:
+    for step in steps:
         if step.is_in_file:
             cells = {amount.resource: amount.request for amount in step.amounts}
-            group = [where[step.place][name] for name in REQUEST_COLUMNS[:2]]
             # names that two clusters share are told apart by their ids
-            names = [step.cluster_name.rpartition("/")[2], step.namespace_name]
-            rows.append([*group, *names, *(cells.get(name, "") for name in QUOTA_FIELDS)])
+            place = [step.cluster_name.rpartition("/")[2], step.namespace_name]
+            requests = [cells.get(name, "") for name in QUOTA_FIELDS]
+            rows.append([*where[step.place], *place, *requests])
     return pd.DataFrame(rows, columns=list(REQUEST_COLUMNS))
 
 
-def by_space(table: pd.DataFrame, columns: Sequence[str] = ()) -> dict[Place, list[Row]]:
-    """Return the rows of each namespace, of these columns or of all."""
-    found: dict[Place, list[Row]] = {}
-    for row in records(table[[*SPACE, *columns]] if columns else table):
-        found.setdefault(place(row), []).append(row)
-    return found
+def needed_for(used: Numbers, resource: Texts, *, share: float = float(TIGHT_RATIO)) -> Numbers:
+    """Return the quotas of which what is asked for is at most a share, in cores or bytes.
 
-
-def records(table: pd.DataFrame) -> Iterator[dict[Any, Any]]:
-    """Yield each row by its columns, in plain values; what pandas makes of it takes longer."""
-    names = table.columns.tolist()
-    values = [table.iloc[:, at].tolist() for at in range(len(names))]
-    return (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
-
-
-def place(row: Row) -> Place:
-    """Return the cluster and namespace of a row."""
-    return row["cluster_name"], row["namespace_name"]
-
-
-def times_refused(refusals: Sequence[Row]) -> int:
-    """Return how often pods were refused; a workload has one row for each value it lacked."""
-    workloads = {tuple(row[name] for name in WORKLOAD): int(row["count"]) for row in refusals}
-    return sum(workloads.values())
-
-
-def needed_for(used: float, resource: str, *, share: float = float(TIGHT_RATIO)) -> float:
-    """Return the quota of which what is asked for is at most a share, in cores or bytes.
-
-    Rounded up to 0.1 cores (under 1 core 0.01) or 0.25 GiB (under 1 GiB 1 MiB), so that it can be
-    written as it is read.
+    Rounded up to 0.1 cores (under 1 core 0.01) or 0.25 GiB (under 1 GiB 1 MiB), so that they can be
+    written as they are read.
     """
     return _rounded_up(used / share, resource)
 
 
-def smallest_raise(row: Row) -> float:
-    """Return what a quota value lacks for all missing pods, or for one where no more is known."""
-    return float(
-        max(0.0 if math.isnan(row[name]) else row[name] for name in ("raise_one", "raise_all"))
-    )
+def smallest_raises(refusals: pd.DataFrame) -> Numbers:
+    """Return what each value lacks for all missing pods, or for one where no more is known."""
+    return refusals[["raise_one", "raise_all"]].astype(float).fillna(0.0).max(axis=1)
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+    """Return the rows of a table, each with its columns as attributes; pandas' own way is slow."""
+    row = namedtuple("row", table.columns, rename=True)  # type: ignore[misc]
+    return map(row._make, zip(*(table[name].tolist() for name in table), strict=True))
 
 
 # The step of a namespace
 
 
-def _steps(
-    managed: Mapping[Place, Mapping[str, Decimal]],
-    *,
-    utilization: pd.DataFrame,
-    layers: pd.DataFrame,
-    refusals: pd.DataFrame,
-    fit: pd.DataFrame,
-) -> tuple[Step, ...]:
-    over = by_space(layers[layers["region"] == FIX], _LAYER)
-    refused, gaps, kept = by_space(refusals), _gaps(fit), _left_of(fit)
-    values = by_space(_asking(utilization, [*refused, *gaps]), _VALUE)
-    found = []
-    for space in records(tightest(utilization)):
-        at = place(space)
-        step = _step(
-            space,
-            values=values.get(at, ()),
-            over=over.get(at, ()),
-            exceeded=[row for row in refused.get(at, ()) if row["problem"] == EXCEEDED],
-            gaps=gaps.get(at, ()),
-            left=kept.get(at, {}),
-            managed=managed.get(at, {}),
-        )
-        if step is not None:
-            found.append(step)
-    return tuple(sorted(found, key=lambda step: step.rank))
-
-
-def _gaps(fit: pd.DataFrame) -> dict[Place, list[Row]]:
-    """Return by namespace the rows of workloads whose next pod does not fit."""
-    is_gap = (fit["question"] == NEXT_POD) & (fit["verdict"] == NO)
-    return by_space(fit[is_gap & (fit["workload_name"] != "")])
-
-
-def _left_of(fit: pd.DataFrame) -> dict[Place, dict[str, float]]:
-    """Return by namespace what is left of each value after the largest thing that fits now."""
-    asked = fit["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER])
-    fitting = fit[asked & (fit["verdict"] == YES) & (fit["workload_name"] != "")]
-    least = fitting.groupby(SPACE)[list(_LEFT.values())].min().reset_index()
-    return {
-        place(row): {name: row[left] for name, left in _LEFT.items() if row[left] >= 0}
-        for row in records(least)
+def _steps(tables: Tables) -> Iterator[Step]:
+    values = tables.utilization.astype(_TEXTS)  # without a row pandas knows no types
+    over = tables.layers[tables.layers["region"] == FIX]
+    exceeded = tables.refusals[tables.refusals["problem"] == EXCEEDED]
+    fit = tables.fit[tables.fit["workload_name"] != ""]
+    gaps = fit[(fit["question"] == NEXT_POD) & (fit["verdict"] == NO)]
+    lacks = _left(gaps)
+    lacks = lacks[lacks["left"] < 0]
+    gives = _give_backs(values[values["advice"] == SHRINK], fit)
+    amounts = {
+        LOWER: _amounts(over.rename(columns={"requested": "now", "requested_unused": "unused"})),
+        RAISE: _amounts(_in_file(_raises(values, lacks, exceeded), tables.snapshot)),
+        GIVE_BACK: _amounts(_in_file(gives, tables.snapshot)),
     }
-
-
-def _asking(table: pd.DataFrame, places: Sequence[Place]) -> pd.DataFrame:
-    """Return the rows of a utilization table of the namespaces that may ask for something."""
-    matters = table["verdict"].isin([FULL, TIGHT]) | (table["advice"] == SHRINK)
-    spaces = pd.MultiIndex.from_frame(table[SPACE])
-    return table[spaces.isin([*spaces[matters].unique(), *places])]
-
-
-def _step(
-    space: Row,
-    *,
-    values: Sequence[Row],
-    over: Sequence[Row],
-    exceeded: Sequence[Row],
-    gaps: Sequence[Row],
-    left: Mapping[str, float],
-    managed: Mapping[str, Decimal],
-) -> Step | None:
-    verdict, stuck = space["verdict"], tuple(_stuck(gaps))
-    about = {name: space[name] for name in (*SPACE, "owner")} | {"is_stuck": bool(gaps)}
-    short = [row for row in values if row["verdict"] in (FULL, TIGHT)]
-    if space["advice"] == FIX and over:
-        urgency = 1.5 if verdict == FULL else 2.5 if verdict == TIGHT else 3.0
-        return Step(
-            **about,
-            kind=LOWER,
-            rank=(urgency, -_size(over[0]["resource"], over[0]["requested_unused"])),
-            amounts=tuple(_unused(row) for row in over),
-            whys=(Why(UNUSED), *stuck),
+    whys = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
+    verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
+    times = exceeded.drop_duplicates(list(WORKLOAD)).groupby(SPACE)["count"].sum().to_dict()
+    short, stuck = _short(lacks), _stuck(gaps)
+    for row in rows_of(_ordered(values, over, exceeded, gaps, lacks, gives)):
+        at, kind = (row.cluster_name, row.namespace_name), row.kind
+        why, refused = whys.get(kind, []), 0
+        if kind == RAISE:
+            refused = int(times.get(at, 0))
+            said = [f"pods were refused {_plural(refused, 'time')}"] if refused else []
+            why = [*said, *verdicts.get(row.verdict, []), *short.get(at, [])]
+        yield Step(
+            cluster_name=at[0],
+            namespace_name=at[1],
+            owner=row.owner,
+            kind=kind,
+            amounts=tuple(amounts.get(kind, {}).get(at, ())),
+            whys=(*why, *stuck.get(at, ())),
+            stuck=tuple(stuck.get(at, ())),
+            is_full=row.verdict == FULL,
+            is_stuck=at in stuck,
+            refused=refused,
         )
-    if short or exceeded or any(row[f"left_{name}"] < 0 for row in gaps for name in LIMITED):
-        urgency = 0.0 if exceeded else 1.0 if verdict == FULL or gaps else 2.0
-        raises = _raises(values, short=short, refusals=exceeded, gaps=gaps)
-        return Step(
-            **about,
-            kind=RAISE,
-            rank=(urgency, -sum(_size(row["resource"], row["hard"]) for row in short[:1])),
-            amounts=_amounts(raises, managed),
-            whys=(*_reasons(short, exceeded, gaps), *stuck),
-        )
-    if gaps:
-        return Step(**about, kind=UNBLOCK, rank=(1.0, 0.0), whys=stuck)
-    if space["advice"] == SHRINK and (quotas := _give_backs(values, left)):
-        most = max(_size(name, now - then) for name, (now, then) in quotas.items())
-        amounts = _amounts(quotas, managed)
-        whys = (Why(NEVER_ASKED),)
-        return Step(**about, kind=GIVE_BACK, rank=(4.0, -most), amounts=amounts, whys=whys)
-    return None
 
 
-def _raises(
-    values: Sequence[Row],
-    *,
-    short: Sequence[Row],
-    refusals: Sequence[Row],
-    gaps: Sequence[Row],
-) -> Changes:
+def _ordered(
+    values: pd.DataFrame,
+    over: pd.DataFrame,
+    exceeded: pd.DataFrame,
+    gaps: pd.DataFrame,
+    lacks: pd.DataFrame,
+    gives: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return the rows of `tightest` that need a step with its kind, the most urgent first."""
+    worst = tightest(values)
+    places = pd.MultiIndex.from_frame(worst[SPACE])
+    is_full, is_tight = (worst["verdict"] == verdict for verdict in (FULL, TIGHT))
+    is_refused, is_stuck, is_lacking, is_wasting, is_idle = (
+        places.isin(pd.MultiIndex.from_frame(rows[SPACE]))
+        for rows in (exceeded, gaps, lacks, over, gives)
+    )
+    cases: dict[str, Any] = {
+        LOWER: is_wasting & (worst["advice"] == FIX),
+        RAISE: is_full | is_tight | is_refused | is_lacking,
+        UNBLOCK: is_stuck,
+        GIVE_BACK: is_idle,
+    }
+    kind = np.select(list(cases.values()), list(cases), "")
+    wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
+    raised = np.select([is_refused, is_full | is_stuck], [0.0, 1.0], 2.0)
+    urgency: dict[str, Any] = {LOWER: wasted, RAISE: raised, UNBLOCK: 1.0, GIVE_BACK: 4.0}
+    short = values[values["verdict"].isin([FULL, TIGHT])]
+    sizes = {
+        LOWER: _size(over, over["requested_unused"]).first(),
+        RAISE: _size(short, short["hard"]).first(),
+        GIVE_BACK: _size(gives, gives["now"] - gives["then"]).max(),
+    }
+    found = {name: size.reindex(places).to_numpy(dtype=float) for name, size in sizes.items()}
+    found[UNBLOCK] = np.zeros(len(worst))
+    chosen = [kind == name for name in cases]
+    rows: pd.DataFrame = worst.assign(
+        kind=kind,
+        urgency=np.select(chosen, [urgency[name] for name in cases], 5.0),
+        size=np.nan_to_num(np.select(chosen, [-found[name] for name in cases], 0.0)),
+    )
+    return rows[rows["kind"] != ""].sort_values(["urgency", "size"], kind="stable")
+
+
+def _size(rows: pd.DataFrame, amount: Numbers) -> Any:
+    """Return amounts of either resource in cores by namespace, so that they can be compared."""
+    size = amount.astype(float).where(_is_cpu(rows["resource"]), amount / BYTES_PER_CORE)
+    return size.groupby([rows[name] for name in SPACE])
+
+
+def _left(fit: pd.DataFrame) -> pd.DataFrame:
+    """Return what is left of each value, a row each in the order of the rows and values."""
+    left: Any = fit[list(_LEFT)].rename(columns=_LEFT).astype(float).stack()
+    rows = left.rename("left").rename_axis([None, "resource"]).reset_index(1)
+    return fit[SPACE].join(rows).astype(_TEXTS)
+
+
+def _raises(values: pd.DataFrame, lacks: pd.DataFrame, exceeded: pd.DataFrame) -> pd.DataFrame:
     """Return what each value must be for all that is asked for, was refused or comes next."""
-    hard = {row["resource"]: row["hard"] for row in values if not math.isnan(row["hard"])}
-    wanted = {row["resource"]: _larger(row["hard"], row["used"], row["resource"]) for row in short}
-    for row in gaps:
-        for name in hard:
-            if row[_LEFT[name]] < 0:
-                enough = _rounded_up(hard[name] - row[_LEFT[name]], name)
-                wanted[name] = max(enough, wanted.get(name, 0.0))
-    for row in refusals:
-        if name := QUOTA_FIELD_OF.get(row["key"], ""):
-            hard.setdefault(name, row["limited"])
-            wanted[name] = max(row["limited"] + smallest_raise(row), wanted.get(name, 0.0))
-    for request in REQUESTS:  # Azure refuses a limit below its request
-        limit = request.replace("request", "limit")
-        if request in wanted and wanted[request] > hard.get(limit, math.inf):
-            wanted[limit] = max(wanted[request], wanted.get(limit, 0.0))
-    return {
-        name: (hard[name], wanted[name])
-        for name in QUOTA_FIELDS
-        if name in wanted and wanted[name] > hard[name]
-    }
+    known = values.loc[values["hard"].notna(), [*_VALUE, "hard"]]
+    short = values[values["verdict"].isin([FULL, TIGHT])]
+    lacks = lacks.merge(known, on=_VALUE)
+    refused = exceeded.assign(resource=exceeded["key"].map(QUOTA_FIELD_OF), now=exceeded["limited"])
+    refused = refused[refused["resource"].notna()].astype(_TEXTS)
+    # a quota of which what is asked for is exactly 90 % grows by one unit
+    grown = _rounded(short["hard"] + _unit(short["hard"], short["resource"]), short["resource"])
+    needed = np.maximum(needed_for(short["used"], short["resource"]), grown)
+    wanted = [
+        short.assign(then=needed),
+        lacks.assign(then=_rounded_up(lacks["hard"] - lacks["left"], lacks["resource"])),
+        refused.assign(then=refused["limited"] + smallest_raises(refused)),
+    ]
+    rows = pd.concat([one.reindex(columns=[*_VALUE, "now", "then"]) for one in wanted])
+    requests = rows[rows["resource"].isin(REQUESTS)]  # Azure refuses a limit below its request
+    limits = requests["resource"].str.replace("request", "limit")
+    rows = pd.concat([rows, requests.assign(resource=limits, now=math.nan)])
+    rows[["now", "then"]] = rows[["now", "then"]].astype(float)
+    found = rows.groupby(_VALUE, as_index=False).agg({"now": "first", "then": "max"})
+    found = found.merge(known, on=_VALUE, how="left")
+    found["now"] = found["hard"].astype(float).fillna(found["now"])
+    return found[found["then"] > found["now"]]
 
 
-def _give_backs(values: Sequence[Row], left: Mapping[str, float]) -> Changes:
+def _give_backs(idle: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
     """Return what request values may be lowered to, by their peak and what fits now and has to."""
-    found = {}
-    for row in values:
-        name, hard = row["resource"], row["hard"]
-        if name not in REQUESTS or math.isnan(hard):
-            continue
-        peak = row["used"] if math.isnan(row["peak_used"]) else row["peak_used"]
-        enough = needed_for(float(peak), name, share=PEAK_SHARE_KEPT)
-        enough = max(enough, _rounded_up(hard - left.get(name, hard), name))
-        if enough < hard:
-            found[name] = (hard, enough)
-    return found
-
-
-def _unused(row: Row) -> Amount:
-    return Amount(
-        row["resource"],
-        row["requested"],
-        usage=row["usage"],
-        peak_usage=row["peak_usage"],
-        unused=row["requested_unused"],
+    asked = fit["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER]) & (fit["verdict"] == YES)
+    left = _left(fit[asked].groupby(SPACE)[list(_LEFT)].min().reset_index())
+    rows = idle[idle["resource"].isin(REQUESTS) & idle["hard"].notna()]
+    rows = rows.merge(left[left["left"] >= 0], on=_VALUE, how="left")
+    hard, resource = rows["hard"].astype(float), rows["resource"]
+    peak = rows["peak_used"].astype(float).fillna(rows["used"])
+    enough = np.maximum(
+        needed_for(peak, resource, share=PEAK_SHARE_KEPT),
+        _rounded_up(hard - rows["left"].astype(float).fillna(hard), resource),
     )
+    return rows.assign(now=hard, then=enough)[enough < hard]
 
 
-def _amounts(changes: Changes, managed: Mapping[str, Decimal]) -> tuple[Amount, ...]:
-    return tuple(
-        Amount(name, now, then, _request(name, then) if _is_own(managed, name, now) else "")
-        for name, (now, then) in changes.items()
-    )
+def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+    """Return changes in the order of the values, each as a request file says it where one can."""
+    spaces = snapshot.namespaces
+    spaces = spaces[spaces["is_managed"].astype(bool) & (spaces["subscription_id"] != "")]
+    managed = set(names_of(spaces))
+    own = {
+        (cluster, quota.namespace_name): quota.hard
+        for cluster, quotas in snapshot.quotas.items()
+        for quota in quotas
+        if quota.name == MANAGED_QUOTA_NAME and (cluster, quota.namespace_name) in managed
+    }
+    texts = [
+        _request(name, then) if _decides(own.get((cluster, space), {}), name, now) else ""
+        for cluster, space, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
+    ]
+    order = changes["resource"].map({name: at for at, name in enumerate(QUOTA_FIELDS)})
+    return changes.assign(request=texts, order=order).sort_values("order", kind="stable")
 
 
-def _is_own(managed: Mapping[str, Decimal], name: str, now: float) -> bool:
+def _decides(own: Mapping[str, Decimal], name: str, now: float) -> bool:
     """Return whether Azure's own quota object is the one that decides."""
-    return float(managed.get(QUOTA_KEYS[name], math.nan)) == now
+    return float(own.get(QUOTA_KEYS[name], math.nan)) == now
 
 
 def _request(name: str, amount: float) -> str:
@@ -506,107 +429,73 @@ def _request(name: str, amount: float) -> str:
     return format_quota_value(name, exact.to_integral_value(ROUND_CEILING) * unit)
 
 
-def _managed_quotas(snapshot: Snapshot) -> dict[Place, Mapping[str, Decimal]]:
-    """Return what Azure's own quota object says, of the namespaces that Azure manages."""
-    namespaces = snapshot.namespaces
-    is_managed = namespaces["is_managed"].astype(bool) & (namespaces["subscription_id"] != "")
-    managed = {place(row) for row in records(namespaces[is_managed])}
-    return {
-        (cluster, quota.namespace_name): quota.hard
-        for cluster, quotas in snapshot.quotas.items()
-        for quota in quotas
-        if quota.name == MANAGED_QUOTA_NAME and (cluster, quota.namespace_name) in managed
-    }
+def _amounts(changes: pd.DataFrame) -> dict[Place, list[Amount]]:
+    columns = [name for name in Amount._fields if name in changes]
+    found: dict[Place, list[Amount]] = {}
+    for cluster, name, *row in rows_of(changes[[*SPACE, *columns]]):
+        found.setdefault((cluster, name), []).append(Amount(**dict(zip(columns, row, strict=True))))
+    return found
 
 
-def _rounded_up(amount: float, resource: str) -> float:
-    unit = _unit(amount, resource)
-    return round(math.ceil(round(amount / unit, 6)) * unit, 6)
+def _is_cpu(resource: Texts) -> pd.Series[bool]:
+    return resource.isin(["cpu", "cpu_request", "cpu_limit"])
 
 
-def _larger(hard: float, used: float, resource: str) -> float:
-    """Return `needed_for` what is used; a quota of which that is exactly 90 % grows by one unit."""
-    return max(needed_for(used, resource), round(hard + _unit(hard, resource), 6))
+def _unit(amount: Numbers, resource: Texts) -> Any:
+    cores, memory = np.where(amount >= 1, 0.1, 0.01), np.where(amount >= GIB, GIB / 4, MIB)
+    return np.where(_is_cpu(resource), cores, memory)
 
 
-def _unit(amount: float, resource: str) -> float:
-    if resource.startswith("cpu"):
-        return 0.1 if amount >= 1 else 0.01
-    return GIB / 4 if amount >= GIB else MIB
+def _rounded_up(amount: Numbers, resource: Texts) -> Numbers:
+    unit = _unit(amount.astype(float), resource)
+    return _rounded(np.ceil((amount.astype(float) / unit).round(6)) * unit, resource)
 
 
-def _size(resource: str, amount: float) -> float:
-    """Return an amount of either resource in cores, so that they can be ordered together."""
-    return amount if resource.startswith("cpu") else amount / BYTES_PER_CORE
-
-
-def _share(amount: Amount) -> float:
-    """Return by how much of itself a quota changes."""
-    return abs(amount.then - amount.now) / amount.now if amount.now else math.inf
+def _rounded(amount: Numbers, resource: Texts) -> Numbers:
+    """Return cores without the noise of adding tenths; bytes have none."""
+    return amount.astype(float).round(6).where(_is_cpu(resource), amount)
 
 
 # Why
 
 
-def _reasons(short: Sequence[Row], exceeded: Sequence[Row], gaps: Sequence[Row]) -> Iterator[Why]:
-    if exceeded:
-        yield Why(REFUSED, amount=times_refused(exceeded))
-    if short:
-        yield Why(FULL if any(row["verdict"] == FULL for row in short) else TIGHT)
-    lacks: dict[str, float] = {}
-    for row in gaps:
-        for name in LIMITED:
-            if (left := row[f"left_{name}"]) < 0:
-                lacks[name] = max(-left, lacks.get(name, 0.0))
-    for name, lack in lacks.items():
-        yield Why(SHORT, name, lack)
+def _short(lacks: pd.DataFrame) -> dict[Place, list[str]]:
+    """Return of what each namespace is short for its next pods."""
+    found: dict[Place, list[str]] = {}
+    most = lacks.groupby(_VALUE, sort=False)["left"].min()
+    for cluster, name, resource, left in rows_of(most.reset_index()):
+        words = _plural(-left, "pod")
+        if resource != "pods":
+            words = f"{rounded_text(resource, -left)} of {RESOURCE_WORDS[resource]}"
+        found.setdefault((cluster, name), []).append(f"short of {words} for the next pod")
+    return found
 
 
-def _stuck(gaps: Iterable[Row]) -> Iterator[Why]:
-    """Yield why the next pods do not start whatever the quota: no node, or what is not set."""
-    for row in gaps:
-        if row["unplaced_pods"] > 0:
-            yield Why(NO_NODE, row["workload_name"], row["pod_cpu"], row["pod_memory"])
-        elif row["reason"] != "quota":
-            yield Why(NOT_LET_IN, row["workload_name"], missing=_kinds_missing(row["reason"]))
-
-
-def _kinds_missing(reason: str) -> str:
-    """Return `must specify limits` for `must specify limits.cpu, limits.memory`."""
-    words, _, keys = reason.partition("must specify ")
-    kinds = dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))
-    return reason if words else f"must specify {' and '.join(kinds)}"
+def _stuck(gaps: pd.DataFrame) -> dict[Place, list[str]]:
+    """Return why next pods do not start whatever the quota: no node, or what is not set."""
+    found: dict[Place, list[str]] = {}
+    for row in rows_of(gaps):
+        own = found.setdefault((row.cluster_name, row.namespace_name), [])
+        pod = f"the next pod of {row.workload_name}"
+        if row.unplaced_pods > 0:
+            size = f"{rounded_text('cpu', row.pod_cpu)}, {rounded_text('memory', row.pod_memory)}"
+            own.append(f"no node has room for {pod} ({size})")
+        elif row.reason != "quota":
+            # `must specify limits` for `must specify limits.cpu, limits.memory`
+            before, _, keys = str(row.reason).partition("must specify ")
+            kinds = dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))
+            own.append(f"{pod} {before or 'must specify ' + ' and '.join(kinds)}")
+    return found
 
 
 def _plural(amount: float, noun: str) -> str:
     return f"{int(amount):,} {noun}{'' if amount == 1 else 's'}"
 
 
-def _lack_text(why: Why) -> str:
-    if why.subject == "pods":
-        return _plural(why.amount, "pod")
-    return f"{rounded_text(why.subject, why.amount)} of {RESOURCE_WORDS[why.subject]}"
-
-
-_REASONS: Mapping[str, Callable[[Why], str]] = {
-    REFUSED: lambda why: f"pods were refused {_plural(why.amount, 'time')}",
-    FULL: lambda why: "full",
-    TIGHT: lambda why: "nearly full",
-    SHORT: lambda why: f"short of {_lack_text(why)} for the next pod",
-    NO_NODE: lambda why: (
-        f"no node has room for the next pod of {why.subject} "
-        f"({rounded_text('cpu', why.amount)}, {rounded_text('memory', why.memory)})"
-    ),
-    NOT_LET_IN: lambda why: f"the next pod of {why.subject} {why.missing}",
-    UNUSED: lambda why: "its requests are not used",
-    NEVER_ASKED: lambda why: "never asked for",
-}
-
-
 # What a planner decides beside the steps
 
 
-def _shortages(steps: Iterable[Step], commitments: pd.DataFrame) -> Iterator[Shortage]:
+def _shortages(steps: Sequence[Step], commitments: pd.DataFrame) -> Iterator[Shortage]:
     """Yield where a cluster has less headroom than its raises need; unknown is left out."""
     wanted: dict[tuple[str, str], float] = {}
     for step in steps:
@@ -615,8 +504,7 @@ def _shortages(steps: Iterable[Step], commitments: pd.DataFrame) -> Iterator[Sho
                 at = (step.cluster_name, amount.resource)
                 wanted[at] = wanted.get(at, 0.0) + amount.then - amount.now
     headroom = {
-        (row["cluster_name"], f"{row['resource']}_request"): row["headroom"]
-        for row in records(commitments)
+        (row.cluster_name, f"{row.resource}_request"): row.headroom for row in rows_of(commitments)
     }
     for at, more in wanted.items():
         if more > headroom.get(at, math.nan):
@@ -624,22 +512,19 @@ def _shortages(steps: Iterable[Step], commitments: pd.DataFrame) -> Iterator[Sho
 
 
 def _excesses(commitments: pd.DataFrame) -> Iterator[Excess]:
-    for row in records(commitments):
-        amount = row["requested"] - row["without_largest_node"]
-        if row["verdict"] == "quota overcommit":
-            amount = row["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * row["allocatable"]
-        if row["verdict"] in ("overcommit", "quota overcommit"):
-            about = (row["cluster_name"], row["resource"], row["verdict"])
-            yield Excess(*about, amount, row["committed_ratio"])
+    for row in rows_of(commitments):
+        amount = row.requested - row.without_largest_node
+        if row.verdict == "quota overcommit":
+            amount = row.committed - float(QUOTA_OVERCOMMIT_RATIO) * row.allocatable
+        if row.verdict in ("overcommit", "quota overcommit"):
+            yield Excess(row.cluster_name, row.resource, row.verdict, amount, row.committed_ratio)
 
 
-def _most_headroom(commitments: pd.DataFrame, full: Collection[str]) -> tuple[str, float] | None:
-    free = [
-        (row["cluster_name"], row["headroom"])
-        for row in records(commitments[commitments["resource"] == "cpu"])
-        if row["headroom"] > 0 and row["cluster_name"] not in full
-    ]
-    return max(free, key=lambda each: each[1], default=None)
+def _most_headroom(commitments: pd.DataFrame, full: Iterable[str]) -> tuple[str, float] | None:
+    free = commitments[(commitments["resource"] == "cpu") & (commitments["headroom"] > 0)]
+    free = free[~free["cluster_name"].isin(list(full))]
+    most = max(rows_of(free), key=lambda row: row.headroom, default=None)
+    return None if most is None else (most.cluster_name, most.headroom)
 
 
 def _faults(evidence: pd.DataFrame) -> Iterator[Fault]:

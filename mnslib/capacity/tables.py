@@ -140,25 +140,17 @@ class Tables:
     @cached_property
     def decided(self) -> Decided:
         """What there is to do, as `decide` returns it: no table, but what tables are made of."""
-        return decide(
-            self.snapshot,
-            utilization=self.utilization,
-            layers=self.layers,
-            refusals=self.refusals,
-            fit=self.fit,
-            commitments=self.commitment,
-            evidence=self.evidence,
-        )
+        return decide(self)
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """What every namespace needs next, as `steps_table` returns it."""
-        return steps_table(self.decided)
+        return steps_table(self.decided.steps)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
         """The part of the steps that a request file can change, with its columns."""
-        return step_requests(self.decided, self.snapshot)
+        return step_requests(self.decided.steps, self.snapshot)
 
     @cached_property
     def owners(self) -> Owners:

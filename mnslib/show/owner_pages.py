@@ -23,9 +23,9 @@ import pandas as pd
 
 from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
-from mnslib.capacity.decide import PEAK_SHARE_KEPT, QUOTA_FIELD_OF, RAISE, records, smallest_raise
+from mnslib.capacity.decide import PEAK_SHARE_KEPT, QUOTA_FIELD_OF, RAISE, rows_of, smallest_raises
 from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT, TIGHT_RATIO
-from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
+from mnslib.capacity.refusals import WORKLOAD
 from mnslib.capacity.summaries import refused_parts
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
@@ -103,7 +103,7 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
         "share_kept": PEAK_SHARE_KEPT,
     }
     short = {(each.cluster_name, each.resource): each for each in tables.decided.shortages}
-    for o in _rows(owners.table):
+    for o in rows_of(owners.table):
         steps = owners.steps.get(o.owner, [])
         first = steps[:MOST_ACTIONS]
         body = render(
@@ -177,7 +177,7 @@ def _lines(
     changes, steps = _changes(tables.owners.changes), tables.owners.steps
     cells = {
         o.owner: _line(o, changes.get(o.owner, {}), steps.get(o.owner, []))
-        for o in _rows(tables.owners.table)
+        for o in rows_of(tables.owners.table)
     }
     columns: list[str | Column] = [
         named("Owner"),
@@ -266,14 +266,10 @@ def _asked_of(step: Any) -> list[tuple[str, str]]:
 # By owner, as the templates take it
 
 
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
-
-
 def _changes(changes: pd.DataFrame | None) -> dict[str, dict[str, list[str]]]:
     """Return the namespaces of each change, with the quotas that are other than they were."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for row in [] if changes is None else _rows(changes):
+    for row in [] if changes is None else rows_of(changes):
         quotas = found.setdefault(row.owner, {}).setdefault(row.change, {})
         own = quotas.setdefault(row.namespace_name, [])
         if row.change == QUOTA_CHANGED:
@@ -292,23 +288,24 @@ def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[s
     """Return the namespaces of each doubt, its value and reason."""
     found: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     names = ["owner", "namespace_name", "doubt", "doubt_resource", "doubt_reason"]
-    for owner, name, *why in spaces.loc[spaces["doubt"] != "", names].itertuples(index=False):
+    for owner, name, *why in rows_of(spaces.loc[spaces["doubt"] != "", names]):
         found.setdefault(owner, {}).setdefault(tuple(why), []).append(name)
     return found
 
 
 def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
     """Return whose pods were refused: the first row, when last, what was short, the raises."""
+    more = smallest_raises(refusals)
     workloads: dict[tuple[Any, ...], list[Any]] = {}
-    for row in records(refusals):
+    for row in refusals.assign(more=more, needed=refusals["limited"] + more).to_dict("records"):
         workloads.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
     found = defaultdict(list)
     for rows in workloads.values():
         first = rows[0]
         raises = [
-            (QUOTA_FIELD_OF.get(row["key"], ""), row["key"], row["limited"] + smallest_raise(row))
+            (QUOTA_FIELD_OF.get(row["key"], ""), row["key"], row["needed"])
             for row in rows
-            if first["problem"] == EXCEEDED and smallest_raise(row) > 0
+            if row["more"] > 0
         ]
         last = "" if pd.isna(first["last_utc"]) else wording.moment(first["last_utc"])
         found[first["owner"]].append((first, last, said("short_of", refused_parts(rows)), raises))
@@ -326,20 +323,20 @@ def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
     share = ratio.fillna(0)
     fill = np.select([share >= 1, share >= _NEAR], [_FILLS[2], _FILLS[1]], _FILLS[0])
     cells: list[Iterable[Any]] = [
-        spaces["namespace_name"],
-        spaces["cluster_name"],
+        spaces["namespace_name"].tolist(),
+        spaces["cluster_name"].tolist(),
         _each(_state, verdict, spaces["is_stuck"]),
-        resource.map(wording.RESOURCE_WORDS).where(is_granted, ""),
-        np.where(is_granted, _each(wording.quota, resource, spaces["hard"]), ""),
+        resource.map(wording.RESOURCE_WORDS).where(is_granted, "").tolist(),
+        _each(_quota, resource, spaces["hard"]),
         _each(_amount, resource, spaces["used"]),
         _each(wording.percent, ratio),
-        np.clip(share * 100, 1, 100).astype(int),
-        np.where(ratio.isna(), "", fill),
+        np.clip(share * 100, 1, 100).astype(int).tolist(),
+        np.where(ratio.isna(), "", fill).tolist(),
         _strips(spaces, tables.daily),
-        spaces["advice"].map(_ADVICE).fillna(""),
+        spaces["advice"].map(_ADVICE).fillna("").tolist(),
     ]
     found = defaultdict(list)
-    for owner, *row in zip(spaces["owner"], *cells, strict=True):
+    for owner, *row in zip(spaces["owner"].tolist(), *cells, strict=True):
         found[owner].append(row)
     return found
 
@@ -352,6 +349,10 @@ def _each(write: Callable[..., str], *columns: pd.Series[Any]) -> list[str]:
 
 def _amount(resource: str, value: float) -> str:
     return "" if wording.is_unknown(value) else wording.quantity(resource, value)
+
+
+def _quota(resource: str, value: float) -> str:
+    return "" if wording.is_unknown(value) else wording.quota(resource, value)
 
 
 def _state(verdict: str, is_stuck: bool) -> str:

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
-from mnslib.capacity.decide import decide, needed_for, step_requests, steps_table
+from mnslib.capacity.decide import needed_for
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
 from mnslib.provisioning.plan import make_plan
@@ -55,7 +56,7 @@ def snapshot():
 
 
 @pytest.fixture
-def tables():
+def tables(snapshot):
     values = [
         ("full", "cpu_request", 1.0, "full", "grow"), ("idle", "cpu_request", 0.2, "ok", "shrink"),
         ("foreign", "cpu_request", 1.0, "full", "grow"),
@@ -74,18 +75,26 @@ def tables():
         "cluster_name": f"{GROUP}/{NAME}", "namespace_name": "full", "workload_name": "broker",
         "question": "next_pod", "verdict": "no", "reason": "quota", "left_cpu_request": -1.625,
     }  # fmt: skip
-    return {
+    found = {
         "utilization": pd.DataFrame(utilization),
         "layers": pd.DataFrame(columns=list(LAYER_COLUMNS)),
         "refusals": pd.DataFrame(columns=list(REFUSALS_COLUMNS)),
         "fit": pd.DataFrame([gap]),
-        "commitments": pd.DataFrame(columns=list(COMMITMENT_COLUMNS)),
+        "commitment": pd.DataFrame(columns=list(COMMITMENT_COLUMNS)),
         "evidence": pd.DataFrame(columns=list(EVIDENCE_COLUMNS)),
     }
+    return reading(snapshot, found)
 
 
-def test_every_step_is_a_row_with_its_amounts_and_why(snapshot, tables):
-    table = steps_table(decide(snapshot, **tables)).set_index(["namespace_name", "resource"])
+def reading(snapshot, found):
+    """A reading whose tables are made already."""
+    tables = Tables(snapshot)
+    vars(tables).update(found)
+    return tables
+
+
+def test_every_step_is_a_row_with_its_amounts_and_why(tables):
+    table = tables.steps.set_index(["namespace_name", "resource"])
     raised = table.loc[("full", "cpu_request")]
     assert raised[["kind", "from", "to", "request"]].tolist() == ["raise", 1.0, 2.7, "2700m"]
     assert raised["reason"] == "full; short of 1.6 cores of CPU requests for the next pod"
@@ -93,8 +102,8 @@ def test_every_step_is_a_row_with_its_amounts_and_why(snapshot, tables):
     assert table.loc[("idle", "cpu_request"), ["from", "to"]].tolist() == [1.0, 0.25]
 
 
-def test_the_request_file_of_the_steps_plans_exactly_these_changes(snapshot, tables, tmp_path):
-    requests = step_requests(decide(snapshot, **tables), snapshot)
+def test_the_request_file_of_the_steps_plans_exactly_these_changes(tables, tmp_path):
+    requests = tables.requests
     path = tmp_path / "requests.csv"
     path.write_bytes(b"".join(map(bytes, csv_parts(text_columns(requests)))))
     specs = parse_requests(path)
@@ -111,11 +120,11 @@ def test_the_request_file_of_the_steps_plans_exactly_these_changes(snapshot, tab
 
 
 def test_what_azure_does_not_manage_or_another_quota_decides_is_in_no_request(snapshot, tables):
-    decided = decide(snapshot, **tables)
-    assert set(steps_table(decided)["namespace_name"]) == {"full", "idle", "foreign", "doubly"}
-    assert set(step_requests(decided, snapshot)["namespace_name"]) == {"full", "idle"}
-    nothing = replace(snapshot, quotas={})
-    assert step_requests(decide(nothing, **tables), nothing).empty
+    assert set(tables.steps["namespace_name"]) == {"full", "idle", "foreign", "doubly"}
+    assert set(tables.requests["namespace_name"]) == {"full", "idle"}
+    names = ("utilization", "layers", "refusals", "fit", "commitment", "evidence")
+    found = {name: vars(tables)[name] for name in names}
+    assert reading(replace(snapshot, quotas={}), found).requests.empty
 
 
 @pytest.mark.parametrize(
@@ -124,5 +133,6 @@ def test_what_azure_does_not_manage_or_another_quota_decides_is_in_no_request(sn
      (9 * GIB, "memory_request", 10 * GIB), (500 * MIB, "memory_limit", 556 * MIB)],
 )  # fmt: skip
 def test_what_is_needed_leaves_a_tenth_and_can_be_written_down(used, resource, needed):
-    assert needed_for(used, resource) == pytest.approx(needed)
-    assert used / needed_for(used, resource) <= 0.9 + 1e-9
+    (found,) = needed_for(pd.Series([used]), pd.Series([resource]))
+    assert found == pytest.approx(needed)
+    assert used / found <= 0.9 + 1e-9

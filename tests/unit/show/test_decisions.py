@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
-from mnslib.capacity.decide import decide
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
 from mnslib.quantities import GIB
@@ -23,7 +23,7 @@ from mnslib.show.decisions import decisions
 NAN = float("nan")
 EMPTY = {
     "fit": FIT_COLUMNS, "utilization": UTILIZATION_COLUMNS, "layers": LAYER_COLUMNS,
-    "refusals": REFUSALS_COLUMNS, "evidence": EVIDENCE_COLUMNS, "commitments": COMMITMENT_COLUMNS,
+    "refusals": REFUSALS_COLUMNS, "evidence": EVIDENCE_COLUMNS, "commitment": COMMITMENT_COLUMNS,
 }  # fmt: skip
 
 
@@ -67,8 +67,9 @@ def decided():
             )
             for name, columns in EMPTY.items()
         }  # fmt: skip
-        snapshot = read(rows.get("utilization", ()), no_history)
-        return decisions(decide(snapshot, **tables))
+        reading = Tables(read(rows.get("utilization", ()), no_history))
+        vars(reading).update(tables)
+        return decisions(reading.decided)
 
     return call
 
@@ -161,7 +162,7 @@ def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decided
     found = decided(
         utilization=[space("full", 9.0, 9.0, "full", "grow")],
         refusals=[refusal],
-        commitments=[cluster("aks-1", "room", room=0.5), cluster("aks-2", "unknown: off", NAN)],
+        commitment=[cluster("aks-1", "room", room=0.5), cluster("aks-2", "unknown: off", NAN)],
     ).actions
     assert found[0].title == "Give 2 cores more to 1 namespace that runs short"
     assert found[0].text == (
@@ -173,7 +174,7 @@ def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decided
 
 def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(decided):
     (found,) = decided(
-        commitments=[
+        commitment=[
             cluster("aks-1", "overcommit"),
             cluster("aks-2", "quota overcommit"),
             cluster("aks-3", "room", room=5.0),
@@ -188,7 +189,7 @@ def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(d
 
 
 def test_one_cluster_alone_is_named_once(decided):
-    (found,) = decided(commitments=[cluster("aks-2", "quota overcommit")]).actions
+    (found,) = decided(commitment=[cluster("aks-2", "quota overcommit")]).actions
     assert found.title == "Commit nothing more on aks-2"
     assert found.text == "It commits 1.65× its CPU, 6 cores above 1.5×. No cluster has headroom."
 

@@ -414,3 +414,12 @@ def test_there_are_plain_words_for_every_change():
 def test_there_are_plain_words_for_every_word_of_evidence_that_asks_for_somebody():
     for word in NEEDS_SOMEBODY:
         assert render_part("owner.txt.j2", "doubt", word, "cpu_request", "why").endswith(", why")
+
+
+def test_without_a_namespace_there_is_the_portfolio_alone():
+    reading = Tables(snapshot())
+    assert reading.owners.table.empty
+    assert reading.steps.empty
+    ((name, html),) = owner_pages(reading, run="RUN")
+    assert name == "portfolio.html"
+    assert "No namespace was found." in html
