@@ -114,7 +114,7 @@ def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
     assert capsys.readouterr().out == ""
     steps._show_plan()
     steps._show_plan(ended(OutcomeKind.CREATED))
-    assert capsys.readouterr().out.count("1 change, none with a named risk.") == 2
+    assert capsys.readouterr().out.count("{'text/plain': '1 change, none with a named risk.") == 2
 
 
 def test_what_is_left_when_planned_again_makes_the_run_partly(run: Changing) -> None:
