@@ -32,7 +32,6 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import LIBRARY, ApplyResult, RunStatus, utc_now
 from mnslib.run import steps
 from mnslib.run.handover import kubeconfig_text
-from mnslib.run.progress import watched
 from mnslib.run.project import new_run_directory, write_whole
 from mnslib.run.record import Record, ended
 from mnslib.run.targets import Target, open_target
@@ -304,7 +303,7 @@ class Fleet:
             clusters=self._clusters,
             kube_for=self._target.kube_for if with_kubernetes else None,
             now=utc_now,
-            watched=watched,
+            watched=steps.watched,
         )
         reasons = [reason for reason in found.values() if isinstance(reason, str)]
         if reasons and len(reasons) == len(found):

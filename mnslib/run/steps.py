@@ -1,17 +1,22 @@
 """The steps of a change over values: what the cells of a notebook and the library both do.
 
-Each reads or writes through the library's rooms; what is decided is decided in `provisioning`.
+Each reads or writes through the library's rooms; what is decided is decided in `provisioning`. Long
+work shows how far it is: as a bar in a notebook, as lines of a log elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnslib.models import NamespaceSpec
-from mnslib.provisioning.apply import apply, plan_again, read_disputed
+from mnslib.provisioning.apply import Progress, apply, plan_again, read_disputed
 from mnslib.provisioning.apply import read_back as checked_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal
@@ -22,15 +27,21 @@ from mnslib.requests.policy import read_policy
 from mnslib.requests.tiers import read_tiers
 from mnslib.results import ApplyResult, utc_now, utc_text
 from mnslib.run.locks import only_writer
-from mnslib.run.progress import apply_progress, watched
-from mnslib.run.project import write_whole
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE, write_whole
 from mnslib.run.runs import continue_journal
 from mnslib.run.targets import Target
+from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import Snapshot
 
 PLAN_NAME = "plan.json"
+SECONDS_BETWEEN_LINES = 2.0
+"""A log gets a line at most so often; a person reads no faster."""
+
+Show = Callable[[str, int, int], None]
+"""Is given a sentence, how much is done, and of how much."""
+_Found = TypeVar("_Found")
 
 
 def rules(tiers_file: Path | None, policy_file: Path | None) -> dict[str, Any]:
@@ -149,3 +160,66 @@ def read_usage(
         watched=watched,
         **window,
     )
+
+
+def apply_progress() -> Callable[[Progress], None]:
+    """Return an observer of an apply: a bar that moves, or a line now and then."""
+    show, shown, shown_at = shower(), "", float("-inf")
+    seconds = 0.0 if is_notebook() else SECONDS_BETWEEN_LINES
+
+    def observe(progress: Progress) -> None:
+        nonlocal shown, shown_at
+        is_begun = progress.elapsed_seconds <= SECONDS_BETWEEN_LINES
+        text = render_part("run.txt.j2", "progress", progress, is_begun).strip()
+        is_due = progress.elapsed_seconds - shown_at >= seconds
+        is_over = not (progress.running or progress.waiting)
+        if text != shown and (is_due or is_over):
+            shown, shown_at = text, progress.elapsed_seconds
+            show(text, progress.done, progress.total)
+
+    return observe
+
+
+def watched(found: Iterable[_Found], total: int) -> Iterator[_Found]:
+    """Yield what is read of so many clusters; shows how far it is where that takes longer."""
+    show: Show | None = None
+    shown_at = time.monotonic()
+    for done, one in enumerate(found, 1):
+        if time.monotonic() - shown_at >= SECONDS_BETWEEN_LINES or (show and done == total):
+            show, shown_at = show or shower(), time.monotonic()
+            show(f"{done} of {total} clusters read", done, total)
+        yield one
+
+
+def is_notebook() -> bool:
+    """Return whether a person looks on: this is a notebook's kernel, and not the runner's."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel") and RUN_DIRECTORY_VARIABLE not in os.environ
+
+
+def shower() -> Show:
+    """Return what shows progress here: one bar in a notebook, lines on standard error elsewhere."""
+    if not is_notebook():
+        return _write_line
+    from IPython.display import HTML, DisplayHandle
+
+    bar = DisplayHandle()  # type: ignore[no-untyped-call]
+    bar.display(HTML(""))  # type: ignore[no-untyped-call]
+
+    def show(text: str, done: int, total: int) -> None:
+        bar.update(  # type: ignore[no-untyped-call]
+            HTML(  # type: ignore[no-untyped-call]
+                f'<progress value="{done}" max="{max(total, 1)}" style="width:100%"></progress>'
+                f"<div>{escape(text)}</div>"
+            )
+        )
+
+    return show
+
+
+def _write_line(text: str, _done: int, _total: int) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
