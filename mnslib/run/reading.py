@@ -7,7 +7,7 @@ the record makes and saves those that no cell asked for, and waits.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from importlib import import_module
@@ -74,9 +74,8 @@ class Reading(Run):
     tables: Tables | None = None
 
     def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
-        self._saved: dict[str, pd.DataFrame] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
-        self._written: dict[str, Future[Any]] = {}
+        self._saved: dict[str, tuple[pd.DataFrame, Future[list[TextColumn]]]] = {}
         super().__init__(notebook, cells)
 
     def read(self) -> Sentence:
@@ -94,13 +93,10 @@ class Reading(Run):
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
         self.tables = Tables(snapshot, earlier=earlier, **asked)
-        spaces, lost = snapshot.namespaces, len(snapshot.errors)
-        said = [
-            f"{len(spaces):,} namespaces on {spaces['cluster_name'].nunique():,} clusters.",
-            f"Of {lost:,} clusters something could not be read." if lost else "",
-            snapshot.history_note,
-        ]
-        return Sentence(" ".join(filter(None, said)))
+        spaces = snapshot.namespaces
+        read = (len(spaces), spaces["cluster_name"].nunique(), len(snapshot.errors))
+        said = render_part("run.txt.j2", "reading", *read, snapshot.history_note)
+        return Sentence(said.strip())
 
     def _snapshot(self) -> Snapshot:
         if snapshot_run := self.parameters["snapshot_run"]:
@@ -156,12 +152,9 @@ class Reading(Run):
         What fails then is raised by the record, until it was saved again.
         """
         (self.directory / TABLES_FOLDER).mkdir(exist_ok=True)
-        self._saved[name] = table
         # a copy shares the values until somebody changes them
-        self._write_later(name, self._write_table, name, table.copy(deep=False))
-
-    def _write_later(self, name: str, write: Callable[..., Any], *given: Any) -> None:
-        self._written[name] = self._writer.submit(write, *given)
+        later = self._writer.submit(self._write_table, name, table.copy(deep=False))
+        self._saved[name] = table, later
 
     def _write_table(self, name: str, table: pd.DataFrame) -> list[TextColumn]:
         from mnslib.show.cells import csv_parts, text_columns
@@ -169,13 +162,6 @@ class Reading(Run):
         columns = text_columns(table)
         write_whole(self.directory / TABLES_FOLDER / f"{name}.csv", csv_parts(columns))
         return columns
-
-    def _write_workbook(self, written: Mapping[str, Future[list[TextColumn]]]) -> None:
-        from mnslib.show.workbook import workbook
-
-        # there is one thread: it has written the tables when it comes to this
-        tables = {name: written[name].result() for name in written if name != WORKBOOK}
-        write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(tables))
 
     @property
     def _read_tables(self) -> Tables:
@@ -197,7 +183,7 @@ class Reading(Run):
 
     def _save_made(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for name, table in tables.items():
-            if self._saved.get(name) is not table:
+            if name not in self._saved or self._saved[name][0] is not table:
                 self.save_table(name, table)
 
     def owners(self) -> Stack:
@@ -223,15 +209,16 @@ class Reading(Run):
             headline = f"{finding('utilization', tightest(tables.utilization))}."
             numbers = findings(tables.utilization) | refusal_findings(tables.refusals) | new
             status = RunStatus.FINDINGS if sum(new.values()) else status
-        if self._saved:
-            self._write_later(WORKBOOK, self._write_workbook, dict(self._written))
         self._settle()
-        for one in self._written.values():
-            one.result()
+        if self._saved:
+            from mnslib.show.workbook import workbook
+
+            columns = {name: later.result() for name, (_, later) in self._saved.items()}
+            write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(columns))
         return self._finish(status, headline, numbers, checks)
 
     def _settle(self) -> None:
-        wait(self._written.values())
+        wait([later for _, later in self._saved.values()])
 
 
 def _tables_of(run: Path) -> Earlier:
