@@ -64,30 +64,19 @@ def read_parameters(notebook_path: Path) -> tuple[Parameter, ...]:
             f"{notebook_path} has {len(cells)} cells with the tag `{PARAMETERS_TAG}`; "
             "it needs exactly one."
         )
-    return declared_in("".join(cells[0]["source"]), name=notebook_path.name)
-
-
-def declared_in(source: str, *, name: str) -> tuple[Parameter, ...]:
-    """Return the parameters that the source of a `parameters` cell declares.
-
-    Args:
-        name: of the notebook, for messages.
-
-    Raises:
-        ConfigError: the source has a line that is not a plain `name: type = literal`.
-    """
+    place = f"{notebook_path.name}, parameters cell, line"
     try:
-        statements = ast.parse(source).body
+        statements = ast.parse("".join(cells[0]["source"])).body
     except SyntaxError as error:
-        raise ConfigError(f"{name}, parameters cell, line {error.lineno}: {error.msg}") from error
-    return tuple(_declared(statement, name) for statement in statements)
+        raise ConfigError(f"{place} {error.lineno}: {error.msg}") from error
+    return tuple(_declared(statement, place) for statement in statements)
 
 
 def filled(source: str, given: Mapping[str, Any]) -> str:
     """Return the source of a `parameters` cell with other values in place; comments stay.
 
     Args:
-        source: of plain `name: type = literal` lines, as `declared_in` takes it.
+        source: of plain `name: type = literal` lines, as `read_parameters` takes it.
         given: values by name.
     """
     lines = source.splitlines(keepends=True)
@@ -186,7 +175,7 @@ def may_be_secret(value: object) -> bool:
     return looks_secret(value) or (isinstance(value, str) and bool(_SIGNED_IN.match(value)))
 
 
-def _declared(statement: ast.stmt, notebook: str) -> Parameter:
+def _declared(statement: ast.stmt, place: str) -> Parameter:
     try:
         match statement:
             case ast.AnnAssign(ast.Name(name), annotation, ast.expr() as value):
@@ -198,8 +187,8 @@ def _declared(statement: ast.stmt, notebook: str) -> Parameter:
         if type_name not in _TYPES:
             raise ValueError(f"type {type_name} is none of {', '.join(_TYPES)}")
     except ValueError as error:
-        place = f"{notebook}, parameters cell, line {statement.lineno}"
-        raise ConfigError(f"{place}: not a plain parameter: {error}") from error
+        line = f"{place} {statement.lineno}"
+        raise ConfigError(f"{line}: not a plain parameter: {error}") from error
     return Parameter(name=name, type_name=type_name, default=default)
 
 

@@ -12,7 +12,6 @@ from mnslib.errors import ConfigError
 from mnslib.run.parameters import (
     Parameter,
     check_parameters,
-    declared_in,
     filled,
     parse_assignment,
     read_parameter_file,
@@ -31,16 +30,23 @@ labels: dict = {
 """
 
 
+def declared_in(source: str, folder: Path) -> tuple[Parameter, ...]:
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [source]}
+    notebook = folder / "30_x.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell]}))
+    return read_parameters(notebook)
+
+
 @pytest.fixture
-def declared() -> tuple[Parameter, ...]:
-    return declared_in(SOURCE, name="30_x.ipynb")
+def declared(tmp_path: Path) -> tuple[Parameter, ...]:
+    return declared_in(SOURCE, tmp_path)
 
 
-def test_values_are_put_in_place_and_comments_stay() -> None:
+def test_values_are_put_in_place_and_comments_stay(tmp_path: Path) -> None:
     given = {"target": "azü're", "dry_run": False, "labels": {"a": None}}
     text = filled(SOURCE, given)
-    changed = {p.name: p.default for p in declared_in(text, name="30_x.ipynb")}
-    kept = {p.name: p.default for p in declared_in(SOURCE, name="30_x.ipynb")}
+    changed = {p.name: p.default for p in declared_in(text, tmp_path)}
+    kept = {p.name: p.default for p in declared_in(SOURCE, tmp_path)}
     assert changed == kept | given
     assert '# sandbox or azure; "ä" too\n' in text
     assert text.endswith("}  # set on the namespace\n")
@@ -69,9 +75,11 @@ def test_names_types_and_defaults_are_read(declared: tuple[Parameter, ...]) -> N
         ("a = b = 1", "write `name: type = literal`"),
     ],
 )
-def test_a_line_that_is_no_literal_is_refused_with_its_place(line: str, reason: str) -> None:
+def test_a_line_that_is_no_literal_is_refused_with_its_place(
+    tmp_path: Path, line: str, reason: str
+) -> None:
     with pytest.raises(ConfigError, match="parameters cell, line 2") as caught:
-        declared_in(f"ok: int = 1\n{line}", name="30_x.ipynb")
+        declared_in(f"ok: int = 1\n{line}", tmp_path)
     assert reason in str(caught.value)
 
 
