@@ -84,8 +84,7 @@ def commitment_before_after(
         facts | {"moment": moment, "headroom": wording.room_meaning(limit), "note": note},
     )
     if not found and len(reasons) < 2:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     sheet.legend(
         [
             (_REQUESTED, "requested now", True),
@@ -105,10 +104,8 @@ def commitment_before_after(
             for row in own:
                 _draw_one(sheet, row)
         else:
-            none: dict[str, Any] = dict.fromkeys([*_SHARES, "order"], np.nan) | dict.fromkeys(
-                _TEXTS, ""
-            )
-            none |= {"is_known": False, "fits": True, "is_over": False, "limit": limit}
+            none: dict[str, Any] = {"is_known": False, "fits": True, "is_over": False}
+            none |= dict.fromkeys([*_SHARES, "order"], np.nan) | dict.fromkeys(_TEXTS, "")
             lost = [none | {"cluster": name, "before": f"unknown: {reason}"}
                     for name, reason in reasons.items()]  # fmt: skip
             rows = pd.DataFrame([*own, *lost]).sort_values(
@@ -219,7 +216,7 @@ def _draw_lines(sheet: Sheet, grid: Grid, labels: Sequence[_Label]) -> None:
               for (x, *_, part), width in zip(labels, widths, strict=True)]  # fmt: skip
     places = spread(wanted, widths, low=grid.left + 30, high=grid.right + 30, gap=14)
     for place, (x, label, color, look, _) in zip(places, labels, strict=True):
-        sheet.text(place, grid.top - 18, label, size=SMALL, color=color)
+        sheet.label(place, grid.top - 18, label, color=color)
         sheet.vlines(x, grid.top - 2, grid.bottom, look)
 
 
@@ -289,7 +286,7 @@ def _draw_many(sheet: Sheet, resource: str, rows: pd.DataFrame, limit: Decimal |
     sheet.vlines(x(shown["rest"]), grid.ys - half, grid.ys + half, WITHOUT_LARGEST)
     sheet.bars(grid.left, np.where(known, np.nan, grid.right), grid.ys, 20, HATCH)
     if known.any():
-        sheet.text(grid.left, grid.top - 18, "0", size=SMALL, color=colors.MUTED)
+        sheet.label(grid.left, grid.top - 18, "0")
         sheet.vlines(grid.left, grid.top, grid.bottom, AXIS_LINE)
         labels: list[_Label] = [(x(1.0), "nodes", colors.INK, _NODES, 0.5)]
         if limit:

@@ -63,8 +63,7 @@ def cluster_commitment(table: pd.DataFrame, *, moment: datetime, note: str = "")
     known, used = rows[rows["is_known"]], rows["usage"].notna()
     sheet = Sheet("cluster_commitment", _facts(rows, known) | {"moment": moment, "note": note})
     if rows.empty:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     is_all, is_any = rows["is_known"].all(), len(known) > 0
     sheet.legend(
         [

@@ -16,17 +16,7 @@ from numpy.typing import NDArray
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
-from mnslib.show.charts.sheet import (
-    DOTTED,
-    HATCH,
-    MARGIN,
-    SMALL,
-    Column,
-    Floats,
-    Grid,
-    Look,
-    Sheet,
-)
+from mnslib.show.charts.sheet import DOTTED, HATCH, MARGIN, SMALL, Column, Floats, Grid, Look, Sheet
 from mnslib.show.tokens import HEAT_FROM
 
 MOST_ROWS = 32
@@ -69,8 +59,7 @@ def utilization_heatmap(daily: pd.DataFrame, *, period: tuple[date, date], note:
         },
     )  # fmt: skip
     if rows.empty or not days:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     has_bands = not rows["has_none"].iloc[0]
     marks = zip((Look(colors.HEAT[0], colors.AXIS), *_LOOKS[1:5]), _BANDS, strict=True)
     sheet.legend(
@@ -120,7 +109,7 @@ def draw_weeks(sheet: Sheet, grid: Grid, days: list[date]) -> None:
         words += "" if days[index].year == days[-1].year else f" {days[index].year}"
         width = sheet.width(words, SMALL)
         if x >= free and x + width <= grid.right:
-            sheet.text(x, grid.top - 18, words, size=SMALL, color=colors.MUTED)
+            sheet.label(x, grid.top - 18, words)
             sheet.vlines(x - 1, grid.top - 4, grid.bottom, _WEEK)
             free = x + width + 16
 
@@ -174,7 +163,7 @@ def _draw_others(sheet: Sheet, grid: Grid, others: NDArray[np.int64]) -> None:
     top, height = sheet.y + 4, 84
     sheet.text(MARGIN, top + 12, f"The other {len(others):,}", bold=True)
     for y, words in ((38, "share of namespaces"), (60, "in each band, per day")):
-        sheet.text(MARGIN, top + y, words, size=SMALL, color=colors.MUTED)
+        sheet.label(MARGIN, top + y, words)
     lefts, rights = day_cells(grid, others.shape[1])
     bottom = np.full(others.shape[1], top + height)
     for band in (_FULL, _TIGHT, 2, 1, 0, _NO_SAMPLES):
@@ -182,5 +171,5 @@ def _draw_others(sheet: Sheet, grid: Grid, others: NDArray[np.int64]) -> None:
         sheet.bars(lefts, np.where(share, rights, np.nan), bottom - share / 2, share, _LOOKS[band])
         bottom -= share
     for y, words in ((6, "100 %"), (height - 6, "0 %")):
-        sheet.text(grid.right + 12, top + y, words, size=SMALL, color=colors.MUTED)
+        sheet.label(grid.right + 12, top + y, words)
     sheet.y = top + height + 18

@@ -21,7 +21,6 @@ from mnslib.show.charts.sheet import (
     GRID_LINE,
     HATCH,
     RIGHT,
-    SMALL,
     Grid,
     Look,
     Sheet,
@@ -66,8 +65,7 @@ def layers_over_time(
         },
     )  # fmt: skip
     if known.empty:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     is_missing = by_day["measured"] == 0
     sheet.legend(
         [
@@ -113,7 +111,7 @@ def _draw_panel(
     for value in ticks(highest / divisor):
         y, label = grid.bottom - value * divisor * scale, wording.exact(round(value, 3))
         sheet.lines(_LEFT, y, end, y, GRID_LINE)
-        sheet.text(_LEFT - 14, y, label, size=SMALL, color=colors.MUTED, align="right")
+        sheet.label(_LEFT - 14, y, label, align="right")
     draw_weeks(sheet, grid, list(rows["day"]))
     lefts, rights = day_cells(grid, len(rows))
     is_known = (rows["measured"] > 0).to_numpy()
@@ -146,7 +144,7 @@ def _draw_names(sheet: Sheet, layers: pd.DataFrame, top: float, divisor: float) 
     if rows.empty:
         return
     for above, words in ((44, "requested and not used most"), (18, "in the last 7 days")):
-        sheet.text(_NAMES, top - above, words, size=SMALL, color=colors.MUTED)
+        sheet.label(_NAMES, top - above, words)
     amounts = rows["requested_unused"] / divisor
     found = [*zip(rows["namespace_name"], amounts, strict=True)][:MOST_NAMED]
     if len(rows) > MOST_NAMED:

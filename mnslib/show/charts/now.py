@@ -18,17 +18,7 @@ from mnslib.models import QUOTA_FIELDS
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
-from mnslib.show.charts.sheet import (
-    AXIS_LINE,
-    DASHED,
-    HATCH,
-    MARGIN,
-    SMALL,
-    Column,
-    Look,
-    Sheet,
-    top_rows,
-)
+from mnslib.show.charts.sheet import AXIS_LINE, DASHED, HATCH, MARGIN, Column, Look, Sheet, top_rows
 from mnslib.show.views import finding
 from mnslib.verdicts import unknown_reason
 
@@ -73,8 +63,7 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
         },
     )
     if rows.empty:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     counts = Counter(rows["kind"])
     sheet.text(MARGIN, sheet.y, f"All {wording.count(len(rows), 'namespace')}", bold=True)
     sheet.y += 20
@@ -139,7 +128,7 @@ def _draw_rows(sheet: Sheet, rows: pd.DataFrame) -> None:
     looks = [_LOOKS[one][0] for one in kind]
     for share, (line, color, align) in _LINES.items():
         x, label = grid.x(share), wording.percent(share)
-        sheet.text(x, grid.top - 18, label, size=SMALL, color=color, bold=share > 0.5, align=align)
+        sheet.label(x, grid.top - 18, label, color=color, bold=share > 0.5, align=align)
         sheet.vlines(x, grid.top, grid.bottom, line)
         if share == 0.5:  # lies below the bars
             ends = grid.x(rows["length"].clip(upper=1)) + 10 * (rows["length"] > 1)

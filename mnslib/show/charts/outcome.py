@@ -21,7 +21,6 @@ from mnslib.show.charts.sheet import (
     HATCH,
     MARGIN,
     RIGHT,
-    SMALL,
     Column,
     Look,
     Sheet,
@@ -109,7 +108,7 @@ def _draw_reasons(sheet: Sheet, groups: list[Group]) -> None:
     middle, right = 250, 830 if has_remedy else RIGHT
     heads = {MARGIN: "Changes", middle: "Reason"} | ({right: "Remedy"} if has_remedy else {})
     for x, words in heads.items():
-        sheet.text(x, sheet.y, words, size=SMALL, color=colors.MUTED)
+        sheet.label(x, sheet.y, words)
     sheet.y += 20
     largest = max(amount for _, amount in groups)
     for (kind, reason, remedy), amount in groups:

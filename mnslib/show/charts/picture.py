@@ -20,13 +20,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.font_manager import (
-    FontProperties,
-    findfont,
-    findSystemFonts,
-    fontManager,
-    get_font,
-)
+from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager, get_font
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 

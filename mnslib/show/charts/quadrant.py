@@ -12,20 +12,12 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity import summaries
-from mnslib.capacity.advice import (
-    FIX,
-    FIX_BELOW,
-    GROW,
-    GROW_FROM,
-    HEALTHY,
-    SHRINK,
-    SHRINK_BELOW,
-)
+from mnslib.capacity.advice import FIX, FIX_BELOW, GROW, GROW_FROM, HEALTHY, SHRINK, SHRINK_BELOW
 from mnslib.capacity.quota_values import BARE
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
-from mnslib.show.charts.sheet import DASHED, MARGIN, RIGHT, SMALL, Floats, Look, Sheet
+from mnslib.show.charts.sheet import DASHED, MARGIN, RIGHT, Floats, Look, Sheet
 from mnslib.show.views import finding
 
 ACROSS, UP, EDGE = 1.12, 1.22, 0.02
@@ -98,8 +90,7 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
         },
     )  # fmt: skip
     if known.empty:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     top = sheet.y + 96
     for region in _REGIONS.values():
         left, low, right, high = region.corners  # white lines part them
@@ -133,19 +124,17 @@ def _y(ratio: Any, top: float) -> Any:
 
 
 def _draw_axes(sheet: Sheet, top: float) -> None:
-    look: Any = {"size": SMALL, "color": colors.MUTED}
-    bottom, words = top + HEIGHT, "Requested, share of the hard quota"
+    bottom, over = top + HEIGHT, f"over {(UP - EDGE) * 100:.0f}"
     for ratio in (0, 0.25, 0.5, 0.75, 0.9, 1):
-        sheet.text(_x(ratio), bottom + 20, _percent(ratio), align="center", **look)
-    sheet.text(RIGHT, bottom + 20, f"over {(ACROSS - EDGE) * 100:.0f}", align="right", **look)
+        sheet.label(_x(ratio), bottom + 20, _percent(ratio), align="center")
+    sheet.label(RIGHT, bottom + 20, f"over {(ACROSS - EDGE) * 100:.0f}", align="right")
     for ratio in (0, 0.2, 0.4, 0.6, 0.8, 1):
         y = _y(ratio, top) - (10 if ratio == 0 else 0)
-        sheet.text(LEFT - 12, y, _percent(ratio), align="right", **look)
-    over = f"over {(UP - EDGE) * 100:.0f}"
-    sheet.text(LEFT - 12, _y(UP - EDGE, top), over, align="right", **look)
-    look["color"] = colors.TEXT
-    sheet.text((LEFT + RIGHT) / 2, bottom + 52, words, align="center", **look)
-    sheet.text(MARGIN, top - 96, "Used, share of requested", **look)
+        sheet.label(LEFT - 12, y, _percent(ratio), align="right")
+    sheet.label(LEFT - 12, _y(UP - EDGE, top), over, align="right")
+    middle, words = (LEFT + RIGHT) / 2, "Requested, share of the hard quota"
+    sheet.label(middle, bottom + 52, words, color=colors.TEXT, align="center")
+    sheet.label(MARGIN, top - 96, "Used, share of requested", color=colors.TEXT)
 
 
 def _percent(ratio: float) -> str:

@@ -253,6 +253,10 @@ class Sheet:
         if text:
             self._lines(self.wrap(text, ROOM, size), size, MUTED, 27)
 
+    def label(self, x: float, y: float, text: str, *, color: str = MUTED, **look: Any) -> None:
+        """Write what explains a mark: an axis value, a head, a date."""
+        self.text(x, y, text, size=SMALL, color=color, **look)
+
     def section(self, title: str, beside: str = "") -> None:
         """Write the heading of a part."""
         self.text(MARGIN, self.y, title, size=12, bold=True)
@@ -386,9 +390,14 @@ class Sheet:
         self.vlines(xs, grid.top, grid.bottom, GRID_LINE)
         labels = [exact(round(value, 3)) for value in values]
         for x, label in zip(xs, labels, strict=True):
-            self.text(x, grid.top - 18, label, size=SMALL, color=MUTED, align="center")
+            self.label(x, grid.top - 18, label, align="center")
         end = xs[-1] + self.width(labels[-1], SMALL) / 2 + 6
-        self.text(end, grid.top - 18, unit, size=SMALL, color=MUTED)
+        self.label(end, grid.top - 18, unit)
+
+    def nothing(self) -> Chart:
+        """Return the chart of no row at all: what was looked for."""
+        self.note(self.say("nothing"))
+        return self.finish()
 
     def finish(self, name: str = "") -> Chart:
         """Write the source line, cut the sheet to its content and return the chart.
@@ -430,7 +439,7 @@ class Sheet:
         for column, x, width in reversed(list(zip(columns, lefts, widths, strict=False))):
             at = x + width if column.align == "right" else x
             for number, line in enumerate(reversed(column.head.split("\n"))):
-                self.text(at, head - 26 * number, line, size=SMALL, color=MUTED, align=column.align)
+                self.label(at, head - 26 * number, line, align=column.align)
             colors, bolds = (np.broadcast_to(one, len(ys)) for one in column[2:4])
             for row, text in enumerate(column.texts):
                 look: dict[str, Any] = {"color": str(colors[row]), "bold": bool(bolds[row])}

@@ -90,8 +90,7 @@ def state_grid(table: pd.DataFrame, *, moment: datetime, note: str = "") -> Char
          "moment": moment, "note": note},
     )  # fmt: skip
     if not len(kinds):
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish()
+        return sheet.nothing()
     if is_patterns:
         _draw(sheet, counts, _patterns(answers, kinds))
         return sheet.finish()
@@ -216,7 +215,7 @@ def _draw_heads(sheet: Sheet, counts: list[Counter[str]], edges: list[float], wi
     for x, head, written, each in zip(edges, _HEADS.values(), lines, counts, strict=True):
         sheet.text(x, sheet.y, head, bold=True, limit=width)
         for place, line in enumerate(written, start=1):
-            sheet.text(x, sheet.y + 26 * place, line, size=SMALL)
+            sheet.label(x, sheet.y + 26 * place, line, color=colors.INK)
         drawn = [kind for kind in _LOOKS if each[kind]]
         places = shares([each[kind] for kind in drawn], x, x + width, least=4, gap=2)
         for kind, (start, end) in zip(drawn, places, strict=True):

@@ -71,8 +71,7 @@ def three_layers(
     if totals["measured"] > 0 and totals["measured_hard"] > 0:
         _draw_totals(sheet, totals, divisor)
     if rows.empty:
-        sheet.note(sheet.say("nothing"))
-        return sheet.finish(f"three_layers_{resource}")
+        return sheet.nothing()
     _draw_rows(sheet, shown, divisor, unit)
     sheet.note(sheet.say("rest"))
     if unknown := len(rest) - len(known):

@@ -42,7 +42,8 @@ LEFT = 430
 _BINS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_BINS, _MOST_TICKS, _HEIGHT, _CLIPPED_AT = 60, 8, 110, 3
 _WAITING, _FAILED = Look(colors.GRID), Look(colors.CRITICAL, colors.WHITE, dot=12)
-_WRITES, _LIMIT = Look(colors.USED), Look(colors.CRITICAL, line=3)
+_WRITES, _EDGE = Look(colors.USED), Look(colors.WHITE, line=8)
+_LIMIT = Look(colors.CRITICAL, line=3)
 
 Stretches = Sequence[Stretch]
 Paces = Mapping[ClusterId, "Pace"]
@@ -118,22 +119,23 @@ def _draw_rate(sheet: Sheet, stretches: Stretches, span: float, paces: Paces) ->
     top = min(highest, most * _CLIPPED_AT) if is_felt and most >= 1 else highest
     base, scale = sheet.y + _HEIGHT, _HEIGHT / top
     sheet.text(MARGIN, sheet.y, "Writes begun", bold=True)
-    sheet.text(MARGIN, sheet.y + 28, f"per {width:g} s", size=SMALL, color=colors.MUTED)
+    sheet.label(MARGIN, sheet.y + 28, f"per {width:g} s")
     for value in ticks(top):
         y, more = base - value * scale, "+" if highest > top and value == ticks(top)[-1] else ""
         sheet.lines(LEFT, y, RIGHT, y, GRID_LINE)
         label = f"{value:g}{more}"
-        sheet.text(LEFT - 14, y, label, size=SMALL, color=colors.MUTED, align="right")
+        sheet.label(LEFT - 14, y, label, align="right")
     lefts, rights = _x(bins * width, span), _x((bins + 1) * width, span)
     high = np.minimum(amounts, top) * scale
     ends = np.where(amounts > 0, np.maximum(rights - 1, lefts + 1), np.nan)
     sheet.bars(lefts, ends, base - high / 2, high, _WRITES)
     if is_felt and most <= top:
         ys = base - bounds * scale
-        sheet.lines(lefts, ys, rights, ys, _LIMIT)
-        sheet.vlines(lefts[1:], ys[:-1], ys[1:], _LIMIT)
-        look: Any = {"size": SMALL, "color": colors.CRITICAL, "align": "right"}
-        sheet.text(RIGHT, ys[0] - 20, sheet.say("bound"), **look)
+        for look in (_EDGE, _LIMIT):  # light around dark, for it lies on dark bars
+            sheet.lines(lefts, ys, rights, ys, look)
+            sheet.vlines(lefts[1:], ys[:-1], ys[1:], look)
+        words = sheet.say("bound")
+        sheet.label(RIGHT, sheet.y - 18, words, color=colors.CRITICAL, align="right")
     sheet.y = base + 34
 
 
@@ -169,7 +171,7 @@ def _draw_clusters(sheet: Sheet, stretches: Stretches, span: float, every: int) 
         end = sheet.text(MARGIN, y, label, bold=True, limit=room)
         sheet.text(LEFT - 24, y, f"{len(found):,}", color=colors.TEXT, align="right")
         x, below = (end + 16, 0) if named else (MARGIN, 28)
-        sheet.text(x, y + below, words, color=colors.CRITICAL, size=SMALL)
+        sheet.label(x, y + below, words, color=colors.CRITICAL)
     ys = np.array([y for _, y in lines])
     starts, ends = (_x(np.array([getattr(one, name) for one, _ in lines]), span)
                     for name in ("started", "ended"))  # fmt: skip
@@ -177,7 +179,7 @@ def _draw_clusters(sheet: Sheet, stretches: Stretches, span: float, every: int) 
         sheet.bars(LEFT, starts, ys, 2, _WAITING)
         for one, y in lines:
             name, limit = one.id.namespace_name, LEFT - MARGIN - 50
-            sheet.text(MARGIN + 20, y, name, color=colors.TEXT, size=SMALL, limit=limit)
+            sheet.label(MARGIN + 20, y, name, color=colors.TEXT, limit=limit)
     gap = 4 if named else 1 if height > 3 else 0
     looks = [LOOKS[one.outcome] for one, _ in lines]
     sheet.bars(starts, np.maximum(ends, starts + 3), ys, height - 2 * gap, looks)
@@ -198,4 +200,4 @@ def _draw_clock(sheet: Sheet, span: float, top: float) -> None:
             words += " s" if is_short else " min:s"
         align = "right" if x > RIGHT - 60 else "center" if at else "left"
         sheet.vlines(x, top - 8, sheet.y, GRID_LINE)
-        sheet.text(x, sheet.y + 20, words, size=SMALL, color=colors.MUTED, align=align)
+        sheet.label(x, sheet.y + 20, words, align=align)
