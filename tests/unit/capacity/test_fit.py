@@ -96,6 +96,14 @@ def test_the_next_pod_fits_until_the_quota_is_exactly_full(fleet):
     assert (row["fits_quota"], row["fits_nodes"]) == (1, 16)
 
 
+def test_a_quota_on_something_else_and_a_wider_one_limit_no_pod(fleet, make_quota):
+    other = make_quota("web", {"services": 1, "requests.cpu": "9"}, {"services": 1}, name="other")
+    other = replace(other, used={"services": Decimal(1), "requests.cpu": Decimal(3)})
+    row = answer(fleet(TWO, quotas=[make_quota("web", HARD, USED), other]), "next_pod", "web")
+
+    assert (row["verdict"], row["left_cpu_request"]) == ("yes", 0.0)
+
+
 def test_all_updates_at_once_need_the_surge_of_each_together(fleet):
     snapshot = fleet(TWO)
 
