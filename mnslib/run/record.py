@@ -47,9 +47,8 @@ from mnslib.run.project import (
 from mnslib.run.runs import refused_values, run_before
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
-from mnslib.show.displays import Table
+from mnslib.show.displays import Table, pictures
 from mnslib.show.plans import outcome_sentence, plan_sentence, warning_lines, warnings_sentence
-from mnslib.show.show import pictures
 from mnslib.show.templates import render_part
 
 ARTIFACTS = (

@@ -14,7 +14,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, ClassVar
 
 from mnslib import verdicts
 from mnslib.errors import printable
@@ -83,11 +83,6 @@ def tag(word: str, text: str = "") -> Tag:
     word = word.replace("_", " ")
     tone, *symbol = told("tags").get(verdicts.word(word), ["calm"])
     return Tag(" ".join([*symbol, text or word]), tone)
-
-
-def commitment_tag(verdict: str, committed_ratio: SupportsFloat | None) -> Tag:
-    """Return the tag of a verdict on a cluster: red where it cannot lose a node, as in charts."""
-    return tag(verdict, wording.commitment_verdict(verdict, committed_ratio))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -347,6 +342,12 @@ class Stack(_Display):
 
         for part, fold in self.outputs():
             display(part, metadata={FOLD: fold} if fold else None)  # type: ignore[no-untyped-call]
+
+
+def pictures(shown: Any) -> Iterator[Any]:
+    """Yield the charts in what a cell shows."""
+    parts = [part for part, _ in shown.outputs()] if isinstance(shown, Stack) else [shown]
+    yield from (part for part in parts if hasattr(part, "svg"))
 
 
 def _html(part: Any) -> str:

@@ -13,10 +13,12 @@ import pandas as pd
 
 from mnslib.capacity import summaries
 from mnslib.capacity.changed import Earlier
+from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
 from mnslib.errors import ConfigError, nearest
 from mnslib.show import wording
+from mnslib.show.decisions import decisions
 from mnslib.show.displays import Callout, Names, Sentence, Stack
 from mnslib.show.tables import told
 from mnslib.show.views import finding, said, section, view
@@ -37,20 +39,13 @@ def show(tables: Tables, name: str) -> Stack:
             f"There is no view {name!r}: {f'did you mean {near}?' if near else 'write one of'} "
             f"{', '.join(VIEWS)}."
         )
-    return Stack(tuple(VIEWS[name](tables)))
+    from mnslib.show import charts  # of matplotlib, which takes its time
 
-
-def pictures(shown: Any) -> Iterator[Any]:
-    """Yield the charts in what a cell shows."""
-    parts = [part for part, _ in shown.outputs()] if isinstance(shown, Stack) else [shown]
-    yield from (part for part in parts if hasattr(part, "svg"))
+    return Stack(tuple(VIEWS[name](tables, charts)))
 
 
 def _folded(fold: str, *parts: Any) -> Stack:
     return Stack(parts, fold)
-
-
-_LAYERS = ["hard", "requested", "usage"]
 
 
 def _drawn(chart: Any, rows: pd.DataFrame, note: str = "") -> Any:
@@ -72,22 +67,18 @@ def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
     return (table, box) if errors else (table,)
 
 
-def _decisions(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.decisions import decisions
-
+def _decisions(tables: Tables, charts: Any) -> Iterator[Any]:
     yield decisions(tables.decided)
 
 
-def _changed(tables: Tables) -> Iterator[Any]:
+def _changed(tables: Tables, charts: Any) -> Iterator[Any]:
     yield changes_report(tables.changed, tables.earlier)
 
 
-def _utilization(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.charts import utilization_now
-
+def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     snapshot = tables.snapshot
     now, note = tables.utilization, snapshot.history_note
-    yield _drawn(utilization_now(now, moment=snapshot.read_utc, note=note), now)
+    yield _drawn(charts.utilization_now(now, moment=snapshot.read_utc, note=note), now)
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     about, period = snapshot.history_note, wording.period(*snapshot.period)
     table = view("at_quota", worst, total=len(tables.daily), about=about, period=period)
@@ -96,51 +87,44 @@ def _utilization(tables: Tables) -> Iterator[Any]:
     yield Names("All namespaces that were read", names)
 
 
-def _efficiency(tables: Tables) -> Iterator[Any]:
-    from mnslib.capacity.layers import absent_labels
-    from mnslib.show.charts import layers_over_time, quadrant, three_layers
-
+def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     layers, by_day = tables.layers, tables.layers_by_day
     moment, note = tables.snapshot.read_utc, tables.snapshot.history_note
     yield _folded(
         "What is committed, requested and used",
-        _drawn(three_layers(layers, moment=moment, note=note), layers),
+        _drawn(charts.three_layers(layers, moment=moment, note=note), layers),
     )
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
     yield _folded("Who holds what", view("sums", tables.sums["by_owner"], absent=absent))
     yield _folded(
         "Shrink, grow, fix requests or healthy",
-        _drawn(quadrant(layers, moment=moment, note=note), layers),
+        _drawn(charts.quadrant(layers, moment=moment, note=note), layers),
         view("advice", summaries.advice_rows(layers)),
     )
-    chart = layers_over_time(by_day, layers, moment=moment, note=note)
+    chart = charts.layers_over_time(by_day, layers, moment=moment, note=note)
     yield _folded(
         "Day by day, all namespaces together",
-        _drawn(chart, by_day.dropna(subset=_LAYERS), note),
+        _drawn(chart, by_day.dropna(subset=["hard", "requested", "usage"]), note),
     )
     memory = summaries.layer_rows(layers, resource="memory")
     yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
 
 
-def _blocked(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.charts import state_grid
-
+def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
     refused = summaries.refusal_rows(tables.refusals)
     found = finding("refusals", tables.snapshot, tables.refusals)
     yield section(view("refusals", refused), found)
     failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
     yield _folded(
         "What still fits: the next pod, a rolling update, the autoscaler's maximum",
-        _drawn(state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit),
+        _drawn(charts.state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit),
         view("fit", failing, answers=len(failing), given=given),
     )
 
 
-def _clusters(tables: Tables) -> Iterator[Any]:
-    from mnslib.show.charts import cluster_commitment
-
+def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     table, snapshot = tables.commitment, tables.snapshot
-    chart = cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    chart = charts.cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
     yield _drawn(chart, table)
     yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.ROOM))
     absent = said("absent_region", summaries.absent_region(tables.placement))
@@ -149,19 +133,19 @@ def _clusters(tables: Tables) -> Iterator[Any]:
     yield _folded("Which cluster takes the next namespace", section(places, found))
 
 
-def _evidence(tables: Tables) -> Iterator[Any]:
+def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
     yield _folded("What was read of each cluster", *evidence_read(tables.snapshot))
     found = section(view("evidence", rows), finding("evidence", tables.evidence))
     yield _folded("What holds, and what does not", found)
 
 
-def _files(tables: Tables) -> Iterator[Any]:
+def _files(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = pd.DataFrame({"table": list(tables.all()), "rows": map(len, tables.all().values())})
     yield _folded("Files with all figures", view("files", rows))
 
 
-VIEWS: dict[str, Callable[[Tables], Iterator[Any]]] = {
+VIEWS: dict[str, Callable[[Tables, Any], Iterator[Any]]] = {
     "decisions": _decisions,
     "changed": _changed,
     "utilization": _utilization,

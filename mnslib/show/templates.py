@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from html import escape as html_escape
+from html import escape
+from inspect import isfunction
 from typing import Any
 from urllib.parse import quote
 
@@ -27,37 +28,27 @@ from mnslib.show.tokens import FONTS, PAINTS, TOKENS
 _TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 
 FILTERS: dict[str, Any] = {
-    "number": wording.number,
-    "exact": wording.exact,
-    "cores": wording.cores,
-    "memory": wording.memory,
+    name: function
+    for name, function in vars(wording).items()
+    if isfunction(function) and function.__module__ == wording.__name__
+} | {
     "quantity": lambda value, resource: wording.quantity(resource, value),
     "quota": lambda value, resource: wording.quota(resource, value),
     "quota_sum": lambda value, resource: wording.quota_sum(resource, value),
+    "headroom": lambda value, resource: wording.room(resource, value),
     "resource": lambda name: wording.RESOURCE_WORDS[name],
-    "percent": wording.percent,
-    "times": wording.times,
-    "count": wording.count,
-    "are": wording.are,
-    "every": wording.every,
     "cut": wording.cut_middle,
-    "day": wording.day,
-    "period": wording.period,
+    "line": cut,
     "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
-    "duration": wording.duration,
-    "listing": wording.listing,
+    "minutes": lambda minutes: wording.duration(minutes * 60),
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
     "rest": lambda lines: max(0, len(lines) - wording.EXAMPLES),
     "role": lambda name: name.removeprefix("Azure Kubernetes Service "),
-    "short": wording.short,
-    "headroom": lambda value, resource: wording.room(resource, value),
     "commitment": wording.commitment_verdict,
     "said": lambda word, section: tables.told("words")[section].get(word, word),
-    "line": cut,
     "pairs": lambda found: [f"{name} ({why})" for name, why in found.items()],
-    "minutes": lambda minutes: wording.duration(minutes * 60),
     "lines": lambda text: text.split("\n"),
-    "href": lambda path: quote(path),
+    "href": quote,
     "local": lambda address: address if is_local(address) else "#",
     "linked": lambda html, files: _linked(html, files),
     "embedded": lambda address: address if address.startswith("data:image/") else "",
@@ -99,7 +90,7 @@ def _linked(html: str, files: Iterable[str]) -> str:
     Args:
         files: paths relative to the page, as the text writes them.
     """
-    hrefs = {html_escape(name): quote(name) for name in files}
+    hrefs = {escape(name): quote(name) for name in files}
     if not hrefs:
         return Markup(html)
     names = "|".join(map(re.escape, sorted(hrefs, key=len, reverse=True)))
