@@ -6,16 +6,14 @@ Each function returns a `Chart`, which a notebook shows by itself, as a PNG.
 from __future__ import annotations
 
 from mnslib.show.charts.before_after import commitment_before_after
+from mnslib.show.charts.bulk import bulk_outcome, bulk_timeline
 from mnslib.show.charts.commitment import cluster_commitment
 from mnslib.show.charts.heatmap import utilization_heatmap
-from mnslib.show.charts.layers_over_time import layers_over_time
+from mnslib.show.charts.layers import layers_over_time, three_layers
 from mnslib.show.charts.now import utilization_now
-from mnslib.show.charts.outcome import bulk_outcome
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.quadrant import quadrant
 from mnslib.show.charts.state_grid import state_grid
-from mnslib.show.charts.three_layers import three_layers
-from mnslib.show.charts.timeline import bulk_timeline
 
 __all__ = [
     "Chart",

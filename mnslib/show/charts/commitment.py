@@ -15,6 +15,7 @@ from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show import wording
 from mnslib.show.charts import colors
+from mnslib.show.charts.layers import HEADINGS, UNITS
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import (
     AXIS_LINE,
@@ -26,10 +27,8 @@ from mnslib.show.charts.sheet import (
     row_height,
     top_rows,
 )
-from mnslib.show.charts.three_layers import UNITS
 from mnslib.verdicts import unknown_reason
 
-HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 ROWS = 600
 """Pixels of both panels' rows: the rest of the sheet takes up to 680."""
 _NODES, _REQUESTED, _USED = map(Look, (colors.NODES, colors.REQUESTED, colors.USED))
