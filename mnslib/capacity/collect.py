@@ -43,7 +43,7 @@ from mnslib.secrets import shown
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.history import History, Name, Samples
+    from mnslib.capacity.history import Grid, History, Name, Samples
     from mnslib.kube.client import KubeClient
     from mnslib.kube_models import KubernetesNamespace, QuotaStatus
     from mnslib.models import ManagedNamespace
@@ -128,8 +128,7 @@ def collect(
         ConfigError: if nothing is asked for, or a cluster's name, the lookback or the step is
             none that can be.
     """
-    times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    step = timedelta(minutes=step_minutes)
+    grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
     uses = Counter(_id_of(target).cluster_name.casefold() for target in targets)
 
@@ -142,7 +141,7 @@ def collect(
                 "metrics know clusters by name only, and another one has this name"
             )
         elif prometheus is not None:
-            add_history(reading, prometheus, name, times=times, step=step, now=now)
+            add_history(reading, prometheus, name, grid)
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -151,10 +150,8 @@ def collect(
     for reading in readings:
         reading.name = names[reading.id]
     labels = {one.name: one.id.cluster_name for one in readings if one.history is not None}
-    note = history_note(readings, times, step) if prometheus else "No history asked for."
-    snapshot = assemble(
-        readings, times=times, step=step, now=now, owner_label=owner_label, history_note=note
-    )
+    note = history_note(readings, grid) if prometheus else "No history asked for."
+    snapshot = assemble(readings, grid, now=now, owner_label=owner_label, history_note=note)
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
 
 
@@ -257,22 +254,14 @@ def _reason(error: ArmError | KubeError) -> str:
 # Its history
 
 
-def add_history(
-    reading: Reading,
-    prometheus: PrometheusClient,
-    label: str,
-    *,
-    times: pd.DatetimeIndex,
-    step: timedelta,
-    now: datetime,
-) -> None:
+def add_history(reading: Reading, prometheus: PrometheusClient, label: str, grid: Grid) -> None:
     """Fill in a cluster's history, or the reason why there is none.
 
     Args:
         label: what metrics call the cluster.
     """
     try:
-        history = read_history(prometheus, label, times=times, step=step, now=now)
+        history = read_history(prometheus, label, grid)
     except PrometheusError as error:
         reading.facts["no_history"] = "query failed"
         reading.errors.append(str(error))
@@ -283,14 +272,14 @@ def add_history(
         reading.facts["no_history"] = "no samples"
 
 
-def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: timedelta) -> str:
+def history_note(readings: Sequence[Reading], grid: Grid) -> str:
     """Return what the history covers, and which clusters have none and why."""
-    minutes = int(step / timedelta(minutes=1))
+    minutes = int(grid.step / timedelta(minutes=1))
     every = "hour" if minutes == 60 else f"{minutes} minutes"
     reasons = {reading.name: reading.facts.get("no_history") for reading in readings}
     missing = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
     rare = [one.name for one in readings if one.history is not None and one.history.is_rare]
-    note = f"{(len(times) * step).days} days, one sample every {every}."
+    note = f"{(len(grid.times) * grid.step).days} days, one sample every {every}."
     if rare:
         note += (
             f" Rare scrapes of {', '.join(rare)}: what a pod requests counts there until the end"
@@ -304,9 +293,8 @@ def history_note(readings: Sequence[Reading], times: pd.DatetimeIndex, step: tim
 
 def assemble(
     readings: Sequence[Reading],
+    grid: Grid,
     *,
-    times: pd.DatetimeIndex,
-    step: timedelta,
     now: datetime,
     owner_label: str,
     history_note: str,
@@ -318,7 +306,7 @@ def assemble(
     for reading in readings:
         quotas = reading.facts.get("quotas")
         if quotas is None:
-            quotas = reading.history.last_quotas(step=step) if reading.history else ()
+            quotas = reading.history.last_quotas(step=grid.step) if reading.history else ()
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
         _move_history(reading, quotas, {row["namespace_name"] for row in found}, past, latest)
@@ -328,7 +316,7 @@ def assemble(
         for name in _BY_CLUSTER
     }
     for name, levels in _SERIES.items():
-        fields[name] = _frame(past[name], times, names=levels)
+        fields[name] = _frame(past[name], grid.times, names=levels)
     return Snapshot(
         read_utc=now.astimezone(UTC),
         namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
@@ -336,7 +324,7 @@ def assemble(
         latest_peaks=latest,
         remembered=[one.name for one in readings if one.is_remembered],
         unread={(one.name, kind): why for one in readings for kind, why in one.unread.items()},
-        step_minutes=int(step / timedelta(minutes=1)),
+        step_minutes=int(grid.step / timedelta(minutes=1)),
         errors={one.name: "\n".join(one.errors) for one in readings if one.errors},
         created={
             (one.name, space.name): space.created_utc

@@ -20,7 +20,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from math import ceil
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -138,8 +138,20 @@ def last_points(answer: Iterable[Series], labels: Sequence[str]) -> dict[Name, f
     return {tuple(one.labels.get(name, "") for name in labels): one.points[-1][1] for one in answer}
 
 
-def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.DatetimeIndex:
-    """Return the UTC times to ask for: whole steps since 1970, the last one at or before `now`.
+class Grid(NamedTuple):
+    """The times that are asked for, in UTC and a step apart.
+
+    Attributes:
+        now: end of the step under way, which is asked for as well; None for the last time.
+    """
+
+    times: pd.DatetimeIndex
+    step: timedelta
+    now: datetime | None = None
+
+
+def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
+    """Return the times to ask for: whole steps since 1970, the last one at or before `now`.
 
     Raises:
         ConfigError: if the lookback is under a day, or the step under a minute or over a day.
@@ -153,46 +165,40 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> pd.Dat
     last = int(now.timestamp()) // step
     count = lookback_days * 24 * 3600 // step
     seconds = np.arange(last - count + 1, last + 1, dtype=np.int64) * step
-    return pd.DatetimeIndex(seconds.astype("datetime64[s]")).as_unit("ns").tz_localize("UTC")
+    times = pd.DatetimeIndex(seconds.astype("datetime64[s]")).as_unit("ns").tz_localize("UTC")
+    return Grid(times, timedelta(minutes=step_minutes), now)
 
 
-def read_history(
-    prometheus: PrometheusClient,
-    cluster: str,
-    *,
-    times: pd.DatetimeIndex,
-    step: timedelta,
-    now: datetime | None = None,
-) -> History:
-    """Return what the endpoint holds of one cluster at `times`; reads only.
+def read_history(prometheus: PrometheusClient, cluster: str, grid: Grid) -> History:
+    """Return what the endpoint holds of one cluster; reads only.
 
     Args:
         cluster: the value of the label `cluster`, empty for series without it.
-        now: end of the step under way; None for the end of the last one.
 
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
     samples = {
-        name: read_samples(prometheus, query, times=times, step=step)
+        name: read_samples(prometheus, query, grid)
         for name, query in history_queries(cluster).items()
     }
-    unseen = np.ones(len(times), dtype=bool)
+    unseen = np.ones(len(grid.times), dtype=bool)
     for row in samples["requested"].values():
         unseen &= np.isnan(row)
     is_rare = False
     if unseen.any():
         # One target has the requests of all pods, so a time is seen by all of a cluster's series
         # or by none; a namespace alone that shows nothing then has no pods.
-        of_step = read_samples(prometheus, requests_query(cluster), times=times, step=step)
+        of_step = read_samples(prometheus, requests_query(cluster), grid)
         for series, values in of_step.items():
             if not np.isnan(values[unseen]).all():
                 is_rare = True
                 row = samples["requested"].setdefault(series, np.full_like(values, np.nan))
                 row[unseen] = values[unseen]
     latest = {}
-    if seconds := ceil(((now or times[-1]) - times[-1]).total_seconds()):
-        answer = prometheus.query(peak_now(cluster, seconds=seconds), at=now or times[-1])
+    now = grid.now or grid.times[-1]
+    if seconds := ceil((now - grid.times[-1]).total_seconds()):
+        answer = prometheus.query(peak_now(cluster, seconds=seconds), at=now)
         latest = last_points(answer, QUOTA_LABELS)
     return History(samples=samples, latest=latest, is_rare=is_rare)
 
@@ -200,14 +206,13 @@ def read_history(
 # One range query, in parts
 
 
-def read_samples(
-    prometheus: PrometheusClient, query: RangeQuery, *, times: pd.DatetimeIndex, step: timedelta
-) -> Samples:
-    """Return what a query gives at `times`, which are `step` apart; reads only.
+def read_samples(prometheus: PrometheusClient, query: RangeQuery, grid: Grid) -> Samples:
+    """Return what a query gives at the times of a grid; reads only.
 
     Raises:
         PrometheusError: if it is refused, also for a single time, or nobody answers.
     """
+    times, step, _ = grid
     seconds = int(step.total_seconds())
     found: Samples = {}
     longest = min(LONGEST_QUERY // step, MOST_POINTS)
@@ -229,7 +234,7 @@ def read_samples(
                     raise
                 size = (end - start) // 2
                 continue
-            _fill(found, answer, query=query, times=times, step=step, part=(start, end))
+            _fill(found, answer, query, grid, part=(start, end))
             size = min(size, most_rows(len(found), step=step))
             start = end
     return found
@@ -269,19 +274,18 @@ def _count_series(
 def _fill(
     found: Samples,
     answer: list[Series],
-    *,
     query: RangeQuery,
-    times: pd.DatetimeIndex,
-    step: timedelta,
+    grid: Grid,
+    *,
     part: tuple[int, int],
 ) -> None:
     start, end = part
-    first, seconds = times[0].timestamp(), step.total_seconds()
+    first, seconds = grid.times[0].timestamp(), grid.step.total_seconds()
     while answer:  # and each is let go once it is read
         series = answer.pop()
         key = tuple(series.labels.get(label, "") for label in query.labels)
         if key not in found:
-            found[key] = np.full(len(times), np.nan, dtype=np.float32)
+            found[key] = np.full(len(grid.times), np.nan, dtype=np.float32)
         pairs = chain.from_iterable(series.points)
         flat = np.fromiter(pairs, np.float64, count=2 * len(series.points))
         places = np.rint((flat[0::2] - first) / seconds).astype(np.int64)

@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from mnslib.capacity.collect import WORKERS, Reading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
@@ -41,7 +39,7 @@ from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.history import History
+    from mnslib.capacity.history import Grid, History
     from mnslib.capacity.snapshot import Snapshot
 
 UNNAMED = "(no cluster label)"
@@ -72,27 +70,26 @@ def collect_from_metrics(
         ConfigError: if no cluster is found, or what is named cannot be told apart by metrics.
         PrometheusError: if the clusters cannot be looked for.
     """
-    times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    step = timedelta(minutes=step_minutes)
-    found = _named(clusters) if clusters else _discovered(prometheus, times, step)
+    grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
+    found = _named(clusters) if clusters else _discovered(prometheus, grid)
 
     def read(label: str) -> Reading:
         cluster = found[label]
         reading = Reading(id=cluster, name=cluster.cluster_name)
         reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
-        add_history(reading, prometheus, label, times=times, step=step, now=now)
+        add_history(reading, prometheus, label, grid)
         if reading.history is None:
             reading.facts["unreachable"] = reading.facts["no_history"]
             return reading
         try:
-            spaces = read_samples(prometheus, namespaces_query(label), times=times, step=step)
+            spaces = read_samples(prometheus, namespaces_query(label), grid)
             reading.busy = frozenset(name for (name,) in spaces)
             # after it a last sample is one of now, by the same rule as evidence
-            since = times[-1] - max(LATE_STEPS, -(-LATE // step)) * step
+            since = grid.times[-1] - max(LATE_STEPS, -(-LATE // grid.step)) * grid.step
             recent, gone = _quotas(prometheus, label, reading.history, since=since, now=now)
             reading.is_remembered = True
             reading.facts["quotas"] = recent + gone
-            _add_commitment(reading, prometheus, label, quotas=recent, step=step, now=now)
+            _add_commitment(reading, prometheus, label, quotas=recent, step=grid.step, now=now)
         except PrometheusError as error:
             reading.facts["unreachable"] = "query failed"
             reading.errors.append(str(error))
@@ -100,11 +97,8 @@ def collect_from_metrics(
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         readings = list(pool.map(read, found))
-    note = history_note(readings, times, step)
-    note += " Clusters and namespaces as the metrics name them."
-    snapshot = assemble(
-        readings, times=times, step=step, now=now, owner_label="", history_note=note
-    )
+    note = history_note(readings, grid) + " Clusters and namespaces as the metrics name them."
+    snapshot = assemble(readings, grid, now=now, owner_label="", history_note=note)
     labels = {cluster.cluster_name: label for label, cluster in found.items()}
     return with_peak_times(snapshot, prometheus, labels=labels)
 
@@ -129,13 +123,11 @@ def _by_name(name: str) -> ClusterId:
     return ClusterId(subscription_id="", resource_group="", cluster_name=name)
 
 
-def _discovered(
-    prometheus: PrometheusClient, times: pd.DatetimeIndex, step: timedelta
-) -> dict[str, ClusterId]:
+def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterId]:
     labels = {
         label
         for metric in (QUOTAS, REQUESTS)
-        for (label,) in read_samples(prometheus, clusters_query(metric), times=times, step=step)
+        for (label,) in read_samples(prometheus, clusters_query(metric), grid)
     }
     if not labels:
         raise ConfigError(

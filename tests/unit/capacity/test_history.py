@@ -17,6 +17,7 @@ from mnslib.capacity.history import (
     MOST_SAMPLES,
     MOST_VALUES,
     SCRAPE_SECONDS,
+    Grid,
     History,
     most_rows,
     read_history,
@@ -74,7 +75,9 @@ def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
 
 
 def test_the_grid_holds_whole_steps_and_covers_the_lookback():
-    times = time_grid(datetime(2026, 11, 2, 6, 25, tzinfo=UTC), lookback_days=30, step_minutes=60)
+    times = time_grid(
+        datetime(2026, 11, 2, 6, 25, tzinfo=UTC), lookback_days=30, step_minutes=60
+    ).times
 
     assert len(times) == 720
     assert times[-1] == datetime(2026, 11, 2, 6, tzinfo=UTC)
@@ -97,10 +100,10 @@ def test_each_query_stays_within_32_days_and_11000_points_and_the_parts_are_stit
     now, lookback_days, step_minutes, parts
 ):
     step = timedelta(minutes=step_minutes)
-    times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
+    times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes).times
     prometheus = Recorder()
 
-    history = read_history(prometheus, "aks-1", times=times, step=step)
+    history = read_history(prometheus, "aks-1", Grid(times, step))
 
     used = [(start, end) for query, start, end, _ in prometheus.asked if '"used"' in query]
     assert len(used) == parts
@@ -117,10 +120,10 @@ def test_each_query_stays_within_32_days_and_11000_points_and_the_parts_are_stit
 
 
 def test_times_without_a_sample_stay_unknown(now):
-    times = time_grid(now, lookback_days=1, step_minutes=60)
+    times = time_grid(now, lookback_days=1, step_minutes=60).times
     points = [(times[3].timestamp(), 2.0), (times[23].timestamp(), 0.0)]
 
-    history = read_history(Recorder(points=points), "aks-1", times=times, step=HOUR)
+    history = read_history(Recorder(points=points), "aks-1", Grid(times, HOUR))
 
     (row,) = history.samples["hard"].values()
     known = ~np.isnan(row)
@@ -150,33 +153,33 @@ class Requests:
 
 
 def test_what_a_step_saw_of_requests_counts_only_where_its_end_shows_no_pod_of_the_cluster(now):
-    times = time_grid(now, lookback_days=1, step_minutes=60)
+    times = time_grid(now, lookback_days=1, step_minutes=60).times
     seen = [at.timestamp() for at in times[:20]]
-    history = read_history(Requests(seen_at=seen), "aks-1", times=times, step=HOUR)
+    history = read_history(Requests(seen_at=seen), "aks-1", Grid(times, HOUR))
     found = history.samples["requested"]
     assert found["web", "cpu"].tolist() == [1.0] * 20 + [5.0] * 4
     assert np.flatnonzero(~np.isnan(found["jobs", "cpu"])).tolist() == [20, 21, 22, 23]
     assert history.is_rare
     often = [at.timestamp() for at in times]
-    assert not read_history(Requests(seen_at=often), "aks-1", times=times, step=HOUR).is_rare
+    assert not read_history(Requests(seen_at=often), "aks-1", Grid(times, HOUR)).is_rare
 
 
 def test_an_answer_about_other_times_is_an_error(now):
-    times = time_grid(now, lookback_days=1, step_minutes=60)
+    times = time_grid(now, lookback_days=1, step_minutes=60).times
     points = [(times[0].timestamp() - 3600, 2.0)]
 
     with pytest.raises(PrometheusError, match="outside the range"):
-        read_history(Recorder(points=points), "aks-1", times=times, step=HOUR)
+        read_history(Recorder(points=points), "aks-1", Grid(times, HOUR))
 
 
 @pytest.mark.parametrize("step_minutes", [1, 60])
 @pytest.mark.parametrize("count", [100, 2_000, 80_000])
 def test_many_series_are_asked_for_in_parts_below_every_limit(now, count, step_minutes):
     step = timedelta(minutes=step_minutes)
-    times = time_grid(now, lookback_days=7, step_minutes=step_minutes)
+    times = time_grid(now, lookback_days=7, step_minutes=step_minutes).times
     prometheus = Recorder(count=count)
 
-    read_samples(prometheus, history_queries("aks-1")["used"], times=times, step=step)
+    read_samples(prometheus, history_queries("aks-1")["used"], Grid(times, step))
 
     spans = [(end - start + step) // step for _, start, end, _ in prometheus.asked]
     assert sum(spans) == len(times)
@@ -187,19 +190,17 @@ def test_many_series_are_asked_for_in_parts_below_every_limit(now, count, step_m
 
 
 def test_a_query_refused_for_its_size_is_halved_until_it_passes_and_nothing_is_lost(now):
-    times = time_grid(now, lookback_days=30, step_minutes=60)
+    times = time_grid(now, lookback_days=30, step_minutes=60).times
     prometheus = Recorder(most=100)
 
-    (row,) = read_samples(
-        prometheus, history_queries("aks-1")["used"], times=times, step=HOUR
-    ).values()
+    (row,) = read_samples(prometheus, history_queries("aks-1")["used"], Grid(times, HOUR)).values()
 
     expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
     np.testing.assert_array_equal(row, expected)
     assert all((end - start) / HOUR + 1 <= 100 for _, start, end, _ in prometheus.asked)
     assert len(prometheus.asked) == 8  # 720, 360, 180 are refused, 90 passes
     with pytest.raises(QueryTooLargeError):
-        read_samples(Recorder(most=0), history_queries("aks-1")["used"], times=times, step=HOUR)
+        read_samples(Recorder(most=0), history_queries("aks-1")["used"], Grid(times, HOUR))
 
 
 def test_the_documented_example_of_a_large_fleet_holds():
@@ -219,12 +220,12 @@ def test_a_quota_that_history_saw_within_the_last_day_is_still_there(hours_ago, 
 
 
 def test_a_negative_sample_is_none(now):
-    times = time_grid(now, lookback_days=1, step_minutes=60)
+    times = time_grid(now, lookback_days=1, step_minutes=60).times
     values = [
         (time.timestamp(), value) for time, value in zip(times, [2.0, -1.0, 0.0], strict=False)
     ]
     query = history_queries("aks-1")["usage_cpu"]
 
-    (row,) = read_samples(Recorder(points=values), query, times=times, step=HOUR).values()
+    (row,) = read_samples(Recorder(points=values), query, Grid(times, HOUR)).values()
 
     assert row[:3].tolist() == pytest.approx([2, np.nan, 0], nan_ok=True)
