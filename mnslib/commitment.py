@@ -1,4 +1,4 @@
-"""What a cluster has promised, against what its nodes can give: overcommit and N-1.
+"""What a cluster has committed, against what its nodes can give: overcommit and N-1.
 
 `committed` is the sum of hard request quotas, `requested` what pods ask for now, `allocatable`
 what ready nodes offer. Pure: standard library only; plan and capacity use the same figures.
@@ -62,7 +62,7 @@ class Commitment:
 
     @property
     def headroom(self) -> Decimal:
-        """What can still be promised, in cores or bytes: `balance`, but never below 0."""
+        """What can still be committed, in cores or bytes: `balance`, but never below 0."""
         return max(ZERO, self.balance)
 
     @property
@@ -73,14 +73,14 @@ class Commitment:
 
     @property
     def over_limit(self) -> Decimal | None:
-        """Committed minus the limit, below 0 where more may be promised; None without a limit."""
+        """Committed minus the limit, below 0 where more may be committed; None without a limit."""
         return (
             None if self.max_ratio is None else self.committed - self.max_ratio * self.allocatable
         )
 
     @property
     def at_most(self) -> Commitment | None:
-        """The same promise once every pool is at its autoscaler's maximum; None without one."""
+        """The same commitment once every pool is at its autoscaler's maximum; None without one."""
         grown = self.autoscaled
         return None if grown is None else replace(self, allocatable=grown, autoscaled=None)
 
@@ -97,10 +97,10 @@ class Commitment:
 
 
 def shortage(before: Commitment, after: Commitment) -> Decimal:
-    """Return how much a cluster lacks for a raised promise; 0 where it fits, or nothing is raised.
+    """Return how much a cluster lacks for a raised quota; 0 where it fits, or nothing is raised.
 
-    What is promised to all must stay within the limit, to one namespace within all ready nodes.
-    What pods request now decides the room that is left, not what may be promised.
+    What is committed to all must stay within the limit, to one namespace within all ready nodes.
+    What pods request now decides the headroom that is left, not what may be committed.
     """
     lacking = [ZERO]
     if after.committed > before.committed and after.over_limit is not None:
@@ -137,7 +137,7 @@ def commitments(
     most_nodes: Mapping[str, int] | None = None,
     max_ratio: Decimal | None = QUOTA_OVERCOMMIT_RATIO,
 ) -> dict[str, Commitment]:
-    """Return what one cluster has promised of `cpu` and of `memory`.
+    """Return what one cluster has committed of `cpu` and of `memory`.
 
     Nodes that are not ready, and pods that are finished, count for nothing. A pool grows by nodes
     of the size it has; one without a ready node is left out, for its size is not known.
@@ -147,7 +147,7 @@ def commitments(
         max_ratio: committed over allocatable that is still accepted; None for no limit.
     """
     ready = [node for node in nodes if node.is_ready]
-    promised, running = list(quotas), list(pods)
+    hard, running = list(quotas), list(pods)
     requested = total_need(running)
     sizes = {node.pool: node for node in ready}
     counts = Counter(node.pool for node in ready)
@@ -166,7 +166,7 @@ def commitments(
     }
     found = {}
     for resource, allocatable in offers.items():
-        committed = committed_by_namespace(promised, resource)
+        committed = committed_by_namespace(hard, resource)
         found[resource] = Commitment(
             resource=resource,
             allocatable=sum(allocatable, ZERO),
