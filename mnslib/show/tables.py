@@ -48,24 +48,7 @@ def told(section: str) -> Any:
     return _told()[section]
 
 
-def columns_page() -> str:
-    """Return `docs/tables.md`: every column with its unit and meaning."""
-    lines = [f"| `{name}` | {column(name).unit} | {column(name).meaning} |"
-             for name in sorted(_told()["columns"])]  # fmt: skip
-    day = column("2026-11-02")
-    lines.append(f"| a day, such as `2026-11-02` | {day.unit} | {day.meaning} |")
-    head = ["| column | unit | what it holds |", "|---|---|---|"]
-    return "\n".join([_PAGE_TOP, *head, *lines, ""])
-
-
 _FILES = ("tables", "words", "tokens", "allowed")
-_PAGE_TOP = """# Columns of the tables
-
-Every column of `tables/*.csv` and of the workbook, made from `mnslib/show/tables.yaml`
-(`python -m mnslib.show.tables > docs/tables.md`; a test compares them). Amounts are cores or
-bytes, ratios are 0 to 1 and more, times are UTC. An empty cell is unknown, never 0. How each
-figure is worked out is in [capacity.md](capacity.md).
-"""
 
 
 @cache
@@ -74,9 +57,3 @@ def _told() -> Mapping[str, Any]:
     files = [resources.files("mnslib.show").joinpath(f"{name}.yaml") for name in _FILES]
     read = [yaml.load(file.read_text(encoding="utf-8"), loader) for file in files]
     return {section: words for file in read for section, words in file.items()}
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(columns_page())

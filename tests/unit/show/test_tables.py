@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mnslib.show.tables import ColumnWords, _told, column, columns_page
+from mnslib.show.tables import ColumnWords, column, told
+from tests.docs.columns import columns_page
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -15,7 +16,7 @@ def test_the_page_about_the_tables_is_made_of_the_columns():
     assert (ROOT / "docs/tables.md").read_text(encoding="utf-8") == columns_page()
 
 
-@pytest.mark.parametrize("name", _told()["columns"])
+@pytest.mark.parametrize("name", told("columns"))
 def test_each_column_has_a_meaning_and_a_unit_that_has_a_format(name):
     words = column(name)
     assert words.meaning
