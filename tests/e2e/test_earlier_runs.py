@@ -47,7 +47,8 @@ def test_a_run_of_before_is_undone_by_the_same_file(mns, runs):
     done = mns("undo", APPLIED, "--runs", str(runs))
     assert done.returncode == 0, done.stderr
     said, known = (sorted(text.splitlines()) for text in (file.read_text("utf-8"), before))
-    assert said == known
+    # a namespace that goes takes the roles with it, as this version knows
+    assert said == [line for line in known if ": a role stays (" not in line]
 
 
 @pytest.mark.usefixtures("sandbox")
