@@ -106,12 +106,11 @@ def kubeconfig_text(
     )
 
 
-def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> Path:
+def merge_into(file: str, pack: Path) -> Path:
     """Return the kubeconfig that the pack was merged into, whole and with mode 0600.
 
     Args:
         file: such as `~/.kube/config`; made where it is missing, followed where it is a link.
-        lock_seconds: how long to wait for another program that holds kubectl's lock.
 
     Raises:
         ConfigError: if it cannot be merged or is locked; it is unchanged then.
@@ -124,7 +123,7 @@ def merge_into(file: str, pack: Path, *, lock_seconds: float = LOCK_SECONDS) -> 
     try:
         place = place.resolve()
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with SoftFileLock(f"{place}.lock", timeout=lock_seconds):
+        with SoftFileLock(f"{place}.lock", timeout=LOCK_SECONDS):
             old = place.read_text("utf-8") if place.exists() else ""
             merged = merged_kubeconfig(old, text) if old.strip() else text
             write_whole(place, merged, mode=0o600)

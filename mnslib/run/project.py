@@ -19,6 +19,7 @@ from typing import Any
 from mnslib.errors import ConfigError
 from mnslib.results import RunStatus
 
+PACKAGE = Path(__file__).resolve().parents[1]
 RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 """Environment variable by which the runner names a kernel's run directory."""
 
@@ -33,21 +34,16 @@ _RECORD = frozenset(
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
 
 
-def find_project_root(*, package_dir: Path | None = None, working_dir: Path | None = None) -> Path:
+def find_project_root() -> Path:
     """Return the folder that holds `notebooks/` and `parameters/`.
 
     That of the editable install, else the nearest at or above the working directory.
 
-    Args:
-        package_dir: folder of the installed package; None = of this one.
-        working_dir: None = the process's.
-
     Raises:
         ConfigError: there is none.
     """
-    package = package_dir or Path(__file__).resolve().parents[1]
-    here = (working_dir or Path.cwd()).resolve()
-    for folder in (package.parent, here, *here.parents):
+    here = Path.cwd().resolve()
+    for folder in (PACKAGE.parent, here, *here.parents):
         if (folder / "notebooks").is_dir() and (folder / "parameters").is_dir():
             return folder
     raise ConfigError(

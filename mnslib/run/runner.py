@@ -192,18 +192,17 @@ def run_notebook(
     )
 
 
-def find_notebook(notebook: str | Path, *, root: Path | None = None) -> Path:
+def find_notebook(notebook: str | Path) -> Path:
     """Return the path of a notebook.
 
     Args:
         notebook: a path (from the project folder, else from the working directory), a file name
             or stem under `notebooks/`, or its number (`30`).
-        root: the project folder; None = the one of `find_project_root`.
 
     Raises:
         ConfigError: there is none, or more than one.
     """
-    given, root = Path(notebook), root or find_project_root()
+    given, root = Path(notebook), find_project_root()
     for path in (root / given, given.absolute()):
         if path.suffix == ".ipynb" and path.is_file():
             return path
@@ -228,7 +227,7 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     """Return a copy of a notebook with those parameters, to be worked in.
 
     It lies in `open/` below `runs_dir`, so that no tracked notebook is edited. The parameters stand
-    in the notebook's own cell; cells that only draw come folded.
+    in the notebook's own cell.
 
     Raises:
         ConfigError: no such notebook, or parameters it does not take.
@@ -240,11 +239,8 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     copy = directory / path.name
     content = json.loads(path.read_text(encoding="utf-8"))
     for cell in content["cells"]:
-        tags = cell["metadata"].get("tags", ())
-        if PARAMETERS_TAG in tags:
+        if PARAMETERS_TAG in cell["metadata"].get("tags", ()):
             cell["source"] = filled("".join(cell["source"]), given)
-        if "hide-input" in tags:
-            cell["metadata"]["jupyter"] = {"source_hidden": True}
     write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return copy
 

@@ -18,7 +18,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXPECTED = ["20_onboard_namespace", "30_provision_in_bulk", "40_analyze_quota_utilization"]
 CHANGING = ["20_onboard_namespace", "30_provision_in_bulk"]
 TAGS = {
-    "parameters", "setup", "check", "plan", "approve", "apply", "result", "decisions", "hide-input",
+    "parameters", "setup", "check", "plan", "approve", "apply", "result", "decisions",
 }  # fmt: skip
 COMMON = {"target": "str", "cloud": "str", "credential": "str", "runs_dir": "str"}
 GATE = {"dry_run": "bool", "approval": "str", "approved_digest": "str", "allow": "list"}

@@ -196,12 +196,12 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def merge(path: Path, text: str, **options: float) -> None:
+def merge(path: Path, text: str) -> None:
     """Merge a kubeconfig into a file, as the hand-over does; the pack lies in a folder apart."""
     with tempfile.TemporaryDirectory() as folder:
         pack = Path(folder) / "kubeconfig"
         pack.write_text(text)
-        merge_into(str(path), pack, **options)
+        merge_into(str(path), pack)
 
 
 def test_merging_into_nothing_writes_the_file(tmp_path: Path) -> None:
@@ -301,11 +301,12 @@ def test_what_cannot_be_read_is_refused_as_a_mistake_of_whoever_named_it(tmp_pat
     assert binary.read_bytes() == b"\xff\xfe\x00"
 
 
-def test_kubectls_lock_is_respected(tmp_path: Path) -> None:
+def test_kubectls_lock_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnslib.run.handover.LOCK_SECONDS", 0.05)
     path = tmp_path / "config"
     path.write_text(FOREIGN)
     with SoftFileLock(f"{path}.lock"), pytest.raises(ConfigError, match="is locked by another"):
-        merge(path, make_own(), lock_seconds=0.05)
+        merge(path, make_own())
     assert path.read_text() == FOREIGN
 
 

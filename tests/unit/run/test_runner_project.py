@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,23 +43,37 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Path], None]:
+    """Have the package lie in one folder, and work in another one."""
+
+    def install(package: Path, here: Path) -> None:
+        monkeypatch.setattr("mnslib.run.project.PACKAGE", package)
+        monkeypatch.chdir(here)
+
+    return install
+
+
 def test_the_editable_install_wins_over_the_working_directory(
-    project: Path, tmp_path: Path
+    installed: Callable[[Path, Path], None], project: Path, tmp_path: Path
 ) -> None:
     for name in ("notebooks", "parameters"):
         (tmp_path / name).mkdir()
-    found = find_project_root(package_dir=tmp_path / "mnslib", working_dir=project)
-    assert found == tmp_path
+    installed(tmp_path / "mnslib", project)
+    assert find_project_root() == tmp_path
 
 
-def test_else_the_nearest_folder_above_the_working_directory(project: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "site-packages" / "mnslib"
-    assert find_project_root(package_dir=outside, working_dir=project / "deep/er") == project
+def test_else_the_nearest_folder_above_the_working_directory(
+    installed: Callable[[Path, Path], None], project: Path, tmp_path: Path
+) -> None:
+    installed(tmp_path / "site-packages" / "mnslib", project / "deep/er")
+    assert find_project_root() == project
 
 
-def test_else_it_is_refused(tmp_path: Path) -> None:
+def test_else_it_is_refused(installed: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    installed(tmp_path / "a/mnslib", tmp_path)
     with pytest.raises(ConfigError, match="No folder with notebooks/ and parameters/"):
-        find_project_root(package_dir=tmp_path / "a/mnslib", working_dir=tmp_path)
+        find_project_root()
 
 
 def test_an_absolute_path_needs_no_project(tmp_path: Path) -> None:
@@ -142,13 +157,16 @@ def test_only_run_directories_are_runs(tmp_path: Path) -> None:
         "notebooks/30_provision_in_bulk.ipynb",
     ],
 )
-def test_a_notebook_is_found_by_number_name_or_path(project: Path, name: str) -> None:
+def test_a_notebook_is_found_by_number_name_or_path(
+    installed: Callable[[Path, Path], None], project: Path, name: str
+) -> None:
+    installed(project / "mnslib", project)
     for stem in ("20_onboard_namespace", "30_provision_in_bulk", "300_other"):
         (project / "notebooks" / f"{stem}.ipynb").write_text("{}")
-    found = find_notebook(name, root=project)
+    found = find_notebook(name)
     assert found == project / "notebooks" / "30_provision_in_bulk.ipynb"
     with pytest.raises(ConfigError, match="are: 20_onboard_namespace, 300_other, 30_"):
-        find_notebook("40", root=project)
+        find_notebook("40")
 
 
 @pytest.mark.parametrize(
@@ -161,15 +179,6 @@ def test_a_notebook_is_found_by_number_name_or_path(project: Path, name: str) ->
 )
 def test_the_environment_is_in_the_parameter_files_name(file: Path | None, expected: str) -> None:
     assert environment_name(file, "azure") == expected
-
-
-def test_cells_that_only_draw_come_folded_in_a_copy(tmp_path: Path) -> None:
-    path = Path(__file__).parents[3] / "notebooks" / "40_analyze_quota_utilization.ipynb"
-    copy = open_copy(path, parameters={}, runs_dir=tmp_path)
-    cells = json.loads(copy.read_text())["cells"]
-    for cell in cells:
-        is_drawing = "hide-input" in cell["metadata"].get("tags", [])
-        assert ("jupyter" in cell["metadata"]) == is_drawing
 
 
 def test_old_runs_and_copies_are_deleted_and_nothing_else(tmp_path: Path) -> None:
