@@ -6,7 +6,7 @@ Pure text: takes a row whose facts are known (`evidence`), decides no word itsel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -38,23 +38,26 @@ NEW_FOR = timedelta(days=1)
 """A namespace without samples is new for so long after it or a quota of it was made, and unknown
 after that. Our choice: a scrape and its ingestion take minutes, a fault that lasts a day is one."""
 
-EVIDENCE = {
-    "wrong counter": "the quota counter is far from what the pods there ask for",
-    "dead sensor": "all samples are zero while something else says that there is use",
-    "all zero": "all samples are zero, and nothing says whether that is true",
-    "not read": "the cluster could not be read, so nothing is known of now",
-    "not counted": "the quota controller has not counted yet",
-    "stale": "the last sample is too old, or what came after it is zero and cannot be",
-    "no history": "there is no sample in the lookback",
-    "new": "first seen within the lookback, and too short ago for advice",
-    "gaps": "samples are missing, or zero and cannot be, for a day or more or over 5 % of the time",
-    "too short": "less than two days of samples, though it is not new",
-    "quota changed": "the hard quota changed in the lookback; each step is held against its own",
-    "no pods": "all samples are zero, and that is true: no pod asks for anything",
-    "sound": "nothing speaks against the figures",
-    "no quota": "no quota object names this value",
+_REASONS = {
+    "wrong counter": "the quota counter says {counted}, pods ask for {asked}",
+    "dead sensor": "{zero}",
+    "all zero": "{zero}",
+    "not read": "{cut_off}",
+    "not counted": UNCOUNTED,
+    "stale": "{late} since {last_sample_utc}",
+    "no history": "no sample in {lookback}",
+    "new": "{begin}: too short for advice, which needs {least}",
+    "gaps": "{torn} for {gap_for} from {gap_from_utc} {end}, {coverage} of the time seen",
+    "too short": "{seen_for} of samples, advice needs {least}",
+    "quota changed": "quota changed {changed_utc} from {before} to {after}{last}",
+    "no pods": "zero, and that is true: no pod asks for anything",
+    "sound": "",
+    "no quota": BARE,
 }
-"""The words of evidence, each with its one meaning, in the order in which one outdoes another."""
+"""What is said under each word of evidence; docs/capacity.md tells what the words mean."""
+
+EVIDENCE = tuple(_REASONS)
+"""The words of evidence in the order in which one outdoes another."""
 
 NEEDS_SOMEBODY = (
     "wrong counter", "dead sensor", "all zero", "not read", "not counted", "stale", "no history",
@@ -74,14 +77,17 @@ def texts(row: Row) -> tuple[str, str, str]:
 
     A verdict is empty where the figures hold, else `unknown: <reason>`.
     """
-    reason = _REASONS[row["word"]](row)
+    reason = _said(row["word"], row)
     if not row["has_quota"]:
         return reason, NO_QUOTA, NO_QUOTA
-    return reason, _unknown(_why_not_now(row)), _unknown(_why_no_history(row))
+    now, history = (
+        unknown(why) if why else "" for why in (_why_not_now(row), _why_no_history(row))
+    )
+    return reason, now, history
 
 
-def _unknown(reason: str) -> str:
-    return unknown(reason) if reason else ""
+def _said(word: str, row: Row) -> str:
+    return _REASONS[word].format_map(_Facts(row))
 
 
 def _why_not_now(row: Row) -> str:
@@ -92,39 +98,49 @@ def _why_not_now(row: Row) -> str:
     if row["is_doubted"] and not (row["is_wrong"] and row["counted"] > 0):
         return _zero(row)
     if row["is_wrong"]:
-        return _wrong(row)
-    if not row["is_live"] and row["word"] in ("stale", "no history"):
-        return _REASONS[row["word"]](row)
-    return ""
+        return _said("wrong counter", row)
+    is_lost = not row["is_live"] and row["word"] in ("stale", "no history")
+    return _said(row["word"], row) if is_lost else ""
 
 
 def _why_no_history(row: Row) -> str:
     if not row["lookback"]:
         return "no history was read"
     if row["is_wrong"] and not row["is_zero"]:
-        return _wrong(row)
+        return _said("wrong counter", row)
     if row["is_zero"] and not row["is_empty"]:
         return _zero(row)
     if row["word"] == "no history" or (row["word"] == "stale" and row["is_old"]):
-        return _REASONS[row["word"]](row)
+        return _said(row["word"], row)
     if row["seen"] == 0 and row["is_empty"]:
         return ""
     if row["seen_for"] < LEAST_HISTORY:
-        return f"too short: {_samples(row)}"
-    if row["coverage"] < LEAST_COVERAGE:
-        return f"gaps: samples for {row['coverage']:.0%} of the time".replace("%", " %")
-    return ""
+        return f"too short: {_said('too short', row)}"
+    return (
+        f"gaps: samples for {_share(row)} of the time" if row["coverage"] < LEAST_COVERAGE else ""
+    )
 
 
-# In words
+class _Facts:
+    """The facts of a row in words, each when it is asked for: others may be unknown."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+
+    def __getitem__(self, name: str) -> str:
+        if name in _WORDS:
+            return _WORDS[name](self._row)
+        value = self._row[name]
+        if isinstance(value, timedelta):
+            return _length(value)
+        if isinstance(value, datetime):
+            return _moment(value)
+        return value if isinstance(value, str) else amount_text(self._row["resource"], value)
 
 
-def _wrong(row: Row) -> str:
-    counted = amount_text(row["resource"], row["counted"])
+def _asked(row: Row) -> str:
     asked = amount_text(row["resource"], row["asked"]) if row["asked"] else "nothing"
-    if row["resource"].startswith("cpu") and row["asked"]:
-        asked = asked.removesuffix(" cores").removesuffix(" core")
-    return f"the quota counter says {counted}, pods ask for {asked}"
+    return asked.removesuffix(" cores").removesuffix(" core")
 
 
 def _zero(row: Row) -> str:
@@ -137,12 +153,7 @@ def _zero(row: Row) -> str:
     return "all zero while there are series of its pods" if row["is_dead"] else "all zero"
 
 
-def _stale(row: Row) -> str:
-    what = _missing(row, row["late_untrue"], none="no sample")
-    return f"{what} since {_moment(row['last_sample_utc'])}"
-
-
-def _missing(row: Row, share: float, *, none: str) -> str:
+def _missing(row: Row, share: float, none: str) -> str:
     """Return what a gap is made of, of which a share are zeros that cannot be true."""
     if not share:
         return none
@@ -150,54 +161,18 @@ def _missing(row: Row, share: float, *, none: str) -> str:
     return f"{zeros}," if share == 1 else f"{none}, or {zeros},"
 
 
-def _no_history(row: Row) -> str:
-    return f"no sample in {_length(row['lookback'])}"
+def _share(row: Row) -> str:
+    return f"{row['coverage']:.0%}".replace("%", " %")
 
 
-def _gaps(row: Row) -> str:
-    length = _length(row["gap_for"])
-    until = row["gap_until_utc"]
-    end: str = f" to {_moment(until)}" if not pd.isna(until) else " on"
-    what = _missing(row, row["gap_untrue"], none="no samples")
-    return (
-        f"{what} for {length} from {_moment(row['gap_from_utc'])}{end}, "
-        f"{row['coverage']:.0%} of the time seen"
-    ).replace("%", " %")
-
-
-def _samples(row: Row) -> str:
-    length = _length(row["seen_for"])
-    return f"{length} of samples, advice needs {_length(LEAST_HISTORY)}"
-
-
-def _new(row: Row) -> str:
+def _begin(row: Row) -> str:
     first = row["first_sample_utc"]
-    begin: str = "no sample yet" if pd.isna(first) else f"first sample {_moment(first)}"
-    return f"{begin}: too short for advice, which needs {_length(LEAST_HISTORY)}"
+    return "no sample yet" if pd.isna(first) else f"first sample {_moment(first)}"
 
 
-def _changed(row: Row) -> str:
-    before, after = (amount_text(row["resource"], row[side]) for side in ("before", "after"))
-    last = f", the last of {row['changes']} changes" if row["changes"] > 1 else ""
-    return f"quota changed {_moment(row['changed_utc'])} from {before} to {after}{last}"
-
-
-_REASONS: dict[str, Callable[[Row], str]] = {
-    "wrong counter": _wrong,
-    "dead sensor": _zero,
-    "all zero": _zero,
-    "not read": lambda row: str(row["cut_off"]),
-    "not counted": lambda row: UNCOUNTED,
-    "stale": _stale,
-    "no history": _no_history,
-    "gaps": _gaps,
-    "new": _new,
-    "too short": _samples,
-    "quota changed": _changed,
-    "no pods": lambda row: "zero, and that is true: no pod asks for anything",
-    "sound": lambda row: "",
-    "no quota": lambda row: BARE,
-}
+def _end(row: Row) -> str:
+    until = row["gap_until_utc"]
+    return "on" if pd.isna(until) else f"to {_moment(until)}"
 
 
 def _length(time: timedelta) -> str:
@@ -208,5 +183,18 @@ def _length(time: timedelta) -> str:
     return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
 
 
-def _moment(value: Any) -> str:
+def _moment(value: datetime) -> str:
     return f"{value.day} {_MONTHS[value.month - 1]} {value:%H:%M} UTC"
+
+
+_WORDS: Mapping[str, Callable[[Row], str]] = {
+    "asked": _asked,
+    "begin": _begin,
+    "coverage": _share,
+    "end": _end,
+    "last": lambda row: f", the last of {row['changes']} changes" if row["changes"] > 1 else "",
+    "late": lambda row: _missing(row, row["late_untrue"], "no sample"),
+    "least": lambda _: _length(LEAST_HISTORY),
+    "torn": lambda row: _missing(row, row["gap_untrue"], "no samples"),
+    "zero": _zero,
+}

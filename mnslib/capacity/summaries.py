@@ -92,21 +92,17 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
 
     Returns:
         The columns of `tables.utilization` for the value that `tables.daily` holds of each, the
-        last change of its quota and the last crossing, and: `hours_full`, `days` (ratio by day
-        None before it was there), `days_full`, `days_tight`, `days_unseen`, and how often it
+        last change of its quota and the last crossing, and: `hours_full`, `days`, `days_full`,
+        `days_tight` and `days_unseen` as `since` counts them, and how often it
         `reached` the quota; what is odd about its peak: `peak_quota` ("older" or "now") and
         `is_partly_seen`. Order: full now, then tight, then most days full; unknown ones last.
     """
     value = [*SPACE, "resource"]
-    days = pd.Series(_since_seen(tables.daily), dtype=object)
-    daily = tables.daily.assign(days=days, resource=_known(tables.daily, tables.utilization))
-    rows = daily[[*value, "days"]].merge(tables.utilization, on=value)
+    daily = _counted(tables.daily).assign(resource=_known(tables.daily, tables.utilization))
+    kept = [*value, "days", "days_full", "days_tight", "days_unseen"]
+    rows = daily[kept].merge(tables.utilization, on=value)
     rank = rows["verdict"].map(word).map({FULL: 0, TIGHT: 1, UNKNOWN: 3}).fillna(2)
-    counts = pd.DataFrame(
-        [_day_counts(days.values()) for days in rows["days"]],
-        columns=["days_full", "days_tight", "days_unseen"], index=rows.index,
-    )  # fmt: skip
-    rows = rows.join(counts).assign(_rank=rank, _now=ratio_now(rows))
+    rows = rows.assign(_rank=rank, _now=ratio_now(rows))
     order = ["_rank", "days_full", "days_tight", "_now"]
     rows = rows.sort_values(order, ascending=[True, False, False, False], kind="stable").head(limit)
     changes = ["quota_changes", "changed_utc", "changed_from", "changed_to"]
@@ -135,21 +131,43 @@ def _known(daily: pd.DataFrame, table: pd.DataFrame) -> pd.Series[str]:
     return daily["resource"].where(daily["resource"] != "", first)
 
 
-def _since_seen(daily: pd.DataFrame) -> list[dict[date, float | None]]:
-    """Return each row's ratio by day, None before it was there."""
+def _counted(daily: pd.DataFrame) -> pd.DataFrame:
+    """Return `daily` with its `days` in one column, below 0 before a namespace was there.
+
+    `days_full`, `days_tight` and `days_unseen` count them.
+    """
     labels: list[Any] = daily.columns.tolist()
     days = [label for label in labels if isinstance(label, date)]
-    return [
-        {day: row[day] if not day < (row["first_seen"] or day) else None for day in days}
-        for row in daily.to_dict("records")
-    ]
+    ratios, seen = daily[days].to_numpy(dtype=np.float64, copy=True), daily["first_seen"]
+    born = seen.astype(object).where(seen.notna(), None).to_numpy(dtype="datetime64[D]")
+    ratios[np.array(days, dtype="datetime64[D]") < born[:, None]] = -1
+    return daily.drop(columns=days).assign(
+        days=list(ratios),
+        days_full=(ratios >= 1).sum(axis=1),
+        days_tight=(ratios >= float(TIGHT_RATIO)).sum(axis=1),
+        days_unseen=np.isnan(ratios).sum(axis=1),
+        has_none=np.logical_not((ratios >= 0).any(axis=1)),
+    )
 
 
-def _day_counts(ratios: Iterable[float | None]) -> tuple[int, int, int]:
-    """Return how many days were full, at 90 % or above, and without samples."""
-    found = np.array([ratio for ratio in ratios if ratio is not None], dtype=np.float64)
-    tight = np.count_nonzero(found >= float(TIGHT_RATIO))
-    return int(np.count_nonzero(found >= 1)), int(tight), int(np.isnan(found).sum())
+def since(daily: pd.DataFrame) -> Values:
+    """Return how many namespaces were at 90 % or above for a week or more, or at least a day.
+
+    Args:
+        daily: from `daily.daily_peaks`.
+    """
+    rows = _counted(daily)
+    is_long = bool(len(rows)) and len(rows["days"].iloc[0]) >= WEEK
+    is_new = rows["has_none"] & rows["first_seen"].notna()
+    return {
+        "namespaces": len(rows),
+        "tight": int((rows["days_tight"] >= (WEEK if is_long else 1)).sum()),
+        "full": int((rows["days_full"] > 0).sum()),
+        "is_long": is_long,
+        "new": int(is_new.sum()),
+        "unknown": int((rows["has_none"] & ~is_new).sum()),
+        "has_none": bool(rows["has_none"].all()),
+    }
 
 
 def _hours_full(snapshot: CleanSnapshot, rows: pd.DataFrame) -> list[float]:

@@ -82,7 +82,9 @@ def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     about, period = snapshot.history_note, wording.period(*snapshot.period)
     table = view("at_quota", worst, total=len(tables.daily), about=about, period=period)
-    yield _folded("Since when, how often and how long", table)
+    yield _folded(
+        "Since when, how often and how long", section(table, finding("since", tables.daily))
+    )
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 

@@ -151,11 +151,15 @@ def bar(ratio: float) -> Blocks:
     return Blocks(((full, TOKENS[color]), (BAR - full, TOKENS["grid"])), words, words)
 
 
-def strip(days: Mapping[Any, float | None]) -> Blocks:
-    """Return a row of small boxes, one per day, in five bands; hatched without samples."""
+def strip(days: Sequence[float]) -> Blocks:
+    """Return a row of small boxes, one per day, in five bands; hatched without samples.
+
+    Args:
+        days: the ratio of each, below 0 before there was any.
+    """
     grounds, words = [*HEAT, PAINTS["unknown"].ground, "none"], told("words")["bands"]
-    bands = [6 if ratio is None else 5 if ratio != ratio else bisect_right(HEAT_FROM, ratio)
-             for ratio in days.values()]  # fmt: skip
+    bands = [5 if ratio != ratio else 6 if ratio < 0 else bisect_right(HEAT_FROM, ratio)
+             for ratio in days]  # fmt: skip
     runs = [(5 * len(list(run)), grounds[band]) for band, run in groupby(bands)]
     counts = [f"{bands.count(band)} {words[band]}" for band in range(7) if band in bands]
     return Blocks(runs, f"days: {', '.join(counts) or 'no history'}")

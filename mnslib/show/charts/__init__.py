@@ -8,7 +8,6 @@ from __future__ import annotations
 from mnslib.show.charts.before_after import commitment_before_after
 from mnslib.show.charts.bulk import bulk_outcome, bulk_timeline
 from mnslib.show.charts.commitment import cluster_commitment
-from mnslib.show.charts.heatmap import utilization_heatmap
 from mnslib.show.charts.layers import layers_over_time, three_layers
 from mnslib.show.charts.now import utilization_now
 from mnslib.show.charts.picture import Chart
@@ -25,6 +24,5 @@ __all__ = [
     "quadrant",
     "state_grid",
     "three_layers",
-    "utilization_heatmap",
     "utilization_now",
 ]

@@ -1,12 +1,12 @@
 """What is granted, asked for and used, where the idle quota sits, and whether it grows.
 
-Bars nested in one hue, light to dark as promised to real, one row per namespace; and a column a
+Bars nested in one hue, light to dark as committed to real, one row per namespace; and a column a
 day, of all together, with who requests most and does not use it.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,17 @@ from mnslib.capacity.quota_values import BARE
 from mnslib.quantities import GIB
 from mnslib.show import wording
 from mnslib.show.charts import colors
-from mnslib.show.charts.heatmap import day_cells, draw_weeks
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import (
     AXIS_LINE,
+    DOTTED,
     GRID_LINE,
     HATCH,
     MARGIN,
     RIGHT,
+    SMALL,
     Column,
+    Floats,
     Grid,
     Look,
     Sheet,
@@ -41,6 +43,7 @@ MOST_REASON = 330
 """Pixels of the last column."""
 USED, REQUESTED, UNREQUESTED = map(Look, (colors.USED, colors.REQUESTED, colors.UNREQUESTED))
 _HARD, _HIGHEST = Look(colors.INK, line=5), Look(colors.INK, line=2)
+_WEEK = Look(colors.AXIS, line=1.5, style=DOTTED)
 HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 UNITS = {"cpu": (1.0, "cores"), "memory": (float(GIB), "GiB")}
 
@@ -249,8 +252,8 @@ def _draw_panel(
         y, label = grid.bottom - value * divisor * scale, wording.exact(round(value, 3))
         sheet.lines(_LEFT, y, end, y, GRID_LINE)
         sheet.label(_LEFT - 14, y, label, align="right")
-    draw_weeks(sheet, grid, list(rows["day"]))
-    lefts, rights = day_cells(grid, len(rows))
+    _draw_weeks(sheet, grid, list(rows["day"]))
+    lefts, rights = _day_cells(grid, len(rows))
     is_known = (rows["measured"] > 0).to_numpy()
     sheet.bars(lefts[~is_known], rights[~is_known], grid.ys, _HEIGHT, HATCH)
     below = np.full(len(rows), grid.bottom)
@@ -292,3 +295,23 @@ def _draw_names(sheet: Sheet, layers: pd.DataFrame, top: float, divisor: float) 
         sheet.text(RIGHT, y, amount, color=color, bold=not is_rest, align="right")
         limit = RIGHT - _NAMES - sheet.width(amount, bold=True) - 16
         sheet.text(_NAMES, y, name, color=color, limit=limit)
+
+
+def _day_cells(grid: Grid, days: int) -> tuple[Floats, Floats]:
+    """Return both edges of each day's cell; the gap shrinks with the cell, then closes."""
+    edges = grid.x(np.arange(days + 1) / max(days, 1))
+    wide = (grid.right - grid.left) / max(days, 1)
+    return edges[:-1], edges[1:] - (min(2.0, wide / 8) if wide >= 4 else 0.0)
+
+
+def _draw_weeks(sheet: Sheet, grid: Grid, days: list[date]) -> None:
+    """Name the Mondays, as many as have room; the first day where no Monday is."""
+    free, (lefts, _) = grid.left, _day_cells(grid, len(days))
+    for index in [index for index, day in enumerate(days) if day.weekday() == 0] or [0]:
+        x, words = lefts[index], wording.weekday(days[index])
+        words += "" if days[index].year == days[-1].year else f" {days[index].year}"
+        width = sheet.width(words, SMALL)
+        if x >= free and x + width <= grid.right:
+            sheet.label(x, grid.top - 18, words)
+            sheet.vlines(x - 1, grid.top - 4, grid.bottom, _WEEK)
+            free = x + width + 16

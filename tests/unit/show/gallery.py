@@ -17,7 +17,6 @@ from mnslib.show.charts import (
     quadrant,
     state_grid,
     three_layers,
-    utilization_heatmap,
     utilization_now,
 )
 from mnslib.show.charts.picture import FAMILY
@@ -46,8 +45,6 @@ def _charts(frames, count):
         name: {key: frames.commitment(key, committed=655 + 30 * n) for key in ("cpu", "memory")}
         for n, name in enumerate(before)
     }
-    daily = frames.daily(count)
-    days = [daily.columns[5], daily.columns[-1]]
     clusters = [ClusterId("s1", "rg", f"aks-{n}") for n in range(3)]
     stretches = [
         Stretch(
@@ -65,7 +62,6 @@ def _charts(frames, count):
         "timeline": bulk_timeline(stretches, paces=paces, **look),
         "room": state_grid(frames.room(count), **look),
         "now": utilization_now(frames.utilization(count), **look),
-        "heatmap": utilization_heatmap(daily, period=tuple(days)),
         "commitment": cluster_commitment(frames.commitments(count), **look),
         "before_after": commitment_before_after(
             before,

@@ -167,15 +167,32 @@ def test_what_is_odd_about_a_peak_or_a_quota_is_marked(changes, verdict):
 
 
 def test_a_strip_has_a_box_a_day_and_says_what_it_shows():
-    shown = strip({DAYS[0]: None, DAYS[1]: NAN, DAYS[2]: 0.95, DAYS[3]: 1.0})
+    shown = strip([-1, NAN, 0.95, 1.0])
 
     assert [width for width, _ in shown.parts] == [5, 5, 5, 5]
     assert shown.words == (
         "days: 1 90 to 100 %, 1 at the quota, 1 without samples, 1 before it was there"
     )
-    assert strip({}).words == "days: no history"
+    assert strip([]).words == "days: no history"
     assert bar(NAN).words == "unknown"
     assert bar(1.2).parts[0][0] == 80
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "No history of a quota was found"),
+        ([("new", "cpu_request", DAYS[3], [NAN] * 4)],
+         "No history of a quota was found for 1 namespace"),
+        ([("late", "memory_limit", DAYS[2], [NAN, NAN, 0.9, 1.0]),
+          ("gap", "cpu_request", DAYS[0], [0.5, NAN, 0.5, 0.375]),
+          ("made", "cpu_request", DAYS[3], [NAN] * 4), ("lost", "", None, [NAN] * 4)],
+         "1 namespace spent at least a day at or above 90 % of its tightest quota, 1 reached it, "
+         "1 is unknown, 1 is new, without history yet"),
+    ],
+)  # fmt: skip
+def test_how_long_namespaces_were_at_their_quota_is_a_sentence(rows, said):
+    assert finding("since", daily(*rows)) == said
 
 
 # What clusters have committed
