@@ -98,11 +98,10 @@ class Lines(_Display):
 
 @dataclass(frozen=True, slots=True)
 class Link(_Display):
-    """A cell or sentence that leads to a file beside the page; `second` is a line below it."""
+    """A cell that leads to a file beside the page."""
 
     text: str
     href: str
-    second: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -164,16 +163,6 @@ class Column:
     title: str
     align: str | None = None
     header: bool = False
-
-
-def named(title: str) -> Column:
-    """Return the column whose cells name their rows."""
-    return Column(title, header=True)
-
-
-def right(*titles: str) -> list[Column]:
-    """Return columns of amounts that are words already, such as `12 cores`."""
-    return [Column(title, align="right") for title in titles]
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)

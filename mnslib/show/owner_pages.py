@@ -29,7 +29,7 @@ from mnslib.capacity.refusals import WORKLOAD
 from mnslib.capacity.summaries import refused_parts
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
-from mnslib.show.displays import Cell, Column, Figure, Lines, Link, Table, Tag, named, right, tag
+from mnslib.show.displays import Cell, Column, Figure, Lines, Link, Table, Tag, tag
 from mnslib.show.html import PORTFOLIO, page
 from mnslib.show.templates import as_html, render, render_part
 from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
@@ -170,6 +170,12 @@ def _portfolio(tables: Tables, *, run: str, about: Mapping[str, Any]) -> str:
     )
 
 
+_AMOUNTS = (
+    "Namespaces", "At quota", "Near it", "With unknowns", "Committed, CPU", "Requested", "Used",
+    "Unused", "Refused",
+)  # fmt: skip
+
+
 def _lines(
     tables: Tables, orders: Iterable[pd.DataFrame], *, limit: int, note: str = ""
 ) -> list[Table]:
@@ -180,9 +186,8 @@ def _lines(
         for o in rows_of(tables.owners.table)
     }
     columns: list[str | Column] = [
-        named("Owner"),
-        *right("Namespaces", "At quota", "Near it", "With unknowns", "Committed, CPU"),
-        *right("Requested", "Used", "Unused", "Refused"),
+        Column("Owner", header=True),
+        *(Column(title, align="right") for title in _AMOUNTS),
         "Changed",
         "First thing to do",
     ]
