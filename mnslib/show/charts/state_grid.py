@@ -190,20 +190,24 @@ def _draw(sheet: Sheet, counts: list[Counter[str]], rows: list[Row]) -> None:
         ]  # fmt: skip
     is_double = any("\n" in words for _, cells in rows for _, words in cells)
     height = 60 if is_double else 44 if len(rows) <= _FEW else 34 if len(rows) <= 24 else 30
+    drawn = []  # right edge, left edge, middle, kind and words of each cell
     for name, cells in rows:
         y = sheet.y + height / 2
         _write(sheet, MARGIN, y, name, limit=names + 1, color=colors.INK)
-        is_one = len(set(cells)) == 1 and cells[0][0] == "unknown"
-        for x, (kind, words) in zip(edges, cells[:1] if is_one else cells, strict=False):
-            look, end = _LOOKS[kind], RIGHT if is_one else x + width
-            ground = colors.WHITE if look.ground is HATCH else ""
-            sheet.bars(x, end, y, height - 4, look.ground)
-            up = y - (11 if "\n" in words else 0)
-            sheet.text(x + 22, up, look.symbol, color=look.color, bold=True, align="center",
-                       ground=ground)  # fmt: skip
-            _write(sheet, x + 44, y, words, limit=end - x - 54, color=look.color,
-                   bold=kind == "no", ground=ground, in_cell=True)  # fmt: skip
+        if len(set(cells)) == 1 and cells[0][0] == "unknown":
+            drawn.append((float(RIGHT), left, y, *cells[0]))
+        else:
+            drawn += [(x + width, x, y, *cell) for x, cell in zip(edges, cells, strict=True)]
         sheet.y += height
+    ends, lefts, ys, kinds, _ = zip(*drawn, strict=True)
+    sheet.bars(lefts, ends, ys, height - 4, [_LOOKS[kind].ground for kind in kinds])
+    for end, x, y, kind, words in drawn:
+        look = _LOOKS[kind]
+        shown: Any = {"color": look.color, "ground": colors.WHITE * (look.ground is HATCH)}
+        up = y - 11 * ("\n" in words)
+        sheet.text(x + 22, up, look.symbol, bold=True, align="center", **shown)
+        limit, bold = end - x - 54, kind == "no"
+        _write(sheet, x + 44, y, words, limit=limit, in_cell=True, bold=bold, **shown)
     sheet.y += 18
 
 
