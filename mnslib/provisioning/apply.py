@@ -311,12 +311,7 @@ def read_disputed(
     plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
 ) -> ObservedState:
     """Return what was read again, each item that the list disputes as one read of it finds it."""
-    outcomes = {outcome.id: outcome for outcome in result.outcomes}
-    disputed = [
-        change.id
-        for change in plan.to_do
-        if outcomes[change.id].outcome in WRITTEN_OUTCOMES and _wrong(change, again)
-    ]
+    disputed = [change.id for change in _written(plan, result) if _wrong(change, again)]
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         found = pool.map(lambda target: item_now(target, azure), disputed)
         return again.with_items(dict(zip(disputed, found, strict=True)))
@@ -327,14 +322,17 @@ def read_back(plan: Plan, result: ApplyResult, *, again: ObservedState) -> Apply
 
     Outcomes of an earlier run, of items outside the plan, stay as they are.
     """
-    changes = {change.id: change for change in plan.to_do}
-    checked = tuple(
-        _check(changes[outcome.id], outcome, again)
-        if outcome.id in changes and outcome.outcome in WRITTEN_OUTCOMES
-        else outcome
+    written = {change.id: change for change in _written(plan, result)}
+    checked = (
+        _check(written[outcome.id], outcome, again) if outcome.id in written else outcome
         for outcome in result.outcomes
     )
-    return replace(result, outcomes=checked)
+    return replace(result, outcomes=tuple(checked))
+
+
+def _written(plan: Plan, result: ApplyResult) -> list[Change]:
+    done = {item.id for item in result.outcomes if item.outcome in WRITTEN_OUTCOMES}
+    return [change for change in plan.to_do if change.id in done]
 
 
 def plan_again(
@@ -372,9 +370,8 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOu
     ]
     if not found:
         return outcome
-    reason = f"reads back differently: {', '.join(found)}"
-    remedy = "look at it before running again"
-    return replace(outcome, outcome=OutcomeKind.FAILED, reason=reason, remedy=remedy)
+    failed = replace(outcome, outcome=OutcomeKind.FAILED, remedy="look at it before running again")
+    return replace(failed, reason=f"reads back differently: {', '.join(found)}")
 
 
 def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,7 +11,6 @@ from mnslib.provisioning.changes import RiskName
 from mnslib.provisioning.plan import Plan
 from mnslib.results import ChangeKind
 
-_CAP = re.compile(r"(?P<count>\d+)(?P<percent>\s*%)?")
 _NOTHING = "Nothing was written: "
 
 
@@ -33,17 +31,16 @@ class Caps:
         Raises:
             ConfigError: if a text is neither a count nor a percentage.
         """
-        found: dict[str, int | None] = {}
+        found: dict[str, int | None] = dict.fromkeys(asdict(self))
         for name, value in asdict(self).items():
-            text = str(value).strip()
-            match = _CAP.fullmatch(text)
-            if text and (match is None or (match["percent"] and int(match["count"]) > 100)):
+            if not (text := str(value).strip()):
+                continue
+            count, is_share = text.removesuffix("%").strip(), text.endswith("%")
+            if not re.fullmatch(r"\d+", count) or (is_share and int(count) > 100):
                 raise ConfigError(
                     f"{name} is {text!r}: write a count such as 50 or a share such as 20%."
                 )
-            count = int(match["count"]) if match else None
-            is_share = match is not None and match["percent"]
-            found[name] = math.floor(total * count / 100) if count and is_share else count
+            found[name] = total * int(count) // 100 if is_share else int(count)
         return found
 
     def as_counts(self, total: int) -> Caps:
@@ -104,7 +101,8 @@ def decide(
     if dry_run or not plan.to_do:
         return Approval(plan=plan, may_write=not dry_run, max_failures=most)
     if approval == "digest":
-        _check_digest(plan, approved_digest)
+        if approved_digest != plan.digest:
+            raise StalePlanError(_NOTHING + _stale(plan.digest, approved_digest))
     elif caps and (empty := [name for name, cap in limits.items() if cap is None]):
         raise UnsafePlanError(
             f"{_NOTHING}an unattended run needs {', '.join(empty)}; "
@@ -141,15 +139,13 @@ def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
     return f'dry_run: false\napproved_digest: "{digest}"\nallow: [{allow}]'
 
 
-def _check_digest(plan: Plan, approved_digest: str) -> None:
-    if not approved_digest:
-        raise StalePlanError(
-            f"{_NOTHING}no plan is approved. Read the plan, then run again with "
-            f'approved_digest: "{plan.digest}".'
+def _stale(digest: str, approved: str) -> str:
+    if not approved:
+        return (
+            f'no plan is approved. Read the plan, then run again with approved_digest: "{digest}".'
         )
-    if approved_digest != plan.digest:
-        raise StalePlanError(
-            f"{_NOTHING}the approved plan {approved_digest[:23]}… is not the present "
-            f"one; what is asked or what is there has changed since. "
-            f'Read the plan again, then run with approved_digest: "{plan.digest}".'
-        )
+    return (
+        f"the approved plan {approved[:23]}… is not the present one; what is asked or what is "
+        "there has changed since. Read the plan again, then run with "
+        f'approved_digest: "{digest}".'
+    )

@@ -11,7 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from importlib import resources
 from typing import Any
+
+import yaml
 
 from mnslib.models import (
     POLICY_FIELDS,
@@ -29,6 +33,18 @@ from mnslib.secrets import shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
 _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
+
+
+def words(section: str) -> dict[str, Any]:
+    """Return a section of `words.yaml`: what is said of risks, checks and what no undo restores."""
+    return _words()[section]
+
+
+@cache
+def _words() -> dict[str, dict[str, Any]]:
+    file = resources.files("mnslib.provisioning").joinpath("words.yaml")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), loader)  # type: ignore[no-any-return]
 
 
 class RiskName(StrEnum):
@@ -189,7 +205,7 @@ def _quota(namespace: ManagedNamespace) -> dict[str, str]:
     return {name: format_quota_value(name, value) for name, value in quota.items()}
 
 
-def fingerprint(namespace: ManagedNamespace | None) -> str:
+def _fingerprint(namespace: ManagedNamespace | None) -> str:
     """Return a digest of every comparable field, hidden ones too; empty for none."""
     if namespace is None:
         return ""
@@ -198,22 +214,20 @@ def fingerprint(namespace: ManagedNamespace | None) -> str:
 
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
-    before = fingerprint(change.before)
+    before = _fingerprint(change.before)
     revoked = [held.id.lower() for held in change.revoked]
     return {
         "id": str(change.id),
         "change": change.kind.value,
         "etag": change.etag,
         "before": before,
-        "after": before if change.after == change.before else fingerprint(change.after),
-        "grants": [grant_key(grant) for grant in change.grants],
+        "after": before if change.after == change.before else _fingerprint(change.after),
+        "grants": [
+            f"{grant.principal_type.value} {grant.principal_id}={grant.role_guid}"
+            for grant in change.grants
+        ],
         **({"revoked": revoked} if revoked else {}),
     }
-
-
-def grant_key(grant: AccessGrant) -> str:
-    """Return who gets which role, to compare."""
-    return f"{grant.principal_type.value} {grant.principal_id}={grant.role_guid}"
 
 
 # Differences

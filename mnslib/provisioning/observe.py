@@ -8,7 +8,7 @@ reached; a cluster whose API did not answer carries the reason instead of a view
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -201,18 +201,14 @@ def observe(
     ids = sorted(targets, key=lambda cluster: cluster.key)
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         found = dict(zip(ids, pool.map(read, ids), strict=True))
-    subscriptions = {
-        spec.id.cluster.subscription_id.lower()
-        for spec in wanted
-        if spec.in_full.access or spec.in_full.revoked
-    }
+    asking = [spec.id for spec in wanted if spec.in_full.access or spec.in_full.revoked]
+    assignments = _assignments(azure, {target.cluster.subscription_id for target in asking})
     return ObservedState(
         clusters={key: one for key, one in found.items() if not isinstance(one, str)},
         missing={key: one for key, one in found.items() if isinstance(one, str)},
         grants={
             (held.scope.lower(), held.principal_id.lower(), held.role_guid.lower()): held
-            for subscription_id in sorted(subscriptions)
-            for held in azure.role_assignments.list_for_subscription(subscription_id)
+            for held in assignments
         },
     )
 
@@ -271,28 +267,30 @@ def read_namespaces(
         found = list(pool.map(azure.managed_namespaces.list_by_managed_cluster, targets))
     namespaces = [namespace for of_cluster in found for namespace in of_cluster]
     by_scope = {namespace.id.key: namespace.id for namespace in namespaces}
-    grants: dict[ManagedNamespaceId, list[AccessGrant]] = defaultdict(list)
+    grants: dict[ManagedNamespaceId, list[AccessGrant]] = {}
     left_out: list[str] = []
-    for subscription_id in sorted({target.subscription_id.lower() for target in targets}):
-        for held in azure.role_assignments.list_for_subscription(subscription_id):
-            where, role = by_scope.get(held.scope.lower()), ROLE_NAMES.get(held.role_guid)
-            if where is None:
-                continue
-            if role is None or held.principal_type not in list(PrincipalType):
-                left_out.append(
-                    f"access of {where}: no request can ask for the role {role or held.role_guid} "
-                    f"of {held.principal_type} {held.principal_id}"
-                )
-                continue
-            grant = AccessGrant(
-                principal_type=PrincipalType(held.principal_type),
-                principal_id=held.principal_id.lower(),
-                role=role,
-                role_guid=held.role_guid,
+    for held in _assignments(azure, {target.subscription_id for target in targets}):
+        where, role = by_scope.get(held.scope.lower()), ROLE_NAMES.get(held.role_guid)
+        if where is None:
+            continue
+        if role is None or held.principal_type not in list(PrincipalType):
+            left_out.append(
+                f"access of {where}: no request can ask for the role {role or held.role_guid} "
+                f"of {held.principal_type} {held.principal_id}"
             )
-            if grant not in grants[where]:
-                grants[where].append(grant)
-    return namespaces, dict(grants), left_out
+            continue
+        kind, principal_id = PrincipalType(held.principal_type), held.principal_id.lower()
+        grant = AccessGrant(
+            principal_type=kind, principal_id=principal_id, role=role, role_guid=held.role_guid
+        )
+        of_namespace = grants.setdefault(where, [])
+        of_namespace += [grant] if grant not in of_namespace else []
+    return namespaces, grants, left_out
+
+
+def _assignments(azure: AzureClient, subscription_ids: set[str]) -> Iterator[RoleAssignment]:
+    for subscription_id in sorted({one.lower() for one in subscription_ids}):
+        yield from azure.role_assignments.list_for_subscription(subscription_id)
 
 
 def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:

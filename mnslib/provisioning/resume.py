@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
-from mnslib.provisioning.changes import Change, fingerprint, grant_key, releases
+from mnslib.provisioning.changes import Change, planned_item, releases
 from mnslib.provisioning.journal import BEGUN, JOURNAL_NAME, read_events
 from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
@@ -54,29 +54,22 @@ class EarlierItem:
     """What the journal says of one item.
 
     Attributes:
-        etag, before, after: as planned; fingerprints of the fields, empty for none.
-        grants: role assignments that were to be made.
-        revoked: ids of those that were to be deleted, in lower case.
+        planned: what `planned_item` says of it.
         is_begun: a write may have gone out, and how it ended is not known to be well.
         outcome: None unless it ended as requested; then nothing is left to do.
     """
 
     id: ManagedNamespaceId
     kind: ChangeKind
-    etag: str | None
-    before: str
-    after: str
-    grants: frozenset[str] = frozenset()
-    revoked: frozenset[str] = frozenset()
+    planned: Mapping[str, Any]
     is_begun: bool = False
     is_released: bool = False
     outcome: ItemOutcome | None = None
 
     def ended(self, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> ItemOutcome:
         """Return an outcome of this item."""
-        return ItemOutcome(
-            id=self.id, change=self.kind, outcome=outcome, reason=reason, remedy=remedy
-        )
+        done = ItemOutcome(id=self.id, change=self.kind, outcome=outcome)
+        return replace(done, reason=reason, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,12 +147,14 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         match event["event"]:
             case "plan" if event["may_write"]:
                 digest, risks = event["digest"], risks | frozenset(event["risks"])
-                for planned in map(_planned, event["items"]):
-                    # a write that went out before may still arrive
-                    was = items.get(planned.id.key, planned)
-                    items[planned.id.key] = replace(
-                        planned, is_begun=was.is_begun, is_released=was.is_released
-                    )
+                for planned in event["items"]:
+                    id_, kind = ManagedNamespaceId.parse(planned["id"]), planned["change"]
+                    item = EarlierItem(id=id_, kind=ChangeKind(kind), planned=planned)
+                    if was := items.get(id_.key):  # a write that went out before may still arrive
+                        item = replace(item, is_begun=was.is_begun, is_released=was.is_released)
+                    if item.kind is ChangeKind.NO_CHANGE:
+                        item = replace(item, outcome=item.ended(OutcomeKind.UNCHANGED))
+                    items[id_.key] = item
             case begun if begun in BEGUN:
                 key = ManagedNamespaceId.parse(event["id"]).key
                 item = replace(items[key], is_begun=True)
@@ -184,21 +179,6 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         is_torn=is_torn,
         failed=frozenset(failed),
     )
-
-
-def _planned(item: dict[str, Any]) -> EarlierItem:
-    found = EarlierItem(
-        id=ManagedNamespaceId.parse(item["id"]),
-        kind=ChangeKind(item["change"]),
-        etag=item["etag"],
-        before=item["before"],
-        after=item["after"],
-        grants=frozenset(item.get("grants", ())),
-        revoked=frozenset(item.get("revoked", ())),
-    )
-    if found.kind is not ChangeKind.NO_CHANGE:
-        return found
-    return replace(found, outcome=found.ended(OutcomeKind.UNCHANGED))
 
 
 def require_same_requests(specs: Sequence[NamespaceSpec], earlier: EarlierRun) -> None:
@@ -299,19 +279,18 @@ def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
 
 def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:
     """Return whether writing it does no other than what was approved, to what was seen then."""
+    now, was = planned_item(change), item.planned
     is_other = (
-        fingerprint(change.after) != item.after
-        or not {grant_key(grant) for grant in change.grants} <= item.grants
-        or not {held.id.lower() for held in change.revoked} <= item.revoked
+        now["after"] != was["after"]
+        or any(set(now.get(roles, ())) - {*was.get(roles, ())} for roles in ("grants", "revoked"))
         or not set(change.risk_names) <= earlier.risks
         # what was to be created exists on the cluster by now: nobody approved that
         or (change.before is None and change.kind is not item.kind)
     )
     if is_other:
         return False
-    now = fingerprint(change.before)
-    if (change.etag, now) == (item.etag, item.before):
+    if (now["etag"], now["before"]) == (was["etag"], was["before"]):
         return True
     # its own write may have left it with another eTag, or as failed
     is_same = item.is_begun and not is_made_anew(change.kind, change.before)
-    return is_same and now in (item.before, item.after)
+    return is_same and now["before"] in (was["before"], was["after"])

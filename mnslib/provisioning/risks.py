@@ -5,11 +5,12 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import Any
 
-from mnslib.commitment import Commitment, shortage
+from mnslib.commitment import Commitment
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
@@ -19,7 +20,7 @@ from mnslib.models import (
     ManagedNamespace,
     NetworkRule,
 )
-from mnslib.provisioning.changes import Change, Risk, RiskName
+from mnslib.provisioning.changes import Change, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
 from mnslib.results import ChangeKind
@@ -37,22 +38,6 @@ TOUCHING = frozenset({ChangeKind.UPDATE, ChangeKind.ADOPT, ChangeKind.DELETE})
 """Changes of what exists, as that risk counts them."""
 
 STRICTNESS = (NetworkRule.ALLOW_ALL, NetworkRule.ALLOW_SAME_NAMESPACE, NetworkRule.DENY_ALL)
-
-RECONCILERS = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "meta.helm.sh/release-name": "Helm",
-    "kubernetes-fleet.io/is-resource-placed": "Fleet",
-    "kubernetes-fleet.io/parent-CRP": "Fleet",
-    "capsule.clastix.io/tenant": "Capsule",
-    "field.cattle.io/projectId": "Rancher",
-}
-"""Label or annotation that names an owner who writes the object again. Source: their documents."""
-
-MANAGED_BY = {"argocd": "Argo CD", "flux": "Flux", "helm": "Helm", "terraform": "Terraform"}
-"""Values of `app.kubernetes.io/managed-by`. Source: Kubernetes, recommended labels."""
 
 AKS_DESKTOP_LABEL = "headlamp.dev/project-managed-by"
 """Source: Azure/aks-desktop, `projectLabels.ts`."""
@@ -72,24 +57,24 @@ def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
     touched = sum(change.kind in TOUCHING for change in changes)
     if existing_count < MANY_CHANGES_FROM or touched <= MANY_CHANGES_SHARE * existing_count:
         return None
-    detail = f"{touched} of {existing_count} existing managed namespaces would change."
+    detail = _say("many-changes", touched=touched, existing=existing_count)
     return Risk(name=RiskName.MANY_CHANGES, detail=detail)
 
 
 # Each returns what its risk means for this namespace, empty if the change does not carry it.
 
 
+def _say(what: str, **facts: Any) -> str:
+    return str(words("risks")[what].format_map(facts))
+
+
 def _adoption(change: Change, cluster: ObservedCluster) -> str:
     if change.kind is ChangeKind.ADOPT:
-        return (
-            f"Exists on the cluster with {_pods(change, cluster)}; AKS takes over its quota, "
-            "network policy, labels and annotations."
-        )
+        return _say("adoption", pods=_pods(change, cluster))
     policy = change.after and change.after.adoption_policy
     is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
-    if is_unseen and policy not in (None, AdoptionPolicy.NEVER):
-        return "Whether it exists on the cluster is unknown: Kubernetes was not read."
-    return ""
+    may_adopt = policy not in (None, AdoptionPolicy.NEVER)
+    return _say("adoption-unread") if is_unseen and may_adopt else ""
 
 
 def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
@@ -100,27 +85,25 @@ def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
         marks |= {**change.before.labels, **change.before.annotations, **change.before.tags}
     if seen := cluster.on_cluster(change.id):
         marks |= {**seen.labels, **seen.annotations}
-    owners = {owner for key, owner in RECONCILERS.items() if key in marks}
+    owners = {owner for key, owner in words("reconcilers").items() if key in marks}
     managed_by = marks.get("app.kubernetes.io/managed-by", "").lower()
-    owners |= {owner for word, owner in MANAGED_BY.items() if word in managed_by}
+    owners |= {owner for word, owner in words("managed_by").items() if word in managed_by}
     if owners:
-        return f"{' and '.join(sorted(owners))} writes it too and may put its own values back."
+        return _say("foreign-owner", owners=" and ".join(sorted(owners)))
     is_project = AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE
-    return "A project of AKS desktop." if is_project else ""
+    return _say("project") if is_project else ""
 
 
 def _deletion(change: Change, cluster: ObservedCluster) -> str:
     if change.kind is not ChangeKind.DELETE:
         return ""
-    fate = "stays, unmanaged" if change.is_release else "goes too"
-    return f"The Kubernetes namespace {fate}, with {_pods(change, cluster)}."
+    return _say("release" if change.is_release else "deletion", pods=_pods(change, cluster))
 
 
 def _delete_policy(change: Change, _: ObservedCluster) -> str:
     sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
-    if sets_it or (change.kind is ChangeKind.DELETE and not change.is_release):
-        return "With the delete policy Delete, deleting the resource deletes all that runs in it."
-    return ""
+    takes_all = change.kind is ChangeKind.DELETE and not change.is_release
+    return _say("delete-policy") if sets_it or takes_all else ""
 
 
 def _quota(change: Change, cluster: ObservedCluster) -> str:
@@ -132,18 +115,16 @@ def _quota(change: Change, cluster: ObservedCluster) -> str:
         for name, amount in change.after.default_resource_quota.values().items()
         if name not in was or amount < was[name]
     }
-    requested = cluster.requested(change.id.namespace_name)
+    requested = cluster.requested(change.id.namespace_name) if lowered else {}
     if requested is None:
-        unread = "Quota falls, and what its pods ask for is unknown: Kubernetes was not read."
-        return unread if lowered else ""
+        return _say("quota-unread")
     short = [
         f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
         f"quota {amount_text(name, amount)}"
         for name, amount in lowered.items()
         if amount < requested[QUOTA_KEYS[name]]
     ]
-    fate = "running pods stay, the next restart or rollout is refused."
-    return f"Below what runs ({'; '.join(short)}): {fate}" if short else ""
+    return _say("quota-below-use", short="; ".join(short)) if short else ""
 
 
 def _policy(change: Change, cluster: ObservedCluster) -> str:
@@ -158,18 +139,17 @@ def _policy(change: Change, cluster: ObservedCluster) -> str:
         )
         if STRICTNESS.index(becomes) > STRICTNESS.index(was):
             tightened.append(f"{direction} {was} to {becomes}")
-    moves = ", ".join(tightened)
-    return f"{moves} while pods run: traffic that works now may stop." if tightened else ""
+    return _say("policy-tightened", moves=", ".join(tightened)) if tightened else ""
 
 
 def _keys(change: Change, _: ObservedCluster) -> str:
     gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
-    return f"Removed: {', '.join(gone)}." if gone and change.after else ""
+    return _say("keys-removed", gone=", ".join(gone)) if gone and change.after else ""
 
 
 def _access(change: Change, _: ObservedCluster) -> str:
     gone = [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]
-    return f"Taken away: {', '.join(gone)}." if gone else ""
+    return _say("access-removed", gone=", ".join(gone)) if gone else ""
 
 
 _FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
@@ -275,56 +255,37 @@ def with_overcommit(
     kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
     """
     both = before_and_after(observed, changes, max_commitment)
-    name = observed.cluster.id.cluster_name
-    found: dict[str, list[str]] = {change.id.key: [] for change in changes}
-    unknown: set[str] = set()
-    for resource in ("cpu", "memory"):
-        if both is None or not both[1][resource].allocatable:
-            unknown |= {change.id.key for change in changes if _raises(change, resource)}
-            continue
-        for key, sentence in _overcommit(name, changes, both[0][resource], both[1][resource]):
-            found[key].append(sentence)
-    why = "Kubernetes was not read" if both is None else "no ready node"
-    for key in unknown:
-        found[key].insert(0, f"unknown whether its quota fits on {name}: {why}")
-    return [
-        replace(change, risks=(*change.risks, _risk(found[change.id.key])))
-        if found[change.id.key]
-        else change
-        for change in changes
-    ]
-
-
-def _risk(sentences: list[str]) -> Risk:
-    return Risk(name=RiskName.OVERCOMMIT, detail=f"{'; '.join(sentences)}.")
-
-
-def _overcommit(
-    name: str, changes: Sequence[Change], before: Commitment, after: Commitment
-) -> Iterator[tuple[str, str]]:
-    """Yield key and sentence of each change that commits too much more."""
-    if not shortage(before, after):
-        return
-    resource, nodes = after.resource, after.allocatable
-    is_over = after.committed > before.committed and (after.over_limit or ZERO) > 0
-    words = RESOURCE_WORDS[f"{resource}_request"]
-    gives = f"the {amount_text(resource, nodes)} that its nodes give"
-    over = f"{name} then commits {amount_text(resource, after.committed)} of {words}, "
-    over += f"{after.committed / nodes:.2f} × {gives}; at most {after.max_ratio} × is allowed"
+    carrying = []
     for change in changes:
-        own = after.by_namespace.get(change.id.namespace_name, ZERO)
-        was = before.by_namespace.get(change.id.namespace_name, ZERO)
-        if own <= was:
-            continue
-        if own > nodes:
-            yield change.id.key, f"{amount_text(resource, own)} of {words}; {name} has but {gives}"
-        elif is_over:  # nothing of its own, so that a page says it once of all
-            yield change.id.key, over
+        found = (_overcommit(change, resource, both) for resource in ("cpu", "memory"))
+        if sentences := [*dict.fromkeys(filter(None, found))]:
+            risk = Risk(name=RiskName.OVERCOMMIT, detail=f"{'; '.join(sentences)}.")
+            change = replace(change, risks=(*change.risks, risk))
+        carrying.append(change)
+    return carrying
 
 
-def _raises(change: Change, resource: str) -> bool:
-    was, becomes = (
-        state.default_resource_quota.values().get(f"{resource}_request", ZERO) if state else ZERO
-        for state in (change.before, change.after)
-    )
-    return becomes > was
+def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> str:
+    name = change.id.cluster.cluster_name
+    if both is None or not both[1][resource].allocatable:
+        was, becomes = (
+            state.default_resource_quota.values().get(f"{resource}_request", ZERO)
+            if state
+            else ZERO
+            for state in (change.before, change.after)
+        )
+        why = "Kubernetes was not read" if both is None else "no ready node"
+        return _say("unfit", name=name, why=why) if becomes > was else ""
+    before, after = (commitments[resource] for commitments in both)
+    was, own = (one.by_namespace.get(change.id.namespace_name, ZERO) for one in (before, after))
+    if own <= was:
+        return ""
+    nodes = amount_text(resource, after.allocatable)
+    facts = {"name": name, "nodes": nodes, "words": RESOURCE_WORDS[f"{resource}_request"]}
+    if own > after.allocatable:
+        return _say("too-large", own=amount_text(resource, own), **facts)
+    if after.committed <= before.committed or (after.over_limit or ZERO) <= 0:
+        return ""
+    committed, ratio = amount_text(resource, after.committed), after.committed / after.allocatable
+    # nothing of its own, so that a page says it once of all
+    return _say("overcommit", committed=committed, ratio=ratio, most=after.max_ratio, **facts)

@@ -20,7 +20,7 @@ from mnslib.models import (
     Ensure,
     PrincipalType,
 )
-from mnslib.provisioning.changes import OWNED_MAPPINGS
+from mnslib.provisioning.changes import OWNED_MAPPINGS, words
 from mnslib.provisioning.journal import BEGUN
 from mnslib.requests.cells import grant_text, revocation_text
 from mnslib.requests.export import PAIR_READERS, kept
@@ -97,8 +97,8 @@ class _Item:
     def place(self) -> str:
         return f"{self.id.namespace_name} on {self.id.cluster.cluster_name}"
 
-    def say(self, sentence: str) -> None:
-        self.lost.append(f"{self.place}: {sentence}")
+    def say(self, what: str, **facts: str) -> None:
+        self.lost.append(f"{self.place}: {words('undo')[what].format_map(facts)}")
 
     def namespace_cells(self) -> dict[str, Any]:
         """Return what to ask for beside the identity; nothing where nothing can or need be done."""
@@ -106,11 +106,11 @@ class _Item:
             return {}
         if self.outcome is OutcomeKind.SKIPPED:  # found changed by somebody else
             if self.is_accepted:
-                self.say("somebody else changed it after this run: it stays")
+                self.say("changed-since")
             return {}
         if self.outcome is OutcomeKind.FAILED and not self.is_accepted:
             # what stands there may be somebody else's
-            self.say("its write was not seen to be accepted: what is there stays")
+            self.say("not-accepted")
             return {}
         before, after = self.writes[0]["before"], self.writes[-1]["after"]
         if before is None:
@@ -131,8 +131,8 @@ class _Item:
             if is_gone and is_granted:
                 continue
             if is_gone or event.get("has_condition") or kind not in list(PrincipalType):
-                fate = "stays" if is_granted else "is not granted again"
-                self.say(f"a role {fate} ({role} of {principal_id})")
+                fate = "role-stays" if is_granted else "role-is-gone"
+                self.say(fate, role=role, principal=principal_id)
                 continue
             grant = AccessGrant(
                 principal_type=PrincipalType(kind),
@@ -146,33 +146,29 @@ class _Item:
     def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:
         keeps = after.get("delete_policy") != DeletePolicy.DELETE
         if is_adopted:
-            self.say("what its adoption overwrote on the Kubernetes namespace stays overwritten")
+            self.say("overwritten")
             if not keeps:
-                self.say(
-                    "it was there before the run, and its delete policy is Delete, which would "
-                    "take all of it along: it stays managed; set delete_policy to Keep first, then "
-                    "ensure to absent"
-                )
+                self.say("would-take-along")
                 return {}
         elif keeps:
-            self.say("the Kubernetes namespace stays, unmanaged")
+            self.say("kept")
         return {"ensure": Ensure.ABSENT.value}
 
     def _make_again(self, before: Image) -> dict[str, Any]:
         if before["delete_policy"] == DeletePolicy.DELETE:
-            self.say("what was in the Kubernetes namespace is lost; an empty one is made")
+            self.say("content-lost")
         else:
-            self.say("its Kubernetes namespace stayed: labels and annotations there come along")
+            self.say("comes-along")
             if before["adoption_policy"] in (None, AdoptionPolicy.NEVER):
-                self.say("to take it over again, adoption_policy comes back as Always")
+                self.say("adopted-again")
                 before = {**before, "adoption_policy": AdoptionPolicy.ALWAYS.value}
         missing = [name for name in QUOTA_FIELDS if name not in before["default_resource_quota"]]
         if missing:
-            self.say(f"it had no {', '.join(missing)}, and cannot be made again without")
+            self.say("no-quota", names=", ".join(missing))
             return {}
         if unset := [name for name in POLICY_FIELDS if name not in _plain(before)]:
-            self.say(f"{', '.join(unset)} had no value, and comes back as the default")
-        self.say("role assignments on it went with it, and are not made again")
+            self.say("no-policy", names=", ".join(unset))
+        self.say("roles-went")
         return self._changed(before, {})
 
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
@@ -185,14 +181,14 @@ class _Item:
             if name in was or name in QUOTA_FIELDS:
                 row[name] = was.get(name)
             else:
-                self.say(f"{name} was not set, and cannot be unset again")
+                self.say("cannot-unset", name=name)
         for name in OWNED_MAPPINGS:
             old, new = before[name], after.get(name, {})
             keys = sorted(old.keys() | new.keys())
             changed = {key: old.get(key) for key in keys if old.get(key) != new.get(key)}
             # where both are hidden, whether it changed was not kept either
             for key in [key for key in keys if old.get(key) == HIDDEN]:
-                self.say(f"{name}[{key}] was not kept, as it looks like a secret")
+                self.say("hidden", name=name, key=key)
                 changed.pop(key, None)
             if pairs := kept(changed, PAIR_READERS[name], f"{self.place}: {name}", self.lost):
                 row[name] = pairs

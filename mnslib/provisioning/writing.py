@@ -236,12 +236,10 @@ class Writer:
         seen = self._seen[change.id.cluster]
         yield from self._look_again(change, seen)
         seen.writes_since += 1
-        if change.before is not None and change.etag is None:  # no If-Match will guard the write
-            is_disputed = True
-        else:
-            # The list trails: where it disputes, only the item itself decides.
-            held = seen.listed.get(change.id.key) if seen.listed is not None else change.before
-            is_disputed = not is_untouched(change, held)
+        # The list trails: where it disputes, only the item itself decides.
+        held = change.before if seen.listed is None else seen.listed.get(change.id.key)
+        is_unguarded = change.before is not None and change.etag is None  # by an If-Match
+        is_disputed = is_unguarded or not is_untouched(change, held)
         read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
         if is_disputed and not is_untouched(change, (yield read)):
             raise StaleItemError(STALE)
@@ -365,22 +363,18 @@ def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:
 
 def _require_same_on_cluster(change: Change, seen: _Seen) -> None:
     """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
-    name, after = change.id.namespace_name, change.after
+    name, reason = change.id.namespace_name, ""
     where = f"on cluster {change.id.cluster.cluster_name}"
     if seen.on_cluster is not None:
         was, found = seen.planned.on_cluster(change.id), seen.on_cluster.get(name)
         if was is None and found is not None:
-            raise StaleItemError(
-                f"stale: a Kubernetes namespace {name} appeared {where} after it was read, and "
-                "would be taken over"
-            )
-        if was != found:
-            raise StaleItemError(
-                f"stale: the Kubernetes namespace {name} {where} was changed after it was read"
-            )
-    may_adopt = after and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
-    if seen.kubernetes_unknown and may_adopt:
-        raise StaleItemError(
-            f"stale: whether a Kubernetes namespace {name} appeared or changed {where} since it was"
-            f" read is unknown: {seen.kubernetes_unknown}"
-        )
+            reason = f"a Kubernetes namespace {name} appeared {where} after it was read, and would "
+            reason += "be taken over"
+        elif was != found:
+            reason = f"the Kubernetes namespace {name} {where} was changed after it was read"
+    policy = change.after and change.after.adoption_policy
+    if not reason and seen.kubernetes_unknown and policy not in (None, AdoptionPolicy.NEVER):
+        reason = f"whether a Kubernetes namespace {name} appeared or changed {where} since it was "
+        reason += f"read is unknown: {seen.kubernetes_unknown}"
+    if reason:
+        raise StaleItemError(f"stale: {reason}")
