@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mnslib.show.displays import Action, Actions
+from mnslib.show.displays import CHART, Action, Actions
 from mnslib.show.html import page, report_html
 from mnslib.show.outputs import is_plain_html, markdown_html
 
@@ -70,7 +70,7 @@ def make_result(**changes: Any) -> dict[str, Any]:
 def report(tmp_path: Path):
     def make(*cells: dict[str, Any], **changes: Any) -> str:
         directory = tmp_path / "20261102T060000Z-30_provision_in_bulk-prod"
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         notebook = {"cells": [markdown(ABOUT), *cells], "nbformat": 4, "nbformat_minor": 5}
         (directory / "notebook.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
         return report_html(directory / "notebook.ipynb", make_result(**changes))
@@ -140,6 +140,59 @@ def test_a_chart_has_its_finding_as_alternative_text(report) -> None:
     html = report(markdown("## Who"), code(shown(png=PICTURE, text='7 of 77 are "full"')))
     assert f'src="data:image/png;base64,{PICTURE}" alt="7 of 77 are &#34;full&#34;"' in html
     assert "size: A4 landscape" in html
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="3"/>{}</svg>'
+
+
+def chart(name: str) -> dict[str, Any]:
+    return code(shown(png=PICTURE, text="7 of 77") | {"metadata": {CHART: name}})
+
+
+@pytest.fixture
+def charts(tmp_path: Path) -> Path:
+    """The folder with the charts of the run that `report` is of."""
+    folder = tmp_path / "20261102T060000Z-30_provision_in_bulk-prod" / "charts"
+    folder.mkdir(parents=True)
+    (tmp_path / "outside.svg").write_text(SVG)
+    return folder
+
+
+def test_a_chart_is_its_svg_under_ids_of_its_own(report, charts) -> None:
+    own = '<g id="a"><rect x="1"/></g><use href="#a"/>'
+    (charts / "now.svg").write_text(SVG.format(own))
+    html = report(markdown("## Who"), chart("now"), chart("now"))
+    assert "<img" not in html
+    ids = re.findall(r'<g id="([^"]+)"', html)
+    assert len(set(ids)) == len(ids) == 2
+    assert all(f'href="#{name}"' in html for name in ids)
+    assert "<title>7 of 77</title>" in html
+    assert "size: A4 landscape" in html
+    assert "default-src 'none'; img-src data:" in html
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("now", "<script>alert(1)</script>"),
+        ("now", '<image href="https://example.org/x.png"/>'),
+        ("missing", ""),
+        ("../../outside", ""),
+        ("", ""),
+    ],
+)
+def test_a_chart_whose_svg_is_missing_or_odd_stays_an_image(report, charts, name, inside) -> None:
+    (charts / "now.svg").write_text(SVG.format(inside))
+    html = report(markdown("## Who"), chart(name))
+    assert f'<img src="data:image/png;base64,{PICTURE}" alt="7 of 77">' in html
+    assert "<svg" not in html
+    assert "example.org" not in html
+
+
+def test_svg_out_of_a_cell_stays_an_image(report) -> None:
+    html = report(markdown("## Who"), code(shown(svg=SVG.format(""), text="drawn")))
+    assert '<img src="data:image/svg+xml;base64,' in html
+    assert "<svg" not in html
 
 
 def test_a_refused_run_shows_every_mistake_and_no_step_that_did_not_run(report) -> None:
