@@ -128,6 +128,8 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     table, snapshot = tables.commitment, tables.snapshot
     chart = charts.cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
     yield _drawn(chart, table)
+    if table.empty:
+        return
     yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.ROOM))
     absent = said("absent_region", summaries.absent_region(tables.placement))
     places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
