@@ -22,12 +22,9 @@ from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, observe_scope
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
-from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.risks import read_max_commitment
+from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.requests.export import request_file
-from mnslib.requests.files import read_bytes, read_rows
-from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import LIBRARY, ApplyResult, RunStatus, utc_now
 from mnslib.run import steps
@@ -277,21 +274,20 @@ class Fleet:
         return snapshot
 
     def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
-        files = (self._settings[name] for name in ("tiers_file", "policy_file"))
-        rules = steps.rules(*(Path(file) if file else None for file in files))
+        rules = steps.rules(self._settings["tiers_file"], self._settings["policy_file"])
         if isinstance(requests, str | Path):
             path = Path(requests).expanduser().absolute()
-            data = read_bytes(path)
-            specs = parse_requests(path, data=data, **rules)
-            found = [dict(row.cells) for row in read_rows(path, data).rows]
+            data = files.read_bytes(path)
+            specs = spec.parse_requests(path, data=data, **rules)
+            found = [dict(row.cells) for row in files.read_rows(path, data).rows]
             return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
         rows = _rows(requests)
-        return specs_from_rows(rows, file="requests", **rules), rows
+        return spec.specs_from_rows(rows, file="requests", **rules), rows
 
     def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
         read_at = utc_now()
         observed = steps.observed(specs, self._target)
-        require_passed(preflight(specs, observed))
+        steps.checked(specs, observed)
         limit = read_max_commitment(self._settings["max_commitment"])
         planned = make_plan(specs, observed, max_commitment=limit)
         return Plan(self, specs, rows, planned, read_at)
@@ -654,7 +650,7 @@ def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Resu
         started=started,
     )
     requests = directory / "requests.csv"
-    write_whole(requests, request_file(plan._rows, suffix=requests.suffix))
+    write_whole(requests, export.request_file(plan._rows, suffix=requests.suffix))
     steps.write_plan(planned, directory)
     record = Record(
         notebook=LIBRARY,

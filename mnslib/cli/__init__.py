@@ -21,6 +21,7 @@ import click
 
 import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import EXIT_CODES, LIBRARY, ChangeKind, RunStatus
 from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
 from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
@@ -164,7 +165,6 @@ def _execute(
 def _dry_run(directory: Path) -> str:
     """Return what a plan would do, and what to write in order to go ahead."""
     from mnslib.provisioning.approval import to_go_ahead
-    from mnslib.resource_ids import ManagedNamespaceId
     from mnslib.show.templates import render_part
 
     plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
@@ -386,8 +386,6 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
 
 def _where(given: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return subscriptions and cluster ids, also from the parameters about one cluster."""
-    from mnslib.resource_ids import ClusterId
-
     subscriptions = [str(one) for one in given.get("subscription_ids") or ()]
     clusters = [str(one) for one in given.get("clusters") or ()]
     one = [str(given.get(n) or "") for n in ("subscription_id", "resource_group", "cluster_name")]

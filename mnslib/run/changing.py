@@ -18,7 +18,6 @@ from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.journal import JOURNAL_NAME, read_events, read_timeline
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
-from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.resume import (
     EarlierRun,
     Rest,
@@ -28,17 +27,11 @@ from mnslib.provisioning.resume import (
     require_same_requests,
 )
 from mnslib.provisioning.risks import read_max_commitment
-from mnslib.requests.answer import answered_file, refusals
+from mnslib.requests import answer, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.requests.files import read_bytes
-from mnslib.requests.spec import parse_requests, specs_from_rows
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now
-from mnslib.run import steps
-from mnslib.run.handover import hand_over
-from mnslib.run.locks import only_writer
-from mnslib.run.project import existing_file, write_whole
+from mnslib.run import handover, locks, project, runs, steps
 from mnslib.run.record import Run, ended
-from mnslib.run.runs import find_run
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
 
@@ -75,23 +68,20 @@ class Changing(Run):
             ConfigError: if there is no such file.
             SpecError: with every mistake.
         """
-        named = self.asked("tiers_file", "policy_file")
-        rules = steps.rules(
-            **{name: existing_file(name, file) if file else None for name, file in named.items()}
-        )
+        rules = steps.rules(**self.asked("tiers_file", "policy_file"))
         if "request_file" in self.parameters:
-            path = existing_file("request_file", self.parameters["request_file"])
+            path = project.existing_file("request_file", self.parameters["request_file"])
             self._requests = self.directory / f"requests{path.suffix.lower()}"
-            data = read_bytes(path)
+            data = files.read_bytes(path)
             try:
-                self.specs = parse_requests(path, data=data, **rules)
+                self.specs = spec.parse_requests(path, data=data, **rules)
             except SpecError as error:
                 self._give_back_refused(data, error)
                 raise
-            write_whole(self._requests, data)
+            project.write_whole(self._requests, data)
         else:
             row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
-            self.specs = specs_from_rows([row], file=PARAMETERS, **rules)
+            self.specs = spec.specs_from_rows([row], file=PARAMETERS, **rules)
         return plans.requests_table(self.specs)
 
     def resume(self) -> Table:
@@ -104,8 +94,8 @@ class Changing(Run):
         rows: list[list[Cell]] = []
         if resume_run := self.asked("resume_run")["resume_run"]:
             runs_dir = self.directory.parent
-            find_run(resume_run, runs_dir=runs_dir)
-            with only_writer(
+            runs.find_run(resume_run, runs_dir=runs_dir)
+            with locks.only_writer(
                 {spec.id.cluster for spec in self.specs},
                 endpoint=self.target.azure.cloud.arm_endpoint,
                 run_directory=self.directory,
@@ -113,7 +103,7 @@ class Changing(Run):
                 tell=lambda sentence: sys.stderr.write(f"{sentence}\n"),
             ):
                 pass  # it is waited for; whoever that was may have gone on with it
-            self._resumed = find_run(resume_run, runs_dir=runs_dir)
+            self._resumed = runs.find_run(resume_run, runs_dir=runs_dir)
             earlier = self._earlier = read_earlier(self._resumed)
             require_same_requests(self.specs, earlier)
             torn = ", its last line cut off" if earlier.is_torn else ""
@@ -135,8 +125,7 @@ class Changing(Run):
 
     def check(self) -> Table:
         """Return the checks; raises PreflightError if one failed."""
-        self.checks = preflight(self.specs, self.observed)
-        require_passed(self.checks)
+        self.checks = steps.checked(self.specs, self.observed)
         return plans.checks_table(self.checks)
 
     def plan(self) -> None:
@@ -294,7 +283,7 @@ class Changing(Run):
         )
 
     def _give_back_refused(self, data: bytes, error: SpecError) -> None:
-        mistakes = refusals(error)
+        mistakes = answer.refusals(error)
         may_be_secret = (
             "secret" in mistake.message or mistake.column not in COLUMNS
             for mistake in error.problems
@@ -308,9 +297,9 @@ class Changing(Run):
     def _answered(self, answers: Mapping[int, Any], data: bytes | None = None) -> tuple[str, str]:
         """Return the name of the file that was written with answers, else why it was not."""
         try:
-            suffix, content = answered_file(self._requests, answers, data=data)
+            suffix, content = answer.answered_file(self._requests, answers, data=data)
             file = self._requests.with_suffix(suffix)
-            write_whole(file, content)
+            project.write_whole(file, content)
         except Exception as error:  # what was done stands, and is in the record all the same
             return "", cut(f"{type(error).__name__}: {error}")
         return file.name, ""
@@ -319,7 +308,7 @@ class Changing(Run):
         """Return where the kubeconfig of each namespace that stands was written (mode 0600)."""
         asked = self.asked("cloud", "kubectl_login", "kubeconfig")
         both = zip(self.planned.changes, self._ended.outcomes, strict=True)
-        return hand_over(
+        return handover.hand_over(
             [c.id for c, o in both if c.after is not None and o.outcome not in OPEN_OUTCOMES],
             self.target,
             cloud=asked["cloud"],

@@ -22,12 +22,13 @@ from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal
 from mnslib.provisioning.observe import ObservedState, observe
 from mnslib.provisioning.plan import Plan, plan_to_json
+from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.resume import Rest
 from mnslib.requests.policy import read_policy
 from mnslib.requests.tiers import read_tiers
-from mnslib.results import ApplyResult, utc_now, utc_text
+from mnslib.results import ApplyResult, CheckResult, utc_now, utc_text
 from mnslib.run.locks import only_writer
-from mnslib.run.project import RUN_DIRECTORY_VARIABLE, write_whole
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE, existing_file, write_whole
 from mnslib.run.runs import continue_journal
 from mnslib.run.targets import Target
 from mnslib.show.templates import render_part
@@ -44,11 +45,15 @@ Show = Callable[[str, int, int], None]
 _Found = TypeVar("_Found")
 
 
-def rules(tiers_file: Path | None, policy_file: Path | None) -> dict[str, Any]:
-    """Return what requests are read by, from the files that hold it."""
+def rules(tiers_file: str, policy_file: str) -> dict[str, Any]:
+    """Return what requests are read by, from the files that hold it; an empty name is none.
+
+    Raises:
+        ConfigError: if a file is not there, or does not hold it.
+    """
     return {
-        "tiers": tiers_file and read_tiers(tiers_file),
-        "policy": policy_file and read_policy(policy_file),
+        "tiers": read_tiers(existing_file("tiers_file", tiers_file)) if tiers_file else None,
+        "policy": read_policy(existing_file("policy_file", policy_file)) if policy_file else None,
     }
 
 
@@ -57,6 +62,17 @@ def observed(
 ) -> ObservedState:
     """Return what is there now of what the requests name; `known` as `observe` takes it."""
     return observe(specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known)
+
+
+def checked(specs: Sequence[NamespaceSpec], found: ObservedState) -> tuple[CheckResult, ...]:
+    """Return the checks before a plan.
+
+    Raises:
+        PreflightError: if one failed.
+    """
+    checks = preflight(specs, found)
+    require_passed(checks)
+    return checks
 
 
 def write_plan(plan: Plan, directory: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mnslib.errors import ConfigError, cut
+from mnslib.resource_ids import ClusterId
 from mnslib.run.parameters import may_be_secret
 from mnslib.run.project import find_project_root
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
     from mnslib.kube.client import KubeClient
     from mnslib.models import ManagedCluster
-    from mnslib.resource_ids import ClusterId
 
 TARGETS = ("sandbox", "azure")
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
@@ -74,8 +74,6 @@ class Target:
         Raises:
             ConfigError: if nothing is named on Azure, or `clusters` holds what is no id of one.
         """
-        from mnslib.resource_ids import ClusterId
-
         subscriptions = list(subscription_ids)
         if not subscriptions and not clusters:
             if self.sandbox is None:
