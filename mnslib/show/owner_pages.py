@@ -8,11 +8,13 @@ pictures are drawn by hand as SVG, since matplotlib would take minutes for some 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
@@ -21,19 +23,24 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.advice import FIX, GROW, HEALTHY, SHRINK
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
-from mnslib.capacity.decide import PEAK_SHARE_KEPT, QUOTA_FIELD_OF, RAISE, rows_of, smallest_raises
+from mnslib.capacity.decide import PEAK_SHARE_KEPT, RAISE, rows_of, smallest_raises
 from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import WORKLOAD
 from mnslib.capacity.summaries import refused_parts
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
-from mnslib.show.displays import Cell, Column, Figure, Lines, Link, Table, Tag, tag
+from mnslib.show.displays import (
+    Blocks,
+    Figure,
+    Table,
+    Tag,
+    tag,
+)
 from mnslib.show.html import PORTFOLIO, page
 from mnslib.show.templates import as_html, render, render_part
-from mnslib.show.tokens import HEAT, HEAT_FROM, TOKENS
-from mnslib.show.views import said
+from mnslib.show.tokens import HEAT_FROM
+from mnslib.show.views import bar, strip, view
 
 OWNERS_FOLDER = "owners"
 """Of a run directory: the owners' pages."""
@@ -49,15 +56,10 @@ MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
 _STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
-_ADVICE = {
-    SHRINK: "has more than it needs",
-    GROW: "needs more",
-    FIX: "requests more than it uses",
-    HEALTHY: "fits",
-}
 _NEAR = float(TIGHT_RATIO)
-_FILLS = ("#8FA1B3", TOKENS["warn"], TOKENS["crit"])
-_UNKNOWN_DAY, _NO_DAY = len(HEAT), len(HEAT) + 1
+_BANDS = (0.0, *HEAT_FROM, math.nan, None)
+"""A share of each band of a strip; of the last two days nothing is known, or they were before."""
+_UNKNOWN_DAY, _NO_DAY = len(_BANDS) - 2, len(_BANDS) - 1
 _ORDERS = {"full": "Most at quota first", "idle": "Most unused first", "name": "By name"}
 _SAID, _PARTS = "owner.txt.j2", "owner_parts.html.j2"
 
@@ -132,23 +134,25 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
     yield PORTFOLIO, _portfolio(tables, run=run, about=about)
 
 
-def owners_table(tables: Tables, *, limit: int = 20) -> Table:
+def owners_table(tables: Tables) -> Table:
     """Return the owners to read in the report, those with full namespaces first."""
-    note = f"A page for each, to be sent to them: {OWNERS_FOLDER}/; all of them: {PORTFOLIO}."
-    return _lines(tables, [tables.owners.table], limit=limit, note=note)[0]
+    return view("owners", _lines(tables), since=_since(tables.earlier))
 
 
 def _portfolio(tables: Tables, *, run: str, about: Mapping[str, Any]) -> str:
     """Return the page over all owners, in three orders to choose from, each linked to its page."""
     table = tables.owners.table
+    lines = view("portfolio", _lines(tables), since=_since(tables.earlier))
     names = table.assign(nobody=table["owner"] == "", name=table["owner"].str.casefold())
     orders = {
         "full": table,
         "idle": table.sort_values("idle", ascending=False, kind="stable", na_position="last"),
         "name": names.sort_values(["nobody", "name"], kind="stable"),
     }
-    lines = _lines(tables, orders.values(), limit=len(table))
-    shown = [(key, _ORDERS[key], own) for key, own in zip(orders, lines, strict=True)]
+    shown = [
+        (key, _ORDERS[key], replace(lines, rows=[lines.rows[at] for at in order.index]))
+        for key, order in orders.items()
+    ]
     theirs, total = table[table["owner"] != ""], int(table["spaces"].sum())
     hit, full = int((theirs[FULL] > 0).sum()), int(table[FULL].sum())
     measured = int(table["measured"].sum())
@@ -170,53 +174,20 @@ def _portfolio(tables: Tables, *, run: str, about: Mapping[str, Any]) -> str:
     )
 
 
-_AMOUNTS = (
-    "Namespaces", "At quota", "Near it", "With unknowns", "Committed, CPU", "Requested", "Used",
-    "Unused", "Refused",
-)  # fmt: skip
-
-
-def _lines(
-    tables: Tables, orders: Iterable[pd.DataFrame], *, limit: int, note: str = ""
-) -> list[Table]:
-    """Return a table of the owners for each order of their rows."""
+def _lines(tables: Tables) -> list[dict[str, Any]]:
+    """Return a row for each owner as the views `owners` and `portfolio` take it."""
     changes, steps = _changes(tables.owners.changes), tables.owners.steps
-    cells = {
-        o.owner: _line(o, changes.get(o.owner, {}), steps.get(o.owner, []))
+    return [
+        {
+            **o._asdict(),
+            "name": _name(o.owner),
+            "href": f"{OWNERS_FOLDER}/{quote(file_name(o.owner))}.html",
+            "committed": f"{_committed(o)} {_part(o, o.namespaces)}".strip(),
+            "part": _part(o, o.measured),
+            "changed": [(word, len(names)) for word, names in changes.get(o.owner, {}).items()],
+            "first": _said("title", steps[o.owner][0]) if o.owner in steps else "",
+        }
         for o in rows_of(tables.owners.table)
-    }
-    columns: list[str | Column] = [
-        Column("Owner", header=True),
-        *(Column(title, align="right") for title in _AMOUNTS),
-        "Changed",
-        "First thing to do",
-    ]
-    return [
-        Table(
-            columns=columns,
-            rows=[cells[owner] for owner in rows["owner"]],
-            limit=limit,
-            note=f"{_said('portfolio_note', _since(tables.earlier))} {note}".strip(),
-            empty="No namespace was found.",
-        )
-        for rows in orders
-    ]
-
-
-def _line(o: Any, changes: Mapping[str, Any], steps: list[Any]) -> list[Cell]:
-    return [
-        Link(_name(o.owner), f"{OWNERS_FOLDER}/{quote(file_name(o.owner))}.html"),
-        o.spaces,
-        o.full,
-        o.tight,
-        o.doubted,
-        f"{_committed(o)} {_part(o, o.namespaces)}".strip(),
-        Lines(wording.cores(o.requested), _part(o, o.measured)),
-        wording.cores(o.usage),
-        wording.cores(o.idle),
-        "unknown" if np.isnan(o.refused) else int(o.refused),
-        "\n".join(_said("counted", change, len(names)) for change, names in changes.items()),
-        _said("title", steps[0]) if steps else "",
     ]
 
 
@@ -299,21 +270,14 @@ def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[s
 
 
 def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return whose pods were refused: the first row, when last, what was short, the raises."""
+    """Return whose pods were refused: the workload's `refused_parts`, and the sufficient quotas."""
     more = smallest_raises(refusals)
     workloads: dict[tuple[Any, ...], list[Any]] = {}
     for row in refusals.assign(more=more, needed=refusals["limited"] + more).to_dict("records"):
         workloads.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
     found = defaultdict(list)
     for rows in workloads.values():
-        first = rows[0]
-        raises = [
-            (QUOTA_FIELD_OF.get(row["key"], ""), row["key"], row["needed"])
-            for row in rows
-            if row["more"] > 0
-        ]
-        last = "" if pd.isna(first["last_utc"]) else wording.moment(first["last_utc"])
-        found[first["owner"]].append((first, last, said("short_of", refused_parts(rows)), raises))
+        found[rows[0]["owner"]].append(refused_parts(rows))
     return found
 
 
@@ -323,22 +287,18 @@ def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
 def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
     """Return by owner what the page says of each namespace, made a column at a time."""
     spaces = tables.owners.spaces
-    resource, verdict, ratio = spaces["resource"], spaces["verdict"], spaces["utilization_ratio"]
-    is_granted = spaces["hard"].notna()
-    share = ratio.fillna(0)
-    fill = np.select([share >= 1, share >= _NEAR], [_FILLS[2], _FILLS[1]], _FILLS[0])
-    cells: list[Iterable[Any]] = [
+    resource, verdict = spaces["resource"], spaces["verdict"]
+    values = resource.map(wording.RESOURCE_WORDS).where(spaces["hard"].notna(), "")
+    cells = [
         spaces["namespace_name"].tolist(),
         spaces["cluster_name"].tolist(),
         _each(_state, verdict, spaces["is_stuck"]),
-        resource.map(wording.RESOURCE_WORDS).where(is_granted, "").tolist(),
-        _each(_quota, resource, spaces["hard"]),
-        _each(_amount, resource, spaces["used"]),
-        _each(wording.percent, ratio),
-        np.clip(share * 100, 1, 100).astype(int).tolist(),
-        np.where(ratio.isna(), "", fill).tolist(),
+        values.tolist(),
+        _each(_known(wording.quota), resource, spaces["hard"]),
+        _each(_known(wording.quantity), resource, spaces["used"]),
+        _each(lambda ratio: _html(bar(ratio)), spaces["utilization_ratio"]),
         _strips(spaces, tables.daily),
-        spaces["advice"].map(_ADVICE).fillna("").tolist(),
+        spaces["advice"].tolist(),
     ]
     found = defaultdict(list)
     for owner, *row in zip(spaces["owner"].tolist(), *cells, strict=True):
@@ -352,23 +312,22 @@ def _each(write: Callable[..., str], *columns: pd.Series[Any]) -> list[str]:
     return [written(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _amount(resource: str, value: float) -> str:
-    return "" if wording.is_unknown(value) else wording.quantity(resource, value)
+def _known(write: Callable[[str, float], str]) -> Callable[[str, float], str]:
+    return lambda resource, value: "" if wording.is_unknown(value) else write(resource, value)
 
 
-def _quota(resource: str, value: float) -> str:
-    return "" if wording.is_unknown(value) else wording.quota(resource, value)
+def _html(shown: Tag | Blocks) -> str:
+    return as_html(shown._repr_html_())
 
 
 def _state(verdict: str, is_stuck: bool) -> str:
     if is_stuck and verdict != FULL:
-        return as_html(Tag("next pod does not fit", "warning")._repr_html_())
-    shown = tag(verdict)
-    return as_html(Tag(_STATES.get(verdict, shown.text), shown.tone)._repr_html_())
+        return _html(Tag("next pod does not fit", "warning"))
+    return _html(tag(verdict, _STATES.get(verdict, "")))
 
 
 def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
-    """Return of each namespace a row of small boxes, one per day since it was first seen.
+    """Return of each namespace the strip of its days since it was first seen.
 
     Where no day came near the quota, the highest share in words says as much.
     """
@@ -376,33 +335,22 @@ def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
     days = [label for label in labels if isinstance(label, date)]
     first = [0 if pd.isna(born) else bisect_left(days, born) for born in daily["first_seen"]]
     ratios = daily[days].to_numpy(dtype=float)
-    kinds = np.searchsorted(HEAT_FROM, ratios, side="right").astype(np.uint8)
-    kinds[np.isnan(ratios)] = _UNKNOWN_DAY
-    kinds[np.arange(len(days)) < np.array(first, dtype=int).reshape(-1, 1)] = _NO_DAY
-    highest = np.where(kinds < _UNKNOWN_DAY, ratios, -np.inf).max(axis=1, initial=-np.inf)
-    is_calm = (highest < _NEAR) & (highest >= 0) & ~(kinds == _UNKNOWN_DAY).any(axis=1)
+    bands = np.searchsorted(HEAT_FROM, ratios, side="right").astype(np.uint8)
+    bands[np.isnan(ratios)] = _UNKNOWN_DAY
+    bands[np.arange(len(days)) < np.array(first, dtype=int).reshape(-1, 1)] = _NO_DAY
+    highest = np.where(bands < _UNKNOWN_DAY, ratios, -np.inf).max(axis=1, initial=-np.inf)
+    is_calm = (highest < _NEAR) & (highest >= 0) & ~(bands == _UNKNOWN_DAY).any(axis=1)
     drawn = cache(_strip)
     found = [
         f"{wording.percent(most)} at most" if calm else drawn(row.tobytes())
-        for most, calm, row in zip(highest.tolist(), is_calm.tolist(), kinds, strict=True)
+        for most, calm, row in zip(highest.tolist(), is_calm.tolist(), bands, strict=True)
     ]
     places = pd.MultiIndex.from_frame(daily[SPACE])
     at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
     return [found[place] if place >= 0 else drawn(b"") for place in at]
 
 
-def _strip(kinds: bytes) -> str:
-    """Return the boxes of days of these kinds: places in `HEAT`, unknown, or not there yet."""
-    boxes = {
-        kind: "".join(f"M{day * 6} 0h5v14h-5z" for day, one in enumerate(kinds) if one == kind)
-        for kind in dict.fromkeys(kinds)
-        if kind != _NO_DAY
-    }
-    counts = {
-        "all": len(kinds) - kinds.count(_NO_DAY),
-        "full": kinds.count(4),
-        "near": kinds.count(3),
-        "unknown": kinds.count(_UNKNOWN_DAY),
-    }
-    values = {"boxes": boxes, "counts": counts, "width": len(kinds) * 6, "heat": HEAT}
-    return render_part(_PARTS, "strip", values)
+def _strip(bands: bytes) -> str:
+    if set(bands) <= {_NO_DAY}:
+        return "no history"
+    return _html(strip({day: _BANDS[band] for day, band in enumerate(bands)}))

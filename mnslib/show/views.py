@@ -18,7 +18,19 @@ import pandas as pd
 from mnslib.capacity import summaries
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.results import CheckResult, CheckStatus
-from mnslib.show.displays import Blocks, Cell, Column, Lines, Sentence, Stack, Table, Tag, Tags, tag
+from mnslib.show.displays import (
+    Blocks,
+    Cell,
+    Column,
+    Lines,
+    Link,
+    Sentence,
+    Stack,
+    Table,
+    Tag,
+    Tags,
+    tag,
+)
 from mnslib.show.tables import column, told
 from mnslib.show.templates import FILTERS, render_part, say
 from mnslib.show.tokens import HEAT, HEAT_FROM, PAINTS, TOKENS
@@ -106,6 +118,8 @@ def _cell(name: str, about: Told, row: Row) -> Cell:
         picture: Blocks = _PICTURES[about["picture"]](row[name])
         return replace(picture, second=say(about.get("second", ""), **row))
     text = _value(name, about, row)
+    if "link" in about:
+        return Link(str(text), say(about["link"], **row))
     if "tag" in about:
         text = tag(str(row[about["tag"]]), "" if text is None else str(text))
     if "marks" in about:
