@@ -57,7 +57,7 @@ MOST_ROWS = 200
 
 _STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
 _NEAR = float(TIGHT_RATIO)
-_BANDS = (0.0, *HEAT_FROM, math.nan, None)
+_BANDS = (0.0, *HEAT_FROM, math.nan, -1.0)
 """A share of each band of a strip; of the last two days nothing is known, or they were before."""
 _UNKNOWN_DAY, _NO_DAY = len(_BANDS) - 2, len(_BANDS) - 1
 _ORDERS = {"full": "Most at quota first", "idle": "Most unused first", "name": "By name"}
@@ -353,4 +353,4 @@ def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
 def _strip(bands: bytes) -> str:
     if set(bands) <= {_NO_DAY}:
         return "no history"
-    return _html(strip({day: _BANDS[band] for day, band in enumerate(bands)}))
+    return _html(strip([_BANDS[band] for band in bands]))
