@@ -130,7 +130,7 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     yield _drawn(chart, table)
     if table.empty:
         return
-    yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.ROOM))
+    yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.HEADROOM))
     absent = said("absent_region", summaries.absent_region(tables.placement))
     places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
     found = finding("placement", tables.placement)

@@ -35,7 +35,7 @@ FILTERS: dict[str, Any] = {
     "quantity": lambda value, resource: wording.quantity(resource, value),
     "quota": lambda value, resource: wording.quota(resource, value),
     "quota_sum": lambda value, resource: wording.quota_sum(resource, value),
-    "headroom": lambda value, resource: wording.room(resource, value),
+    "headroom": lambda value, resource: wording.headroom(resource, value),
     "resource": lambda name: wording.RESOURCE_WORDS[name],
     "cut": wording.cut_middle,
     "line": cut,

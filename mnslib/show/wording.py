@@ -30,14 +30,14 @@ def outcome(kind: OutcomeKind) -> str:
     return kind.value.replace("_", " ")
 
 
-def room_meaning(limit: Decimal | None) -> str:
+def headroom_meaning(limit: Decimal | None) -> str:
     """Return what charts and pages mean by headroom; `limit` as `Commitment` has it."""
     unrequested = "nodes without the largest − requested"
     both = f"the smaller of {unrequested} and {limit} × nodes − committed"
     return f"Headroom: what can still be committed, {unrequested if limit is None else both}."
 
 
-ROOM = room_meaning(QUOTA_OVERCOMMIT_RATIO)
+HEADROOM = headroom_meaning(QUOTA_OVERCOMMIT_RATIO)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -168,11 +168,11 @@ def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> s
     """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
     if verdict == "quota overcommit":
         return f"commits {times(committed_ratio).replace('×', ' ×')} what it has"
-    return "cannot lose a node" if verdict == "overcommit" else verdict
+    return {"overcommit": "cannot lose a node", "room": "headroom"}.get(verdict, verdict)
 
 
-def room(resource: str, amount: SupportsFloat | None) -> str:
-    """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`; see `ROOM`."""
+def headroom(resource: str, amount: SupportsFloat | None) -> str:
+    """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`; see `HEADROOM`."""
     return f"headroom {quantity(resource, amount)}" if amount else "no headroom"
 
 

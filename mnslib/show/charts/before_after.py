@@ -81,7 +81,7 @@ def commitment_before_after(
     limit = found[0]["limit"] if found else None
     sheet = Sheet(
         "commitment_before_after",
-        facts | {"moment": moment, "headroom": wording.room_meaning(limit), "note": note},
+        facts | {"moment": moment, "headroom": wording.headroom_meaning(limit), "note": note},
     )
     if not found and len(reasons) < 2:
         return sheet.nothing()

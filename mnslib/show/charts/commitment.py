@@ -102,7 +102,7 @@ def _facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
         "limit": _LIMIT,
         "sums": sums,
         "is_used": rows["usage"].notna().any(),
-        "headroom": wording.ROOM,
+        "headroom": wording.HEADROOM,
         "uncounted": wording.uncounted(int(rows.loc[rows["resource"] == "cpu", "uncounted"].sum())),
     }
 
@@ -113,7 +113,7 @@ def _verdict(row: Any) -> str:
         return reason
     if row["verdict"] in _VERDICTS:
         return wording.commitment_verdict(row["verdict"], row["committed_ratio"])
-    return wording.room(row["resource"], row["headroom"])
+    return wording.headroom(row["resource"], row["headroom"])
 
 
 def _draw_panel(sheet: Sheet, resource: str, every: pd.DataFrame) -> None:

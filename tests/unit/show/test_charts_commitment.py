@@ -153,7 +153,7 @@ def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
     texts = ruler(onboard(16)).texts
     assert {"108 cores", "92 cores left"} <= set(texts)
     below = " ".join(texts[-4:])
-    assert wording.ROOM in below
+    assert wording.HEADROOM in below
     assert "Headroom left: after the change, as if the new quota were requested in full." in below
 
 

@@ -202,7 +202,9 @@ def commitment(verdict, **changes):
     row = {"cluster_name": "aks-1", "resource": "cpu", "verdict": verdict, "headroom": 32.6}
     row |= {"committed_ratio": 1.6, "autoscaled_verdict": ""} | changes
     return view(
-        "commitment", pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)), headroom=wording.ROOM
+        "commitment",
+        pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)),
+        headroom=wording.HEADROOM,
     )
 
 
@@ -223,12 +225,12 @@ def test_verdicts_on_clusters_have_the_tone_of_the_chart():
 def test_what_the_autoscaler_can_mend_stands_beside_the_verdict_of_now():
     grown = {"autoscaled_verdict": "room", "autoscaled_committed_ratio": 1.1}
     row = commitment("quota overcommit", **grown).rows[0]
-    assert (row[5], row[-1].text) == ("1.10×", "room")
+    assert (row[5], row[-1].text) == ("1.10×", "headroom")
     assert commitment("overcommit").rows[0][-1] is None
 
 
 def test_headroom_is_defined_below_the_clusters():
-    assert wording.ROOM in commitment("room").note
+    assert wording.HEADROOM in commitment("room").note
 
 
 def test_the_words_of_the_file_are_tied_to_those_of_the_page():
