@@ -12,16 +12,17 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
-from mnslib.run.interruption import InterruptedRunError, Watch, collect_rarely, signals_to
+from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import check_notification, notify
 from mnslib.run.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
 from mnslib.run.project import (
@@ -37,6 +38,9 @@ from mnslib.run.project import (
 from mnslib.run.runs import refused_values
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
+
+if TYPE_CHECKING:
+    from mnslib.run.kernel import Kernel
 
 MOST_LISTED = 200
 """Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
@@ -58,26 +62,54 @@ _TRUSTED = {
 """By how the execution ended: what a session may say of it; its first `stopped` is no word yet."""
 
 
-@dataclass(slots=True)
-class _Saver(Watch):
-    """Saves the executed notebook while its cells run, not between them.
+class InterruptedRunError(Exception):
+    """A signal came while no cell ran; the next one is not started."""
 
-    papermill would write it before and after every cell, with the kernel waiting: a second of an
-    analysis. What could not be saved is told by the last time, which is papermill's own.
+
+@dataclass(slots=True)
+class Watch:
+    """Signals of one run, and its notebook on disk, while its cells run.
+
+    The first signal interrupts the cell, the second kills the kernel; one that comes between two
+    cells is heeded before the next. papermill would save the notebook before and after every cell,
+    with the kernel waiting: a second of an analysis. What could not be saved while a cell ran is
+    told by the last time, which is papermill's own.
     """
 
     path: Path = Path()
+    kernel: Kernel | None = None
     notebook: Any = None
-    next: asyncio.TimerHandle | None = None
+    number: int | None = None
+    is_heard: bool = False
+    runs_cell: bool = False
+    next_save: asyncio.TimerHandle | None = None
+
+    def on_signal(self, number: int, _frame: object) -> None:
+        is_first, self.number = self.number is None, self.number or number
+        if self.kernel is None:
+            return
+        if not is_first:
+            self.kernel.kill()
+        elif self.runs_cell:
+            self.is_heard = True
+            self.kernel.interrupt()
 
     def on_notebook_start(self, *, notebook: Any) -> None:
         self.notebook = notebook
 
     def on_cell_execute(self, **_: Any) -> None:
-        """Have the notebook saved soon, if this cell is still running then."""
-        Watch.on_cell_execute(self)
+        """Heed a signal that came before; have the notebook saved if this cell takes longer."""
+        self.runs_cell = True  # from here on the kernel hears a signal; one before is heeded here
+        if self.number is not None and not self.is_heard:
+            self.runs_cell = False
+            raise InterruptedRunError
         self.forget()
-        self.next = asyncio.get_running_loop().call_later(SAVE_AFTER_SECONDS, self.save)
+        if self.notebook is not None:
+            loop = asyncio.get_running_loop()
+            self.next_save = loop.call_later(SAVE_AFTER_SECONDS, self.save)
+
+    def on_cell_executed(self, **_: Any) -> None:
+        self.runs_cell = False
 
     def save(self) -> None:
         """Write the notebook as it is now; nothing where no cell was begun."""
@@ -89,8 +121,24 @@ class _Saver(Watch):
                 write_whole(self.path, text)
 
     def forget(self) -> None:
-        if self.next is not None:
-            self.next.cancel()
+        if self.next_save is not None:
+            self.next_save.cancel()
+
+
+@contextmanager
+def signals_to(watch: Watch) -> Iterator[None]:
+    """Send SIGINT and SIGTERM to the watch; only the main thread can, elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, watch.on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +193,7 @@ def run_notebook(
         runs, notebook=path.stem, environment=environment, started=started
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
-    watch = _Saver(path=directory / "notebook.ipynb")
+    watch = Watch(path=directory / "notebook.ipynb")
     with signals_to(watch):
         try:
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
@@ -298,7 +346,7 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: _Saver) -> _Ending:
+def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
     collect_rarely()
     from mnslib.run.kernel import Kernel
 
@@ -318,7 +366,7 @@ def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: 
     return ending
 
 
-def _through_papermill(path: Path, parameters: Mapping[str, Any], watch: _Saver) -> _Ending:
+def _through_papermill(path: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
     papermill = _papermill()
     assert watch.kernel is not None
     try:

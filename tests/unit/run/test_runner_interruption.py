@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from mnslib.run.interruption import InterruptedRunError, Watch, signals_to
+from mnslib.run.runner import InterruptedRunError, Watch, signals_to
 
 
 class FakeKernel:
