@@ -37,7 +37,6 @@ FILTERS: dict[str, Any] = {
     "quota_sum": lambda value, resource: wording.quota_sum(resource, value),
     "headroom": lambda value, resource: wording.headroom(resource, value),
     "resource": lambda name: wording.RESOURCE_WORDS[name],
-    "cut": wording.cut_middle,
     "line": cut,
     "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
     "minutes": lambda minutes: wording.duration(minutes * 60),
