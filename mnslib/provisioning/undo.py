@@ -130,7 +130,8 @@ class _Item:
             kind = event.get("principal_type", "")  # which journals of before do not say
             if is_gone and is_granted:
                 continue
-            if is_gone or event.get("has_condition") or kind not in list(PrincipalType):
+            is_kept = event.get("has_condition") or event.get("had_role")
+            if is_gone or is_kept or kind not in list(PrincipalType):
                 fate = "role-stays" if is_granted else "role-is-gone"
                 self.say(fate, role=role, principal=principal_id)
                 continue

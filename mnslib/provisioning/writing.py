@@ -144,7 +144,7 @@ class Writer:
         scheduler: Scheduler,
     ) -> None:
         self._azure, self._kube_for, self._now = azure, kube_for, now
-        self._journal, self._scheduler = journal, scheduler
+        self._journal, self._scheduler, self._observed = journal, scheduler, observed
         self._seen = {
             cluster: _Seen(planned=found, moment=datetime.fromisoformat(found.read_utc))
             for cluster, found in observed.clusters.items()
@@ -301,8 +301,10 @@ class Writer:
     def _grant(self, item: Item, grant: AccessGrant) -> None:
         """Create a missing role assignment."""
         who = {"principal_type": grant.principal_type.value, "principal_id": grant.principal_id}
-        self._begin(item, "granting", **who, role=grant.role)
         target = item.change.id
+        # by the older form of the scope: to take both away would be more than to undo
+        had_role = bool(self._observed.own_assignments(target, grant))
+        self._begin(item, "granting", **who, role=grant.role, had_role=had_role)
         self._azure.role_assignments.create(
             str(target), grant, subscription_id=target.cluster.subscription_id
         )

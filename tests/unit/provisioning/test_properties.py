@@ -196,6 +196,9 @@ def test_the_order_of_rows_does_not_matter(managed, unmanaged, specs, holding, c
 @example(
     [make_namespace("a")], {}, [make_spec("a", revoked=(make_grant(),))], {("a", 0, make_grant())}
 )
+@example(
+    [make_namespace("a")], {}, [make_spec("a", access=(make_grant(),))], {("a", 1, make_grant())}
+)
 @settings(max_examples=60, deadline=None)
 def test_undo_gives_back_every_managed_namespace_and_names_what_it_cannot(
     managed, unmanaged, specs, holding
