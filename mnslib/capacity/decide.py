@@ -135,25 +135,6 @@ class Step:
         return max(self.amounts, key=share, default=None)
 
 
-class Shortage(NamedTuple):
-    """A cluster that cannot give what its namespaces need together."""
-
-    cluster_name: str
-    resource: str
-    headroom: float
-    wanted: float
-
-
-class Excess(NamedTuple):
-    """What a cluster has committed beyond a bound: `verdict` says which."""
-
-    cluster_name: str
-    resource: str
-    verdict: str
-    amount: float
-    committed_ratio: float
-
-
 class Fault(NamedTuple):
     """Figures that somebody has to mend: a word of evidence, of how many, and where."""
 
@@ -169,16 +150,18 @@ class Decided:
     Attributes:
         steps: of each namespace that needs one, the most urgent first: refused pods, full, tight,
             idle; then the largest.
-        shortages: clusters that have less headroom than the raises of their namespaces need.
-        excesses: clusters to which nothing more should be committed, in the order of the clusters.
+        shortages: by cluster and request value `headroom`, and what is `wanted` beyond it: what the
+            raises of its namespaces need together.
+        excesses: rows of the commitment table to which nothing more should be committed, with the
+            `amount` beyond the bound.
         most_headroom: another cluster and its headroom in cores; None where none has any.
         faults: what has to be mended before figures are trusted.
         no_history: clusters of which the history was asked for in vain.
     """
 
     steps: tuple[Step, ...]
-    shortages: tuple[Shortage, ...] = ()
-    excesses: tuple[Excess, ...] = ()
+    shortages: tuple[Any, ...] = ()
+    excesses: tuple[Any, ...] = ()
     most_headroom: tuple[str, float] | None = None
     faults: tuple[Fault, ...] = ()
     no_history: tuple[str, ...] = ()
@@ -280,7 +263,8 @@ def _steps(tables: Tables) -> Iterator[Step]:
     verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
     times = exceeded.drop_duplicates(list(WORKLOAD)).groupby(SPACE)["count"].sum().to_dict()
     short, stuck = _short(lacks), _stuck(gaps)
-    for row in rows_of(_ordered(values, over, exceeded, gaps, lacks, gives)):
+    asking = {"over": over, "exceeded": exceeded, "gaps": gaps, "lacks": lacks, "gives": gives}
+    for row in rows_of(_ordered(values, asking)):
         at, kind = (row.cluster_name, row.namespace_name), row.kind
         why, refused = whys.get(kind, []), 0
         if kind == RAISE:
@@ -301,31 +285,24 @@ def _steps(tables: Tables) -> Iterator[Step]:
         )
 
 
-def _ordered(
-    values: pd.DataFrame,
-    over: pd.DataFrame,
-    exceeded: pd.DataFrame,
-    gaps: pd.DataFrame,
-    lacks: pd.DataFrame,
-    gives: pd.DataFrame,
-) -> pd.DataFrame:
+def _ordered(values: pd.DataFrame, asking: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of `tightest` that need a step with its kind, the most urgent first."""
     worst = tightest(values)
     places = pd.MultiIndex.from_frame(worst[SPACE])
     is_full, is_tight = (worst["verdict"] == verdict for verdict in (FULL, TIGHT))
-    is_refused, is_stuck, is_lacking, is_wasting, is_idle = (
-        places.isin(pd.MultiIndex.from_frame(rows[SPACE]))
-        for rows in (exceeded, gaps, lacks, over, gives)
-    )
+    over, gives = asking["over"], asking["gives"]
+    among = {
+        name: places.isin(pd.MultiIndex.from_frame(rows[SPACE])) for name, rows in asking.items()
+    }
     cases: dict[str, Any] = {
-        LOWER: is_wasting & (worst["advice"] == FIX),
-        RAISE: is_full | is_tight | is_refused | is_lacking,
-        UNBLOCK: is_stuck,
-        GIVE_BACK: is_idle,
+        LOWER: among["over"] & (worst["advice"] == FIX),
+        RAISE: is_full | is_tight | among["exceeded"] | among["lacks"],
+        UNBLOCK: among["gaps"],
+        GIVE_BACK: among["gives"],
     }
     kind = np.select(list(cases.values()), list(cases), "")
     wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
-    raised = np.select([is_refused, is_full | is_stuck], [0.0, 1.0], 2.0)
+    raised = np.select([among["exceeded"], is_full | among["gaps"]], [0.0, 1.0], 2.0)
     urgency: dict[str, Any] = {LOWER: wasted, RAISE: raised, UNBLOCK: 1.0, GIVE_BACK: 4.0}
     short = values[values["verdict"].isin([FULL, TIGHT])]
     sizes = {
@@ -404,22 +381,19 @@ def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     spaces = spaces[spaces["is_managed"].astype(bool) & (spaces["subscription_id"] != "")]
     managed = set(names_of(spaces))
     own = {
-        (cluster, quota.namespace_name): quota.hard
+        (cluster, quota.namespace_name, name): float(quota.hard[key])
         for cluster, quotas in snapshot.quotas.items()
         for quota in quotas
         if quota.name == MANAGED_QUOTA_NAME and (cluster, quota.namespace_name) in managed
+        for name, key in QUOTA_KEYS.items()
+        if key in quota.hard
     }
     texts = [
-        _request(name, then) if _decides(own.get((cluster, space), {}), name, now) else ""
+        _request(name, then) if own.get((cluster, space, name)) == now else ""
         for cluster, space, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
     ]
     order = changes["resource"].map({name: at for at, name in enumerate(QUOTA_FIELDS)})
     return changes.assign(request=texts, order=order).sort_values("order", kind="stable")
-
-
-def _decides(own: Mapping[str, Decimal], name: str, now: float) -> bool:
-    """Return whether Azure's own quota object is the one that decides."""
-    return float(own.get(QUOTA_KEYS[name], math.nan)) == now
 
 
 def _request(name: str, amount: float) -> str:
@@ -495,29 +469,25 @@ def _plural(amount: float, noun: str) -> str:
 # What a planner decides beside the steps
 
 
-def _shortages(steps: Sequence[Step], commitments: pd.DataFrame) -> Iterator[Shortage]:
-    """Yield where a cluster has less headroom than its raises need; unknown is left out."""
-    wanted: dict[tuple[str, str], float] = {}
-    for step in steps:
-        for amount in step.amounts if step.kind == RAISE else ():
-            if amount.resource in REQUESTS:
-                at = (step.cluster_name, amount.resource)
-                wanted[at] = wanted.get(at, 0.0) + amount.then - amount.now
-    headroom = {
-        (row.cluster_name, f"{row.resource}_request"): row.headroom for row in rows_of(commitments)
-    }
-    for at, more in wanted.items():
-        if more > headroom.get(at, math.nan):
-            yield Shortage(*at, headroom[at], more)
+def _shortages(steps: Sequence[Step], commitments: pd.DataFrame) -> Iterator[Any]:
+    """Return where a cluster has less headroom than its raises need; unknown is left out."""
+    asked = steps_table(steps)
+    asked = asked[(asked["kind"] == RAISE) & asked["resource"].isin(REQUESTS)]
+    asked = asked.assign(wanted=asked["to"] - asked["from"])
+    by = ["cluster_name", "resource"]
+    wanted: Any = asked.groupby(by, sort=False, as_index=False)["wanted"].sum()
+    given = commitments[[*by, "headroom"]].astype(dict.fromkeys(by, "str"))
+    given = given.assign(resource=given["resource"] + "_request")
+    found = wanted.astype(dict.fromkeys(by, "str")).merge(given, on=by)
+    return rows_of(found[found["wanted"] > found["headroom"]])
 
 
-def _excesses(commitments: pd.DataFrame) -> Iterator[Excess]:
-    for row in rows_of(commitments):
-        amount = row.requested - row.without_largest_node
-        if row.verdict == "quota overcommit":
-            amount = row.committed - float(QUOTA_OVERCOMMIT_RATIO) * row.allocatable
-        if row.verdict in ("overcommit", "quota overcommit"):
-            yield Excess(row.cluster_name, row.resource, row.verdict, amount, row.committed_ratio)
+def _excesses(commitments: pd.DataFrame) -> Iterator[Any]:
+    is_quota = commitments["verdict"] == "quota overcommit"
+    above = commitments["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * commitments["allocatable"]
+    amount = commitments["requested"] - commitments["without_largest_node"]
+    rows = commitments.assign(amount=amount.mask(is_quota, above))
+    return rows_of(rows[is_quota | (rows["verdict"] == "overcommit")])
 
 
 def _most_headroom(commitments: pd.DataFrame, full: Iterable[str]) -> tuple[str, float] | None:

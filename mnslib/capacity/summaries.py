@@ -98,7 +98,7 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
         `is_partly_seen`. Order: full now, then tight, then most days full; unknown ones last.
     """
     value = [*SPACE, "resource"]
-    daily = _counted(tables.daily).assign(resource=_known(tables.daily, tables.utilization))
+    daily = counted_days(tables.daily).assign(resource=_known(tables.daily, tables.utilization))
     kept = [*value, "days", "days_full", "days_tight", "days_unseen"]
     rows = daily[kept].merge(tables.utilization, on=value)
     rank = rows["verdict"].map(word).map({FULL: 0, TIGHT: 1, UNKNOWN: 3}).fillna(2)
@@ -131,7 +131,7 @@ def _known(daily: pd.DataFrame, table: pd.DataFrame) -> pd.Series[str]:
     return daily["resource"].where(daily["resource"] != "", first)
 
 
-def _counted(daily: pd.DataFrame) -> pd.DataFrame:
+def counted_days(daily: pd.DataFrame) -> pd.DataFrame:
     """Return `daily` with its `days` in one column, below 0 before a namespace was there.
 
     `days_full`, `days_tight` and `days_unseen` count them.
@@ -156,7 +156,7 @@ def since(daily: pd.DataFrame) -> Values:
     Args:
         daily: from `daily.daily_peaks`.
     """
-    rows = _counted(daily)
+    rows = counted_days(daily)
     is_long = bool(len(rows)) and len(rows["days"].iloc[0]) >= WEEK
     is_new = rows["has_none"] & rows["first_seen"].notna()
     return {

@@ -8,14 +8,12 @@ pictures are drawn by hand as SVG, since matplotlib would take minutes for some 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import unicodedata
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
-from mnslib.capacity.decide import PEAK_SHARE_KEPT, RAISE, rows_of, smallest_raises
-from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT, TIGHT_RATIO
+from mnslib.capacity.decide import PEAK_SHARE_KEPT, rows_of, smallest_raises
+from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT
 from mnslib.capacity.refusals import WORKLOAD
-from mnslib.capacity.summaries import refused_parts
+from mnslib.capacity.summaries import counted_days, refused_parts
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
 from mnslib.show.displays import (
@@ -56,10 +54,6 @@ MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
 _STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
-_NEAR = float(TIGHT_RATIO)
-_BANDS = (0.0, *HEAT_FROM, math.nan, -1.0)
-"""A share of each band of a strip; of the last two days nothing is known, or they were before."""
-_UNKNOWN_DAY, _NO_DAY = len(_BANDS) - 2, len(_BANDS) - 1
 _ORDERS = {"full": "Most at quota first", "idle": "Most unused first", "name": "By name"}
 _SAID, _PARTS = "owner.txt.j2", "owner_parts.html.j2"
 
@@ -102,17 +96,16 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
         "run": run,
         "has_history": not snapshot.used.empty,
         "most": MOST_ROWS,
+        "most_actions": MOST_ACTIONS,
         "share_kept": PEAK_SHARE_KEPT,
+        "shortages": tables.decided.shortages,
     }
-    short = {(each.cluster_name, each.resource): each for each in tables.decided.shortages}
     for o in rows_of(owners.table):
         steps = owners.steps.get(o.owner, [])
-        first = steps[:MOST_ACTIONS]
         body = render(
             "owner.html.j2",
             o=o,
-            first=[(step, [short[at] for at in _asked_of(step) if at in short]) for step in first],
-            more=len(steps) - len(first),
+            steps=steps,
             changes=changes.get(o.owner, {}),
             spaces=spaces[o.owner],
             refused=refused[o.owner],
@@ -234,11 +227,6 @@ def _since(earlier: Earlier) -> str:
     return wording.moment(began.replace(tzinfo=UTC))
 
 
-def _asked_of(step: Any) -> list[tuple[str, str]]:
-    asked = step.amounts if step.kind == RAISE else ()
-    return [(step.cluster_name, amount.resource) for amount in asked]
-
-
 # By owner, as the templates take it
 
 
@@ -331,26 +319,21 @@ def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
 
     Where no day came near the quota, the highest share in words says as much.
     """
-    labels: list[Any] = daily.columns.tolist()
-    days = [label for label in labels if isinstance(label, date)]
-    first = [0 if pd.isna(born) else bisect_left(days, born) for born in daily["first_seen"]]
-    ratios = daily[days].to_numpy(dtype=float)
-    bands = np.searchsorted(HEAT_FROM, ratios, side="right").astype(np.uint8)
-    bands[np.isnan(ratios)] = _UNKNOWN_DAY
-    bands[np.arange(len(days)) < np.array(first, dtype=int).reshape(-1, 1)] = _NO_DAY
-    highest = np.where(bands < _UNKNOWN_DAY, ratios, -np.inf).max(axis=1, initial=-np.inf)
-    is_calm = (highest < _NEAR) & (highest >= 0) & ~(bands == _UNKNOWN_DAY).any(axis=1)
+    days = counted_days(daily)
+    ratios = np.vstack(days["days"].tolist()) if len(days) else np.empty((0, 0))
+    floors = np.array([-1.0, 0.0, *HEAT_FROM])
+    bands = np.where(np.isnan(ratios), ratios, floors[np.digitize(ratios, floors[1:])])
+    is_calm = ~(days["has_none"] | (days["days_tight"] > 0) | (days["days_unseen"] > 0))
     drawn = cache(_strip)
     found = [
-        f"{wording.percent(most)} at most" if calm else drawn(row.tobytes())
-        for most, calm, row in zip(highest.tolist(), is_calm.tolist(), bands, strict=True)
+        f"{wording.percent(max(own))} at most" if calm else drawn(row.tobytes())
+        for own, calm, row in zip(days["days"], is_calm, bands, strict=True)
     ]
     places = pd.MultiIndex.from_frame(daily[SPACE])
     at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
-    return [found[place] if place >= 0 else drawn(b"") for place in at]
+    return [found[place] if place >= 0 else "no history" for place in at]
 
 
-def _strip(bands: bytes) -> str:
-    if set(bands) <= {_NO_DAY}:
-        return "no history"
-    return _html(strip([_BANDS[band] for band in bands]))
+def _strip(row: bytes) -> str:
+    shares = np.frombuffer(row)
+    return "no history" if (shares < 0).all() else _html(strip(shares.tolist()))
