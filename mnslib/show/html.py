@@ -24,7 +24,7 @@ from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures
 from mnslib.show.outputs import Body, read_body
 from mnslib.show.tables import told
-from mnslib.show.templates import as_html, render
+from mnslib.show.templates import FILTERS, as_html, render
 from mnslib.show.tokens import FONTS, TOKENS
 
 MOST_FIGURES = 5
@@ -33,13 +33,6 @@ FEW_SECTIONS = 5
 
 PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
-
-_OF_UNIT = {
-    "ratio": wording.percent,
-    "seconds": wording.duration,
-    "bytes": wording.memory,
-    "cores": wording.cores,
-}
 
 
 def page(
@@ -165,17 +158,16 @@ def _details(result: Mapping[str, Any]) -> Callout | None:
 
 
 def _summary_figures(summary: Mapping[str, Any]) -> list[Figure]:
-    figures = []
-    for name, value in list(summary.items())[:MOST_FIGURES]:
-        label, _, unit = name.removesuffix("_count").rpartition("_")
-        shown = "unknown" if value is None else value
-        if unit in _OF_UNIT:
-            shown = _OF_UNIT[unit](value)
-        else:
-            label = name.removesuffix("_count")
-        tone: Literal["critical", "calm"] = "critical" if name == "failed" and value else "calm"
-        figures.append(Figure(shown, label.replace("_", " "), tone=tone))
-    return figures
+    return [_summary_figure(name, value) for name, value in list(summary.items())[:MOST_FIGURES]]
+
+
+def _summary_figure(name: str, value: Any) -> Figure:
+    label, _, unit = name.rpartition("_")
+    tone: Literal["critical", "calm"] = "critical" if name == "failed" and value else "calm"
+    if form := told("formats").get(unit, {}).get("words"):
+        return Figure(FILTERS[form](value), label.replace("_", " "), tone=tone)
+    shown = "unknown" if value is None else value
+    return Figure(shown, name.removesuffix("_count").replace("_", " "), tone=tone)
 
 
 def own_word(record: Mapping[str, Any]) -> str:

@@ -27,20 +27,24 @@ class ColumnWords:
         meaning: what it holds; empty for a column that nobody explained.
         format: how a spreadsheet writes its numbers; empty for as they are.
         heading: what it is called in views; empty for its machine name in words.
+        words: the filter of templates that writes its values; empty for as they are.
     """
 
     unit: str = ""
     meaning: str = ""
     format: str = ""
     heading: str = ""
+    words: str = ""
 
 
 def column(name: str) -> ColumnWords:
     """Return what is said of a column by its machine name; of a day, what holds for each day."""
     is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", name)
     words = told("day_column") if is_day else told("columns").get(name, {})
-    unit, heading = words.get("unit", ""), words.get("heading", "")
-    return ColumnWords(unit, words.get("meaning", ""), told("formats").get(unit, ""), heading)
+    unit, said = words.get("unit", ""), {"sheet": "", "words": ""}
+    said |= told("formats").get(unit, {})
+    heading = words.get("heading", "")
+    return ColumnWords(unit, words.get("meaning", ""), said["sheet"], heading, said["words"])
 
 
 def told(section: str) -> Any:

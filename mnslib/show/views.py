@@ -39,9 +39,6 @@ Row = Mapping[Any, Any]
 Told = Mapping[str, Any]
 Rows = pd.DataFrame | Iterable[Row]
 
-_FORMATS = {"ratio": "percent", "cores or bytes": "quantity", "cores": "cores", "bytes": "memory",
-            "UTC": "moment"}  # fmt: skip
-"""By unit: the filter that writes such a value, unless a view names another (`as`)."""
 WORDS = "findings.txt.j2"
 _OF_RESOURCE = ("quantity", "quota", "quota_sum")
 BAR = 80
@@ -141,7 +138,7 @@ def _value(name: str, about: Told, row: Row) -> Cell:
     if "macro" in about:
         return said(about["macro"], row)
     value = row[name]
-    form = about.get("as") or _FORMATS.get(column(name).unit)
+    form = about.get("as") or column(name).words
     if form in _OF_RESOURCE:
         return str(FILTERS[form](value, row["resource"]))
     if form:
