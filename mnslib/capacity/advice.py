@@ -23,7 +23,6 @@ FIX_BELOW = 0.4
 what the busy hours need, where 1.15 to 1.25 times is a usual margin. Our choice."""
 
 SHRINK, GROW, FIX, HEALTHY = "shrink", "grow", "fix requests", "healthy"
-ADVICE = (SHRINK, HEALTHY, GROW, FIX)
 ZERO_QUOTA = "quota of 0"
 
 _RANK = {GROW: 0, FIX: 1, "": 2, SHRINK: 3, HEALTHY: 4}

@@ -29,17 +29,8 @@ CHANGED_COLUMNS = (
     "is_finding",
 )
 QUOTA_CHANGED = "quota changed"
-CHANGES = {
-    FULL: "came to its quota",
-    TIGHT: "came to 90 % of its quota",
-    UNKNOWN: "cannot be judged any more",
-    "known again": "can be judged again",
-    "eased": "is further from its quota",
-    QUOTA_CHANGED: "has another quota",
-    "new": "was not there before",
-    "gone": "is not there any more",
-}
-"""The words of change, each with its meaning."""
+CHANGES = (FULL, TIGHT, UNKNOWN, "known again", "eased", QUOTA_CHANGED, "new", "gone")
+"""The words of change, in their order."""
 
 _TEXTS = [*SPACE, "resource", "verdict"]
 _NUMBERS = ["hard", "utilization_ratio"]
