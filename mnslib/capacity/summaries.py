@@ -21,25 +21,9 @@ from mnslib.capacity.daily import RATIO_NOISE
 from mnslib.capacity.decide import BYTES_PER_CORE, QUOTA_FIELD_OF
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBODY
-from mnslib.capacity.fit import (
-    ALL_UPDATES,
-    GIVEN_POD,
-    LIMITED,
-    NEXT_POD,
-    NO,
-    NONE,
-    QUESTIONS,
-    YES,
-)
+from mnslib.capacity.fit import ALL_UPDATES, GIVEN_POD, LIMITED, NEXT_POD, NO, NONE, QUESTIONS, YES
 from mnslib.capacity.layers import roll_up
-from mnslib.capacity.quota_values import (
-    BARE,
-    FULL,
-    NO_QUOTA,
-    SPACE,
-    TIGHT,
-    TIGHT_RATIO,
-)
+from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO
 from mnslib.capacity.refusals import WORKLOAD, refusal_findings
 from mnslib.capacity.samples import against_quota, series_of
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
@@ -294,10 +278,10 @@ def advice(table: pd.DataFrame) -> Values:
 def advice_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return `advised`, what needs somebody first, then by CPU quota."""
     spaces = advised(table)
-    rank = spaces["advice"].map({name: n for n, name in enumerate((GROW, FIX, SHRINK, HEALTHY))})
-    return spaces.assign(_rank=rank.fillna(len(EVIDENCE))).sort_values(
-        ["_rank", "cores", *SPACE], ascending=[True, False, True, True]
-    )
+    ranks = {"": 4, HEALTHY: 3, SHRINK: 2, FIX: 1, GROW: 0}
+    keys = spaces.assign(_rank=spaces["advice"].map(ranks))
+    order = ["_rank", "cores", *SPACE]
+    return keys.sort_values(order, ascending=[True, False, True, True])
 
 
 # What still fits
@@ -321,8 +305,7 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     )
     kind = table["verdict"].map(word)
     kind = kind.mask((kind == YES) & is_last, JUST)
-    unset = table["reason"].map(_unset)
-    return table.assign(kind=kind, left=left, fits=fits, unset=unset)
+    return table.assign(kind=kind, left=left, fits=fits, unset=table["reason"].map(_unset))
 
 
 def _unset(reason: str) -> list[str]:
@@ -351,8 +334,8 @@ def fit(table: pd.DataFrame) -> Values:
     """
     own = own_answers(table)
     kinds = kinds_of(own)
-    is_known = ~np.isin(kinds, [UNKNOWN, NONE])
-    is_unknown = (kinds == UNKNOWN).any(axis=1) & ~is_known.any(axis=1)
+    is_known = ~np.isin(kinds, [UNKNOWN, NONE]).all(axis=1)
+    is_unknown = (kinds == UNKNOWN).any(axis=1) & ~is_known
     counts = zip(QUESTIONS, (kinds == NO).sum(axis=0).tolist(), strict=True)
     return {
         "namespaces": len(kinds),
