@@ -49,7 +49,7 @@ Values = dict[str, Any]
 Kinds = NDArray[np.object_]
 
 
-def _one_reason(verdicts: Iterable[str]) -> str:
+def one_reason(verdicts: Iterable[str]) -> str:
     """Return why all of them are unknown, empty where the reasons differ."""
     reasons = {unknown_reason(verdict) for verdict in verdicts}
     return (reasons.pop() or "") if len(reasons) == 1 else ""
@@ -67,7 +67,7 @@ def utilization(worst: pd.DataFrame) -> Values:
     return verdict_counts(worst) | {
         "bare": int((worst["verdict"] == NO_QUOTA).sum()),
         "highest": float(worst["utilization_ratio"].fillna(0).head(1).sum()),
-        "reason": _one_reason(worst["verdict"]),
+        "reason": one_reason(worst["verdict"]),
     }
 
 
@@ -191,7 +191,7 @@ def layers(table: pd.DataFrame, *, resource: str = "cpu") -> Values:
         "namespaces": len(own),
         "granted": len(granted),
         "unknown": len(granted) - len(known),
-        "reason": _one_reason(map(unknown, granted["reason"])),
+        "reason": one_reason(map(unknown, granted["reason"])),
         "hard": hard,
         "used_ratio": 1 - float(idle.sum()) / hard if hard else None,
         "half": half if idle.sum() > 0 and len(known) > 1 else 0,
@@ -268,7 +268,7 @@ def advice(table: pd.DataFrame) -> Values:
         "namespaces": len(spaces),
         "known": len(known),
         "unknown": int(is_unknown.sum()),
-        "reason": _one_reason(reasons),
+        "reason": one_reason(reasons),
         "near": len(near),
         "asking": int((near["advice"] == FIX).sum()),
         "calm": {name: number for name, number in calm.items() if number},
@@ -340,7 +340,7 @@ def fit(table: pd.DataFrame) -> Values:
     return {
         "namespaces": len(kinds),
         "unknown": int(is_unknown.sum()),
-        "reason": _one_reason(own.loc[own["question"] == NEXT_POD, "verdict"]),
+        "reason": one_reason(own.loc[own["question"] == NEXT_POD, "verdict"]),
         # all at once is seldom what people do
         "failing": {name: number for name, number in counts if number and name != ALL_UPDATES},
     }

@@ -16,6 +16,7 @@ from mnslib.capacity.changed import Earlier
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import ConfigError, nearest
 from mnslib.show import wording
 from mnslib.show.decisions import decisions
@@ -130,7 +131,8 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     yield _drawn(chart, table)
     if table.empty:
         return
-    yield _folded("Commitment, as a table", view("commitment", table, headroom=wording.HEADROOM))
+    headroom = said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO)
+    yield _folded("Commitment, as a table", view("commitment", table, headroom=headroom))
     absent = said("absent_region", summaries.absent_region(tables.placement))
     places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
     found = finding("placement", tables.placement)

@@ -12,13 +12,12 @@ None and NaN are "unknown", never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import SupportsFloat
 
 from mnslib import quantities, verdicts
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.results import OutcomeKind
 
 UNKNOWN = verdicts.UNKNOWN
@@ -29,15 +28,6 @@ def outcome(kind: OutcomeKind) -> str:
     """Return the word for what came of a change: `released`, `not attempted`."""
     return kind.value.replace("_", " ")
 
-
-def headroom_meaning(limit: Decimal | None) -> str:
-    """Return what charts and pages mean by headroom; `limit` as `Commitment` has it."""
-    unrequested = "nodes without the largest − requested"
-    both = f"the smaller of {unrequested} and {limit} × nodes − committed"
-    return f"Headroom: what can still be committed, {unrequested if limit is None else both}."
-
-
-HEADROOM = headroom_meaning(QUOTA_OVERCOMMIT_RATIO)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -157,13 +147,6 @@ def more(
     return f"{count(amount, 'more ' + noun)}{of}: {where}"
 
 
-def all_unknown(found: Iterable[str], amount: int, noun: str) -> str:
-    """Return the sentence on things of which none is known, with the reason if it is one."""
-    reasons = {verdicts.unknown_reason(verdict) for verdict in found}
-    why = f": {reasons.pop()}" if len(reasons) == 1 else ""
-    return f"{every(amount, noun)} unknown{why}"
-
-
 def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> str:
     """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
     if verdict == "quota overcommit":
@@ -172,16 +155,8 @@ def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> s
 
 
 def headroom(resource: str, amount: SupportsFloat | None) -> str:
-    """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`; see `HEADROOM`."""
+    """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`."""
     return f"headroom {quantity(resource, amount)}" if amount else "no headroom"
-
-
-def uncounted(amount: int) -> str:
-    """Return the sentence on namespaces that no sum of quotas holds; empty for none."""
-    if not amount:
-        return ""
-    namespaces = count(amount, "namespace")
-    return f"Committed leaves out {namespaces} without a CPU quota (system namespaces too). "
 
 
 def short(name: str) -> str:

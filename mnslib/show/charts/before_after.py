@@ -81,7 +81,7 @@ def commitment_before_after(
     limit = found[0]["limit"] if found else None
     sheet = Sheet(
         "commitment_before_after",
-        facts | {"moment": moment, "headroom": wording.headroom_meaning(limit), "note": note},
+        facts | {"moment": moment, "limit": limit, "note": note},
     )
     if not found and len(reasons) < 2:
         return sheet.nothing()
@@ -182,9 +182,7 @@ def _facts(
         "left": [row["of"] for row in found],
         "added": [row["change"][1:] for row in found if row["added"] > 0],
         "steps": sorted(found, key=lambda row: (row["fits"], row["order"], row["cluster"]))[:2],
-        "uncounted": wording.uncounted(
-            sum(row["uncounted"] for row in found if row["resource"] == "cpu")
-        ),
+        "uncounted": sum(row["uncounted"] for row in found if row["resource"] == "cpu"),
         "headings": HEADINGS,
     }  # fmt: skip
 

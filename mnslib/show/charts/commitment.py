@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mnslib.capacity import summaries
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show import wording
@@ -94,7 +95,7 @@ def _facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
         "clusters": clusters,
         "known": len(worst),
         "unknown": clusters - len(worst),
-        "all_unknown": wording.all_unknown(rows["verdict"], clusters, "cluster"),
+        "reason": summaries.one_reason(rows["verdict"]),
         "fragile": worst.index[worst["requested_ratio"] > 1].tolist(),
         "generous": worst.index[committed > _LIMIT].tolist(),
         "most": committed.max(),
@@ -102,8 +103,7 @@ def _facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
         "limit": _LIMIT,
         "sums": sums,
         "is_used": rows["usage"].notna().any(),
-        "headroom": wording.HEADROOM,
-        "uncounted": wording.uncounted(int(rows.loc[rows["resource"] == "cpu", "uncounted"].sum())),
+        "uncounted": int(rows.loc[rows["resource"] == "cpu", "uncounted"].sum()),
     }
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnslib.commitment import Commitment
-from mnslib.show import wording
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment
 from mnslib.show.charts import cluster_commitment, commitment_before_after
 from mnslib.show.charts.colors import (
     CRITICAL,
@@ -16,6 +15,7 @@ from mnslib.show.charts.colors import (
     WARNING_TEXT,
     WHITE,
 )
+from mnslib.show.views import said
 from tests.unit.show.conftest import areas
 
 
@@ -153,7 +153,7 @@ def test_room_and_room_left_stand_beside_their_definition(onboard, ruler):
     texts = ruler(onboard(16)).texts
     assert {"108 cores", "92 cores left"} <= set(texts)
     below = " ".join(texts[-4:])
-    assert wording.HEADROOM in below
+    assert said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO) in below
     assert "Headroom left: after the change, as if the new quota were requested in full." in below
 
 

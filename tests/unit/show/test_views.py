@@ -23,7 +23,7 @@ from mnslib.capacity.snapshot import (
 )
 from mnslib.capacity.summaries import advice_rows, at_quota, evidence_rows, layer_rows, refusal_rows
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
-from mnslib.show import wording
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show.tables import told as told_of
 from mnslib.show.views import bar, finding, said, section, strip, view
 from tests.tables import csv_text
@@ -204,7 +204,7 @@ def commitment(verdict, **changes):
     return view(
         "commitment",
         pd.DataFrame([row], columns=list(COMMITMENT_COLUMNS)),
-        headroom=wording.HEADROOM,
+        headroom=said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO),
     )
 
 
@@ -230,7 +230,7 @@ def test_what_the_autoscaler_can_mend_stands_beside_the_verdict_of_now():
 
 
 def test_headroom_is_defined_below_the_clusters():
-    assert wording.HEADROOM in commitment("room").note
+    assert said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO) in commitment("room").note
 
 
 def test_the_words_of_the_file_are_tied_to_those_of_the_page():
