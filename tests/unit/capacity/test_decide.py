@@ -102,6 +102,12 @@ def test_every_step_is_a_row_with_its_amounts_and_why(tables):
     assert table.loc[("idle", "cpu_request"), ["from", "to"]].tolist() == [1.0, 0.25]
 
 
+def test_pods_that_a_quota_counts_are_a_reason_without_an_amount(tables):
+    tables.fit["left_pods"] = -2.0
+    reason = tables.steps.set_index("namespace_name").loc["full", "reason"].iloc[0]
+    assert reason.endswith("of CPU requests for the next pod; short of 2 pods for the next pod")
+
+
 def test_the_request_file_of_the_steps_plans_exactly_these_changes(tables, tmp_path):
     requests = tables.requests
     path = tmp_path / "requests.csv"

@@ -407,7 +407,7 @@ def test_a_first_run_says_that_there_is_nothing_to_compare_with(pages):
 
 def test_there_are_plain_words_for_every_change():
     for section in ("change", "changed"):
-        assert told("words")[section].keys() == CHANGES.keys()
+        assert told("words")[section].keys() == set(CHANGES)
 
 
 def test_there_are_plain_words_for_every_word_of_evidence_that_asks_for_somebody():
