@@ -26,11 +26,11 @@ from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
-from mnslib.results import LIBRARY, ApplyResult, RunStatus, utc_now
+from mnslib.results import LIBRARY, ApplyResult, CheckResult, RunStatus, utc_now
 from mnslib.run import steps
 from mnslib.run.handover import kubeconfig_text
 from mnslib.run.project import new_run_directory, write_whole
-from mnslib.run.record import Record, ended
+from mnslib.run.record import NOT_AS_REQUESTED, Record, ended
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Stack
 from mnslib.show.plans import outcome_report, plan_report
@@ -287,10 +287,10 @@ class Fleet:
     def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
         read_at = utc_now()
         observed = steps.observed(specs, self._target)
-        steps.checked(specs, observed)
+        checks = steps.checked(specs, observed)
         limit = read_max_commitment(self._settings["max_commitment"])
         planned = make_plan(specs, observed, max_commitment=limit)
-        return Plan(self, specs, rows, planned, read_at)
+        return Plan(self, specs, rows, planned, checks, read_at)
 
     def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | str]:
         found = observe_scope(
@@ -533,6 +533,7 @@ class Plan(_Shown):
     requests: Sequence[NamespaceSpec]
     _rows: Sequence[Mapping[str, Any]]
     _planned: Planned
+    _checks: Sequence[CheckResult]
     _read_at: datetime = field(default_factory=utc_now)
 
     @property
@@ -621,7 +622,8 @@ class Result(_Shown):
     """What came of a plan; shows itself in a notebook.
 
     Attributes:
-        status: how it ended, as in the run's record: `done`, `partly`, `failed`, `interrupted`.
+        status: how it ended, as in the run's record: `done`, `findings` (a check warned), `partly`,
+            `failed`, `interrupted`.
         directory: of the run, for `mns resume` and `mns undo`.
     """
 
@@ -676,9 +678,11 @@ def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Resu
         raise
     record.result = result
     status, headline, numbers = ended(planned, result, left)
-    record.write(status, headline, summary=numbers)
+    status, headline = record.finish(
+        status, headline, numbers, plan._checks, is_unchanged=not planned.to_do
+    )
     found = Result(result, status.value, directory)
-    if status is not RunStatus.DONE:
+    if status in NOT_AS_REQUESTED:
         raise ApplyError(
             f"{headline} What is done is not repeated: mns resume {directory}, or plan it again.",
             result=found,

@@ -60,6 +60,7 @@ ARTIFACTS = (
     "tables/*.xlsx",
 )
 CHARTS_FOLDER = "charts"
+NOT_AS_REQUESTED = (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED)
 T = TypeVar("T")
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it writes below the `parameters` cell."""
@@ -126,6 +127,42 @@ class Record:
         elif not isinstance(error, MnsError):
             headline = cut(f"{type(error).__name__}: {error}")
         self.write(status, headline, summary=self.result.counts() if self.result else {})
+
+    def finish(
+        self,
+        status: RunStatus,
+        headline: str,
+        numbers: Mapping[str, float],
+        checks: Sequence[CheckResult],
+        *,
+        is_unchanged: bool,
+    ) -> tuple[RunStatus, str]:
+        """Write the last word of the run, and return it.
+
+        Args:
+            checks: of what was read; one that warns is a finding.
+            is_unchanged: nothing had to be changed; a warning of the run before is none then.
+        """
+        warnings = warning_lines(checks)
+        headline = f"{headline} {warnings_sentence(checks)}".strip()
+        if status is RunStatus.DONE and warnings:
+            if is_unchanged and set(warnings) <= self._warnings_before():
+                headline += " The run before said so too."
+            else:
+                status = RunStatus.FINDINGS
+        self.write(status, headline, summary=numbers, warnings=warnings)
+        return status, headline
+
+    def _warnings_before(self) -> set[str]:
+        """Return what the checks of the run before said."""
+        before = run_before(
+            self.directory,
+            notebook=self.notebook,
+            environment=self.environment,
+            started_utc=utc_text(self.started),
+        )
+        record = read_result(before) if before else None
+        return set(record.get("warnings", ())) if record else set()
 
 
 class Run:
@@ -268,43 +305,23 @@ class Run:
         *,
         is_unchanged: bool = False,
     ) -> Table:
-        """Return the figures of the run, after its last word is written.
-
-        Args:
-            checks: of what was read; one that warns is a finding.
-            is_unchanged: nothing had to be changed; a warning of the run before is none then.
+        """Return the figures of the run, after its last word is written; see `Record.finish`.
 
         Raises:
             ApplyError: after that, if something is not as requested, so that every way of running
                 the notebook ends as failed.
         """
-        warnings = warning_lines(checks)
-        headline = f"{headline} {warnings_sentence(checks)}".strip()
-        if status is RunStatus.DONE and warnings:
-            if is_unchanged and set(warnings) <= self._warnings_before():
-                headline += " The run before said so too."
-            else:
-                status = RunStatus.FINDINGS
-        self._record.write(status, headline, summary=numbers, warnings=warnings)
+        status, headline = self._record.finish(
+            status, headline, numbers, checks, is_unchanged=is_unchanged
+        )
         self.close()
-        if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
+        if status in NOT_AS_REQUESTED:
             raise ApplyError(f"{headline} What is done is not repeated: run it again.")
         return Table(
             columns=["Figure", "Value"],
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
             caption=f"{status.value.capitalize()}: {headline}",
         )
-
-    def _warnings_before(self) -> set[str]:
-        """Return what the checks of the run before said."""
-        before = run_before(
-            self.directory,
-            notebook=self._record.notebook,
-            environment=self._record.environment,
-            started_utc=utc_text(self._record.started),
-        )
-        record = read_result(before) if before else None
-        return set(record.get("warnings", ())) if record else set()
 
 
 def ended(

@@ -49,6 +49,10 @@ def namespace(fleet):
     return fleet.namespace(CLUSTER, name)
 
 
+def _applied(plan):
+    return plan.apply(approve=plan.digest)
+
+
 def writes(sandbox):
     return [r for r in sandbox.requests() if r["method"] in ("PUT", "DELETE", "PATCH")]
 
@@ -214,6 +218,15 @@ class TestApplying:
         assert namespace.change(labels={"stage": "test"}).changes["change"].tolist() == ["NoChange"]
         again = fleet.plan(result.directory / "requests.csv")
         assert again.apply(approve=again.digest).status == "done"
+
+    def test_a_check_that_warns_is_a_finding_as_in_a_notebook(self, fleet):
+        found = fleet.namespaces()
+        name = found[found["cluster_name"] == "aks-prod-neu-1"]["namespace_name"].iloc[0]
+        result = _applied(fleet.namespace("aks-prod-neu-1", name).grant(GROUP, "reader"))
+        record = json.loads((result.directory / "result.json").read_text("utf-8"))
+        assert result.status == record["status"] == "findings"
+        assert "Azure RBAC is off" in record["headline"]
+        assert any("Azure RBAC is off" in warning for warning in record["warnings"])
 
     def test_what_was_read_long_ago_is_read_again_first(self, namespace, sandbox):
         plan = namespace.change(labels={"stage": "test"})
