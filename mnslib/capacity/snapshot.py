@@ -140,7 +140,7 @@ class Snapshot:
 
 
 class CleanSnapshot(Snapshot):
-    """A snapshot in whose samples no zero is left that cannot be true: see `samples.cleaned`."""
+    """A snapshot in whose samples no zero is left that cannot be true (`evidence`)."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, **frames: pd.DataFrame) -> CleanSnapshot:

@@ -1,6 +1,6 @@
 """Runs a notebook through papermill and leaves a whole run directory, whatever happens.
 
-The notebook's session writes `result.json`; this module reads it, decides the exit code, and writes
+The notebook's run writes `result.json`; this module reads it, decides the exit code, and writes
 the record itself where there is none: refused parameters, a dead kernel. Knows nothing of Azure.
 papermill takes seconds to import, so it is imported while the kernel starts.
 """
@@ -59,7 +59,7 @@ _TRUSTED = {
     RunStatus.INTERRUPTED: {RunStatus.INTERRUPTED},
     RunStatus.STOPPED: set[RunStatus](),
 }
-"""By how the execution ended: what a session may say of it; its first `stopped` is no word yet."""
+"""By how the execution ended: what a run may say of it; its first `stopped` is no word yet."""
 
 
 class InterruptedRunError(Exception):
@@ -174,7 +174,7 @@ def run_notebook(
     """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
 
     Refused parameters start no kernel. While it runs, SIGINT and SIGTERM interrupt the cell, whose
-    session awaits what is under way; a second signal kills the kernel.
+    run awaits what is under way; a second signal kills the kernel.
 
     Args:
         notebook: path, name, or number under `notebooks/`, as `find_notebook` takes it.

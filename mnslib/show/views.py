@@ -185,8 +185,8 @@ def reading_checks(
     """Return a warning for clusters without history and for each name that nothing has.
 
     Args:
-        absent: labels, from `capacity.roll_ups.absent_labels`.
-        placement: from `capacity.placement.placement_table`.
+        absent: labels, from `capacity.layers.absent_labels`.
+        placement: from `capacity.clusters.placement_table`.
     """
     without = f"no history of {FILTERS['count'](len(snapshot.no_history), 'cluster')}"
     found = {without: said("no_history", summaries.by_text(snapshot.no_history)),
