@@ -33,7 +33,7 @@ from mnslib.run.project import new_run_directory, write_whole
 from mnslib.run.record import NOT_AS_REQUESTED, Record, ended
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Stack
-from mnslib.show.plans import outcome_report, plan_report
+from mnslib.show.plans import changes_table, outcome_report, plan_report
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import Snapshot
@@ -614,7 +614,8 @@ class Plan(_Shown):
             )
 
     def _shown(self) -> tuple[Stack, str]:
-        return plan_report(self._planned), self.digest
+        changes = [changes_table(self._planned)] if self._planned.to_do else []
+        return Stack((*plan_report(self._planned).parts, *changes)), self.digest
 
 
 @dataclass(frozen=True, repr=False, eq=False)

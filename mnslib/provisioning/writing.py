@@ -160,6 +160,8 @@ class Writer:
         change = item.change
         if change.writes_namespace or change.kind is ChangeKind.DELETE:
             yield from self._patiently(partial(self._write, item))
+        else:  # or a role would land on another namespace of that name, made since
+            yield from self._patiently(partial(self._look_at, change))
         yield LeaveLane()
         item.granting = True
         path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
@@ -202,6 +204,11 @@ class Writer:
         if not is_ours and not is_untouched(change, found):
             raise StaleItemError(STALE)
         yield from self._send_and_follow(item, over=found)
+
+    def _look_at(self, change: Change) -> Work[None]:
+        read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
+        if not is_untouched(change, (yield read)):
+            raise StaleItemError(STALE)
 
     def _send_and_follow(self, item: Item, *, over: ManagedNamespace | None) -> Work[None]:
         method = "DELETE" if item.change.after is None else "PUT"

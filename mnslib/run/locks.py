@@ -61,7 +61,8 @@ def only_writer(
         # always in the same order, so that two runs never wait for each other
         for cluster in sorted(set(clusters), key=lambda c: c.key):
             digest = hashlib.sha256(f"{endpoint} {cluster.key}".encode()).hexdigest()[:12]
-            lock = FileLock(locks_folder() / f"{cluster.cluster_name}-{digest}.lock")
+            name = f"{cluster.cluster_name.lower()}-{digest}"  # Azure ignores the case of a name
+            lock = FileLock(locks_folder() / f"{name}.lock")
             noted = Path(lock.lock_file).with_suffix(".json")
             with suppress(Timeout):
                 lock.acquire(timeout=0)

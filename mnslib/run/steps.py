@@ -103,11 +103,10 @@ def carry_out(
         LockedError: if another process writes to the same clusters.
     """
     journal = Journal(directory / JOURNAL_NAME, now=utc_now)
-    rest = rest if approval.may_write else None
     clusters = {change.id.cluster for change in approval.plan.to_do} if approval.may_write else ()
     endpoint = target.azure.cloud.arm_endpoint
     with only_writer(clusters, endpoint=endpoint, run_directory=directory, now=utc_now()):
-        if rest is not None and resumed is not None:
+        if approval.may_write and rest is not None and resumed is not None:
             continue_journal(resumed, directory, now=utc_now)
             for outcome in rest.decided:
                 journal.write("finished", **outcome.to_json())

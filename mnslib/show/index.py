@@ -84,7 +84,7 @@ def _closed_by_later_runs(newest: Sequence[tuple[str, Record]]) -> list[tuple[st
         kind = (record["notebook"], record["target"])
         where = (*kind, "environment", record["environment"])
         is_refused = record["status"] == RunStatus.REFUSED or not record["parameters"]
-        what = where if is_refused else (*kind, "subject", _subject(record))
+        what = where if is_refused else (*kind, "subject", *_place(record), _subject(record))
         is_dry = is_dry_run(record)
         stand_for_it = got_through | planned if is_refused or is_dry else got_through
         if record["status"] != RunStatus.DONE and what in stand_for_it:
@@ -102,6 +102,12 @@ def _subject(record: Record) -> str:
     clusters = [str(name).rpartition("/")[2] for name in given.get("clusters") or ()]
     places = [*clusters, *map(str, given.get("subscription_ids") or ())]
     return str(given.get("request_file") or ", ".join(sorted(places)))
+
+
+def _place(record: Record) -> list[str]:
+    """Return where a namespace is: another subscription has another one of that name."""
+    names = ("subscription_id", "resource_group")
+    return [str(record["parameters"].get(name, "")).lower() for name in names]
 
 
 def _row(directory: str, record: Record) -> dict[str, Any]:

@@ -307,7 +307,7 @@ class _Scan(HTMLParser):
     VOID: ClassVar = frozenset({"br", "hr", "img"})
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(convert_charrefs=False)
         self.plain = True
         self.open_tags: list[str] = []
 
@@ -319,6 +319,9 @@ class _Scan(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag not in self.VOID:
             self.plain &= bool(self.open_tags) and self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.plain &= "<" not in data  # a tag or a comment that never ends would hide what follows
 
     def handle_comment(self, data: str) -> None:
         self.plain = False

@@ -21,6 +21,9 @@ from mnslib.show.tables import told
 LARGEST = 1_500_000
 """Characters of a picture that a page takes in. Our choice: larger than any chart of ours."""
 
+MOST_IN_NAMED = 100
+"""Elements of what is referred to by its id; our choice, some ten times what a chart needs."""
+
 _TAGS, _ATTRIBUTES, _PROPERTIES, _FUNCTIONS, _LEFT_OUT, _PASSED_OVER = (
     frozenset(names.split()) for names in told("allowed")["svg"].values()
 )
@@ -53,7 +56,7 @@ def inlined(svg: str, *, prefix: str, words: str, headline: str = "") -> str:
         for node in root.iter():
             if node.get("id") not in meant:
                 node.attrib.pop("id", None)
-        if root.tag != f"{_SVG}svg" or _is_chained(root):
+        if root.tag != f"{_SVG}svg" or any(_is_heavy(child) for child in root):
             return ""
         _cut_title(root, headline)
         shown = "".join(_written(child, prefix) for child in root)
@@ -65,10 +68,12 @@ def inlined(svg: str, *, prefix: str, words: str, headline: str = "") -> str:
     return f'<svg{said} role="img" stroke-linejoin="round">{title}{shown}</svg>'
 
 
-def _is_chained(root: Element) -> bool:
-    """Return whether what is referred to refers to something: each step may double the drawing."""
-    named = (inner for node in root.iter() if "id" in node.attrib for inner in node.iter())
-    return any(_meant(node) for node in named)
+def _is_heavy(node: Element) -> bool:
+    """Return whether what is drawn again and again is itself large, or refers to something."""
+    if "id" not in node.attrib:
+        return any(_is_heavy(child) for child in node)
+    inner = list(node.iter())
+    return len(inner) > MOST_IN_NAMED or any(_meant(one) for one in inner)
 
 
 def _cut_title(root: Element, title: str) -> None:

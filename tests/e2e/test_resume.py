@@ -105,7 +105,7 @@ def left_by(done, runs):
     ("hit", "code"), [("runner", -signal.SIGKILL), ("kernel", 5)], ids=["runner", "kernel"]
 )
 def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
-    start, mns, sandbox, tmp_path, hit, code
+    start, mns, run_notebook, sandbox, tmp_path, hit, code
 ):
     run, journal = start()
     os.kill(run.pid if hit == "runner" else holder(tmp_path)["process"], signal.SIGKILL)
@@ -116,6 +116,9 @@ def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
     assert json.loads((journal.parent / "result.json").read_text())["status"] == "stopped"
     if hit == "kernel":
         assert f"mns resume {journal.parent}" in run.stdout.read()
+
+    dry = run_notebook("30", resume_run=journal.parent.name, max_failures="100%")
+    assert (dry.code, dry.result["status"], len(dry.result["items"])) == (0, "findings", 36)
 
     resume = "resume", journal.parent.name, "--runs", str(tmp_path / "runs")
     result = left_by(mns(*resume), tmp_path / "runs")

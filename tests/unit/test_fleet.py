@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -262,6 +264,18 @@ class TestApplying:
         assert (record["status"], record["headline"]) == ("failed", "OSError: disk full")
 
 
+def made_anew(other, namespace):
+    """Somebody else deletes the namespace and makes one of the same name."""
+    client = other._target.azure.managed_namespaces
+    held = client.get(namespace.id)
+    client.begin_delete(namespace.id)
+    while any(one.id == namespace.id for one in client.list_by_managed_cluster(held.id.cluster)):
+        time.sleep(0.05)
+    client.begin_create_or_update(replace(held, etag=None))
+    while client.get(namespace.id).provisioning_state != "Succeeded":
+        time.sleep(0.05)
+
+
 class TestAccess:
     def test_a_grant_is_a_row_of_access_at_its_own_scope(self, namespace):
         plan = namespace.grant(OTHER_GROUP, "reader")
@@ -271,6 +285,14 @@ class TestAccess:
         mine = own[own["principal_id"] == OTHER_GROUP.partition(":")[2]]
         assert list(mine["role"]) == ["Azure Kubernetes Service RBAC Reader"]
         assert list(mine["scope"].str.lower()) == [str(namespace.id).lower()]
+
+    def test_no_role_lands_on_another_namespace_of_that_name(self, connect, namespace):
+        plan = namespace.grant(OTHER_GROUP, "reader")
+        made_anew(connect(), namespace)
+        with pytest.raises(ApplyError) as raised:
+            plan.apply(approve=plan.digest)
+        assert list(raised.value.result.outcomes["outcome"]) == ["skipped"]
+        assert OTHER_GROUP.partition(":")[2] not in set(namespace.access()["principal_id"])
 
     def test_what_was_granted_can_be_revoked_and_a_run_says_so(self, namespace, tmp_path):
         plan = namespace.grant(OTHER_GROUP, "reader")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -86,6 +87,8 @@ def test_a_cluster_has_one_writer_and_others_are_free(tmp_path, holder):
         LockedError, match=f"process {holder.pid} on .*, which runs .*other/first since"
     ):
         hold(tmp_path, OTHER, CLUSTER).__enter__()
+    with pytest.raises(LockedError):  # Azure ignores the case of a name
+        hold(tmp_path, replace(CLUSTER, cluster_name="AKS-1")).__enter__()
     with hold(tmp_path, OTHER), only_writer([CLUSTER], **about(tmp_path, "another sandbox")):
         pass
 

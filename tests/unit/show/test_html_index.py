@@ -83,6 +83,7 @@ def test_a_run_is_named_by_what_came_of_it(changes: dict[str, Any], words: tuple
     assert all(word in html for word in words)
 
 
+ONE = {"namespace_name": "crm-web", "cluster_name": "aks-1", "dry_run": False}
 FILE_A, FILE_B = ({"approval": "digest", "request_file": f"{name}.csv"} for name in "ab")
 DRY_A = {**FILE_A, "dry_run": True}
 
@@ -107,6 +108,10 @@ DRY_A = {**FILE_A, "dry_run": True}
         ({"status": "findings", "parameters": DRY_A},
          {"status": "findings", "parameters": DRY_A}, True),
         ({"status": "refused", "parameters": {}}, {"parameters": DRY_A}, True),
+        ({"status": "failed", "parameters": ONE | {"subscription_id": "a"}},
+         {"parameters": ONE | {"subscription_id": "b"}}, False),
+        ({"status": "failed", "parameters": ONE | {"resource_group": "RG"}},
+         {"parameters": ONE | {"resource_group": "rg"}}, True),
     ],
 )  # fmt: skip
 def test_a_later_run_of_the_same_thing_closes_an_earlier_one(

@@ -17,6 +17,13 @@ HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
     'xmlns:x="http://www.w3.org/1999/xhtml" viewBox="0 0 9 9">'
 )
+NESTED = "".join(
+    [
+        *(f'<use href="#n{n}"/>' for n in range(300)),
+        *(f'<g id="n{n}">' for n in range(300)),
+        "</g>" * 300,
+    ]
+)
 RECT = '<rect x="1" y="1" width="3" height="3"/>'
 
 
@@ -127,6 +134,8 @@ def test_only_what_is_listed_reaches_the_page(drawn):
         "<?xml-stylesheet href='https://evil.example/x.css'?>",
         "<use href='#b'/><g id='b'><use href='#c'/></g><g id='c'><use href='#d'/></g>",
         "<g id='b'><use href='#b'/></g>",
+        f"<use href='#b'/><g id='b'>{RECT * 101}</g>",
+        NESTED,
         "<pattern id='p'><rect fill='url(#p)'/></pattern>",
         "<g>",
         "&nbsp;",
