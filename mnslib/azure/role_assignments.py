@@ -6,7 +6,6 @@ Source: azure-mgmt-authorization, api-version 2022-04-01.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ArmConflictError, ArmNotFoundError
@@ -32,8 +31,8 @@ class RoleAssignments:
         items = self._sdk(subscription_id).role_assignments.list_for_subscription()
         return [from_wire(item) for item in items]
 
-    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
-        """Assign a role at a scope, also where it is assigned already.
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
+        """Assign a role at a scope; return whether it was not assigned there already.
 
         The name is made of scope, principal and role, so a repeated call is the same request.
 
@@ -54,16 +53,21 @@ class RoleAssignments:
             self._sdk(subscription_id).role_assignments.create(scope.strip("/"), name, body)
         except ArmConflictError as error:
             if error.code != "RoleAssignmentExists":
-                raise  # that code: the same grant, under a name that somebody else chose
+                raise
+            return False  # the same grant, under a name that somebody else chose
+        return True
 
-    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> None:
-        """Take a role assignment away, also where it is gone already.
+    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> bool:
+        """Take a role assignment away; return whether it was still there.
 
         Raises:
             ArmError: if it was refused.
         """
-        with suppress(ArmNotFoundError):  # with what it was assigned on
-            self._sdk(subscription_id).role_assignments.delete_by_id(assignment.id.strip("/"))
+        operations = self._sdk(subscription_id).role_assignments
+        try:
+            return operations.delete_by_id(assignment.id.strip("/")) is not None
+        except ArmNotFoundError:  # it went with what it was assigned on
+            return False
 
 
 def from_wire(item: Any) -> RoleAssignment:

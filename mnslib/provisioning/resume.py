@@ -233,7 +233,11 @@ def plan_rest(
 ) -> Rest:
     """Return what is left of the earlier plan, and the outcome of everything else."""
     decided: list[ItemOutcome] = []
-    still_open = [spec for spec in specs if earlier.items[spec.id.key].outcome is None]
+    still_open = [
+        _as_planned(spec, observed, earlier.items[spec.id.key])
+        for spec in specs
+        if earlier.items[spec.id.key].outcome is None
+    ]
     try:
         plan = make_plan(still_open, observed, max_commitment=max_commitment)
     except SpecError as error:
@@ -261,6 +265,17 @@ def plan_rest(
         finished=tuple(item.outcome for item in earlier.items.values() if item.outcome),
         decided=tuple(decided),
     )
+
+
+def _as_planned(spec: NamespaceSpec, observed: ObservedState, item: EarlierItem) -> NamespaceSpec:
+    """Return the request with its tier, also of what the earlier run has created by now.
+
+    Its roles are assigned once it stands, so they may be missing still.
+    """
+    cluster = observed.clusters.get(spec.id.cluster)
+    is_there = cluster is not None and cluster.find(spec.id) is not None
+    was_new = item.kind in (ChangeKind.CREATE, ChangeKind.ADOPT)
+    return spec.in_full if is_there and was_new else spec
 
 
 def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:

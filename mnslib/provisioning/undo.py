@@ -54,6 +54,9 @@ def undo(events: Iterable[Event]) -> Undo:
                     item.writes.append(event)
                 else:
                     item.roles.setdefault((event["principal_id"], event["role"]), event)
+            case "granted" | "revoked":
+                role = event["principal_id"], event["role"]
+                items[ManagedNamespaceId.parse(event["id"]).key].answered.add(role)
             case "accepted":
                 items[ManagedNamespaceId.parse(event["id"]).key].is_accepted = True
             case "finished":
@@ -75,12 +78,14 @@ class _Item:
     Attributes:
         writes: `started` events.
         roles: the first event of each role of each principal.
+        answered: those that Azure was seen to have granted, or taken away.
     """
 
     id: ManagedNamespaceId
     lost: list[str]
     writes: list[Event] = field(default_factory=list)
     roles: dict[tuple[str, str], Event] = field(default_factory=dict)
+    answered: set[tuple[str, str]] = field(default_factory=set)
     is_accepted: bool = False
     outcome: OutcomeKind | None = None
 
@@ -129,6 +134,11 @@ class _Item:
             is_granted = event["event"] == "granting"
             kind = event.get("principal_type", "")  # which journals of before do not say
             if is_gone and is_granted:
+                continue
+            # journals of before do not say what was answered
+            is_told = not is_granted or "had_role" in event
+            if is_told and (principal_id, role) not in self.answered:
+                self.say("role-unseen", role=role, principal=principal_id)
                 continue
             is_kept = event.get("has_condition") or event.get("had_role")
             if is_gone or is_kept or kind not in list(PrincipalType):

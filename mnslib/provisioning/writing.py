@@ -312,23 +312,26 @@ class Writer:
         # by the older form of the scope: to take both away would be more than to undo
         had_role = bool(self._observed.own_assignments(target, grant))
         self._begin(item, "granting", **who, role=grant.role, had_role=had_role)
-        self._azure.role_assignments.create(
-            str(target), grant, subscription_id=target.cluster.subscription_id
-        )
+        subscription_id = target.cluster.subscription_id
+        assignments = self._azure.role_assignments
+        if assignments.create(str(target), grant, subscription_id=subscription_id):
+            self._journal.write("granted", id=str(target), **who, role=grant.role)
 
     def _revoke(self, item: Item, held: RoleAssignment) -> None:
         """Delete a role assignment."""
+        who = {"principal_type": held.principal_type, "principal_id": held.principal_id}
+        role = ROLE_NAMES[held.role_guid]
         self._begin(
             item,
             "revoking",
-            principal_type=held.principal_type,
-            principal_id=held.principal_id,
-            role=ROLE_NAMES[held.role_guid],
+            **who,
+            role=role,
             assignment_id=held.id,
             has_condition=bool(held.condition),
         )
         subscription_id = item.change.id.cluster.subscription_id
-        self._azure.role_assignments.delete(held, subscription_id=subscription_id)
+        if self._azure.role_assignments.delete(held, subscription_id=subscription_id):
+            self._journal.write("revoked", id=str(item.change.id), **who, role=role)
 
     def _begin(self, item: Item, event: str, **details: Any) -> None:
         """Have it in the journal that a request goes out next."""

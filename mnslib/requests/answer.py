@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import SpecError
-from mnslib.models import QUOTA_FIELDS
-from mnslib.requests.cells import written
-from mnslib.requests.columns import ANSWER_COLUMNS, REMOVE
+from mnslib.requests.columns import ANSWER_COLUMNS, written
 from mnslib.requests.files import decode, delimiter_of, read_bytes, read_rows
 from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
@@ -53,15 +51,10 @@ def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) ->
     kept = [name for name in names if name not in ANSWER_COLUMNS]
     lines: list[list[Any]] = [[*kept, *ANSWER_COLUMNS]]
     for number, cells in rows.items():
-        texts = [_text(name, cells) for name in kept]
+        texts = [written(name, cells.get(name, "")) for name in kept]
         lines.append([*texts, *_answer(answers.get(number))])
     delimiter = delimiter_of(decode(path, data)) if table.header and not is_workbook else ","
     return ".csv", csv_bytes(lines, delimiter=delimiter)
-
-
-def _text(name: str, cells: Mapping[str, Any]) -> str:
-    is_removed = name in QUOTA_FIELDS and cells.get(name, "") is None
-    return REMOVE if is_removed else written(cells.get(name))
 
 
 def refusals(error: SpecError) -> dict[int, str]:

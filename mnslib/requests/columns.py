@@ -220,6 +220,11 @@ def is_mentioned(name: str, value: object) -> bool:
     return value.strip() != "" if isinstance(value, str) else value not in ({}, [], ())
 
 
+def written(name: str, value: object) -> str:
+    """Return a value of a column as the text of a cell, which its reader reads back."""
+    return REMOVE if value is None and name in QUOTA_FIELDS else cells.written(value)
+
+
 def cell_findings(
     error: ValidationError, known: Iterable[str] = COLUMNS
 ) -> Iterator[tuple[str, Finding]]:

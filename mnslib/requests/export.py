@@ -19,7 +19,7 @@ from mnslib.models import (
     format_quota_value,
 )
 from mnslib.requests import cells
-from mnslib.requests.columns import COLUMNS, ID_COLUMNS
+from mnslib.requests.columns import COLUMNS, ID_COLUMNS, written
 from mnslib.requests.rules import CellError
 from mnslib.requests.sheets import LONGEST_CELL, csv_bytes
 from mnslib.requests.spec import specs_from_rows
@@ -63,7 +63,7 @@ def request_file(rows: Sequence[Mapping[str, Any]], *, suffix: str) -> bytes:
     """Return rows as a file: YAML, XLSX or CSV, as the suffix says; no cell starts a formula."""
     if _is_yaml(suffix):
         return "".join(map(_entry, rows)).encode() or b"[]\n"
-    texts = [{name: cells.written(value) for name, value in row.items()} for row in rows]
+    texts = [{name: written(name, value) for name, value in row.items()} for row in rows]
     if suffix == ".xlsx":
         return request_workbook(texts)
     return csv_bytes([COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in texts)])

@@ -254,17 +254,20 @@ class FakeAzure:
 
         yield Call("GET", "/subscriptions/s/operations/1", ask)
 
-    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
         self.requests.append(("GRANT", scope.rsplit("/", 1)[1]))
         for error in self.errors.get("grant", []):
             raise error
         self.assignments.append(make_assignment(scope, *grant.key))
+        return True
 
-    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> None:
+    def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> bool:
         self.requests.append(("REVOKE", assignment.scope.rsplit("/", 1)[1]))
         for error in self.errors.get("revoke", []):
             raise error
+        held = len(self.assignments)
         self.assignments = [a for a in self.assignments if a.id.lower() != assignment.id.lower()]
+        return len(self.assignments) < held
 
     def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
         return list(self.assignments)

@@ -82,6 +82,23 @@ def test_an_edit_is_all_that_changes(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_quota_value_that_is_to_go_is_still_to_go(suffix: str, tmp_path: Path) -> None:
+    cluster = CLUSTER
+    row = {
+        "subscription_id": cluster.subscription_id,
+        "resource_group": cluster.resource_group,
+        "cluster_name": cluster.cluster_name,
+        "namespace_name": "crm-web",
+        "cpu_limit": None,
+        "labels": {"stage": None},
+    }
+    path = tmp_path / f"requests{suffix}"
+    path.write_bytes(request_file([row], suffix=suffix))
+    (spec,) = parse_requests(path)
+    assert (spec.quota, spec.labels) == ({"cpu_limit": None}, {"stage": None})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_everything_that_a_request_can_say_is_in_the_file(suffix: str) -> None:
     role = "Azure Kubernetes Service RBAC Writer"
     grant = AccessGrant(

@@ -334,7 +334,8 @@ def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_pat
     carry_out(Approval(plan=plan, may_write=True), azure, journal)
     lines = journal.path.read_text().splitlines(keepends=True)
     kinds = [json.loads(line)["event"] for line in lines]
-    assert kinds == ["plan", "started", "accepted", "revoking", "revoking", "finished", "end"]
+    both = ["revoking", "revoked"] * 2
+    assert kinds == ["plan", "started", "accepted", *both, "finished", "end"]
     for cut in range(1, len(lines)):
         for arrived in (True, False):  # the last request that was journaled
             again = world()
@@ -368,3 +369,15 @@ def test_a_role_that_was_assigned_anew_since_is_not_what_was_approved(journal):
     azure.assignments = [theirs]
     (outcome,) = go_on(azure, journal, specs).outcomes
     assert (outcome.outcome, azure.assignments) == ("skipped", [theirs])
+
+
+def test_a_role_of_a_tier_is_assigned_to_what_the_run_created_before_it_was_cut_off(journal):
+    azure, grant = Seen(), make_grant()
+    spec = make_spec("new", tier="small", when_new=make_spec("new", access=(grant,)))
+    azure.errors["grant"] = [ArmForbiddenError("no")]
+    plan = make_plan([spec], observe([spec], azure=azure, kube_for=None, now=now))
+    carry_out(Approval(plan=plan, may_write=True), azure, journal)
+    azure.errors.clear()
+    result = go_on(azure, journal, [spec])
+    assert result.counts() == {"created": 1}
+    assert [one.principal_id for one in azure.assignments] == [grant.principal_id]

@@ -253,13 +253,22 @@ def role_event(name, event="revoking", **details):
 def test_undo_gives_roles_back_and_takes_away_what_was_granted():
     found = undo([
         role_event("a", principal_type="Group", has_condition=False),
-        role_event("b", "granting", principal_type="ServicePrincipal"),
+        role_event("a", "revoked"),
+        role_event("b", "granting", principal_type="ServicePrincipal", had_role=False),
+        role_event("b", "granted"),
     ])  # fmt: skip
     assert {row["namespace_name"]: row["access"] for row in found.rows} == {
         "a": [f"group:{GROUP}=writer"],
         "b": [f"sp:{GROUP}=writer-"],
     }
     assert found.lost == ()
+
+
+@pytest.mark.parametrize("asked", ["granting", "revoking"])
+def test_undo_touches_no_role_whose_change_was_not_answered(asked):
+    found = undo([role_event("a", asked, principal_type="Group", had_role=False)])
+    assert found.rows == ()
+    assert "was not seen, it stays as it is" in found.lost[0]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +283,6 @@ def test_undo_gives_roles_back_and_takes_away_what_was_granted():
     ],
 )
 def test_undo_says_which_role_no_request_can_restore(event, sentence):
-    found = undo([event])
+    found = undo([event, role_event("a", "revoked")])
     assert found.rows == ()
     assert found.lost == (f"a on aks-1: {sentence} ({make_grant().role} of {GROUP})",)
