@@ -6,6 +6,7 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -506,11 +507,12 @@ class Usage:
         return show(self._tables, name)
 
 
-class _Shown:
+class _Shown(ABC):
     """Something that shows itself as a report, and below it a line to copy from."""
 
+    @abstractmethod
     def _shown(self) -> tuple[Stack, str]:
-        raise NotImplementedError
+        """Return both."""
 
     def __repr__(self) -> str:
         report, line = self._shown()

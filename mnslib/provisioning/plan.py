@@ -276,6 +276,10 @@ def _problems(
 ) -> list[Problem]:
     before, asked = cluster.find(spec.id), spec.delete_policy
     if spec.ensure is Ensure.ABSENT:
+        if spec.revoked:
+            message = f"{spec.id.namespace_name} is to go; no role on it can be taken away as well."
+            suggestion = "ensure=present with this cell first, then ensure=absent"
+            return [_problem(spec, "access", message, suggestion)]
         if before is None or asked in (None, before.delete_policy):
             return []
         message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."

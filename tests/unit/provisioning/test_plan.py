@@ -606,12 +606,10 @@ def test_an_inherited_role_is_refused_with_its_scope(scope, own):
     assert "az role assignment delete --ids" in problem.suggestion
 
 
-def test_of_a_namespace_that_goes_no_role_is_taken_away():
-    grant = make_grant()
-    spec = make_spec(quota={}, ensure=Ensure.ABSENT, revoked=(grant,))
-    triples = [(TEAM_A.key, *grant.key), (CLUSTER.key, *grant.key)]
-    change = only(make_plan([spec], make_observed(make_namespace(), grants=triples)))
-    assert (change.kind, change.revoked) == (ChangeKind.DELETE, ())
+def test_of_a_namespace_that_goes_no_role_can_be_taken_away_as_well():
+    spec = make_spec(quota={}, ensure=Ensure.ABSENT, revoked=(make_grant(),))
+    with pytest.raises(SpecError, match=r"column access: .* is to go"):
+        make_plan([spec], make_observed(make_namespace()))
 
 
 def test_the_digest_of_a_plan_that_takes_no_role_away_is_that_of_before():
