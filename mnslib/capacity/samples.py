@@ -42,14 +42,12 @@ def taken(values: Values, places: NDArray[np.intp]) -> Values:
     return found
 
 
-def chunks(
-    frame: pd.DataFrame, series: pd.MultiIndex, *, size: int = SERIES_AT_ONCE
-) -> Iterator[tuple[slice, Values]]:
+def chunks(frame: pd.DataFrame, series: pd.MultiIndex) -> Iterator[tuple[slice, Values]]:
     """Yield the samples of `series` in parts: which of them, and what `samples_of` returns."""
     places = frame.columns.get_indexer(series)
     values = frame.to_numpy(dtype=np.float32, copy=False)
-    for start in range(0, len(series), size):
-        part = slice(start, min(start + size, len(series)))
+    for start in range(0, len(series), SERIES_AT_ONCE):
+        part = slice(start, min(start + SERIES_AT_ONCE, len(series)))
         yield part, taken(values, places[part])
 
 

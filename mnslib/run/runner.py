@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -202,13 +202,6 @@ def run_notebook(
             ending = _execute(path, directory, given, watch)
         except ConfigError as error:
             ending = _Ending(RunStatus.REFUSED, str(error))
-        recorded = read_result(directory) or {}
-        if recorded and recorded["status"] not in _TRUSTED[ending.status]:
-            for name in ("status", "headline", "finished_utc"):
-                del recorded[name]
-            if ending.status is RunStatus.DONE:
-                headline = "The notebook ended without recording its result"
-                ending = _Ending(RunStatus.FAILED, headline)
         own = RunRecord(
             notebook=path.stem,
             environment=environment,
@@ -221,7 +214,7 @@ def run_notebook(
             # nothing of what was refused is written down: it may hold a secret
             parameters={} if ending.status is RunStatus.REFUSED else asked,
         )
-        result = own.to_json() | recorded
+        result = _with_what_it_says(own, directory)
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
         try:
             _write_pages(directory, result)
@@ -238,6 +231,22 @@ def run_notebook(
         message=result["headline"],
         notice=notify(result, run=directory.name, parameters=asked),
     )
+
+
+def _with_what_it_says(own: RunRecord, directory: Path) -> dict[str, Any]:
+    """Return the record that the notebook left, as far as how its execution ended agrees with it.
+
+    Args:
+        own: what is known from outside the kernel.
+    """
+    recorded = read_result(directory) or {}
+    if recorded and recorded["status"] not in _TRUSTED[own.status]:
+        for name in ("status", "headline", "finished_utc"):
+            del recorded[name]
+        if own.status is RunStatus.DONE:
+            headline = "The notebook ended without recording its result"
+            own = replace(own, status=RunStatus.FAILED, headline=headline)
+    return own.to_json() | recorded
 
 
 def find_notebook(notebook: str | Path) -> Path:

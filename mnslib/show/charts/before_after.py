@@ -58,7 +58,6 @@ def commitment_before_after(
     changes: Changes,
     moment: datetime,
     unknown: Mapping[str, str] | None = None,
-    note: str = "",
 ) -> Chart:
     """Return the chart of what clusters have committed before and after a change.
 
@@ -68,7 +67,6 @@ def commitment_before_after(
         changes: what is changed, which titles name or count.
         moment: when clusters were read.
         unknown: clusters that could not be read, with the reason.
-        note: sentences that the source line ends with.
     """
     found, reasons = [], dict(unknown or {})
     for name, now in before.items():
@@ -81,7 +79,7 @@ def commitment_before_after(
     limit = found[0]["limit"] if found else None
     sheet = Sheet(
         "commitment_before_after",
-        facts | {"moment": moment, "limit": limit, "note": note},
+        facts | {"moment": moment, "limit": limit},
     )
     if not found and len(reasons) < 2:
         return sheet.nothing()

@@ -58,13 +58,12 @@ Group = tuple[tuple[int, str, str], int]
 """Place in `OPEN_OUTCOMES`, reason and remedy, and how many changes."""
 
 
-def bulk_outcome(result: ApplyResult, *, moment: datetime, note: str = "") -> Chart:
+def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
     """Return the chart of what came of every change.
 
     Args:
         result: the outcomes of one apply.
         moment: when the run was started.
-        note: sentences that the source line ends with.
     """
     items = result.outcomes
     counts = Counter(item.outcome for item in items)
@@ -95,7 +94,7 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime, note: str = "") -> Ch
                      if counts[kind] and kind not in OPEN_OUTCOMES],
             "open": [f"{counts[kind]:,} {words}" for kind, words in ended.items()],
             "all_open": "".join(ended.values()), "rest": [amount for _, amount in rest],
-            "rest_clusters": others.to_dict("records"), "note": note,
+            "rest_clusters": others.to_dict("records"),
             "most": next(({"word": wording.outcome(OPEN_OUTCOMES[kind]), "reason": reason,
                            "amount": amount} for (kind, reason, _), amount in groups), None),
         },

@@ -67,13 +67,12 @@ Row = tuple[str, list[tuple[str, str]]]
 """One line of the grid: its name, and for each question the kind of answer and its words."""
 
 
-def state_grid(table: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart:
+def state_grid(table: pd.DataFrame, *, moment: datetime) -> Chart:
     """Return the chart of what still fits in each namespace.
 
     Args:
         table: from `capacity.fit.fit_table`.
         moment: when clusters were read.
-        note: sentences that the source line ends with.
     """
     answers = _in_order(summaries.own_answers(table))
     kinds = summaries.kinds_of(answers)
@@ -87,7 +86,7 @@ def state_grid(table: pd.DataFrame, *, moment: datetime, note: str = "") -> Char
     sheet = Sheet(
         "state_grid",
         {"finding": finding("fit", table), "questions": questions, "is_patterns": is_patterns,
-         "moment": moment, "note": note},
+         "moment": moment},
     )  # fmt: skip
     if not len(kinds):
         return sheet.nothing()
