@@ -244,8 +244,8 @@ class Run:
         return self._facts()._repr_html_()
 
     def with_pictures(self, shown: T) -> T:
-        """Return what a cell shows, after its charts are written as `charts/<name>.svg`."""
-        for chart in pictures(shown):
+        """Return what a cell shows, after `charts/<name>.svg` of its charts that have one."""
+        for chart in [chart for chart in pictures(shown) if chart.has_svg]:
             (self.directory / CHARTS_FOLDER).mkdir(exist_ok=True)
             write_whole(self.directory / CHARTS_FOLDER / f"{chart.name}.svg", chart.svg())
         return shown

@@ -40,6 +40,8 @@ _CJK = (
 )  # fmt: skip
 """Fonts of Linux, Windows and macOS with Chinese, Japanese or Korean characters. Source: Debian's
 `fonts-noto-cjk`, `fonts-wqy-*`, `fonts-nanum`, `fonts-ipaexfont`; the systems' own."""
+MOST_DOTS = 2_000
+"""Of a chart that is kept as SVG; as many are some 1.4 MB, near what a page takes in."""
 _COMPRESSION = 3
 """Of zlib: half the time of its default for pictures that are 5 % larger."""
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -77,6 +79,12 @@ class Chart:
             buffer, format="png", compress_level=_COMPRESSION, dpi=(DPI, DPI), pnginfo=described
         )
         return buffer.getvalue()
+
+    @property
+    def has_svg(self) -> bool:
+        """Whether a page would take its SVG in: of tens of thousands of dots it is megabytes."""
+        marks = [one for axes in self.figure.axes for one in axes.collections]
+        return sum(len(one.get_offsets()) for one in marks) <= MOST_DOTS  # type: ignore[misc, arg-type]
 
     def svg(self) -> str:
         """Return the picture as SVG, in which text is text, written in the fonts of the pages."""

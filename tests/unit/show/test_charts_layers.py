@@ -176,3 +176,12 @@ def test_a_long_reason_loses_its_second_half_not_its_middle(frames, ruler):
     layers = frames.layers_of({"new": (4.0, 2.0, float("nan"), reason), "old": (4.0, 2.0, 1.0, "")})
     texts = ruler(three_layers(layers, moment=frames.moment)).texts
     assert "too short: 23 hours of samples" in texts
+
+
+def test_a_chart_of_thousands_of_dots_is_no_svg_that_a_page_would_refuse(draw):
+    few, many = (
+        draw(quadrant, **{f"s{number}": (10, 6, 4, "") for number in range(count)})
+        for count in (500, 2100)
+    )
+    assert few.has_svg
+    assert not many.has_svg
