@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from mnslib.resource_ids import ClusterId
 
@@ -101,6 +103,9 @@ def seeded(connection):
     with requests.Session() as session:
         session.verify = connection["ca_file"]
         session.trust_env = False
+        # an idle connection may be closed at the very moment that it is used again
+        again = Retry(total=3, status=0, allowed_methods=None, raise_on_status=False)
+        session.mount("https://", HTTPAdapter(max_retries=again))
         session.headers["Authorization"] = f"Bearer {connection['control_token']}"
         running = Sandbox(connection, session)
         switches = running.control("GET", "switches")
