@@ -1,7 +1,7 @@
 """The Kubernetes API of one cluster, read only: what plan and capacity need, as our own values.
 
 lightkube behind a transport that asks for the token at each request, so that a run may outlive a
-token. Knows nothing of Azure: server, certificate and token come from the caller.
+token. Knows nothing of Azure: kubeconfig and token come from the caller.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ import httpx2
 import msgspec
 from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
-from lightkube.config.models import Cluster, Context, User
+from lightkube.config.models import Cluster, User
+from lightkube.core.decoders import decode_list
 from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 from mnslib.errors import KubeError, KubeUnreachableError
 from mnslib.kube import objects
+from mnslib.kube.kubeconfig import read_access
 from mnslib.kube_models import (
     Autoscaler,
     Event,
@@ -40,11 +42,13 @@ from mnslib.kube_models import (
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
 
-ATTEMPTS = 3
-"""Times a read is sent; our choice."""
+TIMEOUT_SECONDS = 20.0
+"""For connecting, and between two parts of an answer; our choice."""
 
+ATTEMPTS = 3
 LONGEST_WAIT_SECONDS = 10.0
-"""Longest pause between attempts, also where the server asks for more; our choice."""
+"""Times a read is sent, and the longest pause between two, also where the server asks for more; our
+choice. What is tried again at Azure is in `azure.pipeline`."""
 
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Answers after which a read is sent again. Source: Kubernetes API conventions, HTTP status codes;
@@ -67,15 +71,10 @@ _WORKLOADS: dict[Any, Callable[[Any], Workload]] = {
     batch_v1.Job: objects.job,
 }
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
-_NAMESPACED = (
-    *_WORKLOADS,
-    apps_v1.ReplicaSet,
-    autoscaling_v2.HorizontalPodAutoscaler,
-    core_v1.Event,
-    core_v1.LimitRange,
-    core_v1.Pod,
-    core_v1.ResourceQuota,
-)
+_KINDS = (
+    *_WORKLOADS, apps_v1.ReplicaSet, autoscaling_v2.HorizontalPodAutoscaler, core_v1.Event,
+    core_v1.LimitRange, core_v1.Namespace, core_v1.Node, core_v1.Pod, core_v1.ResourceQuota,
+)  # fmt: skip
 _FIRST_READ = threading.Lock()
 
 Value = TypeVar("Value")
@@ -85,39 +84,47 @@ class KubeClient:
     """Reads one cluster; every list to its last page. Safe to use from several threads.
 
     Args:
-        server: `https://` address of the API server.
-        ca_pem: certificate of the authority that signed the server's.
+        kubeconfig_text: names the API server, and the authority that signed its certificate.
         token: returns a bearer token for the API server; asked at each request.
         name: the cluster, as messages shall name it.
-        timeout_seconds: for connecting, and between two parts of an answer.
         sleep: waits between attempts.
 
     Raises:
-        KubeError: if `server` is no https address or `ca_pem` no certificate.
+        KubeError: if the text is no kubeconfig, or its server is not https with a certificate.
     """
 
     def __init__(
         self,
+        kubeconfig_text: str,
         *,
-        server: str,
-        ca_pem: str,
         token: Callable[[], str],
         name: str,
-        timeout_seconds: float = 20,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not server.startswith("https://"):
-            raise KubeError(f"cluster {name}: {server[:200]!r} is no https address")
+        server, ca_pem = read_access(kubeconfig_text)
+        try:
+            context = ssl.create_default_context(cadata=ca_pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise KubeError(f"cluster {name}: its certificate authority is no PEM") from error
         with _FIRST_READ:
             _learn_types()
-        context = _trust(ca_pem, name)
         self._name = name
+        # lightkube makes a TLS context that our transport has no use for; with the certificate
+        # named it does not read the machine's whole store for that, 40 ms for each cluster
+        data = base64.b64encode(ca_pem.encode()).decode()
+        cluster = Cluster(server=server, certificate_auth_data=data)
+        proxies = urllib.request.getproxies()  # of the environment, as Azure's SDKs use them
+        is_direct = urllib.request.proxy_bypass(urllib.parse.urlsplit(server).netloc)
         self._client = Client(
-            _config(server, name, ca_pem).get(),
-            timeout=httpx2.Timeout(timeout_seconds),
+            KubeConfig.from_one(cluster=cluster, user=User()),
+            timeout=httpx2.Timeout(TIMEOUT_SECONDS),
             trust_env=False,
             transport=_Transport(
-                verify=context, proxy=_proxy_for(server), token=token, name=name, sleep=sleep
+                verify=context,
+                proxy=None if is_direct else proxies.get("https"),
+                token=token,
+                name=name,
+                sleep=sleep,
             ),
         )
 
@@ -185,31 +192,14 @@ class KubeClient:
             ) from error
 
 
-def _config(server: str, name: str, ca_pem: str = "") -> KubeConfig:
-    # lightkube makes a TLS context that our transport has no use for; with the certificate named
-    # it does not read the machine's whole store for that, 40 ms for each cluster
-    data = base64.b64encode(ca_pem.encode()).decode() or None
-    return KubeConfig(
-        clusters={name: Cluster(server=server, certificate_auth_data=data)},
-        users={name: User()},
-        contexts={name: Context(cluster=name, user=name)},
-        current_context=name,
-    )
-
-
 @cache
 def _learn_types() -> None:
     """Read an empty list of each kind once.
 
     msgspec 0.22 crashes the process when two threads decode a type for the first time at once.
     """
-    empty = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"items": [], "metadata": {}}))
-    config = _config("https://localhost", "nowhere")
-    with Client(config.get(), trust_env=False, transport=empty) as client:
-        for kind in (core_v1.Namespace, core_v1.Node):
-            list(client.list(kind))
-        for namespaced in _NAMESPACED:
-            list(client.list(namespaced, namespace="*"))
+    for kind in _KINDS:
+        decode_list(b'{"items": []}', kind)
 
 
 class _Transport(httpx2.HTTPTransport):
@@ -228,61 +218,34 @@ class _Transport(httpx2.HTTPTransport):
         self._token, self._name, self._sleep = token, name, sleep
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        attempt = 1
-        while True:
+        wait = 0.5
+        for attempt in range(1, ATTEMPTS + 1):
             request.headers["Authorization"] = f"Bearer {self._token()}"
-            asked_wait = 0.0
+            asked = ""
             try:
                 response = super().handle_request(request)
                 response.read()  # here, so that a connection dropped half way is tried again too
             except httpx2.TransportError as error:
                 if attempt == ATTEMPTS:
-                    raise self._unreachable(request, error) from error
+                    raise KubeUnreachableError(
+                        f"cluster {self._name}: no answer from {request.url.host} "
+                        f"({type(error).__name__}: {error}). Is it running, and can this machine "
+                        "reach it? A private cluster answers only from inside its network."
+                    ) from error
             else:
-                if response.status_code == 200:
-                    return response
-                if attempt == ATTEMPTS or response.status_code not in _TRANSIENT:
-                    raise self._refused(request, response)
-                asked_wait = _asked_wait(response)
-            self._sleep(asked_wait or 0.5 * 2.0 ** (attempt - 1))
-            attempt += 1
-
-    def _unreachable(self, request: httpx2.Request, error: Exception) -> KubeUnreachableError:
-        return KubeUnreachableError(
-            f"cluster {self._name}: no answer from {request.url.host} "
-            f"({type(error).__name__}: {error}). Is it running, and can this machine reach it? "
-            "A private cluster answers only from inside its network."
-        )
-
-    def _refused(self, request: httpx2.Request, response: httpx2.Response) -> KubeError:
-        status = response.status_code
-        return KubeError(
-            f"cluster {self._name}: GET {request.url.path} was answered {status}: "
-            f"{_message(response)} {_REMEDIES.get(status, '')}".rstrip(),
-            status=status,
-        )
-
-
-def _trust(ca_pem: str, name: str) -> ssl.SSLContext:
-    try:
-        if not ca_pem.strip():  # else Python would trust what the machine trusts
-            raise ValueError("no certificate")
-        return ssl.create_default_context(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise KubeError(f"cluster {name}: its certificate authority is no PEM") from error
-
-
-def _proxy_for(server: str) -> str | None:
-    """Return the proxy that the environment names for this server, as Azure's SDKs use it."""
-    host = urllib.parse.urlsplit(server).netloc
-    if urllib.request.proxy_bypass(host):
-        return None
-    return urllib.request.getproxies().get("https")
-
-
-def _asked_wait(response: httpx2.Response) -> float:
-    asked = response.headers.get("Retry-After", "")
-    return min(float(asked), LONGEST_WAIT_SECONDS) if asked.isdecimal() else 0.0
+                status = response.status_code
+                if status == 200:
+                    break
+                if attempt == ATTEMPTS or status not in _TRANSIENT:
+                    raise KubeError(
+                        f"cluster {self._name}: GET {request.url.path} was answered {status}: "
+                        f"{_message(response)} {_REMEDIES.get(status, '')}".rstrip(),
+                        status=status,
+                    )
+                asked = response.headers.get("Retry-After", "")
+            self._sleep(min(float(asked), LONGEST_WAIT_SECONDS) if asked.isdecimal() else wait)
+            wait *= 2
+        return response
 
 
 def _message(response: httpx2.Response) -> str:

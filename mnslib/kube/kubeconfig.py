@@ -8,11 +8,9 @@ no token: `mns token` or kubelogin fetches one, as whoever runs kubectl. Writes 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,16 +35,8 @@ INSTALL_HINTS = {
 _ENTRIES = ("clusters", "users", "contexts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterAccess:
-    """Where a cluster's API server is, and whose certificate to trust."""
-
-    server: str
-    ca_pem: str
-
-
-def read_access(kubeconfig_text: str) -> ClusterAccess:
-    """Return the API server that the first cluster of a kubeconfig names.
+def read_access(kubeconfig_text: str) -> tuple[str, str]:
+    """Return address and certificate (PEM) of the API server that a kubeconfig names first.
 
     Raises:
         KubeError: if the text is no kubeconfig, or the server is not https with a certificate.
@@ -57,11 +47,11 @@ def read_access(kubeconfig_text: str) -> ClusterAccess:
     try:
         data = str(cluster.get("certificate-authority-data", ""))
         ca_pem = base64.b64decode(data, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise KubeError(f"cluster {name}: its kubeconfig holds no certificate") from error
     if not server.startswith("https://") or "BEGIN CERTIFICATE" not in ca_pem:
         raise KubeError(f"cluster {name}: its kubeconfig names no https server with a certificate")
-    return ClusterAccess(server=server, ca_pem=ca_pem)
+    return server, ca_pem
 
 
 def namespace_kubeconfig(
@@ -100,7 +90,10 @@ def namespace_kubeconfig(
     if login not in ("mns", "kubelogin"):
         raise ConfigError(f"login is {login!r}: write one of mns, kubelogin.")
     if sandbox_environment is not None:
-        sign_in = _sandbox_token(sandbox_environment)
+        # kubectl runs it from anywhere, with any PATH
+        arguments = ["-m", "mnslib", "token", "--target", "sandbox"]
+        sign_in = _exec(sys.executable, arguments, hint="sandbox")
+        sign_in["env"] = [{"name": k, "value": v} for k, v in sorted(sandbox_environment.items())]
     elif login == "kubelogin":
         sign_in = _kubelogin(signed_in)
     else:
@@ -156,14 +149,6 @@ def _entry(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return first
 
 
-def _sandbox_token(environment: Mapping[str, str]) -> dict[str, Any]:
-    arguments = ["-m", "mnslib", "token", "--target", "sandbox"]
-    # kubectl runs it from anywhere, with any PATH
-    sign_in = _exec(sys.executable, arguments, hint="sandbox")
-    sign_in["env"] = [{"name": k, "value": v} for k, v in sorted(environment.items())]
-    return sign_in
-
-
 def _exec(command: str, arguments: list[str], *, hint: str) -> dict[str, Any]:
     return {
         "apiVersion": EXEC_API_VERSION,
@@ -190,7 +175,30 @@ def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:
     return {**signed_in, "args": arguments, "installHint": INSTALL_HINTS["kubelogin"]}
 
 
-# Merging works on YAML's nodes, not on values, so that `0123` or `1e3` stays the text it was.
+class _Text(str):
+    """A value with the very text and quotes that it has in the file: `0123` and `1e3` stay so."""
+
+    style: str | None = None
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML has it
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML has it
+
+
+def _text(_: yaml.SafeLoader, node: yaml.ScalarNode) -> _Text:
+    text = _Text(node.value)
+    text.style = node.style
+    return text
+
+
+_STRING = "tag:yaml.org,2002:str"
+_Loader.add_constructor(_STRING, _text)
+_Dumper.add_representer(_Text, lambda to, text: to.represent_scalar(_STRING, text, text.style))
+_EMPTY = (None, "", "null", "~")
 
 
 def merged_kubeconfig(old: str, new: str) -> str:
@@ -204,79 +212,48 @@ def merged_kubeconfig(old: str, new: str) -> str:
         ConfigError: if `old` is no kubeconfig, or has an entry of that name for another server, or
             for none.
     """
-    document, addition = _compose(old), _compose(new)
-    _refuse_other_server(document, addition)
-    for section in _ENTRIES:
-        entries = _section(document, section)
-        for entry in _section(addition, section):
-            names = [_scalar(item, "name") for item in entries]
-            name = _scalar(entry, "name")
-            if name in names:
-                entries[names.index(name)] = entry
-            else:
-                entries.append(entry)
-    if not _scalar(document, "current-context"):
-        context = yaml.ScalarNode("tag:yaml.org,2002:str", _scalar(addition, "current-context"))
-        _put(document, "current-context", context)
-    return yaml.serialize(document, Dumper=yaml.SafeDumper, allow_unicode=True)
-
-
-def _compose(text: str) -> yaml.MappingNode:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError("it is no kubeconfig and is left as it is") from error
-    is_config = isinstance(node, yaml.MappingNode) and _scalar(node, "kind") == "Config"
-    if not is_config or not isinstance(node, yaml.MappingNode):
-        raise ConfigError("it is no kubeconfig and is left as it is")
-    return node
-
-
-def _refuse_other_server(old: yaml.MappingNode, new: yaml.MappingNode) -> None:
-    def servers(document: yaml.MappingNode) -> dict[str, str]:
-        return {
-            _scalar(entry, "name"): _scalar(_get(entry, "cluster"), "server")
-            for entry in _section(document, "clusters")
-        }
-
-    present = servers(old)
-    for name, server in servers(new).items():
-        if present.get(name, server) != server:
+    document, addition = _load(old), _load(new)
+    servers, users = _servers(document), [entry.get("name") for entry in document["users"]]
+    for name, server in _servers(addition).items():
+        if servers.get(name, server) != server:
             raise ConfigError(
-                f"it has an entry {name} for another server ({present[name]}) and is left as it "
+                f"it has an entry {name} for another server ({servers[name]}) and is left as it "
                 f"is; remove that with `kubectl config delete-cluster {name}`, or name another file"
             )
-        users = [_scalar(entry, "name") for entry in _section(old, "users")]
-        if name in users and name not in present:  # whose credential that is nobody can tell
+        if name in users and name not in servers:  # whose credential that is nobody can tell
             raise ConfigError(
                 f"it has a user {name} of something else and is left as it is; remove that with "
                 f"`kubectl config delete-user {name}`, or name another file"
             )
+    for section in _ENTRIES:
+        entries = document[section]
+        for entry in addition[section]:
+            names = [held.get("name") for held in entries]
+            at = names.index(entry["name"]) if entry["name"] in names else len(entries)
+            entries[at : at + 1] = [entry]
+    if document.get("current-context") in _EMPTY:
+        document["current-context"] = addition["current-context"]
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _get(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
+def _load(text: str) -> dict[str, Any]:
+    try:
+        document = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError("it is no kubeconfig and is left as it is") from error
+    if not isinstance(document, dict) or document.get("kind") != "Config":
+        raise ConfigError("it is no kubeconfig and is left as it is")
+    for section in _ENTRIES:
+        entries = document[section] = [] if document.get(section) in _EMPTY else document[section]
+        if not isinstance(entries, list) or not all(isinstance(held, dict) for held in entries):
+            raise ConfigError(f"its {section} are no list of entries, and it is left as it is")
+    return document
 
 
-def _put(node: yaml.MappingNode, key: str, value: yaml.Node) -> None:
-    node.value = [pair for pair in node.value if pair[0].value != key]
-    node.value.append((yaml.ScalarNode("tag:yaml.org,2002:str", key), value))
-
-
-def _scalar(node: yaml.Node | None, key: str) -> str:
-    value = _get(node, key)
-    return str(value.value) if isinstance(value, yaml.ScalarNode) else ""
-
-
-def _section(document: yaml.MappingNode, key: str) -> list[yaml.Node]:
-    """Return the list under a key, making an empty one where it is missing or null."""
-    found = _get(document, key)
-    if found is not None and found.tag == "tag:yaml.org,2002:null":
-        found = None
-    if found is not None and not isinstance(found, yaml.SequenceNode):
-        raise ConfigError(f"its {key} are no list, and it is left as it is")
-    if found is None:
-        found = yaml.SequenceNode("tag:yaml.org,2002:seq", [])
-        _put(document, key, found)
-    return found.value  # type: ignore[no-any-return]  # PyYAML's nodes are untyped inside
+def _servers(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the server of each cluster; empty where it names none."""
+    found = {entry.get("name"): entry.get("cluster") for entry in document["clusters"]}
+    return {
+        name: cluster.get("server", "") if isinstance(cluster, dict) else ""
+        for name, cluster in found.items()
+    }

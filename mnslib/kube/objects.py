@@ -122,31 +122,24 @@ def limit_range(item: Any) -> LimitRange:
 
 def deployment(item: Any) -> Workload:
     """Return a Deployment; its surge is that of a rolling update, never above its replicas."""
-    strategy, wanted = item.spec.strategy, _or_one(item.spec.replicas)
-    rolling = strategy is None or strategy.type in (None, "RollingUpdate")
-    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
-    surge = _share(_STEADY if said is None else said, of=wanted) if rolling else 0
-    running = (item.status and item.status.replicas) or 0
-    # the new ReplicaSet never has more than the replicas. Source: NewRSNewReplicas
-    return _workload("Deployment", item, replicas=wanted, running=running, surge=min(surge, wanted))
+    wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
+    surge = _surge(item.spec.strategy, wanted, default=_STEADY)
+    return _workload("Deployment", item, replicas=wanted, running=running, surge=surge)
 
 
 def stateful_set(item: Any) -> Workload:
     """Return a StatefulSet, which replaces its pods one by one and never beside the old one."""
-    running = (item.status and item.status.replicas) or 0
-    wanted = _or_one(item.spec.replicas)
+    wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
     return _workload("StatefulSet", item, replicas=wanted, running=running)
 
 
 def daemon_set(item: Any) -> Workload:
     """Return a DaemonSet, which wants a pod on each of its nodes."""
-    strategy, status = item.spec.updateStrategy, item.status
+    status = item.status
     wanted = (status and status.desiredNumberScheduled) or 0
-    rolling = strategy is None or strategy.type in (None, "RollingUpdate")
-    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
-    surge = _share(said or 0, of=wanted) if rolling else 0
     running = (status and status.currentNumberScheduled) or 0
-    return _workload("DaemonSet", item, replicas=wanted, running=running, surge=min(surge, wanted))
+    surge = _surge(item.spec.updateStrategy, wanted, default=0)
+    return _workload("DaemonSet", item, replicas=wanted, running=running, surge=surge)
 
 
 def cron_job(item: Any) -> Workload:
@@ -240,10 +233,17 @@ def _or_one(count: int | None) -> int:
     return 1 if count is None else count
 
 
-def _share(value: int | str, *, of: int) -> int:
-    """Return a number of pods that may be a share of `of`, rounded up. Source: maxSurge."""
-    text = str(value)
-    return math.ceil(int(text[:-1]) * of / 100) if text.endswith("%") else int(text)
+def _surge(strategy: Any, wanted: int, *, default: int | str) -> int:
+    """Return the pods that a rolling update starts beside the old ones; a share is rounded up.
+
+    A new ReplicaSet never has more than the replicas. Source: NewRSNewReplicas.
+    """
+    if strategy is not None and strategy.type not in (None, "RollingUpdate"):
+        return 0
+    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
+    text = str(default if said is None else said)
+    count = math.ceil(int(text[:-1]) * wanted / 100) if text.endswith("%") else int(text)
+    return min(count, wanted)
 
 
 def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:

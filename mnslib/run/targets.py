@@ -46,16 +46,11 @@ class Target:
             KubeError: if what it gives names no server or no certificate authority.
         """
         from mnslib.kube.client import KubeClient
-        from mnslib.kube.kubeconfig import read_access
 
         if cluster.id.key not in self._kube:
-            access = read_access(
-                self.azure.managed_clusters.list_cluster_user_credential(cluster.id)
-            )
             self._kube[cluster.id.key] = KubeClient(
-                server=access.server,
-                ca_pem=access.ca_pem,
-                token=lambda: self.azure.token(self.azure.cloud.kubernetes_scope),
+                self.azure.managed_clusters.list_cluster_user_credential(cluster.id),
+                token=lambda: self.azure.access_token(self.azure.cloud.kubernetes_scope).token,
                 name=cluster.id.cluster_name,
             )
         return self._kube[cluster.id.key]

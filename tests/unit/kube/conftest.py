@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import threading
@@ -14,6 +15,13 @@ import pytest
 import trustme
 
 from mnslib.kube.client import KubeClient
+
+
+def make_access(server: str, ca_pem: str) -> str:
+    """Return a kubeconfig as ARM gives it, reduced to what is read of it."""
+    data = base64.b64encode(ca_pem.encode()).decode()
+    cluster = {"server": server, "certificate-authority-data": data}
+    return json.dumps({"kind": "Config", "clusters": [{"name": "aks-1", "cluster": cluster}]})
 
 
 @dataclass
@@ -88,15 +96,15 @@ def make_client(api_server: ApiServer, waits: list[float]) -> Iterator[Callable[
     made: list[KubeClient] = []
 
     def make(**more: Any) -> KubeClient:
+        own = {"server": api_server.url, "ca_pem": api_server.ca_pem}
+        access = {name: more.pop(name, value) for name, value in own.items()}
         values: dict[str, Any] = {
-            "server": api_server.url,
-            "ca_pem": api_server.ca_pem,
             "token": lambda: "t0ken",
             "name": "aks-1",
             "sleep": waits.append,
             **more,
         }
-        made.append(KubeClient(**values))
+        made.append(KubeClient(make_access(**access), **values))
         return made[-1]
 
     yield make

@@ -265,12 +265,13 @@ def test_an_answer_that_makes_no_sense_is_refused(
 
 
 def test_a_token_never_goes_over_plain_http(make_client: Make) -> None:
-    with pytest.raises(KubeError, match="is no https address"):
+    with pytest.raises(KubeError, match="no https server"):
         make_client(server="http://127.0.0.1:1")
+    for nonsense in ("nonsense", ""):
+        with pytest.raises(KubeError, match="no https server with a certificate"):
+            make_client(ca_pem=nonsense)
     with pytest.raises(KubeError, match="its certificate authority is no PEM"):
-        make_client(ca_pem="nonsense")
-    with pytest.raises(KubeError, match="its certificate authority is no PEM"):
-        make_client(ca_pem="")
+        make_client(ca_pem="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
 
 
 def test_the_environments_proxy_is_used(make_client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
