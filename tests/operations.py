@@ -2,7 +2,6 @@
 
 from concurrent.futures import Future
 
-from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.azure.scheduler import ThreadPool
 
 
@@ -32,7 +31,7 @@ class SameThread:
         pass
 
 
-def finish(client, *operations, sleep=None, timeout_seconds=OPERATION_TIMEOUT_SECONDS):
+def finish(client, *operations, sleep=None):
     """Return the operations in the order in which they succeeded; raise the first error."""
     threads = SameThread(sleep) if sleep else ThreadPool(2)
     scheduler = client.scheduler(threads, most_per_lane=len(operations))
@@ -40,7 +39,7 @@ def finish(client, *operations, sleep=None, timeout_seconds=OPERATION_TIMEOUT_SE
 
     def work(operation):
         try:
-            yield from client.operations.follow(operation, timeout_seconds=timeout_seconds)
+            yield from client.operations.follow(operation)
             ended.append(operation)
         except Exception as error:
             errors.append(error)

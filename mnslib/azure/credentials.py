@@ -106,7 +106,7 @@ class Tokens:
         authority_host: str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._credential = credential
+        self._credential, self._name = credential, type(credential).__name__
         self._authority_host = authority_host
         self._now = now
         self._held: dict[str, AccessToken] = {}
@@ -144,24 +144,25 @@ class Tokens:
                 held = self._held[scope] = self._ask(scope, claims=claims or fresh)
             return held
 
-    @property
-    def credential_name(self) -> str:
-        """The credential's kind, for messages."""
-        return type(self._credential).__name__
+    def refused(self, *, where: str, text: str) -> AuthError:
+        """Return the error for a token that the service refused, also after it was renewed."""
+        return AuthError(
+            f"{where} refused the token of {self._name}, also a renewed one: {text} Check that the"
+            f" subscription belongs to the tenant you are signed in to. {_REMEDY}"
+        )
 
     def _ask(self, scope: str, *, claims: str | None) -> AccessToken:
-        name = self.credential_name
         try:
             return self._credential.get_token(scope, claims=claims)
         except ClientAuthenticationError as error:
             cause = _cause(str(error)).rstrip(".")
             raise AuthError(
-                f"Not signed in: {name} got no token for {scope} at {self._authority_host}:"
+                f"Not signed in: {self._name} got no token for {scope} at {self._authority_host}:"
                 f" {cause}. {_REMEDY}"
             ) from error
         except AzureError as error:
             raise ArmUnreachableError(
-                f"{name} could not reach the sign-in service {self._authority_host}:"
+                f"{self._name} could not reach the sign-in service {self._authority_host}:"
                 f" {unreachable_reason(error)}. Check network, proxy and the parameter `cloud`."
             ) from error
 
@@ -177,11 +178,3 @@ def _cause(text: str) -> str:
     if attempts and not refused:
         return f"none of the {len(attempts)} ways to sign in is set up on this machine"
     return redact(refused[-1] if refused else text)
-
-
-def refused_token(credential_name: str, *, where: str, text: str) -> AuthError:
-    """Return the error for a token that the service refused, also after it was renewed."""
-    return AuthError(
-        f"{where} refused the token of {credential_name}, also a renewed one: {text}"
-        f" Check that the subscription belongs to the tenant you are signed in to. {_REMEDY}"
-    )

@@ -5,17 +5,17 @@ Source: azure-mgmt-containerservice, `managed_clusters`; fields as the AKS REST 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.managed_namespaces import kubeconfig_text, not_understood, text_of
+from mnslib.azure.managed_namespaces import kubeconfig_text
+from mnslib.azure.messages import understood
+from mnslib.azure.pipeline import AS_JSON
 from mnslib.models import ManagedCluster
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
-    from azure.mgmt.containerservice import ContainerServiceClient
-
-    from mnslib.azure.throttle import Throttle
+    from mnslib.azure.client import AzureClient
 
 _ENGINES = frozenset({"azure", "calico", "cilium"})
 
@@ -23,9 +23,8 @@ _ENGINES = frozenset({"azure", "calico", "cilium"})
 class ManagedClusters:
     """The clusters of every subscription that the credential may see."""
 
-    def __init__(self, sdk: Callable[[str], ContainerServiceClient], throttle: Throttle) -> None:
-        self._sdk = sdk
-        self._throttle = throttle
+    def __init__(self, client: AzureClient) -> None:
+        self._client = client
 
     def get(self, cluster: ClusterId) -> ManagedCluster:
         """Return one cluster.
@@ -34,8 +33,8 @@ class ManagedClusters:
             ArmNotFoundError: if it does not exist.
             ArmError: if it was refused.
         """
-        operations = self._sdk(cluster.subscription_id).managed_clusters
-        return self._learn(operations.get(cluster.resource_group, cluster.cluster_name))
+        operations = self._client.containers(cluster.subscription_id).managed_clusters
+        return self._read(operations.get(cluster.resource_group, cluster.cluster_name, **AS_JSON))
 
     def list(self, subscription_id: str) -> list[ManagedCluster]:
         """Return the clusters of a subscription that the credential may see.
@@ -43,7 +42,8 @@ class ManagedClusters:
         Raises:
             ArmError: if it was refused.
         """
-        return [self._learn(item) for item in self._sdk(subscription_id).managed_clusters.list()]
+        provider = f"/subscriptions/{subscription_id}/providers/Microsoft.ContainerService"
+        return [self._read(item) for item in self._client.items(f"{provider}/managedClusters")]
 
     def list_cluster_user_credential(self, cluster: ClusterId) -> str:
         """Return the user kubeconfig of a cluster, as YAML text.
@@ -51,37 +51,36 @@ class ManagedClusters:
         Raises:
             ArmError: if it was refused, or holds no kubeconfig.
         """
-        operations = self._sdk(cluster.subscription_id).managed_clusters
-        result = operations.list_cluster_user_credentials(
-            cluster.resource_group, cluster.cluster_name
-        )
-        return kubeconfig_text(result, where=str(cluster))
+        operations = self._client.containers(cluster.subscription_id).managed_clusters
+        names = cluster.resource_group, cluster.cluster_name
+        found = operations.list_cluster_user_credentials(*names, **AS_JSON)
+        return kubeconfig_text(found, where=str(cluster))
 
-    def _learn(self, item: Any) -> ManagedCluster:
-        try:
+    def _read(self, item: Any) -> ManagedCluster:
+        with understood(item, "a managed cluster"):
             cluster = from_wire(item)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise not_understood(item, "a managed cluster") from error
-        self._throttle.learn_region(cluster.id, cluster.location)
+        self._client.throttle.learn_region(cluster.id, cluster.location)
         return cluster
 
 
-def from_wire(item: Any) -> ManagedCluster:
+def from_wire(item: Mapping[str, Any]) -> ManagedCluster:
     """Return a cluster as ARM answered it; blocks left out mean that the feature is off."""
-    entra, network = item.aad_profile, item.network_profile
-    engine = text_of(network.network_policy) if network else ""
+    properties = item["properties"]
+    entra = properties.get("aadProfile") or {}
+    engine = (properties.get("networkProfile") or {}).get("networkPolicy")
+    versions = properties.get("currentKubernetesVersion"), properties.get("kubernetesVersion")
     return ManagedCluster(
-        id=ClusterId.parse(str(item.id)),
-        location=item.location,
-        kubernetes_version=item.current_kubernetes_version or item.kubernetes_version or "",
-        provisioning_state=text_of(item.provisioning_state) or "",
-        power_state=text_of(item.power_state and item.power_state.code) or "",
-        has_entra_id=bool(entra and entra.managed),
-        has_azure_rbac=bool(entra and entra.enable_azure_rbac),
+        id=ClusterId.parse(item["id"]),
+        location=item["location"],
+        kubernetes_version=versions[0] or versions[1] or "",
+        provisioning_state=properties.get("provisioningState") or "",
+        power_state=(properties.get("powerState") or {}).get("code") or "",
+        has_entra_id=bool(entra.get("managed")),
+        has_azure_rbac=bool(entra.get("enableAzureRBAC")),
         network_policy_engine=engine if engine in _ENGINES else None,
         most_nodes={
-            pool.name: pool.max_count
-            for pool in item.agent_pool_profiles or ()
-            if pool.enable_auto_scaling and pool.max_count
+            pool["name"]: pool["maxCount"]
+            for pool in properties.get("agentPoolProfiles") or ()
+            if pool.get("enableAutoScaling") and pool.get("maxCount")
         },
     )

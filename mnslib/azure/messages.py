@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from mnslib.errors import (
@@ -81,6 +80,18 @@ def redact(text: str) -> str:
     return cut(hide_secrets(text))
 
 
+@contextmanager
+def understood(item: Any, what: str) -> Iterator[None]:
+    """Make an `ArmError` of what goes wrong in reading an answer of an unknown form."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        name = item.get("id") if isinstance(item, Mapping) else item
+        raise ArmError(
+            f"ARM answered {redact(str(name))!r}, which cannot be read as {what}: {error}."
+        ) from error
+
+
 def path_of(url: str) -> str:
     """Return a URL's path; its query may hold a signature and is never shown."""
     return unquote(urlsplit(url).path)
@@ -93,43 +104,28 @@ def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
     """
     for name, scale in _DELAYS.items():
         if name in headers:
-            return _seconds(headers[name], sent=headers.get("Date", ""), scale=scale)
+            with suppress(ValueError):
+                return max(0.0, float(headers[name]) * scale)
+            with suppress(ValueError, TypeError):
+                sent = parsedate_to_datetime(headers.get("Date", ""))
+                return max(0.0, (parsedate_to_datetime(headers[name]) - sent).total_seconds())
+            return None  # neither number nor date: as if it were not there
     return None
 
 
-def _seconds(text: str, *, sent: str, scale: float) -> float | None:
-    with suppress(ValueError):
-        return max(0.0, float(text) * scale)
-    with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(sent)).total_seconds())
-    return None  # neither number nor date: as if it were not there
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceError:
-    """Code and text of an error answer; empty where its form is not known."""
-
-    code: str = ""
-    text: str = ""
-
-
-def read_service_error(body: str) -> ServiceError:
-    """Return what an error body says, in ARM's, Kubernetes' or Prometheus' form.
+def read_service_error(body: str) -> tuple[str, str]:
+    """Return code and text of an error body in ARM's or Prometheus' form; empty for another one.
 
     Source: ARM `{error: {code, message}}`; Prometheus `{status, errorType, error}`.
     """
     try:
         content = json.loads(body)
-    except ValueError:
-        return ServiceError()
-    if not isinstance(content, dict):
-        return ServiceError()
-    error = content.get("error", content)
-    if isinstance(error, str):
-        return ServiceError(str(content.get("errorType", "")), redact(error))
-    if not isinstance(error, dict):
-        return ServiceError()
-    return ServiceError(str(error.get("code", ""))[:80], redact(str(error.get("message", ""))))
+        error = content.get("error", content)
+        if isinstance(error, str):
+            error = {"code": content.get("errorType", ""), "message": error}
+        return str(error.get("code", ""))[:80], redact(str(error.get("message", "")))
+    except (ValueError, AttributeError):
+        return "", ""
 
 
 def answer_error(
@@ -146,10 +142,9 @@ def answer_error(
     Args:
         unanswered: an earlier attempt of the same request got no clear answer.
     """
-    said = read_service_error(body)
+    code, text = read_service_error(body)
     path = path_of(url)
     where, remedy = path, _NEXT.get(status, "")
-    text = said.text
     if status == HTTPStatus.FORBIDDEN:
         action, scope = denied_action(method, path, text)
         if path.lower().startswith(scope.lower()):  # the scope is said below
@@ -169,14 +164,14 @@ def answer_error(
         remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
     if unanswered:
         remedy += _UNANSWERED
-    head = f"Could not {_VERBS.get(method, method)} {where}: {status} {said.code}".rstrip() + "."
+    head = f"Could not {_VERBS.get(method, method)} {where}: {status} {code}".rstrip() + "."
     room = max(_SHORTEST_TEXT, LONGEST_TEXT - len(head) - len(remedy) - 3)
     text = cut(text, room).rstrip(".") + "." if text else ""
     kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
     return kind(
         " ".join(part for part in (head, text, remedy) if part),
         status=status,
-        code=said.code,
+        code=code,
         request_id=request_id,
         retry_after_seconds=delay,
     )

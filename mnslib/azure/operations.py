@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.messages import path_of, redact, server_delay_seconds
@@ -29,6 +30,7 @@ from mnslib.errors import (
 
 if TYPE_CHECKING:
     from mnslib.azure.pipeline import Rest
+    from mnslib.resource_ids import ManagedNamespaceId
 
 OPERATION_TIMEOUT_SECONDS = 1800.0
 """Our choice: first creations on a cluster take 91 s, bad cases minutes. Source: recordings."""
@@ -68,23 +70,23 @@ class Operation:
     started: float
     retry_after_seconds: float | None = None
 
+    @classmethod
+    def started_by(
+        cls, answer: Any, target: ManagedNamespaceId, kind: OperationKind, *, at: float
+    ) -> Operation:
+        """Return the operation that an accepted write started.
 
-def started_operation(
-    response: Any, *, target: str, kind: OperationKind, started: float
-) -> Operation:
-    """Return the operation that an accepted write started.
-
-    Without an operation URL the resource itself is read, which says `provisioningState`.
-    """
-    headers: Mapping[str, str] = response.http_response.headers
-    url = headers.get("Azure-AsyncOperation") or headers.get("Location")
-    return Operation(
-        id=target,
-        url=url or str(response.http_request.url),
-        kind=kind,
-        started=started,
-        retry_after_seconds=server_delay_seconds(headers),
-    )
+        Without an operation URL the resource itself is read, which says `provisioningState`.
+        """
+        headers: Mapping[str, str] = answer.http_response.headers
+        url = headers.get("Azure-AsyncOperation") or headers.get("Location")
+        return cls(
+            id=str(target),
+            url=url or str(answer.http_request.url),
+            kind=kind,
+            started=at,
+            retry_after_seconds=server_delay_seconds(headers),
+        )
 
 
 class Operations:
@@ -98,14 +100,8 @@ class Operations:
         )
         self._parents: set[str] = set()
 
-    def follow(
-        self, operation: Operation, *, timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
-    ) -> Work[None]:
+    def follow(self, operation: Operation) -> Work[None]:
         """Wait until an operation has succeeded: work for the scheduler.
-
-        Args:
-            timeout_seconds: of waiting between polls, not of a clock that goes on while the machine
-                sleeps.
 
         Raises:
             OperationFailedError: if it failed or was canceled.
@@ -115,7 +111,7 @@ class Operations:
         """
         parent = operation.id.rpartition("/managedNamespaces/")[0]
         like_it = operation.kind, parent in self._parents
-        left = timeout_seconds  # of waiting: a clock that jumps declares nothing late
+        left = OPERATION_TIMEOUT_SECONDS  # of waiting: a clock that jumps declares nothing late
         ask = Call("GET", path_of(operation.url), partial(self._ask, operation.url))
         delay, last_error = operation.retry_after_seconds, None
         while True:
@@ -137,13 +133,19 @@ class Operations:
                     self._parents.add(parent)
                     return
             if left <= 0:
-                raise _too_late(operation, timeout_seconds) from last_error
+                raise OperationTimeoutError(
+                    f"The {operation.kind} of {operation.id} did not end within"
+                    f" {OPERATION_TIMEOUT_SECONDS:.0f} s; its outcome is unknown."
+                    " Read it later and run again: what is done is not repeated."
+                ) from last_error
 
     def _ask(self, url: str) -> tuple[str, Mapping[str, Any], float | None]:
-        response = self._rest.get(url)
-        body = self._rest.json(response) or {}
-        state = _state(body, response.status_code)
-        return state, body, server_delay_seconds(response.headers)
+        answer, found = self._rest.get(url)
+        body = found or {}
+        pending = "InProgress" if answer.status_code == HTTPStatus.ACCEPTED else _DONE
+        properties = body.get("properties") or {}
+        state = body.get("status") or properties.get("provisioningState") or pending
+        return str(state).lower(), body, server_delay_seconds(answer.headers)
 
     def _spacing(
         self, operation: Operation, retry_after: float | None, taken: deque[float]
@@ -166,12 +168,6 @@ class Operations:
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
 
 
-def _state(body: Mapping[str, Any], status: int) -> str:
-    pending = "inprogress" if status == 202 else _DONE
-    properties = body.get("properties") or {}
-    return str(body.get("status") or properties.get("provisioningState") or pending).lower()
-
-
 def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> OperationFailedError:
     said = body.get("error") or {}
     code = str(said.get("code") or f"Operation{state.capitalize()}")
@@ -180,14 +176,6 @@ def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> Opera
         f" {redact(str(said.get('message') or 'no reason given'))}"
         " Read the namespace before you try again: it may be half done.",
         code=code,
-    )
-
-
-def _too_late(operation: Operation, timeout_seconds: float) -> OperationTimeoutError:
-    return OperationTimeoutError(
-        f"The {operation.kind} of {operation.id} did not end within"
-        f" {timeout_seconds:.0f} s; its outcome is unknown."
-        " Read it later and run again: what is done is not repeated."
     )
 
 

@@ -1,22 +1,32 @@
-"""Queries against a Prometheus endpoint, managed or not. Knows no particular metric."""
+"""Queries against a Prometheus endpoint, managed or one's own. Knows no particular metric.
+
+To a server of one's own nothing of Azure's is sent, and http is allowed; the pipeline is the same
+but for the token: errors, retries, waiting after a 429, logging.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
+from azure.core.pipeline.policies import HeadersPolicy
 
-from mnslib.errors import ArmError, PrometheusError, QueryTooLargeError, cut
+from mnslib.azure.pipeline import Rest, build_transport
+from mnslib.azure.throttle import NO_LIMITS, Throttle
+from mnslib.errors import ArmError, ConfigError, PrometheusError, QueryTooLargeError, cut
 from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
-    from mnslib.azure.pipeline import Rest
+    from azure.core.pipeline.transport import HttpTransport
 
 _TOO_LARGE = re.compile(
     r"too many|too large|too long|too expensive|maximum resolution|exceed|\bcost\b|\blimit"
@@ -74,19 +84,10 @@ class PrometheusClient:
     `query_range`, form POST, role Monitoring Data Reader); Prometheus, HTTP API.
     """
 
-    def __init__(
-        self, rest: Rest, *, endpoint: str, scope: str | None = None, remedy: str = ""
-    ) -> None:
-        """Ask nothing yet.
-
-        Args:
-            scope: of the token; None where none of Azure's is sent.
-            remedy: what to do about a refusal.
-        """
+    def __init__(self, rest: Rest, *, endpoint: str, remedy: str) -> None:
+        """Ask nothing yet; `remedy` is what to do about a refusal."""
         self.endpoint = endpoint.rstrip("/")
-        self._rest = rest
-        self._scope = scope
-        self._remedy = remedy
+        self._rest, self._remedy = rest, remedy
 
     def query(self, query: str, *, at: datetime) -> list[Series]:
         """Return the series that have a value at one moment, each with one point.
@@ -128,7 +129,7 @@ class PrometheusClient:
     def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[_Item]:
         url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
         try:
-            answer = _read(self._rest.post_form(url, form, scope=self._scope).body(), kind)
+            answer = _read(self._rest.post_form(url, form), kind)
         except ArmError as error:
             kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
             raise kinds(
@@ -173,3 +174,71 @@ def _series(item: _Item) -> Series:
     pairs = item.values if item.value is None else [item.value]
     points = [(moment, float(value)) for moment, value in pairs or ()]
     return Series(item.metric, [point for point in points if math.isfinite(point[1])])
+
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def plain_prometheus(
+    endpoint: str,
+    *,
+    token: str = "",
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    transport: HttpTransport[Any, Any] | None = None,
+) -> PrometheusClient:
+    """Return a client of one's own server; asks nothing yet.
+
+    Args:
+        endpoint: the address that `/api/v1` follows on; http is allowed here alone.
+        token: sent as bearer token; empty for none.
+        clock: seconds that never go back.
+        transport: another way to send, for tests.
+
+    Raises:
+        ConfigError: if the address is none, or a token would travel unencrypted.
+    """
+    is_loopback = _check(endpoint, token=token)
+    rest = Rest(
+        transport or build_transport(is_loopback=is_loopback),  # it follows no redirect
+        sign=HeadersPolicy({"Authorization": f"Bearer {token}"} if token else {}),
+        throttle=Throttle(NO_LIMITS, clock=clock, sleep=sleep),
+        clock=clock,
+        sleep=sleep,
+    )
+    return PrometheusClient(
+        rest,
+        endpoint=endpoint,
+        remedy="Check the parameter prometheus_endpoint; a server that asks for a token gets the"
+        " one in the environment variable that prometheus_token_env names.",
+    )
+
+
+def _check(endpoint: str, *, token: str) -> bool:
+    """Return whether the address is on this machine."""
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    is_plain_address = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not host or not is_plain_address:
+        raise ConfigError(
+            f"prometheus_endpoint is {cut(endpoint, 120)!r}: write the address of the server, "
+            "http(s)://<host>:<port>, without user, password or query."
+        )
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host.lower() == "localhost"
+    if token and parts.scheme == "http" and not is_loopback:
+        raise ConfigError(
+            f"prometheus_endpoint is {cut(endpoint, 120)!r}: the token would travel unencrypted. "
+            "Use https, or leave prometheus_token_env empty."
+        )
+    if token and not _TOKEN.fullmatch(token):
+        raise ConfigError(
+            "The variable that prometheus_token_env names holds what cannot be a token: it has "
+            "spaces, line breaks or signs outside ASCII."
+        )
+    return is_loopback

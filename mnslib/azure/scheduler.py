@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from mnslib.azure.throttle import BucketKey, Throttle
 from mnslib.errors import ArmThrottledError
@@ -29,7 +29,7 @@ LONGEST_TURN_SECONDS = 0.5
 """So long a turn waits at most, so that who calls it can look after other things."""
 
 REFUSALS_SECONDS = 300.0
-"""A call that is still refused with 429 so long after the first time fails; as `Retries`."""
+"""A call that is still refused with 429 so long after the first time fails; as in `pipeline`."""
 
 T = TypeVar("T")
 
@@ -60,23 +60,8 @@ Step = Call | Pause | LeaveLane
 Work = Generator[Step, Any, T]
 
 
-class Threads(Protocol):
-    """What carries calls out; `free` is how many more may be started."""
-
-    free: int
-
-    def start(self, job: Job, send: Callable[[], Any]) -> None:
-        """Carry a call out."""
-
-    def finished(self, seconds: float) -> list[tuple[Job, Future[Any]]]:
-        """Return the calls that ended, as soon as there is one; none after so many seconds."""
-
-    def close(self) -> None:
-        """Wait for what runs."""
-
-
 class ThreadPool:
-    """Real threads."""
+    """What carries calls out; `free` is how many more may be started."""
 
     def __init__(self, count: int) -> None:
         self.free = count
@@ -137,7 +122,7 @@ class Scheduler:
         throttle: Throttle,
         *,
         clock: Callable[[], float],
-        threads: Threads,
+        threads: ThreadPool,
         most_per_lane: int,
     ) -> None:
         self._throttle = throttle

@@ -48,6 +48,9 @@ class Limits:
     queries: Rate | None = None
 
 
+LONGEST_WAIT_SECONDS = 120.0
+"""A server that asks for a longer pause is not waited for; our choice."""
+
 JITTER_SECONDS = 0.4
 """Our choice: what a bucket earns in so long (at least a token) is kept back, as one request may
 reach the service sooner after it was let through than another."""
@@ -78,37 +81,6 @@ _LOCATION = re.compile(r"/locations/([^/]+)/operation(?:s|results)/")
 _CLUSTER = re.compile(r"/resourcegroups/[^/]+/providers/microsoft\.containerservice"
                       r"/managedclusters/[^/]+")  # fmt: skip
 _PROVIDER = "/providers/microsoft.containerservice/"
-
-
-def bucket_keys(
-    method: str, path: str, *, host: str = "", regions: dict[str, str] | None = None
-) -> tuple[BucketKey, ...]:
-    """Return the buckets that a call draws from, the widest first.
-
-    Args:
-        regions: region by cluster id in lower case, as far as known.
-    """
-    path = path.lower()
-    subscription = _SUBSCRIPTION.match(path)
-    if subscription is None:
-        return (BucketKey(host.lower(), "*", "queries"),)
-    name = subscription[1]
-    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
-    arm = BucketKey(name, "*", kind)
-    if "/providers/microsoft.authorization/roleassignments" in path:
-        return arm, BucketKey(name, "*", "role_assignments")
-    if _PROVIDER not in path:
-        return (arm,)
-    location = _LOCATION.search(path)
-    if location:
-        return arm, BucketKey(name, location[1], "operation_status")
-    if method == "GET" and path.endswith("/managedclusters"):
-        return arm, BucketKey(name, "*", "cluster_list")
-    cluster = _CLUSTER.search(path)
-    if method == "GET" and cluster and cluster.end() == len(path):
-        return arm, BucketKey(name, path, "cluster_get")
-    region = (regions or {}).get(path[: cluster.end()], "*") if cluster else "*"
-    return arm, BucketKey(name, region, "other")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,12 +176,8 @@ class Throttle:
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        longest_wait_seconds: float,
     ) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._sleep = sleep
-        self._longest_wait_seconds = longest_wait_seconds
+        self._limits, self._clock, self._sleep = limits, clock, sleep
         self._buckets: dict[BucketKey, _Bucket] = {}
         self._reserved: dict[tuple[BucketKey, ...], deque[int]] = defaultdict(deque)
         self._regions: dict[str, str] = {}
@@ -222,7 +190,26 @@ class Throttle:
 
     def keys(self, method: str, path: str, *, host: str = "") -> tuple[BucketKey, ...]:
         """Return the buckets that a call draws from, the widest first."""
-        return bucket_keys(method, path, host=host, regions=self._regions)
+        path = path.lower()
+        subscription = _SUBSCRIPTION.match(path)
+        if subscription is None:
+            return (BucketKey(host.lower(), "*", "queries"),)
+        name = subscription[1]
+        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
+        arm = BucketKey(name, "*", kind)
+        if "/providers/microsoft.authorization/roleassignments" in path:
+            return arm, BucketKey(name, "*", "role_assignments")
+        if _PROVIDER not in path:
+            return (arm,)
+        if location := _LOCATION.search(path):
+            return arm, BucketKey(name, location[1], "operation_status")
+        if method == "GET" and path.endswith("/managedclusters"):
+            return arm, BucketKey(name, "*", "cluster_list")
+        cluster = _CLUSTER.search(path)
+        if method == "GET" and cluster and cluster.end() == len(path):
+            return arm, BucketKey(name, path, "cluster_get")
+        region = self._regions.get(path[: cluster.end()], "*") if cluster else "*"
+        return arm, BucketKey(name, region, "other")
 
     def reserve(self, keys: tuple[BucketKey, ...]) -> float:
         """Return 0 after taking a token from each bucket for a call that is about to be made.
@@ -315,7 +302,7 @@ class Throttle:
         now = self._clock()
         for key in keys:
             pause = self._bucket(key).paused_until - now
-            if pause > self._longest_wait_seconds:
+            if pause > LONGEST_WAIT_SECONDS:
                 raise ArmThrottledError(
                     f"Azure asked to pause {key.kind} calls of subscription {key.subscription_id}"
                     f" for another {pause:.0f} s; nothing was sent. Try again then.",

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mnslib.azure.scheduler import Scheduler, ThreadPool, Threads, Work
+from mnslib.azure.scheduler import Scheduler, ThreadPool, Work
 from mnslib.errors import (
     ArmForbiddenError,
     AuthError,
@@ -96,7 +96,7 @@ def apply(
     kube_for: Callable[[ManagedCluster], KubeClient] | None = None,
     observer: Observer | None = None,
     now: Callable[[], datetime] = utc_now,
-    threads: Threads | None = None,
+    threads: ThreadPool | None = None,
     max_parallel_per_cluster: int = MAX_PARALLEL_PER_CLUSTER,
 ) -> ApplyResult:
     """Return one outcome per change of the plan; writes only if the approval says so.

@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 
 RETRY_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before an item is tried again: another operation on the cluster needs its time, and so does
-an outage, which each try outlasts for half a minute more (`azure.pipeline.Retries`)."""
+an outage, which each try outlasts for half a minute more (`azure.pipeline`)."""
 
 LONGEST_DELAY_SECONDS = 300.0
-"""A service that asks for more is not waited for; as `Retries.total_seconds`."""
+"""A service that asks for more is not waited for; as there."""
 
 _TRANSIENT = (
     ArmConflictError, ArmUnreachableError, ArmServerError, ArmThrottledError,

@@ -118,7 +118,7 @@ class Target:
                 f"history is {history!r}: prometheus_endpoint says where; it is empty."
             )
         if is_own:
-            from mnslib.azure.plain import plain_prometheus
+            from mnslib.azure.prometheus import plain_prometheus
 
             return plain_prometheus(endpoint, token=_token_in(token_env))
         workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname

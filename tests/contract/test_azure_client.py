@@ -93,7 +93,7 @@ def test_24_cold_threads_make_one_token_call(sandbox, azure_client, prod):
 @pytest.mark.parametrize("identity", ["admin", "contributor", "namespace_user", "reader"])
 def test_every_identity_gets_a_token(make_azure_client, identity):
     client = make_azure_client(identity=identity)
-    assert client.token(client.cloud.arm_scope)
+    assert client.access_token(client.cloud.arm_scope).token
     assert client.access_token(client.cloud.kubernetes_scope).expires_on > 0
 
 
@@ -290,7 +290,7 @@ def test_usage_comes_as_series(sandbox, azure_client):
 
 
 def test_many_threads_share_the_connection_pool(make_azure_client, prod, caplog):
-    client = make_azure_client(workers=24)
+    client = make_azure_client()
     with caplog.at_level(logging.WARNING, logger="urllib3"), ThreadPoolExecutor(24) as pool:
         list(pool.map(lambda _: client.managed_clusters.get(prod), range(100)))
     assert "pool is full" not in caplog.text
@@ -298,7 +298,7 @@ def test_many_threads_share_the_connection_pool(make_azure_client, prod, caplog)
 
 def test_an_untrusted_certificate_is_said_to_be_one(sandbox, make_azure_client, prod):
     client = make_azure_client()
-    client.token(client.cloud.arm_scope)
+    client.access_token(client.cloud.arm_scope)
     stranger = replace(client.cloud, ca_file=None)
     with (
         AzureClient(
@@ -316,6 +316,6 @@ def test_no_token_or_secret_is_in_any_log_record(sandbox, azure_client, created,
     with caplog.at_level(logging.DEBUG):
         azure_client.managed_namespaces.get(created.id)
         azure_client.managed_namespaces.list_credential(created.id)
-    assert azure_client.token(azure_client.cloud.arm_scope) not in caplog.text
+    assert azure_client.access_token(azure_client.cloud.arm_scope).token not in caplog.text
     assert sandbox.connection["identities"]["admin"]["client_secret"] not in caplog.text
     assert "kubelogin" not in caplog.text

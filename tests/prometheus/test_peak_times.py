@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from mnslib.azure.plain import plain_prometheus
+from mnslib.azure.prometheus import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from mnslib.capacity.store import read_snapshot, write_snapshot
 from mnslib.models import QUOTA_KEYS

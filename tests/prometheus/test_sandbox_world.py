@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.azure.plain import plain_prometheus
-from mnslib.azure.prometheus import PrometheusClient
+from mnslib.azure.prometheus import PrometheusClient, plain_prometheus
 from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.inventory import collect_from_metrics

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.azure.plain import plain_prometheus
+from mnslib.azure.prometheus import plain_prometheus
 from mnslib.capacity.inventory import collect_from_metrics
 from tests.prometheus.trace import COLUMNS, DAY, HOUR, TRACE, read_month
 from tests.tables import crossings_of, daily_of, utilization_of

@@ -74,9 +74,9 @@ def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_ope
     azure.answers(wire.reply(200, RUNNING))
     started = clock.now
     with pytest.raises(OperationTimeoutError, match="outcome is unknown"):
-        finish(client, make_operation(), timeout_seconds=100, sleep=clock.sleep)
-    assert clock.now - started == pytest.approx(100)
-    assert len(azure.received) <= 15
+        finish(client, make_operation(), sleep=clock.sleep)
+    assert clock.now - started == pytest.approx(1800)
+    assert len(azure.received) <= 70
 
 
 def test_an_operation_is_not_given_up_because_a_clock_jumped(
@@ -87,7 +87,7 @@ def test_an_operation_is_not_given_up_because_a_clock_jumped(
         return wire.reply(200, RUNNING)
 
     azure.answers(wire.reply(200, RUNNING), asleep, asleep, wire.reply(200, done()))
-    assert len(finish(client, make_operation(), timeout_seconds=100, sleep=clock.sleep)) == 1
+    assert len(finish(client, make_operation(), sleep=clock.sleep)) == 1
     assert len(azure.received) == 4
 
 
@@ -159,7 +159,7 @@ def test_a_timeout_keeps_the_reason_why_nothing_was_heard(
 ):
     azure.answers(wire.error(503, "Busy"))
     with pytest.raises(OperationTimeoutError) as caught:
-        finish(client, make_operation(), timeout_seconds=60, sleep=clock.sleep)
+        finish(client, make_operation(), sleep=clock.sleep)
     assert "Busy" in str(caught.value.__cause__)
 
 

@@ -31,9 +31,7 @@ class World:
         self.tokens = {}
         self.answers, self.numbers = [], itertools.count()
         self.sent, self.refused = Counter(), 0
-        self.throttle = Throttle(
-            limits, clock=self.clock, sleep=self.sleep, longest_wait_seconds=1000
-        )
+        self.throttle = Throttle(limits, clock=self.clock, sleep=self.sleep)
 
     def clock(self):
         return self.now

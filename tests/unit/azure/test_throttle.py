@@ -1,6 +1,6 @@
 import pytest
 
-from mnslib.azure.throttle import NO_LIMITS, BucketKey, Limits, Rate, Throttle, bucket_keys
+from mnslib.azure.throttle import NO_LIMITS, BucketKey, Limits, Rate, Throttle
 from mnslib.errors import ArmThrottledError
 from mnslib.resource_ids import ClusterId
 
@@ -12,7 +12,7 @@ CLUSTER = (
 @pytest.fixture
 def make_throttle(clock):
     def make(limits):
-        return Throttle(limits, clock=clock, sleep=clock.sleep, longest_wait_seconds=120)
+        return Throttle(limits, clock=clock, sleep=clock.sleep)
 
     return make
 
@@ -44,16 +44,16 @@ def make_throttle(clock):
         ("POST", "/api/v1/query_range", ["queries"]),
     ],
 )
-def test_each_call_draws_from_the_documented_buckets(method, path, kinds):
-    assert [key.kind for key in bucket_keys(method, path)] == kinds
+def test_each_call_draws_from_the_documented_buckets(make_throttle, method, path, kinds):
+    assert [key.kind for key in make_throttle(Limits()).keys(method, path)] == kinds
 
 
 def test_the_bucket_of_a_namespace_is_its_clusters_region_once_known(make_throttle):
     throttle = make_throttle(Limits())
     path = CLUSTER + "/managedNamespaces/n"
-    assert throttle.keys("PUT", path, host="")[-1] == BucketKey("s1", "*", "other")
+    assert throttle.keys("PUT", path)[-1] == BucketKey("s1", "*", "other")
     throttle.learn_region(ClusterId("s1", "rg", "c1"), "West Europe")
-    assert throttle.keys("PUT", path, host="")[-1] == BucketKey("s1", "westeurope", "other")
+    assert throttle.keys("PUT", path)[-1] == BucketKey("s1", "westeurope", "other")
 
 
 def test_the_burst_goes_at_once_and_the_rest_at_the_refill(make_throttle, clock):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mnslib.azure.scheduler import Call, Scheduler, Threads, Work
+from mnslib.azure.scheduler import Call, Scheduler, ThreadPool, Work
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
 from mnslib.kube_models import Container, KubernetesNamespace, Node, Pod, QuotaStatus
@@ -239,8 +239,8 @@ class FakeAzure:
     def sleep(self, seconds: float) -> None:
         self.slept += seconds
 
-    def scheduler(self, threads: Threads, *, most_per_lane: int) -> Scheduler:
-        throttle = Throttle(NO_LIMITS, clock=self.clock, sleep=self.sleep, longest_wait_seconds=120)
+    def scheduler(self, threads: ThreadPool, *, most_per_lane: int) -> Scheduler:
+        throttle = Throttle(NO_LIMITS, clock=self.clock, sleep=self.sleep)
         return Scheduler(throttle, clock=self.clock, threads=threads, most_per_lane=most_per_lane)
 
     def follow(self, operation: FakeOperation) -> Work[None]:

@@ -8,7 +8,7 @@ import pytest
 import requests
 from azure.core.pipeline.transport import RequestsTransport
 
-from mnslib.azure.plain import plain_prometheus
+from mnslib.azure.prometheus import plain_prometheus
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 from mnslib.run.targets import Target
 
