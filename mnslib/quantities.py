@@ -11,11 +11,14 @@ numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import SupportsFloat
+
+from mnslib.verdicts import UNKNOWN
 
 _SUFFIXES = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
@@ -122,44 +125,57 @@ def size_problems(texts: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def is_unknown(value: SupportsFloat | None) -> bool:
+    """Return whether there is no number: None, NaN or pandas' NA."""
+    try:
+        return value is None or math.isnan(value)
+    except TypeError:
+        return True
+
+
 def memory_unit(amount_bytes: SupportsFloat) -> tuple[int, str]:
     """Return divisor and unit an amount of memory reads best in."""
     return (MIB, "MiB") if 0 < abs(float(amount_bytes)) < GIB else (GIB, "GiB")
 
 
-def amount_text(resource: str, amount: SupportsFloat) -> str:
+def amount_text(resource: str, amount: SupportsFloat | None) -> str:
     """Return cores or bytes in words, to the third decimal: `4 cores`, `1.5 GiB`, `512 MiB`.
 
     Args:
         resource: a name that says which, such as `cpu_limit`.
-        amount: not NaN.
     """
+    return _with_unit(resource, amount, partial(decimal_text, places=3))
+
+
+def rounded_text(resource: str, amount: SupportsFloat | None) -> str:
+    """Return cores or bytes for reading, rounded as `number_text` does: `0.25 cores`, `3.2 GiB`."""
+    return _with_unit(resource, amount, number_text)
+
+
+def _with_unit(
+    resource: str, amount: SupportsFloat | None, write: Callable[[SupportsFloat], str]
+) -> str:
+    if amount is None or is_unknown(amount):
+        return UNKNOWN
     divisor, unit = (1, "cores") if resource.startswith("cpu") else memory_unit(amount)
-    exact = Decimal(str(float(amount) / divisor))
-    text = "∞"
-    if exact.is_finite():
-        exact = exact.quantize(Decimal("0.001"), ROUND_HALF_UP)
-        text = f"{exact:,f}".rstrip("0").rstrip(".")
+    text = write(amount if divisor == 1 else float(amount) / divisor)
     return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"
 
 
-def number_text(value: SupportsFloat) -> str:
-    """Return a number for reading: 0.01 under 1, one decimal under 100, none above; not NaN."""
+def number_text(value: SupportsFloat | None) -> str:
+    """Return a number for reading: 0.01 under 1, one decimal under 100, none above."""
+    if value is None or is_unknown(value):
+        return UNKNOWN
     size = abs(float(value))
     if 0 < size < 0.01:
         return "under 0.01" if float(value) > 0 else f"over {MINUS}0.01"
     return decimal_text(value, places=2 if size < 1 else 1 if size < 100 else 0)
 
 
-def rounded_text(resource: str, amount: SupportsFloat) -> str:
-    """Return cores or bytes for reading, rounded as `number_text` does: `0.25 cores`, `3.2 GiB`."""
-    divisor, unit = (1, "cores") if resource.startswith("cpu") else memory_unit(amount)
-    text = number_text(amount if divisor == 1 else float(amount) / divisor)
-    return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"
-
-
-def decimal_text(value: SupportsFloat, *, places: int) -> str:
-    """Return a number with at most so many decimals; not NaN."""
+def decimal_text(value: SupportsFloat | None, *, places: int) -> str:
+    """Return a number with at most so many decimals."""
+    if value is None or is_unknown(value):
+        return UNKNOWN
     amount = value if isinstance(value, Decimal) else Decimal(str(float(value)))
     if not amount.is_finite():
         return f"{MINUS if amount < 0 else ''}∞"

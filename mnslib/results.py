@@ -32,6 +32,21 @@ def utc_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+ABOUT = (
+    "request_file", "namespace_name", "cluster_name", "resource_group", "subscription_id",
+    "clusters", "subscription_ids",
+)  # fmt: skip
+"""Parameters that say what a run is about."""
+
+
+def about(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a run is about, the same text for the same: its file, namespace or clusters."""
+    given = [(name, parameters.get(name) or "") for name in ABOUT]
+    texts = [(name, sorted(map(str, one)) if isinstance(one, list) else one) for name, one in given]
+    # Azure's names are the same in upper and lower case, files are not
+    return tuple(str(text) if name == ABOUT[0] else str(text).lower() for name, text in texts)
+
+
 DRY_RUN = "dry run"
 """Reason of every item that a dry run leaves as it is."""
 

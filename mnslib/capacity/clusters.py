@@ -190,7 +190,7 @@ def _place(
     unrequested = found[tight].without_largest_node - found[tight].requested
     is_limited = over is not None and -over < unrequested
     row |= {"share_left": float(share[tight])}
-    row |= {"reason": f"{tight}: {'promised' if is_limited else 'N-1'}"}
+    row |= {"reason": f"{tight}: {'committed' if is_limited else 'N-1'}"}
     for name, each in found.items():
         row |= {
             f"headroom_{name}": each.headroom,

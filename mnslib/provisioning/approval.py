@@ -55,12 +55,14 @@ class Approval:
 
     Attributes:
         may_write: False in a dry run, whatever else is said.
+        is_unattended: by the parameters alone; nobody has read this plan.
         max_failures: once so many items have failed nothing new is started; None without a cap.
         failed_before: keys of those that failed in the run that is resumed; they count.
     """
 
     plan: Plan
     may_write: bool
+    is_unattended: bool = False
     max_failures: int | None = None
     failed_before: frozenset[str] = frozenset()
 
@@ -130,7 +132,13 @@ def decide(
             f"{most}. Mend the cause, then allow more than {number}: "
             "mns resume RUN --max-failures, or max_failures in the parameters."
         )
-    return Approval(plan=plan, may_write=True, max_failures=most, failed_before=failed_before)
+    return Approval(
+        plan=plan,
+        may_write=True,
+        is_unattended=approval == "unattended",
+        max_failures=most,
+        failed_before=failed_before,
+    )
 
 
 def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:

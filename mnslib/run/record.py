@@ -31,6 +31,7 @@ from mnslib.results import (
     CheckResult,
     RunRecord,
     RunStatus,
+    about,
     utc_now,
     utc_text,
 )
@@ -154,12 +155,13 @@ class Record:
         return status, headline
 
     def _warnings_before(self) -> set[str]:
-        """Return what the checks of the run before said."""
+        """Return what the checks of the run before said that was about the same."""
         before = run_before(
             self.directory,
             notebook=self.notebook,
             environment=self.environment,
             started_utc=utc_text(self.started),
+            like=lambda record: about(record["parameters"]) == about(self.parameters),
         )
         record = read_result(before) if before else None
         return set(record.get("warnings", ())) if record else set()

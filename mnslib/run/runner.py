@@ -321,7 +321,7 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
 
 def write_index(runs_dir: str | Path) -> Path:
     """Write `index.html` over all runs below `runs_dir` and return its path."""
-    from mnslib.show.index import run_index_html
+    from mnslib.show.html import run_index_html
 
     runs = resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)

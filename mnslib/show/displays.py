@@ -11,9 +11,8 @@ own bring a text color of their own. The class names are what `page.css` refines
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mnslib import verdicts
@@ -23,15 +22,12 @@ from mnslib.show.tables import told
 from mnslib.show.templates import render_part
 from mnslib.show.tokens import Tone
 
-NONE_WORD = "–"
 NOTHING = "Nothing was found."
 
 FOLD = "mnslib_fold"
 """Metadata of an output: the line under which a report folds it together with those beside it."""
 CHART = "mnslib_chart"
 """Metadata of an output: the chart in it, which is `charts/<name>.svg` of the run as well."""
-KIND = "mnslib_kind"
-"""Metadata of an output: which display it is."""
 EMPTY = "mnslib_empty"
 """Metadata of an output: it says that nothing was found, or could not be read."""
 
@@ -56,7 +52,7 @@ class _Display:
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         data = {"text/html": self._repr_html_(), "text/plain": repr(self)}
-        return data, {KIND: type(self).__name__} | ({EMPTY: True} if self.is_empty else {})
+        return data, {EMPTY: True} if self.is_empty else {}
 
     __html__ = _repr_html_
 
@@ -86,69 +82,41 @@ def tag(word: str, text: str = "") -> Tag:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Lines(_Display):
-    """A cell of two lines: what it is, and below it, smaller, what belongs to it."""
-
-    first: str
-    second: str
-
-    def __repr__(self) -> str:
-        return f"{self.first} ({self.second})" if self.second else self.first
-
-
-@dataclass(frozen=True, slots=True)
-class Link(_Display):
-    """A cell that leads to a file beside the page."""
-
-    text: str
-    href: str
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Names(_Display):
-    """An index of names in columns, so that a search in the page finds each of them."""
-
-    title: str
-    names: Sequence[str]
-
-    holds = "names"
-
-
-@dataclass(frozen=True, slots=True)
-class Tags(_Display):
-    """A cell with words and tags beside each other, such as the risks of a change."""
-
-    parts: Sequence[str | Tag]
-
-    @property
-    def cells(self) -> list[str | Tag]:
-        """The parts as their cell shows them."""
-        return [part if isinstance(part, Tag) else _cell_text(part) for part in self.parts]
-
-    def __repr__(self) -> str:
-        return ", ".join(map(str, self.parts))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class Blocks(_Display):
     """A bar or a strip in a cell: blocks beside each other, each its width in pixels and ground.
 
     Attributes:
         words: what they show, for whoever does not see them.
         beside: what stands behind them, such as the share that they show.
-        second: a line below them.
     """
 
     parts: Sequence[tuple[int, str]]
     words: str
     beside: str = ""
-    second: str = ""
 
     def __repr__(self) -> str:
-        return repr(Lines(self.beside or self.words, self.second))
+        return self.words
 
 
-Cell = str | int | float | None | Tag | Tags | Lines | Link | Blocks
+@dataclass(frozen=True, slots=True, repr=False)
+class Parts(_Display):
+    """A cell of words, tags and bars beside each other.
+
+    Attributes:
+        second: what belongs to it, on a line below, smaller.
+        href: the file beside the page that it leads to.
+    """
+
+    parts: Sequence[str | Tag | Blocks]
+    second: str = ""
+    href: str = ""
+
+    def __repr__(self) -> str:
+        text = ", ".join(map(str, self.parts))
+        return f"{text} ({self.second})" if self.second else text
+
+
+Cell = str | int | float | None | Tag | Blocks | Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,38 +157,37 @@ class Table(_Display):
     def __repr__(self) -> str:
         if not self.rows:
             return "\n".join(filter(None, [self.caption, self.empty]))
-        columns = self.standing
-        lines = [[column.title for column in columns]]
-        lines += [
-            [_cell_text(cell).replace("\n", "; ") for cell in row]
-            for row in self.rows[: self.limit]
-        ]
+        lines = [[column.title for column in self.standing]]
+        lines += [[_text(cell).replace("\n", "; ") for cell in row] for row in self._first]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        text = ["  ".join(_pad(*part) for part in zip(ln, widths, columns, strict=True)).rstrip()
-                for ln in lines]  # fmt: skip
+        sides = [">" if column.align == "right" else "<" for column in self.standing]
+        text = ["  ".join(f"{cell:{side}{width}}"
+                          for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
+                for line in lines]  # fmt: skip
         return "\n".join(filter(None, [self.caption, *text, self.said]))
 
     @property
-    def shown(self) -> list[list[tuple[Column, object, str]]]:
+    def _first(self) -> Sequence[Sequence[Cell]]:
+        return self.rows[: self.limit]
+
+    @property
+    def shown(self) -> list[list[tuple[Column, Any, str]]]:
         """Of each row that is shown, its cells with their columns and their longest line."""
         columns = self.standing
         return [
             [(column, *_shown(cell)) for column, cell in zip(columns, row, strict=True)]
-            for row in self.rows[: self.limit]
+            for row in self._first
         ]
 
     @property
     def standing(self) -> list[Column]:
         """The columns with their alignment decided by all rows, not only those shown."""
+        columns = [Column(one) if isinstance(one, str) else one for one in self.columns]
         found = []
-        for index, given in enumerate(self.columns):
-            column = Column(given) if isinstance(given, str) else given
-            cells = [row[index] for row in self.rows if row[index] is not None]
-            numeric = bool(cells) and all(
-                isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells
-            )
-            align = column.align or ("right" if numeric else "left")
-            found.append(Column(column.title, align, column.header))
+        for index, column in enumerate(columns):
+            kinds = {type(row[index]) for row in self.rows} - {type(None)}
+            side = "right" if kinds and kinds <= {int, float} else "left"
+            found.append(replace(column, align=column.align or side))
         return found
 
     @property
@@ -244,7 +211,7 @@ class Figure:
     @property
     def shown(self) -> str:
         """The value as it reads."""
-        return _cell_text(self.value)
+        return _text(self.value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -267,25 +234,30 @@ class Callout(_Display):
     title: str
     text: str = ""
     code: str = ""
-    tags: Sequence[Tag] = ()
+    tags: Sequence[str] = ()
     tone: Tone = "calm"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """One thing to do: what, and why in sentences with the amounts."""
-
-    title: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Actions(_Display):
-    """Things to do, numbered, the most urgent first; `empty` says that there is none."""
+    """Things to do, numbered, the most urgent first; `empty` says that there is none.
 
-    actions: Sequence[Action]
+    Attributes:
+        actions: of each what, and why in sentences with the amounts.
+    """
+
+    actions: Sequence[tuple[str, str]]
     empty: str = "Nothing needs doing."
     holds = "actions"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Names(_Display):
+    """An index of names in columns, so that a search in the page finds each of them."""
+
+    title: str
+    names: Sequence[str]
+    holds = "names"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -309,14 +281,13 @@ class Stack(_Display):
     fold: str = ""
 
     def __repr__(self) -> str:
-        return "\n\n".join(
-            [*filter(None, [self.fold]), *(repr(part) for part, _ in self.outputs())]
-        )
+        return "\n\n".join(filter(None, [self.fold, *(repr(part) for part, _ in self.outputs())]))
 
-    def _repr_html_(self) -> str:
-        return "".join(map(_html, (part for part, _ in self.outputs())))
-
-    __html__ = _repr_html_
+    @property
+    def shown(self) -> list[Any]:
+        """The displays, and of a chart its picture in the page."""
+        bundles = [(part, part._repr_mimebundle_()[0]) for part, _ in self.outputs()]
+        return [(part, bundle.get("image/png", "")) for part, bundle in bundles]
 
     def outputs(self, fold: str = "") -> Iterator[tuple[Any, str]]:
         """Yield each part with the line under which it is folded."""
@@ -339,33 +310,20 @@ def pictures(shown: Any) -> Iterator[Any]:
     yield from (part for part in parts if hasattr(part, "svg"))
 
 
-def _html(part: Any) -> str:
-    if not hasattr(part, "png"):
-        return str(part._repr_html_())
-    image = b64encode(part.png()).decode("ascii")
-    return str(render_part("displays.html.j2", "Image", image, part.alt))
-
-
-def _shown(cell: Cell) -> tuple[object, str]:
+def _shown(cell: Cell) -> tuple[Any, str]:
     """Return what a template takes of a cell, and the longest of its lines."""
-    if isinstance(cell, Lines):
-        return cell, max(cell.first, cell.second, key=len)
-    text = _cell_text(cell)
+    if isinstance(cell, Parts):
+        return cell, max(repr(replace(cell, second="")), cell.second, key=len)
+    text = _text(cell)
     is_text = not isinstance(cell, _Display)
     return render_part("displays.html.j2", "broken", text) if is_text else cell, text
 
 
-def _cell_text(cell: Cell) -> str:
+def _text(cell: Cell) -> str:
     if cell is None or cell == "":
-        return NONE_WORD
+        return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}".replace("-", wording.MINUS)
-    if isinstance(cell, float):
-        return wording.number(cell)
-    return printable(cell.text if isinstance(cell, Link) else str(cell))
-
-
-def _pad(text: str, width: int, column: Column) -> str:
-    return text.rjust(width) if column.align == "right" else text.ljust(width)
+    return wording.number(cell) if isinstance(cell, float) else printable(str(cell))

@@ -1,7 +1,7 @@
-"""Pages that can be mailed: how each is laid out, and the report of a run.
+"""Pages that can be mailed: how each is laid out, the report of a run, and the page over all runs.
 
 One file each, no script, no external address (the page itself forbids both), for screen and paper.
-Knows neither how a notebook is run nor where directories lie; works on the record that
+Knows neither how a notebook is run nor where directories lie; works on the records that
 `result.json` holds.
 
     >>> html = page(what="Runs", headline="No run yet", body="")
@@ -10,22 +10,27 @@ Knows neither how a notebook is run nor where directories lie; works on the reco
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, Literal
 
-from mnslib.results import OutcomeKind, RunStatus
+from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, about, utc_now
 from mnslib.show import wording
-from mnslib.show.displays import Callout, Figure, KeyFigures
+from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
 from mnslib.show.outputs import Body, read_body
 from mnslib.show.tables import told
-from mnslib.show.templates import FILTERS, as_html, render
-from mnslib.show.tokens import FONTS, TOKENS
+from mnslib.show.templates import FILTERS, as_html, render, render_part
+from mnslib.show.tokens import FONTS, TOKENS, Tone
+from mnslib.show.views import view
+
+Record = Mapping[str, Any]
 
 MOST_FIGURES = 5
 FEW_SECTIONS = 5
@@ -33,6 +38,12 @@ FEW_SECTIONS = 5
 
 PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
+
+
+_ATTENTION, _DONE, _CLOSED = "Needs attention", "Done", "Closed by a later run"
+_UNCHANGED = {OutcomeKind.UNCHANGED.value}
+_AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
+_said = partial(render_part, "index.txt.j2")
 
 
 def page(
@@ -44,7 +55,7 @@ def page(
     sandbox: str = "",
     moment: str = "",
     lead: str = "",
-    figures: Sequence[Figure] = (),
+    figures: Iterable[Figure] = (),
     footer: str = "",
     paper: Literal["landscape", "portrait"] = "portrait",
 ) -> str:
@@ -67,7 +78,7 @@ def page(
         sandbox=sandbox,
         moment=moment,
         lead=lead,
-        figures=KeyFigures(figures) if figures else None,
+        figures=KeyFigures(list(figures)),
         body=as_html(body),
         footer=as_html(footer),
         paper=paper,
@@ -76,7 +87,7 @@ def page(
     return str(html)
 
 
-def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
+def report_html(notebook_path: Path, result: Record) -> str:
     """Return the report of a run: its executed notebook as a reader wants it, without code.
 
     Args:
@@ -84,24 +95,29 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
             taken from `charts/` beside it.
         result: what the run's `result.json` holds.
     """
-    directory, body, lead = notebook_path.parent, Body(), _lead(result)
+    directory, body, status = notebook_path.parent, Body(), result["status"]
+    is_through = status in (RunStatus.DONE, RunStatus.FINDINGS)
+    leads = told("report")
+    lead = leads["dry_run"] if is_dry_run(result) and is_through else leads["leads"][status]
     finding, _, more = first_line(result).partition(". ")
     headline = finding.rstrip(".") or lead.split(":")[0].rstrip(".")
-    files = [name for name in result["artifacts"] if name != "report.html"]
     if notebook_path.is_file():
         with suppress(ValueError):  # a full disk may have cut it off
             notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
-            charts = directory / "charts"
-            body = read_body(notebook, charts=charts, headline=headline)
-    titled = sum(bool(section.title) for section in body.sections)
+            body = read_body(notebook, charts=directory / "charts", headline=headline)
+    details = dedent(result["headline"].partition("\n")[2])
+    error = body.error
+    if details and not error and status in ("refused", "failed", "stopped"):
+        error = Callout(title="What is wrong", code=details, tone="critical")
+    artifacts = [name for name in result["artifacts"] if name != "report.html"]
     report = {
         "body": body,
-        "error": body.error or _details(result),
+        "error": error,
         "contents_after": int(any("decisions" in part.tags for part in body.sections[:1])),
-        "has_contents": titled >= FEW_SECTIONS,
+        "has_contents": sum(bool(part.title) for part in body.sections) >= FEW_SECTIONS,
         "run": directory.name,
         "target": result["target"],
-        "files": list(dict.fromkeys([*files, "result.json"])),
+        "files": [*dict.fromkeys([*artifacts, "result.json"])],
     }
     return page(
         what=body.title or notebook_title(result["notebook"]),
@@ -111,7 +127,7 @@ def report_html(notebook_path: Path, result: Mapping[str, Any]) -> str:
         headline=headline,
         lead=f"{more} {lead}".strip(),
         # a plan that waits for approval brings figures of its own
-        figures=() if is_waiting_plan(result) else _summary_figures(result["summary"]),
+        figures=() if is_waiting_plan(result) else _figures(result["summary"]),
         body=render("report.html.j2", **report),
         footer=render("report_footer.html.j2", **report),
         paper="landscape" if any(part.has_chart for part in body.sections) else "portrait",
@@ -131,52 +147,36 @@ def _style_sheet() -> str:
     return f":root {{{tokens} --fonts: {FONTS}; }}\n{css}"
 
 
-def _lead(result: Mapping[str, Any]) -> str:
-    is_through = result["status"] in (RunStatus.DONE, RunStatus.FINDINGS)
-    if is_dry_run(result) and is_through:
-        return str(told("report")["dry_run"])
-    return str(told("report")["leads"][result["status"]])
-
-
-def is_dry_run(result: Mapping[str, Any]) -> bool:
+def is_dry_run(result: Record) -> bool:
     """Return whether a run that may change something was told not to."""
     return "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
 
 
-def is_waiting_plan(result: Mapping[str, Any]) -> bool:
+def is_waiting_plan(result: Record) -> bool:
     """Return whether a run ended with a plan that waits for approval."""
     is_any_to_do = {item["outcome"] for item in result["items"]} != {OutcomeKind.UNCHANGED.value}
     return is_dry_run(result) and result["status"] == RunStatus.FINDINGS and is_any_to_do
 
 
-def _details(result: Mapping[str, Any]) -> Callout | None:
-    """Return what else the headline of a run says that ended early."""
-    _, _, details = result["headline"].partition("\n")
-    if not details or result["status"] not in ("refused", "failed", "stopped"):
-        return None
-    return Callout(title="What is wrong", code=dedent(details), tone="critical")
+def _figures(summary: Mapping[str, Any]) -> Iterator[Figure]:
+    for name, value in islice(summary.items(), MOST_FIGURES):
+        label, _, unit = name.rpartition("_")
+        shown = "unknown" if value is None else value
+        if form := told("formats").get(unit, {}).get("words"):
+            shown = FILTERS[form](value)
+        else:
+            label = name.removesuffix("_count")
+        tone: Tone = "critical" if name == "failed" and value else "calm"
+        yield Figure(shown, label.replace("_", " "), tone=tone)
 
 
-def _summary_figures(summary: Mapping[str, Any]) -> list[Figure]:
-    return [_summary_figure(name, value) for name, value in list(summary.items())[:MOST_FIGURES]]
-
-
-def _summary_figure(name: str, value: Any) -> Figure:
-    label, _, unit = name.rpartition("_")
-    tone: Literal["critical", "calm"] = "critical" if name == "failed" and value else "calm"
-    if form := told("formats").get(unit, {}).get("words"):
-        return Figure(FILTERS[form](value), label.replace("_", " "), tone=tone)
-    shown = "unknown" if value is None else value
-    return Figure(shown, name.removesuffix("_count").replace("_", " "), tone=tone)
-
-
-def own_word(record: Mapping[str, Any]) -> str:
+def own_word(record: Record) -> str:
     """Return the environment, empty where the sandbox badge says the same."""
     environment = str(record["environment"])
     return "" if environment == record["target"] == "sandbox" else environment
 
 
-def first_line(record: Mapping[str, Any]) -> str:
+def first_line(record: Record) -> str:
     """Return what a run found, in one line."""
     return str(record["headline"]).partition("\n")[0].rstrip(":")
 
@@ -184,3 +184,102 @@ def first_line(record: Mapping[str, Any]) -> str:
 def instant(text: str) -> datetime:
     """Return a moment of a record."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+# The page over all runs
+
+
+def run_index_html(
+    records: Sequence[tuple[str, Record]], *, made: datetime | None = None, earlier: int = 0
+) -> str:
+    """Return the page over all runs: those that need somebody first, newest first.
+
+    Args:
+        records: directory name and record of each run, in any order; `is_resumable` in one says
+            that `mns resume` goes on with it.
+        made: moment of the page; None = now.
+        earlier: how many runs before these are not looked at.
+    """
+    newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
+    parts = _parts(newest)
+    counts = Counter(_word(run) for part in (_ATTENTION, _DONE) for _, run in parts[part])
+    days = [instant(record["started_utc"]).date() for _, record in newest]
+    return page(
+        what="Runs",
+        moment="made " + wording.moment(made or utc_now()),
+        headline=_said("headline", len(parts[_ATTENTION]), len(newest)),
+        lead=_said("lead", days, earlier),
+        body=render(
+            "index.html.j2",
+            counts=[Tag(f"{tag(word).text} {n}", tag(word).tone) for word, n in counts.items()],
+            parts={name: view("runs", [_row(*run) for run in own]) for name, own in parts.items()},
+        ),
+        footer=_said("footer"),
+    )
+
+
+def _parts(newest: Sequence[tuple[str, Record]]) -> dict[str, list[tuple[str, Record]]]:
+    """Return the runs by the part of the page that lists them.
+
+    A later run of the same notebook on the same things that got through closes an earlier one. A
+    dry run wrote nothing: it stands for dry and refused runs alone, never for an apply that was
+    left halfway. Of a run whose parameters were refused nobody knows what it was about.
+    """
+    parts: dict[str, list[tuple[str, Record]]] = {_ATTENTION: [], _DONE: [], _CLOSED: []}
+    got_through: set[tuple[Any, ...]] = set()
+    for name, record in newest:
+        is_dry, status = is_dry_run(record), record["status"]
+        what = (record["notebook"], record["target"], about(record["parameters"]))
+        is_planned = (is_dry or status == RunStatus.REFUSED) and (*what, "planned") in got_through
+        is_closed = record["parameters"] and (is_planned or (*what, "written") in got_through)
+        part = _DONE if status == RunStatus.DONE else _CLOSED if is_closed else _ATTENTION
+        parts[part].append((name, record))
+        if status in (RunStatus.DONE, RunStatus.FINDINGS):
+            got_through.add((*what, "planned" if is_dry else "written"))
+    return parts
+
+
+def _row(directory: str, record: Record) -> dict[str, Any]:
+    """Return what the line of a run shows."""
+    given, started = record["parameters"], instant(record["started_utc"])
+    # plain papermill and JupyterLab leave no report
+    report = "report.html" if "report.html" in record["artifacts"] else "result.json"
+    following, next_page = _word(record), report
+    if record.get("is_resumable"):
+        following = "resumable"
+    if PORTFOLIO in record["artifacts"] and record["status"] in ("done", "findings"):
+        following, next_page = "owners", PORTFOLIO
+    clusters = [str(name).rpartition("/")[2] for name in given.get("clusters") or ()]
+    return {
+        "status": _word(record),
+        "started": f"{wording.day(started)} {started:%H:%M}",
+        "title": notebook_title(record["notebook"]),
+        "given": {"namespace_name": "", "cluster_name": "", "request_file": ""} | dict(given),
+        "clusters": sorted([*clusters, *map(str, given.get("subscription_ids") or ())]),
+        "page": f"{directory}/{report}",
+        "line": first_line(record),
+        "environment": own_word(record),
+        "sandbox": record["target"] == "sandbox",
+        "kept": _as_requested(record),
+        "seconds": (instant(record["finished_utc"]) - started).total_seconds(),
+        "next": following,
+        "next_page": f"{directory}/{next_page}",
+    }
+
+
+def _word(record: Record) -> str:
+    """Return the status as the index names it: what waits for approval, what changed nothing."""
+    status = str(record["status"])
+    if is_waiting_plan(record):
+        return "approval"
+    if status == RunStatus.FAILED and record["headline"].startswith(NOT_APPROVED):
+        return "not approved"
+    is_unchanged = {item["outcome"] for item in record["items"]} == _UNCHANGED
+    return "no change" if status == RunStatus.DONE and is_unchanged else status
+
+
+def _as_requested(record: Record) -> str:
+    if items := record["items"]:
+        kept = sum(item["outcome"] in _AS_REQUESTED for item in items)
+        return f"{kept:,} of {len(items):,}"
+    return "" if "approval" in record["parameters"] or not record["parameters"] else "read only"

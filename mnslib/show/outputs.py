@@ -1,25 +1,25 @@
 """An executed notebook -> what it found, as data: no code, no prompts, nothing that can run.
 
-Works on the notebook's JSON and on what its outputs say of themselves (`displays`: kind, fold,
-chart, whether anything was found). HTML is taken as it is only where every tag and attribute is one
-that text, tables and pictures need; all else is shown as its plain text. Knows nothing of pages.
+Works on the notebook's JSON and on what its outputs say of themselves (`displays`: fold, chart,
+whether anything was found). HTML is taken as it is only where every tag and attribute is one that
+text, tables and pictures need; all else is shown as its plain text. Knows nothing of pages.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
+from xml.etree import ElementTree
 
 import mistune
 
 from mnslib import errors
-from mnslib.show.displays import CHART, EMPTY, FOLD, KIND, NOTHING, Callout
+from mnslib.show.displays import CHART, EMPTY, FOLD, NOTHING, Callout
 from mnslib.show.svg import inlined
 from mnslib.show.tables import told
 from mnslib.show.templates import as_html, is_local
@@ -36,6 +36,8 @@ SESSION_TAGS = frozenset({"setup", "result"})
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
+_TAGS, _ATTRIBUTES = (frozenset(told("allowed")["html"][kind].split())
+                      for kind in ("tags", "attributes"))  # fmt: skip
 _HEADING = re.compile(r"\s*(#+)\s+(.+?)\s*#*(?:\n|$)")
 
 
@@ -55,23 +57,6 @@ class Shown:
     words: str
     about: Mapping[str, Any]
 
-    @property
-    def display(self) -> str:
-        """The kind of display it is; empty for what is none of ours."""
-        return str(self.about.get(KIND, ""))
-
-
-class Group(NamedTuple):
-    """Outputs beside each other that one line folds together; open where `fold` is empty.
-
-    Attributes:
-        said: where nothing at all was found, that in a line; empty elsewhere.
-    """
-
-    fold: str
-    outputs: Sequence[Shown]
-    said: str
-
 
 @dataclass(slots=True)
 class Section:
@@ -89,11 +74,16 @@ class Section:
     tags: set[str] = field(default_factory=set)
 
     @property
-    def groups(self) -> list[Group]:
-        """The outputs as they are folded."""
-        folds = groupby(self.outputs, key=lambda shown: str(shown.about.get(FOLD, "")))
-        found = [(fold, list(outputs)) for fold, outputs in folds]
-        return [Group(fold, outputs, _nothing(outputs)) for fold, outputs in found]
+    def groups(self) -> Iterator[tuple[str, list[Shown], str]]:
+        """The outputs beside each other that one line folds together, or none.
+
+        With each line its outputs, and where nothing at all was found, that in a line.
+        """
+        for fold, outputs in groupby(
+            self.outputs, key=lambda shown: str(shown.about.get(FOLD, ""))
+        ):
+            found = list(outputs)
+            yield fold, found, _nothing(found)
 
     @property
     def said(self) -> str:
@@ -137,26 +127,32 @@ def read_body(
         charts: folder with the charts as SVG; a chart that is not there stays an image.
         headline: of the page; no chart says it again.
     """
-    cells = [cell for cell in notebook["cells"] if RUNNER_TAG not in _tags(cell)]
-    first = next((cell for cell in cells if cell["cell_type"] == "markdown"), None)
-    about = joined(first["source"]) if first else ""
-    code = [cell["cell_type"] == "code" and bool(joined(cell["source"]).strip()) for cell in cells]
-    ran = [
-        is_code and cells[n].get("execution_count") is not None for n, is_code in enumerate(code)
+    cells = [
+        {"outputs": (), **cell, "source": joined(cell["source"])}
+        | {"tags": frozenset(cell.get("metadata", {}).get("tags", ()))}
+        for cell in notebook["cells"]
     ]
-    left_out = sum(code) - sum(ran)
-    while left_out and cells and not ran[len(cells) - 1]:
+    cells = [cell for cell in cells if RUNNER_TAG not in cell["tags"]]
+    code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
+    ran = [cell for cell in code if cell.get("execution_count") is not None]
+    left_out = len(code) - len(ran)
+    while left_out and cells and cells[-1] not in ran:
         cells.pop()
-    outputs = [output for cell in cells for output in cell.get("outputs", ())]
-    failed = [output for output in outputs if output["output_type"] == "error"]
+    failed = [one for cell in cells for one in cell["outputs"] if one["output_type"] == "error"]
+    first = next((cell for cell in cells if cell["cell_type"] == "markdown"), {"source": ""})
     sections = _sections([cell for cell in cells if cell is not first], charts, headline)
     while left_out and sections and not sections[-1].outputs:
         sections.pop()  # nothing is said of steps that did not come
-    heading = re.search(r"^#+\s+(.+)$", about, re.MULTILINE)
+    heading = re.search(r"^#+\s+(.+)$", first["source"], re.MULTILINE)
+    # as whoever decides reads them, which a notebook cannot show before what they were made of
+    places = {tag: place for place, section in enumerate(sections) for tag in section.tags}
+    plan = places.get("plan", 0)
+    head = [places.get("decisions", plan), plan, places.get("approve", plan)]
+    order = dict.fromkeys([*head, *range(plan, len(sections)), *range(plan)])
     return Body(
-        title=heading.group(1).strip() if heading else "",
-        about=as_html(markdown_html(about, shift=2)),
-        sections=_decisions_first(sections),
+        title=heading[1].strip() if heading else "",
+        about=as_html(markdown_html(first["source"], shift=2)),
+        sections=[sections[place] for place in order if place < len(sections)],
         error=_error_box(failed[-1]) if failed else None,
         left_out=left_out,
     )
@@ -171,11 +167,20 @@ def markdown_html(text: str, *, shift: int = 0) -> str:
 
 
 def is_plain_html(text: str) -> bool:
-    """Return whether HTML holds nothing but balanced text, tables and embedded pictures."""
-    scan = _Scan()
-    scan.feed(text)
-    scan.close()
-    return scan.plain and not scan.open_tags
+    """Return whether HTML holds nothing but balanced text, tables and embedded pictures.
+
+    It must be XML as well: what a browser would mend or take for something else is none.
+    """
+    if re.search(r"<[!?]|<(?!(?:br|hr|img)\b)[^<>]*/>", text):
+        return False
+    try:
+        root = ElementTree.fromstring(f"<div>{text}</div>")
+    except (ElementTree.ParseError, ValueError):
+        return False
+    return all(
+        node.tag in _TAGS and all(_is_harmless(*pair) for pair in node.items())
+        for node in root.iter()
+    )
 
 
 def joined(text: str | Sequence[str]) -> str:
@@ -194,29 +199,12 @@ def _nothing(outputs: Sequence[Shown]) -> str:
     return " ".join([line for line in lines if line != NOTHING] or lines)
 
 
-def _tags(cell: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(cell.get("metadata", {}).get("tags", ()))
-
-
-def _decisions_first(sections: Sequence[Section]) -> list[Section]:
-    """Return the sections as whoever decides reads them.
-
-    That is: what there is to decide, plan, approval, the rest, what led to the plan. A notebook
-    cannot show these before what they were made of; without them its order stays.
-    """
-    places = {tag: place for place, section in enumerate(sections) for tag in section.tags}
-    plan = places.get("plan", 0)
-    first = [places.get("decisions", plan), plan, places.get("approve", plan)]
-    order = dict.fromkeys([*first, *range(plan, len(sections)), *range(plan)])
-    return [sections[i] for i in order if i < len(sections)]
-
-
 def _sections(
-    cells: Iterable[Mapping[str, Any]], charts: Path | None, headline: str
+    cells: Sequence[Mapping[str, Any]], charts: Path | None, headline: str
 ) -> list[Section]:
     found = [Section()]
     for place, cell in enumerate(cells):
-        text, last = joined(cell["source"]), found[-1]
+        text, last = cell["source"], found[-1]
         if cell["cell_type"] == "markdown":
             heading = _HEADING.match(text)
             if heading and len(heading[1]) < 3:
@@ -226,11 +214,11 @@ def _sections(
                 found.append(Section(about=as_html(markdown_html(text))))
             else:
                 last.about = as_html(last.about + markdown_html(text))
-        elif SESSION_TAGS.isdisjoint(_tags(cell)):
-            outputs = enumerate(cell.get("outputs", ()))
-            shown = [_shown(one, charts, headline, f"chart{place}-{n}-") for n, one in outputs]
+        elif SESSION_TAGS.isdisjoint(cell["tags"]):
+            shown = [_shown(one, charts, headline, f"chart{place}-{n}-")
+                     for n, one in enumerate(cell["outputs"])]  # fmt: skip
             last.outputs += filter(None, shown)
-            last.tags |= _tags(cell) if any(shown) else set()
+            last.tags |= cell["tags"] if any(shown) else set()
     return [section for section in found if section.title or section.about or section.outputs]
 
 
@@ -240,9 +228,7 @@ def _shown(
     if output["output_type"] == "stream":
         # stderr carries progress, which is of no use to whom reads afterwards
         return _plain(joined(output["text"])) if output["name"] == "stdout" else None
-    if output["output_type"] == "error":
-        return None
-    data = {kind: joined(value) for kind, value in output["data"].items() if value}
+    data = {kind: joined(value) for kind, value in output.get("data", {}).items() if value}
     about, text = output.get("metadata", {}), data.get("text/plain", "")
     if "application/vnd.jupyter.widget-view+json" in data:
         return None
@@ -275,9 +261,9 @@ def _error_box(output: Mapping[str, Any]) -> Callout:
     message = "\n".join([*lines[:LONGEST_ERROR_LINES], *more])
     texts, name = told("report"), output["ename"]
     kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
-    for parent in getattr(kind, "__mro__", ()):
-        if title := texts["errors"].get(parent.__name__):
-            return Callout(title=title, code=message, tone="critical")
+    titles = [texts["errors"].get(parent.__name__) for parent in getattr(kind, "__mro__", ())]
+    if title := next(filter(None, titles), ""):
+        return Callout(title=title, code=message, tone="critical")
     title = f"Unexpected error: {name}"
     return Callout(title=title, text=texts["unexpected"], code=message, tone="critical")
 
@@ -299,45 +285,12 @@ class _Markdown(mistune.HTMLRenderer):
         return text
 
 
-class _Scan(HTMLParser):
-    """Looks for anything but the tags and attributes that displays need."""
-
-    TAGS: ClassVar = frozenset(told("allowed")["html"]["tags"].split())
-    ATTRIBUTES: ClassVar = frozenset(told("allowed")["html"]["attributes"].split())
-    VOID: ClassVar = frozenset({"br", "hr", "img"})
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.plain = True
-        self.open_tags: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.plain &= tag in self.TAGS and all(_is_harmless(*pair) for pair in attrs)
-        if tag not in self.VOID:
-            self.open_tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            self.plain &= bool(self.open_tags) and self.open_tags.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.plain &= "<" not in data  # a tag or a comment that never ends would hide what follows
-
-    def handle_comment(self, data: str) -> None:
-        self.plain = False
-
-    def handle_decl(self, decl: str) -> None:
-        self.plain = False
-
-    handle_pi = unknown_decl = handle_comment
-
-
-def _is_harmless(name: str, value: str | None) -> bool:
-    text = (value or "").strip().lower()
+def _is_harmless(name: str, value: str) -> bool:
+    text = value.strip().lower()
     if name == "href":
         return is_local(text)
     if name == "src":
         return text.startswith(("data:image/png", "data:image/jpeg", "data:image/svg+xml"))
     if name == "style":
         return not re.search(r"url|@|expression|\\|/\*|position", text)
-    return name in _Scan.ATTRIBUTES or name.startswith("aria-")
+    return name in _ATTRIBUTES or name.startswith("aria-")

@@ -11,33 +11,23 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
 from mnslib.capacity.decide import PEAK_SHARE_KEPT, rows_of, smallest_raises
 from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT
-from mnslib.capacity.refusals import WORKLOAD
-from mnslib.capacity.summaries import counted_days, refused_parts
+from mnslib.capacity.summaries import counted_days, refusal_rows
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
-from mnslib.show.displays import (
-    Blocks,
-    Figure,
-    Table,
-    Tag,
-    tag,
-)
+from mnslib.show.displays import Blocks, Figure, Table, Tag, tag
 from mnslib.show.html import PORTFOLIO, page
-from mnslib.show.templates import as_html, render, render_part
-from mnslib.show.tokens import HEAT_FROM
+from mnslib.show.templates import as_html, render, render_part, sentence
 from mnslib.show.views import bar, strip, view
 
 OWNERS_FOLDER = "owners"
@@ -54,8 +44,7 @@ MOST_ROWS = 200
 """Namespaces on one page; our choice: a page of that length is no longer read."""
 
 _STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
-_ORDERS = {"full": "Most at quota first", "idle": "Most unused first", "name": "By name"}
-_SAID, _PARTS = "owner.txt.j2", "owner_parts.html.j2"
+_said = partial(sentence, "owner.txt.j2")
 
 
 def file_name(owner: str) -> str:
@@ -93,7 +82,6 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
         "since": _since(tables.earlier),
         "moment": moment,
         "period": wording.period(*snapshot.period),
-        "run": run,
         "has_history": not snapshot.used.empty,
         "most": MOST_ROWS,
         "most_actions": MOST_ACTIONS,
@@ -120,57 +108,21 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
             lead=_said("lead", given),
             figures=_figures(o),
             body=body,
-            footer=render_part(_PARTS, "mailed", run),
+            footer=render_part("portfolio.html.j2", "mailed", run),
             **about,
         )
         yield f"{OWNERS_FOLDER}/{file_name(o.owner)}.html", html
     yield PORTFOLIO, _portfolio(tables, run=run, about=about)
 
 
-def owners_table(tables: Tables) -> Table:
-    """Return the owners to read in the report, those with full namespaces first."""
-    return view("owners", _lines(tables), since=_since(tables.earlier))
+def owners_table(tables: Tables, name: str = "owners") -> Table:
+    """Return the owners to read in the report, those with full namespaces first.
 
-
-def _portfolio(tables: Tables, *, run: str, about: Mapping[str, Any]) -> str:
-    """Return the page over all owners, in three orders to choose from, each linked to its page."""
-    table = tables.owners.table
-    lines = view("portfolio", _lines(tables), since=_since(tables.earlier))
-    names = table.assign(nobody=table["owner"] == "", name=table["owner"].str.casefold())
-    orders = {
-        "full": table,
-        "idle": table.sort_values("idle", ascending=False, kind="stable", na_position="last"),
-        "name": names.sort_values(["nobody", "name"], kind="stable"),
-    }
-    shown = [
-        (key, _ORDERS[key], replace(lines, rows=[lines.rows[at] for at in order.index]))
-        for key, order in orders.items()
-    ]
-    theirs, total = table[table["owner"] != ""], int(table["spaces"].sum())
-    hit, full = int((theirs[FULL] > 0).sum()), int(table[FULL].sum())
-    measured = int(table["measured"].sum())
-    idle = wording.cores(table["idle"].sum() if measured else None)
-    part, of = f"in {measured:,} of {total:,}" if measured else "", f"of {total:,}"
-    return page(
-        what="Owners",
-        headline=_said("portfolio_headline", hit, len(theirs)),
-        lead="One line per owner; each name opens the page that can be sent to that owner.",
-        figures=[
-            Figure(len(theirs), "owners named"),
-            Figure(full, "namespaces at quota", of=of, tone="critical" if full else "calm"),
-            Figure(idle, "committed and not used", of=part),
-            Figure(int(table["doubted"].sum()), "namespaces with something unknown", of=of),
-        ],
-        body=render("portfolio.html.j2", orders=shown),
-        footer=render_part(_PARTS, "kept", run),
-        **about,
-    )
-
-
-def _lines(tables: Tables) -> list[dict[str, Any]]:
-    """Return a row for each owner as the views `owners` and `portfolio` take it."""
+    Args:
+        name: of the view; `portfolio` has them all.
+    """
     changes, steps = _changes(tables.owners.changes), tables.owners.steps
-    return [
+    rows = [
         {
             **o._asdict(),
             "name": _name(o.owner),
@@ -182,6 +134,40 @@ def _lines(tables: Tables) -> list[dict[str, Any]]:
         }
         for o in rows_of(tables.owners.table)
     ]
+    return view(name, rows, since=_since(tables.earlier))
+
+
+def _portfolio(tables: Tables, *, run: str, about: dict[str, Any]) -> str:
+    """Return the page over all owners, in three orders to choose from, each linked to its page."""
+    table, lines = tables.owners.table, owners_table(tables, "portfolio")
+    names = table.assign(nobody=table["owner"] == "", name=table["owner"].str.casefold())
+    orders = {
+        "full": table,
+        "idle": table.sort_values("idle", ascending=False, kind="stable", na_position="last"),
+        "name": names.sort_values(["nobody", "name"], kind="stable"),
+    }
+    shown = {
+        key: replace(lines, rows=[lines.rows[at] for at in order.index])
+        for key, order in orders.items()
+    }
+    theirs, total = table[table["owner"] != ""], table["spaces"].sum()
+    hit, full, measured = (theirs[FULL] > 0).sum(), int(table[FULL].sum()), table["measured"].sum()
+    idle = wording.cores(table["idle"].sum() if measured else None)
+    part, of = f"in {measured:,.0f} of {total:,}" if measured else "", f"of {total:,}"
+    return page(
+        what="Owners",
+        headline=_said("portfolio_headline", hit, len(theirs)),
+        lead="One line per owner; each name opens the page that can be sent to that owner.",
+        figures=[
+            Figure(len(theirs), "owners named"),
+            Figure(full, "namespaces at quota", of=of, tone="critical" if full else "calm"),
+            Figure(idle, "committed and not used", of=part),
+            Figure(int(table["doubted"].sum()), "namespaces with something unknown", of=of),
+        ],
+        body=render_part("portfolio.html.j2", "body", shown),
+        footer=render_part("portfolio.html.j2", "kept", run),
+        **about,
+    )
 
 
 def _figures(o: Any) -> list[Figure]:
@@ -208,10 +194,6 @@ def _part(o: Any, count: float) -> str:
     return "" if count in (0, total) else f"in {count:,.0f} of {total:,.0f}"
 
 
-def _said(macro: str, *values: Any) -> str:
-    return " ".join(render_part(_SAID, macro, *values).split())
-
-
 def _name(owner: str) -> str:
     return owner or "Namespaces without an owner"
 
@@ -220,11 +202,9 @@ def _since(earlier: Earlier) -> str:
     """Return when the earlier run began, which its name begins with; else its name."""
     if earlier.table is None:
         return ""
-    try:
-        began = datetime.strptime(earlier.run.partition("-")[0], "%Y%m%dT%H%M%SZ")
-    except ValueError:
-        return earlier.run
-    return wording.moment(began.replace(tzinfo=UTC))
+    name = earlier.run.partition("-")[0]
+    began = pd.to_datetime(name, format="%Y%m%dT%H%M%SZ", errors="coerce", utc=True)
+    return earlier.run if pd.isna(began) else wording.moment(began)
 
 
 # By owner, as the templates take it
@@ -232,20 +212,16 @@ def _since(earlier: Earlier) -> str:
 
 def _changes(changes: pd.DataFrame | None) -> dict[str, dict[str, list[str]]]:
     """Return the namespaces of each change, with the quotas that are other than they were."""
-    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    quotas: dict[tuple[str, str, str], list[str]] = {}
     for row in [] if changes is None else rows_of(changes):
-        quotas = found.setdefault(row.owner, {}).setdefault(row.change, {})
-        own = quotas.setdefault(row.namespace_name, [])
+        own = quotas.setdefault((row.owner, row.change, row.namespace_name), [])
         if row.change == QUOTA_CHANGED:
-            words = wording.RESOURCE_WORDS[row.resource]
-            own.append(f"{words} from {row.before} to {row.after}")
-    return {
-        owner: {
-            change: [f"{name} ({'; '.join(own)})" if own else name for name, own in names.items()]
-            for change, names in theirs.items()
-        }
-        for owner, theirs in found.items()
-    }
+            own.append(f"{wording.RESOURCE_WORDS[row.resource]} from {row.before} to {row.after}")
+    found: dict[str, dict[str, list[str]]] = {}
+    for (owner, change, name), own in quotas.items():
+        words = f"{name} ({'; '.join(own)})" if own else name
+        found.setdefault(owner, {}).setdefault(change, []).append(words)
+    return found
 
 
 def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[str]]]:
@@ -258,14 +234,12 @@ def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[s
 
 
 def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return whose pods were refused: the workload's `refused_parts`, and the sufficient quotas."""
+    """Return whose pods were refused: `refusal_rows` with the quotas that would be sufficient."""
     more = smallest_raises(refusals)
-    workloads: dict[tuple[Any, ...], list[Any]] = {}
-    for row in refusals.assign(more=more, needed=refusals["limited"] + more).to_dict("records"):
-        workloads.setdefault(tuple(row[name] for name in WORKLOAD), []).append(row)
     found = defaultdict(list)
-    for rows in workloads.values():
-        found[rows[0]["owner"]].append(refused_parts(rows))
+    sufficient = refusals.assign(more=more, needed=refusals["limited"] + more)
+    for row in refusal_rows(sufficient).to_dict("records"):
+        found[row["owner"]].append(row)
     return found
 
 
@@ -275,15 +249,14 @@ def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
 def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
     """Return by owner what the page says of each namespace, made a column at a time."""
     spaces = tables.owners.spaces
-    resource, verdict = spaces["resource"], spaces["verdict"]
-    values = resource.map(wording.RESOURCE_WORDS).where(spaces["hard"].notna(), "")
+    resource = spaces["resource"]
     cells = [
         spaces["namespace_name"].tolist(),
         spaces["cluster_name"].tolist(),
-        _each(_state, verdict, spaces["is_stuck"]),
-        values.tolist(),
-        _each(_known(wording.quota), resource, spaces["hard"]),
-        _each(_known(wording.quantity), resource, spaces["used"]),
+        _each(_state, spaces["verdict"], spaces["is_stuck"]),
+        resource.map(wording.RESOURCE_WORDS).where(spaces["hard"].notna(), "").tolist(),
+        _each(wording.quota, resource, spaces["hard"]),
+        _each(wording.quantity, resource, spaces["used"]),
         _each(lambda ratio: _html(bar(ratio)), spaces["utilization_ratio"]),
         _strips(spaces, tables.daily),
         spaces["advice"].tolist(),
@@ -298,10 +271,6 @@ def _each(write: Callable[..., str], *columns: pd.Series[Any]) -> list[str]:
     """Return what is written for each row, worked out once for rows that are alike."""
     written = cache(write)
     return [written(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def _known(write: Callable[[str, float], str]) -> Callable[[str, float], str]:
-    return lambda resource, value: "" if wording.is_unknown(value) else write(resource, value)
 
 
 def _html(shown: Tag | Blocks) -> str:
@@ -319,21 +288,13 @@ def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
 
     Where no day came near the quota, the highest share in words says as much.
     """
-    days = counted_days(daily)
-    ratios = np.vstack(days["days"].tolist()) if len(days) else np.empty((0, 0))
-    floors = np.array([-1.0, 0.0, *HEAT_FROM])
-    bands = np.where(np.isnan(ratios), ratios, floors[np.digitize(ratios, floors[1:])])
+    days, drawn = counted_days(daily), cache(_html)
     is_calm = ~(days["has_none"] | (days["days_tight"] > 0) | (days["days_unseen"] > 0))
-    drawn = cache(_strip)
     found = [
-        f"{wording.percent(max(own))} at most" if calm else drawn(row.tobytes())
-        for own, calm, row in zip(days["days"], is_calm, bands, strict=True)
-    ]
+        f"{wording.percent(max(own))} at most" if calm
+        else drawn(strip(own)) if not (own < 0).all() else "no history"
+        for own, calm in zip(days["days"], is_calm, strict=True)
+    ]  # fmt: skip
     places = pd.MultiIndex.from_frame(daily[SPACE])
     at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
     return [found[place] if place >= 0 else "no history" for place in at]
-
-
-def _strip(row: bytes) -> str:
-    shares = np.frombuffer(row)
-    return "no history" if (shares < 0).all() else _html(strip(shares.tolist()))

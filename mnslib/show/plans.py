@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -31,28 +32,11 @@ from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.risks import TOUCHING
 from mnslib.quantities import ZERO, parse_quantity
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId, short_names
-from mnslib.results import (
-    WRITTEN_OUTCOMES,
-    ApplyResult,
-    ChangeKind,
-    CheckResult,
-    CheckStatus,
-)
+from mnslib.results import WRITTEN_OUTCOMES, ApplyResult, ChangeKind, CheckResult, CheckStatus
 from mnslib.show import wording
-from mnslib.show.displays import (
-    Callout,
-    Cell,
-    Figure,
-    KeyFigures,
-    Lines,
-    Stack,
-    Table,
-    Tag,
-    Tags,
-    tag,
-)
+from mnslib.show.displays import Callout, Cell, Figure, KeyFigures, Parts, Stack, Table, Tag, tag
 from mnslib.show.tables import told
-from mnslib.show.templates import render_part
+from mnslib.show.templates import render_part, sentence
 from mnslib.show.tokens import Tone
 from mnslib.show.views import view
 
@@ -64,6 +48,8 @@ LONGEST_VALUE = 200
 
 _ON_ONE_LINE = {name: names[0] for names in (QUOTA_FIELDS, POLICY_FIELDS) for name in names}
 """What has no text of others stands together; labels and roles have a line each."""
+
+_said, _sentence = partial(render_part, "plans.txt.j2"), partial(sentence, "plans.txt.j2")
 
 
 def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
@@ -91,7 +77,7 @@ def _asked(spec: NamespaceSpec) -> dict[str, Cell]:
         found.append({**dict.fromkeys(QUOTA_FIELDS), **quota, **about})
     own, in_full = found
     return {
-        name: value if value == own[name] else Lines(str(value), f"from tier {spec.tier}")
+        name: value if value == own[name] else Parts([str(value)], f"from tier {spec.tier}")
         for name, value in in_full.items()
     }
 
@@ -103,15 +89,12 @@ def _place(id: ManagedNamespaceId, clusters: Mapping[ClusterId, str]) -> dict[st
 def observed_table(observed: ObservedState) -> Table:
     """Return what was found on each cluster, and when it was read."""
     names = short_names(observed.clusters)
+    found = {names[cluster]: one for cluster, one in observed.clusters.items()}
     rows = [
-        {
-            "cluster_name": names[cluster],
-            "found": found,
-            "read_utc": datetime.fromisoformat(found.read_utc),
-        }
-        for cluster, found in observed.clusters.items()
+        {"cluster_name": name, "found": one, "read_utc": datetime.fromisoformat(one.read_utc)}
+        for name, one in sorted(found.items(), key=itemgetter(0))
     ]
-    return view("observed", sorted(rows, key=itemgetter("cluster_name")))
+    return view("observed", rows)
 
 
 def checks_table(checks: Sequence[CheckResult]) -> Table:
@@ -149,9 +132,10 @@ def warnings_sentence(checks: Sequence[CheckResult]) -> str:
 
 
 def plan_sentence(plan: Plan) -> str:
-    """Return in one sentence what the plan would do."""
-    unchanged = plan.counts()[ChangeKind.NO_CHANGE.value]
-    return _sentence("plan", plan, plan.risk_names(), unchanged)
+    """Return in one sentence what the plan would do, and which risks whose are."""
+    own = sorted({risk.name.value for change in plan.changes for risk in change.risks})
+    whole = sorted(risk.name.value for risk in plan.plan_risks)
+    return _sentence("plan", plan, own, whole, plan.counts()[ChangeKind.NO_CHANGE.value])
 
 
 def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
@@ -188,7 +172,7 @@ def changes_table(plan: Plan) -> Table:
         | {
             "verb": Tag(_verb(change), tag(change.kind.value).tone),
             "fields": _said("change", _verb(change), _lines(change)),
-            "risks": Tags([Tag(risk.name, risks[risk.name]["tone"]) for risk in change.risks]),
+            "risks": Parts([Tag(risk.name, risks[risk.name]["tone"]) for risk in change.risks]),
         }
         for change in sorted(plan.to_do, key=order)[:limit]
     )
@@ -280,11 +264,9 @@ def approval_report(approval: Approval) -> Callout:
     """Return what was decided; in a dry run, exactly what to write in order to go ahead."""
     plan, risks = approval.plan, approval.plan.risk_names()
     is_settled = approval.may_write or not plan.to_do
-    return _box(
-        "approval", plan, approval.may_write, plan_sentence(plan), risks,
-        code="" if is_settled else to_go_ahead(plan.digest, risks),
-        tone="good" if is_settled else "warning",
-    )  # fmt: skip
+    code = "" if is_settled else to_go_ahead(plan.digest, risks)
+    tone: Tone = "good" if is_settled else "warning"
+    return _box("approval", approval, plan_sentence(plan), risks, code=code, tone=tone)
 
 
 def outcome_sentence(result: ApplyResult) -> str:
@@ -396,13 +378,4 @@ def _box(
 ) -> Callout:
     """Return what a macro says as a box; its first line is the title."""
     title, _, text = _said(macro, *values).partition("\n")
-    words = [Tag(word, tone) for word in tags]
-    return Callout(title=title, text=text.strip(), code=code, tags=words, tone=tone)
-
-
-def _sentence(macro: str, *values: Any) -> str:
-    return " ".join(_said(macro, *values).split())
-
-
-def _said(macro: str, *values: Any) -> str:
-    return render_part("plans.txt.j2", macro, *values).strip()
+    return Callout(title=title, text=text.strip(), code=code, tags=tags, tone=tone)

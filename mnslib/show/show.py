@@ -6,23 +6,43 @@ return. Knows which displays belong together; makes no figure and draws nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
 
 from mnslib.capacity import summaries
 from mnslib.capacity.changed import Earlier
+from mnslib.capacity.decide import (
+    GIVE_BACK,
+    LOWER,
+    PEAK_SHARE_KEPT,
+    RAISE,
+    REQUESTS,
+    UNBLOCK,
+    Decided,
+)
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import ConfigError, nearest
 from mnslib.show import wording
-from mnslib.show.decisions import decisions
-from mnslib.show.displays import Callout, Names, Sentence, Stack
+from mnslib.show.displays import Actions, Callout, Names, Sentence, Stack
 from mnslib.show.tables import told
+from mnslib.show.templates import render_part
 from mnslib.show.views import finding, said, section, view
+
+_DECISIONS = {
+    "raise": RAISE,
+    "let_pods_start": UNBLOCK,
+    "lower_requests": LOWER,
+    "spare_clusters": "",
+    "repair": "",
+    "give_back": GIVE_BACK,
+}
+"""Macros of `decisions.txt.j2`, the most urgent first, and of which kind their steps are."""
 
 
 def show(tables: Tables, name: str) -> Stack:
@@ -43,6 +63,38 @@ def show(tables: Tables, name: str) -> Stack:
     from mnslib.show import charts  # of matplotlib, which takes its time
 
     return Stack(tuple(VIEWS[name](tables, charts)))
+
+
+def decisions(decided: Decided) -> Actions:
+    """Return what a planner has to decide, each in a sentence with its amounts and its evidence.
+
+    At most six: quotas, pods, requests, clusters, measuring, what is idle. What is asked of a
+    namespace is its step, so that its owner's page asks for the same.
+    """
+    clusters = groupby(decided.excesses, lambda excess: excess.cluster_name)
+    about = {
+        "decided": decided,
+        "clusters": [(name, list(found)) for name, found in clusters],
+        "faults": [(said("counted", one.evidence, one.total), one.names) for one in decided.faults],
+        "limit": f"{QUOTA_OVERCOMMIT_RATIO:g}",
+        "share_kept": PEAK_SHARE_KEPT,
+    }
+    actions = []
+    for macro, kind in _DECISIONS.items():
+        steps, total = decided.of(kind), dict.fromkeys((*REQUESTS, "cpu", "memory"), 0.0)
+        for amount in (amount for step in steps for amount in step.amounts):
+            if amount.resource in total:
+                change = amount.unused if kind == LOWER else abs(amount.then - amount.now)
+                total[amount.resource] += change
+        amounts = [wording.quantity(name, value) for name, value in total.items() if value > 0]
+        values = about | {"steps": steps, "amounts": amounts}
+        title, _, why = render_part("decisions.txt.j2", macro, values).partition("\n")
+        actions += [(title, " ".join(why.split()))] if title else []
+    return Actions(
+        actions=actions,
+        empty="Nothing has to be decided: no quota is short or idle, no cluster is overcommitted, "
+        "every next pod fits, and every figure holds.",
+    )
 
 
 def _folded(fold: str, *parts: Any) -> Stack:
@@ -68,47 +120,34 @@ def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
     return (table, box) if errors else (table,)
 
 
-def _decisions(tables: Tables, charts: Any) -> Iterator[Any]:
-    yield decisions(tables.decided)
-
-
-def _changed(tables: Tables, charts: Any) -> Iterator[Any]:
-    yield changes_report(tables.changed, tables.earlier)
-
-
 def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     snapshot = tables.snapshot
     now, note = tables.utilization, snapshot.history_note
     yield _drawn(charts.utilization_now(now, moment=snapshot.read_utc, note=note), now)
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
-    about, period = snapshot.history_note, wording.period(*snapshot.period)
-    table = view("at_quota", worst, total=len(tables.daily), about=about, period=period)
-    yield _folded(
-        "Since when, how often and how long", section(table, finding("since", tables.daily))
-    )
+    period = wording.period(*snapshot.period)
+    table = view("at_quota", worst, total=len(tables.daily), about=note, period=period)
+    since = section(table, finding("since", tables.daily))
+    yield _folded("Since when, how often and how long", since)
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 
 
 def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
-    layers, by_day = tables.layers, tables.layers_by_day
-    moment, note = tables.snapshot.read_utc, tables.snapshot.history_note
-    yield _folded(
-        "What is committed, requested and used",
-        _drawn(charts.three_layers(layers, moment=moment, note=note), layers),
-    )
+    layers, by_day, snapshot = tables.layers, tables.layers_by_day, tables.snapshot
+    read: dict[str, Any] = {"moment": snapshot.read_utc, "note": snapshot.history_note}
+    chart = charts.three_layers(layers, **read)
+    yield _folded("What is committed, requested and used", _drawn(chart, layers))
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
     yield _folded("Who holds what", view("sums", tables.sums["by_owner"], absent=absent))
     yield _folded(
         "Shrink, grow, fix requests or healthy",
-        _drawn(charts.quadrant(layers, moment=moment, note=note), layers),
+        _drawn(charts.quadrant(layers, **read), layers),
         view("advice", summaries.advice_rows(layers)),
     )
-    chart = charts.layers_over_time(by_day, layers, moment=moment, note=note)
-    yield _folded(
-        "Day by day, all namespaces together",
-        _drawn(chart, by_day.dropna(subset=["hard", "requested", "usage"]), note),
-    )
+    known = by_day.dropna(subset=["hard", "requested", "usage"])
+    chart = charts.layers_over_time(by_day, layers, **read)
+    yield _folded("Day by day, all namespaces together", _drawn(chart, known, read["note"]))
     memory = summaries.layer_rows(layers, resource="memory")
     yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
 
@@ -151,9 +190,9 @@ def _files(tables: Tables, charts: Any) -> Iterator[Any]:
     yield _folded("Files with all figures", view("files", rows))
 
 
-VIEWS: dict[str, Callable[[Tables, Any], Iterator[Any]]] = {
-    "decisions": _decisions,
-    "changed": _changed,
+VIEWS: dict[str, Callable[[Tables, Any], Iterable[Any]]] = {
+    "decisions": lambda tables, charts: [decisions(tables.decided)],
+    "changed": lambda tables, charts: [changes_report(tables.changed, tables.earlier)],
     "utilization": _utilization,
     "efficiency": _efficiency,
     "blocked": _blocked,

@@ -11,8 +11,8 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from html import escape
 from inspect import isfunction
 from typing import Any
@@ -27,16 +27,21 @@ from mnslib.show.tokens import FONTS, PAINTS, TOKENS
 
 _TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
 
+
+def _value_first(write: Callable[[str, Any], str]) -> Callable[[Any, str], str]:
+    return lambda value, resource: write(resource, value)
+
+
 FILTERS: dict[str, Any] = {
-    name: function
-    for name, function in vars(wording).items()
-    if isfunction(function) and function.__module__ == wording.__name__
+    name: found
+    for name, found in vars(wording).items()
+    if isfunction(found) or type(found) is partial
 } | {
-    "quantity": lambda value, resource: wording.quantity(resource, value),
-    "quota": lambda value, resource: wording.quota(resource, value),
-    "quota_sum": lambda value, resource: wording.quota_sum(resource, value),
-    "headroom": lambda value, resource: wording.headroom(resource, value),
-    "resource": lambda name: wording.RESOURCE_WORDS[name],
+    "quantity": _value_first(wording.quantity),
+    "quota": _value_first(wording.quota),
+    "quota_sum": _value_first(wording.quota_sum),
+    "headroom": _value_first(wording.headroom),
+    "resource": wording.RESOURCE_WORDS.__getitem__,
     "line": cut,
     "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
     "minutes": lambda minutes: wording.duration(minutes * 60),
@@ -73,7 +78,12 @@ def say(text: str, /, **values: Any) -> str:
 def render_part(name: str, macro: str, *values: Any) -> str:
     """Return what one macro of a template makes of values, as HTML or as text like the template."""
     text = getattr(_template(name), macro)(*values)
-    return Markup(text) if name.endswith(".html.j2") else str(text)
+    return Markup(text) if name.endswith(".html.j2") else str(text).strip()
+
+
+def sentence(name: str, macro: str, *values: Any) -> str:
+    """Return what one macro of a template says of values, in one line."""
+    return " ".join(render_part(name, macro, *values).split())
 
 
 def is_local(address: str) -> bool:

@@ -9,37 +9,37 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import groupby, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from mnslib.capacity import summaries
-from mnslib.capacity.snapshot import Snapshot
 from mnslib.results import CheckResult, CheckStatus
 from mnslib.show.displays import (
+    NOTHING,
     Blocks,
     Cell,
     Column,
-    Lines,
-    Link,
+    Parts,
     Sentence,
     Stack,
     Table,
     Tag,
-    Tags,
     tag,
 )
 from mnslib.show.tables import column, told
-from mnslib.show.templates import FILTERS, render_part, say
+from mnslib.show.templates import FILTERS, say, sentence
 from mnslib.show.tokens import HEAT, HEAT_FROM, PAINTS, TOKENS
+
+if TYPE_CHECKING:  # pandas takes its time, and the page over all runs does without
+    import pandas as pd
+
+    from mnslib.capacity.snapshot import Snapshot
 
 Row = Mapping[Any, Any]
 Told = Mapping[str, Any]
-Rows = pd.DataFrame | Iterable[Row]
 
-WORDS = "findings.txt.j2"
+said = partial(sentence, "findings.txt.j2")
+"""What a macro of the findings says of values; empty where there is nothing to say."""
 _OF_RESOURCE = ("quantity", "quota", "quota_sum")
 BAR = 80
 """Pixels of the whole quota."""
@@ -51,15 +51,14 @@ def finding(name: str, *tables: Any, **options: Any) -> str:
     Args:
         tables, options: as the function of `summaries` that has the name takes them.
     """
+    from mnslib.capacity import summaries
+
     return said(name, getattr(summaries, name)(*tables, **options))
 
 
-def said(name: str, *values: Any) -> str:
-    """Return what a macro of the findings says of values; empty where there is nothing to say."""
-    return " ".join(render_part(WORDS, name, *values).split())
-
-
-def view(name: str, rows: Rows, *, total: int | None = None, **values: Any) -> Table:
+def view(
+    name: str, rows: pd.DataFrame | Iterable[Row], *, total: int | None = None, **values: Any
+) -> Table:
     """Return the table of a view.
 
     Args:
@@ -74,15 +73,16 @@ def view(name: str, rows: Rows, *, total: int | None = None, **values: Any) -> T
     shown: list[Any] = list(islice(records, limit))
     columns = [(one, {}) if isinstance(one, str) else next(iter(one.items()))
                for one in words["columns"]]  # fmt: skip
-    cells = [[_cell(one, about, row) for row in shown] for one, about in columns]
-    kept = [n for n, (_, about) in enumerate(columns)
-            if not about.get("optional") or any(one is not None for one in cells[n])]  # fmt: skip
+    made = [(_heading(values, one, about), [_cell(one, about, row) for row in shown], about)
+            for one, about in columns]  # fmt: skip
+    kept = [(heading, cells) for heading, cells, about in made
+            if not about.get("optional") or any(cell is not None for cell in cells)]  # fmt: skip
     return Table(
-        columns=[_heading(values, *columns[n]) for n in kept],
-        rows=list(zip(*(cells[n] for n in kept), strict=True)),
+        columns=[heading for heading, _ in kept],
+        rows=list(zip(*(cells for _, cells in kept), strict=True)),
         caption=say(words.get("caption", ""), **values) if shown else "",
         note=say(words.get("note", ""), **values),
-        empty=say(words.get("empty", "Nothing was found."), **values),
+        empty=say(words.get("empty", NOTHING), **values),
         limit=limit,
         total=len(rows) if total is None and isinstance(rows, Sized) else total,
     )
@@ -97,13 +97,10 @@ def section(table: Table, found: str, *more: str) -> Stack:
 
 
 def _heading(values: Told, name: str, about: Told) -> Column:
-    title = (
-        say(about.get("heading", ""), **values)
-        or column(name).heading
-        or name.replace("_", " ").capitalize()
-    )
+    own, known = say(about.get("heading", ""), **values), column(name)
+    title = own or known.heading or name.replace("_", " ").capitalize()
     is_plain = about.keys().isdisjoint(("words", "macro", "tag", "picture"))
-    is_right = "right" in about or (is_plain and column(name).unit)
+    is_right = "right" in about or (is_plain and known.unit)
     return Column(title, "right" if is_right else None, about.get("names", False))
 
 
@@ -111,24 +108,20 @@ def _cell(name: str, about: Told, row: Row) -> Cell:
     """Return a cell: a value in its format or `words` of the row, with what stands beside it."""
     if "when" in about and not _holds(row[about["when"]]):
         return None
-    if "picture" in about:
-        picture: Blocks = _PICTURES[about["picture"]](row[name])
-        return replace(picture, second=say(about.get("second", ""), **row))
-    text = _value(name, about, row)
-    if "link" in about:
-        return Link(str(text), say(about["link"], **row))
+    cell: Any = (
+        _PICTURES[about["picture"]](row[name]) if "picture" in about else _value(name, about, row)
+    )
     if "tag" in about:
-        text = tag(str(row[about["tag"]]), "" if text is None else str(text))
-    if "marks" in about:
-        marks = [Tag(say(mark["words"], **row), mark.get("tone", "calm"))
-                 for mark in about["marks"] if _holds(row[mark["when"]])]  # fmt: skip
-        text = Tags([part for part in (text, *marks) if isinstance(part, str | Tag) and part])
-        return text if text.parts else None
-    if "second" in about:
-        second = about["second"]
-        words = _value(name, second if isinstance(second, dict) else {"words": second}, row)
-        return Lines(str(text), str(words))
-    return None if text == "" else text
+        cell = tag(str(row[about["tag"]]), str(cell or ""))
+    marks = [Tag(say(mark["words"], **row), mark.get("tone", "calm"))
+             for mark in about.get("marks", ()) if _holds(row[mark["when"]])]  # fmt: skip
+    second = about.get("second", "")
+    below = _value(name, second if isinstance(second, dict) else {"words": second}, row)
+    href = say(about.get("link", ""), **row)
+    if marks or below or href:
+        shown = [cell if isinstance(cell, Tag | Blocks) else str(cell or "")]
+        return Parts([part for part in (*shown, *marks) if part], str(below), href)
+    return None if cell == "" else cell
 
 
 def _value(name: str, about: Told, row: Row) -> Cell:
@@ -138,11 +131,9 @@ def _value(name: str, about: Told, row: Row) -> Cell:
     if "macro" in about:
         return said(about["macro"], row)
     value = row[name]
-    form = about.get("as") or column(name).words
-    if form in _OF_RESOURCE:
-        return str(FILTERS[form](value, row["resource"]))
-    if form:
-        return str(FILTERS[form](value))
+    if form := about.get("as") or column(name).words:
+        resource = [row["resource"]] if form in _OF_RESOURCE else []
+        return str(FILTERS[form](value, *resource))
     plain: Cell = value.item() if hasattr(value, "item") else value
     return plain
 
@@ -162,18 +153,24 @@ def bar(ratio: float) -> Blocks:
     return Blocks(((full, TOKENS[color]), (BAR - full, TOKENS["grid"])), words, words)
 
 
-def strip(days: Sequence[float]) -> Blocks:
+def strip(days: Iterable[float]) -> Blocks:
     """Return a row of small boxes, one per day, in five bands; hatched without samples.
 
     Args:
         days: the ratio of each, below 0 before there was any.
     """
+    return _strip(tuple(
+        5 if ratio != ratio else 6 if ratio < 0 else bisect_right(HEAT_FROM, ratio)
+        for ratio in days
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=10_000)  # of many namespaces most are alike
+def _strip(bands: tuple[int, ...]) -> Blocks:
     grounds, words = [*HEAT, PAINTS["unknown"].ground, "none"], told("words")["bands"]
-    bands = [5 if ratio != ratio else 6 if ratio < 0 else bisect_right(HEAT_FROM, ratio)
-             for ratio in days]  # fmt: skip
     runs = [(5 * len(list(run)), grounds[band]) for band, run in groupby(bands)]
     counts = [f"{bands.count(band)} {words[band]}" for band in range(7) if band in bands]
-    return Blocks(runs, f"days: {', '.join(counts) or 'no history'}")
+    return Blocks(tuple(runs), f"days: {', '.join(counts) or 'no history'}")
 
 
 _PICTURES: Mapping[str, Any] = {"bar": bar, "strip": strip}
@@ -188,6 +185,8 @@ def reading_checks(
         absent: labels, from `capacity.layers.absent_labels`.
         placement: from `capacity.clusters.placement_table`.
     """
+    from mnslib.capacity import summaries
+
     without = f"no history of {FILTERS['count'](len(snapshot.no_history), 'cluster')}"
     found = {without: said("no_history", summaries.by_text(snapshot.no_history)),
              "group_by": said("absent_labels", absent),

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import SupportsFloat
 
 from mnslib import quantities, verdicts
@@ -22,12 +23,15 @@ from mnslib.results import OutcomeKind
 
 UNKNOWN = verdicts.UNKNOWN
 MINUS, RESOURCE_WORDS = quantities.MINUS, quantities.RESOURCE_WORDS
-
-
-def outcome(kind: OutcomeKind) -> str:
-    """Return the word for what came of a change: `released`, `not attempted`."""
-    return kind.value.replace("_", " ")
-
+is_unknown = quantities.is_unknown
+number = quantities.number_text
+"""An amount for reading."""
+quantity = quantities.rounded_text
+"""Cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
+quota = quantities.amount_text
+"""A quota exactly, with its unit."""
+cores, memory = partial(quantity, "cpu"), partial(quantity, "memory")
+"""CPU for reading, `0.25 cores`; bytes in GiB, or in MiB under 1 GiB."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -39,55 +43,19 @@ _VERDICT_PERCENTS = (90, 100)
 """Where a verdict begins: what is below one of them never reads like it."""
 
 
-def is_unknown(value: SupportsFloat | None) -> bool:
-    """Return whether there is no number: None, NaN or pandas' NA."""
-    if value is None:
-        return True
-    try:
-        return math.isnan(float(value))
-    except (TypeError, ValueError):
-        return True
-
-
-def number(value: SupportsFloat | None) -> str:
-    """Return an amount for reading: 0.01 under 1, one decimal under 100, none above."""
-    return UNKNOWN if value is None or is_unknown(value) else quantities.number_text(value)
-
-
 def exact(value: SupportsFloat | None) -> str:
     """Return an amount to its third decimal, so that quotas add up: `374.5`, `0.125`, `1,260`."""
-    return (
-        UNKNOWN if value is None or is_unknown(value) else quantities.decimal_text(value, places=3)
-    )
+    return quantities.decimal_text(value, places=3)
 
 
-def cores(value: SupportsFloat | None) -> str:
-    """Return a CPU amount for reading: `0.25 cores`, `1 core`."""
-    return quantity("cpu", value)
-
-
-def memory(value_bytes: SupportsFloat | None) -> str:
-    """Return bytes for reading, in GiB, or in MiB under 1 GiB."""
-    return quantity("memory", value_bytes)
-
-
-def quantity(resource: str, value: SupportsFloat | None) -> str:
-    """Return cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
-    return (
-        UNKNOWN if value is None or is_unknown(value) else quantities.rounded_text(resource, value)
-    )
-
-
-def quota(resource: str, value: SupportsFloat | None) -> str:
-    """Return a quota exactly, with its unit."""
-    return (
-        UNKNOWN if value is None or is_unknown(value) else quantities.amount_text(resource, value)
-    )
+def outcome(kind: OutcomeKind) -> str:
+    """Return the word for what came of a change: `released`, `not attempted`."""
+    return kind.value.replace("_", " ")
 
 
 def quota_sum(resource: str, value: SupportsFloat | None) -> str:
     """Return a sum of quotas with its unit: exactly, but without decimals above 100."""
-    if is_unknown(value) or value is None:
+    if value is None or is_unknown(value):
         return UNKNOWN
     divisor = 1 if resource.startswith("cpu") else quantities.memory_unit(value)[0]
     return (quantity if float(value) >= 100 * divisor else quota)(resource, value)
@@ -113,9 +81,9 @@ def times(ratio: SupportsFloat | None) -> str:
     return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}×"
 
 
-def count(amount: int, noun: str, plural: str | None = None) -> str:
+def count(amount: int, noun: str) -> str:
     """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
-    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def are(amount: int) -> str:
@@ -169,11 +137,6 @@ def day(value: date) -> str:
     return f"{value.day} {_MONTHS[value.month - 1]}"
 
 
-def day_until(value: date, end: date) -> str:
-    """Return a day of a time that ends at `end`, with its year where that is another."""
-    return day(value) if value.year == end.year else day_of_year(value)
-
-
 def day_of_year(value: date) -> str:
     """Return a day with its year: `2 Nov 2026`."""
     return f"{day(value)} {value.year}"
@@ -198,7 +161,8 @@ def moment(value: datetime) -> str:
 
 def period(start: date, end: date) -> str:
     """Return a span of days, the year once: `2 Oct to 2 Nov 2026`; of one, that day."""
-    return day_of_year(end) if start == end else f"{day_until(start, end)} to {day_of_year(end)}"
+    first = day(start) if start.year == end.year else day_of_year(start)
+    return day_of_year(end) if start == end else f"{first} to {day_of_year(end)}"
 
 
 def duration(seconds: float) -> str:

@@ -9,11 +9,11 @@ text, which takes a twentieth of the time or less.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from html import escape
-from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -32,8 +32,6 @@ MOST_ROWS = 1_048_576
 LONGEST_SHEET_NAME = 31
 """Source: as above."""
 
-_ABOUT = "columns"
-_ABOUT_HEADER = ("table", "rows", "column", "unit", "what it holds")
 _HEADER_GROUND = "DDE7F0"
 _EMPTY = "<c/>"
 _PLAIN_CELL = ('<c t="inlineStr"><is><t>', "</t></is></c>")
@@ -45,8 +43,7 @@ _DAYS_TO_1970 = 25_569.0
 
 def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOST_ROWS) -> bytes:
     """Return the tables by name as an XLSX file; beyond `most_rows` it says what is left out."""
-    titles = _sheet_names(tables)
-    book, styles = _headers(tables, titles, most_rows)
+    book, styles = _headers(tables, most_rows)
     made, filled = io.BytesIO(), io.BytesIO()
     book.save(made)
     files = {f"xl/worksheets/sheet{n}.xml": columns for n, columns in enumerate(tables.values(), 2)}
@@ -59,98 +56,67 @@ def workbook(tables: Mapping[str, Sequence[TextColumn]], *, most_rows: int = MOS
             with full.open(name, "w", force_zip64=True) as file:
                 head, end, tail = content.partition(_END if name in files else content)
                 file.write(head)
-                for part in _rows(files.get(name, ()), most_rows - 1, styles):
-                    file.write(part)
+                cells = [
+                    column.cells(_cells(column, styles)).slice(0, most_rows - 1)
+                    for column in files.get(name, ())
+                ]
+                file.writelines(joined_rows(cells, begin="<row>", end="</row>", empty=_EMPTY))
                 file.write(end + tail)
     return filled.getvalue()
 
 
-def _sheet_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the sheet of each table; of names that are one when cut, the later get a number."""
-    titles: dict[str, str] = {}
-    taken = {_ABOUT}
-    for name in names:
-        bare = "".join("-" if sign in "[]:*?/\\'" else sign for sign in name)
-        title = bare[:LONGEST_SHEET_NAME]
-        for number in count(2):
-            if title.casefold() not in taken:
-                break
-            title = f"{bare[: LONGEST_SHEET_NAME - 1 - len(str(number))]}~{number}"
-        taken.add(title.casefold())
-        titles[name] = title
-    return titles
-
-
-def _explanations(
-    tables: Mapping[str, Sequence[TextColumn]], titles: Mapping[str, str], most: int
-) -> Iterator[tuple[int | str, ...]]:
-    yield _ABOUT_HEADER
-    for name, columns in tables.items():
-        rows: int | str = _length(columns)
-        if most < _length(columns):
-            rows = f"first {most:,} of {rows:,}: all are in {name}.csv"
-        called = name if titles[name] == name else f"{name} (sheet {titles[name]})"
-        for column in columns:
-            words = words_of(column.name)
-            yield called, rows, column.name, words.unit, words.meaning
-
-
-def _length(columns: Sequence[TextColumn]) -> int:
-    return len(columns[0]) if columns else 0
-
-
 def _headers(
-    tables: Mapping[str, Sequence[TextColumn]], titles: Mapping[str, str], most_rows: int
+    tables: Mapping[str, Sequence[TextColumn]], most_rows: int
 ) -> tuple[Any, dict[str, int]]:
     """Return the workbook with everything but the tables' rows, and the place of each format."""
-    book = Workbook()
-    sheet, about = book.active, list(_explanations(tables, titles, most_rows - 1))
-    sheet.title = _ABOUT
-    for line in about:
-        sheet.append([cell if isinstance(cell, int) else cell_text(cell) for cell in line])
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*about, strict=True)]
-    _shape(sheet, widths, rows=len(about))
-    styles: dict[str, int] = {}
+    book, styles = Workbook(), dict[str, int]()
+    first: Any = book.active
+    first.title, about = "columns", list[tuple[Any, ...]]()
+    about.append(("table", "rows", "column", "unit", "what it holds"))
     for name, columns in tables.items():
-        sheet = book.create_sheet(titles[name])
-        words = [words_of(column.name) for column in columns]
-        heads = [f"{column.name} ({told.unit})" if told.unit else column.name
-                 for column, told in zip(columns, words, strict=True)]  # fmt: skip
-        for place, told in enumerate(words, start=1):  # the workbook keeps each format it has seen
+        sheet = book.create_sheet(_title(name, book.sheetnames))
+        total = len(columns[0]) if columns else 0
+        rows: Any = total
+        if total >= most_rows:
+            rows = f"first {most_rows - 1:,} of {total:,}: all are in {name}.csv"
+        called = name if sheet.title == name else f"{name} (sheet {sheet.title})"
+        for place, column in enumerate(columns, start=1):
+            words = words_of(column.name)
+            about.append((called, rows, column.name, words.unit, words.meaning))
             cell = sheet.cell(1, place)
-            cell.number_format = told.format or "General"
-            styles[told.format] = cell.style_id
+            cell.number_format = words.sheet or "General"
+            styles[words.sheet] = cell.style_id  # the workbook keeps each format it has seen
             cell._style = copy(cell._style)
-            cell.number_format = "General"
-            cell.value = cell_text(heads[place - 1])
-        widths = [_width(*pair) for pair in zip(columns, heads, strict=True)]
-        _shape(sheet, widths, rows=min(_length(columns) + 1, most_rows))
+            cell.value = cell_text(f"{column.name} ({words.unit})" if words.unit else column.name)
+        texts = [column.cells(column.texts).slice(0, 50).dictionary_decode() for column in columns]
+        _shape(sheet, [pc.max(pc.utf8_length(text)).as_py() or 0 for text in texts], total + 1)
+    for line in about:
+        first.append([cell if isinstance(cell, int) else cell_text(cell) for cell in line])
+    _shape(first, [max(len(str(cell)) for cell in column) for column in zip(*about, strict=True)],
+           len(about))  # fmt: skip
     return book, styles
 
 
-def _width(column: TextColumn, head: str) -> int:
-    first = column.cells(column.texts).slice(0, 50).dictionary_decode()
-    return max(len(head), pc.max(pc.utf8_length(first)).as_py() or 0)
+def _title(name: str, taken: Sequence[str]) -> str:
+    """Return the name of a table's sheet; of names that are one when cut, later get a number."""
+    bare = re.sub(r"[\[\]:*?/\\']", "-", name)
+    if bare[:LONGEST_SHEET_NAME].casefold() in map(str.casefold, taken):
+        number = f"~{len(taken)}"
+        return bare[: LONGEST_SHEET_NAME - len(number)] + number
+    return bare[:LONGEST_SHEET_NAME]
 
 
-def _shape(sheet: Any, widths: Sequence[int], *, rows: int) -> None:
+def _shape(sheet: Any, widths: Sequence[int], rows: int) -> None:
     """Give a sheet its widths and a header that stays in sight, with filters."""
     for place, width in enumerate(widths, start=1):
-        sheet.column_dimensions[get_column_letter(place)].width = min(max(width + 2, 10), 60)
         cell = sheet.cell(1, place)
+        wide = max(width, len(cell.value)) + 2
+        sheet.column_dimensions[get_column_letter(place)].width = min(max(wide, 10), 60)
         cell.font, cell.fill = Font(bold=True), PatternFill("solid", fgColor=_HEADER_GROUND)
         cell.alignment = Alignment(wrap_text=True, vertical="top")
     sheet.freeze_panes = "A2"
     if widths:
-        sheet.auto_filter.ref = f"A1:{get_column_letter(len(widths))}{rows}"
-
-
-def _rows(
-    columns: Sequence[TextColumn], most: int, styles: Mapping[str, int]
-) -> Iterator[memoryview]:
-    """Yield the rows of a sheet, as a workbook's file writes them, some thousands at a time."""
-    cells = [column.cells(_cells(column, styles)).slice(0, most) for column in columns]
-    yield from joined_rows(cells, begin="<row>", end="</row>", empty=_EMPTY)
+        sheet.auto_filter.ref = f"A1:{get_column_letter(len(widths))}{min(rows, MOST_ROWS)}"
 
 
 def _cells(column: TextColumn, styles: Mapping[str, int]) -> pa.Array:
@@ -165,7 +131,7 @@ def _cells(column: TextColumn, styles: Mapping[str, int]) -> pa.Array:
         moments = pc.strptime(texts, format="%Y-%m-%dT%H:%M:%SZ", unit="s")
         seconds = pc.cast(pc.cast(moments, pa.int64()), pa.float64())
         texts = pc.cast(pc.add(pc.divide(seconds, 86_400.0), _DAYS_TO_1970), pa.string())
-    style = styles[words_of(column.name).format]
+    style = styles[words_of(column.name).sheet]
     cells = pc.binary_join_element_wise(f'<c s="{style}"><v>', texts, "</v></c>", "")
     return pc.if_else(pc.ends_with(texts, "inf"), _EMPTY, cells)
 

@@ -63,7 +63,7 @@ def test_every_answer_has_its_place_and_its_reason(place):
         "unknown: cluster not reachable", "unknown: no ready node",
     ]  # fmt: skip
     found = table.set_index("cluster_name")
-    assert found.loc["aks-1", "reason"] == "cpu: promised"
+    assert found.loc["aks-1", "reason"] == "cpu: committed"
     assert (found.loc["aks-1", "headroom_cpu"], found.loc["aks-1", "left_cpu"]) == (2.0, -2.0)
     assert found.loc["aks-2", "grown_left_cpu"] == 22.0
     assert found.loc["aks-3", "left_cpu"] == -3.0  # 16 - 15 - 4

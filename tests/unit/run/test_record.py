@@ -104,6 +104,20 @@ def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
     assert recorded(run) == (status, 0)
 
 
+def test_a_known_warning_stays_known_where_another_file_ran_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day, file in enumerate(("a.csv", "b.csv", "a.csv"), 1):
+        directory = tmp_path / f"2026010{day}T000000Z-30_provision_in_bulk-sandbox"
+        directory.mkdir()
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
+        run = Changing("30_provision_in_bulk", {"request_file": file})
+        run._record.started += timedelta(days=day)
+        checks = [WARNING] if file == "a.csv" else []
+        record(run, ended(OutcomeKind.UNCHANGED), plan_of(), plan_of(), checks)
+    assert recorded(run) == ("done", 0)
+
+
 def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

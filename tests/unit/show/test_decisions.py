@@ -18,7 +18,7 @@ from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
 from mnslib.quantities import GIB
-from mnslib.show.decisions import decisions
+from mnslib.show.show import decisions
 
 NAN = float("nan")
 EMPTY = {
@@ -99,8 +99,8 @@ def cluster(name, verdict, room=0.0, resource="cpu"):
 )
 def test_what_cannot_be_decided_without_history_is_said(decided, evidence, title):
     (found,) = decided(evidence=evidence, no_history=["aks-1"]).actions
-    assert found.title.startswith(title)
-    assert "whose requests to lower and what quota to take back cannot be decided" in found.text
+    assert found[0].startswith(title)
+    assert "whose requests to lower and what quota to take back cannot be decided" in found[1]
 
 
 def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decided):
@@ -111,12 +111,12 @@ def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decided):
             space("calm", 10.0, 7.0, "ok", "healthy"),
         ]
     ).actions
-    assert [action.title for action in found] == [
+    assert [title for title, _ in found] == [
         "Give 1 core more to 1 namespace that runs short",
         "Take back 14.3 cores from 1 namespace that never asked for it",
     ]
-    assert "full (CPU requests from 9 cores to 10 cores)" in found[0].text
-    assert "idle (CPU requests from 20 cores to 5.7 cores)" in found[1].text
+    assert "full (CPU requests from 9 cores to 10 cores)" in found[0][1]
+    assert "idle (CPU requests from 20 cores to 5.7 cores)" in found[1][1]
 
 
 def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(decided):
@@ -126,12 +126,12 @@ def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(deci
     memory |= {"utilization_ratio": 1.0, "verdict": "full"}
     (both,) = decided(utilization=[limit, memory]).actions
     assert (
-        both.text
+        both[1]
         == "risk (memory limits from 32 GiB to 35.75 GiB). As a request file: tables/requests.csv."
     )
     (alone,) = decided(utilization=[limit]).actions
     assert (
-        alone.text
+        alone[1]
         == "risk (CPU limits from 20 cores to 20.1 cores). As a request file: tables/requests.csv."
     )
 
@@ -144,10 +144,10 @@ def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(deci
     (found,) = decided(
         utilization=[space("wasteful", 6.0, 6.0, "full", "fix requests")], layers=[layer]
     ).actions
-    assert found.title == (
+    assert found[0] == (
         "Ask 1 owner to lower the requests of 1 namespace before any of them gets more quota"
     )
-    assert found.text == (
+    assert found[1] == (
         "4.5 cores are requested there and not used: wasteful asks for 6 cores of CPU and uses "
         "1.5 cores."
     )
@@ -164,8 +164,8 @@ def test_refused_pods_are_the_reason_and_a_cluster_without_room_is_named(decided
         refusals=[refusal],
         commitment=[cluster("aks-1", "room", room=0.5), cluster("aks-2", "unknown: off", NAN)],
     ).actions
-    assert found[0].title == "Give 2 cores more to 1 namespace that runs short"
-    assert found[0].text == (
+    assert found[0][0] == "Give 2 cores more to 1 namespace that runs short"
+    assert found[0][1] == (
         "Pods were refused 41 times there. full (CPU requests from 9 cores to 11 cores). "
         "Not all of it fits: aks-1 has headroom for 0.5 cores of the 2 cores. "
         "As a request file: tables/requests.csv."
@@ -181,8 +181,8 @@ def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(d
             cluster("aks-4", "room", room=8.0),
         ]
     ).actions
-    assert found.title == "Commit nothing more on 2 clusters"
-    assert found.text == (
+    assert found[0] == "Commit nothing more on 2 clusters"
+    assert found[1] == (
         "aks-1: requests 3 cores of CPU more than its nodes without the largest give; aks-2: "
         "commits 1.65× its CPU, 6 cores above 1.5×. Most headroom: aks-4, 8 cores."
     )
@@ -190,14 +190,14 @@ def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(d
 
 def test_one_cluster_alone_is_named_once(decided):
     (found,) = decided(commitment=[cluster("aks-2", "quota overcommit")]).actions
-    assert found.title == "Commit nothing more on aks-2"
-    assert found.text == "It commits 1.65× its CPU, 6 cores above 1.5×. No cluster has headroom."
+    assert found[0] == "Commit nothing more on aks-2"
+    assert found[1] == "It commits 1.65× its CPU, 6 cores above 1.5×. No cluster has headroom."
 
 
 def test_memory_is_not_taken_for_the_larger_because_it_is_counted_in_bytes(decided):
     small = space("small", 4.0 * 2**30, 2.0**30, "ok", "shrink") | {"resource": "memory_request"}
     (found,) = decided(utilization=[small, space("large", 48.0, 1.8, "ok", "shrink")]).actions
-    assert found.text.index("large (CPU requests from 48 cores") < found.text.index("small (")
+    assert found[1].index("large (CPU requests from 48 cores") < found[1].index("small (")
 
 
 def test_what_must_be_repaired_is_counted_by_what_is_wrong_and_a_gap_is_not(decided):
@@ -208,17 +208,15 @@ def test_what_must_be_repaired_is_counted_by_what_is_wrong_and_a_gap_is_not(deci
                                ("d", "gaps"), ("e", "sound"))
         ]
     ).actions  # fmt: skip
-    assert (
-        found.title == "Repair what reads or counts 3 namespaces before their figures are trusted"
-    )
-    assert found.text == "2 dead sensors (a, b) and 1 not read (aks-1)."
+    assert found[0] == "Repair what reads or counts 3 namespaces before their figures are trusted"
+    assert found[1] == "2 dead sensors (a, b) and 1 not read (aks-1)."
 
 
 def test_of_many_the_most_urgent_are_named_and_the_rest_counted(decided):
     rows = [space(f"s{n}", 9.0 + n, 9.0 + n, "full", "grow") for n in range(6)]
     (found,) = decided(utilization=rows).actions
-    assert found.text.startswith("s5 (")
-    assert found.text.endswith(
+    assert found[1].startswith("s5 (")
+    assert found[1].endswith(
         "more (all 6: tables/steps.csv). As a request file: tables/requests.csv."
     )
 
@@ -236,8 +234,8 @@ def test_a_raise_lets_the_next_pod_in_and_says_where_no_node_has_room_for_it(dec
         utilization=[space("full", 9.5, 9.0, "tight", "grow")],
         fit=[stuck("full", "indexer", "quota and nodes", left_cpu_request=-2.0, unplaced_pods=1)],
     ).actions
-    assert "full (CPU requests from 9.5 cores to 11.5 cores)" in found[0].text
-    assert "no node has room for the next pod of indexer (1 core, 1 GiB)" in found[0].text
+    assert "full (CPU requests from 9.5 cores to 11.5 cores)" in found[0][1]
+    assert "no node has room for the next pod of indexer (1 core, 1 GiB)" in found[0][1]
 
 
 def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decided):
@@ -247,19 +245,19 @@ def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decided):
         fit=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
               stuck("unset", "job", "must specify limits.cpu, limits.memory")],
     ).actions  # fmt: skip
-    assert found.title == (
+    assert found[0] == (
         "Let pods start in 2 namespaces whose next pods do not start, which no higher quota helps"
     )
-    assert "ledger: no node has room for the next pod of web" in found.text
-    assert "unset: the next pod of job must specify limits" in found.text
+    assert "ledger: no node has room for the next pod of web" in found[1]
+    assert "unset: the next pod of job must specify limits" in found[1]
 
 
 def test_what_a_request_file_cannot_change_is_counted(decided):
     rows = [space(name, 9.0, 9.0, "full", "grow") for name in ("full", "foreign")]
     (found,) = decided(utilization=rows).actions
-    assert "tables/requests.csv asks for it in 1 of 2" in found.text
+    assert "tables/requests.csv asks for it in 1 of 2" in found[1]
     (alone,) = decided(utilization=rows[1:]).actions
-    assert "no request file changes it" in alone.text
+    assert "no request file changes it" in alone[1]
 
 
 def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decided):
@@ -268,7 +266,7 @@ def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decided):
         utilization=[space("idle", 20.0, 2.0, "ok", "shrink", peak=4.0)],
         fit=[update | {"left_cpu_request": 8.0}],
     ).actions
-    assert "idle (CPU requests from 20 cores to 12 cores)" in found.text
+    assert "idle (CPU requests from 20 cores to 12 cores)" in found[1]
 
 
 def test_nothing_to_decide_is_said(decided):

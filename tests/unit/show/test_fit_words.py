@@ -221,7 +221,7 @@ def test_where_the_next_namespace_should_go_is_a_sentence_with_its_reason():
 
 
 def test_a_cluster_that_does_not_take_it_says_what_is_short():
-    short = make_place("does not fit", reason="cpu: promised", left_cpu=-2.0)
+    short = make_place("does not fit", reason="cpu: committed", left_cpu=-2.0)
     row = place_view(short).rows[0]
     assert row[3].text == "✕ does not fit"
     assert row[4] == "short of 2 cores, by 1.5 × its nodes against what is committed"

@@ -11,23 +11,21 @@ from mnslib.show.displays import (
     Column,
     Figure,
     KeyFigures,
-    Lines,
-    Link,
+    Parts,
     Table,
     Tag,
-    Tags,
     tag,
 )
 from mnslib.show.outputs import is_plain_html
 
 EVIL = '<script>alert("x")</script>'
 DISPLAYS = [
-    Table(columns=[EVIL, "b"], rows=[[EVIL, Tag(EVIL)], [Lines(EVIL, EVIL), Link(EVIL, EVIL)]],
+    Table(columns=[EVIL, "b"], rows=[[EVIL, Tag(EVIL)], [Parts([EVIL], EVIL, href=EVIL), None]],
           caption=EVIL, note=EVIL),
-    Table(columns=[Column(EVIL, header=True)], rows=[[Tags([EVIL, Tag(EVIL, "critical")])]]),
+    Table(columns=[Column(EVIL, header=True)], rows=[[Parts([EVIL, tag(EVIL)])]]),
     Table(columns=["a"], rows=[], caption=EVIL, empty=EVIL),
     KeyFigures([Figure(EVIL, EVIL, EVIL, "critical")]),
-    Callout(title=EVIL, text=EVIL, code=EVIL, tags=[Tag(EVIL)], tone="warning"),
+    Callout(title=EVIL, text=EVIL, code=EVIL, tags=[EVIL], tone="warning"),
     tag(EVIL),
 ]  # fmt: skip
 
@@ -120,7 +118,7 @@ def test_the_edge_of_a_tag_stays_one_box_also_where_its_words_need_two_lines():
 
 
 def test_boxes_and_figures_read_as_text() -> None:
-    box = Callout(title="2 deletions", text="38 pods go", code="allow: []", tags=[Tag("deletion")])
+    box = Callout(title="2 deletions", text="38 pods go", code="allow: []", tags=["deletion"])
     assert repr(box) == "2 deletions [deletion]\n38 pods go\nallow: []"
     assert repr(KeyFigures([Figure(7, "full", "of 77"), Figure("59 %", "idle")])) == (
         "7 of 77 full · 59 % idle"
@@ -128,8 +126,12 @@ def test_boxes_and_figures_read_as_text() -> None:
 
 
 def test_a_name_of_two_lines_is_broken_only_where_one_of_them_is_long():
-    def style(*lines):
-        return Table(columns=["Workload"], rows=[[Lines(*lines)]])._repr_html_().split("<td")[1]
+    def style(first, second):
+        return (
+            Table(columns=["Workload"], rows=[[Parts([first], second)]])
+            ._repr_html_()
+            .split("<td")[1]
+        )
 
     assert "white-space:nowrap" in style("api (Deployment)", "payments-api, aks-prod-weu-1")
     assert "white-space:nowrap" not in style("api", "a" * 63)
@@ -139,7 +141,7 @@ def test_a_name_of_two_lines_is_broken_only_where_one_of_them_is_long():
     "href", ["javascript:alert(1)", "java\tscript:x", "https://elsewhere.example", "//elsewhere"]
 )
 def test_a_link_leads_nowhere_but_beside_the_page(href: str) -> None:
-    assert Link("x", href)._repr_html_() == '<a href="#">x</a>'
+    assert Parts(["x"], href=href)._repr_html_() == '<a href="#">x</a>'
 
 
 def test_displays_stand_in_a_template_as_html_and_in_a_page_as_text() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mnslib.show.html import notebook_title
-from mnslib.show.index import run_index_html
+from mnslib.show.html import notebook_title, run_index_html
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MADE = datetime(2026, 11, 2, 9, 41, tzinfo=UTC)
 
 
@@ -99,15 +103,19 @@ DRY_A = {**FILE_A, "dry_run": True}
          {"status": "findings", "parameters": FILE_A}, True),
         ({"status": "partly", "parameters": FILE_A},
          {"status": "failed", "parameters": FILE_A}, False),
-        ({"status": "refused", "parameters": {}}, {"parameters": FILE_A}, True),
-        ({"status": "refused", "parameters": {}},
-         {"parameters": FILE_A, "environment": "test"}, False),
-        ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_B}, True),
+        ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_A}, True),
+        ({"status": "refused", "parameters": FILE_A}, {"parameters": FILE_B}, False),
+        ({"status": "refused", "parameters": FILE_A},
+         {"parameters": FILE_A, "notebook": "20_onboard_namespace"}, False),
+        ({"status": "refused", "parameters": FILE_A},
+         {"status": "partly", "parameters": FILE_A}, False),
+        ({"status": "refused", "parameters": {}}, {"parameters": FILE_A}, False),
+        ({"status": "refused", "parameters": {}}, {"parameters": {"dry_run": False}}, False),
         ({"status": "interrupted", "parameters": FILE_A},
          {"status": "findings", "parameters": DRY_A}, False),
         ({"status": "findings", "parameters": DRY_A},
          {"status": "findings", "parameters": DRY_A}, True),
-        ({"status": "refused", "parameters": {}}, {"parameters": DRY_A}, True),
+        ({"status": "refused", "parameters": FILE_A}, {"parameters": DRY_A}, True),
         ({"status": "failed", "parameters": ONE | {"subscription_id": "a"}},
          {"parameters": ONE | {"subscription_id": "b"}}, False),
         ({"status": "failed", "parameters": ONE | {"resource_group": "RG"}},
@@ -132,6 +140,26 @@ def test_without_attention_it_says_none() -> None:
     assert "<h1>None of 2 runs needs somebody</h1>" in run_index_html(
         [make_run("a"), make_run("b")]
     )
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_on_a_narrow_screen_nothing_stands_beside_the_page(tmp_path: Path) -> None:
+    file = {"approval": "digest", "request_file": f"requests/{'team-' * 20}.csv"}
+    runs = [make_run("a", parameters=file), make_run("b", status="stopped", is_resumable=True)]
+    frame = f'<iframe width="420" height="900" srcdoc="{escape(run_index_html(runs))}"></iframe>'
+    measure = "document.title = document.querySelector('iframe').contentDocument"
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"{frame}<script>onload = () => {{ {measure}.documentElement.scrollWidth }}</script>",
+        encoding="utf-8",
+    )
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom",
+               "--disable-background-networking"]  # fmt: skip
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [str(CHROMIUM), *options, profile, page.as_uri()]
+    dom = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    width = int(dom.partition("<title>")[2].partition("</title>")[0])
+    assert width <= 420
 
 
 def test_no_run_at_all_is_a_page_too() -> None:

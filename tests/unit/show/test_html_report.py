@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mnslib.show.displays import CHART, Action, Actions
+from mnslib.show.displays import CHART, Actions
 from mnslib.show.html import page, report_html
 from mnslib.show.outputs import is_plain_html, markdown_html
 
@@ -100,8 +100,8 @@ def test_a_long_finding_is_a_title_and_a_text_below(report) -> None:
 
 def test_key_figures_carry_their_units(report) -> None:
     html = report(code())
-    assert ">43 s</span><br>" in html
-    assert ">60 %</span><br>" in html
+    assert ">43 s</span><br/>" in html
+    assert ">60 %</span><br/>" in html
     assert ">read</span>" in html
 
 
@@ -311,6 +311,13 @@ def test_files_beside_the_report_are_linked(report) -> None:
         "<svg><style></style></svg>",
         "<iframe srcdoc='x'></iframe>",
         "<form><input></form>",
+        "<!--><script>1</script>-->",
+        "<![CDATA[<script>1</script>]]>",
+        "<?xml version='1.0'?><b>x</b>",
+        "<!DOCTYPE div [<!ENTITY x 'y'>]><b>&x;</b>",
+        "<b/>open",
+        "<x:script xmlns:x='http://www.w3.org/1999/xhtml'>1</x:script>",
+        "<p>\ud800</p>",
     ],
 )
 def test_foreign_html_is_held_back(html: str) -> None:
@@ -381,7 +388,7 @@ def test_a_short_report_needs_no_contents(report) -> None:
 
 
 def test_links_to_the_sections_stand_below_what_is_to_be_decided(report) -> None:
-    steps = Actions(actions=[Action(title="Raise it", text="It is full.")])._repr_html_()
+    steps = Actions(actions=[("Raise it", "It is full.")])._repr_html_()
     last = code(shown(**{"text/html": steps})) | {"metadata": {"tags": ["decisions"]}}
     many = [markdown(f"## Question {n}") for n in range(12)]
     html = report(markdown("# Analyze"), *many, markdown("## What to decide"), last)

@@ -381,7 +381,7 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
     assert "calm (CPU requests from 4 cores to 8 cores), full (" in said
     assert "Not there before: spare Not there any more: old Namespace by" in said
     assert "Not there any more" not in text_of(found["owners/_without-owner.html"])
-    cells = {row[0].text: row[-2] for row in owners_table(owners).rows}
+    cells = {row[0].parts[0]: row[-2] for row in owners_table(owners).rows}
     assert cells["payments"] == (
         "2 newly at quota\n1 newly near the quota\n4 with another quota\n1 new\n1 gone"
     )

@@ -22,7 +22,7 @@ from mnslib.results import (
     OutcomeKind,
     Resumed,
 )
-from mnslib.show.displays import Lines
+from mnslib.show.displays import Parts
 from mnslib.show.plans import (
     approval_report,
     changes_table,
@@ -114,6 +114,16 @@ def test_a_headline_names_few_risks_and_counts_many():
     assert plan_sentence(plan) == "3 changes, 2 with a named risk (5 kinds)."
 
 
+def test_a_risk_of_the_plan_as_a_whole_is_not_said_of_the_changes_that_have_one():
+    names = [f"team-{number}" for number in range(12)]
+    specs = [make_spec(name, quota=amounts(cpu_limit="3")) for name in names[1:]]
+    specs.append(make_spec(names[0], ensure=Ensure.ABSENT))
+    plan = make_plan(specs, make_observed(*map(make_namespace, names)))
+    assert plan_sentence(plan) == (
+        "12 changes, 1 with a named risk (deletion); of the plan as a whole: many-changes."
+    )
+
+
 def test_the_fullest_cluster_comes_first_and_the_unknown_last():
     lost, some, full = (replace(CLUSTER, cluster_name=f"aks-{n}") for n in (1, 2, 3))
     views = {lost: None, some: make_view(), full: make_view()}
@@ -156,6 +166,14 @@ def test_the_decision_says_exactly_what_to_write():
     box = approval_report(Approval(plan=plan, may_write=False))
     assert box.code == f'dry_run: false\napproved_digest: "{plan.digest}"\nallow: [deletion]'
     assert approval_report(Approval(plan=plan, may_write=True)).title.startswith("Approved")
+
+
+def test_of_a_plan_that_nobody_has_read_it_is_not_said_that_it_was_approved():
+    plan = make_plan([make_spec("b", ensure=Ensure.ABSENT)], make_observed(make_namespace("b")))
+    box = approval_report(Approval(plan=plan, may_write=True, is_unattended=True))
+    assert box.title == "Applied unattended: nobody has read this plan"
+    assert "pproved" not in repr(box)
+    assert plan.digest in box.text
 
 
 def test_outcomes_in_a_sentence():
@@ -251,7 +269,7 @@ def test_both_grants_to_one_group_are_shown_each_item_on_its_line():
         f"Namespace User for group {GROUP}",
         f"RBAC Writer for group {GROUP}",
     ]
-    assert [line for line in expected if f"{line}<br>" not in html] == expected[-1:]
+    assert [line for line in expected if f"{line}<br/>" not in html] == expected[-1:]
     assert f"{expected[-1]}</td>" in html
 
 
@@ -277,7 +295,7 @@ def test_a_value_from_a_tier_says_so_in_requests_and_changes():
         f"RBAC Writer for group {GROUP}",
     ]
     row = requests_table([spec]).rows[0]
-    assert [repr(cell) if isinstance(cell, Lines) else cell for cell in row[3:-1]] == [
+    assert [repr(cell) if isinstance(cell, Parts) else cell for cell in row[3:-1]] == [
         "medium",
         "3 cores",
         "4 cores (from tier medium)",

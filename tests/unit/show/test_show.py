@@ -9,7 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from mnslib.show.displays import EMPTY, FOLD, KIND, Actions, Names, Sentence, Stack, Table
+from mnslib.show.displays import EMPTY, FOLD, Actions, Names, Sentence, Stack, Table
 from mnslib.show.html import report_html
 
 
@@ -78,6 +78,7 @@ def published(value: Any) -> list[dict[str, Any]]:
     shell = InteractiveShell.instance()
     with capture_output() as captured:
         shell.display_formatter.format(value)
+    InteractiveShell.clear_instance()
     if not captured.outputs:
         data, metadata = shell.display_formatter.format(value)
         return [{"output_type": "display_data", "data": data, "metadata": metadata}]
@@ -91,9 +92,9 @@ def test_each_part_of_a_view_is_an_output_that_says_what_it_is() -> None:
     table = Table(columns=["File"], rows=[["a.csv"]])
     outputs = published(Stack(["All:", Stack([table], fold="Files"), Table(columns=[], rows=[])]))
     assert [output["metadata"] for output in outputs] == [
-        {KIND: "Sentence"},
-        {KIND: "Table", FOLD: "Files"},
-        {KIND: "Table", EMPTY: True},
+        {},
+        {FOLD: "Files"},
+        {EMPTY: True},
     ]
     assert outputs[1]["data"]["text/plain"] == "File\na.csv"
 
