@@ -195,6 +195,8 @@ class ArmError(MnsError):
         code: the service's error code, such as `AuthorizationFailed`.
         request_id: `x-ms-request-id`, for a support case.
         retry_after_seconds: delay the server asked for, None without one.
+        is_unclear: an earlier attempt of the same request got no clear answer, and may have
+            arrived.
     """
 
     def __init__(
@@ -205,9 +207,11 @@ class ArmError(MnsError):
         code: str = "",
         request_id: str = "",
         retry_after_seconds: float | None = None,
+        is_unclear: bool = False,
     ) -> None:
         super().__init__(cut(hide_secrets(message)))
         self.status = status
+        self.is_unclear = is_unclear
         self.code = code
         self.request_id = request_id
         self.retry_after_seconds = retry_after_seconds

@@ -174,6 +174,7 @@ def answer_error(
         code=code,
         request_id=request_id,
         retry_after_seconds=delay,
+        is_unclear=unanswered,
     )
 
 

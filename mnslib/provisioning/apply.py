@@ -232,7 +232,10 @@ class _Run:
             self._finish(item, OutcomeKind.FAILED, reason, READ_FIRST)
             self.scheduler.stop(f"stopped by {type(error).__name__}")
         else:
-            if item.change.is_release:
+            change = item.change
+            if item.stood and not (change.grants or change.revoked):
+                self._finish(item, OutcomeKind.UNCHANGED, "it was as requested already")
+            elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:
                 self._finish(item, DONE_OUTCOME[item.change.kind])
@@ -345,7 +348,7 @@ def plan_again(
     """
     left_out = {item.id for item in result.unfinished}
     try:
-        return make_plan([spec for spec in specs if spec.id not in left_out], again)
+        return make_plan([s for s in specs if s.id not in left_out], again, is_begun=True)
     except SpecError as error:  # whose own text says that nothing was written
         found = "; ".join(map(str, error.problems))
         raise MnsError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -107,6 +107,7 @@ class Change:
         after: as it shall become, every field; None for a deletion.
         grants: role assignments that are missing and will be created.
         revoked: role assignments that will be deleted.
+        kept: those at wider scopes by which the same principals keep the same roles.
     """
 
     kind: ChangeKind
@@ -117,6 +118,7 @@ class Change:
     risks: tuple[Risk, ...] = ()
     grants: tuple[AccessGrant, ...] = ()
     revoked: tuple[RoleAssignment, ...] = ()
+    kept: tuple[RoleAssignment, ...] = ()
 
     @property
     def etag(self) -> str | None:
@@ -252,31 +254,38 @@ def differences(
     )
 
 
-def access_difference(grant: AccessGrant, *, is_granted: bool) -> FieldDifference:
-    """Return the difference that a role makes, assigned or taken away."""
-    path = f"access[{grant.principal_type.value} {grant.principal_id}]"
-    if is_granted:
-        return FieldDifference(operation="add", path=path, old=None, new=grant.role)
-    return FieldDifference(operation="remove", path=path, old=grant.role, new=None)
+def access_difference(grant: AccessGrant, taken: Sequence[RoleAssignment] = ()) -> FieldDifference:
+    """Return the difference that a role makes, assigned or, by these assignments, taken away."""
+    # an object id is one principal's, and of which kind Azure knows
+    told = next((held.principal_type for held in taken), "") or grant.principal_type.value
+    path = f"access[{told} {grant.principal_id}]"
+    if taken:
+        return FieldDifference(operation="remove", path=path, old=grant.role, new=None)
+    return FieldDifference(operation="add", path=path, old=None, new=grant.role)
 
 
-def with_tier_named(change: Change, spec: NamespaceSpec) -> Change:
-    """Return the change of a new namespace; what comes from its request's tier says so."""
-    if spec.when_new is None:
-        return change
-    given = _mentioned(spec.when_new) - _mentioned(spec)
-    named = (replace(d, tier=spec.tier) if _key(d) in given else d for d in change.differences)
-    return replace(change, differences=tuple(named))
+def with_tier_named(
+    found: Iterable[FieldDifference], spec: NamespaceSpec
+) -> tuple[FieldDifference, ...]:
+    """Return the differences of a new namespace; what its request has from its tier says so."""
+    given = _mentioned(spec.in_full) - _mentioned(spec)
+    return tuple(replace(d, tier=spec.tier) if _key(d) in given else d for d in found)
 
 
-def _key(difference: FieldDifference) -> tuple[str, str | None]:
-    # one principal may get several roles, each of them a difference
-    return difference.path, difference.new if difference.is_access else None
+def _key(difference: FieldDifference) -> tuple[str, str | None, str | None]:
+    if not difference.is_access:
+        return difference.path, None, None
+    # one principal may get several roles, each of them a difference; of what kind it is Azure says
+    principal_id = difference.key.rpartition(" ")[2]
+    return principal_id, difference.old, difference.new
 
 
-def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None]]:
+def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None, str | None]]:
     found = {*spec.quota, *(name for name in POLICY_FIELDS if getattr(spec, name) is not None)}
     for mapping in OWNED_MAPPINGS:
         found |= {f"{mapping}[{key}]" for key in getattr(spec, mapping)}
-    roles = {_key(access_difference(grant, is_granted=True)) for grant in spec.access}
-    return {(path, None) for path in found} | roles
+    return {
+        *((path, None, None) for path in found),
+        *((grant.principal_id, None, grant.role) for grant in spec.access),
+        *((grant.principal_id, grant.role, None) for grant in spec.revoked),
+    }

@@ -127,12 +127,14 @@ def make_plan(
     observed: ObservedState,
     *,
     max_commitment: Decimal | None = QUOTA_OVERCOMMIT_RATIO,
+    is_begun: bool = False,
 ) -> Plan:
     """Return what has to change so that what is there is what is asked.
 
     Args:
         max_commitment: how often a cluster may commit what its nodes give without being a risk;
             None for as often as one likes.
+        is_begun: by a run that may have taken roles away by now; who inherits one keeps it then.
 
     Raises:
         SpecError: with every request that cannot be planned, such as a cluster that does not
@@ -147,13 +149,15 @@ def make_plan(
             message = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
             problems.append(_problem(spec, "cluster_name", message))
             continue
-        is_new = cluster.find(spec.id) is None
-        asked = spec.in_full if is_new else spec
-        if found := _problems(asked, cluster, observed):
+        asked = spec if cluster.find(spec.id) else spec.in_full
+        found = _problems(asked, cluster)
+        if found := found if is_begun else found + _only_inherited(asked, observed):
             problems += found
             continue
-        change = with_risks(_change(asked, cluster, observed), cluster)
-        changes.append(with_tier_named(change, spec) if is_new else change)
+        change = _change(asked, cluster, observed)
+        if asked is not spec:
+            change = replace(change, differences=with_tier_named(change.differences, spec))
+        changes.append(with_risks(change, cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
@@ -197,8 +201,8 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
     found = (
         *differences(held, after),
         *_failed_before(before),
-        *(access_difference(grant, is_granted=True) for grant in grants),
-        *(access_difference(grant, is_granted=False) for grant in revoked),
+        *(access_difference(grant) for grant in grants),
+        *(access_difference(grant, there) for grant, there in revoked.items()),
     )
     return Change(
         kind=kind if found or before is None else ChangeKind.NO_CHANGE,
@@ -208,6 +212,7 @@ def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedSta
         differences=found,
         grants=tuple(grants),
         revoked=tuple(one for there in revoked.values() for one in there),
+        kept=tuple(one for g in revoked for one in observed.inherited_assignments(spec.id, g)),
     )
 
 
@@ -271,9 +276,7 @@ def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ..
 _TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
 
 
-def _problems(
-    spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState
-) -> list[Problem]:
+def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
     before, asked = cluster.find(spec.id), spec.delete_policy
     if spec.ensure is Ensure.ABSENT:
         if spec.revoked:
@@ -285,9 +288,12 @@ def _problems(
         message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
         suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
         return [_problem(spec, "delete_policy", message, suggestion)]
-    found = _limit_below_request(spec, before) if before else _creation_problems(spec, cluster)
-    # whoever has a role by an assignment further up would keep it
-    return found + [
+    return _limit_below_request(spec, before) if before else _creation_problems(spec, cluster)
+
+
+def _only_inherited(spec: NamespaceSpec, observed: ObservedState) -> list[Problem]:
+    """Return the roles that are to go, and of which nothing would: they are assigned further up."""
+    return [
         _problem(
             spec,
             "access",
@@ -295,7 +301,8 @@ def _problems(
             f"at {held.scope or '/'}, which acts on more than this namespace.",
             f"nothing of it here; to remove it there: az role assignment delete --ids {held.id}",
         )
-        for grant in spec.revoked
+        for grant in (spec.revoked if spec.ensure is Ensure.PRESENT else ())
+        if not observed.own_assignments(spec.id, grant)
         for held in observed.inherited_assignments(spec.id, grant)
     ]
 

@@ -239,7 +239,7 @@ def plan_rest(
         if earlier.items[spec.id.key].outcome is None
     ]
     try:
-        plan = make_plan(still_open, observed, max_commitment=max_commitment)
+        plan = make_plan(still_open, observed, max_commitment=max_commitment, is_begun=True)
     except SpecError as error:
         # The world moved so that these cannot be planned any more; the others can.
         reasons = {problem.row: problem.message for problem in error.problems}
@@ -248,7 +248,7 @@ def plan_rest(
             item = earlier.items[spec.id.key]
             decided.append(item.ended(OutcomeKind.SKIPPED, reason, STALE_REMEDY))
         still_open = [s for s in still_open if s.origin.row not in reasons]
-        plan = make_plan(still_open, observed, max_commitment=max_commitment)
+        plan = make_plan(still_open, observed, max_commitment=max_commitment, is_begun=True)
     to_write = []
     for change in plan.changes:
         item = earlier.items[change.id.key]

@@ -16,6 +16,7 @@ from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
     MANAGED_QUOTA_NAME,
     QUOTA_KEYS,
+    ROLE_NAMES,
     AdoptionPolicy,
     ManagedNamespace,
     NetworkRule,
@@ -149,7 +150,13 @@ def _keys(change: Change, _: ObservedCluster) -> str:
 
 def _access(change: Change, _: ObservedCluster) -> str:
     gone = [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]
-    return _say("access-removed", gone=", ".join(gone)) if gone else ""
+    kept = [
+        f"{ROLE_NAMES[held.role_guid]} of {held.principal_type} {held.principal_id} at "
+        f"{held.scope or '/'}"
+        for held in change.kept
+    ]
+    told = [_say("access-removed", gone=", ".join(gone))] if gone else []
+    return " ".join(told + ([_say("access-kept", kept=", ".join(kept))] if kept else []))
 
 
 _FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {

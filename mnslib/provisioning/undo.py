@@ -113,7 +113,7 @@ class _Item:
             if self.is_accepted:
                 self.say("changed-since")
             return {}
-        if self.outcome is OutcomeKind.FAILED and not self.is_accepted:
+        if not self.is_accepted and self.outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED):
             # what stands there may be somebody else's
             self.say("not-accepted")
             return {}

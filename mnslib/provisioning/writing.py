@@ -101,6 +101,7 @@ class Item:
         started: the scheduler's clock when its first write went out; None before.
         is_sent: a write went out, so that the next one is preceded by a read.
         is_accepted: the service was seen to work on it.
+        stood: it was as requested before anything of this run was accepted.
         granting: the namespace stands, roles are being assigned and taken away.
     """
 
@@ -108,6 +109,7 @@ class Item:
     started: float | None = None
     is_sent: bool = False
     is_accepted: bool = False
+    stood: bool = False
     granting: bool = False
 
 
@@ -187,16 +189,19 @@ class Writer:
     def _write(self, item: Item) -> Work[None]:
         """Make the namespace as requested, unless it is by now."""
         change, was_sent = item.change, item.is_sent
+        may_be_ours = was_sent
         if not was_sent:
             yield from self._check(change)
             try:
                 return (yield from self._send_and_follow(item, over=change.before))
-            except ArmPreconditionError:
-                pass  # the pipeline sends again what got no answer, and that meets the first one
+            except ArmPreconditionError as error:
+                # the pipeline sends again what got no answer, and that meets the first one
+                may_be_ours = error.is_unclear
         found = yield from self._at_rest(item)
         is_as_requested = (found is None) is (change.after is None)
         is_as_requested &= not differences(change.after, found)
         if is_as_requested and (found is None or found.provisioning_state == "Succeeded"):
+            item.stood = not may_be_ours
             return
         is_ours = found is not None and is_as_requested
         if was_sent and not is_made_anew(change.kind, found):

@@ -11,6 +11,7 @@ from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
     ArmNotFoundError,
+    ArmPreconditionError,
     ArmServerError,
     AuthError,
     MnsError,
@@ -23,7 +24,9 @@ from mnslib.provisioning.apply import RELEASED, plan_again, read_back, read_disp
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
-from mnslib.results import OutcomeKind
+from mnslib.provisioning.undo import undo
+from mnslib.requests.spec import specs_from_rows
+from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.secrets import HIDDEN
 
 from .factories import (
@@ -193,6 +196,7 @@ def test_a_write_whose_answer_was_lost_is_recognized_by_reading(journal):
         )
 
     azure.on_start = first_attempt_lands
+    azure.errors["a"] = [ArmPreconditionError("etag", status=412, is_unclear=True)]
     result = carry_out(Approval(plan=plan, may_write=True), azure, journal)
     assert result.counts() == {"updated": 1}
 
@@ -416,14 +420,30 @@ def test_a_deletion_of_what_somebody_changed_meanwhile_is_skipped(journal):
     assert azure.store == {theirs.id.key: theirs}
 
 
-@pytest.mark.parametrize(("state", "times"), [("Succeeded", 1), ("Failed", 2)])
-def test_what_stands_as_asked_counts_as_done_only_if_it_succeeded(journal, state, times):
+@pytest.mark.parametrize(
+    ("state", "times", "outcome"), [("Succeeded", 1, "unchanged"), ("Failed", 2, "updated")]
+)
+def test_what_stands_as_asked_is_written_again_only_if_it_failed(journal, state, times, outcome):
     azure = FakeAzure(make_namespace("a"))
     same = make_namespace("a", etag="new", labels={"b": "1"}, provisioning_state=state)
     azure.on_start = lambda _: azure.store.update({same.id.key: same})
     _, result = run(azure, [make_spec("a", labels={"b": "1"})], journal)
-    assert result.counts() == {"updated": 1}
+    assert result.counts() == {outcome: 1}
     assert writes(azure) == [("PUT", "a")] * times
+
+
+def test_the_same_plan_applied_twice_says_that_it_changed_nothing(journal):
+    azure = FakeAzure(make_namespace("old"))
+    specs = [make_spec("new"), make_spec("old", quota=amounts(cpu_limit="4"))]
+    approval = Approval(plan=make_plan(specs, make_observed(*azure.store.values())), may_write=True)
+    assert carry_out(approval, azure, journal).counts() == {"created": 1, "updated": 1}
+    held = dict(azure.store)
+    journal.path.unlink()
+    again = carry_out(approval, azure, journal)
+    assert again.counts() == {"unchanged": 2}
+    assert {outcome.reason for outcome in again.outcomes} == {"it was as requested already"}
+    assert azure.store == held
+    assert undo(events(journal)).rows == ()
 
 
 def revoked(azure, specs, journal):
@@ -453,6 +473,22 @@ def test_roles_are_granted_before_others_are_taken_away(journal):
     assert [event["assignment_id"].lower().partition("/providers/microsoft.auth")[0]
             for event in found] == list(name.own_scopes)  # fmt: skip
     assert {event["role"] for event in found} == {reader.role}
+
+
+def test_undo_takes_back_a_role_that_is_inherited_too_and_plans_nothing_more(journal):
+    azure, name = with_clusters(make_namespace("a")), CLUSTER.namespace("a")
+    further_up = make_assignment(CLUSTER.key, *make_grant().key)
+    azure.assignments = [further_up]
+    assert revoked(azure, [make_spec("a", access=(make_grant(),))], journal).counts() == {
+        "updated": 1
+    }
+    assert len(azure.assignments) == 2
+    specs = specs_from_rows(undo(events(journal)).rows, file="undo.yaml")
+    assert revoked(azure, specs, journal).counts() == {"updated": 1}
+    assert azure.assignments == [further_up]
+    again = observe(specs, azure=azure, kube_for=None, now=now)
+    outcome = ItemOutcome(id=name, change=ChangeKind.UPDATE, outcome=OutcomeKind.UPDATED)
+    assert plan_again(specs, ApplyResult(outcomes=(outcome,)), again=again).to_do == ()
 
 
 def test_a_role_that_reads_back_as_still_assigned_has_failed(journal):

@@ -15,6 +15,7 @@ from mnslib.models import (
     NetworkPolicy,
     NetworkRule,
     Origin,
+    PrincipalType,
     ResourceQuota,
 )
 from mnslib.provisioning.changes import differences
@@ -596,14 +597,44 @@ def test_a_role_that_is_not_there_is_no_change():
         "/",
     ],
 )
-@pytest.mark.parametrize("own", [(), TEAM_A.own_scopes[:1]], ids=["alone", "beside its own"])
-def test_an_inherited_role_is_refused_with_its_scope(scope, own):
+def test_a_role_that_is_only_inherited_is_refused_with_its_scope(scope):
     with pytest.raises(SpecError) as refused:
-        revoking(*own, scope, row=7)
+        revoking(scope, row=7)
     (problem,) = refused.value.problems
     assert (problem.row, problem.column) == (7, "access")
     assert f"by an assignment at {scope}, which acts on more" in problem.message
     assert "az role assignment delete --ids" in problem.suggestion
+
+
+def test_a_role_that_is_inherited_too_goes_at_its_own_scope_and_the_risk_says_that_it_stays():
+    own, further_up = TEAM_A.own_scopes[0], f"/subscriptions/{CLUSTER.subscription_id}"
+    change = only(revoking(own, further_up))
+    assert [held.scope for held in change.revoked] == [own]
+    assert change.risks[0].detail.endswith(
+        "Kept all the same, by an assignment further up: "
+        f"{make_grant().role} of Group {GROUP} at {further_up}."
+    )
+    assert names(change) == ["access-removed"]
+
+
+def test_a_role_goes_from_the_kind_of_principal_that_azure_knows():
+    user = replace(make_grant(), principal_type=PrincipalType.USER)
+    observed = make_observed(make_namespace(), grants=[(TEAM_A.own_scopes[0], *user.key)])
+    (difference,) = only(make_plan([make_spec(revoked=(user,))], observed)).differences
+    assert difference.path == f"access[Group {GROUP}]"
+
+
+def test_what_a_tier_takes_away_is_the_tiers():
+    reader, writer = make_grant("Azure Kubernetes Service RBAC Reader"), make_grant()
+    user = replace(writer, principal_type=PrincipalType.USER)
+    in_full = make_spec(labels={"a": "b"}, tier="small", revoked=(reader, user))
+    spec = replace(in_full, labels={}, revoked=(reader,), when_new=in_full)
+    grants = [(TEAM_A.own_scopes[1], *grant.key) for grant in (reader, writer)]
+    change = only(make_plan([spec], make_observed(grants=grants)))
+    assert change.kind is ChangeKind.CREATE
+    assert {(d.old, d.tier) for d in change.differences if d.is_access} == {
+        (reader.role, ""), (writer.role, "small"),
+    }  # fmt: skip
 
 
 def test_of_a_namespace_that_goes_no_role_can_be_taken_away_as_well():

@@ -320,13 +320,16 @@ def test_a_risk_that_nobody_accepted_is_not_taken_when_it_goes_on(journal):
         assert (len(rest.plan.changes), len(rest.decided)) == (kept, 1 - kept)
 
 
-def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_path):
+@pytest.mark.parametrize("above", [(), (CLUSTER.key,)], ids=["alone", "inherited too"])
+def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_path, above):
     grant, name = make_grant(), CLUSTER.namespace("keep")
+    inherited = [make_assignment(scope, *grant.key) for scope in above]
     specs = [make_spec("keep", labels={"k": "v"}, revoked=(grant,))]
 
     def world():
         azure = Seen(*HELD)
         azure.assignments = [make_assignment(scope, *grant.key) for scope in name.own_scopes]
+        azure.assignments += inherited
         return azure
 
     azure = world()
@@ -347,14 +350,14 @@ def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_pat
             folder.mkdir()
             kept = Journal(folder / "journal.jsonl", now=now)
             kept.path.write_text("".join(lines[:cut]))
-            left = len(again.assignments) if "finished" not in kinds[:cut] else 0
+            left = len(again.assignments) - len(above) if "finished" not in kinds[:cut] else 0
             result = go_on(again, kept, specs)
             (outcome,) = result.outcomes
             is_untouched = cut == 1 and not left
             assert outcome.outcome in ("updated", "unchanged" if is_untouched else "updated")
             assert [m for m, _ in writes(again)].count("REVOKE") == left
             if "finished" not in kinds[:cut]:
-                assert again.assignments == []
+                assert again.assignments == inherited
 
 
 def test_a_role_that_was_assigned_anew_since_is_not_what_was_approved(journal):
