@@ -20,7 +20,7 @@ import pandas as pd
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval, Caps, decide
-from mnslib.provisioning.observe import ObservedCluster, observe_scope
+from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.risks import read_max_commitment
@@ -139,8 +139,8 @@ class Fleet:
         for cluster_id, found in self._read().items():
             row = _identity(cluster_id)
             rows.append(row)
-            if isinstance(found, str):
-                row["reason"] = found
+            if isinstance(found, MnsError):
+                row["reason"] = str(found)
                 continue
             row |= {column: getattr(found.cluster, name) for column, name in _OF_CLUSTER.items()}
             row["managed_namespaces"] = len(found.managed)
@@ -166,11 +166,11 @@ class Fleet:
         return pd.DataFrame(rows, columns=_NAMESPACES)
 
     def _namespace_rows(
-        self, cluster: ClusterId, found: ObservedCluster | str, *, all: bool
+        self, cluster: ClusterId, found: ObservedCluster | MnsError, *, all: bool
     ) -> Iterator[dict[str, Any]]:
         own = _identity(cluster)
-        if isinstance(found, str):
-            yield own | {"reason": found}
+        if isinstance(found, MnsError):
+            yield own | {"reason": str(found)}
             return
         for _, one in sorted(found.managed.items()):
             yield (
@@ -293,26 +293,24 @@ class Fleet:
         planned = make_plan(specs, observed, max_commitment=limit)
         return Plan(self, specs, rows, planned, checks, read_at)
 
-    def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | str]:
-        found = observe_scope(
-            self._target.azure,
-            subscription_ids=self._subscription_ids,
-            clusters=self._clusters,
+    def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | MnsError]:
+        azure = self._target.azure
+        listed = {} if self._clusters else clusters_of(azure, self._subscription_ids)
+        found = observe_clusters(
+            dict.fromkeys(self._clusters or listed, ()),
+            azure=azure,
+            known=listed,
             kube_for=self._target.kube_for if with_kubernetes else None,
             now=utc_now,
             watched=steps.watched,
         )
-        reasons = [reason for reason in found.values() if isinstance(reason, str)]
+        reasons = [reason for reason in found.values() if isinstance(reason, MnsError)]
         if reasons and len(reasons) == len(found):
             raise MnsError(f"None of {len(found)} clusters can be read. The first: {reasons[0]}")
         return found
 
     def _cluster(self, cluster: str, resource_group: str, subscription_id: str) -> ClusterId:
-        there = list(self._clusters) or [
-            one.id
-            for subscription in self._subscription_ids
-            for one in self._target.azure.managed_clusters.list(subscription)
-        ]
+        there = list(self._clusters or clusters_of(self._target.azure, self._subscription_ids))
         asked = {"resource_group": resource_group, "subscription_id": subscription_id}
         narrowed = {name: value for name, value in asked.items() if value}
         found = [

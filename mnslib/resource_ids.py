@@ -69,6 +69,12 @@ class ClusterId(_ArmId):
             raise ValueError(f"{text[:200]!r} is not the ARM id of a managed cluster")
         return cls(match["subscription_id"], match["resource_group"], match["cluster_name"])
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a request or a table says to name it, by column."""
+        names = ("subscription_id", "resource_group", "cluster_name")
+        return {name: getattr(self, name) for name in names}
+
     def namespace(self, name: str) -> ManagedNamespaceId:
         """Return the id of a managed namespace on this cluster."""
         return ManagedNamespaceId(self, name)
@@ -102,6 +108,11 @@ class ManagedNamespaceId(_ArmId):
         if match is None or match["namespace_name"] is None:
             raise ValueError(f"{text[:200]!r} is not the ARM id of a managed namespace")
         return cls(ClusterId.parse(text), match["namespace_name"])
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """As a cluster's, with its own name."""
+        return {**self.cluster.columns, "namespace_name": self.namespace_name}
 
     @property
     def own_scopes(self) -> tuple[str, str]:

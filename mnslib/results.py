@@ -140,10 +140,7 @@ class ItemOutcome:
     def to_json(self) -> dict[str, Any]:
         """Return the item as `result.json` holds it."""
         return {
-            "subscription_id": self.id.cluster.subscription_id,
-            "resource_group": self.id.cluster.resource_group,
-            "cluster_name": self.id.cluster.cluster_name,
-            "namespace_name": self.id.namespace_name,
+            **self.id.columns,
             "change": self.change.value,
             "outcome": self.outcome.value,
             "reason": self.explanation,

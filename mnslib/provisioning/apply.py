@@ -18,16 +18,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mnslib.azure.scheduler import Scheduler, ThreadPool, Work
-from mnslib.errors import (
-    ArmForbiddenError,
-    AuthError,
-    ConfigError,
-    MnsError,
-    OperationTimeoutError,
-    SpecError,
-    cut,
-)
+from mnslib import errors
+from mnslib.azure.scheduler import ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, FieldDifference, differences, planned_item
@@ -115,21 +107,20 @@ def apply(
         OSError: if not even the plan can be journaled; nothing was written then.
     """
     if max_parallel_per_cluster < 1:
-        raise ConfigError(
+        raise errors.ConfigError(
             f"max_parallel_per_cluster is {max_parallel_per_cluster}: write 1 or more."
         )
     plan = approval.plan
     threads = threads or ThreadPool(WORKERS)
-    scheduler = azure.scheduler(threads, most_per_lane=max_parallel_per_cluster)
     writer = Writer(
-        plan.observed,
+        observed=plan.observed,
         azure=azure,
         kube_for=kube_for,
         now=now,
         journal=journal,
-        scheduler=scheduler,
+        scheduler=azure.scheduler(threads, most_per_lane=max_parallel_per_cluster),
     )
-    run = _Run(approval, journal, observer, scheduler, writer)
+    run = _Run(approval, writer, observer)
     journal.write(
         "plan",
         digest=plan.digest,
@@ -163,18 +154,10 @@ def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
 class _Run:
     """Runs the changes of one plan."""
 
-    def __init__(
-        self,
-        approval: Approval,
-        journal: Journal,
-        observer: Observer | None,
-        scheduler: Scheduler,
-        writer: Writer,
-    ) -> None:
-        self.approval, self.plan = approval, approval.plan
-        self.journal, self.observer = journal, observer
-        self.scheduler, self.writer = scheduler, writer
-        self.began = scheduler.clock()
+    def __init__(self, approval: Approval, writer: Writer, observer: Observer | None) -> None:
+        self.approval, self.plan, self.observer = approval, approval.plan, observer
+        self.writer, self.scheduler, self.journal = writer, writer.scheduler, writer.journal
+        self.began = self.scheduler.clock()
         self.outcomes: dict[str, ItemOutcome] = {}
         self.failing = set(approval.failed_before)
         self.failed = self.not_attempted = 0
@@ -183,11 +166,13 @@ class _Run:
         self.journal_failed = False
         for change in self.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
-                self.outcomes[change.id.key] = _outcome(change, OutcomeKind.UNCHANGED)
+                self.outcomes[change.id.key] = ItemOutcome(
+                    id=change.id, change=change.kind, outcome=OutcomeKind.UNCHANGED
+                )
                 continue
             item = Item(change)
             skipped = partial(self._finish, item, OutcomeKind.NOT_ATTEMPTED)
-            scheduler.add(self._work(item), lane=change.id.cluster, skipped=skipped)
+            self.scheduler.add(self._work(item), lane=change.id.cluster, skipped=skipped)
 
     def result(self) -> ApplyResult:
         """Return the outcomes in the plan's order."""
@@ -222,13 +207,13 @@ class _Run:
             yield from self.writer.carry_out(item)
         except StaleItemError as error:
             self._finish(item, OutcomeKind.SKIPPED, str(error), STALE_REMEDY)
-        except MnsError as error:
+        except errors.MnsError as error:
             self._finish(item, OutcomeKind.FAILED, *_reason(item, error))
-            if isinstance(error, AuthError):
+            if isinstance(error, errors.AuthError):
                 self.scheduler.stop("the sign-in was lost")
         except Exception as error:
             # A full disk, a bug: the item is accounted for, and nothing new is started.
-            reason = f"{type(error).__name__}: {cut(str(error))}"
+            reason = f"{type(error).__name__}: {errors.cut(str(error))}"
             self._finish(item, OutcomeKind.FAILED, reason, READ_FIRST)
             self.scheduler.stop(f"stopped by {type(error).__name__}")
         else:
@@ -241,9 +226,13 @@ class _Run:
                 self._finish(item, DONE_OUTCOME[item.change.kind])
 
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
-        key, now = item.change.id.key, self.scheduler.clock()
-        done = self.outcomes[key] = replace(
-            _outcome(item.change, outcome),
+        change, now = item.change, self.scheduler.clock()
+        key = change.id.key
+        done = self.outcomes[key] = ItemOutcome(
+            id=change.id,
+            change=change.kind,
+            outcome=outcome,
+            risks=tuple(change.risk_names),
             reason=reason,
             remedy=remedy,
             duration_seconds=0.0 if item.started is None else now - item.started,
@@ -290,19 +279,14 @@ class _Run:
         self.observer(progress)
 
 
-def _outcome(change: Change, outcome: OutcomeKind) -> ItemOutcome:
-    risks = tuple(change.risk_names)
-    return ItemOutcome(id=change.id, change=change.kind, outcome=outcome, risks=risks)
-
-
-def _reason(item: Item, error: MnsError) -> tuple[str, str]:
+def _reason(item: Item, error: errors.MnsError) -> tuple[str, str]:
     """Return why an item failed, and what to do next."""
     text = str(error).rstrip(".")
     if item.granting:
         return f"the namespace is as requested, but access is not: {text}", "run again once mended"
-    if item.is_accepted and isinstance(error, OperationTimeoutError | AuthError):
+    if item.is_accepted and isinstance(error, errors.OperationTimeoutError | errors.AuthError):
         return f"started, but {text}", READ_FIRST
-    if isinstance(error, ArmForbiddenError):
+    if isinstance(error, errors.ArmForbiddenError):
         return text, "give the caller that permission and run again"
     return text, "mend the cause and run again: what is done is not repeated"
 
@@ -310,51 +294,50 @@ def _reason(item: Item, error: MnsError) -> tuple[str, str]:
 # Reading back
 
 
-def read_disputed(
-    plan: Plan, result: ApplyResult, *, again: ObservedState, azure: AzureClient
-) -> ObservedState:
-    """Return what was read again, each item that the list disputes as one read of it finds it."""
-    disputed = [change.id for change in _written(plan, result) if _wrong(change, again)]
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = pool.map(lambda target: item_now(target, azure), disputed)
-        return again.with_items(dict(zip(disputed, found, strict=True)))
-
-
-def read_back(plan: Plan, result: ApplyResult, *, again: ObservedState) -> ApplyResult:
+def read_back(
+    plan: Plan,
+    result: ApplyResult,
+    specs: Sequence[NamespaceSpec],
+    *,
+    again: ObservedState,
+    azure: AzureClient,
+) -> tuple[ApplyResult, Plan]:
     """Return the result with every item failed that does not read back as it was planned.
 
+    And what is left to change of the items that are as requested: nothing, if all is well.
     Outcomes of an earlier run, of items outside the plan, stay as they are.
-    """
-    written = {change.id: change for change in _written(plan, result)}
-    checked = (
-        _check(written[outcome.id], outcome, again) if outcome.id in written else outcome
-        for outcome in result.outcomes
-    )
-    return replace(result, outcomes=tuple(checked))
 
-
-def _written(plan: Plan, result: ApplyResult) -> list[Change]:
-    done = {item.id for item in result.outcomes if item.outcome in WRITTEN_OUTCOMES}
-    return [change for change in plan.to_do if change.id in done]
-
-
-def plan_again(
-    specs: Sequence[NamespaceSpec], result: ApplyResult, *, again: ObservedState
-) -> Plan:
-    """Return what is left to change of the items that are as requested: nothing, if all is well.
+    Args:
+        again: what was read after the apply.
 
     Raises:
         MnsError: if somebody changed one meanwhile so that it cannot even be planned.
     """
+    done = {item.id for item in result.outcomes if item.outcome in WRITTEN_OUTCOMES}
+    written = {change.id: change for change in plan.to_do if change.id in done}
+    disputed = [id_ for id_, change in written.items() if _wrong(change, again)]
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        found = pool.map(partial(item_now, azure=azure), disputed)
+        again = again.with_items(dict(zip(disputed, found, strict=True)))
+    checked = (
+        _check(written[item.id], item, again) if item.id in written else item
+        for item in result.outcomes
+    )
+    result = replace(result, outcomes=tuple(checked))
     left_out = {item.id for item in result.unfinished}
     try:
-        return make_plan([s for s in specs if s.id not in left_out], again, is_begun=True)
-    except SpecError as error:  # whose own text says that nothing was written
-        found = "; ".join(map(str, error.problems))
-        raise MnsError(
+        left = make_plan([s for s in specs if s.id not in left_out], again, is_begun=True)
+    except errors.SpecError as error:  # whose own text says that nothing was written
+        problems = "; ".join(map(str, error.problems))
+        raise errors.MnsError(
             "The outcomes stand, but somebody changed what was asked for since it was read: "
-            f"{cut(found)} Run it again."
+            f"{errors.cut(problems)} Run it again."
         ) from error
+    return result, left
+
+
+def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
+    return differences(change.after, again.find(change.id))
 
 
 def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOutcome:
@@ -373,9 +356,9 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOu
     ]
     if not found:
         return outcome
-    failed = replace(outcome, outcome=OutcomeKind.FAILED, remedy="look at it before running again")
-    return replace(failed, reason=f"reads back differently: {', '.join(found)}")
-
-
-def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
-    return differences(change.after, again.clusters[change.id.cluster].find(change.id))
+    return replace(
+        outcome,
+        outcome=OutcomeKind.FAILED,
+        reason=f"reads back differently: {', '.join(found)}",
+        remedy="look at it before running again",
+    )

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
-from mnslib.provisioning.changes import RiskName
+from mnslib.provisioning.changes import RiskName, words
 from mnslib.provisioning.plan import Plan
 from mnslib.results import ChangeKind
-
-_NOTHING = "Nothing was written: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +41,6 @@ class Caps:
             found[name] = total * int(count) // 100 if is_share else int(count)
         return found
 
-    def as_counts(self, total: int) -> Caps:
-        """Return the same caps as counts out of `total`, for a part of a plan of that size."""
-        limits = self.limits(total)
-        return Caps(**{name: "" if cap is None else str(cap) for name, cap in limits.items()})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
@@ -75,6 +68,7 @@ def decide(
     approved_digest: str,
     allow: list[str],
     caps: Caps | None = None,
+    total: int | None = None,
     failed_before: frozenset[str] = frozenset(),
 ) -> Approval:
     """Return the decision; in a dry run it is always "do not write".
@@ -84,6 +78,7 @@ def decide(
         approved_digest: the digest of the plan that was read.
         allow: names of the risks that are accepted.
         caps: None where the job is a single namespace, which needs none.
+        total: of requests, of which a share is a share; None for those of the plan.
         failed_before: as in `Approval`.
 
     Raises:
@@ -98,62 +93,41 @@ def decide(
         raise ConfigError(
             f"allow names unknown risks {', '.join(unknown)}; there are: {', '.join(known)}."
         )
-    limits = (caps or Caps()).limits(len(plan.changes))
-    most = limits["max_failures"]
+    limits = (caps or Caps()).limits(len(plan.changes) if total is None else total)
+    decided = Approval(
+        plan=plan,
+        may_write=not dry_run,
+        is_unattended=approval == "unattended",
+        max_failures=limits["max_failures"],
+        failed_before=failed_before,
+    )
     if dry_run or not plan.to_do:
-        return Approval(plan=plan, may_write=not dry_run, max_failures=most)
-    if approval == "digest":
-        if approved_digest != plan.digest:
-            raise StalePlanError(_NOTHING + _stale(plan.digest, approved_digest))
-    elif caps and (empty := [name for name, cap in limits.items() if cap is None]):
-        raise UnsafePlanError(
-            f"{_NOTHING}an unattended run needs {', '.join(empty)}; "
-            "write a count such as 50 or a share such as 20%."
-        )
-    if refused := [name for name in plan.risk_names() if name not in allow]:
-        is_one = len(refused) == 1
-        raise UnsafePlanError(
-            f"{_NOTHING}the plan carries {'a risk that is' if is_one else 'risks that are'} not "
-            f"accepted: {', '.join(refused)}. "
-            "Read the plan's risks; to accept them, name them in allow."
-        )
+        return decided
+    if approval == "digest" and approved_digest != plan.digest:
+        why = "another-digest" if approved_digest else "no-digest"
+        raise StalePlanError(_refused(why, digest=plan.digest, approved=approved_digest[:23]))
+    if approval == "unattended" and caps and None in limits.values():
+        empty = [name for name, cap in limits.items() if cap is None]
+        raise UnsafePlanError(_refused("no-cap", names=", ".join(empty)))
+    if names := [name for name in plan.risk_names() if name not in allow]:
+        why = "risks" if names[1:] else "risk"
+        raise UnsafePlanError(_refused(why, names=", ".join(names)))
     deletions = sum(change.kind is ChangeKind.DELETE for change in plan.to_do)
     for what, count in (("changes", len(plan.to_do)), ("deletions", deletions)):
         limit = limits[f"max_{what}"]
         if limit is not None and count > limit:
-            raise UnsafePlanError(
-                f"{_NOTHING}the plan has {count} {what}, max_{what} allows {limit}. "
-                "Look whether all are meant; then raise the cap."
-            )
-    if most is not None and len(failed_before) >= max(most, 1):
-        number = len(failed_before)
-        raise UnsafePlanError(
-            f"{_NOTHING}{number} failed in the run that is resumed, and max_failures is "
-            f"{most}. Mend the cause, then allow more than {number}: "
-            "mns resume RUN --max-failures, or max_failures in the parameters."
-        )
-    return Approval(
-        plan=plan,
-        may_write=True,
-        is_unattended=approval == "unattended",
-        max_failures=most,
-        failed_before=failed_before,
-    )
+            raise UnsafePlanError(_refused("over-cap", what=what, count=count, limit=limit))
+    most, count = limits["max_failures"], len(failed_before)
+    if most is not None and count >= max(most, 1):
+        raise UnsafePlanError(_refused("failed-before", count=count, limit=most))
+    return decided
+
+
+def _refused(why: str, **facts: object) -> str:
+    return f"Nothing was written: {words('refusals')[why].format_map(facts)}"
 
 
 def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
     """Return what to write into the parameters so that a plan with these risks is applied."""
     allow = ", ".join(sorted(set(risk_names)))
     return f'dry_run: false\napproved_digest: "{digest}"\nallow: [{allow}]'
-
-
-def _stale(digest: str, approved: str) -> str:
-    if not approved:
-        return (
-            f'no plan is approved. Read the plan, then run again with approved_digest: "{digest}".'
-        )
-    return (
-        f"the approved plan {approved[:23]}… is not the present one; what is asked or what is "
-        "there has changed since. Read the plan again, then run with "
-        f'approved_digest: "{digest}".'
-    )

@@ -35,16 +35,12 @@ OWNED_MAPPINGS = ("labels", "annotations", "tags")
 _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
 
 
+@cache
 def words(section: str) -> dict[str, Any]:
     """Return a section of `words.yaml`: what is said of risks, checks and what no undo restores."""
-    return _words()[section]
-
-
-@cache
-def _words() -> dict[str, dict[str, Any]]:
     file = resources.files("mnslib.provisioning").joinpath("words.yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(file.read_text(encoding="utf-8"), loader)  # type: ignore[no-any-return]
+    return yaml.load(file.read_text(encoding="utf-8"), loader)[section]  # type: ignore[no-any-return]
 
 
 class RiskName(StrEnum):
@@ -128,7 +124,8 @@ class Change:
     @property
     def is_release(self) -> bool:
         """Whether it leaves the Kubernetes namespace as it is, unmanaged."""
-        return releases(self.kind, self.before.delete_policy if self.before else None)
+        policy = self.before.delete_policy if self.before else None  # ARM's counts
+        return self.kind is ChangeKind.DELETE and policy != DeletePolicy.DELETE
 
     @property
     def writes_namespace(self) -> bool:
@@ -139,11 +136,6 @@ class Change:
     def risk_names(self) -> list[str]:
         """The names of its risks, each once, sorted."""
         return sorted({risk.name.value for risk in self.risks})
-
-
-def releases(kind: ChangeKind, stored_delete_policy: str | None) -> bool:
-    """Return whether a change of that kind leaves the Kubernetes namespace; ARM's policy counts."""
-    return kind is ChangeKind.DELETE and stored_delete_policy != DeletePolicy.DELETE
 
 
 def by_cluster(changes: Iterable[Change]) -> dict[ClusterId, list[Change]]:
@@ -168,8 +160,8 @@ def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | No
         "id": str(namespace.id),
         "location": namespace.location,
         **{
-            name: {key: shown(key, value) for key, value in sorted(mapping.items())}
-            for name, mapping in _mappings(namespace).items()
+            name: {k: shown(k, value) for k, value in sorted(getattr(namespace, name).items())}
+            for name in OWNED_MAPPINGS
         },
         "default_resource_quota": _quota(namespace),
         "default_network_policy": {
@@ -193,13 +185,9 @@ def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
         "adoption_policy": namespace.adoption_policy,
         "delete_policy": namespace.delete_policy,
     }
-    for name, mapping in _mappings(namespace).items():
-        found |= {f"{name}[{key}]": value for key, value in mapping.items()}
+    for name in OWNED_MAPPINGS:
+        found |= {f"{name}[{key}]": value for key, value in getattr(namespace, name).items()}
     return {path: str(value) for path, value in found.items() if value is not None}
-
-
-def _mappings(namespace: ManagedNamespace) -> dict[str, dict[str, str]]:
-    return {name: getattr(namespace, name) for name in OWNED_MAPPINGS}
 
 
 def _quota(namespace: ManagedNamespace) -> dict[str, str]:
@@ -216,11 +204,13 @@ def _fingerprint(namespace: ManagedNamespace | None) -> str:
 
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
+    item = {"id": str(change.id), "change": change.kind.value}
+    if change.kind is ChangeKind.NO_CHANGE:
+        return item
     before = _fingerprint(change.before)
     revoked = [held.id.lower() for held in change.revoked]
     return {
-        "id": str(change.id),
-        "change": change.kind.value,
+        **item,
         "etag": change.etag,
         "before": before,
         "after": before if change.after == change.before else _fingerprint(change.after),

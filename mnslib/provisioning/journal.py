@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
 from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import ItemOutcome, OutcomeKind
+from mnslib.results import OPEN_OUTCOMES, ChangeKind, ItemOutcome, OutcomeKind
 
 JOURNAL_NAME = "journal.jsonl"
+Event = Mapping[str, Any]
 
 BEGUN = ("started", "granting", "revoking")
 """Events of an item whose request goes out next."""
@@ -88,6 +89,77 @@ def whole_lines(path: Path) -> tuple[list[str], bool]:
     return lines, rest != ""
 
 
+@dataclass(slots=True)
+class Story:
+    """What a journal says of one namespace; each kind of event in its order.
+
+    Attributes:
+        planned: what each apply that was allowed to write had planned, as `planned_item` says it.
+        begun: requests that went out next.
+        answered: writes that were accepted, roles that were assigned or taken away.
+        ended: its outcomes.
+    """
+
+    id: ManagedNamespaceId
+    planned: list[Event] = field(default_factory=list)
+    begun: list[Event] = field(default_factory=list)
+    answered: list[Event] = field(default_factory=list)
+    ended: list[Event] = field(default_factory=list)
+
+    @property
+    def kind(self) -> ChangeKind:
+        """What was last planned for it."""
+        return ChangeKind(self.planned[-1]["change"])
+
+    @property
+    def writes(self) -> list[Event]:
+        """Of what was begun, the writes of the namespace itself."""
+        return [event for event in self.begun if event["event"] == "started"]
+
+    @property
+    def outcome(self) -> ItemOutcome | None:
+        """How it ended as requested, None unless it did; then nothing is left to do."""
+        if self.kind is ChangeKind.NO_CHANGE:
+            return self.as_ended(OutcomeKind.UNCHANGED)
+        done = [event for event in self.ended if event["outcome"] not in OPEN_OUTCOMES]
+        return ItemOutcome.from_json(done[-1]) if done else None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed, and is not as requested since."""
+        skipped = (OutcomeKind.SKIPPED, OutcomeKind.NOT_ATTEMPTED)
+        told = [event["outcome"] for event in self.ended if event["outcome"] not in skipped]
+        return told[-1:] == [OutcomeKind.FAILED]
+
+    def as_ended(self, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> ItemOutcome:
+        """Return an outcome of what was planned."""
+        done = ItemOutcome(id=self.id, change=self.kind, outcome=outcome)
+        return replace(done, reason=reason, remedy=remedy)
+
+
+def read_stories(events: Iterable[Event]) -> dict[str, Story]:
+    """Return what a journal says by the keys of the namespaces."""
+    found: dict[str, Story] = {}
+
+    def of(event: Event) -> Story:
+        id_ = ManagedNamespaceId.parse(event["id"])
+        return found.setdefault(id_.key, Story(id_))
+
+    for event in events:
+        match event["event"]:
+            case "plan" if event.get("may_write"):
+                for item in event["items"]:
+                    of(item).planned.append(item)
+            case begun if begun in BEGUN:
+                of(event).begun.append(event)
+            case "accepted" | "granted" | "revoked":
+                of(event).answered.append(event)
+            case "finished":
+                id_ = ItemOutcome.from_json(event).id
+                found.setdefault(id_.key, Story(id_)).ended.append(event)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
     """One change on its way; seconds since the apply began.
@@ -103,35 +175,28 @@ class Stretch:
     writes: tuple[float, ...] = ()
 
 
-def read_timeline(events: Sequence[Mapping[str, Any]]) -> tuple[Stretch, ...]:
+def read_timeline(events: Sequence[Event]) -> tuple[Stretch, ...]:
     """Return the changes that were begun and ended, in the order in which they were begun.
 
     Args:
         events: of a journal; of one that was continued, only the last apply counts.
     """
     plans = [index for index, event in enumerate(events) if event["event"] == "plan"]
-    if not plans:
-        return ()
-    zero = datetime.fromisoformat(events[plans[-1]]["utc"])
-    firsts: dict[str, float] = {}
-    writes: dict[str, list[float]] = {}
-    found = []
-    for event in events[plans[-1] + 1 :]:
-        at = (datetime.fromisoformat(event["utc"]) - zero).total_seconds()
-        if event["event"] in BEGUN:
-            key = ManagedNamespaceId.parse(event["id"]).key
-            firsts.setdefault(key, at)
-            if event["event"] == "started":
-                writes.setdefault(key, []).append(at)
-        elif event["event"] == "finished":
-            item = ItemOutcome.from_json(event)
-            if (key := item.id.key) in firsts:
-                stretch = Stretch(
-                    id=item.id,
-                    outcome=item.outcome,
-                    started=firsts[key],
-                    ended=at,
-                    writes=tuple(writes.get(key, ())),
-                )
-                found.append(stretch)
+    last = events[plans[-1] :] if plans else []
+
+    def at(event: Event) -> float:
+        moment, zero = (datetime.fromisoformat(one["utc"]) for one in (event, last[0]))
+        return (moment - zero).total_seconds()
+
+    found = [
+        Stretch(
+            id=story.id,
+            outcome=OutcomeKind(story.ended[-1]["outcome"]),
+            started=at(story.begun[0]),
+            ended=at(story.ended[-1]),
+            writes=tuple(map(at, story.writes)),
+        )
+        for story in read_stories(last).values()
+        if story.begun and story.ended
+    ]
     return tuple(sorted(found, key=lambda one: (one.started, one.ended)))

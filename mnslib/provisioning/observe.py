@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from mnslib.commitment import Commitment, commitments
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
@@ -29,7 +30,6 @@ from mnslib.models import (
     PrincipalType,
     RoleAssignment,
 )
-from mnslib.pods import total_need
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
 
@@ -93,15 +93,6 @@ class ObservedCluster:
             return None
         return self.kubernetes.namespaces.get(target.namespace_name)
 
-    def requested(self, namespace_name: str) -> dict[str, Decimal] | None:
-        """Return what the namespace's pods ask for by quota key, None if that is unknown.
-
-        Counted from the pods, since the quota's own counter is known to be wrong at times.
-        """
-        if self.kubernetes is None:
-            return None
-        return total_need(self.kubernetes.pods_of(namespace_name))
-
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedState:
@@ -128,12 +119,16 @@ class ObservedState:
         for target, item in found.items():
             of_cluster = managed.get(target.cluster, {})
             of_cluster.pop(target.namespace_name.lower(), None)
-            if item is not None:
-                of_cluster[target.namespace_name.lower()] = item
+            of_cluster |= {target.namespace_name.lower(): item} if item else {}
         clusters = {
             key: replace(cluster, managed=managed[key]) for key, cluster in self.clusters.items()
         }
         return replace(self, clusters=clusters)
+
+    def find(self, target: ManagedNamespaceId) -> ManagedNamespace | None:
+        """Return the managed namespace as read, None if there is none or its cluster is none."""
+        cluster = self.clusters.get(target.cluster)
+        return cluster.find(target) if cluster else None
 
     def has_grant(self, target: ManagedNamespaceId, grant: AccessGrant) -> bool:
         """Return whether the role is assigned to the principal at exactly this scope."""
@@ -171,9 +166,8 @@ def observe(
 ) -> ObservedState:
     """Return the state of every cluster that the requests name.
 
-    One GET and one list per cluster, one list of role assignments per subscription whose
-    requests say something of access. The list can trail: what is managed by what the cluster
-    says, but not in it, is read by itself.
+    Reads as `observe_clusters` does, and one list of role assignments per subscription whose
+    requests say something of access.
 
     Args:
         kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
@@ -187,65 +181,89 @@ def observe(
     targets: dict[ClusterId, list[ManagedNamespaceId]] = {}
     for spec in wanted:
         targets.setdefault(spec.id.cluster, []).append(spec.id)
-
-    def read(cluster_id: ClusterId) -> ObservedCluster | str:
-        held = known.clusters.get(cluster_id) if known else None
-        try:
-            cluster = held.cluster if held else azure.managed_clusters.get(cluster_id)
-        except ArmNotFoundError:
-            return _missing(cluster_id, azure)
-        return _observe_cluster(
-            cluster, azure=azure, kube_for=kube_for, now=now, named=targets[cluster_id]
-        )
-
-    ids = sorted(targets, key=lambda cluster: cluster.key)
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = dict(zip(ids, pool.map(read, ids), strict=True))
-    asking = [spec.id for spec in wanted if spec.in_full.access or spec.in_full.revoked]
-    assignments = _assignments(azure, {target.cluster.subscription_id for target in asking})
+    clusters = {key: one.cluster for key, one in known.clusters.items()} if known else {}
+    found = observe_clusters(targets, azure=azure, kube_for=kube_for, now=now, known=clusters)
+    for error in found.values():
+        if isinstance(error, MnsError) and not isinstance(error, ArmNotFoundError):
+            raise error
+    asking = {s.id.cluster for s in wanted if s.in_full.access or s.in_full.revoked}
     return ObservedState(
-        clusters={key: one for key, one in found.items() if not isinstance(one, str)},
-        missing={key: one for key, one in found.items() if isinstance(one, str)},
+        clusters={key: one for key, one in found.items() if not isinstance(one, MnsError)},
+        missing={key: _missing(key, azure) for key, e in found.items() if isinstance(e, MnsError)},
         grants={
             (held.scope.lower(), held.principal_id.lower(), held.role_guid.lower()): held
-            for held in assignments
+            for held in _assignments(azure, asking)
         },
     )
 
 
-def observe_scope(
-    azure: AzureClient,
+def observe_clusters(
+    targets: Mapping[ClusterId, Iterable[ManagedNamespaceId]],
     *,
-    subscription_ids: Sequence[str],
-    clusters: Sequence[ClusterId],
+    azure: AzureClient,
     kube_for: Callable[[ManagedCluster], KubeClient] | None,
     now: Callable[[], datetime],
-    watched: Callable[
-        [Iterable[ObservedCluster | str], int], Iterable[ObservedCluster | str]
-    ] = lambda found, _: found,
-) -> dict[ClusterId, ObservedCluster | str]:
-    """Return the state of each cluster of a scope, or the reason why it cannot be read.
+    known: Mapping[ClusterId, ManagedCluster] = MappingProxyType({}),
+    watched: Callable[[Iterator[Any], int], Iterable[Any]] = lambda found, _: found,
+) -> dict[ClusterId, ObservedCluster | MnsError]:
+    """Return the state of each cluster in the order of their ids, or why it cannot be read.
+
+    Reads as `read_cluster` does, after one GET of the cluster itself.
 
     Args:
-        clusters: the only ones to read; empty for all of the subscriptions.
+        targets: namespaces that are looked for, by cluster.
+        known: clusters that need not be read themselves.
         watched: hands on what is read of so many clusters, and may tell how far it is.
+    """
+
+    def read(target: ClusterId) -> ObservedCluster | MnsError:
+        try:
+            cluster = known.get(target) or azure.managed_clusters.get(target)
+            named = targets[target]
+            return read_cluster(cluster, named, azure=azure, kube_for=kube_for, now=now)
+        except MnsError as error:
+            return error
+
+    ids = sorted(targets, key=lambda cluster: cluster.key)
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        return dict(zip(ids, watched(pool.map(read, ids), len(ids)), strict=True))
+
+
+def read_cluster(
+    cluster: ManagedCluster,
+    named: Iterable[ManagedNamespaceId] = (),
+    *,
+    azure: AzureClient,
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    now: Callable[[], datetime],
+    namespaces_only: bool = False,
+) -> ObservedCluster:
+    """Return the state of one cluster: one list, and what its Kubernetes API says.
+
+    Args:
+        named: what is looked for. ARM's list can trail: what of it the cluster says is managed,
+            but is not in the list, is read by itself.
+        namespaces_only: leave what runs in them unread.
 
     Raises:
-        ArmError: if a subscription cannot be listed.
+        ArmError: if the list was refused.
     """
-    listed = _listed(azure, subscription_ids) if not clusters else {}
-    targets = [*clusters, *listed]
-
-    def read(target: ClusterId) -> ObservedCluster | str:
-        try:
-            cluster = listed.get(target) or azure.managed_clusters.get(target)
-            return _observe_cluster(cluster, azure=azure, kube_for=kube_for, now=now)
-        except MnsError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = watched(pool.map(read, targets), len(targets))
-        return dict(sorted(zip(targets, found, strict=True), key=lambda pair: pair[0].key))
+    read_utc = utc_text(now())
+    found = azure.managed_namespaces.list_by_managed_cluster(cluster.id)
+    view, unknown = _kubernetes(cluster, kube_for, namespaces_only=namespaces_only)
+    managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
+    for target in named:
+        name = target.namespace_name.lower()
+        is_unlisted = name not in managed and view is not None and view.is_managed(name)
+        if is_unlisted and (read_alone := item_now(target, azure)) is not None:
+            managed[name] = read_alone
+    return ObservedCluster(
+        cluster=cluster,
+        managed=managed,
+        read_utc=read_utc,
+        kubernetes=view,
+        kubernetes_unknown=unknown,
+    )
 
 
 def read_namespaces(
@@ -262,35 +280,41 @@ def read_namespaces(
     Raises:
         ArmError: if Azure refuses or cannot be reached.
     """
-    targets = list(clusters or _listed(azure, subscription_ids))
+    targets = list(clusters or clusters_of(azure, subscription_ids))
     with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = list(pool.map(azure.managed_namespaces.list_by_managed_cluster, targets))
-    namespaces = [namespace for of_cluster in found for namespace in of_cluster]
+        lists = pool.map(azure.managed_namespaces.list_by_managed_cluster, targets)
+        namespaces = [namespace for of_cluster in lists for namespace in of_cluster]
     by_scope = {namespace.id.key: namespace.id for namespace in namespaces}
-    grants: dict[ManagedNamespaceId, list[AccessGrant]] = {}
+    grants: dict[ManagedNamespaceId, list[AccessGrant]] = defaultdict(list)
     left_out: list[str] = []
-    for held in _assignments(azure, {target.subscription_id for target in targets}):
-        where, role = by_scope.get(held.scope.lower()), ROLE_NAMES.get(held.role_guid)
-        if where is None:
+    for held in _assignments(azure, targets):
+        if (where := by_scope.get(held.scope.lower())) is None:
             continue
+        role = ROLE_NAMES.get(held.role_guid)
         if role is None or held.principal_type not in list(PrincipalType):
             left_out.append(
                 f"access of {where}: no request can ask for the role {role or held.role_guid} "
                 f"of {held.principal_type} {held.principal_id}"
             )
             continue
-        kind, principal_id = PrincipalType(held.principal_type), held.principal_id.lower()
         grant = AccessGrant(
-            principal_type=kind, principal_id=principal_id, role=role, role_guid=held.role_guid
+            principal_type=PrincipalType(held.principal_type),
+            principal_id=held.principal_id.lower(),
+            role=role,
+            role_guid=held.role_guid,
         )
-        of_namespace = grants.setdefault(where, [])
-        of_namespace += [grant] if grant not in of_namespace else []
+        if grant not in grants[where]:
+            grants[where].append(grant)
     return namespaces, grants, left_out
 
 
-def _assignments(azure: AzureClient, subscription_ids: set[str]) -> Iterator[RoleAssignment]:
-    for subscription_id in sorted({one.lower() for one in subscription_ids}):
-        yield from azure.role_assignments.list_for_subscription(subscription_id)
+def clusters_of(
+    azure: AzureClient, subscription_ids: Iterable[str]
+) -> dict[ClusterId, ManagedCluster]:
+    """Return the clusters of subscriptions by id; raises ArmError if one cannot be listed."""
+    return {
+        found.id: found for one in subscription_ids for found in azure.managed_clusters.list(one)
+    }
 
 
 def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace | None:
@@ -301,41 +325,16 @@ def item_now(target: ManagedNamespaceId, azure: AzureClient) -> ManagedNamespace
         return None
 
 
-def _listed(azure: AzureClient, subscription_ids: Sequence[str]) -> dict[ClusterId, ManagedCluster]:
-    return {
-        found.id: found for one in subscription_ids for found in azure.managed_clusters.list(one)
-    }
-
-
-def _observe_cluster(
-    cluster: ManagedCluster,
-    *,
-    azure: AzureClient,
-    kube_for: Callable[[ManagedCluster], KubeClient] | None,
-    now: Callable[[], datetime],
-    named: Iterable[ManagedNamespaceId] = (),
-) -> ObservedCluster:
-    """Return the state of a cluster; what ARM's list lacks of `named` is read where it is there."""
-    found = azure.managed_namespaces.list_by_managed_cluster(cluster.id)
-    view, unknown = _kubernetes(cluster, kube_for)
-    managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
-    for target in named:
-        name = target.namespace_name.lower()
-        if view is None or name in managed or not view.is_managed(name):
-            continue
-        if (unlisted := item_now(target, azure)) is not None:
-            managed[name] = unlisted
-    return ObservedCluster(
-        cluster=cluster,
-        managed=managed,
-        read_utc=utc_text(now()),
-        kubernetes=view,
-        kubernetes_unknown=unknown,
-    )
+def _assignments(azure: AzureClient, clusters: Iterable[ClusterId]) -> Iterator[RoleAssignment]:
+    for subscription_id in sorted({one.subscription_id.lower() for one in clusters}):
+        yield from azure.role_assignments.list_for_subscription(subscription_id)
 
 
 def _kubernetes(
-    cluster: ManagedCluster, kube_for: Callable[[ManagedCluster], KubeClient] | None
+    cluster: ManagedCluster,
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    *,
+    namespaces_only: bool,
 ) -> tuple[KubernetesView | None, str]:
     if kube_for is None:
         return None, "not read"
@@ -343,12 +342,11 @@ def _kubernetes(
         return None, "the cluster is stopped"
     try:
         kube = kube_for(cluster)
-        return KubernetesView(
-            namespaces={namespace.name: namespace for namespace in kube.namespaces()},
-            quotas=tuple(kube.resource_quotas()),
-            nodes=tuple(kube.nodes()),
-            pods=tuple(kube.pods()),
-        ), ""
+        view = KubernetesView(namespaces={found.name: found for found in kube.namespaces()})
+        if namespaces_only:
+            return view, ""
+        quotas, nodes, pods = kube.resource_quotas(), kube.nodes(), kube.pods()
+        return replace(view, quotas=tuple(quotas), nodes=tuple(nodes), pods=tuple(pods)), ""
     except (KubeError, ArmForbiddenError) as error:
         return None, str(error)
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
@@ -24,7 +25,6 @@ from mnslib.errors import Problem, SpecError
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
     QUOTA_FIELDS,
-    AccessGrant,
     AdoptionPolicy,
     Ensure,
     ManagedNamespace,
@@ -54,10 +54,13 @@ from mnslib.provisioning.risks import (
     with_overcommit,
     with_risks,
 )
+from mnslib.quantities import ZERO
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
 PLAN_SCHEMA_VERSION = 1
+
+_order = attrgetter("principal_type", "principal_id", "role")
 
 DEFAULTS: dict[str, Any] = {
     "default_network_policy": NetworkPolicy(
@@ -108,13 +111,9 @@ class Plan:
         found = [risk for change in self.changes for risk in change.risks]
         return tuple(sorted({risk.name.value for risk in (*found, *self.plan_risks)}))
 
-    def commitments(self) -> Mapping[ClusterId, BeforeAndAfter | None]:
-        """Return, by cluster, what is committed before and after; None where unknown."""
-        return self._commitments
-
     @cached_property
-    def _commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
-        # once: page, picture and table ask for it, and it adds up every pod of the clusters
+    def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
+        """By cluster, what is committed before and after, of every pod; None where unknown."""
         changes = by_cluster(self.changes)
         return {
             cluster: before_and_after(observed, changes.get(cluster, ()), self.max_commitment)
@@ -150,14 +149,10 @@ def make_plan(
             problems.append(_problem(spec, "cluster_name", message))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
-        found = _problems(asked, cluster)
-        if found := found if is_begun else found + _only_inherited(asked, observed):
-            problems += found
-            continue
-        change = _change(asked, cluster, observed)
-        if asked is not spec:
-            change = replace(change, differences=with_tier_named(change.differences, spec))
-        changes.append(with_risks(change, cluster))
+        found = [*_findings(asked, cluster), *(() if is_begun else _inherited(asked, observed))]
+        problems += [_problem(spec, *finding) for finding in found]
+        if not found:
+            changes.append(with_risks(_change(spec, asked, cluster, observed), cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
@@ -165,8 +160,8 @@ def make_plan(
         for cluster, mine in by_cluster(changes).items()  # by id, so the order stays
         for change in with_overcommit(observed.clusters[cluster], mine, max_commitment)
     ]
-    share = many_changes(changes, sum(len(found.managed) for found in observed.clusters.values()))
-    plan_risks = (share,) if share else ()
+    existing = sum(len(found.managed) for found in observed.clusters.values())
+    plan_risks = many_changes(changes, existing)
     return Plan(
         changes=tuple(changes),
         plan_risks=plan_risks,
@@ -179,45 +174,45 @@ def make_plan(
 # From one request to one change
 
 
-def _change(spec: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState) -> Change:
+def _change(
+    spec: NamespaceSpec, asked: NamespaceSpec, cluster: ObservedCluster, observed: ObservedState
+) -> Change:
+    """Return the change of a request; `asked` holds what it takes from its tier as well."""
     before = cluster.find(spec.id)
-    if spec.ensure is Ensure.ABSENT:
+    if asked.ensure is Ensure.ABSENT:
         kind = ChangeKind.DELETE if before else ChangeKind.NO_CHANGE
         return Change(kind=kind, id=spec.id, before=before, differences=differences(before, None))
-    held, onto = before, before or _blank(spec, cluster)
+    held, onto = before, before or _blank(asked, cluster)
     kind = ChangeKind.UPDATE if before else ChangeKind.CREATE
     if before is None and cluster.on_cluster(spec.id):
         # what an adoption would overwrite, so that the plan shows and records it
         unset = NetworkPolicy()
         held = replace(onto, default_network_policy=unset, adoption_policy=None, delete_policy=None)
         kind = ChangeKind.ADOPT
-    after = merge(spec, onto)
-    grants = sorted((g for g in spec.access if not observed.has_grant(spec.id, g)), key=_order)
-    revoked = {
-        grant: there
-        for grant in sorted(spec.revoked, key=_order)
-        if (there := observed.own_assignments(spec.id, grant))
-    }
-    found = (
-        *differences(held, after),
-        *_failed_before(before),
-        *(access_difference(grant) for grant in grants),
-        *(access_difference(grant, there) for grant, there in revoked.items()),
-    )
+    after = merge(asked, onto)
+    grants = [g for g in sorted(asked.access, key=_order) if not observed.has_grant(spec.id, g)]
+    revoked = {g: observed.own_assignments(spec.id, g) for g in sorted(asked.revoked, key=_order)}
+    found = [*differences(held, after)]
+    if before and before.provisioning_state in ("Failed", "Canceled"):
+        state = {"old": before.provisioning_state, "new": "Succeeded"}
+        found.append(FieldDifference(operation="change", path="provisioning_state", **state))
+    found += [access_difference(grant) for grant in grants]
+    found += [access_difference(grant, there) for grant, there in revoked.items() if there]
     return Change(
         kind=kind if found or before is None else ChangeKind.NO_CHANGE,
         id=spec.id,
         before=before,
         after=after,
-        differences=found,
+        differences=tuple(found if asked is spec else with_tier_named(found, spec)),
         grants=tuple(grants),
         revoked=tuple(one for there in revoked.values() for one in there),
-        kept=tuple(one for g in revoked for one in observed.inherited_assignments(spec.id, g)),
+        kept=tuple(
+            one
+            for grant, there in revoked.items()
+            if there
+            for one in observed.inherited_assignments(spec.id, grant)
+        ),
     )
-
-
-def _order(grant: AccessGrant) -> tuple[str, ...]:
-    return grant.principal_type, grant.principal_id, grant.role
 
 
 def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
@@ -263,84 +258,72 @@ def _blank(spec: NamespaceSpec, cluster: ObservedCluster) -> ManagedNamespace:
     )
 
 
-def _failed_before(before: ManagedNamespace | None) -> tuple[FieldDifference, ...]:
-    state = before.provisioning_state if before else None
-    if state not in ("Failed", "Canceled"):
-        return ()
-    path = "provisioning_state"
-    return (FieldDifference(operation="change", path=path, old=state, new="Succeeded"),)
+# What cannot be planned: the column, what is wrong with it, what to write instead
 
-
-# What cannot be planned
-
+_Findings = Iterator[tuple[str, str, str]]
 _TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
 
 
-def _problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
-    before, asked = cluster.find(spec.id), spec.delete_policy
-    if spec.ensure is Ensure.ABSENT:
-        if spec.revoked:
-            message = f"{spec.id.namespace_name} is to go; no role on it can be taken away as well."
-            suggestion = "ensure=present with this cell first, then ensure=absent"
-            return [_problem(spec, "access", message, suggestion)]
-        if before is None or asked in (None, before.delete_policy):
-            return []
+def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
+    name, before, asked = spec.id.namespace_name, cluster.find(spec.id), spec.delete_policy
+    if spec.ensure is Ensure.PRESENT:
+        yield from _limit_below_request(spec, before) if before else _creation(spec, cluster)
+    elif spec.revoked:
+        message = f"{name} is to go; no role on it can be taken away as well."
+        yield "access", message, "ensure=present with this cell first, then ensure=absent"
+    elif before is not None and asked not in (None, before.delete_policy):
         message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
         suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
-        return [_problem(spec, "delete_policy", message, suggestion)]
-    return _limit_below_request(spec, before) if before else _creation_problems(spec, cluster)
+        yield "delete_policy", message, suggestion
 
 
-def _only_inherited(spec: NamespaceSpec, observed: ObservedState) -> list[Problem]:
-    """Return the roles that are to go, and of which nothing would: they are assigned further up."""
-    return [
-        _problem(
-            spec,
-            "access",
-            f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an assignment "
-            f"at {held.scope or '/'}, which acts on more than this namespace.",
-            f"nothing of it here; to remove it there: az role assignment delete --ids {held.id}",
-        )
-        for grant in (spec.revoked if spec.ensure is Ensure.PRESENT else ())
-        if not observed.own_assignments(spec.id, grant)
-        for held in observed.inherited_assignments(spec.id, grant)
-    ]
+def _inherited(spec: NamespaceSpec, observed: ObservedState) -> _Findings:
+    """Yield the roles that are to go, of which nothing would: they are assigned further up."""
+    for grant in spec.revoked if spec.ensure is Ensure.PRESENT else ():
+        if observed.own_assignments(spec.id, grant):
+            continue
+        for held in observed.inherited_assignments(spec.id, grant):
+            yield (
+                "access",
+                f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an "
+                f"assignment at {held.scope or '/'}, which acts on more than this namespace.",
+                f"nothing of it here; to remove it there: az role assignment delete --ids "
+                f"{held.id}",
+            )
 
 
-def _creation_problems(spec: NamespaceSpec, cluster: ObservedCluster) -> list[Problem]:
+def _creation(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
     name, where = spec.id.namespace_name, f"cluster {spec.id.cluster.cluster_name}"
     if cluster.cluster.is_stopped:
         message = f"{where} is stopped; {name} needs it running."
-        return [_problem(spec, "cluster_name", message, "the request again once it runs")]
+        yield "cluster_name", message, "the request again once it runs"
+        return
     if cluster.on_cluster(spec.id) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
         message = f"{name} exists on {where} and is not managed."
         suggestion = "Always or IfIdentical to take it over, or another namespace_name"
-        return [_problem(spec, "adoption_policy", message, suggestion)]
+        yield "adoption_policy", message, suggestion
+        return
     message = f"{name} is not managed yet, so it needs all four quota values; this one is missing."
     if cluster.kubernetes is None:
         message += f" {_TRAILS}"
     examples = {"cpu": "an amount such as 2 or 500m", "mem": "an amount such as 4Gi"}
-    return [
-        _problem(spec, column, message, examples[column[:3]])
-        for column in QUOTA_FIELDS
-        if spec.quota.get(column) is None
-    ]
+    for column in QUOTA_FIELDS:
+        if spec.quota.get(column) is None:
+            yield column, message, examples[column[:3]]
 
 
-def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> list[Problem]:
-    quota = merge(spec, before).default_resource_quota.values()
-    found = []
+def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Findings:
+    quota = {**before.default_resource_quota.values(), **spec.quota}
     for limit, request in limits_below_request(quota):
         is_limit = limit in spec.quota  # what the row asks for is what can be mended there
         column, other = (limit, request) if is_limit else (request, limit)
         own, others = (
-            spec.typed.get(name) or format_quota_value(name, quota[name])
+            spec.typed.get(name) or format_quota_value(name, quota[name] or ZERO)
             for name in (column, other)
         )
         word, enough = ("below", "less") if is_limit else ("above", "more")
         message = f"{column} {own} is {word} the {other} {others} set already. {_TRAILS}"
-        found.append(_problem(spec, column, message, f"{own} or {enough} for {other} too"))
-    return found
+        yield column, message, f"{own} or {enough} for {other} too"
 
 
 def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:

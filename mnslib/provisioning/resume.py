@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
-from mnslib.models import ManagedNamespace, NamespaceSpec
+from mnslib.models import DeletePolicy, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
-from mnslib.provisioning.changes import Change, planned_item, releases
-from mnslib.provisioning.journal import BEGUN, JOURNAL_NAME, read_events
+from mnslib.provisioning.changes import Change, planned_item
+from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.writing import (
@@ -33,7 +33,6 @@ from mnslib.provisioning.writing import (
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
-    OPEN_OUTCOMES,
     WRITTEN_OUTCOMES,
     ApplyResult,
     ChangeKind,
@@ -50,51 +49,24 @@ LONGEST_WAIT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierItem:
-    """What the journal says of one item.
-
-    Attributes:
-        planned: what `planned_item` says of it.
-        is_begun: a write may have gone out, and how it ended is not known to be well.
-        outcome: None unless it ended as requested; then nothing is left to do.
-    """
-
-    id: ManagedNamespaceId
-    kind: ChangeKind
-    planned: Mapping[str, Any]
-    is_begun: bool = False
-    is_released: bool = False
-    outcome: ItemOutcome | None = None
-
-    def ended(self, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> ItemOutcome:
-        """Return an outcome of this item."""
-        done = ItemOutcome(id=self.id, change=self.kind, outcome=outcome)
-        return replace(done, reason=reason, remedy=remedy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierRun:
-    """What the journal says of a run that ended early; items by key.
+    """What the journal says of a run that ended early.
 
     Attributes:
         name: of its directory.
         digest: of the plan that was approved.
         risks: names of those that were accepted with it.
+        items: what was planned, by key.
+        finished: outcomes of the items that ended as requested, by key.
         is_torn: the journal's last line was cut off; the item it was about is read.
-        failed: keys of the items that failed and are not as requested since.
     """
 
     name: str
     digest: str
     risks: frozenset[str]
-    items: dict[str, EarlierItem]
+    items: dict[str, Story]
+    finished: dict[str, ItemOutcome]
     is_torn: bool
-    failed: frozenset[str] = frozenset()
-
-    @property
-    def finished(self) -> int:
-        """How many items ended as requested."""
-        return sum(item.outcome is not None for item in self.items.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +76,11 @@ class Rest:
     Attributes:
         earlier: the run that is resumed.
         plan: what is to be written, under the digest that was approved.
-        finished: outcomes of what the earlier run had finished.
         decided: outcomes of what needs no write now, by reading it.
     """
 
     earlier: EarlierRun
     plan: Plan
-    finished: tuple[ItemOutcome, ...]
     decided: tuple[ItemOutcome, ...]
 
     @property
@@ -118,11 +88,11 @@ class Rest:
         """Keys of the items that failed before and were not found to be as requested now."""
         still = {change.id.key for change in self.plan.changes}
         still |= {item.id.key for item in self.decided if item.outcome is OutcomeKind.FAILED}
-        return self.earlier.failed & still
+        return frozenset(key for key in still if self.earlier.items[key].has_failed)
 
     def complete(self, result: ApplyResult) -> ApplyResult:
         """Return the result over all items of the earlier plan, in its order."""
-        before = (*self.finished, *self.decided)
+        before = (*self.earlier.finished.values(), *self.decided)
         outcomes = sorted((*before, *result.outcomes), key=lambda item: item.id.key)
         resumed = Resumed(
             run=self.earlier.name,
@@ -140,44 +110,17 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         ConfigError: if the run wrote nothing, so that there is nothing to resume.
     """
     events, is_torn = read_events(run_directory / JOURNAL_NAME)
-    digest, risks = "", frozenset[str]()
-    items: dict[str, EarlierItem] = {}
-    failed: set[str] = set()
-    for event in events:
-        match event["event"]:
-            case "plan" if event["may_write"]:
-                digest, risks = event["digest"], risks | frozenset(event["risks"])
-                for planned in event["items"]:
-                    id_, kind = ManagedNamespaceId.parse(planned["id"]), planned["change"]
-                    item = EarlierItem(id=id_, kind=ChangeKind(kind), planned=planned)
-                    if was := items.get(id_.key):  # a write that went out before may still arrive
-                        item = replace(item, is_begun=was.is_begun, is_released=was.is_released)
-                    if item.kind is ChangeKind.NO_CHANGE:
-                        item = replace(item, outcome=item.ended(OutcomeKind.UNCHANGED))
-                    items[id_.key] = item
-            case begun if begun in BEGUN:
-                key = ManagedNamespaceId.parse(event["id"]).key
-                item = replace(items[key], is_begun=True)
-                if begun == "started" and event["change"] == ChangeKind.DELETE:
-                    policy = event["before"]["delete_policy"]
-                    item = replace(item, is_released=releases(ChangeKind.DELETE, policy))
-                items[key] = item
-            case "finished":
-                outcome = ItemOutcome.from_json(event)
-                if outcome.outcome is OutcomeKind.FAILED:
-                    failed.add(outcome.id.key)
-                elif outcome.outcome not in OPEN_OUTCOMES:
-                    failed.discard(outcome.id.key)
-                    items[outcome.id.key] = replace(items[outcome.id.key], outcome=outcome)
-    if not items:
+    plans = [event for event in events if event["event"] == "plan" and event["may_write"]]
+    if not any(plan["items"] for plan in plans):
         raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
+    stories = {key: story for key, story in read_stories(events).items() if story.planned}
     return EarlierRun(
         name=run_directory.name,
-        digest=digest,
-        risks=risks,
-        items=items,
+        digest=plans[-1]["digest"],
+        risks=frozenset(risk for plan in plans for risk in plan["risks"]),
+        items=stories,
+        finished={key: ended for key, story in stories.items() if (ended := story.outcome)},
         is_torn=is_torn,
-        failed=frozenset(failed),
     )
 
 
@@ -217,9 +160,11 @@ def read_in_flight(
             pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
         return found
 
-    items = earlier.items.values()
-    begun = [item.id for item in items if item.is_begun and item.outcome is None]
-    begun = [target for target in begun if target.cluster in observed.clusters]
+    begun = [
+        story.id
+        for key, story in earlier.items.items()
+        if story.begun and key not in earlier.finished and story.id.cluster in observed.clusters
+    ]
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         return observed.with_items(dict(zip(begun, pool.map(at_rest, begun), strict=True)))
 
@@ -233,11 +178,12 @@ def plan_rest(
 ) -> Rest:
     """Return what is left of the earlier plan, and the outcome of everything else."""
     decided: list[ItemOutcome] = []
-    still_open = [
-        _as_planned(spec, observed, earlier.items[spec.id.key])
-        for spec in specs
-        if earlier.items[spec.id.key].outcome is None
-    ]
+    still_open = []
+    for spec in specs:
+        item = earlier.items[spec.id.key]
+        is_made = item.kind in (ChangeKind.CREATE, ChangeKind.ADOPT) and observed.find(spec.id)
+        if spec.id.key not in earlier.finished:  # the roles of its tier are assigned once it stands
+            still_open.append(spec.in_full if is_made else spec)
     try:
         plan = make_plan(still_open, observed, max_commitment=max_commitment, is_begun=True)
     except SpecError as error:
@@ -246,7 +192,7 @@ def plan_rest(
         for spec in [s for s in still_open if s.origin.row in reasons]:
             reason = f"stale: {cut(reasons[spec.origin.row])}"
             item = earlier.items[spec.id.key]
-            decided.append(item.ended(OutcomeKind.SKIPPED, reason, STALE_REMEDY))
+            decided.append(item.as_ended(OutcomeKind.SKIPPED, reason, STALE_REMEDY))
         still_open = [s for s in still_open if s.origin.row not in reasons]
         plan = make_plan(still_open, observed, max_commitment=max_commitment, is_begun=True)
     to_write = []
@@ -254,47 +200,36 @@ def plan_rest(
         item = earlier.items[change.id.key]
         outcome = _settle(change, item)
         if outcome is None and not _is_approved(change, item, earlier):
-            outcome = item.ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY)
+            outcome = item.as_ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY)
         if outcome is None:
             to_write.append(replace(change, kind=item.kind))
         else:
             decided.append(outcome)
-    return Rest(
-        earlier=earlier,
-        plan=replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest),
-        finished=tuple(item.outcome for item in earlier.items.values() if item.outcome),
-        decided=tuple(decided),
-    )
+    rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
+    return Rest(earlier=earlier, plan=rest, decided=tuple(decided))
 
 
-def _as_planned(spec: NamespaceSpec, observed: ObservedState, item: EarlierItem) -> NamespaceSpec:
-    """Return the request with its tier, also of what the earlier run has created by now.
-
-    Its roles are assigned once it stands, so they may be missing still.
-    """
-    cluster = observed.clusters.get(spec.id.cluster)
-    is_there = cluster is not None and cluster.find(spec.id) is not None
-    was_new = item.kind in (ChangeKind.CREATE, ChangeKind.ADOPT)
-    return spec.in_full if is_there and was_new else spec
-
-
-def _settle(change: Change, item: EarlierItem) -> ItemOutcome | None:
+def _settle(change: Change, item: Story) -> ItemOutcome | None:
     """Return the outcome of an item that nothing is left to do for, None if there is."""
     if change.before is not None and is_under_way(change.before):
         reason = f"the service still works on it: {change.before.provisioning_state}"
-        return item.ended(OutcomeKind.FAILED, reason, READ_FIRST)
+        return item.as_ended(OutcomeKind.FAILED, reason, READ_FIRST)
     if change.kind is not ChangeKind.NO_CHANGE:
         return None
-    if not item.is_begun:
-        return item.ended(OutcomeKind.UNCHANGED, "it was as requested when the run was resumed")
-    if item.is_released:
-        return item.ended(OutcomeKind.RELEASED, RELEASED)
-    return item.ended(DONE_OUTCOME[item.kind])
+    if not item.begun:
+        return item.as_ended(OutcomeKind.UNCHANGED, "it was as requested when the run was resumed")
+    if any(
+        event["change"] == ChangeKind.DELETE
+        and event["before"]["delete_policy"] != DeletePolicy.DELETE
+        for event in item.writes
+    ):
+        return item.as_ended(OutcomeKind.RELEASED, RELEASED)
+    return item.as_ended(DONE_OUTCOME[item.kind])
 
 
-def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool:
+def _is_approved(change: Change, item: Story, earlier: EarlierRun) -> bool:
     """Return whether writing it does no other than what was approved, to what was seen then."""
-    now, was = planned_item(change), item.planned
+    now, was = planned_item(change), item.planned[-1]
     is_other = (
         now["after"] != was["after"]
         or any(set(now.get(roles, ())) - {*was.get(roles, ())} for roles in ("grants", "revoked"))
@@ -307,5 +242,5 @@ def _is_approved(change: Change, item: EarlierItem, earlier: EarlierRun) -> bool
     if (now["etag"], now["before"]) == (was["etag"], was["before"]):
         return True
     # its own write may have left it with another eTag, or as failed
-    is_same = item.is_begun and not is_made_anew(change.kind, change.before)
+    is_same = bool(item.begun) and not is_made_anew(change.kind, change.before)
     return is_same and now["before"] in (was["before"], was["after"])

@@ -21,6 +21,7 @@ from mnslib.models import (
     ManagedNamespace,
     NetworkRule,
 )
+from mnslib.pods import total_need
 from mnslib.provisioning.changes import Change, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
@@ -53,20 +54,20 @@ def with_risks(change: Change, cluster: ObservedCluster) -> Change:
     return replace(change, risks=tuple(found))
 
 
-def many_changes(changes: Sequence[Change], existing_count: int) -> Risk | None:
-    """Return the risk that a plan touches a large share of what exists, None if it does not."""
+def many_changes(changes: Sequence[Change], existing_count: int) -> tuple[Risk, ...]:
+    """Return the risk that a plan touches a large share of what exists; none if it does not."""
     touched = sum(change.kind in TOUCHING for change in changes)
     if existing_count < MANY_CHANGES_FROM or touched <= MANY_CHANGES_SHARE * existing_count:
-        return None
+        return ()
     detail = _say("many-changes", touched=touched, existing=existing_count)
-    return Risk(name=RiskName.MANY_CHANGES, detail=detail)
-
-
-# Each returns what its risk means for this namespace, empty if the change does not carry it.
+    return (Risk(name=RiskName.MANY_CHANGES, detail=detail),)
 
 
 def _say(what: str, **facts: Any) -> str:
     return str(words("risks")[what].format_map(facts))
+
+
+# Each returns what its risk means for this namespace, empty if the change does not carry it.
 
 
 def _adoption(change: Change, cluster: ObservedCluster) -> str:
@@ -116,9 +117,10 @@ def _quota(change: Change, cluster: ObservedCluster) -> str:
         for name, amount in change.after.default_resource_quota.values().items()
         if name not in was or amount < was[name]
     }
-    requested = cluster.requested(change.id.namespace_name) if lowered else {}
-    if requested is None:
-        return _say("quota-unread")
+    if not lowered or cluster.kubernetes is None:
+        return _say("quota-unread") if lowered else ""
+    # counted from the pods, since the quota's own counter is known to be wrong at times
+    requested = total_need(cluster.kubernetes.pods_of(change.id.namespace_name))
     short = [
         f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
         f"quota {amount_text(name, amount)}"
@@ -155,8 +157,8 @@ def _access(change: Change, _: ObservedCluster) -> str:
         f"{held.scope or '/'}"
         for held in change.kept
     ]
-    told = [_say("access-removed", gone=", ".join(gone))] if gone else []
-    return " ".join(told + ([_say("access-kept", kept=", ".join(kept))] if kept else []))
+    told = {"access-removed": gone, "access-kept": kept}
+    return " ".join(_say(what, them=", ".join(them)) for what, them in told.items() if them)
 
 
 _FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
@@ -261,24 +263,24 @@ def with_overcommit(
     be unknown too. Counted are request quotas, since pods are placed by their requests. Source:
     kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
     """
+    if all(change.kind in (ChangeKind.NO_CHANGE, ChangeKind.DELETE) for change in changes):
+        return list(changes)  # nothing raises, and pods need not be added up
     both = before_and_after(observed, changes, max_commitment)
-    carrying = []
+    found = []
     for change in changes:
-        found = (_overcommit(change, resource, both) for resource in ("cpu", "memory"))
-        if sentences := [*dict.fromkeys(filter(None, found))]:
-            risk = Risk(name=RiskName.OVERCOMMIT, detail=f"{'; '.join(sentences)}.")
+        told = [_overcommit(change, resource, both) for resource in ("cpu", "memory")]
+        if detail := "; ".join(dict.fromkeys(filter(None, told))):
+            risk = Risk(name=RiskName.OVERCOMMIT, detail=f"{detail}.")
             change = replace(change, risks=(*change.risks, risk))
-        carrying.append(change)
-    return carrying
+        found.append(change)
+    return found
 
 
 def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> str:
-    name = change.id.cluster.cluster_name
+    name, field = change.id.cluster.cluster_name, f"{resource}_request"
     if both is None or not both[1][resource].allocatable:
         was, becomes = (
-            state.default_resource_quota.values().get(f"{resource}_request", ZERO)
-            if state
-            else ZERO
+            state.default_resource_quota.values().get(field, ZERO) if state else ZERO
             for state in (change.before, change.after)
         )
         why = "Kubernetes was not read" if both is None else "no ready node"
@@ -288,7 +290,7 @@ def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> s
     if own <= was:
         return ""
     nodes = amount_text(resource, after.allocatable)
-    facts = {"name": name, "nodes": nodes, "words": RESOURCE_WORDS[f"{resource}_request"]}
+    facts = {"name": name, "nodes": nodes, "words": RESOURCE_WORDS[field]}
     if own > after.allocatable:
         return _say("too-large", own=amount_text(resource, own), **facts)
     if after.committed <= before.committed or (after.over_limit or ZERO) <= 0:

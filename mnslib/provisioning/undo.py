@@ -6,8 +6,8 @@ the requests go through plan and approval like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mnslib.models import (
@@ -21,14 +21,12 @@ from mnslib.models import (
     PrincipalType,
 )
 from mnslib.provisioning.changes import OWNED_MAPPINGS, words
-from mnslib.provisioning.journal import BEGUN
+from mnslib.provisioning.journal import Event, Story, read_stories
 from mnslib.requests.cells import grant_text, revocation_text
 from mnslib.requests.export import PAIR_READERS, kept
-from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
 
-Event = Mapping[str, Any]
 Image = Mapping[str, Any]
 """A managed namespace as `namespace_to_json` writes it."""
 
@@ -44,115 +42,86 @@ class Undo:
 def undo(events: Iterable[Event]) -> Undo:
     """Return what restores the namespaces as the journal found them."""
     lost: list[str] = []
-    items: dict[str, _Item] = {}
-    for event in events:
-        match event["event"]:
-            case kind if kind in BEGUN:
-                id_ = ManagedNamespaceId.parse(event["id"])
-                item = items.setdefault(id_.key, _Item(id_, lost))
-                if kind == "started":
-                    item.writes.append(event)
-                else:
-                    item.roles.setdefault((event["principal_id"], event["role"]), event)
-            case "granted" | "revoked":
-                role = event["principal_id"], event["role"]
-                items[ManagedNamespaceId.parse(event["id"]).key].answered.add(role)
-            case "accepted":
-                items[ManagedNamespaceId.parse(event["id"]).key].is_accepted = True
-            case "finished":
-                outcome = ItemOutcome.from_json(event)
-                if outcome.id.key in items:
-                    items[outcome.id.key].outcome = outcome.outcome
-    rows = []
-    for _, item in sorted(items.items()):
-        cells = item.namespace_cells()
-        cells |= item.access_cells(is_gone="ensure" in cells)
-        rows += [item.identity() | cells] if cells else []
-    return Undo(rows=tuple(rows), lost=tuple(dict.fromkeys(lost)))
+    items = [_Item(story, lost) for _, story in sorted(read_stories(events).items())]
+    rows = [(item, item.cells()) for item in items]
+    return Undo(
+        rows=tuple(item.story.id.columns | cells for item, cells in rows if cells),
+        lost=tuple(dict.fromkeys(lost)),
+    )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Item:
-    """What a journal says of one namespace; says in `lost` what cannot be restored of it.
+    """One namespace; says in `lost` what cannot be restored of it."""
 
-    Attributes:
-        writes: `started` events.
-        roles: the first event of each role of each principal.
-        answered: those that Azure was seen to have granted, or taken away.
-    """
-
-    id: ManagedNamespaceId
+    story: Story
     lost: list[str]
-    writes: list[Event] = field(default_factory=list)
-    roles: dict[tuple[str, str], Event] = field(default_factory=dict)
-    answered: set[tuple[str, str]] = field(default_factory=set)
-    is_accepted: bool = False
-    outcome: OutcomeKind | None = None
-
-    def identity(self) -> dict[str, str]:
-        cluster = self.id.cluster
-        return {
-            "subscription_id": cluster.subscription_id,
-            "resource_group": cluster.resource_group,
-            "cluster_name": cluster.cluster_name,
-            "namespace_name": self.id.namespace_name,
-        }
 
     @property
     def place(self) -> str:
-        return f"{self.id.namespace_name} on {self.id.cluster.cluster_name}"
+        return f"{self.story.id.namespace_name} on {self.story.id.cluster.cluster_name}"
 
     def say(self, what: str, **facts: str) -> None:
         self.lost.append(f"{self.place}: {words('undo')[what].format_map(facts)}")
 
-    def namespace_cells(self) -> dict[str, Any]:
+    def cells(self) -> dict[str, Any]:
         """Return what to ask for beside the identity; nothing where nothing can or need be done."""
-        if not self.writes:
+        roles: dict[tuple[str, str], Event] = {}
+        for event in self.story.begun:
+            if event["event"] != "started":  # by its first event it is known what was there
+                roles.setdefault(_role(event), event)
+        cells = self._namespace_cells(self.story.writes)
+        is_gone = "ensure" in cells
+        access = [self._access(event, is_gone=is_gone) for event in roles.values()]
+        return cells | ({"access": entries} if (entries := [*filter(None, access)]) else {})
+
+    def _namespace_cells(self, writes: Sequence[Event]) -> dict[str, Any]:
+        is_accepted = any(event["event"] == "accepted" for event in self.story.answered)
+        outcome = self.story.ended[-1]["outcome"] if self.story.ended else None
+        if not writes:
             return {}
-        if self.outcome is OutcomeKind.SKIPPED:  # found changed by somebody else
-            if self.is_accepted:
+        if outcome == OutcomeKind.SKIPPED:  # found changed by somebody else
+            if is_accepted:
                 self.say("changed-since")
             return {}
-        if not self.is_accepted and self.outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED):
+        if not is_accepted and outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED):
             # what stands there may be somebody else's
             self.say("not-accepted")
             return {}
-        before, after = self.writes[0]["before"], self.writes[-1]["after"]
+        before, after = writes[0]["before"], writes[-1]["after"]
         if before is None:
-            is_adopted = self.writes[0]["change"] == ChangeKind.ADOPT
+            is_adopted = writes[0]["change"] == ChangeKind.ADOPT
             return self._take_away(after or {}, is_adopted=is_adopted)
         return self._changed(before, after) if after else self._make_again(before)
 
-    def access_cells(self, *, is_gone: bool) -> dict[str, list[str]]:
-        """Return what to ask for, so that whoever had a role has it, and nobody else.
+    def _access(self, event: Event, *, is_gone: bool) -> str:
+        """Return what to ask for, so that a principal has a role, or has not, as before.
 
         Args:
             is_gone: the namespace goes, and with it the roles that were granted on it.
         """
-        entries = []
-        for (principal_id, role), event in self.roles.items():
-            is_granted = event["event"] == "granting"
-            kind = event.get("principal_type", "")  # which journals of before do not say
-            if is_gone and is_granted:
-                continue
-            # journals of before do not say what was answered
-            is_told = not is_granted or "had_role" in event
-            if is_told and (principal_id, role) not in self.answered:
-                self.say("role-unseen", role=role, principal=principal_id)
-                continue
-            is_kept = event.get("has_condition") or event.get("had_role")
-            if is_gone or is_kept or kind not in list(PrincipalType):
-                fate = "role-stays" if is_granted else "role-is-gone"
-                self.say(fate, role=role, principal=principal_id)
-                continue
-            grant = AccessGrant(
-                principal_type=PrincipalType(kind),
-                principal_id=principal_id,
-                role=role,
-                role_guid=BUILT_IN_ROLES[role],
-            )
-            entries.append(revocation_text(grant) if is_granted else grant_text(grant))
-        return {"access": entries} if entries else {}
+        is_granted = event["event"] == "granting"
+        principal_id, role = _role(event)
+        kind = event.get("principal_type", "")  # which journals of before do not say
+        if is_gone and is_granted:
+            return ""
+        # journals of before do not say what was answered
+        is_told = not is_granted or "had_role" in event
+        if is_told and _role(event) not in map(_role, self.story.answered):
+            self.say("role-unseen", role=role, principal=principal_id)
+            return ""
+        is_kept = event.get("has_condition") or event.get("had_role")
+        if is_gone or is_kept or kind not in list(PrincipalType):
+            fate = "role-stays" if is_granted else "role-is-gone"
+            self.say(fate, role=role, principal=principal_id)
+            return ""
+        grant = AccessGrant(
+            principal_type=PrincipalType(kind),
+            principal_id=principal_id,
+            role=role,
+            role_guid=BUILT_IN_ROLES[role],
+        )
+        return revocation_text(grant) if is_granted else grant_text(grant)
 
     def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:
         keeps = after.get("delete_policy") != DeletePolicy.DELETE
@@ -204,6 +173,10 @@ class _Item:
             if pairs := kept(changed, PAIR_READERS[name], f"{self.place}: {name}", self.lost):
                 row[name] = pairs
         return row
+
+
+def _role(event: Event) -> tuple[str, str]:
+    return event.get("principal_id", ""), event.get("role", "")
 
 
 def _plain(image: Image) -> dict[str, str]:

@@ -16,23 +16,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mnslib import errors
 from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, Work
-from mnslib.errors import (
-    ArmConflictError,
-    ArmError,
-    ArmForbiddenError,
-    ArmPreconditionError,
-    ArmServerError,
-    ArmThrottledError,
-    ArmUnreachableError,
-    KubeError,
-    MnsError,
-    OperationFailedError,
-    OperationTimeoutError,
-    cut,
-)
-from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import (
     ROLE_NAMES,
     AccessGrant,
@@ -43,7 +29,7 @@ from mnslib.models import (
 )
 from mnslib.provisioning.changes import Change, differences, namespace_to_json
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now
+from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now, read_cluster
 from mnslib.results import ChangeKind
 
 if TYPE_CHECKING:
@@ -59,8 +45,9 @@ LONGEST_DELAY_SECONDS = 300.0
 """A service that asks for more is not waited for; as there."""
 
 _TRANSIENT = (
-    ArmConflictError, ArmUnreachableError, ArmServerError, ArmThrottledError,
-    ArmPreconditionError,  # after a read: our own first attempt may have arrived since
+    errors.ArmConflictError, errors.ArmUnreachableError, errors.ArmServerError,
+    errors.ArmThrottledError,
+    errors.ArmPreconditionError,  # after a read: our own first attempt may have arrived since
 )  # fmt: skip
 _TRANSIENT_CODES = frozenset({
     "InternalError", "InternalServerError", "InternalOperationError", "RetryableError",
@@ -89,7 +76,7 @@ STALE_REMEDY = "make a new plan"
 """Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
 
 
-class StaleItemError(MnsError):
+class StaleItemError(errors.MnsError):
     """The item is not as it was planned on; ends as its outcome, with this text as the reason."""
 
 
@@ -113,44 +100,28 @@ class Item:
     granting: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Seen:
-    """What a cluster was last seen to hold.
+    """A cluster as it was last seen, by the plan or since."""
 
-    Attributes:
-        listed: managed namespaces by key; None as long as the plan's own reading will do.
-        on_cluster: Kubernetes namespaces by name; as `listed`.
-        kubernetes_unknown: why those could not be read again; empty if they were.
-    """
-
-    planned: ObservedCluster
-    moment: datetime
+    cluster: ObservedCluster
     writes_since: int = 0
     is_being_read: bool = False
-    listed: dict[str, ManagedNamespace] | None = None
-    on_cluster: dict[str, KubernetesNamespace] | None = None
-    kubernetes_unknown: str = ""
 
 
+@dataclass(kw_only=True)
 class Writer:
     """Carries changes out. Only what it hands to a `Call` runs on other threads."""
 
-    def __init__(
-        self,
-        observed: ObservedState,
-        *,
-        azure: AzureClient,
-        kube_for: Callable[[ManagedCluster], KubeClient] | None,
-        now: Callable[[], datetime],
-        journal: Journal,
-        scheduler: Scheduler,
-    ) -> None:
-        self._azure, self._kube_for, self._now = azure, kube_for, now
-        self._journal, self._scheduler, self._observed = journal, scheduler, observed
-        self._seen = {
-            cluster: _Seen(planned=found, moment=datetime.fromisoformat(found.read_utc))
-            for cluster, found in observed.clusters.items()
-        }
+    observed: ObservedState
+    azure: AzureClient
+    kube_for: Callable[[ManagedCluster], KubeClient] | None
+    now: Callable[[], datetime]
+    journal: Journal
+    scheduler: Scheduler
+
+    def __post_init__(self) -> None:
+        self._seen = {key: _Seen(found) for key, found in self.observed.clusters.items()}
 
     def carry_out(self, item: Item) -> Work[None]:
         """Write, await, grant and revoke.
@@ -178,10 +149,10 @@ class Writer:
         for delay in RETRY_DELAYS_SECONDS:
             try:
                 return (yield from attempt())
-            except ArmError as error:
+            except errors.ArmError as error:
                 asked = error.retry_after_seconds or delay
                 is_in_vain = not _is_transient(error) or asked > LONGEST_DELAY_SECONDS
-                if is_in_vain or self._scheduler.is_stopped:
+                if is_in_vain or self.scheduler.is_stopped:
                     raise
                 yield Pause(asked, before_retry=True)
         return (yield from attempt())
@@ -194,7 +165,7 @@ class Writer:
             yield from self._check(change)
             try:
                 return (yield from self._send_and_follow(item, over=change.before))
-            except ArmPreconditionError as error:
+            except errors.ArmPreconditionError as error:
                 # the pipeline sends again what got no answer, and that meets the first one
                 may_be_ours = error.is_unclear
         found = yield from self._at_rest(item)
@@ -211,7 +182,7 @@ class Writer:
         yield from self._send_and_follow(item, over=found)
 
     def _look_at(self, change: Change) -> Work[None]:
-        read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
+        read = Call("GET", str(change.id), partial(item_now, change.id, self.azure))
         if not is_untouched(change, (yield read)):
             raise StaleItemError(STALE)
 
@@ -220,7 +191,7 @@ class Writer:
         operation = yield Call(method, str(item.change.id), partial(self._send, item, over))
         if operation is not None:
             item.is_accepted = True
-            yield from self._azure.operations.follow(operation)
+            yield from self.azure.operations.follow(operation)
 
     def _at_rest(self, item: Item) -> Work[ManagedNamespace | None]:
         """Return the item as it is once the service no longer works on it."""
@@ -228,12 +199,12 @@ class Writer:
         left = OPERATION_TIMEOUT_SECONDS
         found: ManagedNamespace | None
         while True:
-            found = yield Call("GET", str(target), partial(item_now, target, self._azure))
+            found = yield Call("GET", str(target), partial(item_now, target, self.azure))
             if found is None or not is_under_way(found):
                 return found
             item.is_accepted = True
             if left <= 0:
-                raise OperationTimeoutError(
+                raise errors.OperationTimeoutError(
                     f"{target} is still {found.provisioning_state} after"
                     f" {OPERATION_TIMEOUT_SECONDS:.0f} s."
                 )
@@ -248,15 +219,13 @@ class Writer:
         seen = self._seen[change.id.cluster]
         yield from self._look_again(change, seen)
         seen.writes_since += 1
-        # The list trails: where it disputes, only the item itself decides.
-        held = change.before if seen.listed is None else seen.listed.get(change.id.key)
         is_unguarded = change.before is not None and change.etag is None  # by an If-Match
-        is_disputed = is_unguarded or not is_untouched(change, held)
-        read = Call("GET", str(change.id), partial(item_now, change.id, self._azure))
-        if is_disputed and not is_untouched(change, (yield read)):
-            raise StaleItemError(STALE)
-        if change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
-            _require_same_on_cluster(change, seen)
+        # The list trails: where it disputes, only the item itself decides.
+        if is_unguarded or not is_untouched(change, seen.cluster.find(change.id)):
+            yield from self._look_at(change)
+        if self.kube_for and change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
+            planned = self.observed.clusters[change.id.cluster]
+            _require_same_on_cluster(change, planned, seen.cluster)
 
     def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
         while seen.is_being_read:
@@ -264,33 +233,30 @@ class Writer:
         # a creation overwrites nothing that was read: If-None-Match guards it
         is_old = change.before is not None and seen.writes_since >= FRESH_FOR_WRITES
         # a clock that was set back does not say how old it is
-        if not is_old and abs(self._now() - seen.moment) <= FRESH_FOR:
+        age = abs(self.now() - datetime.fromisoformat(seen.cluster.read_utc))
+        if not is_old and age <= FRESH_FOR:
             return
         seen.is_being_read = True
         try:
             path = f"{change.id.cluster}/managedNamespaces"
-            yield Call("GET", path, partial(self._look, seen))
-            seen.writes_since = 0
+            planned = self.observed.clusters[change.id.cluster]
+            look = partial(
+                read_cluster,
+                planned.cluster,
+                azure=self.azure,
+                kube_for=self.kube_for if planned.kubernetes else None,
+                now=self.now,
+                namespaces_only=True,
+            )
+            seen.cluster, seen.writes_since = (yield Call("GET", path, look)), 0
         finally:
             seen.is_being_read = False
 
     # Calls, each on a thread of its own
 
-    def _look(self, seen: _Seen) -> None:
-        """List managed namespaces and, where the plan knew them, Kubernetes'."""
-        moment, cluster = self._now(), seen.planned.cluster
-        found = self._azure.managed_namespaces.list_by_managed_cluster(cluster.id)
-        if self._kube_for is not None and seen.planned.kubernetes is not None:
-            try:
-                seen.on_cluster = {held.name: held for held in self._kube_for(cluster).namespaces()}
-                seen.kubernetes_unknown = ""
-            except (KubeError, ArmForbiddenError) as error:
-                seen.kubernetes_unknown = cut(str(error))
-        seen.listed, seen.moment = {namespace.id.key: namespace for namespace in found}, moment
-
     def _send(self, item: Item, over: ManagedNamespace | None) -> Operation | None:
         """Send the write over what was read; None where nothing is left to wait for."""
-        change, client = item.change, self._azure.managed_namespaces
+        change, client = item.change, self.azure.managed_namespaces
         self._begin(
             item,
             "started",
@@ -307,49 +273,42 @@ class Writer:
             operation = client.begin_create_or_update(
                 change.after, if_match=etag, must_be_new=over is None
             )
-        self._journal.write("accepted", id=str(change.id))
+        self.journal.write("accepted", id=str(change.id))
         return operation
 
     def _grant(self, item: Item, grant: AccessGrant) -> None:
         """Create a missing role assignment."""
-        who = {"principal_type": grant.principal_type.value, "principal_id": grant.principal_id}
-        target = item.change.id
+        target, kind = item.change.id, grant.principal_type.value
+        who = {"principal_type": kind, "principal_id": grant.principal_id, "role": grant.role}
         # by the older form of the scope: to take both away would be more than to undo
-        had_role = bool(self._observed.own_assignments(target, grant))
-        self._begin(item, "granting", **who, role=grant.role, had_role=had_role)
-        subscription_id = target.cluster.subscription_id
-        assignments = self._azure.role_assignments
-        if assignments.create(str(target), grant, subscription_id=subscription_id):
-            self._journal.write("granted", id=str(target), **who, role=grant.role)
+        had_role = bool(self.observed.own_assignments(target, grant))
+        self._begin(item, "granting", **who, had_role=had_role)
+        where = target.cluster.subscription_id
+        if self.azure.role_assignments.create(str(target), grant, subscription_id=where):
+            self.journal.write("granted", id=str(target), **who)
 
     def _revoke(self, item: Item, held: RoleAssignment) -> None:
         """Delete a role assignment."""
-        who = {"principal_type": held.principal_type, "principal_id": held.principal_id}
-        role = ROLE_NAMES[held.role_guid]
-        self._begin(
-            item,
-            "revoking",
-            **who,
-            role=role,
-            assignment_id=held.id,
-            has_condition=bool(held.condition),
-        )
-        subscription_id = item.change.id.cluster.subscription_id
-        if self._azure.role_assignments.delete(held, subscription_id=subscription_id):
-            self._journal.write("revoked", id=str(item.change.id), **who, role=role)
+        target, kind, role = item.change.id, held.principal_type, ROLE_NAMES[held.role_guid]
+        who = {"principal_type": kind, "principal_id": held.principal_id, "role": role}
+        about = {"assignment_id": held.id, "has_condition": bool(held.condition)}
+        self._begin(item, "revoking", **who, **about)
+        where = target.cluster.subscription_id
+        if self.azure.role_assignments.delete(held, subscription_id=where):
+            self.journal.write("revoked", id=str(target), **who)
 
     def _begin(self, item: Item, event: str, **details: Any) -> None:
         """Have it in the journal that a request goes out next."""
-        item.started = item.started or self._scheduler.clock()
-        self._journal.write(event, id=str(item.change.id), **details)
+        item.started = item.started or self.scheduler.clock()
+        self.journal.write(event, id=str(item.change.id), **details)
 
 
 def _one(call: Call) -> Work[Any]:
     return (yield call)
 
 
-def _is_transient(error: ArmError) -> bool:
-    if isinstance(error, OperationFailedError):
+def _is_transient(error: errors.ArmError) -> bool:
+    if isinstance(error, errors.OperationFailedError):
         return error.code in _TRANSIENT_CODES
     return isinstance(error, _TRANSIENT)
 
@@ -378,20 +337,22 @@ def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:
     return kind is ChangeKind.DELETE and state == "Succeeded"
 
 
-def _require_same_on_cluster(change: Change, seen: _Seen) -> None:
+def _require_same_on_cluster(
+    change: Change, planned: ObservedCluster, seen: ObservedCluster
+) -> None:
     """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
     name, reason = change.id.namespace_name, ""
     where = f"on cluster {change.id.cluster.cluster_name}"
-    if seen.on_cluster is not None:
-        was, found = seen.planned.on_cluster(change.id), seen.on_cluster.get(name)
-        if was is None and found is not None:
-            reason = f"a Kubernetes namespace {name} appeared {where} after it was read, and would "
-            reason += "be taken over"
-        elif was != found:
-            reason = f"the Kubernetes namespace {name} {where} was changed after it was read"
+    was, found = planned.on_cluster(change.id), seen.on_cluster(change.id)
     policy = change.after and change.after.adoption_policy
-    if not reason and seen.kubernetes_unknown and policy not in (None, AdoptionPolicy.NEVER):
-        reason = f"whether a Kubernetes namespace {name} appeared or changed {where} since it was "
-        reason += f"read is unknown: {seen.kubernetes_unknown}"
+    if planned.kubernetes is not None and seen.kubernetes is None:
+        if policy not in (None, AdoptionPolicy.NEVER):
+            reason = f"whether a Kubernetes namespace {name} appeared or changed {where} since it "
+            reason += f"was read is unknown: {errors.cut(seen.kubernetes_unknown)}"
+    elif was is None and found is not None:
+        reason = f"a Kubernetes namespace {name} appeared {where} after it was read, and would "
+        reason += "be taken over"
+    elif was != found:
+        reason = f"the Kubernetes namespace {name} {where} was changed after it was read"
     if reason:
         raise StaleItemError(f"stale: {reason}")

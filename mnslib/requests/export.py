@@ -82,13 +82,7 @@ def _is_yaml(suffix: str) -> bool:
 def _row(
     namespace: ManagedNamespace, grants: Sequence[AccessGrant], left_out: list[str]
 ) -> dict[str, Any]:
-    cluster, policy = namespace.id.cluster, namespace.default_network_policy
-    row: dict[str, Any] = {
-        "subscription_id": cluster.subscription_id,
-        "resource_group": cluster.resource_group,
-        "cluster_name": cluster.cluster_name,
-        "namespace_name": namespace.id.namespace_name,
-    }
+    policy, row = namespace.default_network_policy, dict[str, Any](namespace.id.columns)
     for name, amount in namespace.default_resource_quota.values().items():
         try:
             row[name] = format_quota_value(name, amount)

@@ -120,7 +120,7 @@ class Changing(Run):
             rows = [
                 ["Run", earlier.name],
                 ["Approved plan", earlier.digest],
-                ["Finished", f"{earlier.finished} of {len(earlier.items)} items"],
+                ["Finished", f"{len(earlier.finished)} of {len(earlier.items)} items"],
                 ["Journal", f"{JOURNAL_NAME}{torn}"],
             ]
         return Table(columns=["Resumed", ""], rows=rows, empty="A new run: nothing is resumed.")
@@ -203,16 +203,14 @@ class Changing(Run):
         """
         self.asked()
         self.approval = None  # what was approved before says nothing of this plan
-        limits = Caps(**caps) if caps else None
-        if limits is not None and self._earlier is not None:
-            limits = limits.as_counts(len(self._earlier.items))
         self.approval = decide(
             self.planned,
             dry_run=dry_run,
             approval=approval,
             approved_digest=approved_digest,
             allow=list(allow),
-            caps=limits,
+            caps=Caps(**caps) if caps else None,
+            total=len(self._earlier.items) if self._earlier else None,
             failed_before=self._rest.failed_before if self._rest else frozenset(),
         )
         return plans.approval_report(self.approval)

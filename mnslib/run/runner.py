@@ -344,12 +344,13 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
 
     try:
         events, _ = read_events(directory / JOURNAL_NAME)
-        items = read_earlier(directory).items.values()
+        earlier = read_earlier(directory)
     except ConfigError:  # it came to no plan, or wrote nothing
         return record
-    outcomes = [item.outcome.outcome if item.outcome else "not_attempted" for item in items]
+    outcomes = [one.outcome for one in earlier.finished.values()]
+    left = ["not_attempted"] * (len(earlier.items) - len(outcomes))
     return record | {
-        "items": [{"outcome": outcome} for outcome in outcomes],
+        "items": [{"outcome": outcome} for outcome in (*outcomes, *left)],
         "finished_utc": events[-1]["utc"],
         "is_resumable": all(event["event"] != "continued" for event in events),
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnslib.models import NamespaceSpec
-from mnslib.provisioning.apply import Progress, apply, plan_again, read_disputed
+from mnslib.provisioning.apply import Progress, apply
 from mnslib.provisioning.apply import read_back as checked_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal
@@ -129,9 +129,7 @@ def read_back(
     One list per cluster; what was reported as done is planned again, which must find nothing.
     """
     again = observed(specs, target, known=plan.observed)
-    again = read_disputed(plan, result, again=again, azure=target.azure)
-    checked = checked_back(plan, result, again=again)
-    return checked, plan_again(specs, checked, again=again)
+    return checked_back(plan, result, specs, again=again, azure=target.azure)
 
 
 def read_usage(

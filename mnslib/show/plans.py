@@ -220,7 +220,7 @@ def clusters_table(plan: Plan) -> Table:
     names = short_names(plan.observed.clusters)
     changes = Counter(change.id.cluster for change in plan.to_do)
     rows = []
-    for cluster, both in plan.commitments().items():
+    for cluster, both in plan.commitments.items():
         before, after = both or ({}, {})
         ratios = [one.committed_ratio for one in after.values() if one.committed_ratio is not None]
         for resource in ("cpu", "memory"):
@@ -243,7 +243,7 @@ def plan_chart(plan: Plan) -> Chart:
     from mnslib.show.charts import commitment_before_after
 
     labels = short_names(plan.observed.clusters)
-    known = {labels[key]: pair for key, pair in plan.commitments().items() if pair is not None}
+    known = {labels[key]: pair for key, pair in plan.commitments.items() if pair is not None}
     changes: dict[str, list[str]] = defaultdict(list)
     for change in plan.to_do:
         changes[labels[change.id.cluster]].append(change.id.namespace_name)

@@ -20,7 +20,7 @@ from mnslib.azure.client import AzureClient
 from mnslib.azure.clouds import sandbox_cloud
 from mnslib.azure.credentials import sandbox_credential
 from mnslib.azure.throttle import Limits, Rate
-from mnslib.provisioning.apply import apply, read_back, read_disputed
+from mnslib.provisioning.apply import apply, read_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
@@ -57,8 +57,7 @@ def main(connection_file, requests, limits, control=""):
     result = apply(approval, azure=azure, kube_for=target.kube_for, journal=journal)
     ended, spent = time.perf_counter(), time.process_time() - used
     again = observe(specs, azure=azure, kube_for=None, now=now, known=observed)
-    again = read_disputed(plan, result, again=again, azure=azure)
-    checked = read_back(plan, result, again=again)
+    checked, _ = read_back(plan, result, specs, again=again, azure=azure)
     report = {
         "wall": ended - began,
         "observe": planned - began,

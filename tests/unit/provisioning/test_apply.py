@@ -20,13 +20,13 @@ from mnslib.errors import (
     SpecError,
 )
 from mnslib.models import DeletePolicy, Ensure
-from mnslib.provisioning.apply import RELEASED, plan_again, read_back, read_disputed
+from mnslib.provisioning.apply import RELEASED, read_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.undo import undo
 from mnslib.requests.spec import specs_from_rows
-from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
+from mnslib.results import OutcomeKind
 from mnslib.secrets import HIDDEN
 
 from .factories import (
@@ -54,6 +54,12 @@ def run(azure, specs, journal, *, may_write=True, max_failures=None, **options):
     plan = make_plan(specs, make_observed(*azure.store.values()))
     approval = Approval(plan=plan, may_write=may_write, max_failures=max_failures)
     return plan, carry_out(approval, azure, journal, **options)
+
+
+def checked(plan, result, azure, *specs, again=None):
+    """Return the result as it reads back."""
+    again = again or make_observed(*azure.store.values())
+    return read_back(plan, result, specs, again=again, azure=azure)[0]
 
 
 def test_second_apply_changes_nothing(journal):
@@ -324,9 +330,8 @@ def test_somebody_elses_secret_is_kept_in_azure_and_in_nothing_that_is_written_d
     key = plan.changes[0].id.key
     assert azure.store[key].annotations == theirs
     azure.store[key] = make_namespace("a", annotations={})
-    again = make_observed(*azure.store.values())
-    checked = read_back(plan, result, again=again)
-    assert f"annotations[backup] is absent, not {HIDDEN}" in checked.outcomes[0].reason
+    (outcome,) = checked(plan, result, azure).outcomes
+    assert f"annotations[backup] is absent, not {HIDDEN}" in outcome.reason
     assert "hunter2" not in journal.path.read_text()
 
 
@@ -343,29 +348,27 @@ def test_reading_back_finds_what_the_service_did_not_keep(journal):
     plan, result = run(azure, [spec], journal)
     key = plan.changes[0].id.key
     azure.store[key] = make_namespace("a", labels={})
-    again = make_observed(*azure.store.values())
-    checked = read_back(plan, result, again=again)
-    assert checked.counts() == {"failed": 1}
-    assert "labels[mine] is absent, not 1" in checked.outcomes[0].reason.replace("None", "absent")
+    (outcome,) = checked(plan, result, azure).outcomes
+    assert outcome.outcome is OutcomeKind.FAILED
+    assert "labels[mine] is absent, not 1" in outcome.reason.replace("None", "absent")
 
 
 def test_a_role_that_does_not_read_back_is_a_failure(journal):
     azure = FakeAzure()
     spec = make_spec("a", access=(make_grant(),))
     plan, result = run(azure, [spec], journal)
-    again = make_observed(*azure.store.values())
     assert result.counts() == {"created": 1}
-    assert read_back(plan, result, again=again).counts() == {"failed": 1}
+    assert checked(plan, result, azure).counts() == {"failed": 1}
 
 
 def test_what_cannot_be_planned_again_is_not_told_as_nothing_written(journal):
     azure = FakeAzure(make_namespace("a"), make_namespace("b"))
     specs = [make_spec("a", quota={}), make_spec("b", quota={}, labels={"mine": "1"})]
-    _, result = run(azure, specs, journal)
+    plan, result = run(azure, specs, journal)
     assert result.counts() == {"unchanged": 1, "updated": 1}
     del azure.store[specs[0].id.key]
     with pytest.raises(MnsError, match="The outcomes stand, but") as caught:
-        plan_again(specs, result, again=make_observed(*azure.store.values()))
+        checked(plan, result, azure, *specs)
     assert not isinstance(caught.value, SpecError)
     assert "nothing was written" not in str(caught.value)
 
@@ -373,10 +376,10 @@ def test_what_cannot_be_planned_again_is_not_told_as_nothing_written(journal):
 def test_reading_back_asks_the_item_where_the_list_trails(journal):
     azure = FakeAzure()
     plan, result = run(azure, [make_spec("a")], journal)
-    again = read_disputed(plan, result, again=make_observed(), azure=azure)
-    assert read_back(plan, result, again=again).counts() == {"created": 1}
+    back, left = read_back(plan, result, [make_spec("a")], again=make_observed(), azure=azure)
+    assert back.counts() == {"created": 1}
     assert ("GET", "a") in azure.requests
-    assert plan_again([make_spec("a")], result, again=again).to_do == ()
+    assert left.to_do == ()
 
 
 class Clusters(FakeAzure):
@@ -447,12 +450,14 @@ def test_the_same_plan_applied_twice_says_that_it_changed_nothing(journal):
 
 
 def revoked(azure, specs, journal):
-    """Plan and carry out with the roles that are assigned now; then read back."""
+    """Plan and carry out with the roles that are assigned now; then read back, nothing is left."""
     seen = observe(specs, azure=azure, kube_for=None, now=now)
     plan = make_plan(specs, seen)
     done = carry_out(Approval(plan=plan, may_write=True), azure, journal)
     again = observe(specs, azure=azure, kube_for=None, now=now)
-    return read_back(plan, done, again=again)
+    back, left = read_back(plan, done, specs, again=again, azure=azure)
+    assert left.to_do == ()
+    return back
 
 
 def with_clusters(*held):
@@ -476,7 +481,7 @@ def test_roles_are_granted_before_others_are_taken_away(journal):
 
 
 def test_undo_takes_back_a_role_that_is_inherited_too_and_plans_nothing_more(journal):
-    azure, name = with_clusters(make_namespace("a")), CLUSTER.namespace("a")
+    azure = with_clusters(make_namespace("a"))
     further_up = make_assignment(CLUSTER.key, *make_grant().key)
     azure.assignments = [further_up]
     assert revoked(azure, [make_spec("a", access=(make_grant(),))], journal).counts() == {
@@ -486,9 +491,6 @@ def test_undo_takes_back_a_role_that_is_inherited_too_and_plans_nothing_more(jou
     specs = specs_from_rows(undo(events(journal)).rows, file="undo.yaml")
     assert revoked(azure, specs, journal).counts() == {"updated": 1}
     assert azure.assignments == [further_up]
-    again = observe(specs, azure=azure, kube_for=None, now=now)
-    outcome = ItemOutcome(id=name, change=ChangeKind.UPDATE, outcome=OutcomeKind.UPDATED)
-    assert plan_again(specs, ApplyResult(outcomes=(outcome,)), again=again).to_do == ()
 
 
 def test_a_role_that_reads_back_as_still_assigned_has_failed(journal):

@@ -382,7 +382,7 @@ def test_what_is_promised_before_and_after_counts_each_namespace_once():
     )
     specs = [make_spec(quota=amounts(cpu_request="2")), make_spec("team-b", row=3)]
     plan = make_plan(specs, make_observed(held, view=make_view(quotas=(quota,))))
-    before, after = plan.commitments()[CLUSTER]
+    before, after = plan.commitments[CLUSTER]
     assert (before["cpu"].committed, after["cpu"].committed) == (1, 3)
     assert after["memory"].committed == 2 * 2**30
 
@@ -491,7 +491,7 @@ def test_an_adoption_that_is_refused_is_the_only_mistake_told():
 
 def test_what_is_promised_is_unknown_where_kubernetes_was_not_read():
     plan = make_plan([make_spec()], make_observed(unknown="not reachable"))
-    assert plan.commitments() == {CLUSTER: None}
+    assert plan.commitments == {CLUSTER: None}
 
 
 def test_two_clusters_of_one_name_are_counted_apart():
@@ -501,7 +501,7 @@ def test_two_clusters_of_one_name_are_counted_apart():
     larger = amounts(**QUOTA | {"cpu_request": "2"})
     specs = [make_spec(), make_spec("team-b", cluster=twin, quota=larger)]
     plan = make_plan(specs, replace(observed, clusters=clusters))
-    after = {cluster: both[1]["cpu"] for cluster, both in plan.commitments().items()}
+    after = {cluster: both[1]["cpu"] for cluster, both in plan.commitments.items()}
     assert {cluster: found.committed for cluster, found in after.items()} == {CLUSTER: 1, twin: 2}
 
 
