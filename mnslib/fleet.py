@@ -473,7 +473,7 @@ class Usage:
     def __getattr__(self, name: str) -> pd.DataFrame:
         if name.startswith("_"):  # a copy or a display looks for what is not there
             raise AttributeError(name)
-        names = self._tables.names()
+        names = self._tables.names
         if name not in names:
             near = nearest(name, names)
             raise AttributeError(
@@ -484,7 +484,7 @@ class Usage:
         return table
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._tables.names()})
+        return sorted({*super().__dir__(), *self._tables.names})
 
     def __repr__(self) -> str:
         read = self._tables.snapshot
