@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.managed_namespaces import kubeconfig_text
-from mnslib.azure.messages import understood
+from mnslib.azure.messages import read_as
 from mnslib.azure.pipeline import AS_JSON
 from mnslib.models import ManagedCluster
 from mnslib.resource_ids import ClusterId
@@ -57,12 +57,12 @@ class ManagedClusters:
         return kubeconfig_text(found, where=str(cluster))
 
     def _read(self, item: Any) -> ManagedCluster:
-        with understood(item, "a managed cluster"):
-            cluster = from_wire(item)
+        cluster = from_wire(item)
         self._client.throttle.learn_region(cluster.id, cluster.location)
         return cluster
 
 
+@read_as("a managed cluster")
 def from_wire(item: Mapping[str, Any]) -> ManagedCluster:
     """Return a cluster as ARM answered it; blocks left out mean that the feature is off."""
     properties = item["properties"]

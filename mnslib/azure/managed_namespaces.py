@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mnslib.azure.messages import understood
+from mnslib.azure.messages import read_as
 from mnslib.azure.operations import Operation, OperationKind
 from mnslib.azure.pipeline import AS_JSON
 from mnslib.errors import ArmError
@@ -141,9 +142,9 @@ def kubeconfig_text(credential: Any, *, where: str) -> str:
     """Return the first kubeconfig of a credential result.
 
     Raises:
-        ArmError: if there is none.
+        ArmError: if there is none; what it holds instead is not shown.
     """
-    with understood(credential, "a credential"):
+    with suppress(AttributeError, TypeError, ValueError):
         for kubeconfig in credential.get("kubeconfigs") or ():
             if kubeconfig.get("value"):
                 return base64.b64decode(kubeconfig["value"]).decode()
@@ -181,34 +182,32 @@ def _set(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+@read_as("a managed namespace")
 def from_wire(item: Any) -> ManagedNamespace:
     """Return a namespace as ARM answered it.
 
     Raises:
         ArmError: if it, or a field of it, cannot be understood; the message names it.
     """
-    with understood(item, "a managed namespace"):
-        where, properties = item.get("id"), item.get("properties")
-        if not where or properties is None:
-            raise ValueError("without id or properties")
-        quota = properties.get("defaultResourceQuota") or {}
-        policy = properties.get("defaultNetworkPolicy") or {}
-        labels = properties.get("labels") or {}
-        return ManagedNamespace(
-            id=ManagedNamespaceId.parse(where),
-            location=item.get("location") or "",
-            labels={key: value for key, value in labels.items() if key not in SERVICE_LABELS},
-            annotations=dict(properties.get("annotations") or {}),
-            tags=dict(item.get("tags") or {}),
-            default_resource_quota=_quota(*map(quota.get, _QUOTA_NAMES.values())),
-            default_network_policy=_network(policy.get("ingress"), policy.get("egress")),
-            adoption_policy=_choice(
-                AdoptionPolicy, "adoptionPolicy", properties.get("adoptionPolicy")
-            ),
-            delete_policy=_choice(DeletePolicy, "deletePolicy", properties.get("deletePolicy")),
-            etag=item.get("eTag"),
-            provisioning_state=properties.get("provisioningState"),
-        )
+    where, properties = item.get("id"), item.get("properties")
+    if not where or properties is None:
+        raise ValueError("without id or properties")
+    quota = properties.get("defaultResourceQuota") or {}
+    policy = properties.get("defaultNetworkPolicy") or {}
+    labels = properties.get("labels") or {}
+    return ManagedNamespace(
+        id=ManagedNamespaceId.parse(where),
+        location=item.get("location") or "",
+        labels={key: value for key, value in labels.items() if key not in SERVICE_LABELS},
+        annotations=dict(properties.get("annotations") or {}),
+        tags=dict(item.get("tags") or {}),
+        default_resource_quota=_quota(*map(quota.get, _QUOTA_NAMES.values())),
+        default_network_policy=_network(policy.get("ingress"), policy.get("egress")),
+        adoption_policy=_choice(AdoptionPolicy, "adoptionPolicy", properties.get("adoptionPolicy")),
+        delete_policy=_choice(DeletePolicy, "deletePolicy", properties.get("deletePolicy")),
+        etag=item.get("eTag"),
+        provisioning_state=properties.get("provisioningState"),
+    )
 
 
 # A fleet has few quotas and policies, and each stands in thousands of answers.

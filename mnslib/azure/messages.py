@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from mnslib.errors import (
@@ -31,6 +32,8 @@ from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
+
+Value = TypeVar("Value")
 
 _ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
 _VERBS = {
@@ -80,16 +83,23 @@ def redact(text: str) -> str:
     return cut(hide_secrets(text))
 
 
-@contextmanager
-def understood(item: Any, what: str) -> Iterator[None]:
-    """Make an `ArmError` of what goes wrong in reading an answer of an unknown form."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = item.get("id") if isinstance(item, Mapping) else item
-        raise ArmError(
-            f"ARM answered {redact(str(name))!r}, which cannot be read as {what}: {error}."
-        ) from error
+def read_as(what: str) -> Callable[[Callable[[Any], Value]], Callable[[Any], Value]]:
+    """Return a decorator that makes an `ArmError` of what a reader of answers stumbles over."""
+
+    def decorated(read: Callable[[Any], Value]) -> Callable[[Any], Value]:
+        @wraps(read)
+        def reading(item: Any) -> Value:
+            try:
+                return read(item)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                name = item.get("id") if isinstance(item, Mapping) else item
+                raise ArmError(
+                    f"ARM answered {redact(str(name))!r}, which cannot be read as {what}: {error}."
+                ) from error
+
+        return reading
+
+    return decorated
 
 
 def path_of(url: str) -> str:

@@ -56,6 +56,9 @@ CONNECT_TIMEOUT_SECONDS = 20
 READ_TIMEOUT_SECONDS = 120
 """Our choice; azure-core waits 300 s for either, longer than a person believes in."""
 
+BLOCK_BYTES = 2**18
+"""Read at once of a body; azure-core's 4 KiB make a list's page of a hundred pieces."""
+
 CONNECTIONS = 32
 """Kept open, one for each thread that asks; our choice, above all threads that a run has."""
 
@@ -331,5 +334,6 @@ def build_transport(*, is_loopback: bool, ca_file: str | None = None) -> HttpTra
         connection_verify=ca_file or True,
         connection_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
+        connection_data_block_size=BLOCK_BYTES,
     )
     return transport

@@ -32,6 +32,9 @@ INSTALL_HINTS = {
 }
 """What kubectl says where it does not find the program."""
 
+_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""PyYAML's loader in C, ten times as fast; 100 clusters take a second with the other one."""
+
 _ENTRIES = ("clusters", "users", "contexts")
 
 
@@ -133,7 +136,7 @@ def exec_credential_json(token: str, expires_on: int) -> str:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_FAST)
     except yaml.YAMLError as error:
         raise KubeError("the kubeconfig from Azure is no YAML") from error
     if not isinstance(document, dict) or document.get("kind") != "Config":

@@ -13,9 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity import summaries
-from mnslib.capacity.advice import advice_rows
-from mnslib.capacity.changed import Earlier, change_findings
-from mnslib.capacity.clusters import absent_region, placement_findings, placement_rows
+from mnslib.capacity.changed import Earlier
 from mnslib.capacity.decide import (
     GIVE_BACK,
     LOWER,
@@ -25,9 +23,7 @@ from mnslib.capacity.decide import (
     UNBLOCK,
     Decided,
 )
-from mnslib.capacity.fit import fit_rows, given_pod
 from mnslib.capacity.layers import absent_labels
-from mnslib.capacity.refusals import refused_workloads, worst_refusals
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
@@ -36,7 +32,7 @@ from mnslib.show import wording
 from mnslib.show.displays import Actions, Callout, Names, Sentence, Stack
 from mnslib.show.tables import told
 from mnslib.show.templates import render_part
-from mnslib.show.views import said, section, view
+from mnslib.show.views import finding, said, section, view
 
 _DECISIONS = {
     "raise": RAISE,
@@ -79,7 +75,7 @@ def decisions(decided: Decided) -> Actions:
     about = {
         "decided": decided,
         "clusters": [(name, list(found)) for name, found in clusters],
-        "faults": [(said("counted", word, total), names) for word, total, names in decided.faults],
+        "faults": [(said("counted", one.evidence, one.total), one.names) for one in decided.faults],
         "limit": f"{QUOTA_OVERCOMMIT_RATIO:g}",
         "share_kept": PEAK_SHARE_KEPT,
     }
@@ -112,8 +108,7 @@ def _drawn(chart: Any, rows: pd.DataFrame, note: str = "") -> Any:
 
 def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
     """Return what changed since an earlier run: a sentence, then the rows."""
-    found = said("changed", change_findings(changed, earlier))
-    return section(view("changed", changed), found, earlier.note)
+    return section(view("changed", changed), finding("changed", changed, earlier), earlier.note)
 
 
 def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
@@ -132,8 +127,8 @@ def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     period = wording.period(*snapshot.period)
     table = view("at_quota", worst, total=len(tables.daily), about=note, period=period)
-    since = said("since", summaries.since_findings(tables.days))
-    yield _folded("Since when, how often and how long", section(table, since))
+    since = section(table, finding("since", tables.daily))
+    yield _folded("Since when, how often and how long", since)
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 
@@ -148,20 +143,20 @@ def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     yield _folded(
         "Shrink, grow, fix requests or healthy",
         _drawn(charts.quadrant(layers, **read), layers),
-        view("advice", advice_rows(layers)),
+        view("advice", summaries.advice_rows(layers)),
     )
     known = by_day.dropna(subset=["hard", "requested", "usage"])
     chart = charts.layers_over_time(by_day, layers, **read)
     yield _folded("Day by day, all namespaces together", _drawn(chart, known, read["note"]))
-    memory = summaries.layer_rows(layers, "memory")
+    memory = summaries.layer_rows(layers, resource="memory")
     yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
 
 
 def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
-    refused = refused_workloads(tables.refusals)
-    found = said("refusals", worst_refusals(tables.snapshot, tables.refusals))
+    refused = summaries.refusal_rows(tables.refusals)
+    found = finding("refusals", tables.snapshot, tables.refusals)
     yield section(view("refusals", refused), found)
-    failing, given = fit_rows(tables.fit), said("given_pod", given_pod(tables.fit))
+    failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
     yield _folded(
         "What still fits: the next pod, a rolling update, the autoscaler's maximum",
         _drawn(charts.state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit),
@@ -177,17 +172,17 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
         return
     headroom = said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO)
     yield _folded("Commitment, as a table", view("commitment", table, headroom=headroom))
-    absent = said("absent_region", absent_region(tables.placement))
-    places = view("placement", placement_rows(tables.placement), absent=absent)
-    found = said("placement", placement_findings(tables.placement))
+    absent = said("absent_region", summaries.absent_region(tables.placement))
+    places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
+    found = finding("placement", tables.placement)
     yield _folded("Which cluster takes the next namespace", section(places, found))
 
 
 def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
     yield _folded("What was read of each cluster", *evidence_read(tables.snapshot))
-    found = said("evidence", summaries.evidence_findings(tables.evidence))
-    yield _folded("What holds, and what does not", section(view("evidence", rows), found))
+    found = section(view("evidence", rows), finding("evidence", tables.evidence))
+    yield _folded("What holds, and what does not", found)
 
 
 def _files(tables: Tables, charts: Any) -> Iterator[Any]:
