@@ -141,8 +141,13 @@ class ResourceQuota:
 
     def values(self) -> dict[str, Decimal]:
         """Return the values that are set, by field name."""
-        pairs = ((name, getattr(self, name)) for name in QUOTA_FIELDS)
-        return {name: amount for name, amount in pairs if amount is not None}
+        pairs = {
+            "cpu_request": self.cpu_request,
+            "cpu_limit": self.cpu_limit,
+            "memory_request": self.memory_request,
+            "memory_limit": self.memory_limit,
+        }
+        return {name: amount for name, amount in pairs.items() if amount is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

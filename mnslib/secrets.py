@@ -45,6 +45,8 @@ def looks_secret(value: object) -> bool:
 
     Digests (`sha256:` and hexadecimal), GUIDs, ARM ids and paths do not.
     """
+    if isinstance(value, str):  # as nearly all cells of a file are
+        return _is_secret_text(value)
     return any(_is_secret_text(text) for text in _texts(value))
 
 

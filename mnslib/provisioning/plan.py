@@ -237,7 +237,9 @@ def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
     )
 
 
-def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> dict[str, str]:
+def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> Mapping[str, str]:
+    if not asked:
+        return held
     merged = {**held, **asked}
     return {key: value for key, value in merged.items() if value is not None}
 
@@ -393,15 +395,15 @@ def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
 
 def _approved(change: Change) -> dict[str, Any]:
     """Return what the digest holds of a change."""
-    # What is approved is the value, whether the row or its tier says it.
-    change = replace(change, differences=tuple(replace(d, tier="") for d in change.differences))
-    # Pods come and go between reading and approving: a risk counts by name, not by sentence.
-    own: dict[str, Any] = {"risks": change.risk_names}
     if change.kind is ChangeKind.NO_CHANGE:
         # Somebody else's edit to an item that does not change leaves the approval valid.
-        change = replace(change, before=None, after=None)
-    else:  # what the record hides counts too
-        own["fields"] = [fields_of(change.before), fields_of(change.after)]
+        return _change_to_json(Change(kind=change.kind, id=change.id))
+    line = _change_to_json(change)
+    # Pods come and go between reading and approving: a risk counts by name, not by sentence.
+    line["risks"] = change.risk_names
+    line["fields"] = [fields_of(change.before), fields_of(change.after)]  # hidden ones count too
+    for difference in line["differences"]:  # by a tier or by the row: the value is approved
+        difference.pop("tier", None)
     if change.revoked:  # ARM does not always spell an id alike
-        own["revoked"] = sorted(held.id.lower() for held in change.revoked)
-    return _change_to_json(change) | own
+        line["revoked"] = sorted(held.id.lower() for held in change.revoked)
+    return line

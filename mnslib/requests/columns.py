@@ -17,6 +17,7 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PlainValidator,
     PrivateAttr,
     ValidationError,
@@ -96,9 +97,11 @@ class RequestValues(BaseModel):
     egress_policy: Rule = None
     adoption_policy: Annotated[AdoptionPolicy | None, _word(AdoptionPolicy)] = None
     delete_policy: Annotated[DeletePolicy | None, _word(DeletePolicy)] = None
-    labels: Annotated[cells.Pairs, PlainValidator(cells.read_labels)] = {}
-    annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = {}
-    tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = {}
+    labels: Annotated[cells.Pairs, PlainValidator(cells.read_labels)] = Field(default_factory=dict)
+    annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = Field(
+        default_factory=dict
+    )
+    tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = Field(default_factory=dict)
     owner: Annotated[str | None, _read(_owner)] = None
     access: Annotated[cells.Access, PlainValidator(cells.read_access)] = cells.Access()
 
@@ -106,9 +109,9 @@ class RequestValues(BaseModel):
     @classmethod
     def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
         field = str(info.field_name)
-        findings = limit_findings(info.data | {field: limit}, _typed(info.context or {}))
-        if findings:
-            raise CellError(findings)
+        quota = info.data | {field: limit}
+        if any(limits_below_request(quota)):
+            raise CellError(limit_findings(quota, _typed(info.context or {})))
         return limit
 
     @field_validator("owner")

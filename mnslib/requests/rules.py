@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -152,6 +153,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
 
 
+@lru_cache(maxsize=4096)  # a file asks for the same sizes again and again
 def cpu_cores(text: str) -> Decimal:
     """Return cores, from whole millicores written `500m` or `0.5`."""
     if not _CPU.fullmatch(text):
@@ -164,6 +166,7 @@ def cpu_cores(text: str) -> Decimal:
     return cores
 
 
+@lru_cache(maxsize=4096)
 def memory_bytes(text: str) -> Decimal:
     """Return bytes, from a whole number of KiB written with Ki, Mi, Gi, Ti, Pi or Ei."""
     if not _MEMORY.fullmatch(text):
