@@ -135,7 +135,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Table(_Display):
-    """A table; at most `limit` rows are shown, the line below says how many there are.
+    """A table; where its rows are only the first, the line below says how many there are.
 
     Attributes:
         columns: titles, or `Column` values.
@@ -150,7 +150,6 @@ class Table(_Display):
     caption: str = ""
     note: str = ""
     empty: str = NOTHING
-    limit: int = 50
     total: int | None = None
     holds = "rows"
 
@@ -158,7 +157,7 @@ class Table(_Display):
         if not self.rows:
             return "\n".join(filter(None, [self.caption, self.empty]))
         lines = [[column.title for column in self.standing]]
-        lines += [[_text(cell).replace("\n", "; ") for cell in row] for row in self._first]
+        lines += [[_text(cell).replace("\n", "; ") for cell in row] for row in self.rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         sides = [">" if column.align == "right" else "<" for column in self.standing]
         text = ["  ".join(f"{cell:{side}{width}}"
@@ -167,21 +166,17 @@ class Table(_Display):
         return "\n".join(filter(None, [self.caption, *text, self.said]))
 
     @property
-    def _first(self) -> Sequence[Sequence[Cell]]:
-        return self.rows[: self.limit]
-
-    @property
     def shown(self) -> list[list[tuple[Column, Any, str]]]:
-        """Of each row that is shown, its cells with their columns and their longest line."""
+        """Of each row its cells with their columns and their longest line."""
         columns = self.standing
         return [
             [(column, *_shown(cell)) for column, cell in zip(columns, row, strict=True)]
-            for row in self._first
+            for row in self.rows
         ]
 
     @property
     def standing(self) -> list[Column]:
-        """The columns with their alignment decided by all rows, not only those shown."""
+        """The columns with their alignment decided."""
         columns = [Column(one) if isinstance(one, str) else one for one in self.columns]
         found = []
         for index, column in enumerate(columns):
@@ -193,9 +188,8 @@ class Table(_Display):
     @property
     def said(self) -> str:
         """The line below the table."""
-        count = len(self.rows) if self.total is None else self.total
-        most = min(len(self.rows), self.limit)
-        shown = f"{most:,} of {count:,} shown." if count > most else ""
+        rows, total = len(self.rows), self.total or 0
+        shown = f"{rows:,} of {total:,} shown." if rows < total else ""
         return " ".join(filter(None, [shown, self.note]))
 
 

@@ -19,12 +19,12 @@ from importlib import resources
 from itertools import islice
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Literal
+from typing import Any
 
 from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, about, utc_now
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
-from mnslib.show.outputs import Body, read_body
+from mnslib.show.outputs import read_body
 from mnslib.show.tables import told
 from mnslib.show.templates import FILTERS, as_html, render, render_part
 from mnslib.show.tokens import FONTS, TOKENS, Tone
@@ -46,45 +46,16 @@ _AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
 _said = partial(render_part, "index.txt.j2")
 
 
-def page(
-    *,
-    what: str,
-    headline: str,
-    body: str,
-    scope: str = "",
-    sandbox: str = "",
-    moment: str = "",
-    lead: str = "",
-    figures: Iterable[Figure] = (),
-    footer: str = "",
-    paper: Literal["landscape", "portrait"] = "portrait",
-) -> str:
+def page(*, body: str, figures: Iterable[Figure] = (), **about: str) -> str:
     """Return one self-contained page.
 
     Args:
-        what: kind of page, first in its bar.
-        headline: the finding, as a sentence.
         body: HTML; everything else is text and is escaped here, but `footer`, which is HTML too.
-        scope: environment, clusters or file the page is about.
-        sandbox: word of the badge on every page made against the sandbox; empty elsewhere.
-        moment: when what it says was true, with the time zone.
-        paper: landscape for charts, portrait for text.
+        about: the other parts of `page.html.j2`, which says what each is.
     """
-    html = render(
-        "page.html.j2",
-        what=what,
-        headline=headline,
-        scope=scope,
-        sandbox=sandbox,
-        moment=moment,
-        lead=lead,
-        figures=KeyFigures(list(figures)),
-        body=as_html(body),
-        footer=as_html(footer),
-        paper=paper,
-        sheet=as_html(_style_sheet()),
-    )
-    return str(html)
+    about["footer"] = as_html(about.get("footer", ""))
+    values = about | {"body": as_html(body), "sheet": as_html(_style_sheet())}
+    return str(render("page.html.j2", figures=KeyFigures(list(figures)), **values))
 
 
 def report_html(notebook_path: Path, result: Record) -> str:
@@ -95,32 +66,29 @@ def report_html(notebook_path: Path, result: Record) -> str:
             taken from `charts/` beside it.
         result: what the run's `result.json` holds.
     """
-    directory, body, status = notebook_path.parent, Body(), result["status"]
+    directory, status = notebook_path.parent, result["status"]
+    notebook: dict[str, Any] = {"cells": []}
     is_through = status in (RunStatus.DONE, RunStatus.FINDINGS)
     leads = told("report")
     lead = leads["dry_run"] if is_dry_run(result) and is_through else leads["leads"][status]
     finding, _, more = first_line(result).partition(". ")
     headline = finding.rstrip(".") or lead.split(":")[0].rstrip(".")
-    if notebook_path.is_file():
-        with suppress(ValueError):  # a full disk may have cut it off
-            notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
-            body = read_body(notebook, charts=directory / "charts", headline=headline)
-    details = dedent(result["headline"].partition("\n")[2])
-    error = body.error
-    if details and not error and status in ("refused", "failed", "stopped"):
-        error = Callout(title="What is wrong", code=details, tone="critical")
-    artifacts = [name for name in result["artifacts"] if name != "report.html"]
-    report = {
-        "body": body,
-        "error": error,
-        "contents_after": int(any("decisions" in part.tags for part in body.sections[:1])),
-        "has_contents": sum(bool(part.title) for part in body.sections) >= FEW_SECTIONS,
+    with suppress(OSError, ValueError):  # there is none, or a full disk has cut it off
+        notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
+    report = read_body(notebook, charts=directory / "charts", headline=headline)
+    details, sections = dedent(result["headline"].partition("\n")[2]), report["sections"]
+    if details and not report["error"] and status in ("refused", "failed", "stopped"):
+        report["error"] = Callout(title="What is wrong", code=details, tone="critical")
+    files = [name for name in result["artifacts"] if name != "report.html"]
+    report |= {
+        "contents_after": int(any("decisions" in part.tags for part in sections[:1])),
+        "has_contents": sum(bool(part.title) for part in sections) >= FEW_SECTIONS,
         "run": directory.name,
         "target": result["target"],
-        "files": [*dict.fromkeys([*artifacts, "result.json"])],
+        "files": [*dict.fromkeys([*files, "result.json"])],
     }
     return page(
-        what=body.title or notebook_title(result["notebook"]),
+        what=report["title"] or notebook_title(result["notebook"]),
         scope=own_word(result),
         sandbox="sandbox" if result["target"] == "sandbox" else "",
         moment=wording.moment(instant(result["finished_utc"] or result["started_utc"])),
@@ -130,7 +98,7 @@ def report_html(notebook_path: Path, result: Record) -> str:
         figures=() if is_waiting_plan(result) else _figures(result["summary"]),
         body=render("report.html.j2", **report),
         footer=render("report_footer.html.j2", **report),
-        paper="landscape" if any(part.has_chart for part in body.sections) else "portrait",
+        paper="landscape" if any(part.has_chart for part in sections) else "portrait",
     )
 
 

@@ -24,9 +24,6 @@ from mnslib.show.svg import inlined
 from mnslib.show.tables import told
 from mnslib.show.templates import as_html, is_local
 
-LONGEST_ERROR_LINES = 300
-"""Lines of an error message in a report; the executed notebook has all of them."""
-
 RUNNER_TAG = "papermill-error-cell-tag"
 """Cells that papermill adds to a failed notebook; the report says it in its own way."""
 
@@ -96,36 +93,19 @@ class Section:
         return any(shown.kind in ("svg", "image") for shown in self.outputs)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What an executed notebook holds for a reader.
-
-    Attributes:
-        title: first heading of the first markdown cell; empty without one.
-        about: that cell as HTML.
-        sections: the other cells, a section from each heading cell to the next; what is to be
-            decided first; where there is a plan, first it and its approval, last what was read
-            before it.
-        error: the error that ended it.
-        left_out: code cells that did not run.
-    """
-
-    title: str = ""
-    about: str = ""
-    sections: Sequence[Section] = ()
-    error: Callout | None = None
-    left_out: int = 0
-
-
-def read_body(
-    notebook: Mapping[str, Any], *, charts: Path | None = None, headline: str = ""
-) -> Body:
+def read_body(notebook: Mapping[str, Any], *, charts: Path, headline: str) -> dict[str, Any]:
     """Return what an executed notebook shows, cut after the last cell that ran.
 
     Args:
         notebook: its JSON.
         charts: folder with the charts as SVG; a chart that is not there stays an image.
         headline: of the page; no chart says it again.
+
+    Returns:
+        `title`: the first heading of the first markdown cell, empty without one; `about`, that cell
+        as HTML; `sections`, the other cells from each heading cell to the next: what is to be
+        decided first; where there is a plan, first it and its approval, last what was read before
+        it; `error`, the box of what ended it; `left_out`, how many code cells did not run.
     """
     cells = [
         {"outputs": (), **cell, "source": joined(cell["source"])}
@@ -149,13 +129,13 @@ def read_body(
     plan = places.get("plan", 0)
     head = [places.get("decisions", plan), plan, places.get("approve", plan)]
     order = dict.fromkeys([*head, *range(plan, len(sections)), *range(plan)])
-    return Body(
-        title=heading[1].strip() if heading else "",
-        about=as_html(markdown_html(first["source"], shift=2)),
-        sections=[sections[place] for place in order if place < len(sections)],
-        error=_error_box(failed[-1]) if failed else None,
-        left_out=left_out,
-    )
+    return {
+        "title": heading[1].strip() if heading else "",
+        "about": as_html(markdown_html(first["source"], shift=2)),
+        "sections": [sections[place] for place in order if place < len(sections)],
+        "error": _error_box(failed[-1]) if failed else None,
+        "left_out": left_out,
+    }
 
 
 def markdown_html(text: str, *, shift: int = 0) -> str:
@@ -199,9 +179,7 @@ def _nothing(outputs: Sequence[Shown]) -> str:
     return " ".join([line for line in lines if line != NOTHING] or lines)
 
 
-def _sections(
-    cells: Sequence[Mapping[str, Any]], charts: Path | None, headline: str
-) -> list[Section]:
+def _sections(cells: Sequence[Mapping[str, Any]], charts: Path, headline: str) -> list[Section]:
     found = [Section()]
     for place, cell in enumerate(cells):
         text, last = cell["source"], found[-1]
@@ -222,9 +200,7 @@ def _sections(
     return [section for section in found if section.title or section.about or section.outputs]
 
 
-def _shown(
-    output: Mapping[str, Any], charts: Path | None, headline: str, prefix: str
-) -> Shown | None:
+def _shown(output: Mapping[str, Any], charts: Path, headline: str, prefix: str) -> Shown | None:
     if output["output_type"] == "stream":
         # stderr carries progress, which is of no use to whom reads afterwards
         return _plain(joined(output["text"])) if output["name"] == "stdout" else None
@@ -235,8 +211,8 @@ def _shown(
     if kind := next((kind for kind in _IMAGES if kind in data), ""):
         words = "Chart; its numbers are in the table beside it." if text[:1] == "<" else text
         name = str(about.get(CHART, ""))
-        file = charts / f"{name}.svg" if charts and re.fullmatch(r"\w+", name, re.ASCII) else None
-        if file and file.is_file():
+        file = charts / f"{name}.svg"
+        if re.fullmatch(r"\w+", name, re.ASCII) and file.is_file():
             svg = file.read_text(encoding="utf-8", errors="replace")
             if markup := inlined(svg, prefix=prefix, words=words, headline=headline):
                 return Shown("svg", as_html(markup), words, about)
@@ -255,17 +231,17 @@ def _plain(text: str) -> Shown | None:
 
 
 def _error_box(output: Mapping[str, Any]) -> Callout:
-    lines = _ANSI.sub("", output["evalue"]).splitlines()
-    rest = len(lines) - LONGEST_ERROR_LINES
-    more = [f"… {rest:,} more lines in notebook.ipynb"] if rest > 0 else []
-    message = "\n".join([*lines[:LONGEST_ERROR_LINES], *more])
+    """Return an error as a box; one without words of its own has those of the kind above it."""
     texts, name = told("report"), output["ename"]
     kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
     titles = [texts["errors"].get(parent.__name__) for parent in getattr(kind, "__mro__", ())]
-    if title := next(filter(None, titles), ""):
-        return Callout(title=title, code=message, tone="critical")
-    title = f"Unexpected error: {name}"
-    return Callout(title=title, text=texts["unexpected"], code=message, tone="critical")
+    title = next(filter(None, titles), "")
+    return Callout(
+        title=title or f"Unexpected error: {name}",
+        text="" if title else texts["unexpected"],
+        code=_ANSI.sub("", output["evalue"]),
+        tone="critical",
+    )
 
 
 class _Markdown(mistune.HTMLRenderer):

@@ -11,24 +11,24 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
 from mnslib.capacity.decide import PEAK_SHARE_KEPT, rows_of, smallest_raises
-from mnslib.capacity.quota_values import FULL, OK, SPACE, TIGHT
+from mnslib.capacity.quota_values import FULL, SPACE
 from mnslib.capacity.summaries import counted_days, refusal_rows
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
-from mnslib.show.displays import Blocks, Figure, Table, Tag, tag
+from mnslib.show.displays import Blocks, Table, Tag, tag
 from mnslib.show.html import PORTFOLIO, page
+from mnslib.show.tables import told
 from mnslib.show.templates import as_html, render, render_part, sentence
-from mnslib.show.views import bar, strip, view
+from mnslib.show.views import bar, figures, strip, view
 
 OWNERS_FOLDER = "owners"
 """Of a run directory: the owners' pages."""
@@ -39,11 +39,6 @@ WITHOUT_OWNER = "_without-owner"
 LONGEST_NAME = 63
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # Source: Windows, naming files
 
-MOST_ACTIONS = 3
-MOST_ROWS = 200
-"""Namespaces on one page; our choice: a page of that length is no longer read."""
-
-_STATES = {FULL: "at quota", TIGHT: "near the quota", OK: "fine"}
 _said = partial(sentence, "owner.txt.j2")
 
 
@@ -74,72 +69,56 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
     """
     snapshot, owners = tables.snapshot, tables.owners
     moment = wording.moment(snapshot.read_utc)
-    about: dict[str, Any] = {"sandbox": sandbox, "moment": moment, "paper": "landscape"}
+    about = {"sandbox": sandbox, "moment": moment, "paper": "landscape"}
     spaces, refused = _spaces(tables), _refused(owners.refusals)
-    changes, doubts = _changes(owners.changes), _doubts(owners.spaces)
+    why = ["doubt", "doubt_resource", "doubt_reason"]
+    rows = owners.spaces.loc[owners.spaces["doubt"] != "", ["owner", "namespace_name", *why]]
+    doubts = _listed((owner, tuple(why), name) for owner, name, *why in rows_of(rows))
     clusters = owners.spaces.groupby("owner")["cluster_name"].agg(set)
     given = {
         "since": _since(tables.earlier),
         "moment": moment,
         "period": wording.period(*snapshot.period),
         "has_history": not snapshot.used.empty,
-        "most": MOST_ROWS,
-        "most_actions": MOST_ACTIONS,
         "share_kept": PEAK_SHARE_KEPT,
         "shortages": tables.decided.shortages,
     }
-    for o in rows_of(owners.table):
-        steps = owners.steps.get(o.owner, [])
+    found = _owners(tables)
+    for o in found:
+        owner = o["owner"]
         body = render(
             "owner.html.j2",
             o=o,
-            steps=steps,
-            changes=changes.get(o.owner, {}),
-            spaces=spaces[o.owner],
-            refused=refused[o.owner],
-            unread=[one for one in owners.unread if one[0] in clusters[o.owner]],
-            doubts=doubts.get(o.owner, {}),
+            spaces=spaces[owner],
+            refused=refused[owner],
+            unread=[one for one in owners.unread if one[0] in clusters[owner]],
+            doubts=doubts.get(owner, {}),
             **given,
         )
         html = page(
-            what="Your namespaces" if o.owner else "Without an owner",
-            scope=_name(o.owner),
-            headline=_said("headline", o, steps),
+            what="Your namespaces" if owner else "Without an owner",
+            scope=o["name"],
+            headline=_said("headline", o),
             lead=_said("lead", given),
-            figures=_figures(o),
+            figures=figures("owner", **o),
             body=body,
             footer=render_part("portfolio.html.j2", "mailed", run),
             **about,
         )
-        yield f"{OWNERS_FOLDER}/{file_name(o.owner)}.html", html
-    yield PORTFOLIO, _portfolio(tables, run=run, about=about)
+        yield o["page"], html
+    yield PORTFOLIO, _portfolio(tables, found, run=run, about=about)
 
 
-def owners_table(tables: Tables, name: str = "owners") -> Table:
-    """Return the owners to read in the report, those with full namespaces first.
-
-    Args:
-        name: of the view; `portfolio` has them all.
-    """
-    changes, steps = _changes(tables.owners.changes), tables.owners.steps
-    rows = [
-        {
-            **o._asdict(),
-            "name": _name(o.owner),
-            "href": f"{OWNERS_FOLDER}/{quote(file_name(o.owner))}.html",
-            "committed": f"{_committed(o)} {_part(o, o.namespaces)}".strip(),
-            "part": _part(o, o.measured),
-            "changed": [(word, len(names)) for word, names in changes.get(o.owner, {}).items()],
-            "first": _said("title", steps[o.owner][0]) if o.owner in steps else "",
-        }
-        for o in rows_of(tables.owners.table)
-    ]
-    return view(name, rows, since=_since(tables.earlier))
+def owners_table(tables: Tables) -> Table:
+    """Return the owners to read in the report, those with full namespaces first."""
+    return view("owners", _owners(tables), since=_since(tables.earlier))
 
 
-def _portfolio(tables: Tables, *, run: str, about: dict[str, Any]) -> str:
+def _portfolio(
+    tables: Tables, found: list[dict[str, Any]], *, run: str, about: dict[str, str]
+) -> str:
     """Return the page over all owners, in three orders to choose from, each linked to its page."""
-    table, lines = tables.owners.table, owners_table(tables, "portfolio")
+    table, lines = tables.owners.table, view("portfolio", found, since=_since(tables.earlier))
     names = table.assign(nobody=table["owner"] == "", name=table["owner"].str.casefold())
     orders = {
         "full": table,
@@ -150,52 +129,44 @@ def _portfolio(tables: Tables, *, run: str, about: dict[str, Any]) -> str:
         key: replace(lines, rows=[lines.rows[at] for at in order.index])
         for key, order in orders.items()
     }
-    theirs, total = table[table["owner"] != ""], table["spaces"].sum()
-    hit, full, measured = (theirs[FULL] > 0).sum(), int(table[FULL].sum()), table["measured"].sum()
-    idle = wording.cores(table["idle"].sum() if measured else None)
-    part, of = f"in {measured:,.0f} of {total:,}" if measured else "", f"of {total:,}"
+    sums: Any = table[["spaces", "measured", FULL, "idle", "doubted"]].sum().to_dict()
+    theirs = table[table["owner"] != ""]
     return page(
         what="Owners",
-        headline=_said("portfolio_headline", hit, len(theirs)),
+        headline=_said("portfolio_headline", int((theirs[FULL] > 0).sum()), len(theirs)),
         lead="One line per owner; each name opens the page that can be sent to that owner.",
-        figures=[
-            Figure(len(theirs), "owners named"),
-            Figure(full, "namespaces at quota", of=of, tone="critical" if full else "calm"),
-            Figure(idle, "committed and not used", of=part),
-            Figure(int(table["doubted"].sum()), "namespaces with something unknown", of=of),
-        ],
+        figures=figures("portfolio", owners=len(theirs), **sums),
         body=render_part("portfolio.html.j2", "body", shown),
         footer=render_part("portfolio.html.j2", "kept", run),
         **about,
     )
 
 
-def _figures(o: Any) -> list[Figure]:
-    of = f"of {o.spaces:,}"
-    used = "used: not more, 95 % of the time"
-    return [
-        Figure(o.full, "at quota", of=of, tone="critical" if o.full else "calm"),
-        Figure(o.tight, "near the quota: 90 % or above", tone="warning" if o.tight else "calm"),
-        Figure(_committed(o), "committed to you (CPU)", of=_part(o, o.namespaces)),
-        Figure(wording.cores(o.usage), used, of=_part(o, o.measured)),
-        Figure(o.doubted, "with something unknown", of=of),
-    ]
-
-
-def _committed(o: Any) -> str:
-    """Return the CPU quota that is known; where there is none, that there is none."""
-    is_free = not o.namespaces and not o.left_out and o.without_quota
-    return "no quota" if is_free else wording.quota_sum("cpu", o.hard)
-
-
-def _part(o: Any, count: float) -> str:
-    """Return of how many namespaces a sum is, `in 2 of 3`; empty where it is of all or none."""
-    total = o.namespaces + o.left_out + o.without_quota
-    return "" if count in (0, total) else f"in {count:,.0f} of {total:,.0f}"
-
-
-def _name(owner: str) -> str:
-    return owner or "Namespaces without an owner"
+def _owners(tables: Tables) -> list[dict[str, Any]]:
+    """Return the rows of the owners' table, each with what else is said of the owner."""
+    owners, found = tables.owners, []
+    changes = _changes(owners.changes)
+    for row in rows_of(owners.table):
+        steps, total = owners.steps.get(row.owner, []), row.namespaces + row.left_out
+        is_free = not total and row.without_quota
+        total += row.without_quota
+        # of how many namespaces a sum is, where it is not of all or none
+        parts = [
+            "" if number in (0, total) else f"in {number:,.0f} of {total:,.0f}"
+            for number in (row.namespaces, row.measured)
+        ]
+        about = {
+            "name": row.owner or "Namespaces without an owner",
+            "page": f"{OWNERS_FOLDER}/{file_name(row.owner)}.html",
+            "committed": "no quota" if is_free else wording.quota_sum("cpu", row.hard),
+            "known": parts[0],
+            "part": parts[1],
+            "changes": changes.get(row.owner, {}),
+            "steps": steps,
+            "first": _said("title", steps[0]) if steps else "",
+        }
+        found.append(row._asdict() | about)
+    return found
 
 
 def _since(earlier: Earlier) -> str:
@@ -210,27 +181,25 @@ def _since(earlier: Earlier) -> str:
 # By owner, as the templates take it
 
 
-def _changes(changes: pd.DataFrame | None) -> dict[str, dict[str, list[str]]]:
+def _listed(rows: Iterable[tuple[str, Any, str]]) -> dict[str, dict[Any, list[str]]]:
+    """Return by owner and key what is listed under it."""
+    found: dict[str, dict[Any, list[str]]] = {}
+    for owner, key, text in rows:
+        found.setdefault(owner, {}).setdefault(key, []).append(text)
+    return found
+
+
+def _changes(changes: pd.DataFrame | None) -> dict[str, dict[Any, list[str]]]:
     """Return the namespaces of each change, with the quotas that are other than they were."""
     quotas: dict[tuple[str, str, str], list[str]] = {}
     for row in [] if changes is None else rows_of(changes):
         own = quotas.setdefault((row.owner, row.change, row.namespace_name), [])
         if row.change == QUOTA_CHANGED:
             own.append(f"{wording.RESOURCE_WORDS[row.resource]} from {row.before} to {row.after}")
-    found: dict[str, dict[str, list[str]]] = {}
-    for (owner, change, name), own in quotas.items():
-        words = f"{name} ({'; '.join(own)})" if own else name
-        found.setdefault(owner, {}).setdefault(change, []).append(words)
-    return found
-
-
-def _doubts(spaces: pd.DataFrame) -> dict[str, dict[tuple[str, str, str], list[str]]]:
-    """Return the namespaces of each doubt, its value and reason."""
-    found: dict[str, dict[tuple[str, str, str], list[str]]] = {}
-    names = ["owner", "namespace_name", "doubt", "doubt_resource", "doubt_reason"]
-    for owner, name, *why in rows_of(spaces.loc[spaces["doubt"] != "", names]):
-        found.setdefault(owner, {}).setdefault(tuple(why), []).append(name)
-    return found
+    return _listed(
+        (owner, change, f"{name} ({'; '.join(own)})" if own else name)
+        for (owner, change, name), own in quotas.items()
+    )
 
 
 def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
@@ -280,7 +249,7 @@ def _html(shown: Tag | Blocks) -> str:
 def _state(verdict: str, is_stuck: bool) -> str:
     if is_stuck and verdict != FULL:
         return _html(Tag("next pod does not fit", "warning"))
-    return _html(tag(verdict, _STATES.get(verdict, "")))
+    return _html(tag(verdict, told("words")["state"].get(verdict, "")))
 
 
 def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:

@@ -160,11 +160,10 @@ def changes_table(plan: Plan) -> Table:
     """
     clusters = short_names({change.id.cluster for change in plan.to_do})
     risks = told("risks")
-    gravest = {name: place for place, name in enumerate(risks)}
+    gravest = [*risks, ""]
 
     def order(change: Change) -> tuple[int, str]:
-        found = (gravest[risk.name] for risk in change.risks)
-        return min(found, default=len(gravest)), change.kind.value
+        return min(map(gravest.index, change.risk_names or [""])), change.kind.value
 
     limit = sum(bool(change.risks) for change in plan.to_do) + 30
     rows = (
@@ -186,30 +185,27 @@ def _verb(change: Change) -> str:
 
 
 def _lines(change: Change) -> list[list[dict[str, Any]]]:
-    """Return the differences of a change, those together that stand on one line."""
+    """Return the differences of a change as their macro takes them, those of one line together."""
     places = enumerate(change.differences)
     lines = groupby(places, lambda at: _ON_ONE_LINE.get(at[1].path, str(at[0])))
     return [[_difference(difference) for _, difference in line] for _, line in lines]
 
 
 def _difference(it: FieldDifference) -> dict[str, Any]:
-    name, _, key = it.path.partition("[")
-    key = key.removesuffix("]")
-    if name == "access":
+    name, key = it.path.partition("[")[0], it.key
+    if it.is_access:
         kind, _, principal = key.partition(" ")
         key = f"{kind.lower()} {principal}"
-    old, new = (_shown(name, value) for value in (it.old, it.new))
     words = wording.RESOURCE_WORDS.get(name) or told("fields").get(name, name)
-    about = {"name": words, "key": key, "operation": it.operation, "tier": it.tier}
-    return about | {"old": old, "new": new}
-
-
-def _shown(field: str, value: str | None) -> str:
-    # a report speaks of cores and GiB; plan.json has the text that ARM gets
-    if value and field in QUOTA_FIELDS:
-        return wording.quota(field, parse_quantity(value))
-    # on one line, so that no text of others looks like a change of its own
-    return cut(value or "", LONGEST_VALUE)
+    values = {
+        # a report speaks of cores and GiB; plan.json has the text that ARM gets. All else is on one
+        # line, so that no text of others looks like a change of its own
+        side: wording.quota(name, parse_quantity(value))
+        if value and name in QUOTA_FIELDS
+        else cut(value or "", LONGEST_VALUE)
+        for side, value in (("old", it.old), ("new", it.new))
+    }
+    return {"name": words, "key": key, "operation": it.operation, "tier": it.tier} | values
 
 
 def clusters_table(plan: Plan) -> Table:
@@ -219,23 +215,20 @@ def clusters_table(plan: Plan) -> Table:
     """
     names = short_names(plan.observed.clusters)
     changes = Counter(change.id.cluster for change in plan.to_do)
-    rows = []
+    rows: list[tuple[Any, dict[str, Any]]] = []
     for cluster, both in plan.commitments.items():
         before, after = both or ({}, {})
         ratios = [one.committed_ratio for one in after.values() if one.committed_ratio is not None]
+        place = (-max(ratios, default=Decimal(-1)), names[cluster])
+        about = {"cluster_name": names[cluster], "changes": changes[cluster]}
         for resource in ("cpu", "memory"):
-            row: dict[str, Any] = {
-                "order": (-max(ratios, default=Decimal(-1)), names[cluster]),
-                "cluster_name": names[cluster],
-                "changes": changes[cluster],
-                "resource": resource,
-                "before": before.get(resource),
-                "after": after.get(resource),
-                "lacking": shortage(before[resource], after[resource]) if both else ZERO,
-            }
+            lacking = shortage(before[resource], after[resource]) if both else ZERO
             verdict = after[resource].verdict if both else "unknown"
-            rows.append(row | {"word": "does not fit" if row["lacking"] else verdict})
-    return view("effect", sorted(rows, key=itemgetter("order")))
+            word = "does not fit" if lacking else verdict
+            amounts = {"before": before.get(resource), "after": after.get(resource)}
+            row = {"resource": resource, "lacking": lacking, "word": word}
+            rows.append((place, about | row | amounts))
+    return view("effect", [row for _, row in sorted(rows, key=itemgetter(0))])
 
 
 def plan_chart(plan: Plan) -> Chart:
@@ -325,12 +318,10 @@ def _risks(plan: Plan, result: ApplyResult | None) -> list[Callout]:
         found[risk.name][_sentence("touched", touched) if is_done else risk.detail] = []
     boxes = []
     for name, words in told("risks").items():
-        details = list(found.get(name, {}).items())
-        names = [one for _, who in details for one in who]
-        if details:
-            boxes.append(
-                _box("risk", words, names, details, is_done, tone=words["tone"], tags=[name])
-            )
+        if details := list(found[name].items()):
+            names = [one for _, who in details for one in who]
+            values = (words, names, details, is_done)
+            boxes.append(_box("risk", *values, tone=words["tone"], tags=[name]))
     return boxes
 
 
@@ -353,24 +344,19 @@ def _worst_first(plan: Plan) -> list[Change]:
 def _grants(plan: Plan) -> list[Callout]:
     """Return what to know of the role assignments that the plan would make."""
     grants = [(change, grant) for change in plan.to_do for grant in change.grants]
-    closed = [
-        (change.id.namespace_name, grant)
-        for change, grant in grants
-        if grant.role in ROLES_INSIDE and not _may_fetch(plan, change, grant.principal_id)
-    ]
+    closed = []
+    for change, grant in grants:
+        wanted = (grant.principal_id, BUILT_IN_ROLES[NAMESPACE_USER])
+        scope = f"{change.id}/".lower()
+        gets = ((one.principal_id, one.role_guid) == wanted for one in change.grants)
+        has = (
+            (principal, role) == wanted and scope.startswith(f"{held}/")
+            for held, principal, role in plan.observed.grants
+        )
+        if grant.role in ROLES_INSIDE and not (any(gets) or any(has)):
+            closed.append((change.id.namespace_name, grant))
     boxes = [_box("grants", [grant for _, grant in grants])] if grants else []
     return boxes + ([_box("closed", closed, tone="warning")] if closed else [])
-
-
-def _may_fetch(plan: Plan, change: Change, principal_id: str) -> bool:
-    """Return whether the principal has, or gets, Namespace User on the namespace or above."""
-    if any((g.principal_id, g.role) == (principal_id, NAMESPACE_USER) for g in change.grants):
-        return True
-    wanted, scope = (principal_id, BUILT_IN_ROLES[NAMESPACE_USER]), f"{change.id}/".lower()
-    return any(
-        (principal, role) == wanted and scope.startswith(f"{held}/")
-        for held, principal, role in plan.observed.grants
-    )
 
 
 def _box(

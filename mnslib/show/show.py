@@ -97,10 +97,6 @@ def decisions(decided: Decided) -> Actions:
     )
 
 
-def _folded(fold: str, *parts: Any) -> Stack:
-    return Stack(parts, fold)
-
-
 def _drawn(chart: Any, rows: pd.DataFrame, note: str = "") -> Any:
     """Return a chart, or, where there is nothing to draw, what it says of that, and why."""
     return Sentence(f"{chart.alt} {note}".strip(), is_empty=True) if rows.empty else chart
@@ -128,7 +124,7 @@ def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     period = wording.period(*snapshot.period)
     table = view("at_quota", worst, total=len(tables.daily), about=note, period=period)
     since = section(table, finding("since", tables.daily))
-    yield _folded("Since when, how often and how long", since)
+    yield Stack([since], "Since when, how often and how long")
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
 
@@ -137,19 +133,18 @@ def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     layers, by_day, snapshot = tables.layers, tables.layers_by_day, tables.snapshot
     read: dict[str, Any] = {"moment": snapshot.read_utc, "note": snapshot.history_note}
     chart = charts.three_layers(layers, **read)
-    yield _folded("What is committed, requested and used", _drawn(chart, layers))
+    yield Stack([_drawn(chart, layers)], "What is committed, requested and used")
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
-    yield _folded("Who holds what", view("sums", tables.sums["by_owner"], absent=absent))
-    yield _folded(
-        "Shrink, grow, fix requests or healthy",
-        _drawn(charts.quadrant(layers, **read), layers),
-        view("advice", summaries.advice_rows(layers)),
-    )
+    yield Stack([view("sums", tables.sums["by_owner"], absent=absent)], "Who holds what")
+    advice = view("advice", summaries.advice_rows(layers))
+    quadrant = _drawn(charts.quadrant(layers, **read), layers)
+    yield Stack([quadrant, advice], "Shrink, grow, fix requests or healthy")
     known = by_day.dropna(subset=["hard", "requested", "usage"])
     chart = charts.layers_over_time(by_day, layers, **read)
-    yield _folded("Day by day, all namespaces together", _drawn(chart, known, read["note"]))
+    days = _drawn(chart, known, read["note"])
+    yield Stack([days], "Day by day, all namespaces together")
     memory = summaries.layer_rows(layers, resource="memory")
-    yield _folded("Memory, most idle first", view("layers", memory, resource="memory"))
+    yield Stack([view("layers", memory, resource="memory")], "Memory, most idle first")
 
 
 def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
@@ -157,11 +152,10 @@ def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
     found = finding("refusals", tables.snapshot, tables.refusals)
     yield section(view("refusals", refused), found)
     failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
-    yield _folded(
-        "What still fits: the next pod, a rolling update, the autoscaler's maximum",
-        _drawn(charts.state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit),
-        view("fit", failing, answers=len(failing), given=given),
-    )
+    grid = _drawn(charts.state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit)
+    table = view("fit", failing, answers=len(failing), given=given)
+    what = "What still fits: the next pod, a rolling update, the autoscaler's maximum"
+    yield Stack([grid, table], what)
 
 
 def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
@@ -171,23 +165,23 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     if table.empty:
         return
     headroom = said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO)
-    yield _folded("Commitment, as a table", view("commitment", table, headroom=headroom))
+    yield Stack([view("commitment", table, headroom=headroom)], "Commitment, as a table")
     absent = said("absent_region", summaries.absent_region(tables.placement))
     places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
     found = finding("placement", tables.placement)
-    yield _folded("Which cluster takes the next namespace", section(places, found))
+    yield Stack([section(places, found)], "Which cluster takes the next namespace")
 
 
 def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
-    yield _folded("What was read of each cluster", *evidence_read(tables.snapshot))
+    yield Stack(evidence_read(tables.snapshot), "What was read of each cluster")
     found = section(view("evidence", rows), finding("evidence", tables.evidence))
-    yield _folded("What holds, and what does not", found)
+    yield Stack([found], "What holds, and what does not")
 
 
 def _files(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = pd.DataFrame({"table": list(tables.all()), "rows": map(len, tables.all().values())})
-    yield _folded("Files with all figures", view("files", rows))
+    yield Stack([view("files", rows)], "Files with all figures")
 
 
 VIEWS: dict[str, Callable[[Tables, Any], Iterable[Any]]] = {

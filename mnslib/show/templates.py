@@ -41,6 +41,10 @@ FILTERS: dict[str, Any] = {
     "quota": _value_first(wording.quota),
     "quota_sum": _value_first(wording.quota_sum),
     "headroom": _value_first(wording.headroom),
+    "are": lambda amount: "is" if amount == 1 else "are",
+    "every": lambda n, noun: (
+        f"The only {noun} is" if n == 1 else f"All {wording.count(n, noun)} are"
+    ),
     "resource": wording.RESOURCE_WORDS.__getitem__,
     "line": cut,
     "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
@@ -72,7 +76,7 @@ def render(name: str, **values: Any) -> str:
 
 def say(text: str, /, **values: Any) -> str:
     """Return what a line of `tables.yaml` says of values, as plain text."""
-    return str(_line(text).render(values)) if text else ""
+    return str(_line(text).render(values)).strip() if text else ""
 
 
 def render_part(name: str, macro: str, *values: Any) -> str:

@@ -19,6 +19,7 @@ from mnslib.show.displays import (
     Blocks,
     Cell,
     Column,
+    Figure,
     Parts,
     Sentence,
     Stack,
@@ -83,9 +84,16 @@ def view(
         caption=say(words.get("caption", ""), **values) if shown else "",
         note=say(words.get("note", ""), **values),
         empty=say(words.get("empty", NOTHING), **values),
-        limit=limit,
         total=len(rows) if total is None and isinstance(rows, Sized) else total,
     )
+
+
+def figures(name: str, /, **values: Any) -> list[Figure]:
+    """Return the key figures of a page, as `tables.yaml` says them of values."""
+    found: list[Any] = [
+        {part: say(text, **values) for part, text in one.items()} for one in told("figures")[name]
+    ]
+    return [Figure(**one) for one in found]
 
 
 def section(table: Table, found: str, *more: str) -> Stack:

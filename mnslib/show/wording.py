@@ -86,16 +86,6 @@ def count(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
-def are(amount: int) -> str:
-    """Return the verb that goes with a count: `is` or `are`."""
-    return "is" if amount == 1 else "are"
-
-
-def every(amount: int, noun: str) -> str:
-    """Return the subject of a sentence on all: `The only cluster is`, `All 4 clusters are`."""
-    return f"The only {noun} is" if amount == 1 else f"All {count(amount, noun)} are"
-
-
 def more(
     amount: int,
     noun: str,
@@ -137,11 +127,6 @@ def day(value: date) -> str:
     return f"{value.day} {_MONTHS[value.month - 1]}"
 
 
-def day_of_year(value: date) -> str:
-    """Return a day with its year: `2 Nov 2026`."""
-    return f"{day(value)} {value.year}"
-
-
 def weekday(value: date) -> str:
     """Return a day with its weekday: `Mon 5 Oct`."""
     return f"{_WEEKDAYS[value.weekday()]} {day(value)}"
@@ -156,13 +141,14 @@ def moment(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone")
     at = value.astimezone(UTC)
-    return f"{day_of_year(at)} {at:%H:%M} UTC"
+    return f"{day(at)} {at:%Y %H:%M} UTC"
 
 
 def period(start: date, end: date) -> str:
     """Return a span of days, the year once: `2 Oct to 2 Nov 2026`; of one, that day."""
-    first = day(start) if start.year == end.year else day_of_year(start)
-    return day_of_year(end) if start == end else f"{first} to {day_of_year(end)}"
+    first, last = (f"{day(one)} {one.year}" for one in (start, end))
+    first = day(start) if start.year == end.year else first
+    return last if start == end else f"{first} to {last}"
 
 
 def duration(seconds: float) -> str:

@@ -80,7 +80,7 @@ def test_plain_text_stands_in_columns() -> None:
 
 
 def test_a_long_table_says_how_much_it_leaves_out() -> None:
-    table = Table(columns=["n"], rows=[[n] for n in range(300)], limit=10, note="All: all.csv.")
+    table = Table(columns=["n"], rows=[[n] for n in range(10)], total=300, note="All: all.csv.")
     assert len(Elements(table._repr_html_()).all("td")) == 10
     assert "10 of 300 shown. All: all.csv." in table._repr_html_()
     assert repr(table).endswith("10 of 300 shown. All: all.csv.")
