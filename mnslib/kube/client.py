@@ -25,19 +25,10 @@ from lightkube.config.models import Cluster, User
 from lightkube.core.decoders import decode_list
 from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
+from mnslib import kube_models as own
 from mnslib.errors import KubeError, KubeUnreachableError
 from mnslib.kube import objects
 from mnslib.kube.kubeconfig import read_access
-from mnslib.kube_models import (
-    Autoscaler,
-    Event,
-    KubernetesNamespace,
-    LimitRange,
-    Node,
-    Pod,
-    QuotaStatus,
-    Workload,
-)
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
@@ -63,7 +54,7 @@ _REMEDIES = {
     429: "The API server is overloaded; run again later.",
 }
 
-_WORKLOADS: dict[Any, Callable[[Any], Workload]] = {
+_WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     apps_v1.Deployment: objects.deployment,
     apps_v1.StatefulSet: objects.stateful_set,
     apps_v1.DaemonSet: objects.daemon_set,
@@ -71,10 +62,6 @@ _WORKLOADS: dict[Any, Callable[[Any], Workload]] = {
     batch_v1.Job: objects.job,
 }
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
-_KINDS = (
-    *_WORKLOADS, apps_v1.ReplicaSet, autoscaling_v2.HorizontalPodAutoscaler, core_v1.Event,
-    core_v1.LimitRange, core_v1.Namespace, core_v1.Node, core_v1.Pod, core_v1.ResourceQuota,
-)  # fmt: skip
 _FIRST_READ = threading.Lock()
 
 Value = TypeVar("Value")
@@ -106,8 +93,6 @@ class KubeClient:
             context = ssl.create_default_context(cadata=ca_pem)
         except (ssl.SSLError, ValueError) as error:
             raise KubeError(f"cluster {name}: its certificate authority is no PEM") from error
-        with _FIRST_READ:
-            _learn_types()
         self._name = name
         # lightkube makes a TLS context that our transport has no use for; with the certificate
         # named it does not read the machine's whole store for that, 40 ms for each cluster
@@ -128,28 +113,28 @@ class KubeClient:
             ),
         )
 
-    def namespaces(self) -> list[KubernetesNamespace]:
+    def namespaces(self) -> list[own.KubernetesNamespace]:
         """Return the namespaces of the cluster; raises KubeError, as all lists here."""
         return self._read("namespaces", core_v1.Namespace, objects.namespace)
 
-    def resource_quotas(self) -> list[QuotaStatus]:
+    def resource_quotas(self) -> list[own.QuotaStatus]:
         """Return the ResourceQuota objects of all namespaces."""
         return self._read("resource quotas", core_v1.ResourceQuota, objects.quota, namespace="*")
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[own.Node]:
         """Return the nodes of the cluster."""
         return self._read("nodes", core_v1.Node, objects.node)
 
-    def pods(self) -> list[Pod]:
+    def pods(self) -> list[own.Pod]:
         """Return the pods of all namespaces, finished ones too."""
         return self._read("pods", core_v1.Pod, objects.pod, namespace="*")
 
-    def limit_ranges(self) -> list[LimitRange]:
+    def limit_ranges(self) -> list[own.LimitRange]:
         """Return the LimitRanges of all namespaces, as far as they speak of containers."""
         kind = core_v1.LimitRange
         return self._read("limit ranges", kind, objects.limit_range, namespace="*")
 
-    def workloads(self) -> list[Workload]:
+    def workloads(self) -> list[own.Workload]:
         """Return what starts pods in all namespaces, jobs of CronJobs too."""
         return [
             workload
@@ -157,12 +142,12 @@ class KubeClient:
             for workload in self._read("workloads", kind, convert, namespace="*")
         ]
 
-    def autoscalers(self) -> list[Autoscaler]:
+    def autoscalers(self) -> list[own.Autoscaler]:
         """Return the HorizontalPodAutoscalers of all namespaces."""
         kind = autoscaling_v2.HorizontalPodAutoscaler
         return self._read("autoscalers", kind, objects.autoscaler, namespace="*")
 
-    def refused_pods(self) -> list[Event]:
+    def refused_pods(self) -> list[own.Event]:
         """Return the events of pods that could not be created, with the workload they are for."""
         chosen = {"reason": "FailedCreate"}
         events = self._read("events", core_v1.Event, objects.event, namespace="*", fields=chosen)
@@ -183,6 +168,8 @@ class KubeClient:
     def _read(
         self, what: str, kind: Any, convert: Callable[[Any], Value], **where: Any
     ) -> list[Value]:
+        with _FIRST_READ:
+            _learn(kind)
         try:
             found = self._client.list(kind, chunk_size=PAGE_SIZE, **where)
             return [convert(item) for item in found]
@@ -193,13 +180,12 @@ class KubeClient:
 
 
 @cache
-def _learn_types() -> None:
-    """Read an empty list of each kind once.
+def _learn(kind: Any) -> None:
+    """Read an empty list of a kind, which prepares its type.
 
     msgspec 0.22 crashes the process when two threads decode a type for the first time at once.
     """
-    for kind in _KINDS:
-        decode_list(b'{"items": []}', kind)
+    decode_list(b'{"items": []}', kind)
 
 
 class _Transport(httpx2.HTTPTransport):

@@ -92,15 +92,24 @@ def namespace_kubeconfig(
         )
     if login not in ("mns", "kubelogin"):
         raise ConfigError(f"login is {login!r}: write one of mns, kubelogin.")
-    if sandbox_environment is not None:
-        # kubectl runs it from anywhere, with any PATH
-        arguments = ["-m", "mnslib", "token", "--target", "sandbox"]
-        sign_in = _exec(sys.executable, arguments, hint="sandbox")
-        sign_in["env"] = [{"name": k, "value": v} for k, v in sorted(sandbox_environment.items())]
+    sign_in: dict[str, Any] = {
+        "apiVersion": EXEC_API_VERSION,
+        "command": "mns",
+        "args": ["token", "--cloud", cloud],
+        "env": None,
+        "installHint": INSTALL_HINTS["mns"],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+    }
+    if sandbox_environment is not None:  # kubectl runs it from anywhere, with any PATH
+        sign_in |= {
+            "command": sys.executable,
+            "args": ["-m", "mnslib", "token", "--target", "sandbox"],
+            "env": [{"name": k, "value": v} for k, v in sorted(sandbox_environment.items())],
+            "installHint": INSTALL_HINTS["sandbox"],
+        }
     elif login == "kubelogin":
         sign_in = _kubelogin(signed_in)
-    else:
-        sign_in = _exec("mns", ["token", "--cloud", cloud], hint="mns")
     name = f"{cluster_name}-{namespace_name}"
     cluster = _entry(document, "cluster")["cluster"]
     context = {"cluster": name, "user": name, "namespace": namespace_name}
@@ -150,18 +159,6 @@ def _entry(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if not isinstance(first, dict) or not isinstance(first.get(kind), dict) or "name" not in first:
         raise KubeError(f"the kubeconfig from Azure names no {kind}")
     return first
-
-
-def _exec(command: str, arguments: list[str], *, hint: str) -> dict[str, Any]:
-    return {
-        "apiVersion": EXEC_API_VERSION,
-        "command": command,
-        "args": arguments,
-        "env": None,
-        "installHint": INSTALL_HINTS[hint],
-        "interactiveMode": "Never",
-        "provideClusterInfo": False,
-    }
 
 
 def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:

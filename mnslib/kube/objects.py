@@ -12,17 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from mnslib.kube_models import (
-    Autoscaler,
-    Container,
-    Event,
-    KubernetesNamespace,
-    LimitRange,
-    Node,
-    Pod,
-    QuotaStatus,
-    Workload,
-)
+from mnslib import kube_models as own
 from mnslib.quantities import ZERO, parse_quantity
 from mnslib.secrets import hide_secrets
 
@@ -31,9 +21,9 @@ _STEADY = "25%"
 """maxSurge of a Deployment that does not say. Source: apps/v1, DeploymentStrategy."""
 
 
-def namespace(item: Any) -> KubernetesNamespace:
+def namespace(item: Any) -> own.KubernetesNamespace:
     """Return a namespace."""
-    return KubernetesNamespace(
+    return own.KubernetesNamespace(
         name=item.metadata.name,
         created_utc=item.metadata.creationTimestamp,
         labels=item.metadata.labels or {},
@@ -41,11 +31,11 @@ def namespace(item: Any) -> KubernetesNamespace:
     )
 
 
-def quota(item: Any) -> QuotaStatus:
+def quota(item: Any) -> own.QuotaStatus:
     """Return a ResourceQuota with its counters."""
     # `status` trails `spec` until the quota controller has looked at a new object.
     status, spec = item.status, item.spec
-    return QuotaStatus(
+    return own.QuotaStatus(
         namespace_name=item.metadata.namespace,
         name=item.metadata.name,
         hard=_amounts((status and status.hard) or (spec and spec.hard)),
@@ -59,11 +49,11 @@ _POOL_LABEL = "kubernetes.azure.com/agentpool"
 """Source: AKS, reserved system labels of nodes."""
 
 
-def node(item: Any) -> Node:
+def node(item: Any) -> own.Node:
     """Return a node with what it offers."""
     offered = _amounts(item.status and item.status.allocatable, only=(*_COUNTED, "pods"))
     conditions = (item.status and item.status.conditions) or []
-    return Node(
+    return own.Node(
         name=item.metadata.name,
         allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
         allocatable_bytes=offered.get("memory", ZERO),
@@ -74,18 +64,18 @@ def node(item: Any) -> Node:
     )
 
 
-def pod(item: Any) -> Pod:
+def pod(item: Any) -> own.Pod:
     """Return a pod."""
-    found = _pod(item.spec, namespace_name=item.metadata.namespace, name=item.metadata.name)
-    return replace(found, phase=(item.status and item.status.phase) or "Pending")
+    phase = (item.status and item.status.phase) or "Pending"
+    return _pod(item.metadata, item.spec, phase=phase)
 
 
-def _pod(spec: Any, *, namespace_name: str, name: str) -> Pod:
+def _pod(metadata: Any, spec: Any, *, phase: str = "Pending") -> own.Pod:
     requests, limits = _resources(spec.resources)
-    return Pod(
-        namespace_name=namespace_name,
-        name=name,
-        phase="Pending",
+    return own.Pod(
+        namespace_name=metadata.namespace,
+        name=metadata.name,
+        phase=phase,
         containers=tuple(_container(c) for c in spec.containers),
         init_containers=tuple(_container(c) for c in spec.initContainers or ()),
         overhead=_amounts(spec.overhead, only=_COUNTED),
@@ -95,45 +85,40 @@ def _pod(spec: Any, *, namespace_name: str, name: str) -> Pod:
     )
 
 
-def _container(item: Any) -> Container:
+def _container(item: Any) -> own.Container:
     requests, limits = _resources(item.resources)
     # Only an init container may say so, and then it is a sidecar.
-    return Container(requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always")
+    return own.Container(
+        requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always"
+    )
 
 
-def limit_range(item: Any) -> LimitRange:
+def limit_range(item: Any) -> own.LimitRange:
     """Return what a LimitRange says of containers; of pods and claims it says nothing here."""
-    found: dict[str, dict[str, Decimal]] = {
-        name: {
-            key: amount
-            for limit in item.spec.limits
-            if limit.type == "Container"
-            for key, amount in _amounts(getattr(limit, part), only=_COUNTED).items()
-        }
-        for name, part in (
-            ("default_requests", "defaultRequest"),
-            ("default_limits", "default"),
-            ("least", "min"),
-            ("most", "max"),
-        )
-    }
-    return LimitRange(namespace_name=item.metadata.namespace, name=item.metadata.name, **found)
+    parts = {"default_requests": "defaultRequest", "default_limits": "default"}
+    parts |= {"least": "min", "most": "max"}
+    found: dict[str, dict[str, Decimal]] = {name: {} for name in parts}
+    for limit in item.spec.limits:
+        if limit.type == "Container":
+            for name, part in parts.items():
+                found[name] |= _amounts(getattr(limit, part), only=_COUNTED)
+    return own.LimitRange(namespace_name=item.metadata.namespace, name=item.metadata.name, **found)
 
 
-def deployment(item: Any) -> Workload:
+def deployment(item: Any) -> own.Workload:
     """Return a Deployment; its surge is that of a rolling update, never above its replicas."""
     wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
     surge = _surge(item.spec.strategy, wanted, default=_STEADY)
     return _workload("Deployment", item, replicas=wanted, running=running, surge=surge)
 
 
-def stateful_set(item: Any) -> Workload:
+def stateful_set(item: Any) -> own.Workload:
     """Return a StatefulSet, which replaces its pods one by one and never beside the old one."""
     wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
     return _workload("StatefulSet", item, replicas=wanted, running=running)
 
 
-def daemon_set(item: Any) -> Workload:
+def daemon_set(item: Any) -> own.Workload:
     """Return a DaemonSet, which wants a pod on each of its nodes."""
     status = item.status
     wanted = (status and status.desiredNumberScheduled) or 0
@@ -142,14 +127,14 @@ def daemon_set(item: Any) -> Workload:
     return _workload("DaemonSet", item, replicas=wanted, running=running, surge=surge)
 
 
-def cron_job(item: Any) -> Workload:
+def cron_job(item: Any) -> own.Workload:
     """Return a CronJob with the pods of one run; none while it is suspended."""
     spec = item.spec.jobTemplate.spec
     wanted = 0 if item.spec.suspend else _side_by_side(spec, succeeded=0)
     return _workload("CronJob", item, replicas=wanted, running=0, template=spec.template)
 
 
-def job(item: Any) -> Workload:
+def job(item: Any) -> own.Workload:
     """Return a Job; one that is finished or suspended wants no pod."""
     spec, status = item.spec, item.status
     conditions = (status and status.conditions) or []
@@ -167,17 +152,16 @@ def _side_by_side(spec: Any, *, succeeded: int) -> int:
 
 def _workload(
     kind: str, item: Any, *, replicas: int, running: int, surge: int = 0, template: Any = None
-) -> Workload:
+) -> own.Workload:
     metadata = item.metadata
-    spec = (template or item.spec.template).spec
     owner_kind, owner_name = maker(item)[1]
-    return Workload(
+    return own.Workload(
         kind=kind,
         namespace_name=metadata.namespace,
         name=metadata.name,
         replicas=replicas,
         running=running,
-        template=_pod(spec, namespace_name=metadata.namespace, name=metadata.name),
+        template=_pod(metadata, (template or item.spec.template).spec),
         surge=surge,
         owner_kind=owner_kind,
         owner_name=owner_name,
@@ -192,10 +176,10 @@ def maker(item: Any) -> tuple[str, tuple[str, str]]:
     return item.metadata.name, ("", "")
 
 
-def autoscaler(item: Any) -> Autoscaler:
+def autoscaler(item: Any) -> own.Autoscaler:
     """Return a HorizontalPodAutoscaler; without a least number that is 1. Source: autoscaling/v2"""
     target = item.spec.scaleTargetRef
-    return Autoscaler(
+    return own.Autoscaler(
         namespace_name=item.metadata.namespace,
         name=item.metadata.name,
         workload_kind=target.kind,
@@ -206,11 +190,11 @@ def autoscaler(item: Any) -> Autoscaler:
     )
 
 
-def event(item: Any) -> Event:
+def event(item: Any) -> own.Event:
     """Return an event, in the form of core/v1 or with the times and series of events.k8s.io."""
     about, series = item.involvedObject, item.series
     first = item.firstTimestamp or item.eventTime
-    return Event(
+    return own.Event(
         namespace_name=item.metadata.namespace,
         reason=item.reason or "",
         message=hide_secrets(item.message or ""),  # an admission webhook may quote the pod
@@ -222,7 +206,7 @@ def event(item: Any) -> Event:
     )
 
 
-def made_by(event: Event, makers: Mapping[tuple[str, str, str], tuple[str, str]]) -> Event:
+def made_by(event: own.Event, makers: Mapping[tuple[str, str, str], tuple[str, str]]) -> own.Event:
     """Return the event with the workload that made its object; `makers` by kind and full name."""
     found = makers.get((event.object_kind, event.namespace_name, event.object_name), ("", ""))
     return replace(event, workload_kind=found[0], workload_name=found[1])
