@@ -26,7 +26,7 @@ from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import CLUSTER_COLUMNS, ID_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import LIBRARY, ApplyResult, CheckResult, RunStatus, utc_now
 from mnslib.run import steps
 from mnslib.run.handover import kubeconfig_text
@@ -48,8 +48,6 @@ STEP_MINUTES = 60
 
 MOST_CANDIDATES = 20
 """Names that an error lists; our choice."""
-
-CLUSTER_COLUMNS = ("subscription_id", "resource_group", "cluster_name")
 
 
 def connect(
@@ -137,7 +135,7 @@ class Fleet:
         limit = read_max_commitment(self._settings["max_commitment"])
         rows = []
         for cluster_id, found in self._read().items():
-            row = _identity(cluster_id)
+            row = dict[str, Any](cluster_id.columns)
             rows.append(row)
             if isinstance(found, MnsError):
                 row["reason"] = str(found)
@@ -168,7 +166,7 @@ class Fleet:
     def _namespace_rows(
         self, cluster: ClusterId, found: ObservedCluster | MnsError, *, all: bool
     ) -> Iterator[dict[str, Any]]:
-        own = _identity(cluster)
+        own = cluster.columns
         if isinstance(found, MnsError):
             yield own | {"reason": str(found)}
             return
@@ -275,12 +273,13 @@ class Fleet:
         return snapshot
 
     def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
-        rules = steps.rules(self._settings["tiers_file"], self._settings["policy_file"])
+        asked = {name: self._settings[name] for name in ("tiers_file", "policy_file")}
+        rules = steps.rules(self._target, **asked)
         if isinstance(requests, str | Path):
             path = Path(requests).expanduser().absolute()
             data = files.read_bytes(path)
             specs = spec.parse_requests(path, data=data, **rules)
-            found = [dict(row.cells) for row in files.read_rows(path, data).rows]
+            found = [row for _, row in files.read_rows(path, data).rows]
             return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
         rows = _rows(requests)
         return spec.specs_from_rows(rows, file="requests", **rules), rows
@@ -353,7 +352,7 @@ class Namespace:
         Raises:
             SpecError: with every mistake.
         """
-        own = _identity(self.id)
+        own = self.id.columns
         if taken := sorted(columns.keys() & own.keys()):
             raise ConfigError(f"{', '.join(taken)}: {self!r} is the one that is changed.")
         return self._fleet.plan([own | columns])
@@ -474,7 +473,7 @@ class Usage:
     def __getattr__(self, name: str) -> pd.DataFrame:
         if name.startswith("_"):  # a copy or a display looks for what is not there
             raise AttributeError(name)
-        names = self._tables.names()
+        names = self._tables.names
         if name not in names:
             near = nearest(name, names)
             raise AttributeError(
@@ -485,7 +484,7 @@ class Usage:
         return table
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._tables.names()})
+        return sorted({*super().__dir__(), *self._tables.names})
 
     def __repr__(self) -> str:
         read = self._tables.snapshot
@@ -546,21 +545,21 @@ class Plan(_Shown):
         """One row per field that changes; a namespace without one has a row of its own."""
         rows: list[dict[str, Any]] = []
         for change in self._planned.changes:
-            own = _identity(change.id) | {"change": change.kind.value, "field": ""}
+            own = change.id.columns | {"change": change.kind.value, "field": ""}
             rows += [
                 own | {"field": one.path, "before": one.old, "after": one.new}
                 for one in change.differences
             ] or [own]
-        columns = [*_IDENTITY, "change", "field", "before", "after"]
+        columns = [*ID_COLUMNS, "change", "field", "before", "after"]
         return pd.DataFrame(rows, columns=columns)
 
     @property
     def risks(self) -> pd.DataFrame:
         """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
         found = [({"namespace_name": ""}, risk) for risk in self._planned.plan_risks]
-        found += [(_identity(one.id), risk) for one in self._planned.changes for risk in one.risks]
+        found += [(one.id.columns, risk) for one in self._planned.changes for risk in one.risks]
         rows = [own | {"risk": risk.name.value, "detail": risk.detail} for own, risk in found]
-        return pd.DataFrame(rows, columns=[*_IDENTITY, "risk", "detail"])
+        return pd.DataFrame(rows, columns=[*ID_COLUMNS, "risk", "detail"])
 
     def apply(
         self,
@@ -696,7 +695,6 @@ _OF_RUN = (
 )  # fmt: skip
 """Settings that a run's record has as its parameters."""
 
-_IDENTITY = [*CLUSTER_COLUMNS, "namespace_name"]
 _OF_CLUSTER = {
     "region": "location", "kubernetes_version": "kubernetes_version", "entra_id": "has_entra_id",
     "azure_rbac": "has_azure_rbac", "network_policy_engine": "network_policy_engine",
@@ -710,16 +708,9 @@ _CLUSTERS = [
     "managed_namespaces", "reason",
 ]  # fmt: skip
 _NAMESPACES = [
-    *_IDENTITY, "is_managed", *QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy",
+    *ID_COLUMNS, "is_managed", *QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy",
     "delete_policy", "labels", "annotations", "tags", "owner", "provisioning_state", "reason",
 ]  # fmt: skip
-
-
-def _identity(of: ClusterId | ManagedNamespaceId) -> dict[str, Any]:
-    """Return the columns that say which cluster, or which namespace on it."""
-    if isinstance(of, ManagedNamespaceId):
-        return _identity(of.cluster) | {"namespace_name": of.namespace_name}
-    return {name: getattr(of, name) for name in CLUSTER_COLUMNS}
 
 
 def _word(value: Any) -> str | None:

@@ -270,7 +270,6 @@ class NamespaceSpec:
         labels, annotations, tags: None removes the key.
         access: roles to assign.
         revoked: roles to take away at the namespace's own scope, whoever assigned them.
-        typed: amounts of `quota` as they were written, such as `0.5`.
         tier: name of the tier that the row takes values from; empty without one.
         when_new: the same request with the tier's values, for a managed namespace that does not
             exist yet; None without a tier.
@@ -289,7 +288,6 @@ class NamespaceSpec:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     access: tuple[AccessGrant, ...] = ()
     revoked: tuple[AccessGrant, ...] = ()
-    typed: Mapping[str, str] = field(default_factory=dict, compare=False)
     tier: str = ""
     when_new: NamespaceSpec | None = None
 

@@ -21,6 +21,8 @@ from mnslib.quantities import ZERO
 COMPUTE_KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
 """Keys of a quota that containers must say. Source: Kubernetes, ResourceQuota."""
 
+_PARTS = {key: tuple(key.split(".")) for key in COMPUTE_KEYS}
+
 
 def pod_need(pod: Pod) -> dict[str, Decimal]:
     """Return what the pod counts for in a quota, by key: `requests.cpu`, `limits.memory`, ...
@@ -28,21 +30,25 @@ def pod_need(pod: Pod) -> dict[str, Decimal]:
     Cores and bytes. A key that no container sets is 0.
     """
     need = {}
-    for kind, side, pod_level in (
-        ("requests", _requests_of, pod.pod_requests),
-        ("limits", _limits_of, pod.pod_limits),
-    ):
-        running = [side(container) for container in pod.containers]
-        begin = [(side(container), container.is_sidecar) for container in pod.init_containers]
-        for resource in ("cpu", "memory"):
-            if resource in pod_level:
-                amount = pod_level[resource]
-            elif begin or len(running) != 1:
-                amount = _most(resource, running, begin)
-            else:  # most pods have one container
-                amount = running[0].get(resource, ZERO)
-            need[f"{kind}.{resource}"] = amount + pod.overhead.get(resource, ZERO)
+    for key in COMPUTE_KEYS:
+        kind, resource = _PARTS[key]
+        amount = (pod.pod_requests if kind == "requests" else pod.pod_limits).get(resource)
+        if amount is None:
+            amount = sum((_of(each, kind, resource) for each in pod.containers), ZERO)
+            sidecars = peak = ZERO
+            for each in pod.init_containers:  # what runs side by side, or while they run, if more
+                own = _of(each, kind, resource)
+                peak = max(peak, sidecars + own)
+                sidecars += own if each.is_sidecar else ZERO
+            amount = max(amount + sidecars, peak)
+        need[key] = amount + pod.overhead.get(resource, ZERO)
     return need
+
+
+def _of(container: Container, kind: str, resource: str) -> Decimal:
+    # a container that names only a limit requests that much: Kubernetes defaults it so
+    amount = container.requests.get(resource) if kind == "requests" else None
+    return container.limits.get(resource, ZERO) if amount is None else amount
 
 
 def total_need(pods: Iterable[Pod]) -> dict[str, Decimal]:
@@ -106,61 +112,25 @@ def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ())
     if missing:
         return f"must specify {', '.join(missing)}"
     for container in (*pod.init_containers, *pod.containers):
-        asked = _requests_of(container)
         for resource, limit in container.limits.items():
-            if asked[resource] > limit:
+            if container.requests.get(resource, limit) > limit:
                 return f"requests more {resource} than the default limit"
         for one in ranges:
             for resource, most in one.most.items():
                 if container.limits.get(resource, most + 1) > most:
                     return f"asks for more {resource} than LimitRange {one.name} lets a container"
             for resource, least in one.least.items():
-                if asked.get(resource, ZERO) < least:
+                if _of(container, "requests", resource) < least:
                     return f"asks for less {resource} than LimitRange {one.name} wants"
     return ""
 
 
 def _says(pod: Pod, key: str) -> bool:
-    kind, _, resource = key.partition(".")
-    if resource in pod.pod_limits or (kind == "requests" and resource in pod.pod_requests):
-        return True
+    kind, resource = _PARTS[key]
+
+    def has(requests: Mapping[str, Decimal], limits: Mapping[str, Decimal]) -> bool:
+        return resource in limits or (kind == "requests" and resource in requests)
+
     containers = (*pod.init_containers, *pod.containers)
-    if kind == "limits":
-        return all(resource in container.limits for container in containers)
-    return all(resource in each.requests or resource in each.limits for each in containers)
-
-
-def _requests_of(container: Container) -> Mapping[str, Decimal]:
-    # A container that names only a limit requests that much: Kubernetes defaults it so.
-    if container.limits.keys() <= container.requests.keys():
-        return container.requests
-    return {**container.limits, **container.requests}
-
-
-def _limits_of(container: Container) -> Mapping[str, Decimal]:
-    return container.limits
-
-
-def _most(
-    resource: str,
-    running: Sequence[Mapping[str, Decimal]],
-    begin: Sequence[tuple[Mapping[str, Decimal], bool]],
-) -> Decimal:
-    """Return what runs side by side, or the peak while init containers run, if that is more.
-
-    Args:
-        running: what each container asks for.
-        begin: what each init container asks for, and whether it is a sidecar.
-    """
-    sidecars = peak = ZERO
-    for amounts, is_sidecar in begin:
-        amount = amounts.get(resource, ZERO)
-        if is_sidecar:
-            sidecars += amount
-            peak = max(peak, sidecars)
-        else:
-            peak = max(peak, sidecars + amount)
-    together = sidecars
-    for amounts in running:
-        together += amounts.get(resource, ZERO)
-    return max(together, peak)
+    of_pod = has(pod.pod_requests, pod.pod_limits)
+    return of_pod or all(has(each.requests, each.limits) for each in containers)

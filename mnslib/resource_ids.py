@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
+
+CLUSTER_COLUMNS = ("subscription_id", "resource_group", "cluster_name")
+ID_COLUMNS = (*CLUSTER_COLUMNS, "namespace_name")
+"""What says everywhere which cluster, or which managed namespace on it."""
 
 _CLUSTER = re.compile(
     r"/subscriptions/(?P<subscription_id>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
@@ -26,13 +31,13 @@ _ROLE_ASSIGNMENT_NAMES = uuid.UUID("9e0f9d5c-6f0b-5b0f-8f6e-0d6c1f6f2f5a")
 """Namespace of the UUIDv5 that names a role assignment; arbitrary, but it must never change."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _ArmId:
     """Equality and hash by `key`, which each id makes once: plans compare ids millions of times."""
 
-    __slots__ = ()
-    key: str
+    key: str = field(init=False, repr=False)
 
-    def _keep_key(self) -> None:
+    def __post_init__(self) -> None:
         object.__setattr__(self, "key", str(self).lower())
 
     def __eq__(self, other: object) -> bool:
@@ -53,10 +58,6 @@ class ClusterId(_ArmId):
     subscription_id: str
     resource_group: str
     cluster_name: str
-    key: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._keep_key()
 
     @classmethod
     def parse(cls, text: str) -> ClusterId:
@@ -70,15 +71,14 @@ class ClusterId(_ArmId):
             raise ValueError(f"{text[:200]!r} is not the ARM id of a managed cluster")
         return cls(match["subscription_id"], match["resource_group"], match["cluster_name"])
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """What a request or a table says to name it, by column."""
-        names = ("subscription_id", "resource_group", "cluster_name")
-        return {name: getattr(self, name) for name in names}
-
     def namespace(self, name: str) -> ManagedNamespaceId:
         """Return the id of a managed namespace on this cluster."""
         return ManagedNamespaceId(self, name)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What says in a request file, a table or a record which cluster it is."""
+        return {name: getattr(self, name) for name in CLUSTER_COLUMNS}
 
     def __str__(self) -> str:
         return (
@@ -93,10 +93,6 @@ class ManagedNamespaceId(_ArmId):
 
     cluster: ClusterId
     namespace_name: str
-    key: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._keep_key()
 
     @classmethod
     def parse(cls, text: str) -> ManagedNamespaceId:
@@ -111,9 +107,15 @@ class ManagedNamespaceId(_ArmId):
         *cluster, name = match.groups()
         return cls(_cluster(*cluster), name)
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> ManagedNamespaceId:
+        """Return the managed namespace that the `columns` of a row or a record name."""
+        cluster = ClusterId(*(values[name] for name in CLUSTER_COLUMNS))
+        return cls(cluster, values["namespace_name"])
+
     @property
     def columns(self) -> dict[str, str]:
-        """As a cluster's, with its own name."""
+        """What says in a request file, a table or a record which managed namespace it is."""
         return {**self.cluster.columns, "namespace_name": self.namespace_name}
 
     @property

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import ManagedNamespaceId
 
 RESULT_SCHEMA_VERSION = 1
 TABLES_VERSION = 2
@@ -151,9 +151,8 @@ class ItemOutcome:
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> ItemOutcome:
         """Return the item that `to_json` wrote; its remedy is part of the reason."""
-        cluster = ClusterId(item["subscription_id"], item["resource_group"], item["cluster_name"])
         return cls(
-            id=cluster.namespace(item["namespace_name"]),
+            id=ManagedNamespaceId.of(item),
             change=ChangeKind(item["change"]),
             outcome=OutcomeKind(item["outcome"]),
             reason=item["reason"],

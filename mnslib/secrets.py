@@ -96,10 +96,9 @@ def _is_sign_in(text: str) -> bool:
 
 
 def _holds_random(word: str) -> bool:
-    return any(_looks_random(run) for run in _LONG_RUN.findall(word))
-
-
-def _looks_random(run: str) -> bool:
-    kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
-    changes = sum(a != b for a, b in pairwise(kinds))
-    return len(set(kinds)) == 3 and changes / (len(run) - 1) >= _RANDOM_CHANGES
+    for run in _LONG_RUN.findall(word):
+        kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
+        changes = sum(a != b for a, b in pairwise(kinds))
+        if len(set(kinds)) == 3 and changes / (len(run) - 1) >= _RANDOM_CHANGES:
+            return True
+    return False

@@ -8,6 +8,8 @@ Knows none of the words but `unknown`; which there are is the business of who ju
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 UNKNOWN = "unknown"
 
 
@@ -26,3 +28,9 @@ def unknown_reason(verdict: str) -> str | None:
     if word(verdict) != UNKNOWN:
         return None
     return verdict.partition(":")[2].strip() or "no reason given"
+
+
+def one_reason(verdicts: Iterable[str]) -> str:
+    """Return why all of them are unknown, empty where the reasons differ."""
+    reasons = {unknown_reason(verdict) for verdict in verdicts}
+    return (reasons.pop() or "") if len(reasons) == 1 else ""

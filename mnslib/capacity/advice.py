@@ -6,11 +6,14 @@ gets one advice. Pure; `docs/capacity.md` has the rules with examples.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.quota_values import BARE, SPACE, TIGHT_RATIO
+from mnslib.verdicts import one_reason, unknown
 
 SHRINK_BELOW = 0.5
 """Requested share of the quota under which it can shrink: half of it would do. Our choice."""
@@ -41,42 +44,70 @@ def regions(layers: pd.DataFrame) -> NDArray[np.object_]:
     return np.select(cases, ["", SHRINK, FIX, GROW], default=HEALTHY).astype(object)
 
 
-def advice_of(layers: pd.DataFrame) -> pd.DataFrame:
-    """Return for each row of `layers` what its namespace is advised.
+def advised(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per namespace: that of the resource which decides what it is advised.
 
     A resource that has to grow decides before one whose requests are to be fixed, that before one
     that is unknown (then nothing is advised), and that before one that can shrink; of two that
     say the same the fuller one decides, but of two that can shrink the emptier one.
 
     Returns:
-        `advice`; `advice_resource`, which decided (empty without advice); `advice_reason`, why
-        there is none (empty with advice).
+        The columns of `layers_table`, `advice` among them; `advice_resource`, which decided (empty
+        without advice); `advice_reason`, why there is none (empty with advice); `cores`, the
+        namespace's CPU quota (0 where it has none). Order: that of `layers`.
     """
     is_zero = (layers["hard"] == 0) & (layers["region"] == "") & (layers["reason"] == "")
     reason = layers["reason"].mask(is_zero, ZERO_QUOTA)
     rank = layers["region"].map(_RANK).mask(reason.isin([BARE, ZERO_QUOTA]), _NO_SAY)
-    share = layers["tightest_ratio"].fillna(0)
-    keys = layers[[*SPACE, "resource", "region"]].assign(
-        reason=reason, _rank=rank, _share=share.where(layers["region"] == SHRINK, -share)
+    share, is_advised = layers["tightest_ratio"].fillna(0), layers["region"] != ""
+    rows = layers.assign(
+        advice=layers["region"],
+        advice_resource=layers["resource"].where(is_advised, ""),
+        advice_reason=reason.mask(is_advised, ""),
+        cores=layers["hard"].where(layers["resource"] == "cpu").fillna(0.0),
+        _rank=rank,
+        _share=share.where(layers["region"] == SHRINK, -share),
     )
-    first = keys.sort_values(["_rank", "_share"], kind="stable").drop_duplicates(SPACE)
-    is_advised = first["region"] != ""
-    decided = first[SPACE].assign(
-        advice=first["region"],
-        advice_resource=first["resource"].where(is_advised, ""),
-        advice_reason=first["reason"].mask(is_advised, ""),
-    )
-    return layers[SPACE].join(decided.set_index(SPACE), on=SPACE).drop(columns=SPACE)
+    rows["cores"] = rows.groupby(SPACE)["cores"].transform("sum")
+    rows = rows.sort_values(["_rank", "_share"], kind="stable").drop_duplicates(SPACE)
+    return rows.drop(columns=["_rank", "_share"]).sort_index().reset_index(drop=True)
 
 
 def with_advice(table: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     """Return a utilization table with the one advice of each namespace on each of its rows.
 
     Returns:
-        `table` with `advice`, and after it `advice_resource` and `advice_reason` as `advice_of`
+        `table` with `advice`, and after it `advice_resource` and `advice_reason` as `advised`
         gives them.
     """
-    found = layers[SPACE].join(advice_of(layers)).drop_duplicates(SPACE).set_index(SPACE)
+    found = advised(layers).set_index(SPACE)[["advice", "advice_resource", "advice_reason"]]
     others = [name for name in table.columns.tolist() if name not in found.columns]
     place = table.columns.tolist().index("advice")
     return table[others].join(found, on=SPACE)[[*others[:place], *found, *others[place:]]]
+
+
+def advice_findings(layers: pd.DataFrame) -> dict[str, Any]:
+    """Return how many namespaces are near their quota, and of these how many request too much."""
+    spaces = advised(layers)
+    known = spaces[spaces["advice"] != ""]
+    near = known[known["tightest_ratio"] >= GROW_FROM]
+    is_unknown = ~spaces["reason"].isin(["", BARE]) & (spaces["advice"] == "")
+    calm = {name: int((known["advice"] == name).sum()) for name in (SHRINK, FIX, HEALTHY)}
+    return {
+        "namespaces": len(spaces),
+        "known": len(known),
+        "unknown": int(is_unknown.sum()),
+        "reason": one_reason(unknown(reason or "nothing requested") for reason in spaces["reason"]),
+        "near": len(near),
+        "asking": int((near["advice"] == FIX).sum()),
+        "calm": {name: number for name, number in calm.items() if number},
+    }
+
+
+def advice_rows(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return `advised`, what needs somebody first, then by CPU quota."""
+    spaces = advised(layers)
+    ranks = {"": 4, HEALTHY: 3, SHRINK: 2, FIX: 1, GROW: 0}
+    keys = spaces.assign(_rank=spaces["advice"].map(ranks))
+    order = ["_rank", "cores", *SPACE]
+    return keys.sort_values(order, ascending=[True, False, True, True])

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, OK, SPACE, TIGHT
@@ -19,15 +21,7 @@ from mnslib.models import QUOTA_FIELDS
 from mnslib.quantities import amount_text
 from mnslib.verdicts import UNKNOWN, unknown, word
 
-CHANGED_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "resource",
-    "change",
-    "before",
-    "after",
-    "is_finding",
-)
+CHANGED_COLUMNS = (*SPACE, "resource", "change", "before", "after", "is_finding")
 QUOTA_CHANGED = "quota changed"
 CHANGES = (FULL, TIGHT, UNKNOWN, "known again", "eased", QUOTA_CHANGED, "new", "gone")
 """The words of change, in their order."""
@@ -123,17 +117,20 @@ def changes_since(
     then, now = (tightest(one)[[*SPACE, "resource", "verdict"]] for one in (known, table))
     both = then.merge(now, on=SPACE, how="outer", suffixes=("_old", "_new")).fillna("")
     common = set(then["cluster_name"]) & set(now["cluster_name"])
-    verdicts = list(zip(both["verdict_old"], both["verdict_new"], strict=True))
-    is_compared = both["cluster_name"].isin(common)
+    was, is_now = (both[f"verdict_{side}"].map(word) for side in ("old", "new"))  # empty: not there
+    is_full, is_tight, is_unknown = (is_now == name for name in (FULL, TIGHT, UNKNOWN))
+    is_compared, words = both["cluster_name"].isin(common), is_now.to_numpy(dtype=object)
+    is_worse = is_full | is_unknown | is_tight & (was != FULL)
+    cases: list[Any] = [~is_compared & (is_full | is_tight), ~is_compared | (was == is_now)]
+    cases += [was == "", is_now == "", is_worse, was == UNKNOWN]
+    called: list[Any] = [words, "", "new", "gone", words, "known again"]
+    is_lost = is_unknown & ~was.isin(["", UNKNOWN]) & (both["verdict_new"] != NO_QUOTA)
     both = both.assign(
         resource=both["resource_new"].mask(both["resource_new"] == "", both["resource_old"]),
-        change=[
-            _change(word(old), word(new), is_compared=compared)
-            for (old, new), compared in zip(verdicts, is_compared, strict=True)
-        ],
+        change=np.select(cases, called, "eased"),
         before=both["verdict_old"],
         after=both["verdict_new"],
-        is_finding=[_is_finding(old, new) for old, new in verdicts],
+        is_finding=is_full & (was != FULL) | is_tight & ~was.isin([TIGHT, FULL]) | is_lost,
     )
     is_unread = (both["change"] == "gone") & both["cluster_name"].isin(list(unreachable))
     changes = both[(both["change"] != "") & ~is_unread]
@@ -159,6 +156,15 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
     return {**counts, "newly_refused": len(refused)}
 
 
+def change_findings(changed: pd.DataFrame, earlier: Earlier) -> dict[str, Any]:
+    """Return how many changes are new findings, by the word of what they are now."""
+    new = changed[changed["is_finding"]]
+    heads = [word(verdict) for verdict in new["after"]]
+    found = {name: heads.count(name) for name in (FULL, TIGHT, UNKNOWN) if name in heads}
+    others, is_first = len(changed) - len(new), earlier.table is None
+    return {"found": found, "others": others, "is_first": is_first, "run": earlier.run}
+
+
 def _common(
     known: pd.DataFrame, table: pd.DataFrame, *, is_judged_only: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -172,26 +178,6 @@ def _common(
 
     both = places(known).merge(places(table), on=key)
     return known.merge(both, on=key), table.merge(both, on=key)
-
-
-def _change(before: str, after: str, *, is_compared: bool) -> str:
-    """Return the word for a step from one verdict to another (empty: not there)."""
-    if not is_compared:
-        return after if after in (FULL, TIGHT) else ""
-    if before == after:
-        return ""
-    if not (before and after):
-        return "new" if after else "gone"
-    if after in (FULL, UNKNOWN) or (after == TIGHT and before != FULL):
-        return after
-    return "known again" if before == UNKNOWN else "eased"
-
-
-def _is_finding(before: str, after: str) -> bool:
-    was, is_now = word(before), word(after)
-    if is_now == UNKNOWN:
-        return was not in ("", UNKNOWN) and after != NO_QUOTA
-    return is_now == FULL != was or (is_now == TIGHT and was not in (TIGHT, FULL))
 
 
 def _quota_changes(known: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -210,6 +210,42 @@ def _place(
     return {**row, "verdict": verdict}
 
 
+def placement_findings(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the first of `placement_rows` and how many clusters are `unknown`."""
+    best: list[Any] = placement_rows(table.head(1)).to_dict("records")
+    return {"best": best, "unknown": int((table["verdict"].map(word) == UNKNOWN).sum())}
+
+
+def placement_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `placement_table` with what decides each.
+
+    Returns:
+        Its columns, and `resource` and `limit` of the reason (empty where it is another), `left`
+        by resource, now or grown, and `short`: by how much below 0 that is.
+    """
+    rows: list[Any] = table.to_dict("records")
+    for row in rows:
+        grown = "grown_" if row["verdict"] == FITS_GROWN else ""
+        left = {name: row[f"{grown}left_{name}"] for name in ("cpu", "memory")}
+        is_known = word(row["verdict"]) != UNKNOWN
+        resource, _, limit = row["reason"].partition(": ") if is_known else ("", "", "")
+        row |= {"resource": resource, "limit": limit, "left": left, "is_known": is_known}
+        row["short"] = {name: -amount for name, amount in left.items() if amount < 0}
+    return pd.DataFrame(rows)
+
+
+def absent_region(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the region asked for and those that clusters are in; empty where it is one of them.
+
+    Args:
+        table: from `placement_table`; metrics name no region.
+    """
+    there = sorted({*table["location"]} - {""})
+    asked = next(iter(table["new_region"]), "")
+    is_absent = there and asked and asked.casefold() not in map(str.casefold, there)
+    return {"asked": asked, "there": there} if is_absent else {}
+
+
 def given_size(**texts: str) -> dict[str, Decimal] | None:
     """Return `cpu` (cores) and `memory` (bytes) of two parameters; None where both are empty.
 

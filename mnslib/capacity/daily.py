@@ -176,6 +176,25 @@ def _changed_days(
     return [tuple(found) for found in changed]
 
 
+def counted_days(daily: pd.DataFrame) -> pd.DataFrame:
+    """Return `daily` with its `days` in one column, below 0 before a namespace was there.
+
+    `days_full`, `days_tight` and `days_unseen` count them; `has_none`: nothing is known of any.
+    """
+    labels: list[Any] = daily.columns.tolist()
+    days = [label for label in labels if isinstance(label, date)]
+    ratios, seen = daily[days].to_numpy(dtype=np.float64, copy=True), daily["first_seen"]
+    born = seen.astype(object).where(seen.notna(), None).to_numpy(dtype="datetime64[D]")
+    ratios[np.array(days, dtype="datetime64[D]") < born[:, None]] = -1
+    return daily.drop(columns=days).assign(
+        days=list(ratios),
+        days_full=(ratios >= 1).sum(axis=1),
+        days_tight=(ratios >= float(TIGHT_RATIO)).sum(axis=1),
+        days_unseen=np.isnan(ratios).sum(axis=1),
+        has_none=np.logical_not((ratios >= 0).any(axis=1)),
+    )
+
+
 # When they came to their quota and when they left it
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,19 +21,21 @@ import pandas as pd
 from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
-from mnslib.capacity.fit import AUTOSCALER, LIMITED, NEXT_POD, NO, ROLLING_UPDATE, YES
-from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
-from mnslib.capacity.refusals import EXCEEDED, WORKLOAD
-from mnslib.capacity.snapshot import Snapshot
-from mnslib.capacity.utilization import tightest
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
-from mnslib.models import (
-    MANAGED_QUOTA_NAME,
-    QUOTA_ALIASES,
-    QUOTA_FIELDS,
-    QUOTA_KEYS,
-    format_quota_value,
+from mnslib.capacity.fit import (
+    AUTOSCALER,
+    BYTES_PER_CORE,
+    LIMITED,
+    NEXT_POD,
+    NO,
+    ROLLING_UPDATE,
+    YES,
+    unset,
 )
+from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
+from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises
+from mnslib.capacity.snapshot import Snapshot
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
 from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, parse_quantity, rounded_text
 
 if TYPE_CHECKING:
@@ -46,9 +48,6 @@ RAISE, UNBLOCK = "raise", "let pods start"
 LOWER, GIVE_BACK = "lower requests", "give back"
 
 REQUESTS = ("cpu_request", "memory_request")
-BYTES_PER_CORE = 4 * GIB
-"""Memory that orders like one core. Source: Azure, sizes of the D series, 4 GiB a vCPU."""
-
 PEAK_SHARE_KEPT = 0.8
 """Share of a lowered quota that its peak may be; our choice, well below what is tight (0.9)."""
 
@@ -56,12 +55,6 @@ STEPS_COLUMNS = (
     *SPACE, "owner", "kind", "resource", "from", "to", "request", "reason",
 )  # fmt: skip
 REQUEST_COLUMNS = ("subscription_id", "resource_group", *SPACE, *QUOTA_FIELDS)
-
-QUOTA_FIELD_OF = {key: name for name, key in QUOTA_KEYS.items()}
-QUOTA_FIELD_OF |= {
-    alias: QUOTA_FIELD_OF[key] for alias, key in QUOTA_ALIASES.items() if key in QUOTA_FIELD_OF
-}
-"""Quota key, in either spelling, to quota field."""
 
 _VALUE = [*SPACE, "resource"]
 _TEXTS = dict.fromkeys(_VALUE, "str")
@@ -108,12 +101,12 @@ class Step:
     namespace_name: str
     owner: str
     kind: str
-    amounts: tuple[Amount, ...] = ()
-    whys: tuple[str, ...] = ()
-    stuck: tuple[str, ...] = ()
-    is_full: bool = False
-    is_stuck: bool = False
-    refused: int = 0
+    amounts: tuple[Amount, ...]
+    whys: tuple[str, ...]
+    stuck: tuple[str, ...]
+    is_full: bool
+    is_stuck: bool
+    refused: int
 
     @property
     def place(self) -> Place:
@@ -135,14 +128,6 @@ class Step:
         return max(self.amounts, key=share, default=None)
 
 
-class Fault(NamedTuple):
-    """Figures that somebody has to mend: a word of evidence, of how many, and where."""
-
-    evidence: str
-    total: int
-    names: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """What there is to do.
@@ -155,33 +140,46 @@ class Decided:
         excesses: rows of the commitment table to which nothing more should be committed, with the
             `amount` beyond the bound.
         most_headroom: another cluster and its headroom in cores; None where none has any.
-        faults: what has to be mended before figures are trusted.
+        faults: what has to be mended before figures are trusted: a word of evidence, of how many
+            namespaces, and where.
         no_history: clusters of which the history was asked for in vain.
     """
 
     steps: tuple[Step, ...]
-    shortages: tuple[Any, ...] = ()
-    excesses: tuple[Any, ...] = ()
-    most_headroom: tuple[str, float] | None = None
-    faults: tuple[Fault, ...] = ()
-    no_history: tuple[str, ...] = ()
+    shortages: tuple[Any, ...]
+    excesses: tuple[Any, ...]
+    most_headroom: tuple[str, float] | None
+    faults: tuple[tuple[str, int, tuple[str, ...]], ...]
+    no_history: tuple[str, ...]
 
     def of(self, kind: str) -> list[Step]:
         """Return the steps of one kind, the most urgent first."""
         return [step for step in self.steps if step.kind == kind]
 
 
-def decide(tables: Tables) -> Decided:
+def decided(tables: Tables) -> Decided:
     """Return what there is to do by the tables of one reading."""
-    steps = tuple(_steps(tables))
-    excesses = tuple(_excesses(tables.commitment))
-    full = {each.cluster_name for each in excesses}
+    steps, commitments = tuple(_steps(tables)), tables.commitment
+    is_quota = commitments["verdict"] == "quota overcommit"
+    above = commitments["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * commitments["allocatable"]
+    amount = commitments["requested"] - commitments["without_largest_node"]
+    excesses = commitments.assign(amount=amount.mask(is_quota, above))
+    excesses = excesses[is_quota | (commitments["verdict"] == "overcommit")]
+    free = commitments[(commitments["resource"] == "cpu") & (commitments["headroom"] > 0)]
+    free = free[~free["cluster_name"].isin(excesses["cluster_name"])]
+    free = free.sort_values("headroom", ascending=False, kind="stable")
+    worst = worst_evidence(tables.evidence)
+    bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
+    faults = []
+    for word, rows in bad.groupby("evidence", sort=False):
+        names = rows["cluster_name" if word == "not read" else "namespace_name"].unique()
+        faults.append((str(word), len(rows), tuple(names)))
     return Decided(
         steps=steps,
-        shortages=tuple(_shortages(steps, tables.commitment)),
-        excesses=excesses,
-        most_headroom=_most_headroom(tables.commitment, full),
-        faults=tuple(_faults(tables.evidence)),
+        shortages=tuple(_shortages(steps_table(steps), commitments)),
+        excesses=tuple(rows_of(excesses)),
+        most_headroom=next(rows_of(free[["cluster_name", "headroom"]]), None),
+        faults=tuple(faults),
         no_history=tuple(sorted(tables.snapshot.no_history)),
     )
 
@@ -208,9 +206,8 @@ def step_requests(steps: Iterable[Step], snapshot: Snapshot) -> pd.DataFrame:
     Args:
         snapshot: of the same run; it says where each cluster is.
     """
-    names = [*SPACE, *REQUEST_COLUMNS[:2]]
-    groups = rows_of(snapshot.namespaces[names])
-    where = {(cluster, name): group for cluster, name, *group in groups}
+    spaces = snapshot.namespaces
+    where = dict(zip(names_of(spaces), names_of(spaces, *REQUEST_COLUMNS[:2]), strict=True))
     rows = []
     for step in steps:
         if step.is_in_file:
@@ -220,20 +217,6 @@ def step_requests(steps: Iterable[Step], snapshot: Snapshot) -> pd.DataFrame:
             requests = [cells.get(name, "") for name in QUOTA_FIELDS]
             rows.append([*where[step.place], *place, *requests])
     return pd.DataFrame(rows, columns=list(REQUEST_COLUMNS))
-
-
-def needed_for(used: Numbers, resource: Texts, *, share: float = float(TIGHT_RATIO)) -> Numbers:
-    """Return the quotas of which what is asked for is at most a share, in cores or bytes.
-
-    Rounded up to 0.1 cores (under 1 core 0.01) or 0.25 GiB (under 1 GiB 1 MiB), so that they can be
-    written as they are read.
-    """
-    return _rounded_up(used / share, resource)
-
-
-def smallest_raises(refusals: pd.DataFrame) -> Numbers:
-    """Return what each value lacks for all missing pods, or for one where no more is known."""
-    return refusals[["raise_one", "raise_all"]].astype(float).fillna(0.0).max(axis=1)
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:
@@ -254,77 +237,84 @@ def _steps(tables: Tables) -> Iterator[Step]:
     lacks = _left(gaps)
     lacks = lacks[lacks["left"] < 0]
     gives = _give_backs(values[values["advice"] == SHRINK], fit)
+    unused = over.assign(now=over["requested"], unused=over["requested_unused"], request="")
+    raises = _raises(values, lacks, exceeded)
     amounts = {
-        LOWER: _amounts(over.rename(columns={"requested": "now", "requested_unused": "unused"})),
-        RAISE: _amounts(_in_file(_raises(values, lacks, exceeded), tables.snapshot)),
-        GIVE_BACK: _amounts(_in_file(gives, tables.snapshot)),
+        LOWER: _by_space(unused.reindex(columns=[*SPACE, *Amount._fields]), _amount),
+        RAISE: _by_space(_in_file(raises, tables.snapshot), _amount),
+        GIVE_BACK: _by_space(_in_file(gives, tables.snapshot), _amount),
     }
-    whys = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
+    known = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
     verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
     times = exceeded.drop_duplicates(list(WORKLOAD)).groupby(SPACE)["count"].sum().to_dict()
-    short, stuck = _short(lacks), _stuck(gaps)
+    most: Any = lacks.groupby(_VALUE, sort=False, as_index=False)["left"].min()
+    short = _by_space(most, _short)
+    stuck = _by_space(gaps[(gaps["unplaced_pods"] > 0) | (gaps["reason"] != "quota")], _stuck)
     asking = {"over": over, "exceeded": exceeded, "gaps": gaps, "lacks": lacks, "gives": gives}
-    for row in rows_of(_ordered(values, asking)):
+    for row in rows_of(_ordered(tables.worst.astype(_TEXTS), values, asking)):
         at, kind = (row.cluster_name, row.namespace_name), row.kind
-        why, refused = whys.get(kind, []), 0
+        whys, refused, never = known.get(kind, []), 0, stuck.get(at, [])
         if kind == RAISE:
             refused = int(times.get(at, 0))
             said = [f"pods were refused {_plural(refused, 'time')}"] if refused else []
-            why = [*said, *verdicts.get(row.verdict, []), *short.get(at, [])]
+            whys = [*said, *verdicts.get(row.verdict, []), *short.get(at, [])]
         yield Step(
             cluster_name=at[0],
             namespace_name=at[1],
             owner=row.owner,
             kind=kind,
-            amounts=tuple(amounts.get(kind, {}).get(at, ())),
-            whys=(*why, *stuck.get(at, ())),
-            stuck=tuple(stuck.get(at, ())),
+            amounts=tuple(amounts[kind].get(at, ()) if kind in amounts else ()),
+            whys=(*whys, *never),
+            stuck=tuple(never),
             is_full=row.verdict == FULL,
-            is_stuck=at in stuck,
+            is_stuck=row.is_stuck,
             refused=refused,
         )
 
 
-def _ordered(values: pd.DataFrame, asking: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _ordered(
+    worst: pd.DataFrame, values: pd.DataFrame, asking: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
     """Return the rows of `tightest` that need a step with its kind, the most urgent first."""
-    worst = tightest(values)
     places = pd.MultiIndex.from_frame(worst[SPACE])
     is_full, is_tight = (worst["verdict"] == verdict for verdict in (FULL, TIGHT))
-    over, gives = asking["over"], asking["gives"]
-    among = {
+    has = {
         name: places.isin(pd.MultiIndex.from_frame(rows[SPACE])) for name, rows in asking.items()
     }
-    cases: dict[str, Any] = {
-        LOWER: among["over"] & (worst["advice"] == FIX),
-        RAISE: is_full | is_tight | among["exceeded"] | among["lacks"],
-        UNBLOCK: among["gaps"],
-        GIVE_BACK: among["gives"],
-    }
-    kind = np.select(list(cases.values()), list(cases), "")
-    wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
-    raised = np.select([among["exceeded"], is_full | among["gaps"]], [0.0, 1.0], 2.0)
-    urgency: dict[str, Any] = {LOWER: wasted, RAISE: raised, UNBLOCK: 1.0, GIVE_BACK: 4.0}
+
+    def sizes(rows: pd.DataFrame, amount: Numbers) -> Any:
+        """Return the amounts of either resource in cores, so that they can be compared."""
+        size = amount.astype(float).where(_is_cpu(rows["resource"]), amount / BYTES_PER_CORE)
+        return size.groupby([rows[name] for name in SPACE])
+
+    over, gives = asking["over"], asking["gives"]
     short = values[values["verdict"].isin([FULL, TIGHT])]
-    sizes = {
-        LOWER: _size(over, over["requested_unused"]).first(),
-        RAISE: _size(short, short["hard"]).first(),
-        GIVE_BACK: _size(gives, gives["now"] - gives["then"]).max(),
+    size = {
+        LOWER: sizes(over, over["requested_unused"]).first(),
+        RAISE: sizes(short, short["hard"]).first(),
+        GIVE_BACK: sizes(gives, gives["now"] - gives["then"]).max(),
     }
-    found = {name: size.reindex(places).to_numpy(dtype=float) for name, size in sizes.items()}
-    found[UNBLOCK] = np.zeros(len(worst))
-    chosen = [kind == name for name in cases]
-    rows: pd.DataFrame = worst.assign(
-        kind=kind,
-        urgency=np.select(chosen, [urgency[name] for name in cases], 5.0),
-        size=np.nan_to_num(np.select(chosen, [-found[name] for name in cases], 0.0)),
+    is_short = is_full | is_tight | has["exceeded"] | has["lacks"]
+    wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
+    raised = np.select([has["exceeded"], is_full | has["gaps"]], [0.0, 1.0], 2.0)
+    cases: dict[str, tuple[Any, Any]] = {  # of whom, and how urgent
+        LOWER: (has["over"] & (worst["advice"] == FIX), wasted),
+        RAISE: (is_short, raised),
+        UNBLOCK: (has["gaps"], 1.0),
+        GIVE_BACK: (has["gives"], 4.0),
+    }
+    conditions = [condition for condition, _ in cases.values()]
+    large = [
+        np.nan_to_num(size[kind].reindex(places).to_numpy(dtype=float)) if kind in size else 0.0
+        for kind in cases
+    ]
+    rows = worst.assign(
+        kind=np.select(conditions, list(cases), ""),
+        urgency=np.select(conditions, [urgency for _, urgency in cases.values()], 5.0),
+        size=-np.select(conditions, large, 0.0),
+        is_stuck=has["gaps"],
     )
     return rows[rows["kind"] != ""].sort_values(["urgency", "size"], kind="stable")
-
-
-def _size(rows: pd.DataFrame, amount: Numbers) -> Any:
-    """Return amounts of either resource in cores by namespace, so that they can be compared."""
-    size = amount.astype(float).where(_is_cpu(rows["resource"]), amount / BYTES_PER_CORE)
-    return size.groupby([rows[name] for name in SPACE])
 
 
 def _left(fit: pd.DataFrame) -> pd.DataFrame:
@@ -376,7 +366,7 @@ def _give_backs(idle: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Return changes in the order of the values, each as a request file says it where one can."""
+    """Return amounts in the order of the values, each as a request file says it where one can."""
     spaces = snapshot.namespaces
     spaces = spaces[spaces["is_managed"].astype(bool) & (spaces["subscription_id"] != "")]
     managed = set(names_of(spaces))
@@ -393,7 +383,8 @@ def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         for cluster, space, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
     ]
     order = changes["resource"].map({name: at for at, name in enumerate(QUOTA_FIELDS)})
-    return changes.assign(request=texts, order=order).sort_values("order", kind="stable")
+    changes = changes.assign(request=texts, order=order).sort_values("order", kind="stable")
+    return changes.reindex(columns=[*SPACE, *Amount._fields])
 
 
 def _request(name: str, amount: float) -> str:
@@ -403,12 +394,28 @@ def _request(name: str, amount: float) -> str:
     return format_quota_value(name, exact.to_integral_value(ROUND_CEILING) * unit)
 
 
-def _amounts(changes: pd.DataFrame) -> dict[Place, list[Amount]]:
-    columns = [name for name in Amount._fields if name in changes]
-    found: dict[Place, list[Amount]] = {}
-    for cluster, name, *row in rows_of(changes[[*SPACE, *columns]]):
-        found.setdefault((cluster, name), []).append(Amount(**dict(zip(columns, row, strict=True))))
+def _by_space(rows: pd.DataFrame, make: Callable[[Any], Any]) -> dict[Place, list[Any]]:
+    """Return by namespace what is made of its rows."""
+    found: dict[Place, list[Any]] = {}
+    for row in rows_of(rows):
+        found.setdefault((row.cluster_name, row.namespace_name), []).append(make(row))
     return found
+
+
+def _amount(row: Any) -> Amount:
+    return Amount._make(row[len(SPACE) :])
+
+
+# Amounts that can be written as they are read
+
+
+def needed_for(used: Numbers, resource: Texts, *, share: float = float(TIGHT_RATIO)) -> Numbers:
+    """Return the quotas of which what is asked for is at most a share, in cores or bytes.
+
+    Rounded up to 0.1 cores (under 1 core 0.01) or 0.25 GiB (under 1 GiB 1 MiB), so that they can be
+    written as they are read.
+    """
+    return _rounded_up(used / share, resource)
 
 
 def _is_cpu(resource: Texts) -> pd.Series[bool]:
@@ -433,46 +440,31 @@ def _rounded(amount: Numbers, resource: Texts) -> Numbers:
 # Why
 
 
-def _short(lacks: pd.DataFrame) -> dict[Place, list[str]]:
-    """Return of what each namespace is short for its next pods."""
-    found: dict[Place, list[str]] = {}
-    most = lacks.groupby(_VALUE, sort=False)["left"].min()
-    for cluster, name, resource, left in rows_of(most.reset_index()):
-        words = _plural(-left, "pod")
-        if resource != "pods":
-            words = f"{rounded_text(resource, -left)} of {RESOURCE_WORDS[resource]}"
-        found.setdefault((cluster, name), []).append(f"short of {words} for the next pod")
-    return found
+def _short(row: Any) -> str:
+    """Return of what a namespace is short for its next pods."""
+    words = _plural(-row.left, "pod")
+    if row.resource != "pods":
+        words = f"{rounded_text(row.resource, -row.left)} of {RESOURCE_WORDS[row.resource]}"
+    return f"short of {words} for the next pod"
 
 
-def _stuck(gaps: pd.DataFrame) -> dict[Place, list[str]]:
-    """Return why next pods do not start whatever the quota: no node, or what is not set."""
-    found: dict[Place, list[str]] = {}
-    for row in rows_of(gaps):
-        own = found.setdefault((row.cluster_name, row.namespace_name), [])
-        pod = f"the next pod of {row.workload_name}"
-        if row.unplaced_pods > 0:
-            size = f"{rounded_text('cpu', row.pod_cpu)}, {rounded_text('memory', row.pod_memory)}"
-            own.append(f"no node has room for {pod} ({size})")
-        elif row.reason != "quota":
-            # `must specify limits` for `must specify limits.cpu, limits.memory`
-            before, _, keys = str(row.reason).partition("must specify ")
-            kinds = dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))
-            own.append(f"{pod} {before or 'must specify ' + ' and '.join(kinds)}")
-    return found
+def _stuck(row: Any) -> str:
+    """Return why a next pod does not start whatever the quota: no node, or what is not set."""
+    pod = f"the next pod of {row.workload_name}"
+    if row.unplaced_pods > 0:
+        size = f"{rounded_text('cpu', row.pod_cpu)}, {rounded_text('memory', row.pod_memory)}"
+        return f"no node has room for {pod} ({size})"
+    kinds = unset(row.reason)
+    return f"{pod} {'must specify ' + ' and '.join(kinds) if kinds else row.reason}"
 
 
 def _plural(amount: float, noun: str) -> str:
     return f"{int(amount):,} {noun}{'' if amount == 1 else 's'}"
 
 
-# What a planner decides beside the steps
-
-
-def _shortages(steps: Sequence[Step], commitments: pd.DataFrame) -> Iterator[Any]:
+def _shortages(steps: pd.DataFrame, commitments: pd.DataFrame) -> Iterator[Any]:
     """Return where a cluster has less headroom than its raises need; unknown is left out."""
-    asked = steps_table(steps)
-    asked = asked[(asked["kind"] == RAISE) & asked["resource"].isin(REQUESTS)]
+    asked = steps[(steps["kind"] == RAISE) & steps["resource"].isin(REQUESTS)]
     asked = asked.assign(wanted=asked["to"] - asked["from"])
     by = ["cluster_name", "resource"]
     wanted: Any = asked.groupby(by, sort=False, as_index=False)["wanted"].sum()
@@ -480,26 +472,3 @@ def _shortages(steps: Sequence[Step], commitments: pd.DataFrame) -> Iterator[Any
     given = given.assign(resource=given["resource"] + "_request")
     found = wanted.astype(dict.fromkeys(by, "str")).merge(given, on=by)
     return rows_of(found[found["wanted"] > found["headroom"]])
-
-
-def _excesses(commitments: pd.DataFrame) -> Iterator[Any]:
-    is_quota = commitments["verdict"] == "quota overcommit"
-    above = commitments["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * commitments["allocatable"]
-    amount = commitments["requested"] - commitments["without_largest_node"]
-    rows = commitments.assign(amount=amount.mask(is_quota, above))
-    return rows_of(rows[is_quota | (rows["verdict"] == "overcommit")])
-
-
-def _most_headroom(commitments: pd.DataFrame, full: Iterable[str]) -> tuple[str, float] | None:
-    free = commitments[(commitments["resource"] == "cpu") & (commitments["headroom"] > 0)]
-    free = free[~free["cluster_name"].isin(list(full))]
-    most = max(rows_of(free), key=lambda row: row.headroom, default=None)
-    return None if most is None else (most.cluster_name, most.headroom)
-
-
-def _faults(evidence: pd.DataFrame) -> Iterator[Fault]:
-    worst = worst_evidence(evidence)
-    bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
-    for word, rows in bad.groupby("evidence", sort=False):
-        names = rows["cluster_name"] if word == "not read" else rows["namespace_name"]
-        yield Fault(str(word), len(rows), tuple(dict.fromkeys(names)))

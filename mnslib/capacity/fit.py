@@ -7,15 +7,17 @@ example is in `docs/capacity.md`. NaN means "not limited" or "unknown"; the `ver
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib.capacity.clusters import PodSize, given_size, pod_size
 from mnslib.capacity.quota_values import BARE, SPACE, UNCOUNTED, names_of
@@ -23,15 +25,23 @@ from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.pods import pod_need, refusal, with_defaults
-from mnslib.quantities import ZERO
-from mnslib.verdicts import UNKNOWN, unknown, unknown_reason, word
+from mnslib.quantities import GIB, ZERO
+from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
 
 YES, NO, NONE = "yes", "no", "none"
+JUST = "just"
+"""A yes after which nothing more fits."""
+
+MUST_SPECIFY = "must specify "
+"""How an API server's refusal begins. Source: apiserver, resourcequota/controller.go."""
+
+BYTES_PER_CORE = 4 * GIB
+"""Memory that orders like one core. Source: Azure, sizes of the D series, 4 GiB a vCPU."""
 
 LIMITED = {**QUOTA_KEYS, "pods": "pods"}
 """What a quota is asked for: name in a column to key."""
 
-_NAMES = {key: name for name, key in LIMITED.items()}
+_NAMES, _ONE = {key: name for name, key in LIMITED.items()}, Decimal(1)
 _RANK = {NONE: 0, YES: 1, UNKNOWN: 2, NO: 3}
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
@@ -41,30 +51,17 @@ QUESTIONS = (NEXT_POD, ROLLING_UPDATE, ALL_UPDATES, AUTOSCALER)
 """What every namespace is asked; the other three ask how many pods of a size fit."""
 
 FIT_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "workload_kind",
-    "workload_name",
-    "question",
-    "pods",
-    "pod_cpu",
-    "pod_memory",
-    "verdict",
-    "reason",
-    "decided_by",
-    "tightest",
-    *(f"left_{name}" for name in LIMITED),
-    "unplaced_pods",
-    "unplaced_cpu",
-    "unplaced_memory",
-    "fits_quota",
-    "fits_nodes",
-)
-_ASKED = (*FIT_COLUMNS[:5], "decided_by")
+    "cluster_name", "namespace_name", "workload_kind", "workload_name", "question", "pods",
+    "pod_cpu", "pod_memory", "verdict", "reason", "decided_by", "tightest",
+    *(f"left_{name}" for name in LIMITED), "unplaced_pods", "unplaced_cpu", "unplaced_memory",
+    "fits_quota", "fits_nodes",
+)  # fmt: skip
 _WORDS = ("verdict", "reason", "tightest")
-_ANSWERED = [name for name in FIT_COLUMNS if name not in _ASKED]
+_ANSWERED = [name for name in FIT_COLUMNS[5:] if name != "decided_by"]
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 _BY_NAMESPACE = ("quotas", "workloads", "autoscalers", "limit_ranges")
+
+Kinds = NDArray[np.object_]
 
 
 def fit_table(
@@ -107,59 +104,37 @@ def fit_table(
     doubted = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
     doubted = doubted.drop_duplicates(SPACE)
     doubts = dict(zip(names_of(doubted), doubted["reason"], strict=True))
+    asks: dict[_Ask, int] = {}  # one and the same comes up to four times
     rows: list[tuple[Any, ...]] = []
     for cluster, places in groupby(names_of(snapshot.namespaces), key=itemgetter(0)):
         read = _Cluster(snapshot, cluster)
         for _, name in places:
             space = _Space(read, name, doubt=doubts.get((cluster, name), ""))
-            rows += [(cluster, name, *row) for row in space.rows(given)]
-    return _frame(rows)
+            for *row, asked in space.rows(given):
+                numbers = {by: asks.setdefault(ask, len(asks)) for by, ask in asked.items()}
+                rows.append((cluster, name, *row, numbers))
+    answers = _answers([*asks])
+    # no before unknown before yes, then by what is short
+    ranks = answers["verdict"].map(word).map(_RANK)
+    bad = list(zip(ranks, -answers["least_share"], answers["unplaced_pods"], strict=True))
+    frame = pd.DataFrame(rows, columns=[*FIT_COLUMNS[:5], "asked"])
+    every: list[dict[str, int]] = frame.pop("asked").tolist()
+    frame["decided_by"] = [_decides(numbers, bad) for numbers in every]
+    chosen = [numbers[by] for numbers, by in zip(every, frame["decided_by"], strict=True)]
+    found = answers.take(chosen).reset_index(drop=True)
+    return pd.concat([frame, found], axis=1)[list(FIT_COLUMNS)]
 
 
-def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    """Return the rows as a frame; each answer is written once, whoever it answers."""
-    asked = pd.DataFrame(rows, columns=[*_ASKED, "answer"])
-    answers = {answer: place for place, answer in enumerate(dict.fromkeys(asked.pop("answer")))}
-    given = pd.DataFrame([each.cells for each in answers], columns=_ANSWERED)
-    given = given.astype({name: "float64" for name in _ANSWERED if name not in _WORDS})
-    found = given.take([answers[row[-1]] for row in rows]).reset_index(drop=True)
-    return pd.concat([asked, found], axis=1)[list(FIT_COLUMNS)]
+def _decides(numbers: Mapping[str, int], bad: Sequence[tuple[float, ...]]) -> str:
+    """Return which of several answers is given: that to all together where each is known.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Answer:
-    """What came of one question; equal to itself alone.
-
-    Attributes:
-        figures: by their columns; those that are missing are NaN.
-        least_share: of what a quota allows, the share of `tightest` that is left afterwards.
+    Else the worst.
     """
-
-    verdict: str
-    reason: str = ""
-    tightest: str = ""
-    figures: Mapping[str, float] = field(default_factory=dict)
-    least_share: float = 0.0
-
-    @property
-    def cells(self) -> dict[str, object]:
-        words = {"verdict": self.verdict, "reason": self.reason, "tightest": self.tightest}
-        return {**words, **self.figures}
-
-    @property
-    def badness(self) -> tuple[int, float, float]:
-        """To compare by: no before unknown before yes, then by what is short."""
-        short = self.figures.get("unplaced_pods", float("nan"))
-        return _RANK[word(self.verdict)], -self.least_share, short
-
-
-_NO_ROLL = _Answer(verdict=NONE, reason="nothing that rolls")
-_NOTHING = {
-    NEXT_POD: _Answer(verdict=NONE, reason="no workload"),
-    ROLLING_UPDATE: _NO_ROLL,
-    ALL_UPDATES: _NO_ROLL,
-    AUTOSCALER: _Answer(verdict=NONE, reason="no autoscaler"),
-}
+    if "" in numbers and (
+        len(numbers) == 1 or all(bad[number][0] != _RANK[UNKNOWN] for number in numbers.values())
+    ):
+        return ""
+    return max(filter(None, numbers), key=lambda by: bad[numbers[by]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -167,17 +142,35 @@ class _Template:
     """The next pod of a workload as it would be let in; equal to itself alone.
 
     Attributes:
-        need: by the names of `LIMITED`.
+        need: in the order of `LIMITED`.
         refused: why it never is let in; empty where nothing is against it.
         unsure: why that cannot be said; empty where it can.
         needs_place: whether it must find a node; a DaemonSet's pod comes with its node.
     """
 
-    need: Mapping[str, Decimal]
+    space: _Space
+    need: Sequence[Decimal]
     size: PodSize
     refused: str
     unsure: str
     needs_place: bool
+
+
+class _Ask(NamedTuple):
+    """Whether so many pods of each template fit beside all that is there, or what is known."""
+
+    pods: tuple[tuple[_Template, int], ...] = ()
+    verdict: str = ""
+    reason: str = ""
+
+
+_NO_ROLL = _Ask(verdict=NONE, reason="nothing that rolls")
+_NOTHING = {
+    NEXT_POD: _Ask(verdict=NONE, reason="no workload"),
+    ROLLING_UPDATE: _NO_ROLL,
+    ALL_UPDATES: _NO_ROLL,
+    AUTOSCALER: _Ask(verdict=NONE, reason="no autoscaler"),
+}
 
 
 class _Cluster:
@@ -198,11 +191,12 @@ class _Cluster:
             by_namespace(getattr(snapshot, kind).get(cluster, ())) for kind in _BY_NAMESPACE
         )
         self.nodes = None if whole else snapshot.free_nodes.get(cluster)
-        self.no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
+        no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
+        self.fits = YES if self.nodes is not None else unknown(no_nodes)
 
 
 class _Space:
-    """One namespace: what its quota leaves, and the next pod of each of its workloads.
+    """One namespace: what its quota leaves, and what is asked of it.
 
     All quota objects must hold, so of each value the one that leaves least decides. Source:
     Kubernetes, ResourceQuota: several objects in one namespace.
@@ -228,7 +222,6 @@ class _Space:
             (each.kind, each.name): (each, self._template(each.template, each.kind))
             for each in cluster.workloads.get(name, ())
         }
-        self._answers: dict[tuple[tuple[_Template, int], ...], _Answer] = {}
 
     def _template(self, pod: Pod, kind: str = "") -> _Template:
         """Return the pod as it would ask to be let in, with the LimitRanges' defaults."""
@@ -238,134 +231,240 @@ class _Space:
         refused = refusal(pod, keys=keys, ranges=self.ranges)
         unread = self.cluster.unread.get("limit_ranges", "")  # they may give what the pod lacks
         return _Template(
-            need={name: need.get(key, Decimal(1)) for name, key in LIMITED.items()},
+            space=self,
+            need=[need.get(key, _ONE) for key in LIMITED.values()],
             size=pod_size(need),
             refused="" if unread else refused,
             unsure=unread if refused else "",
             needs_place=kind != "DaemonSet",
         )
 
-    def rows(self, given: Pod | None) -> Iterator[tuple[str, str, str, str, _Answer]]:
-        """Yield kind and name of the workload, question, who decided and the answer."""
-        found: dict[str, dict[str, _Answer]] = defaultdict(dict)
-        for question, of, answer in self._of_workloads():
-            found[question][" ".join(of)] = answer
-            yield *of, question, "", answer
+    def rows(self, given: Pod | None) -> Iterator[tuple[str, str, str, Mapping[str, _Ask]]]:
+        """Yield kind and name of the workload, question, and what is asked, by who decides it."""
+        found: dict[str, dict[str, _Ask]] = defaultdict(dict)
+        for question, of, ask in self._of_workloads():
+            found[question][" ".join(of)] = ask
+            yield *of, question, {"": ask}
         sizes = {}
         if own := sorted((each for _, each in self.workloads.values()), key=lambda one: one.size):
             sizes = {LARGEST_POD: own[-1], MEDIAN_POD: own[(len(own) - 1) // 2]}
         if given is not None:
             sizes[GIVEN_POD] = self._template(given)
         for question, template in sizes.items():
-            yield "", "", question, "", self.ask((template, 1))
+            yield "", "", question, {"": _Ask(((template, 1),))}
         for question in QUESTIONS:
-            answer, decided_by = self._of_all(question, found[question])
-            yield "", "", question, decided_by, answer
+            yield "", "", question, self._of_all(question, found[question])
 
-    def _of_workloads(self) -> Iterator[tuple[str, tuple[str, str], _Answer]]:
+    def _of_workloads(self) -> Iterator[tuple[str, tuple[str, str], _Ask]]:
         for of, (workload, template) in self.workloads.items():
             at_once = workload.replicas if workload.kind == "CronJob" else 1
-            yield NEXT_POD, of, self.ask((template, at_once))
+            yield NEXT_POD, of, _Ask(((template, at_once),))
             if workload.kind in _ROLLING:
-                yield ROLLING_UPDATE, of, self.ask((template, workload.surge))
+                yield ROLLING_UPDATE, of, _Ask(((template, workload.surge),))
         for scaler in self.scalers:
             of = (scaler.workload_kind, scaler.workload_name)
             if of in self.workloads:
-                yield AUTOSCALER, of, self.ask(self._scaled(scaler))
+                count = max(0, scaler.most - scaler.current)
+                yield AUTOSCALER, of, _Ask(((self.workloads[of][1], count),))
             else:
-                yield AUTOSCALER, of, _Answer(verdict=unknown(f"{' '.join(of)} was not found"))
+                yield AUTOSCALER, of, _Ask(verdict=unknown(f"{' '.join(of)} was not found"))
 
-    def _scaled(self, scaler: Autoscaler) -> tuple[_Template, int]:
-        of = (scaler.workload_kind, scaler.workload_name)
-        return self.workloads[of][1], max(0, scaler.most - scaler.current)
-
-    def _of_all(self, question: str, answers: Mapping[str, _Answer]) -> tuple[_Answer, str]:
-        """Return the answer for the namespace, and the workload that decided it, where one did."""
+    def _of_all(self, question: str, asked: Mapping[str, _Ask]) -> Mapping[str, _Ask]:
+        """Return what decides of the namespace: its workloads, or, without a name, all together."""
         unread = self.cluster.unread
         if reason := unread.get("workloads") or (
             unread.get("autoscalers") if question == AUTOSCALER else None
         ):
-            return _Answer(verdict=unknown(reason)), ""
+            return {"": _Ask(verdict=unknown(reason))}
         rolling = [(t, w.surge) for w, t in self.workloads.values() if w.kind in _ROLLING]
         if question == ALL_UPDATES and rolling:
-            return self.ask(*rolling), ""
-        if not answers:
-            return _NOTHING[question], ""
-        worst = max(answers, key=lambda name: answers[name].badness)
-        words = {word(answer.verdict) for answer in answers.values()}
-        if question != AUTOSCALER or UNKNOWN in words:
-            return answers[worst], worst
-        together = self.ask(*map(self._scaled, self.scalers))
-        return together, worst if len(answers) == 1 else ""
+            return {"": _Ask(tuple(rolling))}
+        if question == AUTOSCALER and len(asked) > 1:
+            return {"": _Ask(sum((ask.pods for ask in asked.values()), ())), **asked}
+        return asked or {"": _NOTHING[question]}
 
-    def ask(self, *groups: tuple[_Template, int]) -> _Answer:
-        """Return whether so many pods of each template fit beside all that is there.
 
-        One and the same question comes up to four times.
-        """
-        if groups not in self._answers:
-            self._answers[groups] = self._answer(groups)
-        return self._answers[groups]
+def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
+    """Return the answers: the columns of `FIT_COLUMNS` that hold them, NaN where nothing says.
 
-    def _answer(self, groups: Sequence[tuple[_Template, int]]) -> _Answer:
-        largest = max((template for template, _ in groups), key=lambda each: each.size)
-        figures = {
-            "pods": float(sum(count for _, count in groups)),
-            "pod_cpu": float(largest.need["cpu_request"]),
-            "pod_memory": float(largest.need["memory_request"]),
-        }
-        if refused := next((each.refused for each, _ in groups if each.refused), ""):
-            figures |= {"fits_quota": 0.0, "fits_nodes": 0.0}
-            return _Answer(verdict=NO, reason=refused, figures=figures)
-        if unsure := next((each.unsure for each, _ in groups if each.unsure), self.unknown):
-            return _Answer(verdict=unknown(unsure), figures=figures)
-        shares: dict[str, float] = {}
-        for name in LIMITED:
-            if name in self.limits:
-                hard, free = self.limits[name]
-                rest = float(free - sum(count * each.need[name] for each, count in groups))
-                figures[f"left_{name}"] = rest
-                none = float("-inf") if rest < 0 else 0.0
-                shares[name] = rest / float(hard) if hard else none
-        tightest = min(shares, key=lambda name: shares[name], default="")
-        figures |= self._on_nodes(groups)
-        if len(groups) == 1:
-            figures |= self._fits(largest)
-        lacks = {"quota": min(shares.values(), default=0.0) < 0}
-        lacks["nodes"] = figures.get("unplaced_pods", 0) > 0
-        reason = " and ".join(name for name, is_short in lacks.items() if is_short)
-        known = YES if self.cluster.nodes is not None else unknown(self.cluster.no_nodes)
-        return _Answer(
-            verdict=NO if reason else known,
-            reason=reason,
-            tightest=tightest,
-            figures=figures,
-            least_share=shares.get(tightest, 0.0),
-        )
-
-    def _on_nodes(self, groups: Sequence[tuple[_Template, int]]) -> dict[str, float]:
-        """Return how many pods find no node, and the cores and bytes that they ask for."""
-        if self.cluster.nodes is None:
-            return {}
-        wanted: Counter[PodSize] = Counter()
-        for template, count in groups:
-            if template.needs_place and count:
-                wanted[template.size] += count
-        left = self.cluster.nodes.unplaced(wanted)
-        return {
-            "unplaced_pods": sum(left.values()),
-            "unplaced_cpu": sum(size.millicores * count for size, count in left.items()) / 1000,
-            "unplaced_memory": sum(size.memory_bytes * count for size, count in left.items()),
-        }
-
-    def _fits(self, template: _Template) -> dict[str, float]:
-        """Return how many pods of one template fit in the quota and on the nodes, from now on."""
-        counts = [
-            max(ZERO, free // template.need[name])
-            for name, (_, free) in self.limits.items()
-            if template.need[name]
+    And `least_share`: of what a quota allows, the share of `tightest` that is left afterwards.
+    """
+    said = {number: ask[1:] for number, ask in enumerate(asks) if not ask.pods}
+    fixed = pd.DataFrame(list(said.values()), list(said), ["verdict", "reason"])
+    groups = {number: ask.pods for number, ask in enumerate(asks) if ask.pods}
+    pods, names = list(groups.values()), list(LIMITED)
+    spaces = [group[0][0].space for group in pods]
+    largest = [max((each for each, _ in group), key=lambda each: each.size) for group in pods]
+    limits = [[space.limits.get(name, (None, ZERO)) for name in names] for space in spaces]
+    hard, free = np.array(limits, dtype=object).reshape(-1, len(names), 2).transpose(2, 0, 1)
+    asked = [
+        [sum((count * each.need[n] for each, count in group), ZERO) for n in range(len(names))]
+        for group in pods
+    ]
+    hard, left = hard.astype("float64"), free - np.array(asked, dtype=object).reshape(free.shape)
+    left = np.where(np.isnan(hard), np.nan, left.astype("float64"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(hard == 0, np.where(left < 0, -np.inf, 0.0), left / hard)
+    share = np.where(np.isnan(hard), np.inf, share)
+    refused = _each([next((one.refused for one, _ in of if one.refused), "") for of in pods])
+    unsure = _each(
+        [
+            next((one.unsure for one, _ in group if one.unsure), space.unknown)
+            for group, space in zip(pods, spaces, strict=True)
         ]
-        found = {"fits_quota": float(min(counts))} if counts else {}
-        if self.cluster.nodes is not None:
-            found["fits_nodes"] = float(self.cluster.nodes.fits(template.size))
-        return found
+    )
+    is_open = (refused == "") & (unsure == "")
+    is_limited = is_open & np.isfinite(hard).any(axis=1)
+    least = np.where(is_limited, share.min(axis=1, initial=np.inf), 0.0)
+    figures = np.column_stack([left, np.array([*map(_on_nodes, pods)]).reshape(-1, 5)])
+    figures[~is_open] = np.nan
+    figures[refused != "", -2:] = 0.0
+    lacks = least < 0, figures[:, len(names)] > 0
+    reason = np.select(
+        [~is_open, lacks[0] & lacks[1], *lacks],
+        [refused, "quota and nodes", "quota", "nodes"],
+        "",
+    )
+    known = pd.DataFrame(
+        {
+            "verdict": np.select(
+                [reason != "", ~is_open],
+                [NO, _each([unknown(why) for why in unsure])],
+                _each([space.cluster.fits for space in spaces]),
+            ),
+            "reason": reason,
+            "tightest": np.where(is_limited, np.array(names)[share.argmin(axis=1)], ""),
+            "pods": [float(sum(count for _, count in group)) for group in pods],
+            "pod_cpu": [float(each.need[names.index("cpu_request")]) for each in largest],
+            "pod_memory": [float(each.need[names.index("memory_request")]) for each in largest],
+            "least_share": least,
+            **dict(zip(FIT_COLUMNS[12:], figures.T, strict=True)),
+        },
+        index=list(groups),
+    )
+    answers = pd.concat([known, fixed]).sort_index().reindex(columns=[*_ANSWERED, "least_share"])
+    answers = answers.fillna({"tightest": "", "least_share": 0.0})
+    return answers.astype({name: "float64" for name in answers if name not in _WORDS})
+
+
+def _each(texts: Sequence[str]) -> NDArray[np.object_]:
+    return np.array(texts, dtype=object)
+
+
+def _on_nodes(group: Sequence[tuple[_Template, int]]) -> list[float]:
+    """Return how many pods find no node, and the cores and bytes that they ask for.
+
+    And how many pods of one template fit from now on in the quota and on the nodes.
+    """
+    (template, _), nodes = group[0], group[0][0].space.cluster.nodes
+    found = [float("nan")] * 5
+    if nodes is not None:
+        wanted: dict[PodSize, int] = {}
+        for each, count in group:
+            if each.needs_place and count:
+                wanted[each.size] = wanted.get(each.size, 0) + count
+        left = nodes.unplaced(wanted)
+        found[0] = sum(left.values())
+        found[1] = sum(size.millicores * count for size, count in left.items()) / 1000
+        found[2] = sum(size.memory_bytes * count for size, count in left.items())
+    if len(group) == 1:
+        needs = zip(LIMITED, template.need, strict=True)
+        limits = template.space.limits
+        counts = [limits[name][1] // need for name, need in needs if need and name in limits]
+        found[3] = float(max(ZERO, min(counts))) if counts else found[3]
+        found[4] = found[4] if nodes is None else nodes.fits(template.size)
+    return found
+
+
+# What the answers come to
+
+
+def unset(reason: str) -> list[str]:
+    """Return `limits` of `must specify limits.cpu, limits.memory`; empty of another reason."""
+    _, _, keys = reason.partition(MUST_SPECIFY)
+    is_said = reason.startswith(MUST_SPECIFY)
+    return [*dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))] if is_said else []
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return answers of `fit_table` with what their words are made of.
+
+    That is `kind`: `yes`, `just` (a yes after which nothing more fits), `no`, `none` or `unknown`;
+    `left`: what is left of the tightest value, below 0 what is short; `fits`: how many pods do.
+    Both are NaN where nothing says. `unset`: `requests`, `limits` where these have to be set.
+    """
+    places = pd.Index(LIMITED).get_indexer(pd.Index(table["tightest"]))
+    amounts = table[[f"left_{name}" for name in LIMITED]].to_numpy("float64")
+    left = np.where(places < 0, np.nan, amounts[np.arange(len(table)), places])
+    fits = table[["fits_quota", "fits_nodes"]].astype("float64").min(axis=1)
+    is_last = np.where(
+        (table["question"] == NEXT_POD) & fits.notna(),
+        fits <= table["pods"],
+        (left == 0) & (table["pods"] != 0),
+    )
+    kind = table["verdict"].map(word)
+    kind = kind.mask((kind == YES) & is_last, JUST)
+    return table.assign(kind=kind, left=left, fits=fits, unset=table["reason"].map(unset))
+
+
+def own_answers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what namespaces were answered: a row for each of `QUESTIONS`, `judged`."""
+    is_own = (table["workload_name"] == "") & table["question"].isin(QUESTIONS)
+    return judged(table[is_own])
+
+
+def kinds_of(own: pd.DataFrame) -> Kinds:
+    """Return the kinds of `own_answers`, namespaces x `QUESTIONS`."""
+    return own["kind"].to_numpy(dtype=object).reshape(-1, len(QUESTIONS))
+
+
+def fit_findings(own: pd.DataFrame) -> dict[str, Any]:
+    """Return of how many namespaces which question is answered no.
+
+    Args:
+        own: from `own_answers`.
+    """
+    kinds = kinds_of(own)
+    is_known = ~np.isin(kinds, [UNKNOWN, NONE]).all(axis=1)
+    is_unknown = (kinds == UNKNOWN).any(axis=1) & ~is_known
+    counts = zip(QUESTIONS, (kinds == NO).sum(axis=0).tolist(), strict=True)
+    return {
+        "namespaces": len(kinds),
+        "unknown": int(is_unknown.sum()),
+        "reason": one_reason(own.loc[own["question"] == NEXT_POD, "verdict"]),
+        # all at once is seldom what people do
+        "failing": {name: number for name, number in counts if number and name != ALL_UPDATES},
+    }
+
+
+def fit_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the workloads for which something does not fit, `judged`, the most urgent first.
+
+    Those that cannot start the next pod, of these first whose pods are never let in, then by what
+    is short, with memory at `BYTES_PER_CORE`.
+    """
+    found = judged(table[(table["verdict"] == NO) & (table["workload_name"] != "")])
+    is_memory = found["tightest"].str.startswith("memory")
+    short = found["left"].mask(is_memory, found["left"] / BYTES_PER_CORE)
+    found = found.assign(_asked=found["question"].map(QUESTIONS.index), _short=short)
+    return found.sort_values(["_asked", "_short"], kind="stable", na_position="first")
+
+
+def given_pod(table: pd.DataFrame) -> dict[str, Any]:
+    """Return how many pods of the given size nodes take, and how many quotas none; empty: no size.
+
+    Args:
+        table: from `fit_table`.
+    """
+    found = table[table["question"] == GIVEN_POD]
+    known = found[found["verdict"].map(word) != UNKNOWN]
+    if known.empty:
+        return {}
+    nodes = known.groupby("cluster_name")["fits_nodes"].first().dropna()
+    return {
+        "pod_cpu": known["pod_cpu"].iloc[0],
+        "pod_memory": known["pod_memory"].iloc[0],
+        "nodes": nodes.to_dict(),
+        "none": int((known["fits_quota"] == 0).sum()),
+        "namespaces": len(known),
+    }

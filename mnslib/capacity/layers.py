@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.advice import advised, regions
 from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE
@@ -110,8 +110,8 @@ def layers_table(
         for resource in ("cpu", "memory")
     ]
     layers = pd.concat(rows).sort_values([*SPACE, "resource"], kind="stable", ignore_index=True)
-    layers["advice"] = advice_of(layers)["advice"]
-    return layers[list(LAYER_COLUMNS)]
+    advice = advised(layers).set_index(SPACE)["advice"]
+    return layers.join(advice, on=SPACE)[list(LAYER_COLUMNS)]
 
 
 def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:

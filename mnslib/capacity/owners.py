@@ -13,10 +13,8 @@ import pandas as pd
 
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
-from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, FULL, SPACE, TIGHT
 from mnslib.capacity.refusals import WORKLOAD
-from mnslib.capacity.utilization import tightest
 from mnslib.requests.sheets import plain
 from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
@@ -60,7 +58,7 @@ class Owners:
 def owners_of(tables: Tables) -> Owners:
     """Return the owners of one reading."""
     snapshot, steps = tables.snapshot, tables.decided.steps
-    worst = tightest(tables.utilization)
+    worst = tables.worst
     heads = worst["verdict"].map(word)
     places = pd.MultiIndex.from_frame(worst[SPACE])
     is_stuck = places.isin([step.place for step in steps if step.is_stuck])
@@ -75,7 +73,7 @@ def owners_of(tables: Tables) -> Owners:
     for step in steps:
         by_owner.setdefault(step.owner, []).append(step)
     return Owners(
-        table=_by_owner(spaces, refusals, tables.layers),
+        table=_by_owner(spaces, refusals, tables.sums["by_owner"]),
         spaces=spaces,
         refusals=refusals,
         changes=_changes(spaces, tables),
@@ -84,7 +82,7 @@ def owners_of(tables: Tables) -> Owners:
     )
 
 
-def _by_owner(spaces: pd.DataFrame, refusals: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+def _by_owner(spaces: pd.DataFrame, refusals: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
     marks = {name: spaces["head"] == name for name in (FULL, TIGHT, UNKNOWN)}
     marks |= {"spaces": spaces["owner"].notna(), "doubted": spaces["doubt"] != ""}
     marks |= {"stuck": spaces["is_stuck"]}
@@ -92,7 +90,6 @@ def _by_owner(spaces: pd.DataFrame, refusals: pd.DataFrame, layers: pd.DataFrame
     table = pd.DataFrame(marks, index=spaces.index).groupby(spaces["owner"]).sum()
     times = refusals.drop_duplicates(list(WORKLOAD)).groupby("owner")["count"].sum()
     refused = times.reindex(table.index, fill_value=0).where(table["untold"] == 0)
-    sums = roll_up(layers, "owner")
     sums = sums[sums["resource"] == "cpu"].set_index("owner").reindex(table.index)
     table = table.assign(refused=refused).join(sums.fillna(dict.fromkeys(_COUNTS, 0)))
     order = table.assign(nobody=table.index == "", idle=table["idle"].fillna(0)).reset_index()

@@ -25,35 +25,22 @@ from mnslib.pods import pod_need, with_defaults
 from mnslib.quantities import format_cpu, format_memory, parse_quantity
 
 REFUSALS_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "workload_kind",
-    "workload_name",
-    "owner",
-    "count",
-    "first_utc",
-    "last_utc",
-    "missing_pods",
-    "problem",
-    "quota_name",
-    "key",
-    "containers",
-    "pod_requested",
-    "used",
-    "limited",
-    "raise_one",
-    "raise_all",
-    "quota_one",
-    "quota_all",
-    "request_column",
-    "message",
-)
+    "cluster_name", "namespace_name", "workload_kind", "workload_name", "owner", "count",
+    "first_utc", "last_utc", "missing_pods", "problem", "quota_name", "key", "containers",
+    "pod_requested", "used", "limited", "raise_one", "raise_all", "quota_one", "quota_all",
+    "request_column", "message",
+)  # fmt: skip
 _AMOUNTS = ("missing_pods", "pod_requested", "used", "limited", "raise_one", "raise_all")
 _TEXTS = ["quota_name", "key", "containers", "quota_one", "quota_all", "request_column"]
 WORKLOAD = REFUSALS_COLUMNS[:4]
 EXCEEDED, MISSING, OTHER = "quota exceeded", "values missing", "other"
 
-_FIELDS = {key: name for name, key in QUOTA_KEYS.items()}
+QUOTA_FIELD_OF = {key: name for name, key in QUOTA_KEYS.items()}
+QUOTA_FIELD_OF |= {
+    alias: QUOTA_FIELD_OF[key] for alias, key in QUOTA_ALIASES.items() if key in QUOTA_FIELD_OF
+}
+"""Quota key, in either spelling, to quota field."""
+
 # Source: apiserver, pkg/admission/plugin/resourcequota/controller.go, CheckRequest
 _EXCEEDED_TEXT = re.compile(
     r"exceeded quota: (?P<quota>[^\s,]+), requested: (?P<requested>\S+), "
@@ -110,7 +97,7 @@ def read_message(message: str) -> Refusal:
     if found := _MISSING_TEXT.search(message):
         parts = found["what"].split("; ") if " for: " in found["what"] else found["what"].split(",")
         missing = {key: names for key, _, names in (part.partition(" for: ") for part in parts)}
-        if missing.keys() <= {*_FIELDS, "cpu", "memory"}:
+        if missing.keys() <= QUOTA_FIELD_OF.keys():
             return Refusal(problem=MISSING, quota_name=found["quota"], missing=missing)
     return Refusal()
 
@@ -169,16 +156,6 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
     return frame.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
 
 
-def refusal_findings(table: pd.DataFrame) -> dict[str, int]:
-    """Return how many workloads had pods refused, and how often.
-
-    Args:
-        table: from `refusals_table`.
-    """
-    once = table.drop_duplicates(list(WORKLOAD))
-    return {"refused_workloads": len(once), "refused_pods": int(once["count"].sum())}
-
-
 def _parts(
     snapshot: Snapshot, cluster: str, event: Event, workload: Workload | None
 ) -> Iterator[dict[str, object]]:
@@ -225,7 +202,7 @@ def _raises(
         "pod_requested": requested,
         "used": used[key],
         "limited": limited[key],
-        "request_column": _FIELDS.get(key, "") if quota_name == MANAGED_QUOTA_NAME else "",
+        "request_column": QUOTA_FIELD_OF.get(key, "") if quota_name == MANAGED_QUOTA_NAME else "",
     }
     unit, text = next(
         (unit, text) for ending, (unit, text) in _UNITS.items() if key.endswith(ending)
@@ -236,3 +213,57 @@ def _raises(
             enough = (enough / unit).to_integral_value(ROUND_CEILING) * unit
             row |= {f"raise_{name}": enough - limited[key], f"quota_{name}": text(enough)}
     return row
+
+
+# What the refusals come to
+
+
+def refusal_findings(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many workloads had pods refused, and how often.
+
+    Args:
+        table: from `refusals_table`.
+    """
+    once = table.drop_duplicates(list(WORKLOAD))
+    return {"refused_workloads": len(once), "refused_pods": int(once["count"].sum())}
+
+
+def worst_refusals(snapshot: Snapshot, table: pd.DataFrame) -> dict[str, Any]:
+    """Return whose pods were refused most, and of which clusters that is unknown and why."""
+    unread = {place: why for (place, kind), why in snapshot.unread.items() if kind == "events"}
+    return {
+        "workloads": refusal_findings(table)["refused_workloads"],
+        "worst": table.head(1).to_dict("records"),
+        "unread": dict(sorted({**unread, **snapshot.unreachable}.items())),
+        "is_read": bool(snapshot.events),
+    }
+
+
+def refused_workloads(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return of each workload in `refusals_table` its first row, and all of its `parts`.
+
+    A part says the `field` of the quota (empty where it is none of Azure's), `more`: what the value
+    lacks, and the quota `needed`. `short` are those that one pod more needs a raise of, `every`
+    those that all missing pods do; `names` are the containers that do not say a value.
+    """
+    more = smallest_raises(table)
+    fields = table["key"].map(QUOTA_FIELD_OF).fillna("")
+    rows = table.assign(field=fields, more=more, needed=table["limited"] + more)
+    found: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+    for part in rows.to_dict("records"):
+        found.setdefault(tuple(part[name] for name in WORKLOAD), []).append(part)
+    return [
+        {
+            **parts[0],
+            "parts": parts,
+            "names": sorted({n for part in parts for n in part["containers"].split(",") if n}),
+            "short": [part for part in parts if part["raise_one"] > 0],
+            "every": [part for part in parts if part["raise_all"] > 0],
+        }
+        for parts in found.values()
+    ]
+
+
+def smallest_raises(table: pd.DataFrame) -> pd.Series[float]:
+    """Return what each value lacks for all missing pods, or for one where no more is known."""
+    return table[["raise_one", "raise_all"]].astype(float).fillna(0.0).max(axis=1)

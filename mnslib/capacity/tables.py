@@ -17,14 +17,14 @@ import pandas as pd
 from mnslib.capacity.advice import with_advice
 from mnslib.capacity.changed import Earlier, changes_since
 from mnslib.capacity.clusters import commitment_table, placement_table
-from mnslib.capacity.daily import crossings_table, daily_peaks
-from mnslib.capacity.decide import Decided, decide, step_requests, steps_table
+from mnslib.capacity.daily import counted_days, crossings_table, daily_peaks
+from mnslib.capacity.decide import Decided, decided, step_requests, steps_table
 from mnslib.capacity.evidence import with_evidence
 from mnslib.capacity.fit import fit_table
 from mnslib.capacity.layers import layers_by_day, layers_table, roll_ups
 from mnslib.capacity.owners import Owners, owners_of
 from mnslib.capacity.refusals import refusals_table
-from mnslib.capacity.utilization import utilization_table
+from mnslib.capacity.utilization import tightest, utilization_table
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
@@ -37,7 +37,13 @@ class Tables:
         snapshot: what was read.
         earlier: the run that `changed` compares with.
         group_by: labels to sum the layers by, beside owner, cluster and subscription.
+        names: those of the tables, in the order in which one rests on the other.
     """
+
+    names = (
+        "evidence", "layers", "utilization", "changed", "daily", "crossings", "layers_by_day",
+        "refusals", "fit", "commitment", "placement", "steps", "requests",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +98,11 @@ class Tables:
         return with_advice(self._judged, self.layers)
 
     @cached_property
+    def worst(self) -> pd.DataFrame:
+        """The value that speaks for each namespace, as `tightest` returns it."""
+        return tightest(self.utilization)
+
+    @cached_property
     def changed(self) -> pd.DataFrame:
         """What is new since the earlier run, as `changes_since` returns it."""
         unreachable = self.snapshot.unreachable
@@ -101,6 +112,11 @@ class Tables:
     def daily(self) -> pd.DataFrame:
         """The highest share of each day, as `daily_peaks` returns it."""
         return daily_peaks(self.clean, self.utilization, evidence=self.evidence)
+
+    @cached_property
+    def days(self) -> pd.DataFrame:
+        """The same, its days counted, as `counted_days` returns it."""
+        return counted_days(self.daily)
 
     @cached_property
     def crossings(self) -> pd.DataFrame:
@@ -139,8 +155,8 @@ class Tables:
 
     @cached_property
     def decided(self) -> Decided:
-        """What there is to do, as `decide` returns it: no table, but what tables are made of."""
-        return decide(self)
+        """What there is to do: no table, but what tables are made of."""
+        return decided(self)
 
     @cached_property
     def steps(self) -> pd.DataFrame:
@@ -159,18 +175,11 @@ class Tables:
 
     def made(self) -> dict[str, pd.DataFrame]:
         """Return by name the tables that were made so far."""
-        found = {name: vars(self)[name] for name in self.names() if name in vars(self)}
+        found = {name: vars(self)[name] for name in self.names if name in vars(self)}
         return {**found, **vars(self).get("sums", {})}
 
     def all(self) -> dict[str, pd.DataFrame]:
         """Return every table by its name, after making those that nobody asked for yet."""
-        for name in (*self.names(), "sums"):
+        for name in (*self.names, "sums"):
             getattr(self, name)
         return self.made()
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return the names of the tables, in the order in which one rests on the other."""
-        found = [name for name, value in vars(cls).items() if isinstance(value, cached_property)]
-        others = ("sums", "decided", "owners")
-        return tuple(name for name in found if name not in others and not name.startswith("_"))

@@ -221,16 +221,14 @@ def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(np.isnan(ratio), -1.0, ratio)
 
 
-def findings(table: pd.DataFrame) -> dict[str, int]:
+def verdict_counts(worst: pd.DataFrame) -> dict[str, int]:
     """Return how many namespaces are `full`, `tight`, `ok`, `unknown`, and `namespaces` in all.
 
     A namespace is what its tightest value is; it is unknown where one that has a quota is unknown
     and none is full or tight, and where all four are.
+
+    Args:
+        worst: from `tightest`.
     """
-    return verdict_counts(tightest(table))
-
-
-def verdict_counts(worst: pd.DataFrame) -> dict[str, int]:
-    """Return what `findings` does, of rows from `tightest`."""
     words = [word(verdict) for verdict in worst["verdict"].tolist()]
     return {"namespaces": len(words), **{name: words.count(name) for name in _VERDICT_RANK}}

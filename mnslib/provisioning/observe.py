@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -349,6 +350,26 @@ def _kubernetes(
         return replace(view, quotas=tuple(quotas), nodes=tuple(nodes), pods=tuple(pods)), ""
     except (KubeError, ArmForbiddenError) as error:
         return None, str(error)
+
+
+def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, str]:
+    """Return the clusters that do not exist, with what exists instead.
+
+    Those that cannot be asked for are passed over: whoever reads them is told.
+    """
+
+    def read(cluster_id: ClusterId) -> str:
+        with suppress(MnsError):
+            try:
+                azure.managed_clusters.get(cluster_id)
+            except ArmNotFoundError:
+                return _missing(cluster_id, azure)
+        return ""
+
+    ids = list(clusters)
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        found = zip(ids, pool.map(read, ids), strict=True)
+        return {cluster: reason for cluster, reason in found if reason}
 
 
 def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:

@@ -319,10 +319,7 @@ def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Find
     for limit, request in limits_below_request(quota):
         is_limit = limit in spec.quota  # what the row asks for is what can be mended there
         column, other = (limit, request) if is_limit else (request, limit)
-        own, others = (
-            spec.typed.get(name) or format_quota_value(name, quota[name] or ZERO)
-            for name in (column, other)
-        )
+        own, others = (format_quota_value(name, quota[name] or ZERO) for name in (column, other))
         word, enough = ("below", "less") if is_limit else ("above", "more")
         message = f"{column} {own} is {word} the {other} {others} set already. {_TRAILS}"
         yield column, message, f"{own} or {enough} for {other} too"

@@ -22,8 +22,8 @@ from mnslib.models import (
 )
 from mnslib.provisioning.changes import OWNED_MAPPINGS, words
 from mnslib.provisioning.journal import Event, Story, read_stories
-from mnslib.requests.cells import grant_text, revocation_text
-from mnslib.requests.export import PAIR_READERS, kept
+from mnslib.requests.cells import grant_text
+from mnslib.requests.export import kept
 from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
 
@@ -121,7 +121,7 @@ class _Item:
             role=role,
             role_guid=BUILT_IN_ROLES[role],
         )
-        return revocation_text(grant) if is_granted else grant_text(grant)
+        return grant_text(grant, is_granted=not is_granted)
 
     def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:
         keeps = after.get("delete_policy") != DeletePolicy.DELETE
@@ -170,7 +170,7 @@ class _Item:
             for key in [key for key in keys if old.get(key) == HIDDEN]:
                 self.say("hidden", name=name, key=key)
                 changed.pop(key, None)
-            if pairs := kept(changed, PAIR_READERS[name], f"{self.place}: {name}", self.lost):
+            if pairs := kept(changed, name, f"{self.place}: {name}", self.lost):
                 row[name] = pairs
         return row
 

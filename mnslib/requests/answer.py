@@ -16,7 +16,7 @@ from typing import Any
 
 from mnslib.errors import SpecError
 from mnslib.requests.columns import ANSWER_COLUMNS, written
-from mnslib.requests.files import decode, delimiter_of, read_bytes, read_rows
+from mnslib.requests.files import read_bytes, read_rows
 from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 
@@ -42,19 +42,16 @@ def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) ->
         SpecError: if they cannot.
     """
     data = read_bytes(path) if data is None else data
-    is_workbook = path.suffix.lower() == ".xlsx"
-    if is_workbook and unpacked_bytes(data) <= LARGEST_REWRITTEN_BYTES:
+    if path.suffix.lower() == ".xlsx" and unpacked_bytes(data) <= LARGEST_REWRITTEN_BYTES:
         return ".xlsx", _workbook(path, data, answers)
     table = read_rows(path, data)
-    rows = {row.number: row.cells for row in table.rows}
-    names = table.header or tuple(dict.fromkeys(name for cells in rows.values() for name in cells))
+    names = table.header or dict.fromkeys(name for _, cells in table.rows for name in cells)
     kept = [name for name in names if name not in ANSWER_COLUMNS]
     lines: list[list[Any]] = [[*kept, *ANSWER_COLUMNS]]
-    for number, cells in rows.items():
+    for number, cells in table.rows:
         texts = [written(name, cells.get(name, "")) for name in kept]
-        lines.append([*texts, *_answer(answers.get(number))])
-    delimiter = delimiter_of(decode(path, data)) if table.header and not is_workbook else ","
-    return ".csv", csv_bytes(lines, delimiter=delimiter)
+        lines.append([*texts, *_answer(answers.get(number or 0))])
+    return ".csv", csv_bytes(lines, delimiter=table.delimiter)
 
 
 def refusals(error: SpecError) -> dict[int, str]:

@@ -11,34 +11,39 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, Self
+from pathlib import Path
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     PlainValidator,
-    PrivateAttr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
-from mnslib.errors import nearest
+from mnslib.errors import SpecError, nearest
 from mnslib.models import (
+    POLICY_FIELDS,
     QUOTA_FIELDS,
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
-    NamespaceSpec,
     NetworkRule,
-    Origin,
+    format_quota_value,
     limits_below_request,
 )
+from mnslib.quantities import ZERO
 from mnslib.requests import cells, rules
+from mnslib.requests.files import Rows, read_yaml_mapping
 from mnslib.requests.rules import CellError, Finding, refuse, show
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.requests.sheets import number_text
+from mnslib.resource_ids import ID_COLUMNS
+from mnslib.secrets import looks_secret
 
 REMOVE = "-"
 """What a quota cell holds to remove the value."""
@@ -46,46 +51,46 @@ REMOVE = "-"
 ANSWER_COLUMNS = ("status", "outcome", "duration_seconds", "message")
 """What a run adds to the file that it gives back; passed over when that file is read."""
 
-SECRET: Finding = (
-    "what is written here looks like it holds a secret",
-    "where it is kept, never the secret itself",
-)
-
 
 def _text(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, float):  # a column of whole numbers with an empty cell, in a table
+        return number_text(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
         raise refuse(f"{show(value)} is no text")
     return str(value).strip()
+
+
+def _of_column(read: Callable[[str, str], Any]) -> PlainValidator:
+    """Return the validator of a cell that holds one text, read as its column says."""
+    return PlainValidator(lambda value, info: read(info.field_name, _text(value)))
 
 
 def _quota_value(value: object, info: ValidationInfo) -> Decimal | None:
     if value is None or _text(value) == REMOVE:
         return None
-    read = rules.cpu_cores if str(info.field_name).startswith("cpu") else rules.memory_bytes
-    return read(_text(value))
+    return rules.amount(str(info.field_name), _text(value))
 
 
-def _owner(owner: str) -> str:
-    if findings := rules.label_value_findings(owner):
-        raise CellError(findings)
-    return owner
+def _word(column: str, text: str) -> StrEnum:
+    return rules.one_of(text, COLUMN_WORDS[column])
 
 
-def _read(reader: Callable[[str], object]) -> PlainValidator:
-    """Return the validator of a cell that holds one text."""
-    return PlainValidator(lambda value: reader(_text(value)))
+def _pairs(value: object, info: ValidationInfo) -> cells.Pairs:
+    return cells.read_pairs(str(info.field_name), value)
 
 
-def _word(words: type[StrEnum]) -> PlainValidator:
-    return _read(lambda text: rules.one_of(text, words))
+def _owner(_: str, text: str) -> str:
+    return cells.read_pairs("labels", {"owner": text})["owner"] or ""
 
 
 Quantity = Annotated[Decimal | None, PlainValidator(_quota_value)]
-Rule = Annotated[NetworkRule | None, _word(NetworkRule)]
+Pairs = Annotated[cells.Pairs, PlainValidator(_pairs)]
+Name = Annotated[str, _of_column(rules.name)]
+Rule = Annotated[NetworkRule | None, _of_column(_word)]
 
 
-class RequestValues(BaseModel):
-    """What a request may say about a namespace, whichever it is; a tier may say it as well."""
+class Quota(BaseModel):
+    """Amounts by quota field; what is not mentioned is not set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -93,25 +98,41 @@ class RequestValues(BaseModel):
     cpu_limit: Quantity = None
     memory_request: Quantity = None
     memory_limit: Quantity = None
+
+
+class RequestValues(Quota):
+    """What a request may say about a namespace, whichever it is; a tier may say it as well."""
+
     ingress_policy: Rule = None
     egress_policy: Rule = None
-    adoption_policy: Annotated[AdoptionPolicy | None, _word(AdoptionPolicy)] = None
-    delete_policy: Annotated[DeletePolicy | None, _word(DeletePolicy)] = None
-    labels: Annotated[cells.Pairs, PlainValidator(cells.read_labels)] = Field(default_factory=dict)
-    annotations: Annotated[cells.Pairs, PlainValidator(cells.read_annotations)] = Field(
-        default_factory=dict
-    )
-    tags: Annotated[cells.Pairs, PlainValidator(cells.read_tags)] = Field(default_factory=dict)
-    owner: Annotated[str | None, _read(_owner)] = None
-    access: Annotated[cells.Access, PlainValidator(cells.read_access)] = cells.Access()
+    adoption_policy: Annotated[AdoptionPolicy | None, _of_column(_word)] = None
+    delete_policy: Annotated[DeletePolicy | None, _of_column(_word)] = None
+    labels: Pairs = {}
+    annotations: Pairs = {}
+    tags: Pairs = {}
+    owner: Annotated[str | None, _of_column(_owner)] = None
+    access: Annotated[cells.Access, PlainValidator(cells.read_access)] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mentioned(cls, cells: Any) -> dict[str, Any]:
+        if not isinstance(cells, Mapping):
+            raise refuse("this is no mapping of columns to values", "its values")
+        return {name: value for name, value in cells.items() if is_mentioned(name, value)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_secret(cls, value: Any) -> Any:
+        if looks_secret(value):  # before anything else looks at it: what is refused is quoted
+            message = "what is written here looks like it holds a secret"
+            raise refuse(message, "where it is kept, never the secret itself")
+        return value
 
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
     def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
-        field = str(info.field_name)
-        quota = info.data | {field: limit}
-        if any(limits_below_request(quota)):
-            raise CellError(limit_findings(quota, _typed(info.context or {})))
+        if found := list(limit_findings(info.data | {str(info.field_name): limit})):
+            raise CellError(found)
         return limit
 
     @field_validator("owner")
@@ -126,60 +147,30 @@ class RequestValues(BaseModel):
             )
         return owner
 
-    _typed: dict[str, str] = PrivateAttr(default_factory=dict)
-
-    def model_post_init(self, context: Any) -> None:
-        """Keep the amounts as they were written."""
-        self._typed.update(_typed(context or {}))
-
-    @classmethod
-    def read(cls, cells: Mapping[str, Any]) -> Self:
-        """Return the values of a record; raises ValidationError with every mistake in it."""
-        return cls.model_validate(cells, context=cells)
-
     def said(self) -> dict[str, Any]:
         """Return what is mentioned, by field of `NamespaceSpec`; `owner` becomes its label."""
         owner = {} if self.owner is None else {"owner": self.owner}
-        mentioned = self.model_fields_set
+        mentioned = [name for name in QUOTA_FIELDS if name in self.model_fields_set]
         return {
-            "quota": {name: getattr(self, name) for name in QUOTA_FIELDS if name in mentioned},
-            "ingress_policy": self.ingress_policy,
-            "egress_policy": self.egress_policy,
-            "adoption_policy": self.adoption_policy,
-            "delete_policy": self.delete_policy,
+            **{name: getattr(self, name) for name in (*POLICY_FIELDS, "annotations", "tags")},
+            "quota": {name: getattr(self, name) for name in mentioned},
             "labels": {**self.labels, **owner},
-            "annotations": self.annotations,
-            "tags": self.tags,
-            "access": self.access.granted,
-            "revoked": self.access.revoked,
-            "typed": self._typed,
+            "access": tuple(grant for grant, is_granted in self.access.items() if is_granted),
+            "revoked": tuple(grant for grant, is_granted in self.access.items() if not is_granted),
         }
 
 
 class RequestRow(RequestValues):
     """One row of a request file."""
 
-    subscription_id: Annotated[str, _read(rules.subscription_id)]
-    resource_group: Annotated[str, _read(rules.resource_group)]
-    cluster_name: Annotated[str, _read(rules.cluster_name)]
-    namespace_name: Annotated[str, _read(rules.namespace_name)]
-    tier: Annotated[str, _read(str)] = ""
-    ensure: Annotated[Ensure, _word(Ensure)] = Ensure.PRESENT
-
-    @property
-    def id(self) -> ManagedNamespaceId:
-        """The managed namespace that the row is about."""
-        cluster = ClusterId(self.subscription_id, self.resource_group, self.cluster_name)
-        return cluster.namespace(self.namespace_name)
-
-    def to_spec(self, origin: Origin) -> NamespaceSpec:
-        """Return the request, without what its tier would add."""
-        return NamespaceSpec(
-            id=self.id, origin=origin, ensure=self.ensure, tier=self.tier, **self.said()
-        )
+    subscription_id: Name
+    resource_group: Name
+    cluster_name: Name
+    namespace_name: Name
+    tier: Annotated[str, PlainValidator(_text)] = ""
+    ensure: Annotated[Ensure, _of_column(_word)] = Ensure.PRESENT
 
 
-ID_COLUMNS = ("subscription_id", "resource_group", "cluster_name", "namespace_name")
 VALUE_COLUMNS = tuple(RequestValues.model_fields)
 COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
 """The columns of a request file, in the order of the documentation."""
@@ -201,19 +192,11 @@ def column_words() -> Mapping[str, Mapping[str, str]]:
     return yaml.safe_load(text)  # type: ignore[no-any-return]
 
 
-def limit_findings(quota: Mapping[str, Decimal | None], typed: Mapping[str, str]) -> list[Finding]:
-    """Return the findings of limits below their requests, in the words that were typed."""
-    return [
-        (
-            f"{limit} {typed[limit]} is below {request} {typed[request]}",
-            f"a {limit} of {typed[request]} or more",
-        )
-        for limit, request in limits_below_request(quota)
-    ]
-
-
-def _typed(cells: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(cells[name]).strip() for name in QUOTA_FIELDS if name in cells}
+def limit_findings(quota: Mapping[str, Decimal | None]) -> Iterator[Finding]:
+    """Yield the findings of limits below their requests."""
+    for limit, request in limits_below_request(quota):
+        most, least = (format_quota_value(name, quota[name] or ZERO) for name in (limit, request))
+        yield f"{limit} {most} is below {request} {least}", f"a {limit} of {least} or more"
 
 
 def is_mentioned(name: str, value: object) -> bool:
@@ -225,25 +208,44 @@ def is_mentioned(name: str, value: object) -> bool:
 
 def written(name: str, value: object) -> str:
     """Return a value of a column as the text of a cell, which its reader reads back."""
+    if isinstance(value, Decimal):
+        return format_quota_value(name, value)
     return REMOVE if value is None and name in QUOTA_FIELDS else cells.written(value)
 
 
-def cell_findings(
-    error: ValidationError, known: Iterable[str] = COLUMNS
-) -> Iterator[tuple[str, Finding]]:
-    """Yield the column and what is wrong with it, for everything that a row's check found."""
-    items = [(str(item["loc"][0]), item) for item in error.errors(include_url=False)]
-    for column, item in sorted(items, key=lambda pair: _place(pair[0])):
-        findings: tuple[Finding, ...]
-        if item["type"] == "missing":
-            findings = (("nothing is written here", f"the {column}"),)
+def findings(
+    error: ValidationError, known: Iterable[str] = COLUMNS, *, what: str = "column"
+) -> Iterator[tuple[tuple[str, ...], Finding]]:
+    """Yield the path and what is wrong there, for everything that a check found."""
+    for item in error.errors(include_url=False):
+        path = tuple(map(str, item["loc"]))
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, CellError):
+            yield from ((path, finding) for finding in cause.findings)
+        elif item["type"] == "missing":
+            yield path, ("nothing is written here", f"the {path[-1]}")
         elif item["type"] == "extra_forbidden":
-            findings = ((f"there is no column {show(column)}", nearest(column, known)),)
+            message = f"there is no {what} {show(path[-1])}"
+            yield path, (message, nearest(path[-1], known))
         else:
-            findings = item["ctx"]["error"].findings
-        for finding in findings:
-            yield column[:60], finding
+            yield path, (item["msg"], "")
 
 
-def _place(column: str) -> int:
-    return COLUMNS.index(column) if column in COLUMNS else len(COLUMNS)
+def read_settings(path: Path, form: Any, known: Iterable[str], *, what: str = "column") -> Any:
+    """Return what a YAML file says, in a form that pydantic checks.
+
+    Args:
+        known: the names that may stand in it.
+        what: what it is that has these names.
+
+    Raises:
+        SpecError: with every mistake of the file, each with the path of what is wrong.
+    """
+    entries, table = read_yaml_mapping(path), Rows(file=path.name)
+    try:
+        said = {name: value for name, (_, value) in entries.items()}
+        return TypeAdapter(form).validate_python(said)
+    except ValidationError as error:
+        for where, finding in findings(error, known, what=what):
+            table.tell(entries[where[0]][0], ".".join(where), finding)
+        raise SpecError(table.problems) from error

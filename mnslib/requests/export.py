@@ -7,33 +7,23 @@ made for itself) is left out and named; a key left out is left alone. Reads noth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
 
 from mnslib.errors import SpecError, cut
-from mnslib.models import (
-    AccessGrant,
-    ManagedNamespace,
-    format_quota_value,
-)
+from mnslib.models import AccessGrant, ManagedNamespace, format_quota_value
 from mnslib.requests import cells
-from mnslib.requests.columns import COLUMNS, ID_COLUMNS, written
+from mnslib.requests.columns import COLUMNS, written
 from mnslib.requests.rules import CellError
 from mnslib.requests.sheets import LONGEST_CELL, csv_bytes
 from mnslib.requests.spec import specs_from_rows
 from mnslib.requests.workbook import request_workbook
-from mnslib.resource_ids import ManagedNamespaceId
+from mnslib.resource_ids import ID_COLUMNS, ManagedNamespaceId
 from mnslib.secrets import looks_secret
 
 Value = TypeVar("Value", str, str | None)
-
-PAIR_READERS: dict[str, Callable[[object], Any]] = {
-    "labels": cells.read_labels,
-    "annotations": cells.read_annotations,
-    "tags": cells.read_tags,
-}
 
 
 def request_rows(
@@ -82,23 +72,23 @@ def _is_yaml(suffix: str) -> bool:
 def _row(
     namespace: ManagedNamespace, grants: Sequence[AccessGrant], left_out: list[str]
 ) -> dict[str, Any]:
-    policy, row = namespace.default_network_policy, dict[str, Any](namespace.id.columns)
+    policy = namespace.default_network_policy
+    row: dict[str, Any] = namespace.id.columns | {
+        "ingress_policy": policy.ingress,
+        "egress_policy": policy.egress,
+        "adoption_policy": namespace.adoption_policy,
+        "delete_policy": namespace.delete_policy,
+        "access": [cells.grant_text(grant) for grant in grants],
+    }
     for name, amount in namespace.default_resource_quota.values().items():
         try:
             row[name] = format_quota_value(name, amount)
         except ValueError as error:
             left_out.append(f"{name} of {namespace.id}: {error}")
-    row |= {
-        "ingress_policy": policy.ingress,
-        "egress_policy": policy.egress,
-        "adoption_policy": namespace.adoption_policy,
-        "delete_policy": namespace.delete_policy,
-    }
-    for name, read in PAIR_READERS.items():
-        row[name] = kept(getattr(namespace, name), read, f"{name} of {namespace.id}", left_out)
+    for name in ("labels", "annotations", "tags"):
+        row[name] = kept(getattr(namespace, name), name, f"{name} of {namespace.id}", left_out)
     if row["labels"].get("owner"):
         row["owner"] = row["labels"].pop("owner")
-    row["access"] = [cells.grant_text(grant) for grant in grants]
     return {
         name: str(row[name]) if isinstance(row[name], str) else row[name]
         for name in COLUMNS
@@ -107,13 +97,13 @@ def _row(
 
 
 def kept(
-    pairs: Mapping[str, Value], read: Callable[[object], Any], where: str, left_out: list[str]
+    pairs: Mapping[str, Value], column: str, where: str, left_out: list[str]
 ) -> dict[str, Value]:
-    """Return the pairs that a request file may hold."""
+    """Return the pairs that a request file may hold; what it may not is named in `left_out`."""
     kept: dict[str, Value] = {}
     for key, value in pairs.items():
         try:
-            read({key: value})
+            cells.read_pairs(column, {key: value})
         except CellError as error:
             left_out.append(cut(f"{where}: {error}"))
             continue

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,15 @@ from typing import Any
 import yaml
 
 from mnslib.errors import Problem, SpecError
-from mnslib.requests.rules import file_error, problem
-from mnslib.requests.sheets import LONGEST_CELL, plain, read_sheet
+from mnslib.requests.rules import Finding
+from mnslib.requests.sheets import (
+    LONGEST_CELL,
+    file_error,
+    number_text,
+    plain,
+    request_sheet,
+    unpacked_bytes,
+)
 
 LARGEST_FILE_BYTES = 32 * 2**20
 """Our choice: some ten times what the largest useful file needs."""
@@ -33,30 +41,47 @@ DELIMITERS = (",", ";")
 
 FORMATS = (".csv", ".xlsx", ".yaml", ".yml")
 
+LARGEST_UNPACKED_BYTES = 256 * 2**20
+"""Of a workbook, which is a packed file; our choice, against one made to fill the memory."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One record: the line it starts on (1 is the file's first), and its cells by column."""
-
-    number: int
-    cells: Mapping[str, Any]
+MOST_COLUMNS = 200
+"""Our choice; more columns hold nothing that is asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Rows:
-    """A file's records, and what is wrong with its form.
+    """A file's records, and what is wrong with it so far.
 
     Attributes:
-        header: None where each record names its own columns.
-        is_sheet: whether a place is a cell, such as C7, and not only a line.
+        rows: the line that each record starts on (1 is the file's first), and its cells by column;
+            the line is None where there is but one record that a program has put together.
+        header: empty where each record names its own columns.
+        delimiter: what separates the cells of a CSV file, as its header has it.
+        letters: of a sheet's columns, by name; empty for another file.
     """
 
     file: str
-    header: tuple[str, ...] | None
-    header_row: int
-    rows: tuple[Row, ...]
-    problems: tuple[Problem, ...] = ()
-    is_sheet: bool = False
+    rows: list[tuple[int | None, Mapping[str, Any]]] = field(default_factory=list)
+    header: tuple[str, ...] = ()
+    header_row: int = 1
+    delimiter: str = ","
+    letters: Mapping[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def tell(self, row: int | None, column: str | None, finding: Finding) -> None:
+        """Keep what is wrong in a row, or in a cell of it."""
+        message, suggestion = finding
+        letter = self.letters.get(column or "")
+        self.problems.append(
+            Problem(
+                file=self.file,
+                row=row,
+                column=column and column[:120],
+                message=f"{message}.",
+                suggestion=suggestion,
+                cell=f"{letter}{row}" if column and letter else "",
+            )
+        )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -101,86 +126,55 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
     Raises:
         SpecError: if the file cannot be read at all: missing, another format, no UTF-8, empty.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise file_error(
-            path,
-            f"files of type {path.suffix or '(none)'} cannot be read",
-            fix="the requests as CSV (UTF-8), XLSX or YAML",
-        )
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        message = f"files of type {suffix or '(none)'} cannot be read"
+        raise file_error(path, message, fix="the requests as CSV (UTF-8), XLSX or YAML")
     data = read_bytes(path) if data is None else data
-    match path.suffix.lower():
-        case ".xlsx":
-            found: list[Problem] = []
-            return _rows(path, read_sheet(path, data, found), found, is_sheet=True)
-        case ".csv":
-            return _read_csv(path, data)
-    return read_yaml_rows(path, data)
+    table = Rows(file=path.name)
+    if suffix in (".yaml", ".yml"):
+        _fill_from_yaml(table, path, data)
+    elif suffix == ".xlsx":
+        _fill(table, path, _sheet(table, path, data))
+    else:
+        _fill(table, path, _records(table, decode(path, data)))
+    return table
 
 
-def _read_csv(path: Path, data: bytes) -> Rows:
-    found: list[Problem] = []
-    records = list(_records(decode(path, data), path.name, found))
-    if found and (not records or (found[0].row or 0) < records[0][0]):
-        raise SpecError(found)  # without its header nothing can be said of the rows
-    return _rows(path, records, found)
-
-
-def _rows(
-    path: Path,
-    records: Iterable[tuple[int, list[str]]],
-    found: list[Problem],
-    *,
-    is_sheet: bool = False,
-) -> Rows:
-    """Return records as rows; the first one is the header."""
-    (header_row, names), *body = list(islice(records, MOST_ROWS + 2)) or [(0, [])]
-    header = tuple(name.strip() for name in names)
-    while header and not header[-1]:  # columns that a spreadsheet left behind
-        header = header[:-1]
-    if not header:
-        raise (
-            SpecError(found)
-            if found
-            else file_error(path, "the file holds no header and no request")
-        )
+def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[str]]]) -> None:
+    """Read records into rows; the first one is the header."""
+    (table.header_row, names), *body = list(islice(records, MOST_ROWS + 2)) or [(0, [])]
+    while names and not names[-1].strip():  # columns that a spreadsheet left behind
+        names.pop()
+    if table.problems and (not names or (table.problems[0].row or 0) < table.header_row):
+        raise SpecError(table.problems)  # without its header nothing can be said of the rows
+    if not names:
+        raise file_error(path, "the file holds no header and no request")
     if len(body) > MOST_ROWS:
         raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
-    rows = []
+    header = table.header = tuple(name.strip() for name in names)
     for number, cells in body:
         while len(cells) > len(header) and not cells[-1]:
             cells.pop()
-        cells += [""] * (len(header) - len(cells) if is_sheet else 0)
+        cells += [""] * (len(header) - len(cells) if table.letters else 0)
         if len(cells) != len(header):
             message = f"the row has {len(cells)} cells, the header has {len(header)}"
             fix = "one cell for each column, in double quotes if it holds the separator"
-            found.append(problem(path.name, number, None, (message, fix)))
+            table.tell(number, None, (message, fix))
             continue
         named = dict(zip(header, map(plain, cells), strict=True))
-        for name, cell in named.items():
-            if len(cell) > LONGEST_CELL:
-                message = f"the cell has {len(cell):,} characters; {LONGEST_CELL:,} fit"
-                found.append(problem(path.name, number, name, (message, "less, or YAML")))
-                named[name] = ""
-        rows.append(Row(number=number, cells=named))
-    return Rows(
-        file=path.name,
-        header=header,
-        header_row=header_row,
-        rows=tuple(rows),
-        problems=tuple(found),
-        is_sheet=is_sheet,
-    )
+        for name in [name for name, cell in named.items() if len(cell) > LONGEST_CELL]:
+            message = f"the cell has {len(named[name]):,} characters; {LONGEST_CELL:,} fit"
+            table.tell(number, name, (message, "less, or YAML"))
+            named[name] = ""
+        table.rows.append((number, named))
 
 
-def delimiter_of(text: str) -> str:
-    """Return what separates the cells of a CSV file, as its header has it."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return max(DELIMITERS, key=first.count)
-
-
-def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line each record starts on and its cells; empty records are left out."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    table.delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter, strict=True)
     while True:
         number = reader.line_num + 1
         try:
@@ -188,62 +182,97 @@ def _records(text: str, file: str, found: list[Problem]) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            finding = (f"the row is no CSV: {error}", 'a quote inside as ""')
-            found.append(problem(file, number, None, finding))
+            table.tell(number, None, (f"the row is no CSV: {error}", 'a quote inside as ""'))
             continue
         if any(cells):
             yield number, cells
 
 
-# YAML: each record remembers its line; anchors and Python objects are refused
+def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield row number and cells of a workbook's request sheet; empty rows are left out.
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NULL = "tag:yaml.org,2002:null"
-_NULL_FORM = re.compile(r"(?:~|null|Null|NULL|)\Z")
+    Values only: a cell with a formula, a date or an error is told, and left empty.
+
+    Raises:
+        SpecError: if it is no workbook, or too large.
+    """
+    from openpyxl import load_workbook
+    from openpyxl.utils import get_column_letter
+
+    names: list[str] = []
+    try:
+        if unpacked_bytes(data) > LARGEST_UNPACKED_BYTES:
+            size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
+            raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about extras of the workbook that are not read
+            book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
+            sheet = request_sheet(path, book)
+            sheet.reset_dimensions()  # some programs write wrong ones: cells would be lost
+            for number, cells in enumerate(sheet.iter_rows(), 1):
+                read = [_cell(cell) for cell in cells[:MOST_COLUMNS]]
+                wrong = [(place, finding) for place, (_, finding) in enumerate(read) if finding]
+                for place, finding in wrong:
+                    table.tell(number, names[place] if place < len(names) else None, finding)
+                texts = [text for text, _ in read]
+                if not names and any(texts):
+                    names = list(texts)
+                    table.letters = {n: get_column_letter(at) for at, n in enumerate(names, 1)}
+                if any(texts) or wrong:
+                    yield number, texts
+    except SpecError:
+        raise
+    except Exception as error:  # whatever breaks in a file from outside is the file's fault
+        message = (
+            "the file is no XLSX workbook that can be read here: it is damaged, protected by a "
+            "password, or has sheets that are charts"
+        )
+        raise file_error(path, message, fix="it anew as .xlsx without these, or as CSV") from error
+
+
+def _cell(cell: Any) -> tuple[str, Finding | None]:
+    """Return a cell as people read it, or what is wrong with it."""
+    value = cell.value
+    if value is None:
+        return "", None
+    if cell.data_type == "f":
+        return "", ("the cell holds a formula", "its value")
+    if cell.data_type == "e":
+        return "", (f"the cell holds the spreadsheet's error {str(value)[:20]}", "a value")
+    if isinstance(value, date | time | timedelta):
+        message = "the spreadsheet made a date of what was typed"
+        return "", (message, "it again, after formatting the cell as text")
+    if isinstance(value, bool):
+        return str(value).lower(), None
+    if isinstance(value, float):
+        return number_text(value), None
+    # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
+    return str(value).replace("_x005F_", "_").strip(), None
+
+
+# YAML: each value is the text that was written; anchors and tags are refused
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NO_YAML = "the file is no YAML that is taken"
+_NULLS = ("", "~", "null", "Null", "NULL")
+_TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 DEEPEST = 20
 """Levels of lists and mappings; our choice, five being useful."""
 
 
-class _Loader(_Base):  # type: ignore[misc]  # the faster of the two, chosen above
-    """The safe loader without implicit types but null, and with each key once."""
-
-    yaml_implicit_resolvers = {sign: [(_NULL, _NULL_FORM)] for sign in ("~", "n", "N", "")}  # noqa: RUF012
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        found: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == _NULL:
-                raise _refusal("a key is no text", key)
-            if key.value in found:
-                raise _refusal(f"the key {key.value[:60]!r} is written twice", key)
-            found.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml_rows(path: Path, data: bytes) -> Rows:
-    """Return the records of a list of mappings, known by the line each starts on.
-
-    Raises:
-        SpecError: if the file is no YAML, or no list.
-    """
-    loader, root = _compose(path, data)
-    if not isinstance(root, yaml.SequenceNode):
-        row = root.start_mark.line + 1 if root else None
+def _fill_from_yaml(table: Rows, path: Path, data: bytes) -> None:
+    row, entries = _document(table, path, data)
+    if not isinstance(entries, list):
         raise file_error(path, "the file is no list of requests", row=row, fix="- in front of each")
-    if len(root.value) > MOST_ROWS:
+    if len(entries) > MOST_ROWS:
         raise file_error(path, f"the file has more than {MOST_ROWS:,} requests", fix="several")
-    rows: list[Row] = []
-    found: list[Problem] = []
-    for node in root.value:
-        number, known = node.start_mark.line + 1, len(found)
-        value = _value(loader, node, path, found)
-        if isinstance(value, dict):
-            rows.append(Row(number=number, cells=value))
-        elif len(found) == known:
+    for line, entry in entries:
+        if isinstance(entry, dict):
+            table.rows.append((line, entry))
+        else:
             message = "the entry is no mapping of columns to values"
-            found.append(problem(path.name, number, None, (message, "cluster_name: <its name>")))
-    return Rows(file=path.name, header=None, header_row=1, rows=tuple(rows), problems=tuple(found))
+            table.tell(line, None, (message, "cluster_name: <its name>"))
 
 
 def read_yaml_mapping(path: Path) -> dict[str, tuple[int, Any]]:
@@ -252,69 +281,63 @@ def read_yaml_mapping(path: Path) -> dict[str, tuple[int, Any]]:
     Raises:
         SpecError: with every mistake of form.
     """
-    loader, root = _compose(path, read_bytes(path))
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise file_error(path, "the file is no mapping", row=1, fix="<name>: in front of each")
-    found: list[Problem] = []
-    # only to check the keys: what the entries hold is read one by one, for every mistake at once
-    _value(loader, yaml.MappingNode(root.tag, [(k, k) for k, _ in root.value]), path, found)
-    entries = {
-        str(getattr(key, "value", "")): (
-            key.start_mark.line + 1,
-            _value(loader, value, path, found),
-        )
-        for key, value in root.value
-    }
-    if found:
-        raise SpecError(found)
-    return entries
+    table = Rows(file=path.name)
+    row, entries = _document(table, path, read_bytes(path))
+    if entries is not None and not isinstance(entries, dict):
+        raise file_error(path, "the file is no mapping", row=row, fix="<name>: in front of each")
+    if table.problems:
+        raise SpecError(table.problems)
+    return entries or {}
 
 
-def _compose(path: Path, data: bytes) -> tuple[Any, yaml.Node | None]:
-    text = decode(path, data)
-    try:
-        _refuse_hostile(path, text)
-        loader = _Loader(text)
-        root: yaml.Node | None = loader.get_single_node()
-    except yaml.YAMLError as error:
-        raise SpecError([_yaml_problem(path, error)]) from error
-    return loader, root
+def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
+    """Return the line and the outermost value, each entry of which stands with its line.
 
+    It is made of events, since deep nests break the C library where it makes more of them.
+    """
+    events: Iterator[Any] = yaml.parse(decode(path, data), Loader=_LOADER)
 
-def _refuse_hostile(path: Path, text: str) -> None:
-    """Return if nodes can be made of the text: deep nests break the C library that makes them."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Base):
-        line = event.start_mark.line + 1 if event.start_mark else None
+    def refuse(message: str, line: int) -> None:
+        table.tell(line, None, (f"{_NO_YAML}: {message}", ""))
+
+    def value(event: Any, depth: int) -> Any:
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             raise file_error(path, "anchors and aliases are not taken", row=line, fix="it in full")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
+        if event.tag not in _TEXT_TAGS:
+            refuse(f"the tag {event.tag[:60]!r} is none of text", line)
+        if isinstance(event, yaml.ScalarEvent):
+            return None if event.implicit[0] and event.value in _NULLS else event.value
+        if depth == DEEPEST:
             raise file_error(path, "the file is nested too deeply", row=line)
+        parts = []
+        for part in events:
+            if isinstance(part, yaml.CollectionEndEvent):
+                break
+            parts.append((part.start_mark.line + 1, value(part, depth + 1)))
+        if isinstance(event, yaml.SequenceStartEvent):
+            return parts if depth == 0 else [made for _, made in parts]
+        mapping: dict[str, Any] = {}
+        for (line, key), (_, made) in zip(parts[::2], parts[1::2], strict=True):
+            if not isinstance(key, str):
+                refuse("a key is no text", line)
+            elif key in mapping:
+                refuse(f"the key {key[:60]!r} is written twice", line)
+            else:
+                mapping[key] = (line, made) if depth == 0 else made
+        return mapping
 
-
-def _value(loader: Any, node: yaml.Node, path: Path, found: list[Problem]) -> Any:
     try:
-        return loader.construct_object(node, deep=True)
+        next(events)
+        if isinstance(next(events), yaml.StreamEndEvent):
+            return None, None
+        first = next(events)
+        whole = value(first, 0)
+        next(events)
+        if isinstance(next(events), yaml.DocumentStartEvent):
+            raise file_error(path, f"{_NO_YAML}: only one document is expected")
     except yaml.YAMLError as error:
-        found.append(_yaml_problem(path, error))
-    except ValueError as error:  # of a tag such as !!int
-        line = node.start_mark.line + 1
-        found.append(problem(path.name, line, None, (f"the value cannot be read: {error}", "")))
-    return None
-
-
-def _refusal(message: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-
-
-def _yaml_problem(path: Path, error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    message = getattr(error, "problem", None) or str(error)
-    row = mark.line + 1 if mark is not None else None
-    return problem(path.name, row, None, (f"the file is no YAML that is taken: {message}", ""))
+        mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        row = mark.line + 1 if mark else None
+        raise file_error(path, f"{_NO_YAML}: {said or error}", row=row) from error
+    return first.start_mark.line + 1, whole

@@ -1,24 +1,22 @@
-"""What Azure and Kubernetes take for one value: names, amounts, words, keys, principals.
+"""What Azure and Kubernetes take for one value: names, amounts, words, keys, roles.
 
-Each function returns the typed value of a text, or raises `CellError` with everything that is
-wrong and what to write instead. Knows no format of a file; text is never evaluated.
+Each reader returns the typed value of a text, or raises `CellError` with everything that is wrong
+and what to write instead. Knows no format of a file; text is never evaluated.
 
-    >>> memory_bytes("512Mi")
+    >>> amount("memory_limit", "512Mi")
     Decimal('536870912')
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
-from mnslib.errors import Problem, SpecError, cut, nearest
-from mnslib.models import SERVICE_LABELS
+from mnslib.errors import cut, nearest
+from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
 from mnslib.quantities import format_memory, parse_quantity
 from mnslib.resource_ids import CLUSTER_NAME
 
@@ -43,9 +41,6 @@ LONGEST_LABEL = 63
 LONGEST_PREFIX = 253
 """Characters of a key's prefix, a DNS subdomain. Source: Kubernetes, labels, "Syntax"."""
 
-LONGEST_GROUP = 90
-"""Characters of a resource group's name. Source: Azure, naming rules for resources."""
-
 LARGEST_ANNOTATIONS_BYTES = 256 * 1024
 """All keys and values together. Source: Kubernetes API machinery, TotalAnnotationSizeLimitB."""
 
@@ -55,13 +50,34 @@ LONGEST_TAG_NAME, LONGEST_TAG_VALUE, MOST_TAGS = 512, 256, 50
 _NOT_IN_TAG_NAMES = "<>%&\\?/"
 """Source: as above."""
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NEVER_ROLES = {"Reader": "reader", "Contributor": "contributor", "Owner": "admin"}
+"""Azure's own roles, which reach further than a namespace, and the short form meant instead."""
+
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NAMES = {
+    "subscription_id": (GUID, "a subscription id"),
+    "resource_group": (
+        re.compile(r"[-\w.()]{0,89}[-\w()]"),
+        "the name of a resource group: 1 to 90 letters, digits, - _ . ( ), no period at the end",
+    ),
+    "cluster_name": (
+        CLUSTER_NAME,
+        "the name of a cluster: 1 to 63 letters, digits, - and _, a letter or digit first and last",
+    ),
+    "namespace_name": (
+        re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "a namespace name: 1 to 63 lower-case letters, digits and hyphens, a letter or digit "
+        "first and last",
+    ),
+}
+"""Form of the names that say which namespace is meant. Source: Azure, naming rules for resources;
+Kubernetes, object names."""
+
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL_TEXT = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_RESOURCE_GROUP = re.compile(r"[-\w.()]{0,89}[-\w()]")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LABEL_TEXT = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _CPU = re.compile(r"(\d+\.?\d*|\.\d+)m?", re.ASCII)
 _MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)[KMGTPE]i", re.ASCII)
+_UNITS = "a binary unit (Ki, Mi, Gi, Ti, Pi, Ei)"
 _LOOSE = re.compile(r"(?P<number>\d*[.,]?\d+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 
 
@@ -71,17 +87,6 @@ class CellError(ValueError):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("; ".join(message for message, _ in self.findings))
-
-
-def problem(file: str, row: int | None, column: str | None, finding: Finding) -> Problem:
-    """Return a finding with its place."""
-    message, suggestion = finding
-    return Problem(file=file, row=row, column=column, message=f"{message}.", suggestion=suggestion)
-
-
-def file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
-    """Return the error of a file of which nothing can be used."""
-    return SpecError([problem(path.name, row, None, (message, fix))])
 
 
 def refuse(message: str, suggestion: str = "") -> CellError:
@@ -103,90 +108,59 @@ def one_of(text: str, words: type[Word]) -> Word:
     raise refuse(f"{show(text)} is not known here", nearest(text, known) or listed)
 
 
-def subscription_id(text: str) -> str:
-    """Return a subscription id."""
-    if not is_guid(text):
-        raise refuse(
-            f"{show(text)} is not a subscription id",
-            "the GUID that `az account list` shows as id, not the subscription's name",
-        )
-    return text
+def role(text: str) -> str:
+    """Return the full name of a role that can be granted; its short name will do."""
+    name = ROLE_SHORT_NAMES.get(text, text)
+    if text in _NEVER_ROLES:
+        message = f"{text} is Azure's own role and says nothing about a namespace"
+        raise refuse(message, _NEVER_ROLES[text])
+    if name not in BUILT_IN_ROLES:
+        words = nearest(text, [*ROLE_SHORT_NAMES, *BUILT_IN_ROLES]) or ", ".join(ROLE_SHORT_NAMES)
+        raise refuse(f"{show(text)} is not a role granted here", words)
+    return name
 
 
-def resource_group(text: str) -> str:
-    """Return a resource group's name. Source: Azure, naming rules for resources."""
-    if not _RESOURCE_GROUP.fullmatch(text):
-        raise refuse(
-            f"{show(text)} is not the name of a resource group: 1 to 90 letters, digits, "
-            "- _ . ( ), no period at the end",
-            "the bare name, not an id" if "/" in text else text.rstrip(". ")[:LONGEST_GROUP],
-        )
-    return text
-
-
-def cluster_name(text: str) -> str:
-    """Return a managed cluster's name."""
-    if not CLUSTER_NAME.fullmatch(text):
-        raise refuse(
-            f"{show(text)} is not the name of a cluster: 1 to 63 letters, digits, - and _, "
-            "a letter or digit first and last",
-            "the bare name, not an id" if "/" in text else "",
-        )
-    return text
-
-
-def namespace_name(text: str) -> str:
-    """Return a managed namespace's name: a DNS label that is not a system namespace's."""
-    if text in SYSTEM_NAMESPACES:
+def name(column: str, text: str) -> str:
+    """Return the text of a column that names subscription, group, cluster or namespace."""
+    form, what = _NAMES[column]
+    if not form.fullmatch(text):
+        raise refuse(f"{show(text)} is not {what}", _name_guess(column, text))
+    if column == "namespace_name" and text in SYSTEM_NAMESPACES:
         raise refuse(f"{show(text)} is a system namespace, which the service refuses")
-    if len(text) > LONGEST_LABEL or not _DNS_LABEL.fullmatch(text):
-        raise refuse(
-            f"{show(text)} is not a namespace name: 1 to {LONGEST_LABEL} lower-case letters, "
-            "digits and hyphens, a letter or digit first and last",
-            slug(text),
-        )
     return text
 
 
-def slug(text: str) -> str:
-    """Return the DNS label nearest to `text`, empty if nothing is left of it."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
+def _name_guess(column: str, text: str) -> str:
+    if column == "namespace_name":
+        return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
+    if column == "subscription_id":
+        return "the GUID that `az account list` shows as id, not the subscription's name"
+    if "/" in text:
+        return "the bare name, not an id"
+    return text.rstrip(". ")[:90] if column == "resource_group" else ""
 
 
-@lru_cache(maxsize=4096)  # a file asks for the same sizes again and again
-def cpu_cores(text: str) -> Decimal:
-    """Return cores, from whole millicores written `500m` or `0.5`."""
-    if not _CPU.fullmatch(text):
-        raise refuse(f"{show(text)} is not an amount of CPU", _cpu_guess(text))
-    cores = _amount(text)
-    millicores = (cores * 1000).to_integral_value()
-    if millicores != cores * 1000:
-        fix = f"{max(millicores, Decimal(1))}m"
-        raise refuse(f"{text} is not a whole number of millicores", fix)
-    return cores
+def amount(column: str, text: str) -> Decimal:
+    """Return cores, of whole millicores written `500m` or `0.5`; else bytes, of whole KiB.
 
-
-@lru_cache(maxsize=4096)
-def memory_bytes(text: str) -> Decimal:
-    """Return bytes, from a whole number of KiB written with Ki, Mi, Gi, Ti, Pi or Ei."""
-    if not _MEMORY.fullmatch(text):
-        raise refuse(
-            f"{show(text)} is not an amount of memory in a binary unit (Ki, Mi, Gi, Ti, Pi, Ei)",
-            _memory_guess(text),
-        )
-    amount = _amount(text)
-    kibibytes = (amount / 1024).to_integral_value()
-    if kibibytes * 1024 != amount:
-        fix = format_memory(max(kibibytes, Decimal(1)) * 1024)
-        raise refuse(f"{text} is not a whole number of KiB", fix)
-    return amount
-
-
-def _amount(text: str) -> Decimal:
+    Memory is written with Ki, Mi, Gi, Ti, Pi or Ei.
+    """
+    form, what, guess, step, whole = (
+        (_CPU, "an amount of CPU", _cpu_guess, Decimal("0.001"), "millicores")
+        if column.startswith("cpu")
+        else (_MEMORY, f"an amount of memory in {_UNITS}", _memory_guess, Decimal(1024), "KiB")
+    )
+    if not form.fullmatch(text):
+        raise refuse(f"{show(text)} is not {what}", guess(text))
     try:
-        return parse_quantity(text)
+        found = parse_quantity(text)
     except ValueError as error:
         raise refuse(str(error)) from error
+    count = (found / step).to_integral_value()
+    if count * step != found:
+        fix = format_quota_value(column, max(count, Decimal(1)) * step)
+        raise refuse(f"{text} is not a whole number of {whole}", fix)
+    return found
 
 
 def _cpu_guess(text: str) -> str:
@@ -207,14 +181,11 @@ def _cpu_guess(text: str) -> str:
 
 
 def _memory_guess(text: str) -> str:
-    usual = "a number with a unit, such as 512Mi or 2Gi"
     match = _LOOSE.fullmatch(text)
-    if match is None:
-        return usual
+    binary = f"{match['unit'][:1].upper() or 'M'}i" if match else ""
+    if match is None or binary[0] not in "KMGTPE":
+        return "a number with a unit, such as 512Mi or 2Gi"
     number, unit = match["number"].replace(",", "."), match["unit"]
-    binary = f"{unit[:1].upper()}i" if unit else "Mi"
-    if binary[0] not in "KMGTPE":
-        return usual
     try:
         exact = parse_quantity(number + unit)
     except ValueError:  # such as GB or gi: the letter says which unit is meant
@@ -227,60 +198,51 @@ def _memory_guess(text: str) -> str:
     return f"{enough} for that amount, or {number}{binary}" if unit else enough
 
 
-def label_findings(key: str, value: str | None) -> list[Finding]:
-    """Return what Kubernetes would refuse about one label; a value of None removes the key."""
-    return metadata_key_findings(key) + ([] if value is None else label_value_findings(value))
+def label_findings(labels: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield what Kubernetes would refuse about labels; a value of None removes the key."""
+    for key, value in labels.items():
+        yield from _key_findings(key)
+        if value and not _LABEL_TEXT.fullmatch(value):
+            message = f"{show(value)} is not a label value: at most 63 letters, digits, - _ and ."
+            fix = re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_.")
+            yield f"{message}, a letter or digit first and last", fix
 
 
-def label_value_findings(value: str) -> list[Finding]:
-    """Return what Kubernetes would refuse about a label's value; an empty one is fine."""
-    if value == "" or (len(value) <= LONGEST_LABEL and _LABEL_TEXT.fullmatch(value)):
-        return []
-    message = (
-        f"{show(value)} is not a label value: at most {LONGEST_LABEL} letters, digits, - _ and ."
-    )
-    fix = re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_.")
-    return [(f"{message}, a letter or digit first and last", fix)]
+def annotation_findings(annotations: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield what Kubernetes would refuse about annotations; a value may be any text."""
+    for key in annotations:
+        yield from _key_findings(key)
+    size = sum(len((key + (value or "")).encode()) for key, value in annotations.items())
+    if size > LARGEST_ANNOTATIONS_BYTES:
+        message = f"the annotations have {size} bytes together; Kubernetes takes at most"
+        yield f"{message} {LARGEST_ANNOTATIONS_BYTES}", ""
 
 
-def metadata_key_findings(key: str) -> list[Finding]:
-    """Return what is wrong with the key of a label or annotation."""
+def _key_findings(key: str) -> Iterator[Finding]:
+    prefix, slash, bare = key.rpartition("/")
     if key in SERVICE_LABELS:
-        return [(f"the key {key} belongs to the service, which sets it itself", "")]
-    prefix, slash, name = key.rpartition("/")
-    if slash and (len(prefix) > LONGEST_PREFIX or not _DNS_SUBDOMAIN.fullmatch(prefix)):
+        yield f"the key {key} belongs to the service, which sets it itself", ""
+    elif slash and (len(prefix) > LONGEST_PREFIX or not _DNS_SUBDOMAIN.fullmatch(prefix)):
         message = f"the key {show(key)} has a prefix that is no lower-case DNS name"
-        return [(message, prefix.lower())]
-    if len(name) > LONGEST_LABEL or not _LABEL_TEXT.fullmatch(name):
-        form = f"[prefix/]name, the name 1 to {LONGEST_LABEL} letters, digits, - _ and ."
-        message = f"{show(key)} is not a key: {form}, a letter or digit first and last"
-        return [(message, "")]
-    return []
+        yield message, prefix.lower()
+    elif not _LABEL_TEXT.fullmatch(bare):
+        form = "[prefix/]name, the name 1 to 63 letters, digits, - _ and ."
+        yield f"{show(key)} is not a key: {form}, a letter or digit first and last", ""
 
 
-def annotation_size_findings(pairs: Iterable[tuple[str, str | None]]) -> list[Finding]:
-    """Return the finding that the annotations together are larger than Kubernetes takes."""
-    size = sum(len(key.encode()) + len((value or "").encode()) for key, value in pairs)
-    if size <= LARGEST_ANNOTATIONS_BYTES:
-        return []
-    message = f"the annotations have {size} bytes together; Kubernetes takes at most"
-    return [(f"{message} {LARGEST_ANNOTATIONS_BYTES}", "")]
-
-
-def tag_findings(name: str, value: str | None) -> list[Finding]:
-    """Return what Azure would refuse about one tag; a value of None removes it."""
-    found: list[Finding] = []
-    if forbidden := sorted(set(name) & set(_NOT_IN_TAG_NAMES)):
-        kept = "".join(c for c in name if c not in _NOT_IN_TAG_NAMES)
-        found.append((f"the tag name {show(name)} holds {' '.join(forbidden)}", show(kept)))
-    if not 1 <= len(name) <= LONGEST_TAG_NAME:
-        found.append((f"a tag name has 1 to {LONGEST_TAG_NAME} characters, not {len(name)}", ""))
-    if value is not None and len(value) > LONGEST_TAG_VALUE:
-        message = f"the value of tag {show(name)} has {len(value)} characters; Azure takes at most"
-        found.append((f"{message} {LONGEST_TAG_VALUE}", ""))
-    return found
-
-
-def is_guid(text: str) -> bool:
-    """Return whether `text` has the form of an object id."""
-    return _GUID.fullmatch(text) is not None
+def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield what Azure would refuse about tags; it ignores the case of a name."""
+    spelled: dict[str, str] = {}
+    for key, value in tags.items():
+        if forbidden := sorted(set(key) & set(_NOT_IN_TAG_NAMES)):
+            kept = "".join(sign for sign in key if sign not in _NOT_IN_TAG_NAMES)
+            yield f"the tag name {show(key)} holds {' '.join(forbidden)}", show(kept)
+        if not 1 <= len(key) <= LONGEST_TAG_NAME:
+            yield f"a tag name has 1 to {LONGEST_TAG_NAME} characters, not {len(key)}", ""
+        if value is not None and len(value) > LONGEST_TAG_VALUE:
+            message = f"the value of tag {show(key)} has {len(value)} characters; Azure takes at"
+            yield f"{message} most {LONGEST_TAG_VALUE}", ""
+        if (first := spelled.setdefault(key.lower(), key)) != key:
+            yield f"{show(first)} and {show(key)} are the same tag to Azure", ""
+    if len(tags) > MOST_TAGS:
+        yield f"{len(tags)} tags; Azure takes at most {MOST_TAGS} on a resource", ""

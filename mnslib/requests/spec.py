@@ -1,83 +1,57 @@
 """From rows to validated requests; every mistake of a file at once, each with its cell.
 
-Nothing remote is read: whether a cluster exists, or a quota may shrink, is the plan's business.
-What is not built yet is refused in its cell, never ignored.
+Whether a quota may shrink, or a namespace may be taken over, is the plan's business. What is not
+built yet is refused in its cell, never ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from mnslib.errors import Problem, SpecError, nearest
+from mnslib.errors import SpecError, nearest
 from mnslib.models import NamespaceSpec, Origin
 from mnslib.requests.columns import (
     ANSWER_COLUMNS,
     COLUMNS,
-    ID_COLUMNS,
-    SECRET,
     RequestRow,
-    cell_findings,
-    is_mentioned,
+    findings,
 )
 from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
-from mnslib.requests.rules import CellError, Finding, problem, show
+from mnslib.requests.rules import CellError, Finding, show
+from mnslib.requests.sheets import file_error
 from mnslib.requests.tiers import Tiers, with_tier
-from mnslib.secrets import looks_secret
+from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
+
+Missing = Callable[[Iterable[ClusterId]], Mapping[ClusterId, str]]
+"""Says of clusters which are not there, and what is there instead."""
 
 
 def parse_requests(
-    path: Path,
-    *,
-    data: bytes | None = None,
-    tiers: Tiers | None = None,
-    policy: Policy | None = None,
+    path: Path, *, data: bytes | None = None, **rules: Any
 ) -> tuple[NamespaceSpec, ...]:
-    """Return the requests of a CSV, XLSX or YAML file, in its order; reads nothing but the file.
+    """Return the requests of a CSV, XLSX or YAML file, in its order.
 
     Args:
         data: its content, if that was read before; None reads it.
-        tiers: the sizes that rows may name; None for none.
-        policy: what every request has to keep to; None for nothing.
+        rules: tiers, policy and missing, as `read_specs` takes them.
 
     Raises:
         SpecError: with every mistake of the file; then nothing of it is to be used.
     """
     table = read_rows(path, data)
-    problems = [*table.problems, *_header_problems(table)]
-    if not table.rows and not problems:
-        problems.append(problem(table.file, None, None, ("the file holds no request", "")))
-    known = [
-        (row.number, {n: v for n, v in row.cells.items() if not table.header or n in COLUMNS})
-        for row in table.rows
-    ]
-    letters = _letters(table)
-    specs, found = _validate(known, file=table.file, tiers=tiers, policy=policy, letters=letters)
-    absent = {n for n in ID_COLUMNS if table.header and n not in table.header}
-    told = {(p.row, p.column) for p in table.problems}
-    problems += [p for p in found if p.column not in absent and (p.row, p.column) not in told]
-    if problems:
-        placed = [
-            replace(p, cell=Origin(file=p.file, row=p.row, letters=letters).cell(p.column or ""))
-            for p in problems
-        ]
-        order = {name: number for number, name in enumerate(table.header or COLUMNS)}
-        last = len(order)
-        raise SpecError(sorted(placed, key=lambda p: (p.row or 0, order.get(p.column or "", last))))
+    specs = read_specs(table, **rules)
+    if not specs:
+        raise file_error(path, "the file holds no request")
     return specs
 
 
 def specs_from_rows(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    file: str,
-    tiers: Tiers | None = None,
-    policy: Policy | None = None,
+    rows: Sequence[Mapping[Any, Any]], *, file: str, **rules: Any
 ) -> tuple[NamespaceSpec, ...]:
     """Return the requests that a program has put together, checked as those of a file are.
 
@@ -87,97 +61,107 @@ def specs_from_rows(
     Args:
         rows: values by column; their place counts from 1.
         file: where they come from, to name in a mistake.
-        tiers, policy: as `parse_requests` takes them.
+        rules: tiers, policy and missing, as `read_specs` takes them.
 
     Raises:
         SpecError: with every mistake; a single row's mistakes carry no row number.
     """
-    numbered = enumerate(rows, start=1)
-    is_single = len(rows) == 1
-    specs, problems = _validate(
-        numbered, file=file, tiers=tiers, policy=policy, is_single=is_single
-    )
-    if problems:
-        raise SpecError(problems)
-    return specs
+    texts = ({str(name): value for name, value in row.items()} for row in rows)
+    numbered = [(number if len(rows) > 1 else None, row) for number, row in enumerate(texts, 1)]
+    return read_specs(Rows(file=file, rows=[*numbered]), **rules)
 
 
-def _header_problems(table: Rows) -> list[Problem]:
-    if table.header is None:
-        return []
-    found: list[tuple[str | None, Finding]] = []
-    for position, name in enumerate(table.header):
-        if not name:
-            found.append((None, (f"column {position + 1} has no name", "")))
-        elif name in table.header[:position]:
-            found.append((name, ("the column is there twice", "")))
-        elif name not in (*COLUMNS, *ANSWER_COLUMNS):
-            found.append((name[:60], (f"there is no column {show(name)}", nearest(name, COLUMNS))))
-    for name in ID_COLUMNS:
-        if name not in table.header:
-            found.append((name, (f"the column {name} is missing", "it into the header")))
-    return [problem(table.file, table.header_row, column, finding) for column, finding in found]
-
-
-def _letters(table: Rows) -> dict[str, str]:
-    """Return the letter of each column of a sheet by its name; nothing for another file."""
-    if not table.is_sheet:
-        return {}
-    from openpyxl.utils import get_column_letter
-
-    names = enumerate(table.header or (), 1)
-    return {name: get_column_letter(position) for position, name in names}
-
-
-def _validate(
-    rows: Iterable[tuple[int, Mapping[str, Any]]],
+def read_specs(
+    table: Rows,
     *,
-    file: str,
-    tiers: Tiers | None,
-    policy: Policy | None,
-    is_single: bool = False,
-    letters: Mapping[str, str] | None = None,
-) -> tuple[tuple[NamespaceSpec, ...], list[Problem]]:
+    tiers: Tiers | None = None,
+    policy: Policy | None = None,
+    missing: Missing | None = None,
+) -> tuple[NamespaceSpec, ...]:
+    """Return the requests of a table.
+
+    Args:
+        tiers: the sizes that rows may name; None for none.
+        policy: what every request has to keep to; None for nothing.
+        missing: is asked for clusters that are not there, so that a misspelled one is told with
+            the other mistakes; without any the plan will say so.
+
+    Raises:
+        SpecError: with every mistake of it; then nothing of it is to be used.
+    """
     specs: list[NamespaceSpec] = []
-    problems: list[Problem] = []
-    first_row: dict[str, int] = {}
-    for number, values in rows:
-        found: list[tuple[str, Finding]] = []
-        shown = None if is_single else number
-        mentioned = {name: value for name, value in values.items() if is_mentioned(name, value)}
-        # before anything else looks at them, since what is refused there is quoted
-        secret = [name for name in mentioned if looks_secret(mentioned[name])]
-        found += [(name[:60], SECRET) for name in secret]
-        for name in secret:
-            del mentioned[name]
+    told = {(one.row, one.column) for one in table.problems}
+    absent = {name for name in ID_COLUMNS if table.header and name not in table.header}
+    _check_header(table)
+    first_row: dict[str, int | None] = {}
+    named: list[tuple[int | None, list[str]]] = []
+
+    def tell(row: int | None, column: str, finding: Finding) -> None:
+        if column not in absent and (row, column) not in told:
+            table.tell(row, column, finding)
+
+    for number, cells in table.rows:
+        known = {name: cells[name] for name in cells if not table.header or name in COLUMNS}
+        names = [str(known.get(name) or "").strip() for name in ID_COLUMNS]
         try:
-            row = RequestRow.read(mentioned)
+            row = RequestRow.model_validate(known)
         except ValidationError as error:
-            found += [pair for pair in cell_findings(error) if pair[0] not in secret]
+            wrong = [(where[0], finding) for where, finding in findings(error)]
         else:
-            spec = row.to_spec(Origin(file=file, row=shown, letters=letters or {}))
-            specs.append(_agreed(spec, found, tiers=tiers, policy=policy))
-        key = "/".join(str(mentioned.get(name, "")).strip().lower() for name in ID_COLUMNS)
-        has_id = all(name in mentioned for name in ID_COLUMNS)
-        if has_id and (earlier := first_row.setdefault(key, number)) != number:
-            message = f"the same managed namespace is in row {earlier} already"
-            found.append(("namespace_name", (message, "one row for each namespace")))
-        problems += [problem(file, shown, column, finding) for column, finding in found]
-    return tuple(specs), problems
+            origin = Origin(file=table.file, row=number, letters=table.letters)
+            spec, wrong = _agreed(row, origin, tiers=tiers, policy=policy)
+            specs.append(spec)
+        for column, finding in wrong:
+            tell(number, column, finding)
+        if all(names):
+            key = "/".join(names).lower()
+            if key in first_row:
+                message = f"the same managed namespace is in row {first_row[key]} already"
+                tell(number, "namespace_name", (message, "one row for each namespace"))
+            first_row.setdefault(key, number)
+            if not {column for column, _ in wrong} & set(ID_COLUMNS):
+                named.append((number, names[:-1]))
+    if not table.problems:
+        return tuple(specs)
+    asked = [(number, ClusterId(*names)) for number, names in named]
+    gone = missing({cluster for _, cluster in asked}) if missing else {}
+    for number, cluster in asked:
+        if cluster in gone:
+            tell(number, "cluster_name", (gone[cluster].rstrip("."), ""))
+    order = {name: place for place, name in enumerate((None, *(table.header or COLUMNS)))}
+    raise SpecError(
+        sorted(table.problems, key=lambda p: (p.row or 0, order.get(p.column, len(order))))
+    )
 
 
 def _agreed(
-    spec: NamespaceSpec,
-    found: list[tuple[str, Finding]],
-    *,
-    tiers: Tiers | None,
-    policy: Policy | None,
-) -> NamespaceSpec:
-    """Return the request with its tier; what tier and policy refuse is added to `found`."""
+    row: RequestRow, origin: Origin, *, tiers: Tiers | None, policy: Policy | None
+) -> tuple[NamespaceSpec, list[tuple[str, Finding]]]:
+    """Return the request with its tier, and what tier and policy refuse about it."""
+    spec = NamespaceSpec(
+        id=ManagedNamespaceId.of(vars(row)),
+        origin=origin,
+        ensure=row.ensure,
+        tier=row.tier,
+        **row.said(),
+    )
+    found: list[tuple[str, Finding]] = []
     try:
         spec = with_tier(spec, tiers)
     except CellError as error:
         found += [("tier", finding) for finding in error.findings]
-    if policy is not None:
-        found += policy.violations(spec)
-    return spec
+    return spec, [*found, *(policy.violations(spec) if policy else ())]
+
+
+def _check_header(table: Rows) -> None:
+    row, names = table.header_row, table.header
+    for position, name in enumerate(names):
+        if not name:
+            table.tell(row, None, (f"column {position + 1} has no name", ""))
+        elif name in names[:position]:
+            table.tell(row, name, ("the column is there twice", ""))
+        elif name not in (*COLUMNS, *ANSWER_COLUMNS):
+            table.tell(row, name, (f"there is no column {show(name)}", nearest(name, COLUMNS)))
+    for name in ID_COLUMNS:
+        if names and name not in names:
+            table.tell(row, name, (f"the column {name} is missing", "it into the header"))

@@ -8,25 +8,14 @@ says, so there the tier changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from mnslib.errors import Problem, SpecError, nearest
+from mnslib.errors import nearest
 from mnslib.models import Ensure, NamespaceSpec
-from mnslib.requests.columns import (
-    SECRET,
-    VALUE_COLUMNS,
-    RequestValues,
-    cell_findings,
-    is_mentioned,
-    limit_findings,
-)
-from mnslib.requests.files import read_yaml_mapping
-from mnslib.requests.rules import CellError, Finding, problem, refuse, show
-from mnslib.secrets import looks_secret
+from mnslib.requests.columns import VALUE_COLUMNS, RequestValues, limit_findings, read_settings
+from mnslib.requests.rules import CellError, refuse, show
 
 Tiers = Mapping[str, RequestValues]
 
@@ -37,27 +26,8 @@ def read_tiers(path: Path) -> Tiers:
     Raises:
         SpecError: with every mistake of the file.
     """
-    tiers: dict[str, RequestValues] = {}
-    found: list[Problem] = []
-    for tier, (row, values) in read_yaml_mapping(path).items():
-        findings: list[tuple[str, Finding]] = []
-        if not isinstance(values, dict):
-            findings.append(("", ("the tier is no mapping of columns to values", "its values")))
-        elif secret := [column for column, value in values.items() if looks_secret(value)]:
-            findings += [(column, SECRET) for column in secret]
-        else:
-            said = {
-                column: value for column, value in values.items() if is_mentioned(column, value)
-            }
-            try:
-                tiers[tier] = RequestValues.read(said)
-            except ValidationError as error:
-                findings += cell_findings(error, VALUE_COLUMNS)
-        for column, finding in findings:
-            found.append(problem(path.name, row, f"{tier}.{column}".strip(".")[:120], finding))
-    if found:
-        raise SpecError(found)
-    return tiers
+    found: Tiers = read_settings(path, dict[str, RequestValues], VALUE_COLUMNS)
+    return found
 
 
 def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
@@ -69,9 +39,8 @@ def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
     if not spec.tier:
         return spec
     if tiers is None:
-        raise refuse(
-            f"the tier {show(spec.tier)} is nowhere: tiers_file is empty", "the four amounts"
-        )
+        message = f"the tier {show(spec.tier)} is nowhere: tiers_file is empty"
+        raise refuse(message, "the four amounts")
     if spec.tier not in tiers:
         known = nearest(spec.tier, tiers) or ", ".join(sorted(tiers))
         raise refuse(f"there is no tier {show(spec.tier)}", known)
@@ -81,9 +50,8 @@ def with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
     for name, other in (("access", spec.revoked), ("revoked", spec.access)):
         own_keys = {grant.key for grant in other}  # what the row says of a role wins
         said[name] = tuple(grant for grant in said[name] if grant.key not in own_keys)
-    own = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name in said}
-    both = replace(spec, **{name: _both(said[name], value) for name, value in own.items()})
-    if findings := limit_findings(both.quota, both.typed):
+    both = replace(spec, **{name: _both(said[name], getattr(spec, name)) for name in said})
+    if findings := list(limit_findings(both.quota)):
         raise CellError((f"with the tier's values {what}", fix) for what, fix in findings)
     return replace(spec, when_new=both)
 

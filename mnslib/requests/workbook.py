@@ -9,18 +9,19 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnslib.models import QUOTA_FIELDS, ROLE_SHORT_NAMES, format_quota_value
-from mnslib.requests.cells import grant_text, revocation_text, written
+from mnslib.models import ROLE_SHORT_NAMES
+from mnslib.requests.cells import grant_text
 from mnslib.requests.columns import (
     COLUMN_WORDS,
     COLUMNS,
-    ID_COLUMNS,
     VALUE_COLUMNS,
     column_words,
+    written,
 )
 from mnslib.requests.files import MOST_ROWS
 from mnslib.requests.sheets import SHEET_NAME, write_text
 from mnslib.requests.tiers import Tiers
+from mnslib.resource_ids import ID_COLUMNS
 
 LONGEST_HINT = 255
 """Characters of a hint at a cell. Source: Excel, `promptText` of a data validation."""
@@ -90,15 +91,10 @@ def _explanations() -> list[Sequence[str]]:
 def _tier_lines(tiers: Tiers) -> list[Sequence[str]]:
     lines: list[Sequence[str]] = [("tier", *VALUE_COLUMNS)]
     for name, tier in tiers.items():
-        said = tier.model_dump()
-        for column in QUOTA_FIELDS:
-            if said[column] is not None:
-                said[column] = format_quota_value(column, said[column])
-        said["access"] = [
-            *map(grant_text, tier.access.granted),
-            *map(revocation_text, tier.access.revoked),
-        ]
-        lines.append((name, *(written(said[column]) for column in VALUE_COLUMNS)))
+        said = {column: getattr(tier, column) for column in tier.model_fields_set}
+        said["access"] = [grant_text(one, is_granted=now) for one, now in tier.access.items()]
+        texts = (written(column, said.get(column, "")) for column in VALUE_COLUMNS)
+        lines.append((name, *texts))
     return lines
 
 

@@ -68,7 +68,7 @@ class Changing(Run):
             ConfigError: if there is no such file.
             SpecError: with every mistake.
         """
-        rules = steps.rules(**self.asked("tiers_file", "policy_file"))
+        rules = steps.rules(self.target, **self.asked("tiers_file", "policy_file"))
         if "request_file" in self.parameters:
             path = self._request_file()
             self._requests = self.directory / f"requests{path.suffix.lower()}"

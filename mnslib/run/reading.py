@@ -18,8 +18,9 @@ import mnslib
 from mnslib.capacity.changed import Earlier, new_findings, read_earlier
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refusal_findings
+from mnslib.capacity.summaries import utilization_findings
 from mnslib.capacity.tables import Tables
-from mnslib.capacity.utilization import findings, tightest
+from mnslib.capacity.utilization import verdict_counts
 from mnslib.errors import ConfigError
 from mnslib.results import CheckResult, RunStatus
 from mnslib.run.project import write_whole
@@ -37,7 +38,7 @@ from mnslib.run.steps import read_usage
 from mnslib.show.displays import Sentence, Stack, Table
 from mnslib.show.show import show
 from mnslib.show.templates import render_part
-from mnslib.show.views import finding, reading_checks
+from mnslib.show.views import reading_checks, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,8 +207,8 @@ class Reading(Run):
             new = new_findings(tables.changed, tables.refusals, tables.earlier)
             absent = absent_labels(tables.layers, tables.group_by)
             checks = reading_checks(tables.snapshot, absent, tables.placement)
-            headline = f"{finding('utilization', tightest(tables.utilization))}."
-            numbers = findings(tables.utilization) | refusal_findings(tables.refusals) | new
+            headline = f"{said('utilization', utilization_findings(tables.worst))}."
+            numbers = verdict_counts(tables.worst) | refusal_findings(tables.refusals) | new
             status = RunStatus.FINDINGS if sum(new.values()) else status
         self._settle()
         if self._saved:

@@ -20,7 +20,7 @@ from mnslib.provisioning.apply import Progress, apply
 from mnslib.provisioning.apply import read_back as checked_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal
-from mnslib.provisioning.observe import ObservedState, observe
+from mnslib.provisioning.observe import ObservedState, missing_clusters, observe
 from mnslib.provisioning.plan import Plan, plan_to_json
 from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.resume import Rest
@@ -45,8 +45,10 @@ Show = Callable[[str, int, int], None]
 _Found = TypeVar("_Found")
 
 
-def rules(tiers_file: str, policy_file: str) -> dict[str, Any]:
+def rules(target: Target, *, tiers_file: str, policy_file: str) -> dict[str, Any]:
     """Return what requests are read by, from the files that hold it; an empty name is none.
+
+    If a request has a mistake, clusters that are not there are told with it.
 
     Raises:
         ConfigError: if a file is not there, or does not hold it.
@@ -54,6 +56,7 @@ def rules(tiers_file: str, policy_file: str) -> dict[str, Any]:
     return {
         "tiers": read_tiers(existing_file("tiers_file", tiers_file)) if tiers_file else None,
         "policy": read_policy(existing_file("policy_file", policy_file)) if policy_file else None,
+        "missing": lambda clusters: missing_clusters(clusters, target.azure),
     }
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.changed import QUOTA_CHANGED, Earlier
-from mnslib.capacity.decide import PEAK_SHARE_KEPT, rows_of, smallest_raises
+from mnslib.capacity.decide import PEAK_SHARE_KEPT, rows_of
 from mnslib.capacity.quota_values import FULL, SPACE
-from mnslib.capacity.summaries import counted_days, refusal_rows
+from mnslib.capacity.refusals import refused_workloads
 from mnslib.capacity.tables import Tables
 from mnslib.show import wording
 from mnslib.show.displays import Blocks, Table, Tag, tag
@@ -70,7 +70,9 @@ def owner_pages(tables: Tables, *, run: str, sandbox: str = "") -> Iterator[tupl
     snapshot, owners = tables.snapshot, tables.owners
     moment = wording.moment(snapshot.read_utc)
     about = {"sandbox": sandbox, "moment": moment, "paper": "landscape"}
-    spaces, refused = _spaces(tables), _refused(owners.refusals)
+    spaces, refused = _spaces(tables), defaultdict(list)
+    for workload in refused_workloads(owners.refusals):
+        refused[workload["owner"]].append(workload)
     why = ["doubt", "doubt_resource", "doubt_reason"]
     rows = owners.spaces.loc[owners.spaces["doubt"] != "", ["owner", "namespace_name", *why]]
     doubts = _listed((owner, tuple(why), name) for owner, name, *why in rows_of(rows))
@@ -202,16 +204,6 @@ def _changes(changes: pd.DataFrame | None) -> dict[str, dict[Any, list[str]]]:
     )
 
 
-def _refused(refusals: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return whose pods were refused: `refusal_rows` with the quotas that would be sufficient."""
-    more = smallest_raises(refusals)
-    found = defaultdict(list)
-    sufficient = refusals.assign(more=more, needed=refusals["limited"] + more)
-    for row in refusal_rows(sufficient).to_dict("records"):
-        found[row["owner"]].append(row)
-    return found
-
-
 # A column at a time
 
 
@@ -227,7 +219,7 @@ def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
         _each(wording.quota, resource, spaces["hard"]),
         _each(wording.quantity, resource, spaces["used"]),
         _each(lambda ratio: _html(bar(ratio)), spaces["utilization_ratio"]),
-        _strips(spaces, tables.daily),
+        _strips(spaces, tables.days),
         spaces["advice"].tolist(),
     ]
     found = defaultdict(list)
@@ -252,18 +244,18 @@ def _state(verdict: str, is_stuck: bool) -> str:
     return _html(tag(verdict, told("words")["state"].get(verdict, "")))
 
 
-def _strips(spaces: pd.DataFrame, daily: pd.DataFrame) -> list[str]:
+def _strips(spaces: pd.DataFrame, days: pd.DataFrame) -> list[str]:
     """Return of each namespace the strip of its days since it was first seen.
 
     Where no day came near the quota, the highest share in words says as much.
     """
-    days, drawn = counted_days(daily), cache(_html)
+    drawn = cache(_html)
     is_calm = ~(days["has_none"] | (days["days_tight"] > 0) | (days["days_unseen"] > 0))
     found = [
         f"{wording.percent(max(own))} at most" if calm
         else drawn(strip(own)) if not (own < 0).all() else "no history"
         for own, calm in zip(days["days"], is_calm, strict=True)
     ]  # fmt: skip
-    places = pd.MultiIndex.from_frame(daily[SPACE])
+    places = pd.MultiIndex.from_frame(days[SPACE])
     at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
     return [found[place] if place >= 0 else "no history" for place in at]

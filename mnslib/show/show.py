@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity import summaries
-from mnslib.capacity.changed import Earlier
+from mnslib.capacity.advice import advice_rows
+from mnslib.capacity.changed import Earlier, change_findings
+from mnslib.capacity.clusters import absent_region, placement_findings, placement_rows
 from mnslib.capacity.decide import (
     GIVE_BACK,
     LOWER,
@@ -23,7 +25,9 @@ from mnslib.capacity.decide import (
     UNBLOCK,
     Decided,
 )
+from mnslib.capacity.fit import fit_rows, given_pod
 from mnslib.capacity.layers import absent_labels
+from mnslib.capacity.refusals import refused_workloads, worst_refusals
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
@@ -32,7 +36,7 @@ from mnslib.show import wording
 from mnslib.show.displays import Actions, Callout, Names, Sentence, Stack
 from mnslib.show.tables import told
 from mnslib.show.templates import render_part
-from mnslib.show.views import finding, said, section, view
+from mnslib.show.views import said, section, view
 
 _DECISIONS = {
     "raise": RAISE,
@@ -75,7 +79,7 @@ def decisions(decided: Decided) -> Actions:
     about = {
         "decided": decided,
         "clusters": [(name, list(found)) for name, found in clusters],
-        "faults": [(said("counted", one.evidence, one.total), one.names) for one in decided.faults],
+        "faults": [(said("counted", word, total), names) for word, total, names in decided.faults],
         "limit": f"{QUOTA_OVERCOMMIT_RATIO:g}",
         "share_kept": PEAK_SHARE_KEPT,
     }
@@ -104,7 +108,8 @@ def _drawn(chart: Any, rows: pd.DataFrame, note: str = "") -> Any:
 
 def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
     """Return what changed since an earlier run: a sentence, then the rows."""
-    return section(view("changed", changed), finding("changed", changed, earlier), earlier.note)
+    found = said("changed", change_findings(changed, earlier))
+    return section(view("changed", changed), found, earlier.note)
 
 
 def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
@@ -123,7 +128,7 @@ def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     period = wording.period(*snapshot.period)
     table = view("at_quota", worst, total=len(tables.daily), about=note, period=period)
-    since = section(table, finding("since", tables.daily))
+    since = section(table, said("since", summaries.since_findings(tables.days)))
     yield Stack([since], "Since when, how often and how long")
     names = sorted(set(snapshot.namespaces["namespace_name"]))
     yield Names("All namespaces that were read", names)
@@ -136,22 +141,22 @@ def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     yield Stack([_drawn(chart, layers)], "What is committed, requested and used")
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
     yield Stack([view("sums", tables.sums["by_owner"], absent=absent)], "Who holds what")
-    advice = view("advice", summaries.advice_rows(layers))
+    advice = view("advice", advice_rows(layers))
     quadrant = _drawn(charts.quadrant(layers, **read), layers)
     yield Stack([quadrant, advice], "Shrink, grow, fix requests or healthy")
     known = by_day.dropna(subset=["hard", "requested", "usage"])
     chart = charts.layers_over_time(by_day, layers, **read)
     days = _drawn(chart, known, read["note"])
     yield Stack([days], "Day by day, all namespaces together")
-    memory = summaries.layer_rows(layers, resource="memory")
+    memory = summaries.layer_rows(layers, "memory")
     yield Stack([view("layers", memory, resource="memory")], "Memory, most idle first")
 
 
 def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
-    refused = summaries.refusal_rows(tables.refusals)
-    found = finding("refusals", tables.snapshot, tables.refusals)
+    refused = refused_workloads(tables.refusals)
+    found = said("refusals", worst_refusals(tables.snapshot, tables.refusals))
     yield section(view("refusals", refused), found)
-    failing, given = summaries.fit_rows(tables.fit), finding("given_pod", tables.fit)
+    failing, given = fit_rows(tables.fit), said("given_pod", given_pod(tables.fit))
     grid = _drawn(charts.state_grid(tables.fit, moment=tables.snapshot.read_utc), tables.fit)
     table = view("fit", failing, answers=len(failing), given=given)
     what = "What still fits: the next pod, a rolling update, the autoscaler's maximum"
@@ -166,17 +171,17 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
         return
     headroom = said("headroom_meaning", QUOTA_OVERCOMMIT_RATIO)
     yield Stack([view("commitment", table, headroom=headroom)], "Commitment, as a table")
-    absent = said("absent_region", summaries.absent_region(tables.placement))
-    places = view("placement", summaries.placement_rows(tables.placement), absent=absent)
-    found = finding("placement", tables.placement)
+    absent = said("absent_region", absent_region(tables.placement))
+    places = view("placement", placement_rows(tables.placement), absent=absent)
+    found = said("placement", placement_findings(tables.placement))
     yield Stack([section(places, found)], "Which cluster takes the next namespace")
 
 
 def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
     yield Stack(evidence_read(tables.snapshot), "What was read of each cluster")
-    found = section(view("evidence", rows), finding("evidence", tables.evidence))
-    yield Stack([found], "What holds, and what does not")
+    found = said("evidence", summaries.evidence_findings(tables.evidence))
+    yield Stack([section(view("evidence", rows), found)], "What holds, and what does not")
 
 
 def _files(tables: Tables, charts: Any) -> Iterator[Any]:

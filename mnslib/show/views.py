@@ -46,17 +46,6 @@ BAR = 80
 """Pixels of the whole quota."""
 
 
-def finding(name: str, *tables: Any, **options: Any) -> str:
-    """Return the finding of a view without its full stop.
-
-    Args:
-        tables, options: as the function of `summaries` that has the name takes them.
-    """
-    from mnslib.capacity import summaries
-
-    return said(name, getattr(summaries, name)(*tables, **options))
-
-
 def view(
     name: str, rows: pd.DataFrame | Iterable[Row], *, total: int | None = None, **values: Any
 ) -> Table:
@@ -193,11 +182,12 @@ def reading_checks(
         absent: labels, from `capacity.layers.absent_labels`.
         placement: from `capacity.clusters.placement_table`.
     """
-    from mnslib.capacity import summaries
+    from mnslib.capacity.clusters import absent_region
+    from mnslib.capacity.summaries import by_text
 
     without = f"no history of {FILTERS['count'](len(snapshot.no_history), 'cluster')}"
-    found = {without: said("no_history", summaries.by_text(snapshot.no_history)),
+    found = {without: said("no_history", by_text(snapshot.no_history)),
              "group_by": said("absent_labels", absent),
-             "new_region": said("absent_region", summaries.absent_region(placement))}  # fmt: skip
+             "new_region": said("absent_region", absent_region(placement))}  # fmt: skip
     return [CheckResult(name=name, status=CheckStatus.WARNING, detail=text)
             for name, text in found.items() if text]  # fmt: skip

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity import summaries
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show import wording
@@ -28,7 +27,7 @@ from mnslib.show.charts.sheet import (
     row_height,
     top_rows,
 )
-from mnslib.verdicts import unknown_reason
+from mnslib.verdicts import one_reason, unknown_reason
 
 ROWS = 600
 """Pixels of both panels' rows: the rest of the sheet takes up to 680."""
@@ -95,7 +94,7 @@ def _facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
         "clusters": clusters,
         "known": len(worst),
         "unknown": clusters - len(worst),
-        "reason": summaries.one_reason(rows["verdict"]),
+        "reason": one_reason(rows["verdict"]),
         "fragile": worst.index[worst["requested_ratio"] > 1].tolist(),
         "generous": worst.index[committed > _LIMIT].tolist(),
         "most": committed.max(),

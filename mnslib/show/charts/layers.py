@@ -37,7 +37,7 @@ from mnslib.show.charts.sheet import (
     ticks,
     top_rows,
 )
-from mnslib.show.views import finding
+from mnslib.show.views import said
 
 MOST_REASON = 330
 """Pixels of the last column."""
@@ -70,7 +70,8 @@ def three_layers(
     sheet = Sheet(
         "three_layers",
         {
-            "finding": finding("layers", layers, resource=resource), "moment": moment, "note": note,
+            "finding": said("layers", summaries.layer_findings(layers, resource)),
+            "moment": moment, "note": note,
             "first": moment - USAGE_WINDOW, "resource": f"{resource}_request", "unit": unit,
             "totals": totals, "all": len(own), "rows": len(rows), "bare": len(own) - len(rows),
             "unmeasured": len(rows) - np.nan_to_num(totals["measured"]), "rest": len(known),
@@ -199,7 +200,8 @@ def layers_over_time(
     sheet = Sheet(
         "layers_over_time",
         {
-            "finding": finding("trend", by_day), "first": min(days), "last": max(days),
+            "finding": said("trend", summaries.trend_findings(by_day)),
+            "first": min(days), "last": max(days),
             "least": known["measured"].min(), "most": known["measured"].max(), "note": note,
             "left_out": by_day["left_out"].max(), "days": last,
         },

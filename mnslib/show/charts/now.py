@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.quota_values import FULL, OK, TIGHT, TIGHT_RATIO
+from mnslib.capacity.summaries import utilization_findings
 from mnslib.capacity.utilization import tightest
 from mnslib.models import QUOTA_FIELDS
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import AXIS_LINE, DASHED, HATCH, MARGIN, Column, Look, Sheet, top_rows
-from mnslib.show.views import finding
+from mnslib.show.views import said
 from mnslib.verdicts import unknown_reason
 
 TOP = 26
@@ -56,7 +57,7 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     sheet = Sheet(
         "utilization_now",
         {
-            "finding": finding("utilization", worst),
+            "finding": said("utilization", utilization_findings(worst)),
             "moment": moment,
             "note": note,
             "fullest": fullest,

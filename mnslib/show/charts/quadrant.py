@@ -11,14 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity import summaries
-from mnslib.capacity.advice import FIX, FIX_BELOW, GROW, GROW_FROM, HEALTHY, SHRINK, SHRINK_BELOW
+from mnslib.capacity.advice import (
+    FIX,
+    FIX_BELOW,
+    GROW,
+    GROW_FROM,
+    HEALTHY,
+    SHRINK,
+    SHRINK_BELOW,
+    advice_findings,
+    advised,
+)
 from mnslib.capacity.quota_values import BARE
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import DASHED, MARGIN, RIGHT, Floats, Look, Sheet
-from mnslib.show.views import finding
+from mnslib.show.views import said
 
 ACROSS, UP, EDGE = 1.12, 1.22, 0.02
 """Ends of the axes; what lies beyond is drawn that far from the edge."""
@@ -67,7 +76,7 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
         moment: when the quotas were read; the window of 7 days ends there.
         note: sentences that the source line ends with.
     """
-    spaces = summaries.advised(layers)
+    spaces = advised(layers)
     known = spaces[spaces["advice"] != ""]
     drawn = known[known["usage_ratio"].notna()]
     bare = int(((spaces["advice"] == "") & spaces["reason"].isin(["", BARE])).sum())
@@ -83,7 +92,7 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
     sheet = Sheet(
         "quadrant",
         {
-            "finding": finding("advice", layers), "moment": moment, "note": note,
+            "finding": said("advice", advice_findings(layers)), "moment": moment, "note": note,
             "shrink": SHRINK_BELOW, "grow": GROW_FROM, "fix": FIX_BELOW,
             "beyond": int(is_beyond.sum()), "counts": counts if len(known) else [],
             "missing": [f"{count:,} {words}" for words, count in missing.items() if count],

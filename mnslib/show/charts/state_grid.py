@@ -14,8 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity import summaries
-from mnslib.capacity.fit import ALL_UPDATES, AUTOSCALER, NEXT_POD, QUESTIONS, ROLLING_UPDATE
+from mnslib.capacity.fit import (
+    ALL_UPDATES,
+    AUTOSCALER,
+    NEXT_POD,
+    QUESTIONS,
+    ROLLING_UPDATE,
+    Kinds,
+    fit_findings,
+    kinds_of,
+    own_answers,
+)
 from mnslib.show import wording
 from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
@@ -30,7 +39,7 @@ from mnslib.show.charts.sheet import (
     Sheet,
     shares,
 )
-from mnslib.show.views import finding, said
+from mnslib.show.views import said
 
 MOST_NAMESPACES = 150
 """Namespaces above which rows become patterns. Source: our visual standard."""
@@ -74,8 +83,8 @@ def state_grid(table: pd.DataFrame, *, moment: datetime) -> Chart:
         table: from `capacity.fit.fit_table`.
         moment: when clusters were read.
     """
-    answers = _in_order(summaries.own_answers(table))
-    kinds = summaries.kinds_of(answers)
+    answers = _in_order(own_answers(table))
+    kinds = kinds_of(answers)
     is_patterns = len(kinds) > MOST_NAMESPACES
     counts = [Counter(column) for column in kinds.T.tolist()]
     questions = [
@@ -85,8 +94,8 @@ def state_grid(table: pd.DataFrame, *, moment: datetime) -> Chart:
     ]  # fmt: skip
     sheet = Sheet(
         "state_grid",
-        {"finding": finding("fit", table), "questions": questions, "is_patterns": is_patterns,
-         "moment": moment},
+        {"finding": said("fit", fit_findings(answers)), "questions": questions,
+         "is_patterns": is_patterns, "moment": moment},
     )  # fmt: skip
     if not len(kinds):
         return sheet.nothing()
@@ -118,7 +127,7 @@ def state_grid(table: pd.DataFrame, *, moment: datetime) -> Chart:
 
 def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
     """Return all answers, those of the namespaces in which most urgent things fail first."""
-    kinds = summaries.kinds_of(answers)
+    kinds = kinds_of(answers)
     short = np.fmax(-answers["left"].to_numpy(), 0).reshape(kinds.shape)
     first = answers[answers["question"] == NEXT_POD]
     is_unknown = (kinds == "unknown").any(axis=1) & ~(kinds == "no").any(axis=1)
@@ -132,7 +141,7 @@ def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
     return answers.take((places[:, None] * len(QUESTIONS) + each).ravel())
 
 
-def _patterns(answers: pd.DataFrame, kinds: summaries.Kinds) -> list[Row]:
+def _patterns(answers: pd.DataFrame, kinds: Kinds) -> list[Row]:
     """Return one row for each combination of answers, those with a no first, the largest first."""
     alike: dict[tuple[str, ...], list[int]] = {}
     for place, found in enumerate(np.where(kinds == "just", "yes", kinds).tolist()):

@@ -9,12 +9,13 @@ from mnslib.capacity.changed import (
     CHANGED_COLUMNS,
     CHANGES,
     Earlier,
+    change_findings,
     changes_since,
     new_findings,
     read_earlier,
 )
 from mnslib.show.show import changes_report
-from mnslib.show.views import finding
+from mnslib.show.views import said
 from tests.tables import csv_text
 
 RATIOS = {"full": 1.0, "tight": 0.95, "ok": 0.5}
@@ -132,10 +133,12 @@ def test_the_first_run_has_nothing_to_compare_with_and_all_that_is_full_is_new()
     frame = changes_since(table, first)
 
     assert told(frame) == [("web", "full", True), ("b", "tight", True)]
-    assert finding("changed", frame, first).startswith("Nothing to compare with; all that needs")
+    assert said("changed", change_findings(frame, first)).startswith(
+        "Nothing to compare with; all that needs"
+    )
     assert first.note in repr(changes_report(frame, first))
     calm = changes_since(table_of({WEB: "ok"}), first)
-    assert finding("changed", calm, first).endswith("no namespace is full or at 90 %")
+    assert said("changed", change_findings(calm, first)).endswith("no namespace is full or at 90 %")
 
 
 def test_what_needs_somebody_comes_first_in_the_report_and_is_counted():
@@ -143,7 +146,9 @@ def test_what_needs_somebody_comes_first_in_the_report_and_is_counted():
     earlier = Earlier(run="r1", table=table_of({WEB: "full"}), refused={WEB})
     refusals = pd.DataFrame([WEB, WEB, ("aks-1", "b")], columns=NO_REFUSALS.columns)
 
-    assert finding("changed", frame, earlier) == "Newly since r1: 1 full; 1 other change"
+    assert (
+        said("changed", change_findings(frame, earlier)) == "Newly since r1: 1 full; 1 other change"
+    )
     assert new_findings(frame, refusals, earlier) == {
         "new_full": 1, "new_tight": 0, "new_unknown": 0, "newly_refused": 1,
     }  # fmt: skip

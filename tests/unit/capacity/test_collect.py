@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.clusters import PLACEMENT_COLUMNS, commitment_table
-from mnslib.capacity.utilization import findings
+from mnslib.capacity.utilization import tightest, verdict_counts
 from mnslib.errors import (
     ArmForbiddenError,
     ArmUnreachableError,
@@ -177,7 +177,7 @@ def test_a_cluster_that_cannot_be_read_leaves_its_namespaces_unknown_and_the_res
     assert set(shop["verdict"]) == {f"unknown: {reason}"}
     assert shop["used"].isna().all()
     assert set(shop["owner"]) == {"arm-shop"}
-    assert findings(table)["ok"] == 2
+    assert verdict_counts(tightest(table))["ok"] == 2
     clusters = commitment_table(snapshot).set_index(["cluster_name", "resource"])
     assert clusters.loc[("aks-2", "cpu"), "verdict"] == f"unknown: {reason}"
     assert clusters.loc[("aks-1", "cpu"), "verdict"] != f"unknown: {reason}"
@@ -209,7 +209,7 @@ def test_unreadable_nodes_cost_the_commitment_but_not_the_quotas(small_world, co
     assert snapshot.no_commitment == {"aks-1": "no permission"}
     assert snapshot.errors == {"aks-1": "nodes is forbidden"}
     assert commitment_table(snapshot).loc[0, "verdict"] == "unknown: no permission"
-    assert findings(utilization_of(snapshot))["ok"] == 2
+    assert verdict_counts(tightest(utilization_of(snapshot)))["ok"] == 2
     assert "busy" in set(snapshot.namespaces["namespace_name"])
 
 

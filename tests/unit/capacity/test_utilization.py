@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
-from mnslib.capacity.utilization import UTILIZATION_COLUMNS, findings, tightest
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS, tightest, verdict_counts
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import QUOTA_FIELDS
 from tests.tables import daily_of, utilization_of
@@ -224,7 +224,13 @@ def test_a_namespace_is_what_its_tightest_value_is_worst_first(make_quota, make_
     assert worst["resource"].tolist()[1:4] == ["memory_request", "cpu_request", "memory_request"]
     assert worst.loc[1, "cpu_request_ratio"] == 0.1
     assert math.isnan(worst.loc[1, "cpu_limit_ratio"])
-    assert findings(table) == {"namespaces": 5, "full": 2, "tight": 1, "ok": 1, "unknown": 1}
+    assert verdict_counts(tightest(table)) == {
+        "namespaces": 5,
+        "full": 2,
+        "tight": 1,
+        "ok": 1,
+        "unknown": 1,
+    }
 
 
 def test_namespaces_equally_tight_are_ordered_by_size_then_name(make_quota, make_snapshot):
@@ -246,7 +252,13 @@ def test_same_namespace_name_on_two_clusters_stays_two(make_quota, make_snapshot
 
     table = utilization_of(make_snapshot(quotas))
 
-    assert findings(table) == {"namespaces": 2, "full": 1, "tight": 0, "ok": 1, "unknown": 0}
+    assert verdict_counts(tightest(table)) == {
+        "namespaces": 2,
+        "full": 1,
+        "tight": 0,
+        "ok": 1,
+        "unknown": 0,
+    }
 
 
 def test_a_fleet_without_namespaces_gives_empty_answers(make_snapshot):
@@ -256,7 +268,13 @@ def test_a_fleet_without_namespaces_gives_empty_answers(make_snapshot):
     assert tuple(table.columns) == UTILIZATION_COLUMNS
     assert tightest(table).empty
     assert daily_of(snapshot).empty
-    assert findings(table) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
+    assert verdict_counts(tightest(table)) == {
+        "namespaces": 0,
+        "full": 0,
+        "tight": 0,
+        "ok": 0,
+        "unknown": 0,
+    }
 
 
 quota_values = st.tuples(st.integers(0, 20), st.integers(0, 20))
@@ -299,7 +317,7 @@ def test_counts_add_up_to_all_namespaces_and_every_row_has_a_verdict(fleet, unre
     )
 
     table = utilization_of(snapshot)
-    counts = findings(table)
+    counts = verdict_counts(tightest(table))
 
     assert len(table) == 4 * len(fleet)
     assert len(tightest(table)) == counts.pop("namespaces") == len(fleet) == sum(counts.values())
@@ -538,7 +556,13 @@ def test_peaks_of_many_namespaces_keep_to_their_own_series(make_quota, make_snap
 
 def test_nothing_found_counts_as_nothing_not_as_an_error() -> None:
     empty = pd.DataFrame(columns=[*UTILIZATION_COLUMNS])
-    assert findings(empty) == {"namespaces": 0, "full": 0, "tight": 0, "ok": 0, "unknown": 0}
+    assert verdict_counts(tightest(empty)) == {
+        "namespaces": 0,
+        "full": 0,
+        "tight": 0,
+        "ok": 0,
+        "unknown": 0,
+    }
     assert tightest(empty).empty
 
 
@@ -560,7 +584,13 @@ def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
         "over": "full",
         "half": "unknown: the quota counter says 44 cores, pods ask for 4",
     }
-    assert findings(table) == {"namespaces": 2, "full": 1, "tight": 0, "ok": 0, "unknown": 1}
+    assert verdict_counts(tightest(table)) == {
+        "namespaces": 2,
+        "full": 1,
+        "tight": 0,
+        "ok": 0,
+        "unknown": 1,
+    }
 
 
 @pytest.mark.parametrize(("now", "days"), [("4", (date(2026, 11, 2),)), ("8", ())])

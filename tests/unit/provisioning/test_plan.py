@@ -201,18 +201,18 @@ def test_what_looks_new_only_to_a_list_that_trails_is_refused_with_the_next_step
 
 
 def test_a_request_above_the_stored_limit_is_refused():
-    spec = make_spec(quota=amounts(cpu_request="3"), typed={"cpu_request": "3"})
+    spec = make_spec(quota=amounts(cpu_request="3"))
     with pytest.raises(SpecError) as caught:
         make_plan([spec], make_observed(make_namespace()))
     (mistake,) = caught.value.problems
     assert mistake.column == "cpu_request"
-    assert mistake.message.startswith("cpu_request 3 is above the cpu_limit 2000m set already.")
+    assert mistake.message.startswith("cpu_request 3000m is above the cpu_limit 2000m set already.")
 
 
 def test_what_only_azure_knows_to_be_wrong_names_the_cell_that_was_written():
     letters = {"cluster_name": "C", "cpu_limit": "F"}
     origin = Origin(file="requests.xlsx", row=7, letters=letters)
-    limit = make_spec(quota=amounts(cpu_limit="0.5"), typed={"cpu_limit": "0.5"})
+    limit = make_spec(quota=amounts(cpu_limit="0.5"))
     nowhere = make_spec(cluster=ClusterId("s", "rg", "aks-x"))
     observed = make_observed(make_namespace())
     observed = replace(observed, missing={nowhere.id.cluster: "cluster aks-x was not found."})
@@ -220,8 +220,8 @@ def test_what_only_azure_knows_to_be_wrong_names_the_cell_that_was_written():
         make_plan([replace(spec, origin=origin) for spec in (limit, nowhere)], observed)
     assert [str(mistake).partition(". ")[0] for mistake in caught.value.problems] == [
         "requests.xlsx, cell C7, column cluster_name: cluster aks-x was not found.",
-        "requests.xlsx, cell F7, column cpu_limit: cpu_limit 0.5 is below the cpu_request 1000m "
-        "set already",
+        "requests.xlsx, cell F7, column cpu_limit: cpu_limit 500m is below the cpu_request "
+        "1000m set already",
     ]
 
 

@@ -26,7 +26,7 @@ EVIL = '=HYPERLINK("https://example.org";"x")\n<b>&\x07'
 
 
 def line(name, cpu="4", labels=""):
-    return f"{SUBSCRIPTION},rg,aks-1,{name},{cpu},{labels}"
+    return f"{SUBSCRIPTION},rg-platform,aks-prod-weu-1,{name},{cpu},{labels}"
 
 
 def outcome(spec, kind="created", reason="", risks=()):
@@ -219,7 +219,7 @@ def test_the_copy_is_what_was_checked_and_what_cannot_be_planned_is_told_in_it(
     _, good, bad = read_csv((run / "requests.csv").read_bytes())
     assert not any(good[-4:])
     assert bad[-4] == "refused"
-    assert bad[-1].startswith("cpu_limit: cpu_limit 0.5 is below the cpu_request 1000m set")
+    assert bad[-1].startswith("cpu_limit: cpu_limit 500m is below the cpu_request 1000m set")
 
 
 @pytest.mark.parametrize("column", ["labels", "password"])

@@ -17,20 +17,28 @@ def findings(refused: pytest.ExceptionInfo[CellError]) -> list[str]:
 
 def test_pairs_set_empty_and_remove_keys() -> None:
     text = " owner=crm ; empty= ;gone-; url.io/x=y;"
-    assert cells.read_labels(text) == {"owner": "crm", "empty": "", "gone": None, "url.io/x": "y"}
+    assert cells.read_pairs("labels", text) == {
+        "owner": "crm",
+        "empty": "",
+        "gone": None,
+        "url.io/x": "y",
+    }
 
 
 def test_a_value_may_hold_an_equals_sign() -> None:
-    assert cells.read_annotations("formula==1+1") == {"formula": "=1+1"}
+    assert cells.read_pairs("annotations", "formula==1+1") == {"formula": "=1+1"}
 
 
 def test_a_cell_may_be_json() -> None:
     text = '{"note": "a;b=c", "gone": null}'
-    assert cells.read_annotations(text) == {"note": "a;b=c", "gone": None}
+    assert cells.read_pairs("annotations", text) == {"note": "a;b=c", "gone": None}
 
 
 def test_a_mapping_reads_like_a_cell() -> None:
-    assert cells.read_labels({"owner": "crm", "gone": None}) == {"owner": "crm", "gone": None}
+    assert cells.read_pairs("labels", {"owner": "crm", "gone": None}) == {
+        "owner": "crm",
+        "gone": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,33 +57,33 @@ def test_a_mapping_reads_like_a_cell() -> None:
 )
 def test_broken_pairs_are_refused(cell: object, message: str) -> None:
     with pytest.raises(CellError) as refused:
-        cells.read_annotations(cell)
+        cells.read_pairs("annotations", cell)
     assert findings(refused)[0].startswith(message)
 
 
 def test_every_mistake_of_a_cell_is_told() -> None:
     with pytest.raises(CellError) as refused:
-        cells.read_labels("a b=1;c=two words;alone;kubernetes.io/metadata.name-")
+        cells.read_pairs("labels", "a b=1;c=two words;alone;kubernetes.io/metadata.name-")
     assert len(findings(refused)) == 4
 
 
 def test_annotations_have_a_size_together() -> None:
-    assert len(cells.read_annotations({"k": "v" * (256 * 1024 - 1)})["k"] or "") == 262_143
+    assert len(cells.read_pairs("annotations", {"k": "v" * (256 * 1024 - 1)})["k"] or "") == 262_143
     with pytest.raises(CellError, match="262145 bytes together"):
-        cells.read_annotations({"k": "ü" * (128 * 1024)})
+        cells.read_pairs("annotations", {"k": "ü" * (128 * 1024)})
 
 
 def test_tags_differ_by_more_than_case_and_are_at_most_50() -> None:
     with pytest.raises(CellError, match="are the same tag to Azure"):
-        cells.read_tags("Env=a;env=b")
+        cells.read_pairs("tags", "Env=a;env=b")
     with pytest.raises(CellError, match="51 tags; Azure takes at most 50"):
-        cells.read_tags({f"t{number}": "" for number in range(51)})
-    assert cells.read_tags("cost center=42;old-") == {"cost center": "42", "old": None}
+        cells.read_pairs("tags", {f"t{number}": "" for number in range(51)})
+    assert cells.read_pairs("tags", "cost center=42;old-") == {"cost center": "42", "old": None}
 
 
 def test_access_is_read_by_short_and_by_full_role_names() -> None:
     text = f"group:{GUID.upper()}=writer; user:{GUID}=Azure Kubernetes Service Namespace User;"
-    assert cells.read_access(text).granted == (
+    assert tuple(cells.read_access(text)) == (
         AccessGrant(
             principal_type=PrincipalType.GROUP,
             principal_id=GUID,
@@ -89,7 +97,7 @@ def test_access_is_read_by_short_and_by_full_role_names() -> None:
             role_guid="c9f76ca8-b262-4b10-8ed2-09cf0948aa35",
         ),
     )
-    (grant,) = cells.read_access([f"sp:{GUID}=admin"]).granted
+    (grant,) = cells.read_access([f"sp:{GUID}=admin"])
     assert grant.principal_type is PrincipalType.SERVICE_PRINCIPAL
 
 
@@ -130,9 +138,10 @@ def test_a_minus_behind_the_role_takes_it_away() -> None:
         f"group:{GUID}=reader; group:{GUID}=writer-; sp:{GUID}=Azure Kubernetes Service RBAC Admin-"
     )
     found = cells.read_access(text)
-    assert [grant.role.split()[-1] for grant in found.granted] == ["Reader"]
-    assert [grant.role.split()[-1] for grant in found.revoked] == ["Writer", "Admin"]
-    assert [cells.revocation_text(grant) for grant in found.revoked] == [
+    roles = [(grant.role.split()[-1], is_granted) for grant, is_granted in found.items()]
+    assert roles == [("Reader", True), ("Writer", False), ("Admin", False)]
+    assert [cells.grant_text(grant, is_granted=now) for grant, now in found.items()] == [
+        f"group:{GUID}=reader",
         f"group:{GUID}=writer-",
         f"sp:{GUID}=admin-",
     ]

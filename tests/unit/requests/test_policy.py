@@ -70,9 +70,9 @@ def test_a_request_that_keeps_to_the_policy_is_taken(policy: Policy) -> None:
             "does not allow 'cc-1' for 'cost-center'",
             "cost-center=cc-3100 or cost-center=cc-3200",
         ),
-        ({"cpu_request": "17", "cpu_limit": ""}, "cpu_request", "17 is more", "16000m or less"),
+        ({"cpu_request": "17", "cpu_limit": ""}, "cpu_request", "17000m is more", "16000m or less"),
         ({"memory_limit": "-"}, "memory_limit", "no limit is more", "96Gi or less"),
-        ({"delete_policy": "Delete"}, "delete_policy", "Delete, which the policy", "Keep"),
+        ({"delete_policy": "Delete"}, "delete_policy", "does not allow Delete", "Keep"),
         (
             {"access": [f"group:{GROUP}=admin"]},
             "access",
@@ -97,7 +97,7 @@ def test_what_an_empty_cell_means_for_a_new_namespace_counts(
     strict = write("allowed_policies: {egress_policy: [DenyAll]}")
     ((column, message, fix),) = mistakes(strict)
     assert (column, fix) == ("egress_policy", "DenyAll")
-    assert message.startswith("empty means AllowAll on a new namespace")
+    assert "an empty cell, which means AllowAll on a new namespace" in message
     assert mistakes(strict, tier="isolated", cpu_limit="") == []
 
 
@@ -118,16 +118,24 @@ def test_what_shall_go_may_go(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("naming: {pattern: '[', example: a}", "row 1, column naming.pattern", "no regular expr"),
+        (
+            "naming: {pattern: '[', example: a}",
+            "row 1, column naming.pattern",
+            "valid regular expression",
+        ),
         ("naming: {pattern: '[a-z]+', example: A1}", "column naming.example", "does not follow"),
         ("naming: {pattern: a, example_: a}", "column naming.example_", "Write example"),
         ("\nrequired_label: {}", "row 2, column required_label", "Write required_labels"),
         ("required_tags: {a: b}", "column required_tags.a", "valid list"),
         ("maximum_quota: {cpu_limit: 4x}", "column maximum_quota", "is not an amount of CPU"),
-        ("maximum_quota: {gpu: 4}", "column maximum_quota", "write amounts for some of"),
-        ("allowed_roles: [Owner]", "column allowed_roles.0", "is not a role granted here"),
+        ("maximum_quota: {gpu: 4}", "column maximum_quota", "there is no rule 'gpu'"),
+        ("allowed_roles: [Owner]", "column allowed_roles.0", "is Azure's own role"),
         ("allowed_principals: [robot]", "column allowed_principals.0", "'group', 'user' or 'sp'"),
-        ("allowed_policies: {egress_policy: [Some]}", "column allowed_policies", "takes a list"),
+        (
+            "allowed_policies: {egress_policy: [Some]}",
+            "column allowed_policies",
+            "Input should be 'AllowAll'",
+        ),
         ("- a", "row 1", "the file is no mapping"),
         ("allowed_tiers: [a]\nallowed_tiers: [b]", "row 2", "is written twice"),
     ],

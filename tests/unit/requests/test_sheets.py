@@ -108,7 +108,9 @@ def test_what_is_no_workbook_is_refused_with_a_sentence(tmp_path: Path, content:
     path = tmp_path / "requests.xlsx"
     path.write_bytes(content)
     (mistake,) = mistakes(path)
-    assert "the file is no XLSX workbook, or it is protected by a password. Write it" in mistake
+    assert (
+        "the file is no XLSX workbook that can be read here: it is damaged, protected by" in mistake
+    )
 
 
 def repacked(path: Path, old: bytes, new: bytes) -> Path:
@@ -131,8 +133,9 @@ def test_a_sheet_that_is_a_chart_is_passed_over_or_refused_in_plain_words(tmp_pa
     odd = repacked(path, b"<sheetViews>", b'<sheetViews odd="1">')  # as newer programs write it
     (mistake,) = mistakes(odd)
     assert mistake == (
-        "requests.xlsx: the workbook has a chart sheet that cannot be read here. "
-        "Write it anew without sheets that are charts, or as CSV."
+        "requests.xlsx: the file is no XLSX workbook that can be read here: it is damaged, "
+        "protected by a password, or has sheets that are charts. "
+        "Write it anew as .xlsx without these, or as CSV."
     )
     book.remove(book["Sheet"])
     book.save(path)
@@ -142,7 +145,7 @@ def test_a_sheet_that_is_a_chart_is_passed_over_or_refused_in_plain_words(tmp_pa
 
 def test_a_damaged_workbook_is_refused_in_plain_words(save: Callable[..., Path]) -> None:
     (mistake,) = mistakes(repacked(save(HEADER, [*ROW, "1"]), b"<sheetData>", b"<sheetDat"))
-    assert "the workbook is damaged, or of a kind that cannot be read here. Write it" in mistake
+    assert "it is damaged, protected by a password, or" in mistake
 
 
 def test_a_workbook_made_to_fill_the_memory_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mnslib.models import (
 )
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.spec import parse_requests, specs_from_rows
+from mnslib.resource_ids import ClusterId
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
 GROUP = "00000000-0000-4000-9000-000000000001"
@@ -106,8 +107,8 @@ def test_yaml_numbers_are_amounts_of_cpu() -> None:
 def test_a_limit_is_not_below_its_request() -> None:
     typed = {"cpu_request": "1", "cpu_limit": " 0.50", "memory_request": "2Gi"}
     assert mistakes(**typed, memory_limit="1024Mi") == [
-        ("cpu_limit", "cpu_limit 0.50 is below cpu_request 1."),
-        ("memory_limit", "memory_limit 1024Mi is below memory_request 2Gi."),
+        ("cpu_limit", "cpu_limit 500m is below cpu_request 1000m."),
+        ("memory_limit", "memory_limit 1Gi is below memory_request 2Gi."),
     ]
     assert make_spec(cpu_request="2", cpu_limit="2").quota["cpu_limit"] == 2
     assert make_spec(cpu_request="2", cpu_limit="-").quota["cpu_limit"] is None
@@ -297,3 +298,50 @@ def test_two_spellings_of_one_namespace_are_found_in_yaml_too(tmp_path):
     )
     with pytest.raises(SpecError, match="the same managed namespace is in row 1 already"):
         parse_requests(path)
+
+
+def test_names_that_are_no_text_are_refused_as_unknown_columns() -> None:
+    with pytest.raises(SpecError) as caught:
+        specs_from_rows([{**ID, 0: "x", ("a", 1): "y"}], file="requests")
+    assert [(p.column, p.message) for p in caught.value.problems] == [
+        ("0", "there is no column '0'."),
+        ("('a', 1)", "there is no column \"('a', 1)\"."),
+    ]
+
+
+def test_whole_numbers_stay_whole_beside_an_empty_cell() -> None:
+    spec = make_spec(cpu_limit=2.0, owner=42.0, tier="")
+    assert (spec.quota, spec.labels) == ({"cpu_limit": 2}, {"owner": "42"})
+    for amount in (4, 4.0):
+        ((column, message),) = mistakes(memory_limit=amount)
+        assert message.startswith("'4' is not an amount of memory"), column
+
+
+def test_a_misspelled_cluster_is_told_with_the_other_mistakes(write: Callable[..., Path]) -> None:
+    row = f"{SUBSCRIPTION},rg-platform"
+    path = write(
+        "subscription_id,resource_group,cluster_name,namespace_name,cpu_request",
+        f"{row},aks-1,a,1",
+        f"{row},aks-one,b,1",
+        f"{row},AKS-one,c,2x",
+        f"{row},aks/one,d,1",
+    )
+    asked: list[str] = []
+
+    def missing(clusters: Iterable[ClusterId]) -> dict[ClusterId, str]:
+        asked.extend(sorted(cluster.cluster_name.lower() for cluster in clusters))
+        return {c: "aks-one was not found." for c in clusters if c.key.endswith("aks-one")}
+
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path, missing=missing)
+    assert [(p.row, p.column) for p in caught.value.problems] == [
+        (3, "cluster_name"),
+        (4, "cluster_name"),
+        (4, "cpu_request"),
+        (5, "cluster_name"),
+    ]
+    assert caught.value.problems[0].message == "aks-one was not found."
+    assert asked == ["aks-1", "aks-one"]
+    path.write_text(path.read_text().replace("2x", "2").replace("aks/one", "aks-1"))
+    assert len(parse_requests(path, missing=missing)) == 4
+    assert len(asked) == 2

@@ -103,8 +103,8 @@ def test_an_unknown_tier_is_named_with_the_nearest(tiers: Tiers) -> None:
 
 def test_row_and_tier_together_make_sense_or_are_refused(tiers: Tiers) -> None:
     assert mistakes(tiers, tier="small", cpu_request="3") == [
-        "parameter tier: with the tier's values cpu_limit 1 is below cpu_request 3. "
-        "Write a cpu_limit of 3 or more."
+        "parameter tier: with the tier's values cpu_limit 1000m is below cpu_request 3000m. "
+        "Write a cpu_limit of 3000m or more."
     ]
 
 
@@ -118,8 +118,8 @@ def test_every_mistake_of_a_tiers_file_is_told_at_once(write: Callable[[str], Pa
         read_tiers(path)
     places = [(p.file, p.row, p.column) for p in caught.value.problems]
     assert places == [
-        ("tiers.yaml", 1, "big.namespace_name"),
         ("tiers.yaml", 1, "big.cpu_request"),
+        ("tiers.yaml", 1, "big.namespace_name"),
         ("tiers.yaml", 4, "odd"),
         ("tiers.yaml", 5, "low.memory_limit"),
         ("tiers.yaml", 8, "key.annotations"),

@@ -73,6 +73,8 @@ def test_every_mistake_is_told_at_once_with_its_line(write: Callable[[str], Path
         "row 14: the entry is no mapping of columns to values. Write cluster_name: <its name>.",
         "row 15, column namespace_name: 'Api' is not a namespace name: 1 to 63 lower-case letters, "
         "digits and hyphens, a letter or digit first and last. Write api.",
+        "row 15, column namespace_name: the same managed namespace is in row 8 already. "
+        "Write one row for each namespace.",
     ]
 
 

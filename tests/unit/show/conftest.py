@@ -18,10 +18,11 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from mnslib.capacity.advice import advice_of, regions
+from mnslib.capacity.advice import advised, regions
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS
 from mnslib.capacity.layers import DAY_COLUMNS, DEAD_SENSOR, LAYER_COLUMNS, parts_of
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import Commitment
 from mnslib.models import QUOTA_FIELDS
@@ -89,8 +90,8 @@ def layers_of(spaces: Mapping[str, tuple[float, float, float, str]]) -> pd.DataF
             rows.append(row | {"tightest_ratio": row["requested_ratio"], "subscription_id": "0000"})
     layers = pd.DataFrame(rows, columns=list(LAYER_COLUMNS)).assign(labels="")
     layers["region"] = regions(layers)
-    layers["advice"] = advice_of(layers)["advice"]
-    return layers
+    advice = advised(layers).set_index(SPACE)["advice"]
+    return layers.drop(columns="advice").join(advice, on=SPACE)[list(LAYER_COLUMNS)]
 
 
 def make_layers(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from mnslib.capacity.clusters import PLACEMENT_COLUMNS
-from mnslib.capacity.fit import FIT_COLUMNS
-from mnslib.capacity.summaries import absent_region, fit_rows, given_pod, judged, placement_rows
+from mnslib.capacity.clusters import (
+    PLACEMENT_COLUMNS,
+    absent_region,
+    placement_findings,
+    placement_rows,
+)
+from mnslib.capacity.fit import FIT_COLUMNS, fit_findings, fit_rows, given_pod, judged, own_answers
 from mnslib.show.charts import state_grid
 from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
-from mnslib.show.views import finding, said, view
+from mnslib.show.views import said, view
 from tests.unit.show.gallery import drawn_in
 
 GIB = 2**30
@@ -21,6 +25,14 @@ def fit_view(rows):
     failing = fit_rows(pd.DataFrame(rows))
     given = said("given_pod", given_pod(pd.DataFrame(rows)))
     return view("fit", failing, answers=len(failing), given=given)
+
+
+def fit_finding(table):
+    return said("fit", fit_findings(own_answers(table)))
+
+
+def place_finding(table):
+    return said("placement", placement_findings(table))
 
 
 def place_view(table):
@@ -72,15 +84,15 @@ def test_an_answer_says_what_is_short_or_to_spare(changes, words, tone):
 
 
 def test_the_finding_counts_each_question_and_what_is_unknown(frames):
-    assert finding("fit", frames.room(50)) == (
+    assert fit_finding(frames.room(50)) == (
         "9 of 50 namespaces cannot start the next pod of a workload (quota or nodes), "
         "19 cannot roll out one workload, 24 cannot reach the autoscaler maximum; 5 are unknown"
     )
-    assert finding("fit", frames.room(0)) == "No namespace was found"
+    assert fit_finding(frames.room(0)) == "No namespace was found"
     calm = frames.room(4).assign(verdict="yes")
-    assert finding("fit", calm) == "All that was asked fits in 4 namespaces"
+    assert fit_finding(calm) == "All that was asked fits in 4 namespaces"
     lost = frames.room(4).assign(verdict="unknown: no permission")
-    assert finding("fit", lost) == "All 4 namespaces are unknown: no permission"
+    assert fit_finding(lost) == "All 4 namespaces are unknown: no permission"
 
 
 def test_the_table_names_the_workloads_that_do_not_fit():
@@ -204,20 +216,20 @@ def make_place(verdict="fits", **changes):
 
 
 def test_where_the_next_namespace_should_go_is_a_sentence_with_its_reason():
-    assert finding("placement", make_place()) == (
+    assert place_finding(make_place()) == (
         "A new namespace with a quota of 4 cores and 16 GiB should go to aks-1: leaves a headroom "
         "of 8 cores and 20 GiB; CPU decides, by what its nodes without the largest can carry"
     )
     grown = make_place("fits once it grows", grown_left_cpu=22.0, grown_left_memory=1.0 * GIB)
-    assert finding("placement", grown).startswith(
+    assert place_finding(grown).startswith(
         "A new namespace with a quota of 4 cores and 16 GiB fits nowhere now; on aks-1 once "
         "the autoscaler has added nodes: leaves a headroom of 22 cores"
     )
-    assert finding("placement", make_place("does not fit", new_region="northeurope")) == (
+    assert place_finding(make_place("does not fit", new_region="northeurope")) == (
         "A new namespace with a quota of 4 cores and 16 GiB in northeurope fits on no cluster "
         "that could be asked"
     )
-    assert finding("placement", make_place()[:0]) == "No size was given, so no cluster was asked"
+    assert place_finding(make_place()[:0]) == "No size was given, so no cluster was asked"
 
 
 def test_a_cluster_that_does_not_take_it_says_what_is_short():

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from jinja2 import Environment, nodes
 
+from mnslib.capacity.advice import advice_rows
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
-from mnslib.capacity.daily import CROSSING_COLUMNS
+from mnslib.capacity.daily import CROSSING_COLUMNS, counted_days
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import absent_labels, roll_up
-from mnslib.capacity.refusals import REFUSALS_COLUMNS
+from mnslib.capacity.refusals import REFUSALS_COLUMNS, refused_workloads, worst_refusals
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
@@ -21,11 +22,17 @@ from mnslib.capacity.snapshot import (
     Snapshot,
     no_series,
 )
-from mnslib.capacity.summaries import advice_rows, at_quota, evidence_rows, layer_rows, refusal_rows
+from mnslib.capacity.summaries import (
+    at_quota,
+    evidence_findings,
+    evidence_rows,
+    layer_rows,
+    since_findings,
+)
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show.tables import told as told_of
-from mnslib.show.views import bar, finding, said, section, strip, view
+from mnslib.show.views import bar, said, section, strip, view
 from tests.tables import csv_text
 
 DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(4)]
@@ -55,7 +62,7 @@ MEMORY |= {"request_column": "memory_limit"}
 
 
 def layers_view(layers, resource="cpu"):
-    return view("layers", layer_rows(layers, resource=resource), resource=resource)
+    return view("layers", layer_rows(layers, resource), resource=resource)
 
 
 def sums_view(layers, absent=()):
@@ -63,7 +70,9 @@ def sums_view(layers, absent=()):
 
 
 def evidence_section(table):
-    return section(view("evidence", evidence_rows(table)), finding("evidence", table))
+    return section(
+        view("evidence", evidence_rows(table)), said("evidence", evidence_findings(table))
+    )
 
 
 def first(row):
@@ -116,7 +125,7 @@ def quota_view(**changes):
         hard=pd.DataFrame(hard, index=times, columns=columns), step_minutes=30,
     )  # fmt: skip
     tables = SimpleNamespace(
-        utilization=utilization, daily=pd.DataFrame([daily]), clean=clean,
+        utilization=utilization, days=counted_days(pd.DataFrame([daily])), clean=clean,
         evidence=pd.DataFrame([value | quota | found["quota"]]),
         crossings=pd.DataFrame(crossed, columns=list(CROSSING_COLUMNS)),
     )  # fmt: skip
@@ -183,7 +192,7 @@ def test_a_strip_has_a_box_a_day_and_says_what_it_shows():
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "words"),
     [
         ([], "No history of a quota was found"),
         ([("new", "cpu_request", DAYS[3], [NAN] * 4)],
@@ -195,8 +204,8 @@ def test_a_strip_has_a_box_a_day_and_says_what_it_shows():
          "1 is unknown, 1 is new, without history yet"),
     ],
 )  # fmt: skip
-def test_how_long_namespaces_were_at_their_quota_is_a_sentence(rows, said):
-    assert finding("since", daily(*rows)) == said
+def test_how_long_namespaces_were_at_their_quota_is_a_sentence(rows, words):
+    assert said("since", since_findings(counted_days(daily(*rows)))) == words
 
 
 # What clusters have committed
@@ -455,7 +464,7 @@ def snapshot(make_snapshot):
 
 
 def told(table):
-    rows = view("refusals", refusal_rows(table)).rows
+    rows = view("refusals", refused_workloads(table)).rows
     return [[str(cell) for cell in row] for row in rows]
 
 
@@ -503,12 +512,15 @@ def test_another_message_is_shown_escaped(make_table):
         "violates <b>PodSecurity</b>",
         "Not the quota: read the message",
     ]
-    page = view("refusals", refusal_rows(table))._repr_html_()
+    page = view("refusals", refused_workloads(table))._repr_html_()
     assert "violates &lt;b&gt;PodSecurity" in page
 
 
 def test_the_finding_names_the_workload_that_is_refused_most(snapshot, make_table):
-    found = finding("refusals", snapshot, make_table(CPU, MEMORY, CPU | {"workload_name": "web"}))
+    found = said(
+        "refusals",
+        worst_refusals(snapshot, make_table(CPU, MEMORY, CPU | {"workload_name": "web"})),
+    )
     assert found == "Pods of 2 workloads were refused, most often those of api in shop"
 
 
@@ -521,11 +533,13 @@ def test_no_event_is_not_said_of_a_cluster_whose_events_are_unknown(make_snapsho
         unreachable={"aks-3": "cluster is stopped"},
     )
     nothing = make_snapshot(unread={("aks-2", "events"): "no permission"})
-    assert finding("refusals", read, empty) == "No pod was refused within the last hour"
-    assert finding("refusals", partly, empty) == (
+    assert (
+        said("refusals", worst_refusals(read, empty)) == "No pod was refused within the last hour"
+    )
+    assert said("refusals", worst_refusals(partly, empty)) == (
         "No pod was refused within the last hour; unknown of aks-2 (no permission), "
         "aks-3 (cluster is stopped)"
     )
-    assert finding("refusals", nothing, empty) == (
+    assert said("refusals", worst_refusals(nothing, empty)) == (
         "Whether pods were refused is unknown; unknown of aks-2 (no permission)"
     )
