@@ -18,16 +18,17 @@ from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.samples import (
     Flags,
+    Places,
+    Values,
     against_quota,
-    chunks,
+    changes,
     highest,
     last_known,
     lowest,
-    samples_of,
-    series_of,
+    parts,
     times_of,
 )
-from mnslib.capacity.snapshot import CleanSnapshot, Values
+from mnslib.capacity.snapshot import CleanSnapshot
 from mnslib.capacity.utilization import ratio_now
 
 THRESHOLDS = (float(TIGHT_RATIO), 1.0)
@@ -69,7 +70,7 @@ def daily_peaks(
     Args:
         snapshot: the reading that `table` was made from.
         table: from `utilization_table`; namespaces without any quota are left out.
-        evidence: from `evidence_table`, of the same snapshot.
+        evidence: from `with_evidence`, of the same snapshot.
 
     Returns:
         One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
@@ -83,39 +84,39 @@ def daily_peaks(
         full, then at 90 % or more, then the last day's ratio; then those too new for samples,
         unknown ones last.
     """
-    rows = table[table["verdict"] != NO_QUOTA].reset_index(drop=True)
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
-    peaks = np.full((len(names), len(rows)), np.nan)
-    for part, _, _, ratio in against_quota(snapshot, series_of(rows)):
-        ratio[np.isinf(ratio)] = 1  # anything used of a quota of 0
-        for day, samples in enumerate(np.split(ratio, starts[1:]) if len(starts) else ()):
-            # `reduceat` takes ten times as long
-            peaks[day, part] = np.fmax.reduce(samples, axis=0).astype(np.float64).round(6)
-    peaks[:, rows["evidence"].isin(NO_PEAK)] = np.nan
-    chosen = _tightest_places(rows, peaks)
-    rows, peaks = rows.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
+    peaks = np.full((len(names), len(table)), np.nan)
+    for day, ratio in enumerate(np.split(snapshot.ratio, starts[1:]) if len(starts) else ()):
+        # anything used of a quota of 0 is all of it; `reduceat` takes ten times as long
+        peaks[day] = highest(np.where(np.isinf(ratio), np.float32(1), ratio))
+    peaks = peaks.round(6)
+    peaks[:, table["evidence"].isin(NO_PEAK)] = np.nan
+    chosen = _tightest_places(table, peaks)
+    rows, peaks = table.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
     has_none: Flags = np.isnan(peaks).all(axis=0)
+    samples = evidence.loc[~evidence["resource"].isin(USAGE_FIELDS), "first_sample_utc"]
     reason = rows["unknown_history"].str.removeprefix("unknown: ")
     table = rows[SPACE].assign(
         resource=rows["resource"].mask(has_none & rows["used"].isna(), ""),
-        first_seen=_first_seen(snapshot, rows, names, evidence),
-        quota_changed=pd.Series(_changed_days(snapshot, rows, days), dtype=object),
+        first_seen=_first_seen(snapshot, rows, names, samples.iloc[chosen]),
+        quota_changed=pd.Series(_changed_days(snapshot, rows, days, chosen), dtype=object),
         reason=reason.mask(reason == "", NO_HARD).where(has_none, ""),
     )
     by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
     return table.join(by_day).iloc[_most_urgent_first(table, peaks)].reset_index(drop=True)
 
 
-def _tightest_places(rows: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
+def _tightest_places(table: pd.DataFrame, peaks: NDArray[np.float64]) -> Places:
     """Return the place of each namespace's tightest value; `peaks` are days x rows."""
-    rank = rows["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
-    now, nearest = ratio_now(rows), np.fmax.reduce(peaks, axis=0, initial=-1.0)
-    keys = rows[SPACE].assign(rank=rank, near=np.where(rank < 2, now, nearest), now=now)
+    rank = table["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
+    now, nearest = ratio_now(table), np.fmax.reduce(peaks, axis=0, initial=-1.0)
+    keys = table[SPACE].assign(rank=rank, near=np.where(rank < 2, now, nearest), now=now)
+    keys = keys[table["verdict"] != NO_QUOTA]
     ordered = keys.sort_values(
         ["rank", "near", "now"], ascending=[True, False, False], kind="stable"
     )
-    return np.sort(ordered.drop_duplicates(SPACE).index.to_numpy(dtype=np.int64))
+    return np.sort(ordered.drop_duplicates(SPACE).index.to_numpy(dtype=np.intp))
 
 
 def _most_urgent_first(table: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -133,16 +134,14 @@ def _most_urgent_first(table: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArr
 
 
 def _first_seen(
-    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, evidence: pd.DataFrame
+    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, samples: pd.Series[Any]
 ) -> NDArray[np.object_]:
     """Return the day from which on each row is known; None where nothing tells.
 
     Where nothing of its cluster was seen before, that is the day it was made: what was not kept
     longer says nothing of its beginning. So it is for one too new for samples.
     """
-    key = [*SPACE, "resource"]
-    sample = rows[key].join(evidence.set_index(key)["first_sample_utc"], on=key)["first_sample_utc"]
-    first = (sample - snapshot.step).dt.floor("D")
+    first = (samples.reset_index(drop=True) - snapshot.step).dt.floor("D")
     times = [snapshot.created.get((cluster, name)) for cluster, name in names_of(rows)]
     made = pd.to_datetime(pd.Series(times, index=rows.index, dtype=object), utc=True)
     day_made = made.dt.floor("D")
@@ -156,18 +155,16 @@ def _first_seen(
 
 
 def _changed_days(
-    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days
+    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, places: Places
 ) -> list[tuple[date, ...]]:
-    """Return the days on which each row's quota changed."""
-    hard, now = samples_of(snapshot.hard, series_of(rows)), rows["hard"].to_numpy(dtype=np.float32)
+    """Return the days on which each row's quota changed; `places` are those of its samples."""
+    hard, now = snapshot.hard.to_numpy(copy=False)[:, places], rows["hard"].to_numpy(np.float32)
     changed: list[dict[date, None]] = [{} for _ in range(len(rows))]
     if not len(hard):
         return [() for _ in changed]
-    some = np.flatnonzero(highest(hard) > lowest(hard))  # few change at all
-    filled = pd.DataFrame(hard[:, some]).ffill().to_numpy()
-    times, columns = np.nonzero((filled[1:] != filled[:-1]) & ~np.isnan(filled[:-1]))
-    for row, column in zip(times + 1, some[columns], strict=True):
-        changed[column][days[row].item()] = None
+    columns, times, _ = changes(hard)
+    for row, day in zip(columns, days[times].tolist(), strict=True):
+        changed[row][day] = None
     backward = np.isnan(hard)[::-1].argmin(axis=0)
     last = hard[len(hard) - 1 - backward, np.arange(len(now))]
     is_another = np.abs(now - last) > np.maximum(now, last) * _FLOAT32_NOISE
@@ -203,7 +200,7 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
 
     Args:
         snapshot: what was read.
-        evidence: from `evidence_table`, of the same snapshot. Values whose samples are wrong as a
+        evidence: from `with_evidence`, of the same snapshot. Values whose samples are wrong as a
             whole (`NO_PEAK`) have no crossings.
 
     Returns:
@@ -213,13 +210,15 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
         that step, cores or bytes, and their ratio (infinite where anything is used of a quota of
         0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
     """
-    is_meant = ~evidence["evidence"].isin(NO_PEAK) & ~evidence["resource"].isin(USAGE_FIELDS)
-    rows = evidence.loc[is_meant, [*SPACE, "resource"]]
-    rows = rows.iloc[_near(snapshot, series_of(rows))].reset_index(drop=True)
-    parts = [_crossings(*np.empty((3, 0, 0), dtype=np.float32), first=0)]
-    for part, *samples in against_quota(snapshot, series_of(rows)):
-        parts.append(_crossings(*samples, first=part.start))
-    table = pd.concat(parts).sort_values(["place", "row", "level"]).join(rows, on="place")
+    rows = evidence[~evidence["resource"].isin(USAGE_FIELDS)].reset_index(drop=True)
+    most, least = highest(snapshot.ratio), lowest(snapshot.ratio)
+    is_near = (most >= _LEAST[0]) & (least < _LEAST[1])  # the others cross nothing
+    near = np.flatnonzero(is_near & ~rows["evidence"].isin(NO_PEAK))
+    used, hard = (frame.to_numpy(copy=False) for frame in (snapshot.used, snapshot.hard))
+    found = [_crossings(used[:, part], hard[:, part], part) for part in parts(near)]
+    found = found or [_crossings(used[:, :0], hard[:, :0], near)]
+    table = pd.concat(found).sort_values(["place", "row", "level"])
+    table = table.join(rows[[*SPACE, "resource"]], on="place")
     steps = table["row"] - table["before"]
     moments = times_of(snapshot.used)[table["row"].to_numpy()]
     return table.assign(
@@ -229,33 +228,21 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
     )[list(CROSSING_COLUMNS)].reset_index(drop=True)
 
 
-def _crossings(used: Values, hard: Values, ratio: Values, *, first: int) -> pd.DataFrame:
+def _crossings(used: Values, hard: Values, places: Places) -> pd.DataFrame:
     """Return the crossings of columns (times x series): their place, and the rows around each."""
-    known = ~(np.isnan(used) | np.isnan(hard))
+    used, hard, ratio = against_quota(used, hard)
+    known = ~np.isnan(ratio)
     level = (ratio >= _LEAST[0]).astype(np.int8) + (ratio >= _LEAST[1])
     last = last_known(known)[:-1]
     earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
-    rows, places = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
-    before, after = earlier[rows, places], level[rows + 1, places]
-    steps: dict[str, Any] = {"place": places + first, "row": rows + 1, "before": last[rows, places]}
+    rows, columns = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
+    before, after = earlier[rows, columns], level[rows + 1, columns]
+    steps = {"place": places[columns], "row": rows + 1, "before": last[rows, columns]}
     for name, values in (("used", used), ("hard", hard), ("utilization_ratio", ratio)):
-        steps[name] = values[rows + 1, places].astype(np.float64).round(6)
-    parts: list[pd.DataFrame] = []
+        steps[name] = values[rows + 1, columns].astype(np.float64).round(6)
+    found: list[pd.DataFrame] = []
     for number, threshold in enumerate(THRESHOLDS, start=1):
         direction = np.where(after >= number, "up", "down")
         part = pd.DataFrame(steps).assign(level=number, threshold=threshold, direction=direction)
-        parts.append(part[(before < number) != (after < number)])
-    return pd.concat(parts)
-
-
-def _near(snapshot: CleanSnapshot, series: pd.MultiIndex) -> NDArray[np.int64]:
-    """Return which series may come to a threshold and fall below it; few do."""
-    found = [np.empty(0, dtype=np.int64)]
-    for (part, used), (_, hard) in zip(
-        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
-    ):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            is_low = highest(used) / lowest(hard) < _LEAST[0]
-            is_high = lowest(used) / highest(hard) >= _LEAST[1]
-        found.append(np.flatnonzero(~(is_low | is_high)) + part.start)
-    return np.concatenate(found)
+        found.append(part[(before < number) != (after < number)])
+    return pd.concat(found)

@@ -9,15 +9,13 @@ example, are in `docs/capacity.md`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import (
     EVIDENCE,
@@ -33,20 +31,18 @@ from mnslib.capacity.evidence_words import (
 from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.samples import (
     Flags,
-    chunks,
+    changes,
     highest,
+    in_order,
     last_known,
     lowest,
-    samples_of,
-    series_of,
-    taken,
+    parts,
 )
-from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, Values
-from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
+from mnslib.models import QUOTA_KEYS
 from mnslib.pods import COMPUTE_KEYS
-from mnslib.quantities import ZERO
 
-COUNTER_TOLERANCE = Decimal("0.25")
+COUNTER_TOLERANCE = 0.25
 """Share of the larger figure by which counter and pods may differ. Quotas and pods are read one
 after the other, and meanwhile a rolling update starts and ends so many pods at most. Source:
 Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."""
@@ -74,10 +70,9 @@ EVIDENCE_COLUMNS = (
     "counted",
     "asked",
 )
-_LIMITS = [name for name in QUOTA_FIELDS if name.endswith("limit")]
 
-Untrue = tuple[NDArray[np.int64], Flags]
-"""The few columns that may have untrue zeros, and their steps x these columns."""
+Untrue = dict[int, Flags]
+"""The steps at which a column's zeros cannot be true, of the few columns that have any."""
 
 
 class Span(NamedTuple):
@@ -91,8 +86,10 @@ class Span(NamedTuple):
         return f"{self.first:%Y-%m-%dT%H:%M:%SZ}/{self.last:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
-    """Return how far the figures of each namespace and value can be trusted.
+def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
+    """Return how far the figures of each value can be trusted, and the samples that can.
+
+    Where a counter is untrue, a hard quota of 0 beside it is so as well.
 
     Returns:
         `EVIDENCE_COLUMNS`, one row per cluster, namespace and quota field, and where usage was
@@ -106,37 +103,31 @@ def evidence_table(snapshot: Snapshot) -> pd.DataFrame:
         `quota_changes` counts those of the lookback, the `changed_...` tell of the last;
         `counted` is the quota counter, `asked` what the pods there ask for, in cores or bytes.
     """
-    return with_evidence(snapshot)[0]
-
-
-def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
-    """Return what `evidence_table` does, and the snapshot without the samples that it doubts.
-
-    They are NaN there. Where a counter is untrue, a hard quota of 0 beside it is so as well.
-    """
-    spaces = _spaces(snapshot)
-    counted = _quota_rows(snapshot, spaces)
-    series = series_of(counted)
-    untrue = counted["untrue_zeros"]
-    frames = {name: _without(getattr(snapshot, name), series, untrue) for name in ("used", "hard")}
-    clean = CleanSnapshot.of(snapshot, **frames)
-    parts = [counted.join(_changes(clean.hard, series))]
+    spaces, frames = _spaces(snapshot), _in_order(snapshot)
+    rows, raw = _counters(snapshot, spaces), {**frames}
+    untrue = {"used": _untrue_counters(snapshot, frames, rows)}
+    for name in ("used", "hard"):
+        frames[name] = _without(frames[name], untrue["used"])
+    for name in ("usage_cpu", "usage_memory"):
+        least = LONG_GAP // snapshot.step if name == "usage_cpu" else 1  # a pod sleeps for hours
+        untrue[name] = _untrue_usage(frames, name, least=least)
+        frames[name] = _without(frames[name], untrue[name])
+    clean = CleanSnapshot(
+        **{one.name: getattr(snapshot, one.name) for one in fields(Snapshot)} | frames
+    )
+    rows = _with_flags(rows.join(_facts(raw["used"], untrue["used"])), clean)
+    tables = [rows.join(_changes(clean.hard))]
     if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
         for name, field in zip(("usage_cpu", "usage_memory"), USAGE_FIELDS, strict=True):
-            rows = _usage_rows(clean, field, getattr(snapshot, name), spaces)
-            own = pd.MultiIndex.from_frame(rows[SPACE])
-            frames[name] = _without(getattr(snapshot, name), own, rows["untrue_zeros"])
-            parts.append(rows)
-    table = pd.concat([_judged(part, snapshot) for part in parts], ignore_index=True)
-    order = np.concatenate([part["place"] for part in parts])  # of a namespace the fields in order
-    table = table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
-    return table, CleanSnapshot.of(snapshot, **frames)
+            facts = _facts(raw[name], untrue[name], clean.used)
+            tables.append(_usage_rows(spaces, field, facts))
+    table = pd.concat(tables).sort_values("place", kind="stable", ignore_index=True)
+    return _judged(table, clean), clean
 
 
 def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
     """Return the row of each namespace that outdoes its others, those that need somebody first."""
-    codes, words = pd.factorize(table["evidence"])
-    rank = np.array([list(EVIDENCE).index(word) for word in words], dtype=np.int64)[codes]
+    rank = table["evidence"].map({word: place for place, word in enumerate(EVIDENCE)})
     keys = table[SPACE].assign(rank=rank).sort_values(["rank", *SPACE], kind="stable")
     return table.loc[keys.drop_duplicates(SPACE).index].reset_index(drop=True)
 
@@ -147,19 +138,14 @@ def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
     return {word: int(found[word]) for word in EVIDENCE if word in found}
 
 
-def _without(frame: pd.DataFrame, series: pd.MultiIndex, untrue: pd.Series[Any]) -> pd.DataFrame:
-    """Return a wide frame without the untrue zeros (`Span`s) of some series."""
-    some = np.flatnonzero(untrue.map(bool))
-    if not len(some):
-        return frame
-    values, times = frame.to_numpy(dtype=np.float32, copy=True), frame.index
-    places = frame.columns.get_indexer(series[some])
-    for place, spans in zip(places, untrue.iloc[some], strict=True):
-        for span in spans if place >= 0 else ():
-            end = times.searchsorted(span.last, side="right")
-            part = values[times.searchsorted(span.first) : end, place]
-            part[part == 0] = np.nan
-    return pd.DataFrame(values, index=times, columns=frame.columns, copy=False)
+def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
+    """Return the frames of samples with the columns and times of a `CleanSnapshot`."""
+    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
+    series = series_of(snapshot.quota_rows)
+    columns = {"used": series, "hard": series, "requested": series[::2]}  # limits lie between
+    columns |= {"usage_cpu": spaces, "usage_memory": spaces}
+    times = max((getattr(snapshot, name).index for name in columns), key=len)
+    return {name: in_order(getattr(snapshot, name), own, times) for name, own in columns.items()}
 
 
 # What each row is judged by
@@ -208,128 +194,75 @@ def _signs_of_pods(snapshot: Snapshot) -> set[tuple[str, ...]]:
     return found
 
 
-def _quota_rows(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per namespace and quota field: its counter, facts of its samples, flags.
+def _counters(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per namespace and quota field: what is counted, and what pods ask for.
 
-    The flags, in the order in which they rest on one another: `is_wrong`, the counter is far from
-    its pods; `is_dead`, all is zero and something says that it cannot be; `is_empty`, all is zero
-    and that is true; `is_doubted`, all is zero and nothing says which.
+    Kubernetes' `status.used`, done again: the counter is known to be wrong in the field
+    (kubernetes/kubernetes#71450, #98071), and a quota refuses pods by it all the same.
+
+    Returns:
+        The columns of `spaces`; `counted` and `asked` in cores or bytes, NaN where there is none or
+        it was not read; `is_live`: the quota was read from the cluster; `is_scoped`: it counts only
+        some of the pods, which cannot be done again here; `is_wrong`: counter and pods are further
+        apart than what comes and goes explains: by more than `COUNTER_TOLERANCE` of the larger
+        figure, and by more than the largest pod, finished ones too.
     """
-    rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
-    rows["resource"] = list(QUOTA_FIELDS) * len(spaces)
-    rows = rows.join(_counters(snapshot, rows))
-    rows = rows.join(_counter_facts(snapshot, rows))
+    quotas = snapshot.quota_rows
+    rows = spaces.loc[spaces.index.repeat(len(QUOTA_KEYS))].reset_index(drop=True)
+    pods = pd.DataFrame(
+        [
+            (cluster, pod.namespace_name, pod.is_finished, *(need[key] for key in COMPUTE_KEYS))
+            for cluster, pods in snapshot.pods.items()
+            for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True)
+        ],
+        columns=[*SPACE, "is_finished", *COMPUTE_KEYS],
+    ).astype(dict.fromkeys(COMPUTE_KEYS, float) | {"is_finished": bool})
+    by_space, keys = pd.MultiIndex.from_frame(spaces[SPACE]), [*COMPUTE_KEYS]
+    needs = pods[~pods["is_finished"]].groupby(SPACE)[keys].sum(), pods.groupby(SPACE)[keys].max()
+    asked, largest = (need.reindex(by_space, fill_value=0.0).to_numpy().ravel() for need in needs)
+    live = [*snapshot.quotas.keys() - set(snapshot.remembered)]
+    rows = rows.assign(
+        resource=quotas["resource"], counted=quotas["used"], is_scoped=quotas["is_scoped"],
+        asked=pd.Series(asked.round(6)).where(rows["is_read"]),
+        is_live=rows["cluster_name"].isin(live),
+        has_quota=quotas["hard"].notna() | (rows["cut_off"] != ""),
+        is_counted=quotas["used"].notna(), has_counter=True,
+    )  # fmt: skip
+    apart = (rows["counted"] - rows["asked"]).abs().round(6)
+    most = np.maximum(rows["counted"], rows["asked"])
+    is_far = (apart > (COUNTER_TOLERANCE * most).round(6)) & (apart > largest)
+    return rows.assign(is_wrong=is_far & rows["is_live"] & ~rows["is_scoped"])
+
+
+def _with_flags(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
+    """Return the rows with flags, in the order in which they rest on one another.
+
+    `is_wrong`, the counter is far from its pods; `is_dead`, all is zero and something says that it
+    cannot be; `is_empty`, all is zero and that is true; `is_doubted`, all is zero and nothing says
+    which.
+    """
     is_known, asks = rows["asked"].notna(), rows["asked"] > 0
     counts = rows["is_live"] & (rows["counted"] > 0)
     had_pods = rows["has_pods"].mask(rows["is_asked"], rows["untrue_zeros"].map(bool))
     says_none = is_known | (rows["is_watched"] & ~had_pods)
     is_stuck = (rows["late_untrue"] > 0) & _is_old(rows, snapshot) & (rows["counted"] == 0)
     zero, is_whole = rows["is_zero"], ~rows["is_scoped"]
-    rows["has_counter"] = True
-    rows["has_quota"] |= rows["cut_off"] != ""
-    rows["is_wrong"] |= is_stuck & asks
-    rows["is_dead"] = zero & (is_whole & (asks | had_pods) | counts)
-    rows["is_empty"] = zero & ~rows["is_dead"] & is_whole & says_none
-    agrees = rows["is_live"] & (is_known & ~rows["is_wrong"] | counts)
-    rows["is_doubted"] = zero & ~rows["is_empty"] & ~agrees
-    return rows
+    is_wrong = rows["is_wrong"] | (is_stuck & asks)
+    is_dead = zero & (is_whole & (asks | had_pods) | counts)
+    is_empty = zero & ~is_dead & is_whole & says_none
+    agrees = rows["is_live"] & (is_known & ~is_wrong | counts)
+    is_doubted = zero & ~is_empty & ~agrees
+    return rows.assign(is_wrong=is_wrong, is_dead=is_dead, is_empty=is_empty, is_doubted=is_doubted)
 
 
-def _counters(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what the tightest quota has counted, and what pods ask for, beside each of `rows`.
-
-    Kubernetes' `status.used`, done again: the counter is known to be wrong in the field
-    (kubernetes/kubernetes#71450, #98071), and a quota refuses pods by it all the same.
-
-    Returns:
-        `counted` and `asked` in cores or bytes, NaN where there is none or it was not read;
-        `is_live`: the quota was read from the cluster; `is_scoped`: it counts only some of the
-        pods, which cannot be done again here; `is_wrong`: counter and pods are further apart than
-        what comes and goes explains: by more than `COUNTER_TOLERANCE` of the larger figure, and by
-        more than the largest pod, finished ones too.
-    """
-    needs: dict[tuple[str, str], list[Mapping[str, Decimal]]] = defaultdict(list)
-    totals: dict[tuple[str, str], dict[str, Decimal]] = defaultdict(
-        lambda: dict.fromkeys(COMPUTE_KEYS, ZERO)
-    )
-    for cluster, pods in snapshot.pods.items():
-        for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True):
-            place = cluster, pod.namespace_name
-            needs[place].append(need)
-            if not pod.is_finished:
-                total = totals[place]
-                for key, amount in need.items():
-                    total[key] += amount
-    live = snapshot.quotas.keys() - set(snapshot.remembered)
-    nothing = dict.fromkeys(COMPUTE_KEYS, ZERO)
-    found = []
-    for cluster, name, field in names_of(rows, *SPACE, "resource"):
-        key, is_live, is_wrong = QUOTA_KEYS[field], cluster in live, False
-        quota = snapshot.tightest_quotas.get(cluster, {}).get((name, key))
-        counted = None if quota is None else quota.used
-        is_scoped = quota is not None and quota.is_scoped
-        asked = totals.get((cluster, name), nothing)[key] if cluster in snapshot.pods else None
-        if counted is not None and asked is not None and is_live and not is_scoped:
-            apart = abs(counted - asked)
-            is_wrong = apart > COUNTER_TOLERANCE * max(counted, asked) and apart > max(
-                (need[key] for need in needs.get((cluster, name), ())), default=ZERO
-            )
-        flags = quota is not None, counted is not None, is_live, is_scoped, is_wrong
-        found.append((counted, asked, *flags))
-    kinds = {"counted": float, "asked": float}
-    kinds |= dict.fromkeys(("has_quota", "is_counted", "is_live", "is_scoped", "is_wrong"), bool)
-    return pd.DataFrame(found, columns=list(kinds), index=rows.index).astype(kinds)
-
-
-def _counter_facts(snapshot: Snapshot, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the facts of the samples of counters, of which some zeros cannot be true.
-
-    A limit's zeros are true where pods have no limits, and those up to now where none asks.
-    """
-    series = series_of(rows)
-    asks_nothing = (rows["asked"] == 0).to_numpy(dtype=bool)
-    is_limit = rows["resource"].isin(_LIMITS).to_numpy(dtype=bool)
-    is_true = rows["is_scoped"].to_numpy(dtype=bool) | asks_nothing & is_limit
-
-    def untrue(part: slice, values: Values) -> Untrue:
-        some, steps = _untrue_counters(snapshot, series[part], values)
-        places = some + part.start
-        steps[:, is_true[places]] = False
-        up_to_now = np.logical_and.accumulate(steps[::-1])[::-1]
-        return some, steps & ~(up_to_now & asks_nothing[places])
-
-    return _facts(snapshot.used, series, untrue=untrue)
-
-
-def _usage_rows(
-    snapshot: CleanSnapshot, field: str, frame: pd.DataFrame, namespaces: pd.DataFrame
-) -> pd.DataFrame:
-    """Return one row per namespace on what was measured; nodes never idle at zero.
-
-    Where pods run by night only, nothing is used by day: a sample that is missing while the
-    counter is at 0 is no gap, unless the counter is always at 0.
-    """
-    rows = namespaces.assign(resource=field)
-    spaces = pd.MultiIndex.from_frame(rows[SPACE])
-    series = series_of(rows.assign(resource="cpu_request"))
-    least = LONG_GAP // snapshot.step if field == "cpu_usage" else 1  # a pod may sleep for hours
-
-    def untrue(part: slice, values: Values) -> Untrue:
-        found = _untrue_usage(snapshot, spaces[part], values, least=least)
-        some = _with_gaps(values)
-        counted, missing = samples_of(snapshot.used, series[part][some]), np.isnan(values[:, some])
-        works = (np.fmax.reduce(counted, axis=0, initial=0) > 0) & ~missing.all(axis=0)
-        values[:, some] = np.where(missing & (counted == 0) & works, 0, values[:, some])
-        return found
-
-    rows = rows.join(_facts(frame, spaces, untrue=untrue))
+def _usage_rows(spaces: pd.DataFrame, field: str, facts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per namespace on what was measured; nodes never idle at zero."""
+    rows = spaces.join(facts)
     is_idle = np.where(rows["is_read"], ~rows["is_running"], rows["is_watched"] & ~rows["has_pods"])
     return rows.assign(
-        cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
-        has_counter=False, counted=np.nan, asked=np.nan,
-        changes=0, row=-1, before=np.nan, after=np.nan,
-        is_dead=rows["is_zero"], is_doubted=rows["is_zero"],
-        is_empty=(rows["seen"] == 0) & is_idle,
+        resource=field, cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
+        has_counter=False, counted=np.nan, asked=np.nan, changes=0, is_dead=rows["is_zero"],
+        is_doubted=rows["is_zero"], is_empty=(rows["seen"] == 0) & is_idle,
     )  # fmt: skip
 
 
@@ -337,15 +270,15 @@ def _usage_rows(
 
 
 def _facts(
-    frame: pd.DataFrame, series: pd.MultiIndex, *, untrue: Callable[[slice, Values], Untrue]
+    frame: pd.DataFrame, untrue: Untrue, counters: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return what the samples of each series say once their untrue zeros are forgotten.
+    """Return what the samples of each column say once their untrue zeros are forgotten.
 
     Args:
         frame: time x series.
-        series: the columns that are looked at.
-        untrue: says of a part of them at which steps their zeros cannot be true; it may put zeros
-            in their samples where one is missing for a good reason.
+        untrue: which zeros cannot be true.
+        counters: of use, what is counted. Where pods run by night only, nothing is used by day: a
+            sample that is missing while the counter is at 0 is no gap, unless it always is.
 
     Returns:
         `seen`: samples; `first`, `last`: row of the first and last, -1 without any; `gap_steps`:
@@ -354,190 +287,159 @@ def _facts(
         `gap_untrue`: the share of these in what follows the last sample and in the longest gap.
         Where all is zero, none is forgotten.
     """
-    nothing = np.empty((len(frame), 0), dtype=np.float32)
-    parts = [_facts_of(nothing, (_with_gaps(nothing), nothing.astype(bool)), frame.index)]
-    for part, values in chunks(frame, series):
-        parts.append(_facts_of(values, untrue(part, values), frame.index))
-    return pd.concat(parts, ignore_index=True).astype({"is_zero": bool})
-
-
-def _facts_of(values: Values, untrue: Untrue, times: pd.Index) -> pd.DataFrame:
+    values = frame.to_numpy(copy=False)
     total, count = values.shape
     is_zero = (highest(values) == 0) & (lowest(values) == 0)
+    forgotten = {place: steps for place, steps in untrue.items() if not is_zero[place]}
+    seen, last = np.full(count, total), np.full(count, total - 1)
+    first, begin, length = np.minimum(last, 0), np.zeros(count, int), np.zeros(count, int)
+    is_torn = np.isnan(np.add.reduce(values, axis=0))  # a sum with NaN is NaN, and quickly done
+    is_torn[[*forgotten]] = True
+    rows = np.arange(total, dtype=np.int32)[:, None]
+    for part in parts(np.flatnonzero(is_torn)):
+        known, at = ~np.isnan(values[:, part]), np.arange(len(part))
+        if counters is not None:
+            counted = counters.to_numpy(copy=False)[:, part * len(QUOTA_KEYS)]
+            known |= (counted == 0) & (highest(counted) > 0) & known.any(axis=0)
+        is_any = known.any(axis=0)
+        first[part] = np.where(is_any, known.argmax(axis=0), -1)
+        for torn in np.flatnonzero(np.isin(part, [*forgotten])):
+            known[forgotten[part[torn]], torn] = False
+        seen[part] = known.sum(axis=0)
+        known[first[part], at] |= is_any  # an untrue zero stands for what a gap comes after
+        last[part] = np.where(is_any, total - 1 - known[::-1].argmax(axis=0), -1)
+        before = last_known(known)
+        is_end = np.vstack([known[1:], np.ones((1, len(part)), dtype=bool)])  # the end is one too
+        steps = np.where(is_end & (before >= 0), rows - before, 0)
+        length[part] = steps.max(axis=0)
+        begin[part] = steps.argmax(axis=0) + 1 - length[part]
+    late, gap = np.zeros(count), np.zeros(count)
+    for place, steps in forgotten.items():
+        behind, within = steps[last[place] + 1 :], steps[begin[place] :][: length[place]]
+        late[place], gap[place] = (own.mean() if len(own) else 0 for own in (behind, within))
     spans = np.empty(count, dtype=object)
     spans.fill(())
-    torn, begun = {}, []
-    for place, steps in zip(untrue[0], untrue[1].T, strict=True):
-        spans[place] = tuple(Span(times[first], times[end - 1]) for first, end in _runs(steps))
-        if spans[place] and not is_zero[place]:
-            torn[place] = steps
-            first = (~np.isnan(values[:, place])).argmax()
-            values[steps, place] = np.nan
-            if steps[first]:
-                values[first, place] = 0  # stands for the sample that a gap comes after
-                begun.append(place)
-    facts = {
-        "seen": np.full(count, total), "first": np.full(count, 0 if total else -1),
-        "last": np.full(count, total - 1), "gap_steps": np.zeros(count, dtype=np.int64),
-        "gap_start": np.zeros(count, dtype=np.int64),
-    }  # fmt: skip
-    some = _with_gaps(values)
-    if len(some):
-        known = ~np.isnan(values[:, some])
-        seen = known.sum(axis=0)
-        facts["seen"][some] = seen
-        facts["first"][some] = np.where(seen, known.argmax(axis=0), -1)
-        facts["last"][some] = np.where(seen, total - 1 - known[::-1].argmax(axis=0), -1)
-        torn_later = np.flatnonzero((seen > 0) & (seen < total - facts["first"][some]))
-        found = _longest_gaps(known[:, torn_later])
-        facts["gap_steps"][some[torn_later]], facts["gap_start"][some[torn_later]] = found
-    facts["seen"][begun] -= 1
-    late, gap = np.zeros(count), np.zeros(count)
-    for place, steps in torn.items():
-        start, length = facts["gap_start"][place], facts["gap_steps"][place]
-        late[place] = _share(steps[facts["last"][place] + 1 :])
-        gap[place] = _share(steps[start : start + length])
-    more = {"is_zero": is_zero, "untrue_zeros": spans, "late_untrue": late, "gap_untrue": gap}
-    return pd.DataFrame(facts | more)
+    for place, steps in untrue.items():
+        ends = [(frame.index[first], frame.index[end - 1]) for first, end in _runs(steps)]
+        spans[place] = tuple(Span(*end) for end in ends)
+    return pd.DataFrame(
+        {
+            "seen": seen, "first": first, "last": last, "gap_steps": length, "gap_start": begin,
+            "is_zero": is_zero, "untrue_zeros": spans, "late_untrue": late, "gap_untrue": gap,
+        }
+    )  # fmt: skip
 
 
-def _share(flags: Flags) -> float:
-    return float(flags.mean()) if len(flags) else 0.0
-
-
-def _with_gaps(values: Values) -> NDArray[np.int64]:
-    """Return which columns miss a sample: what has all is most, and quickly done."""
-    return np.flatnonzero(np.isnan(np.add.reduce(values, axis=0)))  # a sum with NaN is NaN
-
-
-def _longest_gaps(known: Flags) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return length and first row of the longest gap behind a sample, of columns that have one."""
-    before = last_known(known)
-    # the end ends a gap as well
-    ends = np.vstack([known[1:], np.ones((1, known.shape[1]), dtype=bool)])
-    rows = np.arange(len(known), dtype=np.int32)[:, None]
-    length = np.where(ends & (before >= 0), rows - before, 0)
-    at = length.argmax(axis=0)
-    steps = np.take_along_axis(length, at[None, :], axis=0)[0].astype(np.int64)
-    return steps, at.astype(np.int64) + 1 - steps
-
-
-def _changes(hard: pd.DataFrame, series: pd.MultiIndex) -> pd.DataFrame:
-    """Return how often each hard quota changes its value, gaps left out, and the last change.
+def _changes(hard: pd.DataFrame) -> pd.DataFrame:
+    """Return how often each hard quota changes its value, and the `row` of the last change.
 
     Returns:
-        `changes`; `row` of the last change, -1 without one; `before` and `after`, NaN without one.
+        `changes`; `row`, `before` and `after`, NaN without one.
     """
-    values = hard.to_numpy(dtype=np.float32, copy=False)
-    places = hard.columns.get_indexer(series)
-    is_moved = np.append(highest(values) > lowest(values), False)  # the last: what is not there
-    some = np.flatnonzero(is_moved[places])
-    facts = pd.DataFrame(
-        {"changes": 0, "row": -1, "before": np.nan, "after": np.nan}, index=range(len(series))
-    )
-    if len(some):  # few change at all
-        filled = pd.DataFrame(taken(values, places[some])).ffill().to_numpy()
-        changed = (filled[1:] != filled[:-1]) & ~np.isnan(filled[:-1])
-        last, at = len(values) - 1 - changed[::-1].argmax(axis=0), np.arange(len(some))
-        facts.loc[some, "changes"], facts.loc[some, "row"] = changed.sum(axis=0), last
-        facts.loc[some, "before"] = filled[last - 1, at].astype(np.float64)
-        facts.loc[some, "after"] = filled[last, at].astype(np.float64)
-    return facts
+    values = hard.to_numpy(copy=False)
+    columns, rows, before = changes(values)
+    last = np.flatnonzero(np.diff(columns, append=-1))  # they come by column and time
+    found = {"row": rows[last], "before": before[last], "after": values[rows[last], columns[last]]}
+    counts = np.bincount(columns, minlength=values.shape[1])
+    facts = pd.DataFrame(found, index=columns[last], dtype=float).reindex(range(len(counts)))
+    return facts.assign(changes=counts)
+
+
+def _without(frame: pd.DataFrame, untrue: Untrue) -> pd.DataFrame:
+    """Return a frame without the untrue zeros of some columns."""
+    if not untrue:
+        return frame
+    values = frame.to_numpy(copy=True)
+    for place, steps in untrue.items():
+        values[steps & (values[:, place] == 0), place] = np.nan
+    return pd.DataFrame(values, index=frame.index, columns=frame.columns, copy=False)
 
 
 # Which zeros cannot be true
 
 
-def _untrue_counters(snapshot: Snapshot, series: pd.MultiIndex, used: Values) -> Untrue:
+def _untrue_counters(
+    snapshot: Snapshot, frames: Mapping[str, pd.DataFrame], rows: pd.DataFrame
+) -> Untrue:
     """Return at which steps a quota counter is 0 while pods ask for more of the same resource.
 
     What has ended is still asked for as long as it is listed, but counts in no quota. So a zero is
-    true where containers of the cluster are seen in a step, and none of this namespace.
-
-    Args:
-        snapshot: what was read.
-        series: columns of `snapshot.used`.
-        used: their samples, times x series.
+    true where containers of the cluster are seen in a step, and none of this namespace. A limit's
+    zeros are true where pods have no limits, and those up to now where none asks.
     """
-    some = np.flatnonzero((lowest(used) == 0) & (snapshot.requested.shape[1] > 0))
-    if not len(some):
-        return some, np.empty((len(used), 0), dtype=bool)
-    clusters, names, keys = (series[some].get_level_values(level) for level in range(3))
-    keys = keys.str.replace("limits.", "requests.", regex=False)
-    asked = samples_of(snapshot.requested, pd.MultiIndex.from_arrays([clusters, names, keys]))
-    found = (used[:, some] == 0) & (asked > 0)
-    doubted = np.flatnonzero(found.any(axis=0))
-    some, found = some[doubted], found[:, doubted]
-    if len(some):
-        spaces = pd.MultiIndex.from_arrays([clusters[doubted], names[doubted]])
-        found &= ~_at_rest(snapshot, spaces)
-    return some, found
+    used, asked, *usages = (
+        frames[name].to_numpy(copy=False)
+        for name in ("used", "requested", "usage_cpu", "usage_memory")
+    )
+    asks_nothing = (rows["asked"] == 0).to_numpy(dtype=bool)
+    is_true = rows["is_scoped"] | (asks_nothing & rows["resource"].str.endswith("limit"))
+    measured = (snapshot.usage_cpu, snapshot.usage_memory)
+    found: Untrue = {}
+    for part in parts(np.flatnonzero((lowest(used) == 0) & ~is_true.to_numpy(dtype=bool))):
+        steps = (used[:, part] == 0) & (asked[:, part // 2] > 0)
+        some = steps.any(axis=0)
+        places, steps = part[some], steps[:, some]
+        is_quiet = np.logical_and.reduce(
+            [np.isnan(usage[:, places // len(QUOTA_KEYS)]) for usage in usages]
+        )
+        clusters = rows["cluster_name"].iloc[places]
+        for cluster in clusters.unique():
+            is_seen = np.zeros(len(used), dtype=bool)
+            for frame in measured:
+                if cluster in frame.columns:
+                    is_seen |= frame[cluster].notna().any(axis=1).to_numpy()
+            is_quiet[np.ix_(~is_seen, clusters == cluster)] = False
+        steps &= ~is_quiet
+        up_to_now = np.logical_and.accumulate(steps[::-1])[::-1]
+        steps &= ~(up_to_now & asks_nothing[places])
+        found |= {
+            place: own for place, own in zip(places.tolist(), steps.T, strict=True) if own.any()
+        }
+    return {place: steps for place, steps in found.items() if steps.any()}
 
 
-def _untrue_usage(
-    snapshot: Snapshot, spaces: pd.MultiIndex, usage: Values, *, least: int
-) -> Untrue:
+def _untrue_usage(frames: Mapping[str, pd.DataFrame], name: str, *, least: int) -> Untrue:
     """Return at which steps nothing is used while pods ask for something or a quota counts them.
 
     Args:
-        snapshot: what was read.
-        spaces: columns of `snapshot.usage_cpu` or `usage_memory`.
-        usage: their samples, times x namespaces.
+        frames: the counters among them without their own untrue zeros.
+        name: of the frame of usage.
         least: steps that zeros have to last.
     """
-    some = np.flatnonzero(lowest(usage) == 0)
-    places = [spaces[some].get_level_values(level) for level in (0, 1)]
-    runs = np.zeros((len(usage), len(some)), dtype=bool)
-    for key in ("requests.cpu", "requests.memory") if len(some) else ():
-        series = pd.MultiIndex.from_arrays([*places, [key] * len(some)])
-        for frame in (snapshot.requested, snapshot.used):
-            runs |= samples_of(frame, series) > 0
-    found = (usage[:, some] == 0) & runs
-    for steps in found.T:
-        for first, end in _runs(steps):
-            steps[first:end] = end - first >= least
-    return some, found
-
-
-def _at_rest(snapshot: Snapshot, spaces: pd.MultiIndex) -> Flags:
-    """Return at which steps no container of a namespace is seen, while others of its cluster are.
-
-    A cluster whose use is not measured says nothing.
-    """
-    frames = [one for one in (snapshot.usage_cpu, snapshot.usage_memory) if one.shape[1]]
-    is_quiet = np.ones((len(snapshot.used), len(spaces)), dtype=bool)
-    for frame in frames:
-        is_quiet &= np.isnan(samples_of(frame, spaces))
-    clusters = spaces.get_level_values(0)
-    for cluster in clusters.unique():
-        is_seen = np.zeros(len(snapshot.used), dtype=bool)
-        for frame in frames:
-            of_it = np.flatnonzero(frame.columns.get_level_values(0) == cluster)
-            is_seen |= ~np.isnan(frame.to_numpy(copy=False)[:, of_it]).all(axis=1)
-        is_quiet[np.ix_(~is_seen, clusters == cluster)] = False
-    return is_quiet
+    usage, used, asked = (frames[one].to_numpy(copy=False) for one in (name, "used", "requested"))
+    found: Untrue = {}
+    for part in parts(np.flatnonzero(lowest(usage) == 0)):
+        runs = np.zeros((len(usage), len(part)), dtype=bool)
+        for place in (0, 1):  # CPU, memory
+            runs |= (asked[:, 2 * part + place] > 0) | (used[:, 4 * part + 2 * place] > 0)
+        runs &= usage[:, part] == 0
+        for place, steps in zip(part.tolist(), runs.T, strict=True):
+            for first, end in _runs(steps):
+                steps[first:end] = end - first >= least
+            if steps.any():
+                found[place] = steps
+    return found
 
 
 def _runs(steps: Flags) -> Iterator[tuple[int, int]]:
     """Yield of each run of true steps its first, and the one behind it."""
-    edges = np.diff(steps.astype(np.int8), prepend=0, append=0)
-    yield from zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
+    edges = np.flatnonzero(np.diff(steps, prepend=False, append=False))
+    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 # The verdict
 
 
-def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+def _judged(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
-    step, count = snapshot.step, len(snapshot.used)
+    step, count, times = snapshot.step, len(snapshot.used), snapshot.used.index
     is_seen, has_gap = rows["seen"] > 0, rows["gap_steps"] > 0
-    gap_end = rows["gap_start"] + rows["gap_steps"]
-    stamps = pd.Series(snapshot.used.index, dtype="datetime64[ns, UTC]")
+    stamps = pd.Series(times, dtype="datetime64[ns, UTC]")
     for name, places in (
         ("first_sample_utc", rows["first"]),
         ("last_sample_utc", rows["last"]),
-        ("gap_from_utc", (rows["gap_start"] - 1).where(has_gap, -1)),
-        ("gap_until_utc", gap_end.where(has_gap, -1)),
+        ("gap_from_utc", (rows["gap_start"] - 1).where(has_gap)),
+        ("gap_until_utc", (rows["gap_start"] + rows["gap_steps"]).where(has_gap)),
         ("changed_utc", rows["row"]),
     ):
         rows[name] = stamps.reindex(places).array  # NaT for what is no row
@@ -550,20 +452,18 @@ def _judged(rows: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         gap_for=rows["gap_steps"] * step,
         is_old=_is_old(rows, snapshot),
     )
-    rows["word"] = _words(rows, snapshot)
+    rows["evidence"] = _words(rows, snapshot)
     names = ["reason", "unknown_now", "unknown_history"]
     rows[names] = ""
-    told = rows[(rows["word"] != "sound") | (count == 0)]  # of what is sound nothing is to be said
+    told = rows[(rows["evidence"] != "sound") | (count == 0)]  # the others have nothing to be said
     found = [texts(row) for row in told.to_dict("records")]
     rows.loc[told.index, names] = pd.DataFrame(found, index=told.index, columns=names)
-    named = {
-        "evidence": rows["word"], "is_all_zero": rows["is_zero"], "quota_changes": rows["changes"],
-        "changed_from": rows["before"], "changed_to": rows["after"],
-    }  # fmt: skip
-    return rows.assign(**named)[list(EVIDENCE_COLUMNS)]
+    named = {"is_zero": "is_all_zero", "changes": "quota_changes"}
+    named |= {"before": "changed_from", "after": "changed_to"}
+    return rows.rename(columns=named)[list(EVIDENCE_COLUMNS)]
 
 
-def _words(rows: pd.DataFrame, snapshot: Snapshot) -> NDArray[Any]:
+def _words(rows: pd.DataFrame, snapshot: CleanSnapshot) -> np.ndarray[Any, Any]:
     """Return the first word of `EVIDENCE` that holds for each row."""
     count = len(snapshot.used)
     is_seen, quota = rows["seen"] > 0, rows["has_quota"]

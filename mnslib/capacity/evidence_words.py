@@ -77,7 +77,7 @@ def texts(row: Row) -> tuple[str, str, str]:
 
     A verdict is empty where the figures hold, else `unknown: <reason>`.
     """
-    reason = _said(row["word"], row)
+    reason = _said(row["evidence"], row)
     if not row["has_quota"]:
         return reason, NO_QUOTA, NO_QUOTA
     now, history = (
@@ -99,8 +99,8 @@ def _why_not_now(row: Row) -> str:
         return _zero(row)
     if row["is_wrong"]:
         return _said("wrong counter", row)
-    is_lost = not row["is_live"] and row["word"] in ("stale", "no history")
-    return _said(row["word"], row) if is_lost else ""
+    is_lost = not row["is_live"] and row["evidence"] in ("stale", "no history")
+    return _said(row["evidence"], row) if is_lost else ""
 
 
 def _why_no_history(row: Row) -> str:
@@ -110,8 +110,8 @@ def _why_no_history(row: Row) -> str:
         return _said("wrong counter", row)
     if row["is_zero"] and not row["is_empty"]:
         return _zero(row)
-    if row["word"] == "no history" or (row["word"] == "stale" and row["is_old"]):
-        return _said(row["word"], row)
+    if row["evidence"] == "no history" or (row["evidence"] == "stale" and row["is_old"]):
+        return _said(row["evidence"], row)
     if row["seen"] == 0 and row["is_empty"]:
         return ""
     if row["seen_for"] < LEAST_HISTORY:

@@ -42,7 +42,8 @@ from mnslib.models import QUOTA_KEYS
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient, Series
     from mnslib.capacity.promql import RangeQuery
-    from mnslib.capacity.snapshot import Snapshot, Values
+    from mnslib.capacity.samples import Values
+    from mnslib.capacity.snapshot import Snapshot
 
 RECENT = timedelta(days=1)
 """A quota seen within it still counts as present where only history speaks; our choice."""

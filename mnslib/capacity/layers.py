@@ -21,10 +21,10 @@ from mnslib.capacity.advice import advised, regions
 from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE
-from mnslib.capacity.samples import Flags, highest, taken
-from mnslib.capacity.snapshot import CleanSnapshot, Values
+from mnslib.capacity.samples import Flags, Values, highest, times_of
+from mnslib.capacity.snapshot import CleanSnapshot
 from mnslib.capacity.utilization import ratio_now
-from mnslib.verdicts import unknown_reason
+from mnslib.verdicts import unknown, unknown_reason
 
 LEAST_OF_DAY = 0.5
 """Share of a day's steps that a figure of that day needs. Our choice."""
@@ -74,6 +74,7 @@ SUM_COLUMNS = (
     "requested_without_quota",
     "usage_without_quota",
 )
+RESOURCES = ("cpu", "memory")
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
 _SUMMED = ("requested", "usage")
 
@@ -89,7 +90,7 @@ def layers_table(
     Args:
         snapshot: the reading that `table` was made from.
         table: from `utilization_table`.
-        evidence: from `evidence_table`, of the same snapshot. What it calls unknown over the
+        evidence: from `with_evidence`, of the same snapshot. What it calls unknown over the
             lookback is unknown here, with its reason.
 
     Returns:
@@ -104,11 +105,7 @@ def layers_table(
         ratios of this resource say, `advice` what those of the namespace do, both empty where
         unknown; `reason` is why something is unknown, else empty.
     """
-    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
-    rows = [
-        _resource_layers(snapshot, table, spaces, resource=resource, evidence=evidence)
-        for resource in ("cpu", "memory")
-    ]
+    rows = [_resource_layers(snapshot, table, evidence, number) for number in range(len(RESOURCES))]
     layers = pd.concat(rows).sort_values([*SPACE, "resource"], kind="stable", ignore_index=True)
     advice = advised(layers).set_index(SPACE)["advice"]
     return layers.join(advice, on=SPACE)[list(LAYER_COLUMNS)]
@@ -127,27 +124,43 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
         and `usage` over the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had
         a quota on that day or before, but no such figures.
     """
-    spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
-    times = _times(snapshot)
-    stamps = times.tz_localize(None).to_numpy() - np.timedelta64(snapshot.step)
+    stamps = times_of(snapshot.used) - np.timedelta64(snapshot.step)
     days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
     ends = np.append(starts[1:], len(stamps))[: len(starts)]
-    wrong = evidence[evidence["evidence"].isin(NO_PEAK)]
+    wrong = evidence.assign(
+        unknown_history=evidence["unknown_history"].where(evidence["evidence"].isin(NO_PEAK), "")
+    )
     rows: list[dict[str, object]] = []
-    for resource in ("cpu", "memory"):
-        series = _Resource(snapshot, spaces, times, resource=resource, evidence=wrong)
-        hard = np.full(len(spaces), np.nan)
+    for number, resource in enumerate(RESOURCES):
+        quotas, samples = _samples(snapshot, wrong, number, slice(None))
+        hard = np.full(quotas.shape[1], np.nan)
         for day, first, end in zip(days, starts.tolist(), ends.tolist(), strict=True):
-            granted = series.granted(first, end)
+            own, least = slice(first, end), ceil((end - first) * LEAST_OF_DAY)
+            granted = np.full(quotas.shape[1], np.nan)
+            for values in quotas[own]:
+                np.copyto(granted, values, where=~np.isnan(values))
             hard = np.where(np.isnan(granted), hard, granted)
-            measured = series.measured(first, end, least=ceil((end - first) * LEAST_OF_DAY))
+            measured = _measured(samples, own, least=least)
             parts = parts_of(granted, measured.requested, measured.usage)
             is_whole = ~np.isnan(parts["unrequested"])
             counts = {"measured": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
-            sums = {name: _sum(amounts[is_whole]) for name, amounts in parts.items()}
+            sums = {
+                name: float(amounts[is_whole].sum()) if is_whole.any() else np.nan
+                for name, amounts in parts.items()
+            }
             rows.append({"day": day.item(), "resource": resource, **counts, **sums})
     by_day = pd.DataFrame(rows, columns=list(DAY_COLUMNS))
     return by_day.sort_values(["day", "resource"], ignore_index=True)
+
+
+class _Samples(NamedTuple):
+    """What is requested and used of one resource, times x namespaces, and why either is doubted."""
+
+    requested: Values
+    usage: Values
+    doubted: Reasons
+    unsure: Reasons
+    clusters: NDArray[np.intp]
 
 
 class _Measured(NamedTuple):
@@ -159,97 +172,81 @@ class _Measured(NamedTuple):
     reason: Reasons
 
 
-class _Resource:
-    """The series of one resource, of which samples are taken when they are asked for.
+def _samples(
+    snapshot: CleanSnapshot, evidence: pd.DataFrame, number: int, steps: slice
+) -> tuple[Values, _Samples]:
+    """Return the hard quotas of one resource at some steps, and what stands against them.
 
     What pods request stands for the counter of the namespaces that none counts.
     """
-
-    def __init__(
-        self,
-        snapshot: CleanSnapshot,
-        spaces: pd.MultiIndex,
-        times: pd.DatetimeIndex,
-        *,
-        resource: str,
-        evidence: pd.DataFrame,
-    ) -> None:
-        key = pd.Index([f"requests.{resource}"] * len(spaces))
-        series = pd.MultiIndex.from_arrays([*map(spaces.get_level_values, (0, 1)), key])
-        usage = snapshot.usage_cpu if resource == "cpu" else snapshot.usage_memory
-        self._clusters = pd.factorize(spaces.get_level_values(0))[0]
-        self._hard = _at(snapshot.hard, series, times)
-        self._counted = _at(snapshot.used, series, times)
-        self._usage = _at(usage, spaces, times)
-        values, places = self._counted
-        (most,) = taken(highest(values)[None, :], places)
-        self._uncounted = np.flatnonzero(np.isnan(most))
-        self._asked = _at(snapshot.requested, series[self._uncounted], times)
-        self._doubts = [
-            _doubts(evidence, spaces, f"{resource}_{kind}") for kind in ("request", "usage")
-        ]
-
-    def granted(self, first: int, end: int) -> Floats:
-        """Return the last hard quota of some steps, NaN where there is none."""
-        last = np.full(len(self._clusters), np.nan)
-        for values in _taken(self._hard, first, end):
-            np.copyto(last, values, where=~np.isnan(values))
-        return last
-
-    def measured(self, first: int, end: int, *, least: int) -> _Measured:
-        """Return the quantiles of the steps with both samples; usage needs `least` of them."""
-        usage, requested = (_taken(one, first, end) for one in (self._usage, self._counted))
-        requested[:, self._uncounted] = _taken(self._asked, first, end)
-        doubted, unsure = self._doubts
-        has_use, has_request = ~np.isnan(usage), ~np.isnan(requested)
-        counted, used = _count(has_request), _count(has_use)
-        asked, most = (highest(one).astype(np.float64) for one in (requested, usage))
-        # A counter that says 0 all along, and no container where others are seen: nothing runs.
-        seen = np.bincount(self._clusters, weights=used, minlength=1) > 0
-        is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[self._clusters]
-        is_still &= doubted == ""
-        both = has_use & has_request
-        paired = _count(both) >= least
-        is_dead = (most == 0) & ~(asked == 0)
-        reason = np.select(
-            [is_still, unsure != "", doubted != "", used == 0, is_dead, ~paired],
-            ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
-            default="",
-        ).astype(object)
-        is_known = reason == ""
-        own = _quantile(has_request & (has_use | ~(paired & is_known)), requested)
-
-        def known(amounts: Floats) -> Floats:
-            return np.where(is_still, 0.0, np.where(is_known, amounts, np.nan)).round(3)
-
-        # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-        return _Measured(
-            requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
-            usage=known(_quantile(both, usage)),
-            peak=known(most),
-            reason=reason,
+    usage = (snapshot.usage_cpu, snapshot.usage_memory)[number]
+    hard, counted, asked, used = (
+        frame.to_numpy(copy=False)[steps, first::every]
+        for frame, first, every in (
+            (snapshot.hard, 2 * number, 4),  # requests are every second one
+            (snapshot.used, 2 * number, 4),
+            (snapshot.requested, number, 2),
+            (usage, 0, 1),
         )
+    )
+    requested = np.where(np.isnan(highest(counted)), asked, counted)
+    doubts = []
+    for field in (f"{RESOURCES[number]}_request", f"{RESOURCES[number]}_usage"):
+        said = evidence.loc[evidence["resource"] == field, "unknown_history"]
+        reasons = said.mask(said == NO_QUOTA, "").str.removeprefix(unknown("")).to_numpy(object)
+        doubts.append(reasons if len(reasons) else np.full(hard.shape[1], "", dtype=object))
+    clusters = pd.factorize(snapshot.namespaces["cluster_name"])[0]
+    return hard, _Samples(requested, used, doubts[0], doubts[1], clusters)
+
+
+def _measured(samples: _Samples, steps: slice, *, least: int) -> _Measured:
+    """Return the quantiles of the steps with both samples; usage needs `least` of them."""
+    requested, usage = samples.requested[steps], samples.usage[steps]
+    doubted, unsure, clusters = samples.doubted, samples.unsure, samples.clusters
+    has_use, has_request = ~np.isnan(usage), ~np.isnan(requested)
+    both = has_use & has_request
+    counted, used, paired = (
+        one.sum(axis=0, dtype=np.int32) for one in (has_request, has_use, both)
+    )
+    asked, most = (highest(one).astype(np.float64) for one in (requested, usage))
+    # A counter that says 0 all along, and no container where others are seen: nothing runs.
+    seen = np.bincount(clusters, weights=used, minlength=1) > 0
+    is_still = (counted >= least) & (asked == 0) & (used == 0) & seen[clusters]
+    is_still &= doubted == ""
+    is_dead = (most == 0) & ~(asked == 0)
+    reason = np.select(
+        [is_still, unsure != "", doubted != "", used == 0, is_dead, paired < least],
+        ["", unsure, doubted, NO_USAGE, DEAD_SENSOR, TOO_SHORT],
+        default="",
+    ).astype(object)
+    is_known = reason == ""
+    own = _quantile(has_request & (has_use | ~((paired >= least) & is_known)), requested)
+
+    def known(amounts: Floats) -> Floats:
+        return np.where(is_still, 0.0, np.where(is_known, amounts, np.nan)).round(3)
+
+    # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
+    return _Measured(
+        requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
+        usage=known(_quantile(both, usage)),
+        peak=known(most),
+        reason=reason,
+    )
 
 
 def _resource_layers(
-    snapshot: CleanSnapshot,
-    table: pd.DataFrame,
-    spaces: pd.MultiIndex,
-    *,
-    resource: str,
-    evidence: pd.DataFrame,
+    snapshot: CleanSnapshot, table: pd.DataFrame, evidence: pd.DataFrame, number: int
 ) -> pd.DataFrame:
     """Return the layers of one resource, the advice of the namespace left out."""
+    resource = RESOURCES[number]
     figures = table[["resource", "hard", "used", "verdict"]].assign(_ratio=ratio_now(table))
-    by_space = figures.set_index(pd.MultiIndex.from_frame(table[SPACE]))
     now, limits = (
-        by_space[by_space["resource"] == f"{resource}_{kind}"].reindex(spaces)
-        for kind in ("request", "limit")
+        figures[figures["resource"] == f"{resource}_{kind}"] for kind in ("request", "limit")
     )
-    times = _times(snapshot)
-    recent = times[times > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
-    series = _Resource(snapshot, spaces, recent, resource=resource, evidence=evidence)
-    measured = series.measured(0, len(recent), least=ceil(LEAST_HISTORY / snapshot.step))
+    since = pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW
+    recent = slice(int((snapshot.used.index <= since).sum()), None)
+    _, samples = _samples(snapshot, evidence, number, recent)
+    measured = _measured(samples, slice(None), least=ceil(LEAST_HISTORY / snapshot.step))
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
     # Without usage beside it no window has to be shared, and the counter of now is the best known.
     is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
@@ -258,8 +255,8 @@ def _resource_layers(
     reason[unread] = [unknown_reason(verdict) for verdict in now["verdict"].iloc[unread]]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
-    known = [by["_ratio"].where(by["_ratio"] >= 0) for by in (now, limits)]
-    fullest = np.fmax.reduce(np.vstack([ratios["requested_ratio"], *known]))
+    known = [by["_ratio"].where(by["_ratio"] >= 0).to_numpy() for by in (now, limits)]
+    fullest = np.fmax.reduce([ratios["requested_ratio"], *known])
     layers = pd.DataFrame(
         {
             **parts_of(hard, requested, measured.usage),
@@ -276,15 +273,6 @@ def _resource_layers(
     return layers.join(facts.reset_index(drop=True))
 
 
-def _doubts(evidence: pd.DataFrame, spaces: pd.MultiIndex, field: str) -> Reasons:
-    """Return why the history of one value is unknown; empty where nothing says so."""
-    is_doubted = ~evidence["unknown_history"].isin(["", NO_QUOTA])
-    rows = evidence[is_doubted & (evidence["resource"] == field)]
-    reasons = [unknown_reason(verdict) or "" for verdict in rows["unknown_history"]]
-    by_space = pd.Series(reasons, index=pd.MultiIndex.from_frame(rows[SPACE]), dtype=object)
-    return by_space.reindex(spaces, fill_value="").to_numpy(dtype=object)
-
-
 def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats]:
     """Return the amounts of `PARTS`; what is used beyond the request is not free to commit."""
     return {
@@ -298,27 +286,6 @@ def parts_of(hard: Floats, requested: Floats, usage: Floats) -> dict[str, Floats
     }
 
 
-def _times(snapshot: CleanSnapshot) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(max((snapshot.used.index, snapshot.usage_cpu.index), key=len))
-
-
-def _at(
-    frame: pd.DataFrame, series: pd.MultiIndex, times: pd.DatetimeIndex
-) -> tuple[Values, NDArray[np.intp]]:
-    """Return the samples of a frame at `times`, and where each of `series` lies there or -1."""
-    rows = frame.index.get_indexer(times)
-    if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():  # a slice copies nothing
-        frame = frame.iloc[rows[0] : rows[-1] + 1]
-    else:
-        frame = frame.reindex(times)
-    return frame.to_numpy(dtype=np.float32, copy=False), frame.columns.get_indexer(series)
-
-
-def _taken(series: tuple[Values, NDArray[np.intp]], first: int, end: int) -> Values:
-    values, places = series
-    return taken(values[first:end], places)
-
-
 def _quantile(wanted: Flags, samples: Values) -> Floats:
     """Return `USAGE_QUANTILE` of each column's wanted samples, linearly between two of them.
 
@@ -327,7 +294,7 @@ def _quantile(wanted: Flags, samples: Values) -> Floats:
     if not len(samples):
         return np.full(samples.shape[1], np.nan)
     ordered = np.sort(np.where(wanted, samples, np.float32(np.inf)), axis=0)
-    counts = _count(wanted)
+    counts = wanted.sum(axis=0, dtype=np.int32)
     last = np.maximum(counts - 1, 0)
     place = USAGE_QUANTILE * last
     low = np.floor(place).astype(np.int64)
@@ -336,15 +303,6 @@ def _quantile(wanted: Flags, samples: Values) -> Floats:
     below, above = (np.where(counts, end, np.nan) for end in ends)
     found: Floats = below + (above - below) * (place - low)
     return found
-
-
-def _count(flags: Flags) -> NDArray[np.int32]:
-    counts: NDArray[np.int32] = flags.sum(axis=0, dtype=np.int32)
-    return counts
-
-
-def _sum(amounts: Floats) -> float:
-    return float(amounts.sum()) if len(amounts) else float("nan")
 
 
 # Summed by owner, cluster, subscription or a label

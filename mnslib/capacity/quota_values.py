@@ -43,11 +43,6 @@ class QuotaValue:
     is_scoped: bool = False
 
     @property
-    def ratio(self) -> Decimal | None:
-        """Used over hard; None where hard is 0 or used is unknown."""
-        return self.used / self.hard if self.hard and self.used is not None else None
-
-    @property
     def verdict(self) -> str:
         """`full`, `tight`, `ok` or why it is unknown."""
         if self.used is None:

@@ -1,7 +1,7 @@
-"""Samples of many series: where they lie in a wide frame, in parts, and against their quota.
+"""Samples of many series: in the order of a table's rows, and each against its own quota.
 
-Pure numpy over wide float32 frames (times x series, NaN without a sample), a few thousand series at
-a time, so that no second copy of the whole is made; all tables read samples in this one way.
+Pure numpy over float32 arrays (times x series, NaN without a sample), a few thousand series at a
+time where a copy is needed; all tables read samples in this one way.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.snapshot import Snapshot, Values
-from mnslib.models import QUOTA_KEYS
-
 SERIES_AT_ONCE = 4096
 """Series worked on together: a month of hours of them is 12 MB, which two caches hold. Ours."""
 
+Values = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 
-def series_of(table: pd.DataFrame) -> pd.MultiIndex:
-    """Return the column that each row on a quota field has in `used` and `hard`."""
-    return pd.MultiIndex.from_arrays(
-        [table["cluster_name"], table["namespace_name"], table["resource"].map(QUOTA_KEYS)]
-    )
+def in_order(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.Index) -> pd.DataFrame:
+    """Return a frame with exactly these columns and times; copies only where it has others."""
+    frame = frame if frame.index.equals(times) else frame.reindex(times)
+    values, places = frame.to_numpy(dtype=np.float32, copy=False), np.full(len(series), -1)
+    if values.shape[1]:
+        places = frame.columns.get_indexer(series)
+    if not np.array_equal(places, np.arange(values.shape[1])):
+        values = taken(values, places)
+    return pd.DataFrame(values, index=times, columns=series, copy=False)
 
 
-def samples_of(frame: pd.DataFrame, series: pd.MultiIndex) -> Values:
-    """Return the columns of `frame` in the order of `series`; NaN where there is none."""
-    return taken(frame.to_numpy(dtype=np.float32, copy=False), frame.columns.get_indexer(series))
-
-
-def taken(values: Values, places: NDArray[np.intp]) -> Values:
+def taken(values: Values, places: Places) -> Values:
     """Return a copy of some columns of `values`; NaN where the place is -1."""
     if values.shape[1] == 0:
         return np.full((len(values), len(places)), np.nan, dtype=np.float32)
@@ -42,13 +40,10 @@ def taken(values: Values, places: NDArray[np.intp]) -> Values:
     return found
 
 
-def chunks(frame: pd.DataFrame, series: pd.MultiIndex) -> Iterator[tuple[slice, Values]]:
-    """Yield the samples of `series` in parts: which of them, and what `samples_of` returns."""
-    places = frame.columns.get_indexer(series)
-    values = frame.to_numpy(dtype=np.float32, copy=False)
-    for start in range(0, len(series), SERIES_AT_ONCE):
-        part = slice(start, min(start + SERIES_AT_ONCE, len(series)))
-        yield part, taken(values, places[part])
+def parts(places: Places) -> Iterator[Places]:
+    """Yield so many places at a time that their samples stay in the caches."""
+    for start in range(0, len(places), SERIES_AT_ONCE):
+        yield places[start : start + SERIES_AT_ONCE]
 
 
 def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:
@@ -74,36 +69,37 @@ def last_known(known: Flags) -> NDArray[np.int32]:
     return np.maximum.accumulate(np.where(known, rows, np.int32(-1)), axis=0)
 
 
-def against_quota(
-    snapshot: Snapshot, series: pd.MultiIndex
-) -> Iterator[tuple[slice, Values, Values, Values]]:
-    """Yield `used`, `hard` and their ratio of `series` in parts, as `chunks` does.
+def changes(hard: Values) -> tuple[Places, Places, Values]:
+    """Return where a hard quota is another than in the sample before it, gaps left out.
 
-    Each step is held against the quota that it was used under. Over a hard quota of 0 the ratio is
-    infinite, and 0 where nothing is used.
+    Returns:
+        Column and row of each such sample, by column and time, and the value before it.
     """
-    for (part, used), (_, hard) in zip(
-        chunks(snapshot.used, series), chunks(snapshot.hard, series), strict=True
-    ):
-        _hold_against_their_quota(used, hard)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio: Values = used / hard
-        ratio[(hard == 0) & (used == 0)] = 0
-        yield part, used, hard, ratio
+    some = np.flatnonzero(highest(hard) > lowest(hard))  # few change at all
+    filled = pd.DataFrame(hard[:, some]).ffill().to_numpy()
+    is_new = (filled[1:] != filled[:-1]) & ~np.isnan(filled[:-1])
+    columns, rows = np.nonzero(is_new.T)
+    return some[columns], rows + 1, filled[rows, columns]
 
 
-def _hold_against_their_quota(used: Values, hard: Values) -> None:
-    """Change the steps in which a quota was lowered, so that nothing is held against a later one.
+def against_quota(used: Values, hard: Values) -> tuple[Values, Values, Values]:
+    """Return `used`, `hard` and their ratio, each step held against the quota it was used under.
 
-    Of a step `used` is the highest and `hard` the last. What was used at its end is no more than
-    the highest of the next step; what was used before may have been under the quota before. The
-    fuller of these two stays, in both arrays (times x series).
+    Of a step `used` is the highest and `hard` the last. What was used at the end of one in which
+    the quota was lowered is no more than the highest of the next step; what was used before may
+    have been under the quota before: the fuller of these two stays. Over a hard quota of 0 the
+    ratio is infinite, and 0 where nothing is used.
     """
     rows, columns = np.nonzero(hard[1:] < hard[:-1])
-    rows += 1
-    before, then, most = hard[rows - 1, columns], hard[rows, columns], used[rows, columns]
-    later = used[np.minimum(rows + 1, len(used) - 1), columns]
-    kept = np.minimum(most, np.where(np.isnan(later), most, later))
-    is_before = most * then > kept * before
-    used[rows, columns] = np.where(is_before, most, kept)
-    hard[rows, columns] = np.where(is_before, before, then)
+    if len(rows):
+        used, hard, rows = used.copy(), hard.copy(), rows + 1
+        before, then, most = hard[rows - 1, columns], hard[rows, columns], used[rows, columns]
+        later = used[np.minimum(rows + 1, len(used) - 1), columns]
+        kept = np.minimum(most, np.where(np.isnan(later), most, later))
+        is_before = most * then > kept * before
+        used[rows, columns] = np.where(is_before, most, kept)
+        hard[rows, columns] = np.where(is_before, before, then)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Values = used / hard
+    ratio[(hard == 0) & (used == 0)] = 0
+    return used, hard, ratio

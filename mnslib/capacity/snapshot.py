@@ -8,7 +8,7 @@ figures were read.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -16,15 +16,15 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mnslib.capacity.clusters import FreeNodes
-from mnslib.capacity.quota_values import QuotaValue, tightest_quotas
+from mnslib.capacity.quota_values import NO_QUOTA, SPACE, QuotaValue, names_of, tightest_quotas
+from mnslib.capacity.samples import Values, against_quota, parts
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
+from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.pods import pod_need
 
-Values = NDArray[np.float32]
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
 NAMESPACE_COLUMNS = (
@@ -112,6 +112,30 @@ class Snapshot:
         return {cluster: tightest_quotas(quotas) for cluster, quotas in self.quotas.items()}
 
     @cached_property
+    def quota_rows(self) -> pd.DataFrame:
+        """One row per namespace and quota field: what the value says that counts for it.
+
+        `cluster_name`, `namespace_name`, `resource` (the field); `hard` and `used`, cores or bytes,
+        NaN where there is none; `verdict`, as `QuotaValue` has it, and `is_scoped`.
+        """
+        spaces = self.namespaces[SPACE]
+        rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
+        found = []
+        for cluster, name in names_of(spaces):
+            values = self.tightest_quotas.get(cluster, {})
+            for key in QUOTA_KEYS.values():
+                value = values.get((name, key))
+                found.append(
+                    (None, None, NO_QUOTA, False)
+                    if value is None
+                    else (value.hard, value.used, value.verdict, value.is_scoped)
+                )
+        kinds = {"hard": float, "used": float, "verdict": str, "is_scoped": bool}
+        figures = pd.DataFrame(found, columns=list(kinds), index=rows.index).astype(kinds)
+        fields = pd.Series(list(QUOTA_FIELDS) * len(spaces), dtype=str)
+        return rows.assign(resource=fields).join(figures)
+
+    @cached_property
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:
         """What each of a cluster's `pods` counts for, in their order: see `mnslib.pods`."""
         return {cluster: list(map(pod_need, pods)) for cluster, pods in self.pods.items()}
@@ -140,14 +164,27 @@ class Snapshot:
 
 
 class CleanSnapshot(Snapshot):
-    """A snapshot in whose samples no zero is left that cannot be true (`evidence`)."""
+    """A snapshot in whose samples no zero is left that cannot be true: `evidence.with_evidence`.
 
-    @classmethod
-    def of(cls, snapshot: Snapshot, **frames: pd.DataFrame) -> CleanSnapshot:
-        """Return the snapshot with other frames; what was worked out of its lists is kept."""
-        clean = cls(**{one.name: getattr(snapshot, one.name) for one in fields(cls)} | frames)
-        vars(clean).update(vars(snapshot) | frames)
-        return clean
+    `used` and `hard` have a column for each of `quota_rows`, `usage_cpu` and `usage_memory` one for
+    each namespace, and `requested` two, of CPU and of memory, all in the order of `namespaces`.
+    """
+
+    @cached_property
+    def ratio(self) -> Values:
+        """Used over hard, as `against_quota` holds the one against the other; columns as there."""
+        used, hard = self.used.to_numpy(copy=False), self.hard.to_numpy(copy=False)
+        found = np.empty_like(used)
+        for part in parts(np.arange(used.shape[1])):
+            own = slice(part[0], part[-1] + 1)
+            found[:, own] = against_quota(used[:, own], hard[:, own])[2]
+        return found
+
+
+def series_of(table: pd.DataFrame) -> pd.MultiIndex:
+    """Return the column that each row on a quota field has in `used` and `hard`."""
+    keys = table["resource"].map(QUOTA_KEYS)
+    return pd.MultiIndex.from_arrays([*(table[name] for name in SPACE), keys], names=QUOTA_SERIES)
 
 
 def by_namespace(items: Iterable[Item]) -> Mapping[str, Sequence[Item]]:

@@ -17,8 +17,7 @@ from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, SPACE, TIGHT
-from mnslib.capacity.samples import against_quota, series_of
-from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import ratio_now, verdict_counts
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, word
@@ -112,11 +111,10 @@ def since_findings(days: pd.DataFrame) -> Values:
 
 def _hours_full(snapshot: CleanSnapshot, rows: pd.DataFrame) -> list[float]:
     """Return for how many hours of the lookback each value was full; NaN without samples."""
-    found: list[float] = []
-    for _, _, _, ratio in against_quota(snapshot, series_of(rows)):
-        steps = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0)
-        hours = np.where(np.isnan(ratio).all(axis=0), np.nan, steps * snapshot.step_minutes / 60)
-        found += hours.tolist()
+    ratio = snapshot.ratio[:, snapshot.used.columns.get_indexer(series_of(rows))]
+    steps = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0)
+    hours = np.where(np.isnan(ratio).all(axis=0), np.nan, steps * snapshot.step_minutes / 60)
+    found: list[float] = hours.tolist()
     return found
 
 

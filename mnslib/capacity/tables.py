@@ -75,7 +75,7 @@ class Tables:
 
     @cached_property
     def evidence(self) -> pd.DataFrame:
-        """Which figures hold, as `evidence_table` returns it."""
+        """Which figures hold, as `with_evidence` returns it."""
         return self._weighed[0]
 
     @property
@@ -85,7 +85,7 @@ class Tables:
 
     @cached_property
     def _judged(self) -> pd.DataFrame:
-        return utilization_table(self.snapshot, evidence=self.evidence)
+        return utilization_table(self.clean, evidence=self.evidence)
 
     @cached_property
     def layers(self) -> pd.DataFrame:

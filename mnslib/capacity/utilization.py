@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import NO_PEAK
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names_of
-from mnslib.capacity.samples import chunks, series_of, times_of
-from mnslib.capacity.snapshot import Snapshot, Values
+from mnslib.capacity.samples import Values, in_order, times_of
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.verdicts import UNKNOWN, word
 
@@ -47,12 +47,12 @@ _CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: one whose figure does not hold is not healthy."""
 
 
-def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
+def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cluster, namespace and quota field, in that order.
 
     Args:
-        snapshot: what was read.
-        evidence: from `evidence_table`, of the same snapshot.
+        snapshot, evidence: from `with_evidence`. Its verdict stands where a figure of now does not
+            hold; a counter that is wrong says nothing against the quota, which stays known.
 
     Returns:
         `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
@@ -61,10 +61,25 @@ def utilization_table(snapshot: Snapshot, *, evidence: pd.DataFrame) -> pd.DataF
         or the first sample that holds it: it was so in the `peak_within_minutes` before (0 for a
         sample); `peak_hard` the quota of that step, all unknown without history; `verdict` is
         `full`, `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed;
-        `evidence`, `unknown_history` and `coverage` as in `evidence_table`: a peak was looked for
-        in that share of the steps.
+        `evidence`, `unknown_history` and `coverage` as in the evidence: a peak was looked for in
+        that share of the steps.
     """
-    return _with_peaks(_weighed(_rows_of(snapshot), evidence), snapshot)
+    table = _with_ratio(snapshot.quota_rows)
+    found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
+    unknown = found["unknown_now"] != ""
+    table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
+    figures = ["used", "utilization_ratio"]
+    table[figures] = table[figures].mask(unknown)
+    is_wrong = found["evidence"].isin(NO_PEAK)
+    is_counter = is_wrong | (found["evidence"] == "not counted")
+    table["hard"] = table["hard"].mask(unknown & ~is_counter)
+    kept = ["evidence", "unknown_history", "coverage"]
+    table[kept] = found[kept]
+    for name in ("owner", "is_managed"):
+        table[name] = snapshot.namespaces[name].repeat(len(QUOTA_FIELDS)).array
+    peaks = _peaks(table, snapshot, snapshot.used, snapshot.hard, snapshot.peak_times)
+    table[peaks.columns] = peaks.mask(is_wrong)
+    return table.assign(advice="")[list(UTILIZATION_COLUMNS)]
 
 
 def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) -> pd.DataFrame:
@@ -72,87 +87,61 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 
     Without evidence; of the step under way a peak is at the reading.
     """
-    table = _rows_of(snapshot)
+    table = _with_ratio(snapshot.quota_rows)
     table = table[table["hard"].notna() & table["cluster_name"].isin(list(clusters))]
-    places = np.argsort(-ratio_now(table), kind="stable")[:most]
-    return _with_peaks(table.iloc[places].reset_index(drop=True), replace(snapshot, peak_times={}))
+    table = table.iloc[np.argsort(-ratio_now(table), kind="stable")[:most]].reset_index(drop=True)
+    series, times = series_of(table), snapshot.used.index
+    used, hard = (in_order(frame, series, times) for frame in (snapshot.used, snapshot.hard))
+    return table.join(_peaks(table, snapshot, used, hard, {}))
 
 
-def _rows_of(snapshot: Snapshot) -> pd.DataFrame:
-    """Return one row per namespace and quota field with the figures of now."""
-    spaces = snapshot.namespaces[[*SPACE, "owner", "is_managed"]]
-    rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
-    rows["resource"] = list(QUOTA_FIELDS) * len(spaces)
-    figures: list[tuple[Any, ...]] = []
-    for cluster, name, field in names_of(rows, *SPACE, "resource"):
-        value = snapshot.tightest_quotas.get(cluster, {}).get((name, QUOTA_KEYS[field]))
-        if value is None:
-            figures.append((None, None, None, NO_QUOTA))
-        else:
-            figures.append((value.hard, value.used, value.ratio, value.verdict))
-    names = ["hard", "used", "utilization_ratio"]
-    found = pd.DataFrame(figures, columns=[*names, "verdict"], index=rows.index)
-    rows = rows.join(found.astype(dict.fromkeys(names, "float64")))
-    return rows.assign(advice="").reindex(columns=list(UTILIZATION_COLUMNS))
+def _with_ratio(rows: pd.DataFrame) -> pd.DataFrame:
+    ratio = rows["used"] / rows["hard"].where(rows["hard"] != 0)
+    return rows.assign(utilization_ratio=ratio)
 
 
-def _weighed(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the evidence's verdict where a figure of now does not hold.
+def _peaks(
+    table: pd.DataFrame,
+    snapshot: Snapshot,
+    used: pd.DataFrame,
+    hard: pd.DataFrame,
+    told: Mapping[tuple[str, str], Mapping[str, datetime]],
+) -> pd.DataFrame:
+    """Return the peaks of the rows; the first of equal ones counts. NaN and NaT without history.
 
-    A counter that is wrong says nothing against the quota, which stays known.
+    Args:
+        used, hard: samples, a column for each row.
+        told: when within its step a peak fell.
     """
-    found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
-    unknown = found["unknown_now"] != ""
-    table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
-    figures = ["used", "utilization_ratio"]
-    table[figures] = table[figures].mask(unknown)
-    is_counter = found["evidence"].isin([*NO_PEAK, "not counted"])
-    table["hard"] = table["hard"].mask(unknown & ~is_counter)
-    kept = ["evidence", "unknown_history", "coverage"]
-    table[kept] = found[kept]
-    return table
-
-
-def _with_peaks(table: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Fill in the peaks; the first of equal ones counts. NaN and NaT without history.
-
-    A counter that is wrong, or always zero where something is used, has no peak.
-    """
-    if table.empty or snapshot.used.empty:
-        peaks = {"peak_hard": np.nan, "peak_used": np.nan, "peak_within_minutes": np.nan}
+    columns = ("peak_used", "peak_hard", "peak_within_minutes")
+    if table.empty or used.empty:
         never = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
-        return table.assign(**peaks, peak_utc=never)
-    series = series_of(table)
-    parts = [_first_highest(samples) for _, samples in chunks(snapshot.used, series)]
-    raw, places = map(np.concatenate, zip(*parts, strict=True))
+        return pd.DataFrame(dict.fromkeys(columns, np.nan), index=table.index).assign(
+            peak_utc=never
+        )
+    raw, places = _first_highest(used.to_numpy(copy=False))
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-    highest = raw.astype(np.float64).round(3)
-    last, before = (_each_at(snapshot.hard, series, np.maximum(places - n, 0)) for n in (0, 1))
+    most = raw.astype(np.float64).round(3)
+    quotas, at = hard.to_numpy(copy=False), np.arange(len(table))
+    last, before = (quotas[np.maximum(places - n, 0), at] for n in (0, 1))
     # lowered within the step: what is above it was used under the quota before
     then = np.where((raw > last) & (before > last), before, last).astype(np.float64).round(3)
-    now, hard = (table[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
-    latest = np.array(_told(snapshot.latest_peaks, series, math.nan))
+    now, granted = (table[name].to_numpy(dtype=np.float64) for name in ("used", "hard"))
+    latest = np.array(_told(snapshot.latest_peaks, table, math.nan))
     is_read, now = ~(now <= latest), np.fmax(now, latest)
     is_now = now.astype(np.float32) > raw  # else bytes that float32 rounds down would be a peak now
     read = pd.DatetimeIndex([snapshot.read_utc]).tz_convert(None).as_unit("ns").to_numpy()[0]
-    times = times_of(snapshot.used)
-    step = np.timedelta64(snapshot.step_minutes, "m")
+    times, step = times_of(used), np.timedelta64(snapshot.step_minutes, "m")
     moment = np.where(is_now, read, times[places])
     length = np.where(is_now, np.where(is_read, np.timedelta64(0), read - times[-1]), step)
-    told = pd.to_datetime(_told(snapshot.peak_times, series, pd.NaT), utc=True)
-    exact = told.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    samples = pd.to_datetime(_told(told, table, pd.NaT), utc=True)
+    exact = samples.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     holds = (moment - length < exact) & (exact <= moment)
-    found = pd.DataFrame(
-        {
-            "peak_hard": np.where(is_now, hard, then),
-            "peak_used": np.where(is_now, now, highest),
-            "peak_within_minutes": np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m"))),
-            "peak_utc": pd.DatetimeIndex(np.where(holds, exact, moment)).tz_localize("UTC"),
-        },
-        index=table.index,
-    )
-    is_known = (raw > -np.inf) & ~table["evidence"].isin(NO_PEAK)
-    return table.assign(**found.where(is_known))
+    minutes = np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m")))
+    figures = (np.where(is_now, now, most), np.where(is_now, granted, then), minutes)
+    found = pd.DataFrame(dict(zip(columns, figures, strict=True)), index=table.index)
+    found["peak_utc"] = pd.DatetimeIndex(np.where(holds, exact, moment)).tz_localize("UTC")
+    return found.where(pd.Series(raw > -np.inf, index=table.index))
 
 
 def _first_highest(samples: Values) -> tuple[Values, NDArray[np.int64]]:
@@ -166,22 +155,14 @@ def _first_highest(samples: Values) -> tuple[Values, NDArray[np.int64]]:
     return highest, places
 
 
-def _each_at(frame: pd.DataFrame, series: pd.MultiIndex, rows: NDArray[np.int64]) -> Values:
-    """Return one sample of each series, that of its row; NaN where there is none."""
-    columns = frame.columns.get_indexer(series)
-    known = np.flatnonzero(columns >= 0)
-    found = np.full(len(series), np.nan, dtype=np.float32)
-    found[known] = frame.to_numpy(dtype=np.float32, copy=False)[rows[known], columns[known]]
-    return found
-
-
 def _told(
-    told: Mapping[tuple[str, str], Mapping[str, Any]], series: pd.MultiIndex, none: Any
+    told: Mapping[tuple[str, str], Mapping[str, Any]], table: pd.DataFrame, none: Any
 ) -> list[Any]:
-    """Return what is told of each series, `none` where nothing is."""
+    """Return what is told of each row, `none` where nothing is."""
     if not told:
-        return [none] * len(series)
-    return [told.get((cluster, name), {}).get(key, none) for cluster, name, key in series]
+        return [none] * len(table)
+    names = names_of(table, *SPACE, "resource")
+    return [told.get((space, name), {}).get(QUOTA_KEYS[key], none) for space, name, key in names]
 
 
 def tightest(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,12 +12,11 @@ import pytest
 from mnslib.capacity.evidence import (
     EVIDENCE_COLUMNS,
     evidence_counts,
-    evidence_table,
     worst_evidence,
 )
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.models import QUOTA_FIELDS
-from tests.tables import crossings_of, daily_of, layers_of, utilization_of
+from tests.tables import crossings_of, daily_of, evidence_of, layers_of, utilization_of
 
 MONTH = 30 * 24
 NAN = float("nan")
@@ -57,7 +56,7 @@ def web(make_quota, make_snapshot, make_pod):
 
 
 def test_a_month_without_a_missing_sample_is_sound(web, now):
-    table = evidence_table(web([4.0] * MONTH))
+    table = evidence_of(web([4.0] * MONTH))
 
     row = row_of(table)
     assert tuple(table.columns) == EVIDENCE_COLUMNS
@@ -74,7 +73,7 @@ def test_a_gap_of_three_days_is_named_with_its_place_and_the_history_still_holds
     """Hours 241 to 312 of 720 are missing: 72 of 720, so 90 % are there."""
     used = [4.0] * 240 + [NAN] * 72 + [4.0] * (MONTH - 312)
 
-    row = row_of(evidence_table(web(used)))
+    row = row_of(evidence_of(web(used)))
 
     assert row["evidence"] == "gaps"
     assert row["coverage"] == 0.9
@@ -87,7 +86,7 @@ def test_a_gap_of_three_days_is_named_with_its_place_and_the_history_still_holds
 
 
 def test_an_hour_without_a_sample_is_no_gap_to_speak_of(web):
-    row = row_of(evidence_table(web([4.0] * 100 + [NAN] + [4.0] * (MONTH - 101))))
+    row = row_of(evidence_of(web([4.0] * 100 + [NAN] + [4.0] * (MONTH - 101))))
 
     assert (row["evidence"], row["longest_gap_hours"]) == ("sound", 1)
     assert row["coverage"] == pytest.approx(719 / 720)
@@ -98,24 +97,24 @@ def test_from_95_percent_of_the_samples_on_a_history_is_sound(web, missing, word
     used = [4.0] * MONTH
     used[10 : 10 + 19 * missing : 19] = [NAN] * missing
 
-    assert row_of(evidence_table(web(used)))["evidence"] == word
+    assert row_of(evidence_of(web(used)))["evidence"] == word
 
 
 @pytest.mark.parametrize(("hours", "word"), [(23, "sound"), (24, "gaps")])
 def test_a_gap_of_a_day_is_one_however_long_the_history(web, hours, word):
     used = [4.0] * 100 + [NAN] * hours + [4.0] * (MONTH - 100 - hours)
 
-    assert row_of(evidence_table(web(used)))["evidence"] == word
+    assert row_of(evidence_of(web(used)))["evidence"] == word
 
 
 @pytest.mark.parametrize(("hours", "word"), [(47, "too short"), (48, "sound")])
 def test_two_days_of_samples_are_long_enough(web, hours, word):
-    assert row_of(evidence_table(web([4.0] * hours)))["evidence"] == word
+    assert row_of(evidence_of(web([4.0] * hours)))["evidence"] == word
 
 
 def test_a_history_that_is_mostly_gaps_gives_no_advice(web):
     """Every third of 720 hours: 240 samples are ten days, but a third of the time."""
-    row = row_of(evidence_table(web([4.0, NAN, NAN] * 240)))
+    row = row_of(evidence_of(web([4.0, NAN, NAN] * 240)))
 
     assert row["evidence"] == "gaps"
     assert row["unknown_history"] == "unknown: gaps: samples for 33 % of the time"
@@ -125,7 +124,7 @@ def test_a_history_that_is_mostly_gaps_gives_no_advice(web):
 def test_a_namespace_born_yesterday_holds_now_and_is_too_short_for_advice(web, now):
     snapshot = web([NAN] * (MONTH - 23) + [4.0] * 23)
 
-    row = row_of(evidence_table(snapshot))
+    row = row_of(evidence_of(snapshot))
 
     assert row["evidence"] == "new"
     assert row["first_sample_utc"] == at(now, 22)
@@ -138,7 +137,7 @@ def test_a_namespace_born_yesterday_holds_now_and_is_too_short_for_advice(web, n
 
 
 def test_a_namespace_made_an_hour_ago_is_new_even_without_a_sample(web, now):
-    row = row_of(evidence_table(web([NAN] * 48, created={SPACE: now - timedelta(hours=1)})))
+    row = row_of(evidence_of(web([NAN] * 48, created={SPACE: now - timedelta(hours=1)})))
 
     assert row["evidence"] == "new"
     assert row["unknown_history"].startswith("unknown: too short")
@@ -155,25 +154,25 @@ def test_a_quota_too_young_for_samples_is_new_in_a_namespace_however_old(
         created={("aks-1", "web"): now - timedelta(days=60)},
     )
 
-    assert worst_evidence(evidence_table(snapshot))["evidence"].tolist() == [word]
+    assert worst_evidence(evidence_of(snapshot))["evidence"].tolist() == [word]
 
 
 def test_a_namespace_without_a_sample_has_no_history(web):
-    row = row_of(evidence_table(web([NAN] * MONTH)))
+    row = row_of(evidence_of(web([NAN] * MONTH)))
 
     assert (row["evidence"], row["reason"]) == ("no history", "no sample in 30 days")
     assert (row["unknown_now"], row["unknown_history"]) == ("", "unknown: no sample in 30 days")
 
 
 def test_a_short_lookback_is_too_short_and_nothing_is_new_in_it(web):
-    row = row_of(evidence_table(web([4.0] * 30)))
+    row = row_of(evidence_of(web([4.0] * 30)))
 
     assert row["evidence"] == "too short"
     assert row["reason"] == "30 hours of samples, advice needs 2 days"
 
 
 def test_without_history_the_figures_of_now_stand_alone(web):
-    row = row_of(evidence_table(web([])))
+    row = row_of(evidence_of(web([])))
 
     assert row["evidence"] == "sound"
     assert row["unknown_history"] == "unknown: no history was read"
@@ -182,7 +181,7 @@ def test_without_history_the_figures_of_now_stand_alone(web):
 def test_a_quota_changed_in_the_middle_is_told_with_moment_from_and_to(web, now):
     hard = [8.0] * 200 + [12.0] * 160 + [10.0] * 360
 
-    row = row_of(evidence_table(web([4.0] * MONTH, hard=hard)))
+    row = row_of(evidence_of(web([4.0] * MONTH, hard=hard)))
 
     assert row["evidence"] == "quota changed"
     assert row["quota_changes"] == 2
@@ -197,7 +196,7 @@ def test_a_quota_changed_in_the_middle_is_told_with_moment_from_and_to(web, now)
 def test_a_change_behind_a_gap_counts_once_at_the_first_sample_that_shows_it(web, now):
     hard = [8.0] * 200 + [NAN] * 20 + [10.0] * 500
 
-    row = row_of(evidence_table(web([4.0] * MONTH, hard=hard)))
+    row = row_of(evidence_of(web([4.0] * MONTH, hard=hard)))
 
     assert (row["quota_changes"], row["changed_utc"]) == (1, at(now, 499))
 
@@ -206,7 +205,7 @@ def test_the_last_sample_too_old_leaves_a_live_reading_standing(web, now):
     used = [4.0] * (MONTH - 72) + [NAN] * 72
 
     live, remembered = (
-        row_of(evidence_table(web(used, live=live, pods=4 if live else None)))
+        row_of(evidence_of(web(used, live=live, pods=4 if live else None)))
         for live in (True, False)
     )
 
@@ -228,7 +227,7 @@ def test_a_cluster_that_cannot_be_read_keeps_what_its_history_says(web, make_sna
         unreachable={"aks-1": "cluster not reachable"},
     )
 
-    row = row_of(evidence_table(snapshot))
+    row = row_of(evidence_of(snapshot))
 
     assert (row["evidence"], row["reason"]) == ("not read", "cluster not reachable")
     assert (row["unknown_now"], row["unknown_history"]) == ("unknown: cluster not reachable", "")
@@ -240,7 +239,7 @@ def test_a_cluster_that_cannot_be_read_keeps_what_its_history_says(web, make_sna
 
 def zero(web, **others):
     snapshot = web([0.0] * MONTH, **others)
-    row = row_of(evidence_table(snapshot))
+    row = row_of(evidence_of(snapshot))
     return row, row_of(utilization_of(snapshot))
 
 
@@ -298,7 +297,7 @@ def test_a_zero_that_nothing_vouches_for_is_unknown(web):
 def test_measured_use_of_zero_is_a_dead_sensor_for_nodes_never_idle_at_zero(web):
     usage = {SPACE: [0.0] * MONTH, ("aks-1", "other"): [1.0] * MONTH}
 
-    table = evidence_table(web([4.0] * MONTH, usage_cpu=usage))
+    table = evidence_of(web([4.0] * MONTH, usage_cpu=usage))
 
     row = row_of(table, "cpu_usage")
     assert (row["evidence"], row["reason"]) == ("dead sensor", "all zero: dead sensor")
@@ -310,7 +309,7 @@ def test_nothing_is_used_while_no_pod_runs_so_that_is_no_gap(web):
     used = ([4.0] * 8 + [0.0] * 16) * 30
     usage = {SPACE: [3.0 if value else NAN for value in used]}
 
-    row = row_of(evidence_table(web(used, usage_cpu=usage)), "cpu_usage")
+    row = row_of(evidence_of(web(used, usage_cpu=usage)), "cpu_usage")
 
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
 
@@ -331,7 +330,7 @@ ASKED = {CPU: [4.0] * MONTH}
 def test_a_counter_that_dies_and_comes_back_has_a_gap_with_its_place(web, now):
     snapshot = web(dies(240, 72), requested=ASKED)
 
-    row = row_of(evidence_table(snapshot))
+    row = row_of(evidence_of(snapshot))
 
     assert (row["evidence"], row["coverage"]) == ("gaps", 0.9)
     assert row["reason"] == (
@@ -350,7 +349,7 @@ def test_a_counter_that_died_is_unknown_since_then_and_keeps_its_peak(web):
     snapshot = web([5.0, *dies(300, 419, total=719)], counted="0", pods=None, live=False,
                    requested=ASKED)  # fmt: skip
 
-    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_of(snapshot))
+    row, figures = row_of(evidence_of(snapshot)), row_of(utilization_of(snapshot))
 
     assert row["evidence"] == "stale"
     assert row["reason"] == "zero while its pods ask for more, since 15 Oct 19:00 UTC"
@@ -362,7 +361,7 @@ def test_a_counter_that_died_is_unknown_since_then_and_keeps_its_peak(web):
 
 def test_a_counter_that_died_an_hour_ago_is_unknown_now_but_its_history_holds(web):
     row = row_of(
-        evidence_table(
+        evidence_of(
             web(dies(719, 1), counted="0", pods=None, live=False, requested=ASKED),
         )
     )
@@ -375,13 +374,13 @@ def test_a_live_counter_at_zero_for_days_beside_one_small_pod_is_wrong(web):
     """One pod may come and go while quotas and pods are read, but not for five days."""
     snapshot = web(dies(600, 120, level=1.0), counted="0", pods=1, requested={CPU: [1.0] * MONTH})
 
-    row = row_of(evidence_table(snapshot))
+    row = row_of(evidence_of(snapshot))
 
     assert row["unknown_now"] == "unknown: the quota counter says 0 cores, pods ask for 1"
 
 
 def test_a_counter_that_begins_with_untrue_zeros_has_a_gap_there(web, now):
-    row = row_of(evidence_table(web(dies(0, 72), requested=ASKED)))
+    row = row_of(evidence_of(web(dies(0, 72), requested=ASKED)))
 
     assert (row["evidence"], row["coverage"]) == ("gaps", 0.9)
     assert row["first_sample_utc"] == at(now, 719)
@@ -392,7 +391,7 @@ def test_zeros_while_nothing_is_asked_for_are_true(web):
     ended, zero = ([4.0] * 240 + [none] * 72 + [4.0] * 408 for none in (NAN, 0.0))
 
     for asked in (ended, zero):
-        row = row_of(evidence_table(web(dies(240, 72), requested={CPU: asked})))
+        row = row_of(evidence_of(web(dies(240, 72), requested={CPU: asked})))
         assert (row["evidence"], row["untrue_zeros"]) == ("sound", ())
 
 
@@ -401,7 +400,7 @@ def test_zeros_beside_jobs_that_have_ended_are_true_where_no_container_is_seen(w
     others = {SPACE: dies(240, 72), ("aks-1", "other"): [1.0] * MONTH}
     others[SPACE][240:312] = [NAN] * 72
 
-    row = row_of(evidence_table(web(dies(240, 72), requested=ASKED, usage_memory=others)))
+    row = row_of(evidence_of(web(dies(240, 72), requested=ASKED, usage_memory=others)))
 
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
 
@@ -409,7 +408,7 @@ def test_zeros_beside_jobs_that_have_ended_are_true_where_no_container_is_seen(w
 def test_zeros_up_to_now_are_true_where_the_pods_that_were_read_have_all_ended(web, make_pod):
     ended = {"aks-1": [make_pod("web", phase="Succeeded")] * 4}
 
-    row = row_of(evidence_table(web(dies(600, 120), counted="0", pods=ended, requested=ASKED)))
+    row = row_of(evidence_of(web(dies(600, 120), counted="0", pods=ended, requested=ASKED)))
 
     assert (row["evidence"], row["unknown_now"], row["unknown_history"]) == ("sound", "", "")
 
@@ -418,7 +417,7 @@ def test_a_quota_of_some_pods_only_may_be_at_zero_while_others_ask(web):
     snapshot = web(dies(240, 72), requested=ASKED)
     scoped = [replace(quota, is_scoped=True) for quota in snapshot.quotas["aks-1"]]
 
-    row = row_of(evidence_table(replace(snapshot, quotas={"aks-1": scoped})))
+    row = row_of(evidence_of(replace(snapshot, quotas={"aks-1": scoped})))
 
     assert (row["evidence"], row["untrue_zeros"]) == ("sound", ())
 
@@ -435,19 +434,17 @@ def test_limits_of_zero_are_true_where_the_pods_that_were_read_have_none(
         pods={"aks-1": [make_pod("web")] * pods} if pods else {},
     )  # fmt: skip
 
-    assert row_of(evidence_table(snapshot), "cpu_limit")["evidence"] == word
+    assert row_of(evidence_of(snapshot), "cpu_limit")["evidence"] == word
 
 
 def test_without_a_history_of_requests_a_zero_halfway_stands(web):
-    row = row_of(evidence_table(web(dies(240, 72))))
+    row = row_of(evidence_of(web(dies(240, 72))))
 
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
 
 
 def test_a_quota_of_zero_beside_untrue_zeros_is_no_change(web):
-    row = row_of(
-        evidence_table(web(dies(240, 72), hard=dies(240, 72, level=10.0), requested=ASKED))
-    )
+    row = row_of(evidence_of(web(dies(240, 72), hard=dies(240, 72, level=10.0), requested=ASKED)))
 
     assert (row["quota_changes"], row["evidence"]) == (0, "gaps")
 
@@ -455,7 +452,7 @@ def test_a_quota_of_zero_beside_untrue_zeros_is_no_change(web):
 def test_memory_is_never_zero_while_pods_run_and_cpu_not_for_a_day(web):
     def weigh(kind, length):
         snapshot = web([4.0] * MONTH, **{kind: {SPACE: dies(240, length, level=1.0)}})
-        return row_of(evidence_table(snapshot), kind.removeprefix("usage_") + "_usage")
+        return row_of(evidence_of(snapshot), kind.removeprefix("usage_") + "_usage")
 
     assert weigh("usage_memory", 72)["reason"] == (
         "zero while its pods run, for 3 days from 13 Oct 06:00 UTC to 16 Oct 07:00 UTC, "
@@ -471,7 +468,7 @@ def test_use_of_zero_is_true_while_no_pod_runs(web):
     used = [4.0] * 240 + [0.0] * 72 + [4.0] * 408
 
     row = row_of(
-        evidence_table(web(used, usage_memory={SPACE: dies(240, 72, level=1.0)})), "memory_usage"
+        evidence_of(web(used, usage_memory={SPACE: dies(240, 72, level=1.0)})), "memory_usage"
     )
 
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
@@ -499,7 +496,7 @@ def test_zeros_are_untrue_exactly_where_pods_ask_for_more(make_quota, make_snaps
 
     for table_of in (crossings_of, daily_of, layers_of):
         pd.testing.assert_frame_equal(table_of(shown), table_of(known))
-    ours, theirs = (evidence_table(one)["coverage"] for one in (shown, known))
+    ours, theirs = (evidence_of(one)["coverage"] for one in (shown, known))
     pd.testing.assert_series_equal(ours, theirs)
 
 
@@ -520,7 +517,7 @@ def test_zeros_are_untrue_exactly_where_pods_ask_for_more(make_quota, make_snaps
 def test_a_counter_far_from_its_pods_is_unknown_and_a_slow_one_is_not(web, counted, pods, reason):
     snapshot = web([4.0] * MONTH, counted=counted, pods=pods)
 
-    row, figures = row_of(evidence_table(snapshot)), row_of(utilization_of(snapshot))
+    row, figures = row_of(evidence_of(snapshot)), row_of(utilization_of(snapshot))
 
     assert row["reason"] == reason
     assert row["unknown_now"] == (f"unknown: {reason}" if reason else "")
@@ -533,7 +530,7 @@ def test_a_counter_far_from_its_pods_is_unknown_and_a_slow_one_is_not(web, count
 def test_finished_pods_are_not_asked_for_but_one_that_ends_is_no_alarm(web, make_pod):
     def counting(number):
         ended = {"aks-1": [make_pod("web", phase="Succeeded")] * number}
-        return row_of(evidence_table(web([4.0] * MONTH, counted=str(number), pods=ended)))
+        return row_of(evidence_of(web([4.0] * MONTH, counted=str(number), pods=ended)))
 
     one, many = counting(1), counting(4)
 
@@ -555,13 +552,13 @@ def test_a_quota_of_some_pods_only_cannot_be_counted_again(make_quota, make_snap
 
 
 def test_every_word_has_one_meaning_and_a_row_has_one_word(web, make_snapshot):
-    table = evidence_table(web([4.0] * MONTH))
+    table = evidence_of(web([4.0] * MONTH))
 
     assert set(table["evidence"]) == {"sound", "no quota"}
     assert evidence_counts(table) == {"sound": 1}
     assert set(NEEDS_SOMEBODY) < set(EVIDENCE)
     assert len(set(EVIDENCE)) == len(EVIDENCE)
-    assert evidence_table(make_snapshot({})).empty
+    assert evidence_of(make_snapshot({})).empty
 
 
 def test_a_fleet_of_mixed_facts_keeps_each_to_its_own_series(make_quota, make_snapshot, make_pod):
@@ -573,7 +570,7 @@ def test_a_fleet_of_mixed_facts_keeps_each_to_its_own_series(make_quota, make_sn
     series = {("aks-1", name, "requests.cpu"): samples[:, i] for i, name in enumerate(names)}
     quotas = [make_quota(name, {"requests.cpu": "4"}, {"requests.cpu": "1"}) for name in names]
 
-    table = evidence_table(make_snapshot({"aks-1": quotas}, used=series))
+    table = evidence_of(make_snapshot({"aks-1": quotas}, used=series))
 
     rows = table[table["resource"] == "cpu_request"].reset_index(drop=True)
     torn = rows.index % 3 == 0

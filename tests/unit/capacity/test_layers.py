@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.capacity.evidence import evidence_table
+from mnslib.capacity.evidence import with_evidence
 from mnslib.capacity.layers import (
     DEAD_SENSOR,
     TOO_SHORT,
@@ -376,15 +376,15 @@ def test_what_evidence_doubts_gets_no_figure_and_enters_no_day(make_snapshot, ma
         hard={("aks-1", "web", "requests.cpu"): [10.0] * WEEK},
         usage_cpu={("aks-1", "web"): [2.0] * WEEK},
     )
-    table, evidence = utilization_of(snapshot), evidence_table(snapshot)
+    table, (evidence, clean) = utilization_of(snapshot), with_evidence(snapshot)
     wrong = evidence.assign(evidence="wrong counter", unknown_history="unknown: wrong counter")
 
-    row = layers_table(snapshot, table, evidence=wrong).iloc[0]
-    days = layers_by_day(snapshot, evidence=wrong)
+    row = layers_table(clean, table, evidence=wrong).iloc[0]
+    days = layers_by_day(clean, evidence=wrong)
 
     assert (row["reason"], row["advice"]) == ("wrong counter", "")
     assert days.loc[days["resource"] == "cpu", "left_out"].tolist() == [1] * 8
-    assert layers_by_day(snapshot, evidence=evidence)["measured"].max() == 1
+    assert layers_by_day(clean, evidence=evidence)["measured"].max() == 1
 
 
 def test_without_history_there_is_no_day(make_snapshot, make_quota):
