@@ -6,19 +6,18 @@ evaluated. Knows nothing of files or of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    PlainValidator,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -52,6 +51,16 @@ ANSWER_COLUMNS = ("status", "outcome", "duration_seconds", "message")
 """What a run adds to the file that it gives back; passed over when that file is read."""
 
 
+COLUMN_WORDS: dict[str, type[StrEnum]] = {
+    "ingress_policy": NetworkRule,
+    "egress_policy": NetworkRule,
+    "adoption_policy": AdoptionPolicy,
+    "delete_policy": DeletePolicy,
+    "ensure": Ensure,
+}
+"""The columns that take one word of a few."""
+
+
 def _text(value: object) -> str:
     if isinstance(value, float):  # a column of whole numbers with an empty cell, in a table
         return number_text(value)
@@ -60,33 +69,26 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _of_column(read: Callable[[str, str], Any]) -> PlainValidator:
-    """Return the validator of a cell that holds one text, read as its column says."""
-    return PlainValidator(lambda value, info: read(info.field_name, _text(value)))
+def _value(column: str, cell: Any) -> Any:
+    """Return what a cell of that column says; raises CellError with all that is wrong with it."""
+    if looks_secret(cell):  # before anything else looks at it: what is refused is quoted
+        message = "what is written here looks like it holds a secret"
+        raise refuse(message, "where it is kept, never the secret itself")
+    if column in ("labels", "annotations", "tags"):
+        return cells.read_pairs(column, cell)
+    if column == "access":
+        return cells.read_access(cell)
+    text = "" if cell is None else _text(cell)
+    if column in QUOTA_FIELDS:
+        return None if text in (REMOVE, "") else rules.amount(column, text)
+    if column in COLUMN_WORDS:
+        return rules.one_of(text, COLUMN_WORDS[column])
+    if column == "owner":
+        return cells.read_pairs("labels", {"owner": text})["owner"]
+    return rules.name(column, text) if column in ID_COLUMNS else text
 
 
-def _quota_value(value: object, info: ValidationInfo) -> Decimal | None:
-    if value is None or _text(value) == REMOVE:
-        return None
-    return rules.amount(str(info.field_name), _text(value))
-
-
-def _word(column: str, text: str) -> StrEnum:
-    return rules.one_of(text, COLUMN_WORDS[column])
-
-
-def _pairs(value: object, info: ValidationInfo) -> cells.Pairs:
-    return cells.read_pairs(str(info.field_name), value)
-
-
-def _owner(_: str, text: str) -> str:
-    return cells.read_pairs("labels", {"owner": text})["owner"] or ""
-
-
-Quantity = Annotated[Decimal | None, PlainValidator(_quota_value)]
-Pairs = Annotated[cells.Pairs, PlainValidator(_pairs)]
-Name = Annotated[str, _of_column(rules.name)]
-Rule = Annotated[NetworkRule | None, _of_column(_word)]
+_value_of_text = lru_cache(maxsize=2048)(_value)  # the cells of a file say the same again and again
 
 
 class Quota(BaseModel):
@@ -94,24 +96,30 @@ class Quota(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    cpu_request: Quantity = None
-    cpu_limit: Quantity = None
-    memory_request: Quantity = None
-    memory_limit: Quantity = None
+    cpu_request: Decimal | None = None
+    cpu_limit: Decimal | None = None
+    memory_request: Decimal | None = None
+    memory_limit: Decimal | None = None
+
+    @field_validator("*", mode="plain")
+    @classmethod
+    def _read(cls, cell: Any, info: ValidationInfo) -> Any:
+        read = _value_of_text if isinstance(cell, str) else _value
+        return read(str(info.field_name), cell)
 
 
 class RequestValues(Quota):
     """What a request may say about a namespace, whichever it is; a tier may say it as well."""
 
-    ingress_policy: Rule = None
-    egress_policy: Rule = None
-    adoption_policy: Annotated[AdoptionPolicy | None, _of_column(_word)] = None
-    delete_policy: Annotated[DeletePolicy | None, _of_column(_word)] = None
-    labels: Pairs = {}
-    annotations: Pairs = {}
-    tags: Pairs = {}
-    owner: Annotated[str | None, _of_column(_owner)] = None
-    access: Annotated[cells.Access, PlainValidator(cells.read_access)] = {}
+    ingress_policy: NetworkRule | None = None
+    egress_policy: NetworkRule | None = None
+    adoption_policy: AdoptionPolicy | None = None
+    delete_policy: DeletePolicy | None = None
+    labels: cells.Pairs = {}
+    annotations: cells.Pairs = {}
+    tags: cells.Pairs = {}
+    owner: str | None = None
+    access: cells.Access = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -119,14 +127,6 @@ class RequestValues(Quota):
         if not isinstance(cells, Mapping):
             raise refuse("this is no mapping of columns to values", "its values")
         return {name: value for name, value in cells.items() if is_mentioned(name, value)}
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_secret(cls, value: Any) -> Any:
-        if looks_secret(value):  # before anything else looks at it: what is refused is quoted
-            message = "what is written here looks like it holds a secret"
-            raise refuse(message, "where it is kept, never the secret itself")
-        return value
 
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
@@ -163,26 +163,17 @@ class RequestValues(Quota):
 class RequestRow(RequestValues):
     """One row of a request file."""
 
-    subscription_id: Name
-    resource_group: Name
-    cluster_name: Name
-    namespace_name: Name
-    tier: Annotated[str, PlainValidator(_text)] = ""
-    ensure: Annotated[Ensure, _of_column(_word)] = Ensure.PRESENT
+    subscription_id: str
+    resource_group: str
+    cluster_name: str
+    namespace_name: str
+    tier: str = ""
+    ensure: Ensure = Ensure.PRESENT
 
 
 VALUE_COLUMNS = tuple(RequestValues.model_fields)
 COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
 """The columns of a request file, in the order of the documentation."""
-
-COLUMN_WORDS: dict[str, type[StrEnum]] = {
-    "ingress_policy": NetworkRule,
-    "egress_policy": NetworkRule,
-    "adoption_policy": AdoptionPolicy,
-    "delete_policy": DeletePolicy,
-    "ensure": Ensure,
-}
-"""The columns that take one word of a few."""
 
 
 @cache
