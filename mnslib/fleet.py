@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
-from mnslib.models import BUILT_IN_ROLES, QUOTA_FIELDS, NamespaceSpec
+from mnslib.models import BUILT_IN_ROLES, POLICY_FIELDS, QUOTA_FIELDS, NamespaceSpec
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
@@ -175,11 +175,8 @@ class Fleet:
                 own
                 | self._labeled(one.id.namespace_name, one, is_managed=True)
                 | {
-                    **{n: float(v) for n, v in one.default_resource_quota.values().items()},
-                    "ingress_policy": _word(one.default_network_policy.ingress),
-                    "egress_policy": _word(one.default_network_policy.egress),
-                    "adoption_policy": _word(one.adoption_policy),
-                    "delete_policy": _word(one.delete_policy),
+                    **{name: float(amount) for name, amount in one.quota.items()},
+                    **{name: _word(getattr(one, name)) for name in POLICY_FIELDS},
                     "tags": dict(one.tags),
                     "provisioning_state": one.provisioning_state,
                 }

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from mnslib.quantities import format_cpu, format_memory
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -69,7 +70,7 @@ QUOTA_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods
 MANAGED_QUOTA_NAME = "defaultresourcequota"
 """The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
 
-NEW_NAMESPACE_POLICIES = {
+NEW_NAMESPACE_POLICIES: Mapping[str, Any] = {
     "ingress_policy": NetworkRule.ALLOW_SAME_NAMESPACE,
     "egress_policy": NetworkRule.ALLOW_ALL,
     "adoption_policy": AdoptionPolicy.NEVER,
@@ -131,39 +132,15 @@ def limits_below_request(quota: Mapping[str, Decimal | None]) -> Iterator[tuple[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceQuota:
-    """`defaultResourceQuota`: cores and bytes, None where the value is not set."""
-
-    cpu_request: Decimal | None = None
-    cpu_limit: Decimal | None = None
-    memory_request: Decimal | None = None
-    memory_limit: Decimal | None = None
-
-    def values(self) -> dict[str, Decimal]:
-        """Return the values that are set, by field name."""
-        pairs = {
-            "cpu_request": self.cpu_request,
-            "cpu_limit": self.cpu_limit,
-            "memory_request": self.memory_request,
-            "memory_limit": self.memory_limit,
-        }
-        return {name: amount for name, amount in pairs.items() if amount is not None}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPolicy:
-    """`defaultNetworkPolicy`: None where a direction is not set."""
-
-    ingress: NetworkRule | None = None
-    egress: NetworkRule | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedNamespace:
     """A managed namespace as ARM holds it, or as it shall become.
 
+    A policy is None where it is not set.
+
     Attributes:
         labels: Kubernetes labels without `SERVICE_LABELS`.
+        quota: cores and bytes by those of `QUOTA_FIELDS` that are set (`defaultResourceQuota`).
+        ingress_policy, egress_policy: `defaultNetworkPolicy`.
         etag: the body's eTag; None for one that does not exist yet.
         provisioning_state: ARM's word, None for one that does not exist yet.
     """
@@ -173,8 +150,9 @@ class ManagedNamespace:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    default_resource_quota: ResourceQuota = ResourceQuota()
-    default_network_policy: NetworkPolicy = NetworkPolicy()
+    quota: Mapping[str, Decimal] = field(default_factory=dict)
+    ingress_policy: NetworkRule | None = None
+    egress_policy: NetworkRule | None = None
     adoption_policy: AdoptionPolicy | None = None
     delete_policy: DeletePolicy | None = None
     etag: str | None = None

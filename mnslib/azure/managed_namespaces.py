@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,9 +26,7 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     ManagedNamespace,
-    NetworkPolicy,
     NetworkRule,
-    ResourceQuota,
     format_quota_value,
 )
 from mnslib.quantities import parse_quantity
@@ -157,8 +156,9 @@ def to_wire(namespace: ManagedNamespace) -> dict[str, Any]:
     Raises:
         ArmError: if a quantity cannot be written in ARM's form.
     """
-    policy, quota = namespace.default_network_policy, {}
-    for name, amount in namespace.default_resource_quota.values().items():
+    policy = {"ingress": namespace.ingress_policy, "egress": namespace.egress_policy}
+    quota = {}
+    for name, amount in namespace.quota.items():
         try:
             quota[_QUOTA_NAMES[name]] = format_quota_value(name, amount)
         except ValueError as error:
@@ -170,7 +170,7 @@ def to_wire(namespace: ManagedNamespace) -> dict[str, Any]:
         "labels": dict(namespace.labels),
         "annotations": dict(namespace.annotations),
         "defaultResourceQuota": quota or None,
-        "defaultNetworkPolicy": _set({"ingress": policy.ingress, "egress": policy.egress}) or None,
+        "defaultNetworkPolicy": _set(policy) or None,
         "adoptionPolicy": namespace.adoption_policy,
         "deletePolicy": namespace.delete_policy,
     }
@@ -201,8 +201,9 @@ def from_wire(item: Any) -> ManagedNamespace:
         labels={key: value for key, value in labels.items() if key not in SERVICE_LABELS},
         annotations=dict(properties.get("annotations") or {}),
         tags=dict(item.get("tags") or {}),
-        default_resource_quota=_quota(*map(quota.get, _QUOTA_NAMES.values())),
-        default_network_policy=_network(policy.get("ingress"), policy.get("egress")),
+        quota=_quota(*map(quota.get, _QUOTA_NAMES.values())),
+        ingress_policy=_choice(NetworkRule, "ingress", policy.get("ingress")),
+        egress_policy=_choice(NetworkRule, "egress", policy.get("egress")),
         adoption_policy=_choice(AdoptionPolicy, "adoptionPolicy", properties.get("adoptionPolicy")),
         delete_policy=_choice(DeletePolicy, "deletePolicy", properties.get("deletePolicy")),
         etag=item.get("eTag"),
@@ -214,22 +215,14 @@ def from_wire(item: Any) -> ManagedNamespace:
 
 
 @lru_cache(maxsize=1024)
-def _quota(*texts: str | None) -> ResourceQuota:
-    amounts = {}
+def _quota(*texts: str | None) -> Mapping[str, Decimal]:
+    amounts: dict[str, Decimal] = {}
     for name, text in zip(_QUOTA_NAMES, texts, strict=True):
         try:
-            amounts[name] = None if text is None else parse_quantity(str(text))
+            amounts |= {} if text is None else {name: parse_quantity(str(text))}
         except ValueError as error:
             raise ValueError(f"{name} of its quota is {error}") from error
-    return ResourceQuota(**amounts)
-
-
-@lru_cache(maxsize=1024)
-def _network(ingress: str | None, egress: str | None) -> NetworkPolicy:
-    return NetworkPolicy(
-        ingress=_choice(NetworkRule, "ingress", ingress),
-        egress=_choice(NetworkRule, "egress", egress),
-    )
+    return amounts
 
 
 @lru_cache(maxsize=1024)

@@ -165,8 +165,8 @@ def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | No
         },
         "default_resource_quota": _quota(namespace),
         "default_network_policy": {
-            "ingress": namespace.default_network_policy.ingress,
-            "egress": namespace.default_network_policy.egress,
+            "ingress": namespace.ingress_policy,
+            "egress": namespace.egress_policy,
         },
         "adoption_policy": namespace.adoption_policy,
         "delete_policy": namespace.delete_policy,
@@ -178,21 +178,16 @@ def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
     """Return every comparable field by path, canonical text; quantities compare as numbers."""
     if namespace is None:
         return {}
-    found: dict[str, str | None] = {
-        **_quota(namespace),
-        "ingress_policy": namespace.default_network_policy.ingress,
-        "egress_policy": namespace.default_network_policy.egress,
-        "adoption_policy": namespace.adoption_policy,
-        "delete_policy": namespace.delete_policy,
-    }
+    found: dict[str, str | None] = _quota(namespace)
+    found |= {name: getattr(namespace, name) for name in POLICY_FIELDS}
     for name in OWNED_MAPPINGS:
         found |= {f"{name}[{key}]": value for key, value in getattr(namespace, name).items()}
     return {path: str(value) for path, value in found.items() if value is not None}
 
 
-def _quota(namespace: ManagedNamespace) -> dict[str, str]:
-    quota = namespace.default_resource_quota.values()
-    return {name: format_quota_value(name, value) for name, value in quota.items()}
+def _quota(namespace: ManagedNamespace) -> dict[str, str | None]:
+    held = namespace.quota
+    return {name: format_quota_value(name, held[name]) for name in QUOTA_FIELDS if name in held}
 
 
 def _fingerprint(namespace: ManagedNamespace | None) -> str:

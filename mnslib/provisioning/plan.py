@@ -18,20 +18,18 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
+    POLICY_FIELDS,
     QUOTA_FIELDS,
     AdoptionPolicy,
     Ensure,
     ManagedNamespace,
     NamespaceSpec,
-    NetworkPolicy,
-    NetworkRule,
-    ResourceQuota,
     format_quota_value,
     limits_below_request,
 )
@@ -59,17 +57,9 @@ from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
 PLAN_SCHEMA_VERSION = 1
+_T = TypeVar("_T")
 
 _order = attrgetter("principal_type", "principal_id", "role")
-
-DEFAULTS: dict[str, Any] = {
-    "default_network_policy": NetworkPolicy(
-        ingress=NetworkRule(NEW_NAMESPACE_POLICIES["ingress_policy"]),
-        egress=NetworkRule(NEW_NAMESPACE_POLICIES["egress_policy"]),
-    ),
-    "adoption_policy": NEW_NAMESPACE_POLICIES["adoption_policy"],
-    "delete_policy": NEW_NAMESPACE_POLICIES["delete_policy"],
-}
 
 UNCARRIED_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 """A copy of the object, not a statement about it; its writer would fight over it."""
@@ -186,9 +176,8 @@ def _change(
     kind = ChangeKind.UPDATE if before else ChangeKind.CREATE
     if before is None and cluster.on_cluster(spec.id):
         # what an adoption would overwrite, so that the plan shows and records it
-        unset = NetworkPolicy()
-        held = replace(onto, default_network_policy=unset, adoption_policy=None, delete_policy=None)
-        kind = ChangeKind.ADOPT
+        unset: dict[str, Any] = dict.fromkeys(POLICY_FIELDS)
+        held, kind = replace(onto, **unset), ChangeKind.ADOPT
     after = merge(asked, onto)
     grants = [g for g in sorted(asked.access, key=_order) if not observed.has_grant(spec.id, g)]
     revoked = {g: observed.own_assignments(spec.id, g) for g in sorted(asked.revoked, key=_order)}
@@ -217,27 +206,20 @@ def _change(
 
 def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
     """Return `onto` with what the request mentions; everything else stays as it is."""
-    quota = {**onto.default_resource_quota.values(), **spec.quota}
-    policy = onto.default_network_policy
     # Azure compares tag names without regard to case and keeps the first spelling.
     spelling = {name.lower(): name for name in onto.tags}
     tags = {spelling.get(name.lower(), name): value for name, value in spec.tags.items()}
     return replace(
         onto,
-        default_resource_quota=ResourceQuota(**quota),
-        default_network_policy=NetworkPolicy(
-            ingress=spec.ingress_policy or policy.ingress,
-            egress=spec.egress_policy or policy.egress,
-        ),
-        adoption_policy=spec.adoption_policy or onto.adoption_policy,
-        delete_policy=spec.delete_policy or onto.delete_policy,
+        **{name: getattr(spec, name) or getattr(onto, name) for name in POLICY_FIELDS},
+        quota=_merge_keys(onto.quota, spec.quota),
         labels=_merge_keys(onto.labels, spec.labels),
         annotations=_merge_keys(onto.annotations, spec.annotations),
         tags=_merge_keys(onto.tags, tags),
     )
 
 
-def _merge_keys(held: Mapping[str, str], asked: Mapping[str, str | None]) -> Mapping[str, str]:
+def _merge_keys(held: Mapping[str, _T], asked: Mapping[str, _T | None]) -> Mapping[str, _T]:
     if not asked:
         return held
     merged = {**held, **asked}
@@ -256,7 +238,7 @@ def _blank(spec: NamespaceSpec, cluster: ObservedCluster) -> ManagedNamespace:
         location=cluster.cluster.location,
         labels=labels,
         annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
-        **DEFAULTS,
+        **NEW_NAMESPACE_POLICIES,
     )
 
 
@@ -315,7 +297,7 @@ def _creation(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
 
 
 def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Findings:
-    quota = {**before.default_resource_quota.values(), **spec.quota}
+    quota = {**before.quota, **spec.quota}
     for limit, request in limits_below_request(quota):
         is_limit = limit in spec.quota  # what the row asks for is what can be mended there
         column, other = (limit, request) if is_limit else (request, limit)

@@ -111,10 +111,10 @@ def _delete_policy(change: Change, _: ObservedCluster) -> str:
 def _quota(change: Change, cluster: ObservedCluster) -> str:
     if change.after is None or change.kind is ChangeKind.CREATE:
         return ""
-    was = change.before.default_resource_quota.values() if change.before else {}
+    was = change.before.quota if change.before else {}
     lowered = {
         name: amount
-        for name, amount in change.after.default_resource_quota.values().items()
+        for name, amount in change.after.quota.items()
         if name not in was or amount < was[name]
     }
     if not lowered or cluster.kubernetes is None:
@@ -137,7 +137,7 @@ def _policy(change: Change, cluster: ObservedCluster) -> str:
     for direction in ("ingress", "egress"):
         # Before adoption nothing of AKS filters; so the loosest rule is what applies.
         was, becomes = (
-            (state and getattr(state.default_network_policy, direction)) or NetworkRule.ALLOW_ALL
+            getattr(state, f"{direction}_policy", None) or NetworkRule.ALLOW_ALL
             for state in (change.before, change.after)
         )
         if STRICTNESS.index(becomes) > STRICTNESS.index(was):
@@ -243,8 +243,8 @@ def _with_quotas(
     """Return the cluster with these quotas as ARM has them: its own quota objects may trail."""
     in_arm = {}
     for namespace in filter(None, managed):
-        name, quota = namespace.id.namespace_name, namespace.default_resource_quota.values()
-        hard = {QUOTA_KEYS[field]: amount for field, amount in quota.items()}
+        name = namespace.id.namespace_name
+        hard = {QUOTA_KEYS[field]: amount for field, amount in namespace.quota.items()}
         in_arm[name] = QuotaStatus(namespace_name=name, name=MANAGED_QUOTA_NAME, hard=hard, used={})
     kept = [
         quota
@@ -280,7 +280,7 @@ def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> s
     name, field = change.id.cluster.cluster_name, f"{resource}_request"
     if both is None or not both[1][resource].allocatable:
         was, becomes = (
-            state.default_resource_quota.values().get(field, ZERO) if state else ZERO
+            state.quota.get(field, ZERO) if state else ZERO
             for state in (change.before, change.after)
         )
         why = "Kubernetes was not read" if both is None else "no ready node"

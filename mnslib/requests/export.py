@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from mnslib.errors import SpecError, cut
-from mnslib.models import AccessGrant, ManagedNamespace, format_quota_value
+from mnslib.models import POLICY_FIELDS, AccessGrant, ManagedNamespace, format_quota_value
 from mnslib.requests import cells
 from mnslib.requests.columns import COLUMNS, written
 from mnslib.requests.rules import CellError
@@ -72,15 +72,12 @@ def _is_yaml(suffix: str) -> bool:
 def _row(
     namespace: ManagedNamespace, grants: Sequence[AccessGrant], left_out: list[str]
 ) -> dict[str, Any]:
-    policy = namespace.default_network_policy
-    row: dict[str, Any] = namespace.id.columns | {
-        "ingress_policy": policy.ingress,
-        "egress_policy": policy.egress,
-        "adoption_policy": namespace.adoption_policy,
-        "delete_policy": namespace.delete_policy,
+    row: dict[str, Any] = {
+        **namespace.id.columns,
+        **{name: getattr(namespace, name) for name in POLICY_FIELDS},
         "access": [cells.grant_text(grant) for grant in grants],
     }
-    for name, amount in namespace.default_resource_quota.values().items():
+    for name, amount in namespace.quota.items():
         try:
             row[name] = format_quota_value(name, amount)
         except ValueError as error:

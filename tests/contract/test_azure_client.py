@@ -26,10 +26,8 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     ManagedNamespace,
-    NetworkPolicy,
     NetworkRule,
     PrincipalType,
-    ResourceQuota,
 )
 from tests.operations import finish
 
@@ -50,15 +48,14 @@ def make_namespace(prod):
             "labels": {"owner": "contract"},
             "annotations": {"contact": "contract@example.com"},
             "tags": {"cost-center": "42"},
-            "default_resource_quota": ResourceQuota(
+            "quota": dict(
                 cpu_request=Decimal("0.5"),
                 cpu_limit=Decimal(1),
                 memory_request=Decimal(2**30),
                 memory_limit=Decimal(2**31),
             ),
-            "default_network_policy": NetworkPolicy(
-                ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
-            ),
+            "ingress_policy": NetworkRule.ALLOW_SAME_NAMESPACE,
+            "egress_policy": NetworkRule.ALLOW_ALL,
             "adoption_policy": AdoptionPolicy.NEVER,
             "delete_policy": DeletePolicy.KEEP,
         }

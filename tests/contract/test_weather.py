@@ -10,9 +10,7 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     ManagedNamespace,
-    NetworkPolicy,
     NetworkRule,
-    ResourceQuota,
 )
 from tests.operations import finish
 
@@ -47,15 +45,14 @@ def namespace(cluster):
         labels={},
         annotations={},
         tags={},
-        default_resource_quota=ResourceQuota(
+        quota=dict(
             cpu_request=Decimal(1),
             cpu_limit=Decimal(1),
             memory_request=Decimal(2**30),
             memory_limit=Decimal(2**30),
         ),
-        default_network_policy=NetworkPolicy(
-            ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
-        ),
+        ingress_policy=NetworkRule.ALLOW_SAME_NAMESPACE,
+        egress_policy=NetworkRule.ALLOW_ALL,
         adoption_policy=AdoptionPolicy.NEVER,
         delete_policy=DeletePolicy.KEEP,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from decimal import Decimal
 
 from mnslib.models import (
@@ -10,18 +9,8 @@ from mnslib.models import (
     QUOTA_FIELDS,
     QUOTA_KEYS,
     ROLE_SHORT_NAMES,
-    ResourceQuota,
     format_quota_value,
 )
-
-
-def test_a_quota_lists_only_what_is_set() -> None:
-    assert ResourceQuota(cpu_request=Decimal(1)).values() == {"cpu_request": 1}
-    assert ResourceQuota().values() == {}
-
-
-def test_zero_is_a_value() -> None:
-    assert ResourceQuota(cpu_limit=Decimal(0)).values() == {"cpu_limit": 0}
 
 
 def test_cpu_is_written_in_millicores_and_memory_in_binary_units() -> None:
@@ -30,11 +19,7 @@ def test_cpu_is_written_in_millicores_and_memory_in_binary_units() -> None:
 
 
 def test_every_quota_field_has_its_key() -> None:
-    assert (
-        tuple(QUOTA_KEYS)
-        == QUOTA_FIELDS
-        == tuple(field.name for field in dataclasses.fields(ResourceQuota))
-    )
+    assert tuple(QUOTA_KEYS) == QUOTA_FIELDS
 
 
 def test_every_short_role_name_stands_for_a_known_role() -> None:

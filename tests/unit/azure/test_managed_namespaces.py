@@ -10,9 +10,7 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     ManagedNamespace,
-    NetworkPolicy,
     NetworkRule,
-    ResourceQuota,
 )
 
 STATUS = "https://management.azure.com/subscriptions/sub-1/providers/Microsoft.X/operations/1"
@@ -26,10 +24,8 @@ def namespace(cluster):
         labels={"owner": "payments"},
         annotations={"contact": "x@example.com"},
         tags={"cost-center": "7"},
-        default_resource_quota=ResourceQuota(
-            cpu_request=Decimal("0.5"), cpu_limit=Decimal(2), memory_request=Decimal(2**30)
-        ),
-        default_network_policy=NetworkPolicy(ingress=NetworkRule.ALLOW_ALL),
+        quota=dict(cpu_request=Decimal("0.5"), cpu_limit=Decimal(2), memory_request=Decimal(2**30)),
+        ingress_policy=NetworkRule.ALLOW_ALL,
         adoption_policy=AdoptionPolicy.NEVER,
         delete_policy=DeletePolicy.KEEP,
     )
@@ -91,7 +87,7 @@ def test_null_and_missing_mean_nothing_is_set(client, azure, namespace, wire):
     azure.answers(wire.reply(200, wire.namespace(labels=None, annotations=None) | {"tags": None}))
     read = client.managed_namespaces.get(namespace.id)
     assert (read.labels, read.annotations, read.tags) == ({}, {}, {})
-    assert read.default_resource_quota == ResourceQuota()
+    assert read.quota == {}
     assert read.adoption_policy is None
 
 
@@ -143,7 +139,7 @@ def test_a_quantity_that_arm_cannot_hold_is_refused_before_it_is_sent(client, az
     odd = ManagedNamespace(
         id=cluster.namespace("payments"),
         location="westeurope",
-        default_resource_quota=ResourceQuota(memory_limit=Decimal(10**9)),
+        quota=dict(memory_limit=Decimal(10**9)),
     )
     with pytest.raises(ArmError, match=r"memory_limit of .*payments"):
         client.managed_namespaces.begin_create_or_update(odd)

@@ -19,11 +19,9 @@ from mnslib.models import (
     ManagedCluster,
     ManagedNamespace,
     NamespaceSpec,
-    NetworkPolicy,
     NetworkRule,
     Origin,
     PrincipalType,
-    ResourceQuota,
     RoleAssignment,
 )
 from mnslib.provisioning.apply import apply
@@ -60,10 +58,9 @@ def make_namespace(
 
     defaults: dict[str, Any] = {
         "location": "westeurope",
-        "default_resource_quota": ResourceQuota(**amounts(**QUOTA)),
-        "default_network_policy": NetworkPolicy(
-            ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
-        ),
+        "quota": amounts(**QUOTA),
+        "ingress_policy": NetworkRule.ALLOW_SAME_NAMESPACE,
+        "egress_policy": NetworkRule.ALLOW_ALL,
         "adoption_policy": AdoptionPolicy.NEVER,
         "delete_policy": DeletePolicy.KEEP,
         "etag": "etag-1",

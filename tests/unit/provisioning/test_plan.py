@@ -12,11 +12,9 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
-    NetworkPolicy,
     NetworkRule,
     Origin,
     PrincipalType,
-    ResourceQuota,
 )
 from mnslib.provisioning.changes import differences
 from mnslib.provisioning.observe import ObservedState
@@ -53,9 +51,8 @@ def names(change):
 def test_a_new_namespace_gets_the_documented_defaults_and_shows_them():
     change = only(make_plan([make_spec()], make_observed()))
     assert change.kind is ChangeKind.CREATE
-    assert change.after.default_network_policy == NetworkPolicy(
-        ingress=NetworkRule.ALLOW_SAME_NAMESPACE, egress=NetworkRule.ALLOW_ALL
-    )
+    rules = change.after.ingress_policy, change.after.egress_policy
+    assert rules == (NetworkRule.ALLOW_SAME_NAMESPACE, NetworkRule.ALLOW_ALL)
     assert (change.after.adoption_policy, change.after.delete_policy) == ("Never", "Keep")
     assert change.after.location == "westeurope"
     shown = {d.path: d.new for d in change.differences}
@@ -256,7 +253,7 @@ def test_a_quota_below_what_pods_ask_for_is_a_risk():
 
 
 def test_a_first_quota_below_what_pods_ask_for_is_a_risk():
-    held = make_namespace(default_resource_quota=ResourceQuota(cpu_limit=Decimal(4)))
+    held = make_namespace(quota=dict(cpu_limit=Decimal(4)))
     view = make_view(pods=(make_pod("team-a", cpu="900m"),))
     spec = make_spec(quota=amounts(cpu_request="500m"))
     assert names(only(make_plan([spec], make_observed(held, view=view)))) == ["quota-below-use"]
@@ -439,8 +436,8 @@ def test_the_limit_of_what_may_be_promised_can_be_moved_but_never_beyond_all_nod
 
 
 def test_a_promise_counts_from_what_azure_holds_for_the_clusters_own_object_trails():
-    held = make_namespace(default_resource_quota=ResourceQuota(**amounts(
-        cpu_request="20", cpu_limit="20", memory_request="1Gi", memory_limit="1Gi")))  # fmt: skip
+    held = make_namespace(quota=amounts(
+        cpu_request="20", cpu_limit="20", memory_request="1Gi", memory_limit="1Gi"))  # fmt: skip
     view = make_view(quotas=(hard("team-a", "1"), hard("other", "10")))
     label = make_spec(quota={}, labels={"x": "y"})
     assert make_plan([label], make_observed(held, view=view)).risk_names() == ()
@@ -448,8 +445,8 @@ def test_a_promise_counts_from_what_azure_holds_for_the_clusters_own_object_trai
 
 def test_a_plan_that_gives_back_more_than_it_takes_is_no_overcommit():
     view = make_view(quotas=(hard("other", "30"),))
-    larger = make_namespace("other", default_resource_quota=ResourceQuota(**amounts(
-        cpu_request="30", cpu_limit="30", memory_request="1Gi", memory_limit="1Gi")))  # fmt: skip
+    larger = make_namespace("other", quota=amounts(
+        cpu_request="30", cpu_limit="30", memory_request="1Gi", memory_limit="1Gi"))  # fmt: skip
     specs = [
         make_spec("other", row=2, quota=amounts(cpu_request="26")),
         asking("team-a", "2", row=3),

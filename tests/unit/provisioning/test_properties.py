@@ -15,10 +15,8 @@ from mnslib.models import (
     AdoptionPolicy,
     DeletePolicy,
     Ensure,
-    NetworkPolicy,
     NetworkRule,
     Origin,
-    ResourceQuota,
 )
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval
@@ -64,10 +62,9 @@ HELD = st.builds(
     labels=st.dictionaries(KEYS, VALUES),
     annotations=st.dictionaries(KEYS, TEXTS) | st.just(SECRET),
     tags=st.dictionaries(KEYS, TEXTS),
-    default_resource_quota=QUOTA.map(lambda q: ResourceQuota(**q)),
-    default_network_policy=st.builds(
-        NetworkPolicy, ingress=st.none() | RULES, egress=st.none() | RULES
-    ),
+    quota=QUOTA,
+    ingress_policy=st.none() | RULES,
+    egress_policy=st.none() | RULES,
     adoption_policy=ADOPTION,
     delete_policy=DELETION,
 )
