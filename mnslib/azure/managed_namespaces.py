@@ -14,11 +14,10 @@ from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnslib.azure.messages import read_as
-from mnslib.azure.operations import Operation, OperationKind
+from mnslib.azure.operations import Operation
 from mnslib.azure.pipeline import AS_JSON
 from mnslib.errors import ArmError
 from mnslib.models import (
@@ -75,7 +74,7 @@ class ManagedNamespaces:
         *,
         if_match: str | None = None,
         must_be_new: bool = False,
-    ) -> Operation:
+    ) -> Operation | None:
         """Start to make a namespace exactly as given, and return the operation to follow.
 
         Args:
@@ -88,13 +87,9 @@ class ManagedNamespaces:
             ArmError: if it was refused, or a quantity cannot be written in ARM's form.
         """
         self._client.throttle.learn_region(namespace.id.cluster, namespace.location)
+        body = to_wire(namespace)
         headers = {"If-None-Match": "*"} if must_be_new else _if_match(if_match)
-        answer = self._begin(
-            "begin_create_or_update", namespace.id, to_wire(namespace), headers=headers
-        )
-        is_new = answer.http_response.status_code == HTTPStatus.CREATED
-        kind = OperationKind.CREATE if is_new else OperationKind.UPDATE
-        return Operation.started_by(answer, namespace.id, kind, at=self._client.clock())
+        return self._begin("begin_create_or_update", namespace.id, body, headers=headers)
 
     def begin_delete(
         self, namespace: ManagedNamespaceId, *, if_match: str | None = None
@@ -105,11 +100,7 @@ class ManagedNamespaces:
 
         Raises: as `begin_create_or_update`.
         """
-        answer = self._begin("begin_delete", namespace, headers=_if_match(if_match))
-        if answer.http_response.status_code == HTTPStatus.NO_CONTENT:
-            return None
-        kind = OperationKind.DELETE
-        return Operation.started_by(answer, namespace, kind, at=self._client.clock())
+        return self._begin("begin_delete", namespace, headers=_if_match(if_match))
 
     def list_credential(self, namespace: ManagedNamespaceId) -> str:
         """Return the kubeconfig that leads to a namespace's cluster, as YAML text.
@@ -120,11 +111,13 @@ class ManagedNamespaces:
         found = self._call("list_credential", namespace, **AS_JSON)
         return kubeconfig_text(found, where=str(namespace))
 
-    def _begin(self, method: str, *what: Any, **options: Any) -> Any:
-        """Start a write and return the answer to it."""
+    def _begin(
+        self, method: str, namespace: ManagedNamespaceId, *body: Any, headers: dict[str, str]
+    ) -> Operation | None:
         answers: list[Any] = []
-        self._call(method, *what, polling=False, raw_response_hook=answers.append, **options)
-        return answers[-1]
+        hook = {"polling": False, "raw_response_hook": answers.append}
+        self._call(method, namespace, *body, headers=headers, **hook)
+        return Operation.started_by(answers[-1], namespace, at=self._client.clock())
 
     def _call(self, method: str, namespace: ManagedNamespaceId, *body: Any, **options: Any) -> Any:
         cluster = namespace.cluster

@@ -71,19 +71,21 @@ class Operation:
     retry_after_seconds: float | None = None
 
     @classmethod
-    def started_by(
-        cls, answer: Any, target: ManagedNamespaceId, kind: OperationKind, *, at: float
-    ) -> Operation:
-        """Return the operation that an accepted write started.
+    def started_by(cls, answer: Any, target: ManagedNamespaceId, *, at: float) -> Operation | None:
+        """Return the operation that an accepted write started; None where nothing is left to do.
 
         Without an operation URL the resource itself is read, which says `provisioningState`.
         """
+        sent, status = answer.http_request, answer.http_response.status_code
+        if status == HTTPStatus.NO_CONTENT:
+            return None
         headers: Mapping[str, str] = answer.http_response.headers
         url = headers.get("Azure-AsyncOperation") or headers.get("Location")
+        written = OperationKind.CREATE if status == HTTPStatus.CREATED else OperationKind.UPDATE
         return cls(
             id=str(target),
-            url=url or str(answer.http_request.url),
-            kind=kind,
+            url=url or str(sent.url),
+            kind=OperationKind.DELETE if sent.method == "DELETE" else written,
             started=at,
             retry_after_seconds=server_delay_seconds(headers),
         )

@@ -33,7 +33,11 @@ _TOO_LARGE = re.compile(
     r"|timed out|\b32 days|more than .* (?:samples|series|points)",
     re.IGNORECASE,
 )
-"""Words of refusals that a shorter range may mend.
+_MAY_BE_TOO_LARGE = frozenset({
+    HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+})  # fmt: skip
+"""Words and statuses of refusals that a shorter range may mend.
 
 Source: Prometheus, `promql/engine.go` and `web/api/v1`; Azure Monitor documents the limits, not
 the words."""
@@ -95,9 +99,7 @@ class PrometheusClient:
         Raises:
             PrometheusError: as `query_range`.
         """
-        form = {"query": query, "time": f"{at.timestamp():.3f}"}
-        found = [_series(item) for item in self._ask("query", form, kind="vector")]
-        return [one for one in found if one.points]
+        return [one for one in self._ask("query", query, "vector", time=at) if one.points]
 
     def samples(self, query: str, *, at: datetime) -> list[Series]:
         """Return the samples that a range selector holds, which ends at a moment.
@@ -105,8 +107,7 @@ class PrometheusClient:
         Raises:
             PrometheusError: as `query_range`.
         """
-        form = {"query": query, "time": f"{at.timestamp():.3f}"}
-        return [_series(item) for item in self._ask("query", form, kind="matrix")]
+        return self._ask("query", query, "matrix", time=at)
 
     def query_range(
         self, query: str, *, start: datetime, end: datetime, step_seconds: float
@@ -118,61 +119,45 @@ class PrometheusClient:
             PrometheusError: if it was refused for another reason, nobody answered, or the answer
                 lacks what a store of the server did not give.
         """
-        form = {
-            "query": query,
-            "start": f"{start.timestamp():.3f}",
-            "end": f"{end.timestamp():.3f}",
-            "step": f"{step_seconds:g}",
-        }
-        return [_series(item) for item in self._ask("query_range", form, kind="matrix")]
+        step = f"{step_seconds:g}"
+        return self._ask("query_range", query, "matrix", start=start, end=end, step=step)
 
-    def _ask(self, what: str, form: Mapping[str, str], *, kind: str) -> list[_Item]:
-        url, query = f"{self.endpoint}/api/v1/{what}", cut(form["query"], 120)
+    def _ask(self, what: str, query: str, kind: str, **form: datetime | str) -> list[Series]:
+        url, shown = f"{self.endpoint}/api/v1/{what}", cut(query, 120)
+        texts = {
+            name: value if isinstance(value, str) else f"{value.timestamp():.3f}"
+            for name, value in form.items()
+        }
         try:
-            answer = _read(self._rest.post_form(url, form), kind)
+            answer = _DECODER.decode(self._rest.post_form(url, {"query": query, **texts}))
+            if answer.status != "success" or answer.data.kind != kind:
+                raise ValueError(answer.data.kind)
+            series = [_series(item, kind) for item in answer.data.result]
         except ArmError as error:
-            kinds = QueryTooLargeError if _is_too_large(error) else PrometheusError
-            raise kinds(
-                f"Query {query!r} at {self.endpoint} failed: {error} {self._remedy}".rstrip()
+            is_too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+                error.status in _MAY_BE_TOO_LARGE and _TOO_LARGE.search(str(error))
+            )
+            raise (QueryTooLargeError if is_too_large else PrometheusError)(
+                f"Query {shown!r} at {self.endpoint} failed: {error} {self._remedy}"
             ) from error
         except (msgspec.MsgspecError, ValueError) as error:
             raise PrometheusError(
-                f"{self.endpoint} did not answer query {query!r} with a {kind};"
+                f"{self.endpoint} did not answer query {shown!r} with a {kind};"
                 " check that `prometheus_endpoint` is a Prometheus query endpoint."
             ) from error
         if missing := [text for text in answer.warnings if not text.startswith(_OF_THE_QUERY)]:
             raise PrometheusError(
-                f"The answer of {self.endpoint} to query {query!r} may not be whole:"
+                f"The answer of {self.endpoint} to query {shown!r} may not be whole:"
                 f" {cut(hide_secrets('; '.join(missing)))}"
             )
-        return answer.data.result
+        return series
 
 
-def _is_too_large(error: ArmError) -> bool:
-    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return True
-    refused = error.status in (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    )
-    return refused and _TOO_LARGE.search(str(error)) is not None
-
-
-def _read(content: bytes, kind: str) -> _Answer:
-    answer = _DECODER.decode(content)
-    if answer.status != "success" or answer.data.kind != kind:
-        raise ValueError(answer.data.kind)
-    for item in answer.data.result:
-        if (item.values if kind == "matrix" else item.value) is None:
-            raise ValueError("without values")
-    return answer
-
-
-def _series(item: _Item) -> Series:
-    pairs = item.values if item.value is None else [item.value]
-    points = [(moment, float(value)) for moment, value in pairs or ()]
+def _series(item: _Item, kind: str) -> Series:
+    pairs = item.values if kind == "matrix" else item.value and [item.value]
+    if pairs is None:
+        raise ValueError("without values")
+    points = [(moment, float(value)) for moment, value in pairs]
     return Series(item.metric, [point for point in points if math.isfinite(point[1])])
 
 

@@ -102,10 +102,8 @@ class Job:
     work: Work[None]
     skipped: Callable[[str], None]
     lane: _Lane | None = None
-    send: Callable[[], Any] = lambda: None
-    keys: tuple[BucketKey, ...] = ()
+    call: Call = field(init=False)
     is_begun: bool = False
-    is_over: bool = False
     refused_since: float | None = None
 
 
@@ -175,13 +173,14 @@ class Scheduler:
         self._pauses = [
             (self.clock() if pause.before_retry else at, number, job, pause)
             for at, number, job, pause in self._pauses
-            if not job.is_over
+            if job in self._jobs
         ]
         heapify(self._pauses)
 
     def turn(self) -> None:
         """Start what may start and go on with what was answered; wait where neither is there."""
-        self._end_pauses()
+        while self._pauses and self._pauses[0][0] <= self.clock():
+            self._advance(heappop(self._pauses)[2])
         self._enter_lanes()
         wait = self._send_ready()
         if self._pauses:
@@ -213,22 +212,19 @@ class Scheduler:
                 if seconds:
                     dry.add(keys)
                     wait = min(wait, seconds)
-                else:
-                    self._send(_next(queues, keys))
+                    continue
+                job = _next(queues, keys)
+                self.running += not job.is_begun
+                job.is_begun = True
+                self._threads.start(job, job.call.send)
         return wait
-
-    def _send(self, job: Job) -> None:
-        if not job.is_begun:
-            job.is_begun = True
-            self.running += 1
-        self._threads.start(job, job.send)
 
     def _answered(self, job: Job, future: Future[Any]) -> None:
         error = future.exception()
         if isinstance(error, ArmThrottledError):
             job.refused_since = job.refused_since or self.clock()
             if self.clock() - job.refused_since < REFUSALS_SECONDS:
-                self._queue(job)  # at the end: not always the same one tries first
+                self._queue(job, job.call)  # at the end: not always the same one tries first
                 return
         job.refused_since = None
         self._advance(job, None if error else future.result(), error=error)
@@ -242,8 +238,7 @@ class Scheduler:
                 self._end(job)
                 return
             if isinstance(step, Call):
-                job.send, job.keys = step.send, self._throttle.keys(step.method, step.path)
-                self._queue(job)
+                self._queue(job, step)
                 return
             if isinstance(step, Pause):
                 seconds = 0.0 if step.before_retry and self.is_stopped else step.seconds
@@ -253,16 +248,11 @@ class Scheduler:
             self._leave_lane(job)
             value = error = None
 
-    def _queue(self, job: Job) -> None:
-        self._ready[job.is_begun].setdefault(job.keys, deque()).append(job)
-
-    def _end_pauses(self) -> None:
-        while self._pauses and self._pauses[0][0] <= self.clock():
-            job = heappop(self._pauses)[2]
-            self._advance(job)
+    def _queue(self, job: Job, call: Call) -> None:
+        job.call, keys = call, self._throttle.keys(call.method, call.path)
+        self._ready[job.is_begun].setdefault(keys, deque()).append(job)
 
     def _end(self, job: Job) -> None:
-        job.is_over = True
         self._jobs.pop(job)
         self.running -= job.is_begun
         self._leave_lane(job)
