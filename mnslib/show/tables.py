@@ -53,6 +53,6 @@ def told(section: str) -> Any:
 def _told() -> Mapping[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     folder, found = resources.files("mnslib.show"), dict[str, Any]()
-    for name in ("tables", "words", "tokens", "allowed"):
+    for name in ("tables", "words", "tokens", "allowed", "charts"):
         found |= yaml.load(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"), loader)
     return found

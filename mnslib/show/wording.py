@@ -12,7 +12,7 @@ None and NaN are "unknown", never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
@@ -84,25 +84,6 @@ def times(ratio: SupportsFloat | None) -> str:
 def count(amount: int, noun: str) -> str:
     """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
-def more(
-    amount: int,
-    noun: str,
-    parts: Mapping[str, int],
-    *,
-    otherwise: str,
-    where: str = "in the table below",
-) -> str:
-    """Return the sentence on rows left out: `9 more clusters, of which 2 unknown: in the table`.
-
-    Args:
-        parts: how many of them are what needs somebody; `otherwise` where none is.
-        where: all of them are to be found.
-    """
-    found = [f"{number:,} {words}" for words, number in parts.items() if number]
-    of = f", of which {listing(found)}" if found else otherwise
-    return f"{count(amount, 'more ' + noun)}{of}: {where}"
 
 
 def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> str:

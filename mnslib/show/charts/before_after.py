@@ -6,48 +6,29 @@ nodes, so that nodes and the limit stand at the same place for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mnslib.commitment import Commitment, shortage
-from mnslib.quantities import GIB, ZERO
+from mnslib.quantities import ZERO
 from mnslib.show import wording
-from mnslib.show.charts import colors
-from mnslib.show.charts.commitment import ROWS, WITHOUT_LARGEST
+from mnslib.show.charts.layers import UNITS
 from mnslib.show.charts.picture import Chart
-from mnslib.show.charts.sheet import (
-    AXIS_LINE,
-    DOTTED,
-    HATCH,
-    SMALL,
-    Column,
-    Grid,
-    Look,
-    Sheet,
-    row_height,
-    spread,
-    top_rows,
-)
+from mnslib.show.charts.sheet import SMALL, Grid, Sheet, spread, top_rows
 from mnslib.verdicts import unknown_reason
 
 HEADINGS = {"cpu": "CPU requests", "memory": "Memory requests"}
-_REQUESTED, _COMMITTED = Look(colors.REQUESTED), Look(colors.UNREQUESTED)
-_ADDED, _GIVEN_BACK = Look(colors.GOOD), Look(colors.PANEL, colors.AXIS)
-_NODES, _LIMIT = Look(colors.INK, line=3), Look(colors.WARNING, line=3, style=DOTTED)
-
-_SHARES = ("was", "now", "requested_before", "requested", "rest")
-_TEXTS = ("change", "left", "after")
+_SHARES = ["was", "now", "was_requested", "requested", "rest"]
 
 Commitments = Mapping[str, Mapping[str, Commitment]]
 """By cluster, as it is called in the picture, then by resource: `cpu` and `memory`."""
 Changes = Mapping[str, Sequence[str]]
 """Names of the namespaces that change, by cluster."""
-_Label = tuple[float, str, str, Look, float]
+_Label = tuple[float, str, str, str, float]
 """Where a line stands, its label, its color, its look, and how much of the label is left of it."""
 
 
@@ -76,75 +57,53 @@ def commitment_before_after(
         else:
             found += [_compared(name, one, after[name][key]) for key, one in now.items()]
     facts = _facts(found, reasons, changes)
-    limit = found[0]["limit"] if found else None
-    sheet = Sheet(
-        "commitment_before_after",
-        facts | {"moment": moment, "limit": limit},
-    )
+    sheet = Sheet("commitment_before_after", facts | {"moment": moment})
     if not found and len(reasons) < 2:
         return sheet.nothing()
+    added = [row["added"] for row in found]
     sheet.legend(
-        [
-            (_REQUESTED, "requested now", True),
-            (_COMMITTED, "committed, not requested", True),
-            (_ADDED, facts["subject"], any(row["added"] > 0 for row in found)),
-            (_GIVEN_BACK, "given back", any(row["added"] < 0 for row in found)),
-            (WITHOUT_LARGEST, "nodes without the largest", True),
-            (_NODES, "nodes now", True),
-            (_LIMIT, f"{limit} × nodes", limit),
-            (HATCH, "unknown", reasons),
-        ]
-    )
+        {
+            "requested": True, "unrequested": True, "added": max(added, default=0) > 0,
+            "given_back": min(added, default=0) < 0, "without_largest_node": True,
+            "nodes_now": True, "limit": facts["limit"], "unknown": reasons,
+        }
+    )  # fmt: skip
     sheet.y += 18
-    for resource in HEADINGS:
+    for resource, heading in HEADINGS.items():
         own = [row for row in found if row["resource"] == resource]
-        if facts["total"] == 1:
-            for row in own:
-                _draw_one(sheet, row)
-        else:
-            none: dict[str, Any] = {"is_known": False, "fits": True, "is_over": False}
-            none |= dict.fromkeys([*_SHARES, "order"], np.nan) | dict.fromkeys(_TEXTS, "")
-            lost = [none | {"cluster": name, "before": f"unknown: {reason}"}
-                    for name, reason in reasons.items()]  # fmt: skip
-            rows = pd.DataFrame([*own, *lost]).sort_values(
-                ["is_known", "fits", "order", "cluster"], ascending=[False, True, True, True]
-            )
-            _draw_many(sheet, resource, rows, limit)
+        if own or facts["total"] > 1:
+            sheet.section(heading)
+            sheet.y += 34
+            if facts["total"] == 1:
+                _draw_one(sheet, own[0])
+            else:
+                _draw_many(sheet, own, reasons, facts["limit"])
     return sheet.finish()
 
 
 def _compared(cluster: str, before: Commitment, after: Commitment) -> dict[str, Any]:
-    """Return what is drawn of one cluster and resource; shares are of its nodes."""
-    resource, nodes, limit = before.resource, after.allocatable, after.max_ratio
+    """Return what is drawn and said of one cluster and resource; shares are of its nodes."""
+    resource, nodes = before.resource, after.allocatable
     added, missing = after.committed - before.committed, shortage(before, after)
     # what remains once the new quota is requested in full
     left = max(ZERO, min(before.headroom - added, after.headroom))
-
-    def amount(value: Decimal) -> str:
-        return wording.quantity(resource, value)
-
-    def bare(value: Decimal) -> str:
-        return wording.number(value if resource == "cpu" else value / GIB)
-
-    sign = f"+{amount(added)}" if added > 0 else f"{wording.MINUS}{amount(-added)}"
     amounts = {
         "was": before.committed, "now": after.committed, "rest": after.without_largest_node,
-        "requested_before": before.requested, "requested": after.requested,
+        "was_requested": before.requested, "requested": after.requested,
     }  # fmt: skip
+    bare = amounts | {"left": left, "headroom": before.headroom, "nodes": nodes}
     return {
-        "cluster": cluster, "resource": resource, "is_known": True, "limit": limit,
-        "fits": not missing, "missing": float(missing / nodes), "short": amount(missing),
+        "cluster": cluster, "resource": resource, "is_known": True, "limit": after.max_ratio,
+        "was_ratio": before.committed_ratio, "ratio": after.committed_ratio, "added": added,
+        "left": left, "headroom": before.headroom, "missing": missing, "is_short": missing > 0,
+        "share_missing": missing / nodes,
         # what does not fit first, by how much is short; then by the headroom left over
-        "order": float((-missing or left) / nodes), "added": added, "freed": amount(-added),
+        "order": float((-missing or left) / nodes), "uncounted": before.uncounted,
         "needs_all": not missing and added > 0 and added > before.headroom,
         "is_held": before.without_largest_node < before.requested,
-        "is_over": (after.over_limit or 0) > 0, "uncounted": before.uncounted,
-        "change": sign if added else "–", "left": amount(left), "headroom": amount(before.headroom),
-        "of": f"{bare(left)} of {bare(before.headroom)} {'cores' if resource == 'cpu' else 'GiB'}",
-        "before": wording.times(before.committed_ratio),
-        "after": wording.times(after.committed_ratio),
-        "nodes": bare(nodes), "most": bare(nodes * (limit or 1)),
-        "bare": {name: bare(value) for name, value in amounts.items()},
+        "is_over": (after.over_limit or 0) > 0, "tone": "crit" if missing else "ink",
+        "change_tone": "good" if added > 0 else "text",
+        "bare": {name: value / int(UNITS[resource][0]) for name, value in bare.items()},
         **{name: float(value / nodes) for name, value in amounts.items()},
     }  # fmt: skip
 
@@ -152,146 +111,105 @@ def _compared(cluster: str, before: Commitment, after: Commitment) -> dict[str, 
 def _facts(
     found: list[dict[str, Any]], reasons: Mapping[str, str], changes: Changes
 ) -> dict[str, Any]:
-    def clusters(name: str, *, without: Sequence[str] = ()) -> list[str]:
-        names = dict.fromkeys(row["cluster"] for row in found if row[name])
-        return [name for name in names if name not in without]
+    def clusters(flag: str) -> list[str]:
+        return [*dict.fromkeys(row["cluster"] for row in found if row[flag])]
 
-    def subject(names: Sequence[str], own: str = "") -> str:
-        changed = [name for cluster in names for name in changes.get(cluster, ())]
-        many = f"{own} {wording.count(len(changed), 'change')}".strip()
-        return wording.short(changed[0]) if len(changed) == 1 else many
-
-    known, held = clusters("is_known"), clusters("is_held")
-    lacking = [row for row in found if not row["fits"]]
-    short, words = list(dict.fromkeys(row["cluster"] for row in lacking)), ""
-    if lacking:  # the largest share of its nodes speaks for all
-        worst = max(lacking, key=lambda row: row["missing"])
-        kind = "" if worst["resource"] == "cpu" else " of memory"
-        where = "" if len(short) == 1 else f" on {wording.short(worst['cluster'])}"
-        words = f"short of {worst['short']}{kind}{where}"
+    known, held, short = clusters("is_known"), clusters("is_held"), clusters("is_short")
+    order = sorted(found, key=lambda row: (not row["is_short"], row["order"], row["cluster"]))
     return {
         "clusters": known, "reasons": dict(reasons), "total": len(known) + len(reasons),
-        "changes": sum(map(len, changes.values())), "subject": subject(list(changes)),
-        "short": short, "short_subject": subject(short, "its" if len(short) == 1 else "their"),
-        "shortage": words, "held": held, "needs_all": clusters("needs_all"),
-        "since": clusters("needs_all", without=held),
-        "gives_back": all(row["added"] <= 0 for row in found),
-        "freed": [row["freed"] for row in found if row["added"]],
-        "left": [row["of"] for row in found],
-        "added": [row["change"][1:] for row in found if row["added"] > 0],
-        "steps": sorted(found, key=lambda row: (row["fits"], row["order"], row["cluster"]))[:2],
+        "changed": [name for names in changes.values() for name in names],
+        "short": short, "short_changed": [name for one in short for name in changes.get(one, ())],
+        "worst": max(found, key=lambda row: row["share_missing"], default={}),
+        "held": held, "needs_all": clusters("needs_all"),
+        "since": [name for name in clusters("needs_all") if name not in held],
+        "rows": found, "steps": order[:2], "limit": found[0]["limit"] if found else None,
         "uncounted": sum(row["uncounted"] for row in found if row["resource"] == "cpu"),
         "headings": HEADINGS,
     }  # fmt: skip
 
 
-def _scale(grid: Grid, rows: pd.DataFrame, limit: Decimal | None) -> Callable[[Any], Any]:
-    """Return where a share of the nodes lies; 1 is all nodes."""
-    least = float(limit or 1) * 1.06
-    highest = np.nanmax([least, *rows[[*_SHARES]].to_numpy(dtype=float).ravel()]) * 1.02
-    return lambda share: grid.x(share / highest)
+def _draw_bars(sheet: Sheet, grid: Grid, rows: pd.DataFrame, limit: Any, half: float) -> Grid:
+    """Draw what is committed and in it requested; at the end what is new, or given back.
 
-
-def _draw_bars(
-    sheet: Sheet, x: Callable[[Any], Any], rows: pd.DataFrame, ys: Any, half: float
-) -> None:
-    """Draw what is committed and in it requested; at the end what is new, or given back."""
-    zero, was, now = x(0.0), x(rows["was"]).to_numpy(), x(rows["now"]).to_numpy()
+    Returns:
+        The grid, scaled so that 1 is all nodes.
+    """
+    highest = np.nanmax([float(limit or 1) * 1.06, *rows[_SHARES].to_numpy(float).ravel()]) * 1.02
+    grid = grid._replace(right=grid.x(1 / highest))
+    was, now = grid.x(rows["was"]).to_numpy(float), grid.x(rows["now"]).to_numpy(float)
     lower = np.minimum(was, now)
     upper = np.maximum(np.maximum(was, now), lower + 2)
-    sheet.bars(zero, lower, ys, 2 * half, _COMMITTED)
-    sheet.bars(lower, np.where(now > was, upper, np.nan), ys, 2 * half, _ADDED)
-    sheet.bars(lower, np.where(now < was, upper, np.nan), ys, 2 * half, _GIVEN_BACK)
-    sheet.bars(zero, x(rows["requested"]), ys, 1.2 * half, _REQUESTED)
+    sheet.bars(grid.left, lower, grid.ys, 2 * half, "unrequested")
+    sheet.bars(lower, np.where(now > was, upper, np.nan), grid.ys, 2 * half, "added")
+    sheet.bars(lower, np.where(now < was, upper, np.nan), grid.ys, 2 * half, "given_back")
+    sheet.bars(grid.left, grid.x(rows["requested"]), grid.ys, 1.2 * half, "requested")
+    return grid
 
 
-def _draw_lines(sheet: Sheet, grid: Grid, labels: Sequence[_Label]) -> None:
+def _draw_lines(sheet: Sheet, grid: Grid, right: float, labels: Sequence[_Label]) -> None:
     """Draw lines over all rows, each with its label."""
     widths = [sheet.width(label, SMALL) for _, label, *_ in labels]
-    wanted = [x - part * width + 12 * (0.5 - part)
-              for (x, *_, part), width in zip(labels, widths, strict=True)]  # fmt: skip
-    places = spread(wanted, widths, low=grid.left + 30, high=grid.right + 30, gap=14)
-    for place, (x, label, color, look, _) in zip(places, labels, strict=True):
+    wanted = [grid.x(share) - part * width + 12 * (0.5 - part)
+              for (share, *_, part), width in zip(labels, widths, strict=True)]  # fmt: skip
+    places = spread(wanted, widths, low=grid.left + 30, high=right + 30, gap=14)
+    for place, (share, label, color, look, _) in zip(places, labels, strict=True):
         sheet.label(place, grid.top - 18, label, color=color)
-        sheet.vlines(x, grid.top - 2, grid.bottom, look)
+        sheet.vlines(grid.x(share), grid.top - 2, grid.bottom, look)
 
 
 def _draw_one(sheet: Sheet, row: dict[str, Any]) -> None:
     """Draw a before and an after bar, and the lines with their amounts."""
-    sheet.section(HEADINGS[row["resource"]])
-    sheet.y += 34
     bare, limit = row["bare"], row["limit"]
-    red, last = colors.INK if row["fits"] else colors.CRITICAL, [False, True]
-
-    def column(head: str, texts: list[str], color: Any = colors.INK, bold: Any = False) -> Column:
-        return Column(texts, head, color, bold, "right", 90)
-
-    grid = sheet.grid(
-        [Column(["Before", "After"], bold=last, least=150)],
-        [
-            column("requested", [bare["requested_before"], bare["requested"]]),
-            column("committed", [bare["was"], bare["now"]]),
-            column("÷ nodes", [row["before"], row["after"]], bold=last),
-            column("headroom", [row["headroom"], f"{row['left']} left"], [colors.INK, red],
-                   last)._replace(least=150),
-        ],
-        height=66,
-    )  # fmt: skip
-    states = pd.DataFrame([row | {"now": row["was"], "requested": row["requested_before"]}, row])
-    x = _scale(grid, states, limit)
-    _draw_bars(sheet, x, states, grid.ys, 22)
+    now = row | {"state": "After", "is_after": True}
+    then = row | {"state": "Before", "is_after": False, "tone": "ink", "ratio": row["was_ratio"]}
+    then |= {"now": row["was"], "requested": row["was_requested"]}
+    then |= {"bare": bare | {"now": bare["was"], "requested": bare["was_requested"]}}
+    states = pd.DataFrame([then, now])
+    whole = sheet.grid(states, "one", height=66)
+    grid = _draw_bars(sheet, whole, states, limit, 22)
+    rest, nodes = wording.number(bare["rest"]), wording.number(bare["nodes"])
     labels: list[_Label] = [
-        (x(row["rest"]), f"N−1: {bare['rest']}", colors.CRITICAL, WITHOUT_LARGEST, 1),
-        (x(1.0), f"nodes: {row['nodes']}", colors.INK, _NODES, 0),
+        (row["rest"], f"N−1: {rest}", "crit", "without_largest_node", 1),
+        (1.0, f"nodes: {nodes}", "ink", "nodes_now", 0),
     ]
     if limit:
-        words = f"{limit}× = {row['most']}"
-        labels.append((x(float(limit)), words, colors.WARNING_TEXT, _LIMIT, 0.5))
-    _draw_lines(sheet, grid, labels)
+        words = f"{limit}× = {wording.number(bare['nodes'] * limit)}"
+        labels.append((float(limit), words, "warn-text", "limit", 0.5))
+    _draw_lines(sheet, grid, whole.right, labels)
     if row["added"]:  # beside the bar, on white where a line passes
-        end, color = x(max(row["was"], row["now"])) + 9, _change_color(row["change"])
-        sheet.text(end, grid.ys[1], row["change"], color=color, bold=True, ground=colors.WHITE)
+        end, words = grid.x(max(row["was"], row["now"])) + 9, sheet.say("change", row)
+        sheet.text(end, grid.ys[1], words, color=row["change_tone"], bold=True, ground="white")
     sheet.y += 40
 
 
-def _change_color(change: str) -> str:
-    return colors.GOOD if change.startswith("+") else colors.TEXT
-
-
-def _draw_many(sheet: Sheet, resource: str, rows: pd.DataFrame, limit: Decimal | None) -> None:
-    """Draw one row for each cluster."""
+def _draw_many(
+    sheet: Sheet, found: list[dict[str, Any]], reasons: Mapping[str, str], limit: Any
+) -> None:
+    """Draw one row for each cluster, those that are unknown last."""
+    none: dict[str, Any] = dict.fromkeys([*_SHARES, "order"], np.nan)
+    none |= dict.fromkeys(("is_known", "is_short", "is_over"), False)
+    none |= {"tone": "ink", "change_tone": "text"}
+    lost = [none | {"cluster": name, "reason": reason} for name, reason in reasons.items()]
+    order = ["is_known", "is_short", "order", "cluster"]
+    rows = pd.DataFrame([*found, *lost]).sort_values(order, ascending=[False, False, True, True])
     shown, rest = top_rows(rows, rows["is_known"], panels=2)
-    known, fits = shown["is_known"].to_numpy(), shown["fits"]
-    sheet.section(HEADINGS[resource])
-    sheet.y += 34
-    after = np.where(shown["is_over"], colors.WARNING_TEXT, colors.INK)
-    left = np.where(fits, colors.INK, colors.CRITICAL)
-    grid = sheet.grid(
-        [Column(shown["cluster"], bold=~fits.astype(bool), least=120)],
-        [
-            Column(shown["before"], "before", colors.TEXT, align="right", least=90),
-            Column(shown["after"], "after", after, True, "right", 90),
-            Column(shown["change"], "change", shown["change"].map(_change_color), False, "right",
-                   120),
-            Column(shown["left"], "headroom\nleft", left, ~fits.astype(bool), "right", 130),
-        ],
-        height=row_height(len(shown), ROWS / 2),
-    )  # fmt: skip
-    x, half = _scale(grid, shown, limit), min(15, grid.step / 2)
-    _draw_bars(sheet, x, shown, grid.ys, half * 0.8)
-    sheet.vlines(x(shown["rest"]), grid.ys - half, grid.ys + half, WITHOUT_LARGEST)
-    sheet.bars(grid.left, np.where(known, np.nan, grid.right), grid.ys, 20, HATCH)
+    known = shown["is_known"].to_numpy(bool)
+    after = np.where(shown["is_over"], "warn-text", "ink")
+    whole = sheet.grid(shown.assign(after_tone=after), "many", panels=2)
+    half = min(15, whole.step / 2)
+    grid = _draw_bars(sheet, whole, shown, limit, half * 0.8)
+    ends = grid.ys - half, grid.ys + half
+    sheet.vlines(grid.x(shown["rest"]), *ends, "without_largest_node")
+    sheet.bars(grid.left, np.where(known, np.nan, whole.right), grid.ys, 20, "unknown")
     if known.any():
         sheet.label(grid.left, grid.top - 18, "0")
-        sheet.vlines(grid.left, grid.top, grid.bottom, AXIS_LINE)
-        labels: list[_Label] = [(x(1.0), "nodes", colors.INK, _NODES, 0.5)]
+        sheet.vlines(grid.left, grid.top, grid.bottom, "axis")
+        labels: list[_Label] = [(1.0, "nodes", "ink", "nodes_now", 0.5)]
         if limit:
-            labels.append((x(float(limit)), f"{limit}×", colors.WARNING_TEXT, _LIMIT, 0.5))
-        _draw_lines(sheet, grid, labels)
+            labels.append((float(limit), f"{limit}×", "warn-text", "limit", 0.5))
+        _draw_lines(sheet, grid, whole.right, labels)
     sheet.y += 24
-    if len(rest):
-        short, unknown = (int(one.sum()) for one in (~rest["fits"], ~rest["is_known"]))
-        parts = {"without headroom for it": short, "unknown": unknown}
-        same = ", all with more headroom than these"
-        sheet.note(wording.more(len(rest), "cluster", parts, otherwise=same))
+    sheet.tell("more_clusters", amount=len(rest), lacking=int(rest["is_short"].sum()),
+               lost=len(rest) - int(rest["is_known"].sum()))  # fmt: skip
     sheet.y += 20

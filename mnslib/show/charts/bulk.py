@@ -19,43 +19,14 @@ import pandas as pd
 from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, OutcomeKind
-from mnslib.show import wording
-from mnslib.show.charts import colors
 from mnslib.show.charts.picture import Chart
-from mnslib.show.charts.sheet import (
-    GRID_LINE,
-    HATCH,
-    MARGIN,
-    MOST_HEIGHT,
-    RIGHT,
-    SMALL,
-    Column,
-    Look,
-    Sheet,
-    shares,
-    ticks,
-    top_rows,
-)
+from mnslib.show.charts.sheet import MARGIN, MOST_HEIGHT, RIGHT, SMALL, Grid, Sheet, top_rows
+from mnslib.show.tables import told
 
 if TYPE_CHECKING:
     from mnslib.azure.throttle import Pace
 
 MOST_REASONS = 12
-LOOKS = {
-    OutcomeKind.CREATED: Look(colors.GOOD),
-    OutcomeKind.ADOPTED: Look(colors.GOOD_TINT, colors.GOOD),
-    OutcomeKind.UPDATED: Look(colors.GOOD_SOFT),
-    OutcomeKind.DELETED: Look(colors.CALM, colors.INK),
-    OutcomeKind.RELEASED: Look(colors.PANEL, colors.AXIS),
-    OutcomeKind.UNCHANGED: Look(colors.CALM_LOWER),
-    OutcomeKind.FAILED: Look(colors.CRITICAL, foot=colors.INK),
-    OutcomeKind.SKIPPED: Look(colors.WARNING, foot=colors.WARNING_TEXT),
-    OutcomeKind.NOT_ATTEMPTED: HATCH,
-}
-"""In drawing order: what is as requested, then what is not."""
-
-Group = tuple[tuple[int, str, str], int]
-"""Place in `OPEN_OUTCOMES`, reason and remedy, and how many changes."""
 
 
 def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
@@ -65,113 +36,92 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
         result: the outcomes of one apply.
         moment: when the run was started.
     """
-    items = result.outcomes
-    counts = Counter(item.outcome for item in items)
-    reasons = Counter(
-        (OPEN_OUTCOMES.index(item.outcome), item.reason, item.remedy) for item in result.unfinished
-    )
-    # failures first, many first
-    groups = sorted(reasons.items(), key=lambda group: (group[0][0], -group[1], group[0][1]))
-    share = MOST_REASONS // (len({kind for (kind, *_), _ in groups}) or 1)
-    seen: Counter[int] = Counter()
-    shown: list[Group] = []
-    rest: list[Group] = []
-    for group in groups:
-        seen[group[0][0]] += 1
-        is_shown = len(groups) <= MOST_REASONS or seen[group[0][0]] <= share
-        (shown if is_shown else rest).append(group)
-    clusters, others = _clusters(result, panels=2 if groups else 1)
-    verbs = {kind: "was " if counts[kind] == 1 else "were " for kind in OPEN_OUTCOMES}
-    verbs[OutcomeKind.FAILED] = ""
-    ended = {
-        kind: f"{verbs[kind]}{wording.outcome(kind)}" for kind in OPEN_OUTCOMES if counts[kind]
-    }
+    labels = short_names(item.id.cluster for item in result.outcomes)
+    items = pd.DataFrame(
+        [(item.outcome.value, item.reason, item.remedy, labels[item.id.cluster])
+         for item in result.outcomes],
+        columns=["outcome", "reason", "remedy", "cluster"],
+    )  # fmt: skip
+    found = Counter(items["outcome"])
+    counts = {kind: found[kind] for kind in told("outcomes")}
+    missing = items[items["outcome"].isin(OPEN_OUTCOMES)]
+    groups = missing.groupby(["outcome", "reason", "remedy"]).size().rename("amount").reset_index()
+    groups["rank"] = groups["outcome"].map(OPEN_OUTCOMES.index)  # failures first, many first
+    groups = groups.sort_values(["rank", "amount", "reason"], ascending=[True, False, True])
+    share = MOST_REASONS // max(groups["rank"].nunique(), 1)
+    shown = groups if len(groups) <= MOST_REASONS else groups.groupby("rank").head(share)
+    clusters, others = _clusters(items, panels=2 if len(groups) else 1)
     sheet = Sheet(
         "bulk_outcome",
         {
-            "changes": len(items), "kept": len(items) - len(result.unfinished), "moment": moment,
-            "done": [f"{counts[kind]:,} {wording.outcome(kind)}" for kind in LOOKS
-                     if counts[kind] and kind not in OPEN_OUTCOMES],
-            "open": [f"{counts[kind]:,} {words}" for kind, words in ended.items()],
-            "all_open": "".join(ended.values()), "rest": [amount for _, amount in rest],
-            "rest_clusters": others.to_dict("records"),
-            "most": next(({"word": wording.outcome(OPEN_OUTCOMES[kind]), "reason": reason,
-                           "amount": amount} for (kind, reason, _), amount in groups), None),
+            "changes": len(items), "kept": len(items) - len(missing), "moment": moment,
+            "done": {kind: n for kind, n in counts.items() if n and kind not in OPEN_OUTCOMES},
+            "open": {kind: n for kind in OPEN_OUTCOMES if (n := counts[kind])},
+            "rest": groups.drop(index=shown.index)["amount"].tolist(),
+            "others": others.to_dict("records"), "most": groups[:1].to_dict("records"),
         },
     )  # fmt: skip
-    if items:
-        parts = [(counts[kind], wording.outcome(kind), look) for kind, look in LOOKS.items()]
-        sheet.strip(parts, height=54)
-        sheet.y += 18
-    else:
-        sheet.note(sheet.say("nothing"))
-    if groups:
+    if items.empty:
+        sheet.tell("nothing")
+        return sheet.finish()
+    sheet.strip(counts, height=54)
+    sheet.y += 18
+    if len(groups):
         _draw_reasons(sheet, shown)
     if len(clusters) > 1:
         _draw_clusters(sheet, clusters)
     return sheet.finish()
 
 
-def _draw_reasons(sheet: Sheet, groups: list[Group]) -> None:
+def _draw_reasons(sheet: Sheet, groups: pd.DataFrame) -> None:
     sheet.section("What is not done, and what to do")
     sheet.y += 38
-    has_remedy = any(remedy for (_, _, remedy), _ in groups)
-    middle, right = 250, 830 if has_remedy else RIGHT
-    heads = {MARGIN: "Changes", middle: "Reason"} | ({right: "Remedy"} if has_remedy else {})
+    middle, right = 250, 830 if groups["remedy"].any() else RIGHT
+    heads = {MARGIN: "Changes", middle: "Reason", right: "Remedy"}
     for x, words in heads.items():
-        sheet.label(x, sheet.y, words)
+        sheet.label(x, sheet.y, words if x < RIGHT else "")
     sheet.y += 20
-    largest = max(amount for _, amount in groups)
-    for (kind, reason, remedy), amount in groups:
-        why = sheet.wrap(reason or "no reason given", right - middle - 24, lines=2)
-        what = sheet.wrap(remedy, RIGHT - right, lines=2) if remedy else []
-        sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, GRID_LINE)
-        y, end = sheet.y + 21, MARGIN + 10 + 110 * amount / largest
-        sheet.bars(MARGIN, end, y, 18, LOOKS[OPEN_OUTCOMES[kind]])
-        sheet.text(end + 10, y, f"{amount:,}", bold=True)
-        for x, rows, color in ((middle, why, colors.INK), (right, what, colors.TEXT)):
-            for index, row in enumerate(rows):
-                sheet.text(x, y + 28 * index, row, color=color)
+    rows: list[Any] = groups.to_dict("records")
+    for row in rows:
+        why = sheet.wrap(row["reason"] or "no reason given", right - middle - 24, lines=2)
+        what = sheet.wrap(row["remedy"], RIGHT - right, lines=2) if row["remedy"] else []
+        sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, "grid")
+        y, end = sheet.y + 21, MARGIN + 10 + 110 * row["amount"] / groups["amount"].max()
+        sheet.bars(MARGIN, end, y, 18, row["outcome"])
+        sheet.text(end + 10, y, f"{row['amount']:,}", bold=True)
+        for x, texts, color in ((middle, why, "ink"), (right, what, "text")):
+            for index, text in enumerate(texts):
+                sheet.text(x, y + 28 * index, text, color=color)
         sheet.y += 28 * max(len(why), len(what)) + 14
-    sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, GRID_LINE)
+    sheet.lines(MARGIN, sheet.y, RIGHT, sheet.y, "grid")
     sheet.y += 30
-    sheet.note(sheet.say("more_reasons"))
+    sheet.tell("more_reasons")
     sheet.y += 20
 
 
-def _clusters(result: ApplyResult, *, panels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _clusters(items: pd.DataFrame, *, panels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row for each cluster, worst first: those to draw, and those that are left."""
-    found: dict[Any, Counter[OutcomeKind]] = {}
-    for item in result.outcomes:
-        found.setdefault(item.id.cluster, Counter())[item.outcome] += 1
-    labels = short_names(found)
-    rows = [
-        (labels[cluster], one, one.total(), sum(one[kind] for kind in OPEN_OUTCOMES))
-        for cluster, one in found.items()
-    ]
-    table = pd.DataFrame(rows, columns=["name", "counts", "changes", "missing"])
-    order = ["missing", "changes", "name"]
-    table = table.sort_values(order, ascending=[False, False, True])
-    return top_rows(table, [True] * len(table), panels=panels)
+    counts = pd.crosstab(items["cluster"], items["outcome"])
+    counts = counts.reindex(columns=told("outcomes"), fill_value=0)
+    missing, failed = counts[[*OPEN_OUTCOMES]].sum(axis=1), counts[OutcomeKind.FAILED] > 0
+    rows = counts.assign(
+        changes=counts.sum(axis=1), missing=missing, tone=np.where(failed, "crit", "text")
+    ).reset_index()
+    order = ["missing", "changes", "cluster"]
+    rows = rows.sort_values(order, ascending=[False, False, True])
+    return top_rows(rows, [True] * len(rows), panels=panels)
 
 
 def _draw_clusters(sheet: Sheet, rows: pd.DataFrame) -> None:
     sheet.section("By cluster, worst first")
     sheet.y += 40
-    missing = rows["missing"].map("{:,} not done".format).where(rows["missing"] > 0, "all done")
-    red = [colors.CRITICAL if one[OutcomeKind.FAILED] else colors.TEXT for one in rows["counts"]]
-    grid = sheet.grid(
-        [Column(rows["name"], least=150, most=300)],
-        [Column(rows["changes"].map("{:,}, ".format) + missing, "", red, rows["missing"] > 0)],
-    )
-    for y, counts, items in zip(grid.ys, rows["counts"], rows["changes"], strict=True):
-        found = [kind for kind in LOOKS if counts[kind]]
-        end = grid.x(items / rows["changes"].max())
-        places = shares([counts[kind] for kind in found], grid.left, end, least=3, gap=2)
-        for kind, (x, end) in zip(found, places, strict=True):
-            sheet.bars(x, end, y, 22, LOOKS[kind])
+    grid = sheet.grid(rows)
+    each: list[Any] = rows[told("outcomes")].to_dict("records")
+    ends = grid.x(rows["changes"] / rows["changes"].max())
+    for y, counts, end in zip(grid.ys, each, ends, strict=True):
+        sheet.stack(counts, grid.left, end, y, 22, least=3, gap=2)
     sheet.y += 24
-    sheet.note(sheet.say("more_clusters"))
+    sheet.tell("more_clusters")
 
 
 MOST_LINES, MOST_NAMED = 200, 40
@@ -181,57 +131,56 @@ LEFT = 430
 """Where the clock begins, in pixels; names stand before it."""
 _BINS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_BINS, _MOST_TICKS, _HEIGHT, _CLIPPED_AT = 60, 8, 110, 3
-_WAITING, _FAILED = Look(colors.GRID), Look(colors.CRITICAL, colors.WHITE, dot=12)
-_WRITES, _EDGE = Look(colors.USED), Look(colors.WHITE, line=8)
-_LIMIT = Look(colors.CRITICAL, line=3)
 
-Stretches = Sequence[Stretch]
 Paces = Mapping[ClusterId, "Pace"]
 """What each cluster's writes were held to; clusters of a subscription and region share a bucket."""
 
 
-def bulk_timeline(stretches: Stretches, *, moment: datetime, paces: Paces) -> Chart:
+def bulk_timeline(stretches: Sequence[Stretch], *, moment: datetime, paces: Paces) -> Chart:
     """Return the chart of when each change was written and how long it took.
 
     Args:
         moment: when the run was started.
         paces: of every cluster that was written to.
     """
-    span = max((one.ended for one in stretches), default=0.0) or 1.0
-    every = ceil(len(stretches) / MOST_LINES)
-    facts = _facts(stretches, span, paces) | {"moment": moment, "every": every}
-    sheet = Sheet("bulk_timeline", facts)
-    if not stretches:
+    labels = short_names(one.id.cluster for one in stretches)
+    rows = pd.DataFrame(
+        [(labels[one.id.cluster], one.id.namespace_name, one.outcome.value, one.started, one.ended,
+          bool(one.writes)) for one in stretches],
+        columns=["cluster", "name", "outcome", "started", "ended", "is_written"],
+    )  # fmt: skip
+    writes = [(at, paces[one.id.cluster]) for one in stretches for at in one.writes]
+    span = float(rows["ended"].max()) if rows["ended"].any() else 1.0
+    every = ceil(len(rows) / MOST_LINES)
+    facts = _facts(rows, writes, span, {paces[one.id.cluster] for one in stretches})
+    sheet = Sheet("bulk_timeline", facts | {"moment": moment, "every": every})
+    if rows.empty:
         return sheet.finish()
-    found, high = {one.outcome for one in stretches}, _named_height(stretches)
-    sheet.legend(
-        [
-            (_WAITING, "waits for its turn", high),
-            *((look, wording.outcome(kind), kind in found) for kind, look in LOOKS.items()),
-            (_FAILED, "failed here", OutcomeKind.FAILED in found),
-        ]
-    )
+    outcomes, lines, clusters = set(rows["outcome"]), len(rows), rows["cluster"].nunique()
+    named = min(30.0, (MOST_HEIGHT - 520 - 50 * clusters) / lines)
+    named = named if lines <= MOST_NAMED and named >= _LEAST_NAMED else 0.0
+    there: dict[str, Any] = {kind: kind in outcomes for kind in told("outcomes")}
+    sheet.legend({"waiting": named} | there | {"failed_here": there[OutcomeKind.FAILED]})
     sheet.y += 14
-    _draw_rate(sheet, stretches, span, paces)
-    _draw_stretches(sheet, stretches, span, every)
+    _draw_rate(sheet, writes, span)
+    _draw_stretches(sheet, rows, span, every, named)
     return sheet.finish()
 
 
-def _facts(stretches: Stretches, span: float, paces: Paces) -> dict[str, Any]:
-    used = {paces[one.id.cluster] for one in stretches}
-    rates = [pace.rate for pace in used if pace.rate]
-    writes = Counter(paces[one.id.cluster] for one in stretches for _ in one.writes)
-    slowest = max(stretches, key=lambda one: one.ended - one.started, default=None)
-    edges = sorted([(s.started, 1) for s in stretches] + [(s.ended, -1) for s in stretches])
-    begun = writes.total()
+def _facts(
+    rows: pd.DataFrame, writes: Sequence[tuple[float, Pace]], span: float, used: set[Pace]
+) -> dict[str, Any]:
+    rates, numbers = [pace.rate for pace in used if pace.rate], Counter(pace for _, pace in writes)
+    lasting = rows["ended"] - rows["started"]
+    edges = sorted([*((at, 1) for at in rows["started"]), *((at, -1) for at in rows["ended"])])
     return {
-        "changes": len(stretches), "span": span, "half": span / 2,
-        "is_paced": any((n - pace.rate.burst) / pace.rate.per_second > span / 2
-                        for pace, n in writes.items() if pace.rate),
-        "slowest": slowest.id.namespace_name if slowest else "",
-        "longest": slowest.ended - slowest.started if slowest else 0,
+        "changes": len(rows), "span": span, "half": span / 2,
+        "is_paced": any((number - pace.rate.burst) / pace.rate.per_second > span / 2
+                        for pace, number in numbers.items() if pace.rate),
+        "slowest": rows["name"].iloc[int(lasting.argmax())] if len(rows) else "",
+        "longest": lasting.max(),
         "side_by_side": int(np.max(np.cumsum([step for _, step in edges]), initial=0)),
-        "begun": begun, "again": begun - sum(bool(one.writes) for one in stretches),
+        "begun": len(writes), "again": len(writes) - int(rows["is_written"].sum()),
         "buckets": len(used), "learned": sum(pace.is_learned for pace in used),
         "refused": sum(pace.refused for pace in used),
         "at_once": [f"{value:.3g}" for value in sorted(rate.burst for rate in rates)],
@@ -239,105 +188,81 @@ def _facts(stretches: Stretches, span: float, paces: Paces) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _x(seconds: Any, span: float) -> Any:
-    return LEFT + (RIGHT - LEFT) * np.minimum(seconds, span) / span
-
-
-def _draw_rate(sheet: Sheet, stretches: Stretches, span: float, paces: Paces) -> None:
-    width = next((b for b in _BINS if span / b <= _MOST_BINS), _BINS[-1])
-    drawn = sorted((at, paces[one.id.cluster]) for one in stretches for at in one.writes)
-    last = {pace: int(at // width) for at, pace in drawn}
-    amounts = np.bincount([int(at // width) for at, _ in drawn] or [0])
-    writes, bins = Counter(pace for _, pace in drawn), np.arange(len(amounts))
+def _draw_rate(sheet: Sheet, writes: Sequence[tuple[float, Pace]], span: float) -> None:
+    width = next((one for one in _BINS if span / one <= _MOST_BINS), _BINS[-1])
+    amounts = np.bincount([int(at // width) for at, _ in writes] or [0])
+    numbers, bins = Counter(pace for _, pace in writes), np.arange(len(amounts))
+    last = {pace: int(at // width) for at, pace in sorted(writes, key=lambda write: write[0])}
     # what the buckets earn while they have writes left, a step down where one has none
     bounds = sum(
         (pace.rate.per_second * width * (bins <= end) for pace, end in last.items() if pace.rate),
         start=np.zeros(len(bins)),
     )
     highest, most = max(int(amounts.max()), 1), float(bounds.max())
-    is_felt = any(pace.rate and number > pace.rate.burst for pace, number in writes.items())
+    is_felt = any(pace.rate and number > pace.rate.burst for pace, number in numbers.items())
     top = min(highest, most * _CLIPPED_AT) if is_felt and most >= 1 else highest
-    base, scale = sheet.y + _HEIGHT, _HEIGHT / top
+    grid = Grid(LEFT, RIGHT, sheet.y, sheet.y + _HEIGHT)
     sheet.text(MARGIN, sheet.y, "Writes begun", bold=True)
     sheet.label(MARGIN, sheet.y + 28, f"per {width:g} s")
-    for value in ticks(top):
-        y, more = base - value * scale, "+" if highest > top and value == ticks(top)[-1] else ""
-        sheet.lines(LEFT, y, RIGHT, y, GRID_LINE)
-        label = f"{value:g}{more}"
-        sheet.label(LEFT - 14, y, label, align="right")
-    lefts, rights = _x(bins * width, span), _x((bins + 1) * width, span)
-    high = np.minimum(amounts, top) * scale
+    sheet.levels(grid, top, more="+" if highest > top else "")
+    lefts, rights = (grid.x(np.minimum(ends * width / span, 1)) for ends in (bins, bins + 1))
+    high = np.minimum(amounts, top) / top * _HEIGHT
     ends = np.where(amounts > 0, np.maximum(rights - 1, lefts + 1), np.nan)
-    sheet.bars(lefts, ends, base - high / 2, high, _WRITES)
+    sheet.bars(lefts, ends, grid.bottom - high / 2, high, "writes")
     if is_felt and most <= top:
-        ys = base - bounds * scale
-        for look in (_EDGE, _LIMIT):  # light around dark, for it lies on dark bars
+        ys = grid.y(bounds / top)
+        for look in ("bound_edge", "bound"):  # light around dark, for it lies on dark bars
             sheet.lines(lefts, ys, rights, ys, look)
             sheet.vlines(lefts[1:], ys[:-1], ys[1:], look)
-        words = sheet.say("bound")
-        sheet.label(RIGHT, sheet.y - 18, words, color=colors.CRITICAL, align="right")
-    sheet.y = base + 34
+        sheet.label(RIGHT, sheet.y - 18, sheet.say("bound"), color="crit", align="right")
+    sheet.y = grid.bottom + 34
 
 
-def _named_height(stretches: Stretches) -> float:
-    """Return how high a line is that has its name; 0 where the sheet has no room for names."""
-    clusters, lines = len({one.id.cluster for one in stretches}), len(stretches)
-    height = min(30.0, (MOST_HEIGHT - 520 - 50 * clusters) / max(lines, 1))
-    return height if lines <= MOST_NAMED and height >= _LEAST_NAMED else 0.0
-
-
-def _draw_stretches(sheet: Sheet, stretches: Stretches, span: float, every: int) -> None:
-    named = _named_height(stretches)
-    height, head = named or (8 if len(stretches) <= 80 else 3), 34 if named else 0
-    by_cluster: dict[ClusterId, list[Stretch]] = {}
-    for one in stretches:
-        by_cluster.setdefault(one.id.cluster, []).append(one)
-    labels, top = short_names(by_cluster), sheet.y
-    lines: list[tuple[Stretch, float]] = []
-    heads = []
-    for cluster in sorted(by_cluster, key=lambda cluster: labels[cluster]):
-        shown = [
-            one for number, one in enumerate(by_cluster[cluster])
-            if number % every == 0 or one.outcome in OPEN_OUTCOMES
-        ]  # fmt: skip
-        heads.append((labels[cluster], by_cluster[cluster], sheet.y + 10))
-        lines += [(one, sheet.y + head + height * (n + 0.5)) for n, one in enumerate(shown)]
+def _draw_stretches(
+    sheet: Sheet, rows: pd.DataFrame, span: float, every: int, named: float
+) -> None:
+    """Draw each cluster's changes; `named` is how high a line with its name is, 0 without."""
+    height, head, top = named or (8 if len(rows) <= 80 else 3), 34 if named else 0, sheet.y
+    heads, drawn = [], []
+    for label, own in rows.groupby("cluster"):
+        is_open = own["outcome"].isin(OPEN_OUTCOMES)
+        shown = own[(np.arange(len(own)) % every == 0) | is_open]
+        heads.append((sheet.y + 10, str(label), len(own), int(is_open.sum())))
+        drawn.append(shown.assign(y=sheet.y + head + height * (np.arange(len(shown)) + 0.5)))
         sheet.y += max(head + height * len(shown), 34 if named else 62) + 16
-    _draw_clock(sheet, span, top)
-    for label, found, y in heads:
-        missing = sum(one.outcome in OPEN_OUTCOMES for one in found)
+    grid = Grid(LEFT, RIGHT, top, sheet.y)
+    _draw_clock(sheet, grid, span)
+    for y, label, number, missing in heads:
         words = f"{missing:,} not done" if missing else ""
         room = LEFT - MARGIN - 110 - (sheet.width(words, SMALL) if named else 0)
         end = sheet.text(MARGIN, y, label, bold=True, limit=room)
-        sheet.text(LEFT - 24, y, f"{len(found):,}", color=colors.TEXT, align="right")
+        sheet.text(LEFT - 24, y, f"{number:,}", color="text", align="right")
         x, below = (end + 16, 0) if named else (MARGIN, 28)
-        sheet.label(x, y + below, words, color=colors.CRITICAL)
-    ys = np.array([y for _, y in lines])
-    starts, ends = (_x(np.array([getattr(one, name) for one, _ in lines]), span)
-                    for name in ("started", "ended"))  # fmt: skip
+        sheet.label(x, y + below, words, color="crit")
+    lines = pd.concat(drawn)
+    starts, ends = (grid.x(lines[name] / span).to_numpy() for name in ("started", "ended"))
     if named:
-        sheet.bars(LEFT, starts, ys, 2, _WAITING)
-        for one, y in lines:
-            name, limit = one.id.namespace_name, LEFT - MARGIN - 50
-            sheet.label(MARGIN + 20, y, name, color=colors.TEXT, limit=limit)
+        sheet.bars(LEFT, starts, lines["y"], 2, "waiting")
+        for name, y in zip(lines["name"], lines["y"], strict=True):
+            sheet.label(MARGIN + 20, y, name, color="text", limit=LEFT - MARGIN - 50)
     gap = 4 if named else 1 if height > 3 else 0
-    looks = [LOOKS[one.outcome] for one, _ in lines]
-    sheet.bars(starts, np.maximum(ends, starts + 3), ys, height - 2 * gap, looks)
-    failed = [one.outcome is OutcomeKind.FAILED for one, _ in lines]
-    sheet.dots(ends[failed], ys[failed], _FAILED)  # above all lines, which are thinner than a dot
+    outcomes = lines["outcome"].tolist()
+    sheet.bars(starts, np.maximum(ends, starts + 3), lines["y"], height - 2 * gap, outcomes)
+    failed = (lines["outcome"] == OutcomeKind.FAILED).to_numpy()
+    # above all lines, which are thinner than a dot
+    sheet.dots(ends[failed], lines["y"][failed], "failed_here")
     sheet.y += 44 + 20 * (every > 1)
-    sheet.note(sheet.say("every"))
+    sheet.tell("every")
 
 
-def _draw_clock(sheet: Sheet, span: float, top: float) -> None:
+def _draw_clock(sheet: Sheet, grid: Grid, span: float) -> None:
     step = next((step for step in _BINS if span / step <= _MOST_TICKS), _BINS[-1])
-    places = [step * number for number in range(int(span / step) + 1)]
-    is_short = span < 90
+    places, is_short = [step * number for number in range(int(span / step) + 1)], span < 90
     for at in places:
-        x, whole = _x(at, span), int(at)
+        x, whole = grid.x(at / span), int(at)
         words = f"{at:g}" if is_short else f"{whole // 60}:{whole % 60:02}"
         if at == places[-1]:
             words += " s" if is_short else " min:s"
         align = "right" if x > RIGHT - 60 else "center" if at else "left"
-        sheet.vlines(x, top - 8, sheet.y, GRID_LINE)
-        sheet.label(x, sheet.y + 20, words, align=align)
+        sheet.vlines(x, grid.top - 8, grid.bottom, "grid")
+        sheet.label(x, grid.bottom + 20, words, align=align)

@@ -25,21 +25,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mnslib.show.displays import CHART
+from mnslib.show.tables import told
 from mnslib.show.tokens import FONTS
 
 DPI = 150
-_STACK = ("Arial", "Liberation Sans", "Helvetica", "DejaVu Sans")
 FAMILY: ContextVar[str] = ContextVar("family", default="")
 """The font to draw with; empty for the first installed of the pages."""
-_CJK = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK TC",
-    "Source Han Sans SC", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR", "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
-    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "IPAexGothic", "NanumGothic",
-    "Arial Unicode MS", "Unifont",
-)  # fmt: skip
-"""Fonts of Linux, Windows and macOS with Chinese, Japanese or Korean characters. Source: Debian's
-`fonts-noto-cjk`, `fonts-wqy-*`, `fonts-nanum`, `fonts-ipaexfont`; the systems' own."""
 MOST_DOTS = 2_000
 """Of a chart that is kept as SVG; as many are some 1.4 MB, near what a page takes in."""
 _COMPRESSION = 3
@@ -88,9 +79,12 @@ class Chart:
 
     def svg(self) -> str:
         """Return the picture as SVG, in which text is text, written in the fonts of the pages."""
-        with _drawing:
-            text = svg_of(self.figure, salt=self.name)
-        return text
+        buffer, dpi = io.StringIO(), self.figure.dpi
+        canvas: Any = FigureCanvasSVG(self.figure)
+        with _drawing, rc_context({"svg.fonttype": "none", "svg.hashsalt": self.name}):
+            canvas.print_svg(buffer, metadata=_NO_METADATA)
+            self.figure.dpi = dpi
+        return _FAMILY.sub(f"font-family: {FONTS}", buffer.getvalue())
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
@@ -100,17 +94,6 @@ class Chart:
 
     def __repr__(self) -> str:
         return self.alt
-
-
-def svg_of(figure: Figure, *, salt: str) -> str:
-    """Return a figure as SVG; equal figures and salts give equal texts."""
-    buffer, dpi = io.StringIO(), figure.dpi
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        try:
-            FigureCanvasSVG(figure).print_svg(buffer, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
-        finally:
-            figure.dpi = dpi
-    return _FAMILY.sub(f"font-family: {FONTS}", buffer.getvalue())
 
 
 class Renderer(RendererAgg):
@@ -135,34 +118,31 @@ def measured(text: str, font: FontProperties) -> tuple[float, float, float]:
 
 def font_of(text: str, size: float, *, bold: bool) -> FontProperties:
     """Return the font that a text is written with, which takes from others what it has not."""
-    is_known = text.isascii() or _characters(_families()).issuperset(map(ord, text))
-    return _font(_families() if is_known else (*_families(), *_cjk()), size, bold)
-
-
-def characters() -> frozenset[int]:
-    """Return all that can be written."""
-    return _characters((*_families(), *_cjk()))
+    is_known = text.isascii() or characters(families()).issuperset(map(ord, text))
+    return _font(families(is_all=not is_known), size, bold)
 
 
 @lru_cache(maxsize=100)
-def _font(families: tuple[str, ...], size: float, bold: bool) -> FontProperties:
-    return FontProperties(family=families, size=size, weight="bold" if bold else "normal")
+def _font(names: tuple[str, ...], size: float, bold: bool) -> FontProperties:
+    return FontProperties(family=names, size=size, weight="bold" if bold else "normal")
 
 
-def _families() -> tuple[str, ...]:
-    """Return the first installed family of the pages; DejaVu Sans comes with matplotlib."""
-    first = FAMILY.get() or next(name for name in _STACK if name in _installed())
-    return (first, "DejaVu Sans")
+def families(*, is_all: bool = False) -> tuple[str, ...]:
+    """Return the fonts of a text: the first of the pages that is installed, and matplotlib's own.
+
+    Args:
+        is_all: those too that have what Latin fonts have not.
+    """
+    stack = (name.strip(" '") for name in FONTS.split(","))
+    first = FAMILY.get() or next(name for name in stack if name in _installed())
+    others = [name for name in told("chart_fonts") if is_all and name in _installed()]
+    return (first, "DejaVu Sans", *others)
 
 
 @cache
-def _cjk() -> tuple[str, ...]:
-    return tuple(name for name in _CJK if name in _installed())
-
-
-@cache
-def _characters(families: tuple[str, ...]) -> frozenset[int]:
-    paths = [findfont(FontProperties(family=name)) for name in families]
+def characters(names: tuple[str, ...]) -> frozenset[int]:
+    """Return all that can be written with some fonts."""
+    paths = [findfont(FontProperties(family=name)) for name in names]
     return frozenset(code for path in paths for code in get_font(path).get_charmap())
 
 

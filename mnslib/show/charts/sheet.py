@@ -1,8 +1,8 @@
 """One sheet for every chart: a matplotlib Axes over the whole figure, in pixels from the top left.
 
-Bars, lines and dots are the Axes' own, a column at a time; what is drawn later lies on top. Uses no
-pyplot and no global state, so figures neither leak nor meet across threads. Knows nothing of
-namespaces or clusters.
+Colors, looks, legends and columns are data (`charts.yaml`), sentences the chart's template. Marks
+are drawn a column at a time; what is drawn later lies on top. Uses no pyplot and no global state,
+so figures neither leak nor meet across threads. Knows nothing of namespaces or clusters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from mnslib.show.charts.colors import AXIS, DARK, GRID, INK, MUTED, PANEL, TEXT, WHITE
-from mnslib.show.charts.picture import DPI, Chart, characters, font_of, measured
-from mnslib.show.templates import render_part
+from mnslib.show.charts.picture import DPI, Chart, characters, families, font_of, measured
+from mnslib.show.tables import told
+from mnslib.show.templates import render_part, say
+from mnslib.show.tokens import TOKENS
 from mnslib.show.wording import cut_middle, exact
 
 WIDTH, MARGIN = 1600, 40
@@ -34,8 +35,9 @@ POINTS = 72 / DPI
 MOST_ROWS, TOP_ROWS, LEAST_UNKNOWN = 30, 20, 2
 MOST_HEIGHT = 1280
 """Pixels: what is higher is shrunk on paper (`page.css`) until its source line is under 6.5 pt."""
-LEAST_ROW, _GAP = 24, 24
-DASHED, DOTTED = (0, (5.0, 3.0)), (0, (1.0, 1.6))
+FOOT, BESIDE_PANELS = 220, 680
+"""Pixels below the rows, and beside those of several panels."""
+LEAST_ROW, GAP = 24, 24
 _NOT_WRITTEN = (
     r"Codes such as \u65e5 stand for characters that no font of the computer which drew this has; "
     "the tables have them. Install fonts-noto-cjk or the like."
@@ -45,56 +47,50 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Look(NamedTuple):
-    """How an area looks, or a line or dot: those have a `line` width or a `dot` diameter in pixels.
+    """How an area, a line or a dot looks, and what lies around it or stands on it."""
 
-    A `foot`, a dark strip at the bottom, tells orange from blue where colors are not seen.
-    """
-
-    color: str = WHITE
+    color: str = "white"
     edge: str = "none"
     foot: str = ""
     hatch: str = ""
     line: float = 0
-    style: Any = "-"
+    dash: Sequence[float] = ()
     dot: float = 0
+    tint: str = ""
+    words: str = "ink"
+    symbol: str = ""
 
 
-HATCH = Look(WHITE, AXIS, hatch="////")
-Looks = Look | Sequence[Look]
-GRID_LINE, AXIS_LINE = Look(GRID, line=2), Look(AXIS, line=2)
-
-
-class Column(NamedTuple):
-    """A column of texts beside the bars: as wide as they and its head, within `least` and `most`.
-
-    A text flows over empty cells to its right, as in a spreadsheet.
-    """
-
-    texts: Iterable[str]
-    head: str = ""
-    color: Any = INK  # of all, or of each
-    bold: Any = False
-    align: str = "left"
-    least: float = 0
-    most: float = 260
+COLORS: Mapping[str, str] = {**TOKENS, **told("chart_colors"), "none": "none"}
+LOOKS: Mapping[str, Look] = {name: Look(**about) for name, about in told("looks").items()}
 
 
 class Grid(NamedTuple):
-    """Where the bars of a grid lie: between `left` and `right`, in rows around `ys`."""
+    """Where marks lie: between `left` and `right`, `top` and `bottom`, in rows around `ys`."""
 
     left: float
     right: float
     top: float
-    step: float
-    ys: Floats
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.step * len(self.ys)
+    bottom: float
+    ys: Floats = np.empty(0)
+    step: float = 0
 
     def x(self, share: Any) -> Any:
         """Return the place of a share (0 to 1) of the scale, or of many."""
         return self.left + (self.right - self.left) * share
+
+    def y(self, share: Any) -> Any:
+        """Return the place of a share of the scale upward, or of many."""
+        return self.bottom - (self.bottom - self.top) * share
+
+
+class _Column(NamedTuple):
+    texts: list[str]
+    colors: list[str]
+    bolds: list[bool]
+    head: str
+    align: str
+    width: float
 
 
 def spread(
@@ -102,14 +98,12 @@ def spread(
 ) -> list[float]:
     """Return left edges near those wanted, in the same order, that keep `gap` between labels."""
     edges: list[float] = []
-    free = low
     for start, width in zip(wanted, widths, strict=True):
-        edges.append(max(start, free))
-        free = edges[-1] + width + gap
-    end = high
+        edges.append(max(start, low))
+        low = edges[-1] + width + gap
     for index in reversed(range(len(edges))):
-        edges[index] = max(low, min(edges[index], end - widths[index]))
-        end = edges[index] - gap
+        edges[index] = min(edges[index], high - widths[index])
+        high = edges[index] - gap
     return edges
 
 
@@ -136,22 +130,6 @@ def top_rows(
     return rows.iloc[places], rows.drop(index=rows.index[places])
 
 
-def row_height(rows: int, room: float) -> float:
-    """Return how high each of some rows is, in pixels, so that all fit in `room` if they can."""
-    return min(44 if rows <= 6 else 36 if rows <= 12 else 30, max(LEAST_ROW, room / max(rows, 1)))
-
-
-def shares(
-    amounts: Sequence[float], left: float, right: float, *, least: float = 0, gap: float = 0
-) -> list[tuple[float, float]]:
-    """Return both ends of each amount's share of a line, each of at least so many pixels."""
-    room, found = right - left - (least + gap) * len(amounts) + gap, []
-    for amount in amounts:
-        found.append((left, left + least + room * amount / (sum(amounts) or 1)))
-        left = found[-1][1] + gap
-    return found
-
-
 class Sheet:
     """A sheet that grows downward; `y` is where the next thing goes."""
 
@@ -159,21 +137,22 @@ class Sheet:
         """Write title (two lines at most) and subtitle.
 
         Args:
-            name: of the template that makes all its sentences.
+            name: of the chart in `charts.yaml`, and of the template that makes its sentences.
             facts: what they say.
         """
         self.name, self.facts, self.y = name, facts, float(MARGIN)
-        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=WHITE)
+        self.told: Mapping[str, Any] = told("charts").get(name, {})
+        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=COLORS["white"])
         self.ax = self.figure.add_axes((0, 0, 1, 1), autoscale_on=False)
         self.ax.axis("off")
         self._order = itertools.count(1)
         self._is_coded = False  # whether a character had no font
         self.title = self.say("title")
         # two lines read best when about equally long
-        rows = [self.wrap(self.title, ROOM * n, TITLE, bold=True) for n in (0.6, 0.7, 0.8, 0.9)]
-        rows.append(self.wrap(self.title, ROOM, TITLE, bold=True, lines=2))
-        self._lines(min(rows, key=lambda found: len(list(found))), TITLE, INK, 42, bold=True)
-        self._lines(self.wrap(self.say("subtitle"), ROOM, SUBTITLE), SUBTITLE, TEXT, 30)
+        limits = [ROOM * share for share in (0.6, 0.7, 0.8, 0.9, 1)]
+        limit = min(limits, key=lambda one: len(self.wrap(self.title, one, TITLE, bold=True)))
+        self.note(self.title, TITLE, "ink", 42, limit=limit, bold=True, lines=2)
+        self.note(self.say("subtitle"), SUBTITLE, "text", 30)
         self.y += 28
 
     def say(self, macro: str, facts: Any = None) -> str:
@@ -194,27 +173,28 @@ class Sheet:
     def clean(self, text: str) -> str:
         """Return text on one line, with the code of each character that no font has."""
         line = " ".join(text.split())
-        missing = set() if line.isascii() else set(map(ord, line)) - characters()
+        missing = (
+            set() if line.isascii() else set(map(ord, line)) - characters(families(is_all=True))
+        )
         self._is_coded |= bool(missing)
         return line.translate({code: ascii(chr(code))[1:-1] for code in missing})
 
     def text(
-        self, x: float, y: float, text: str, *, size: float = BODY, color: str = INK,
-        bold: bool = False, align: str = "left", limit: float | None = None, ground: str = "",
+        self, x: float, y: float, text: str, *, size: float = BODY, color: str = "ink",
+        bold: bool = False, align: str = "left", limit: float = np.inf, ground: str = "",
     ) -> float:  # fmt: skip
         """Write one line, `y` at half the height of its capitals; return where it ends.
 
         Longer than `limit` pixels, it is cut in the middle. `ground` is the color of what lies
         under it where it would stand on lines or dots.
         """
-        shown = self.clean(text) if limit is None else self.cut(text, limit, size, bold=bold)
-        if not shown:
+        if not (shown := self.cut(text, limit, size, bold=bold)):
             return x
         self.ax.text(
-            x, y + 0.36 * size / POINTS, shown, color=color, ha=align, va="baseline",
+            x, y + 0.36 * size / POINTS, shown, color=COLORS[color], ha=align, va="baseline",
             fontproperties=font_of(shown, size, bold=bold), parse_math=False, usetex=False,
             zorder=next(self._order),
-            bbox={"fc": ground, "ec": "none", "alpha": 0.8, "pad": 1} if ground else None,
+            bbox={"fc": COLORS[ground], "ec": "none", "alpha": 0.8, "pad": 1} if ground else None,
         )  # fmt: skip
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)
 
@@ -234,169 +214,207 @@ class Sheet:
         space = self.width("n n", size, bold=bold) - 2 * self.width("n", size, bold=bold)
         rows, free = list[str](), 0.0
         for word in re.split(" (?!%)", self.clean(text)):
-            width = self.width(word, size, bold=bold) + space
-            if not rows or width - space > free:
-                if len(rows) == lines:
-                    while self.width(f"{rows[-1]} …", size, bold=bold) > limit and " " in rows[-1]:
-                        rows[-1] = rows[-1].rpartition(" ")[0]
-                    rows[-1] += " …"
-                    break
+            width = self.width(word, size, bold=bold)
+            if rows and width <= free:
+                rows[-1] += f" {word}"
+            else:
                 rows.append(self.cut(word, limit, size, bold=bold))
                 free = limit
-            else:
-                rows[-1] += f" {word}"
-            free -= width
+            free -= width + space
+        if len(rows) > lines:
+            last = rows[lines - 1]
+            while self.width(f"{last} …", size, bold=bold) > limit and " " in last:
+                last = last.rpartition(" ")[0]
+            rows[lines - 1 :] = [f"{last} …"]
         return rows
 
-    def note(self, text: str, *, size: float = SMALL) -> None:
-        """Write a sentence in as many lines as it needs."""
-        if text:
-            self._lines(self.wrap(text, ROOM, size), size, MUTED, 27)
+    def note(
+        self, text: str, size: float = SMALL, color: str = "muted", step: float = 27, *,
+        limit: float = ROOM, bold: bool = False, lines: int = 99,
+    ) -> None:  # fmt: skip
+        """Write a sentence, where there is one, in as many lines as it needs."""
+        for row in self.wrap(text, limit, size, bold=bold, lines=lines) if text else ():
+            self.text(MARGIN, self.y, row, size=size, color=color, bold=bold)
+            self.y += step
 
-    def label(self, x: float, y: float, text: str, *, color: str = MUTED, **look: Any) -> None:
+    def tell(self, macro: str, **more: Any) -> None:
+        """Write one of the chart's sentences, on its facts and more."""
+        self.note(self.say(macro, {**self.facts, **more}))
+
+    def label(self, x: float, y: float, text: str, *, color: str = "muted", **look: Any) -> None:
         """Write what explains a mark: an axis value, a head, a date."""
         self.text(x, y, text, size=SMALL, color=color, **look)
 
     def section(self, title: str, beside: str = "") -> None:
         """Write the heading of a part."""
         self.text(MARGIN, self.y, title, size=12, bold=True)
-        self.text(330, self.y, beside, color=TEXT)
-
-    def _lines(
-        self, rows: Iterable[str], size: float, color: str, step: float, *, bold: bool = False
-    ) -> None:
-        for row in rows:
-            self.text(MARGIN, self.y, row, size=size, color=color, bold=bold)
-            self.y += step
+        self.text(330, self.y, beside, color="text")
 
     # marks
 
     def bars(
-        self, x0: ArrayLike, x1: ArrayLike, y: ArrayLike, height: ArrayLike, look: Looks
-    ) -> None:
-        """Fill areas from `x0` to `x1` around `y`; one that has no end (NaN) is left out."""
+        self, x0: ArrayLike, x1: ArrayLike, y: ArrayLike, height: ArrayLike,
+        look: str | Sequence[str], **other: Any,
+    ) -> None:  # fmt: skip
+        """Fill areas from `x0` to `x1` around `y`; one that has no end (NaN) is left out.
+
+        Args:
+            look: of all, or of each.
+            other: what is different of the look.
+        """
         ends = np.stack(np.broadcast_arrays(*np.atleast_1d(x0, x1, y, height))).astype(float)
-        looks = [look] * ends.shape[1] if isinstance(look, Look) else look
-        order, there = next(self._order), np.isfinite(ends).all(axis=0)
-        for one in dict.fromkeys(looks):
-            own = there & np.array([other == one for other in looks])
-            left, right, middle, high = ends[:, own]
+        looks, order = np.broadcast_to(look, ends.shape[1]), next(self._order)
+        there = np.isfinite(ends).all(axis=0)
+        for name in dict.fromkeys(looks.tolist()):
+            one = LOOKS[name]._replace(**other)
+            left, right, middle, high = ends[:, there & (looks == name)]
             y0, y1 = middle - high / 2, middle + high / 2
             corners: list[Any] = list(np.transpose([[left, right, right, left], [y0, y0, y1, y1]]))
             self._add(PolyCollection(
-                corners, facecolors=one.color, edgecolors=one.edge, zorder=order,
+                corners, facecolors=COLORS[one.color], edgecolors=COLORS[one.edge], zorder=order,
                 hatch=one.hatch or None, linewidths=0.6 * (one.edge != "none"), clip_on=False,
             ))  # fmt: skip
             if one.foot:
                 foot = np.minimum(4, high / 4)
-                self.bars(left, right, middle + (high - foot) / 2, foot, Look(one.foot))
+                self.bars(
+                    left, right, middle + (high - foot) / 2, foot, name, color=one.foot, foot=""
+                )
 
-    def lines(self, x0: ArrayLike, y0: ArrayLike, x1: ArrayLike, y1: ArrayLike, look: Look) -> None:
+    def lines(self, x0: ArrayLike, y0: ArrayLike, x1: ArrayLike, y1: ArrayLike, look: str) -> None:
         """Draw straight lines; those with an end that is NaN are left out."""
-        ends = np.stack(np.broadcast_arrays(*np.atleast_1d(x0, y0, x1, y1)), axis=-1)
-        found = ends[np.isfinite(ends.astype(float)).all(axis=1)].reshape(-1, 2, 2)
+        ends = np.stack(np.broadcast_arrays(*np.atleast_1d(x0, y0, x1, y1)), axis=-1).astype(float)
+        one, found = LOOKS[look], ends[np.isfinite(ends).all(axis=1)].reshape(-1, 2, 2)
         self._add(LineCollection(
-            found, colors=look.color, linewidths=look.line * POINTS, linestyles=[look.style],
-            zorder=next(self._order), clip_on=False,
+            found, colors=COLORS[one.color], linewidths=one.line * POINTS, clip_on=False,
+            linestyles=[(0, tuple(one.dash)) if one.dash else "-"], zorder=next(self._order),
         ))  # fmt: skip
 
-    def vlines(self, x: ArrayLike, y0: ArrayLike, y1: ArrayLike, look: Look) -> None:
+    def vlines(self, x: ArrayLike, y0: ArrayLike, y1: ArrayLike, look: str) -> None:
         """Draw vertical lines."""
         self.lines(x, y0, x, y1, look)
 
-    def dots(
-        self, x: ArrayLike, y: ArrayLike, look: Look, *, sizes: ArrayLike | None = None
-    ) -> None:
+    def dots(self, x: ArrayLike, y: ArrayLike, look: str, sizes: ArrayLike | None = None) -> None:
         """Draw dots as large as their look says, or translucent ones of diameters in pixels."""
-        wide, alpha = (look.dot, 1.0) if sizes is None else (np.asarray(sizes), 0.6)
+        one = LOOKS[look]
+        wide, alpha = (one.dot, 1.0) if sizes is None else (np.asarray(sizes), 0.6)
         self.ax.scatter(
-            x, y, (wide * POINTS) ** 2, look.color, edgecolors=look.edge, linewidths=alpha,
-            alpha=alpha, zorder=next(self._order), clip_on=False,
+            x, y, (wide * POINTS) ** 2, COLORS[one.color], edgecolors=COLORS[one.edge],
+            linewidths=alpha, alpha=alpha, zorder=next(self._order), clip_on=False,
         )  # fmt: skip
+
+    def stack(
+        self, amounts: Mapping[str, float], x0: float, x1: float, y: float, height: float, *,
+        least: float = 0, gap: float = 0,
+    ) -> list[tuple[str, float, float]]:  # fmt: skip
+        """Draw amounts by look as parts of one bar, each of at least so many pixels.
+
+        Returns:
+            The look and both ends of each part; an amount of 0 is none.
+        """
+        amounts, found = {look: amount for look, amount in amounts.items() if amount}, []
+        room = x1 - x0 - (least + gap) * len(amounts) + gap
+        for look, amount in amounts.items():
+            end = x0 + least + room * amount / sum(amounts.values())
+            self.bars(x0, end, y, height, look)
+            found.append((look, x0, end))
+            x0 = end + gap
+        return found
 
     # what charts are made of
 
-    def legend(self, entries: Iterable[tuple[Look, str, Any]]) -> None:
-        """Write what repeats, in drawing order, where it is there; wraps at the right margin."""
+    def legend(self, there: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
+        """Write what repeats, in drawing order; wraps at the right margin.
+
+        Args:
+            there: by look, whether it is there.
+            counts: by look, how many there are.
+        """
         x = float(MARGIN)
-        for look, label, is_there in entries:
-            if not is_there:
-                continue
+        for name in (name for name, is_there in there.items() if is_there):
+            label = say(self.told.get("labels", {}).get(name, name.replace("_", " ")), **self.facts)
+            label = f"{counts[name]:,} {label}" if counts and name in counts else label
             width = 26 + self.width(label, SMALL)
             if x > MARGIN and x + width > RIGHT:
                 x, self.y = MARGIN, self.y + 30
-            if look.line:
-                self.vlines(x + 9, self.y - 12, self.y + 12, look)
-            elif look.dot:
-                self.dots(x + 9, self.y, look)
+            if LOOKS[name].line:
+                self.vlines(x + 9, self.y - 12, self.y + 12, name)
+            elif LOOKS[name].dot:
+                self.dots(x + 9, self.y, name)
             else:
-                self.bars(x, x + 18, self.y, 18, look)
+                self.bars(x, x + 18, self.y, 18, name)
             self.text(x + 26, self.y, label, size=SMALL)
             x += width + 28
         self.y += 40
 
-    def strip(
-        self, parts: Iterable[tuple[int, str, Look]], *, height: float,
-        others: Iterable[tuple[Look, str, Any]] = (),
-    ) -> None:  # fmt: skip
-        """Draw how many are of each kind as one bar, and below it the legend with `others`."""
-        found = [part for part in parts if part[0]]
-        amounts, middle = [amount for amount, *_ in found], self.y + height / 2
-        places = shares(amounts, MARGIN, RIGHT, least=8, gap=4)
-        for (amount, _, look), (x, end) in zip(found, places, strict=True):
-            self.bars(x, end, middle, height, look)
-            if self.width(f"{amount:,}", bold=True) + 12 <= end - x:
-                self.text(
-                    (x + end) / 2, middle, f"{amount:,}", bold=True, align="center",
-                    color=WHITE if look.color in DARK else INK, ground=WHITE if look.hatch else "",
-                )  # fmt: skip
+    def strip(self, counts: Mapping[str, int], *, height: float, **others: Any) -> None:
+        """Draw how many are of each look as one bar, and below it the legend with `others`."""
+        middle = self.y + height / 2
+        for name, x, end in self.stack(counts, MARGIN, RIGHT, middle, height, least=8, gap=4):
+            number, look = f"{counts[name]:,}", LOOKS[name]
+            if self.width(number, bold=True) + 12 <= end - x:
+                ground = "white" if look.hatch else ""
+                self.text((x + end) / 2, middle, number, bold=True, align="center",
+                          color=look.words, ground=ground)  # fmt: skip
         self.y += height + 28
-        labels = [(look, f"{amount:,} {label}", True) for amount, label, look in found]
-        self.legend([*labels, *others])
+        self.legend({**counts, **others}, counts)
 
     def grid(
-        self, before: Iterable[Column], after: Iterable[Column], *, height: float = 0,
-        foot: float = 220, striped: bool = False,
+        self, rows: pd.DataFrame, layout: str = "rows", *, height: float = 0, panels: int = 1,
+        like: pd.DataFrame | None = None, striped: bool = False,
     ) -> Grid:  # fmt: skip
-        """Write the columns before and after the bars, and return where the bars lie.
+        """Write the columns left and right of the bars, and return where the bars lie.
 
-        All columns hold the same number of texts; one without any takes no room. `height` of a row
-        is in pixels; 0 gives few rows more room than many, and many what `MOST_HEIGHT` leaves above
-        a `foot` of that height. `y` moves below the grid.
+        `y` moves below them. A text flows over empty cells to its right, as in a spreadsheet.
+
+        Args:
+            layout: which columns of the chart; one without any text takes no room.
+            height: of a row in pixels; 0 gives few rows more room than many, and many what the
+                rest of the sheet leaves.
+            panels: below each other, that share it.
+            like: the rows whose texts decide how wide columns are, if not these.
         """
-        columns = [
-            [one._replace(texts=list(one.texts)) for one in each] for each in (before, after)
-        ]
-        rows = len(next(list(one.texts) for group in columns for one in group))
-        groups = [[one for one in group if any(one.texts)] for group in columns]
-        heads = [column.head for group in groups for column in group]
+        like = rows if like is None else like
+        sides = [[self._column(name, about, rows, like) for name, about in columns.items()]
+                 for columns in map(self.told[layout].get, ("left", "right"))]  # fmt: skip
+        left, right = ([one for one in side if any(one.texts)] for side in sides)
+        heads = [one.head for one in (*left, *right)]
         head = self.y + 26 * max((words.count("\n") for words in heads), default=0)
-        top = head + (18 if any(heads) else -16)
-        step = height or row_height(rows, MOST_HEIGHT - foot - top)
-        ys = np.asarray(top + step * (np.arange(rows) + 0.5))
+        top, many = head + (18 if any(heads) else -16), len(rows)
+        room = MOST_HEIGHT - FOOT - top
+        room = room if panels == 1 else (MOST_HEIGHT - BESIDE_PANELS) / panels
+        most = 44 if many <= 6 else 36 if many <= 12 else 30
+        step = height or min(most, max(LEAST_ROW, room / max(many, 1)))
+        ys = np.asarray(top + step * (np.arange(many) + 0.5))
         if striped:
-            self.bars(MARGIN - 10, RIGHT + 10, ys[::2], step, Look(PANEL))
-        widths = [self._widths(group) for group in groups]
-        left, right = (sum(group) + _GAP * len(group) for group in widths)
-        self._write(groups[0], widths[0], MARGIN, head, ys)
-        self._write(groups[1], widths[1], RIGHT - right + _GAP, head, ys)
-        self.y = top + step * rows
-        return Grid(MARGIN + left, RIGHT - right - 10, top, step, ys)
+            self.bars(MARGIN - 10, RIGHT + 10, ys[::2], step, "panel")
+        end = self._write(left, MARGIN, head, ys)
+        start = RIGHT + GAP - sum(one.width + GAP for one in right)
+        self._write(right, start, head, ys)
+        self.y = top + step * many
+        return Grid(end, start - GAP - 10, top, self.y, ys, step)
 
     def axis(self, grid: Grid, highest: float, *, unit: str = "", divisor: float = 1) -> None:
         """Write round values over the bars, the unit once after the last, and their lines."""
         values = np.array(ticks(highest / divisor))
         xs = grid.x(values * divisor / highest)
-        self.vlines(xs, grid.top, grid.bottom, GRID_LINE)
+        self.vlines(xs, grid.top, grid.bottom, "grid")
         labels = [exact(round(value, 3)) for value in values]
         for x, label in zip(xs, labels, strict=True):
             self.label(x, grid.top - 18, label, align="center")
         end = xs[-1] + self.width(labels[-1], SMALL) / 2 + 6
         self.label(end, grid.top - 18, unit)
 
+    def levels(self, grid: Grid, highest: float, *, more: str = "") -> None:
+        """Write round values left of the marks, the last with what is said of `more`."""
+        values = ticks(highest)
+        for value in values:
+            y, label = grid.y(value / highest), exact(round(value, 3))
+            self.lines(grid.left, y, grid.right, y, "grid")
+            self.label(grid.left - 14, y, label + more * (value == values[-1]), align="right")
+
     def nothing(self) -> Chart:
         """Return the chart of no row at all: what was looked for."""
-        self.note(self.say("nothing"))
+        self.tell("nothing")
         return self.finish()
 
     def finish(self, name: str = "") -> Chart:
@@ -406,8 +424,8 @@ class Sheet:
             name: of the chart, where it is not that of its template.
         """
         self.y += 22
-        self.note(self.say("source"), size=SOURCE)
-        self.note(_NOT_WRITTEN if self._is_coded else "", size=SOURCE)
+        self.note(self.say("source"), SOURCE)
+        self.note(_NOT_WRITTEN if self._is_coded else "", SOURCE)
         height = round(self.y + 5)
         self.figure.set_size_inches(WIDTH / DPI, height / DPI)
         self.ax.set(xlim=(0, WIDTH), ylim=(height, 0))
@@ -417,36 +435,43 @@ class Sheet:
     def _add(self, marks: Collection) -> None:
         self.ax.add_collection(marks, autolim=False)
 
-    def _widths(self, columns: Sequence[Column]) -> list[float]:
-        found = []
-        for column, beside in zip(columns, [*columns[1:], *columns[-1:]], strict=True):
-            # what may flow to the right decides no width
-            pairs = zip(column.texts, beside.texts, strict=True)
-            kept = [self.clean(text) for text, other in pairs if other]
-            wide = self.widest(kept, bold=bool(np.any(column.bold)))
-            wide = max(wide, self.widest(column.head.split("\n"), SMALL), column.least)
-            found.append(min(wide, column.most))
-        return found
+    def _column(
+        self, name: str, about: Mapping[str, Any], rows: pd.DataFrame, like: pd.DataFrame
+    ) -> _Column:
+        """Return the column of a name, as wide as its texts of `like` and its head."""
 
-    def _write(
-        self, columns: Sequence[Column], widths: Sequence[float], left: float, head: float,
-        ys: Floats,
-    ) -> None:  # fmt: skip
-        """Write columns from `left` on, row by row, each text up to the next one in its row."""
-        lefts = left + np.cumsum([0, *(width + _GAP for width in widths)])
-        ends = np.full(len(ys), lefts[-1])
+        def texts(records: Iterable[Mapping[Any, Any]]) -> list[str]:
+            words = about.get("words")
+            return [
+                self.clean(self.say(words, row) if words else str(row[name])) for row in records
+            ]
+
+        records, head = rows.to_dict("records"), about.get("head", "")
+        colors, bolds = ([row.get(about.get(key), about.get(key, default)) for row in records]
+                         for key, default in (("color", "ink"), ("bold", False)))  # fmt: skip
+        wide = self.widest(texts(like.to_dict("records")), bold="bold" in about)
+        wide = max(wide, self.widest(head.split("\n"), SMALL), about.get("least", 0))
+        width, align = min(wide, about.get("most", 260)), about.get("align", "left")
+        return _Column(texts(records), colors, bolds, head, align, width)
+
+    def _write(self, columns: Sequence[_Column], x: float, head: float, ys: Floats) -> float:
+        """Write columns from `x` on, row by row; return where they end."""
+        end = x = x + sum(column.width + GAP for column in columns)
+        free = np.full(len(ys), end)
         cells: list[tuple[int, float, str, dict[str, Any]]] = []
-        for column, x, width in reversed(list(zip(columns, lefts, widths, strict=False))):
-            at = x + width if column.align == "right" else x
+        for column in reversed(columns):
+            x -= column.width + GAP
             for number, line in enumerate(reversed(column.head.split("\n"))):
+                at = x + column.width if column.align == "right" else x
                 self.label(at, head - 26 * number, line, align=column.align)
-            colors, bolds = (np.broadcast_to(one, len(ys)) for one in column[2:4])
-            for row, text in enumerate(column.texts):
-                look: dict[str, Any] = {"color": str(colors[row]), "bold": bool(bolds[row])}
-                if self.width(self.clean(text), bold=look["bold"]) <= width + 1:
-                    cells.append((row, at, text, look | {"align": column.align}))
-                else:
-                    cells.append((row, x, text, look | {"limit": ends[row] - _GAP - x + 1}))
-                ends[row] = x if text else ends[row]
-        for row, x, text, look in sorted(cells, key=lambda cell: cell[:2]):
-            self.text(x, ys[row], text, **look)
+            each = zip(column.texts, column.colors, column.bolds, strict=True)
+            for row, (text, color, bold) in enumerate(each):
+                is_right = column.align == "right"
+                is_right &= self.width(text, bold=bool(bold)) <= column.width + 1
+                look = {"color": color, "bold": bool(bold), "limit": free[row] - GAP - x + 1}
+                look["align"] = "right" if is_right else "left"
+                cells.append((row, x + column.width * is_right, text, look))
+                free[row] = x if text else free[row]
+        for row, at, text, look in sorted(cells, key=lambda cell: cell[:2]):
+            self.text(at, ys[row], text, **look)
+        return end

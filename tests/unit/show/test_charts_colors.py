@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from matplotlib.colors import to_hex
 
-from mnslib.show.charts import colors
+from tests.unit.show import palette as colors
 from tests.unit.show.conftest import areas
 from tests.unit.show.gallery import charts
 from tests.unit.show.vision import MATRICES, contrast, difference, simulated

@@ -4,7 +4,9 @@ import pytest
 
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment
 from mnslib.show.charts import cluster_commitment, commitment_before_after
-from mnslib.show.charts.colors import (
+from mnslib.show.views import said
+from tests.unit.show.conftest import areas
+from tests.unit.show.palette import (
     CRITICAL,
     GOOD,
     NODES,
@@ -15,8 +17,6 @@ from mnslib.show.charts.colors import (
     WARNING_TEXT,
     WHITE,
 )
-from mnslib.show.views import said
-from tests.unit.show.conftest import areas
 
 
 def both(frames, **amounts) -> dict[str, Commitment]:

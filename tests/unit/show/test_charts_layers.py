@@ -4,7 +4,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from mnslib.show.charts import quadrant, three_layers
-from mnslib.show.charts.colors import REQUESTED, UNREQUESTED, USED, WHITE
+from tests.unit.show.palette import REQUESTED, UNREQUESTED, USED, WHITE
 
 NAN = float("nan")
 DEAD = "all zero: dead sensor"

@@ -8,9 +8,9 @@ from matplotlib.colors import to_hex
 
 from mnslib.capacity.layers import DAY_COLUMNS
 from mnslib.show.charts import layers_over_time
-from mnslib.show.charts.colors import REQUESTED, UNREQUESTED, USED
 from tests.unit.show.conftest import areas
 from tests.unit.show.gallery import drawn_in
+from tests.unit.show.palette import REQUESTED, UNREQUESTED, USED
 from tests.unit.show.vision import luminance
 
 GIB = 2**30

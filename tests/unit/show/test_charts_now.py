@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnslib.capacity.utilization import findings
+from mnslib.capacity.utilization import tightest, verdict_counts
 from mnslib.show.charts import utilization_now
-from mnslib.show.charts.colors import CALM, CALM_LOWER, CRITICAL, PANEL, WARNING, WHITE
+from tests.unit.show.palette import CALM, CALM_LOWER, CRITICAL, PANEL, WARNING, WHITE
 
 FIELDS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 
@@ -109,7 +109,7 @@ def test_up_to_thirty_namespaces_all_have_a_row(draw, ruler, frames, count):
 def test_above_thirty_the_rest_is_a_sentence_and_the_strip_counts_all(draw, ruler, frames, count):
     table = frames.utilization(count)
     texts = ruler(draw(table)).texts
-    counts = findings(table)
+    counts = verdict_counts(tightest(table))
     rows = sum(text.startswith("aks-") for text in texts)
     assert rows == 26
     assert f"All {count} namespaces" in texts

@@ -5,7 +5,7 @@ import pytest
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ApplyResult, ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.show.charts import bulk_outcome
-from mnslib.show.charts.colors import CALM_LOWER, CRITICAL, GOOD, WARNING, WARNING_TEXT
+from tests.unit.show.palette import CALM_LOWER, CRITICAL, GOOD, WARNING, WARNING_TEXT
 
 
 def result_of(*groups):

@@ -15,7 +15,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 from mnslib.show.charts import utilization_now
-from mnslib.show.charts.sheet import MOST_HEIGHT, Column, Sheet, spread, ticks, top_rows
+from mnslib.show.charts.sheet import MOST_HEIGHT, Sheet, spread, ticks, top_rows
 from mnslib.show.displays import CHART
 from mnslib.show.tokens import FONTS
 from tests.unit.show.conftest import MOMENT
@@ -188,8 +188,9 @@ def test_measured_width_is_what_is_drawn(ruler):
 def test_a_text_flows_over_empty_cells_to_its_right_and_no_further(ruler):
     long = "a reason that is much longer than its own column is wide, and than the next one too"
     sheet = Sheet("utilization_now", facts("One"))
-    columns = [["1", long, long], ["2", "", "3"]]
-    sheet.grid([], [Column(texts, most=200) for texts in columns])
+    rows = pd.DataFrame({"first": ["1", long, long], "second": ["2", "", "3"]})
+    sheet.told = {"rows": {"left": {}, "right": {key: {"most": 200} for key in rows}}}
+    sheet.grid(rows)
     found = ruler(sheet.finish())
     whole, cut = [text for text in found.texts if text.startswith("a reason")]
     assert len(cut) < len(whole)

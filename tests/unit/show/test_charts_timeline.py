@@ -7,9 +7,9 @@ from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId
 from mnslib.results import OutcomeKind
 from mnslib.show.charts import bulk_timeline
-from mnslib.show.charts.colors import CRITICAL, GOOD
 from tests.unit.show.conftest import areas
 from tests.unit.show.gallery import drawn_in
+from tests.unit.show.palette import CRITICAL, GOOD
 
 DOCUMENTED = Rate(60, 1)
 

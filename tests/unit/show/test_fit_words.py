@@ -13,9 +13,9 @@ from mnslib.capacity.clusters import (
 )
 from mnslib.capacity.fit import FIT_COLUMNS, fit_findings, fit_rows, given_pod, judged, own_answers
 from mnslib.show.charts import state_grid
-from mnslib.show.charts.colors import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 from mnslib.show.views import said, view
 from tests.unit.show.gallery import drawn_in
+from tests.unit.show.palette import CRITICAL, GOOD_TEXT, MUTED, WARNING_TEXT
 
 GIB = 2**30
 NAN = float("nan")
