@@ -314,6 +314,15 @@ class FreeNodes:
         if waiting:
             self._free, _ = _filled(self._free, waiting)
 
+    def look_at(self, sizes: Iterable[PodSize]) -> None:
+        """Find out for many sizes at once how many pods of each `fits`."""
+        asked = list(set(sizes))
+        if asked:
+            each = np.array(asked, dtype=np.int64)[:, :, None]
+            most = np.where(each, self._free[:2] // np.maximum(each, 1), self._free[2])
+            fit = np.maximum(np.minimum(most.min(axis=1), self._free[2]), 0).sum(axis=1)
+            self._known |= dict(zip(asked, fit.tolist(), strict=True))
+
     def fits(self, size: PodSize) -> int:
         """Return how many pods of one size find a place."""
         if size not in self._known:

@@ -7,6 +7,7 @@ example is in `docs/capacity.md`. NaN means "not limited" or "unknown"; the `ver
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.clusters import PodSize, given_size, pod_size
+from mnslib.capacity.clusters import FreeNodes, PodSize, given_size, pod_size
 from mnslib.capacity.quota_values import BARE, SPACE, UNCOUNTED, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
@@ -41,7 +42,10 @@ BYTES_PER_CORE = 4 * GIB
 LIMITED = {**QUOTA_KEYS, "pods": "pods"}
 """What a quota is asked for: name in a column to key."""
 
-_NAMES, _ONE = {key: name for name, key in LIMITED.items()}, Decimal(1)
+_PLACES = {key: place for place, key in enumerate(LIMITED.values())}
+_PLACES |= {alias: _PLACES[key] for alias, key in QUOTA_ALIASES.items()}
+_CPU, _MEMORY = (_PLACES[f"requests.{name}"] for name in ("cpu", "memory"))
+_ONE = Decimal(1)
 _RANK = {NONE: 0, YES: 1, UNKNOWN: 2, NO: 3}
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
@@ -119,10 +123,10 @@ def fit_table(
     bad = list(zip(ranks, -answers["least_share"], answers["unplaced_pods"], strict=True))
     frame = pd.DataFrame(rows, columns=[*FIT_COLUMNS[:5], "asked"])
     every: list[dict[str, int]] = frame.pop("asked").tolist()
-    frame["decided_by"] = [_decides(numbers, bad) for numbers in every]
-    chosen = [numbers[by] for numbers, by in zip(every, frame["decided_by"], strict=True)]
+    decides = [_decides(numbers, bad) for numbers in every]
+    chosen = [numbers[by] for numbers, by in zip(every, decides, strict=True)]
     found = answers.take(chosen).reset_index(drop=True)
-    return pd.concat([frame, found], axis=1)[list(FIT_COLUMNS)]
+    return pd.concat([frame.assign(decided_by=decides), found], axis=1)[list(FIT_COLUMNS)]
 
 
 def _decides(numbers: Mapping[str, int], bad: Sequence[tuple[float, ...]]) -> str:
@@ -156,10 +160,14 @@ class _Template:
     needs_place: bool
 
 
-class _Ask(NamedTuple):
-    """Whether so many pods of each template fit beside all that is there, or what is known."""
+_Pods = tuple[tuple[_Template, int], ...]
+"""So many pods of each template, all of one namespace."""
 
-    pods: tuple[tuple[_Template, int], ...] = ()
+
+class _Ask(NamedTuple):
+    """Whether pods fit beside all that is there, or what is known of that."""
+
+    pods: _Pods = ()
     verdict: str = ""
     reason: str = ""
 
@@ -205,17 +213,18 @@ class _Space:
     def __init__(self, cluster: _Cluster, name: str, *, doubt: str) -> None:
         self.cluster = cluster
         self.unknown = cluster.unread.get("quotas", "") or doubt
-        self.limits: dict[str, tuple[Decimal, Decimal]] = {}  # hard, and what of it is free
+        # in the order of `LIMITED`, NaN where nothing limits
+        self.hard, self.free = [math.nan] * len(LIMITED), [ZERO] * len(LIMITED)
         for quota in cluster.quotas.get(name, ()):
             for key, hard in quota.hard.items():
-                value, used = _NAMES.get(QUOTA_ALIASES.get(key, key), ""), quota.used.get(key)
-                if not value:
+                if key not in _PLACES:
                     continue
+                place, used = _PLACES[key], quota.used.get(key)
                 if used is None:
                     self.unknown = UNCOUNTED
                 free = hard - (used or ZERO)
-                if value not in self.limits or free < self.limits[value][1]:
-                    self.limits[value] = hard, free
+                if math.isnan(self.hard[place]) or free < self.free[place]:
+                    self.hard[place], self.free[place] = float(hard), free
         self.ranges = cluster.ranges.get(name, ())
         self.scalers: Sequence[Autoscaler] = cluster.autoscalers.get(name, ())
         self.workloads: dict[tuple[str, str], tuple[Workload, _Template]] = {
@@ -227,7 +236,7 @@ class _Space:
         """Return the pod as it would ask to be let in, with the LimitRanges' defaults."""
         pod = with_defaults(pod, self.ranges)
         need = pod_need(pod)
-        keys = [LIMITED[name] for name in LIMITED if name in self.limits]
+        keys = [key for key, hard in zip(LIMITED.values(), self.hard, strict=True) if hard >= 0]
         refused = refusal(pod, keys=keys, ranges=self.ranges)
         unread = self.cluster.unread.get("limit_ranges", "")  # they may give what the pod lacks
         return _Template(
@@ -292,17 +301,15 @@ def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
     said = {number: ask[1:] for number, ask in enumerate(asks) if not ask.pods}
     fixed = pd.DataFrame(list(said.values()), list(said), ["verdict", "reason"])
     groups = {number: ask.pods for number, ask in enumerate(asks) if ask.pods}
-    pods, names = list(groups.values()), list(LIMITED)
+    pods, names = list(groups.values()), np.array([*LIMITED])
     spaces = [group[0][0].space for group in pods]
-    largest = [max((each for each, _ in group), key=lambda each: each.size) for group in pods]
-    limits = [[space.limits.get(name, (None, ZERO)) for name in names] for space in spaces]
-    hard, free = np.array(limits, dtype=object).reshape(-1, len(names), 2).transpose(2, 0, 1)
-    asked = [
-        [sum((count * each.need[n] for each, count in group), ZERO) for n in range(len(names))]
-        for group in pods
-    ]
-    hard, left = hard.astype("float64"), free - np.array(asked, dtype=object).reshape(free.shape)
-    left = np.where(np.isnan(hard), np.nan, left.astype("float64"))
+    starts = np.cumsum([0, *map(len, pods)])[:-1]
+    counts = _each([count for group in pods for _, count in group])
+    needs = _each([each.need for group in pods for each, _ in group]).reshape(-1, len(names))
+    asked = np.add.reduceat(needs * counts[:, None], starts)
+    free = _each([space.free for space in spaces]).reshape(asked.shape)
+    hard = np.array([space.hard for space in spaces], dtype="float64").reshape(asked.shape)
+    left = np.where(np.isnan(hard), np.nan, (free - asked).astype("float64"))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(hard == 0, np.where(left < 0, -np.inf, 0.0), left / hard)
     share = np.where(np.isnan(hard), np.inf, share)
@@ -316,7 +323,13 @@ def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
     is_open = (refused == "") & (unsure == "")
     is_limited = is_open & np.isfinite(hard).any(axis=1)
     least = np.where(is_limited, share.min(axis=1, initial=np.inf), 0.0)
-    figures = np.column_stack([left, np.array([*map(_on_nodes, pods)]).reshape(-1, 5)])
+    one = needs[starts]
+    limits = np.isfinite(hard) & (one != ZERO) & (np.diff(starts, append=len(needs)) == 1)[:, None]
+    more = np.full(hard.shape, np.inf)
+    more[limits] = free[limits] // one[limits]
+    fits_quota = np.where(limits.any(axis=1), more.min(axis=1, initial=np.inf).clip(0), np.nan)
+    *unplaced, fits_nodes = _on_nodes(pods).T
+    figures = np.column_stack([left, *unplaced, fits_quota, fits_nodes])
     figures[~is_open] = np.nan
     figures[refused != "", -2:] = 0.0
     lacks = least < 0, figures[:, len(names)] > 0
@@ -325,6 +338,7 @@ def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
         [refused, "quota and nodes", "quota", "nodes"],
         "",
     )
+    largest = [max((each for each, _ in group), key=lambda each: each.size) for group in pods]
     known = pd.DataFrame(
         {
             "verdict": np.select(
@@ -333,10 +347,10 @@ def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
                 _each([space.cluster.fits for space in spaces]),
             ),
             "reason": reason,
-            "tightest": np.where(is_limited, np.array(names)[share.argmin(axis=1)], ""),
-            "pods": [float(sum(count for _, count in group)) for group in pods],
-            "pod_cpu": [float(each.need[names.index("cpu_request")]) for each in largest],
-            "pod_memory": [float(each.need[names.index("memory_request")]) for each in largest],
+            "tightest": np.where(is_limited, names[share.argmin(axis=1)], ""),
+            "pods": np.add.reduceat(counts, starts),
+            "pod_cpu": [each.need[_CPU] for each in largest],
+            "pod_memory": [each.need[_MEMORY] for each in largest],
             "least_share": least,
             **dict(zip(FIT_COLUMNS[12:], figures.T, strict=True)),
         },
@@ -347,32 +361,36 @@ def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
     return answers.astype({name: "float64" for name in answers if name not in _WORDS})
 
 
-def _each(texts: Sequence[str]) -> NDArray[np.object_]:
-    return np.array(texts, dtype=object)
+def _each(values: Sequence[Any]) -> NDArray[np.object_]:
+    return np.array(values, dtype=object)
 
 
-def _on_nodes(group: Sequence[tuple[_Template, int]]) -> list[float]:
-    """Return how many pods find no node, and the cores and bytes that they ask for.
+def _on_nodes(groups: Sequence[_Pods]) -> NDArray[np.float64]:
+    """Return how many pods of each group find no node, and the cores and bytes they ask for.
 
-    And how many pods of one template fit from now on in the quota and on the nodes.
+    And how many of its one template nodes still take; NaN where nodes are unknown.
     """
-    (template, _), nodes = group[0], group[0][0].space.cluster.nodes
-    found = [float("nan")] * 5
-    if nodes is not None:
+    found = np.full((len(groups), 4), np.nan)
+    sizes: dict[FreeNodes, set[PodSize]] = defaultdict(set)
+    for (template, _), *others in groups:
+        if (nodes := template.space.cluster.nodes) is not None and not others:
+            sizes[nodes].add(template.size)
+    for nodes, several in sizes.items():
+        nodes.look_at(several)
+    for row, group in zip(found, groups, strict=True):
+        nodes = group[0][0].space.cluster.nodes
+        if nodes is None:
+            continue
         wanted: dict[PodSize, int] = {}
         for each, count in group:
             if each.needs_place and count:
                 wanted[each.size] = wanted.get(each.size, 0) + count
         left = nodes.unplaced(wanted)
-        found[0] = sum(left.values())
-        found[1] = sum(size.millicores * count for size, count in left.items()) / 1000
-        found[2] = sum(size.memory_bytes * count for size, count in left.items())
-    if len(group) == 1:
-        needs = zip(LIMITED, template.need, strict=True)
-        limits = template.space.limits
-        counts = [limits[name][1] // need for name, need in needs if need and name in limits]
-        found[3] = float(max(ZERO, min(counts))) if counts else found[3]
-        found[4] = found[4] if nodes is None else nodes.fits(template.size)
+        row[0] = sum(left.values())
+        row[1] = sum(size.millicores * count for size, count in left.items()) / 1000
+        row[2] = sum(size.memory_bytes * count for size, count in left.items())
+        if len(group) == 1:
+            row[3] = nodes.fits(group[0][0].size)
     return found
 
 
