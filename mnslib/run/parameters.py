@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mnslib.errors import ConfigError, nearest
+from mnslib.results import ABOUT
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
@@ -168,6 +169,12 @@ def check_parameters(
         name: float(value) if known[name].type_name == "float" else value
         for name, value in given.items()
     }
+
+
+def recordable(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be written down of parameters that are refused: what the run was about."""
+    names = [name for name in ("target", *ABOUT) if name in asked]
+    return {name: asked[name] for name in names if not may_be_secret(asked[name])}
 
 
 def may_be_secret(value: object) -> bool:

@@ -35,7 +35,7 @@ from mnslib.results import (
     utc_now,
     utc_text,
 )
-from mnslib.run.parameters import check_parameters, read_parameters
+from mnslib.run.parameters import check_parameters, read_parameters, recordable
 from mnslib.run.project import (
     RUN_DIRECTORY_VARIABLE,
     find_project_root,
@@ -49,8 +49,8 @@ from mnslib.run.runs import refused_values, run_before
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
-from mnslib.show.plans import outcome_sentence, plan_sentence, warning_lines, warnings_sentence
-from mnslib.show.templates import render_part
+from mnslib.show.plans import outcome_sentence, plan_sentence, warning_lines
+from mnslib.show.templates import render_part, sentence
 
 ARTIFACTS = (
     "portfolio.html",
@@ -145,7 +145,7 @@ class Record:
             is_unchanged: nothing had to be changed; a warning of the run before is none then.
         """
         warnings = warning_lines(checks)
-        headline = f"{headline} {warnings_sentence(checks)}".strip()
+        headline = f"{headline} {sentence('plans.txt.j2', 'warnings', warnings)}".strip()
         if status is RunStatus.DONE and warnings:
             if is_unchanged and set(warnings) <= self._warnings_before():
                 headline += " The run before said so too."
@@ -214,7 +214,7 @@ class Run:
             refused = refused_values(given, notebook=notebook, runs_dir=self.directory.parent)
             check_parameters(declared, passed, refused=refused)
         except ConfigError:
-            self._record.parameters = {}  # what is refused may hold a secret
+            self._record.parameters = recordable(given)  # what is refused may hold a secret
             raise
         finally:
             self._begin()

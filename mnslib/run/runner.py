@@ -24,7 +24,13 @@ from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import check_notification, notify
-from mnslib.run.parameters import PARAMETERS_TAG, check_parameters, filled, read_parameters
+from mnslib.run.parameters import (
+    PARAMETERS_TAG,
+    check_parameters,
+    filled,
+    read_parameters,
+    recordable,
+)
 from mnslib.run.project import (
     RUN_DIRECTORY_VARIABLE,
     find_project_root,
@@ -211,8 +217,8 @@ def run_notebook(
             status=ending.status,
             exit_code=0,
             headline=ending.headline,
-            # nothing of what was refused is written down: it may hold a secret
-            parameters={} if ending.status is RunStatus.REFUSED else asked,
+            # what was refused may hold a secret
+            parameters=recordable(asked) if ending.status is RunStatus.REFUSED else asked,
         )
         result = _with_what_it_says(own, directory)
         result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)

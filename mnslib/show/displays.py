@@ -45,7 +45,7 @@ class _Display:
         return bool(self.holds) and not getattr(self, self.holds)
 
     def __repr__(self) -> str:
-        return render_part("displays.txt.j2", type(self).__name__, self).strip()
+        return render_part("displays.txt.j2", type(self).__name__, self)
 
     def _repr_html_(self) -> str:
         return str(render_part("displays.html.j2", type(self).__name__, self))
@@ -197,15 +197,10 @@ class Table(_Display):
 class Figure:
     """One key figure: the value, what it is, and out of how many (`of 77`)."""
 
-    value: str | int | float
+    value: str
     label: str
     of: str = ""
     tone: Tone = "calm"
-
-    @property
-    def shown(self) -> str:
-        """The value as it reads."""
-        return _text(self.value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -129,13 +129,10 @@ def is_waiting_plan(result: Record) -> bool:
 def _figures(summary: Mapping[str, Any]) -> Iterator[Figure]:
     for name, value in islice(summary.items(), MOST_FIGURES):
         label, _, unit = name.rpartition("_")
-        shown = "unknown" if value is None else value
-        if form := told("formats").get(unit, {}).get("words"):
-            shown = FILTERS[form](value)
-        else:
-            label = name.removesuffix("_count")
+        form = told("formats").get(unit, {}).get("words")
+        label = label if form else name.removesuffix("_count")
         tone: Tone = "critical" if name == "failed" and value else "calm"
-        yield Figure(shown, label.replace("_", " "), tone=tone)
+        yield Figure(FILTERS[form or "number"](value), label.replace("_", " "), tone=tone)
 
 
 def own_word(record: Record) -> str:
@@ -191,7 +188,7 @@ def _parts(newest: Sequence[tuple[str, Record]]) -> dict[str, list[tuple[str, Re
 
     A later run of the same notebook on the same things that got through closes an earlier one. A
     dry run wrote nothing: it stands for dry and refused runs alone, never for an apply that was
-    left halfway. Of a run whose parameters were refused nobody knows what it was about.
+    left halfway. Of a refused run of before nobody knows what it was about.
     """
     parts: dict[str, list[tuple[str, Record]]] = {_ATTENTION: [], _DONE: [], _CLOSED: []}
     got_through: set[tuple[Any, ...]] = set()
@@ -250,4 +247,5 @@ def _as_requested(record: Record) -> str:
     if items := record["items"]:
         kept = sum(item["outcome"] in _AS_REQUESTED for item in items)
         return f"{kept:,} of {len(items):,}"
-    return "" if "approval" in record["parameters"] or not record["parameters"] else "read only"
+    is_reading = "approval" not in record["parameters"] and record["status"] != RunStatus.REFUSED
+    return "read only" if is_reading else ""

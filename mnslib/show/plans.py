@@ -126,11 +126,6 @@ def warning_lines(checks: Sequence[CheckResult]) -> list[str]:
     return [f"{check.name.partition(':')[0]}: {check.detail}" for check in odd]
 
 
-def warnings_sentence(checks: Sequence[CheckResult]) -> str:
-    """Return those lines as a sentence; empty where all passed."""
-    return _sentence("warnings", warning_lines(checks))
-
-
 def plan_sentence(plan: Plan) -> str:
     """Return in one sentence what the plan would do, and which risks whose are."""
     own = sorted({risk.name.value for change in plan.changes for risk in change.risks})
@@ -146,7 +141,7 @@ def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
     """
     words = told("changes")
     figures = [
-        Figure(number, words[kind], tone=tag(kind).tone if number else "calm")
+        Figure(f"{number:,}", words[kind], tone=tag(kind).tone if number else "calm")
         for kind, number in plan.counts().items()
     ]
     boxes = (*_risks(plan, result), *_grants(plan))

@@ -25,7 +25,7 @@ from mnslib.errors import cut, printable
 from mnslib.show import tables, wording
 from mnslib.show.tokens import FONTS, PAINTS, TOKENS
 
-_TAG = re.compile(r"""(<(?:[^<>"']|"[^"]*"|'[^']*')*>)""")
+_TAG = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>"""
 
 
 def _value_first(write: Callable[[str, Any], str]) -> Callable[[Any, str], str]:
@@ -107,15 +107,9 @@ def _linked(html: str, files: Iterable[str]) -> str:
     if not hrefs:
         return Markup(html)
     names = "|".join(map(re.escape, sorted(hrefs, key=len, reverse=True)))
-    named = re.compile(rf"(?<![\w./-])(?:{names})(?![\w/-]|\.\w)")
-    parts = _TAG.split(str(html))  # texts and tags, in turns
-    is_link = False
-    for at, text in enumerate(parts):
-        if at % 2:
-            is_link = text.startswith("<a ") or (is_link and text != "</a>")
-        elif not is_link:
-            parts[at] = named.sub(lambda name: f'<a href="{hrefs[name[0]]}">{name[0]}</a>', text)
-    return Markup("".join(parts))
+    named = rf"(?<![\w./-])(?:{names})(?![\w/-]|\.\w)"
+    parts = re.compile(rf"(<a .*?</a>|{_TAG})|{named}", re.DOTALL)  # links and tags stay
+    return Markup(parts.sub(lambda it: it[1] or f'<a href="{hrefs[it[0]]}">{it[0]}</a>', html))
 
 
 def as_html(text: str) -> str:

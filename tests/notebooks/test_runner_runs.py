@@ -167,11 +167,13 @@ def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
 
 
 def test_wrong_parameters_start_no_kernel(run) -> None:
-    outcome = run("raises", parameters={"dry_rum": False, "team": "eyJhbGciOiJI.eyJzdWIiOiIx.x"})
+    given = {"dry_rum": False, "team": "eyJhbGciOiJI.eyJzdWIiOiIx.x", "request_file": "may.csv"}
+    outcome = run("raises", parameters=given | {"cluster_name": given["team"]})
     result = assert_whole(outcome)
     assert (outcome.status, outcome.exit_code) == (RunStatus.REFUSED, 6)
     assert "did you mean dry_run?" in outcome.message
-    assert result["parameters"] == {}
+    # by which a later run closes it
+    assert result["parameters"] == {"target": "sandbox", "request_file": "may.csv"}
     files = sorted(path.name for path in outcome.directory.iterdir())
     assert files == ["report.html", "result.json"]
     assert "eyJzdWIi" not in "".join(path.read_text() for path in outcome.directory.iterdir())

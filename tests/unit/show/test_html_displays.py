@@ -120,7 +120,7 @@ def test_the_edge_of_a_tag_stays_one_box_also_where_its_words_need_two_lines():
 def test_boxes_and_figures_read_as_text() -> None:
     box = Callout(title="2 deletions", text="38 pods go", code="allow: []", tags=["deletion"])
     assert repr(box) == "2 deletions [deletion]\n38 pods go\nallow: []"
-    assert repr(KeyFigures([Figure(7, "full", "of 77"), Figure("59 %", "idle")])) == (
+    assert repr(KeyFigures([Figure("7", "full", "of 77"), Figure("59 %", "idle")])) == (
         "7 of 77 full · 59 % idle"
     )
 

@@ -35,9 +35,10 @@ from mnslib.show.plans import (
     plan_sentence,
     requests_table,
     still_open,
-    warnings_sentence,
+    warning_lines,
 )
 from mnslib.show.tables import told
+from mnslib.show.templates import sentence
 from tests.unit.provisioning.factories import (
     CLUSTER,
     GROUP,
@@ -364,6 +365,9 @@ def test_a_namespace_that_kubernetes_keeps_is_released_not_gone():
 def test_warnings_are_a_sentence_and_passed_checks_none():
     def check(status):
         return CheckResult(name="aks-1: roles", status=status, detail="Azure RBAC is off.")
+
+    def warnings_sentence(checks):
+        return sentence("plans.txt.j2", "warnings", warning_lines(checks))
 
     assert warnings_sentence([check(CheckStatus.PASSED)]) == ""
     odd = [check(CheckStatus.WARNING), check(CheckStatus.UNKNOWN)]
