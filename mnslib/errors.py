@@ -43,6 +43,9 @@ LONGEST_TEXT = 600
 SAME_IN_ROWS = 4
 """Rows with the same mistake from which on one line counts them; our choice."""
 
+MOST_MEANT = 3
+"""Words that are offered where several begin as what was written; our choice."""
+
 PARAMETERS = "parameters"
 """Where a request comes from that is no file's but a notebook's own."""
 
@@ -64,12 +67,15 @@ def cut(text: str, length: int = LONGEST_TEXT) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that `word` probably means, empty if none is near."""
+    """Return the known word that `word` probably means, or the few that begin so, else nothing."""
     by_lower = {name.lower(): name for name in known}
-    found = [name for name in by_lower if name.startswith(word.lower())]
-    if len(found) != 1:
+    begun = [name for name in by_lower if name.startswith(word.lower())]
+    found = begun
+    if len(begun) != 1:
         found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
+    if not found and len(begun) <= MOST_MEANT:
+        found = begun
+    return " or ".join(by_lower[name] for name in found)
 
 
 class MnsError(Exception):
