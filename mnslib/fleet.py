@@ -6,45 +6,47 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from html import escape
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mnslib.capacity.tables import Tables
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
-from mnslib.models import BUILT_IN_ROLES, POLICY_FIELDS, QUOTA_FIELDS, NamespaceSpec
-from mnslib.provisioning.approval import Approval, Caps, decide
+from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, ROLE_NAMES, NamespaceSpec
+from mnslib.provisioning.approval import Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.risks import read_max_commitment
+from mnslib.quantities import size_problems
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.resource_ids import CLUSTER_COLUMNS, ID_COLUMNS, ClusterId, ManagedNamespaceId
-from mnslib.results import LIBRARY, ApplyResult, CheckResult, RunStatus, utc_now
-from mnslib.run import steps
+from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
+from mnslib.results import LIBRARY, ApplyResult, CheckResult, utc_now
+from mnslib.run.changing import Changing, checked, observed, rules
 from mnslib.run.handover import kubeconfig_text
+from mnslib.run.progress import watched
 from mnslib.run.project import new_run_directory, write_whole
-from mnslib.run.record import NOT_AS_REQUESTED, Record, ended
 from mnslib.run.targets import Target, open_target
-from mnslib.show.displays import Stack
+from mnslib.show.displays import Callout, Sentence, Stack
 from mnslib.show.plans import changes_table, outcome_report, plan_report
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import Snapshot
-    from mnslib.capacity.tables import Tables
 
 OLDEST_READING = timedelta(minutes=5)
 """What was read longer ago is read again before it is written over; our choice."""
 
 STEP_MINUTES = 60
 """Distance of two samples of usage, as notebook 40 has it."""
+
+MOST_DAYS = 548
+"""Days of history that can be asked for. Source: Azure Monitor keeps metrics for 18 months."""
 
 MOST_CANDIDATES = 20
 """Names that an error lists; our choice."""
@@ -105,14 +107,20 @@ def connect(
     return Fleet(settings, opened, tuple(subscriptions), tuple(ids))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(repr=False, eq=False)
 class Fleet:
     """The clusters of a scope and the managed namespaces on them."""
 
     _settings: Mapping[str, Any]
-    _target: Target
+    _opened: Target | None
     _subscription_ids: Sequence[str]
     _clusters: Sequence[ClusterId]
+
+    @property
+    def _target(self) -> Target:
+        if self._opened is None:
+            raise ConfigError("This fleet was closed: mns.connect(...) opens it again.")
+        return self._opened
 
     def __repr__(self) -> str:
         where = [f"{len(self._subscription_ids)} subscriptions"] if self._subscription_ids else []
@@ -121,7 +129,9 @@ class Fleet:
 
     def close(self) -> None:
         """Close the connections; for a program that goes on without it."""
-        self._target.close()
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
     def clusters(self) -> pd.DataFrame:
         """Return one row per cluster: what it is, what it has committed, or why it cannot be read.
@@ -159,44 +169,34 @@ class Fleet:
         Raises:
             MnsError: if no cluster can be read.
         """
-        read = self._read(with_kubernetes=all)
-        rows = [row for one in read.items() for row in self._namespace_rows(*one, all=all)]
-        return pd.DataFrame(rows, columns=_NAMESPACES)
-
-    def _namespace_rows(
-        self, cluster: ClusterId, found: ObservedCluster | MnsError, *, all: bool
-    ) -> Iterator[dict[str, Any]]:
-        own = cluster.columns
-        if isinstance(found, MnsError):
-            yield own | {"reason": str(found)}
-            return
-        for _, one in sorted(found.managed.items()):
-            yield (
-                own
-                | self._labeled(one.id.namespace_name, one, is_managed=True)
-                | {
-                    **{name: float(amount) for name, amount in one.quota.items()},
-                    **{name: _word(getattr(one, name)) for name in POLICY_FIELDS},
-                    "tags": dict(one.tags),
-                    "provisioning_state": one.provisioning_state,
+        rows: list[dict[str, Any]] = []
+        for cluster, found in self._read(with_kubernetes=all).items():
+            if isinstance(found, MnsError):
+                rows.append(cluster.columns | {"reason": str(found)})
+                continue
+            managed, seen = found.managed, found.kubernetes
+            there: list[Any] = [
+                (one.id.namespace_name, one, True) for _, one in sorted(managed.items())
+            ]
+            if all and seen is not None:
+                others = sorted(seen.namespaces.items())
+                there += [(name, one, False) for name, one in others if name not in managed]
+            for name, one, is_managed in there:
+                row = cluster.namespace(name).columns | {
+                    "is_managed": is_managed,
+                    "labels": dict(one.labels),
+                    "annotations": dict(one.annotations),
+                    "owner": one.labels.get(self._settings["owner_label"], ""),
+                    "reason": "",
                 }
-            )
-        if all and found.kubernetes is None:
-            yield own | {"reason": found.kubernetes_unknown}
-        elif all and found.kubernetes is not None:
-            for name, seen in sorted(found.kubernetes.namespaces.items()):
-                if name not in found.managed:
-                    yield own | self._labeled(name, seen, is_managed=False)
-
-    def _labeled(self, name: str, one: Any, *, is_managed: bool) -> dict[str, Any]:
-        return {
-            "namespace_name": name,
-            "is_managed": is_managed,
-            "labels": dict(one.labels),
-            "annotations": dict(one.annotations),
-            "owner": one.labels.get(self._settings["owner_label"], ""),
-            "reason": "",
-        }
+                rows.append(row)
+                if is_managed:
+                    row |= {name: float(amount) for name, amount in one.quota.items()}
+                    row |= {name: _word(getattr(one, name)) for name in POLICY_FIELDS}
+                    row |= {"tags": dict(one.tags), "provisioning_state": one.provisioning_state}
+            if all and seen is None:
+                rows.append(cluster.columns | {"reason": found.kubernetes_unknown})
+        return pd.DataFrame(rows, columns=_NAMESPACES)
 
     def namespace(
         self, cluster: str, name: str, *, resource_group: str = "", subscription_id: str = ""
@@ -220,7 +220,7 @@ class Fleet:
         if name not in there:
             raise ConfigError(
                 f"There is no managed namespace {cut(name, 80)!r} on {found.cluster_name}. "
-                f"There {_candidates(there)}. A new one is made by fleet.plan([{{...}}])."
+                f"{_candidates(name, there, there)} A new one is made by fleet.plan([{{...}}])."
             )
         return Namespace(self, there[name])
 
@@ -236,57 +236,66 @@ class Fleet:
             PreflightError: if a cluster cannot take them.
             ArmError: if Azure refuses or cannot be reached.
         """
-        specs, rows = self._requests(requests)
-        return self._plan(specs, rows)
+        asked = {name: self._settings[name] for name in ("tiers_file", "policy_file")}
+        read_by = rules(self._target, **asked)
+        if not isinstance(requests, str | Path):
+            rows = _rows(requests)
+            return self._plan(spec.specs_from_rows(rows, file="requests", **read_by), rows)
+        path = Path(requests).expanduser().absolute()
+        data = files.read_bytes(path)
+        cells = [row for _, row in files.read_rows(path, data).rows]
+        rows = [{k: cell for k, cell in row.items() if k in COLUMNS} for row in cells]
+        return self._plan(spec.parse_requests(path, data=data, **read_by), rows)
 
-    def usage(self, days: int = 30) -> Usage:
+    def usage(self, days: int = 30, **questions: Any) -> Usage:
         """Read what is requested and used, now and over the days before; writes nothing.
 
         Args:
             days: of history, one sample an hour.
+            questions: `group_by`, `new_cpu`, `new_memory`, `new_region`, `pod_cpu` and
+                `pod_memory`, as notebook 40 takes them.
 
         Raises:
-            ConfigError: if there can be no such history.
+            ConfigError: if there can be no such history, or no such question.
             MnsError: if no cluster can be read.
         """
-        from mnslib.capacity.tables import Tables
+        from mnslib.run.reading import OF_TABLES
 
-        return Usage(Tables(self._snapshot(self._clusters, days)))
+        if unknown := sorted(questions.keys() - set(OF_TABLES)):
+            raise ConfigError(
+                f"usage takes no {', '.join(unknown)}: write days, {', '.join(OF_TABLES)}."
+            )
+        for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
+            asked = {name: questions[name] for name in pair if name in questions}
+            if asked and (wrong := size_problems(dict.fromkeys(pair, "") | asked)):
+                raise ConfigError(" ".join(wrong.values()))
+        return Usage(self._snapshot(self._clusters, days), **questions)
 
     def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
-        names = ("history", "prometheus_endpoint", "owner_label")
-        snapshot = steps.read_usage(
-            self._target,
-            subscription_ids=self._subscription_ids,
-            clusters=[str(one) for one in clusters],
-            lookback_days=days,
-            step_minutes=STEP_MINUTES,
-            **{name: self._settings[name] for name in names},
-        )
-        if snapshot.unreachable and not snapshot.quotas:
-            name, reason = next(iter(snapshot.unreachable.items()))
-            count = len(snapshot.unreachable)
-            raise MnsError(f"None of {count} clusters can be read. The first: {name}: {reason}")
-        return snapshot
+        from mnslib.run.reading import read_usage
 
-    def _requests(self, requests: Any) -> tuple[tuple[NamespaceSpec, ...], list[dict[str, Any]]]:
-        asked = {name: self._settings[name] for name in ("tiers_file", "policy_file")}
-        rules = steps.rules(self._target, **asked)
-        if isinstance(requests, str | Path):
-            path = Path(requests).expanduser().absolute()
-            data = files.read_bytes(path)
-            specs = spec.parse_requests(path, data=data, **rules)
-            found = [row for _, row in files.read_rows(path, data).rows]
-            return specs, [{k: v for k, v in row.items() if k in COLUMNS} for row in found]
-        rows = _rows(requests)
-        return spec.specs_from_rows(rows, file="requests", **rules), rows
+        if type(days) is not int or not 1 <= days <= MOST_DAYS:
+            raise ConfigError(f"days is {days!r}: write 1 to {MOST_DAYS}.")
+        asked = {
+            **self._settings,
+            "subscription_ids": self._subscription_ids,
+            "clusters": [str(one) for one in clusters],
+            "inventory": "azure",
+            "prometheus_token_env": "",
+            "lookback_days": days,
+            "step_minutes": STEP_MINUTES,
+        }
+        snapshot = read_usage(self._target, asked)
+        if not snapshot.quotas:
+            _refuse_all([f"{name}: {why}" for name, why in snapshot.unreachable.items()])
+        return snapshot
 
     def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
         read_at = utc_now()
-        observed = steps.observed(specs, self._target)
-        checks = steps.checked(specs, observed)
+        there = observed(specs, self._target)
+        checks = checked(specs, there)
         limit = read_max_commitment(self._settings["max_commitment"])
-        planned = make_plan(specs, observed, max_commitment=limit)
+        planned = make_plan(specs, there, max_commitment=limit)
         return Plan(self, specs, rows, planned, checks, read_at)
 
     def _read(self, *, with_kubernetes: bool = True) -> dict[ClusterId, ObservedCluster | MnsError]:
@@ -298,11 +307,11 @@ class Fleet:
             known=listed,
             kube_for=self._target.kube_for if with_kubernetes else None,
             now=utc_now,
-            watched=steps.watched,
+            watched=watched,
         )
-        reasons = [reason for reason in found.values() if isinstance(reason, MnsError)]
-        if reasons and len(reasons) == len(found):
-            raise MnsError(f"None of {len(found)} clusters can be read. The first: {reasons[0]}")
+        reasons = [str(one) for one in found.values() if isinstance(one, MnsError)]
+        if len(reasons) == len(found):
+            _refuse_all(reasons)
         return found
 
     def _cluster(self, cluster: str, resource_group: str, subscription_id: str) -> ClusterId:
@@ -325,7 +334,8 @@ class Fleet:
             )
         where = "".join(f" with {name} {cut(v, 90)!r}" for name, v in narrowed.items())
         raise ConfigError(
-            f"There is no cluster {wanted!r}{where} here. There {_candidates(map(str, there))}."
+            f"There is no cluster {wanted!r}{where} here. "
+            f"{_candidates(cluster, [one.cluster_name for one in there], there)}"
         )
 
 
@@ -388,15 +398,11 @@ class Namespace:
         """
         azure, cluster = self._fleet._target.azure, self.id.cluster
         own = self.id.own_scopes
-        roles = {guid: name for name, guid in BUILT_IN_ROLES.items()}
         rows = [
-            {
-                "principal_type": held.principal_type,
-                "principal_id": held.principal_id,
-                "role": roles.get(held.role_guid, held.role_guid),
-                "scope": held.scope,
+            asdict(held)
+            | {
+                "role": _ROLES.get(held.role_guid.lower(), held.role_guid),
                 "is_inherited": held.scope.lower() not in own,
-                "id": held.id,
             }
             for held in azure.role_assignments.list_for_subscription(cluster.subscription_id)
             if held.scope.lower() in own or self.id.is_below(held.scope)
@@ -458,33 +464,14 @@ class Namespace:
         return file
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Usage:
+class Usage(Tables):
     """What one reading says: its tables as attributes, each made on first use and kept.
 
-    They bear the names and columns of notebook 40's CSV files; `dir(usage)` lists them.
+    They bear the names and columns of notebook 40's CSV files; `names` lists them.
     """
 
-    _tables: Tables
-
-    def __getattr__(self, name: str) -> pd.DataFrame:
-        if name.startswith("_"):  # a copy or a display looks for what is not there
-            raise AttributeError(name)
-        names = self._tables.names
-        if name not in names:
-            near = nearest(name, names)
-            raise AttributeError(
-                f"There is no table {cut(name, 80)!r}: "
-                f"{f'did you mean {near}?' if near else 'write one of'} {', '.join(names)}."
-            )
-        table: pd.DataFrame = getattr(self._tables, name)
-        return table
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._tables.names})
-
     def __repr__(self) -> str:
-        read = self._tables.snapshot
+        read = self.snapshot
         return f"<Usage of {len(read.namespaces)} namespaces: {read.history_note}>"
 
     def show(self, name: str) -> Stack:
@@ -498,26 +485,24 @@ class Usage:
         """
         from mnslib.show.show import show
 
-        return show(self._tables, name)
+        where = Sentence("tables/<name>.csv is usage.<name> here: nothing was written.")
+        return Stack((*show(self, name).parts, where))
 
 
-class _Shown(ABC):
-    """Something that shows itself as a report, and below it a line to copy from."""
+class _Shown:
+    """Something that shows itself as a report, and below it what to copy."""
 
-    @abstractmethod
-    def _shown(self) -> tuple[Stack, str]:
-        """Return both."""
+    def _shown(self) -> Stack:
+        raise NotImplementedError
 
     def __repr__(self) -> str:
-        report, line = self._shown()
-        return f"{report!r}\n\n{line}"
+        return repr(self._shown())
 
     def _repr_html_(self) -> str:
-        report, line = self._shown()
-        return f"{report._repr_html_()}<p><code>{escape(line)}</code></p>"
+        return self._shown()._repr_html_()
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(repr=False, eq=False)
 class Plan(_Shown):
     """What would change, and the way to have it done; shows itself in a notebook.
 
@@ -553,7 +538,7 @@ class Plan(_Shown):
     @property
     def risks(self) -> pd.DataFrame:
         """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
-        found = [({"namespace_name": ""}, risk) for risk in self._planned.plan_risks]
+        found: list[Any] = [({"namespace_name": ""}, risk) for risk in self._planned.plan_risks]
         found += [(one.id.columns, risk) for one in self._planned.changes for risk in one.risks]
         rows = [own | {"risk": risk.name.value, "detail": risk.detail} for own, risk in found]
         return pd.DataFrame(rows, columns=[*ID_COLUMNS, "risk", "detail"])
@@ -561,7 +546,7 @@ class Plan(_Shown):
     def apply(
         self,
         *,
-        approve: str,
+        approve: str = "",
         allow: Sequence[str] = (),
         max_changes: str = "",
         max_deletions: str = "",
@@ -569,7 +554,7 @@ class Plan(_Shown):
     ) -> Result:
         """Carry the plan out and return what came of it, as one run below `runs_dir`.
 
-        What was read more than five minutes ago is read again first.
+        What was read more than five minutes ago, or applied before, is read again first.
 
         Args:
             approve: the digest of the plan that was read.
@@ -582,15 +567,25 @@ class Plan(_Shown):
             LockedError: if another run writes to the same clusters.
             ApplyError: if something is not as requested; its `result` says what.
         """
+        if approve != self.digest:
+            given = f"approve is {cut(str(approve), 80)!r}" if approve else "approve is empty"
+            raise StalePlanError(
+                f"Nothing was written: {given}, which is not this plan's digest. Read the plan, "
+                f"then apply(approve=plan.digest), which is {self.digest!r}."
+            )
+        plan, fleet, settings = self, self._fleet, self._fleet._settings
+        if utc_now() - self._read_at > OLDEST_READING:
+            plan = fleet._plan(self.requests, self._rows)
+        if approve != plan.digest:
+            raise StalePlanError(
+                "Nothing was written: this plan was applied before, or what is there has changed "
+                "since it was read. Make it again, and read it."
+            )
         caps = Caps(
             max_changes=str(max_changes),
             max_deletions=str(max_deletions),
             max_failures=str(max_failures),
         )
-        is_old = utc_now() - self._read_at > OLDEST_READING
-        self._require(approve, "")
-        plan = self._fleet._plan(self.requests, self._rows) if is_old else self
-        plan._require(approve, " What is there has changed since it was read.")
         approval = decide(
             plan._planned,
             dry_run=False,
@@ -599,19 +594,42 @@ class Plan(_Shown):
             allow=_texts("allow", allow),
             caps=caps,
         )
-        return _carry_out(plan, approval, {"allow": list(allow), **asdict(caps)})
+        self._read_at = datetime.min.replace(tzinfo=UTC)
+        runs_dir, environment = Path(settings["runs_dir"]), settings["target"]
+        directory = new_run_directory(runs_dir, notebook=LIBRARY, environment=environment)
+        requests = directory / "requests.csv"
+        write_whole(requests, export.request_file(plan._rows, suffix=requests.suffix))
+        parameters = {  # those of the notebook for many requests, which resumes it
+            **{name: settings[name] for name in _OF_RUN},
+            "request_file": str(requests),
+            "dry_run": False,
+            "approval": "digest",
+            "approved_digest": approve,
+            "allow": list(allow),
+            **asdict(caps),
+            "resume_run": "",
+        }
+        run = Changing(LIBRARY, parameters, directory)
+        run.target, run.approval = fleet._target, approval
+        run.specs, run.checks = plan.requests, plan._checks
+        try:
+            run.take(plan._planned)
+            run.apply()
+            run.read_back()
+            run.record()
+        except ApplyError as error:
+            error.result = run.result and Result(run.result, run.status.value, directory)
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            run.write_failure(error)
+            raise
+        assert run.result is not None
+        return Result(run.result, run.status.value, directory)
 
-    def _require(self, approve: str, why: str) -> None:
-        if approve != self.digest:
-            given = f"approve is {cut(approve, 30)!r}" if approve else "approve is empty"
-            raise StalePlanError(
-                f"Nothing was written: {given}, which is not this plan's digest.{why} Read the "
-                f"plan, then apply(approve={self.digest!r})."
-            )
-
-    def _shown(self) -> tuple[Stack, str]:
+    def _shown(self) -> Stack:
         changes = [changes_table(self._planned)] if self._planned.to_do else []
-        return Stack((*plan_report(self._planned).parts, *changes)), self.digest
+        digest = Callout(title="Digest, for apply(approve=...)", code=self.digest)
+        return Stack((*plan_report(self._planned).parts, *changes, digest))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -634,63 +652,33 @@ class Result(_Shown):
         rows = [item.to_json() for item in self._applied.outcomes]
         return pd.DataFrame([row | {"risks": ", ".join(row["risks"])} for row in rows])
 
-    def _shown(self) -> tuple[Stack, str]:
-        return outcome_report(self._applied), f"{self.status}: {self.directory}"
-
-
-def _carry_out(plan: Plan, approval: Approval, given: Mapping[str, Any]) -> Result:
-    """Return what came of an approved plan; the run's record has the last word, however it ends."""
-    fleet, planned = plan._fleet, plan._planned
-    settings, target, started = fleet._settings, fleet._target, utc_now()
-    directory = new_run_directory(
-        Path(settings["runs_dir"]),
-        notebook=LIBRARY,
-        environment=settings["target"],
-        started=started,
-    )
-    requests = directory / "requests.csv"
-    write_whole(requests, export.request_file(plan._rows, suffix=requests.suffix))
-    steps.write_plan(planned, directory)
-    record = Record(
-        notebook=LIBRARY,
-        environment=settings["target"],
-        directory=directory,
-        parameters={  # those of the notebook for many requests, which resumes it
-            **{name: settings[name] for name in _OF_RUN},
-            "request_file": str(requests),
-            "dry_run": False,
-            "approval": "digest",
-            "approved_digest": plan.digest,
-            **given,
-            "resume_run": "",
-        },
-        started=started,
-    )
-    record.write(RunStatus.STOPPED, "The process ended before the plan was carried out.")
-    try:
-        record.result = steps.carry_out(approval, target, directory=directory)
-        result, left = steps.read_back(planned, record.result, plan.requests, target)
-    except (Exception, KeyboardInterrupt) as error:
-        record.write_failure(error)
-        raise
-    record.result = result
-    status, headline, numbers = ended(planned, result, left)
-    status, headline = record.finish(
-        status, headline, numbers, plan._checks, is_unchanged=not planned.to_do
-    )
-    found = Result(result, status.value, directory)
-    if status in NOT_AS_REQUESTED:
-        raise ApplyError(
-            f"{headline} What is done is not repeated: mns resume {directory}, or plan it again.",
-            result=found,
+    def _shown(self) -> Stack:
+        run = Callout(
+            title=f"{self.status.capitalize()}: the run's directory", code=str(self.directory)
         )
-    return found
+        return Stack((*outcome_report(self._applied).parts, run))
 
 
 _OF_RUN = (
     "target", "cloud", "credential", "runs_dir", "max_commitment", "tiers_file", "policy_file",
 )  # fmt: skip
 """Settings that a run's record has as its parameters."""
+
+_ROLES = {
+    **ROLE_NAMES,
+    "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b": "Azure Kubernetes Service RBAC Cluster Admin",
+    "4abbcc35-e782-43d8-92c5-2d3f1bd2253f": "Azure Kubernetes Service Cluster User Role",
+    "0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8": "Azure Kubernetes Service Cluster Admin Role",
+    "1afdec4b-e479-420e-99e7-f82237c7c5e6": "Azure Kubernetes Service Cluster Monitoring User",
+    "ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8": "Azure Kubernetes Service Contributor Role",
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
+    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
+    "f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
+    "b0d8363b-8ddd-447d-831f-62ca05bff136": "Monitoring Data Reader",
+}
+"""Role that acts on a namespace, by the GUID of its definition. Source: Azure built-in roles."""
 
 _OF_CLUSTER = {
     "region": "location", "kubernetes_version": "kubernetes_version", "entra_id": "has_entra_id",
@@ -699,15 +687,20 @@ _OF_CLUSTER = {
 """Columns of a cluster, and what Azure's object calls them."""
 
 _OF_COMMITMENT = ("allocatable", "committed", "headroom")
-_CLUSTERS = [
-    *CLUSTER_COLUMNS, *_OF_CLUSTER,
-    *(f"{resource}_{name}" for resource in ("cpu", "memory") for name in _OF_COMMITMENT),
-    "managed_namespaces", "reason",
+_CLUSTERS = [  # a narrow screen shows the first and the last of them
+    "cluster_name", *(f"{resource}_{n}" for resource in ("cpu", "memory") for n in _OF_COMMITMENT),
+    "subscription_id", "resource_group", *_OF_CLUSTER, "managed_namespaces", "reason",
 ]  # fmt: skip
 _NAMESPACES = [
-    *ID_COLUMNS, "is_managed", *QUOTA_FIELDS, "ingress_policy", "egress_policy", "adoption_policy",
-    "delete_policy", "labels", "annotations", "tags", "owner", "provisioning_state", "reason",
+    "cluster_name", "namespace_name", *QUOTA_FIELDS, "subscription_id", "resource_group",
+    "is_managed", "ingress_policy", "egress_policy", "adoption_policy", "delete_policy", "labels",
+    "annotations", "tags", "owner", "provisioning_state", "reason",
 ]  # fmt: skip
+
+
+def _refuse_all(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise MnsError(f"None of {len(reasons)} clusters can be read. The first: {reasons[0]}")
 
 
 def _word(value: Any) -> str | None:
@@ -729,23 +722,22 @@ def _rows(requests: Any) -> list[dict[str, Any]]:
             f"columns of a request file: {', '.join(COLUMNS)}."
         )
     return [
-        {name: _plain(cell) for name, cell in row.items() if not _is_na(cell)} for row in requests
+        {  # numpy's values have `tolist`
+            str(name): cell.tolist() if hasattr(cell, "tolist") else deepcopy(cell)
+            for name, cell in row.items()
+            # NaN, NaT and NA are an empty cell; None is one in a table only
+            if cell is None or not pd.api.types.is_scalar(cell) or not pd.isna(cell)
+        }
+        for row in requests
     ]
 
 
-def _is_na(cell: Any) -> bool:
-    # NaN, NaT and NA are an empty cell; None is one in a table only
-    return cell is not None and pd.api.types.is_scalar(cell) and bool(pd.isna(cell))
-
-
-def _plain(cell: Any) -> Any:
-    return cell.tolist() if hasattr(cell, "tolist") else deepcopy(cell)  # numpy's values have it
-
-
-def _candidates(names: Iterable[str]) -> str:
-    known = sorted(names)
+def _candidates(wanted: str, names: Iterable[str], listed: Iterable[object]) -> str:
+    """Return which name was probably meant, and what there is."""
+    known, near = sorted(map(str, listed)), nearest(wanted, names)
     more = f" and {len(known) - MOST_CANDIDATES} more" if len(known) > MOST_CANDIDATES else ""
-    return f"are: {', '.join(known[:MOST_CANDIDATES])}{more}" if known else "are none"
+    said = f"There are: {', '.join(known[:MOST_CANDIDATES])}{more}." if known else "None is there."
+    return f"Did you mean {near}? {said}" if near else said
 
 
 def _texts(name: str, values: Sequence[str]) -> list[str]:

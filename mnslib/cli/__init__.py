@@ -23,16 +23,11 @@ import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import EXIT_CODES, LIBRARY, ChangeKind, RunStatus
+from mnslib.run import targets
 from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
 from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
-from mnslib.run.targets import TARGETS, open_target, sandbox_file, sandbox_files
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
-DEMO_NOTEBOOKS = (
-    "20_onboard_namespace",
-    "30_provision_in_bulk",
-    "40_analyze_quota_utilization",
-)
 BULK_NOTEBOOK = "30_provision_in_bulk"
 MOST_CHANGES = 10
 """Changes of a dry run that the terminal names; the report has them all."""
@@ -43,7 +38,7 @@ _DETAILED = click.option(
     "--detailed-exitcode", is_flag=True, help="End with 2 where there are findings."
 )
 
-_TARGET = click.Choice(TARGETS)
+_TARGET = click.Choice(targets.TARGETS)
 _CLOUD = click.Choice(["public", "usgov", "china"])
 _CREDENTIAL = click.Choice(
     ["default", "environment", "workload-identity", "managed-identity", "cli"]
@@ -112,32 +107,27 @@ def _given(
 @main.command(epilog=NOTEBOOK_HELP)
 @_parameters
 @_DETAILED
-def run(**options: Any) -> None:
+def run(notebook: str, *, file: Path | None, detailed_exitcode: bool, **options: Any) -> None:
     """Run a notebook in a fresh directory under runs/.
 
     Prints that directory last.
     """
-    sys.exit(_run(**options))
-
-
-def _run(
-    notebook: str,
-    *,
-    file: Path | None,
-    assignments: Sequence[str] = (),
-    runs_dir: str | None = None,
-    detailed_exitcode: bool = False,
-) -> int:
     from mnslib.run.runner import environment_name
 
-    given, asked = _given(notebook, file, assignments, runs_dir)
+    given, asked = _given(notebook, file, **options)
     environment = environment_name(file, str(asked.get("target", "sandbox")))
-    return _execute(notebook, given, asked, environment, detailed=detailed_exitcode)
+    sys.exit(_execute(notebook, given, asked, environment, detailed=detailed_exitcode))
 
 
 def _execute(
-    notebook: str, given: dict[str, Any], asked: dict[str, Any], environment: str, *, detailed: bool
+    notebook: str,
+    given: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    environment: str,
+    *,
+    detailed: bool = False,
 ) -> int:
+    """Run a notebook, and say how it ended and what to do next; return the exit code."""
     from mnslib.run.runner import run_notebook
 
     outcome = run_notebook(
@@ -152,7 +142,7 @@ def _execute(
     if outcome.notice:
         click.echo(printable(outcome.notice), err=True)
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
-        click.echo(_dry_run(outcome.directory), nl=False)
+        click.echo(_dry_run(outcome.directory))
     if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         again = ["mns", *sys.argv[1:]]
         if "resume_run" in asked and not asked["dry_run"]:
@@ -177,6 +167,19 @@ def _dry_run(directory: Path) -> str:
     return render_part("run.txt.j2", "dry_run", shown, more, go_ahead)
 
 
+def _found(run: str, runs_dir: str) -> tuple[Path, Mapping[str, Any], Path | None]:
+    """Return a run's directory, its record, and its sandbox if runs of now would use another."""
+    from mnslib.run.runs import find_run
+
+    directory = find_run(run, runs_dir=resolve_path(runs_dir))
+    record = read_result(directory) or {"parameters": {}}
+    name = str(record.get("sandbox") or "")
+    if not name or os.environ.get(targets.SANDBOX_VARIABLE):  # who names one knows which
+        return directory, record, None
+    own = targets.sandbox_files().get(name, Path(name))
+    return directory, record, None if own == targets.sandbox_file() else own
+
+
 @main.command()
 @click.argument("run")
 @_RUNS
@@ -192,21 +195,18 @@ def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitco
     RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
     in flight, and touches only the rest; the new run's result is about all items.
     """
-    from mnslib.run.runs import find_run
-
-    directory = find_run(run, runs_dir=resolve_path(runs_dir))
-    result = read_result(directory)
-    if result is None or "resume_run" not in result["parameters"]:
+    directory, record, sandbox = _found(run, runs_dir)
+    given = {**record["parameters"]}
+    if "resume_run" not in given:
         raise ConfigError(f"{directory.name} cannot be resumed; run it anew: what is done stays.")
-    given = result["parameters"] | {
-        "resume_run": str(directory),
-        "runs_dir": str(directory.parent),
-    }
+    given |= {"resume_run": str(directory), "runs_dir": str(directory.parent)}
     if max_failures is not None:
         given["max_failures"] = max_failures
+    if sandbox is not None:
+        os.environ[targets.SANDBOX_VARIABLE] = str(sandbox)
     # a library's requests are a file like any other
-    notebook = BULK_NOTEBOOK if result["notebook"] == LIBRARY else result["notebook"]
-    environment = result["environment"]
+    notebook = BULK_NOTEBOOK if record["notebook"] == LIBRARY else record["notebook"]
+    environment = record["environment"]
     sys.exit(_execute(notebook, given, given, environment, detailed=detailed_exitcode))
 
 
@@ -220,18 +220,19 @@ def undo(run: str, *, runs_dir: str) -> None:
     other; the command that plans it is printed. What it cannot restore is named. Where runs were
     resumed one by the other, all of them are undone together: their plan was one.
     """
-    from mnslib.run.runs import find_run, runs_until, write_undo
+    from mnslib.run.runs import runs_until, write_undo
     from mnslib.show.templates import render_part
 
-    directory = find_run(run, runs_dir=resolve_path(runs_dir))
+    directory, record, sandbox = _found(run, runs_dir)
     file, count, lost = write_undo(directory)
-    told = render_part("run.txt.j2", "undone", lost, runs_until(directory))
-    click.echo(told, err=True, nl=False)
-    given = (read_result(directory) or {}).get("parameters", {})
+    if told := render_part("run.txt.j2", "undone", lost, runs_until(directory)):
+        click.echo(told, err=True)
+    given = record["parameters"]
     same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
     command = ["mns", "run", "30", *(part for word in words for part in ("-p", word))]
-    click.echo(f"{count} requests in {file}; plan them with\n  {shlex.join(command)}")
+    where = f"{targets.SANDBOX_VARIABLE}={shlex.quote(str(sandbox))} " if sandbox else ""
+    click.echo(f"{count} requests in {file}; plan them with\n  {where}{shlex.join(command)}")
 
 
 @main.command(name="open", epilog=NOTEBOOK_HELP)
@@ -272,12 +273,12 @@ def demo(*, runs_dir: str) -> None:
     root = find_project_root()
     home = root / ".mns" / "demo"  # a sandbox of its own: nobody's rehearsal is reset
     control(ensure_running(home), "POST", "reset")
-    os.environ["MNS_SANDBOX"] = str(home / "connection.json")
-    for notebook in DEMO_NOTEBOOKS:
+    os.environ[targets.SANDBOX_VARIABLE] = str(home / "connection.json")
+    for file in sorted((root / "parameters").glob("[0-9]*.sandbox.yaml")):
+        notebook = file.name.partition(".")[0]
         click.echo(f"\n{notebook}")
-        file = root / "parameters" / f"{notebook}.sandbox.yaml"
-        code = _run(notebook, file=file, runs_dir=runs_dir)
-        if code != 0:
+        given, asked = _given(notebook, file, (), runs_dir)
+        if code := _execute(notebook, given, asked, "sandbox"):
             sys.exit(code)
     click.echo(f"\nLook at {resolve_path(runs_dir) / 'index.html'}")
 
@@ -315,7 +316,7 @@ def token(**way: str) -> None:
     """
     from mnslib.kube.kubeconfig import exec_credential_json
 
-    azure = open_target(**way).azure
+    azure = targets.open_target(**way).azure
     found = azure.access_token(azure.cloud.kubernetes_scope)
     click.echo(exec_credential_json(found.token, found.expires_on))
 
@@ -371,9 +372,16 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     given: dict[str, Any] = {"target": "sandbox", "cloud": "public", "credential": "default"}
     given |= read_parameter_file(parameters) if parameters else {}
     given |= {name: value for name, value in options.items() if value}
-    way = {name: str(given[name]) for name in ("target", "cloud", "credential")}
-    target = open_target(**way)
-    subscription_ids, clusters = target.scope(*_where(given))
+    subscriptions, ids = (given.get(name) or () for name in ("subscription_ids", "clusters"))
+    one = [str(given.get(n) or "") for n in ("subscription_id", "resource_group", "cluster_name")]
+    if not subscriptions and not ids and all(one):  # of a notebook about one cluster
+        ids = [str(ClusterId(*one))]
+    target = targets.open_target(
+        **{name: str(given[name]) for name in ("target", "cloud", "credential")}
+    )
+    subscription_ids, clusters = target.scope(
+        [str(one) for one in subscriptions], [str(one) for one in ids]
+    )
     namespaces, grants, other_roles = read_namespaces(
         target.azure, subscription_ids=subscription_ids, clusters=clusters
     )
@@ -382,16 +390,6 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     for sentence in left_out + other_roles:
         click.echo(f"Left out, and left alone: {printable(sentence)}", err=True)
     click.echo(f"{len(rows)} managed namespaces", err=True)
-
-
-def _where(given: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return subscriptions and cluster ids, also from the parameters about one cluster."""
-    subscriptions = [str(one) for one in given.get("subscription_ids") or ()]
-    clusters = [str(one) for one in given.get("clusters") or ()]
-    one = [str(given.get(n) or "") for n in ("subscription_id", "resource_group", "cluster_name")]
-    if not subscriptions and not clusters and all(one):
-        clusters = [str(ClusterId(*one))]
-    return subscriptions, clusters
 
 
 def _write(file: Path, content: bytes, *, overwrite: bool) -> None:
@@ -435,17 +433,21 @@ def serve(**options: Any) -> None:
         raise click.UsageError(str(error)) from error
 
 
-def _running(name: str | None) -> Mapping[str, Any]:
+def _running(_context: Any, _argument: Any, name: str | None) -> Mapping[str, Any]:
+    """Return the connection of a running sandbox: of that name, or of the one that runs use."""
     from mnslib.sandbox.launcher import find_running
 
-    files = sandbox_files()
-    if name is not None and name not in files:
-        raise click.BadParameter(f"there is no sandbox {name}; there are {', '.join(files)}")
-    file = sandbox_file() if name is None else files[name]
+    known = targets.sandbox_files()
+    if name is not None and name not in known:
+        raise click.BadParameter(f"there is no sandbox {name}; there are {', '.join(known)}")
+    file = targets.sandbox_file() if name is None else known[name]
     connection = find_running(file)
     if connection is None:
         raise click.ClickException(f"No sandbox is running for {file}.")
     return connection
+
+
+_SANDBOX = click.argument("connection", metavar="[NAME]", required=False, callback=_running)
 
 
 @sandbox.command()
@@ -453,9 +455,9 @@ def status() -> None:
     """Say which sandboxes are running, and what is in them."""
     from mnslib.sandbox.launcher import find_running
 
-    for name, file in sandbox_files().items():
+    for name, file in targets.sandbox_files().items():
         connection = find_running(file)
-        used = ", used by runs" if file == sandbox_file() else ""
+        used = ", used by runs" if file == targets.sandbox_file() else ""
         where = f"running at {connection['arm_endpoint']}" if connection else "not running"
         click.echo(f"{name}: {where}{used}\n  export MNS_SANDBOX={shlex.quote(str(file))}")
         for item in connection["clusters"] if connection else ():
@@ -464,22 +466,20 @@ def status() -> None:
 
 
 @sandbox.command()
-@click.argument("name", required=False)
-def stop(*, name: str | None) -> None:
+@_SANDBOX
+def stop(*, connection: Mapping[str, Any]) -> None:
     """End a sandbox: the one that runs use, or NAME as `status` shows it. Its state is kept."""
     from mnslib.sandbox.launcher import stop as stop_sandbox
 
-    connection = _running(name)
     stop_sandbox(connection)
     click.echo(f"Stopped {connection['arm_endpoint']}.")
 
 
 @sandbox.command()
-@click.argument("name", required=False)
-def reset(*, name: str | None) -> None:
+@_SANDBOX
+def reset(*, connection: Mapping[str, Any]) -> None:
     """Put a sandbox back to its first state: the one that runs use, or NAME."""
     from mnslib.sandbox.launcher import control
 
-    connection = _running(name)
     control(connection, "POST", "reset")
     click.echo(f"{connection['arm_endpoint']} is as it was at first.")

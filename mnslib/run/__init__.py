@@ -30,7 +30,7 @@ def start(notebook: str, cells: Mapping[str, Any]) -> Changing | Reading:
     if "dry_run" in {parameter.name for parameter in declared}:
         from mnslib.run.changing import Changing
 
-        return Changing(notebook, cells)
+        return Changing.begun(notebook, cells, declared)
     from mnslib.run.reading import Reading
 
-    return Reading(notebook, cells)
+    return Reading.begun(notebook, cells, declared)

@@ -1,42 +1,91 @@
-"""The run of a notebook that changes something: its steps, in the order of the story.
+"""A run that changes something: its steps, in the order of the story.
 
-From the requests through plan, approval and apply to the proof; each cell calls one, which returns
-what it shows. What a step does is in `steps`.
+From the requests through plan, approval and apply to the proof. Each cell of a notebook calls one,
+which returns what it shows; the library takes the last of them with a plan of its own. What is
+decided is decided in `provisioning`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import PARAMETERS, ConfigError, SpecError, cut
+from mnslib.errors import PARAMETERS, ConfigError, MnsError, SpecError, cut
 from mnslib.models import NamespaceSpec
-from mnslib.provisioning.apply import MAX_PARALLEL_PER_CLUSTER
+from mnslib.provisioning import apply as applying
+from mnslib.provisioning import resume as resuming
 from mnslib.provisioning.approval import Approval, Caps, decide
-from mnslib.provisioning.journal import JOURNAL_NAME, read_events, read_timeline
-from mnslib.provisioning.observe import ObservedState
-from mnslib.provisioning.plan import Plan, make_plan
-from mnslib.provisioning.resume import (
-    EarlierRun,
-    Rest,
-    plan_rest,
-    read_earlier,
-    read_in_flight,
-    require_same_requests,
-)
+from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, read_timeline
+from mnslib.provisioning.observe import ObservedState, missing_clusters, observe
+from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
+from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import answer, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.results import OPEN_OUTCOMES, ApplyResult, CheckResult, utc_now
-from mnslib.run import handover, locks, project, runs, steps
-from mnslib.run.record import Run, ended
+from mnslib.requests.policy import read_policy
+from mnslib.requests.tiers import read_tiers
+from mnslib.resource_ids import ClusterId
+from mnslib.results import (
+    OPEN_OUTCOMES,
+    WRITTEN_OUTCOMES,
+    ApplyResult,
+    CheckResult,
+    RunStatus,
+    utc_now,
+    utc_text,
+)
+from mnslib.run import handover, project, runs
+from mnslib.run.locks import only_writer
+from mnslib.run.progress import apply_progress
+from mnslib.run.record import Run
+from mnslib.run.targets import Target
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
+from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mnslib.show.charts import Chart
+
+PLAN_NAME = "plan.json"
+
+
+def rules(target: Target, *, tiers_file: str, policy_file: str) -> dict[str, Any]:
+    """Return what requests are read by, from the files that hold it; an empty name is none.
+
+    If a request has a mistake, clusters that are not there are told with it.
+
+    Raises:
+        ConfigError: if a file is not there, or does not hold it.
+    """
+    found = project.existing_file
+    return {
+        "tiers": read_tiers(found("tiers_file", tiers_file)) if tiers_file else None,
+        "policy": read_policy(found("policy_file", policy_file)) if policy_file else None,
+        "missing": lambda clusters: missing_clusters(clusters, target.azure),
+    }
+
+
+def observed(
+    specs: Sequence[NamespaceSpec], target: Target, known: ObservedState | None = None
+) -> ObservedState:
+    """Return what is there now of what the requests name; `known` as `observe` takes it."""
+    return observe(specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known)
+
+
+def checked(specs: Sequence[NamespaceSpec], found: ObservedState) -> tuple[CheckResult, ...]:
+    """Return the checks before a plan.
+
+    Raises:
+        PreflightError: if one failed.
+    """
+    checks = preflight(specs, found)
+    require_passed(checks)
+    return checks
 
 
 class Changing(Run):
@@ -46,16 +95,16 @@ class Changing(Run):
         specs, observed, checks, planned, approval, left: what the steps so far have found.
     """
 
-    specs: tuple[NamespaceSpec, ...]
+    specs: Sequence[NamespaceSpec]
     observed: ObservedState
-    checks: tuple[CheckResult, ...] = ()
+    checks: Sequence[CheckResult] = ()
     planned: Plan
     approval: Approval | None = None
     left: Plan
     _requests: Path
     _resumed: Path | None = None
-    _earlier: EarlierRun | None = None
-    _rest: Rest | None = None
+    _earlier: resuming.EarlierRun | None = None
+    _rest: resuming.Rest | None = None
     _is_plan_shown = False
 
     def requests(self) -> Table:
@@ -68,20 +117,20 @@ class Changing(Run):
             ConfigError: if there is no such file.
             SpecError: with every mistake.
         """
-        rules = steps.rules(self.target, **self.asked("tiers_file", "policy_file"))
+        read_by = rules(self.target, **self.asked("tiers_file", "policy_file"))
         if "request_file" in self.parameters:
             path = self._request_file()
             self._requests = self.directory / f"requests{path.suffix.lower()}"
             data = files.read_bytes(path)
             try:
-                self.specs = spec.parse_requests(path, data=data, **rules)
+                self.specs = spec.parse_requests(path, data=data, **read_by)
             except SpecError as error:
                 self._give_back_refused(data, error)
                 raise
             project.write_whole(self._requests, data)
         else:
             row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
-            self.specs = spec.specs_from_rows([row], file=PARAMETERS, **rules)
+            self.specs = spec.specs_from_rows([row], file=PARAMETERS, **read_by)
         return plans.requests_table(self.specs)
 
     def _request_file(self) -> Path:
@@ -105,17 +154,11 @@ class Changing(Run):
         if resume_run := self.asked("resume_run")["resume_run"]:
             runs_dir = self.directory.parent
             runs.find_run(resume_run, runs_dir=runs_dir)
-            with locks.only_writer(
-                {spec.id.cluster for spec in self.specs},
-                endpoint=self.target.azure.cloud.arm_endpoint,
-                run_directory=self.directory,
-                now=utc_now(),
-                tell=lambda sentence: sys.stderr.write(f"{sentence}\n"),
-            ):
+            with self._only_writer({spec.id.cluster for spec in self.specs}, is_patient=True):
                 pass  # it is waited for; whoever that was may have gone on with it
             self._resumed = runs.find_run(resume_run, runs_dir=runs_dir)
-            earlier = self._earlier = read_earlier(self._resumed)
-            require_same_requests(self.specs, earlier)
+            earlier = self._earlier = resuming.read_earlier(self._resumed)
+            resuming.require_same_requests(self.specs, earlier)
             torn = ", its last line cut off" if earlier.is_torn else ""
             rows = [
                 ["Run", earlier.name],
@@ -125,17 +168,28 @@ class Changing(Run):
             ]
         return Table(columns=["Resumed", ""], rows=rows, empty="A new run: nothing is resumed.")
 
+    def _only_writer(
+        self, clusters: Iterable[ClusterId], *, is_patient: bool = False
+    ) -> AbstractContextManager[None]:
+        return only_writer(
+            clusters,
+            endpoint=self.target.azure.cloud.arm_endpoint,
+            run_directory=self.directory,
+            tell=(lambda sentence: sys.stderr.write(f"{sentence}\n")) if is_patient else None,
+        )
+
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
         self.asked()
-        self.observed = steps.observed(self.specs, self.target)
+        self.observed = observed(self.specs, self.target)
         if self._earlier is not None:
-            self.observed = read_in_flight(self.observed, self._earlier, azure=self.target.azure)
+            azure = self.target.azure
+            self.observed = resuming.read_in_flight(self.observed, self._earlier, azure=azure)
         return plans.observed_table(self.observed)
 
     def check(self) -> Table:
         """Return the checks; raises PreflightError if one failed."""
-        self.checks = steps.checked(self.specs, self.observed)
+        self.checks = checked(self.specs, self.observed)
         return plans.checks_table(self.checks)
 
     def plan(self) -> None:
@@ -143,33 +197,38 @@ class Changing(Run):
 
         Of a resumed run: what is left to change, under the digest that was approved.
         """
-        specs, observed = self.specs, self.observed
+        specs, there = self.specs, self.observed
         limit = read_max_commitment(self.asked("max_commitment")["max_commitment"])
         if self._earlier is not None:
-            self._rest = plan_rest(specs, observed, self._earlier, max_commitment=limit)
-            self.planned = self._rest.plan
+            self._rest = resuming.plan_rest(specs, there, self._earlier, max_commitment=limit)
+            self.take(self._rest.plan)
         else:
             try:
-                self.planned = make_plan(specs, observed, max_commitment=limit)
+                self.take(make_plan(specs, there, max_commitment=limit))
             except SpecError as error:
                 if "request_file" in self.parameters:
                     self._give_back_refused(self._requests.read_bytes(), error)
                 raise
-        steps.write_plan(self.planned, self.directory)
         self._show_plan()
 
-    def _show_plan(self, result: ApplyResult | None = None) -> None:
-        """Show what to read of the plan; with its outcomes, what was done, in the same place.
+    def take(self, plan: Plan) -> None:
+        """Go on with a plan, after writing it to `plan.json`."""
+        self.planned = plan
+        content = plan_to_json(plan, created_utc=utc_text(utc_now()))
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        project.write_whole(self.directory / PLAN_NAME, text + "\n")
+
+    def _show_plan(self, *, is_update: bool = False) -> None:
+        """Show what to read of the plan; as an update, what was done, in the same place.
 
         Nothing is shown anew where nothing was shown before.
         """
         from IPython.display import display
 
-        is_update = result is not None
         if is_update and not self._is_plan_shown:
             return
         self._is_plan_shown = True
-        report = plans.plan_report(self.planned, result)
+        report = plans.plan_report(self.planned, self.result if is_update else None)
         # as one output: the boxes of what was done may be fewer than those that were planned
         forms = {"text/plain": repr(report), "text/html": report._repr_html_()}
         display(forms, raw=True, display_id="plan", update=is_update)  # type: ignore[no-untyped-call]
@@ -216,36 +275,50 @@ class Changing(Run):
         return plans.approval_report(self.approval)
 
     def apply(self) -> Stack:
-        """Return one outcome per request; shows progress; keeps the journal."""
+        """Return one outcome per request; shows progress; keeps the journal.
+
+        Raises:
+            LockedError: if another process writes to the same clusters.
+        """
         self.asked()
-        if self.approval is None or self.approval.plan is not self.planned:
+        approval, rest, azure = self.approval, self._rest, self.target.azure
+        if approval is None or approval.plan is not self.planned:
             raise ConfigError("This plan has no approval yet: run the cell that decides on it.")
-        pace = self.parameters.get("max_parallel_per_cluster", MAX_PARALLEL_PER_CLUSTER)
-        result = self._record.result = steps.carry_out(
-            self.approval,
-            self.target,
-            directory=self.directory,
-            rest=self._rest,
-            resumed=self._resumed,
-            max_parallel_per_cluster=pace,
-        )
-        if self.approval.may_write:
-            self._show_plan(result)
+        journal = Journal(self.directory / JOURNAL_NAME, now=utc_now)
+        writes = self.planned.to_do if approval.may_write else ()
+        with self._only_writer({change.id.cluster for change in writes}):
+            if approval.may_write and rest is not None and self._resumed is not None:
+                runs.continue_journal(self._resumed, self.directory, now=utc_now)
+                for outcome in rest.decided:
+                    journal.write("finished", **outcome.to_json())
+            result = applying.apply(
+                approval,
+                azure=azure,
+                kube_for=self.target.kube_for,
+                journal=journal,
+                observer=apply_progress(),
+                max_parallel_per_cluster=self.parameters.get(
+                    "max_parallel_per_cluster", applying.MAX_PARALLEL_PER_CLUSTER
+                ),
+            )
+        self.result = result = rest.complete(result) if rest else result
+        if approval.may_write:
+            self._show_plan(is_update=True)
         return plans.outcome_report(result)
 
     @property
     def _ended(self) -> ApplyResult:
-        if self._record.result is None:
+        if self.result is None:
             raise ConfigError("Nothing was applied yet: run the cells above first.")
-        return self._record.result
+        return self.result
 
     def outcome(self) -> Chart | None:
         """Return the picture of what came of each change; None after a dry run."""
         from mnslib.show.charts import bulk_outcome
 
-        result = self._ended
-        chart = None if result.is_dry_run else bulk_outcome(result, moment=self._record.started)
-        return self.with_pictures(chart)
+        if self._ended.is_dry_run:
+            return None
+        return self.with_pictures(bulk_outcome(self._ended, moment=self.started))
 
     def timeline(self) -> Chart | None:
         """Return the picture of when each change was written and ended; None after a dry run."""
@@ -259,20 +332,24 @@ class Changing(Run):
             cluster: throttle.pace("PUT", str(cluster.namespace("any")))
             for cluster in self.planned.observed.clusters
         }
-        chart = bulk_timeline(read_timeline(events), moment=self._record.started, paces=paces)
+        chart = bulk_timeline(read_timeline(events), moment=self.started, paces=paces)
         return self.with_pictures(chart)
 
     def read_back(self) -> Callout:
         """Return what is still open, after every field was compared with what reads back.
 
+        One list per cluster; what was reported as done is planned again, which must find nothing.
         After a dry run the plan itself is what is open.
         """
-        result, self.left = self._ended, self.planned
+        plan, result = self.planned, self._ended
+        self.left = plan
         if not result.is_dry_run:
-            checked, self.left = steps.read_back(self.planned, result, self.specs, self.target)
-            self._record.result = checked
-            if checked != result:
-                self._show_plan(checked)
+            again = observed(self.specs, self.target, known=plan.observed)
+            self.result, self.left = applying.read_back(
+                plan, result, self.specs, again=again, azure=self.target.azure
+            )
+            if self.result != result:
+                self._show_plan(is_update=True)
         return plans.still_open(self.left, self._ended)
 
     def give_back(self) -> Table:
@@ -313,15 +390,28 @@ class Changing(Run):
         return file.name, ""
 
     def hand_over(self) -> Table:
-        """Return where the kubeconfig of each namespace that stands was written (mode 0600)."""
-        asked = self.asked("cloud", "kubectl_login", "kubeconfig")
-        both = zip(self.planned.changes, self._ended.outcomes, strict=True)
-        return handover.hand_over(
-            [c.id for c, o in both if c.after is not None and o.outcome not in OPEN_OUTCOMES],
-            self.target,
-            cloud=asked["cloud"],
-            login=asked["kubectl_login"],
-            kubeconfig=asked["kubeconfig"],
+        """Return where the kubeconfig of each namespace that stands was written, or why not."""
+        cloud, login, merged = self.asked("cloud", "kubectl_login", "kubeconfig").values()
+        rows: list[list[Cell]] = []
+        for change, outcome in zip(self.planned.changes, self._ended.outcomes, strict=True):
+            if change.after is None or outcome.outcome in OPEN_OUTCOMES:
+                continue
+            try:
+                pack = handover.write_pack(change.id, self.target, cloud=cloud, login=login)
+                shown = str(pack.relative_to(project.find_project_root()))
+                found = [shown, f"kubectl --kubeconfig {shown} get pods"]
+                if merged:
+                    found[0] += f", merged into {handover.merge_into(merged, pack)}"
+            except MnsError as error:  # the namespace stands; only its file is missing
+                found = ["not written", cut(str(error))]
+            rows.append([change.id.namespace_name, *found])
+        note = render_part("run.txt.j2", "handed_over", login, self.target.sandbox is not None)
+        return Table(
+            columns=["Namespace", "Kubeconfig", "Try"],
+            rows=rows,
+            caption="Handed over",
+            note=note,
+            empty="Nothing to hand over: nothing was changed.",
         )
 
     def record(self) -> Table:
@@ -331,6 +421,21 @@ class Changing(Run):
             ApplyError: after the record is written, if something is not as requested.
         """
         plan, result = self.planned, self._ended
-        status, headline, numbers = ended(plan, result, self.left)
-        is_unchanged = not plan.to_do
-        return self._finish(status, headline, numbers, self.checks, is_unchanged=is_unchanged)
+        if result.interrupted_by_signal is not None:
+            status = RunStatus.INTERRUPTED
+        elif result.is_dry_run:
+            status = RunStatus.FINDINGS
+        elif not result.unfinished:
+            status = RunStatus.PARTLY if self.left.to_do else RunStatus.DONE
+        else:
+            is_any_done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
+            status = RunStatus.PARTLY if is_any_done else RunStatus.FAILED
+        if status is RunStatus.FINDINGS:
+            headline = plans.plan_sentence(plan)
+        else:
+            headline = plans.outcome_sentence(result)
+            if self.left.to_do:
+                headline += f" Planned again: {plans.plan_sentence(self.left)}"
+        risks = result.resumed.risks if result.resumed else plan.risk_names()
+        numbers = {**result.counts(), "risks": len(risks)}
+        return self.finish(status, headline, numbers, self.checks, is_unchanged=not plan.to_do)

@@ -5,15 +5,12 @@ On demand it is merged into a kubeconfig that is there already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnslib.errors import ConfigError, MnsError, cut
+from mnslib.errors import ConfigError, cut
 from mnslib.run.project import find_project_root, resolve_path, write_whole
 from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
-from mnslib.show.displays import Cell, Table
-from mnslib.show.templates import render_part
 
 if TYPE_CHECKING:
     from mnslib.resource_ids import ManagedNamespaceId
@@ -23,40 +20,6 @@ OWNER_FILE = "cluster-id"
 
 LOCK_SECONDS = 10.0
 """How long to wait for another program that writes the same kubeconfig; our choice."""
-
-
-def hand_over(
-    namespaces: Iterable[ManagedNamespaceId],
-    target: Target,
-    *,
-    cloud: str,
-    login: str,
-    kubeconfig: str,
-) -> Table:
-    """Return where the kubeconfig of each namespace was written, or why it was not.
-
-    Args:
-        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
-        kubeconfig: a file to merge it into besides; empty = none.
-    """
-    rows: list[list[Cell]] = []
-    for namespace in namespaces:
-        try:
-            place = write_pack(namespace, target, cloud=cloud, login=login)
-            shown = str(place.relative_to(find_project_root()))
-            found = [shown, f"kubectl --kubeconfig {shown} get pods"]
-            if kubeconfig:
-                found[0] += f", merged into {merge_into(kubeconfig, place)}"
-        except MnsError as error:  # the namespace stands; only its file is missing
-            found = ["not written", cut(str(error))]
-        rows.append([namespace.namespace_name, *found])
-    return Table(
-        columns=["Namespace", "Kubeconfig", "Try"],
-        rows=rows,
-        caption="Handed over",
-        note=render_part("run.txt.j2", "handed_over", login, target.sandbox is not None).strip(),
-        empty="Nothing to hand over: nothing was changed.",
-    )
 
 
 def write_pack(
@@ -131,10 +94,7 @@ def merge_into(file: str, pack: Path) -> Path:
         raise ConfigError(
             f"{place} is locked by another program; if none runs, delete {place}.lock."
         ) from error
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{place}: it is no kubeconfig and is left as it is.") from error
-    except (OSError, RuntimeError) as error:  # the latter is pathlib's for links in a circle
+    except (ConfigError, OSError, RuntimeError, UnicodeDecodeError) as error:
+        # RuntimeError is pathlib's for links in a circle
         raise ConfigError(f"{place} cannot be merged into: {cut(str(error))}.") from error
     return place

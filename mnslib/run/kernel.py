@@ -44,57 +44,52 @@ class _OwnSpec(KernelSpecManager):
         return KernelSpec(argv=argv, display_name="Python 3", language="python", name=kernel_name)
 
 
-class _Manager(AsyncKernelManager):
-    """A manager that remembers its client, so that its channels can be closed."""
+class Kernel(AsyncKernelManager):
+    """A started kernel, as nbclient talks to it, which remembers its client to close its channels.
+
+    `interrupt` and `kill` may be called in a signal handler.
+    """
 
     made: AsyncKernelClient | None = None
 
-    def client(self, **kwargs: Any) -> AsyncKernelClient:  # type: ignore[override]  # as its base
-        self.made = super().client(**kwargs)
-        return self.made
-
-
-class Kernel:
-    """A started kernel; `manager` is what nbclient needs to talk to it."""
-
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Start it, and return while it loads what draws."""
-        self._loop = ensure_event_loop()
+        self._own_loop = ensure_event_loop()
         # sockets in a folder of our own: unlike TCP, closed to other users of the machine
         self._folder = tempfile.TemporaryDirectory(prefix="mns-")
-        self.manager = _Manager(
+        super().__init__(
             kernel_name="python3",
             kernel_spec_manager=_OwnSpec(),
             transport="tcp" if sys.platform == "win32" else "ipc",
             connection_file=str(Path(self._folder.name) / "kernel.json"),
         )
-        run_sync(self.manager.start_kernel)(
-            extra_arguments=_ARGUMENTS, env={**os.environ, **environment}
-        )
+        run_sync(self.start_kernel)(extra_arguments=_ARGUMENTS, env={**os.environ, **environment})
+
+    def client(self, **kwargs: Any) -> AsyncKernelClient:  # type: ignore[override]  # as its base
+        """Return a client of it."""
+        self.made = super().client(**kwargs)
+        return self.made
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs, else in the next.
-
-        May be called in a signal handler.
-        """
-        self._later(self.manager.interrupt_kernel())
+        """Raise KeyboardInterrupt in the cell that runs, else in the next."""
+        self._later(self.interrupt_kernel())
 
     def kill(self) -> None:
-        """End the process at once; may be called in a signal handler."""
-        self._later(self.manager.shutdown_kernel(now=True))
+        """End the process at once."""
+        self._later(self.shutdown_kernel(now=True))
 
     def stop(self, *, is_busy: bool) -> None:
         """End the process; a cell that still runs is interrupted and given time."""
-        self.manager.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
+        self.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
         run_sync(self._stop)()
         self._folder.cleanup()
 
-    async def _stop(self) -> None:
-        if await self.manager.is_alive():
-            await self.manager.shutdown_kernel()
-        await self.manager.cleanup_resources()
-        if self.manager.made is not None:
-            self.manager.made.stop_channels()
-
     def _later(self, coroutine: Any) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        asyncio.run_coroutine_threadsafe(coroutine, self._own_loop)
+
+    async def _stop(self) -> None:
+        if await self.is_alive():
+            await self.shutdown_kernel()
+        await self.cleanup_resources()
+        if self.made is not None:
+            self.made.stop_channels()

@@ -11,17 +11,16 @@ import hashlib
 import json
 import os
 import socket
-import tempfile
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from mnslib.errors import ConfigError, LockedError
 from mnslib.resource_ids import ClusterId
-from mnslib.results import utc_text
+from mnslib.results import utc_now, utc_text
 from mnslib.run.project import write_whole
 
 LOCKS_VARIABLE = "MNS_LOCKS_DIR"
@@ -37,7 +36,6 @@ def only_writer(
     *,
     endpoint: str,
     run_directory: Path,
-    now: datetime,
     tell: Callable[[str], object] | None = None,
 ) -> Iterator[None]:
     """Hold the clusters for this process.
@@ -54,7 +52,7 @@ def only_writer(
     note = {
         "process": os.getpid(),
         "host": socket.gethostname(),
-        "since_utc": utc_text(now),
+        "since_utc": utc_text(utc_now()),
         "run": str(run_directory),
     }
     with ExitStack() as held:
@@ -85,23 +83,31 @@ def locks_folder() -> Path:
     """Return where this user's locks lie on this machine.
 
     Raises:
-        ConfigError: if no folder can be made for them.
+        ConfigError: if they cannot lie there; names the variable that names another place.
     """
     named = os.environ.get(LOCKS_VARIABLE, "")
-    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    own = [state / "mnslib" / "locks", Path(tempfile.gettempdir()) / f"mnslib-{user}"]
-    if not state.is_absolute():  # in a container there may be no home
-        del own[0]
-    for folder in [Path(named).absolute()] if named else own:
-        with suppress(OSError):
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    folder = Path(named).absolute() if named else Path(state, "mnslib", "locks")
+    problem = "" if folder.is_absolute() else "this user has no home"
+    try:
+        if not problem:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not named:
-                folder.chmod(0o700)  # refused where it is another user's
-            return folder
-    raise ConfigError(
-        f"Nothing was written: there is no place for locks. Name a folder in {LOCKS_VARIABLE}."
-    )
+            found, own = folder.lstat(), getattr(os, "getuid", lambda: 0)()
+            # whoever follows a link writes, and sets a mode, where somebody else says
+            if not named and (not stat.S_ISDIR(found.st_mode) or found.st_uid != own):
+                problem = "it is a link, or another user's"
+            elif not os.access(folder, os.W_OK):
+                problem = "it cannot be written"
+            elif not named:
+                folder.chmod(0o700)
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise ConfigError(
+            f"Nothing was written: locks cannot lie in {folder}: {problem}. Name a folder of your "
+            f"own in {LOCKS_VARIABLE}."
+        )
+    return folder
 
 
 def _holder(noted: Path) -> str:

@@ -62,18 +62,17 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
         return "Nobody was notified: notify_url_env or notify_format was refused."
     if not name:
         return ""
-    url = os.environ.get(name, "").strip()
-    if not url:
-        return f"Nobody was notified: the environment variable {name} is not set."
-    content = {key: result[key] for key in _SHARED} | {"run": run}
-    content["headline"] = hide_secrets(str(content["headline"]))
-    if parameters.get("notify_format") == "teams":
-        # made of text runs, which know no Markdown, so that no text of others becomes a link
-        from mnslib.show.templates import render
+    problem = f"the environment variable {name} is not set"
+    if url := os.environ.get(name, "").strip():
+        content = {key: result[key] for key in _SHARED} | {"run": run}
+        content["headline"] = hide_secrets(str(content["headline"]))
+        if parameters.get("notify_format") == "teams":
+            # made of text runs, which know no Markdown, so that no text of others becomes a link
+            from mnslib.show.templates import render
 
-        content["headline"] = cut(content["headline"], LONGEST_CARD_TEXT)
-        content = json.loads(render("teams_card.txt.j2", **content))
-    problem = _post(url, content)
+            content["headline"] = cut(content["headline"], LONGEST_CARD_TEXT)
+            content = json.loads(render("teams_card.txt.j2", **content))
+        problem = _post(url, content)
     return f"Nobody was notified: {problem}." if problem else ""
 
 
@@ -90,18 +89,17 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
     if scheme == "http" and host not in _LOOPBACK:
         return f"the webhook at {host} must be called by https"
     try:
-        with requests.post(
+        answer = requests.post(
             url,
             json=content,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,  # the content is for this host
             auth=lambda request: request,  # and nothing of a .netrc
             stream=True,  # what is said beside the status is not waited for
-        ) as answer:
-            pass
+        )
+        answer.close()
     except requests.RequestException as error:
         return f"the webhook at {host} was not reached ({type(error).__name__})"
-    if not 200 <= answer.status_code < 300:
-        moved = ", a redirect, which is not followed" if answer.is_redirect else ""
-        return f"the webhook at {host} answered {answer.status_code}{moved}"
-    return ""
+    moved = ", a redirect, which is not followed" if answer.is_redirect else ""
+    is_taken = 200 <= answer.status_code < 300
+    return "" if is_taken else f"the webhook at {host} answered {answer.status_code}{moved}"

@@ -66,11 +66,24 @@ def read_parameters(notebook_path: Path) -> tuple[Parameter, ...]:
             "it needs exactly one."
         )
     place = f"{notebook_path.name}, parameters cell, line"
+    found, place_of = [], place
     try:
-        statements = ast.parse("".join(cells[0]["source"])).body
+        for statement in ast.parse("".join(cells[0]["source"])).body:
+            place_of = f"{place} {statement.lineno}"
+            match statement:
+                case ast.AnnAssign(ast.Name(name), kind, ast.expr() as value):
+                    base = kind.value if isinstance(kind, ast.Subscript) else kind
+                    if (type_name := ast.unparse(base)) not in _TYPES:
+                        raise ValueError(f"type {type_name} is none of {', '.join(_TYPES)}")
+                    default = ast.literal_eval(value)
+                    found.append(Parameter(name=name, type_name=type_name, default=default))
+                case _:
+                    raise ValueError("write `name: type = literal`")
     except SyntaxError as error:
         raise ConfigError(f"{place} {error.lineno}: {error.msg}") from error
-    return tuple(_declared(statement, place) for statement in statements)
+    except ValueError as error:
+        raise ConfigError(f"{place_of}: not a plain parameter: {error}") from error
+    return tuple(found)
 
 
 def filled(source: str, given: Mapping[str, Any]) -> str:
@@ -88,7 +101,10 @@ def filled(source: str, given: Mapping[str, Any]) -> str:
                 # `ast` counts in bytes
                 before = lines[first].encode()[: old.col_offset].decode()
                 after = lines[last].encode()[old.end_col_offset :].decode()
-                lines[first : last + 1] = [before + _literal(given[name]) + after]
+                value = given[name]
+                is_text = isinstance(value, str)
+                literal = json.dumps(value, ensure_ascii=False) if is_text else repr(value)
+                lines[first : last + 1] = [before + literal + after]
     return "".join(lines)
 
 
@@ -147,24 +163,12 @@ def check_parameters(
             what else is refused.
     """
     known = {parameter.name: parameter for parameter in declared}
-    problems, others = [], dict(refused)
-    for name, value in given.items():
-        other = others.pop(name, "")
-        if name not in known:
-            problems.append(_unknown(name, list(known)))
-        elif may_be_secret(value):
-            problems.append(
-                f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
-                "rights from `credential`; the value is in no file of this run."
-            )
-        elif problem := _wrong_type(known[name], value):
-            problems.append(problem)
-        elif other:
-            problems.append(other)
-    problems += others.values()
+    found = {name: _problem(name, value, known) for name, value in given.items()}
+    problems = {**refused, **{name: problem for name, problem in found.items() if problem}}
     if problems:
         count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'} refused"
-        raise ConfigError("\n  ".join([f"{count}; no kernel was started:", *problems]))
+        said = [problems[name] for name in dict.fromkeys([*given, *refused]) if name in problems]
+        raise ConfigError("\n  ".join([f"{count}; no kernel was started:", *said]))
     return {
         name: float(value) if known[name].type_name == "float" else value
         for name, value in given.items()
@@ -182,36 +186,18 @@ def may_be_secret(value: object) -> bool:
     return looks_secret(value) or (isinstance(value, str) and bool(_SIGNED_IN.match(value)))
 
 
-def _declared(statement: ast.stmt, place: str) -> Parameter:
-    try:
-        match statement:
-            case ast.AnnAssign(ast.Name(name), annotation, ast.expr() as value):
-                default = ast.literal_eval(value)
-            case _:
-                raise ValueError("write `name: type = literal`")
-        base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-        type_name = ast.unparse(base)
-        if type_name not in _TYPES:
-            raise ValueError(f"type {type_name} is none of {', '.join(_TYPES)}")
-    except ValueError as error:
-        line = f"{place} {statement.lineno}"
-        raise ConfigError(f"{line}: not a plain parameter: {error}") from error
-    return Parameter(name=name, type_name=type_name, default=default)
-
-
-def _literal(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"it knows {', '.join(known) or 'none'}."
-    return f"{name}: the notebook has no such parameter; {hint}"
-
-
-def _wrong_type(parameter: Parameter, value: object) -> str:
-    """Return what is wrong with the type of a value; empty if it fits."""
-    kind, words, none = _TYPES[parameter.type_name]
+def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
+    """Return what is wrong with a value that is given; empty if it fits."""
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"it knows {', '.join(known) or 'none'}."
+        return f"{name}: the notebook has no such parameter; {hint}"
+    if may_be_secret(value):
+        return (
+            f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
+            "rights from `credential`; the value is in no file of this run."
+        )
+    kind, words, none = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
         return ""
@@ -222,7 +208,7 @@ def _wrong_type(parameter: Parameter, value: object) -> str:
         (kind is bool and isinstance(value, str), " Write it without quotes."),
     ]
     hint = next((hint for applies, hint in hints if applies), "")
-    return f"{parameter.name}: {value!r} is not {words}.{hint}"
+    return f"{name}: {value!r} is not {words}.{hint}"
 
 
 def _yaml(text: str, place: str) -> Any:

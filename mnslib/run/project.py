@@ -11,25 +11,21 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError
-from mnslib.results import RunStatus
+from mnslib.results import RunRecord, RunStatus, utc_now
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 """Environment variable by which the runner names a kernel's run directory."""
 
-_RECORD = frozenset(
-    {
-        "notebook", "environment", "target", "started_utc", "finished_utc", "status", "parameters",
-        "headline", "summary", "items", "artifacts",
-    }
-)  # fmt: skip
-"""What every page about a run reads."""
+_RECORD = {field.name for field in fields(RunRecord)} - {"exit_code", "sandbox", "warnings"}
+"""What every page about a run reads; the others came later, or are worked out."""
 
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
 
@@ -78,7 +74,7 @@ def existing_file(parameter: str, file: str) -> Path:
 
 
 def new_run_directory(
-    runs_dir: Path, *, notebook: str, environment: str, started: datetime
+    runs_dir: Path, *, notebook: str, environment: str, started: datetime | None = None
 ) -> Path:
     """Return a fresh directory `<utc>-<notebook>-<environment>`, made below `runs_dir`.
 
@@ -86,13 +82,13 @@ def new_run_directory(
 
     Args:
         notebook: its file name without ending.
-        started: the run's first moment, in UTC.
+        started: the run's first moment, in UTC; None for now.
 
     Raises:
         ConfigError: nothing can be made there.
     """
     parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part)[:80] for part in (notebook, environment))
-    name = "-".join([f"{started:%Y%m%dT%H%M%SZ}", *parts])
+    name = "-".join([f"{started or utc_now():%Y%m%dT%H%M%SZ}", *parts])
     for number in count(1):
         directory = runs_dir / (name if number == 1 else f"{name}.{number}")
         try:

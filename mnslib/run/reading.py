@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mnslib
@@ -22,19 +21,12 @@ from mnslib.capacity.summaries import utilization_findings
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import verdict_counts
 from mnslib.errors import ConfigError
-from mnslib.results import CheckResult, RunStatus
+from mnslib.results import RunStatus, utc_now
+from mnslib.run import runs
+from mnslib.run.progress import watched
 from mnslib.run.project import write_whole
 from mnslib.run.record import Run
-from mnslib.run.runs import (
-    SNAPSHOT_FOLDER,
-    SOURCES,
-    TABLES_FOLDER,
-    differences,
-    find_run,
-    last_alike,
-    record_of,
-)
-from mnslib.run.steps import read_usage
+from mnslib.run.targets import Target
 from mnslib.show.displays import Sentence, Stack, Table
 from mnslib.show.show import show
 from mnslib.show.templates import render_part
@@ -57,12 +49,43 @@ FOR_LATER_CELLS = (
 )
 """What an analysis needs once it has read the clusters: half a second to load while they answer."""
 
-_OF_READING = (
+OF_READING = (
     "subscription_ids", "clusters", "inventory", "history", "prometheus_endpoint",
     "prometheus_token_env", "owner_label", "lookback_days", "step_minutes",
 )  # fmt: skip
-_OF_TABLES = ("group_by", "new_cpu", "new_memory", "new_region", "pod_cpu", "pod_memory")
+OF_TABLES = ("group_by", "new_cpu", "new_memory", "new_region", "pod_cpu", "pod_memory")
 """Parameters that say what is read, and what is asked of it."""
+
+
+def read_usage(target: Target, asked: Mapping[str, Any]) -> Snapshot:
+    """Return what the clusters and the metrics say now, or the metrics alone; shows progress.
+
+    Args:
+        asked: parameters of notebook 40 by name, those of `OF_READING`.
+
+    Raises:
+        ConfigError: if there can be no such history, or no cluster is named.
+    """
+    from mnslib.capacity.collect import collect
+    from mnslib.capacity.inventory import collect_from_metrics
+
+    where = asked["history"], asked["prometheus_endpoint"]
+    metrics = target.prometheus(*where, token_env=asked["prometheus_token_env"])
+    window = {name: asked[name] for name in ("lookback_days", "step_minutes")}
+    if asked["inventory"] == "history" and metrics is not None:
+        return collect_from_metrics(metrics, clusters=asked["clusters"], now=utc_now(), **window)
+    subscriptions, ids = target.scope(asked["subscription_ids"], asked["clusters"])
+    return collect(
+        target.azure,
+        target.kube_for,
+        subscription_ids=subscriptions,
+        clusters=ids,
+        prometheus=metrics,
+        now=utc_now(),
+        owner_label=asked["owner_label"],
+        watched=watched,
+        **window,
+    )
 
 
 class Reading(Run):
@@ -74,10 +97,10 @@ class Reading(Run):
 
     tables: Tables | None = None
 
-    def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
+    def __init__(self, *about: Any, **named: Any) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
         self._saved: dict[str, tuple[pd.DataFrame, Future[list[TextColumn]]]] = {}
-        super().__init__(notebook, cells)
+        super().__init__(*about, **named)
 
     def read(self) -> Sentence:
         """Return in short what was read: quotas, requests and use, now and over the lookback.
@@ -89,29 +112,26 @@ class Reading(Run):
             ConfigError: if that run has no snapshot, or was made on another target, or there is
                 no run to compare with of the name in `compare_run`.
         """
-        asked = self.asked(*_OF_TABLES)
+        asked = self.asked(*OF_TABLES)
         snapshot = self._snapshot()
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
         self.tables = Tables(snapshot, earlier=earlier, **asked)
         spaces = snapshot.namespaces
         read = (len(spaces), spaces["cluster_name"].nunique(), len(snapshot.errors))
-        said = render_part("run.txt.j2", "reading", *read, snapshot.history_note)
-        return Sentence(said.strip())
+        return Sentence(render_part("run.txt.j2", "reading", *read, snapshot.history_note))
 
     def _snapshot(self) -> Snapshot:
+        from mnslib.capacity import store
+
         if snapshot_run := self.parameters["snapshot_run"]:
-            from mnslib.capacity.store import read_snapshot
-
-            run = find_run(snapshot_run, runs_dir=self.directory.parent)
-            return read_snapshot(run / SNAPSHOT_FOLDER)
+            run = runs.find_run(snapshot_run, runs_dir=self.directory.parent)
+            return store.read_snapshot(run / runs.SNAPSHOT_FOLDER)
         loaded = self._writer.submit(lambda: [*map(import_module, FOR_LATER_CELLS)])
-        snapshot = read_usage(self.target, **self.asked(*_OF_READING))
+        snapshot = read_usage(self.target, self.asked(*OF_READING))
         loaded.result()
-        from mnslib.capacity.store import write_snapshot
-
-        folder = self.directory / SNAPSHOT_FOLDER
-        write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
+        folder = self.directory / runs.SNAPSHOT_FOLDER
+        store.write_snapshot(snapshot, folder, written_by=f"mnslib {mnslib.__version__}")
         return snapshot
 
     def earlier(self, compare_run: str) -> Earlier:
@@ -126,47 +146,41 @@ class Reading(Run):
         """
         runs_dir, read_by = self.directory.parent, self.directory
         if origin := self.parameters["snapshot_run"]:
-            read_by = find_run(origin, runs_dir=runs_dir)
-        if not compare_run:
-            last, note = last_alike(self.directory, read_by=read_by)
-            return _tables_of(last) if last else Earlier(note=note)
-        found = find_run(compare_run, runs_dir=runs_dir)
-        earlier = _tables_of(found)
-        if earlier.table is None:
+            read_by = runs.find_run(origin, runs_dir=runs_dir)
+        if compare_run:
+            run = runs.find_run(compare_run, runs_dir=runs_dir)
+            differs = runs.differences(runs.record_of(read_by), runs.record_of(run))
+        else:
+            found, note = runs.last_alike(self.directory, read_by=read_by)
+            if found is None:
+                return Earlier(note=note)
+            run, differs = found, ()
+        utilization, refusals = (
+            run / runs.TABLES_FOLDER / f"{name}.csv" for name in ("utilization", "refusals")
+        )
+        try:
+            text = utilization.read_text(encoding="utf-8")
+            refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
+            earlier = read_earlier(run.name, utilization=text, refusals=refused)
+        except (OSError, ValueError) as error:
+            note = f"No tables of {run.name} can be read: {error}."
+            earlier = Earlier(run=run.name, note=note)
+        if compare_run and earlier.table is None:
             raise ConfigError(f"compare_run: {earlier.note}")
-        differs = differences(record_of(read_by), record_of(found))
         if not differs:
             return earlier
-        judged = not set(SOURCES).isdisjoint(differs)
-        note = render_part("run.txt.j2", "difference", found.name, differs, judged)
+        judged = not set(runs.SOURCES).isdisjoint(differs)
+        note = render_part("run.txt.j2", "difference", run.name, differs, judged)
         return replace(
             earlier,
-            note=note.strip(),
+            note=note,
             is_common_only=True,
             is_judged_only=judged,
             refused=None if "inventory" in differs else earlier.refused,
         )
 
-    def save_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write the table as `tables/<name>.csv` (cores and bytes) while the next cells compute.
-
-        What fails then is raised by the record, until it was saved again.
-        """
-        (self.directory / TABLES_FOLDER).mkdir(exist_ok=True)
-        # a copy shares the values until somebody changes them
-        later = self._writer.submit(self._write_table, name, table.copy(deep=False))
-        self._saved[name] = table, later
-
-    def _write_table(self, name: str, table: pd.DataFrame) -> list[TextColumn]:
-        from mnslib.show.cells import csv_parts, text_columns
-
-        columns = text_columns(table)
-        write_whole(self.directory / TABLES_FOLDER / f"{name}.csv", csv_parts(columns))
-        return columns
-
     @property
-    def _read_tables(self) -> Tables:
-        self.asked()
+    def _read(self) -> Tables:
         if self.tables is None:
             raise ConfigError("Nothing was read yet: run the cells above first.")
         return self.tables
@@ -177,57 +191,67 @@ class Reading(Run):
         Raises:
             ConfigError: if there is no view of that name.
         """
-        tables = self._read_tables
-        shown = show(tables, name)
-        self._save_made(tables.made())
+        self.asked()
+        shown = show(self._read, name)
+        self.save(self._read.made())
         return self.with_pictures(shown)
 
-    def _save_made(self, tables: Mapping[str, pd.DataFrame]) -> None:
+    def save(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Write tables as `tables/<name>.csv` (cores and bytes) while the next cells compute.
+
+        What fails then is raised by the record, until it was saved again.
+        """
+        from mnslib.show.cells import csv_parts, text_columns
+
+        folder = self.directory / runs.TABLES_FOLDER
+        folder.mkdir(exist_ok=True)
+
+        def write(name: str, table: pd.DataFrame) -> list[TextColumn]:
+            columns = text_columns(table)
+            write_whole(folder / f"{name}.csv", csv_parts(columns))
+            return columns
+
         for name, table in tables.items():
             if name not in self._saved or self._saved[name][0] is not table:
-                self.save_table(name, table)
+                # a copy shares the values until somebody changes them
+                later = self._writer.submit(write, name, table.copy(deep=False))
+                self._saved[name] = table, later
 
     def owners(self) -> Stack:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
         from mnslib.show.owner_pages import OWNERS_FOLDER, owner_pages, owners_table
 
-        tables = self._read_tables
+        self.asked()
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
         badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
-        for name, html in owner_pages(tables, run=self.directory.name, sandbox=badge):
+        for name, html in owner_pages(self._read, run=self.directory.name, sandbox=badge):
             write_whole(self.directory / name, html)
-        return Stack([owners_table(tables)], fold="A page for each owner")
+        return Stack([owners_table(self._read)], fold="A page for each owner")
 
     def record(self) -> Table:
-        """Return the figures of the run, after every table, asked for or not, is written."""
-        status, headline, numbers = RunStatus.DONE, "Nothing was read.", dict[str, int]()
-        checks: list[CheckResult] = []
-        if (tables := self.tables) is not None:
-            self._save_made(tables.all())
-            new = new_findings(tables.changed, tables.refusals, tables.earlier)
-            absent = absent_labels(tables.layers, tables.group_by)
-            checks = reading_checks(tables.snapshot, absent, tables.placement)
-            headline = f"{said('utilization', utilization_findings(tables.worst))}."
-            numbers = verdict_counts(tables.worst) | refusal_findings(tables.refusals) | new
-            status = RunStatus.FINDINGS if sum(new.values()) else status
-        self._settle()
-        if self._saved:
-            from mnslib.show.workbook import workbook
+        """Return the figures of the run, after every table, asked for or not, is written.
 
-            columns = {name: later.result() for name, (_, later) in self._saved.items()}
-            write_whole(self.directory / TABLES_FOLDER / WORKBOOK, workbook(columns))
-        return self._finish(status, headline, numbers, checks)
+        Raises:
+            ConfigError: if nothing was read.
+        """
+        from mnslib.show.workbook import workbook
 
-    def _settle(self) -> None:
+        tables = self._read
+        self.save(tables.all())
         wait([later for _, later in self._saved.values()])
+        columns = {name: later.result() for name, (_, later) in self._saved.items()}
+        write_whole(self.directory / runs.TABLES_FOLDER / WORKBOOK, workbook(columns))
+        new = new_findings(tables.changed, tables.refusals, tables.earlier)
+        absent = absent_labels(tables.layers, tables.group_by)
+        numbers = verdict_counts(tables.worst) | refusal_findings(tables.refusals) | new
+        return self.finish(
+            RunStatus.FINDINGS if sum(new.values()) else RunStatus.DONE,
+            f"{said('utilization', utilization_findings(tables.worst))}.",
+            numbers,
+            reading_checks(tables.snapshot, absent, tables.placement),
+        )
 
-
-def _tables_of(run: Path) -> Earlier:
-    try:
-        tables = run / TABLES_FOLDER
-        utilization = (tables / "utilization.csv").read_text(encoding="utf-8")
-        refusals = tables / "refusals.csv"
-        refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
-    except (OSError, ValueError) as error:
-        return Earlier(run=run.name, note=f"No tables of {run.name} can be read: {error}.")
-    return read_earlier(run.name, utilization=utilization, refusals=refused)
+    def write_failure(self, error: BaseException) -> None:
+        """Write how an error ended the run, which lists the tables that were being written."""
+        wait([later for _, later in self._saved.values()])
+        super().write_failure(error)

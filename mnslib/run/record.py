@@ -1,6 +1,6 @@
-"""The life of one run: its parameters, directory, target and `result.json`.
+"""One run, of a notebook or of the library: its parameters, directory, target and `result.json`.
 
-The record is there from the first moment, as `stopped`, so that a kernel that dies is known by it;
+The record is there from the first moment, as `stopped`, so that a process that dies is known by it;
 what fails replaces it, and the last step has the last word. A notebook's run that ended, or after
 which another was begun, is closed: no later cell touches its record. Decides nothing about
 namespaces, asks nothing of Azure.
@@ -9,24 +9,19 @@ namespaces, asks nothing of Azure.
 from __future__ import annotations
 
 import ast
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import mnslib
 from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME
-from mnslib.provisioning.plan import Plan
 from mnslib.results import (
     EXIT_CODES,
     NOT_APPROVED,
-    WRITTEN_OUTCOMES,
     ApplyResult,
     CheckResult,
     RunRecord,
@@ -35,21 +30,14 @@ from mnslib.results import (
     utc_now,
     utc_text,
 )
-from mnslib.run.parameters import check_parameters, read_parameters, recordable
-from mnslib.run.project import (
-    RUN_DIRECTORY_VARIABLE,
-    find_project_root,
-    new_run_directory,
-    read_result,
-    resolve_path,
-    write_result,
-    write_whole,
-)
+from mnslib.run import project
+from mnslib.run.parameters import Parameter, check_parameters, recordable
+from mnslib.run.progress import ipython
 from mnslib.run.runs import refused_values, run_before
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
-from mnslib.show.plans import outcome_sentence, plan_sentence, warning_lines
+from mnslib.show.plans import warning_lines
 from mnslib.show.templates import render_part, sentence
 
 ARTIFACTS = (
@@ -61,165 +49,70 @@ ARTIFACTS = (
     "tables/*.xlsx",
 )
 CHARTS_FOLDER = "charts"
-NOT_AS_REQUESTED = (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED)
 T = TypeVar("T")
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it writes below the `parameters` cell."""
 
 
-@dataclass(kw_only=True)
-class Record:
-    """What is known of one run, a notebook's or the library's; each word of it is written whole.
-
-    Attributes:
-        parameters: all of the run, by name.
-        result: what came of the plan so far; None before it is applied.
-    """
-
-    notebook: str
-    environment: str
-    directory: Path
-    parameters: Mapping[str, Any]
-    started: datetime = field(default_factory=utc_now)
-    result: ApplyResult | None = None
-
-    def write(
-        self,
-        status: RunStatus,
-        headline: str,
-        *,
-        summary: Mapping[str, float] | None = None,
-        warnings: Sequence[str] = (),
-    ) -> None:
-        """Write `result.json` anew."""
-        record = RunRecord(
-            notebook=self.notebook,
-            environment=self.environment,
-            target=str(self.parameters.get("target", "")),
-            sandbox=sandbox_name(self.parameters),
-            started_utc=utc_text(self.started),
-            finished_utc=utc_text(utc_now()),
-            status=status,
-            exit_code=EXIT_CODES[status],
-            parameters=self.parameters,
-            headline=hide_secrets(headline),  # an error of somebody else's may quote anything
-            summary=summary or {},
-            items=self.result.outcomes if self.result else (),
-            artifacts=[
-                str(path.relative_to(self.directory))
-                for pattern in ARTIFACTS
-                for path in sorted(self.directory.glob(pattern))
-            ],
-            warnings=warnings,
-        )
-        write_result(self.directory, record.to_json())
-
-    def write_failure(self, error: BaseException) -> None:
-        """Write how an error ended the run."""
-        status, headline = RunStatus.FAILED, str(error)
-        if isinstance(error, PlanError):
-            headline = NOT_APPROVED + headline
-        elif isinstance(error, KeyboardInterrupt):
-            status, headline = RunStatus.INTERRUPTED, "Interrupted before the run ended."
-        elif isinstance(error, SpecError | ConfigError):
-            # refused means that nothing was written, and the journal is there before a write is
-            if self.result is None and not (self.directory / JOURNAL_NAME).exists():
-                status = RunStatus.REFUSED
-        elif not isinstance(error, MnsError):
-            headline = cut(f"{type(error).__name__}: {error}")
-        self.write(status, headline, summary=self.result.counts() if self.result else {})
-
-    def finish(
-        self,
-        status: RunStatus,
-        headline: str,
-        numbers: Mapping[str, float],
-        checks: Sequence[CheckResult],
-        *,
-        is_unchanged: bool,
-    ) -> tuple[RunStatus, str]:
-        """Write the last word of the run, and return it.
-
-        Args:
-            checks: of what was read; one that warns is a finding.
-            is_unchanged: nothing had to be changed; a warning of the run before is none then.
-        """
-        warnings = warning_lines(checks)
-        headline = f"{headline} {sentence('plans.txt.j2', 'warnings', warnings)}".strip()
-        if status is RunStatus.DONE and warnings:
-            if is_unchanged and set(warnings) <= self._warnings_before():
-                headline += " The run before said so too."
-            else:
-                status = RunStatus.FINDINGS
-        self.write(status, headline, summary=numbers, warnings=warnings)
-        return status, headline
-
-    def _warnings_before(self) -> set[str]:
-        """Return what the checks of the run before said that was about the same."""
-        before = run_before(
-            self.directory,
-            notebook=self.notebook,
-            environment=self.environment,
-            started_utc=utc_text(self.started),
-            like=lambda record: about(record["parameters"]) == about(self.parameters),
-        )
-        record = read_result(before) if before else None
-        return set(record.get("warnings", ())) if record else set()
-
-
 class Run:
-    """One run of one notebook.
+    """One run, of a notebook or of the library.
 
     Attributes:
-        parameters: those that the notebook declares, as they stand in its cells.
+        parameters: all of the run, by name, as they were when it began.
         directory: where everything of the run goes.
+        result: what came of its plan so far; None before it is applied.
+        status: what its record says.
     """
 
     _open: ClassVar[Run | None] = None
     """The run of this kernel that a failing cell is told of: IPython has one list of listeners."""
 
     _heard_in: Any = None
+    result: ApplyResult | None = None
+    status: RunStatus
 
-    def __init__(self, notebook: str, cells: Mapping[str, Any]) -> None:
-        """Make the run directory and its first record.
+    def __init__(self, notebook: str, parameters: Mapping[str, Any], directory: Path) -> None:
+        """Write its first record into a run directory."""
+        self.notebook, self.directory, self.started = notebook, directory, utc_now()
+        self.parameters = self._cells = parameters
+        self.environment = directory.name.partition(f"{notebook}-")[2].partition(".")[0]
+        self.write(RunStatus.STOPPED, "The process ended before the run did.")
+
+    @classmethod
+    def begun(cls, notebook: str, cells: Mapping[str, Any], declared: Sequence[Parameter]) -> Self:
+        """Return the run of a notebook, which hears from now on what fails in its cells.
 
         Args:
             notebook: its name without ending.
             cells: its `globals()`.
+            declared: what its `parameters` cell declares.
 
         Raises:
-            ConfigError: if a parameter has an unknown name or a wrong value.
+            ConfigError: if a parameter has an unknown name or a wrong value; the run is begun.
         """
-        declared = read_parameters(find_project_root() / "notebooks" / f"{notebook}.ipynb")
         # a copy: a list that a cell adds to is another value, and would be the same object
         given = deepcopy({known.name: cells.get(known.name, known.default) for known in declared})
-        self.parameters, self._cells = given, cells
-        directory, started = os.environ.get(RUN_DIRECTORY_VARIABLE), utc_now()
-        target = str(given["target"])
-        self.directory = Path(directory) if directory else new_run_directory(
-            resolve_path(str(given["runs_dir"])),
-            notebook=notebook, environment=target if target in TARGETS else "unknown",
-            started=started,
+        named, runs_dir = os.environ.get(project.RUN_DIRECTORY_VARIABLE), str(given["runs_dir"])
+        target = given["target"] if given["target"] in TARGETS else "unknown"
+        directory = Path(named) if named else project.new_run_directory(
+            project.resolve_path(runs_dir), notebook=notebook, environment=target
         )  # fmt: skip
-        self._record = Record(
-            notebook=notebook,
-            environment=self.directory.name.partition(f"{notebook}-")[2].partition(".")[0],
-            directory=self.directory,
-            parameters=given,
-            started=started,
-        )
+        refusal = None
         try:
             # the runner has checked it all, but plain papermill passes anything on
             passed = {name: cells.get(name) for name in _injected(cells.get("In", ()))} | given
-            refused = refused_values(given, notebook=notebook, runs_dir=self.directory.parent)
+            refused = refused_values(given, notebook=notebook, runs_dir=directory.parent)
             check_parameters(declared, passed, refused=refused)
-        except ConfigError:
-            self._record.parameters = recordable(given)  # what is refused may hold a secret
-            raise
-        finally:
-            self._begin()
+        except ConfigError as error:
+            refusal, given = error, recordable(given)  # what is refused may hold a secret
+        run = cls(notebook, given, directory)
+        run._cells = cells
+        run._listen()
+        if refusal is not None:
+            raise refusal
         if not given.get("snapshot_run"):
-            _ = self.target  # a word that does not exist is refused here, not by a later cell
+            _ = run.target  # a word that does not exist is refused here, not by a later cell
+        return run
 
     def _facts(self) -> Table:
         endpoint = "none: nothing is asked"
@@ -233,7 +126,7 @@ class Run:
             rows=[
                 ["Target", "Azure" if target == "azure" else target],
                 ["Endpoint", endpoint],
-                ["Mode", render_part("run.txt.j2", "mode", self.parameters).strip()],
+                ["Mode", render_part("run.txt.j2", "mode", self.parameters)],
                 ["Run directory", str(self.directory)],
                 ["mnslib", mnslib.__version__],
             ],
@@ -249,7 +142,7 @@ class Run:
         """Return what a cell shows, after `charts/<name>.svg` of its charts that have one."""
         for chart in [chart for chart in pictures(shown) if chart.has_svg]:
             (self.directory / CHARTS_FOLDER).mkdir(exist_ok=True)
-            write_whole(self.directory / CHARTS_FOLDER / f"{chart.name}.svg", chart.svg())
+            project.write_whole(self.directory / CHARTS_FOLDER / f"{chart.name}.svg", chart.svg())
         return shown
 
     def asked(self, *names: str) -> dict[str, Any]:
@@ -273,14 +166,12 @@ class Run:
         way = {name: str(self.parameters[name]) for name in ("target", "cloud", "credential")}
         return open_target(**way)
 
-    def _begin(self) -> None:
+    def _listen(self) -> None:
         if Run._open is not None:
             Run._open.close()
-        self._record.write(RunStatus.STOPPED, "The kernel ended before the notebook did.")
-        if (shell := _shell()) is not None:
+        if (shell := ipython()) is not None:
             shell.events.register("post_run_cell", self._after_cell)
-            self._heard_in = shell
-            Run._open = self
+            Run._open, self._heard_in = self, shell
 
     def close(self) -> None:
         """Let no later cell of this kernel touch the record."""
@@ -289,16 +180,58 @@ class Run:
             Run._open = None
 
     def _after_cell(self, cell: Any) -> None:
-        error = cell.error_in_exec or cell.error_before_exec
-        # that something is not as requested is recorded before it is raised
-        if error is not None and not isinstance(error, ApplyError):
-            self._settle()
-            self._record.write_failure(error)
+        if error := cell.error_in_exec or cell.error_before_exec:
+            self.write_failure(error)
 
-    def _settle(self) -> None:
-        """Wait for what the run still writes: the record lists the files that are there."""
+    def write(
+        self,
+        status: RunStatus,
+        headline: str,
+        summary: Mapping[str, float] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Write `result.json` anew."""
+        self.status = status
+        record = RunRecord(
+            notebook=self.notebook,
+            environment=self.environment,
+            target=str(self.parameters.get("target", "")),
+            sandbox=sandbox_name(self.parameters),
+            started_utc=utc_text(self.started),
+            finished_utc=utc_text(utc_now()),
+            status=status,
+            exit_code=EXIT_CODES[status],
+            parameters=self.parameters,
+            headline=hide_secrets(headline),  # an error of somebody else's may quote anything
+            summary=summary or {},
+            items=self.result.outcomes if self.result else (),
+            artifacts=[
+                str(path.relative_to(self.directory))
+                for pattern in ARTIFACTS
+                for path in sorted(self.directory.glob(pattern))
+            ],
+            warnings=warnings,
+        )
+        project.write_result(self.directory, record.to_json())
 
-    def _finish(
+    def write_failure(self, error: BaseException) -> None:
+        """Write how an error ended the run."""
+        status, headline = RunStatus.FAILED, str(error)
+        if isinstance(error, ApplyError):
+            return  # that something is not as requested is recorded before it is raised
+        if isinstance(error, PlanError):
+            headline = NOT_APPROVED + headline
+        elif isinstance(error, KeyboardInterrupt):
+            status, headline = RunStatus.INTERRUPTED, "Interrupted before the run ended."
+        elif isinstance(error, SpecError | ConfigError):
+            # refused means that nothing was written, and the journal is there before a write is
+            if self.result is None and not (self.directory / JOURNAL_NAME).exists():
+                status = RunStatus.REFUSED
+        elif not isinstance(error, MnsError):
+            headline = cut(f"{type(error).__name__}: {error}")
+        self.write(status, headline, self.result.counts() if self.result else {})
+
+    def finish(
         self,
         status: RunStatus,
         headline: str,
@@ -307,18 +240,35 @@ class Run:
         *,
         is_unchanged: bool = False,
     ) -> Table:
-        """Return the figures of the run, after its last word is written; see `Record.finish`.
+        """Return the figures of the run, after its last word is written.
+
+        Args:
+            checks: of what was read; one that warns is a finding.
+            is_unchanged: nothing had to be changed; a warning of the run before is none then.
 
         Raises:
             ApplyError: after that, if something is not as requested, so that every way of running
                 the notebook ends as failed.
         """
-        status, headline = self._record.finish(
-            status, headline, numbers, checks, is_unchanged=is_unchanged
-        )
+        warnings = warning_lines(checks)
+        headline = f"{headline} {sentence('plans.txt.j2', 'warnings', warnings)}".strip()
+        if status is RunStatus.DONE and warnings:
+            own = {"notebook": self.notebook, "environment": self.environment}
+            own["started_utc"] = utc_text(self.started)
+            same = about(self.parameters)
+            before = run_before(self.directory, own, lambda r: about(r["parameters"]) == same)
+            said = before[1].get("warnings", ()) if before else ()
+            if is_unchanged and set(warnings) <= set(said):
+                headline += " The run before said so too."
+            else:
+                status = RunStatus.FINDINGS
+        self.write(status, headline, numbers, warnings)
         self.close()
-        if status in NOT_AS_REQUESTED:
-            raise ApplyError(f"{headline} What is done is not repeated: run it again.")
+        if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
+            again = "run it again"
+            if "resume_run" in self.parameters:
+                again = f"mns resume {self.directory}, or {again}"
+            raise ApplyError(f"{headline} What is done is not repeated: {again}.")
         return Table(
             columns=["Figure", "Value"],
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
@@ -326,45 +276,12 @@ class Run:
         )
 
 
-def ended(
-    plan: Plan, result: ApplyResult, left: Plan | None
-) -> tuple[RunStatus, str, dict[str, float]]:
-    """Return how a run ended that had this result, the finding in a sentence, and its figures.
-
-    Args:
-        left: what was planned again after it; if it is not empty, the run is not done.
-    """
-    is_left = left is not None and bool(left.to_do)
-    if result.interrupted_by_signal is not None:
-        status = RunStatus.INTERRUPTED
-    elif result.is_dry_run:
-        status = RunStatus.FINDINGS
-    elif not result.unfinished:
-        status = RunStatus.PARTLY if is_left else RunStatus.DONE
-    else:
-        is_any_done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
-        status = RunStatus.PARTLY if is_any_done else RunStatus.FAILED
-    waits = status is RunStatus.FINDINGS
-    headline = plan_sentence(plan) if waits else outcome_sentence(result)
-    if left is not None and is_left and not waits:
-        headline += f" Planned again: {plan_sentence(left)}"
-    risks = result.resumed.risks if result.resumed else plan.risk_names()
-    return status, headline, {**result.counts(), "risks": len(risks)}
-
-
-def _shell() -> Any:
-    """Return the IPython in which this runs; None outside of one."""
-    with contextlib.suppress(ImportError):
-        from IPython.core.getipython import get_ipython
-
-        return get_ipython()
-    return None
-
-
-def _injected(sources: Sequence[str]) -> Iterator[str]:
-    """Yield the names that papermill injected; other names than declared are the notebook's own."""
-    for source in sources:
-        if source.startswith(_INJECTED):
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    yield node.id
+def _injected(sources: Sequence[str]) -> list[str]:
+    """Return the names that papermill injected; other names than declared are the notebook's."""
+    return [
+        node.id
+        for source in sources
+        if source.startswith(_INJECTED)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]

@@ -15,13 +15,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
+from mnslib.run import project
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import check_notification, notify
 from mnslib.run.parameters import (
@@ -30,16 +31,6 @@ from mnslib.run.parameters import (
     filled,
     read_parameters,
     recordable,
-)
-from mnslib.run.project import (
-    RUN_DIRECTORY_VARIABLE,
-    find_project_root,
-    new_run_directory,
-    read_result,
-    resolve_path,
-    run_directories,
-    write_result,
-    write_whole,
 )
 from mnslib.run.runs import refused_values
 from mnslib.run.targets import TARGETS
@@ -55,7 +46,10 @@ SAVE_AFTER_SECONDS = 0.1
 """A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
 so what a killed run can lose is what its last tenths of a second showed."""
 
-_PYTHON = {"kernel_name": "python3", "language": "python"}
+Ending = tuple[RunStatus, str]
+"""How an execution ended, seen from outside the kernel, and the headline; DONE where the last cell
+ran."""
+
 _REFUSING = {ConfigError.__name__, SpecError.__name__}
 _LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
 _TRUSTED = {
@@ -124,7 +118,7 @@ class Watch:
 
             text = nbformat.writes(self.notebook)  # type: ignore[no-untyped-call]
             with suppress(OSError):
-                write_whole(self.path, text)
+                project.write_whole(self.path, text)
 
     def forget(self) -> None:
         if self.next_save is not None:
@@ -162,13 +156,6 @@ class RunOutcome:
     notice: str = ""
 
 
-class _Ending(NamedTuple):
-    """How the execution ended, seen from outside the kernel; DONE where the last cell ran."""
-
-    status: RunStatus
-    headline: str
-
-
 def run_notebook(
     notebook: str | Path,
     *,
@@ -194,8 +181,8 @@ def run_notebook(
     """
     path = find_notebook(notebook)
     declared = read_parameters(path)
-    runs, started = resolve_path(runs_dir), utc_now()
-    directory = new_run_directory(
+    runs, started = project.resolve_path(runs_dir), utc_now()
+    directory = project.new_run_directory(
         runs, notebook=path.stem, environment=environment, started=started
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
@@ -205,28 +192,39 @@ def run_notebook(
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
             given = check_parameters(declared, parameters, refused=refused)
             check_notification(given)
-            ending = _execute(path, directory, given, watch)
+            status, headline = _execute(path, directory, given, watch)
         except ConfigError as error:
-            ending = _Ending(RunStatus.REFUSED, str(error))
+            status, headline = RunStatus.REFUSED, str(error)
+        recorded = project.read_result(directory) or {}
+        if recorded and recorded["status"] not in _TRUSTED[status]:
+            for name in ("status", "headline", "finished_utc"):
+                del recorded[name]
+            if status is RunStatus.DONE:
+                status = RunStatus.FAILED
+                headline = "The notebook ended without recording its result"
         own = RunRecord(
             notebook=path.stem,
             environment=environment,
             target=str(asked["target"]) if asked.get("target") in TARGETS else "",
             started_utc=utc_text(started),
             finished_utc=utc_text(utc_now()),
-            status=ending.status,
+            status=status,
             exit_code=0,
-            headline=ending.headline,
+            headline=headline,
             # what was refused may hold a secret
-            parameters=recordable(asked) if ending.status is RunStatus.REFUSED else asked,
+            parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
         )
-        result = _with_what_it_says(own, directory)
-        result["exit_code"] = _exit_code(result["status"], watch.number, detailed=detailed_exitcode)
+        result = own.to_json() | recorded
+        result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
+        if result["status"] == RunStatus.FINDINGS and detailed_exitcode:
+            result["exit_code"] = DETAILED_FINDINGS
+        if result["status"] == RunStatus.INTERRUPTED and watch.number is not None:
+            result["exit_code"] = 128 + watch.number
         try:
             _write_pages(directory, result)
             write_index(runs)
         except OSError as error:
-            status, headline = RunStatus.STOPPED, _unwritable(error)
+            status, headline = _unwritable(error)
             if result["headline"] != headline:
                 headline += f". Until then: {result['headline']}"
             result |= {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
@@ -239,22 +237,6 @@ def run_notebook(
     )
 
 
-def _with_what_it_says(own: RunRecord, directory: Path) -> dict[str, Any]:
-    """Return the record that the notebook left, as far as how its execution ended agrees with it.
-
-    Args:
-        own: what is known from outside the kernel.
-    """
-    recorded = read_result(directory) or {}
-    if recorded and recorded["status"] not in _TRUSTED[own.status]:
-        for name in ("status", "headline", "finished_utc"):
-            del recorded[name]
-        if own.status is RunStatus.DONE:
-            headline = "The notebook ended without recording its result"
-            own = replace(own, status=RunStatus.FAILED, headline=headline)
-    return own.to_json() | recorded
-
-
 def find_notebook(notebook: str | Path) -> Path:
     """Return the path of a notebook.
 
@@ -265,7 +247,7 @@ def find_notebook(notebook: str | Path) -> Path:
     Raises:
         ConfigError: there is none, or more than one.
     """
-    given, root = Path(notebook), find_project_root()
+    given, root = Path(notebook), project.find_project_root()
     for path in (root / given, given.absolute()):
         if path.suffix == ".ipynb" and path.is_file():
             return path
@@ -297,14 +279,14 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     """
     path = find_notebook(notebook)
     given = check_parameters(read_parameters(path), parameters)
-    folder = resolve_path(runs_dir) / "open"
-    directory = new_run_directory(folder, notebook=path.stem, environment="open", started=utc_now())
+    folder = project.resolve_path(runs_dir) / "open"
+    directory = project.new_run_directory(folder, notebook=path.stem, environment="open")
     copy = directory / path.name
     content = json.loads(path.read_text(encoding="utf-8"))
     for cell in content["cells"]:
         if PARAMETERS_TAG in cell["metadata"].get("tags", ()):
             cell["source"] = filled("".join(cell["source"]), given)
-    write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    project.write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return copy
 
 
@@ -314,10 +296,10 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
     Args:
         days: those that began earlier than so many days ago go; links stay.
     """
-    runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
+    runs, oldest = project.resolve_path(runs_dir), utc_now() - timedelta(days=days)
     old = [
         directory
-        for directory in [*run_directories(runs), *run_directories(runs / "open")]
+        for directory in [*project.run_directories(runs), *project.run_directories(runs / "open")]
         if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
     ]
     for directory in old:
@@ -329,20 +311,20 @@ def write_index(runs_dir: str | Path) -> Path:
     """Write `index.html` over all runs below `runs_dir` and return its path."""
     from mnslib.show.html import run_index_html
 
-    runs = resolve_path(runs_dir)
+    runs = project.resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)
-    directories = run_directories(runs)
+    directories = project.run_directories(runs)
     found = [(path.name, _as_left(path)) for path in directories[-MOST_LISTED:]]
     listed = [(name, result) for name, result in found if result]
     index = runs / "index.html"
     earlier = max(0, len(directories) - MOST_LISTED)
-    write_whole(index, run_index_html(listed, earlier=earlier))
+    project.write_whole(index, run_index_html(listed, earlier=earlier))
     return index
 
 
 def _as_left(directory: Path) -> dict[str, Any] | None:
     """Return a run's record; where its process died, how far its journal says that it had come."""
-    record = read_result(directory)
+    record = project.read_result(directory)
     if record is None or record["status"] != RunStatus.STOPPED:
         return record
     from mnslib.provisioning.journal import JOURNAL_NAME, read_events
@@ -362,59 +344,62 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
+def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> Ending:
     collect_rarely()
     from mnslib.run.kernel import Kernel
 
-    watch.kernel = Kernel({RUN_DIRECTORY_VARIABLE: str(directory)})
+    watch.kernel = Kernel({project.RUN_DIRECTORY_VARIABLE: str(directory)})
     try:
-        ending = _through_papermill(path, parameters, watch)
+        status, headline = _through_papermill(path, parameters, watch, watch.kernel)
     finally:
+        watch.forget()
         watch.kernel.stop(is_busy=watch.runs_cell)
         watch.kernel = None
-    if ending.status is RunStatus.DONE and (left := _cells_not_run(watch.path)):
-        # papermill takes `SystemExit(0)` in a cell for success
-        headline = f"The notebook ended itself early; {left} of its code cells did not run"
-        return _Ending(RunStatus.FAILED, headline)
-    if watch.number is not None and ending.status is not RunStatus.DONE:
-        name = signal.Signals(watch.number).name
-        return _Ending(RunStatus.INTERRUPTED, f"Interrupted by {name}")
-    return ending
+    if status is RunStatus.DONE:
+        cells = json.loads(watch.path.read_text(encoding="utf-8"))["cells"]
+        sources = [c["source"] for c in cells if c.get("execution_count", 0) is None]
+        if left := sum(bool("".join(source).strip()) for source in sources):
+            # papermill takes `SystemExit(0)` in a cell for success
+            headline = f"The notebook ended itself early; {left} of its code cells did not run"
+            return RunStatus.FAILED, headline
+    elif watch.number is not None:
+        return RunStatus.INTERRUPTED, f"Interrupted by {signal.Signals(watch.number).name}"
+    return status, headline
 
 
-def _through_papermill(path: Path, parameters: Mapping[str, Any], watch: Watch) -> _Ending:
+def _through_papermill(
+    path: Path, parameters: Mapping[str, Any], watch: Watch, kernel: Kernel
+) -> Ending:
     papermill = _papermill()
-    assert watch.kernel is not None
     try:
         papermill.execute_notebook(
-            _literal(path),
-            _literal(watch.path),
+            # which takes every path for a format string
+            *(str(one).replace("{", "{{").replace("}", "}}") for one in (path, watch.path)),
             parameters=dict(parameters),
-            **_PYTHON,
+            kernel_name="python3",
+            language="python",
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
             request_save_on_cell_execute=False,
-            km=watch.kernel.manager,
+            km=kernel,
             on_notebook_start=watch.on_notebook_start,
             on_cell_start=_tell_section,
             on_cell_execute=watch.on_cell_execute,
             on_cell_executed=watch.on_cell_executed,
         )
-        return _Ending(RunStatus.DONE, "The notebook ran to its end")
+        return RunStatus.DONE, "The notebook ran to its end"
     except papermill.PapermillExecutionError as error:  # with which papermill saves it
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
-        return _Ending(status, hide_secrets(f"{error.ename}: {error.evalue}"))
+        return status, hide_secrets(f"{error.ename}: {error.evalue}")
     except InterruptedRunError:
         watch.save()
-        return _Ending(RunStatus.INTERRUPTED, "")
+        return RunStatus.INTERRUPTED, ""
     except OSError as error:
-        return _Ending(RunStatus.STOPPED, _unwritable(error))
+        return _unwritable(error)
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         watch.save()
-        return _Ending(RunStatus.STOPPED, f"The notebook's process ended: {error}")
-    finally:
-        watch.forget()
+        return RunStatus.STOPPED, f"The notebook's process ended: {error}"
 
 
 def _tell_section(*, cell: Any, **_: Any) -> None:
@@ -427,8 +412,8 @@ def _tell_section(*, cell: Any, **_: Any) -> None:
                 sys.stderr.flush()
 
 
-def _unwritable(error: OSError) -> str:
-    return f"The run directory cannot be written: {error.strerror or error}"
+def _unwritable(error: OSError) -> Ending:
+    return RunStatus.STOPPED, f"The run directory cannot be written: {error.strerror or error}"
 
 
 def _papermill() -> Any:
@@ -448,34 +433,12 @@ def _papermill() -> Any:
     return papermill
 
 
-def _literal(path: Path) -> str:
-    """Return a path for papermill, which takes every path for a format string."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _cells_not_run(notebook: Path) -> int:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return sum(
-        cell["cell_type"] == "code"
-        and bool("".join(cell["source"]).strip())
-        and cell["execution_count"] is None
-        for cell in cells
-    )
-
-
-def _exit_code(status: str, signal_number: int | None, *, detailed: bool) -> int:
-    if status == RunStatus.FINDINGS and detailed:
-        return DETAILED_FINDINGS
-    if status == RunStatus.INTERRUPTED and signal_number is not None:
-        return 128 + signal_number
-    return EXIT_CODES[RunStatus(status)]
-
-
 def _write_pages(directory: Path, result: dict[str, Any]) -> None:
     """Write `result.json`, then the report made of it."""
     from mnslib.show.html import report_html
 
-    made = ["notebook.ipynb", "report.html"] if (directory / "notebook.ipynb").is_file() else []
-    result["artifacts"] = list(dict.fromkeys([*(made or ["report.html"]), *result["artifacts"]]))
-    write_result(directory, result)
-    write_whole(directory / "report.html", report_html(directory / "notebook.ipynb", result))
+    notebook = directory / "notebook.ipynb"
+    made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
+    result["artifacts"] = list(dict.fromkeys([*made, *result["artifacts"]]))
+    project.write_result(directory, result)
+    project.write_whole(directory / "report.html", report_html(notebook, result))

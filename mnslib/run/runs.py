@@ -6,11 +6,12 @@ Of readings also what may be asked, and which read the same. Knows nothing of pl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mnslib.capacity.promql import STEP_MINUTES
 from mnslib.errors import ConfigError, cut
@@ -51,31 +52,29 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
 
 def run_before(
     directory: Path,
-    *,
-    notebook: str,
-    environment: str,
-    started_utc: str,
+    own: Mapping[str, Any],
     like: Callable[[Mapping[str, Any]], bool] = lambda record: True,
-) -> Path | None:
-    """Return the last run beside `directory` of the same notebook and environment that ended well.
+) -> tuple[Path, Mapping[str, Any]] | None:
+    """Return the last run of the same notebook and environment that ended well, and its record.
 
     One that analyzed the reading of another run again is none: it is as old as that.
 
     Args:
-        started_utc: as a run's record has it; runs begun then or later are not meant.
+        directory: beside which to look.
+        own: notebook, environment and start of the run; those begun then or later are not meant.
         like: what its record must be.
     """
     for found in reversed(run_directories(directory.parent)):
         record = read_result(found)
         if (
             record is not None
-            and (record["notebook"], record["environment"]) == (notebook, environment)
+            and all(record[name] == own[name] for name in ("notebook", "environment"))
             and record["status"] in (RunStatus.DONE, RunStatus.FINDINGS)
-            and record["started_utc"] < started_utc
+            and record["started_utc"] < own["started_utc"]
             and not record["parameters"].get("snapshot_run")
             and like(record)
         ):
-            return found
+            return found, record
     return None
 
 
@@ -122,16 +121,10 @@ def runs_until(directory: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-class UndoFile(NamedTuple):
-    """What `write_undo` wrote: the file, how many requests, and what they cannot restore."""
+def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]:
+    """Write the requests that undo a run and the runs that it resumed.
 
-    path: Path
-    requests: int
-    lost: Mapping[str, Sequence[str]]
-
-
-def write_undo(directory: Path) -> UndoFile:
-    """Write the requests that undo a run and the runs that it resumed; name what they cannot.
+    Returns the file, how many requests are in it, and by reason what they cannot restore.
 
     Raises:
         ConfigError: if the run wrote nothing.
@@ -149,7 +142,7 @@ def write_undo(directory: Path) -> UndoFile:
     for sentence in found.lost:
         place, _, reason = sentence.partition(": ")
         lost.setdefault(reason.partition(" (")[0], []).append(place)
-    return UndoFile(file, len(found.rows), lost)
+    return file, len(found.rows), lost
 
 
 def refused_values(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> Mapping[str, str]:
@@ -162,56 +155,45 @@ def refused_values(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -
     """
     if "inventory" not in asked:
         return {}
-    found = dict(_odd_values(asked))
-    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
-        found |= size_problems({name: _text(asked, name) for name in pair})
-    for name in ("snapshot_run", "compare_run"):
-        if run := _text(asked, name):
-            try:
-                problem = _unusable(name, find_run(run, runs_dir=runs_dir), asked, notebook)
-            except ConfigError as error:
-                problem = str(error)
-            if problem:
-                found[name] = f"{name}: {problem}"
-    return {name: hide_secrets(problem) for name, problem in found.items()}
-
-
-def _odd_values(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    found: dict[str, str] = {}
+    text = defaultdict(str, {n: value for n, value in asked.items() if isinstance(value, str)})
     for name, known in (("inventory", INVENTORIES), ("history", HISTORIES)):
-        if (value := _text(asked, name)) not in known:
-            yield name, f"{name} is {value!r}: write one of {', '.join(known)}."
+        if text[name] not in known:
+            found[name] = f"{name} is {text[name]!r}: write one of {', '.join(known)}."
     days, step = asked.get("lookback_days"), asked.get("step_minutes")
     if isinstance(days, int) and days < 1:
-        yield "lookback_days", f"lookback_days is {days}; write 1 or more."
+        found["lookback_days"] = f"lookback_days is {days}; write 1 or more."
     shortest, longest = STEP_MINUTES
     if isinstance(step, int) and not shortest <= step <= longest:
-        yield "step_minutes", f"step_minutes is {step}; write {shortest} to {longest}."
-    history, endpoint = _text(asked, "history"), _text(asked, "prometheus_endpoint")
-    is_sandbox = asked.get("target") == "sandbox"
-    if asked.get("inventory") == "history" and not asked.get("snapshot_run"):
+        found["step_minutes"] = f"step_minutes is {step}; write {shortest} to {longest}."
+    is_sandbox, endpoint = text["target"] == "sandbox", text["prometheus_endpoint"]
+    if text["inventory"] == "history" and not asked.get("snapshot_run"):
         if asked.get("subscription_ids"):
-            yield (
-                "subscription_ids",
+            found["subscription_ids"] = (
                 "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both "
-                "empty for all clusters that the metrics name.",
+                "empty for all clusters that the metrics name."
             )
-        if history == "none" or not (endpoint or is_sandbox):
-            yield (
-                "prometheus_endpoint",
+        if text["history"] == "none" or not (endpoint or is_sandbox):
+            found["prometheus_endpoint"] = (
                 "inventory is history: prometheus_endpoint says which, and history must not be "
-                "none.",
+                "none."
             )
-    if history in ("auto", "azure-monitor") and is_sandbox and endpoint:
-        yield (
-            "prometheus_endpoint",
+    if text["history"] in ("auto", "azure-monitor") and is_sandbox and endpoint:
+        found["prometheus_endpoint"] = (
             "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
-            "history: prometheus for a server of your own.",
+            "history: prometheus for a server of your own."
         )
-
-
-def _text(asked: Mapping[str, Any], name: str) -> str:
-    value = asked.get(name)
-    return value if isinstance(value, str) else ""
+    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
+        found |= size_problems({name: text[name] for name in pair})
+    for name in ("snapshot_run", "compare_run"):
+        try:
+            run = find_run(text[name], runs_dir=runs_dir) if text[name] else None
+            problem = _unusable(name, run, asked, notebook) if run else ""
+        except ConfigError as error:
+            problem = str(error)
+        if problem:
+            found[name] = f"{name}: {problem}"
+    return {name: hide_secrets(problem) for name, problem in found.items()}
 
 
 def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> str:
@@ -229,12 +211,11 @@ def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> 
         is_whole = (run / SNAPSHOT_FOLDER / "snapshot.json").is_file()
         return "" if is_whole else f"{run.name} has no whole snapshot: {ended}"
     own = {"target": asked["target"], "sandbox": sandbox_name(asked), "parameters": asked}
-    if origin := _text(asked, "snapshot_run"):
+    if origin := str(asked.get("snapshot_run") or ""):
         with suppress(ConfigError):  # which is refused as such
             own = read_result(find_run(origin, runs_dir=run.parent)) or own
     if (here := world(own)) != (there := world(record)):
-        what = "name a run of the same target."
-        return f"{run.name} was made on {there}, this run on {here}; {what}"
+        return f"{run.name} was made on {there}, this run on {here}; name a run of the same target."
     is_there = (run / TABLES_FOLDER / "utilization.csv").is_file()
     return "" if is_there else f"{run.name} has no table to compare with: {ended}"
 
@@ -282,12 +263,10 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
     from mnslib.show.templates import render_part
 
     own = record_of(read_by)
-    about = {name: own[name] for name in ("notebook", "environment", "started_utc")}
-    if found := run_before(directory, **about, like=is_alike):
-        return found, ""
-    last = run_before(directory, **about)
-    other = record_of(last) if last else own
+    if found := run_before(directory, own, is_alike):
+        return found[0], ""
+    last, other = run_before(directory, own) or (None, own)
     worlds = world(own), world(other)
     reading = "" if read_by == directory else read_by.name
     found_is = (reading, last and last.name, worlds, differences(own, other))
-    return None, render_part("run.txt.j2", "none_alike", *found_is).strip()
+    return None, render_part("run.txt.j2", "none_alike", *found_is)

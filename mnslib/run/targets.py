@@ -6,6 +6,7 @@ Asks nothing before it is used; knows nothing of notebooks.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,8 @@ class Target:
         if not subscriptions and not clusters:
             if self.sandbox is None:
                 raise ConfigError(
-                    "Nothing says where to look: name subscriptions, or clusters by their ARM ids."
+                    "Nothing says where to look: write subscription_ids as a list of ids, which "
+                    "`az account list` shows, or clusters as a list of ARM ids."
                 )
             subscriptions = list(self.sandbox["subscription_ids"])
         try:
@@ -120,7 +122,13 @@ class Target:
         if is_own:
             from mnslib.azure.prometheus import plain_prometheus
 
-            return plain_prometheus(endpoint, token=_token_in(token_env))
+            token = os.environ.get(token_env, "").strip() if token_env.isidentifier() else ""
+            if token_env and not token:
+                raise ConfigError(
+                    "prometheus_token_env names no environment variable that holds anything. Write "
+                    "the variable's name, such as MNS_PROMETHEUS_TOKEN, and put the token into it."
+                )
+            return plain_prometheus(endpoint, token=token)  # which is written down nowhere
         workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
         host = urlsplit(endpoint).hostname or ""
         if self.sandbox is None and not host.endswith(f".{workspace}"):
@@ -184,28 +192,15 @@ def _sandbox_connection() -> dict[str, Any]:
     from mnslib.sandbox.launcher import ensure_running, find_running, is_home
 
     file = sandbox_file()
+    if connection := find_running(file):
+        return connection
     if not os.environ.get(SANDBOX_VARIABLE) or is_home(file):
+        sys.stderr.write("Starting the sandbox, which takes some seconds ...\n")
         return ensure_running(file.parent)
-    connection = find_running(file)
-    if connection is None:
-        raise ConfigError(
-            f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
-            f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
-        )
-    return connection
-
-
-def _token_in(variable: str) -> str:
-    """Return the token that a variable holds, empty where none is named; never write it down."""
-    if not variable:
-        return ""
-    token = os.environ.get(variable, "").strip() if variable.isidentifier() else ""
-    if not token:
-        raise ConfigError(
-            "prometheus_token_env names no environment variable that holds anything. Write the "
-            "variable's name, such as MNS_PROMETHEUS_TOKEN, and put the token into it."
-        )
-    return token
+    raise ConfigError(
+        f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
+        f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
+    )
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:

@@ -143,6 +143,7 @@ def test_kubectl_finds_a_sandbox_that_was_stopped_started_again(mns, home, tmp_p
     assert mns("sandbox", "stop").returncode == 0
     done = mns("token", "--target", "sandbox")
     assert json.loads(done.stdout)["kind"] == "ExecCredential"
+    assert done.stderr == "Starting the sandbox, which takes some seconds ...\n"
     again = find_running(tmp_path / "home/connection.json")
     assert again["arm_endpoint"] == home["arm_endpoint"]
 

@@ -237,13 +237,13 @@ def test_an_interrupt_that_finds_the_kernel_idle_stops_the_next_cell() -> None:
     from mnslib.run.kernel import Kernel
 
     async def session(kernel: Kernel) -> list[str]:
-        client = kernel.manager.client()
+        client = kernel.client()
         client.start_channels()
         await client.wait_for_ready(timeout=60)
         heard = []
         for is_interrupted in (False, True, False):
             if is_interrupted:
-                await kernel.manager.interrupt_kernel()
+                await kernel.interrupt_kernel()
             reply = await client.execute_interactive("1", timeout=60)
             heard.append(reply["content"].get("ename", reply["content"]["status"]))
         return heard

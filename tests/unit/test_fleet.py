@@ -13,8 +13,8 @@ import pytest
 import mnslib as mns
 from mnslib.errors import ApplyError, ConfigError, SpecError, StalePlanError, UnsafePlanError
 from mnslib.fleet import OLDEST_READING
+from mnslib.provisioning import apply as applying
 from mnslib.results import utc_now
-from mnslib.run import steps
 
 CLUSTER = "aks-prod-weu-1"
 GROUP = "group:00000000-0000-4000-9000-000000000001"
@@ -96,6 +96,28 @@ class TestReading:
         with pytest.raises(ConfigError, match=f"There are: .*{namespace.id.namespace_name}"):
             fleet.namespace(CLUSTER, "nope")
 
+    def test_a_misspelled_cluster_is_told_which_was_meant(self, fleet):
+        with pytest.raises(ConfigError, match="Did you mean aks-prod-weu-1"):
+            fleet.namespace("aks-prod-weu1", "x")
+
+    def test_what_is_printed_shows_amounts_before_ids(self, fleet):
+        with pd.option_context("display.width", 100, "display.max_columns", 0):
+            heading = repr(fleet.clusters()).splitlines()[0]
+        assert "cpu_allocatable" in heading
+        assert "subscription_id" not in heading
+
+    def test_after_it_was_closed_it_says_how_to_go_on(self, fleet, namespace):
+        plan = namespace.change(labels={"stage": "test"})
+        fleet.close()
+        for call in (fleet.clusters, namespace.access, lambda: plan.apply(approve=plan.digest)):
+            with pytest.raises(ConfigError, match=r"closed: mns.connect\(...\) opens it again"):
+                call()
+        fleet.close()
+
+    def test_azure_without_a_scope_is_told_what_to_write(self, connect):
+        with pytest.raises(ConfigError, match="write subscription_ids as a list of ids, which"):
+            connect("azure")
+
     def test_a_cluster_is_found_by_its_id_too(self, fleet, namespace):
         by_id = fleet.namespace(str(namespace.id.cluster), namespace.id.namespace_name)
         assert by_id.id == namespace.id
@@ -162,6 +184,14 @@ class TestPlanning:
         with pytest.raises(ConfigError, match="write a file's path, a DataFrame, or a list of"):
             fleet.plan(wrong)
 
+    def test_columns_that_have_no_text_as_name_are_refused_as_unknown(self, fleet):
+        with pytest.raises(SpecError, match="there is no column '7'"):
+            fleet.plan(pd.DataFrame([["x", "y"]], columns=["cluster_name", 7]))
+
+    def test_a_column_that_does_not_exist_is_told_which_are_meant(self, namespace):
+        with pytest.raises(SpecError, match="Write cpu_request or cpu_limit"):
+            namespace.change(cpu="2")
+
     @pytest.mark.parametrize("nothing", [[], pd.DataFrame(), pd.DataFrame(columns=["cpu_limit"])])
     def test_of_no_advice_there_is_a_plan_without_changes(self, fleet, sandbox, nothing):
         plan = fleet.plan(nothing)
@@ -188,9 +218,10 @@ class TestPlanning:
 class TestApplying:
     def test_a_wrong_or_empty_approval_writes_nothing(self, namespace, sandbox, tmp_path):
         plan = namespace.change(labels={"stage": "test"})
-        for approve in ("", "sha256:0"):
-            with pytest.raises(StalePlanError, match="Nothing was written"):
-                plan.apply(approve=approve)
+        for given in ({}, {"approve": ""}, {"approve": plan.digest[:-1]}):
+            with pytest.raises(StalePlanError, match="Nothing was written") as raised:
+                plan.apply(**given)
+            assert f"apply(approve=plan.digest), which is '{plan.digest}'" in str(raised.value)
         assert writes(sandbox) == []
         assert not (tmp_path / "runs").exists()
 
@@ -218,6 +249,14 @@ class TestApplying:
         assert namespace.change(labels={"stage": "test"}).changes["change"].tolist() == ["NoChange"]
         again = fleet.plan(result.directory / "requests.csv")
         assert again.apply(approve=again.digest).status == "done"
+
+    def test_a_plan_that_was_applied_is_not_applied_again(self, namespace, sandbox):
+        plan = namespace.change(labels={"stage": "test"})
+        plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        before = len(writes(sandbox))
+        with pytest.raises(StalePlanError, match="was applied before"):
+            plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        assert len(writes(sandbox)) == before
 
     def test_a_check_that_warns_is_a_finding_as_in_a_notebook(self, fleet):
         found = fleet.namespaces()
@@ -253,7 +292,7 @@ class TestApplying:
         def failing(*_, **__):
             raise OSError("disk full")
 
-        monkeypatch.setattr(steps, "apply", failing)
+        monkeypatch.setattr(applying, "apply", failing)
         plan = namespace.change(labels={"stage": "test"})
         with pytest.raises(OSError, match="disk full"):
             plan.apply(approve=plan.digest, allow=["foreign-owner"])
@@ -271,6 +310,11 @@ class TestAccess:
         mine = own[own["principal_id"] == OTHER_GROUP.partition(":")[2]]
         assert list(mine["role"]) == ["Azure Kubernetes Service RBAC Reader"]
         assert list(mine["scope"].str.lower()) == [str(namespace.id).lower()]
+
+    def test_roles_are_named_also_those_that_no_request_can_ask_for(self, namespace):
+        roles = namespace.access()["role"]
+        assert "Owner" in set(roles)
+        assert not roles.str.fullmatch(r"[0-9a-f]{8}-[0-9a-f-]{27}").any()
 
     def test_no_role_lands_on_a_namespace_that_is_another_by_now(self, connect, namespace):
         plan = namespace.grant(OTHER_GROUP, "reader")
@@ -300,7 +344,7 @@ class TestUsage:
         assert usage.utilization is usage.utilization
         assert {"hard", "used", "verdict", "advice"} <= set(usage.utilization.columns)
         assert {"evidence", "daily", "layers", "fit", "commitment", "requests"} <= set(dir(usage))
-        with pytest.raises(AttributeError, match="did you mean utilization"):
+        with pytest.raises(AttributeError, match="no attribute 'utilisation'"):
             usage.utilisation  # noqa: B018
         assert not hasattr(usage, "_names")
         assert "namespaces" in repr(usage)
@@ -312,15 +356,24 @@ class TestUsage:
     def test_views_answer_one_question_each(self, fleet):
         usage = fleet.usage(days=2)
         assert "refused" in repr(usage.show("blocked"))
+        assert "tables/<name>.csv is usage.<name> here" in repr(usage.show("blocked"))
         with pytest.raises(ConfigError, match="There is no view 'nope'"):
             usage.show("nope")
+
+    def test_it_is_asked_what_notebook_40_is_asked(self, fleet):
+        usage = fleet.usage(days=1, group_by=["stage"], pod_cpu="500m", pod_memory="1Gi")
+        assert "by_stage" in usage.all()
+        for wrong, why in (({"pod_cpu": "500m"}, "give both"), ({"size": "1"}, "takes no size")):
+            with pytest.raises(ConfigError, match=why):
+                fleet.usage(days=1, **wrong)
 
     def test_if_no_cluster_can_be_read_it_raises(self, connect, sandbox):
         gone = str(sandbox.cluster(CLUSTER)).replace(CLUSTER, "aks-gone")
         with pytest.raises(mns.MnsError, match=r"None of 1 clusters can be read.*aks-gone"):
             connect(clusters=[gone]).usage(days=1)
-        with pytest.raises(ConfigError):
-            connect().usage(days=0)
+        for days in (0, 10_000, "7", True):
+            with pytest.raises(ConfigError, match=r"days is .*: write 1 to 548"):
+                connect().usage(days=days)
 
     def test_of_a_namespace_it_is_times_by_resource_and_layer(self, fleet, namespace):
         found = namespace.usage(days=2)

@@ -9,8 +9,8 @@ import pytest
 from mnslib.capacity.store import FACTS_FILE, write_snapshot
 from mnslib.errors import ConfigError
 from mnslib.results import RunRecord, RunStatus, utc_text
+from mnslib.run import start
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
-from mnslib.run.reading import Reading
 from mnslib.run.runs import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
 
 NOTEBOOK = "40_analyze_quota_utilization"
@@ -57,7 +57,7 @@ def begin(tmp_path, monkeypatch):
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
         monkeypatch.delenv("MNS_SANDBOX", raising=False)
-        return Reading(NOTEBOOK, {"target": "sandbox", **cells})
+        return start(NOTEBOOK, {"target": "sandbox", **cells})
 
     return begin
 

@@ -16,7 +16,7 @@ from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
-from mnslib.run.changing import Changing
+from mnslib.run import start
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 from tests.unit.provisioning.factories import make_cluster, make_namespace, make_observed
 
@@ -182,7 +182,7 @@ def test_a_refused_file_comes_back_with_the_mistakes_of_each_row(tmp_path, monke
         book.save(path)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError) as refused:
-        Changing("30_provision_in_bulk", {"request_file": str(path)}).requests()
+        start("30_provision_in_bulk", {"request_file": str(path)}).requests()
 
     (mistake,) = str(refused.value).splitlines()[1:]  # the same in all rows: counted, not listed
     assert f"asked{suffix}, 300 rows (2-301), column cpu_limit: " in mistake
@@ -205,7 +205,7 @@ def test_the_copy_is_what_was_checked_and_what_cannot_be_planned_is_told_in_it(
     path.write_bytes(checked)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     asked = {"request_file": str(path), "max_commitment": ""}
-    steps = Changing("30_provision_in_bulk", asked)
+    steps = start("30_provision_in_bulk", asked)
     steps.requests()
     specs = steps.specs
     path.write_text("somebody saves it anew", encoding="utf-8")
@@ -231,7 +231,7 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     path.write_text(f"{header}\n{line('a', labels=labels)}\n", encoding="utf-8")
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError):
-        Changing("30_provision_in_bulk", {"request_file": str(path)}).requests()
+        start("30_provision_in_bulk", {"request_file": str(path)}).requests()
     assert [file.name for file in run.iterdir()] == ["result.json"]
 
 

@@ -10,8 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mnslib.provisioning.apply import Progress
-from mnslib.run import steps
-from mnslib.run.steps import apply_progress, watched
+from mnslib.run import progress
+from mnslib.run.progress import apply_progress, watched
 
 
 def at(seconds: float, done: int, *, total: int = 10, failed: int = 0) -> Progress:
@@ -84,7 +84,7 @@ def test_reading_many_clusters_tells_how_far_it_is_where_it_takes_long(
     capsys, monkeypatch, seconds
 ) -> None:
     moment = iter(range(100))
-    monkeypatch.setattr(steps.time, "monotonic", lambda: next(moment) * seconds)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(moment) * seconds)
     assert list(watched(iter("abcd"), 4)) == ["a", "b", "c", "d"]
     said = capsys.readouterr().err.splitlines()
     assert said[-1:] == ["4 of 4 clusters read"] * bool(seconds)

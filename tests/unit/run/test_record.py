@@ -21,9 +21,9 @@ from mnslib.results import (
     OutcomeKind,
     RunStatus,
 )
+from mnslib.run import start
 from mnslib.run.changing import Changing
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
-from mnslib.run.reading import Reading
 from tests.unit.provisioning.factories import make_observed, make_spec
 
 WARNING = CheckResult(name="aks-1: x", status=CheckStatus.WARNING, detail="It has no effect.")
@@ -32,14 +32,14 @@ WARNING = CheckResult(name="aks-1: x", status=CheckStatus.WARNING, detail="It ha
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Changing:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    return Changing("30_provision_in_bulk", {})
+    return start("30_provision_in_bulk", {})
 
 
 def record(
     run: Changing, result: ApplyResult, plan: Plan, left: Plan, checks: Sequence[CheckResult] = ()
 ) -> None:
     run.planned, run.left, run.checks = plan, left, tuple(checks)
-    run._record.result = result
+    run.result = result
     run.record()
 
 
@@ -65,8 +65,8 @@ def test_a_warning_of_what_was_read_is_a_finding_and_in_the_headline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    run = Reading("40_analyze_quota_utilization", {})
-    run._finish(RunStatus.DONE, "Nothing is full.", {}, [WARNING])
+    run = start("40_analyze_quota_utilization", {})
+    run.finish(RunStatus.DONE, "Nothing is full.", {}, [WARNING])
     record = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
     assert record["status"] == "findings"
     assert record["warnings"] == ["aks-1: It has no effect."]
@@ -95,8 +95,8 @@ def test_a_warning_of_the_run_before_is_no_finding_of_an_unchanged_one(
         directory = tmp_path / f"{stamp}-30_provision_in_bulk-sandbox"
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        run = Changing("30_provision_in_bulk", {})
-        run._record.started += timedelta(days="0102" in stamp)
+        run = start("30_provision_in_bulk", {})
+        run.started += timedelta(days="0102" in stamp)
         plan = plan_of("n0") if outcome is OutcomeKind.CREATED else plan_of()
         record(run, ended(outcome), plan, plan_of(), [WARNING])
         if "0101" in stamp:
@@ -111,8 +111,8 @@ def test_a_known_warning_stays_known_where_another_file_ran_in_between(
         directory = tmp_path / f"2026010{day}T000000Z-30_provision_in_bulk-sandbox"
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        run = Changing("30_provision_in_bulk", {"request_file": file})
-        run._record.started += timedelta(days=day)
+        run = start("30_provision_in_bulk", {"request_file": file})
+        run.started += timedelta(days=day)
         checks = [WARNING] if file == "a.csv" else []
         record(run, ended(OutcomeKind.UNCHANGED), plan_of(), plan_of(), checks)
     assert recorded(run) == ("done", 0)
@@ -122,12 +122,12 @@ def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    steps = Changing("30_provision_in_bulk", {})
-    steps.planned = plan_of("n0")
-    steps._show_plan(ended(OutcomeKind.CREATED))
+    run = start("30_provision_in_bulk", {})
+    run.planned, run.result = plan_of("n0"), ended(OutcomeKind.CREATED)
+    run._show_plan(is_update=True)
     assert capsys.readouterr().out == ""
-    steps._show_plan()
-    steps._show_plan(ended(OutcomeKind.CREATED))
+    run._show_plan()
+    run._show_plan(is_update=True)
     assert capsys.readouterr().out.count("{'text/plain': '1 change, none with a named risk.") == 2
 
 
@@ -159,7 +159,7 @@ def test_a_parameter_that_is_changed_after_the_setup_cell_is_refused(
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
     cells = {"max_commitment": "1.5", "namespaces": ["no parameter"]}
-    run = Changing("30_provision_in_bulk", cells)
+    run = start("30_provision_in_bulk", cells)
     assert run.asked("max_commitment") == {"max_commitment": "1.5"}
     cells["max_commitment"] = "9"
     with pytest.raises(ConfigError, match=r"max_commitment is another .* run the setup cell again"):
@@ -171,10 +171,10 @@ def test_only_what_papermill_injected_has_to_be_declared(
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
     own = {"In": ["", "max_change = 1"], "max_change": 1}
-    Changing("30_provision_in_bulk", own)
+    start("30_provision_in_bulk", own)
     injected = {"In": ["", "# Parameters\nallow = []\nmax_change = 5\n"]}
     with pytest.raises(ConfigError, match=r"max_change: .* did you mean max_changes\?"):
-        Changing("30_provision_in_bulk", injected)
+        start("30_provision_in_bulk", injected)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_what_fails_later_in_the_kernel_is_no_failure_of_a_closed_run(
         directory = tmp_path / name
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        return Changing("30_provision_in_bulk", {})
+        return start("30_provision_in_bulk", {})
 
     before = [begin("first"), begin("second")]
     begun = begin("recorded")
@@ -209,7 +209,7 @@ def test_nothing_is_applied_but_the_plan_that_was_approved_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    run = Changing("30_provision_in_bulk", {})
+    run = start("30_provision_in_bulk", {})
     decide = {"dry_run": True, "approval": "digest", "approved_digest": "", "allow": []}
     run.planned = plan_of("n0")
     run.approve(**decide)
@@ -230,7 +230,7 @@ def test_a_run_that_has_written_is_never_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-    run = Changing("30_provision_in_bulk", {})
+    run = start("30_provision_in_bulk", {})
     refuse = "from mnslib.errors import ConfigError\nraise ConfigError('no')"
     shell.run_cell(refuse)
     assert recorded(run) == ("refused", 6)

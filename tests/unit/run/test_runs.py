@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,7 +19,7 @@ from mnslib.provisioning.journal import Journal, read_events
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
 from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer
-from mnslib.run.project import write_result
+from mnslib.run.project import find_project_root, write_result
 from mnslib.run.runner import write_index
 from mnslib.run.runs import continue_journal, find_run
 
@@ -26,11 +27,10 @@ CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
 HOLD = """
 import sys, pathlib
-from datetime import datetime, UTC
 from mnslib.resource_ids import ClusterId
 from mnslib.run.locks import only_writer
 cluster = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
-about = {"endpoint": "x", "run_directory": pathlib.Path(sys.argv[1]), "now": datetime.now(UTC)}
+about = {"endpoint": "x", "run_directory": pathlib.Path(sys.argv[1])}
 with only_writer([cluster], **about):
     print("held", flush=True)
     sys.stdin.read()
@@ -63,7 +63,7 @@ def holder(tmp_path):
 
 
 def about(tmp_path, endpoint="x"):
-    return {"endpoint": endpoint, "run_directory": tmp_path / "second", "now": now()}
+    return {"endpoint": endpoint, "run_directory": tmp_path / "second"}
 
 
 def hold(tmp_path, *clusters):
@@ -119,17 +119,39 @@ def test_the_end_of_a_surviving_writer_is_waited_for(tmp_path, holder):
 def test_the_locks_of_a_user_lie_in_one_place_which_is_closed_to_others(tmp_path, monkeypatch):
     monkeypatch.delenv(LOCKS_VARIABLE)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert locks_folder() == tmp_path / "state/mnslib/locks"
     assert locks_folder().stat().st_mode & 0o777 == 0o700
-    (tmp_path / "file").write_text("")
-    for nowhere in ("no-path", str(tmp_path / "file")):  # a container without a home
-        monkeypatch.setenv("XDG_STATE_HOME", nowhere)
-        assert locks_folder() == tmp_path / f"mnslib-{os.getuid()}"
-        assert locks_folder().stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
-    with pytest.raises(ConfigError, match="Name a folder in MNS_LOCKS_DIR"):
+    named = tmp_path / "shared"
+    named.mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to(named)
+    monkeypatch.setenv(LOCKS_VARIABLE, str(tmp_path / "link"))  # whoever names it knows
+    assert locks_folder() == tmp_path / "link"
+    assert named.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("state", ["file", "no-path", "link", "read only", "another's"])
+def test_where_locks_cannot_lie_nothing_is_written_and_no_other_place_is_taken(
+    tmp_path, monkeypatch, state
+):
+    monkeypatch.delenv(LOCKS_VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / state) if state != "no-path" else state)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    folder, theirs = tmp_path / state / "mnslib" / "locks", tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    if state == "file":
+        (tmp_path / "file").write_text("")
+    elif state != "no-path":
+        folder.parent.mkdir(parents=True)
+        folder.symlink_to(theirs) if state == "link" else folder.mkdir()
+    if state == "read only":  # access is asked for, as the tests may run as root
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)
+    elif state == "another's":
+        monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
+    with pytest.raises(ConfigError, match="Name a folder of your own in MNS_LOCKS_DIR"):
         hold(tmp_path, CLUSTER).__enter__()
+    assert (theirs.stat().st_mode & 0o777, list(theirs.iterdir())) == (0o755, [])
+    assert not (tmp_path / "temporary").exists()
 
 
 @pytest.fixture
@@ -195,6 +217,29 @@ def test_runs_that_resumed_each_other_are_undone_together_and_said_so(tmp_path, 
     ]
     notes = (second / "undo.yaml").read_text().splitlines()
     assert sum(line.startswith("# Not restored: team-") for line in notes) == 300
+
+
+@pytest.fixture
+def demo_run(tmp_path, first, monkeypatch):
+    """A run on the demo's sandbox, where runs of now use the project's."""
+    monkeypatch.setenv("MNS_SANDBOX", "")
+    target = {"id": f"{CLUSTER}/managedNamespaces/team"}
+    event = {**target, "change": "Create", "before": None, "after": {"delete_policy": "Keep"}}
+    Journal(first / "journal.jsonl", now=now).write("started", **event)
+    given = {"target": "sandbox", "resume_run": "", "dry_run": False, "runs_dir": "", "no_such": 1}
+    write_record(first, status=RunStatus.STOPPED, exit_code=5, parameters=given, sandbox="demo")
+    return find_project_root() / ".mns/demo/connection.json"
+
+
+def test_undo_plans_on_the_sandbox_of_the_run(tmp_path, demo_run):
+    said = CliRunner().invoke(main, ["undo", "first", "--runs", str(tmp_path)])
+    assert f"\n  MNS_SANDBOX={demo_run} mns run 30 -p target=sandbox" in said.output
+
+
+def test_a_run_is_resumed_on_its_sandbox(tmp_path, demo_run):
+    said = CliRunner().invoke(main, ["resume", "first", "--runs", str(tmp_path)])
+    assert "no_such: the notebook has no such parameter" in said.output  # so no kernel was started
+    assert os.environ["MNS_SANDBOX"] == str(demo_run)
 
 
 def test_the_index_takes_from_the_journal_how_far_a_run_came_whose_process_died(tmp_path):
