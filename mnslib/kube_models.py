@@ -118,7 +118,6 @@ class Workload:
         template: the next pod as it would ask to be let in; its phase is `Pending`.
         surge: pods that a rolling update starts beside the old ones, rounded up; 0 where it first
             stops one (StatefulSets, `Recreate`, maxSurge 0).
-        owner_kind, owner_name: what made it, such as a job's CronJob; empty where nothing did.
     """
 
     kind: str
@@ -128,8 +127,6 @@ class Workload:
     template: Pod
     surge: int = 0
     running: int = 0
-    owner_kind: str = ""
-    owner_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

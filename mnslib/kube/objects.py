@@ -154,7 +154,6 @@ def _workload(
     kind: str, item: Any, *, replicas: int, running: int, surge: int = 0, template: Any = None
 ) -> own.Workload:
     metadata = item.metadata
-    owner_kind, owner_name = maker(item)[1]
     return own.Workload(
         kind=kind,
         namespace_name=metadata.namespace,
@@ -163,8 +162,6 @@ def _workload(
         running=running,
         template=_pod(metadata, (template or item.spec.template).spec),
         surge=surge,
-        owner_kind=owner_kind,
-        owner_name=owner_name,
     )
 
 

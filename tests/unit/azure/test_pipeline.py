@@ -305,6 +305,19 @@ def test_an_html_page_instead_of_json_is_said_to_be_one(client, azure, cluster, 
         client.managed_namespaces.get(cluster.namespace("payments"))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, cluster: client.managed_clusters.get(cluster),
+        lambda client, cluster: client.role_assignments.list_for_subscription("sub-1"),
+    ],
+)
+def test_what_only_says_that_it_is_json_is_said_to_be_none(client, azure, cluster, wire, call):
+    azure.answers(wire.reply(200, "{welcome"))
+    with pytest.raises(ArmError, match="not in JSON; a proxy"):
+        call(client, cluster)
+
+
 def test_no_token_leaves_the_clouds_own_hosts(client, azure, wire):
     azure.answers(
         wire.reply(200, {"value": [], "nextLink": "https://evil.example/subscriptions/sub-1"})

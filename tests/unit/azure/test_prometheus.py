@@ -56,7 +56,17 @@ def test_an_unreachable_endpoint_is_a_prometheus_error_too(ask, azure):
 
 
 @pytest.mark.parametrize(
-    "body", [[], {}, {"status": "success", "data": {"resultType": "vector", "result": []}}]
+    "body",
+    [
+        [],
+        {},
+        {"status": "success", "data": {"resultType": "vector", "result": []}},
+        {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}}]}},
+        {
+            "status": "success",
+            "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1, "x"]]}]},
+        },
+    ],
 )
 def test_an_answer_that_is_no_matrix_is_said_to_be_none(ask, azure, wire, body):
     azure.answers(wire.reply(200, body))
