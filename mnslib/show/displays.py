@@ -18,9 +18,8 @@ from typing import Any, ClassVar
 from mnslib import verdicts
 from mnslib.errors import printable
 from mnslib.show import wording
-from mnslib.show.tables import told
+from mnslib.show.tables import Tone, told
 from mnslib.show.templates import render_part
-from mnslib.show.tokens import Tone
 
 NOTHING = "Nothing was found."
 

@@ -25,9 +25,8 @@ from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatu
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
 from mnslib.show.outputs import read_body
-from mnslib.show.tables import told
+from mnslib.show.tables import FONTS, TOKENS, Tone, told
 from mnslib.show.templates import FILTERS, as_html, render, render_part
-from mnslib.show.tokens import FONTS, TOKENS, Tone
 from mnslib.show.views import view
 
 Record = Mapping[str, Any]

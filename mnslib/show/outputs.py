@@ -76,11 +76,9 @@ class Section:
 
         With each line its outputs, and where nothing at all was found, that in a line.
         """
-        for fold, outputs in groupby(
-            self.outputs, key=lambda shown: str(shown.about.get(FOLD, ""))
-        ):
-            found = list(outputs)
-            yield fold, found, _nothing(found)
+        folds = groupby(self.outputs, key=lambda shown: str(shown.about.get(FOLD, "")))
+        for fold, outputs in [(fold, list(found)) for fold, found in folds]:
+            yield fold, outputs, _nothing(outputs)
 
     @property
     def said(self) -> str:

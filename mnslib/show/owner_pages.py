@@ -1,8 +1,8 @@
 """A page for each owner in plain words, and the portfolio: a line per owner that leads to it.
 
 Each is a file by itself: no script, no address outside, escaped names. What is said is in the
-templates `owner.*.j2`; amounts are written a column at a time, over all namespaces at once. The
-pictures are drawn by hand as SVG, since matplotlib would take minutes for some hundred owners.
+templates `owner.*.j2`. Bars and strips are HTML, since matplotlib would take minutes for some
+hundred owners.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pandas as pd
@@ -204,58 +204,34 @@ def _changes(changes: pd.DataFrame | None) -> dict[str, dict[Any, list[str]]]:
     )
 
 
-# A column at a time
-
-
-def _spaces(tables: Tables) -> dict[str, list[list[Any]]]:
-    """Return by owner what the page says of each namespace, made a column at a time."""
-    spaces = tables.owners.spaces
-    resource = spaces["resource"]
-    cells = [
-        spaces["namespace_name"].tolist(),
-        spaces["cluster_name"].tolist(),
-        _each(_state, spaces["verdict"], spaces["is_stuck"]),
-        resource.map(wording.RESOURCE_WORDS).where(spaces["hard"].notna(), "").tolist(),
-        _each(wording.quota, resource, spaces["hard"]),
-        _each(wording.quantity, resource, spaces["used"]),
-        _each(lambda ratio: _html(bar(ratio)), spaces["utilization_ratio"]),
-        _strips(spaces, tables.days),
-        spaces["advice"].tolist(),
-    ]
-    found = defaultdict(list)
-    for owner, *row in zip(spaces["owner"].tolist(), *cells, strict=True):
-        found[owner].append(row)
+def _spaces(tables: Tables) -> dict[str, list[Any]]:
+    """Return by owner the namespaces, each with how it stands, its share and its days as HTML."""
+    strips, found = _strips(tables.days), defaultdict(list)
+    for row in rows_of(tables.owners.spaces):
+        state = tag(row.verdict, told("words")["state"].get(row.verdict, ""))
+        if row.is_stuck and row.verdict != FULL:
+            state = Tag("next pod does not fit", "warning")
+        days = strips.get((row.cluster_name, row.namespace_name), "no history")
+        shown = (row, _html(state), _html(bar(row.utilization_ratio)), days)
+        found[row.owner].append(shown)
     return found
 
 
-def _each(write: Callable[..., str], *columns: pd.Series[Any]) -> list[str]:
-    """Return what is written for each row, worked out once for rows that are alike."""
-    written = cache(write)
-    return [written(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def _html(shown: Tag | Blocks) -> str:
-    return as_html(shown._repr_html_())
-
-
-def _state(verdict: str, is_stuck: bool) -> str:
-    if is_stuck and verdict != FULL:
-        return _html(Tag("next pod does not fit", "warning"))
-    return _html(tag(verdict, told("words")["state"].get(verdict, "")))
-
-
-def _strips(spaces: pd.DataFrame, days: pd.DataFrame) -> list[str]:
+def _strips(days: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Return of each namespace the strip of its days since it was first seen.
 
     Where no day came near the quota, the highest share in words says as much.
     """
-    drawn = cache(_html)
+    found = dict[tuple[str, str], str]()
     is_calm = ~(days["has_none"] | (days["days_tight"] > 0) | (days["days_unseen"] > 0))
-    found = [
-        f"{wording.percent(max(own))} at most" if calm
-        else drawn(strip(own)) if not (own < 0).all() else "no history"
-        for own, calm in zip(days["days"], is_calm, strict=True)
-    ]  # fmt: skip
-    places = pd.MultiIndex.from_frame(days[SPACE])
-    at = places.get_indexer(pd.MultiIndex.from_frame(spaces[SPACE]))
-    return [found[place] if place >= 0 else "no history" for place in at]
+    for place, own, calm in zip(rows_of(days[SPACE]), days["days"], is_calm, strict=True):
+        if calm:
+            found[place] = f"{wording.percent(max(own))} at most"
+        elif not (own < 0).all():
+            found[place] = _html(strip(own))
+    return found
+
+
+@lru_cache(maxsize=10_000)  # of many namespaces most are alike
+def _html(shown: Tag | Blocks) -> str:
+    return as_html(shown._repr_html_())

@@ -35,9 +35,8 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId, short_names
 from mnslib.results import WRITTEN_OUTCOMES, ApplyResult, ChangeKind, CheckResult, CheckStatus
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Cell, Figure, KeyFigures, Parts, Stack, Table, Tag, tag
-from mnslib.show.tables import told
+from mnslib.show.tables import Tone, told
 from mnslib.show.templates import render_part, sentence
-from mnslib.show.tokens import Tone
 from mnslib.show.views import view
 
 if TYPE_CHECKING:

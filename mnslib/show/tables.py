@@ -1,6 +1,7 @@
 """What people read of the tables, as `tables.yaml` says it: columns, their units and formats.
 
-Notebook, report, workbook and `docs/tables.md` are made from that one file.
+Notebook, report, workbook and `docs/tables.md` are made from that one file. Beside it: short texts
+of `words.yaml`, colors and fonts of `tokens.yaml`, and what pages take in, `allowed.yaml`.
 
     >>> column("peak_within_minutes").unit
     'minutes'
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -56,3 +57,30 @@ def _told() -> Mapping[str, Any]:
     for name in ("tables", "words", "tokens", "allowed", "charts"):
         found |= yaml.load(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"), loader)
     return found
+
+
+# Colors and fonts of pages, displays and charts
+
+TOKENS: Mapping[str, str] = told("colors")
+
+HEAT: tuple[str, ...] = tuple(told("heat")["bands"])
+HEAT_FROM: tuple[float, ...] = tuple(told("heat")["from"])
+"""Under 50, 50 to 70, 70 to 90, 90 to 100 %, at the quota; the ratio from which each begins."""
+
+FONTS: str = told("fonts")
+
+Tone = Literal["calm", "good", "warning", "critical", "fix", "unknown", "sandbox"]
+
+
+class Paint(NamedTuple):
+    """How one tone is drawn: the bar of a box, the ground of box and tag, the words on it."""
+
+    bar: str
+    ground: str
+    words: str
+
+
+PAINTS: Mapping[Tone, Paint] = {
+    tone: Paint(*(TOKENS.get(name, name) for name in names))
+    for tone, names in told("paints").items()
+}

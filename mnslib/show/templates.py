@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from mnslib.errors import cut, printable
 from mnslib.show import tables, wording
-from mnslib.show.tokens import FONTS, PAINTS, TOKENS
+from mnslib.show.tables import FONTS, PAINTS, TOKENS
 
 _TAG = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>"""
 

@@ -27,9 +27,8 @@ from mnslib.show.displays import (
     Tag,
     tag,
 )
-from mnslib.show.tables import column, told
+from mnslib.show.tables import HEAT, HEAT_FROM, PAINTS, TOKENS, column, told
 from mnslib.show.templates import FILTERS, say, sentence
-from mnslib.show.tokens import HEAT, HEAT_FROM, PAINTS, TOKENS
 
 if TYPE_CHECKING:  # pandas takes its time, and the page over all runs does without
     import pandas as pd

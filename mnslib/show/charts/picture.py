@@ -25,8 +25,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mnslib.show.displays import CHART
-from mnslib.show.tables import told
-from mnslib.show.tokens import FONTS
+from mnslib.show.tables import FONTS, told
 
 DPI = 150
 FAMILY: ContextVar[str] = ContextVar("family", default="")

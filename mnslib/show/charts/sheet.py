@@ -20,9 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from mnslib.show.charts.picture import DPI, Chart, characters, families, font_of, measured
-from mnslib.show.tables import told
+from mnslib.show.tables import TOKENS, told
 from mnslib.show.templates import render_part, say
-from mnslib.show.tokens import TOKENS
 from mnslib.show.wording import cut_middle, exact
 
 WIDTH, MARGIN = 1600, 40

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnslib.show.charts.sheet import COLORS
-from mnslib.show.tokens import HEAT as HEAT
+from mnslib.show.tables import HEAT as HEAT
 
 WHITE, INK, MUTED, PANEL = (COLORS[name] for name in ("white", "ink", "muted", "panel"))
 CRITICAL, WARNING, WARNING_TEXT = (COLORS[name] for name in ("crit", "warn", "warn-text"))

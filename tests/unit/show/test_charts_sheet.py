@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from mnslib.show.charts import utilization_now
 from mnslib.show.charts.sheet import MOST_HEIGHT, Sheet, spread, ticks, top_rows
 from mnslib.show.displays import CHART
-from mnslib.show.tokens import FONTS
+from mnslib.show.tables import FONTS
 from tests.unit.show.conftest import MOMENT
 from tests.unit.show.gallery import charts, drawn_in
 
