@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import attrgetter
 
 from mnslib.kube_models import Node, Pod, QuotaStatus
 from mnslib.pods import total_need
@@ -20,6 +21,8 @@ from mnslib.verdicts import unknown
 
 QUOTA_OVERCOMMIT_RATIO = Decimal("1.5")
 """Committed over allocatable above which kubernetes-mixin warns of quota overcommit."""
+
+_OFFERS = {"cpu": attrgetter("allocatable_cores"), "memory": attrgetter("allocatable_bytes")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,31 +152,24 @@ def commitments(
     ready = [node for node in nodes if node.is_ready]
     hard, running = list(quotas), list(pods)
     requested = total_need(running)
-    sizes = {node.pool: node for node in ready}
-    counts = Counter(node.pool for node in ready)
-    more = {
-        pool: max(0, most - counts[pool])
+    sizes, counts = {node.pool: node for node in ready}, Counter(node.pool for node in ready)
+    growing = [
+        (sizes[pool], max(0, most - counts[pool]))
         for pool, most in (most_nodes or {}).items()
         if pool in sizes
-    }
-    growth = {
-        "cpu": sum((sizes[pool].allocatable_cores * n for pool, n in more.items()), ZERO),
-        "memory": sum((sizes[pool].allocatable_bytes * n for pool, n in more.items()), ZERO),
-    }
-    offers = {
-        "cpu": [node.allocatable_cores for node in ready],
-        "memory": [node.allocatable_bytes for node in ready],
-    }
+    ]
     found = {}
-    for resource, allocatable in offers.items():
+    for resource, offer in _OFFERS.items():
+        offers = [offer(node) for node in ready]
+        growth = sum((offer(node) * count for node, count in growing), ZERO)
         committed = committed_by_namespace(hard, resource)
         found[resource] = Commitment(
             resource=resource,
-            allocatable=sum(allocatable, ZERO),
-            largest_node=max(allocatable, default=ZERO),
+            allocatable=sum(offers, ZERO),
+            largest_node=max(offers, default=ZERO),
             committed=sum(committed.values(), ZERO),
             requested=requested[f"requests.{resource}"],
-            autoscaled=sum(allocatable, growth[resource]) if more else None,
+            autoscaled=sum(offers, growth) if growing else None,
             uncounted=len({pod.namespace_name for pod in running} - set(committed)),
             by_namespace=committed,
             max_ratio=max_ratio,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnslib.capacity.tables import Tables
+from mnslib.commitment import commitments
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, ROLE_NAMES, NamespaceSpec
 from mnslib.provisioning.approval import Caps, decide
@@ -153,7 +154,11 @@ class Fleet:
             row |= {column: getattr(found.cluster, name) for column, name in _OF_CLUSTER.items()}
             row["managed_namespaces"] = len(found.managed)
             row["reason"] = "" if found.kubernetes else found.kubernetes_unknown
-            sums = found.kubernetes.commitments(limit) if found.kubernetes else {}
+            if (view := found.kubernetes) is None:
+                continue
+            sums = commitments(
+                nodes=view.nodes, quotas=view.quotas, pods=view.pods, max_ratio=limit
+            )
             for resource, one in sums.items():
                 row |= {f"{resource}_{name}": float(getattr(one, name)) for name in _OF_COMMITMENT}
         return pd.DataFrame(rows, columns=_CLUSTERS)

@@ -163,7 +163,6 @@ class _Run:
         self.failed = self.not_attempted = 0
         self.ended: deque[float] = deque(maxlen=RATE_ITEMS)
         self.interrupted_by: int | None = None
-        self.journal_failed = False
         for change in self.plan.changes:
             if change.kind is ChangeKind.NO_CHANGE:
                 self.outcomes[change.id.key] = ItemOutcome(
@@ -249,8 +248,7 @@ class _Run:
             self.journal.write("finished", **done.to_json())
         except OSError as error:
             # The outcome is in the result all the same; without a journal nothing new is started.
-            if not self.journal_failed:
-                self.journal_failed = True
+            if not self.scheduler.is_stopped:
                 self.scheduler.stop(f"the journal cannot be written: {error.strerror}")
         limit, number = self.approval.max_failures, len(self.failing)
         if limit is not None and number >= max(limit, 1) and not self.scheduler.is_stopped:

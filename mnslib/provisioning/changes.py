@@ -254,23 +254,21 @@ def with_tier_named(
 ) -> tuple[FieldDifference, ...]:
     """Return the differences of a new namespace; what its request has from its tier says so."""
     given = _mentioned(spec.in_full) - _mentioned(spec)
-    return tuple(replace(d, tier=spec.tier) if _key(d) in given else d for d in found)
+    return tuple(replace(d, tier=spec.tier) if _place(d) in given else d for d in found)
 
 
-def _key(difference: FieldDifference) -> tuple[str, str | None, str | None]:
+def _place(difference: FieldDifference) -> str:
     if not difference.is_access:
-        return difference.path, None, None
+        return difference.path
     # one principal may get several roles, each of them a difference; of what kind it is Azure says
-    principal_id = difference.key.rpartition(" ")[2]
-    return principal_id, difference.old, difference.new
+    return f"{difference.key.rpartition(' ')[2]} {difference.old} {difference.new}"
 
 
-def _mentioned(spec: NamespaceSpec) -> set[tuple[str, str | None, str | None]]:
-    found = {*spec.quota, *(name for name in POLICY_FIELDS if getattr(spec, name) is not None)}
-    for mapping in OWNED_MAPPINGS:
-        found |= {f"{mapping}[{key}]" for key in getattr(spec, mapping)}
+def _mentioned(spec: NamespaceSpec) -> set[str]:
     return {
-        *((path, None, None) for path in found),
-        *((grant.principal_id, None, grant.role) for grant in spec.access),
-        *((grant.principal_id, grant.role, None) for grant in spec.revoked),
+        *spec.quota,
+        *(name for name in POLICY_FIELDS if getattr(spec, name) is not None),
+        *(f"{mapping}[{key}]" for mapping in OWNED_MAPPINGS for key in getattr(spec, mapping)),
+        *(f"{grant.principal_id} None {grant.role}" for grant in spec.access),
+        *(f"{grant.principal_id} {grant.role} None" for grant in spec.revoked),
     }

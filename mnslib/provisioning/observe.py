@@ -13,12 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mnslib.commitment import Commitment, commitments
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import (
@@ -37,9 +35,6 @@ from mnslib.results import utc_text
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.kube.client import KubeClient
-
-NAMESPACE_DEPTH = 10
-"""Slashes in the scope of a managed namespace; what is above has fewer."""
 
 READERS = 8
 """Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
@@ -62,12 +57,6 @@ class KubernetesView:
     def pods_of(self, namespace_name: str) -> list[Pod]:
         """Return the pods of one namespace, finished ones included."""
         return [pod for pod in self.pods if pod.namespace_name == namespace_name]
-
-    def commitments(self, max_ratio: Decimal | None) -> dict[str, Commitment]:
-        """Return what the cluster has committed, for `cpu` and `memory`, under that limit."""
-        return commitments(
-            nodes=self.nodes, quotas=self.quotas, pods=self.pods, max_ratio=max_ratio
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +141,7 @@ class ObservedState:
     def _wide(self) -> dict[tuple[str, str], list[RoleAssignment]]:
         found: dict[tuple[str, str], list[RoleAssignment]] = defaultdict(list)
         for (scope, principal_id, role_guid), held in self.grants.items():
-            if scope.count("/") < NAMESPACE_DEPTH:
+            if scope.count("/") < 10:  # a namespace's has so many
                 found[principal_id, role_guid].append(held)
         return found
 

@@ -5,12 +5,12 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from mnslib.commitment import Commitment
+from mnslib.commitment import Commitment, commitments
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
@@ -23,7 +23,7 @@ from mnslib.models import (
 )
 from mnslib.pods import total_need
 from mnslib.provisioning.changes import Change, Risk, RiskName, words
-from mnslib.provisioning.observe import KubernetesView, ObservedCluster
+from mnslib.provisioning.observe import ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
 from mnslib.results import ChangeKind
 
@@ -221,37 +221,32 @@ def before_and_after(
     view = observed.kubernetes
     if view is None:
         return None
+
+    def sums(managed: Iterable[ManagedNamespace | None], gone: Set[str]) -> dict[str, Commitment]:
+        # as ARM has them: the cluster's own quota objects may trail
+        hard = {one.id.namespace_name: one.quota for one in managed if one is not None}
+        quotas = [
+            quota
+            for quota in view.quotas
+            if quota.namespace_name not in gone
+            and not (quota.name == MANAGED_QUOTA_NAME and quota.namespace_name in hard)
+        ]
+        quotas += [
+            QuotaStatus(
+                namespace_name=name,
+                name=MANAGED_QUOTA_NAME,
+                hard={QUOTA_KEYS[field]: amount for field, amount in quota.items()},
+                used={},
+            )
+            for name, quota in hard.items()
+        ]
+        pods = [pod for pod in view.pods if pod.namespace_name not in gone]
+        return commitments(nodes=view.nodes, quotas=quotas, pods=pods, max_ratio=max_commitment)
+
     # Whether the quota object outlives a deletion with Keep is unconfirmed: count it as staying.
-    gone = {
-        change.id.namespace_name
-        for change in changes
-        if change.kind is ChangeKind.DELETE and not change.is_release
-    }
-    left = replace(
-        view,
-        quotas=tuple(quota for quota in view.quotas if quota.namespace_name not in gone),
-        pods=tuple(pod for pod in view.pods if pod.namespace_name not in gone),
-    )
-    before = _with_quotas(view, [change.before for change in changes])
-    after = _with_quotas(left, [change.after for change in changes])
-    return before.commitments(max_commitment), after.commitments(max_commitment)
-
-
-def _with_quotas(
-    view: KubernetesView, managed: Sequence[ManagedNamespace | None]
-) -> KubernetesView:
-    """Return the cluster with these quotas as ARM has them: its own quota objects may trail."""
-    in_arm = {}
-    for namespace in filter(None, managed):
-        name = namespace.id.namespace_name
-        hard = {QUOTA_KEYS[field]: amount for field, amount in namespace.quota.items()}
-        in_arm[name] = QuotaStatus(namespace_name=name, name=MANAGED_QUOTA_NAME, hard=hard, used={})
-    kept = [
-        quota
-        for quota in view.quotas
-        if quota.namespace_name not in in_arm or quota.name != MANAGED_QUOTA_NAME
-    ]
-    return replace(view, quotas=(*kept, *in_arm.values()))
+    deleted = [c for c in changes if c.kind is ChangeKind.DELETE and not c.is_release]
+    gone = {change.id.namespace_name for change in deleted}
+    return sums((c.before for c in changes), set()), sums((c.after for c in changes), gone)
 
 
 def with_overcommit(
@@ -285,7 +280,7 @@ def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> s
         )
         why = "Kubernetes was not read" if both is None else "no ready node"
         return _say("unfit", name=name, why=why) if becomes > was else ""
-    before, after = (commitments[resource] for commitments in both)
+    before, after = (sums[resource] for sums in both)
     was, own = (one.by_namespace.get(change.id.namespace_name, ZERO) for one in (before, after))
     if own <= was:
         return ""
