@@ -32,7 +32,7 @@ from mnslib.results import LIBRARY, ApplyResult, CheckResult, utc_now
 from mnslib.run.changing import Changing, checked, observed, rules
 from mnslib.run.handover import kubeconfig_text
 from mnslib.run.progress import watched
-from mnslib.run.project import new_run_directory, write_whole
+from mnslib.run.project import existing_file, new_run_directory, write_whole
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Callout, Sentence, Stack
 from mnslib.show.plans import changes_table, outcome_report, plan_report
@@ -87,13 +87,14 @@ def connect(
     Raises:
         ConfigError: if a word does not exist, a file is missing, or nothing says where to look.
     """
+    here = Path.cwd()
     read_max_commitment(max_commitment)
     settings: dict[str, Any] = {
         "target": target,
         "cloud": cloud,
         "credential": credential,
-        "tiers_file": _file("tiers_file", tiers_file),
-        "policy_file": _file("policy_file", policy_file),
+        "tiers_file": tiers_file and str(existing_file("tiers_file", tiers_file, here)),
+        "policy_file": policy_file and str(existing_file("policy_file", policy_file, here)),
         "max_commitment": max_commitment,
         "runs_dir": str(Path(runs_dir).expanduser().absolute()),
         "owner_label": owner_label,
@@ -472,8 +473,12 @@ class Namespace:
 class Usage(Tables):
     """What one reading says: its tables as attributes, each made on first use and kept.
 
-    They bear the names and columns of notebook 40's CSV files; `names` lists them.
+    They bear the names and columns of notebook 40's CSV files; `dir(usage)` lists them. Those by
+    owner, cluster and label are in `sums`.
     """
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.names, "sums", "show"})
 
     def __repr__(self) -> str:
         read = self.snapshot
@@ -749,14 +754,3 @@ def _texts(name: str, values: Sequence[str]) -> list[str]:
     if isinstance(values, str):
         raise ConfigError(f"{name} is {cut(values, 90)!r}: write a list.")
     return [str(value) for value in values]
-
-
-def _file(name: str, file: str) -> str:
-    if not file:
-        return ""
-    path = Path(file).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(
-            f"{name}: there is no file {path}. A relative path is taken from the working directory."
-        )
-    return str(path)

@@ -119,7 +119,12 @@ class Changing(Run):
         """
         read_by = rules(self.target, **self.asked("tiers_file", "policy_file"))
         if "request_file" in self.parameters:
-            path = self._request_file()
+            path = Path(self.parameters["request_file"])
+            if resumed := self.parameters["resume_run"]:  # its own copy is what was approved
+                earlier = runs.find_run(resumed, runs_dir=self.directory.parent)
+                copy = earlier / f"requests{path.suffix.lower()}"
+                path = copy if copy.is_file() else path
+            path = project.existing_file("request_file", str(path))
             self._requests = self.directory / f"requests{path.suffix.lower()}"
             data = files.read_bytes(path)
             try:
@@ -132,16 +137,6 @@ class Changing(Run):
             row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
             self.specs = spec.specs_from_rows([row], file=PARAMETERS, **read_by)
         return plans.requests_table(self.specs)
-
-    def _request_file(self) -> Path:
-        """Return the file that is asked; of a resumed run its own copy, which was approved."""
-        given = self.parameters["request_file"]
-        if resumed := self.parameters["resume_run"]:
-            earlier = runs.find_run(resumed, runs_dir=self.directory.parent)
-            copy = earlier / f"requests{Path(given).suffix.lower()}"
-            if copy.is_file():
-                return copy
-        return project.existing_file("request_file", given)
 
     def resume(self) -> Table:
         """Return how far the run that `resume_run` names had come, once nobody writes any more.

@@ -58,17 +58,20 @@ def resolve_path(path: str | Path) -> Path:
     return given if given.is_absolute() else find_project_root() / given
 
 
-def existing_file(parameter: str, file: str) -> Path:
+def existing_file(parameter: str, file: str | Path, folder: Path | None = None) -> Path:
     """Return the path of a file that a parameter names.
+
+    Args:
+        folder: where a relative path is taken from; None for the project folder.
 
     Raises:
         ConfigError: there is none.
     """
-    path = resolve_path(file)
+    path = folder / Path(file).expanduser() if folder else resolve_path(file)
     if not path.is_file():
         raise ConfigError(
-            f"{parameter}: there is no file {path}. A relative path is taken from the project "
-            f"folder {find_project_root()}, wherever the notebook is run."
+            f"{parameter}: there is no file {path}. A relative path is taken from "
+            f"{folder or 'the project folder, wherever the notebook is run'}."
         )
     return path
 

@@ -107,7 +107,11 @@ class Run:
             refusal, given = error, recordable(given)  # what is refused may hold a secret
         run = cls(notebook, given, directory)
         run._cells = cells
-        run._listen()
+        if Run._open is not None:
+            Run._open.close()
+        if (shell := ipython()) is not None:
+            shell.events.register("post_run_cell", run._after_cell)
+            Run._open, run._heard_in = run, shell
         if refusal is not None:
             raise refusal
         if not given.get("snapshot_run"):
@@ -165,13 +169,6 @@ class Run:
         """The way to Azure or to the sandbox; a run that analyzes an earlier one never takes it."""
         way = {name: str(self.parameters[name]) for name in ("target", "cloud", "credential")}
         return open_target(**way)
-
-    def _listen(self) -> None:
-        if Run._open is not None:
-            Run._open.close()
-        if (shell := ipython()) is not None:
-            shell.events.register("post_run_cell", self._after_cell)
-            Run._open, self._heard_in = self, shell
 
     def close(self) -> None:
         """Let no later cell of this kernel touch the record."""

@@ -150,12 +150,22 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
     from mnslib.azure.clouds import CLOUDS, sandbox_cloud
     from mnslib.azure.credentials import make_credential, sandbox_credential
     from mnslib.azure.throttle import NO_LIMITS
+    from mnslib.sandbox.launcher import ensure_running, find_running, is_home
 
     if _require("target", target, TARGETS) == "azure":
         chosen = CLOUDS[_require("cloud", cloud, tuple(CLOUDS))]
         azure = AzureClient(chosen, make_credential(credential, cloud=chosen))
         return Target(azure=azure, sandbox=None)
-    sandbox = _sandbox_connection()
+    file = sandbox_file()
+    sandbox = find_running(file)
+    if sandbox is None and os.environ.get(SANDBOX_VARIABLE) and not is_home(file):
+        raise ConfigError(
+            f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
+            f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
+        )
+    if sandbox is None:
+        sys.stderr.write("Starting the sandbox, which takes some seconds ...\n")
+        sandbox = ensure_running(file.parent)
     # The sandbox has no limits unless told so, and then its 429s are learned from.
     azure = AzureClient(sandbox_cloud(sandbox), sandbox_credential(sandbox), limits=NO_LIMITS)
     return Target(azure=azure, sandbox=sandbox)
@@ -186,21 +196,6 @@ def sandbox_name(parameters: Mapping[str, Any]) -> str:
     used = sandbox_file()
     name = next(name for name, file in sandbox_files().items() if file == used)
     return str(used) if name == SANDBOX_VARIABLE else name
-
-
-def _sandbox_connection() -> dict[str, Any]:
-    from mnslib.sandbox.launcher import ensure_running, find_running, is_home
-
-    file = sandbox_file()
-    if connection := find_running(file):
-        return connection
-    if not os.environ.get(SANDBOX_VARIABLE) or is_home(file):
-        sys.stderr.write("Starting the sandbox, which takes some seconds ...\n")
-        return ensure_running(file.parent)
-    raise ConfigError(
-        f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
-        f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
-    )
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:

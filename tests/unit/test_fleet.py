@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -134,7 +135,7 @@ class TestReading:
         for wrong in ({"target": "moon"}, {"clusters": "one"}, {"max_commitment": "much"}):
             with pytest.raises(ConfigError):
                 connect(**wrong)
-        with pytest.raises(ConfigError, match="from the working directory"):
+        with pytest.raises(ConfigError, match=f"A relative path is taken from {Path.cwd()}"):
             connect(tiers_file="none.yaml")
 
 
