@@ -57,7 +57,7 @@ class Earlier:
     is_judged_only: bool = False
 
 
-def read_earlier(run: str, *, utilization: str, refusals: str = "") -> Earlier:
+def earlier_tables(run: str, *, utilization: str, refusals: str = "") -> Earlier:
     """Return an earlier run from the text of its tables; one that is damaged is said to be.
 
     Args:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import mnslib
-from mnslib.capacity.changed import Earlier, new_findings, read_earlier
+from mnslib.capacity.changed import Earlier, earlier_tables, new_findings
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refusal_findings
 from mnslib.capacity.summaries import utilization_findings
@@ -161,7 +161,7 @@ class Reading(Run):
         try:
             text = utilization.read_text(encoding="utf-8")
             refused = refusals.read_text(encoding="utf-8") if refusals.is_file() else ""
-            earlier = read_earlier(run.name, utilization=text, refusals=refused)
+            earlier = earlier_tables(run.name, utilization=text, refusals=refused)
         except (OSError, ValueError) as error:
             note = f"No tables of {run.name} can be read: {error}."
             earlier = Earlier(run=run.name, note=note)

@@ -11,8 +11,8 @@ from mnslib.capacity.changed import (
     Earlier,
     change_findings,
     changes_since,
+    earlier_tables,
     new_findings,
-    read_earlier,
 )
 from mnslib.show.show import changes_report
 from mnslib.show.views import said
@@ -161,7 +161,7 @@ def test_what_needs_somebody_comes_first_in_the_report_and_is_counted():
 def test_a_table_reads_back_as_it_was_written():
     table = table_of({WEB: "full", ("aks-1", "b"): "unknown: no quota"})
 
-    earlier = read_earlier("r1", utilization=csv_text(table))
+    earlier = earlier_tables("r1", utilization=csv_text(table))
 
     assert earlier.table[table.columns].equals(table)
     assert earlier.note == ""
@@ -184,7 +184,7 @@ def test_a_table_reads_back_as_it_was_written():
     ],
 )
 def test_a_damaged_or_older_file_is_a_note_and_never_a_crash(text):
-    earlier = read_earlier("r1", utilization=text)
+    earlier = earlier_tables("r1", utilization=text)
 
     assert earlier.table is None
     assert earlier.note.startswith("The tables of r1 cannot be read: ")
@@ -197,7 +197,7 @@ def test_hostile_text_of_an_earlier_file_does_not_act():
         'aks-1,"<script>alert(1)</script>\x1b[31m",cpu_request,"unknown: =cmd()|\x07",1,\n'
         f"aks-1,{'x' * 5000},cpu_request,ok,1,0.5\n"
     )
-    earlier = read_earlier("r1", utilization=text)
+    earlier = earlier_tables("r1", utilization=text)
     frame = changes_since(table_of({WEB: "ok"}), earlier)
 
     html = changes_report(frame, earlier)._repr_html_()

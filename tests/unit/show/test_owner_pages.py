@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.capacity.changed import CHANGED_COLUMNS, CHANGES, Earlier, changes_since, read_earlier
+from mnslib.capacity.changed import CHANGED_COLUMNS, CHANGES, Earlier, changes_since, earlier_tables
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
@@ -372,7 +372,7 @@ def test_an_owner_reads_in_plain_words_what_changed_since_the_run_before(tables)
     then = then[then["namespace_name"] != "spare"].assign(hard=lambda rows: rows["hard"] / 2)
     then.loc[then["namespace_name"] == "other", ["namespace_name", "owner"]] = ["old", "payments"]
     text = csv_text(then)
-    earlier = read_earlier("20261026T060000Z-40_analyze-prod", utilization=text)
+    earlier = earlier_tables("20261026T060000Z-40_analyze-prod", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     owners, found = pages_of(tables, earlier)
     said = text_of(found["owners/payments.html"])
@@ -392,7 +392,7 @@ def test_what_is_gone_is_told_nobody_where_its_owner_is_not_known(tables):
     then = tables["utilization"].drop(columns="owner")
     then.loc[then["namespace_name"] == "calm", "namespace_name"] = "old"
     text = csv_text(then)
-    earlier = read_earlier("other", utilization=text)
+    earlier = earlier_tables("other", utilization=text)
     tables["changed"] = changes_since(tables["utilization"], earlier)
     assert "gone" in set(tables["changed"]["change"])
     reading, found = pages_of(tables, earlier)
