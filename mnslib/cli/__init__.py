@@ -331,8 +331,8 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
     It has lists to choose from and a sheet that explains each column. FILE is requests.xlsx
     unless you name another.
     """
-    from mnslib.requests.tiers import read_tiers
-    from mnslib.requests.workbook import request_workbook
+    from mnslib.requests.export import request_workbook
+    from mnslib.requests.spec import read_tiers
 
     if file.suffix.lower() != ".xlsx":
         raise click.UsageError(f"{file}: a template is a workbook; name it .xlsx.")

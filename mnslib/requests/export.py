@@ -1,29 +1,49 @@
-"""From what exists to a request file that asks for exactly that: the way back.
+"""Request files that are written: of what exists, of rows, and the workbook to fill in.
 
 What the reader of a request file would refuse (a value that looks like a secret, a tag that Azure
-made for itself) is left out and named; a key left out is left alone. Reads nothing remote.
+made for itself) is left out and named; a key left out is left alone. Cells of a workbook are text,
+so that no spreadsheet makes a date of `1-2`. Reads nothing remote.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
 
 from mnslib.errors import SpecError, cut
-from mnslib.models import POLICY_FIELDS, AccessGrant, ManagedNamespace, format_quota_value
+from mnslib.models import (
+    POLICY_FIELDS,
+    QUOTA_FIELDS,
+    ROLE_SHORT_NAMES,
+    AccessGrant,
+    ManagedNamespace,
+    format_quota_value,
+)
 from mnslib.requests import cells
-from mnslib.requests.columns import COLUMNS, written
+from mnslib.requests.columns import (
+    COLUMN_WORDS,
+    COLUMNS,
+    VALUE_COLUMNS,
+    column_words,
+    written,
+)
+from mnslib.requests.files import MOST_ROWS, YAML
 from mnslib.requests.rules import CellError
-from mnslib.requests.sheets import LONGEST_CELL, csv_bytes
-from mnslib.requests.spec import specs_from_rows
-from mnslib.requests.workbook import request_workbook
+from mnslib.requests.sheets import LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
+from mnslib.requests.spec import Tiers, specs_from_rows
 from mnslib.resource_ids import ID_COLUMNS, ManagedNamespaceId
 from mnslib.secrets import looks_secret
 
 Value = TypeVar("Value", str, str | None)
+
+LONGEST_HINT = 255
+"""Characters of a hint at a cell. Source: Excel, `promptText` of a data validation."""
+
+_HEADER_GROUND = "DDE7F0"
 
 
 def request_rows(
@@ -42,7 +62,7 @@ def request_rows(
     left_out: list[str] = []
     for namespace in sorted(namespaces, key=lambda found: found.id.key):
         row = _row(namespace, grants.get(namespace.id, ()), left_out)
-        if not _is_yaml(suffix):
+        if suffix not in YAML:
             row = {name: cells.written(value) for name, value in row.items()}
         if _accepted(row, namespace.id, left_out):
             rows.append(row)
@@ -51,7 +71,7 @@ def request_rows(
 
 def request_file(rows: Sequence[Mapping[str, Any]], *, suffix: str) -> bytes:
     """Return rows as a file: YAML, XLSX or CSV, as the suffix says; no cell starts a formula."""
-    if _is_yaml(suffix):
+    if suffix in YAML:
         return "".join(map(_entry, rows)).encode() or b"[]\n"
     texts = [{name: written(name, value) for name, value in row.items()} for row in rows]
     if suffix == ".xlsx":
@@ -63,10 +83,6 @@ def _entry(row: Mapping[str, Any]) -> str:
     # the writer leaves signs such as U+0085 as they are, and a reader takes them for line ends
     is_plain = json.dumps(row, ensure_ascii=False).isprintable()
     return yaml.safe_dump([dict(row)], allow_unicode=is_plain, sort_keys=False)
-
-
-def _is_yaml(suffix: str) -> bool:
-    return suffix in (".yaml", ".yml")
 
 
 def _row(
@@ -129,3 +145,93 @@ def _accepted(row: dict[str, Any], where: ManagedNamespaceId, left_out: list[str
                 del row[name]
         else:
             return True
+
+
+def request_workbook(
+    rows: Sequence[Mapping[str, str]] = (), *, tiers: Tiers | None = None
+) -> bytes:
+    """Return a workbook with the rows, ready for more; without any it is the template.
+
+    It has lists to choose from, and a sheet that explains each column.
+
+    Args:
+        tiers: the sizes to choose from; they get a sheet that lists them.
+    """
+    from openpyxl import Workbook
+
+    book, tiers = Workbook(), tiers or {}
+    sheet = book.active
+    sheet.title = SHEET_NAME
+    _fill(sheet, [COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in rows)])
+    _fill(book.create_sheet("columns"), [*_explanations()])
+    if tiers:
+        _fill(book.create_sheet("tiers"), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
+    lists = {name: [word.value for word in words] for name, words in COLUMN_WORDS.items()}
+    lists["tier"] = list(tiers)
+    for number, name in enumerate(COLUMNS, start=1):
+        _guide(sheet, number, name, lists.get(name, []))
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def _fill(sheet: Any, lines: Sequence[Sequence[str]]) -> None:
+    """Write lines of text, the first one a header that stays in sight."""
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.utils import get_column_letter
+
+    for row, line in enumerate(lines, start=1):
+        for column, text in enumerate(line, start=1):
+            if text == "":
+                continue
+            cell = sheet.cell(row, column)
+            write_text(cell, text)
+            cell.number_format = "@"
+            if row == 1:
+                cell.font, cell.fill = Font(bold=True), PatternFill("solid", fgColor=_HEADER_GROUND)
+            elif sheet.title != SHEET_NAME:
+                cell.alignment = Alignment(wrap_text=True, vertical="top")
+    for column in range(1, len(lines[0]) + 1):
+        longest = max(len(line[column - 1]) for line in lines[:50])
+        shape = sheet.column_dimensions[get_column_letter(column)]
+        shape.width, shape.number_format = min(max(longest + 2, 14), 60), "@"
+    sheet.freeze_panes = "A2"
+
+
+def _explanations() -> Iterator[Sequence[str]]:
+    yield "column", "needed", "what it holds", "example"
+    for name in COLUMNS:
+        of_new = "for a new namespace" if name in QUOTA_FIELDS else ""
+        words = column_words()[name]
+        yield name, "always" if name in ID_COLUMNS else of_new, words["help"], words["example"]
+    for short, full in ROLE_SHORT_NAMES.items():
+        yield "access", "", f"the role {short}", full
+
+
+def _tier_lines(tiers: Tiers) -> Iterator[Sequence[str]]:
+    for name, tier in tiers.items():
+        said = {column: getattr(tier, column) for column in tier.model_fields_set}
+        said["access"] = [cells.grant_text(one, is_granted=now) for one, now in tier.access.items()]
+        yield name, *(written(column, said.get(column, "")) for column in VALUE_COLUMNS)
+
+
+def _guide(sheet: Any, number: int, name: str, words: Sequence[str]) -> None:
+    """Give a column its hint, and its list where it takes one word of a few."""
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    choice = f"tiers!$A$2:$A${len(words) + 1}" if name == "tier" else f'"{",".join(words)}"'
+    letter = get_column_letter(number)
+    guide = DataValidation(
+        sqref=f"{letter}2:{letter}{MOST_ROWS + 1}",
+        type="list" if words else None,
+        formula1=choice if words else None,
+        allow_blank=True,
+        showInputMessage=True,
+        showErrorMessage=True,
+        promptTitle=name,
+        prompt=column_words()[name]["help"][:LONGEST_HINT],
+        errorTitle=name,
+        error=f"One of: {', '.join(words)}"[:LONGEST_HINT],
+    )
+    sheet.add_data_validation(guide)

@@ -39,7 +39,8 @@ MOST_ROWS = 20_000
 DELIMITERS = (",", ";")
 """Excel writes one or the other, as the computer's region says."""
 
-FORMATS = (".csv", ".xlsx", ".yaml", ".yml")
+YAML = (".yaml", ".yml")
+FORMATS = (".csv", ".xlsx", *YAML)
 
 LARGEST_UNPACKED_BYTES = 256 * 2**20
 """Of a workbook, which is a packed file; our choice, against one made to fill the memory."""
@@ -132,7 +133,7 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
         raise file_error(path, message, fix="the requests as CSV (UTF-8), XLSX or YAML")
     data = read_bytes(path) if data is None else data
     table = Rows(file=path.name)
-    if suffix in (".yaml", ".yml"):
+    if suffix in YAML:
         _fill_from_yaml(table, path, data)
     elif suffix == ".xlsx":
         _fill(table, path, _sheet(table, path, data))

@@ -26,7 +26,7 @@ from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import answer, files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.policy import read_policy
-from mnslib.requests.tiers import read_tiers
+from mnslib.requests.spec import read_tiers
 from mnslib.resource_ids import ClusterId
 from mnslib.results import (
     OPEN_OUTCOMES,

@@ -10,8 +10,7 @@ import pytest
 
 from mnslib.errors import SpecError
 from mnslib.requests.policy import Policy, read_policy
-from mnslib.requests.spec import specs_from_rows
-from mnslib.requests.tiers import read_tiers
+from mnslib.requests.spec import read_tiers, specs_from_rows
 
 PARAMETERS = Path(__file__).parents[3] / "parameters"
 ID = {

@@ -11,8 +11,7 @@ import pytest
 from mnslib.errors import SpecError
 from mnslib.models import NamespaceSpec, NetworkRule
 from mnslib.quantities import parse_quantity
-from mnslib.requests.spec import parse_requests, specs_from_rows
-from mnslib.requests.tiers import Tiers, read_tiers
+from mnslib.requests.spec import Tiers, parse_requests, read_tiers, specs_from_rows
 
 SAMPLE = Path(__file__).parents[3] / "parameters" / "tiers.sample.yaml"
 GROUP = "00000000-0000-4000-9000-000000000001"
