@@ -73,22 +73,27 @@ def advised(layers: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns=["_rank", "_share"]).sort_index().reset_index(drop=True)
 
 
-def with_advice(table: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+def with_advice(table: pd.DataFrame, spaces: pd.DataFrame) -> pd.DataFrame:
     """Return a utilization table with the one advice of each namespace on each of its rows.
 
+    Args:
+        spaces: from `advised`.
+
     Returns:
-        `table` with `advice`, and after it `advice_resource` and `advice_reason` as `advised`
-        gives them.
+        `table` with `advice`, and after it `advice_resource` and `advice_reason`.
     """
-    found = advised(layers).set_index(SPACE)[["advice", "advice_resource", "advice_reason"]]
+    found = spaces.set_index(SPACE)[["advice", "advice_resource", "advice_reason"]]
     others = [name for name in table.columns.tolist() if name not in found.columns]
     place = table.columns.tolist().index("advice")
     return table[others].join(found, on=SPACE)[[*others[:place], *found, *others[place:]]]
 
 
-def advice_findings(layers: pd.DataFrame) -> dict[str, Any]:
-    """Return how many namespaces are near their quota, and of these how many request too much."""
-    spaces = advised(layers)
+def advice_findings(spaces: pd.DataFrame) -> dict[str, Any]:
+    """Return how many namespaces are near their quota, and of these how many request too much.
+
+    Args:
+        spaces: from `advised`.
+    """
     known = spaces[spaces["advice"] != ""]
     near = known[known["tightest_ratio"] >= GROW_FROM]
     is_unknown = ~spaces["reason"].isin(["", BARE]) & (spaces["advice"] == "")
@@ -104,9 +109,8 @@ def advice_findings(layers: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def advice_rows(layers: pd.DataFrame) -> pd.DataFrame:
-    """Return `advised`, what needs somebody first, then by CPU quota."""
-    spaces = advised(layers)
+def advice_rows(spaces: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `advised`, what needs somebody first, then by CPU quota."""
     ranks = {"": 4, HEALTHY: 3, SHRINK: 2, FIX: 1, GROW: 0}
     keys = spaces.assign(_rank=spaces["advice"].map(ranks))
     order = ["_rank", "cores", *SPACE]

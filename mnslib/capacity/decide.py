@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,6 +135,10 @@ class Decided:
     Attributes:
         steps: of each namespace that needs one, the most urgent first: refused pods, full, tight,
             idle; then the largest.
+        table: the same, a row for each amount: `STEPS_COLUMNS`, `from` and `to` in cores or bytes,
+            NaN where there is no amount. `request` is `to` as a request file says it; empty where
+            such a file cannot change the value: the namespace is not managed by Azure, or another
+            quota object than Azure's decides.
         shortages: by cluster and request value `headroom`, and what is `wanted` beyond it: what the
             raises of its namespaces need together.
         excesses: rows of the commitment table to which nothing more should be committed, with the
@@ -146,6 +150,7 @@ class Decided:
     """
 
     steps: tuple[Step, ...]
+    table: pd.DataFrame
     shortages: tuple[Any, ...]
     excesses: tuple[Any, ...]
     most_headroom: tuple[str, float] | None
@@ -160,6 +165,7 @@ class Decided:
 def decided(tables: Tables) -> Decided:
     """Return what there is to do by the tables of one reading."""
     steps, commitments = tuple(_steps(tables)), tables.commitment
+    table = _table(steps)
     is_quota = commitments["verdict"] == "quota overcommit"
     above = commitments["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * commitments["allocatable"]
     amount = commitments["requested"] - commitments["without_largest_node"]
@@ -176,28 +182,13 @@ def decided(tables: Tables) -> Decided:
         faults.append((str(word), len(rows), tuple(names)))
     return Decided(
         steps=steps,
-        shortages=tuple(_shortages(steps_table(steps), commitments)),
+        table=table,
+        shortages=tuple(_shortages(table, commitments)),
         excesses=tuple(rows_of(excesses)),
         most_headroom=next(rows_of(free[["cluster_name", "headroom"]]), None),
         faults=tuple(faults),
         no_history=tuple(sorted(tables.snapshot.no_history)),
     )
-
-
-def steps_table(steps: Iterable[Step]) -> pd.DataFrame:
-    """Return what every namespace needs next, the most urgent first: a row for each amount.
-
-    Returns:
-        `STEPS_COLUMNS`, `from` and `to` in cores or bytes, NaN where there is no amount. `request`
-        is `to` as a request file says it; empty where such a file cannot change the value: the
-        namespace is not managed by Azure, or another quota object than Azure's decides.
-    """
-    rows = [
-        [*step.place, step.owner, step.kind, *amount[:4], "; ".join(step.whys)]
-        for step in steps
-        for amount in step.amounts or (Amount("", math.nan),)
-    ]
-    return pd.DataFrame(rows, columns=list(STEPS_COLUMNS))
 
 
 def step_requests(steps: Iterable[Step], snapshot: Snapshot) -> pd.DataFrame:
@@ -237,19 +228,18 @@ def _steps(tables: Tables) -> Iterator[Step]:
     lacks = _left(gaps)
     lacks = lacks[lacks["left"] < 0]
     gives = _give_backs(values[values["advice"] == SHRINK], fit)
-    unused = over.assign(now=over["requested"], unused=over["requested_unused"], request="")
-    raises = _raises(values, lacks, exceeded)
-    amounts = {
-        LOWER: _by_space(unused.reindex(columns=[*SPACE, *Amount._fields]), _amount),
-        RAISE: _by_space(_in_file(raises, tables.snapshot), _amount),
-        GIVE_BACK: _by_space(_in_file(gives, tables.snapshot), _amount),
-    }
+    unused = over.assign(now=over["requested"], unused=over["requested_unused"], kind=LOWER)
+    changes = [_raises(values, lacks, exceeded).assign(kind=RAISE), gives.assign(kind=GIVE_BACK)]
+    changes = [unused.assign(request=""), _in_file(pd.concat(changes), tables.snapshot)]
+    columns = [*SPACE, "kind", *Amount._fields]
+    every = pd.concat([one.reindex(columns=columns) for one in changes])
+    amounts = _by_place(every, lambda row: Amount._make(row[3:]), columns[:3])
     known = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
     verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
     times = exceeded.drop_duplicates(list(WORKLOAD)).groupby(SPACE)["count"].sum().to_dict()
     most: Any = lacks.groupby(_VALUE, sort=False, as_index=False)["left"].min()
-    short = _by_space(most, _short)
-    stuck = _by_space(gaps[(gaps["unplaced_pods"] > 0) | (gaps["reason"] != "quota")], _stuck)
+    short = _by_place(most, _short)
+    stuck = _by_place(gaps[(gaps["unplaced_pods"] > 0) | (gaps["reason"] != "quota")], _stuck)
     asking = {"over": over, "exceeded": exceeded, "gaps": gaps, "lacks": lacks, "gives": gives}
     for row in rows_of(_ordered(tables.worst.astype(_TEXTS), values, asking)):
         at, kind = (row.cluster_name, row.namespace_name), row.kind
@@ -263,13 +253,22 @@ def _steps(tables: Tables) -> Iterator[Step]:
             namespace_name=at[1],
             owner=row.owner,
             kind=kind,
-            amounts=tuple(amounts[kind].get(at, ()) if kind in amounts else ()),
+            amounts=tuple(amounts.get((*at, kind), ())),
             whys=(*whys, *never),
             stuck=tuple(never),
             is_full=row.verdict == FULL,
             is_stuck=row.is_stuck,
             refused=refused,
         )
+
+
+def _table(steps: Iterable[Step]) -> pd.DataFrame:
+    rows = [
+        [*step.place, step.owner, step.kind, *amount[:4], "; ".join(step.whys)]
+        for step in steps
+        for amount in step.amounts or (Amount("", math.nan),)
+    ]
+    return pd.DataFrame(rows, columns=list(STEPS_COLUMNS))
 
 
 def _ordered(
@@ -369,12 +368,12 @@ def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return amounts in the order of the values, each as a request file says it where one can."""
     spaces = snapshot.namespaces
     spaces = spaces[spaces["is_managed"].astype(bool) & (spaces["subscription_id"] != "")]
-    managed = set(names_of(spaces))
+    asked = set(names_of(spaces)) & set(names_of(changes))
     own = {
         (cluster, quota.namespace_name, name): float(quota.hard[key])
         for cluster, quotas in snapshot.quotas.items()
         for quota in quotas
-        if quota.name == MANAGED_QUOTA_NAME and (cluster, quota.namespace_name) in managed
+        if quota.name == MANAGED_QUOTA_NAME and (cluster, quota.namespace_name) in asked
         for name, key in QUOTA_KEYS.items()
         if key in quota.hard
     }
@@ -383,8 +382,7 @@ def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         for cluster, space, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
     ]
     order = changes["resource"].map({name: at for at, name in enumerate(QUOTA_FIELDS)})
-    changes = changes.assign(request=texts, order=order).sort_values("order", kind="stable")
-    return changes.reindex(columns=[*SPACE, *Amount._fields])
+    return changes.assign(request=texts, order=order).sort_values("order", kind="stable")
 
 
 def _request(name: str, amount: float) -> str:
@@ -394,16 +392,14 @@ def _request(name: str, amount: float) -> str:
     return format_quota_value(name, exact.to_integral_value(ROUND_CEILING) * unit)
 
 
-def _by_space(rows: pd.DataFrame, make: Callable[[Any], Any]) -> dict[Place, list[Any]]:
-    """Return by namespace what is made of its rows."""
-    found: dict[Place, list[Any]] = {}
-    for row in rows_of(rows):
-        found.setdefault((row.cluster_name, row.namespace_name), []).append(make(row))
+def _by_place(
+    rows: pd.DataFrame, make: Callable[[Any], Any], by: Sequence[str] = SPACE
+) -> dict[tuple[str, ...], list[Any]]:
+    """Return by namespace, or by more, what is made of its rows."""
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for place, row in zip(names_of(rows, *by), rows_of(rows), strict=True):
+        found.setdefault(place, []).append(make(row))
     return found
-
-
-def _amount(row: Any) -> Amount:
-    return Amount._make(row[len(SPACE) :])
 
 
 # Amounts that can be written as they are read

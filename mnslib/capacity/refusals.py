@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -59,47 +58,37 @@ _UNITS: Mapping[str, tuple[Decimal, Callable[[Decimal], str]]] = {
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-Need = Mapping[str, Decimal]
+def read_message(message: str) -> list[dict[str, Any]]:
+    """Return what a `FailedCreate` message says of quotas, in the columns of `refusals_table`.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """What a message says: amounts by quota key in cores, bytes or counts.
-
-    Attributes:
-        problem: `EXCEEDED`, `MISSING` or `OTHER`, which has nothing else.
-        missing: quota key to the containers that do not say it, empty where not named.
+    That is a part for each key that was short, or that containers do not say; of a message that
+    says something else one part with nothing but the `problem`, `OTHER`.
     """
-
-    problem: str = OTHER
-    quota_name: str = ""
-    requested: Need = field(default_factory=dict)
-    used: Need = field(default_factory=dict)
-    limited: Need = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_message(message: str) -> Refusal:
-    """Return what a `FailedCreate` message says of quotas; `OTHER` for what it does not."""
     if found := _EXCEEDED_TEXT.search(message):
         try:
-            said: dict[str, Any] = {
-                name: {
+            requested, used, limited = (
+                {
                     key: parse_quantity(text)
                     for key, _, text in (pair.partition("=") for pair in found[name].split(","))
                 }
                 for name in ("requested", "used", "limited")
-            }
+            )
         except ValueError:
-            return Refusal()
-        if said["requested"].keys() == said["used"].keys() == said["limited"].keys():
-            return Refusal(problem=EXCEEDED, quota_name=found["quota"], **said)
+            return [{"problem": OTHER}]
+        if requested.keys() == used.keys() == limited.keys():
+            return [
+                _short(
+                    found["quota"], key, pod_requested=amount, used=used[key], limited=limited[key]
+                )
+                for key, amount in requested.items()
+            ]
     if found := _MISSING_TEXT.search(message):
         parts = found["what"].split("; ") if " for: " in found["what"] else found["what"].split(",")
         missing = {key: names for key, _, names in (part.partition(" for: ") for part in parts)}
         if missing.keys() <= QUOTA_FIELD_OF.keys():
-            return Refusal(problem=MISSING, quota_name=found["quota"], missing=missing)
-    return Refusal()
+            said = {"problem": MISSING, "quota_name": found["quota"]}
+            return [said | {"key": key, "containers": names} for key, names in missing.items()]
+    return [{"problem": OTHER}]
 
 
 def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -158,60 +147,49 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
 
 def _parts(
     snapshot: Snapshot, cluster: str, event: Event, workload: Workload | None
-) -> Iterator[dict[str, object]]:
-    """Yield what the newest refusal was short of, one by one.
+) -> list[dict[str, Any]]:
+    """Return what the newest refusal was short of, one by one.
 
     First what the message says; then the keys of every quota that only all missing pods together
     exceed, as the template and the quotas say now.
     """
-    refusal = read_message(event.message)
-    base: dict[str, object] = {"problem": refusal.problem, "quota_name": refusal.quota_name}
-    if refusal.problem == OTHER:
-        yield base
-    for key, containers in refusal.missing.items():
-        yield {**base, "key": key, "containers": containers}
-    pods = None if workload is None else max(1, workload.replicas - workload.running)
-    for key, requested in refusal.requested.items():
-        yield _raises(refusal.quota_name, key, requested, refusal.used, refusal.limited, pods)
-    if refusal.problem != EXCEEDED or workload is None or pods is None:
-        return
+    parts = read_message(event.message)
+    if parts[0]["problem"] != EXCEEDED:
+        return parts
+    if workload is None:
+        return [part | _raises(part, one=1) for part in parts]
+    said = {(part["quota_name"], part["key"]) for part in parts}
+    pods = max(1, workload.replicas - workload.running)
     ranges = snapshot.limit_ranges.get(cluster, ())
     own = [one for one in ranges if one.namespace_name == event.namespace_name]
     need = pod_need(with_defaults(workload.template, own)) | {"pods": Decimal(1)}
     need |= {alias: need[key] for alias, key in QUOTA_ALIASES.items()}
     for quota in snapshot.quotas.get(cluster, ()):
-        if quota.namespace_name != event.namespace_name or quota.is_scoped:
-            continue
-        said = refusal.requested if quota.name == refusal.quota_name else {}
-        for key, hard in quota.hard.items():
-            wanted = need.get(key)
-            if key in said or not wanted or key not in quota.used:
-                continue
-            if quota.used[key] + pods * wanted > hard:
-                yield _raises(quota.name, key, wanted, quota.used, quota.hard, pods)
+        if quota.namespace_name == event.namespace_name and not quota.is_scoped:
+            parts += [
+                _short(quota.name, key, pod_requested=need[key], used=quota.used[key], limited=hard)
+                for key, hard in quota.hard.items()
+                if need.get(key) and key in quota.used and (quota.name, key) not in said
+                if quota.used[key] + pods * need[key] > hard
+            ]
+    return [part | _raises(part, one=1, all=pods) for part in parts]
 
 
-def _raises(
-    quota_name: str, key: str, requested: Decimal, used: Need, limited: Need, pods: int | None
-) -> dict[str, object]:
-    """Return the cells of one key that a quota is short of, by so many missing pods."""
-    row: dict[str, object] = {
-        "problem": EXCEEDED,
-        "quota_name": quota_name,
-        "key": key,
-        "pod_requested": requested,
-        "used": used[key],
-        "limited": limited[key],
-        "request_column": QUOTA_FIELD_OF.get(key, "") if quota_name == MANAGED_QUOTA_NAME else "",
-    }
-    unit, text = next(
-        (unit, text) for ending, (unit, text) in _UNITS.items() if key.endswith(ending)
-    )
-    for name, times in (("one", 1), ("all", pods)):
-        if times is not None:
-            enough = max(limited[key], used[key] + times * requested)
-            enough = (enough / unit).to_integral_value(ROUND_CEILING) * unit
-            row |= {f"raise_{name}": enough - limited[key], f"quota_{name}": text(enough)}
+def _short(quota_name: str, key: str, **amounts: Decimal) -> dict[str, Any]:
+    """Return the part of a key that is short for one pod, or for all."""
+    column = QUOTA_FIELD_OF.get(key, "") if quota_name == MANAGED_QUOTA_NAME else ""
+    part = {"problem": EXCEEDED, "quota_name": quota_name, "key": key, "request_column": column}
+    return part | amounts
+
+
+def _raises(part: Mapping[str, Any], **pods: int) -> dict[str, Any]:
+    """Return by how much a quota has to rise for so many pods, and to what."""
+    unit, text = next(way for ending, way in _UNITS.items() if part["key"].endswith(ending))
+    row: dict[str, Any] = {}
+    for name, count in pods.items():
+        enough = max(part["limited"], part["used"] + count * part["pod_requested"])
+        enough = (enough / unit).to_integral_value(ROUND_CEILING) * unit
+        row |= {f"raise_{name}": enough - part["limited"], f"quota_{name}": text(enough)}
     return row
 
 

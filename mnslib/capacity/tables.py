@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mnslib.capacity.advice import with_advice
+from mnslib.capacity.advice import advised, with_advice
 from mnslib.capacity.changed import Earlier, changes_since
 from mnslib.capacity.clusters import commitment_table, placement_table
 from mnslib.capacity.daily import counted_days, crossings_table, daily_peaks
-from mnslib.capacity.decide import Decided, decided, step_requests, steps_table
+from mnslib.capacity.decide import Decided, decided, step_requests
 from mnslib.capacity.evidence import with_evidence
 from mnslib.capacity.fit import fit_table
 from mnslib.capacity.layers import layers_by_day, layers_table, roll_ups
@@ -95,7 +95,12 @@ class Tables:
     @cached_property
     def utilization(self) -> pd.DataFrame:
         """Requested over hard of every quota value, with verdict and advice."""
-        return with_advice(self._judged, self.layers)
+        return with_advice(self._judged, self.advised)
+
+    @cached_property
+    def advised(self) -> pd.DataFrame:
+        """The resource that decides what each namespace is advised, as `advised` returns it."""
+        return advised(self.layers)
 
     @cached_property
     def worst(self) -> pd.DataFrame:
@@ -160,8 +165,8 @@ class Tables:
 
     @cached_property
     def steps(self) -> pd.DataFrame:
-        """What every namespace needs next, as `steps_table` returns it."""
-        return steps_table(self.decided.steps)
+        """What every namespace needs next, the most urgent first, as `Decided` has it."""
+        return self.decided.table
 
     @cached_property
     def requests(self) -> pd.DataFrame:

@@ -141,7 +141,7 @@ def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     yield Stack([_drawn(chart, layers)], "What is committed, requested and used")
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
     yield Stack([view("sums", tables.sums["by_owner"], absent=absent)], "Who holds what")
-    advice = view("advice", advice_rows(layers))
+    advice = view("advice", advice_rows(tables.advised))
     quadrant = _drawn(charts.quadrant(layers, **read), layers)
     yield Stack([quadrant, advice], "Shrink, grow, fix requests or healthy")
     known = by_day.dropna(subset=["hard", "requested", "usage"])

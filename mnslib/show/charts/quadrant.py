@@ -59,7 +59,7 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
     sheet = Sheet(
         "quadrant",
         {
-            "finding": said("advice", advice.advice_findings(layers)),
+            "finding": said("advice", advice.advice_findings(spaces)),
             "moment": moment, "note": note,
             "shrink": SHRINK_BELOW, "grow": GROW_FROM, "fix": FIX_BELOW,
             "beyond": int(is_beyond.sum()), "known": len(known),

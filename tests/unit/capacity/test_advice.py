@@ -89,7 +89,7 @@ def test_every_row_of_the_utilization_table_carries_the_advice_of_its_namespace(
     )
     layers = layers_of(("api", "cpu", 0.3, 0.9), ("web", "cpu", 0.95, NAN, "no samples of use"))
 
-    found = with_advice(table, layers)
+    found = with_advice(table, advised(layers))
 
     assert found["advice"].tolist() == [""] * 4 + ["shrink"] * 4
     assert set(found["advice_reason"][:4]) == {"no samples of use"}
@@ -97,4 +97,4 @@ def test_every_row_of_the_utilization_table_carries_the_advice_of_its_namespace(
         "cluster_name", "namespace_name", "resource", "advice", "advice_resource", "advice_reason",
         "owner",
     ]  # fmt: skip
-    assert with_advice(found, layers).equals(found)
+    assert with_advice(found, advised(layers)).equals(found)

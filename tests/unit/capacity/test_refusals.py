@@ -167,7 +167,7 @@ def test_values_that_are_missing_name_their_containers(make_refused, make_event)
     ],
 )
 def test_a_message_that_says_something_else_is_kept_as_it_is(make_refused, make_event, message):
-    assert read_message(message).problem == OTHER
+    assert read_message(message) == [{"problem": OTHER}]
     (row,) = refusals_table(make_refused(make_event(message))).to_dict("records")
     assert (row["problem"], row["message"], row["key"]) == (OTHER, message, "")
 
@@ -180,11 +180,13 @@ def test_a_message_that_says_something_else_is_kept_as_it_is(make_refused, make_
     ],
 )
 def test_a_message_is_read_behind_whatever_begins_it(begin):
-    found = read_message(f"{begin}exceeded quota: team-quota, {SHORT}")
-    assert (found.problem, found.quota_name) == (EXCEEDED, "team-quota")
-    assert found.requested == {"requests.cpu": Decimal("0.5")}
+    (found,) = read_message(f"{begin}exceeded quota: team-quota, {SHORT}")
+    assert (found["problem"], found["quota_name"]) == (EXCEEDED, "team-quota")
+    assert (found["key"], found["pod_requested"]) == ("requests.cpu", Decimal("0.5"))
     older = read_message(f"{begin}failed quota: q: must specify limits.cpu,limits.memory")
-    assert older.missing == {"limits.cpu": "", "limits.memory": ""}
+    assert [(part["key"], part["containers"]) for part in older] == [
+        ("limits.cpu", ""), ("limits.memory", ""),
+    ]  # fmt: skip
 
 
 def test_a_raise_is_rounded_up_to_what_a_request_file_can_say(make_refused, make_event):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from jinja2 import Environment, nodes
 
-from mnslib.capacity.advice import advice_rows
+from mnslib.capacity.advice import advice_rows, advised
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.daily import CROSSING_COLUMNS, counted_days
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
@@ -345,7 +345,7 @@ def test_a_group_without_a_name_is_called_so(layers):
 
 
 def test_each_advice_comes_with_its_reason_what_needs_somebody_first(layers):
-    table = view("advice", advice_rows(layers))
+    table = view("advice", advice_rows(advised(layers)))
 
     assert next(first(row) for row in table.rows) == "web-low"
     assert cells(table, "web-low")[2:] == [
