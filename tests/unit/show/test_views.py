@@ -119,11 +119,8 @@ def quota_view(**changes):
     quota = {"quota_changes": 0, "changed_utc": None, "changed_from": NAN, "changed_to": NAN}
     times = pd.date_range("2026-11-01", periods=4, freq="h", tz="UTC")
     columns = pd.MultiIndex.from_tuples([("aks-1", "web", "limits.cpu")])
-    used, hard = ([[value] for value in values] for values in ([10, 12, 12, NAN], [12] * 4))
-    clean = SimpleNamespace(
-        used=pd.DataFrame(used, index=times, columns=columns),
-        hard=pd.DataFrame(hard, index=times, columns=columns), step_minutes=30,
-    )  # fmt: skip
+    used = pd.DataFrame([[10], [12], [12], [NAN]], index=times, columns=columns)
+    clean = SimpleNamespace(used=used, ratio=used.to_numpy() / 12, step_minutes=30)
     tables = SimpleNamespace(
         utilization=utilization, days=counted_days(pd.DataFrame([daily])), clean=clean,
         evidence=pd.DataFrame([value | quota | found["quota"]]),
