@@ -6,7 +6,7 @@ asking it (its managed namespaces, its history) is kept. Decides nothing: that i
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -130,11 +130,11 @@ def collect(
     """
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
-    uses = Counter(_id_of(target).cluster_name.casefold() for target in targets)
+    uses = Counter(target.cluster_name.casefold() for target in targets)
 
-    def read(target: ClusterId | ManagedCluster) -> Reading:
-        reading = Reading(id=_id_of(target))
-        _read_present(reading, azure, kube_for, target)
+    def read(target: ClusterId) -> Reading:
+        reading = Reading(id=target)
+        _read_present(reading, azure, kube_for, targets[target])
         name = reading.id.cluster_name
         if uses[name.casefold()] > 1:
             reading.facts["no_history"] = (
@@ -155,23 +155,20 @@ def collect(
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
 
 
-def _id_of(target: ClusterId | ManagedCluster) -> ClusterId:
-    return target.id if isinstance(target, ManagedCluster) else target
-
-
 def _targets(
     azure: AzureClient, *, subscription_ids: Sequence[str], clusters: Sequence[ClusterId]
-) -> list[ClusterId | ManagedCluster]:
-    targets: list[ClusterId | ManagedCluster] = list(dict.fromkeys(clusters))
+) -> dict[ClusterId, ManagedCluster | None]:
+    """Return the clusters to read, those that were listed with what Azure says of them."""
+    targets: dict[ClusterId, ManagedCluster | None] = dict.fromkeys(clusters)
     if not targets:
         for subscription_id in dict.fromkeys(map(str.lower, subscription_ids)):
-            targets += azure.managed_clusters.list(subscription_id)
+            targets |= {one.id: one for one in azure.managed_clusters.list(subscription_id)}
     if not targets:
         raise ConfigError(
             "No cluster to analyze: name some in `clusters`, or subscriptions that have clusters "
             "in `subscription_ids`"
         )
-    for name in (_id_of(target).cluster_name for target in targets):
+    for name in (target.cluster_name for target in targets):
         if not CLUSTER_NAME.fullmatch(name):
             raise ConfigError(f"{name[:100]!r} cannot be the name of a managed cluster")
     return targets
@@ -184,14 +181,12 @@ def _read_present(
     reading: Reading,
     azure: AzureClient,
     kube_for: Callable[[ManagedCluster], KubeClient],
-    target: ClusterId | ManagedCluster,
+    cluster: ManagedCluster | None,
 ) -> None:
     """Fill in what Azure and the Kubernetes API say; what was known before a failure is kept."""
     facts = reading.facts
     try:
-        cluster = (
-            target if isinstance(target, ManagedCluster) else azure.managed_clusters.get(reading.id)
-        )
+        cluster = cluster or azure.managed_clusters.get(reading.id)
         reading.id = cluster.id  # in Azure's spelling, which is also that of the metrics
         facts["regions"] = cluster.location
         found = azure.managed_namespaces.list_by_managed_cluster(reading.id)
@@ -302,26 +297,50 @@ def assemble(
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
     past: dict[str, Samples] = {name: {} for name in _SERIES}
-    latest: dict[tuple[str, str], dict[str, float]] = {}
+    latest: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for reading in readings:
+        cluster, history, reading.history = reading.name, reading.history, None
         quotas = reading.facts.get("quotas")
         if quotas is None:
-            quotas = reading.history.last_quotas(step=grid.step) if reading.history else ()
+            quotas = history.last_quotas(step=grid.step) if history else ()
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
-        _move_history(reading, quotas, {row["namespace_name"] for row in found}, past, latest)
+        names = {row["namespace_name"] for row in found}
+        counts: dict[
+            Name, tuple[str, str]
+        ] = {  # of a value the series whose object is the tightest now
+            (name, value.quota_name, value.key): (name, key)
+            for (name, key), value in tightest_quotas(quotas).items()
+            if name in names
+        }
+        for kind, samples in history.samples.items() if history else ():
+            for series, values in samples.items():
+                place: Name | None = series
+                if kind in ("used", "hard"):
+                    place = counts.get(series)
+                elif kind == "requested":
+                    place = series[0], f"requests.{series[1]}"
+                if place:
+                    past[kind][cluster, *place] = values
+        for series, amount in history.latest.items() if history else ():
+            if known := counts.get(series):
+                latest[cluster, known[0]][known[1]] = amount
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
     fields: dict[str, Any] = {
         name: {one.name: one.facts[name] for one in readings if one.facts.get(name, "") != ""}
         for name in _BY_CLUSTER
     }
     for name, levels in _SERIES.items():
-        fields[name] = _frame(past[name], grid.times, names=levels)
+        own = past.pop(name)  # its rows are let go once they are in the frame
+        values = np.empty((len(grid.times), len(own)), dtype=np.float32)
+        for number, row in enumerate(own.values()):
+            values[:, number] = row
+        fields[name] = wide_frame(grid.times, list(own), values, names=levels)
     return Snapshot(
         read_utc=now.astimezone(UTC),
         namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
         **fields,
-        latest_peaks=latest,
+        latest_peaks=dict(latest),
         remembered=[one.name for one in readings if one.is_remembered],
         unread={(one.name, kind): why for one in readings for kind, why in one.unread.items()},
         step_minutes=int(grid.step / timedelta(minutes=1)),
@@ -334,51 +353,6 @@ def assemble(
         },
         history_note=history_note,
     )
-
-
-def _move_history(
-    reading: Reading,
-    quotas: Sequence[QuotaStatus],
-    namespaces: set[object],
-    past: Mapping[str, Samples],
-    latest: dict[tuple[str, str], dict[str, float]],
-) -> None:
-    """Move the history of one cluster under the columns of all, so that it is held once.
-
-    Of a quota value that counts whose tightest object is now.
-    """
-    history, reading.history, cluster = reading.history, None, reading.name
-    if history is None:
-        return
-    counts: dict[Name, Name] = {
-        (name, value.quota_name, value.key): (cluster, name, key)
-        for (name, key), value in tightest_quotas(quotas).items()
-        if name in namespaces
-    }
-
-    def column(kind: str, series: Name) -> Name | None:
-        if kind in ("used", "hard"):
-            return counts.get(series)
-        if kind == "requested":
-            return cluster, series[0], f"requests.{series[1]}"
-        return cluster, *series
-
-    for kind, samples in history.samples.items():
-        for series, values in samples.items():
-            if place := column(kind, series):
-                past[kind][place] = values
-    for series in counts.keys() & history.latest.keys():
-        _, name, key = counts[series]
-        latest.setdefault((cluster, name), {})[key] = history.latest[series]
-
-
-def _frame(samples: Samples, times: pd.DatetimeIndex, *, names: Sequence[str]) -> pd.DataFrame:
-    series = list(samples)
-    values = np.empty((len(series), len(times)), dtype=np.float32)
-    while samples:  # each row is let go once it is in the frame
-        _, row = samples.popitem()
-        values[len(samples)] = row
-    return wide_frame(times, series, values.T, names=names)
 
 
 def _namespace_rows(

@@ -12,7 +12,7 @@ of everything.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,11 +26,10 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.promql import (
+    HISTORY,
     QUOTA_LABELS,
     STEP_MINUTES,
-    history_queries,
-    peak_now,
-    requests_query,
+    query_of,
     samples_query,
 )
 from mnslib.capacity.quota_values import names_of
@@ -134,21 +133,28 @@ def quota_status(series: Name, hard: float, used: float | None) -> QuotaStatus:
     )
 
 
-def last_points(answer: Iterable[Series], labels: Sequence[str]) -> dict[Name, float]:
-    """Return the last value of each series of an answer, by the values of its labels."""
-    return {tuple(one.labels.get(name, "") for name in labels): one.points[-1][1] for one in answer}
+def values_at(
+    prometheus: PrometheusClient, query: RangeQuery, at: datetime, *, seconds: int
+) -> dict[Name, float]:
+    """Return what a query, for a step of so many seconds, gives at one moment, by its labels."""
+    answer = prometheus.query(query.text(seconds), at=at)
+    return {_name(one, query.labels): one.points[-1][1] for one in answer}
+
+
+def _name(series: Series, labels: Sequence[str]) -> Name:
+    return tuple(series.labels.get(label, "") for label in labels)
 
 
 class Grid(NamedTuple):
     """The times that are asked for, in UTC and a step apart.
 
     Attributes:
-        now: end of the step under way, which is asked for as well; None for the last time.
+        now: end of the step under way, which is asked for as well.
     """
 
     times: pd.DatetimeIndex
     step: timedelta
-    now: datetime | None = None
+    now: datetime
 
 
 def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
@@ -179,10 +185,7 @@ def read_history(prometheus: PrometheusClient, cluster: str, grid: Grid) -> Hist
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
-    samples = {
-        name: read_samples(prometheus, query, grid)
-        for name, query in history_queries(cluster).items()
-    }
+    samples = {name: read_samples(prometheus, query_of(name, cluster), grid) for name in HISTORY}
     unseen = np.ones(len(grid.times), dtype=bool)
     for row in samples["requested"].values():
         unseen &= np.isnan(row)
@@ -190,17 +193,15 @@ def read_history(prometheus: PrometheusClient, cluster: str, grid: Grid) -> Hist
     if unseen.any():
         # One target has the requests of all pods, so a time is seen by all of a cluster's series
         # or by none; a namespace alone that shows nothing then has no pods.
-        of_step = read_samples(prometheus, requests_query(cluster), grid)
+        of_step = read_samples(prometheus, query_of("requested", cluster, last=True), grid)
         for series, values in of_step.items():
             if not np.isnan(values[unseen]).all():
                 is_rare = True
                 row = samples["requested"].setdefault(series, np.full_like(values, np.nan))
                 row[unseen] = values[unseen]
     latest = {}
-    now = grid.now or grid.times[-1]
-    if seconds := ceil((now - grid.times[-1]).total_seconds()):
-        answer = prometheus.query(peak_now(cluster, seconds=seconds), at=now)
-        latest = last_points(answer, QUOTA_LABELS)
+    if seconds := ceil((grid.now - grid.times[-1]).total_seconds()):
+        latest = values_at(prometheus, query_of("used", cluster), grid.now, seconds=seconds)
     return History(samples=samples, latest=latest, is_rare=is_rare)
 
 
@@ -215,7 +216,7 @@ def read_samples(prometheus: PrometheusClient, query: RangeQuery, grid: Grid) ->
     """
     times, step, _ = grid
     seconds = int(step.total_seconds())
-    found: Samples = {}
+    found: Samples = defaultdict(lambda: np.full(len(times), np.nan, dtype=np.float32))
     longest = min(LONGEST_QUERY // step, MOST_POINTS)
     for first in range(0, len(times), longest):
         last = min(first + longest, len(times))
@@ -235,10 +236,20 @@ def read_samples(prometheus: PrometheusClient, query: RangeQuery, grid: Grid) ->
                     raise
                 size = (end - start) // 2
                 continue
-            _fill(found, answer, query, grid, part=(start, end))
+            while answer:  # and each is let go once it is read
+                series = answer.pop()
+                pairs = chain.from_iterable(series.points)
+                flat = np.fromiter(pairs, np.float64, count=2 * len(series.points))
+                places = np.rint((flat[0::2] - times[0].timestamp()) / seconds).astype(np.int64)
+                if places.size and not (start <= places.min() and places.max() < end):
+                    raise PrometheusError(
+                        f"The answer holds times outside the range asked for: {query.selector}"
+                    )
+                own = found[_name(series, query.labels)]
+                own[places] = np.where(flat[1::2] < 0, np.nan, flat[1::2])  # no amount is negative
             size = min(size, most_rows(len(found), step=step))
             start = end
-    return found
+    return dict(found)
 
 
 def most_rows(series: int, *, step: timedelta) -> int:
@@ -270,31 +281,6 @@ def _count_series(
         if most := int(max((value for one in counted for _, value in one.points), default=0)):
             return most
     return 0
-
-
-def _fill(
-    found: Samples,
-    answer: list[Series],
-    query: RangeQuery,
-    grid: Grid,
-    *,
-    part: tuple[int, int],
-) -> None:
-    start, end = part
-    first, seconds = grid.times[0].timestamp(), grid.step.total_seconds()
-    while answer:  # and each is let go once it is read
-        series = answer.pop()
-        key = tuple(series.labels.get(label, "") for label in query.labels)
-        if key not in found:
-            found[key] = np.full(len(grid.times), np.nan, dtype=np.float32)
-        pairs = chain.from_iterable(series.points)
-        flat = np.fromiter(pairs, np.float64, count=2 * len(series.points))
-        places = np.rint((flat[0::2] - first) / seconds).astype(np.int64)
-        if places.size and not (start <= places.min() and places.max() < end):
-            raise PrometheusError(
-                f"The answer holds times outside the range asked for: {query.selector}"
-            )
-        found[key][places] = np.where(flat[1::2] < 0, np.nan, flat[1::2])  # no amount is negative
 
 
 # When within its step a peak fell: the server shows the samples of that step alone
@@ -337,7 +323,7 @@ def with_peak_times(
         for rows, answer in zip(steps, pool.map(ask, steps), strict=True):
             points: dict[Name, list[tuple[float, float]]] = defaultdict(list)
             for one in answer:
-                points[tuple(one.labels.get(label, "") for label in QUOTA_LABELS)] += one.points
+                points[_name(one, QUOTA_LABELS)] += one.points
             values = zip(names_of(rows), rows["resource"], rows["peak_used"], strict=True)
             for (cluster, name), resource, amount in values:
                 key = QUOTA_KEYS[resource]

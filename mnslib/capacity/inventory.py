@@ -9,28 +9,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mnslib.capacity.collect import WORKERS, Reading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
-    last_points,
     quota_status,
     read_samples,
     time_grid,
+    values_at,
     with_peak_times,
 )
-from mnslib.capacity.promql import (
-    QUOTA_LABELS,
-    QUOTAS,
-    REQUESTS,
-    clusters_query,
-    namespaces_query,
-    quotas_now,
-    seen_now,
-)
+from mnslib.capacity.promql import QUOTAS, REQUESTS, clusters_query, query_of
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
@@ -82,14 +74,12 @@ def collect_from_metrics(
             reading.facts["unreachable"] = reading.facts["no_history"]
             return reading
         try:
-            spaces = read_samples(prometheus, namespaces_query(label), grid)
+            spaces = read_samples(prometheus, query_of("namespaces", label), grid)
             reading.busy = frozenset(name for (name,) in spaces)
-            # after it a last sample is one of now, by the same rule as evidence
-            since = grid.times[-1] - max(LATE_STEPS, -(-LATE // grid.step)) * grid.step
-            recent, gone = _quotas(prometheus, label, reading.history, since=since, now=now)
+            recent, gone = _quotas(prometheus, label, reading.history, grid)
             reading.is_remembered = True
             reading.facts["quotas"] = recent + gone
-            _add_commitment(reading, prometheus, label, quotas=recent, step=grid.step, now=now)
+            _add_commitment(reading, prometheus, label, recent, grid)
         except PrometheusError as error:
             reading.facts["unreachable"] = "query failed"
             reading.errors.append(str(error))
@@ -108,7 +98,8 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
     found: dict[str, ClusterId] = {}
     for text in clusters:
         try:
-            cluster = ClusterId.parse(text) if "/subscriptions/" in text.lower() else _by_name(text)
+            is_id = "/subscriptions/" in text.lower()
+            cluster = ClusterId.parse(text) if is_id else ClusterId("", "", text)
         except ValueError as error:
             raise ConfigError(f"clusters: {error}. Write ids or names.") from error
         label = "" if cluster.cluster_name == UNNAMED else cluster.cluster_name
@@ -117,10 +108,6 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
                 f"clusters: two are called {cluster.cluster_name}, and metrics know names only."
             )
     return found
-
-
-def _by_name(name: str) -> ClusterId:
-    return ClusterId(subscription_id="", resource_group="", cluster_name=name)
 
 
 def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterId]:
@@ -134,23 +121,22 @@ def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterId
             f"No cluster to analyze: {prometheus.endpoint} holds neither {QUOTAS} nor {REQUESTS}"
             " in the lookback. Check that kube-state-metrics is scraped."
         )
-    return {label: _by_name(label or UNNAMED) for label in sorted(labels)}
+    return {label: ClusterId("", "", label or UNNAMED) for label in sorted(labels)}
 
 
 def _quotas(
-    prometheus: PrometheusClient, label: str, history: History, *, since: datetime, now: datetime
+    prometheus: PrometheusClient, label: str, history: History, grid: Grid
 ) -> tuple[list[QuotaStatus], list[QuotaStatus]]:
     """Return the quotas that are of now, and those that were seen before.
 
-    Evidence says of the latter that they are too old; where an object took the place of another,
-    only the one that is there counts.
+    Evidence says of the latter that they are too old, by the same rule; where an object took the
+    place of another, only the one that is there counts.
     """
-    seconds = int((now - since).total_seconds())
+    since = grid.times[-1] - max(LATE_STEPS, -(-LATE // grid.step)) * grid.step
+    seconds = int((grid.now - since).total_seconds())
     hard, used = (
-        last_points(
-            prometheus.query(quotas_now(label, kind, seconds=seconds), at=now), QUOTA_LABELS
-        )
-        for kind in ("hard", "used")
+        values_at(prometheus, query_of(name, label), grid.now, seconds=seconds)
+        for name in ("hard", "last_used")
     )
     counted = {series: amount for series, (amount, _) in history.last_seen("used").items()} | used
     recent = [quota_status(series, amount, counted.get(series)) for series, amount in hard.items()]
@@ -167,24 +153,21 @@ def _add_commitment(
     reading: Reading,
     prometheus: PrometheusClient,
     label: str,
-    *,
     quotas: Sequence[QuotaStatus],
-    step: timedelta,
-    now: datetime,
+    grid: Grid,
 ) -> None:
     """Fill in nodes and what the cluster has committed; metrics do not say which nodes are ready.
 
     Where scrapes are too rare to be seen now, what the last step or hour saw counts.
     """
-    seconds = int(max(step, LATE).total_seconds())
+    seconds = int(max(grid.step, LATE).total_seconds())
 
     def seen(kind: str) -> dict[str, dict[str, Decimal]]:
-        answer = prometheus.query(seen_now(label, kind), at=now) or prometheus.query(
-            seen_now(label, kind, seconds=seconds), at=now
+        answer = values_at(prometheus, query_of(kind, label), grid.now, seconds=0) or values_at(
+            prometheus, query_of(kind, label, last=True), grid.now, seconds=seconds
         )
         found: dict[str, dict[str, Decimal]] = defaultdict(dict)
-        of = "node" if kind == "nodes" else "namespace"
-        for (name, resource), amount in last_points(answer, (of, "resource")).items():
+        for (name, resource), amount in answer.items():
             found[name][resource] = Decimal(str(amount))
         return found
 

@@ -7,7 +7,7 @@ profile, so that they are there once the metrics add-on is on.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 STEP_MINUTES = (1, 24 * 60)
@@ -15,26 +15,19 @@ STEP_MINUTES = (1, 24 * 60)
 where the range is 48 h or more; the longest is our choice, a sample a day."""
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
-REQUEST_LABELS = ("namespace", "resource")
-
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
 _LAST = "last_over_time({0}[{2}ms])"
+_LAST_QUOTA = f"max by (namespace, resourcequota, resource) ({_LAST})"
+_USED = QUOTAS + '{{cluster="{0}",type="used"}}'
+_REQUESTED = REQUESTS + '{{cluster="{0}",resource=~"cpu|memory"}}'
 _QUERIES = {
     "used": (
         "max by (namespace, resourcequota, resource) (max_over_time({0}[{2}ms]))",
-        QUOTAS + '{{cluster="{0}",type="used"}}',
+        _USED,
         QUOTA_LABELS,
     ),
-    "hard": (
-        f"max by (namespace, resourcequota, resource) ({_LAST})",
-        QUOTAS + '{{cluster="{0}",type="hard"}}',
-        QUOTA_LABELS,
-    ),
-    "requested": (
-        "sum by (namespace, resource) ({0})",
-        REQUESTS + '{{cluster="{0}",resource=~"cpu|memory"}}',
-        REQUEST_LABELS,
-    ),
+    "hard": (_LAST_QUOTA, QUOTAS + '{{cluster="{0}",type="hard"}}', QUOTA_LABELS),
+    "requested": ("sum by (namespace, resource) ({0})", _REQUESTED, ("namespace", "resource")),
     "usage_cpu": (
         "sum by (namespace) (rate({0}[{1}s]))",
         'container_cpu_usage_seconds_total{{cluster="{0}",container!=""}}',
@@ -45,6 +38,8 @@ _QUERIES = {
         'container_memory_working_set_bytes{{cluster="{0}",container!=""}}',
         ("namespace",),
     ),
+    "last_used": (_LAST_QUOTA, _USED, QUOTA_LABELS),
+    "namespaces": (f"count by (namespace) ({_LAST})", _REQUESTED, ("namespace",)),
     "nodes": (
         "max by (node, resource) ({0})",
         'kube_node_status_allocatable{{cluster="{0}",resource=~"cpu|memory"}}',
@@ -52,7 +47,10 @@ _QUERIES = {
     ),
 }
 HISTORY = ("used", "hard", "requested", "usage_cpu", "usage_memory")
-"""What is asked for over the lookback, by the frame that it fills; `nodes` are asked for now."""
+"""What is asked for over the lookback, by the frame that it fills.
+
+The others: `last_used`, what the window counted last, as `hard` is; `namespaces`, those whose pods
+ask for anything, however briefly; `nodes`, what they give now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +85,17 @@ class RangeQuery:
         return form.format(self.selector, seconds, (seconds or 0) * 1000 - 1)
 
 
-def history_queries(cluster: str) -> Mapping[str, RangeQuery]:
-    """Return the range queries by what they fill.
+def query_of(name: str, cluster: str, *, last: bool = False) -> RangeQuery:
+    """Return one of the queries.
 
     Args:
+        name: `HISTORY` has some, and says what the others are.
         cluster: the value of the label `cluster`, empty for series without it.
+        last: ask for what the window saw last, not for what its end shows: scrapes may be rare.
     """
-    return {name: _query(cluster, name) for name in HISTORY}
+    form, selector, labels = _QUERIES[name]
+    form = form.replace("{0}", _LAST) if last else form
+    return RangeQuery(form, selector.format(_escaped(cluster)), labels)
 
 
 def clusters_query(metric: str) -> RangeQuery:
@@ -101,49 +103,11 @@ def clusters_query(metric: str) -> RangeQuery:
     return RangeQuery(f"count by (cluster) ({_LAST})", metric, ("cluster",))
 
 
-def namespaces_query(cluster: str) -> RangeQuery:
-    """Return the query that finds the namespaces whose pods ask for anything, however briefly."""
-    selector = _query(cluster, "requested").selector
-    return RangeQuery(f"count by (namespace) ({_LAST})", selector, ("namespace",))
-
-
-def requests_query(cluster: str) -> RangeQuery:
-    """Return the query for what pods ask for where scrapes are rare: all that each step saw."""
-    return _query(cluster, "requested", last=True)
-
-
-def quotas_now(cluster: str, kind: str, *, seconds: int) -> str:
-    """Return the query for the last sample, within so many seconds, of `hard` or of `used`."""
-    last, own = _query(cluster, "hard"), _query(cluster, kind)
-    return RangeQuery(last.form, own.selector, own.labels).text(seconds)
-
-
-def peak_now(cluster: str, *, seconds: int) -> str:
-    """Return the query for the highest `used` within so many seconds: of the step under way."""
-    return _query(cluster, "used").text(seconds)
-
-
 def samples_query(cluster: str, namespaces: Sequence[str], *, seconds: int) -> str:
     """Return the query for all samples of `used` of some namespaces within so many seconds."""
     names = "|".join(re.sub(r"([^\w-])", r"\\\1", name) for name in namespaces)
-    selector = _query(cluster, "used").selector.removesuffix("}")
+    selector = query_of("used", cluster).selector.removesuffix("}")
     return f'{selector},namespace=~"{_escaped(names)}"}}[{seconds * 1000 - 1}ms]'
-
-
-def seen_now(cluster: str, kind: str, *, seconds: int | None = None) -> str:
-    """Return the query for what pods ask for (`requested`) or nodes give (`nodes`).
-
-    Args:
-        seconds: seen within so many; None for what is seen at the moment.
-    """
-    return _query(cluster, kind, last=seconds is not None).text(seconds or 0)
-
-
-def _query(cluster: str, name: str, *, last: bool = False) -> RangeQuery:
-    """Return one of the queries; `last` for what the window saw last, not what its end shows."""
-    form, selector, labels = _QUERIES[name]
-    form = form.replace("{0}", _LAST) if last else form
-    return RangeQuery(form, selector.format(_escaped(cluster)), labels)
 
 
 def _escaped(text: str) -> str:

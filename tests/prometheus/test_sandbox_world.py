@@ -50,7 +50,7 @@ class InProcess:
         self._runtime = SimpleNamespace(query_limits=limits)
         self.refused = []
 
-    def post_form(self, url, form, *, scope=None):
+    def post_form(self, url, form):
         path = urlsplit(url).path
         answer = query_once if path.endswith("/query") else query_range
         call = Call(
@@ -62,7 +62,7 @@ class InProcess:
         except Refusal as refusal:
             self.refused.append(refusal.answer.body["error"])
             raise ArmError(self.refused[-1], status=refusal.answer.status) from refusal
-        return SimpleNamespace(body=lambda: json.dumps(found.body).encode())
+        return json.dumps(found.body).encode()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def state(clock, worker):
 @pytest.fixture(scope="module")
 def sandbox(state, worker):
     door = InProcess(state, worker, QueryLimits())
-    yield PrometheusClient(door, endpoint="http://sandbox")
+    yield PrometheusClient(door, endpoint="http://sandbox", remedy="")
     assert door.refused == []
 
 
@@ -131,7 +131,8 @@ def _write(state, file, *, end):
 @pytest.mark.parametrize("cluster", ["aks-prod-weu-1", "aks-prod-neu-1", "aks-test-weu-1"])
 def test_the_same_queries_give_the_same_figures(sandbox, server, clock, cluster):
     now = datetime.fromtimestamp(clock.time, UTC)
-    grid = time_grid(now, lookback_days=DAYS, step_minutes=60)._replace(now=None)
+    grid = time_grid(now, lookback_days=DAYS, step_minutes=60)
+    grid = grid._replace(now=grid.times[-1])
     ours, theirs = (read_history(door, cluster, grid) for door in (sandbox, server))
     for kind in ("used", "hard", "requested", "usage_cpu", "usage_memory"):
         expected, found = theirs.samples[kind], ours.samples[kind]
@@ -161,10 +162,11 @@ def test_what_is_refused_for_its_size_is_asked_for_in_parts_and_gives_the_same(
 ):
     door = InProcess(state, worker, limits)
     now = datetime.fromtimestamp(clock.time, UTC)
-    grid = time_grid(now, lookback_days=DAYS, step_minutes=60)._replace(now=None)
+    grid = time_grid(now, lookback_days=DAYS, step_minutes=60)
+    grid = grid._replace(now=grid.times[-1])
     whole, parts = (
         read_history(client, "aks-prod-weu-1", grid)
-        for client in (sandbox, PrometheusClient(door, endpoint="http://sandbox"))
+        for client in (sandbox, PrometheusClient(door, endpoint="http://sandbox", remedy=""))
     )
     assert door.refused
     assert all("exceeds the limit of" in text for text in door.refused)
