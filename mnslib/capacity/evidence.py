@@ -112,9 +112,8 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
         least = LONG_GAP // snapshot.step if name == "usage_cpu" else 1  # a pod sleeps for hours
         untrue[name] = _untrue_usage(frames, name, least=least)
         frames[name] = _without(frames[name], untrue[name])
-    clean = CleanSnapshot(
-        **{one.name: getattr(snapshot, one.name) for one in fields(Snapshot)} | frames
-    )
+    clean = CleanSnapshot(**{one.name: getattr(snapshot, one.name) for one in fields(Snapshot)})
+    vars(clean).update(vars(snapshot), **frames)  # what was worked out of its lists is kept
     rows = _with_flags(rows.join(_facts(raw["used"], untrue["used"])), clean)
     tables = [rows.join(_changes(clean.hard))]
     if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):

@@ -6,8 +6,8 @@ Pure, below all questions: `evidence`, `utilization` and the rest read quotas in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -26,8 +26,7 @@ BARE, UNCOUNTED = "no quota", "quota not counted yet"
 NO_QUOTA = unknown(BARE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaValue:
+class QuotaValue(NamedTuple):
     """One value of one quota object, as it counts for its namespace.
 
     Attributes:
@@ -69,20 +68,14 @@ def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], Quot
 
     Source: Kubernetes, ResourceQuota: several objects in one namespace.
     """
-    known = set(QUOTA_KEYS.values())
+    known = {key: key for key in QUOTA_KEYS.values()} | QUOTA_ALIASES
     found: dict[tuple[str, str], QuotaValue] = {}
     for quota in quotas:
         for key, hard in quota.hard.items():
-            place = (quota.namespace_name, QUOTA_ALIASES.get(key, key))
-            if place[1] not in known:
+            place = quota.namespace_name, known.get(key, "")
+            if place[1] not in QUOTA_KEYS.values():
                 continue
-            value = QuotaValue(
-                quota_name=quota.name,
-                key=key,
-                hard=hard,
-                used=quota.used.get(key),
-                is_scoped=quota.is_scoped,
-            )
+            value = QuotaValue(quota.name, key, hard, quota.used.get(key), quota.is_scoped)
             if place not in found or value.tightness > found[place].tightness:
                 found[place] = value
     return found
