@@ -40,18 +40,9 @@ RATIO_NOISE = 5e-7
 does. Used, hard and their quotient are float32: three roundings of 6e-8 each at most."""
 
 CROSSING_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "resource",
-    "threshold",
-    "direction",
-    "crossed_utc",
-    "within_minutes",
-    "is_over_gap",
-    "used",
-    "hard",
-    "utilization_ratio",
-)
+    "cluster_name", "namespace_name", "resource", "threshold", "direction", "crossed_utc",
+    "within_minutes", "is_over_gap", "used", "hard", "utilization_ratio",
+)  # fmt: skip
 NO_HARD = "no samples of the hard quota"
 _LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
 _FLOAT32_NOISE = 1e-6

@@ -48,28 +48,11 @@ after the other, and meanwhile a rolling update starts and ends so many pods at 
 Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."""
 
 EVIDENCE_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "resource",
-    "evidence",
-    "reason",
-    "unknown_now",
-    "unknown_history",
-    "coverage",
-    "first_sample_utc",
-    "last_sample_utc",
-    "longest_gap_hours",
-    "gap_from_utc",
-    "gap_until_utc",
-    "is_all_zero",
-    "untrue_zeros",
-    "quota_changes",
-    "changed_utc",
-    "changed_from",
-    "changed_to",
-    "counted",
-    "asked",
-)
+    "cluster_name", "namespace_name", "resource", "evidence", "reason", "unknown_now",
+    "unknown_history", "coverage", "first_sample_utc", "last_sample_utc", "longest_gap_hours",
+    "gap_from_utc", "gap_until_utc", "is_all_zero", "untrue_zeros", "quota_changes",
+    "changed_utc", "changed_from", "changed_to", "counted", "asked",
+)  # fmt: skip
 
 Untrue = dict[int, Flags]
 """The steps at which a column's zeros cannot be true, of the few columns that have any."""

@@ -33,47 +33,20 @@ NO_USAGE, DEAD_SENSOR = "no samples of use", "all zero: dead sensor"
 TOO_SHORT = f"under {LEAST_HISTORY.days} days of samples"
 
 LAYER_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "resource",
-    "hard",
-    "requested",
-    "usage",
-    "peak_usage",
-    "unrequested",
-    "requested_unused",
-    "idle",
-    "bursting",
-    "over_hard",
-    "requested_ratio",
-    "usage_ratio",
-    "tightest_ratio",
-    "region",
-    "advice",
-    "reason",
-    "owner",
-    "subscription_id",
+    "cluster_name", "namespace_name", "resource", "hard", "requested", "usage", "peak_usage",
+    "unrequested", "requested_unused", "idle", "bursting", "over_hard", "requested_ratio",
+    "usage_ratio", "tightest_ratio", "region", "advice", "reason", "owner", "subscription_id",
     "labels",
-)
+)  # fmt: skip
 PARTS = ("hard", "requested", "usage", "unrequested", "requested_unused", "idle", "bursting")
 """Amounts that are summed; by day, each over the same namespaces."""
 DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
 
 SUM_COLUMNS = (
-    "resource",
-    "namespaces",
-    "measured",
-    "left_out",
-    "without_quota",
-    "hard",
-    "measured_hard",
-    *PARTS[1:],
-    "requested_ratio",
-    "usage_ratio",
-    "idle_ratio",
-    "requested_without_quota",
+    "resource", "namespaces", "measured", "left_out", "without_quota", "hard", "measured_hard",
+    *PARTS[1:], "requested_ratio", "usage_ratio", "idle_ratio", "requested_without_quota",
     "usage_without_quota",
-)
+)  # fmt: skip
 RESOURCES = ("cpu", "memory")
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
 _SUMMED = ("requested", "usage")

@@ -28,14 +28,9 @@ from mnslib.pods import pod_need
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
 NAMESPACE_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "subscription_id",
-    "resource_group",
-    "owner",
-    "is_managed",
-    "labels",
-)
+    "cluster_name", "namespace_name", "subscription_id", "resource_group", "owner",
+    "is_managed", "labels",
+)  # fmt: skip
 QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
 USAGE_SERIES = ("cluster_name", "namespace_name")
 

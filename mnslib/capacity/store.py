@@ -44,13 +44,12 @@ _PAIRED = tuple(
 def _facts() -> type[msgspec.Struct]:
     found: list[Any] = [("version", int), ("written_by", str), ("checksums", dict[str, int])]
     for one in fields(Snapshot):
-        hint = _HINTS[one.name]
+        hint, default = _HINTS[one.name], one.default
+        if one.default_factory is not MISSING:
+            default = msgspec.field(default_factory=one.default_factory)
         kind = list[tuple[get_args(hint)]] if one.name in _PAIRED else hint  # type: ignore[misc]
-        given: dict[str, Any] = {"default": one.default}
-        given |= {"default_factory": one.default_factory}
-        given = {name: value for name, value in given.items() if value is not MISSING}
         if one.name not in FRAMES:
-            found.append((one.name, kind, msgspec.field(**given)) if given else (one.name, kind))
+            found.append((one.name, kind, default)[: 2 if default is MISSING else 3])
     return msgspec.defstruct("Facts", found, kw_only=True)
 
 
@@ -73,12 +72,9 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None
             _write_wide(frame, path)
         else:
             frame.to_parquet(path, index=False, compression="zstd")
-        checksums[name] = _checksum(path)
-    content = {
-        field.name: getattr(snapshot, field.name)
-        for field in fields(Snapshot)
-        if field.name not in FRAMES
-    }
+        checksums[name] = zlib.crc32(path.read_bytes())  # it protects from damage, not from people
+    names = [one.name for one in fields(Snapshot) if one.name not in FRAMES]
+    content: dict[str, Any] = {name: getattr(snapshot, name) for name in names}
     content |= {name: list(content[name].items()) for name in _PAIRED}
     about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
     part = folder / f".{FACTS_FILE}.part"  # under its own name it is there as a whole or not at all
@@ -106,36 +102,24 @@ def read_snapshot(folder: Path) -> Snapshot:
             )
         paths = {name: folder / f"{name}.parquet" for name in FRAMES}
         with ThreadPoolExecutor(FRAMES_AT_ONCE) as pool:
-            begun = {
-                name: pool.submit(_read_frame, paths[name], checksum=head.checksums[name])
-                for name in FRAMES
-            }
+            begun = [pool.submit(_read_frame, paths[name], head.checksums[name]) for name in FRAMES]
             facts = _read_facts(content)
-            frames: dict[str, Any] = {}
-            for name in FRAMES:
-                path = paths[name]
-                frames[name] = begun[name].result()
+            for path, reading in zip(paths.values(), begun, strict=True):
+                facts[path.stem] = reading.result()
     except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
         raise ConfigError(
             f"{path} cannot be read, it is missing or damaged: {cut(str(error))} "
             "Name another run, or read the clusters anew."
         ) from error
-    return Snapshot(**facts, **frames)
+    return Snapshot(**facts)
 
 
-def _read_frame(path: Path, *, checksum: int) -> pd.DataFrame:
-    if _checksum(path) != checksum:
+def _read_frame(path: Path, checksum: int) -> pd.DataFrame:
+    content = path.read_bytes()
+    if zlib.crc32(content) != checksum:
         raise ValueError("it is not as it was written")
-    return pd.read_parquet(path) if path.stem == "namespaces" else _read_wide(path)
-
-
-def _checksum(path: Path) -> int:
-    """Return what tells a damaged file from a whole one; it is no protection from people."""
-    found = 0
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            found = zlib.crc32(part, found)
-    return found
+    file = pa.BufferReader(content)
+    return pd.read_parquet(file) if path.stem == "namespaces" else _read_wide(file)
 
 
 def _read_facts(content: bytes) -> dict[str, Any]:
@@ -176,8 +160,8 @@ def _write_wide(frame: pd.DataFrame, path: Path) -> None:
     )
 
 
-def _read_wide(path: Path) -> pd.DataFrame:
-    with parquet.ParquetFile(path) as file:
+def _read_wide(content: pa.BufferReader) -> pd.DataFrame:
+    with parquet.ParquetFile(content) as file:
         schema = file.schema_arrow
         names = [field.name for field in schema if pa.types.is_string(field.type)]
         texts = schema.names[len(names) :]

@@ -24,24 +24,10 @@ from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.verdicts import UNKNOWN, word
 
 UTILIZATION_COLUMNS = (
-    "cluster_name",
-    "namespace_name",
-    "resource",
-    "hard",
-    "used",
-    "utilization_ratio",
-    "peak_used",
-    "peak_utc",
-    "peak_within_minutes",
-    "peak_hard",
-    "verdict",
-    "advice",
-    "owner",
-    "is_managed",
-    "evidence",
-    "unknown_history",
-    "coverage",
-)
+    "cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio",
+    "peak_used", "peak_utc", "peak_within_minutes", "peak_hard", "verdict", "advice", "owner",
+    "is_managed", "evidence", "unknown_history", "coverage",
+)  # fmt: skip
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
 _CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: one whose figure does not hold is not healthy."""
