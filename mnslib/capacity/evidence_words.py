@@ -5,7 +5,8 @@ Pure text: takes a row whose facts are known (`evidence`), decides no word itsel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -77,102 +78,82 @@ def texts(row: Row) -> tuple[str, str, str]:
 
     A verdict is empty where the figures hold, else `unknown: <reason>`.
     """
-    reason = _said(row["evidence"], row)
+    facts = _facts(row)
+    said = {word: reason.format_map(facts) for word, reason in _REASONS.items()}
+    reason = said[row["evidence"]]
     if not row["has_quota"]:
         return reason, NO_QUOTA, NO_QUOTA
-    now, history = (
-        unknown(why) if why else "" for why in (_why_not_now(row), _why_no_history(row))
-    )
-    return reason, now, history
+    now, history = (_why_not_now(row, said), _why_no_history(row, said))
+    return reason, unknown(now) if now else "", unknown(history) if history else ""
 
 
-def _said(word: str, row: Row) -> str:
-    return _REASONS[word].format_map(_Facts(row))
-
-
-def _why_not_now(row: Row) -> str:
-    if row["cut_off"]:
-        return str(row["cut_off"])
-    if not row["is_counted"]:
-        return UNCOUNTED
+def _why_not_now(row: Row, said: Mapping[str, str]) -> str:
+    if row["cut_off"] or not row["is_counted"]:
+        return said["not read"] or UNCOUNTED
     if row["is_doubted"] and not (row["is_wrong"] and row["counted"] > 0):
-        return _zero(row)
+        return said["all zero"]
     if row["is_wrong"]:
-        return _said("wrong counter", row)
+        return said["wrong counter"]
     is_lost = not row["is_live"] and row["evidence"] in ("stale", "no history")
-    return _said(row["evidence"], row) if is_lost else ""
+    return said[row["evidence"]] if is_lost else ""
 
 
-def _why_no_history(row: Row) -> str:
+def _why_no_history(row: Row, said: Mapping[str, str]) -> str:
     if not row["lookback"]:
         return "no history was read"
     if row["is_wrong"] and not row["is_zero"]:
-        return _said("wrong counter", row)
+        return said["wrong counter"]
     if row["is_zero"] and not row["is_empty"]:
-        return _zero(row)
+        return said["all zero"]
     if row["evidence"] == "no history" or (row["evidence"] == "stale" and row["is_old"]):
-        return _said(row["evidence"], row)
+        return said[row["evidence"]]
     if row["seen"] == 0 and row["is_empty"]:
         return ""
     if row["seen_for"] < LEAST_HISTORY:
-        return f"too short: {_said('too short', row)}"
-    return (
-        f"gaps: samples for {_share(row)} of the time" if row["coverage"] < LEAST_COVERAGE else ""
-    )
+        return f"too short: {said['too short']}"
+    too_few = row["coverage"] < LEAST_COVERAGE
+    return f"gaps: samples for {_share(row)} of the time" if too_few else ""
 
 
-class _Facts:
-    """The facts of a row in words, each when it is asked for: others may be unknown."""
+def _facts(row: Row) -> dict[str, str]:
+    """Return the facts of a row in words, as the reasons name them."""
+    facts = {name: _length(row[name]) for name in ("lookback", "seen_for", "gap_for")}
+    for name in ("first_sample", "last_sample", "gap_from", "gap_until", "changed"):
+        facts[f"{name}_utc"] = _moment(row[f"{name}_utc"])
+    for name in ("counted", "asked", "before", "after"):
+        facts[name] = amount_text(row["resource"], row[name])
+    runs = row["resource"] in USAGE_FIELDS
+    zeros = f"zero while its pods {'run' if runs else 'ask for more'}"
 
-    def __init__(self, row: Row) -> None:
-        self._row = row
+    def missing(share: float, none: str) -> str:
+        """Return what a gap is made of, of which a share are zeros that cannot be true."""
+        return none if not share else f"{zeros}," if share == 1 else f"{none}, or {zeros},"
 
-    def __getitem__(self, name: str) -> str:
-        if name in _WORDS:
-            return _WORDS[name](self._row)
-        value = self._row[name]
-        if isinstance(value, timedelta):
-            return _length(value)
-        if isinstance(value, datetime):
-            return _moment(value)
-        return value if isinstance(value, str) else amount_text(self._row["resource"], value)
-
-
-def _asked(row: Row) -> str:
-    asked = amount_text(row["resource"], row["asked"]) if row["asked"] else "nothing"
-    return asked.removesuffix(" cores").removesuffix(" core")
-
-
-def _zero(row: Row) -> str:
-    if row["resource"] in USAGE_FIELDS:
-        return "all zero: dead sensor"
-    if row["asked"] > 0:
-        return f"all zero while pods ask for {amount_text(row['resource'], row['asked'])}"
-    if row["is_live"] and row["counted"] > 0:
-        return f"all zero while now {amount_text(row['resource'], row['counted'])} are counted"
-    return "all zero while there are series of its pods" if row["is_dead"] else "all zero"
-
-
-def _missing(row: Row, share: float, none: str) -> str:
-    """Return what a gap is made of, of which a share are zeros that cannot be true."""
-    if not share:
-        return none
-    zeros = "zero while its pods " + ("run" if row["resource"] in USAGE_FIELDS else "ask for more")
-    return f"{zeros}," if share == 1 else f"{none}, or {zeros},"
+    if runs:
+        zero = "all zero: dead sensor"
+    elif row["asked"] > 0:
+        zero = f"all zero while pods ask for {facts['asked']}"
+    elif row["is_live"] and row["counted"] > 0:
+        zero = f"all zero while now {facts['counted']} are counted"
+    else:
+        zero = "all zero while there are series of its pods" if row["is_dead"] else "all zero"
+    first, until = facts["first_sample_utc"], facts["gap_until_utc"]
+    return facts | {
+        "zero": zero,
+        "cut_off": row["cut_off"],
+        "asked": re.sub(" cores?$", "", facts["asked"]) if row["asked"] else "nothing",
+        "begin": f"first sample {first}" if first else "no sample yet",
+        "end": f"to {until}" if until else "on",
+        "coverage": _share(row),
+        "last": f", the last of {row['changes']} changes" if row["changes"] > 1 else "",
+        "late": missing(row["late_untrue"], "no sample"),
+        "torn": missing(row["gap_untrue"], "no samples"),
+        "least": _length(LEAST_HISTORY),
+    }
 
 
 def _share(row: Row) -> str:
     return f"{row['coverage']:.0%}".replace("%", " %")
-
-
-def _begin(row: Row) -> str:
-    first = row["first_sample_utc"]
-    return "no sample yet" if pd.isna(first) else f"first sample {_moment(first)}"
-
-
-def _end(row: Row) -> str:
-    until = row["gap_until_utc"]
-    return "on" if pd.isna(until) else f"to {_moment(until)}"
 
 
 def _length(time: timedelta) -> str:
@@ -184,17 +165,6 @@ def _length(time: timedelta) -> str:
 
 
 def _moment(value: datetime) -> str:
-    return f"{value.day} {_MONTHS[value.month - 1]} {value:%H:%M} UTC"
-
-
-_WORDS: Mapping[str, Callable[[Row], str]] = {
-    "asked": _asked,
-    "begin": _begin,
-    "coverage": _share,
-    "end": _end,
-    "last": lambda row: f", the last of {row['changes']} changes" if row["changes"] > 1 else "",
-    "late": lambda row: _missing(row, row["late_untrue"], "no sample"),
-    "least": lambda _: _length(LEAST_HISTORY),
-    "torn": lambda row: _missing(row, row["gap_untrue"], "no samples"),
-    "zero": _zero,
-}
+    """Return a moment, empty for none."""
+    known = not pd.isna(value)
+    return f"{value.day} {_MONTHS[value.month - 1]} {value:%H:%M} UTC" if known else ""
