@@ -5,9 +5,8 @@ Each function returns a `Chart`, which a notebook shows by itself, as a PNG.
 
 from __future__ import annotations
 
-from mnslib.show.charts.before_after import commitment_before_after
 from mnslib.show.charts.bulk import bulk_outcome, bulk_timeline
-from mnslib.show.charts.commitment import cluster_commitment
+from mnslib.show.charts.commitment import cluster_commitment, commitment_before_after
 from mnslib.show.charts.layers import layers_over_time, three_layers
 from mnslib.show.charts.now import utilization_now
 from mnslib.show.charts.picture import Chart

@@ -50,7 +50,6 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
     groups = groups.sort_values(["rank", "amount", "reason"], ascending=[True, False, True])
     share = MOST_REASONS // max(groups["rank"].nunique(), 1)
     shown = groups if len(groups) <= MOST_REASONS else groups.groupby("rank").head(share)
-    clusters, others = _clusters(items, panels=2 if len(groups) else 1)
     sheet = Sheet(
         "bulk_outcome",
         {
@@ -58,7 +57,7 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
             "done": {kind: n for kind, n in counts.items() if n and kind not in OPEN_OUTCOMES},
             "open": {kind: n for kind in OPEN_OUTCOMES if (n := counts[kind])},
             "rest": groups.drop(index=shown.index)["amount"].tolist(),
-            "others": others.to_dict("records"), "most": groups[:1].to_dict("records"),
+            "most": groups[:1].to_dict("records"),
         },
     )  # fmt: skip
     if items.empty:
@@ -68,14 +67,13 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
     sheet.y += 18
     if len(groups):
         _draw_reasons(sheet, shown)
-    if len(clusters) > 1:
-        _draw_clusters(sheet, clusters)
+    if items["cluster"].nunique() > 1:
+        _draw_clusters(sheet, items, panels=2 if len(groups) else 1)
     return sheet.finish()
 
 
 def _draw_reasons(sheet: Sheet, groups: pd.DataFrame) -> None:
-    sheet.section("What is not done, and what to do")
-    sheet.y += 38
+    sheet.section("What is not done, and what to do", height=38)
     middle, right = 250, 830 if groups["remedy"].any() else RIGHT
     heads = {MARGIN: "Changes", middle: "Reason", right: "Remedy"}
     for x, words in heads.items():
@@ -99,29 +97,23 @@ def _draw_reasons(sheet: Sheet, groups: pd.DataFrame) -> None:
     sheet.y += 20
 
 
-def _clusters(items: pd.DataFrame, *, panels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row for each cluster, worst first: those to draw, and those that are left."""
+def _draw_clusters(sheet: Sheet, items: pd.DataFrame, *, panels: int) -> None:
+    """Draw what came of the changes of each cluster, worst first."""
     counts = pd.crosstab(items["cluster"], items["outcome"])
     counts = counts.reindex(columns=told("outcomes"), fill_value=0)
     missing, failed = counts[[*OPEN_OUTCOMES]].sum(axis=1), counts[OutcomeKind.FAILED] > 0
-    rows = counts.assign(
-        changes=counts.sum(axis=1), missing=missing, tone=np.where(failed, "crit", "text")
-    ).reset_index()
+    tone, changes = np.where(failed, "crit", "text"), counts.sum(axis=1)
+    rows = counts.assign(changes=changes, missing=missing, tone=tone).reset_index()
     order = ["missing", "changes", "cluster"]
     rows = rows.sort_values(order, ascending=[False, False, True])
-    return top_rows(rows, [True] * len(rows), panels=panels)
-
-
-def _draw_clusters(sheet: Sheet, rows: pd.DataFrame) -> None:
-    sheet.section("By cluster, worst first")
-    sheet.y += 40
-    grid = sheet.grid(rows)
-    each: list[Any] = rows[told("outcomes")].to_dict("records")
-    ends = grid.x(rows["changes"] / rows["changes"].max())
-    for y, counts, end in zip(grid.ys, each, ends, strict=True):
-        sheet.stack(counts, grid.left, end, y, 22, least=3, gap=2)
-    sheet.y += 24
-    sheet.tell("more_clusters")
+    shown, rest = top_rows(rows, [True] * len(rows), panels=panels)
+    sheet.section("By cluster, worst first", height=40)
+    grid = sheet.grid(shown)
+    each: list[Any] = shown[told("outcomes")].to_dict("records")
+    ends = grid.x(shown["changes"] / shown["changes"].max())
+    for y, found, end in zip(grid.ys, each, ends, strict=True):
+        sheet.stack(found, grid.left, end, y, 22, least=3, gap=2)
+    sheet.tell("more_clusters", others=rest.to_dict("records"))
 
 
 MOST_LINES, MOST_NAMED = 200, 40
@@ -231,7 +223,16 @@ def _draw_stretches(
         drawn.append(shown.assign(y=sheet.y + head + height * (np.arange(len(shown)) + 0.5)))
         sheet.y += max(head + height * len(shown), 34 if named else 62) + 16
     grid = Grid(LEFT, RIGHT, top, sheet.y)
-    _draw_clock(sheet, grid, span)
+    step = next((step for step in _BINS if span / step <= _MOST_TICKS), _BINS[-1])
+    places = [step * number for number in range(int(span / step) + 1)]
+    for at in places:
+        x, whole, is_last = grid.x(at / span), int(at), at == places[-1]
+        words = f"{at:g}{' s' * is_last}"
+        if span >= 90:
+            words = f"{whole // 60}:{whole % 60:02}{' min:s' * is_last}"
+        align = "right" if x > RIGHT - 60 else "center" if at else "left"
+        sheet.vlines(x, top - 8, grid.bottom, "grid")
+        sheet.label(x, grid.bottom + 20, words, align=align)
     for y, label, number, missing in heads:
         words = f"{missing:,} not done" if missing else ""
         room = LEFT - MARGIN - 110 - (sheet.width(words, SMALL) if named else 0)
@@ -253,16 +254,3 @@ def _draw_stretches(
     sheet.dots(ends[failed], lines["y"][failed], "failed_here")
     sheet.y += 44 + 20 * (every > 1)
     sheet.tell("every")
-
-
-def _draw_clock(sheet: Sheet, grid: Grid, span: float) -> None:
-    step = next((step for step in _BINS if span / step <= _MOST_TICKS), _BINS[-1])
-    places, is_short = [step * number for number in range(int(span / step) + 1)], span < 90
-    for at in places:
-        x, whole = grid.x(at / span), int(at)
-        words = f"{at:g}" if is_short else f"{whole // 60}:{whole % 60:02}"
-        if at == places[-1]:
-            words += " s" if is_short else " min:s"
-        align = "right" if x > RIGHT - 60 else "center" if at else "left"
-        sheet.vlines(x, grid.top - 8, grid.bottom, "grid")
-        sheet.label(x, grid.bottom + 20, words, align=align)

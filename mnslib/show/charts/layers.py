@@ -29,46 +29,37 @@ _PARTS = {"used": "used", "requested_unused": "requested, not used", "unrequeste
 """From real to committed; together they are the hard quota. What is used above it is not drawn."""
 
 
-def three_layers(
-    layers: pd.DataFrame, *, moment: datetime, resource: str = "cpu", note: str = ""
-) -> Chart:
-    """Return the chart of hard, requested and used, one row per namespace, most idle first.
+def three_layers(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart:
+    """Return the chart of hard, requested and used CPU, one row per namespace, most idle first.
 
     Args:
         layers: from `capacity.layers.layers_table`.
         moment: when the quotas were read; the window ends there.
-        resource: `cpu` or `memory`.
         note: sentences that the source line ends with.
     """
-    divisor, unit = UNITS[resource]
-    own = layers[layers["resource"] == resource]
-    granted = own[own["reason"] != BARE]
-    rows = granted.assign(
-        known=granted["reason"] == "", tone=np.where(granted["reason"] == "", "ink", "text"),
-        amount=granted["hard"] / divisor, requests=granted["requested"] / divisor,
-        use=granted["usage"] / divisor, rest=granted["idle"] / divisor,
-        idle_ratio=granted["idle"] / granted["hard"],
-    )  # fmt: skip
+    own = layers[layers["resource"] == "cpu"]
+    rows = own[own["reason"] != BARE]
+    rows = rows.assign(known=rows["reason"] == "", idle_ratio=rows["idle"] / rows["hard"],
+                       tone=np.where(rows["reason"] == "", "ink", "text"))  # fmt: skip
     order = ["known", "idle", "hard", "cluster_name", "namespace_name"]
     rows = rows.sort_values(order, ascending=[False, False, False, True, True])
     shown, rest = top_rows(rows, rows["known"])
-    known, totals = rest[rest["known"]], summaries.total_layers(layers, resource)
+    known, totals = rest[rest["known"]], summaries.total_layers(layers, "cpu")
     is_unread = shown["hard"].isna()
     sheet = Sheet(
         "three_layers",
         {
-            "finding": said("layers", summaries.layer_findings(layers, resource)),
-            "moment": moment, "note": note,
-            "first": moment - USAGE_WINDOW, "resource": f"{resource}_request", "unit": unit,
-            "totals": totals, "all": len(own), "rows": len(rows), "bare": len(own) - len(rows),
-            "unmeasured": len(rows) - np.nan_to_num(totals["measured"]), "rest": len(known),
-            "rest_hard": known["hard"].sum(), "rest_idle": known["rest"].sum(),
+            "finding": said("layers", summaries.layer_findings(layers, "cpu")), "moment": moment,
+            "note": note, "first": moment - USAGE_WINDOW, "totals": totals, "all": len(own),
+            "rows": len(rows), "bare": len(own) - len(rows), "is_unread": is_unread.any(),
+            "unmeasured": len(rows) - np.nan_to_num(totals["measured"]),
+            "rest": len(known), "rest_hard": known["hard"].sum(), "rest_idle": known["idle"].sum(),
             "rest_ratio": known["idle"].sum() / (known["hard"].sum() or 1),
-            "rest_unknown": len(rest) - len(known), "is_unread": is_unread.any(),
+            "rest_unknown": len(rest) - len(known),
         },
     )  # fmt: skip
     if totals["measured"] > 0 and totals["measured_hard"] > 0:
-        _draw_totals(sheet, totals, divisor)
+        _draw_totals(sheet, totals)
     if rows.empty:
         return sheet.nothing()
     # what follows a comma in a long reason can be missed best
@@ -78,9 +69,8 @@ def three_layers(
     amounts = shown[["hard", "requested", "usage", "peak_usage"]].astype(float)
     highest = float(np.nan_to_num(amounts[~is_unread].to_numpy()).max(initial=0)) * 1.12  # the unit
     if highest:
-        sheet.axis(grid, highest, unit=unit, divisor=divisor)
+        sheet.axis(grid, highest, unit="cores")
     _draw_bars(sheet, grid, amounts / (highest or 1.0))
-    sheet.y += 24
     sheet.tell("more_rows")
     sheet.tell("more_unknown")
     sheet.y += 12
@@ -91,10 +81,10 @@ def three_layers(
             "highest": is_known.any(), "unknown": not is_known.all(),
         }
     )  # fmt: skip
-    return sheet.finish(f"three_layers_{resource}")
+    return sheet.finish()
 
 
-def _draw_totals(sheet: Sheet, totals: dict[str, Any], divisor: float) -> None:
+def _draw_totals(sheet: Sheet, totals: dict[str, Any]) -> None:
     """Draw the sums of all that was measured as one bar, and what it leaves out of the quotas."""
     end = sheet.text(MARGIN, sheet.y, sheet.say("together"), bold=True)
     sheet.text(end + 24, sheet.y, sheet.say("measured"), color="muted")
@@ -102,7 +92,7 @@ def _draw_totals(sheet: Sheet, totals: dict[str, Any], divisor: float) -> None:
     unused, rest = totals["requested_unused"], totals["unrequested"]
     parts = dict(zip(_PARTS, (whole - rest - unused, unused, rest), strict=True))
     for name, x, end in sheet.stack(parts, MARGIN, RIGHT, y, 44, gap=4):
-        number, is_used = wording.number(parts[name] / divisor), name == "used"
+        number, is_used = wording.number(parts[name]), name == "used"
         value = f"{number} ({wording.percent(parts[name] / whole)})"
         texts = (f"{_PARTS[name]}  {value}", value, number)
         fitting = (t for t in texts if sheet.width(t, bold=is_used) + 24 <= end - x)
@@ -187,8 +177,7 @@ def _draw_panel(
 ) -> None:  # fmt: skip
     divisor, is_known = UNITS[resource][0], (rows["measured"] > 0).to_numpy()
     sheet.y += 14
-    sheet.section(HEADINGS[resource])
-    sheet.y += 54
+    sheet.section(HEADINGS[resource], height=54)
     grid = Grid(_LEFT, end, sheet.y, sheet.y + _HEIGHT)
     highest = float(np.nan_to_num(rows["hard"][is_known].max())) * 1.05 or divisor
     sheet.levels(grid, highest / divisor)

@@ -57,7 +57,17 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     often = lost["reason"].map(lost["reason"].value_counts())
     ordered = pd.concat([known, lost.take(np.lexsort((-often, lost["reason"] == BARE)))])
     shown, rest = top_rows(ordered, rows["is_known"], top=TOP)
-    _draw_rows(sheet, shown)
+    grid = sheet.grid(shown, striped=True)
+    for share, (line, color, align) in _LINES.items():
+        x, label = grid.x(share), wording.percent(share)
+        sheet.label(x, grid.top - 18, label, color=color, bold=share > 0.5, align=align)
+        sheet.vlines(x, grid.top, grid.bottom, line)
+        if share == 0.5:  # lies below the bars
+            ends = grid.x(shown["length"].clip(upper=1)) + 10 * (shown["length"] > 1)
+            sheet.bars(grid.left, ends, grid.ys, 14, shown["kind"].tolist())
+    for field in QUOTA_FIELDS:
+        others = shown[f"{field}_ratio"].where(shown["resource"] != field).clip(upper=1)
+        sheet.dots(grid.x(others), grid.ys, "others")
     lost, known = rest[~rest["is_known"]], rest[rest["is_known"]]
     reasons, drawn = Counter(lost["reason"]), {*shown["reason"][~shown["is_known"]]}
     is_same = len(reasons) == 1 and drawn == reasons.keys()
@@ -82,18 +92,3 @@ def _with_kinds(worst: pd.DataFrame) -> pd.DataFrame:
         left=worst["hard"] - worst["used"], tone=kind.map(_TONES).fillna("text"),
         words_tone=np.where(is_strong, "ink", "text"),
     )  # fmt: skip
-
-
-def _draw_rows(sheet: Sheet, rows: pd.DataFrame) -> None:
-    grid = sheet.grid(rows, striped=True)
-    for share, (line, color, align) in _LINES.items():
-        x, label = grid.x(share), wording.percent(share)
-        sheet.label(x, grid.top - 18, label, color=color, bold=share > 0.5, align=align)
-        sheet.vlines(x, grid.top, grid.bottom, line)
-        if share == 0.5:  # lies below the bars
-            ends = grid.x(rows["length"].clip(upper=1)) + 10 * (rows["length"] > 1)
-            sheet.bars(grid.left, ends, grid.ys, 14, rows["kind"].tolist())
-    for field in QUOTA_FIELDS:
-        others = rows[f"{field}_ratio"].where(rows["resource"] != field).clip(upper=1)
-        sheet.dots(grid.x(others), grid.ys, "others")
-    sheet.y += 24

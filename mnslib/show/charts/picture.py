@@ -56,7 +56,7 @@ class Chart:
     def png(self) -> bytes:
         """Return the picture at 150 dpi, 1,600 pixels wide."""
         size = round(self.figure.bbox.width), round(self.figure.bbox.height)
-        renderer: Any = Renderer(*size)
+        renderer: Any = Renderer(*size, DPI)  # type: ignore[no-untyped-call]
         with _drawing:
             self.figure.draw(renderer)
         described = PngInfo()
@@ -97,9 +97,6 @@ class Chart:
 
 class Renderer(RendererAgg):
     """Measures a text once: what was measured to find its place is not measured to draw it."""
-
-    def __init__(self, width: int, height: int) -> None:
-        super().__init__(width, height, DPI)  # type: ignore[no-untyped-call]
 
     def get_text_width_height_descent(
         self, s: str, prop: FontProperties, ismath: Any

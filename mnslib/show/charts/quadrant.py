@@ -77,7 +77,7 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
         end = plot.x(right) - (0 if right == ACROSS else 3)  # white lines part them
         y0, y1 = plot.y(high), plot.y(low) - (0 if low == 0 else 3)
         tint = LOOKS[region].tint
-        sheet.bars(plot.x(left), end, (y0 + y1) / 2, y1 - y0, region, color=tint, edge="none")
+        sheet.bars(plot.x(left), end, (y0 + y1) / 2, y1 - y0, region, color=tint)
     _draw_axes(sheet, plot, top)
     for ratio, look in _LINES.items():
         sheet.vlines(plot.x(ratio), top, bottom, look)
@@ -96,17 +96,15 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
 
 
 def _draw_axes(sheet: Sheet, plot: Grid, top: float) -> None:
-    def percent(ratio: float) -> str:
-        return f"{ratio * 100:.0f}{' %' if ratio == 1 else ''}"
-
     below, beside = plot.bottom + 20, LEFT - 12
-    for ratio in (0, 0.25, 0.5, 0.75, 0.9, 1):
-        sheet.label(plot.x(ratio), below, percent(ratio), align="center")
-    for ratio in (0, 0.2, 0.4, 0.6, 0.8, 1):
-        y = plot.y(ratio) - (10 if ratio == 0 else 0)
-        sheet.label(beside, y, percent(ratio), align="right")
-    sheet.label(RIGHT, below, f"over {percent(ACROSS - EDGE)}", align="right")
-    sheet.label(beside, plot.y(UP - EDGE), f"over {percent(UP - EDGE)}", align="right")
+    for ratio in (0, 25, 50, 75, 90, 100):
+        label = f"{ratio}{' %' if ratio == 100 else ''}"
+        sheet.label(plot.x(ratio / 100), below, label, align="center")
+    for ratio in (0, 20, 40, 60, 80, 100):
+        y, label = plot.y(ratio / 100) - 10 * (ratio == 0), f"{ratio}{' %' if ratio == 100 else ''}"
+        sheet.label(beside, y, label, align="right")
+    sheet.label(RIGHT, below, f"over {ACROSS - EDGE:.0%}"[:-1], align="right")
+    sheet.label(beside, plot.y(UP - EDGE), f"over {UP - EDGE:.0%}"[:-1], align="right")
     middle, words = (LEFT + RIGHT) / 2, "Requested, share of the hard quota"
     sheet.label(middle, below + 32, words, color="text", align="center")
     sheet.label(MARGIN, top - 96, "Used, share of requested", color="text")
@@ -156,16 +154,17 @@ def _write_name(
     beside = [(half + 8, 0.0), (-half - 8 - width, 0.0)]
     beside += product((-width / 2, 0.0, -width), (-half - 18, half + 18))
     beside += product((half, -half - width), (-half - 10, half + 10))
-    found: list[tuple[float, _Box]] = []
+    least, best = np.inf, None
     for right, down in beside:
         x0, y0 = row["x"] + right, row["y"] + down - 13
         x1, y1 = x0 + width, y0 + 26
-        is_inside = x0 >= LEFT and x1 <= RIGHT and y0 >= top and y1 <= plot.bottom
-        if is_inside and all(x1 < a or x0 > c or y1 < b or y0 > d for a, b, c, d in taken):
+        if x0 < LEFT or x1 > RIGHT or y0 < top or y1 > plot.bottom:
+            continue
+        if all(x1 < a or x0 > c or y1 < b or y0 > d for a, b, c, d in taken):
             is_under = (dots >= (x0 - 4, y0)).all(axis=1) & (dots <= (x1 + 4, y1)).all(axis=1)
             crossed = sum(x0 - 4 < plot.x(ratio) < x1 + 4 for ratio in _LINES)
-            found.append((is_under.sum() + 2 * crossed, (x0, y0, x1, y1)))
-    least, box = min(found, key=lambda each: each[0], default=(np.inf, (0, 0, 0, 0)))
-    if found and (row["advice"] == _NAMED_FIRST[0] or least <= MOST_COVERED):
-        sheet.text(box[0], (box[1] + box[3]) / 2, name, ground="white")
-        taken.append(box)
+            if (covered := is_under.sum() + 2 * crossed) < least:
+                least, best = covered, (x0, y0, x1, y1)
+    if best and (row["advice"] == _NAMED_FIRST[0] or least <= MOST_COVERED):
+        sheet.text(best[0], best[1] + 13, name, ground="white")
+        taken.append(best)

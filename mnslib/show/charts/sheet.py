@@ -7,21 +7,23 @@ so figures neither leak nor meet across threads. Knows nothing of namespaces or 
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.collections import Collection, LineCollection, PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from mnslib.show.charts.picture import DPI, Chart, characters, families, font_of, measured
 from mnslib.show.tables import TOKENS, told
-from mnslib.show.templates import render_part, say
+from mnslib.show.templates import say, sentence
 from mnslib.show.wording import cut_middle, exact
 
 WIDTH, MARGIN = 1600, 40
@@ -37,31 +39,11 @@ MOST_HEIGHT = 1280
 FOOT, BESIDE_PANELS = 220, 680
 """Pixels below the rows, and beside those of several panels."""
 LEAST_ROW, GAP = 24, 24
-_NOT_WRITTEN = (
-    r"Codes such as \u65e5 stand for characters that no font of the computer which drew this has; "
-    "the tables have them. Install fonts-noto-cjk or the like."
-)
-
 Floats = NDArray[np.floating[Any]]
 
 
-class Look(NamedTuple):
-    """How an area, a line or a dot looks, and what lies around it or stands on it."""
-
-    color: str = "white"
-    edge: str = "none"
-    foot: str = ""
-    hatch: str = ""
-    line: float = 0
-    dash: Sequence[float] = ()
-    dot: float = 0
-    tint: str = ""
-    words: str = "ink"
-    symbol: str = ""
-
-
 COLORS: Mapping[str, str] = {**TOKENS, **told("chart_colors"), "none": "none"}
-LOOKS: Mapping[str, Look] = {name: Look(**about) for name, about in told("looks").items()}
+LOOKS = {name: SimpleNamespace(**told("look") | about) for name, about in told("looks").items()}
 
 
 class Grid(NamedTuple):
@@ -81,15 +63,6 @@ class Grid(NamedTuple):
     def y(self, share: Any) -> Any:
         """Return the place of a share of the scale upward, or of many."""
         return self.bottom - (self.bottom - self.top) * share
-
-
-class _Column(NamedTuple):
-    texts: list[str]
-    colors: list[str]
-    bolds: list[bool]
-    head: str
-    align: str
-    width: float
 
 
 def spread(
@@ -144,8 +117,9 @@ class Sheet:
         self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=COLORS["white"])
         self.ax = self.figure.add_axes((0, 0, 1, 1), autoscale_on=False)
         self.ax.axis("off")
-        self._order = itertools.count(1)
+        self._order = count(1)
         self._is_coded = False  # whether a character had no font
+        self.label = partial(self.text, size=SMALL, color="muted")  # what explains a mark
         self.title = self.say("title")
         # two lines read best when about equally long
         limits = [ROOM * share for share in (0.6, 0.7, 0.8, 0.9, 1)]
@@ -156,14 +130,14 @@ class Sheet:
 
     def say(self, macro: str, facts: Any = None) -> str:
         """Return one of the chart's sentences, on all `facts` or on some."""
-        said = render_part(f"chart_{self.name}.txt.j2", macro, facts or self.facts)
-        return " ".join(said.split())
+        return sentence(f"chart_{self.name}.txt.j2", macro, facts or self.facts)
 
     # text
 
     def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
         """Return how many pixels wide a line of text is."""
-        return measured(text, font_of(text, size, bold=bold))[0]
+        shown = self.clean(text)
+        return measured(shown, font_of(shown, size, bold=bold))[0]
 
     def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
         """Return the width of the widest line; 0 without any."""
@@ -240,53 +214,47 @@ class Sheet:
         """Write one of the chart's sentences, on its facts and more."""
         self.note(self.say(macro, {**self.facts, **more}))
 
-    def label(self, x: float, y: float, text: str, *, color: str = "muted", **look: Any) -> None:
-        """Write what explains a mark: an axis value, a head, a date."""
-        self.text(x, y, text, size=SMALL, color=color, **look)
-
-    def section(self, title: str, beside: str = "") -> None:
-        """Write the heading of a part."""
+    def section(self, title: str, beside: str = "", *, height: float = 34) -> None:
+        """Write the heading of a part, which begins that many pixels below it."""
         self.text(MARGIN, self.y, title, size=12, bold=True)
         self.text(330, self.y, beside, color="text")
+        self.y += height
 
     # marks
 
     def bars(
         self, x0: ArrayLike, x1: ArrayLike, y: ArrayLike, height: ArrayLike,
-        look: str | Sequence[str], **other: Any,
+        look: str | Sequence[str], *, color: str = "",
     ) -> None:  # fmt: skip
         """Fill areas from `x0` to `x1` around `y`; one that has no end (NaN) is left out.
 
         Args:
-            look: of all, or of each.
-            other: what is different of the look.
+            look: of all, or of each; of it nothing but the `color` where there is one.
         """
         ends = np.stack(np.broadcast_arrays(*np.atleast_1d(x0, x1, y, height))).astype(float)
         looks, order = np.broadcast_to(look, ends.shape[1]), next(self._order)
         there = np.isfinite(ends).all(axis=0)
         for name in dict.fromkeys(looks.tolist()):
-            one = LOOKS[name]._replace(**other)
+            one = SimpleNamespace(**told("look") | {"color": color}) if color else LOOKS[name]
             left, right, middle, high = ends[:, there & (looks == name)]
             y0, y1 = middle - high / 2, middle + high / 2
             corners: list[Any] = list(np.transpose([[left, right, right, left], [y0, y0, y1, y1]]))
-            self._add(PolyCollection(
+            self.ax.add_collection(PolyCollection(
                 corners, facecolors=COLORS[one.color], edgecolors=COLORS[one.edge], zorder=order,
                 hatch=one.hatch or None, linewidths=0.6 * (one.edge != "none"), clip_on=False,
-            ))  # fmt: skip
+            ), autolim=False)  # fmt: skip
             if one.foot:
                 foot = np.minimum(4, high / 4)
-                self.bars(
-                    left, right, middle + (high - foot) / 2, foot, name, color=one.foot, foot=""
-                )
+                self.bars(left, right, middle + (high - foot) / 2, foot, name, color=one.foot)
 
     def lines(self, x0: ArrayLike, y0: ArrayLike, x1: ArrayLike, y1: ArrayLike, look: str) -> None:
         """Draw straight lines; those with an end that is NaN are left out."""
         ends = np.stack(np.broadcast_arrays(*np.atleast_1d(x0, y0, x1, y1)), axis=-1).astype(float)
         one, found = LOOKS[look], ends[np.isfinite(ends).all(axis=1)].reshape(-1, 2, 2)
-        self._add(LineCollection(
+        self.ax.add_collection(LineCollection(
             found, colors=COLORS[one.color], linewidths=one.line * POINTS, clip_on=False,
             linestyles=[(0, tuple(one.dash)) if one.dash else "-"], zorder=next(self._order),
-        ))  # fmt: skip
+        ), autolim=False)  # fmt: skip
 
     def vlines(self, x: ArrayLike, y0: ArrayLike, y1: ArrayLike, look: str) -> None:
         """Draw vertical lines."""
@@ -321,17 +289,18 @@ class Sheet:
 
     # what charts are made of
 
-    def legend(self, there: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
+    def legend(self, there: Mapping[str, Any]) -> None:
         """Write what repeats, in drawing order; wraps at the right margin.
 
         Args:
-            there: by look, whether it is there.
-            counts: by look, how many there are.
+            there: by look, whether it is there, or how many there are.
         """
-        x = float(MARGIN)
-        for name in (name for name, is_there in there.items() if is_there):
-            label = say(self.told.get("labels", {}).get(name, name.replace("_", " ")), **self.facts)
-            label = f"{counts[name]:,} {label}" if counts and name in counts else label
+        x, labels = float(MARGIN), self.told.get("labels", {})
+        for name, amount in there.items():
+            if not amount:
+                continue
+            label = say(labels.get(name, name.replace("_", " ")), **self.facts)
+            label = f"{amount:,} {label}" if type(amount) is int else label
             width = 26 + self.width(label, SMALL)
             if x > MARGIN and x + width > RIGHT:
                 x, self.y = MARGIN, self.y + 30
@@ -355,15 +324,13 @@ class Sheet:
                 self.text((x + end) / 2, middle, number, bold=True, align="center",
                           color=look.words, ground=ground)  # fmt: skip
         self.y += height + 28
-        self.legend({**counts, **others}, counts)
+        self.legend({**counts, **others})
 
     def grid(
         self, rows: pd.DataFrame, layout: str = "rows", *, height: float = 0, panels: int = 1,
         like: pd.DataFrame | None = None, striped: bool = False,
     ) -> Grid:  # fmt: skip
-        """Write the columns left and right of the bars, and return where the bars lie.
-
-        `y` moves below them. A text flows over empty cells to its right, as in a spreadsheet.
+        """Write the columns left and right of the bars, and return where these lie.
 
         Args:
             layout: which columns of the chart; one without any text takes no room.
@@ -372,10 +339,8 @@ class Sheet:
             panels: below each other, that share it.
             like: the rows whose texts decide how wide columns are, if not these.
         """
-        like = rows if like is None else like
-        sides = [[self._column(name, about, rows, like) for name, about in columns.items()]
-                 for columns in map(self.told[layout].get, ("left", "right"))]  # fmt: skip
-        left, right = ([one for one in side if any(one.texts)] for side in sides)
+        left, right = (self._columns(self.told[layout][side], rows, rows if like is None else like)
+                       for side in ("left", "right"))  # fmt: skip
         heads = [one.head for one in (*left, *right)]
         head = self.y + 26 * max((words.count("\n") for words in heads), default=0)
         top, many = head + (18 if any(heads) else -16), len(rows)
@@ -386,11 +351,18 @@ class Sheet:
         ys = np.asarray(top + step * (np.arange(many) + 0.5))
         if striped:
             self.bars(MARGIN - 10, RIGHT + 10, ys[::2], step, "panel")
-        end = self._write(left, MARGIN, head, ys)
-        start = RIGHT + GAP - sum(one.width + GAP for one in right)
-        self._write(right, start, head, ys)
-        self.y = top + step * many
-        return Grid(end, start - GAP - 10, top, self.y, ys, step)
+        start, end = MARGIN, RIGHT - sum(one.width + GAP for one in right)
+        for x, columns in ((start, left), (end + GAP, right)):
+            for one in columns:
+                at = x + one.width * (one.align == "right")
+                for number, line in enumerate(reversed(one.head.split("\n"))):
+                    self.label(at, head - 26 * number, line, align=one.align)
+                for y, text, look in zip(ys, one.texts, one.looks, strict=True):
+                    self.text(at, y, text, align=one.align, limit=one.width + 1, **look)
+                x += one.width + GAP
+        start += sum(one.width + GAP for one in left)
+        self.y = top + step * many + 24
+        return Grid(start, end - 10, top, self.y - 24, ys, step)
 
     def axis(self, grid: Grid, highest: float, *, unit: str = "", divisor: float = 1) -> None:
         """Write round values over the bars, the unit once after the last, and their lines."""
@@ -416,61 +388,31 @@ class Sheet:
         self.tell("nothing")
         return self.finish()
 
-    def finish(self, name: str = "") -> Chart:
-        """Write the source line, cut the sheet to its content and return the chart.
-
-        Args:
-            name: of the chart, where it is not that of its template.
-        """
+    def finish(self) -> Chart:
+        """Write the source line, cut the sheet to its content and return the chart."""
         self.y += 22
         self.note(self.say("source"), SOURCE)
-        self.note(_NOT_WRITTEN if self._is_coded else "", SOURCE)
+        self.note(told("not_written") if self._is_coded else "", SOURCE)
         height = round(self.y + 5)
         self.figure.set_size_inches(WIDTH / DPI, height / DPI)
         self.ax.set(xlim=(0, WIDTH), ylim=(height, 0))
         alt = f"{self.title}. {self.say('alt')}".strip()
-        return Chart(self.figure, name or self.name, self.title, alt)
+        return Chart(self.figure, self.name, self.title, alt)
 
-    def _add(self, marks: Collection) -> None:
-        self.ax.add_collection(marks, autolim=False)
-
-    def _column(
-        self, name: str, about: Mapping[str, Any], rows: pd.DataFrame, like: pd.DataFrame
-    ) -> _Column:
-        """Return the column of a name, as wide as its texts of `like` and its head."""
-
-        def texts(records: Iterable[Mapping[Any, Any]]) -> list[str]:
-            words = about.get("words")
-            return [
-                self.clean(self.say(words, row) if words else str(row[name])) for row in records
-            ]
-
-        records, head = rows.to_dict("records"), about.get("head", "")
-        colors, bolds = ([row.get(about.get(key), about.get(key, default)) for row in records]
-                         for key, default in (("color", "ink"), ("bold", False)))  # fmt: skip
-        wide = self.widest(texts(like.to_dict("records")), bold="bold" in about)
-        wide = max(wide, self.widest(head.split("\n"), SMALL), about.get("least", 0))
-        width, align = min(wide, about.get("most", 260)), about.get("align", "left")
-        return _Column(texts(records), colors, bolds, head, align, width)
-
-    def _write(self, columns: Sequence[_Column], x: float, head: float, ys: Floats) -> float:
-        """Write columns from `x` on, row by row; return where they end."""
-        end = x = x + sum(column.width + GAP for column in columns)
-        free = np.full(len(ys), end)
-        cells: list[tuple[int, float, str, dict[str, Any]]] = []
-        for column in reversed(columns):
-            x -= column.width + GAP
-            for number, line in enumerate(reversed(column.head.split("\n"))):
-                at = x + column.width if column.align == "right" else x
-                self.label(at, head - 26 * number, line, align=column.align)
-            each = zip(column.texts, column.colors, column.bolds, strict=True)
-            for row, (text, color, bold) in enumerate(each):
-                is_right = column.align == "right"
-                is_right &= self.width(text, bold=bool(bold)) <= column.width + 1
-                look = {"color": color, "bold": bool(bold), "limit": free[row] - GAP - x + 1}
-                look["align"] = "right" if is_right else "left"
-                cells.append((row, x + column.width * is_right, text, look))
-                free[row] = x if text else free[row]
-        for row, at, text, look in sorted(cells, key=lambda cell: cell[:2]):
-            self.text(at, ys[row], text, **look)
-        return end
+    def _columns(
+        self, columns: Mapping[str, Any], rows: pd.DataFrame, like: pd.DataFrame
+    ) -> list[SimpleNamespace]:
+        """Return the columns that hold a text, as wide as their heads and those of `like`."""
+        found, records = [], rows.to_dict("records")
+        for name, about in columns.items():
+            one = SimpleNamespace(**told("column") | about)
+            one.texts, judged = (
+                [self.say(one.words, row) if one.words else str(row[name]) for row in each]
+                for each in (records, like.to_dict("records"))
+            )
+            wide = max(self.widest(judged, bold=bool(one.bold)), one.least)
+            one.width = min(max(wide, self.widest(one.head.split("\n"), SMALL)), one.most)
+            keys = {"color": one.color, "bold": one.bold}
+            one.looks = [{key: row.get(of, of) for key, of in keys.items()} for row in records]
+            found += [one] if any(one.texts) else []
+        return found

@@ -93,17 +93,16 @@ def _in_order(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _patterns(answers: pd.DataFrame, kinds: fit.Kinds) -> list[Row]:
     """Return one row for each combination of answers, those with a no first, the largest first."""
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for place, found in enumerate(np.where(kinds == "just", "yes", kinds).tolist()):
-        alike.setdefault(tuple(found), []).append(place * _EACH)
+    merged = pd.DataFrame(np.where(kinds == "just", "yes", kinds))
+    alike: dict[Any, Any] = merged.groupby([*merged], sort=False).indices
     ordered = sorted(
         alike.items(), key=lambda item: ("unknown" in item[0], "no" not in item[0], -len(item[1]))
     )
+    first = answers["namespace_name"].iloc[::_EACH]
     return [
         (
-            f"{wording.count(len(places), 'namespace')}\n"
-            f"such as {answers['namespace_name'].iloc[places[0]]}",
-            [(kind, _pattern_words(answers.take(np.array(places) + question), kind))
+            f"{wording.count(len(places), 'namespace')}\nsuch as {first.iloc[places[0]]}",
+            [(kind, _pattern_words(answers.take(places * _EACH + question), kind))
              for question, kind in enumerate(pattern)],
         )
         for pattern, places in ordered
@@ -140,36 +139,30 @@ def _draw(sheet: Sheet, counts: list[Counter[str]], rows: list[Row]) -> None:
     width = (RIGHT - left - _GAP * (_EACH - 1)) / _EACH
     edges = [left + place * (width + _GAP) for place in range(_EACH)]
     _draw_heads(sheet, counts, edges, width)
-    if len(rows) <= _FEW:  # what is too long is broken after its first comma
-        rows = [
-            (name, [(kind, words.replace(", ", "\n", 1) if _is_cut(sheet, words, width - 54)
-                     else words) for kind, words in cells])
-            for name, cells in rows
-        ]  # fmt: skip
-    is_double = any("\n" in words for _, cells in rows for _, words in cells)
-    height = 60 if is_double else 44 if len(rows) <= _FEW else 34 if len(rows) <= 24 else 30
-    drawn = []  # left edge, right edge, middle, kind and words of each cell
+    is_high = len(rows) <= _FEW or any("\n" in words for _, cells in rows for _, words in cells)
+    height = 60 if is_high else 34 if len(rows) <= 24 else 30
+    drawn: list[tuple[float, float, float, str, str]] = []  # both edges, middle, look and words
     for name, cells in rows:
-        y = sheet.y + height / 2
-        _write(sheet, MARGIN, y, name, limit=names + 1)
-        if len(set(cells)) == 1 and cells[0][0] == "unknown":
-            drawn.append((left, float(RIGHT), y, *cells[0]))
-        else:
-            drawn += [(x, x + width, y, *cell) for x, cell in zip(edges, cells, strict=True)]
+        y, lost = sheet.y + height / 2, len(set(cells)) == 1 and cells[0][0] == "unknown"
         sheet.y += height
-    lefts, ends, ys, kinds, _ = zip(*drawn, strict=True)
-    sheet.bars(lefts, ends, ys, height - 4, [f"{kind}_cell" for kind in kinds])
+        _write(sheet, MARGIN, y, name, limit=names + 1)
+        cells, end = (cells[:1], RIGHT - left) if lost else (cells, width)
+        drawn += [(x, x + end, y, f"{kind}_cell", words)
+                  for x, (kind, words) in zip(edges, cells, strict=False)]  # fmt: skip
+    lefts, ends, ys, looks, _ = zip(*drawn, strict=True)
+    sheet.bars(lefts, ends, ys, height - 4, looks)
     for x, end, y, kind, words in drawn:
-        look, limit = LOOKS[f"{kind}_cell"], end - x - 54
-        first, _, second = words.partition("\n")
-        if _is_cut(sheet, first, limit):  # what is short; the end can be missed best
-            first = first.partition(", ")[0]
+        look, limit, (first, _, second) = LOOKS[kind], end - x - 54, words.partition("\n")
+        if sheet.width(first, bold=True) > limit:  # what is short; the end can be missed best
+            first, _, rest = first.partition(", ")
+            second = second or rest if is_high else second
         (second,) = sheet.wrap(second, limit, SMALL, lines=1)
-        words = f"{first}\n{second}".strip()
         shown: Any = {"color": look.words, "ground": "white" if look.hatch else ""}
-        up = y - 11 * ("\n" in words)
-        sheet.text(x + 22, up, look.symbol, bold=True, align="center", **shown)
-        _write(sheet, x + 44, y, words, limit=limit, bold=kind == "no", **shown)
+        sheet.text(
+            x + 22, y - (11 if second else 0), look.symbol, bold=True, align="center", **shown
+        )
+        bold = kind == "no_cell"
+        _write(sheet, x + 44, y, f"{first}\n{second}", limit=limit, bold=bold, **shown)
     sheet.y += 18
 
 
@@ -185,10 +178,6 @@ def _draw_heads(sheet: Sheet, counts: list[Counter[str]], edges: list[float], wi
         found = {kind: each[kind] for kind in _KINDS}
         sheet.stack(found, x, x + width, below + 20.5, 9, least=4, gap=2)
     sheet.y = below + 42
-
-
-def _is_cut(sheet: Sheet, words: str, limit: float) -> bool:
-    return sheet.width(words.partition("\n")[0], bold=True) > limit
 
 
 def _write(sheet: Sheet, x: float, y: float, words: str, *, limit: float, **look: Any) -> None:

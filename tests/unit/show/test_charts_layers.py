@@ -60,14 +60,6 @@ def test_the_totals_make_up_the_quota_and_name_what_is_left_out(draw, ruler):
     )
 
 
-def test_memory_is_written_in_gib(frames, ruler):
-    layers = frames.layers_of({"web": (10, 6, 4, "")})
-    found = ruler(three_layers(layers, moment=frames.moment, resource="memory"))
-
-    assert found.texts[0] == "40 % of the committed memory is used"
-    assert {"16 / 24 / 40", "GiB", "1 namespace together: 40 GiB of quota"} <= set(found.texts)
-
-
 def test_sums_cover_all_namespaces_above_thirty(frames, ruler):
     layers = frames.layers(200)
     texts = ruler(three_layers(layers, moment=frames.moment)).texts

@@ -185,15 +185,18 @@ def test_measured_width_is_what_is_drawn(ruler):
     assert abs(box.width - width) <= 1
 
 
-def test_a_text_flows_over_empty_cells_to_its_right_and_no_further(ruler):
+def test_a_text_is_cut_to_its_column_and_an_empty_column_takes_no_room(
+    ruler,
+):
     long = "a reason that is much longer than its own column is wide, and than the next one too"
     sheet = Sheet("utilization_now", facts("One"))
-    rows = pd.DataFrame({"first": ["1", long, long], "second": ["2", "", "3"]})
+    rows = pd.DataFrame({"first": ["1", long], "none": ["", ""], "second": ["2", "3"]})
     sheet.told = {"rows": {"left": {}, "right": {key: {"most": 200} for key in rows}}}
-    sheet.grid(rows)
+    grid = sheet.grid(rows)
     found = ruler(sheet.finish())
-    whole, cut = [text for text in found.texts if text.startswith("a reason")]
-    assert len(cut) < len(whole)
+    (cut,) = [box for text, box in found.boxes if text.get_text().startswith("a reas")]
+    assert 150 < cut.width <= 201
+    assert grid.right == pytest.approx(1560 - 200 - 24 - sheet.width("2") - 24 - 10)
     assert found.complaints() == []
 
 
