@@ -24,7 +24,6 @@ from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_cl
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.risks import read_max_commitment
-from mnslib.quantities import size_problems
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
@@ -36,6 +35,7 @@ from mnslib.run.project import existing_file, new_run_directory, write_whole
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Callout, Sentence, Stack
 from mnslib.show.plans import changes_table, outcome_report, plan_report
+from mnslib.show.tables import told
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import Snapshot
@@ -271,10 +271,6 @@ class Fleet:
             raise ConfigError(
                 f"usage takes no {', '.join(unknown)}: write days, {', '.join(OF_TABLES)}."
             )
-        for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
-            asked = {name: questions[name] for name in pair if name in questions}
-            if asked and (wrong := size_problems(dict.fromkeys(pair, "") | asked)):
-                raise ConfigError(" ".join(wrong.values()))
         return Usage(self._snapshot(self._clusters, days), **questions)
 
     def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
@@ -403,11 +399,11 @@ class Namespace:
             ArmError: if Azure refuses or cannot be reached.
         """
         azure, cluster = self._fleet._target.azure, self.id.cluster
-        own = self.id.own_scopes
+        own, roles = self.id.own_scopes, ROLE_NAMES | told("roles")
         rows = [
             asdict(held)
             | {
-                "role": _ROLES.get(held.role_guid.lower(), held.role_guid),
+                "role": roles.get(held.role_guid.lower(), held.role_guid),
                 "is_inherited": held.scope.lower() not in own,
             }
             for held in azure.role_assignments.list_for_subscription(cluster.subscription_id)
@@ -673,22 +669,6 @@ _OF_RUN = (
     "target", "cloud", "credential", "runs_dir", "max_commitment", "tiers_file", "policy_file",
 )  # fmt: skip
 """Settings that a run's record has as its parameters."""
-
-_ROLES = {
-    **ROLE_NAMES,
-    "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b": "Azure Kubernetes Service RBAC Cluster Admin",
-    "4abbcc35-e782-43d8-92c5-2d3f1bd2253f": "Azure Kubernetes Service Cluster User Role",
-    "0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8": "Azure Kubernetes Service Cluster Admin Role",
-    "1afdec4b-e479-420e-99e7-f82237c7c5e6": "Azure Kubernetes Service Cluster Monitoring User",
-    "ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8": "Azure Kubernetes Service Contributor Role",
-    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
-    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
-    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
-    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
-    "f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
-    "b0d8363b-8ddd-447d-831f-62ca05bff136": "Monitoring Data Reader",
-}
-"""Role that acts on a namespace, by the GUID of its definition. Source: Azure built-in roles."""
 
 _OF_CLUSTER = {
     "region": "location", "kubernetes_version": "kubernetes_version", "entra_id": "has_entra_id",
