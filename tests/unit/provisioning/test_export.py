@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 
 from mnslib.models import BUILT_IN_ROLES, AccessGrant, ManagedNamespace, PrincipalType
 from mnslib.provisioning.plan import make_plan
-from mnslib.requests.export import request_file, request_rows
+from mnslib.requests.export import request_file, request_rows, request_workbook
 from mnslib.requests.sheets import FORMULA_STARTS
-from mnslib.requests.spec import parse_requests
+from mnslib.requests.spec import parse_requests, read_tiers
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 
@@ -159,3 +161,45 @@ def test_no_cell_of_an_export_starts_a_formula() -> None:
     cells = [cell for sheet in book for line in sheet.iter_rows() for cell in line if cell.value]
     assert {cell.data_type for cell in cells} == {"s"}
     assert not any(str(cell.value).startswith(FORMULA_STARTS) for cell in cells)
+
+
+def test_what_azure_holds_but_no_request_may_ask_for_is_left_out_cell_by_cell() -> None:
+    odd = make_namespace(quota=amounts(cpu_request="2", cpu_limit="1", memory_limit="1Gi"))
+    odd = replace(odd, quota={**odd.quota, "memory_request": Decimal(10**9 + 1)})
+    ((row,), left_out) = request_rows([odd], {}, suffix=".yaml")
+    assert {"cpu_limit", "memory_request"}.isdisjoint(row)
+    assert (row["cpu_request"], row["memory_limit"]) == ("2000m", "1Gi")
+    assert [sentence.partition(":")[0].split()[0] for sentence in left_out] == [
+        "memory_request",
+        f"{odd.id},",
+    ]
+    (rows, left_out) = request_rows([make_namespace("kube-system")], {}, suffix=".csv")
+    assert (rows, len(left_out)) == ([], 1)
+    assert "is a system namespace" in left_out[0]
+
+
+def test_the_workbook_lists_the_tiers_as_a_row_would_say_them(tmp_path: Path) -> None:
+    path = tmp_path / "tiers.yaml"
+    entries = f"[group:{GROUP}=reader, group:{GROUP}=writer-]"
+    said = f"cpu_request: 0.5, memory_limit: null, labels: {{a: b}}, access: {entries}"
+    path.write_text(f"small: {{{said}}}\n")
+    book = openpyxl.load_workbook(io.BytesIO(request_workbook(tiers=read_tiers(path))))
+    heads, values = ([cell.value for cell in line] for line in book["tiers"].iter_rows())
+    assert {head: value for head, value in zip(heads, values, strict=True) if value} == {
+        "tier": "small",
+        "cpu_request": "500m",
+        "memory_limit": "'-",
+        "labels": "a=b",
+        "access": f"group:{GROUP}=reader;group:{GROUP}=writer-",
+    }
+    assert openpyxl.load_workbook(io.BytesIO(request_workbook())).sheetnames == [
+        "requests",
+        "columns",
+    ]
+
+
+def test_a_whole_number_is_written_as_one() -> None:
+    row = {"cpu_limit": 64.0, "memory_limit": 0.5, "owner": 42.0}
+    text = request_file([row], suffix=".csv").decode("utf-8-sig")
+    (written,) = csv.DictReader(io.StringIO(text))
+    assert [written[name] for name in row] == ["64", "0.5", "42"]

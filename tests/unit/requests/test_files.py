@@ -99,3 +99,10 @@ def test_other_formats_are_refused(read: Callable[..., Rows], name: str) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gone\.csv cannot be read: No such file"):
         read_rows(tmp_path / "gone.csv")
+
+
+def test_too_large_a_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_bytes(b"a" * (32 * 2**20 + 1))
+    with pytest.raises(SpecError, match="the file is larger than 32 MiB"):
+        read_rows(path)

@@ -90,6 +90,9 @@ def test_every_mistake_is_told_at_once_with_its_line(write: Callable[[str], Path
         ("- !!python/object/apply:os.system [x]\n", "row 1: the file is no YAML that is taken"),
         ("- ~: 1\n", "a key is no text"),
         ("[" * 50_000, "the file is"),
+        ("- " * 30 + "x", "row 1: the file is nested too deeply"),
+        ("- {a: !!int 5}", "row 1: the file is no YAML that is taken: the tag"),
+        ("- {}\n" * 20_001, "the file has more than 20,000 requests"),
     ],
 )
 def test_what_is_not_taken_is_said(write: Callable[[str], Path], text: str, words: str) -> None:
