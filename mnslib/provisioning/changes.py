@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -146,24 +146,33 @@ def by_cluster(changes: Iterable[Change]) -> dict[ClusterId, list[Change]]:
     return found
 
 
-# A namespace as comparable and as recorded text
+# A namespace as recorded and as comparable text
+
+Image = Mapping[str, Any]
+"""A managed namespace as `namespace_to_json` writes it."""
 
 
-def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | None:
+def namespace_to_json(
+    namespace: ManagedNamespace | None, *, hide: bool = True
+) -> dict[str, Any] | None:
     """Return the namespace in canonical form: what `plan.json` and the journal hold.
 
     What looks like a secret is hidden; only Azure gets it, as it was.
     """
     if namespace is None:
         return None
+    quota = namespace.quota
+    mappings = {name: sorted(getattr(namespace, name).items()) for name in OWNED_MAPPINGS}
     return {
         "id": str(namespace.id),
         "location": namespace.location,
         **{
-            name: {k: shown(k, value) for k, value in sorted(getattr(namespace, name).items())}
-            for name in OWNED_MAPPINGS
+            name: {key: shown(key, value) if hide else value for key, value in pairs}
+            for name, pairs in mappings.items()
         },
-        "default_resource_quota": _quota(namespace),
+        "default_resource_quota": {
+            name: format_quota_value(name, quota[name]) for name in QUOTA_FIELDS if name in quota
+        },
         "default_network_policy": {
             "ingress": namespace.ingress_policy,
             "egress": namespace.egress_policy,
@@ -174,20 +183,23 @@ def namespace_to_json(namespace: ManagedNamespace | None) -> dict[str, Any] | No
     }
 
 
-def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
-    """Return every comparable field by path, canonical text; quantities compare as numbers."""
-    if namespace is None:
+def fields_in(image: Image | None) -> dict[str, str]:
+    """Return every comparable field by path, in a stable order; nothing for no namespace."""
+    if not image:
         return {}
-    found: dict[str, str | None] = _quota(namespace)
-    found |= {name: getattr(namespace, name) for name in POLICY_FIELDS}
-    for name in OWNED_MAPPINGS:
-        found |= {f"{name}[{key}]": value for key, value in getattr(namespace, name).items()}
+    found = {
+        **image["default_resource_quota"],
+        **{f"{name}_policy": rule for name, rule in image["default_network_policy"].items()},
+        **{name: image[name] for name in POLICY_FIELDS if name in image},
+    }
+    for name in sorted(OWNED_MAPPINGS):
+        found |= {f"{name}[{key}]": value for key, value in sorted(image[name].items())}
     return {path: str(value) for path, value in found.items() if value is not None}
 
 
-def _quota(namespace: ManagedNamespace) -> dict[str, str | None]:
-    held = namespace.quota
-    return {name: format_quota_value(name, held[name]) for name in QUOTA_FIELDS if name in held}
+def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
+    """Return every comparable field, hidden ones too; quantities compare as numbers."""
+    return fields_in(namespace_to_json(namespace, hide=False))
 
 
 def _fingerprint(namespace: ManagedNamespace | None) -> str:
@@ -224,19 +236,19 @@ def differences(
     before: ManagedNamespace | None, after: ManagedNamespace | None
 ) -> tuple[FieldDifference, ...]:
     """Return every field in which the two differ, in a stable order; empty for equals."""
-    if before == after:
-        return ()
-    old, new = fields_of(before), fields_of(after)
-    changed = (path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-    return tuple(
-        FieldDifference(
-            operation="add" if path not in old else "change" if path in new else "remove",
-            path=path,
-            old=old.get(path) and shown(path, old[path]),
-            new=new.get(path) and shown(path, new[path]),
-        )
-        for path in sorted(changed, key=lambda path: (_ORDER.get(path, len(_ORDER)), path))
-    )
+    return () if before == after else tuple(compared(fields_of(before), fields_of(after)))
+
+
+def compared(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDifference]:
+    """Yield the difference of each field, by its path, that is not the same in both."""
+    for path in sorted(old.keys() | new.keys(), key=lambda path: (_ORDER.get(path, 99), path)):
+        if old.get(path) != new.get(path):
+            yield FieldDifference(
+                operation="add" if path not in old else "change" if path in new else "remove",
+                path=path,
+                old=old.get(path) and shown(path, old[path]),
+                new=new.get(path) and shown(path, new[path]),
+            )
 
 
 def access_difference(grant: AccessGrant, taken: Sequence[RoleAssignment] = ()) -> FieldDifference:

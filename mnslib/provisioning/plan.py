@@ -209,9 +209,10 @@ def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
     # Azure compares tag names without regard to case and keeps the first spelling.
     spelling = {name.lower(): name for name in onto.tags}
     tags = {spelling.get(name.lower(), name): value for name, value in spec.tags.items()}
+    policies = {name: getattr(spec, name) for name in POLICY_FIELDS}
     return replace(
         onto,
-        **{name: getattr(spec, name) or getattr(onto, name) for name in POLICY_FIELDS},
+        **{name: policy for name, policy in policies.items() if policy is not None},
         quota=_merge_keys(onto.quota, spec.quota),
         labels=_merge_keys(onto.labels, spec.labels),
         annotations=_merge_keys(onto.annotations, spec.annotations),

@@ -6,7 +6,7 @@ the requests go through plan and approval like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,12 @@ from mnslib.models import (
     Ensure,
     PrincipalType,
 )
-from mnslib.provisioning.changes import OWNED_MAPPINGS, words
+from mnslib.provisioning.changes import OWNED_MAPPINGS, Image, compared, fields_in, words
 from mnslib.provisioning.journal import Event, Story, read_stories
 from mnslib.requests.cells import grant_text
 from mnslib.requests.export import kept
 from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
-
-Image = Mapping[str, Any]
-"""A managed namespace as `namespace_to_json` writes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +143,7 @@ class _Item:
         if missing:
             self.say("no-quota", names=", ".join(missing))
             return {}
-        if unset := [name for name in POLICY_FIELDS if name not in _plain(before)]:
+        if unset := [name for name in POLICY_FIELDS if name not in fields_in(before)]:
             self.say("no-policy", names=", ".join(unset))
         self.say("roles-went")
         return self._changed(before, {})
@@ -154,39 +151,25 @@ class _Item:
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
         """Return the fields that differ as they were; null removes a quota value or a key."""
         row: dict[str, Any] = {}
-        was, becomes = _plain(before), _plain(after)
-        for name in (*QUOTA_FIELDS, *POLICY_FIELDS):
-            if was.get(name) == becomes.get(name):
-                continue
-            if name in was or name in QUOTA_FIELDS:
-                row[name] = was.get(name)
+        pairs: dict[str, dict[str, str | None]] = {name: {} for name in OWNED_MAPPINGS}
+        was = fields_in(before)
+        for one in compared(was, fields_in(after)):
+            name = one.path.partition("[")[0]
+            if name in pairs and one.old != HIDDEN:
+                pairs[name][one.key] = one.old
+            elif one.old is not None or name in QUOTA_FIELDS:
+                row |= {} if name in pairs else {name: one.old}
             else:
                 self.say("cannot-unset", name=name)
-        for name in OWNED_MAPPINGS:
-            old, new = before[name], after.get(name, {})
-            keys = sorted(old.keys() | new.keys())
-            changed = {key: old.get(key) for key in keys if old.get(key) != new.get(key)}
-            # where both are hidden, whether it changed was not kept either
-            for key in [key for key in keys if old.get(key) == HIDDEN]:
-                self.say("hidden", name=name, key=key)
-                changed.pop(key, None)
-            if pairs := kept(changed, name, f"{self.place}: {name}", self.lost):
-                row[name] = pairs
+        # of those that are hidden in both it was not kept whether they changed either
+        for path in [path for path, value in was.items() if value == HIDDEN]:
+            name, _, key = path.partition("[")
+            self.say("hidden", name=name, key=key.removesuffix("]"))
+        for name, changed in pairs.items():
+            if restored := kept(changed, name, f"{self.place}: {name}", self.lost):
+                row[name] = restored
         return row
 
 
 def _role(event: Event) -> tuple[str, str]:
     return event.get("principal_id", ""), event.get("role", "")
-
-
-def _plain(image: Image) -> dict[str, str]:
-    """Return quota and policies by column."""
-    policy = image.get("default_network_policy", {})
-    found = {
-        **image.get("default_resource_quota", {}),
-        "ingress_policy": policy.get("ingress"),
-        "egress_policy": policy.get("egress"),
-        "adoption_policy": image.get("adoption_policy"),
-        "delete_policy": image.get("delete_policy"),
-    }
-    return {name: value for name, value in found.items() if value is not None}

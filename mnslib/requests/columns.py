@@ -18,6 +18,7 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -115,11 +116,11 @@ class RequestValues(Quota):
     egress_policy: NetworkRule | None = None
     adoption_policy: AdoptionPolicy | None = None
     delete_policy: DeletePolicy | None = None
-    labels: cells.Pairs = {}
-    annotations: cells.Pairs = {}
-    tags: cells.Pairs = {}
+    labels: cells.Pairs = Field(default_factory=dict)  # a default would be copied for each row
+    annotations: cells.Pairs = Field(default_factory=dict)
+    tags: cells.Pairs = Field(default_factory=dict)
     owner: str | None = None
-    access: cells.Access = {}
+    access: cells.Access = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
