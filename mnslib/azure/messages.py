@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from functools import wraps
+from functools import cache, wraps
 from http import HTTPStatus
+from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 from mnslib.errors import (
     LONGEST_TEXT,
@@ -36,39 +39,11 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
-_VERBS = {
-    "GET": "read", "PUT": "create or update", "PATCH": "update the tags of",
-    "DELETE": "delete", "POST": "call",
-}  # fmt: skip
 _ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
-_ROLES = {
-    "microsoft.containerservice/managedclusters/listclusterusercredential/action": (
-        "Azure Kubernetes Service Cluster User Role"
-    ),
-    "microsoft.containerservice/managedclusters/read": "Reader",
-    "microsoft.containerservice/managedclusters/managednamespaces/read": "Reader",
-    "microsoft.containerservice/managedclusters/managednamespaces/write": (
-        "Azure Kubernetes Service Namespace Contributor"
-    ),
-    "microsoft.containerservice/managedclusters/managednamespaces/delete": (
-        "Azure Kubernetes Service Namespace Contributor"
-    ),
-    "microsoft.authorization/roleassignments/read": "Reader",
-    "microsoft.authorization/roleassignments/write": "Role Based Access Control Administrator",
-}
-"""A built-in role for each action that a notebook needs. Source: Azure built-in roles."""
-
 _SHORTEST_TEXT = 60
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
 _UNANSWERED = " An attempt of this request ended unclear and may have been accepted: read it first."
-_NEXT: dict[int, str] = {
-    HTTPStatus.BAD_REQUEST: "Nothing was changed; correct what it names.",
-    HTTPStatus.NOT_FOUND: "Check subscription, group and names; it may be gone meanwhile.",
-    HTTPStatus.CONFLICT: "It exists already or another operation runs: read it, then try again.",
-    HTTPStatus.PRECONDITION_FAILED: "It was changed since it was read: plan again.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Wait, or run with fewer workers.",
-}
 _CLASSES: dict[int, type[ArmError]] = {
     HTTPStatus.NOT_FOUND: ArmNotFoundError,
     HTTPStatus.FORBIDDEN: ArmForbiddenError,
@@ -76,6 +51,17 @@ _CLASSES: dict[int, type[ArmError]] = {
     HTTPStatus.PRECONDITION_FAILED: ArmPreconditionError,
     HTTPStatus.TOO_MANY_REQUESTS: ArmThrottledError,
 }
+
+
+@cache
+def _words(section: str) -> dict[Any, str]:
+    file = resources.files("mnslib.azure").joinpath("messages.yaml")
+    words: dict[str, dict[Any, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return words[section]
+
+
+def _verb(method: str) -> str:
+    return _words("verbs").get(method, method)
 
 
 def redact(text: str) -> str:
@@ -154,13 +140,13 @@ def answer_error(
     """
     code, text = read_service_error(body)
     path = path_of(url)
-    where, remedy = path, _NEXT.get(status, "")
+    where, remedy = path, _words("next").get(status, "")
     if status == HTTPStatus.FORBIDDEN:
         action, scope = denied_action(method, path, text)
         if path.lower().startswith(scope.lower()):  # the scope is said below
             where = path[len(scope) :].strip("/") or "it"
         text = "" if _ACTION.search(text) else text  # says the same, at length
-        role = _ROLES.get(action.lower())
+        role = _words("roles").get(action.lower())
         such = f", such as {role}" if role else ""
         remedy = (
             f"Action {action} at scope {scope} is not allowed: get a role with it there{such} (it"
@@ -174,7 +160,7 @@ def answer_error(
         remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
     if unanswered:
         remedy += _UNANSWERED
-    head = f"Could not {_VERBS.get(method, method)} {where}: {status} {code}".rstrip() + "."
+    head = f"Could not {_verb(method)} {where}: {status} {code}".rstrip() + "."
     room = max(_SHORTEST_TEXT, LONGEST_TEXT - len(head) - len(remedy) - 3)
     text = cut(text, room).rstrip(".") + "." if text else ""
     kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
@@ -209,19 +195,8 @@ def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
 def unreachable_reason(error: AzureError) -> str:
     """Return why a connection failed, in words that hold no URL (its query may be signed)."""
     text = str(error).lower()
-    found = (reason for signs, reason in _REASONS.items() if re.search(signs, text))
+    found = (reason for signs, reason in _words("reasons").items() if re.search(signs, text))
     return next(found, type(error.__cause__ or error).__name__)
-
-
-_REASONS = {
-    "certificate": "its certificate is not trusted (REQUESTS_CA_BUNDLE names your own authority)",
-    "name resolution|nameresolution|getaddrinfo|name or service": "its name could not be resolved",
-    "proxy": "the proxy did not let it through",
-    "refused": "the connection was refused",
-    "timed out": "it did not answer in time",
-    "aborted|reset": "the connection was dropped before an answer came",
-    "broken": "the connection was dropped before the answer was complete",
-}
 
 
 def unreachable_error(
@@ -234,7 +209,7 @@ def unreachable_error(
     """
     parts = urlsplit(url)
     return ArmUnreachableError(
-        f"Could not {_VERBS.get(method, method)} {path_of(url)}: no answer from {parts.netloc},"
+        f"Could not {_verb(method)} {path_of(url)}: no answer from {parts.netloc},"
         f" {unreachable_reason(error)}. Check network, proxy and the parameter `cloud`."
         + (_UNANSWERED if unanswered else "")
     )
