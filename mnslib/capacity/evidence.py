@@ -136,8 +136,11 @@ def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
 def _spaces(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row per namespace, with its place and what all of its values are judged by."""
     spaces = snapshot.namespaces[SPACE].reset_index(drop=True)
-    clusters, names = spaces["cluster_name"], list(names_of(spaces))
-    signs = _signs_of_pods(snapshot)
+    signs: set[tuple[str, ...]] = set()  # of pods, in the history
+    for frame in (snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory):
+        most = highest(frame.to_numpy(dtype=np.float32, copy=False))
+        found = frame.columns[most >= 0 if frame is snapshot.requested else most > 0]
+        signs.update(zip(*(found.get_level_values(level) for level in (0, 1)), strict=True))
     running = {
         (cluster, pod.namespace_name)
         for cluster, pods in snapshot.pods.items()
@@ -145,35 +148,20 @@ def _spaces(snapshot: Snapshot) -> pd.DataFrame:
         if not pod.is_finished
     }
     made: list[tuple[tuple[str, ...], datetime | None]] = [*snapshot.created.items()]
-    made += [
-        ((cluster, quota.namespace_name), quota.created_utc)
-        for cluster, quotas in snapshot.quotas.items()
-        for quota in quotas
-    ]
+    for cluster, quotas in snapshot.quotas.items():
+        made += [((cluster, quota.namespace_name), quota.created_utc) for quota in quotas]
     fresh = {place for place, moment in made if moment and snapshot.read_utc - moment < NEW_FOR}
-    flags = {
-        name: np.fromiter((place in places for place in names), dtype=bool)
-        for name, places in (("has_pods", signs), ("is_running", running), ("is_fresh", fresh))
-    }
+    flags: dict[str, Any] = {"has_pods": signs, "is_running": running, "is_fresh": fresh}
+    for name, places in flags.items():
+        spaces[name] = np.fromiter((place in places for place in names_of(spaces)), dtype=np.bool_)
+    clusters = spaces["cluster_name"]
     return spaces.assign(
         place=np.arange(len(spaces)),
         cut_off=[snapshot.unreachable.get(cluster, "") for cluster in clusters],
         is_watched=clusters.isin({cluster for cluster, _ in signs}),
         is_asked=clusters.isin(snapshot.requested.columns.unique(level=0)),
         is_read=clusters.isin(list(snapshot.pods)),
-        **flags,
     )
-
-
-def _signs_of_pods(snapshot: Snapshot) -> set[tuple[str, ...]]:
-    """Return the namespaces in which a history of pods says that there were any."""
-    found: set[tuple[str, ...]] = set()
-    for frame in (snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory):
-        most = highest(frame.to_numpy(dtype=np.float32, copy=False))
-        is_sign = ~np.isnan(most) if frame is snapshot.requested else most > 0
-        index = frame.columns[is_sign]
-        found.update(zip(*(index.get_level_values(level) for level in (0, 1)), strict=True))
-    return found
 
 
 def _counters(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:

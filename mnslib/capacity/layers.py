@@ -113,8 +113,8 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
             for values in quotas[own]:
                 np.copyto(granted, values, where=~np.isnan(values))
             hard = np.where(np.isnan(granted), hard, granted)
-            measured = _measured(samples, own, least=least)
-            parts = parts_of(granted, measured.requested, measured.usage)
+            requested, usage, *_ = _measured(samples, own, least=least)
+            parts = parts_of(granted, requested, usage)
             is_whole = ~np.isnan(parts["unrequested"])
             counts = {"measured": is_whole.sum(), "left_out": (~np.isnan(hard) & ~is_whole).sum()}
             sums = {
@@ -134,15 +134,6 @@ class _Samples(NamedTuple):
     doubted: Reasons
     unsure: Reasons
     clusters: NDArray[np.intp]
-
-
-class _Measured(NamedTuple):
-    """What was requested and used over some steps; NaN where unknown, and why."""
-
-    requested: Floats
-    usage: Floats
-    peak: Floats
-    reason: Reasons
 
 
 def _samples(
@@ -172,10 +163,15 @@ def _samples(
     return hard, _Samples(requested, used, doubts[0], doubts[1], clusters)
 
 
-def _measured(samples: _Samples, steps: slice, *, least: int) -> _Measured:
-    """Return the quantiles of the steps with both samples; usage needs `least` of them."""
-    requested, usage = samples.requested[steps], samples.usage[steps]
-    doubted, unsure, clusters = samples.doubted, samples.unsure, samples.clusters
+def _measured(
+    samples: _Samples, steps: slice, *, least: int
+) -> tuple[Floats, Floats, Floats, Reasons]:
+    """Return what was requested, used and at most used over some steps, and why it is unknown.
+
+    The quantiles of the steps with both samples; usage needs `least` of them.
+    """
+    requested, usage, doubted, unsure, clusters = samples
+    requested, usage = requested[steps], usage[steps]
     has_use, has_request = ~np.isnan(usage), ~np.isnan(requested)
     both = has_use & has_request
     counted, used, paired = (
@@ -199,12 +195,8 @@ def _measured(samples: _Samples, steps: slice, *, least: int) -> _Measured:
         return np.where(is_still, 0.0, np.where(is_known, amounts, np.nan)).round(3)
 
     # float32 blurs the millicore it was counted in; Kubernetes knows none smaller.
-    return _Measured(
-        requested=np.where((counted >= least) & (doubted == ""), own, np.nan).round(3),
-        usage=known(_quantile(both, usage)),
-        peak=known(most),
-        reason=reason,
-    )
+    own = np.where((counted >= least) & (doubted == ""), own, np.nan).round(3)
+    return own, known(_quantile(both, usage)), known(most), reason
 
 
 def _resource_layers(
@@ -219,22 +211,22 @@ def _resource_layers(
     since = pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW
     recent = slice(int((snapshot.used.index <= since).sum()), None)
     _, samples = _samples(snapshot, evidence, number, recent)
-    measured = _measured(samples, slice(None), least=ceil(LEAST_HISTORY / snapshot.step))
+    least = ceil(LEAST_HISTORY / snapshot.step)
+    asked, usage, peak, reason = _measured(samples, slice(None), least=least)
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))
     # Without usage beside it no window has to be shared, and the counter of now is the best known.
-    is_stale = np.isnan(measured.requested) & np.isnan(measured.usage)
-    requested = np.where(is_stale, counter, measured.requested)
-    reason, unread = measured.reason, np.flatnonzero(np.isnan(hard))
+    requested = np.where(np.isnan(asked) & np.isnan(usage), counter, asked)
+    unread = np.flatnonzero(np.isnan(hard))
     reason[unread] = [unknown_reason(verdict) for verdict in now["verdict"].iloc[unread]]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = {"requested_ratio": requested / hard, "usage_ratio": measured.usage / requested}
+        ratios = {"requested_ratio": requested / hard, "usage_ratio": usage / requested}
     known = [by["_ratio"].where(by["_ratio"] >= 0).to_numpy() for by in (now, limits)]
     fullest = np.fmax.reduce([ratios["requested_ratio"], *known])
     layers = pd.DataFrame(
         {
-            **parts_of(hard, requested, measured.usage),
+            **parts_of(hard, requested, usage),
             **ratios,
-            "peak_usage": measured.peak,
+            "peak_usage": peak,
             "over_hard": np.maximum(requested - hard, 0),
             "tightest_ratio": np.where(np.isnan(hard), np.nan, fullest),
             "reason": reason,

@@ -111,7 +111,8 @@ class Snapshot:
         """One row per namespace and quota field: what the value says that counts for it.
 
         `cluster_name`, `namespace_name`, `resource` (the field); `hard` and `used`, cores or bytes,
-        NaN where there is none; `verdict`, as `QuotaValue` has it, and `is_scoped`.
+        and `utilization_ratio`, NaN where there is none; `verdict`, as `QuotaValue` has it, and
+        `is_scoped`.
         """
         spaces = self.namespaces[SPACE]
         rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
@@ -128,7 +129,8 @@ class Snapshot:
         kinds = {"hard": float, "used": float, "verdict": str, "is_scoped": bool}
         figures = pd.DataFrame(found, columns=list(kinds), index=rows.index).astype(kinds)
         fields = pd.Series(list(QUOTA_FIELDS) * len(spaces), dtype=str)
-        return rows.assign(resource=fields).join(figures)
+        ratio = figures["used"] / figures["hard"].where(figures["hard"] != 0)
+        return rows.assign(resource=fields).join(figures).assign(utilization_ratio=ratio)
 
     @cached_property
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:

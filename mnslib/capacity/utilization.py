@@ -50,7 +50,7 @@ def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.
         `evidence`, `unknown_history` and `coverage` as in the evidence: a peak was looked for in
         that share of the steps.
     """
-    table = _with_ratio(snapshot.quota_rows)
+    table = snapshot.quota_rows.copy()
     found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
     unknown = found["unknown_now"] != ""
     table["verdict"] = table["verdict"].mask(unknown, found["unknown_now"])
@@ -73,17 +73,12 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
 
     Without evidence; of the step under way a peak is at the reading.
     """
-    table = _with_ratio(snapshot.quota_rows)
+    table = snapshot.quota_rows
     table = table[table["hard"].notna() & table["cluster_name"].isin(list(clusters))]
     table = table.iloc[np.argsort(-ratio_now(table), kind="stable")[:most]].reset_index(drop=True)
     series, times = series_of(table), snapshot.used.index
     used, hard = (in_order(frame, series, times) for frame in (snapshot.used, snapshot.hard))
     return table.join(_peaks(table, snapshot, used, hard, {}))
-
-
-def _with_ratio(rows: pd.DataFrame) -> pd.DataFrame:
-    ratio = rows["used"] / rows["hard"].where(rows["hard"] != 0)
-    return rows.assign(utilization_ratio=ratio)
 
 
 def _peaks(
