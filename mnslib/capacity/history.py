@@ -105,32 +105,31 @@ class History:
     latest: Mapping[Name, float] = field(default_factory=dict)
     is_rare: bool = False
 
-    def last_seen(self, kind: str) -> dict[Name, tuple[float, int]]:
-        """Return the last sample of each series, and how many steps ago it was."""
-        found = {}
-        for series, samples in self.samples[kind].items():
-            known = np.flatnonzero(~np.isnan(samples))
-            if known.size:
-                found[series] = samples[known[-1]].item(), len(samples) - 1 - int(known[-1])
-        return found
+    def last_seen(self, kind: str, *, within: int | None = None) -> dict[Name, float]:
+        """Return the last sample of each series, of so many steps before now or of all."""
+        steps = slice(None if within is None else -within, None)
+        known = {
+            series: row[steps][~np.isnan(row[steps])] for series, row in self.samples[kind].items()
+        }
+        return {series: row[-1].item() for series, row in known.items() if row.size}
 
     def last_quotas(self, *, step: timedelta) -> list[QuotaStatus]:
         """Return the quotas as last seen, of those seen within `RECENT`."""
-        used = self.last_seen("used")
-        return [
-            quota_status(series, amount, used.get(series, (None, 0))[0])
-            for series, (amount, ago) in self.last_seen("hard").items()
-            if ago < max(1, RECENT // step)
-        ]
+        recent = self.last_seen("hard", within=max(1, RECENT // step))
+        return quota_statuses(recent, self.last_seen("used"))
 
 
-def quota_status(series: Name, hard: float, used: float | None) -> QuotaStatus:
-    """Return a quota object's status of one value; `used` is None where it was never counted."""
-    namespace, name, key = series
-    counted = {} if used is None else {key: Decimal(str(used))}
-    return QuotaStatus(
-        namespace_name=namespace, name=name, hard={key: Decimal(str(hard))}, used=counted
-    )
+def quota_statuses(hard: Mapping[Name, float], used: Mapping[Name, float]) -> list[QuotaStatus]:
+    """Return a status of each value of a quota object; its `used` is empty where none is known."""
+    return [
+        QuotaStatus(
+            namespace_name=series[0],
+            name=series[1],
+            hard={series[2]: Decimal(str(amount))},
+            used={series[2]: Decimal(str(used[series]))} if series in used else {},
+        )
+        for series, amount in hard.items()
+    ]
 
 
 def values_at(

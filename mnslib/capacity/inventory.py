@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mnslib.capacity.collect import WORKERS, Reading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
-    quota_status,
+    quota_statuses,
     read_samples,
     time_grid,
     values_at,
@@ -138,13 +138,9 @@ def _quotas(
         values_at(prometheus, query_of(name, label), grid.now, seconds=seconds)
         for name in ("hard", "last_used")
     )
-    counted = {series: amount for series, (amount, _) in history.last_seen("used").items()} | used
-    recent = [quota_status(series, amount, counted.get(series)) for series, amount in hard.items()]
-    gone = [
-        quota_status(series, amount, counted.get(series))
-        for series, (amount, _) in history.last_seen("hard").items()
-        if series not in hard
-    ]
+    counted = history.last_seen("used") | used
+    before = {one: amount for one, amount in history.last_seen("hard").items() if one not in hard}
+    recent, gone = quota_statuses(hard, counted), quota_statuses(before, counted)
     there = tightest_quotas(recent)
     return recent, [one for one in gone if not there.keys() & tightest_quotas([one])]
 
