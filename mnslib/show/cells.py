@@ -75,7 +75,9 @@ def csv_parts(columns: Sequence[TextColumn]) -> Iterator[bytes | memoryview]:
     """
     cells = [
         column.cells(
-            column.texts if column.kind == "number" else rewritten(column.texts, _csv_word)
+            column.texts
+            if column.kind == "number"
+            else rewritten(column.texts, lambda text: _quoted(str(neutral(text))))
         )
         for column in columns
     ]
@@ -156,10 +158,6 @@ def _number_texts(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
     texts = pc.if_else(pa.array(values == np.floor(values)), whole, texts)
     odd = pa.array(map(repr, values[is_odd].tolist()), pa.string())
     return pc.replace_with_mask(texts, pa.array(is_odd), odd)
-
-
-def _csv_word(text: str) -> str:
-    return _quoted(str(neutral(text)))
 
 
 def _quoted(text: str) -> str:

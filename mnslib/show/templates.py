@@ -52,7 +52,6 @@ FILTERS: dict[str, Any] = {
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),
     "rest": lambda lines: max(0, len(lines) - wording.EXAMPLES),
     "role": lambda name: name.removeprefix("Azure Kubernetes Service "),
-    "commitment": wording.commitment_verdict,
     "said": lambda word, section: tables.told("words")[section].get(word, word),
     "pairs": lambda found: [f"{name} ({why})" for name, why in found.items()],
     "lines": lambda text: text.split("\n"),

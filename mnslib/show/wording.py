@@ -19,11 +19,9 @@ from functools import partial
 from typing import SupportsFloat
 
 from mnslib import quantities, verdicts
-from mnslib.results import OutcomeKind
 
 UNKNOWN = verdicts.UNKNOWN
 MINUS, RESOURCE_WORDS = quantities.MINUS, quantities.RESOURCE_WORDS
-is_unknown = quantities.is_unknown
 number = quantities.number_text
 """An amount for reading."""
 quantity = quantities.rounded_text
@@ -48,14 +46,9 @@ def exact(value: SupportsFloat | None) -> str:
     return quantities.decimal_text(value, places=3)
 
 
-def outcome(kind: OutcomeKind) -> str:
-    """Return the word for what came of a change: `released`, `not attempted`."""
-    return kind.value.replace("_", " ")
-
-
 def quota_sum(resource: str, value: SupportsFloat | None) -> str:
     """Return a sum of quotas with its unit: exactly, but without decimals above 100."""
-    if value is None or is_unknown(value):
+    if value is None or quantities.is_unknown(value):
         return UNKNOWN
     divisor = 1 if resource.startswith("cpu") else quantities.memory_unit(value)[0]
     return (quantity if float(value) >= 100 * divisor else quota)(resource, value)
@@ -63,7 +56,7 @@ def quota_sum(resource: str, value: SupportsFloat | None) -> str:
 
 def percent(ratio: SupportsFloat | None) -> str:
     """Return a ratio as whole percent; less than 90 % or all never reads `90 %` or `100 %`."""
-    if ratio is None or is_unknown(ratio):
+    if ratio is None or quantities.is_unknown(ratio):
         return UNKNOWN
     if math.isinf(float(ratio)):
         return "over 100 %"
@@ -76,7 +69,7 @@ def percent(ratio: SupportsFloat | None) -> str:
 
 def times(ratio: SupportsFloat | None) -> str:
     """Return an overcommit ratio: `1.53×`."""
-    if ratio is None or is_unknown(ratio):
+    if ratio is None or quantities.is_unknown(ratio):
         return UNKNOWN
     return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}×"
 
@@ -86,7 +79,7 @@ def count(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
-def commitment_verdict(verdict: str, committed_ratio: SupportsFloat | None) -> str:
+def commitment(verdict: str, committed_ratio: SupportsFloat | None) -> str:
     """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
     if verdict == "quota overcommit":
         return f"commits {times(committed_ratio).replace('×', ' ×')} what it has"
