@@ -90,7 +90,9 @@ def _workbook(path: Path, data: bytes, answers: Answers) -> bytes:
         row for row in range(1, sheet.max_row + 1)
         if any(cell.value not in (None, "") for cell in sheet[row])
     )  # fmt: skip
-    _take_apart(sheet, {header_row, *answers})
+    for merged in list(sheet.merged_cells.ranges):  # of merged cells only the first is written
+        if not {header_row, *answers}.isdisjoint(range(merged.min_row, merged.max_row + 1)):
+            sheet.unmerge_cells(str(merged))
     names = {str(cell.value or "").strip(): cell.column for cell in sheet[header_row]}
     after = max(column for name, column in names.items() if name)
     for name in ANSWER_COLUMNS:
@@ -114,10 +116,3 @@ def _workbook(path: Path, data: bytes, answers: Answers) -> bytes:
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
-
-
-def _take_apart(sheet: Any, rows: set[int]) -> None:
-    """Split merged cells in these rows, of which only the first can be written."""
-    for merged in list(sheet.merged_cells.ranges):
-        if not rows.isdisjoint(range(merged.min_row, merged.max_row + 1)):
-            sheet.unmerge_cells(str(merged))

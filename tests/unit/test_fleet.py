@@ -406,3 +406,19 @@ def test_what_a_caller_does_to_his_mapping_later_is_no_part_of_the_plan(fleet, s
     plan = fleet.plan([row])
     labels["stage"] = "another"
     assert plan._rows[0]["labels"] == {"stage": "test"}
+
+
+def test_a_misspelled_cluster_is_told_with_the_other_mistakes(fleet, namespace):
+    row = namespace.id.columns
+    wrong = [row | {"cpu_limit": "2x"}, row | {"cluster_name": "aks-nowhere"}]
+    with pytest.raises(SpecError, match="cluster aks-nowhere was not found") as raised:
+        fleet.plan(wrong)
+    assert [(p.row, p.column) for p in raised.value.problems] == [
+        (1, "cpu_limit"),
+        (2, "cluster_name"),
+    ]
+
+
+def test_a_table_whose_columns_are_numbers_is_refused_with_these(fleet):
+    with pytest.raises(SpecError, match="there is no column '0'"):
+        fleet.plan(pd.DataFrame([["x", "y"], ["z", "u"]]))
