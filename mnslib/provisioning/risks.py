@@ -5,7 +5,7 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
@@ -49,8 +49,7 @@ def with_risks(change: Change, cluster: ObservedCluster) -> Change:
     """Return the change with every risk it carries on its own."""
     if change.kind is ChangeKind.NO_CHANGE:
         return change
-    details = {name: finder(change, cluster) for name, finder in _FINDERS.items()}
-    found = (Risk(name=name, detail=detail) for name, detail in details.items() if detail)
+    found = (_risk(what, **facts) for what, facts in _carried(change, cluster))
     return replace(change, risks=tuple(found))
 
 
@@ -59,29 +58,56 @@ def many_changes(changes: Sequence[Change], existing_count: int) -> tuple[Risk, 
     touched = sum(change.kind in TOUCHING for change in changes)
     if existing_count < MANY_CHANGES_FROM or touched <= MANY_CHANGES_SHARE * existing_count:
         return ()
-    detail = _say("many-changes", touched=touched, existing=existing_count)
-    return (Risk(name=RiskName.MANY_CHANGES, detail=detail),)
+    return (_risk("many-changes", touched=touched, existing=existing_count),)
+
+
+def _risk(what: str, **facts: Any) -> Risk:
+    name = RiskName(words("risk_of").get(what, what))
+    return Risk(name=name, detail=_say(what, **facts))
 
 
 def _say(what: str, **facts: Any) -> str:
     return str(words("risks")[what].format_map(facts))
 
 
-# Each returns what its risk means for this namespace, empty if the change does not carry it.
+# What a change carries: which sentence of `words.yaml`, and what to fill in
+
+_Carried = Iterator[tuple[str, dict[str, str]]]
 
 
-def _adoption(change: Change, cluster: ObservedCluster) -> str:
-    if change.kind is ChangeKind.ADOPT:
-        return _say("adoption", pods=_pods(change, cluster))
-    policy = change.after and change.after.adoption_policy
-    is_unseen = change.kind is ChangeKind.CREATE and cluster.kubernetes is None
-    may_adopt = policy not in (None, AdoptionPolicy.NEVER)
-    return _say("adoption-unread") if is_unseen and may_adopt else ""
+def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
+    kind, after = change.kind, change.after
+    may_adopt = after is not None and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
+    if kind is ChangeKind.ADOPT:
+        yield "adoption", {"pods": _pods(change, cluster)}
+    elif kind is ChangeKind.CREATE and cluster.kubernetes is None and may_adopt:
+        yield "adoption-unread", {}
+    if kind is not ChangeKind.CREATE and change.writes_namespace:
+        yield from _owners(change, cluster)
+    if kind is ChangeKind.DELETE:
+        what = "release" if change.is_release else "deletion"
+        yield what, {"pods": _pods(change, cluster)}
+    sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
+    if sets_it or (kind is ChangeKind.DELETE and not change.is_release):
+        yield "delete-policy", {}
+    if after is not None and kind is not ChangeKind.CREATE:
+        yield from _lowered(change.before, after, cluster)
+        if _running(change, cluster) != 0:
+            yield from _tightened(change.before, after)
+    gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
+    if gone and after is not None:
+        yield "keys-removed", {"gone": ", ".join(gone)}
+    if roles := [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]:
+        kept = [
+            f"{ROLE_NAMES[held.role_guid]} of {held.principal_type} {held.principal_id} at "
+            f"{held.scope or '/'}"
+            for held in change.kept
+        ]
+        facts = {"gone": ", ".join(roles), "kept": ", ".join(kept)}
+        yield "access-kept" if kept else "access-removed", facts
 
 
-def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
-    if change.kind is ChangeKind.CREATE or not change.writes_namespace:
-        return ""
+def _owners(change: Change, cluster: ObservedCluster) -> _Carried:
     marks: dict[str, str] = {}
     if change.before:
         marks |= {**change.before.labels, **change.before.annotations, **change.before.tags}
@@ -91,86 +117,44 @@ def _foreign_owner(change: Change, cluster: ObservedCluster) -> str:
     managed_by = marks.get("app.kubernetes.io/managed-by", "").lower()
     owners |= {owner for word, owner in words("managed_by").items() if word in managed_by}
     if owners:
-        return _say("foreign-owner", owners=" and ".join(sorted(owners)))
-    is_project = AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE
-    return _say("project") if is_project else ""
+        yield "foreign-owner", {"owners": " and ".join(sorted(owners))}
+    elif AKS_DESKTOP_LABEL in marks and change.kind is ChangeKind.DELETE:
+        yield "project", {}
 
 
-def _deletion(change: Change, cluster: ObservedCluster) -> str:
-    if change.kind is not ChangeKind.DELETE:
-        return ""
-    return _say("release" if change.is_release else "deletion", pods=_pods(change, cluster))
-
-
-def _delete_policy(change: Change, _: ObservedCluster) -> str:
-    sets_it = any(d.path == "delete_policy" and d.new == "Delete" for d in change.differences)
-    takes_all = change.kind is ChangeKind.DELETE and not change.is_release
-    return _say("delete-policy") if sets_it or takes_all else ""
-
-
-def _quota(change: Change, cluster: ObservedCluster) -> str:
-    if change.after is None or change.kind is ChangeKind.CREATE:
-        return ""
-    was = change.before.quota if change.before else {}
-    lowered = {
-        name: amount
-        for name, amount in change.after.quota.items()
-        if name not in was or amount < was[name]
-    }
+def _lowered(
+    before: ManagedNamespace | None, after: ManagedNamespace, cluster: ObservedCluster
+) -> _Carried:
+    was = before.quota if before else {}
+    lowered = {n: amount for n, amount in after.quota.items() if n not in was or amount < was[n]}
+    if lowered and cluster.kubernetes is None:
+        yield "quota-unread", {}
     if not lowered or cluster.kubernetes is None:
-        return _say("quota-unread") if lowered else ""
+        return
     # counted from the pods, since the quota's own counter is known to be wrong at times
-    requested = total_need(cluster.kubernetes.pods_of(change.id.namespace_name))
+    requested = total_need(cluster.kubernetes.pods_of(after.id.namespace_name))
     short = [
         f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
         f"quota {amount_text(name, amount)}"
         for name, amount in lowered.items()
         if amount < requested[QUOTA_KEYS[name]]
     ]
-    return _say("quota-below-use", short="; ".join(short)) if short else ""
+    if short:
+        yield "quota-below-use", {"short": "; ".join(short)}
 
 
-def _policy(change: Change, cluster: ObservedCluster) -> str:
-    if change.after is None or change.kind is ChangeKind.CREATE or _running(change, cluster) == 0:
-        return ""
-    tightened = []
+def _tightened(before: ManagedNamespace | None, after: ManagedNamespace) -> _Carried:
+    moves = []
     for direction in ("ingress", "egress"):
         # Before adoption nothing of AKS filters; so the loosest rule is what applies.
         was, becomes = (
             getattr(state, f"{direction}_policy", None) or NetworkRule.ALLOW_ALL
-            for state in (change.before, change.after)
+            for state in (before, after)
         )
         if STRICTNESS.index(becomes) > STRICTNESS.index(was):
-            tightened.append(f"{direction} {was} to {becomes}")
-    return _say("policy-tightened", moves=", ".join(tightened)) if tightened else ""
-
-
-def _keys(change: Change, _: ObservedCluster) -> str:
-    gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
-    return _say("keys-removed", gone=", ".join(gone)) if gone and change.after else ""
-
-
-def _access(change: Change, _: ObservedCluster) -> str:
-    gone = [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]
-    kept = [
-        f"{ROLE_NAMES[held.role_guid]} of {held.principal_type} {held.principal_id} at "
-        f"{held.scope or '/'}"
-        for held in change.kept
-    ]
-    told = {"access-removed": gone, "access-kept": kept}
-    return " ".join(_say(what, them=", ".join(them)) for what, them in told.items() if them)
-
-
-_FINDERS: dict[RiskName, Callable[[Change, ObservedCluster], str]] = {
-    RiskName.ADOPTION: _adoption,
-    RiskName.FOREIGN_OWNER: _foreign_owner,
-    RiskName.DELETION: _deletion,
-    RiskName.DELETE_POLICY: _delete_policy,
-    RiskName.QUOTA_BELOW_USE: _quota,
-    RiskName.POLICY_TIGHTENED: _policy,
-    RiskName.KEYS_REMOVED: _keys,
-    RiskName.ACCESS_REMOVED: _access,
-}
+            moves.append(f"{direction} {was} to {becomes}")
+    if moves:
+        yield "policy-tightened", {"moves": ", ".join(moves)}
 
 
 def _running(change: Change, cluster: ObservedCluster) -> int | None:
