@@ -51,14 +51,10 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
     share = MOST_REASONS // max(groups["rank"].nunique(), 1)
     shown = groups if len(groups) <= MOST_REASONS else groups.groupby("rank").head(share)
     sheet = Sheet(
-        "bulk_outcome",
-        {
-            "changes": len(items), "kept": len(items) - len(missing), "moment": moment,
-            "done": {kind: n for kind, n in counts.items() if n and kind not in OPEN_OUTCOMES},
-            "open": {kind: n for kind in OPEN_OUTCOMES if (n := counts[kind])},
-            "rest": groups.drop(index=shown.index)["amount"].tolist(),
-            "most": groups[:1].to_dict("records"),
-        },
+        "bulk_outcome", changes=len(items), kept=len(items) - len(missing), moment=moment,
+        done={kind: n for kind, n in counts.items() if n and kind not in OPEN_OUTCOMES},
+        open={kind: counts[kind] for kind in OPEN_OUTCOMES if counts[kind]},
+        rest=groups.drop(index=shown.index)["amount"].tolist(), most=groups[:1].to_dict("records"),
     )  # fmt: skip
     if items.empty:
         sheet.tell("nothing")
@@ -117,10 +113,8 @@ def _draw_clusters(sheet: Sheet, items: pd.DataFrame, *, panels: int) -> None:
 
 
 MOST_LINES, MOST_NAMED = 200, 40
-_LEAST_NAMED = 20
-"""Pixels of a line with its name."""
-LEFT = 430
-"""Where the clock begins, in pixels; names stand before it."""
+LEFT, _LEAST_NAMED = 430, 20
+"""Pixels: where the clock begins, before which names stand; the height of a line with a name."""
 _BINS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_BINS, _MOST_TICKS, _HEIGHT, _CLIPPED_AT = 60, 8, 110, 3
 
@@ -145,14 +139,14 @@ def bulk_timeline(stretches: Sequence[Stretch], *, moment: datetime, paces: Pace
     span = float(rows["ended"].max()) if rows["ended"].any() else 1.0
     every = ceil(len(rows) / MOST_LINES)
     facts = _facts(rows, writes, span, {paces[one.id.cluster] for one in stretches})
-    sheet = Sheet("bulk_timeline", facts | {"moment": moment, "every": every})
+    sheet = Sheet("bulk_timeline", moment=moment, every=every, **facts)
     if rows.empty:
         return sheet.finish()
     outcomes, lines, clusters = set(rows["outcome"]), len(rows), rows["cluster"].nunique()
     named = min(30.0, (MOST_HEIGHT - 520 - 50 * clusters) / lines)
     named = named if lines <= MOST_NAMED and named >= _LEAST_NAMED else 0.0
-    there: dict[str, Any] = {kind: kind in outcomes for kind in told("outcomes")}
-    sheet.legend({"waiting": named} | there | {"failed_here": there[OutcomeKind.FAILED]})
+    there = {kind: kind in outcomes for kind in told("outcomes")}
+    sheet.legend(waiting=named, **there, failed_here=there[OutcomeKind.FAILED])
     sheet.y += 14
     _draw_rate(sheet, writes, span)
     _draw_stretches(sheet, rows, span, every, named)

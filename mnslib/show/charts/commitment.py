@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment, shortage
 from mnslib.quantities import ZERO
 from mnslib.show import wording
@@ -26,7 +25,6 @@ from mnslib.verdicts import one_reason, unknown_reason
 _LIMIT = float(QUOTA_OVERCOMMIT_RATIO)
 _TONES = {"overcommit": "crit", "quota overcommit": "warn-text"}
 _LAYERS = ["allocatable", "autoscaled", "committed", "requested", "usage"]
-_TEXTS = ("cluster_name", "resource", "verdict", "autoscaled_verdict")
 
 
 def cluster_commitment(table: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart:
@@ -37,15 +35,12 @@ def cluster_commitment(table: pd.DataFrame, *, moment: datetime, note: str = "")
         moment: when clusters were read.
         note: sentences that the source line ends with.
     """
-    numbers = [name for name in COMMITMENT_COLUMNS if name not in _TEXTS]
     reason = table["verdict"].map(unknown_reason).astype(object)
-    rows = table.astype(dict.fromkeys(numbers, float)).assign(
-        reason=reason.fillna(""),
-        is_known=reason.isna(),
-        is_over=table["verdict"].isin(_TONES),
+    rows = table.assign(
+        reason=reason.fillna(""), is_known=reason.isna(), is_over=table["verdict"].isin(_TONES),
         tone=table["verdict"].map(_TONES).fillna("text"),
-        grows=lambda frame: frame["autoscaled"] > frame["allocatable"],
-    )
+        grows=table["autoscaled"] > table["allocatable"],
+    )  # fmt: skip
     rows = rows.assign(has_maximum=bool(rows["grows"].any()))
     for name, flag, ratio, bound, alarm in (
         ("committed", "is_generous", "committed_ratio", _LIMIT, "warn-text"),
@@ -57,17 +52,15 @@ def cluster_commitment(table: pd.DataFrame, *, moment: datetime, note: str = "")
     order = ["is_known", "is_over", "requested_ratio", "committed_ratio", "cluster_name"]
     rows = rows.sort_values(order, ascending=[False, False, False, False, True])
     known, used = rows[rows["is_known"]], rows["usage"].notna()
-    facts = _cluster_facts(rows, known) | {"moment": moment, "note": note}
-    sheet = Sheet("cluster_commitment", facts)
+    facts = _cluster_facts(rows, known)
+    sheet = Sheet("cluster_commitment", moment=moment, note=note, **facts)
     if rows.empty:
         return sheet.nothing()
     is_any = len(known) > 0
     sheet.legend(
-        {
-            "used": (used & rows["is_known"]).any(), "requested": is_any, "committed": is_any,
-            "nodes": is_any, "grown": known["grows"].any(), "without_largest_node": is_any,
-            "unknown": not (used & rows["is_known"]).all(),
-        }
+        used=(used & rows["is_known"]).any(), requested=is_any, committed=is_any, nodes=is_any,
+        grown=known["grows"].any(), without_largest_node=is_any,
+        unknown=not (used & rows["is_known"]).all(),
     )  # fmt: skip
     sheet.y += 18
     panels = {
@@ -163,16 +156,14 @@ def commitment_before_after(
         else:
             found += [_compared(name, one, after[name][key]) for key, one in now.items()]
     facts = _change_facts(found, reasons, changes)
-    sheet = Sheet("commitment_before_after", facts | {"moment": moment})
+    sheet = Sheet("commitment_before_after", moment=moment, **facts)
     if not found and len(reasons) < 2:
         return sheet.nothing()
     added = [row["added"] for row in found]
     sheet.legend(
-        {
-            "requested": True, "unrequested": True, "added": max(added, default=0) > 0,
-            "given_back": min(added, default=0) < 0, "without_largest_node": True,
-            "nodes_now": True, "limit": facts["limit"], "unknown": reasons,
-        }
+        requested=True, unrequested=True, added=max(added, default=0) > 0,
+        given_back=min(added, default=0) < 0, without_largest_node=True, nodes_now=True,
+        limit=facts["limit"], unknown=reasons,
     )  # fmt: skip
     sheet.y += 18
     for resource, heading in _RESOURCES.items():

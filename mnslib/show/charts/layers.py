@@ -47,16 +47,13 @@ def three_layers(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> C
     known, totals = rest[rest["known"]], summaries.total_layers(layers, "cpu")
     is_unread = shown["hard"].isna()
     sheet = Sheet(
-        "three_layers",
-        {
-            "finding": said("layers", summaries.layer_findings(layers, "cpu")), "moment": moment,
-            "note": note, "first": moment - USAGE_WINDOW, "totals": totals, "all": len(own),
-            "rows": len(rows), "bare": len(own) - len(rows), "is_unread": is_unread.any(),
-            "unmeasured": len(rows) - np.nan_to_num(totals["measured"]),
-            "rest": len(known), "rest_hard": known["hard"].sum(), "rest_idle": known["idle"].sum(),
-            "rest_ratio": known["idle"].sum() / (known["hard"].sum() or 1),
-            "rest_unknown": len(rest) - len(known),
-        },
+        "three_layers", finding=said("layers", summaries.layer_findings(layers, "cpu")),
+        moment=moment, note=note, first=moment - USAGE_WINDOW, totals=totals, all=len(own),
+        rows=len(rows), bare=len(own) - len(rows), is_unread=is_unread.any(),
+        unmeasured=len(rows) - np.nan_to_num(totals["measured"]), rest=len(known),
+        rest_hard=known["hard"].sum(), rest_idle=known["idle"].sum(),
+        rest_ratio=known["idle"].sum() / (known["hard"].sum() or 1),
+        rest_unknown=len(rest) - len(known),
     )  # fmt: skip
     if totals["measured"] > 0 and totals["measured_hard"] > 0:
         _draw_totals(sheet, totals)
@@ -76,10 +73,8 @@ def three_layers(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> C
     sheet.y += 12
     is_read, is_known = not is_unread.all(), shown["known"]
     sheet.legend(
-        {
-            "used": is_known.any(), "requested": is_read, "unrequested": is_read, "hard": is_read,
-            "highest": is_known.any(), "unknown": not is_known.all(),
-        }
+        used=is_known.any(), requested=is_read, unrequested=is_read, hard=is_read,
+        highest=is_known.any(), unknown=not is_known.all(),
     )  # fmt: skip
     return sheet.finish()
 
@@ -136,24 +131,21 @@ def layers_over_time(
     days, known = [*by_day["day"], moment.date()], by_day[by_day["hard"] > 0]
     last = known.groupby("resource").tail(1).sort_values("resource").to_dict("records")
     sheet = Sheet(
-        "layers_over_time",
-        {
-            "finding": said("trend", summaries.trend_findings(by_day)),
-            "first": min(days), "last": max(days),
-            "least": known["measured"].min(), "most": known["measured"].max(), "note": note,
-            "left_out": by_day["left_out"].max(), "days": last,
-        },
+        "layers_over_time", finding=said("trend", summaries.trend_findings(by_day)), note=note,
+        first=min(days), last=max(days), least=known["measured"].min(),
+        most=known["measured"].max(), left_out=by_day["left_out"].max(), days=last,
     )  # fmt: skip
     if known.empty:
         return sheet.nothing()
     is_missing = by_day["measured"] == 0
     there = dict.fromkeys([*_PARTS, "hard_by_day"], True)
-    sheet.legend(there | {"unknown": is_missing.any()})
+    sheet.legend(**there, unknown=is_missing.any())
     used = by_day["hard"] - by_day["unrequested"] - by_day["requested_unused"]
     by_day = by_day.assign(used=used)
     lasts: list[Any] = by_day[~is_missing].groupby("resource").tail(1).to_dict("records")
     words = {row["resource"]: _amount_words(row) for row in lasts}
-    end = _NAMES - 56 - max(sheet.widest(found, bold=True) for found in words.values())
+    widths = [sheet.width(text, bold=True) for found in words.values() for text in found]
+    end = _NAMES - 56 - max(widths)
     for resource in UNITS:
         rows = by_day[by_day["resource"] == resource]
         own = layers[layers["resource"] == resource]

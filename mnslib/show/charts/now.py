@@ -44,8 +44,7 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     rows = _with_kinds(worst)
     fullest = rows[:1][rows["is_known"][:1]].to_dict("records")
     found = said("utilization", utilization_findings(worst))
-    facts = {"finding": found, "moment": moment, "note": note, "fullest": fullest}
-    sheet = Sheet("utilization_now", facts)
+    sheet = Sheet("utilization_now", finding=found, moment=moment, note=note, fullest=fullest)
     if rows.empty:
         return sheet.nothing()
     counts = Counter(rows["kind"])

@@ -57,16 +57,11 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
     sums = known.groupby("advice")["cores"].agg(["size", "sum"]).reindex(list(_REGIONS)).fillna(0)
     titles = [title for title, _ in _REGIONS.values()]
     sheet = Sheet(
-        "quadrant",
-        {
-            "finding": said("advice", advice.advice_findings(spaces)),
-            "moment": moment, "note": note,
-            "shrink": SHRINK_BELOW, "grow": GROW_FROM, "fix": FIX_BELOW,
-            "beyond": int(is_beyond.sum()), "known": len(known),
-            "counts": list(zip(sums["size"].astype(int), titles, strict=True)),
-            "missing": [("that request nothing", len(known) - len(drawn)),
-                        ("without a quota", bare), ("unknown", len(spaces) - len(known) - bare)],
-        },
+        "quadrant", finding=said("advice", advice.advice_findings(spaces)), moment=moment,
+        note=note, shrink=SHRINK_BELOW, grow=GROW_FROM, fix=FIX_BELOW, known=len(known),
+        beyond=int(is_beyond.sum()), counts=[*zip(sums["size"].astype(int), titles, strict=True)],
+        missing=[("that request nothing", len(known) - len(drawn)), ("without a quota", bare),
+                 ("unknown", len(spaces) - len(known) - bare)],
     )  # fmt: skip
     if known.empty:
         return sheet.nothing()

@@ -105,7 +105,7 @@ def top_rows(
 class Sheet:
     """A sheet that grows downward; `y` is where the next thing goes."""
 
-    def __init__(self, name: str, facts: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, **facts: Any) -> None:
         """Write title (two lines at most) and subtitle.
 
         Args:
@@ -138,10 +138,6 @@ class Sheet:
         """Return how many pixels wide a line of text is."""
         shown = self.clean(text)
         return measured(shown, font_of(shown, size, bold=bold))[0]
-
-    def widest(self, texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
-        """Return the width of the widest line; 0 without any."""
-        return max((self.width(text, size, bold=bold) for text in set(texts)), default=0.0)
 
     def clean(self, text: str) -> str:
         """Return text on one line, with the code of each character that no font has."""
@@ -289,7 +285,7 @@ class Sheet:
 
     # what charts are made of
 
-    def legend(self, there: Mapping[str, Any]) -> None:
+    def legend(self, **there: Any) -> None:
         """Write what repeats, in drawing order; wraps at the right margin.
 
         Args:
@@ -324,7 +320,7 @@ class Sheet:
                 self.text((x + end) / 2, middle, number, bold=True, align="center",
                           color=look.words, ground=ground)  # fmt: skip
         self.y += height + 28
-        self.legend({**counts, **others})
+        self.legend(**counts, **others)
 
     def grid(
         self, rows: pd.DataFrame, layout: str = "rows", *, height: float = 0, panels: int = 1,
@@ -410,8 +406,9 @@ class Sheet:
                 [self.say(one.words, row) if one.words else str(row[name]) for row in each]
                 for each in (records, like.to_dict("records"))
             )
-            wide = max(self.widest(judged, bold=bool(one.bold)), one.least)
-            one.width = min(max(wide, self.widest(one.head.split("\n"), SMALL)), one.most)
+            wide = [self.width(text, bold=bool(one.bold)) for text in {*judged}]
+            wide += [self.width(line, SMALL) for line in one.head.split("\n")]
+            one.width = min(max(*wide, one.least), one.most)
             keys = {"color": one.color, "bold": one.bold}
             one.looks = [{key: row.get(of, of) for key, of in keys.items()} for row in records]
             found += [one] if any(one.texts) else []

@@ -54,12 +54,9 @@ def state_grid(table: pd.DataFrame, *, moment: datetime) -> Chart:
                                   "yes": each["yes"] + each["just"]}}
         for head, each in zip(_HEADS.values(), counts, strict=True)
     ]  # fmt: skip
-    facts = {
-        "finding": said("fit", fit.fit_findings(answers)),
-        "questions": questions,
-        "moment": moment,
-    }
-    sheet = Sheet("state_grid", facts | {"is_patterns": is_patterns})
+    found = said("fit", fit.fit_findings(answers))
+    sheet = Sheet("state_grid", finding=found, questions=questions, moment=moment,
+                  is_patterns=is_patterns)  # fmt: skip
     if not len(kinds):
         return sheet.nothing()
     shown = len(kinds) if is_patterns or len(kinds) <= MOST_ROWS else TOP_ROWS
@@ -134,7 +131,7 @@ def _most_common(texts: Iterable[str]) -> str:
 
 
 def _draw(sheet: Sheet, counts: list[Counter[str]], rows: list[Row]) -> None:
-    names = min(sheet.widest(line for name, _ in rows for line in name.split("\n")), 330.0)
+    names = min(330.0, max(sheet.width(line) for name, _ in rows for line in name.split("\n")))
     left = MARGIN + names + 24
     width = (RIGHT - left - _GAP * (_EACH - 1)) / _EACH
     edges = [left + place * (width + _GAP) for place in range(_EACH)]

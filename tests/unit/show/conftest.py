@@ -193,7 +193,8 @@ def make_commitments(count: int, *, seed: int = 3) -> pd.DataFrame:
                 }
                 row |= {"usage": float(found.requested) * 0.6, "verdict": found.verdict}
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COMMITMENT_COLUMNS))
+    return table.astype(dict.fromkeys(COMMITMENT_COLUMNS[2:14], float))
 
 
 def make_room(count: int, *, seed: int = 5, unknown: str = "cluster not reachable") -> pd.DataFrame:

@@ -74,7 +74,7 @@ def facts(title, note=""):
 
 
 def test_text_from_outside_is_never_read_as_mathematics_and_is_escaped_in_svg(ruler):
-    chart = Sheet("utilization_now", facts("<b>$x^2$</b> & \n more", "tab\tand $")).finish()
+    chart = Sheet("utilization_now", **facts("<b>$x^2$</b> & \n more", "tab\tand $")).finish()
     texts = ruler(chart).texts
     assert texts[0] == chart.title == "<b>$x^2$</b> & more"
     assert texts[-1].endswith("tab and $")
@@ -89,7 +89,7 @@ def drawn_with(*fonts):
         " if font.name in ('DejaVu Sans', 'Liberation Sans')];"
         "fonts.findSystemFonts = lambda: sys.argv[1:];"
         "from tests.unit.show.test_charts_sheet import Sheet, facts;"
-        "sheet = Sheet('utilization_now', facts('支付 owns most, 日本 the rest'));"
+        "sheet = Sheet('utilization_now', **facts('支付 owns most, 日本 the rest'));"
         "chart = sheet.finish(); chart.png();"
         "from matplotlib.text import Text;"
         "texts = [text for text in chart.figure.findobj(Text) if text.get_text()];"
@@ -178,7 +178,7 @@ def test_axis_values_are_few_and_within_the_scale(highest):
 
 
 def test_measured_width_is_what_is_drawn(ruler):
-    sheet = Sheet("utilization_now", facts("One"))
+    sheet = Sheet("utilization_now", **facts("One"))
     sheet.text(40, 40, "payments-recommendation", bold=True)
     width = sheet.width("payments-recommendation", bold=True)
     (box,) = [box for text, box in ruler(sheet.finish()).boxes if "-" in text.get_text()]
@@ -189,7 +189,7 @@ def test_a_text_is_cut_to_its_column_and_an_empty_column_takes_no_room(
     ruler,
 ):
     long = "a reason that is much longer than its own column is wide, and than the next one too"
-    sheet = Sheet("utilization_now", facts("One"))
+    sheet = Sheet("utilization_now", **facts("One"))
     rows = pd.DataFrame({"first": ["1", long], "none": ["", ""], "second": ["2", "3"]})
     sheet.told = {"rows": {"left": {}, "right": {key: {"most": 200} for key in rows}}}
     grid = sheet.grid(rows)
