@@ -165,7 +165,9 @@ def changes_table(plan: Plan) -> Table:
         | {
             "verb": Tag(_verb(change), tag(change.kind.value).tone),
             "fields": _said("change", _verb(change), _lines(change)),
-            "risks": Parts([Tag(risk.name, risks[risk.name]["tone"]) for risk in change.risks]),
+            "risks": Parts([Tag(name, risks[name]["tone"]) for name in change.risk_names])
+            if change.risks
+            else None,
         }
         for change in sorted(plan.to_do, key=order)[:limit]
     )

@@ -113,7 +113,7 @@ def _cell(name: str, about: Told, row: Row) -> Cell:
              for mark in about.get("marks", ()) if _holds(row[mark["when"]])]  # fmt: skip
     second = about.get("second", "")
     below = _value(name, second if isinstance(second, dict) else {"words": second}, row)
-    href = say(about.get("link", ""), **row)
+    href = say(about.get("link", ""), **row) if cell else ""
     if marks or below or href:
         shown = [cell if isinstance(cell, Tag | Blocks) else str(cell or "")]
         return Parts([part for part in (*shown, *marks) if part], str(below), href)

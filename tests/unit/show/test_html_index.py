@@ -136,6 +136,12 @@ def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
     assert ("headline of old" in needs) != is_closed
 
 
+def test_where_nothing_is_to_be_done_no_link_leads_there() -> None:
+    html = run_index_html([make_run("a"), make_run("b", items=[{"outcome": "unchanged"}])])
+    assert html.count("<a ") == 2
+    assert "></a>" not in html
+
+
 def test_without_attention_it_says_none() -> None:
     assert "<h1>None of 2 runs needs somebody</h1>" in run_index_html(
         [make_run("a"), make_run("b")]
