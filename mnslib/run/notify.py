@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mnslib.errors import ConfigError, cut
+from mnslib.errors import cut
 from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
@@ -31,20 +31,18 @@ _SHARED = (
 """Parts of `result.json` that leave the machine; parameters, items and paths do not."""
 
 
-def check_notification(parameters: Mapping[str, Any]) -> None:
-    """Refuse what can tell nobody, before anything runs.
-
-    Raises:
-        ConfigError: `notify_url_env` is no name of a variable, or there is no such format.
-    """
+def notification_problems(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter what can tell nobody; a URL is not repeated, for it holds a key."""
     name, form = str(parameters.get("notify_url_env", "")), parameters.get("notify_format", "json")
+    found = {}
     if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-        raise ConfigError(
+        found["notify_url_env"] = (
             "notify_url_env is no name of an environment variable. Write its name, such as "
             "MNS_NOTIFY_URL, and put the webhook's URL into that variable: it holds a key."
         )
     if form not in FORMATS:
-        raise ConfigError(f"notify_format is {form!r}: write one of {', '.join(FORMATS)}.")
+        found["notify_format"] = f"notify_format is {form!r}: write one of {', '.join(FORMATS)}."
+    return found
 
 
 def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]) -> str:
@@ -53,12 +51,10 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
     Args:
         result: as `result.json` holds it.
         run: name of the run directory.
-        parameters: `notify_url_env` and `notify_format`, as `check_notification` takes them.
+        parameters: `notify_url_env` and `notify_format`.
     """
     name = str(parameters.get("notify_url_env", ""))
-    try:
-        check_notification(parameters)
-    except ConfigError:
+    if notification_problems(parameters):
         return "Nobody was notified: notify_url_env or notify_format was refused."
     if not name:
         return ""

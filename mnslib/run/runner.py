@@ -24,7 +24,7 @@ from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run import project
 from mnslib.run.interruption import collect_rarely
-from mnslib.run.notify import check_notification, notify
+from mnslib.run.notify import notification_problems, notify
 from mnslib.run.parameters import (
     PARAMETERS_TAG,
     check_parameters,
@@ -190,8 +190,8 @@ def run_notebook(
     with signals_to(watch):
         try:
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
+            refused = {**refused, **notification_problems(asked)}
             given = check_parameters(declared, parameters, refused=refused)
-            check_notification(given)
             status, headline = _execute(path, directory, given, watch)
         except ConfigError as error:
             status, headline = RunStatus.REFUSED, str(error)
