@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,9 +249,10 @@ class Fleet:
             return self._plan(spec.specs_from_rows(rows, file="requests", **read_by), rows)
         path = Path(requests).expanduser().absolute()
         data = files.read_bytes(path)
+        specs = spec.parse_requests(path, data=data, **read_by)
         cells = [row for _, row in files.read_rows(path, data).rows]
         rows = [{k: cell for k, cell in row.items() if k in COLUMNS} for row in cells]
-        return self._plan(spec.parse_requests(path, data=data, **read_by), rows)
+        return self._plan(specs, rows)
 
     def usage(self, days: int = 30, **questions: Any) -> Usage:
         """Read what is requested and used, now and over the days before; writes nothing.
@@ -521,7 +522,7 @@ class Plan(_Shown):
     _rows: Sequence[Mapping[str, Any]]
     _planned: Planned
     _checks: Sequence[CheckResult]
-    _read_at: datetime = field(default_factory=utc_now)
+    _read_at: datetime
 
     @property
     def digest(self) -> str:
