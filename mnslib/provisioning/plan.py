@@ -43,6 +43,7 @@ from mnslib.provisioning.changes import (
     fields_of,
     namespace_to_json,
     with_tier_named,
+    words,
 )
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.risks import (
@@ -135,8 +136,8 @@ def make_plan(
     for spec in sorted(specs, key=lambda s: s.id.key):
         cluster = observed.clusters.get(spec.id.cluster)
         if cluster is None:
-            message = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
-            problems.append(_problem(spec, "cluster_name", message))
+            why = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
+            problems.append(_problem(spec, "cluster_name", "no-cluster", {"why": why}))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
         found = [*_findings(asked, cluster), *(() if is_begun else _inherited(asked, observed))]
@@ -243,58 +244,38 @@ def _blank(spec: NamespaceSpec, cluster: ObservedCluster) -> ManagedNamespace:
     )
 
 
-# What cannot be planned: the column, what is wrong with it, what to write instead
+# What cannot be planned: the column, which sentences of `words.yaml`, what to fill in
 
-_Findings = Iterator[tuple[str, str, str]]
-_TRAILS = "ARM's list can trail: if it was written moments ago, run it again."
+_Findings = Iterator[tuple[str, str, Mapping[str, Any]]]
 
 
 def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
-    name, before, asked = spec.id.namespace_name, cluster.find(spec.id), spec.delete_policy
-    if spec.ensure is Ensure.PRESENT:
-        yield from _limit_below_request(spec, before) if before else _creation(spec, cluster)
-    elif spec.revoked:
-        message = f"{name} is to go; no role on it can be taken away as well."
-        yield "access", message, "ensure=present with this cell first, then ensure=absent"
-    elif before is not None and asked not in (None, before.delete_policy):
-        message = f"the stored delete policy is {before.delete_policy}, and the stored one counts."
-        suggestion = f"ensure=present with delete_policy={asked} first, then ensure=absent"
-        yield "delete_policy", message, suggestion
+    before, asked, is_seen = cluster.find(spec.id), spec.delete_policy, cluster.kubernetes
+    if spec.ensure is Ensure.ABSENT:
+        if spec.revoked:
+            yield "access", "goes", {}
+        elif before is not None and asked not in (None, before.delete_policy):
+            yield "delete_policy", "stored-policy", {"stored": before.delete_policy, "asked": asked}
+    elif before is not None:
+        yield from _limit_below_request(spec, before)
+    elif cluster.cluster.is_stopped:
+        yield "cluster_name", "stopped", {}
+    elif cluster.on_cluster(spec.id) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
+        yield "adoption_policy", "unmanaged", {}
+    else:
+        amounts = {"cpu": "2 or 500m", "mem": "4Gi"}
+        for column in [name for name in QUOTA_FIELDS if spec.quota.get(name) is None]:
+            what = "no-quota" if is_seen else "no-quota-listed"
+            yield column, what, {"example": amounts[column[:3]]}
 
 
 def _inherited(spec: NamespaceSpec, observed: ObservedState) -> _Findings:
     """Yield the roles that are to go, of which nothing would: they are assigned further up."""
     for grant in spec.revoked if spec.ensure is Ensure.PRESENT else ():
-        if observed.own_assignments(spec.id, grant):
-            continue
-        for held in observed.inherited_assignments(spec.id, grant):
-            yield (
-                "access",
-                f"{grant.principal_id} has {grant.role} on {spec.id.namespace_name} by an "
-                f"assignment at {held.scope or '/'}, which acts on more than this namespace.",
-                f"nothing of it here; to remove it there: az role assignment delete --ids "
-                f"{held.id}",
-            )
-
-
-def _creation(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
-    name, where = spec.id.namespace_name, f"cluster {spec.id.cluster.cluster_name}"
-    if cluster.cluster.is_stopped:
-        message = f"{where} is stopped; {name} needs it running."
-        yield "cluster_name", message, "the request again once it runs"
-        return
-    if cluster.on_cluster(spec.id) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
-        message = f"{name} exists on {where} and is not managed."
-        suggestion = "Always or IfIdentical to take it over, or another namespace_name"
-        yield "adoption_policy", message, suggestion
-        return
-    message = f"{name} is not managed yet, so it needs all four quota values; this one is missing."
-    if cluster.kubernetes is None:
-        message += f" {_TRAILS}"
-    examples = {"cpu": "an amount such as 2 or 500m", "mem": "an amount such as 4Gi"}
-    for column in QUOTA_FIELDS:
-        if spec.quota.get(column) is None:
-            yield column, message, examples[column[:3]]
+        if not observed.own_assignments(spec.id, grant):
+            for held in observed.inherited_assignments(spec.id, grant):
+                facts = {"principal": grant.principal_id, "role": grant.role, "id": held.id}
+                yield "access", "inherited", {**facts, "scope": held.scope or "/"}
 
 
 def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Findings:
@@ -303,18 +284,23 @@ def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Find
         is_limit = limit in spec.quota  # what the row asks for is what can be mended there
         column, other = (limit, request) if is_limit else (request, limit)
         own, others = (format_quota_value(name, quota[name] or ZERO) for name in (column, other))
-        word, enough = ("below", "less") if is_limit else ("above", "more")
-        message = f"{column} {own} is {word} the {other} {others} set already. {_TRAILS}"
-        yield column, message, f"{own} or {enough} for {other} too"
+        facts = {"column": column, "own": own, "other": other, "others": others}
+        yield column, "below" if is_limit else "above", facts
 
 
-def _problem(spec: NamespaceSpec, column: str, message: str, suggestion: str = "") -> Problem:
+def _problem(spec: NamespaceSpec, column: str, what: str, facts: Mapping[str, Any]) -> Problem:
+    told = words("problems")[what]
+    known = {
+        "name": spec.id.namespace_name,
+        "where": f"cluster {spec.id.cluster.cluster_name}",
+        **facts,
+    }
     return Problem(
         file=spec.origin.file,
         row=spec.origin.row,
         column=column,
-        message=message,
-        suggestion=suggestion,
+        message=told["says"].format_map(known),
+        suggestion=told.get("write", "").format_map(known),
         cell=spec.origin.cell(column),
     )
 
