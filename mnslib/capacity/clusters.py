@@ -7,7 +7,7 @@ are in `docs/capacity.md`. NaN means "unknown" or "there is none"; `verdict` say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from math import ceil, floor
@@ -181,23 +181,22 @@ def _place(
     found = snapshot.commitments.get(cluster)
     if found is None or not all(each.allocatable for each in found.values()):
         return {**row, "verdict": unknown(snapshot.uncommitted.get(cluster, "no ready node"))}
-    left = {name: each.balance - size[name] for name, each in found.items()}
-    grown = {name: each.at_most for name, each in found.items()}
-    later = {name: each.balance - size[name] for name, each in grown.items() if each is not None}
-    share = {name: left[name] / each.allocatable for name, each in found.items()}
-    tight = min(share, key=lambda name: share[name])
-    over = found[tight].over_limit
-    unrequested = found[tight].without_largest_node - found[tight].requested
-    is_limited = over is not None and -over < unrequested
-    row |= {"share_left": float(share[tight])}
-    row |= {"reason": f"{tight}: {'committed' if is_limited else 'N-1'}"}
+    left, later, share = {}, {}, {}
     for name, each in found.items():
+        left[name] = each.balance - size[name]
+        share[name] = left[name] / each.allocatable
+        if (grown := each.at_most) is not None:
+            later[name] = grown.balance - size[name]
         row |= {
             f"headroom_{name}": each.headroom,
             f"left_{name}": left[name],
             f"grown_left_{name}": later.get(name),
             f"committed_ratio_{name}": (each.committed + size[name]) / each.allocatable,
         }
+    tight = min(share, key=lambda name: share[name])
+    unrequested = found[tight].without_largest_node - found[tight].requested
+    limit = "committed" if found[tight].balance < unrequested else "N-1"
+    row |= {"share_left": float(share[tight]), "reason": f"{tight}: {limit}"}
     verdict = FITS if min(left.values()) >= 0 else FITS_NOT
     if verdict == FITS_NOT and later.keys() == left.keys() and min(later.values()) >= 0:
         verdict = FITS_GROWN
@@ -317,16 +316,12 @@ class FreeNodes:
     def look_at(self, sizes: Iterable[PodSize]) -> None:
         """Find out for many sizes at once how many pods of each `fits`."""
         asked = list(set(sizes))
-        if asked:
-            each = np.array(asked, dtype=np.int64)[:, :, None]
-            most = np.where(each, self._free[:2] // np.maximum(each, 1), self._free[2])
-            fit = np.maximum(np.minimum(most.min(axis=1), self._free[2]), 0).sum(axis=1)
-            self._known |= dict(zip(asked, fit.tolist(), strict=True))
+        self._known |= dict(zip(asked, _most(asked, self._free).sum(axis=1).tolist(), strict=True))
 
     def fits(self, size: PodSize) -> int:
         """Return how many pods of one size find a place."""
         if size not in self._known:
-            self._known[size] = int(_most(size, self._free).sum())
+            self.look_at([size])
         return self._known[size]
 
     def unplaced(self, wanted: Mapping[PodSize, int]) -> dict[PodSize, int]:
@@ -353,7 +348,7 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     millicores, memory, _ = free.max(axis=1, initial=1).tolist()
     share = {size: max(size.millicores / millicores, size.memory_bytes / memory) for size in wanted}
     for size in sorted(wanted, key=lambda size: -share[size]):
-        most = _most(size, free)
+        (most,) = _most([size], free)
         before = most.cumsum() - most
         placed = np.minimum(np.maximum(wanted[size] - before, 0), most)
         free -= placed * np.array([[*size, 1]]).T
@@ -361,10 +356,8 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     return free, left
 
 
-def _most(size: PodSize, free: Free) -> Free:
-    """Return how many pods of a size each node takes."""
-    most: Free = free[2]
-    for row, amount in enumerate(size):
-        if amount:
-            most = np.minimum(most, free[row] // amount)
-    return np.maximum(most, np.int64(0))
+def _most(sizes: Sequence[PodSize], free: Free) -> Free:
+    """Return how many pods of each size each node takes: sizes x nodes."""
+    each = np.array(sizes, dtype=np.int64).reshape(-1, 2, 1)
+    most = np.where(each, free[:2] // np.maximum(each, 1), free[2])
+    return np.maximum(np.minimum(most.min(axis=1), free[2]), 0)
