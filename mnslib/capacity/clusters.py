@@ -7,7 +7,7 @@ are in `docs/capacity.md`. NaN means "unknown" or "there is none"; `verdict` say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from math import ceil, floor
@@ -313,15 +313,10 @@ class FreeNodes:
         if waiting:
             self._free, _ = _filled(self._free, waiting)
 
-    def look_at(self, sizes: Iterable[PodSize]) -> None:
-        """Find out for many sizes at once how many pods of each `fits`."""
-        asked = list(set(sizes))
-        self._known |= dict(zip(asked, _most(asked, self._free).sum(axis=1).tolist(), strict=True))
-
     def fits(self, size: PodSize) -> int:
         """Return how many pods of one size find a place."""
         if size not in self._known:
-            self.look_at([size])
+            self._known[size] = int(_most(size, self._free).sum())
         return self._known[size]
 
     def unplaced(self, wanted: Mapping[PodSize, int]) -> dict[PodSize, int]:
@@ -348,7 +343,7 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     millicores, memory, _ = free.max(axis=1, initial=1).tolist()
     share = {size: max(size.millicores / millicores, size.memory_bytes / memory) for size in wanted}
     for size in sorted(wanted, key=lambda size: -share[size]):
-        (most,) = _most([size], free)
+        most = _most(size, free)
         before = most.cumsum() - most
         placed = np.minimum(np.maximum(wanted[size] - before, 0), most)
         free -= placed * np.array([[*size, 1]]).T
@@ -356,8 +351,10 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     return free, left
 
 
-def _most(sizes: Sequence[PodSize], free: Free) -> Free:
-    """Return how many pods of each size each node takes: sizes x nodes."""
-    each = np.array(sizes, dtype=np.int64).reshape(-1, 2, 1)
-    most = np.where(each, free[:2] // np.maximum(each, 1), free[2])
-    return np.maximum(np.minimum(most.min(axis=1), free[2]), 0)
+def _most(size: PodSize, free: Free) -> Free:
+    """Return how many pods of a size each node takes."""
+    most: Free = free[2]
+    for row, amount in enumerate(size):
+        if amount:
+            most = np.minimum(most, free[row] // amount)
+    return np.maximum(most, np.int64(0))

@@ -7,20 +7,19 @@ example is in `docs/capacity.md`. NaN means "not limited" or "unknown"; the `ver
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnslib.capacity.clusters import FreeNodes, PodSize, given_size, pod_size
+from mnslib.capacity.clusters import PodSize, given_size, pod_size
 from mnslib.capacity.quota_values import BARE, SPACE, UNCOUNTED, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
@@ -42,10 +41,7 @@ BYTES_PER_CORE = 4 * GIB
 LIMITED = {**QUOTA_KEYS, "pods": "pods"}
 """What a quota is asked for: name in a column to key."""
 
-_PLACES = {key: place for place, key in enumerate(LIMITED.values())}
-_PLACES |= {alias: _PLACES[key] for alias, key in QUOTA_ALIASES.items()}
-_CPU, _MEMORY = (_PLACES[f"requests.{name}"] for name in ("cpu", "memory"))
-_ONE = Decimal(1)
+_NAMES = {key: name for name, key in LIMITED.items()}
 _RANK = {NONE: 0, YES: 1, UNKNOWN: 2, NO: 3}
 
 NEXT_POD, ROLLING_UPDATE = "next_pod", "rolling_update"
@@ -61,7 +57,7 @@ FIT_COLUMNS = (
     "fits_quota", "fits_nodes",
 )  # fmt: skip
 _WORDS = ("verdict", "reason", "tightest")
-_ANSWERED = [name for name in FIT_COLUMNS[5:] if name != "decided_by"]
+_ASKED = (*FIT_COLUMNS[:5], "decided_by")
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 _BY_NAMESPACE = ("quotas", "workloads", "autoscalers", "limit_ranges")
 
@@ -108,37 +104,59 @@ def fit_table(
     doubted = utilization.assign(reason=reasons)[reasons.notna() & (reasons != BARE)]
     doubted = doubted.drop_duplicates(SPACE)
     doubts = dict(zip(names_of(doubted), doubted["reason"], strict=True))
-    asks: dict[_Ask, int] = {}  # one and the same comes up to four times
     rows: list[tuple[Any, ...]] = []
     for cluster, places in groupby(names_of(snapshot.namespaces), key=itemgetter(0)):
         read = _Cluster(snapshot, cluster)
         for _, name in places:
             space = _Space(read, name, doubt=doubts.get((cluster, name), ""))
-            for *row, asked in space.rows(given):
-                numbers = {by: asks.setdefault(ask, len(asks)) for by, ask in asked.items()}
-                rows.append((cluster, name, *row, numbers))
-    answers = _answers([*asks])
-    # no before unknown before yes, then by what is short
-    ranks = answers["verdict"].map(word).map(_RANK)
-    bad = list(zip(ranks, -answers["least_share"], answers["unplaced_pods"], strict=True))
-    frame = pd.DataFrame(rows, columns=[*FIT_COLUMNS[:5], "asked"])
-    every: list[dict[str, int]] = frame.pop("asked").tolist()
-    decides = [_decides(numbers, bad) for numbers in every]
-    chosen = [numbers[by] for numbers, by in zip(every, decides, strict=True)]
-    found = answers.take(chosen).reset_index(drop=True)
-    return pd.concat([frame.assign(decided_by=decides), found], axis=1)[list(FIT_COLUMNS)]
+            rows += [(cluster, name, *row) for row in space.rows(given)]
+    return _frame(rows)
 
 
-def _decides(numbers: Mapping[str, int], bad: Sequence[tuple[float, ...]]) -> str:
-    """Return which of several answers is given: that to all together where each is known.
+def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Return the rows as a frame; each answer is written once, whoever it answers."""
+    asked = pd.DataFrame(rows, columns=[*_ASKED, "answer"])
+    answers = {answer: place for place, answer in enumerate(dict.fromkeys(asked.pop("answer")))}
+    words = {name: [getattr(each, name) for each in answers] for name in _WORDS}
+    figures = {
+        name: np.array([each.figures.get(name, np.nan) for each in answers], dtype="float64")
+        for name in FIT_COLUMNS
+        if name not in (*_ASKED, *_WORDS)
+    }
+    given = pd.DataFrame(words | figures)
+    found = given.take([answers[row[-1]] for row in rows]).reset_index(drop=True)
+    return pd.concat([asked, found], axis=1)[list(FIT_COLUMNS)]
 
-    Else the worst.
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answer:
+    """What came of one question; equal to itself alone.
+
+    Attributes:
+        figures: by their columns; those that are missing are NaN.
+        least_share: of what a quota allows, the share of `tightest` that is left afterwards.
     """
-    if "" in numbers and (
-        len(numbers) == 1 or all(bad[number][0] != _RANK[UNKNOWN] for number in numbers.values())
-    ):
-        return ""
-    return max(filter(None, numbers), key=lambda by: bad[numbers[by]])
+
+    verdict: str
+    reason: str = ""
+    tightest: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    least_share: float = 0.0
+
+    @property
+    def badness(self) -> tuple[int, float, float]:
+        """To compare by: no before unknown before yes, then by what is short."""
+        short = self.figures.get("unplaced_pods", float("nan"))
+        return _RANK[word(self.verdict)], -self.least_share, short
+
+
+_NO_ROLL = _Answer(verdict=NONE, reason="nothing that rolls")
+_NOTHING = {
+    NEXT_POD: _Answer(verdict=NONE, reason="no workload"),
+    ROLLING_UPDATE: _NO_ROLL,
+    ALL_UPDATES: _NO_ROLL,
+    AUTOSCALER: _Answer(verdict=NONE, reason="no autoscaler"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,39 +164,17 @@ class _Template:
     """The next pod of a workload as it would be let in; equal to itself alone.
 
     Attributes:
-        need: in the order of `LIMITED`.
+        need: by the names of `LIMITED`.
         refused: why it never is let in; empty where nothing is against it.
         unsure: why that cannot be said; empty where it can.
         needs_place: whether it must find a node; a DaemonSet's pod comes with its node.
     """
 
-    space: _Space
-    need: Sequence[Decimal]
+    need: Mapping[str, Decimal]
     size: PodSize
     refused: str
     unsure: str
     needs_place: bool
-
-
-_Pods = tuple[tuple[_Template, int], ...]
-"""So many pods of each template, all of one namespace."""
-
-
-class _Ask(NamedTuple):
-    """Whether pods fit beside all that is there, or what is known of that."""
-
-    pods: _Pods = ()
-    verdict: str = ""
-    reason: str = ""
-
-
-_NO_ROLL = _Ask(verdict=NONE, reason="nothing that rolls")
-_NOTHING = {
-    NEXT_POD: _Ask(verdict=NONE, reason="no workload"),
-    ROLLING_UPDATE: _NO_ROLL,
-    ALL_UPDATES: _NO_ROLL,
-    AUTOSCALER: _Ask(verdict=NONE, reason="no autoscaler"),
-}
 
 
 class _Cluster:
@@ -199,12 +195,11 @@ class _Cluster:
             by_namespace(getattr(snapshot, kind).get(cluster, ())) for kind in _BY_NAMESPACE
         )
         self.nodes = None if whole else snapshot.free_nodes.get(cluster)
-        no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
-        self.fits = YES if self.nodes is not None else unknown(no_nodes)
+        self.no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
 
 
 class _Space:
-    """One namespace: what its quota leaves, and what is asked of it.
+    """One namespace: what its quota leaves, and the next pod of each of its workloads.
 
     All quota objects must hold, so of each value the one that leaves least decides. Source:
     Kubernetes, ResourceQuota: several objects in one namespace.
@@ -213,185 +208,164 @@ class _Space:
     def __init__(self, cluster: _Cluster, name: str, *, doubt: str) -> None:
         self.cluster = cluster
         self.unknown = cluster.unread.get("quotas", "") or doubt
-        # in the order of `LIMITED`, NaN where nothing limits
-        self.hard, self.free = [math.nan] * len(LIMITED), [ZERO] * len(LIMITED)
+        self.limits: dict[str, tuple[Decimal, Decimal]] = {}  # hard, and what of it is free
         for quota in cluster.quotas.get(name, ()):
             for key, hard in quota.hard.items():
-                if key not in _PLACES:
+                value, used = _NAMES.get(QUOTA_ALIASES.get(key, key), ""), quota.used.get(key)
+                if not value:
                     continue
-                place, used = _PLACES[key], quota.used.get(key)
                 if used is None:
                     self.unknown = UNCOUNTED
                 free = hard - (used or ZERO)
-                if math.isnan(self.hard[place]) or free < self.free[place]:
-                    self.hard[place], self.free[place] = float(hard), free
+                if value not in self.limits or free < self.limits[value][1]:
+                    self.limits[value] = hard, free
         self.ranges = cluster.ranges.get(name, ())
         self.scalers: Sequence[Autoscaler] = cluster.autoscalers.get(name, ())
         self.workloads: dict[tuple[str, str], tuple[Workload, _Template]] = {
             (each.kind, each.name): (each, self._template(each.template, each.kind))
             for each in cluster.workloads.get(name, ())
         }
+        self._answers: dict[tuple[tuple[_Template, int], ...], _Answer] = {}
 
     def _template(self, pod: Pod, kind: str = "") -> _Template:
         """Return the pod as it would ask to be let in, with the LimitRanges' defaults."""
         pod = with_defaults(pod, self.ranges)
         need = pod_need(pod)
-        keys = [key for key, hard in zip(LIMITED.values(), self.hard, strict=True) if hard >= 0]
+        keys = [LIMITED[name] for name in LIMITED if name in self.limits]
         refused = refusal(pod, keys=keys, ranges=self.ranges)
         unread = self.cluster.unread.get("limit_ranges", "")  # they may give what the pod lacks
         return _Template(
-            space=self,
-            need=[need.get(key, _ONE) for key in LIMITED.values()],
+            need={name: need.get(key, Decimal(1)) for name, key in LIMITED.items()},
             size=pod_size(need),
             refused="" if unread else refused,
             unsure=unread if refused else "",
             needs_place=kind != "DaemonSet",
         )
 
-    def rows(self, given: Pod | None) -> Iterator[tuple[str, str, str, Mapping[str, _Ask]]]:
-        """Yield kind and name of the workload, question, and what is asked, by who decides it."""
-        found: dict[str, dict[str, _Ask]] = defaultdict(dict)
-        for question, of, ask in self._of_workloads():
-            found[question][" ".join(of)] = ask
-            yield *of, question, {"": ask}
+    def rows(self, given: Pod | None) -> Iterator[tuple[str, str, str, str, _Answer]]:
+        """Yield kind and name of the workload, question, who decided and the answer."""
+        found: dict[str, dict[str, _Answer]] = defaultdict(dict)
+        for question, of, answer in self._of_workloads():
+            found[question][" ".join(of)] = answer
+            yield *of, question, "", answer
         sizes = {}
         if own := sorted((each for _, each in self.workloads.values()), key=lambda one: one.size):
             sizes = {LARGEST_POD: own[-1], MEDIAN_POD: own[(len(own) - 1) // 2]}
         if given is not None:
             sizes[GIVEN_POD] = self._template(given)
         for question, template in sizes.items():
-            yield "", "", question, {"": _Ask(((template, 1),))}
+            yield "", "", question, "", self.ask((template, 1))
         for question in QUESTIONS:
-            yield "", "", question, self._of_all(question, found[question])
+            answer, decided_by = self._of_all(question, found[question])
+            yield "", "", question, decided_by, answer
 
-    def _of_workloads(self) -> Iterator[tuple[str, tuple[str, str], _Ask]]:
+    def _of_workloads(self) -> Iterator[tuple[str, tuple[str, str], _Answer]]:
         for of, (workload, template) in self.workloads.items():
             at_once = workload.replicas if workload.kind == "CronJob" else 1
-            yield NEXT_POD, of, _Ask(((template, at_once),))
+            yield NEXT_POD, of, self.ask((template, at_once))
             if workload.kind in _ROLLING:
-                yield ROLLING_UPDATE, of, _Ask(((template, workload.surge),))
+                yield ROLLING_UPDATE, of, self.ask((template, workload.surge))
         for scaler in self.scalers:
             of = (scaler.workload_kind, scaler.workload_name)
             if of in self.workloads:
-                count = max(0, scaler.most - scaler.current)
-                yield AUTOSCALER, of, _Ask(((self.workloads[of][1], count),))
+                yield AUTOSCALER, of, self.ask(self._scaled(scaler))
             else:
-                yield AUTOSCALER, of, _Ask(verdict=unknown(f"{' '.join(of)} was not found"))
+                yield AUTOSCALER, of, _Answer(verdict=unknown(f"{' '.join(of)} was not found"))
 
-    def _of_all(self, question: str, asked: Mapping[str, _Ask]) -> Mapping[str, _Ask]:
-        """Return what decides of the namespace: its workloads, or, without a name, all together."""
+    def _scaled(self, scaler: Autoscaler) -> tuple[_Template, int]:
+        of = (scaler.workload_kind, scaler.workload_name)
+        return self.workloads[of][1], max(0, scaler.most - scaler.current)
+
+    def _of_all(self, question: str, answers: Mapping[str, _Answer]) -> tuple[_Answer, str]:
+        """Return the answer for the namespace, and the workload that decided it, where one did."""
         unread = self.cluster.unread
         if reason := unread.get("workloads") or (
             unread.get("autoscalers") if question == AUTOSCALER else None
         ):
-            return {"": _Ask(verdict=unknown(reason))}
+            return _Answer(verdict=unknown(reason)), ""
         rolling = [(t, w.surge) for w, t in self.workloads.values() if w.kind in _ROLLING]
         if question == ALL_UPDATES and rolling:
-            return {"": _Ask(tuple(rolling))}
-        if question == AUTOSCALER and len(asked) > 1:
-            return {"": _Ask(sum((ask.pods for ask in asked.values()), ())), **asked}
-        return asked or {"": _NOTHING[question]}
+            return self.ask(*rolling), ""
+        if not answers:
+            return _NOTHING[question], ""
+        worst = max(answers, key=lambda name: answers[name].badness)
+        words = {word(answer.verdict) for answer in answers.values()}
+        if question != AUTOSCALER or UNKNOWN in words:
+            return answers[worst], worst
+        together = self.ask(*map(self._scaled, self.scalers))
+        return together, worst if len(answers) == 1 else ""
 
+    def ask(self, *groups: tuple[_Template, int]) -> _Answer:
+        """Return whether so many pods of each template fit beside all that is there.
 
-def _answers(asks: Sequence[_Ask]) -> pd.DataFrame:
-    """Return the answers: the columns of `FIT_COLUMNS` that hold them, NaN where nothing says.
+        One and the same question comes up to four times.
+        """
+        if groups not in self._answers:
+            self._answers[groups] = self._answer(groups)
+        return self._answers[groups]
 
-    And `least_share`: of what a quota allows, the share of `tightest` that is left afterwards.
-    """
-    said = {number: ask[1:] for number, ask in enumerate(asks) if not ask.pods}
-    fixed = pd.DataFrame(list(said.values()), list(said), ["verdict", "reason"])
-    groups = {number: ask.pods for number, ask in enumerate(asks) if ask.pods}
-    pods, names = list(groups.values()), np.array([*LIMITED])
-    spaces = [group[0][0].space for group in pods]
-    starts = np.cumsum([0, *map(len, pods)])[:-1]
-    counts = _each([count for group in pods for _, count in group])
-    needs = _each([each.need for group in pods for each, _ in group]).reshape(-1, len(names))
-    asked = np.add.reduceat(needs * counts[:, None], starts)
-    free = _each([space.free for space in spaces]).reshape(asked.shape)
-    hard = np.array([space.hard for space in spaces], dtype="float64").reshape(asked.shape)
-    left = np.where(np.isnan(hard), np.nan, (free - asked).astype("float64"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(hard == 0, np.where(left < 0, -np.inf, 0.0), left / hard)
-    share = np.where(np.isnan(hard), np.inf, share)
-    refused = _each([next((one.refused for one, _ in of if one.refused), "") for of in pods])
-    unsure = _each(
-        [
-            next((one.unsure for one, _ in group if one.unsure), space.unknown)
-            for group, space in zip(pods, spaces, strict=True)
+    def _answer(self, groups: Sequence[tuple[_Template, int]]) -> _Answer:
+        largest = max((template for template, _ in groups), key=lambda each: each.size)
+        figures = {
+            "pods": float(sum(count for _, count in groups)),
+            "pod_cpu": float(largest.need["cpu_request"]),
+            "pod_memory": float(largest.need["memory_request"]),
+        }
+        if refused := next((each.refused for each, _ in groups if each.refused), ""):
+            figures |= {"fits_quota": 0.0, "fits_nodes": 0.0}
+            return _Answer(verdict=NO, reason=refused, figures=figures)
+        if unsure := next((each.unsure for each, _ in groups if each.unsure), self.unknown):
+            return _Answer(verdict=unknown(unsure), figures=figures)
+        shares: dict[str, float] = {}
+        for name in LIMITED:
+            if name in self.limits:
+                hard, free = self.limits[name]
+                rest = float(free - sum(count * each.need[name] for each, count in groups))
+                figures[f"left_{name}"] = rest
+                none = float("-inf") if rest < 0 else 0.0
+                shares[name] = rest / float(hard) if hard else none
+        tightest = min(shares, key=lambda name: shares[name], default="")
+        figures |= self._on_nodes(groups)
+        if len(groups) == 1:
+            figures |= self._fits(largest)
+        lacks = {"quota": min(shares.values(), default=0.0) < 0}
+        lacks["nodes"] = figures.get("unplaced_pods", 0) > 0
+        reason = " and ".join(name for name, is_short in lacks.items() if is_short)
+        known = YES if self.cluster.nodes is not None else unknown(self.cluster.no_nodes)
+        return _Answer(
+            verdict=NO if reason else known,
+            reason=reason,
+            tightest=tightest,
+            figures=figures,
+            least_share=shares.get(tightest, 0.0),
+        )
+
+    def _on_nodes(self, groups: Sequence[tuple[_Template, int]]) -> dict[str, float]:
+        """Return how many pods find no node, and the cores and bytes that they ask for."""
+        if self.cluster.nodes is None:
+            return {}
+        wanted: Counter[PodSize] = Counter()
+        for template, count in groups:
+            if template.needs_place and count:
+                wanted[template.size] += count
+        left = self.cluster.nodes.unplaced(wanted)
+        return {
+            "unplaced_pods": sum(left.values()),
+            "unplaced_cpu": sum(size.millicores * count for size, count in left.items()) / 1000,
+            "unplaced_memory": sum(size.memory_bytes * count for size, count in left.items()),
+        }
+
+    def _fits(self, template: _Template) -> dict[str, float]:
+        """Return how many pods of one template fit in the quota and on the nodes, from now on."""
+        counts = [
+            max(ZERO, free // template.need[name])
+            for name, (_, free) in self.limits.items()
+            if template.need[name]
         ]
-    )
-    is_open = (refused == "") & (unsure == "")
-    is_limited = is_open & np.isfinite(hard).any(axis=1)
-    least = np.where(is_limited, share.min(axis=1, initial=np.inf), 0.0)
-    one = needs[starts]
-    limits = np.isfinite(hard) & (one != ZERO) & (np.diff(starts, append=len(needs)) == 1)[:, None]
-    more = np.full(hard.shape, np.inf)
-    more[limits] = free[limits] // one[limits]
-    fits_quota = np.where(limits.any(axis=1), more.min(axis=1, initial=np.inf).clip(0), np.nan)
-    *unplaced, fits_nodes = _on_nodes(pods).T
-    figures = np.column_stack([left, *unplaced, fits_quota, fits_nodes])
-    figures[~is_open] = np.nan
-    figures[refused != "", -2:] = 0.0
-    lacks = least < 0, figures[:, len(names)] > 0
-    reason = np.select(
-        [~is_open, lacks[0] & lacks[1], *lacks],
-        [refused, "quota and nodes", "quota", "nodes"],
-        "",
-    )
-    largest = [max((each for each, _ in group), key=lambda each: each.size) for group in pods]
-    known = pd.DataFrame(
-        {
-            "verdict": np.select(
-                [reason != "", ~is_open],
-                [NO, _each([unknown(why) for why in unsure])],
-                _each([space.cluster.fits for space in spaces]),
-            ),
-            "reason": reason,
-            "tightest": np.where(is_limited, names[share.argmin(axis=1)], ""),
-            "pods": np.add.reduceat(counts, starts),
-            "pod_cpu": [each.need[_CPU] for each in largest],
-            "pod_memory": [each.need[_MEMORY] for each in largest],
-            "least_share": least,
-            **dict(zip(FIT_COLUMNS[12:], figures.T, strict=True)),
-        },
-        index=list(groups),
-    )
-    answers = pd.concat([known, fixed]).sort_index().reindex(columns=[*_ANSWERED, "least_share"])
-    answers = answers.fillna({"tightest": "", "least_share": 0.0})
-    return answers.astype({name: "float64" for name in answers if name not in _WORDS})
-
-
-def _each(values: Sequence[Any]) -> NDArray[np.object_]:
-    return np.array(values, dtype=object)
-
-
-def _on_nodes(groups: Sequence[_Pods]) -> NDArray[np.float64]:
-    """Return how many pods of each group find no node, and the cores and bytes they ask for.
-
-    And how many of its one template nodes still take; NaN where nodes are unknown.
-    """
-    found = np.full((len(groups), 4), np.nan)
-    sizes: dict[FreeNodes, set[PodSize]] = defaultdict(set)
-    for (template, _), *others in groups:
-        if (nodes := template.space.cluster.nodes) is not None and not others:
-            sizes[nodes].add(template.size)
-    for nodes, several in sizes.items():
-        nodes.look_at(several)
-    for row, group in zip(found, groups, strict=True):
-        nodes = group[0][0].space.cluster.nodes
-        if nodes is None:
-            continue
-        wanted: dict[PodSize, int] = {}
-        for each, count in group:
-            if each.needs_place and count:
-                wanted[each.size] = wanted.get(each.size, 0) + count
-        left = nodes.unplaced(wanted)
-        row[0] = sum(left.values())
-        row[1] = sum(size.millicores * count for size, count in left.items()) / 1000
-        row[2] = sum(size.memory_bytes * count for size, count in left.items())
-        if len(group) == 1:
-            row[3] = nodes.fits(group[0][0].size)
-    return found
+        found = {"fits_quota": float(min(counts))} if counts else {}
+        if self.cluster.nodes is not None:
+            found["fits_nodes"] = float(self.cluster.nodes.fits(template.size))
+        return found
 
 
 # What the answers come to
