@@ -57,8 +57,7 @@ def bulk_outcome(result: ApplyResult, *, moment: datetime) -> Chart:
         rest=groups.drop(index=shown.index)["amount"].tolist(), most=groups[:1].to_dict("records"),
     )  # fmt: skip
     if items.empty:
-        sheet.tell("nothing")
-        return sheet.finish()
+        return sheet.nothing()
     sheet.strip(counts, height=54)
     sheet.y += 18
     if len(groups):

@@ -203,10 +203,9 @@ def _draw_names(sheet: Sheet, layers: pd.DataFrame, top: float, divisor: float) 
     rows = layers[layers["requested_unused"] > 0].sort_values(
         ["requested_unused", "namespace_name"], ascending=[False, True]
     )
-    if rows.empty:
-        return
-    for above, words in ((44, "requested and not used most"), (18, "in the last 7 days")):
-        sheet.label(_NAMES, top - above, words)
+    if len(rows):
+        sheet.label(_NAMES, top - 44, "requested and not used most")
+        sheet.label(_NAMES, top - 18, "in the last 7 days")
     amounts = rows["requested_unused"] / divisor
     found = [*zip(rows["namespace_name"], amounts, strict=True)][:MOST_NAMED]
     if len(rows) > MOST_NAMED:

@@ -92,12 +92,10 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
 
 def _draw_axes(sheet: Sheet, plot: Grid, top: float) -> None:
     below, beside = plot.bottom + 20, LEFT - 12
-    for ratio in (0, 25, 50, 75, 90, 100):
-        label = f"{ratio}{' %' if ratio == 100 else ''}"
-        sheet.label(plot.x(ratio / 100), below, label, align="center")
-    for ratio in (0, 20, 40, 60, 80, 100):
-        y, label = plot.y(ratio / 100) - 10 * (ratio == 0), f"{ratio}{' %' if ratio == 100 else ''}"
-        sheet.label(beside, y, label, align="right")
+    for across, up in zip((0, 25, 50, 75, 90, 100), (0, 20, 40, 60, 80, 100), strict=True):
+        unit = " %" if across == 100 else ""
+        sheet.label(plot.x(across / 100), below, f"{across}{unit}", align="center")
+        sheet.label(beside, plot.y(up / 100) - 10 * (up == 0), f"{up}{unit}", align="right")
     sheet.label(RIGHT, below, f"over {ACROSS - EDGE:.0%}"[:-1], align="right")
     sheet.label(beside, plot.y(UP - EDGE), f"over {UP - EDGE:.0%}"[:-1], align="right")
     middle, words = (LEFT + RIGHT) / 2, "Requested, share of the hard quota"

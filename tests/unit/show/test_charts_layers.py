@@ -126,6 +126,13 @@ def test_what_is_not_drawn_or_drawn_at_the_edge_is_said(draw, ruler):
     assert "Not drawn: 1 that request nothing, 1 without a quota and 1 unknown." in source
 
 
+def test_the_source_ends_with_the_note_of_the_history(frames, ruler):
+    layers = frames.layers_of({"a": (10, 10, 9, ""), "dead": (8, 6, NAN, DEAD)})
+    for draw in (quadrant, three_layers):
+        texts = ruler(draw(layers, moment=frames.moment, note="Two days of samples.")).texts
+        assert " ".join(texts[-3:]).endswith(". Two days of samples.")
+
+
 def test_the_area_of_a_dot_is_its_quota_and_only_the_large_are_named(frames, ruler):
     layers = frames.layers(200)
     chart = quadrant(layers, moment=frames.moment)
