@@ -30,18 +30,18 @@ def pod_need(pod: Pod) -> dict[str, Decimal]:
     Cores and bytes. A key that no container sets is 0.
     """
     need = {}
-    for key in COMPUTE_KEYS:
-        kind, resource = _PARTS[key]
+    for key, (kind, resource) in _PARTS.items():
         amount = (pod.pod_requests if kind == "requests" else pod.pod_limits).get(resource)
         if amount is None:
-            amount = sum((_of(each, kind, resource) for each in pod.containers), ZERO)
+            own = [_of(each, kind, resource) for each in pod.containers]
+            amount = own[0] if len(own) == 1 else sum(own, ZERO)  # most pods have one
             sidecars = peak = ZERO
             for each in pod.init_containers:  # what runs side by side, or while they run, if more
-                own = _of(each, kind, resource)
-                peak = max(peak, sidecars + own)
-                sidecars += own if each.is_sidecar else ZERO
-            amount = max(amount + sidecars, peak)
-        need[key] = amount + pod.overhead.get(resource, ZERO)
+                begun = _of(each, kind, resource)
+                peak = max(peak, sidecars + begun)
+                sidecars += begun if each.is_sidecar else ZERO
+            amount = max(amount + sidecars, peak) if pod.init_containers else amount
+        need[key] = amount + pod.overhead.get(resource, ZERO) if pod.overhead else amount
     return need
 
 

@@ -22,6 +22,7 @@ from mnslib.capacity.samples import (
     Values,
     against_quota,
     changes,
+    chunks,
     highest,
     last_known,
     lowest,
@@ -78,10 +79,11 @@ def daily_peaks(
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(table)), np.nan)
-    for day, ratio in enumerate(np.split(snapshot.ratio, starts[1:]) if len(starts) else ()):
-        peaks[day] = highest(ratio)  # `reduceat` takes ten times as long
-        some = np.flatnonzero(np.isinf(peaks[day]))  # anything used of a quota of 0 is all of it
-        peaks[day, some] = highest(np.where(np.isinf(ratio[:, some]), 1, ratio[:, some]))
+    for part in chunks(len(table)):
+        ratio = snapshot.ratio(part)
+        ratio[np.isinf(ratio)] = 1  # anything used of a quota of 0
+        for day, steps in enumerate(np.split(ratio, starts[1:]) if len(starts) else ()):
+            peaks[day, part] = highest(steps)  # `reduceat` takes ten times as long
     peaks = peaks.round(6)
     peaks[:, table["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(table, peaks)
@@ -203,10 +205,11 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
         0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
     """
     rows = evidence[~evidence["resource"].isin(USAGE_FIELDS)].reset_index(drop=True)
-    most, least = highest(snapshot.ratio), lowest(snapshot.ratio)
-    is_near = (most >= _LEAST[0]) & (least < _LEAST[1])  # the others cross nothing
-    near = np.flatnonzero(is_near & ~rows["evidence"].isin(NO_PEAK))
     used, hard = (frame.to_numpy(copy=False) for frame in (snapshot.used, snapshot.hard))
+    with np.errstate(divide="ignore", invalid="ignore"):  # most can cross nothing
+        is_low = highest(used) / lowest(hard) < _LEAST[0]
+        is_high = lowest(used) / highest(hard) >= _LEAST[1]
+    near = np.flatnonzero(~(is_low | is_high) & ~rows["evidence"].isin(NO_PEAK))
     found = [_crossings(used[:, part], hard[:, part], part) for part in parts(near)]
     found = found or [_crossings(used[:, :0], hard[:, :0], near)]
     table = pd.concat(found).sort_values(["place", "row", "level"])

@@ -40,10 +40,15 @@ def taken(values: Values, places: Places) -> Values:
     return found
 
 
+def chunks(count: int) -> Iterator[slice]:
+    """Yield the places of so many columns, a few thousand at a time: see `SERIES_AT_ONCE`."""
+    for start in range(0, count, SERIES_AT_ONCE):
+        yield slice(start, min(start + SERIES_AT_ONCE, count))
+
+
 def parts(places: Places) -> Iterator[Places]:
     """Yield so many places at a time that their samples stay in the caches."""
-    for start in range(0, len(places), SERIES_AT_ONCE):
-        yield places[start : start + SERIES_AT_ONCE]
+    return (places[part] for part in chunks(len(places)))
 
 
 def times_of(frame: pd.DataFrame) -> NDArray[np.datetime64]:

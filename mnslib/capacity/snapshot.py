@@ -19,7 +19,7 @@ import pandas as pd
 
 from mnslib.capacity.clusters import FreeNodes
 from mnslib.capacity.quota_values import NO_QUOTA, SPACE, QuotaValue, names_of, tightest_quotas
-from mnslib.capacity.samples import Values, against_quota, parts
+from mnslib.capacity.samples import Places, Values, against_quota
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
@@ -167,15 +167,10 @@ class CleanSnapshot(Snapshot):
     each namespace, and `requested` two, of CPU and of memory, all in the order of `namespaces`.
     """
 
-    @cached_property
-    def ratio(self) -> Values:
-        """Used over hard, as `against_quota` holds the one against the other; columns as there."""
-        used, hard = self.used.to_numpy(copy=False), self.hard.to_numpy(copy=False)
-        found = np.empty_like(used)
-        for part in parts(np.arange(used.shape[1])):
-            own = slice(part[0], part[-1] + 1)
-            found[:, own] = against_quota(used[:, own], hard[:, own])[2]
-        return found
+    def ratio(self, places: slice | Places) -> Values:
+        """Return used over hard of some columns, as `against_quota` holds one against the other."""
+        used, hard = (frame.to_numpy(copy=False)[:, places] for frame in (self.used, self.hard))
+        return against_quota(used, hard)[2]
 
 
 def series_of(table: pd.DataFrame) -> pd.MultiIndex:

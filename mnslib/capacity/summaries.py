@@ -111,7 +111,7 @@ def since_findings(days: pd.DataFrame) -> Values:
 
 def _hours_full(snapshot: CleanSnapshot, rows: pd.DataFrame) -> list[float]:
     """Return for how many hours of the lookback each value was full; NaN without samples."""
-    ratio = snapshot.ratio[:, snapshot.used.columns.get_indexer(series_of(rows))]
+    ratio = snapshot.ratio(snapshot.used.columns.get_indexer(series_of(rows)))
     steps = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0)
     hours = np.where(np.isnan(ratio).all(axis=0), np.nan, steps * snapshot.step_minutes / 60)
     found: list[float] = hours.tolist()
