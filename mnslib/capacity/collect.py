@@ -151,7 +151,7 @@ def collect(
         reading.name = names[reading.id]
     labels = {one.name: one.id.cluster_name for one in readings if one.history is not None}
     note = history_note(readings, grid) if prometheus else "No history asked for."
-    snapshot = assemble(readings, grid, now=now, owner_label=owner_label, history_note=note)
+    snapshot = assemble(readings, grid, owner_label=owner_label, history_note=note)
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
 
 
@@ -287,12 +287,7 @@ def history_note(readings: Sequence[Reading], grid: Grid) -> str:
 
 
 def assemble(
-    readings: Sequence[Reading],
-    grid: Grid,
-    *,
-    now: datetime,
-    owner_label: str,
-    history_note: str,
+    readings: Sequence[Reading], grid: Grid, *, owner_label: str, history_note: str
 ) -> Snapshot:
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
@@ -306,25 +301,21 @@ def assemble(
         found = _namespace_rows(reading, quotas, owner_label=owner_label)
         rows += found
         names = {row["namespace_name"] for row in found}
-        counts: dict[
-            Name, tuple[str, str]
-        ] = {  # of a value the series whose object is the tightest now
+        # of a value that series counts whose object is the tightest now
+        counts: dict[Name, Name] = {
             (name, value.quota_name, value.key): (name, key)
             for (name, key), value in tightest_quotas(quotas).items()
             if name in names
         }
         for kind, samples in history.samples.items() if history else ():
             for series, values in samples.items():
-                place: Name | None = series
-                if kind in ("used", "hard"):
-                    place = counts.get(series)
-                elif kind == "requested":
-                    place = series[0], f"requests.{series[1]}"
-                if place:
+                if kind == "requested":
+                    past[kind][cluster, series[0], f"requests.{series[1]}"] = values
+                elif place := counts.get(series) if kind in ("used", "hard") else series:
                     past[kind][cluster, *place] = values
         for series, amount in history.latest.items() if history else ():
-            if known := counts.get(series):
-                latest[cluster, known[0]][known[1]] = amount
+            if place := counts.get(series):
+                latest[cluster, place[0]][place[1]] = amount
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
     fields: dict[str, Any] = {
         name: {one.name: one.facts[name] for one in readings if one.facts.get(name, "") != ""}
@@ -337,7 +328,7 @@ def assemble(
             values[:, number] = row
         fields[name] = wide_frame(grid.times, list(own), values, names=levels)
     return Snapshot(
-        read_utc=now.astimezone(UTC),
+        read_utc=grid.now.astimezone(UTC),
         namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
         **fields,
         latest_peaks=dict(latest),

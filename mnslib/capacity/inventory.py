@@ -88,7 +88,7 @@ def collect_from_metrics(
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         readings = list(pool.map(read, found))
     note = history_note(readings, grid) + " Clusters and namespaces as the metrics name them."
-    snapshot = assemble(readings, grid, now=now, owner_label="", history_note=note)
+    snapshot = assemble(readings, grid, owner_label="", history_note=note)
     labels = {cluster.cluster_name: label for label, cluster in found.items()}
     return with_peak_times(snapshot, prometheus, labels=labels)
 

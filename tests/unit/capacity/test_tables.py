@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mnslib.capacity.snapshot import Snapshot
@@ -24,6 +27,29 @@ def test_every_table_is_made_once(tables: Tables) -> None:
     first = tables.all()
     assert {"evidence", "utilization", "layers", "fit", "steps", "requests"} <= set(first)
     assert all(tables.all()[name] is frame for name, frame in first.items())
+
+
+def test_samples_may_come_in_any_order(
+    make_snapshot: Callable[..., Snapshot], make_quota: Callable[..., Any]
+) -> None:
+    """As clusters give them, which is not that of the namespaces; without requests, too."""
+    rng, hard = np.random.default_rng(5), {"requests.cpu": 4, "limits.memory": 8}
+    spaces = [("aks-1", f"ns-{number}") for number in range(9)]
+    series = [(*space, key) for space in spaces for key in hard]
+    kinds = {"used": series, "hard": series, "usage_cpu": spaces, "usage_memory": spaces}
+    frames = {
+        kind: {name: rng.uniform(1, 5, 60).tolist() for name in names}
+        for kind, names in kinds.items()
+    }
+    quotas = {"aks-1": [make_quota(name, hard, {"requests.cpu": 3}) for _, name in spaces]}
+    shuffled = {kind: dict(reversed(found.items())) for kind, found in frames.items()}
+    ours, theirs = (Tables(make_snapshot(quotas, **found)).all() for found in (frames, shuffled))
+    assert ours["crossings"]["crossed_utc"].notna().any()
+    for name, frame in ours.items():
+        pd.testing.assert_frame_equal(frame, theirs[name])
+    requested = make_snapshot(quotas).requested
+    without = replace(make_snapshot(quotas, **frames), requested=requested)
+    pd.testing.assert_frame_equal(Tables(without).daily, ours["daily"])
 
 
 def test_a_view_shows_itself_as_page_and_as_text(tables: Tables) -> None:
