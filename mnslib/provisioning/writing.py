@@ -27,7 +27,7 @@ from mnslib.models import (
     ManagedNamespace,
     RoleAssignment,
 )
-from mnslib.provisioning.changes import Change, differences, namespace_to_json
+from mnslib.provisioning.changes import Change, differences, namespace_to_json, words
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now, read_cluster
 from mnslib.results import ChangeKind
@@ -341,18 +341,15 @@ def _require_same_on_cluster(
     change: Change, planned: ObservedCluster, seen: ObservedCluster
 ) -> None:
     """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
-    name, reason = change.id.namespace_name, ""
-    where = f"on cluster {change.id.cluster.cluster_name}"
     was, found = planned.on_cluster(change.id), seen.on_cluster(change.id)
-    policy = change.after and change.after.adoption_policy
+    why = "" if was == found else "appeared" if was is None else "changed"
     if planned.kubernetes is not None and seen.kubernetes is None:
-        if policy not in (None, AdoptionPolicy.NEVER):
-            reason = f"whether a Kubernetes namespace {name} appeared or changed {where} since it "
-            reason += f"was read is unknown: {errors.cut(seen.kubernetes_unknown)}"
-    elif was is None and found is not None:
-        reason = f"a Kubernetes namespace {name} appeared {where} after it was read, and would "
-        reason += "be taken over"
-    elif was != found:
-        reason = f"the Kubernetes namespace {name} {where} was changed after it was read"
-    if reason:
-        raise StaleItemError(f"stale: {reason}")
+        policy = change.after and change.after.adoption_policy
+        why = "" if policy in (None, AdoptionPolicy.NEVER) else "unseen"
+    if why:
+        told = words("stale")[why].format(
+            name=change.id.namespace_name,
+            where=f"on cluster {change.id.cluster.cluster_name}",
+            unknown=errors.cut(seen.kubernetes_unknown),
+        )
+        raise StaleItemError(f"stale: {told}")
