@@ -142,9 +142,9 @@ class Sheet:
     def clean(self, text: str) -> str:
         """Return text on one line, with the code of each character that no font has."""
         line = " ".join(text.split())
-        missing = (
-            set() if line.isascii() else set(map(ord, line)) - characters(families(is_all=True))
-        )
+        if line.isascii():
+            return line
+        missing = set(map(ord, line)) - characters(families(is_all=True))
         self._is_coded |= bool(missing)
         return line.translate({code: ascii(chr(code))[1:-1] for code in missing})
 
