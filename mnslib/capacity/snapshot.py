@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -116,21 +116,22 @@ class Snapshot:
         """
         spaces = self.namespaces[SPACE]
         rows = spaces.loc[spaces.index.repeat(len(QUOTA_FIELDS))].reset_index(drop=True)
-        found = []
+        found: list[tuple[Any, ...]] = []
         for cluster, name in names_of(spaces):
             values = self.tightest_quotas.get(cluster, {})
             for key in QUOTA_KEYS.values():
                 value = values.get((name, key))
-                found.append(
-                    (None, None, NO_QUOTA, False)
-                    if value is None
-                    else (value.hard, value.used, value.verdict, value.is_scoped)
-                )
-        kinds = {"hard": float, "used": float, "verdict": str, "is_scoped": bool}
+                if value is None:
+                    found.append((None, None, None, NO_QUOTA, False))
+                    continue
+                hard, used = value.hard, value.used
+                ratio = used / hard if hard and used is not None else None  # 1.2 of 3 is 0.4
+                found.append((hard, used, ratio, value.verdict, value.is_scoped))
+        kinds: dict[str, type] = dict.fromkeys(("hard", "used", "utilization_ratio"), float)
+        kinds |= {"verdict": str, "is_scoped": bool}
         figures = pd.DataFrame(found, columns=list(kinds), index=rows.index).astype(kinds)
         fields = pd.Series(list(QUOTA_FIELDS) * len(spaces), dtype=str)
-        ratio = figures["used"] / figures["hard"].where(figures["hard"] != 0)
-        return rows.assign(resource=fields).join(figures).assign(utilization_ratio=ratio)
+        return rows.assign(resource=fields).join(figures)
 
     @cached_property
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:
