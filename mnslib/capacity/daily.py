@@ -46,7 +46,8 @@ CROSSING_COLUMNS = (
 )  # fmt: skip
 NO_HARD = "no samples of the hard quota"
 _LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
-_FLOAT32_NOISE = 1e-6
+FLOAT32_NOISE = 1e-6
+"""Share by which a sample, kept in float32, may lie above what was counted."""
 
 Days = NDArray[np.datetime64]
 
@@ -161,7 +162,7 @@ def _changed_days(
         changed[row][day] = None
     backward = np.isnan(hard)[::-1].argmin(axis=0)
     last = hard[len(hard) - 1 - backward, np.arange(len(now))]
-    is_another = np.abs(now - last) > np.maximum(now, last) * _FLOAT32_NOISE
+    is_another = np.abs(now - last) > np.maximum(now, last) * FLOAT32_NOISE
     for row in np.flatnonzero(is_another):
         changed[row][snapshot.read_utc.astimezone(UTC).date()] = None
     return [tuple(found) for found in changed]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.daily import RATIO_NOISE
+from mnslib.capacity.daily import FLOAT32_NOISE, RATIO_NOISE
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import roll_up
@@ -28,8 +28,6 @@ LEAST_CHANGE = 0.02
 """Share of the quota by which weeks differ before more or less is said. Our choice."""
 FEW_NAMESPACES = 3
 """Namespaces with the same reason that are still told apart; of more, so many are named."""
-FLOAT32_NOISE = 1e-6
-"""Share by which a sample, kept in float32, may lie above what was counted."""
 
 Values = dict[str, Any]
 
