@@ -99,8 +99,7 @@ def _draw_clusters(sheet: Sheet, items: pd.DataFrame, *, panels: int) -> None:
     missing, failed = counts[[*OPEN_OUTCOMES]].sum(axis=1), counts[OutcomeKind.FAILED] > 0
     tone, changes = np.where(failed, "crit", "text"), counts.sum(axis=1)
     rows = counts.assign(changes=changes, missing=missing, tone=tone).reset_index()
-    order = ["missing", "changes", "cluster"]
-    rows = rows.sort_values(order, ascending=[False, False, True])
+    rows = rows.sort_values(["missing", "changes", "cluster"], ascending=[False, False, True])
     shown, rest = top_rows(rows, [True] * len(rows), panels=panels)
     sheet.section("By cluster, worst first", height=40)
     grid = sheet.grid(shown)

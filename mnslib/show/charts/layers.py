@@ -23,8 +23,6 @@ from mnslib.show.views import said
 
 HEADINGS = {"cpu": "CPU, cores", "memory": "Memory, GiB"}
 UNITS = {"cpu": (1.0, "cores"), "memory": (float(GIB), "GiB")}
-MOST_REASON = 330
-"""Pixels of the last column."""
 _PARTS = {"used": "used", "requested_unused": "requested, not used", "unrequested": "not requested"}
 """From real to committed; together they are the hard quota. What is used above it is not drawn."""
 
@@ -60,7 +58,8 @@ def three_layers(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> C
     if rows.empty:
         return sheet.nothing()
     # what follows a comma in a long reason can be missed best
-    remarks = [reason if sheet.width(reason) <= MOST_REASON else reason.partition(", ")[0]
+    most = sheet.told["rows"]["right"]["usage"]["most"]
+    remarks = [reason if sheet.width(reason) <= most else reason.partition(", ")[0]
                for reason in shown["reason"]]  # fmt: skip
     grid = sheet.grid(shown.assign(remark=remarks))
     amounts = shown[["hard", "requested", "usage", "peak_usage"]].astype(float)

@@ -27,7 +27,6 @@ HEIGHT, LARGEST, SMALLEST = 780, 54.0, 7.0
 LEFT = MARGIN + 110
 NAMED, MOST_COVERED = 4, 3
 """Names in each region, and small dots that one may cover; a boundary counts as two."""
-_MANY = 150  # dots from which they are drawn smaller
 _REGIONS = {
     SHRINK: ("Shrink the quota", (0, 0, SHRINK_BELOW, UP)),
     HEALTHY: ("Healthy", (SHRINK_BELOW, FIX_BELOW, GROW_FROM, UP)),
@@ -55,13 +54,12 @@ def quadrant(layers: pd.DataFrame, *, moment: datetime, note: str = "") -> Chart
     bare = int(((spaces["advice"] == "") & spaces["reason"].isin(["", BARE])).sum())
     is_beyond = (drawn["tightest_ratio"] >= ACROSS - EDGE) | (drawn["usage_ratio"] >= UP - EDGE)
     sums = known.groupby("advice")["cores"].agg(["size", "sum"]).reindex(list(_REGIONS)).fillna(0)
-    titles = [title for title, _ in _REGIONS.values()]
     sheet = Sheet(
         "quadrant", finding=said("advice", advice.advice_findings(spaces)), moment=moment,
-        note=note, shrink=SHRINK_BELOW, grow=GROW_FROM, fix=FIX_BELOW, known=len(known),
-        beyond=int(is_beyond.sum()), counts=[*zip(sums["size"].astype(int), titles, strict=True)],
+        note=note, shrink=SHRINK_BELOW, grow=GROW_FROM, fix=FIX_BELOW, beyond=is_beyond.sum(),
+        counts=[(int(sums["size"][name]), title) for name, (title, _) in _REGIONS.items()],
         missing=[("that request nothing", len(known) - len(drawn)), ("without a quota", bare),
-                 ("unknown", len(spaces) - len(known) - bare)],
+                 ("unknown", len(spaces) - len(known) - bare)], known=len(known),
     )  # fmt: skip
     if known.empty:
         return sheet.nothing()
@@ -124,7 +122,7 @@ def _head(sheet: Sheet, region: str, sums: Any, plot: Grid, top: float, taken: l
 
 def _draw_dots(sheet: Sheet, drawn: pd.DataFrame, plot: Grid) -> pd.DataFrame:
     """Return where each dot lies, the large first: so they are drawn, and the small lie on them."""
-    largest = LARGEST if len(drawn) <= _MANY else LARGEST * 0.6
+    largest = LARGEST * (0.6 if len(drawn) > 150 else 1)  # many are drawn smaller
     most = drawn["cores"].max() or 1.0
     dots = drawn.assign(
         x=plot.x(drawn["tightest_ratio"].clip(upper=ACROSS - EDGE)),

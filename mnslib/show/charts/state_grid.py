@@ -7,7 +7,6 @@ have the same four answers, one of them by name, and how much they are short of.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -29,9 +28,8 @@ _HEADS = {
     ALL_UPDATES: "Roll out all at once",
     AUTOSCALER: "Autoscaler maximum",
 }
-_EACH = len(QUESTIONS)
 _KINDS = ("no", "just", "yes", "none", "unknown")
-_GAP = 16
+_EACH, _GAP = len(QUESTIONS), 16
 _FEW = 6
 """Rows up to which they are taller, and have room for two lines."""
 Row = tuple[str, list[tuple[str, str]]]
@@ -112,22 +110,19 @@ def _pattern_words(answers: pd.DataFrame, kind: str) -> str:
         just = int((answers["kind"] == "just").sum())
         return f"fits\n{just:,} of them just" if just else "fits"
     if kind != "no":
-        texts = answers["verdict" if kind == "unknown" else "reason"]
-        return _most_common(texts).replace(": ", "\n")
+        texts = Counter(answers["verdict" if kind == "unknown" else "reason"])
+        return str(texts.most_common(1)[0][0]).replace(": ", "\n")
     short = answers[answers["left"] < 0]
     if short.empty:
-        return _most_common(said("answer", row) for row in answers.to_dict("records"))
-    field = _most_common(short["tightest"])
+        words = Counter(said("answer", row) for row in answers.to_dict("records"))
+        return words.most_common(1)[0][0]
+    field = str(Counter(short["tightest"]).most_common(1)[0][0])
     amounts = (-answers.loc[answers["tightest"] == field, "left"]).clip(lower=0)
     typical, most = (
         f"{value:,.0f} pods" if field == "pods" else wording.quantity(field, value)
         for value in (amounts.median(), amounts.max())
     )
     return f"short {typical}\nat most {most}" if len(answers) > 1 else f"short {most}"
-
-
-def _most_common(texts: Iterable[str]) -> str:
-    return Counter(texts).most_common(1)[0][0]
 
 
 def _draw(sheet: Sheet, counts: list[Counter[str]], rows: list[Row]) -> None:
