@@ -72,6 +72,9 @@ _UNANSWERED = "mnslib_unanswered"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
 
+_HOST = re.compile(r"[a-z0-9.:\[\]-]+")
+"""With any other sign, such as a backslash, what we check and what is connected to may differ."""
+
 _CLAIMS = re.compile(r'\bclaims="([^"]+)"')
 
 # azure-core types a policy by the request and response classes of one SDK generation; ours serve
@@ -205,7 +208,9 @@ class TokenPolicy(AnyPolicy):
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the answer to the request, sent with a token."""
         where = urlsplit(request.http_request.url)
-        if where.scheme != "https" or not f".{where.netloc.lower()}".endswith(f".{self._host}"):
+        host = where.netloc.lower()
+        is_ours = f".{host}".endswith(f".{self._host}") and _HOST.fullmatch(host)
+        if where.scheme != "https" or not is_ours:
             raise ArmError(
                 f"Refused to send a token to {where.scheme}://{where.netloc}: it is not"
                 f" https://{self._host}. Check the cloud, and who answers in its name."

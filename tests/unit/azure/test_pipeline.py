@@ -327,6 +327,16 @@ def test_no_token_leaves_the_clouds_own_hosts(client, azure, wire):
     assert len(azure.received) == 1
 
 
+@pytest.mark.parametrize("host", ["evil.example\\", "evil.example\\@", "user:word@evil.example\\"])
+def test_no_token_leaves_for_a_host_that_reads_differently_to_whoever_connects(
+    client, azure, wire, host
+):
+    page = {"value": [], "nextLink": f"https://{host}.management.azure.com/subscriptions/sub-1"}
+    azure.answers(wire.reply(200, page))
+    with pytest.raises(ArmError, match="Refused to send a token to"):
+        client.managed_clusters.list("sub-1")
+
+
 def test_no_provider_is_registered_unasked(client, azure, cluster, wire):
     azure.answers(wire.error(409, "MissingSubscriptionRegistration", "not registered"))
     with pytest.raises(ArmConflictError):
