@@ -182,6 +182,8 @@ class _Text(str):
 
 
 class _Loader(yaml.SafeLoader):
+    # so that what is tagged as a text is known from it
+    DEFAULT_SCALAR_TAG = "!plain"  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML has it
 
 
@@ -191,12 +193,13 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(_: yaml.SafeLoader, node: yaml.ScalarNode) -> _Text:
     text = _Text(node.value)
-    text.style = node.style
+    text.style = node.style or (None if node.tag == _Loader.DEFAULT_SCALAR_TAG else "'")
     return text
 
 
 _STRING = "tag:yaml.org,2002:str"
 _Loader.add_constructor(_STRING, _text)
+_Loader.add_constructor(_Loader.DEFAULT_SCALAR_TAG, _text)
 _Dumper.add_representer(_Text, lambda to, text: to.represent_scalar(_STRING, text, text.style))
 _EMPTY = (None, "", "null", "~")
 
@@ -245,7 +248,9 @@ def _load(text: str) -> dict[str, Any]:
         raise ConfigError("it is no kubeconfig and is left as it is")
     for section in _ENTRIES:
         entries = document[section] = [] if document.get(section) in _EMPTY else document[section]
-        if not isinstance(entries, list) or not all(isinstance(held, dict) for held in entries):
+        if not isinstance(entries, list) or not all(
+            isinstance(held, dict) and isinstance(held.get("name", ""), str) for held in entries
+        ):
             raise ConfigError(f"its {section} are no list of entries, and it is left as it is")
     return document
 

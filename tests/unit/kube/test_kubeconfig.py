@@ -229,6 +229,13 @@ def test_merging_touches_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["config"]
 
 
+def test_a_text_stays_one_that_looks_like_a_number_but_for_its_tag(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("kind: Config\nusers: [{name: old, user: {token: !!str 123}}]\n")
+    merge(path, make_own())
+    assert yaml.safe_load(path.read_text())["users"][0]["user"]["token"] == "123"
+
+
 def test_merging_again_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(FOREIGN)
@@ -277,6 +284,14 @@ def test_what_a_section_holds_that_is_no_list_is_not_lost(tmp_path: Path) -> Non
     path, text = tmp_path / "config", "kind: Config\nusers: {me: {token: t}}\n"
     path.write_text(text)
     with pytest.raises(ConfigError, match="its users are no list"):
+        merge(path, make_own())
+    assert path.read_text() == text
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path, text = tmp_path / "config", "kind: Config\nclusters: [{name: [a], cluster: {}}]\n"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="its clusters are no list of entries"):
         merge(path, make_own())
     assert path.read_text() == text
 
