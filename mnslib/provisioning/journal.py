@@ -98,6 +98,7 @@ class Story:
         begun: requests that went out next.
         answered: writes that were accepted, roles that were assigned or taken away.
         ended: its outcomes.
+        ended_before: how many of them the last plan had found already.
     """
 
     id: ManagedNamespaceId
@@ -105,6 +106,7 @@ class Story:
     begun: list[Event] = field(default_factory=list)
     answered: list[Event] = field(default_factory=list)
     ended: list[Event] = field(default_factory=list)
+    ended_before: int = 0
 
     @property
     def kind(self) -> ChangeKind:
@@ -121,7 +123,8 @@ class Story:
         """How it ended as requested, None unless it did; then nothing is left to do."""
         if self.kind is ChangeKind.NO_CHANGE:
             return self.as_ended(OutcomeKind.UNCHANGED)
-        done = [event for event in self.ended if event["outcome"] not in OPEN_OUTCOMES]
+        since = self.ended[self.ended_before :]
+        done = [event for event in since if event["outcome"] not in OPEN_OUTCOMES]
         return ItemOutcome.from_json(done[-1]) if done else None
 
     @property
@@ -149,7 +152,9 @@ def read_stories(events: Iterable[Event]) -> dict[str, Story]:
         match event["event"]:
             case "plan" if event.get("may_write"):
                 for item in event["items"]:
-                    of(item).planned.append(item)
+                    story = of(item)
+                    story.planned.append(item)
+                    story.ended_before = len(story.ended)
             case begun if begun in BEGUN:
                 of(event).begun.append(event)
             case "accepted" | "granted" | "revoked":

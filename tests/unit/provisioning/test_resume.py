@@ -12,7 +12,7 @@ from mnslib.kube_models import KubernetesNamespace
 from mnslib.models import DeletePolicy, Ensure
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval, Caps, decide
-from mnslib.provisioning.changes import differences
+from mnslib.provisioning.changes import differences, planned_item
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
@@ -385,3 +385,18 @@ def test_a_role_of_a_tier_is_assigned_to_what_the_run_created_before_it_was_cut_
     result = go_on(azure, journal, [spec])
     assert result.counts() == {"created": 1}
     assert [one.principal_id for one in azure.assignments] == [grant.principal_id]
+
+
+def test_what_was_done_by_an_earlier_plan_of_the_run_is_open_once_it_is_planned_again(journal):
+    specs = SPECS[1:2]
+    azure, _ = start(journal, specs)  # it is done, and then changed by somebody else
+    key = specs[0].id.key
+    azure.store[key] = replace(azure.store[key], quota=amounts(cpu_limit="9"))
+    plan = make_plan(specs, make_observed(*azure.store.values(), unknown="not read"))
+    items = [planned_item(change) for change in plan.changes]
+    journal.write(
+        "plan", digest=plan.digest, may_write=True, risks=plan.risk_names(), items=items
+    )  # and then it was cut off
+    result = go_on(azure, journal, specs)
+    assert outcomes(result) == {"keep": "updated"}
+    assert written(azure) == ["keep"]
