@@ -153,7 +153,9 @@ class RequestValues(Quota):
         owner = {} if self.owner is None else {"owner": self.owner}
         mentioned = [name for name in QUOTA_FIELDS if name in self.model_fields_set]
         return {
-            **{name: getattr(self, name) for name in (*POLICY_FIELDS, "annotations", "tags")},
+            **{name: getattr(self, name) for name in POLICY_FIELDS},
+            # of its own, for what was read of a text is kept for the cells that say the same
+            **{name: {**getattr(self, name)} for name in ("annotations", "tags")},
             "quota": {name: getattr(self, name) for name in mentioned},
             "labels": {**self.labels, **owner},
             "access": tuple(grant for grant, is_granted in self.access.items() if is_granted),
@@ -195,7 +197,9 @@ def is_mentioned(name: str, value: object) -> bool:
     """Return whether a value says anything; None does so only for a quota value."""
     if value is None:
         return name in QUOTA_FIELDS
-    return value.strip() != "" if isinstance(value, str) else value not in ({}, [], ())
+    if isinstance(value, str):
+        return value.strip() != ""
+    return not isinstance(value, Mapping | list | tuple) or len(value) > 0
 
 
 def written(name: str, value: object) -> str:

@@ -117,6 +117,7 @@ def read_specs(
             origin = Origin(file=table.file, row=number, letters=table.letters)
             spec, wrong = _agreed(row, origin, tiers=tiers, policy=policy)
             specs.append(spec)
+            names = [*spec.id.columns.values()]  # a number may be written in two ways
         for column, finding in wrong:
             tell(number, column, finding)
         if all(names):

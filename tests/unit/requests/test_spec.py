@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -307,6 +308,25 @@ def test_names_that_are_no_text_are_refused_as_unknown_columns() -> None:
         ("0", "there is no column '0'."),
         ("('a', 1)", "there is no column \"('a', 1)\"."),
     ]
+
+
+def test_what_is_done_to_one_request_is_done_to_no_other() -> None:
+    first, other = (make_spec(tags="a=b", annotations="c=d") for _ in range(2))
+    first.tags["z"] = first.annotations["z"] = "mine"  # type: ignore[index]
+    assert (other.tags, other.annotations) == ({"a": "b"}, {"c": "d"})
+    assert make_spec(tags="a=b").tags == {"a": "b"}
+
+
+def test_a_number_names_the_same_namespace_however_a_program_holds_it() -> None:
+    rows = [{**ID, "namespace_name": name} for name in (1.0, "1")]
+    with pytest.raises(SpecError, match="the same managed namespace is in row 1 already"):
+        specs_from_rows(rows, file="a list")
+
+
+@pytest.mark.parametrize("cell", [np.int64(2), np.array([1, 2])])
+def test_a_value_that_no_cell_can_hold_is_told_with_its_column(cell: object) -> None:
+    [(column, message)] = mistakes(cpu_limit=cell)
+    assert (column, message.endswith("is no text.")) == ("cpu_limit", True)
 
 
 def test_whole_numbers_stay_whole_beside_an_empty_cell() -> None:
