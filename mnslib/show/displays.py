@@ -154,7 +154,7 @@ class Table(_Display):
 
     def __repr__(self) -> str:
         if not self.rows:
-            return "\n".join(filter(None, [self.caption, self.empty]))
+            return printable("\n".join(filter(None, [self.caption, self.empty])))
         lines = [[column.title for column in self.standing]]
         lines += [[_text(cell).replace("\n", "; ") for cell in row] for row in self.rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
@@ -162,7 +162,7 @@ class Table(_Display):
         text = ["  ".join(f"{cell:{side}{width}}"
                           for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
                 for line in lines]  # fmt: skip
-        return "\n".join(filter(None, [self.caption, *text, self.said]))
+        return printable("\n".join(filter(None, [self.caption, *text, self.said])))
 
     @property
     def shown(self) -> list[list[tuple[Column, Any, str]]]:

@@ -93,6 +93,13 @@ def test_a_table_without_rows_is_a_sentence() -> None:
     assert repr(table) == "Risks\nNo risk was found."
 
 
+def test_no_text_of_a_table_steers_a_terminal() -> None:
+    steering = "\x1b[2J"
+    told = {"caption": steering, "note": steering, "empty": steering}
+    for rows in ([], [[steering]]):
+        assert "\x1b" not in repr(Table(columns=[steering], rows=rows, **told))
+
+
 @pytest.mark.parametrize(
     ("word", "text", "tone"),
     [
