@@ -120,7 +120,7 @@ def read_service_error(body: str) -> tuple[str, str]:
         if isinstance(error, str):
             error = {"code": content.get("errorType", ""), "message": error}
         return str(error.get("code", ""))[:80], redact(str(error.get("message", "")))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", ""
 
 

@@ -312,7 +312,7 @@ def read_json(answer: Any) -> Any:
     """
     try:
         return json.loads(answer.content) if answer.content else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise not_json(answer.request) from error
 
 

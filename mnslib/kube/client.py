@@ -211,7 +211,7 @@ class _Transport(httpx2.HTTPTransport):
             try:
                 response = super().handle_request(request)
                 response.read()  # here, so that a connection dropped half way is tried again too
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:  # what cannot be unpacked is one of them
                 if attempt == ATTEMPTS:
                     raise KubeUnreachableError(
                         f"cluster {self._name}: no answer from {request.url.host} "
@@ -238,7 +238,7 @@ def _message(response: httpx2.Response) -> str:
     """Return what a Kubernetes `Status` says, or that the answer was none."""
     try:
         body = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict) and body.get("kind") == "Status":
         return str(body.get("message") or body.get("reason") or "no reason given").rstrip(".") + "."

@@ -318,6 +318,14 @@ def test_what_only_says_that_it_is_json_is_said_to_be_none(client, azure, cluste
         call(client, cluster)
 
 
+def test_what_nests_too_deeply_to_be_read_is_an_error_of_azures(client, azure, cluster, wire):
+    azure.answers(wire.reply(200, "[" * 100_000), wire.reply(400, "[" * 100_000))
+    with pytest.raises(ArmError, match="not in JSON; a proxy"):
+        client.managed_clusters.get(cluster)
+    with pytest.raises(ArmError, match=r"Could not read .*: 400"):
+        client.managed_clusters.get(cluster)
+
+
 def test_no_token_leaves_the_clouds_own_hosts(client, azure, wire):
     azure.answers(
         wire.reply(200, {"value": [], "nextLink": "https://evil.example/subscriptions/sub-1"})

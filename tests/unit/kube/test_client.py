@@ -238,7 +238,18 @@ def test_a_server_with_another_certificate_is_not_trusted(
     assert api_server.tokens == []
 
 
-@pytest.mark.parametrize("body", [b"<html>sign in</html>", b'{"kind": "Login"}', b""])
+def test_what_cannot_be_unpacked_is_this_clusters_error(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    for _ in range(3):
+        api_server.answer(200, b"no gzip", Content_Encoding="gzip")
+    with pytest.raises(KubeUnreachableError, match="DecodingError"):
+        make_client().pods()
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>sign in</html>", b'{"kind": "Login"}', b"", b"[" * 100_000]
+)
 def test_a_proxys_refusal_is_not_taken_for_kubernetes(
     api_server: ApiServer, make_client: Make, body: bytes
 ) -> None:
