@@ -62,12 +62,10 @@ def only_writer(
             name = f"{cluster.cluster_name.lower()}-{digest}"  # Azure ignores the case of a name
             lock = FileLock(locks_folder() / f"{name}.lock")
             noted = Path(lock.lock_file).with_suffix(".json")
-            with suppress(Timeout):
-                lock.acquire(timeout=0)
+            _try(lock, seconds=0)
             if tell and not lock.is_locked:
                 tell(f"{_holder(noted)} is writing to cluster {cluster.cluster_name}: waiting.")
-                with suppress(Timeout):
-                    lock.acquire(timeout=LONGEST_WAIT_SECONDS)
+                _try(lock, seconds=LONGEST_WAIT_SECONDS)
             if not lock.is_locked:
                 raise LockedError(
                     f"Nothing was written: {_holder(noted)} is writing to cluster "
@@ -87,7 +85,7 @@ def locks_folder() -> Path:
     """
     named = os.environ.get(LOCKS_VARIABLE, "")
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    folder = Path(named).absolute() if named else Path(state, "mnslib", "locks")
+    folder = Path(os.path.expanduser(named)).absolute() if named else Path(state, "mnslib", "locks")
     problem = "" if folder.is_absolute() else "this user has no home"
     try:
         if not problem:
@@ -110,11 +108,23 @@ def locks_folder() -> Path:
     return folder
 
 
+def _try(lock: FileLock, *, seconds: float) -> None:
+    """Take a lock unless another process holds it for so long."""
+    try:
+        with suppress(Timeout):
+            lock.acquire(timeout=seconds)
+    except OSError as error:  # as where it is another user's, in a folder that users share
+        raise ConfigError(
+            f"Nothing was written: {lock.lock_file} cannot be locked: {error.strerror}. Name a "
+            f"folder of your own in {LOCKS_VARIABLE}."
+        ) from error
+
+
 def _holder(noted: Path) -> str:
     """Return who holds a lock."""
     try:
         note = json.loads(noted.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # taken, but not noted yet, or just let go
+        process, host, run, since = (note[key] for key in ("process", "host", "run", "since_utc"))
+    except (OSError, ValueError, KeyError, TypeError):  # not noted yet, just let go, another's
         return "another process"
-    process, host, run, since = (note[key] for key in ("process", "host", "run", "since_utc"))
     return f"process {process} on {host}, which runs {run} since {since},"

@@ -129,6 +129,29 @@ def test_the_locks_of_a_user_lie_in_one_place_which_is_closed_to_others(tmp_path
     assert named.stat().st_mode & 0o777 == 0o755
 
 
+def test_a_folder_for_locks_is_the_same_wherever_a_run_begins(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(LOCKS_VARIABLE, "~/shared")  # as it stands in a file that no shell reads
+    assert locks_folder() == tmp_path / "shared"
+
+
+def test_a_lock_that_cannot_be_taken_is_refused_in_words(tmp_path, locks):
+    with hold(tmp_path, CLUSTER):
+        [lock] = locks.glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(ConfigError, match="cannot be locked: Is a directory"):
+        hold(tmp_path, CLUSTER).__enter__()
+
+
+@pytest.mark.parametrize("note", ["[]", "{}", "null"])
+def test_who_holds_a_lock_may_be_noted_in_any_way(tmp_path, locks, holder, note):
+    [noted] = locks.glob("*.json")
+    noted.write_text(note)
+    with pytest.raises(LockedError, match="Nothing was written: another process is writing"):
+        hold(tmp_path, CLUSTER).__enter__()
+
+
 @pytest.mark.parametrize("state", ["file", "no-path", "link", "read only", "another's"])
 def test_where_locks_cannot_lie_nothing_is_written_and_no_other_place_is_taken(
     tmp_path, monkeypatch, state
