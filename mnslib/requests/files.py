@@ -29,6 +29,7 @@ from mnslib.requests.sheets import (
     request_sheet,
     unpacked_bytes,
 )
+from mnslib.secrets import looks_secret
 
 LARGEST_FILE_BYTES = 32 * 2**20
 """Our choice: some ten times what the largest useful file needs."""
@@ -237,7 +238,10 @@ def _cell(cell: Any) -> tuple[str, Finding | None]:
     if value is None:
         return "", None
     if cell.data_type == "f":
-        return "", ("the cell holds a formula", "its value")
+        # one with a secret is told as such, since the file is given back with its formulas
+        is_secret = looks_secret(str(getattr(value, "text", value)))
+        told = "the cell holds a formula, and what looks like a secret in it"
+        return "", (told if is_secret else "the cell holds a formula", "its value")
     if cell.data_type == "e":
         return "", (f"the cell holds the spreadsheet's error {str(value)[:20]}", "a value")
     if isinstance(value, date | time | timedelta):

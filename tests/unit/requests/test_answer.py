@@ -15,6 +15,7 @@ from mnslib.errors import SpecError
 from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
 from mnslib.requests.spec import parse_requests
+from mnslib.resource_ids import ID_COLUMNS
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.run import start
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
@@ -229,6 +230,25 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     labels = "password=" + "hunter2hunter2"
     header = HEADER.replace("labels", column)
     path.write_text(f"{header}\n{line('a', labels=labels)}\n", encoding="utf-8")
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
+    with pytest.raises(SpecError):
+        start("30_provision_in_bulk", {"request_file": str(path)}).requests()
+    assert [file.name for file in run.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [("labels,tags", ['="password=' + 'hunter2hunter2"', "a=b"]),
+     ("labels,labels", ["password=" + "hunter2hunter2", "a=b"])],
+)  # fmt: skip
+def test_a_refused_workbook_with_a_secret_that_is_not_read_is_not_copied(
+    tmp_path, monkeypatch, names, cells
+):
+    path, run, book = tmp_path / "asked.xlsx", tmp_path / "run", Workbook()
+    run.mkdir()
+    book.active.append([*ID_COLUMNS, *names.split(",")])
+    book.active.append([SUBSCRIPTION, "rg", "aks-1", "NOT good", *cells])
+    book.save(path)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError):
         start("30_provision_in_bulk", {"request_file": str(path)}).requests()
