@@ -69,8 +69,9 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
     events = []
     for number, line in enumerate(lines, start=1):
         try:
-            events.append(dict(json.loads(line)))
-        except ValueError as error:
+            event = json.loads(line)
+            events.append({**event, "event": str(event["event"])})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(f"{path}, line {number}: no event of a journal.") from error
     return events, is_torn
 

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from mnslib.errors import ConfigError
 from mnslib.provisioning.journal import Journal, read_events
 
 from .factories import now
@@ -35,3 +36,11 @@ def test_a_line_that_a_full_disk_cut_off_leaves_a_journal_that_can_be_read(tmp_p
     events, is_torn = read_events(journal.path)
     assert [event["event"] for event in events] == ["plan", "finished"]
     assert not is_torn
+
+
+@pytest.mark.parametrize("line", ["5", "null", "[]", "{}", "{", "[" * 100_000])
+def test_a_line_that_is_no_event_is_refused_with_its_number(tmp_path, line):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(f'{{"event": "plan"}}\n{line}\n{{"event": "end"}}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 2: no event of a journal"):
+        read_events(path)
