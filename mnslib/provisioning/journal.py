@@ -97,7 +97,8 @@ class Story:
     Attributes:
         planned: what each apply that was allowed to write had planned, as `planned_item` says it.
         begun: requests that went out next.
-        answered: writes that were accepted, roles that were assigned or taken away.
+        answered: writes that were accepted, or not needed for it stood as requested by then; roles
+            that were assigned or taken away.
         ended: its outcomes.
         ended_before: how many of them the last plan had found already.
     """
@@ -158,7 +159,7 @@ def read_stories(events: Iterable[Event]) -> dict[str, Story]:
                     story.ended_before = len(story.ended)
             case begun if begun in BEGUN:
                 of(event).begun.append(event)
-            case "accepted" | "granted" | "revoked":
+            case "accepted" | "stood" | "granted" | "revoked":
                 of(event).answered.append(event)
             case "finished":
                 id_ = ItemOutcome.from_json(event).id

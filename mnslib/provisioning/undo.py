@@ -73,7 +73,8 @@ class _Item:
         return cells | ({"access": entries} if (entries := [*filter(None, access)]) else {})
 
     def _namespace_cells(self, writes: Sequence[Event]) -> dict[str, Any]:
-        is_accepted = any(event["event"] == "accepted" for event in self.story.answered)
+        told = {event["event"] for event in self.story.answered}
+        is_accepted, has_stood = "accepted" in told, "stood" in told
         outcome = self.story.ended[-1]["outcome"] if self.story.ended else None
         if not writes:
             return {}
@@ -81,7 +82,8 @@ class _Item:
             if is_accepted:
                 self.say("changed-since")
             return {}
-        if not is_accepted and outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED):
+        is_without = has_stood or outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED)
+        if not is_accepted and is_without:
             # what stands there may be somebody else's
             self.say("not-accepted")
             return {}

@@ -173,6 +173,8 @@ class Writer:
         is_as_requested &= not differences(change.after, found)
         if is_as_requested and (found is None or found.provisioning_state == "Succeeded"):
             item.stood = not may_be_ours
+            if item.stood:  # whatever its outcome says of the roles that come next
+                self.journal.write("stood", id=str(change.id))
             return
         is_ours = found is not None and is_as_requested
         if was_sent and not is_made_anew(change.kind, found):

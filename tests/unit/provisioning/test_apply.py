@@ -449,6 +449,19 @@ def test_the_same_plan_applied_twice_says_that_it_changed_nothing(journal):
     assert undo(events(journal)).rows == ()
 
 
+def test_undo_leaves_a_namespace_that_stood_though_a_role_was_assigned_on_it(journal):
+    azure = FakeAzure()
+    specs = [make_spec("new", access=(make_grant(),))]
+    approval = Approval(plan=make_plan(specs, make_observed()), may_write=True)
+    carry_out(approval, azure, journal)
+    journal.path.unlink()
+    azure.assignments.clear()  # as if somebody else had made the namespace alone
+    assert carry_out(approval, azure, journal).counts() == {"created": 1}
+    [row] = undo(events(journal)).rows
+    assert row.keys() == {*specs[0].id.columns, "access"}
+    assert [entry[-1] for entry in row["access"]] == ["-"]
+
+
 def revoked(azure, specs, journal):
     """Plan and carry out with the roles that are assigned now; then read back, nothing is left."""
     seen = observe(specs, azure=azure, kube_for=None, now=now)
