@@ -37,7 +37,7 @@ _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELD
 
 @cache
 def words(section: str) -> dict[str, Any]:
-    """Return a section of `words.yaml`: what is said of risks, checks and what no undo restores."""
+    """Return a section of `words.yaml`: risks, checks, undo, problems, stale, refusals, ..."""
     file = resources.files("mnslib.provisioning").joinpath("words.yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(file.read_text(encoding="utf-8"), loader)[section]  # type: ignore[no-any-return]

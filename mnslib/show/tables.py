@@ -1,7 +1,8 @@
 """What people read of the tables, as `tables.yaml` says it: columns, their units and formats.
 
 Notebook, report, workbook and `docs/tables.md` are made from that one file. Beside it: short texts
-of `words.yaml`, colors and fonts of `tokens.yaml`, and what pages take in, `allowed.yaml`.
+of `words.yaml`, colors and fonts of `tokens.yaml`, how charts are drawn, `charts.yaml`, and what
+pages take in, `allowed.yaml`.
 
     >>> column("peak_within_minutes").unit
     'minutes'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_every_linked_file_of_the_documents_exists():
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def resolves(name):
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_every_name_of_the_library_in_the_documents_is_there():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        names = set(re.findall(r"\bmnslib(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8")))
+        assert sorted(name for name in names if not resolves(name)) == [], page.name
 
 
 def test_templates_name_every_risk():
