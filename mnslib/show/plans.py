@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -342,14 +343,13 @@ def _grants(plan: Plan) -> list[Callout]:
     grants = [(change, grant) for change in plan.to_do for grant in change.grants]
     closed = []
     for change, grant in grants:
-        wanted = (grant.principal_id, BUILT_IN_ROLES[NAMESPACE_USER])
-        scope = f"{change.id}/".lower()
-        gets = ((one.principal_id, one.role_guid) == wanted for one in change.grants)
-        has = (
-            (principal, role) == wanted and scope.startswith(f"{held}/")
-            for held, principal, role in plan.observed.grants
+        user = replace(grant, role=NAMESPACE_USER, role_guid=BUILT_IN_ROLES[NAMESPACE_USER])
+        is_let_in = (
+            user.key in {one.key for one in change.grants}
+            or plan.observed.own_assignments(change.id, user)
+            or plan.observed.inherited_assignments(change.id, user)
         )
-        if grant.role in ROLES_INSIDE and not (any(gets) or any(has)):
+        if grant.role in ROLES_INSIDE and not is_let_in:
             closed.append((change.id.namespace_name, grant))
     boxes = [_box("grants", [grant for _, grant in grants])] if grants else []
     return boxes + ([_box("closed", closed, tone="warning")] if closed else [])

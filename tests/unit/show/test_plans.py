@@ -324,7 +324,7 @@ def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing
     writer, user = make_grant(), make_grant(NAMESPACE_USER)
 
     def shown(*access, scope=None):
-        held = {(scope, GROUP, user.role_guid)} if scope else set()
+        held = set() if scope is None else {(scope, GROUP, user.role_guid)}
         specs = [make_spec(access=access)]
         return repr(plan_report(make_plan(specs, make_observed(grants=frozenset(held)))))
 
@@ -338,6 +338,9 @@ def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing
         shown(user),
         shown(writer, scope=str(CLUSTER.namespace("team-a")).lower()),
         shown(writer, scope=str(CLUSTER).lower()),
+        shown(writer, scope=""),  # the whole tenant
+        shown(writer, scope="/providers/microsoft.management/managementgroups/all"),
+        shown(writer, scope=f"{CLUSTER}/namespaces/team-a".lower()),  # the older form
     ):
         assert "without namespace-user" not in text
     assert "not verified" not in shown()
