@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
@@ -19,6 +20,7 @@ from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
     USAGE_SERIES,
+    CleanSnapshot,
     Snapshot,
     no_series,
 )
@@ -120,7 +122,8 @@ def quota_view(**changes):
     times = pd.date_range("2026-11-01", periods=4, freq="h", tz="UTC")
     columns = pd.MultiIndex.from_tuples([("aks-1", "web", "limits.cpu")])
     used = pd.DataFrame([[10], [12], [12], [NAN]], index=times, columns=columns)
-    clean = SimpleNamespace(used=used, ratio=used.to_numpy() / 12, step_minutes=30)
+    clean = SimpleNamespace(used=used, hard=used * 0 + 12, step_minutes=30)
+    clean.ratio = partial(CleanSnapshot.ratio, clean)
     tables = SimpleNamespace(
         utilization=utilization, days=counted_days(pd.DataFrame([daily])), clean=clean,
         evidence=pd.DataFrame([value | quota | found["quota"]]),
