@@ -616,7 +616,7 @@ class Plan(_Shown):
             **asdict(caps),
             "resume_run": "",
         }
-        run = Changing(LIBRARY, parameters, directory)
+        run = Changing(LIBRARY, parameters, directory, environment)
         run.target, run.approval = fleet._target, approval
         run.specs, run.checks = plan.requests, plan._checks
         try:

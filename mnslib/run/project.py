@@ -22,7 +22,8 @@ from mnslib.results import RunRecord, RunStatus, utc_now
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
-"""Environment variable by which the runner names a kernel's run directory."""
+RUN_ENVIRONMENT_VARIABLE = "MNS_RUN_ENVIRONMENT"
+"""Environment variables by which the runner names a kernel's run directory, and its environment."""
 
 _RECORD = {field.name for field in fields(RunRecord)} - {"exit_code", "sandbox", "warnings"}
 """What every page about a run reads; the others came later, or are worked out."""

@@ -71,11 +71,13 @@ class Run:
     result: ApplyResult | None = None
     status: RunStatus
 
-    def __init__(self, notebook: str, parameters: Mapping[str, Any], directory: Path) -> None:
+    def __init__(
+        self, notebook: str, parameters: Mapping[str, Any], directory: Path, environment: str
+    ) -> None:
         """Write its first record into a run directory."""
         self.notebook, self.directory, self.started = notebook, directory, utc_now()
         self.parameters = self._cells = parameters
-        self.environment = directory.name.partition(f"{notebook}-")[2].partition(".")[0]
+        self.environment = environment
         self.write(RunStatus.STOPPED, "The process ended before the run did.")
 
     @classmethod
@@ -94,8 +96,9 @@ class Run:
         given = deepcopy({known.name: cells.get(known.name, known.default) for known in declared})
         named, runs_dir = os.environ.get(project.RUN_DIRECTORY_VARIABLE), str(given["runs_dir"])
         target = given["target"] if given["target"] in TARGETS else "unknown"
+        environment = os.environ.get(project.RUN_ENVIRONMENT_VARIABLE, target)
         directory = Path(named) if named else project.new_run_directory(
-            project.resolve_path(runs_dir), notebook=notebook, environment=target
+            project.resolve_path(runs_dir), notebook=notebook, environment=environment
         )  # fmt: skip
         refusal = None
         try:
@@ -105,7 +108,7 @@ class Run:
             check_parameters(declared, passed, refused=refused)
         except ConfigError as error:
             refusal, given = error, recordable(given)  # what is refused may hold a secret
-        run = cls(notebook, given, directory)
+        run = cls(notebook, given, directory, environment)
         run._cells = cells
         if Run._open is not None:
             Run._open.close()

@@ -192,7 +192,11 @@ def run_notebook(
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
             refused = {**refused, **notification_problems(asked)}
             given = check_parameters(declared, parameters, refused=refused)
-            status, headline = _execute(path, directory, given, watch)
+            told = {
+                project.RUN_DIRECTORY_VARIABLE: str(directory),
+                project.RUN_ENVIRONMENT_VARIABLE: environment,
+            }
+            status, headline = _execute(path, given, watch, told)
         except ConfigError as error:
             status, headline = RunStatus.REFUSED, str(error)
         recorded = project.read_result(directory) or {}
@@ -344,11 +348,13 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _execute(path: Path, directory: Path, parameters: Mapping[str, Any], watch: Watch) -> Ending:
+def _execute(
+    path: Path, parameters: Mapping[str, Any], watch: Watch, told: Mapping[str, str]
+) -> Ending:
     collect_rarely()
     from mnslib.run.kernel import Kernel
 
-    watch.kernel = Kernel({project.RUN_DIRECTORY_VARIABLE: str(directory)})
+    watch.kernel = Kernel(told)
     try:
         status, headline = _through_papermill(path, parameters, watch, watch.kernel)
     finally:

@@ -31,7 +31,7 @@ def run(parameters: dict[str, Any]) -> int:
         environment="chaos",
         started=datetime.now(UTC),
     )
-    os.environ["MNS_RUN_DIR"] = str(directory)
+    os.environ |= {"MNS_RUN_DIR": str(directory), "MNS_RUN_ENVIRONMENT": "chaos"}
     try:
         _cells(parameters)
     except MnsError as error:

@@ -53,6 +53,17 @@ def assert_whole(outcome: RunOutcome) -> dict[str, Any]:
     return result
 
 
+def test_the_run_of_a_copy_keeps_its_environment(run, tmp_path) -> None:
+    """The copy's name is the directory's, the run's own is the original's."""
+    notebook = json.loads((DATA / "ok.ipynb").read_text(encoding="utf-8"))
+    source = "import mnslib\nmnslib.start('30_provision_in_bulk', {'target': 'nowhere'})"
+    notebook["cells"][2] |= {"metadata": {}, "source": source}
+    copy = tmp_path / "31_copy.ipynb"
+    copy.write_text(json.dumps(notebook), encoding="utf-8")
+    result = assert_whole(run("", notebook=copy))
+    assert (result["notebook"], result["environment"]) == ("30_provision_in_bulk", "unit")
+
+
 def test_the_notebook_is_on_disk_while_a_long_cell_runs(run, tmp_path) -> None:
     """So that a run that is killed then has left what came before."""
     notebook = json.loads((DATA / "ok.ipynb").read_text(encoding="utf-8"))
