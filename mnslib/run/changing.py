@@ -175,7 +175,7 @@ class Changing(Run):
 
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
-        self.asked()
+        self.require_unchanged()
         self.observed = observed(self.specs, self.target)
         if self._earlier is not None:
             azure = self.target.azure
@@ -255,7 +255,7 @@ class Changing(Run):
             caps: `max_changes`, `max_deletions` and `max_failures`; none of them for a notebook
                 about one namespace.
         """
-        self.asked()
+        self.require_unchanged()
         self.approval = None  # what was approved before says nothing of this plan
         self.approval = decide(
             self.planned,
@@ -275,7 +275,7 @@ class Changing(Run):
         Raises:
             LockedError: if another process writes to the same clusters.
         """
-        self.asked()
+        self.require_unchanged()
         approval, rest, azure = self.approval, self._rest, self.target.azure
         if approval is None or approval.plan is not self.planned:
             raise ConfigError("This plan has no approval yet: run the cell that decides on it.")

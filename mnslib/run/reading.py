@@ -191,7 +191,7 @@ class Reading(Run):
         Raises:
             ConfigError: if there is no view of that name.
         """
-        self.asked()
+        self.require_unchanged()
         shown = show(self._read, name)
         self.save(self._read.made())
         return self.with_pictures(shown)
@@ -221,7 +221,7 @@ class Reading(Run):
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
         from mnslib.show.owner_pages import OWNERS_FOLDER, owner_pages, owners_table
 
-        self.asked()
+        self.require_unchanged()
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
         badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
         for name, html in owner_pages(self._read, run=self.directory.name, sandbox=badge):

@@ -156,16 +156,19 @@ class Run:
         """Return parameters by name, as they were when the run began.
 
         Raises:
-            ConfigError: if a cell has changed any parameter since: the record would be another
-                run's.
+            ConfigError: if a cell has changed any parameter since.
         """
+        self.require_unchanged()
+        return {name: self.parameters[name] for name in names}
+
+    def require_unchanged(self) -> None:
+        """Raise ConfigError if a cell has changed a parameter: the record would be another run's."""
         for name, value in self.parameters.items():
             if self._cells.get(name, value) != value:
                 raise ConfigError(
                     f"{name} is another since this run began: run the setup cell again, which "
                     "begins a new run with it."
                 )
-        return {name: self.parameters[name] for name in names}
 
     @cached_property
     def target(self) -> Target:
