@@ -19,19 +19,19 @@ from mnslib.capacity.tables import Tables
 from mnslib.commitment import commitments
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, ROLE_NAMES, NamespaceSpec
-from mnslib.provisioning.approval import Caps, decide
+from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.risks import read_max_commitment
-from mnslib.requests import export, files, spec
+from mnslib.requests import files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
-from mnslib.results import LIBRARY, ApplyResult, CheckResult, utc_now
+from mnslib.results import ApplyResult, CheckResult, utc_now
 from mnslib.run.changing import Changing, checked, observed, rules
 from mnslib.run.handover import kubeconfig_text
 from mnslib.run.progress import watched
-from mnslib.run.project import existing_file, new_run_directory, write_whole
+from mnslib.run.project import existing_file, write_whole
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Callout, Sentence, Stack
 from mnslib.show.plans import changes_table, outcome_report, plan_report
@@ -574,64 +574,56 @@ class Plan(_Shown):
             LockedError: if another run writes to the same clusters.
             ApplyError: if something is not as requested; its `result` says what.
         """
-        if approve != self.digest:
-            given = f"approve is {cut(str(approve), 80)!r}" if approve else "approve is empty"
-            raise StalePlanError(
-                f"Nothing was written: {given}, which is not this plan's digest. Read the plan, "
-                f"then apply(approve=plan.digest), which is {self.digest!r}."
-            )
-        plan, fleet, settings = self, self._fleet, self._fleet._settings
-        if utc_now() - self._read_at > OLDEST_READING:
-            plan = fleet._plan(self.requests, self._rows)
-        if approve != plan.digest:
-            raise StalePlanError(
-                "Nothing was written: this plan was applied before, or what is there has changed "
-                "since it was read. Make it again, and read it."
-            )
         caps = Caps(
             max_changes=str(max_changes),
             max_deletions=str(max_deletions),
             max_failures=str(max_failures),
         )
+        accepted = _texts("allow", allow)
+        plan, approval = self._approved(approve, accepted, caps)
+        self._read_at = datetime.min.replace(tzinfo=UTC)
+        settings = {name: self._fleet._settings[name] for name in _OF_RUN}
+        run = Changing.of_plan(
+            approval,
+            target=self._fleet._target,
+            specs=plan.requests,
+            rows=plan._rows,
+            checks=plan._checks,
+            parameters={**settings, "allow": accepted, **asdict(caps)},
+        )
+        try:
+            run.carry_out()
+        except ApplyError as error:
+            error.result = run.result and Result(run.result, run.status.value, run.directory)
+            raise
+        assert run.result is not None
+        return Result(run.result, run.status.value, run.directory)
+
+    def _approved(self, digest: str, allow: list[str], caps: Caps) -> tuple[Plan, Approval]:
+        """Return the present plan, and the decision to write it; refuses another than was read."""
+        if digest != self.digest:
+            given = f"approve is {cut(str(digest), 80)!r}" if digest else "approve is empty"
+            raise StalePlanError(
+                f"Nothing was written: {given}, which is not this plan's digest. Read the plan, "
+                f"then apply(approve=plan.digest), which is {self.digest!r}."
+            )
+        plan = self
+        if utc_now() - self._read_at > OLDEST_READING:
+            plan = self._fleet._plan(self.requests, self._rows)
+        if digest != plan.digest:
+            raise StalePlanError(
+                "Nothing was written: this plan was applied before, or what is there has changed "
+                "since it was read. Make it again, and read it."
+            )
         approval = decide(
             plan._planned,
             dry_run=False,
             approval="digest",
-            approved_digest=approve,
-            allow=_texts("allow", allow),
+            approved_digest=digest,
+            allow=allow,
             caps=caps,
         )
-        self._read_at = datetime.min.replace(tzinfo=UTC)
-        runs_dir, environment = Path(settings["runs_dir"]), settings["target"]
-        directory = new_run_directory(runs_dir, notebook=LIBRARY, environment=environment)
-        requests = directory / "requests.csv"
-        write_whole(requests, export.request_file(plan._rows, suffix=requests.suffix))
-        parameters = {  # those of the notebook for many requests, which resumes it
-            **{name: settings[name] for name in _OF_RUN},
-            "request_file": str(requests),
-            "dry_run": False,
-            "approval": "digest",
-            "approved_digest": approve,
-            "allow": list(allow),
-            **asdict(caps),
-            "resume_run": "",
-        }
-        run = Changing(LIBRARY, parameters, directory, environment)
-        run.target, run.approval = fleet._target, approval
-        run.specs, run.checks = plan.requests, plan._checks
-        try:
-            run.take(plan._planned)
-            run.apply()
-            run.read_back()
-            run.record()
-        except ApplyError as error:
-            error.result = run.result and Result(run.result, run.status.value, directory)
-            raise
-        except (Exception, KeyboardInterrupt) as error:
-            run.write_failure(error)
-            raise
-        assert run.result is not None
-        return Result(run.result, run.status.value, directory)
+        return plan, approval
 
     def _shown(self) -> Stack:
         changes = [changes_table(self._planned)] if self._planned.to_do else []

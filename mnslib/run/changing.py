@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mnslib.errors import PARAMETERS, ConfigError, MnsError, SpecError, cut
 from mnslib.models import NamespaceSpec
@@ -25,10 +25,12 @@ from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import answer, files, spec
 from mnslib.requests.columns import COLUMNS
+from mnslib.requests.export import request_file
 from mnslib.requests.policy import read_policy
 from mnslib.requests.spec import read_tiers
 from mnslib.resource_ids import ClusterId
 from mnslib.results import (
+    LIBRARY,
     OPEN_OUTCOMES,
     WRITTEN_OUTCOMES,
     ApplyResult,
@@ -106,6 +108,57 @@ class Changing(Run):
     _earlier: resuming.EarlierRun | None = None
     _rest: resuming.Rest | None = None
     _is_plan_shown = False
+
+    @classmethod
+    def of_plan(
+        cls,
+        approval: Approval,
+        *,
+        target: Target,
+        specs: Sequence[NamespaceSpec],
+        rows: Sequence[Mapping[str, Any]],
+        checks: Sequence[CheckResult],
+        parameters: Mapping[str, Any],
+    ) -> Self:
+        """Return the run of the library that carries out an approved plan, in a fresh directory.
+
+        Args:
+            specs, rows: the requests, checked and as they were written.
+            parameters: those of the notebook for many requests, which resumes it.
+        """
+        directory = project.new_run_directory(
+            Path(parameters["runs_dir"]), notebook=LIBRARY, environment=parameters["target"]
+        )
+        file = directory / "requests.csv"
+        project.write_whole(file, request_file(rows, suffix=file.suffix))
+        asked = {
+            **parameters,
+            "request_file": str(file),
+            "dry_run": False,
+            "approval": "digest",
+            "approved_digest": approval.plan.digest,
+            "resume_run": "",
+        }
+        run = cls(LIBRARY, asked, directory, asked["target"])
+        run.target, run.approval, run.specs, run.checks = target, approval, specs, checks
+        return run
+
+    def carry_out(self) -> None:
+        """Write and prove the plan that was approved, and record what came of it.
+
+        Raises:
+            LockedError: if another process writes to the same clusters.
+            ApplyError: if something is not as requested; its `result` is told by the caller.
+        """
+        assert self.approval is not None
+        try:
+            self.take(self.approval.plan)
+            self.apply()
+            self.read_back()
+            self.record()
+        except (Exception, KeyboardInterrupt) as error:
+            self.write_failure(error)
+            raise
 
     def requests(self) -> Table:
         """Return what is asked: of the request file, or by the parameters themselves, all checked.

@@ -162,7 +162,7 @@ class Run:
         return {name: self.parameters[name] for name in names}
 
     def require_unchanged(self) -> None:
-        """Raise ConfigError if a cell has changed a parameter: the record would be another run's."""
+        """Raise ConfigError if a cell has changed a parameter: the record is of those before."""
         for name, value in self.parameters.items():
             if self._cells.get(name, value) != value:
                 raise ConfigError(
