@@ -8,11 +8,10 @@ itself does, since the list can trail.
 from __future__ import annotations
 
 import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -38,6 +37,7 @@ from mnslib.results import (
     OutcomeKind,
     utc_now,
 )
+from mnslib.signals import signals_to
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -138,19 +138,6 @@ def apply(
     return run.result()
 
 
-@contextmanager
-def _interrupts_to(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Send SIGINT to the handler meanwhile; only the main thread may, others keep theirs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class _Run:
     """Runs the changes of one plan."""
 
@@ -186,7 +173,7 @@ class _Run:
         if not self.approval.may_write:
             self.scheduler.stop(DRY_RUN)
             return
-        with _interrupts_to(self._on_interrupt):
+        with signals_to(self._on_interrupt, signal.SIGINT):
             self._report()
             while self.scheduler.has_work:
                 if self.interrupted_by is not None and not self.scheduler.is_stopped:

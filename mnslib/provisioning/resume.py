@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
@@ -43,9 +44,6 @@ from mnslib.results import (
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
-
-LONGEST_WAIT_SECONDS = 1800.0
-"""For an item in flight to come to rest; as `azure.operations` gives an operation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +151,7 @@ def read_in_flight(
     """
 
     def at_rest(target: ManagedNamespaceId) -> ManagedNamespace | None:
-        pause, left = 0.2, LONGEST_WAIT_SECONDS
+        pause, left = 0.2, OPERATION_TIMEOUT_SECONDS
         while (found := item_now(target, azure)) and is_under_way(found) and left > 0:
             sleep(pause)
             left -= pause

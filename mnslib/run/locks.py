@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.errors import ConfigError, LockedError
 from mnslib.resource_ids import ClusterId
 from mnslib.results import utc_now, utc_text
@@ -25,9 +26,6 @@ from mnslib.run.project import write_whole
 
 LOCKS_VARIABLE = "MNS_LOCKS_DIR"
 """Environment variable that names another folder for the locks, such as one that machines share."""
-
-LONGEST_WAIT_SECONDS = 1800.0
-"""How long a run that is resumed is given to end: as long as its last operation may take."""
 
 
 @contextmanager
@@ -65,7 +63,7 @@ def only_writer(
             _try(lock, seconds=0)
             if tell and not lock.is_locked:
                 tell(f"{_holder(noted)} is writing to cluster {cluster.cluster_name}: waiting.")
-                _try(lock, seconds=LONGEST_WAIT_SECONDS)
+                _try(lock, seconds=OPERATION_TIMEOUT_SECONDS)
             if not lock.is_locked:
                 raise LockedError(
                     f"Nothing was written: {_holder(noted)} is writing to cluster "

@@ -12,9 +12,8 @@ import json
 import shutil
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +34,7 @@ from mnslib.run.parameters import (
 from mnslib.run.runs import refused_values
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
+from mnslib.signals import signals_to
 
 if TYPE_CHECKING:
     from mnslib.run.kernel import Kernel
@@ -125,22 +125,6 @@ class Watch:
             self.next_save.cancel()
 
 
-@contextmanager
-def signals_to(watch: Watch) -> Iterator[None]:
-    """Send SIGINT and SIGTERM to the watch; only the main thread can, elsewhere nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, watch.on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
     """How a run ended; `message` says why where it is not done, else the headline.
@@ -187,7 +171,7 @@ def run_notebook(
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
     watch = Watch(path=directory / "notebook.ipynb")
-    with signals_to(watch):
+    with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         try:
             refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
             refused = {**refused, **notification_problems(asked)}

@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from mnslib.run.runner import InterruptedRunError, Watch, signals_to
+from mnslib.run.runner import InterruptedRunError, Watch
+from mnslib.signals import signals_to
 
 
 class FakeKernel:
@@ -68,6 +69,6 @@ def test_a_signal_before_the_kernel_is_remembered() -> None:
 
 def test_handlers_are_put_back(watch: Watch) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with signals_to(watch):
+    with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         assert signal.getsignal(signal.SIGTERM) == watch.on_signal
     assert signal.getsignal(signal.SIGTERM) == before
