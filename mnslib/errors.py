@@ -1,23 +1,4 @@
-"""Every error mnslib raises, as one tree.
-
-    MnsError
-    ├── ConfigError                 parameters, settings, project folder
-    ├── SpecError                   a request file; holds every problem found in it
-    ├── AuthError                   no token could be had
-    ├── PreflightError              a check failed before anything was changed
-    ├── PlanError
-    │   ├── UnsafePlanError         a risk is not allowed, or a cap is exceeded
-    │   └── StalePlanError          the approved digest is not this plan's
-    ├── LockedError                 another run writes to the same clusters; nothing was written
-    ├── ApplyError                  something is not as requested; outcomes are in result.json
-    ├── ArmError                    Azure Resource Manager refused, or could not be reached
-    │   ├── ArmUnreachableError
-    │   ├── ArmNotFoundError ArmForbiddenError ArmConflictError ArmPreconditionError
-    │   ├── ArmThrottledError ArmServerError
-    │   └── OperationFailedError OperationTimeoutError
-    ├── KubeError                   the Kubernetes API refused
-    │   └── KubeUnreachableError
-    └── PrometheusError             a query was refused, or the endpoint could not be reached
+"""Every error mnslib raises, all of them `MnsError`s.
 
 A message says what happened, where (full id), and what to do next. It never holds a token or a
 header; text from outside is cut to `LONGEST_TEXT` characters, and what looks like a secret in the

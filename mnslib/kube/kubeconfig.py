@@ -92,24 +92,9 @@ def namespace_kubeconfig(
         )
     if login not in ("mns", "kubelogin"):
         raise ConfigError(f"login is {login!r}: write one of mns, kubelogin.")
-    sign_in: dict[str, Any] = {
-        "apiVersion": EXEC_API_VERSION,
-        "command": "mns",
-        "args": ["token", "--cloud", cloud],
-        "env": None,
-        "installHint": INSTALL_HINTS["mns"],
-        "interactiveMode": "Never",
-        "provideClusterInfo": False,
-    }
-    if sandbox_environment is not None:  # kubectl runs it from anywhere, with any PATH
-        sign_in |= {
-            "command": sys.executable,
-            "args": ["-m", "mnslib", "token", "--target", "sandbox"],
-            "env": [{"name": k, "value": v} for k, v in sorted(sandbox_environment.items())],
-            "installHint": INSTALL_HINTS["sandbox"],
-        }
-    elif login == "kubelogin":
-        sign_in = _kubelogin(signed_in)
+    sign_in = _kubelogin(signed_in) if login == "kubelogin" else _mns_login(cloud)
+    if sandbox_environment is not None:
+        sign_in = _sandbox_login(sandbox_environment)
     name = f"{cluster_name}-{namespace_name}"
     cluster = _entry(document, "cluster")["cluster"]
     context = {"cluster": name, "user": name, "namespace": namespace_name}
@@ -159,6 +144,29 @@ def _entry(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if not isinstance(first, dict) or not isinstance(first.get(kind), dict) or "name" not in first:
         raise KubeError(f"the kubeconfig from Azure names no {kind}")
     return first
+
+
+def _mns_login(cloud: str) -> dict[str, Any]:
+    """Return the exec block that has `mns token` fetch the token."""
+    return {
+        "apiVersion": EXEC_API_VERSION,
+        "command": "mns",
+        "args": ["token", "--cloud", cloud],
+        "env": None,
+        "installHint": INSTALL_HINTS["mns"],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+    }
+
+
+def _sandbox_login(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the same for the sandbox; kubectl runs it from anywhere, with any PATH."""
+    return _mns_login("") | {
+        "command": sys.executable,
+        "args": ["-m", "mnslib", "token", "--target", "sandbox"],
+        "env": [{"name": k, "value": v} for k, v in sorted(environment.items())],
+        "installHint": INSTALL_HINTS["sandbox"],
+    }
 
 
 def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:

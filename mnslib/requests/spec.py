@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnslib.errors import SpecError, nearest
+from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import Ensure, NamespaceSpec, Origin
 from mnslib.requests.columns import (
     ANSWER_COLUMNS,
@@ -135,10 +135,13 @@ def read_specs(
     for number, cluster in asked:
         if cluster in gone:
             tell(number, "cluster_name", (gone[cluster].rstrip("."), ""))
+    raise SpecError(_in_order(table))
+
+
+def _in_order(table: Rows) -> list[Problem]:
+    """Return what is wrong with a table by row, and of each row by column."""
     order = {name: place for place, name in enumerate((None, *(table.header or COLUMNS)))}
-    raise SpecError(
-        sorted(table.problems, key=lambda p: (p.row or 0, order.get(p.column, len(order))))
-    )
+    return sorted(table.problems, key=lambda p: (p.row or 0, order.get(p.column, len(order))))
 
 
 def _agreed(

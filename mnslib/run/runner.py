@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,13 +183,6 @@ def run_notebook(
             status, headline = _execute(path, given, watch, told)
         except ConfigError as error:
             status, headline = RunStatus.REFUSED, str(error)
-        recorded = project.read_result(directory) or {}
-        if recorded and recorded["status"] not in _TRUSTED[status]:
-            for name in ("status", "headline", "finished_utc"):
-                del recorded[name]
-            if status is RunStatus.DONE:
-                status = RunStatus.FAILED
-                headline = "The notebook ended without recording its result"
         own = RunRecord(
             notebook=path.stem,
             environment=environment,
@@ -202,12 +195,7 @@ def run_notebook(
             # what was refused may hold a secret
             parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
         )
-        result = own.to_json() | recorded
-        result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
-        if result["status"] == RunStatus.FINDINGS and detailed_exitcode:
-            result["exit_code"] = DETAILED_FINDINGS
-        if result["status"] == RunStatus.INTERRUPTED and watch.number is not None:
-            result["exit_code"] = 128 + watch.number
+        result = _last_word(own, directory, watch.number, detailed_exitcode)
         try:
             _write_pages(directory, result)
             write_index(runs)
@@ -390,6 +378,26 @@ def _through_papermill(
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         watch.save()
         return RunStatus.STOPPED, f"The notebook's process ended: {error}"
+
+
+def _last_word(
+    own: RunRecord, directory: Path, signal_number: int | None, detailed_exitcode: bool
+) -> dict[str, Any]:
+    """Return the record of a run that ended: its own, where that can be trusted, and exit code."""
+    recorded = project.read_result(directory) or {}
+    if recorded and recorded["status"] not in _TRUSTED[own.status]:
+        for name in ("status", "headline", "finished_utc"):
+            del recorded[name]
+        if own.status is RunStatus.DONE:
+            headline = "The notebook ended without recording its result"
+            own = replace(own, status=RunStatus.FAILED, headline=headline)
+    result = own.to_json() | recorded
+    result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
+    if result["status"] == RunStatus.FINDINGS and detailed_exitcode:
+        result["exit_code"] = DETAILED_FINDINGS
+    if result["status"] == RunStatus.INTERRUPTED and signal_number is not None:
+        result["exit_code"] = 128 + signal_number
+    return result
 
 
 def _tell_section(*, cell: Any, **_: Any) -> None:
