@@ -16,9 +16,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from mnslib.kube_models import Container, LimitRange, Pod
+from mnslib.models import QUOTA_KEYS
 from mnslib.quantities import ZERO
 
-COMPUTE_KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
+COMPUTE_KEYS = tuple(QUOTA_KEYS.values())
 """Keys of a quota that containers must say. Source: Kubernetes, ResourceQuota."""
 
 _PARTS = {key: tuple(key.split(".")) for key in COMPUTE_KEYS}

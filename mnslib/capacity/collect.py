@@ -69,7 +69,7 @@ _SERIES = {
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Reading:
+class ClusterReading:
     """What one worker found out about one cluster.
 
     Attributes:
@@ -92,6 +92,9 @@ class Reading:
     errors: list[str] = field(default_factory=list)
 
 
+Watched = Callable[[Iterable[ClusterReading], int], Iterable[ClusterReading]]
+
+
 def collect(
     azure: AzureClient,
     kube_for: Callable[[ManagedCluster], KubeClient],
@@ -103,7 +106,9 @@ def collect(
     step_minutes: int,
     now: datetime,
     owner_label: str,
-    watched: Callable[[Iterable[Reading], int], Iterable[Reading]] = lambda found, _: found,
+    watched: Callable[
+        [Iterable[ClusterReading], int], Iterable[ClusterReading]
+    ] = lambda found, _: found,
 ) -> Snapshot:
     """Return what quotas, pods, nodes and metrics say at `now` and in the time before it.
 
@@ -132,8 +137,8 @@ def collect(
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
     uses = Counter(target.cluster_name.casefold() for target in targets)
 
-    def read(target: ClusterId) -> Reading:
-        reading = Reading(id=target)
+    def read(target: ClusterId) -> ClusterReading:
+        reading = ClusterReading(id=target)
         _read_present(reading, azure, kube_for, targets[target])
         name = reading.id.cluster_name
         if uses[name.casefold()] > 1:
@@ -178,7 +183,7 @@ def _targets(
 
 
 def _read_present(
-    reading: Reading,
+    reading: ClusterReading,
     azure: AzureClient,
     kube_for: Callable[[ManagedCluster], KubeClient],
     cluster: ManagedCluster | None,
@@ -213,7 +218,7 @@ def _read_present(
     )
 
 
-def _add_lists(reading: Reading, kube: KubeClient) -> None:
+def _add_lists(reading: ClusterReading, kube: KubeClient) -> None:
     """Read what is worth having besides the quotas; one that may not be read spoils no other."""
     reads: dict[str, Callable[[], Sequence[Any]]] = {
         "pods": kube.pods,
@@ -249,7 +254,9 @@ def _reason(error: ArmError | KubeError) -> str:
 # Its history
 
 
-def add_history(reading: Reading, prometheus: PrometheusClient, label: str, grid: Grid) -> None:
+def add_history(
+    reading: ClusterReading, prometheus: PrometheusClient, label: str, grid: Grid
+) -> None:
     """Fill in a cluster's history, or the reason why there is none.
 
     Args:
@@ -267,7 +274,7 @@ def add_history(reading: Reading, prometheus: PrometheusClient, label: str, grid
         reading.facts["no_history"] = "no samples"
 
 
-def history_note(readings: Sequence[Reading], grid: Grid) -> str:
+def history_note(readings: Sequence[ClusterReading], grid: Grid) -> str:
     """Return what the history covers, and which clusters have none and why."""
     minutes = int(grid.step / timedelta(minutes=1))
     every = "hour" if minutes == 60 else f"{minutes} minutes"
@@ -287,7 +294,7 @@ def history_note(readings: Sequence[Reading], grid: Grid) -> str:
 
 
 def assemble(
-    readings: Sequence[Reading], grid: Grid, *, owner_label: str, history_note: str
+    readings: Sequence[ClusterReading], grid: Grid, *, owner_label: str, history_note: str
 ) -> Snapshot:
     """Return one snapshot of all readings, each under its display name `reading.name`."""
     rows: list[dict[str, object]] = []
@@ -347,7 +354,7 @@ def assemble(
 
 
 def _namespace_rows(
-    reading: Reading, quotas: Sequence[QuotaStatus], *, owner_label: str
+    reading: ClusterReading, quotas: Sequence[QuotaStatus], *, owner_label: str
 ) -> list[dict[str, object]]:
     """Return the namespaces of one cluster.
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.samples import (
+    FLOAT32_NOISE,
     Flags,
     Places,
     Values,
@@ -46,8 +47,6 @@ CROSSING_COLUMNS = (
 )  # fmt: skip
 NO_HARD = "no samples of the hard quota"
 _LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
-FLOAT32_NOISE = 1e-6
-"""Share by which a sample, kept in float32, may lie above what was counted."""
 
 Days = NDArray[np.datetime64]
 

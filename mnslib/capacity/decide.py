@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.advice import FIX, SHRINK
-from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.fit import (
     AUTOSCALER,
@@ -174,7 +173,7 @@ def decided(tables: Tables) -> Decided:
     free = commitments[(commitments["resource"] == "cpu") & (commitments["headroom"] > 0)]
     free = free[~free["cluster_name"].isin(excesses["cluster_name"])]
     free = free.sort_values("headroom", ascending=False, kind="stable")
-    worst = worst_evidence(tables.evidence)
+    worst = tables.worst_evidence
     bad = worst[worst["evidence"].isin(NEEDS_SOMEBODY) & (worst["evidence"] != _NOTHING_TO_MEND)]
     faults = []
     for word, rows in bad.groupby("evidence", sort=False):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +39,14 @@ from mnslib.capacity.samples import (
     lowest,
     parts,
 )
-from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
+from mnslib.capacity.snapshot import (
+    REQUEST_FIELDS,
+    CleanSnapshot,
+    Snapshot,
+    columns_of,
+    series_of,
+)
 from mnslib.models import QUOTA_KEYS
-from mnslib.pods import COMPUTE_KEYS
 
 COUNTER_TOLERANCE = 0.25
 """Share of the larger figure by which counter and pods may differ. Quotas and pods are read one
@@ -104,7 +110,7 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
             facts = _facts(raw[name], untrue[name], clean.used)
             tables.append(_usage_rows(spaces, field, facts))
     table = pd.concat(tables).sort_values("place", kind="stable", ignore_index=True)
-    return _judged(table, clean), clean
+    return _verdicts(table, clean), clean
 
 
 def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,17 +120,22 @@ def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[keys.drop_duplicates(SPACE).index].reset_index(drop=True)
 
 
-def evidence_counts(table: pd.DataFrame) -> dict[str, int]:
-    """Return how many namespaces stand under each word of `EVIDENCE` that occurs, in its order."""
-    found = worst_evidence(table)["evidence"].value_counts()
+def evidence_counts(worst: pd.DataFrame) -> dict[str, int]:
+    """Return how many namespaces stand under each word of `EVIDENCE` that occurs, in its order.
+
+    Args:
+        worst: from `worst_evidence`.
+    """
+    found = worst["evidence"].value_counts()
     return {word: int(found[word]) for word in EVIDENCE if word in found}
 
 
 def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
     """Return the frames of samples with the columns and times of a `CleanSnapshot`."""
     spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])
-    series = series_of(snapshot.quota_rows)
-    columns = {"used": series, "hard": series, "requested": series[::2]}  # limits lie between
+    rows = snapshot.quota_rows
+    series, asked = series_of(rows), series_of(rows[rows["resource"].isin(REQUEST_FIELDS)])
+    columns = {"used": series, "hard": series, "requested": asked}
     columns |= {"usage_cpu": spaces, "usage_memory": spaces}
     times = max((getattr(snapshot, name).index for name in columns), key=len)
     return {name: in_order(getattr(snapshot, name), own, times) for name, own in columns.items()}
@@ -177,17 +188,17 @@ def _counters(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
         apart than what comes and goes explains: by more than `COUNTER_TOLERANCE` of the larger
         figure, and by more than the largest pod, finished ones too.
     """
-    quotas = snapshot.quota_rows
+    quotas, keys = snapshot.quota_rows, [*QUOTA_KEYS.values()]
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_KEYS))].reset_index(drop=True)
     pods = pd.DataFrame(
         [
-            (cluster, pod.namespace_name, pod.is_finished, *(need[key] for key in COMPUTE_KEYS))
+            (cluster, pod.namespace_name, pod.is_finished, *(need[key] for key in keys))
             for cluster, pods in snapshot.pods.items()
             for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True)
         ],
-        columns=[*SPACE, "is_finished", *COMPUTE_KEYS],
-    ).astype(dict.fromkeys(COMPUTE_KEYS, float) | {"is_finished": bool})
-    by_space, keys = pd.MultiIndex.from_frame(spaces[SPACE]), [*COMPUTE_KEYS]
+        columns=[*SPACE, "is_finished", *keys],
+    ).astype(dict.fromkeys(keys, float) | {"is_finished": bool})
+    by_space = pd.MultiIndex.from_frame(spaces[SPACE])
     needs = pods[~pods["is_finished"]].groupby(SPACE)[keys].sum(), pods.groupby(SPACE)[keys].max()
     asked, largest = (need.reindex(by_space, fill_value=0.0).to_numpy().ravel() for need in needs)
     live = [*snapshot.quotas.keys() - set(snapshot.remembered)]
@@ -269,7 +280,8 @@ def _facts(
     for part in parts(np.flatnonzero(is_torn)):
         known, at = ~np.isnan(values[:, part]), np.arange(len(part))
         if counters is not None:
-            counted = counters.to_numpy(copy=False)[:, part * len(QUOTA_KEYS)]
+            own = columns_of("used", "cpu_request")
+            counted = counters.to_numpy(copy=False)[:, own][:, part]
             known |= (counted == 0) & (highest(counted) > 0) & known.any(axis=0)
         is_any = known.any(axis=0)
         first[part] = np.where(is_any, known.argmax(axis=0), -1)
@@ -344,14 +356,15 @@ def _untrue_counters(
     asks_nothing = (rows["asked"] == 0).to_numpy(dtype=bool)
     is_true = rows["is_scoped"] | (asks_nothing & rows["resource"].str.endswith("limit"))
     measured = (snapshot.usage_cpu, snapshot.usage_memory)
+    requests = rows["resource"].str.replace("limit", "request")
+    beside = frames["requested"].columns.get_indexer(series_of(rows.assign(resource=requests)))
+    spaces = rows["place"].to_numpy()
     found: Untrue = {}
     for part in parts(np.flatnonzero((lowest(used) == 0) & ~is_true.to_numpy(dtype=bool))):
-        steps = (used[:, part] == 0) & (asked[:, part // 2] > 0)
+        steps = (used[:, part] == 0) & (asked[:, beside[part]] > 0)
         some = steps.any(axis=0)
         places, steps = part[some], steps[:, some]
-        is_quiet = np.logical_and.reduce(
-            [np.isnan(usage[:, places // len(QUOTA_KEYS)]) for usage in usages]
-        )
+        is_quiet = np.logical_and.reduce([np.isnan(usage[:, spaces[places]]) for usage in usages])
         clusters = rows["cluster_name"].iloc[places]
         for cluster in clusters.unique():
             is_seen = np.zeros(len(used), dtype=bool)
@@ -376,12 +389,13 @@ def _untrue_usage(frames: Mapping[str, pd.DataFrame], name: str, *, least: int) 
         name: of the frame of usage.
         least: steps that zeros have to last.
     """
-    usage, used, asked = (frames[one].to_numpy(copy=False) for one in (name, "used", "requested"))
+    usage = frames[name].to_numpy(copy=False)
     found: Untrue = {}
     for part in parts(np.flatnonzero(lowest(usage) == 0)):
         runs = np.zeros((len(usage), len(part)), dtype=bool)
-        for place in (0, 1):  # CPU, memory
-            runs |= (asked[:, 2 * part + place] > 0) | (used[:, 4 * part + 2 * place] > 0)
+        for one, field in product(("requested", "used"), REQUEST_FIELDS):
+            own = frames[one].to_numpy(copy=False)[:, columns_of(one, field)]
+            runs |= own[:, part] > 0
         runs &= usage[:, part] == 0
         for place, steps in zip(part.tolist(), runs.T, strict=True):
             for first, end in _runs(steps):
@@ -400,7 +414,7 @@ def _runs(steps: Flags) -> Iterator[tuple[int, int]]:
 # The verdict
 
 
-def _judged(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
+def _verdicts(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
     step, count, times = snapshot.step, len(snapshot.used), snapshot.used.index
     is_seen, has_gap = rows["seen"] > 0, rows["gap_steps"] > 0

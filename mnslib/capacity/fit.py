@@ -123,7 +123,7 @@ def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
         for name in FIT_COLUMNS
         if name not in (*_ASKED, *_WORDS)
     }
-    given = pd.DataFrame(words | figures)
+    given = pd.DataFrame(words | figures).astype(dict.fromkeys(_WORDS, "str"))
     found = given.take([answers[row[-1]] for row in rows]).reset_index(drop=True)
     return pd.concat([asked, found], axis=1)[list(FIT_COLUMNS)]
 

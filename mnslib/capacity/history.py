@@ -33,6 +33,7 @@ from mnslib.capacity.promql import (
     samples_query,
 )
 from mnslib.capacity.quota_values import names_of
+from mnslib.capacity.samples import FLOAT32_NOISE
 from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 from mnslib.kube_models import QuotaStatus
@@ -80,8 +81,8 @@ PEAKS_AT_ONCE = 100
 QUERIES_AT_ONCE = 8
 """For peaks; as many as clusters are read at once."""
 
-MILLICORE, FLOAT32 = 1e-3, 1e-6
-"""What amounts are rounded to, and the share that float32 rounds at most."""
+MILLICORE = 1e-3
+"""What amounts are rounded to."""
 
 _DAY = timedelta(days=1)
 
@@ -327,16 +328,16 @@ def with_peak_times(
             for (cluster, name), resource, amount in values:
                 key = QUOTA_KEYS[resource]
                 quota = snapshot.tightest_quotas[cluster][name, key]
-                at = _first_highest(points[name, quota.quota_name, quota.key], amount)
+                at = _time_of_peak(points[name, quota.quota_name, quota.key], amount)
                 if at is not None:
                     times[cluster, name][key] = at
     return replace(snapshot, peak_times=dict(times))
 
 
-def _first_highest(points: Sequence[tuple[float, float]], amount: float) -> datetime | None:
+def _time_of_peak(points: Sequence[tuple[float, float]], amount: float) -> datetime | None:
     """Return the time of the first sample that holds a peak of this amount, if one does."""
     highest = max((value for _, value in points), default=-np.inf)
-    if highest < amount * (1 - FLOAT32) - MILLICORE:
+    if highest < amount * (1 - FLOAT32_NOISE) - MILLICORE:
         return None
     top = np.float32(highest)  # sums of pods differ in the last bit
     return datetime.fromtimestamp(min(at for at, value in points if np.float32(value) == top), UTC)

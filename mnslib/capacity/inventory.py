@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mnslib.capacity.collect import WORKERS, Reading, add_history, assemble, history_note
+from mnslib.capacity.collect import WORKERS, ClusterReading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
     quota_statuses,
@@ -65,9 +65,9 @@ def collect_from_metrics(
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     found = _named(clusters) if clusters else _discovered(prometheus, grid)
 
-    def read(label: str) -> Reading:
+    def read(label: str) -> ClusterReading:
         cluster = found[label]
-        reading = Reading(id=cluster, name=cluster.cluster_name)
+        reading = ClusterReading(id=cluster, name=cluster.cluster_name)
         reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
         add_history(reading, prometheus, label, grid)
         if reading.history is None:
@@ -146,7 +146,7 @@ def _quotas(
 
 
 def _add_commitment(
-    reading: Reading,
+    reading: ClusterReading,
     prometheus: PrometheusClient,
     label: str,
     quotas: Sequence[QuotaStatus],

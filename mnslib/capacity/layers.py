@@ -78,7 +78,7 @@ def layers_table(
         ratios of this resource say, `advice` what those of the namespace do, both empty where
         unknown; `reason` is why something is unknown, else empty.
     """
-    rows = [_resource_layers(snapshot, table, evidence, number) for number in range(len(RESOURCES))]
+    rows = [_resource_layers(snapshot, table, evidence, resource) for resource in RESOURCES]
     layers = pd.concat(rows).sort_values([*SPACE, "resource"], kind="stable", ignore_index=True)
     advice = advised(layers).set_index(SPACE)["advice"]
     return layers.join(advice, on=SPACE)[list(LAYER_COLUMNS)]
@@ -104,8 +104,8 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
         unknown_history=evidence["unknown_history"].where(evidence["evidence"].isin(NO_PEAK), "")
     )
     rows: list[dict[str, object]] = []
-    for number, resource in enumerate(RESOURCES):
-        quotas, samples = _samples(snapshot, wrong, number, slice(None))
+    for resource in RESOURCES:
+        quotas, samples = _samples(snapshot, wrong, resource, slice(None))
         hard = np.full(quotas.shape[1], np.nan)
         for day, first, end in zip(days, starts.tolist(), ends.tolist(), strict=True):
             own, least = slice(first, end), ceil((end - first) * LEAST_OF_DAY)
@@ -137,25 +137,18 @@ class _Samples(NamedTuple):
 
 
 def _samples(
-    snapshot: CleanSnapshot, evidence: pd.DataFrame, number: int, steps: slice
+    snapshot: CleanSnapshot, evidence: pd.DataFrame, resource: str, steps: slice
 ) -> tuple[Values, _Samples]:
     """Return the hard quotas of one resource at some steps, and what stands against them.
 
     What pods request stands for the counter of the namespaces that none counts.
     """
-    usage = (snapshot.usage_cpu, snapshot.usage_memory)[number]
     hard, counted, asked, used = (
-        frame.to_numpy(copy=False)[steps, first::every]
-        for frame, first, every in (
-            (snapshot.hard, 2 * number, 4),  # requests are every second one
-            (snapshot.used, 2 * number, 4),
-            (snapshot.requested, number, 2),
-            (usage, 0, 1),
-        )
+        snapshot.samples(kind, resource)[steps] for kind in ("hard", "used", "requested", "usage")
     )
     requested = np.where(np.isnan(highest(counted)), asked, counted)
     doubts = []
-    for field in (f"{RESOURCES[number]}_request", f"{RESOURCES[number]}_usage"):
+    for field in (f"{resource}_request", f"{resource}_usage"):
         said = evidence.loc[evidence["resource"] == field, "unknown_history"]
         reasons = said.mask(said == NO_QUOTA, "").str.removeprefix(unknown("")).to_numpy(object)
         doubts.append(reasons if len(reasons) else np.full(hard.shape[1], "", dtype=object))
@@ -200,17 +193,16 @@ def _measured(
 
 
 def _resource_layers(
-    snapshot: CleanSnapshot, table: pd.DataFrame, evidence: pd.DataFrame, number: int
+    snapshot: CleanSnapshot, table: pd.DataFrame, evidence: pd.DataFrame, resource: str
 ) -> pd.DataFrame:
     """Return the layers of one resource, the advice of the namespace left out."""
-    resource = RESOURCES[number]
     figures = table[["resource", "hard", "used", "verdict"]].assign(_ratio=ratio_now(table))
     now, limits = (
         figures[figures["resource"] == f"{resource}_{kind}"] for kind in ("request", "limit")
     )
     since = pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW
     recent = slice(int((snapshot.used.index <= since).sum()), None)
-    _, samples = _samples(snapshot, evidence, number, recent)
+    _, samples = _samples(snapshot, evidence, resource, recent)
     least = ceil(LEAST_HISTORY / snapshot.step)
     asked, usage, peak, reason = _measured(samples, slice(None), least=least)
     hard, counter = (now[name].to_numpy(dtype=np.float64) for name in ("hard", "used"))

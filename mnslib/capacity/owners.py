@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import BARE, FULL, SPACE, TIGHT
 from mnslib.capacity.refusals import WORKLOAD
@@ -101,7 +100,7 @@ def _by_owner(spaces: pd.DataFrame, refusals: pd.DataFrame, sums: pd.DataFrame) 
 
 def _doubts(spaces: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     """Return of each namespace what is unknown: what is wrong says more than what it withholds."""
-    worst, layers = worst_evidence(tables.evidence), tables.layers
+    worst, layers = tables.worst_evidence, tables.layers
     faults = worst[worst["evidence"].isin(NEEDS_SOMEBODY)]
     blind = spaces.loc[spaces["head"] == UNKNOWN, [*SPACE, "verdict"]]
     unused = layers[~layers["reason"].isin(["", BARE])].sort_values("resource")  # CPU speaks first

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 SERIES_AT_ONCE = 4096
 """Series worked on together: a month of hours of them is 12 MB, which two caches hold. Ours."""
 
+FLOAT32_NOISE = 1e-6
+"""Share by which a sample, kept in float32, may differ from what was counted."""
+
 Values = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]

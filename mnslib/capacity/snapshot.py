@@ -33,6 +33,8 @@ NAMESPACE_COLUMNS = (
 )  # fmt: skip
 QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
 USAGE_SERIES = ("cluster_name", "namespace_name")
+REQUEST_FIELDS = tuple(name for name in QUOTA_FIELDS if name.endswith("_request"))
+"""The quota fields that `requested` has."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # without slots: some properties are kept
@@ -168,10 +170,30 @@ class CleanSnapshot(Snapshot):
     each namespace, and `requested` two, of CPU and of memory, all in the order of `namespaces`.
     """
 
+    def samples(self, kind: str, resource: str) -> Values:
+        """Return the samples of `cpu` or `memory`, times x namespaces, without a copy.
+
+        Args:
+            kind: `usage`, or `hard`, `used` or `requested` of the request quota.
+        """
+        name = f"usage_{resource}" if kind == "usage" else kind
+        values: Values = getattr(self, name).to_numpy(copy=False)
+        return values if kind == "usage" else values[:, columns_of(kind, f"{resource}_request")]
+
     def ratio(self, places: slice | Places) -> Values:
         """Return used over hard of some columns, as `against_quota` holds one against the other."""
         used, hard = (frame.to_numpy(copy=False)[:, places] for frame in (self.used, self.hard))
         return against_quota(used, hard)[2]
+
+
+def columns_of(kind: str, field: str) -> slice:
+    """Return which columns of a `CleanSnapshot` are on one quota field, one for each namespace.
+
+    Args:
+        kind: of the frame, `used`, `hard`, or `requested`, which has `REQUEST_FIELDS` only.
+    """
+    fields = REQUEST_FIELDS if kind == "requested" else QUOTA_FIELDS
+    return slice(fields.index(field), None, len(fields))
 
 
 def series_of(table: pd.DataFrame) -> pd.MultiIndex:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.daily import FLOAT32_NOISE, RATIO_NOISE
+from mnslib.capacity.daily import RATIO_NOISE
 from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, SPACE, TIGHT
+from mnslib.capacity.samples import FLOAT32_NOISE
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import ratio_now, verdict_counts
@@ -29,12 +30,12 @@ LEAST_CHANGE = 0.02
 FEW_NAMESPACES = 3
 """Namespaces with the same reason that are still told apart; of more, so many are named."""
 
-Values = dict[str, Any]
+Findings = dict[str, Any]
 
 # Who is at the quota
 
 
-def utilization_findings(worst: pd.DataFrame) -> Values:
+def utilization_findings(worst: pd.DataFrame) -> Findings:
     """Return how many namespaces are full, tight and unknown.
 
     Args:
@@ -88,7 +89,7 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
     )
 
 
-def since_findings(days: pd.DataFrame) -> Values:
+def since_findings(days: pd.DataFrame) -> Findings:
     """Return how many namespaces were at 90 % or above for a week or more, or at least a day.
 
     Args:
@@ -119,14 +120,14 @@ def _hours_full(snapshot: CleanSnapshot, rows: pd.DataFrame) -> list[float]:
 # What is granted, requested and used
 
 
-def total_layers(layers: pd.DataFrame, resource: str) -> Values:
+def total_layers(layers: pd.DataFrame, resource: str) -> Findings:
     """Return the sums over all namespaces, as `roll_up` names them; all unknown without any."""
     sums = roll_up(layers.assign(owner="all"), "owner")
     rows: list[Any] = sums[sums["resource"] == resource].to_dict("records")
     return rows[0] if rows else dict.fromkeys(sums.columns, float("nan"))
 
 
-def layer_findings(layers: pd.DataFrame, resource: str) -> Values:
+def layer_findings(layers: pd.DataFrame, resource: str) -> Findings:
     """Return what share of a resource is used, and in how many namespaces half of the rest is."""
     own = layers[layers["resource"] == resource]
     granted = own[own["reason"] != BARE]
@@ -159,7 +160,7 @@ def layer_rows(layers: pd.DataFrame, resource: str) -> pd.DataFrame:
     )
 
 
-def trend_findings(by_day: pd.DataFrame) -> Values:
+def trend_findings(by_day: pd.DataFrame) -> Findings:
     """Return whether what is requested for nothing grows: medians of the first and last `WEEK`.
 
     Args:
@@ -188,9 +189,13 @@ def trend_findings(by_day: pd.DataFrame) -> Values:
 # How far the figures can be trusted
 
 
-def evidence_findings(evidence: pd.DataFrame) -> Values:
-    """Return how many namespaces stand under each word of evidence, and which need somebody."""
-    counts = evidence_counts(evidence)
+def evidence_findings(worst: pd.DataFrame) -> Findings:
+    """Return how many namespaces stand under each word of evidence, and which need somebody.
+
+    Args:
+        worst: from `evidence.worst_evidence`.
+    """
+    counts = evidence_counts(worst)
     bad = {name: number for name, number in counts.items() if name in NEEDS_SOMEBODY}
     fine = {name: number for name, number in counts.items() if name not in NEEDS_SOMEBODY}
     return {"namespaces": sum(counts.values()), "bad": bad, "fine": fine,

@@ -19,7 +19,7 @@ from mnslib.capacity.changed import Earlier, changes_since
 from mnslib.capacity.clusters import commitment_table, placement_table
 from mnslib.capacity.daily import counted_days, crossings_table, daily_peaks
 from mnslib.capacity.decide import Decided, decided, step_requests
-from mnslib.capacity.evidence import with_evidence
+from mnslib.capacity.evidence import with_evidence, worst_evidence
 from mnslib.capacity.fit import fit_table
 from mnslib.capacity.layers import layers_by_day, layers_table, roll_ups
 from mnslib.capacity.owners import Owners, owners_of
@@ -78,24 +78,29 @@ class Tables:
         """Which figures hold, as `with_evidence` returns it."""
         return self._weighed[0]
 
+    @cached_property
+    def worst_evidence(self) -> pd.DataFrame:
+        """What is known least of each namespace, as `worst_evidence` returns it."""
+        return worst_evidence(self.evidence)
+
     @property
     def clean(self) -> CleanSnapshot:
         """The reading without the samples that cannot be true."""
         return self._weighed[1]
 
     @cached_property
-    def _judged(self) -> pd.DataFrame:
+    def _unadvised(self) -> pd.DataFrame:
         return utilization_table(self.clean, evidence=self.evidence)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """Granted, requested and used of each namespace, as `layers_table` returns it."""
-        return layers_table(self.clean, self._judged, evidence=self.evidence)
+        return layers_table(self.clean, self._unadvised, evidence=self.evidence)
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
         """Requested over hard of every quota value, with verdict and advice."""
-        return with_advice(self._judged, self.advised)
+        return with_advice(self._unadvised, self.advised)
 
     @cached_property
     def advised(self) -> pd.DataFrame:

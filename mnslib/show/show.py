@@ -180,7 +180,7 @@ def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
 def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
     yield Stack(evidence_read(tables.snapshot), "What was read of each cluster")
-    found = said("evidence", summaries.evidence_findings(tables.evidence))
+    found = said("evidence", summaries.evidence_findings(tables.worst_evidence))
     yield Stack([section(view("evidence", rows), found)], "What holds, and what does not")
 
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, nodes
 from mnslib.capacity.advice import advice_rows, advised
 from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.daily import CROSSING_COLUMNS, counted_days
+from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import absent_labels, roll_up
 from mnslib.capacity.refusals import REFUSALS_COLUMNS, refused_workloads, worst_refusals
@@ -73,7 +74,8 @@ def sums_view(layers, absent=()):
 
 def evidence_section(table):
     return section(
-        view("evidence", evidence_rows(table)), said("evidence", evidence_findings(table))
+        view("evidence", evidence_rows(table)),
+        said("evidence", evidence_findings(worst_evidence(table))),
     )
 
 
