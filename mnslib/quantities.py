@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache, partial
 from typing import SupportsFloat
@@ -34,6 +35,7 @@ _GRAMMAR = re.compile(
 )
 ZERO = Decimal(0)
 MINUS = "−"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 RESOURCE_WORDS = {
     "cpu_request": "CPU requests",
@@ -160,6 +162,16 @@ def _with_unit(
     divisor, unit = (1, "cores") if resource.startswith("cpu") else memory_unit(amount)
     text = write(amount if divisor == 1 else float(amount) / divisor)
     return f"{text} {'core' if (text, unit) == ('1', 'cores') else unit}"
+
+
+def count_text(amount: float, noun: str) -> str:
+    """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
+    return f"{int(amount):,} {noun}{'' if amount == 1 else 's'}"
+
+
+def day_text(value: date) -> str:
+    """Return a day without its year: `2 Nov`."""
+    return f"{value.day} {MONTHS[value.month - 1]}"
 
 
 def number_text(value: SupportsFloat | None) -> str:

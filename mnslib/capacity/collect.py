@@ -106,9 +106,7 @@ def collect(
     step_minutes: int,
     now: datetime,
     owner_label: str,
-    watched: Callable[
-        [Iterable[ClusterReading], int], Iterable[ClusterReading]
-    ] = lambda found, _: found,
+    watched: Watched = lambda found, _: found,
 ) -> Snapshot:
     """Return what quotas, pods, nodes and metrics say at `now` and in the time before it.
 

@@ -35,7 +35,7 @@ from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smalles
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
-from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, parse_quantity, rounded_text
+from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, count_text, parse_quantity, rounded_text
 
 if TYPE_CHECKING:
     from mnslib.capacity.tables import Tables
@@ -245,7 +245,7 @@ def _steps(tables: Tables) -> Iterator[Step]:
         whys, refused, never = known.get(kind, []), 0, stuck.get(at, [])
         if kind == RAISE:
             refused = int(times.get(at, 0))
-            said = [f"pods were refused {_plural(refused, 'time')}"] if refused else []
+            said = [f"pods were refused {count_text(refused, 'time')}"] if refused else []
             whys = [*said, *verdicts.get(row.verdict, []), *short.get(at, [])]
         yield Step(
             cluster_name=at[0],
@@ -437,7 +437,7 @@ def _rounded(amount: Numbers, resource: Texts) -> Numbers:
 
 def _short(row: Any) -> str:
     """Return of what a namespace is short for its next pods."""
-    words = _plural(-row.left, "pod")
+    words = count_text(-row.left, "pod")
     if row.resource != "pods":
         words = f"{rounded_text(row.resource, -row.left)} of {RESOURCE_WORDS[row.resource]}"
     return f"short of {words} for the next pod"
@@ -451,10 +451,6 @@ def _stuck(row: Any) -> str:
         return f"no node has room for {pod} ({size})"
     kinds = unset(row.reason)
     return f"{pod} {'must specify ' + ' and '.join(kinds) if kinds else row.reason}"
-
-
-def _plural(amount: float, noun: str) -> str:
-    return f"{int(amount):,} {noun}{'' if amount == 1 else 's'}"
 
 
 def _shortages(steps: pd.DataFrame, commitments: pd.DataFrame) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, UNCOUNTED
-from mnslib.quantities import amount_text
+from mnslib.quantities import amount_text, count_text, day_text
 from mnslib.verdicts import unknown
 
 USAGE_FIELDS = ("cpu_usage", "memory_usage")
@@ -70,7 +70,6 @@ NO_PEAK = ("wrong counter", "dead sensor", "all zero")
 """Words under which the samples themselves are wrong, so that no peak is known."""
 
 Row = Mapping[Any, Any]
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def texts(row: Row) -> tuple[str, str, str]:
@@ -161,10 +160,9 @@ def _length(time: timedelta) -> str:
     amount, unit = (hours // 24, "day") if hours >= 24 and hours % 24 == 0 else (hours, "hour")
     if amount > 48 and unit == "hour":
         amount, unit = round(hours / 24), "day"
-    return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
+    return count_text(amount, unit)
 
 
 def _moment(value: datetime) -> str:
     """Return a moment, empty for none."""
-    known = not pd.isna(value)
-    return f"{value.day} {_MONTHS[value.month - 1]} {value:%H:%M} UTC" if known else ""
+    return "" if pd.isna(value) else f"{day_text(value)} {value:%H:%M} UTC"

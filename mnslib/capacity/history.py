@@ -28,9 +28,9 @@ import pandas as pd
 from mnslib.capacity.promql import (
     HISTORY,
     QUOTA_LABELS,
-    STEP_MINUTES,
     query_of,
     samples_query,
+    window_problems,
 )
 from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.samples import FLOAT32_NOISE
@@ -163,11 +163,8 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
     Raises:
         ConfigError: if the lookback is under a day, or the step under a minute or over a day.
     """
-    if lookback_days < 1:
-        raise ConfigError(f"lookback_days is {lookback_days}; write 1 or more")
-    shortest, longest = STEP_MINUTES
-    if not shortest <= step_minutes <= longest:
-        raise ConfigError(f"step_minutes is {step_minutes}; write {shortest} to {longest}")
+    if wrong := window_problems(lookback_days=lookback_days, step_minutes=step_minutes):
+        raise ConfigError(" ".join(wrong.values()))
     step = step_minutes * 60
     last = int(now.timestamp()) // step
     count = lookback_days * 24 * 3600 // step

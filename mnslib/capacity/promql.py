@@ -10,9 +10,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-STEP_MINUTES = (1, 24 * 60)
+_STEP_MINUTES = (1, 24 * 60)
 """Shortest and longest distance of two samples. Source: Azure Monitor limits: step of at least 60 s
 where the range is 48 h or more; the longest is our choice, a sample a day."""
+
+
+def window_problems(*, lookback_days: int, step_minutes: int) -> dict[str, str]:
+    """Return by parameter what is wrong with the time that is asked for; empty where nothing is."""
+    found, (shortest, longest) = {}, _STEP_MINUTES
+    if lookback_days < 1:
+        found["lookback_days"] = f"lookback_days is {lookback_days}; write 1 or more."
+    if not shortest <= step_minutes <= longest:
+        found["step_minutes"] = f"step_minutes is {step_minutes}; write {shortest} to {longest}."
+    return found
+
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"

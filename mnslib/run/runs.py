@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mnslib.capacity.promql import STEP_MINUTES
+from mnslib.capacity.promql import window_problems
 from mnslib.errors import ConfigError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.quantities import size_problems
@@ -160,12 +160,9 @@ def refused_values(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -
     for name, known in (("inventory", INVENTORIES), ("history", HISTORIES)):
         if text[name] not in known:
             found[name] = f"{name} is {text[name]!r}: write one of {', '.join(known)}."
-    days, step = asked.get("lookback_days"), asked.get("step_minutes")
-    if isinstance(days, int) and days < 1:
-        found["lookback_days"] = f"lookback_days is {days}; write 1 or more."
-    shortest, longest = STEP_MINUTES
-    if isinstance(step, int) and not shortest <= step <= longest:
-        found["step_minutes"] = f"step_minutes is {step}; write {shortest} to {longest}."
+    numbers = {name: asked.get(name) for name in ("lookback_days", "step_minutes")}
+    window = {name: number for name, number in numbers.items() if isinstance(number, int)}
+    found |= window_problems(**{"lookback_days": 1, "step_minutes": 60} | window)
     is_sandbox, endpoint = text["target"] == "sandbox", text["prometheus_endpoint"]
     if text["inventory"] == "history" and not asked.get("snapshot_run"):
         if asked.get("subscription_ids"):

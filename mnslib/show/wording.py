@@ -31,7 +31,9 @@ quota = quantities.amount_text
 cores, memory = partial(quantity, "cpu"), partial(quantity, "memory")
 """CPU for reading, `0.25 cores`; bytes in GiB, or in MiB under 1 GiB."""
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+count, day = quantities.count_text, quantities.day_text
+"""A count with its noun, `1,204 namespaces`; a day without its year, `2 Nov`."""
+
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EXAMPLES = 4
 """Worst examples that a box names; the table below it holds all."""
@@ -74,11 +76,6 @@ def times(ratio: SupportsFloat | None) -> str:
     return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}×"
 
 
-def count(amount: int, noun: str) -> str:
-    """Return a count with its noun in the right number: `1 namespace`, `1,204 namespaces`."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
 def commitment(verdict: str, committed_ratio: SupportsFloat | None) -> str:
     """Return the verdict on a cluster (`mnslib.commitment`) in words that say what is wrong."""
     if verdict == "quota overcommit":
@@ -94,11 +91,6 @@ def headroom(resource: str, amount: SupportsFloat | None) -> str:
 def short(name: str) -> str:
     """Return a name as it stands in titles and legends."""
     return cut_middle(name, 32)
-
-
-def day(value: date) -> str:
-    """Return a day without its year: `2 Nov`."""
-    return f"{value.day} {_MONTHS[value.month - 1]}"
 
 
 def weekday(value: date) -> str:
