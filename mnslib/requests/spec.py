@@ -165,13 +165,14 @@ def _agreed(
 
 def _check_header(table: Rows) -> None:
     row, names = table.header_row, table.header
+    missing = [name for name in COLUMNS if name not in names]
     for position, name in enumerate(names):
         if not name:
             table.tell(row, None, (f"column {position + 1} has no name", ""))
         elif name in names[:position]:
             table.tell(row, name, ("the column is there twice", ""))
         elif name not in (*COLUMNS, *ANSWER_COLUMNS):
-            table.tell(row, name, (f"there is no column {show(name)}", nearest(name, COLUMNS)))
+            table.tell(row, name, (f"there is no column {show(name)}", nearest(name, missing)))
     for name in ID_COLUMNS:
         if names and name not in names:
             table.tell(row, name, (f"the column {name} is missing", "it into the header"))

@@ -181,6 +181,14 @@ def test_every_mistake_of_a_file_is_told_at_once(write: Callable[..., Path]) -> 
     assert "the same managed namespace is in row 9 already" in text
 
 
+def test_no_column_is_named_that_the_file_has_already(write: Callable[..., Path]) -> None:
+    path = write("resource_group,cluster_name,namespace_name,teamname", "rg,aks-1,a,crm")
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    mistake, *_ = caught.value.problems
+    assert (mistake.column, mistake.suggestion) == ("teamname", "")
+
+
 def test_a_missing_column_is_told_once(write: Callable[..., Path]) -> None:
     path = write("resource_group,namespace_name", "rg,a", "rg,b")
     with pytest.raises(SpecError) as caught:
