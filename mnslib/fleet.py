@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mnslib.capacity.promql import LOOKBACK_DAYS
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import commitments
 from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
@@ -45,9 +46,6 @@ OLDEST_READING = timedelta(minutes=5)
 
 STEP_MINUTES = 60
 """Distance of two samples of usage, as notebook 40 has it."""
-
-MOST_DAYS = 548
-"""Days of history that can be asked for. Source: Azure Monitor keeps metrics for 18 months."""
 
 MOST_CANDIDATES = 20
 """Names that an error lists; our choice."""
@@ -277,8 +275,9 @@ class Fleet:
     def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
         from mnslib.run.reading import read_usage
 
-        if type(days) is not int or not 1 <= days <= MOST_DAYS:
-            raise ConfigError(f"days is {days!r}: write 1 to {MOST_DAYS}.")
+        least, most = LOOKBACK_DAYS
+        if type(days) is not int or not least <= days <= most:
+            raise ConfigError(f"days is {days!r}: write a whole number, {least} to {most}.")
         asked = {
             **self._settings,
             "subscription_ids": self._subscription_ids,

@@ -10,6 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LOOKBACK_DAYS = (1, 548)
+"""Fewest and most days of history. Source: Azure Monitor keeps metrics for 18 months."""
+
 _STEP_MINUTES = (1, 24 * 60)
 """Shortest and longest distance of two samples. Source: Azure Monitor limits: step of at least 60 s
 where the range is 48 h or more; the longest is our choice, a sample a day."""
@@ -17,12 +20,13 @@ where the range is 48 h or more; the longest is our choice, a sample a day."""
 
 def window_problems(*, lookback_days: int, step_minutes: int) -> dict[str, str]:
     """Return by parameter what is wrong with the time that is asked for; empty where nothing is."""
-    found, (shortest, longest) = {}, _STEP_MINUTES
-    if lookback_days < 1:
-        found["lookback_days"] = f"lookback_days is {lookback_days}; write 1 or more."
-    if not shortest <= step_minutes <= longest:
-        found["step_minutes"] = f"step_minutes is {step_minutes}; write {shortest} to {longest}."
-    return found
+    asked = {"lookback_days": (lookback_days, LOOKBACK_DAYS)}
+    asked |= {"step_minutes": (step_minutes, _STEP_MINUTES)}
+    return {
+        name: f"{name} is {value}; write {least} to {most}."
+        for name, (value, (least, most)) in asked.items()
+        if not least <= value <= most
+    }
 
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")

@@ -372,7 +372,7 @@ class TestUsage:
         with pytest.raises(mns.MnsError, match=r"None of 1 clusters can be read.*aks-gone"):
             connect(clusters=[gone]).usage(days=1)
         for days in (0, 10_000, "7", True):
-            with pytest.raises(ConfigError, match=r"days is .*: write 1 to 548"):
+            with pytest.raises(ConfigError, match=r"days is .*: write a whole number, 1 to 548"):
                 connect().usage(days=days)
 
     def test_of_a_namespace_it_is_times_by_resource_and_layer(self, fleet, namespace):

@@ -86,7 +86,12 @@ def test_the_grid_holds_whole_steps_and_covers_the_lookback():
 
 @pytest.mark.parametrize(
     ("lookback_days", "step_minutes", "named"),
-    [(0, 60, "lookback_days"), (30, 0, "step_minutes"), (30, 1441, "step_minutes")],
+    [
+        (0, 60, "lookback_days"),
+        (549, 60, "write 1 to 548"),
+        (30, 0, "step_minutes"),
+        (30, 1441, "step_minutes"),
+    ],
 )
 def test_a_lookback_or_step_out_of_range_is_refused(now, lookback_days, step_minutes, named):
     with pytest.raises(ConfigError, match=named):
