@@ -106,10 +106,9 @@ def changes_since(
         unreachable: clusters that were not read now: who is not listed there is not gone.
 
     Returns:
-        `CHANGED_COLUMNS`: `change` is a word of `CHANGES`, of which a namespace has one at most,
-        and `quota changed` once for each value (`resource`, elsewhere the tightest value);
-        `before` and `after` are verdicts or quotas; `is_finding` where it is new that a namespace
-        is full or tight, or cannot be judged though it has a quota.
+        `CHANGED_COLUMNS` (docs/tables.md): `change` is a word of `CHANGES`, of which a namespace
+        has one at most, and `quota changed` once for each value (`resource`, elsewhere the
+        tightest value).
     """
     known = table.iloc[:0] if earlier.table is None else earlier.table
     if earlier.is_common_only and earlier.table is not None:

@@ -66,11 +66,9 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
     """Return what each cluster has committed, one row per cluster and resource, in that order.
 
     Returns:
-        `COMMITMENT_COLUMNS`: `resource` is `cpu` (cores) or `memory` (bytes); `usage` is measured,
-        `USAGE_QUANTILE` of the cluster's sum over `USAGE_WINDOW`, NaN when unknown; the ratios as
-        in `mnslib.commitment`; `uncounted` namespaces have no quota on it; `verdict` is
-        `overcommit`, `quota overcommit`, `room` or `unknown: <reason>`; `autoscaled_*` is the same
-        with every pool at its autoscaler's maximum, NaN and empty without one.
+        `COMMITMENT_COLUMNS` (docs/tables.md): `usage` is `USAGE_QUANTILE` of the cluster's sum
+        over `USAGE_WINDOW`; `verdict` is `overcommit`, `quota overcommit`, `room` or
+        `unknown: <reason>`; `autoscaled_*` are NaN and empty without an autoscaler.
     """
     measured = {
         "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot),
@@ -142,14 +140,11 @@ def placement_table(
         pod_cpu, pod_memory: its largest pod, which must find a node now; empty for none.
 
     Returns:
-        `PLACEMENT_COLUMNS`; no row without a size. `verdict` is `fits` (the headroom holds it),
-        `fits once it grows` (at the autoscaler's maximum), `other region`, `does not fit` or
-        `unknown: <reason>`; rows come in that order, then by what is left of the nodes, the
-        smaller share of CPU and memory, most first. `reason` says which resource and which limit
-        decided. Cores and bytes: `headroom_*` now, `left_*` after it as if it were requested in
-        full (below 0: short), `grown_left_*` the same at the autoscaler's maximum, NaN without
-        one; `committed_ratio_*` after it. `largest_pod_*`: what is free on the node with the most
-        free cores, NaN where nodes are not known. `new_*` is what was asked.
+        `PLACEMENT_COLUMNS` (docs/tables.md); no row without a size. `verdict` is `fits` (the
+        headroom holds it), `fits once it grows` (at the autoscaler's maximum), `other region`,
+        `does not fit` or `unknown: <reason>`; rows come in that order, then by what is left of
+        the nodes, the smaller share of CPU and memory, most first. `left_*` count it as if it
+        were requested in full.
 
     Raises:
         ConfigError: if a size is none, or only half of one.

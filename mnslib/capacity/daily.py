@@ -65,16 +65,12 @@ def daily_peaks(
         evidence: from `with_evidence`, of the same snapshot.
 
     Returns:
-        One row per namespace: `cluster_name`, `namespace_name`, `resource` (the quota field that is
-        tightest, empty where nothing is known), `first_seen` (day of the first sample; where the
-        whole cluster has none before it, the day the namespace was made if that is known; without
-        any, the day a new namespace was made; else None), `quota_changed` (tuple of days, that of
-        the reading too where the quota is another than in the last sample), `reason`
-        (why no day is known, else empty), then one
-        column per UTC day (`datetime.date`) with the highest ratio of used to the hard quota of
-        the same step; NaN without samples, and where those are wrong (`NO_PEAK`). Order: most days
-        full, then at 90 % or more, then the last day's ratio; then those too new for samples,
-        unknown ones last.
+        One row per namespace (docs/tables.md). `first_seen` is the day of the first sample; where
+        the whole cluster has none before it, the day the namespace was made if that is known;
+        without any, the day a new namespace was made; else None. `quota_changed` is a tuple of
+        days, that of the reading too where the quota is another than in the last sample. Days
+        are `datetime.date`; NaN where samples are wrong (`NO_PEAK`). Order: most days full, then at
+        90 % or more, then the last day's ratio; then those too new for samples, unknown ones last.
     """
     days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
@@ -198,11 +194,10 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
             whole (`NO_PEAK`) have no crossings.
 
     Returns:
-        `CROSSING_COLUMNS`: `direction` is `up` or `down`; it happened in the `within_minutes`
-        before `crossed_utc`, the end of the first step on the other side: one step, or where
-        samples are missing (`is_over_gap`) the time since the sample before; `used` and `hard` of
-        that step, cores or bytes, and their ratio (infinite where anything is used of a quota of
-        0). Where a series begins nothing is crossed. Order: cluster, namespace, resource, time.
+        `CROSSING_COLUMNS` (docs/tables.md): `within_minutes` is one step, or where samples are
+        missing (`is_over_gap`) the time since the sample before; the ratio is infinite where
+        anything is used of a quota of 0. Where a series begins nothing is crossed. Order: cluster,
+        namespace, resource, time.
     """
     rows = evidence[~evidence["resource"].isin(USAGE_FIELDS)].reset_index(drop=True)
     used, hard = (frame.to_numpy(copy=False) for frame in (snapshot.used, snapshot.hard))

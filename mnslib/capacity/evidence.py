@@ -81,16 +81,10 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
     Where a counter is untrue, a hard quota of 0 beside it is so as well.
 
     Returns:
-        `EVIDENCE_COLUMNS`, one row per cluster, namespace and quota field, and where usage was
-        measured, one per `USAGE_FIELDS`. `evidence` is a word of `EVIDENCE` (the first that
-        holds), `reason` says it with figures; `unknown_now` and `unknown_history` are empty where
-        the figures of now and those of the lookback hold, else `unknown: <reason>`; `coverage` is
-        the share of the steps since the first sample that have one; times are the ends of steps,
-        a gap lasts from the last sample before it until the first one after it (NaT: it lasts);
-        `untrue_zeros` are the `Span`s in which the samples are zero and something else says that
-        they cannot be: they count as no samples, unless all are zero (`is_all_zero`);
-        `quota_changes` counts those of the lookback, the `changed_...` tell of the last;
-        `counted` is the quota counter, `asked` what the pods there ask for, in cores or bytes.
+        `EVIDENCE_COLUMNS` (docs/tables.md), one row per cluster, namespace and quota field, and
+        where usage was measured, one per `USAGE_FIELDS`. `evidence` is the first word of `EVIDENCE`
+        that holds; a gap lasts from the last sample before it until the first one after it;
+        `untrue_zeros` are `Span`s: they count as no samples, unless all are zero (`is_all_zero`).
     """
     spaces, frames = _spaces(snapshot), _in_order(snapshot)
     rows, raw = _counters(snapshot, spaces), {**frames}

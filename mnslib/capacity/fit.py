@@ -81,17 +81,13 @@ def fit_table(
             say how many fit everywhere; empty for none.
 
     Returns:
-        `FIT_COLUMNS`. A namespace's own rows name no workload. `question` is `next_pod` (of a
-        CronJob: its next run), `rolling_update` (the surge pods beside the old ones; of a
-        namespace: its worst workload, `decided_by`), `all_rolling_updates`, `autoscaler_maximum`,
-        and for pods of one size `largest_pod`, `median_pod` (of the namespace's own templates) and
-        `given_pod`. `pods` are asked for; `pod_cpu`, `pod_memory` is what the largest of them
-        requests (cores, bytes). `verdict` is `yes`, `no`, `none` (nothing to ask) or
-        `unknown: <reason>`; `reason` of a no is `quota`, `nodes`, `quota and nodes`, or why such a
-        pod is never let in. `left_*` is what the quota leaves afterwards, below 0 what it is short
-        of, NaN where it does not limit; `tightest` the one with the least share left.
-        `unplaced_*`: pods that find no node, and what they ask for. `fits_quota`, `fits_nodes`: how
-        many pods of this one size fit from now on, NaN without a limit or where unknown.
+        `FIT_COLUMNS` (docs/tables.md). A namespace's own rows name no workload. `question` is
+        `next_pod` (of a CronJob: its next run), `rolling_update` (the surge pods beside the old
+        ones; of a namespace: its worst workload, `decided_by`), `all_rolling_updates`,
+        `autoscaler_maximum`, and for pods of one size `largest_pod`, `median_pod` (of the
+        namespace's own templates) and `given_pod`. `verdict` is `yes`, `no`, `none` (nothing to
+        ask) or `unknown: <reason>`; `reason` of a no is `quota`, `nodes`, `quota and nodes`, or why
+        such a pod is never let in. `left_*` and `fits_*` are NaN where nothing limits.
 
     Raises:
         ConfigError: if the size is none, or only half of one.

@@ -67,16 +67,11 @@ def layers_table(
             lookback is unknown here, with its reason.
 
     Returns:
-        `LAYER_COLUMNS`, cores or bytes: `hard` as of now; `requested` and `usage` the
-        `USAGE_QUANTILE` over `USAGE_WINDOW` of the steps that have both (`requested` is that of
-        now where usage is unknown and its own samples are too few); `peak_usage` the highest of
-        the window; the parts `unrequested`, `requested_unused` and usage up to the quota make up
-        `hard`, and none is negative; `idle` is hard minus usage; `bursting` is usage above what
-        is requested, `over_hard` what is requested above the quota; `requested_ratio` is
-        requested over hard, `usage_ratio` usage over requested, `tightest_ratio` the fullest of
-        requested over hard and of the resource's two quota values now; `region` is what the
-        ratios of this resource say, `advice` what those of the namespace do, both empty where
-        unknown; `reason` is why something is unknown, else empty.
+        `LAYER_COLUMNS` (docs/tables.md): `requested` and `usage` are the `USAGE_QUANTILE` over
+        `USAGE_WINDOW` of the steps that have both (`requested` is that of now where usage is
+        unknown and its own samples are too few); the parts `unrequested`, `requested_unused` and
+        usage up to the quota make up `hard`, and none is negative; `region` is what the ratios of
+        this resource say, `advice` what those of the namespace do, both empty where unknown.
     """
     rows = [_resource_layers(snapshot, table, evidence, resource) for resource in RESOURCES]
     layers = pd.concat(rows).sort_values([*SPACE, "resource"], kind="stable", ignore_index=True)
@@ -92,10 +87,10 @@ def layers_by_day(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Data
         evidence: as `layers_table` takes it; series whose samples are wrong enter no sum.
 
     Returns:
-        `DAY_COLUMNS`: `day` (`datetime.date`), then sums over the `measured` namespaces, of which
-        the layers of that day are known: the last `hard` of it, `USAGE_QUANTILE` of `requested`
-        and `usage` over the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had
-        a quota on that day or before, but no such figures.
+        `DAY_COLUMNS` (docs/tables.md), sums over the `measured` namespaces, of which the layers of
+        that day are known: the last `hard` of it, `USAGE_QUANTILE` of `requested` and `usage` over
+        the steps that have both, at least `LEAST_OF_DAY` of them; `left_out` had a quota on that
+        day or before, but no such figures.
     """
     stamps = times_of(snapshot.used) - np.timedelta64(snapshot.step)
     days, starts = np.unique(stamps.astype("datetime64[D]"), return_index=True)
@@ -269,12 +264,8 @@ def roll_up(layers: pd.DataFrame, by: str) -> pd.DataFrame:
     """Return the sums of the layers by a column of `layers` or a label of the namespaces.
 
     Returns:
-        `by` and `SUM_COLUMNS`, one row per value (empty: without that label) and resource. `hard`
-        is the sum of all quotas that are known, those of `namespaces`; all other amounts are sums
-        over the `measured` of them, whose three layers are known and whose quotas add up to
-        `measured_hard`. `left_out` have a quota that is not known, `without_quota` none, and what
-        the latter request and use stands apart. The ratios are over what was measured. Order:
-        most idle CPU first, then name.
+        `by` and `SUM_COLUMNS` (docs/tables.md), one row per value (empty: without that label) and
+        resource; ratios are over what was `measured`. Order: most idle CPU first, then name.
     """
     groups = layers[by] if by in _PLACES else label_values(layers["labels"], by)
     return _sums(layers, groups, by)

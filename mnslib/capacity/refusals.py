@@ -95,15 +95,11 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
     """Return whose pods were refused and what would have let them in, the most often first.
 
     Returns:
-        `REFUSALS_COLUMNS`, one row per workload and what it was short of, so that `count` (times
-        a pod was refused, as far as events still tell), `first_utc` and `last_utc` repeat.
-        `missing_pods` are wanted and not there; 0 where only a rollout's extra pod was refused,
-        NaN where the workload was not read. `key` is the quota key; `pod_requested`, `used` and
-        `limited` are cores, bytes or counts as the newest message has them, and for keys that
-        only all missing pods together exceed, as template and quota say now. `raise_one` lets one
-        pod in and `raise_all` all missing ones, rounded up to what a request file can say;
-        `quota_one`, `quota_all` are the values to write, in the request file's `request_column`
-        where the quota is the managed one. `containers` do not say the `key`.
+        `REFUSALS_COLUMNS` (docs/tables.md), one row per workload and what it was short of, so that
+        `count`, `first_utc` and `last_utc` repeat. `missing_pods` is 0 where only a rollout's extra
+        pod was refused, NaN where the workload was not read. Amounts are those of the newest
+        message, and for keys that only all missing pods together exceed, as template and quota
+        say now; raises are rounded up to what a request file can say.
     """
     rows: list[dict[str, object]] = []
     nothing: dict[str, object] = dict.fromkeys(_TEXTS, "")

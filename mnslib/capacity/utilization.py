@@ -41,14 +41,9 @@ def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.
             hold; a counter that is wrong says nothing against the quota, which stays known.
 
     Returns:
-        `UTILIZATION_COLUMNS`: `resource` is a quota field (`cpu_request`); `hard`, `used`,
-        `peak_used` in cores or bytes; `utilization_ratio` is used over hard (NaN where hard is 0);
-        `peak_used` the highest `used` of the history and of now, `peak_utc` the end of its step
-        or the first sample that holds it: it was so in the `peak_within_minutes` before (0 for a
-        sample); `peak_hard` the quota of that step, all unknown without history; `verdict` is
-        `full`, `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage is weighed;
-        `evidence`, `unknown_history` and `coverage` as in the evidence: a peak was looked for in
-        that share of the steps.
+        `UTILIZATION_COLUMNS` (docs/tables.md): `utilization_ratio` is NaN where hard is 0;
+        `verdict` is `full`, `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage
+        is weighed; a peak was looked for in the share `coverage` of the steps.
     """
     table = snapshot.quota_rows.copy()
     found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
