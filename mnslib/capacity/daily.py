@@ -14,22 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib.capacity import samples
 from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK, USAGE_FIELDS
 from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
-from mnslib.capacity.samples import (
-    FLOAT32_NOISE,
-    Flags,
-    Places,
-    Values,
-    against_quota,
-    changes,
-    chunks,
-    highest,
-    last_known,
-    lowest,
-    parts,
-    times_of,
-)
+from mnslib.capacity.samples import Flags, Places, Values
 from mnslib.capacity.snapshot import CleanSnapshot
 from mnslib.capacity.utilization import ratio_now
 
@@ -72,24 +60,24 @@ def daily_peaks(
         are `datetime.date`; NaN where samples are wrong (`NO_PEAK`). Order: most days full, then at
         90 % or more, then the last day's ratio; then those too new for samples, unknown ones last.
     """
-    days = (times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
+    days = (samples.times_of(snapshot.used) - np.timedelta64(snapshot.step)).astype("datetime64[D]")
     names, starts = np.unique(days, return_index=True)
     peaks = np.full((len(names), len(table)), np.nan)
-    for part in chunks(len(table)):
+    for part in samples.chunks(len(table)):
         ratio = snapshot.ratio(part)
         ratio[np.isinf(ratio)] = 1  # anything used of a quota of 0
         for day, steps in enumerate(np.split(ratio, starts[1:]) if len(starts) else ()):
-            peaks[day, part] = highest(steps)  # `reduceat` takes ten times as long
+            peaks[day, part] = samples.highest(steps)  # `reduceat` takes ten times as long
     peaks = peaks.round(6)
     peaks[:, table["evidence"].isin(NO_PEAK)] = np.nan
     chosen = _tightest_places(table, peaks)
     rows, peaks = table.iloc[chosen].reset_index(drop=True), peaks[:, chosen]
     has_none: Flags = np.isnan(peaks).all(axis=0)
-    samples = evidence.loc[~evidence["resource"].isin(USAGE_FIELDS), "first_sample_utc"]
+    begun = evidence.loc[~evidence["resource"].isin(USAGE_FIELDS), "first_sample_utc"]
     reason = rows["unknown_history"].str.removeprefix("unknown: ")
     table = rows[SPACE].assign(
         resource=rows["resource"].mask(has_none & rows["used"].isna(), ""),
-        first_seen=_first_seen(snapshot, rows, names, samples.iloc[chosen]),
+        first_seen=_first_seen(snapshot, rows, names, begun.iloc[chosen]),
         quota_changed=pd.Series(_changed_days(snapshot, rows, days, chosen), dtype=object),
         reason=reason.mask(reason == "", NO_HARD).where(has_none, ""),
     )
@@ -124,14 +112,14 @@ def _most_urgent_first(table: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArr
 
 
 def _first_seen(
-    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, samples: pd.Series[Any]
+    snapshot: CleanSnapshot, rows: pd.DataFrame, days: Days, begun: pd.Series[Any]
 ) -> NDArray[np.object_]:
     """Return the day from which on each row is known; None where nothing tells.
 
     Where nothing of its cluster was seen before, that is the day it was made: what was not kept
     longer says nothing of its beginning. So it is for one too new for samples.
     """
-    first = (samples.reset_index(drop=True) - snapshot.step).dt.floor("D")
+    first = (begun.reset_index(drop=True) - snapshot.step).dt.floor("D")
     times = [snapshot.created.get((cluster, name)) for cluster, name in names_of(rows)]
     made = pd.to_datetime(pd.Series(times, index=rows.index, dtype=object), utc=True)
     day_made = made.dt.floor("D")
@@ -152,12 +140,12 @@ def _changed_days(
     changed: list[dict[date, None]] = [{} for _ in range(len(rows))]
     if not len(hard):
         return [() for _ in changed]
-    columns, times, _ = changes(hard)
+    columns, times, _ = samples.changes(hard)
     for row, day in zip(columns, days[times].tolist(), strict=True):
         changed[row][day] = None
     backward = np.isnan(hard)[::-1].argmin(axis=0)
     last = hard[len(hard) - 1 - backward, np.arange(len(now))]
-    is_another = np.abs(now - last) > np.maximum(now, last) * FLOAT32_NOISE
+    is_another = np.abs(now - last) > np.maximum(now, last) * samples.FLOAT32_NOISE
     for row in np.flatnonzero(is_another):
         changed[row][snapshot.read_utc.astimezone(UTC).date()] = None
     return [tuple(found) for found in changed]
@@ -202,15 +190,15 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
     rows = evidence[~evidence["resource"].isin(USAGE_FIELDS)].reset_index(drop=True)
     used, hard = (frame.to_numpy(copy=False) for frame in (snapshot.used, snapshot.hard))
     with np.errstate(divide="ignore", invalid="ignore"):  # most can cross nothing
-        is_low = highest(used) / lowest(hard) < _LEAST[0]
-        is_high = lowest(used) / highest(hard) >= _LEAST[1]
+        is_low = samples.highest(used) / samples.lowest(hard) < _LEAST[0]
+        is_high = samples.lowest(used) / samples.highest(hard) >= _LEAST[1]
     near = np.flatnonzero(~(is_low | is_high) & ~rows["evidence"].isin(NO_PEAK))
-    found = [_crossings(used[:, part], hard[:, part], part) for part in parts(near)]
+    found = [_crossings(used[:, part], hard[:, part], part) for part in samples.parts(near)]
     found = found or [_crossings(used[:, :0], hard[:, :0], near)]
     table = pd.concat(found).sort_values(["place", "row", "level"])
     table = table.join(rows[[*SPACE, "resource"]], on="place")
     steps = table["row"] - table["before"]
-    moments = times_of(snapshot.used)[table["row"].to_numpy()]
+    moments = samples.times_of(snapshot.used)[table["row"].to_numpy()]
     return table.assign(
         crossed_utc=pd.DatetimeIndex(moments).tz_localize("UTC"),
         within_minutes=steps * snapshot.step_minutes,
@@ -220,10 +208,10 @@ def crossings_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.Da
 
 def _crossings(used: Values, hard: Values, places: Places) -> pd.DataFrame:
     """Return the crossings of columns (times x series): their place, and the rows around each."""
-    used, hard, ratio = against_quota(used, hard)
+    used, hard, ratio = samples.against_quota(used, hard)
     known = ~np.isnan(ratio)
     level = (ratio >= _LEAST[0]).astype(np.int8) + (ratio >= _LEAST[1])
-    last = last_known(known)[:-1]
+    last = samples.last_known(known)[:-1]
     earlier = np.take_along_axis(level, np.maximum(last, 0), axis=0)
     rows, columns = np.nonzero(known[1:] & (last >= 0) & (level[1:] != earlier))
     before, after = earlier[rows, columns], level[rows + 1, columns]

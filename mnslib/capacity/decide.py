@@ -18,18 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mnslib.capacity import fit
 from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
-from mnslib.capacity.fit import (
-    AUTOSCALER,
-    BYTES_PER_CORE,
-    LIMITED,
-    NEXT_POD,
-    NO,
-    ROLLING_UPDATE,
-    YES,
-    unset,
-)
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises
 from mnslib.capacity.snapshot import Snapshot
@@ -57,7 +48,7 @@ REQUEST_COLUMNS = ("subscription_id", "resource_group", *SPACE, *QUOTA_FIELDS)
 
 _VALUE = [*SPACE, "resource"]
 _TEXTS = dict.fromkeys(_VALUE, "str")
-_LEFT = {f"left_{name}": name for name in LIMITED}
+_LEFT = {f"left_{name}": name for name in fit.LIMITED}
 _NOTHING_TO_MEND = "gaps"
 
 Place = tuple[str, str]
@@ -222,11 +213,11 @@ def _steps(tables: Tables) -> Iterator[Step]:
     values = tables.utilization.astype(_TEXTS)  # without a row pandas knows no types
     over = tables.layers[tables.layers["region"] == FIX]
     exceeded = tables.refusals[tables.refusals["problem"] == EXCEEDED]
-    fit = tables.fit[tables.fit["workload_name"] != ""]
-    gaps = fit[(fit["question"] == NEXT_POD) & (fit["verdict"] == NO)]
+    answers = tables.fit[tables.fit["workload_name"] != ""]
+    gaps = answers[(answers["question"] == fit.NEXT_POD) & (answers["verdict"] == fit.NO)]
     lacks = _left(gaps)
     lacks = lacks[lacks["left"] < 0]
-    gives = _give_backs(values[values["advice"] == SHRINK], fit)
+    gives = _give_backs(values[values["advice"] == SHRINK], answers)
     unused = over.assign(now=over["requested"], unused=over["requested_unused"], kind=LOWER)
     changes = [_raises(values, lacks, exceeded).assign(kind=RAISE), gives.assign(kind=GIVE_BACK)]
     changes = [unused.assign(request=""), _in_file(pd.concat(changes), tables.snapshot)]
@@ -282,7 +273,7 @@ def _ordered(
 
     def sizes(rows: pd.DataFrame, amount: Numbers) -> Any:
         """Return the amounts of either resource in cores, so that they can be compared."""
-        size = amount.astype(float).where(_is_cpu(rows["resource"]), amount / BYTES_PER_CORE)
+        size = amount.astype(float).where(_is_cpu(rows["resource"]), amount / fit.BYTES_PER_CORE)
         return size.groupby([rows[name] for name in SPACE])
 
     over, gives = asking["over"], asking["gives"]
@@ -315,11 +306,11 @@ def _ordered(
     return rows[rows["kind"] != ""].sort_values(["urgency", "size"], kind="stable")
 
 
-def _left(fit: pd.DataFrame) -> pd.DataFrame:
+def _left(answers: pd.DataFrame) -> pd.DataFrame:
     """Return what is left of each value, a row each in the order of the rows and values."""
-    left: Any = fit[list(_LEFT)].rename(columns=_LEFT).astype(float).stack()
+    left: Any = answers[list(_LEFT)].rename(columns=_LEFT).astype(float).stack()
     rows = left.rename("left").rename_axis([None, "resource"]).reset_index(1)
-    return fit[SPACE].join(rows).astype(_TEXTS)
+    return answers[SPACE].join(rows).astype(_TEXTS)
 
 
 def _raises(values: pd.DataFrame, lacks: pd.DataFrame, exceeded: pd.DataFrame) -> pd.DataFrame:
@@ -348,10 +339,11 @@ def _raises(values: pd.DataFrame, lacks: pd.DataFrame, exceeded: pd.DataFrame) -
     return found[found["then"] > found["now"]]
 
 
-def _give_backs(idle: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
+def _give_backs(idle: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     """Return what request values may be lowered to, by their peak and what fits now and has to."""
-    asked = fit["question"].isin([NEXT_POD, ROLLING_UPDATE, AUTOSCALER]) & (fit["verdict"] == YES)
-    left = _left(fit[asked].groupby(SPACE)[list(_LEFT)].min().reset_index())
+    asked = answers["question"].isin([fit.NEXT_POD, fit.ROLLING_UPDATE, fit.AUTOSCALER])
+    asked &= answers["verdict"] == fit.YES
+    left = _left(answers[asked].groupby(SPACE)[list(_LEFT)].min().reset_index())
     rows = idle[idle["resource"].isin(REQUESTS) & idle["hard"].notna()]
     rows = rows.merge(left[left["left"] >= 0], on=_VALUE, how="left")
     hard, resource = rows["hard"].astype(float), rows["resource"]
@@ -449,7 +441,7 @@ def _stuck(row: Any) -> str:
     if row.unplaced_pods > 0:
         size = f"{rounded_text('cpu', row.pod_cpu)}, {rounded_text('memory', row.pod_memory)}"
         return f"no node has room for {pod} ({size})"
-    kinds = unset(row.reason)
+    kinds = fit.unset(row.reason)
     return f"{pod} {'must specify ' + ' and '.join(kinds) if kinds else row.reason}"
 
 

@@ -18,27 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.evidence_words import (
-    EVIDENCE,
-    GOOD_COVERAGE,
-    LATE,
-    LATE_STEPS,
-    LEAST_HISTORY,
-    LONG_GAP,
-    NEW_FOR,
-    USAGE_FIELDS,
-    texts,
-)
+from mnslib.capacity import evidence_words as words
+from mnslib.capacity import samples
+from mnslib.capacity.evidence_words import EVIDENCE, USAGE_FIELDS
 from mnslib.capacity.quota_values import SPACE, names_of
-from mnslib.capacity.samples import (
-    Flags,
-    changes,
-    highest,
-    in_order,
-    last_known,
-    lowest,
-    parts,
-)
+from mnslib.capacity.samples import Flags
 from mnslib.capacity.snapshot import (
     REQUEST_FIELDS,
     CleanSnapshot,
@@ -92,7 +76,8 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
     for name in ("used", "hard"):
         frames[name] = _without(frames[name], untrue["used"])
     for name in ("usage_cpu", "usage_memory"):
-        least = LONG_GAP // snapshot.step if name == "usage_cpu" else 1  # a pod sleeps for hours
+        # a pod sleeps for hours
+        least = words.LONG_GAP // snapshot.step if name == "usage_cpu" else 1
         untrue[name] = _untrue_usage(frames, name, least=least)
         frames[name] = _without(frames[name], untrue[name])
     clean = CleanSnapshot(**{one.name: getattr(snapshot, one.name) for one in fields(Snapshot)})
@@ -132,7 +117,9 @@ def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
     columns = {"used": series, "hard": series, "requested": asked}
     columns |= {"usage_cpu": spaces, "usage_memory": spaces}
     times = max((getattr(snapshot, name).index for name in columns), key=len)
-    return {name: in_order(getattr(snapshot, name), own, times) for name, own in columns.items()}
+    return {
+        name: samples.in_order(getattr(snapshot, name), own, times) for name, own in columns.items()
+    }
 
 
 # What each row is judged by
@@ -143,7 +130,7 @@ def _spaces(snapshot: Snapshot) -> pd.DataFrame:
     spaces = snapshot.namespaces[SPACE].reset_index(drop=True)
     signs: set[tuple[str, ...]] = set()  # of pods, in the history
     for frame in (snapshot.requested, snapshot.usage_cpu, snapshot.usage_memory):
-        most = highest(frame.to_numpy(dtype=np.float32, copy=False))
+        most = samples.highest(frame.to_numpy(dtype=np.float32, copy=False))
         found = frame.columns[most >= 0 if frame is snapshot.requested else most > 0]
         signs.update(zip(*(found.get_level_values(level) for level in (0, 1)), strict=True))
     running = {
@@ -155,7 +142,9 @@ def _spaces(snapshot: Snapshot) -> pd.DataFrame:
     made: list[tuple[tuple[str, ...], datetime | None]] = [*snapshot.created.items()]
     for cluster, quotas in snapshot.quotas.items():
         made += [((cluster, quota.namespace_name), quota.created_utc) for quota in quotas]
-    fresh = {place for place, moment in made if moment and snapshot.read_utc - moment < NEW_FOR}
+    fresh = {
+        place for place, moment in made if moment and snapshot.read_utc - moment < words.NEW_FOR
+    }
     flags: dict[str, Any] = {"has_pods": signs, "is_running": running, "is_fresh": fresh}
     for name, places in flags.items():
         spaces[name] = np.fromiter((place in places for place in names_of(spaces)), dtype=np.bool_)
@@ -197,12 +186,15 @@ def _counters(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
     asked, largest = (need.reindex(by_space, fill_value=0.0).to_numpy().ravel() for need in needs)
     live = [*snapshot.quotas.keys() - set(snapshot.remembered)]
     rows = rows.assign(
-        resource=quotas["resource"], counted=quotas["used"], is_scoped=quotas["is_scoped"],
+        resource=quotas["resource"],
+        counted=quotas["used"],
+        is_scoped=quotas["is_scoped"],
         asked=pd.Series(asked.round(6)).where(rows["is_read"]),
         is_live=rows["cluster_name"].isin(live),
         has_quota=quotas["hard"].notna() | (rows["cut_off"] != ""),
-        is_counted=quotas["used"].notna(), has_counter=True,
-    )  # fmt: skip
+        is_counted=quotas["used"].notna(),
+        has_counter=True,
+    )
     apart = (rows["counted"] - rows["asked"]).abs().round(6)
     most = np.maximum(rows["counted"], rows["asked"])
     is_far = (apart > (COUNTER_TOLERANCE * most).round(6)) & (apart > largest)
@@ -235,10 +227,20 @@ def _usage_rows(spaces: pd.DataFrame, field: str, facts: pd.DataFrame) -> pd.Dat
     rows = spaces.join(facts)
     is_idle = np.where(rows["is_read"], ~rows["is_running"], rows["is_watched"] & ~rows["has_pods"])
     return rows.assign(
-        resource=field, cut_off="", has_quota=True, is_counted=True, is_live=False, is_wrong=False,
-        has_counter=False, counted=np.nan, asked=np.nan, changes=0, is_dead=rows["is_zero"],
-        is_doubted=rows["is_zero"], is_empty=(rows["seen"] == 0) & is_idle,
-    )  # fmt: skip
+        resource=field,
+        cut_off="",
+        has_quota=True,
+        is_counted=True,
+        is_live=False,
+        is_wrong=False,
+        has_counter=False,
+        counted=np.nan,
+        asked=np.nan,
+        changes=0,
+        is_dead=rows["is_zero"],
+        is_doubted=rows["is_zero"],
+        is_empty=(rows["seen"] == 0) & is_idle,
+    )
 
 
 # Facts of samples
@@ -264,19 +266,19 @@ def _facts(
     """
     values = frame.to_numpy(copy=False)
     total, count = values.shape
-    is_zero = (highest(values) == 0) & (lowest(values) == 0)
+    is_zero = (samples.highest(values) == 0) & (samples.lowest(values) == 0)
     forgotten = {place: steps for place, steps in untrue.items() if not is_zero[place]}
     seen, last = np.full(count, total), np.full(count, total - 1)
     first, begin, length = np.minimum(last, 0), np.zeros(count, int), np.zeros(count, int)
     is_torn = np.isnan(np.add.reduce(values, axis=0))  # a sum with NaN is NaN, and quickly done
     is_torn[[*forgotten]] = True
     rows = np.arange(total, dtype=np.int32)[:, None]
-    for part in parts(np.flatnonzero(is_torn)):
+    for part in samples.parts(np.flatnonzero(is_torn)):
         known, at = ~np.isnan(values[:, part]), np.arange(len(part))
         if counters is not None:
             own = columns_of("used", "cpu_request")
             counted = counters.to_numpy(copy=False)[:, own][:, part]
-            known |= (counted == 0) & (highest(counted) > 0) & known.any(axis=0)
+            known |= (counted == 0) & (samples.highest(counted) > 0) & known.any(axis=0)
         is_any = known.any(axis=0)
         first[part] = np.where(is_any, known.argmax(axis=0), -1)
         for torn in np.flatnonzero(np.isin(part, [*forgotten])):
@@ -284,7 +286,7 @@ def _facts(
         seen[part] = known.sum(axis=0)
         known[first[part], at] |= is_any  # an untrue zero stands for what a gap comes after
         last[part] = np.where(is_any, total - 1 - known[::-1].argmax(axis=0), -1)
-        before = last_known(known)
+        before = samples.last_known(known)
         is_end = np.vstack([known[1:], np.ones((1, len(part)), dtype=bool)])  # the end is one too
         steps = np.where(is_end & (before >= 0), rows - before, 0)
         length[part] = steps.max(axis=0)
@@ -300,10 +302,17 @@ def _facts(
         spans[place] = tuple(Span(*end) for end in ends)
     return pd.DataFrame(
         {
-            "seen": seen, "first": first, "last": last, "gap_steps": length, "gap_start": begin,
-            "is_zero": is_zero, "untrue_zeros": spans, "late_untrue": late, "gap_untrue": gap,
+            "seen": seen,
+            "first": first,
+            "last": last,
+            "gap_steps": length,
+            "gap_start": begin,
+            "is_zero": is_zero,
+            "untrue_zeros": spans,
+            "late_untrue": late,
+            "gap_untrue": gap,
         }
-    )  # fmt: skip
+    )
 
 
 def _changes(hard: pd.DataFrame) -> pd.DataFrame:
@@ -313,7 +322,7 @@ def _changes(hard: pd.DataFrame) -> pd.DataFrame:
         `changes`; `row`, `before` and `after`, NaN without one.
     """
     values = hard.to_numpy(copy=False)
-    columns, rows, before = changes(values)
+    columns, rows, before = samples.changes(values)
     last = np.flatnonzero(np.diff(columns, append=-1))  # they come by column and time
     found = {"row": rows[last], "before": before[last], "after": values[rows[last], columns[last]]}
     counts = np.bincount(columns, minlength=values.shape[1])
@@ -354,7 +363,8 @@ def _untrue_counters(
     beside = frames["requested"].columns.get_indexer(series_of(rows.assign(resource=requests)))
     spaces = rows["place"].to_numpy()
     found: Untrue = {}
-    for part in parts(np.flatnonzero((lowest(used) == 0) & ~is_true.to_numpy(dtype=bool))):
+    has_zeros = (samples.lowest(used) == 0) & ~is_true.to_numpy(dtype=bool)
+    for part in samples.parts(np.flatnonzero(has_zeros)):
         steps = (used[:, part] == 0) & (asked[:, beside[part]] > 0)
         some = steps.any(axis=0)
         places, steps = part[some], steps[:, some]
@@ -385,7 +395,7 @@ def _untrue_usage(frames: Mapping[str, pd.DataFrame], name: str, *, least: int) 
     """
     usage = frames[name].to_numpy(copy=False)
     found: Untrue = {}
-    for part in parts(np.flatnonzero(lowest(usage) == 0)):
+    for part in samples.parts(np.flatnonzero(samples.lowest(usage) == 0)):
         runs = np.zeros((len(usage), len(part)), dtype=bool)
         for one, field in product(("requested", "used"), REQUEST_FIELDS):
             own = frames[one].to_numpy(copy=False)[:, columns_of(one, field)]
@@ -434,7 +444,7 @@ def _verdicts(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     names = ["reason", "unknown_now", "unknown_history"]
     rows[names] = ""
     told = rows[(rows["evidence"] != "sound") | (count == 0)]  # the others have nothing to be said
-    found = [texts(row) for row in told.to_dict("records")]
+    found = [words.texts(row) for row in told.to_dict("records")]
     rows.loc[told.index, names] = pd.DataFrame(found, index=told.index, columns=names)
     named = {"is_zero": "is_all_zero", "changes": "quota_changes"}
     named |= {"before": "changed_from", "after": "changed_to"}
@@ -445,11 +455,11 @@ def _words(rows: pd.DataFrame, snapshot: CleanSnapshot) -> np.ndarray[Any, Any]:
     """Return the first word of `EVIDENCE` that holds for each row."""
     count = len(snapshot.used)
     is_seen, quota = rows["seen"] > 0, rows["has_quota"]
-    is_short = rows["seen_for"] < LEAST_HISTORY
+    is_short = rows["seen_for"] < words.LEAST_HISTORY
     is_begun = is_seen & (rows["first"] > 0)
-    is_begun &= (count - rows["first"]) * snapshot.step < LEAST_HISTORY
+    is_begun &= (count - rows["first"]) * snapshot.step < words.LEAST_HISTORY
     is_lying = (rows["late_untrue"] > 0) & rows["has_counter"] & ~rows["is_live"]
-    is_torn = (rows["coverage"] < GOOD_COVERAGE) | (rows["gap_for"] >= LONG_GAP)
+    is_torn = (rows["coverage"] < words.GOOD_COVERAGE) | (rows["gap_for"] >= words.LONG_GAP)
     holds = {
         "wrong counter": rows["is_wrong"] & ~rows["is_zero"],
         "dead sensor": rows["is_dead"],
@@ -471,5 +481,5 @@ def _words(rows: pd.DataFrame, snapshot: CleanSnapshot) -> np.ndarray[Any, Any]:
 
 def _is_old(rows: pd.DataFrame, snapshot: Snapshot) -> pd.Series[bool]:
     """Return whether too many steps are missing behind the last sample; true without any."""
-    late = max(LATE_STEPS, -(-LATE // snapshot.step))
+    late = max(words.LATE_STEPS, -(-words.LATE // snapshot.step))
     return len(snapshot.used) - 1 - rows["last"] >= late

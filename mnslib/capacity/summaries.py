@@ -198,8 +198,12 @@ def evidence_findings(worst: pd.DataFrame) -> Findings:
     counts = evidence_counts(worst)
     bad = {name: number for name, number in counts.items() if name in NEEDS_SOMEBODY}
     fine = {name: number for name, number in counts.items() if name not in NEEDS_SOMEBODY}
-    return {"namespaces": sum(counts.values()), "bad": bad, "fine": fine,
-            "needing": sum(bad.values())}  # fmt: skip
+    return {
+        "namespaces": sum(counts.values()),
+        "bad": bad,
+        "fine": fine,
+        "needing": sum(bad.values()),
+    }
 
 
 def evidence_rows(evidence: pd.DataFrame) -> pd.DataFrame:
@@ -242,8 +246,9 @@ def reading(snapshot: Snapshot) -> pd.DataFrame:
     spaces = snapshot.namespaces.groupby("cluster_name")["is_managed"].agg(["size", "sum"])
     names = sorted({*spaces.index, *snapshot.quotas, *reasons, *past})
     # metrics tell of each of an object's values apart
-    objects = [{(one.namespace_name, one.name) for one in snapshot.quotas.get(name, ())}
-               for name in names]  # fmt: skip
+    objects = [
+        {(one.namespace_name, one.name) for one in snapshot.quotas.get(name, ())} for name in names
+    ]
     return pd.DataFrame(
         {
             "cluster_name": names,
@@ -251,11 +256,13 @@ def reading(snapshot: Snapshot) -> pd.DataFrame:
             "managed": spaces["sum"].reindex(names, fill_value=0).astype(int).to_list(),
             "quota_objects": list(map(len, objects)),
             "read": [unknown(reasons[name]) if name in reasons else "passed" for name in names],
-            "history": [unknown(past[name]) if name in past else "passed" if name in seen else ""
-                        for name in names],
+            "history": [
+                unknown(past[name]) if name in past else "passed" if name in seen else ""
+                for name in names
+            ],
             "is_listed": [name in snapshot.quotas for name in names],
         }
-    )  # fmt: skip
+    )
 
 
 def by_text(texts: Mapping[str, str]) -> dict[str, list[str]]:

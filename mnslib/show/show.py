@@ -12,19 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity import summaries
+from mnslib.capacity import decide, summaries
 from mnslib.capacity.advice import advice_rows
 from mnslib.capacity.changed import Earlier, change_findings
 from mnslib.capacity.clusters import absent_region, placement_findings, placement_rows
-from mnslib.capacity.decide import (
-    GIVE_BACK,
-    LOWER,
-    PEAK_SHARE_KEPT,
-    RAISE,
-    REQUESTS,
-    UNBLOCK,
-    Decided,
-)
 from mnslib.capacity.fit import fit_rows, given_pod
 from mnslib.capacity.layers import absent_labels
 from mnslib.capacity.refusals import refused_workloads, worst_refusals
@@ -39,12 +30,12 @@ from mnslib.show.templates import render_part
 from mnslib.show.views import said, section, view
 
 _DECISIONS = {
-    "raise": RAISE,
-    "let_pods_start": UNBLOCK,
-    "lower_requests": LOWER,
+    "raise": decide.RAISE,
+    "let_pods_start": decide.UNBLOCK,
+    "lower_requests": decide.LOWER,
     "spare_clusters": "",
     "repair": "",
-    "give_back": GIVE_BACK,
+    "give_back": decide.GIVE_BACK,
 }
 """Macros of `decisions.txt.j2`, the most urgent first, and of which kind their steps are."""
 
@@ -69,7 +60,7 @@ def show(tables: Tables, name: str) -> Stack:
     return Stack(tuple(VIEWS[name](tables, charts)))
 
 
-def decisions(decided: Decided) -> Actions:
+def decisions(decided: decide.Decided) -> Actions:
     """Return what a planner has to decide, each in a sentence with its amounts and its evidence.
 
     At most six: quotas, pods, requests, clusters, measuring, what is idle. What is asked of a
@@ -81,14 +72,14 @@ def decisions(decided: Decided) -> Actions:
         "clusters": [(name, list(found)) for name, found in clusters],
         "faults": [(said("counted", word, total), names) for word, total, names in decided.faults],
         "limit": f"{QUOTA_OVERCOMMIT_RATIO:g}",
-        "share_kept": PEAK_SHARE_KEPT,
+        "share_kept": decide.PEAK_SHARE_KEPT,
     }
     actions = []
     for macro, kind in _DECISIONS.items():
-        steps, total = decided.of(kind), dict.fromkeys((*REQUESTS, "cpu", "memory"), 0.0)
+        steps, total = decided.of(kind), dict.fromkeys((*decide.REQUESTS, "cpu", "memory"), 0.0)
         for amount in (amount for step in steps for amount in step.amounts):
             if amount.resource in total:
-                change = amount.unused if kind == LOWER else abs(amount.then - amount.now)
+                change = amount.unused if kind == decide.LOWER else abs(amount.then - amount.now)
                 total[amount.resource] += change
         amounts = [wording.quantity(name, value) for name, value in total.items() if value > 0]
         values = about | {"steps": steps, "amounts": amounts}
