@@ -11,13 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from functools import cache, wraps
+from functools import wraps
 from http import HTTPStatus
-from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
-
-import yaml
 
 from mnslib.errors import (
     LONGEST_TEXT,
@@ -31,6 +28,7 @@ from mnslib.errors import (
     ArmUnreachableError,
     cut,
 )
+from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 
 if TYPE_CHECKING:
@@ -53,11 +51,8 @@ _CLASSES: dict[int, type[ArmError]] = {
 }
 
 
-@cache
 def _words(section: str) -> dict[Any, str]:
-    file = resources.files("mnslib.azure").joinpath("messages.yaml")
-    words: dict[str, dict[Any, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return words[section]
+    return packaged("mnslib.azure", "messages")[section]  # type: ignore[no-any-return]
 
 
 def _verb(method: str) -> str:

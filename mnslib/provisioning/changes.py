@@ -11,11 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from mnslib.models import (
     POLICY_FIELDS,
@@ -27,6 +23,7 @@ from mnslib.models import (
     RoleAssignment,
     format_quota_value,
 )
+from mnslib.packaged import packaged
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
 from mnslib.secrets import shown
@@ -35,12 +32,9 @@ OWNED_MAPPINGS = ("labels", "annotations", "tags")
 _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
 
 
-@cache
 def words(section: str) -> dict[str, Any]:
     """Return a section of `words.yaml`: risks, checks, undo, problems, stale, refusals, ..."""
-    file = resources.files("mnslib.provisioning").joinpath("words.yaml")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(file.read_text(encoding="utf-8"), loader)[section]  # type: ignore[no-any-return]
+    return packaged("mnslib.provisioning", "words")[section]  # type: ignore[no-any-return]
 
 
 class RiskName(StrEnum):

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache, lru_cache
-from importlib import resources
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -37,6 +35,7 @@ from mnslib.models import (
     format_quota_value,
     limits_below_request,
 )
+from mnslib.packaged import packaged
 from mnslib.quantities import ZERO
 from mnslib.requests import cells, rules
 from mnslib.requests.files import Rows, read_yaml_mapping
@@ -179,11 +178,9 @@ COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
 """The columns of a request file, in the order of the documentation."""
 
 
-@cache
 def column_words() -> Mapping[str, Mapping[str, str]]:
     """Return what `columns.yaml` says of each column: `help`, and an `example`."""
-    text = resources.files("mnslib.requests").joinpath("columns.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)  # type: ignore[no-any-return]
+    return packaged("mnslib.requests", "columns")  # type: ignore[no-any-return]
 
 
 def limit_findings(quota: Mapping[str, Decimal | None]) -> Iterator[Finding]:

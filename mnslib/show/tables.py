@@ -14,10 +14,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Literal, NamedTuple
 
-import yaml
+from mnslib.packaged import packaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,9 @@ def told(section: str) -> Any:
 
 @cache
 def _told() -> Mapping[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    folder, found = resources.files("mnslib.show"), dict[str, Any]()
+    found = dict[str, Any]()
     for name in ("tables", "words", "tokens", "allowed", "charts"):
-        found |= yaml.load(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"), loader)
+        found |= packaged("mnslib.show", name)
     return found
 
 

@@ -1,0 +1,16 @@
+"""The YAML files that the library brings with it: words, columns, colors. Read once."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+
+@cache
+def packaged(package: str, name: str) -> Any:
+    """Return what `<name>.yaml` of a package holds; the same object each time."""
+    text = resources.files(package).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
