@@ -9,17 +9,22 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mnslib.capacity.promql import window_problems
 from mnslib.errors import ConfigError, nearest
+from mnslib.quantities import size_problems
 from mnslib.results import ABOUT
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
+HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
+INVENTORIES = ("azure", "history")
 
 _TYPES: dict[str, tuple[type, str, str]] = {
     "str": (str, "a text", '""'),
@@ -173,6 +178,81 @@ def check_parameters(
         name: float(value) if known[name].type_name == "float" else value
         for name, value in given.items()
     }
+
+
+def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter what a reading notebook cannot be asked; nothing for other notebooks.
+
+    Args:
+        asked: all parameters by name; those of a wrong type are passed over.
+    """
+    if "inventory" not in asked:
+        return {}
+    found = history_problems(asked)
+    text = _texts(asked)
+    if problem := word_problem("inventory", text["inventory"], INVENTORIES):
+        found["inventory"] = problem
+    numbers = {name: asked.get(name) for name in ("lookback_days", "step_minutes")}
+    window = {name: number for name, number in numbers.items() if isinstance(number, int)}
+    found |= window_problems(**{"lookback_days": 1, "step_minutes": 60} | window)
+    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
+        found |= size_problems({name: text[name] for name in pair})
+    return {name: hide_secrets(problem) for name, problem in found.items()}
+
+
+def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter what is wrong with where the history is to be read.
+
+    Args:
+        asked: `target`, `history` and `prometheus_endpoint` by name, and what goes with them.
+    """
+    text, found = _texts(asked), dict[str, str]()
+    history, endpoint = text["history"], text["prometheus_endpoint"]
+    is_sandbox, is_own = text["target"] == "sandbox", history == "prometheus"
+    is_asked = not asked.get("snapshot_run")  # else an earlier run's reading is analyzed again
+    if problem := word_problem("history", history, HISTORIES):
+        found["history"] = problem
+    if text["inventory"] == "history" and is_asked:
+        if asked.get("subscription_ids"):
+            found["subscription_ids"] = (
+                "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both "
+                "empty for all clusters that the metrics name."
+            )
+        if history == "none" or not (endpoint or is_sandbox):
+            found["prometheus_endpoint"] = (
+                "inventory is history: prometheus_endpoint says which, and history must not be "
+                "none."
+            )
+    elif is_asked and not endpoint and (is_own or (history == "azure-monitor" and not is_sandbox)):
+        found["prometheus_endpoint"] = (
+            f"history is {history!r}: prometheus_endpoint says where; it is empty."
+        )
+    if history in ("auto", "azure-monitor") and is_sandbox and endpoint:
+        found["prometheus_endpoint"] = (
+            "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
+            "history: prometheus for a server of your own."
+        )
+    if text["prometheus_token_env"] and is_asked and not is_own and history in HISTORIES:
+        found["prometheus_token_env"] = (
+            f"prometheus_token_env is for history: prometheus, and history is {history!r}."
+        )
+    if may_be_secret(endpoint):
+        found["prometheus_endpoint"] = (
+            "prometheus_endpoint: the value looks like a secret and is used nowhere. Write the "
+            "address without user and password; a token is named by prometheus_token_env."
+        )
+    return found
+
+
+def word_problem(name: str, value: str, known: Sequence[str]) -> str:
+    """Return what is wrong with a value that must be one of some words; empty if it is one."""
+    shown = "a secret" if may_be_secret(value) else repr(value)
+    return "" if value in known else f"{name} is {shown}: write one of {', '.join(known)}."
+
+
+def _texts(asked: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the parameters that are texts; any other is an empty one."""
+    return defaultdict(str, {n: value for n, value in asked.items() if isinstance(value, str)})
 
 
 def recordable(asked: Mapping[str, Any]) -> dict[str, Any]:

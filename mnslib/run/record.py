@@ -31,9 +31,9 @@ from mnslib.results import (
     utc_text,
 )
 from mnslib.run import project
-from mnslib.run.parameters import Parameter, check_parameters, recordable
+from mnslib.run.parameters import Parameter, check_parameters, recordable, refused_values
 from mnslib.run.progress import ipython
-from mnslib.run.runs import refused_values, run_before
+from mnslib.run.runs import refused_runs, run_before
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
@@ -104,7 +104,8 @@ class Run:
         try:
             # the runner has checked it all, but plain papermill passes anything on
             passed = {name: cells.get(name) for name in _injected(cells.get("In", ()))} | given
-            refused = refused_values(given, notebook=notebook, runs_dir=directory.parent)
+            refused = refused_values(given)
+            refused |= refused_runs(given, notebook=notebook, runs_dir=directory.parent)
             check_parameters(declared, passed, refused=refused)
         except ConfigError as error:
             refusal, given = error, recordable(given)  # what is refused may hold a secret

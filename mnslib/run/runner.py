@@ -30,8 +30,9 @@ from mnslib.run.parameters import (
     filled,
     read_parameters,
     recordable,
+    refused_values,
 )
-from mnslib.run.runs import refused_values
+from mnslib.run.runs import refused_runs
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 from mnslib.signals import signals_to
@@ -173,14 +174,10 @@ def run_notebook(
     watch = Watch(path=directory / "notebook.ipynb")
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         try:
-            refused = refused_values(asked, notebook=path.stem, runs_dir=runs)
-            refused = {**refused, **notification_problems(asked)}
+            refused = refused_values(asked) | notification_problems(asked)
+            refused |= refused_runs(asked, notebook=path.stem, runs_dir=runs)
             given = check_parameters(declared, parameters, refused=refused)
-            told = {
-                project.RUN_DIRECTORY_VARIABLE: str(directory),
-                project.RUN_ENVIRONMENT_VARIABLE: environment,
-            }
-            status, headline = _execute(path, given, watch, told)
+            status, headline = _execute(path, given, watch, environment)
         except ConfigError as error:
             status, headline = RunStatus.REFUSED, str(error)
         own = RunRecord(
@@ -192,18 +189,10 @@ def run_notebook(
             status=status,
             exit_code=0,
             headline=headline,
-            # what was refused may hold a secret
             parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
         )
         result = _last_word(own, directory, watch.number, detailed_exitcode)
-        try:
-            _write_pages(directory, result)
-            write_index(runs)
-        except OSError as error:
-            status, headline = _unwritable(error)
-            if result["headline"] != headline:
-                headline += f". Until then: {result['headline']}"
-            result |= {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
+        result |= _published(directory, runs, result)
     return RunOutcome(
         directory=directory,
         exit_code=result["exit_code"],
@@ -320,12 +309,14 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _execute(
-    path: Path, parameters: Mapping[str, Any], watch: Watch, told: Mapping[str, str]
-) -> Ending:
+def _execute(path: Path, parameters: Mapping[str, Any], watch: Watch, environment: str) -> Ending:
     collect_rarely()
     from mnslib.run.kernel import Kernel
 
+    told = {
+        project.RUN_DIRECTORY_VARIABLE: str(watch.path.parent),
+        project.RUN_ENVIRONMENT_VARIABLE: environment,
+    }
     watch.kernel = Kernel(told)
     try:
         status, headline = _through_papermill(path, parameters, watch, watch.kernel)
@@ -429,6 +420,19 @@ def _papermill() -> Any:
         for name in hidden:
             del sys.modules[name]
     return papermill
+
+
+def _published(directory: Path, runs: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Write the pages and the index, and return what that changes about the record."""
+    try:
+        _write_pages(directory, result)
+        write_index(runs)
+    except OSError as error:
+        status, headline = _unwritable(error)
+        if result["headline"] != headline:
+            headline += f". Until then: {result['headline']}"
+        return {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
+    return {}
 
 
 def _write_pages(directory: Path, result: dict[str, Any]) -> None:

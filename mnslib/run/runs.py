@@ -1,25 +1,23 @@
 """The runs below one `runs_dir`: which one is meant, which was before, where one goes on, its undo.
 
-Of readings also what may be asked, and which read the same. Knows nothing of plans and figures.
+Of readings also which can be analyzed again or compared with, and which read the same.
+Knows nothing of plans and figures.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mnslib.capacity.promql import window_problems
 from mnslib.errors import ConfigError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
-from mnslib.quantities import size_problems
 from mnslib.results import RunStatus
 from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
-from mnslib.run.targets import HISTORIES, INVENTORIES, sandbox_name
+from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
 
 UNDO_NAME = "undo.yaml"
@@ -145,46 +143,21 @@ def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]
     return file, len(found.rows), lost
 
 
-def refused_values(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> Mapping[str, str]:
-    """Return by parameter what a reading notebook cannot be asked; nothing for other notebooks.
+def refused_runs(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> dict[str, str]:
+    """Return by parameter which earlier run cannot be used as asked, and why.
 
     Args:
         asked: all parameters by name; those of a wrong type are passed over.
         notebook: its name without ending.
         runs_dir: where the runs are that `snapshot_run` and `compare_run` name.
     """
-    if "inventory" not in asked:
-        return {}
     found: dict[str, str] = {}
-    text = defaultdict(str, {n: value for n, value in asked.items() if isinstance(value, str)})
-    for name, known in (("inventory", INVENTORIES), ("history", HISTORIES)):
-        if text[name] not in known:
-            found[name] = f"{name} is {text[name]!r}: write one of {', '.join(known)}."
-    numbers = {name: asked.get(name) for name in ("lookback_days", "step_minutes")}
-    window = {name: number for name, number in numbers.items() if isinstance(number, int)}
-    found |= window_problems(**{"lookback_days": 1, "step_minutes": 60} | window)
-    is_sandbox, endpoint = text["target"] == "sandbox", text["prometheus_endpoint"]
-    if text["inventory"] == "history" and not asked.get("snapshot_run"):
-        if asked.get("subscription_ids"):
-            found["subscription_ids"] = (
-                "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both "
-                "empty for all clusters that the metrics name."
-            )
-        if text["history"] == "none" or not (endpoint or is_sandbox):
-            found["prometheus_endpoint"] = (
-                "inventory is history: prometheus_endpoint says which, and history must not be "
-                "none."
-            )
-    if text["history"] in ("auto", "azure-monitor") and is_sandbox and endpoint:
-        found["prometheus_endpoint"] = (
-            "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
-            "history: prometheus for a server of your own."
-        )
-    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
-        found |= size_problems({name: text[name] for name in pair})
+    if "inventory" not in asked:
+        return found
     for name in ("snapshot_run", "compare_run"):
+        named = asked.get(name)
         try:
-            run = find_run(text[name], runs_dir=runs_dir) if text[name] else None
+            run = find_run(named, runs_dir=runs_dir) if isinstance(named, str) and named else None
             problem = _unusable(name, run, asked, notebook) if run else ""
         except ConfigError as error:
             problem = str(error)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mnslib.errors import ConfigError, cut
 from mnslib.resource_ids import ClusterId
-from mnslib.run.parameters import may_be_secret
+from mnslib.run.parameters import history_problems, word_problem
 from mnslib.run.project import find_project_root
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mnslib.models import ManagedCluster
 
 TARGETS = ("sandbox", "azure")
-HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
-INVENTORIES = ("azure", "history")
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
 
@@ -100,25 +98,19 @@ class Target:
         Raises:
             ConfigError: if the word does not exist, or a token must not be sent to the endpoint.
         """
-        _require("history", history, HISTORIES)
-        if may_be_secret(endpoint):
-            raise ConfigError(
-                "prometheus_endpoint: the value looks like a secret and is used nowhere. Write the "
-                "address without user and password; a token is named by prometheus_token_env."
-            )
+        asked = {
+            "target": "azure" if self.sandbox is None else "sandbox",
+            "history": history,
+            "prometheus_endpoint": endpoint,
+            "prometheus_token_env": token_env,
+        }
+        if problems := history_problems(asked):
+            raise ConfigError("\n".join(problems.values()))
         is_own = history == "prometheus"
-        if token_env and not is_own:
-            raise ConfigError(
-                f"prometheus_token_env is for history: prometheus, and history is {history!r}."
-            )
-        if not endpoint and self.sandbox is not None and not is_own:
+        if self.sandbox is not None and not is_own:
             endpoint = str(self.sandbox["prometheus_endpoint"])
-        if history == "none" or (history == "auto" and not endpoint):
+        if history == "none" or not endpoint:
             return None
-        if not endpoint:
-            raise ConfigError(
-                f"history is {history!r}: prometheus_endpoint says where; it is empty."
-            )
         if is_own:
             from mnslib.azure.prometheus import plain_prometheus
 
@@ -199,7 +191,6 @@ def sandbox_name(parameters: Mapping[str, Any]) -> str:
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> str:
-    if value not in known:
-        shown = "a secret" if may_be_secret(value) else repr(value)
-        raise ConfigError(f"{name} is {shown}: write one of {', '.join(known)}.")
+    if problem := word_problem(name, value, known):
+        raise ConfigError(problem)
     return value

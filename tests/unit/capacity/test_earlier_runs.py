@@ -10,8 +10,9 @@ from mnslib.capacity.store import FACTS_FILE, write_snapshot
 from mnslib.errors import ConfigError
 from mnslib.results import RunRecord, RunStatus, utc_text
 from mnslib.run import start
+from mnslib.run.parameters import refused_values
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE, read_result, write_result
-from mnslib.run.runs import SNAPSHOT_FOLDER, TABLES_FOLDER, refused_values
+from mnslib.run.runs import SNAPSHOT_FOLDER, TABLES_FOLDER
 
 NOTEBOOK = "40_analyze_quota_utilization"
 STARTED = utc_text(datetime(2026, 11, 2, 6, 0, tzinfo=UTC))
@@ -181,12 +182,25 @@ def test_all_that_cannot_be_asked_is_said_at_once_before_anything_is_read(begin,
     assert "compare_run: other is a run of 20_onboard; name one of 40_" in text
 
 
-def test_metrics_that_the_sandbox_would_not_ask_are_refused(tmp_path):
+def test_metrics_that_the_sandbox_would_not_ask_are_refused():
     asked = {
         "target": "sandbox", "inventory": "azure", "history": "auto",
         "prometheus_endpoint": "http://127.0.0.1:9090",
     }  # fmt: skip
-    about = {"notebook": NOTEBOOK, "runs_dir": tmp_path}
-    assert list(refused_values(asked, **about)) == ["prometheus_endpoint"]
-    assert refused_values({**asked, "history": "prometheus"}, **about) == {}
-    assert refused_values({**asked, "target": "azure"}, **about) == {}
+    assert list(refused_values(asked)) == ["prometheus_endpoint"]
+    assert refused_values({**asked, "history": "prometheus"}) == {}
+    assert refused_values({**asked, "target": "azure"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("history", "refused"),
+    [
+        ({"history": "azure-monitor"}, ["prometheus_endpoint"]),
+        ({"history": "prometheus"}, ["prometheus_endpoint"]),
+        ({"history": "auto", "prometheus_token_env": "TOKEN"}, ["prometheus_token_env"]),
+        ({"history": "azure-monitor", "snapshot_run": FIRST}, []),
+        ({"history": "auto"}, []),
+    ],
+)
+def test_a_history_that_cannot_be_asked_is_refused_before_a_kernel_starts(history, refused):
+    assert list(refused_values({"target": "azure", "inventory": "azure", **history})) == refused

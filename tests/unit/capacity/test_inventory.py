@@ -11,7 +11,7 @@ from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.inventory import UNNAMED, collect_from_metrics
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.resource_ids import ClusterId
-from mnslib.run.runs import refused_values
+from mnslib.run.parameters import refused_values
 from mnslib.show.show import evidence_read
 from tests.tables import utilization_of
 from tests.unit.capacity.conftest import PrometheusDouble
@@ -226,6 +226,6 @@ def test_clusters_are_looked_for_over_the_whole_lookback(metrics, collected_from
         ({"inventory": "azure", "subscription_ids": ["s"], "history": "none"}, []),
     ],
 )
-def test_metrics_alone_are_not_asked_what_they_cannot_answer(tmp_path, asked, refused):
+def test_metrics_alone_are_not_asked_what_they_cannot_answer(asked, refused):
     given = {"target": "sandbox", "inventory": "history", "history": "auto", **asked}
-    assert list(refused_values(given, notebook="40", runs_dir=tmp_path)) == refused
+    assert list(refused_values(given)) == refused
