@@ -314,4 +314,4 @@ def _text(cell: Cell) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}".replace("-", wording.MINUS)
-    return wording.number(cell) if isinstance(cell, float) else printable(str(cell))
+    return wording.number_text(cell) if isinstance(cell, float) else printable(str(cell))

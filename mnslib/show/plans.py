@@ -69,7 +69,7 @@ def _asked(spec: NamespaceSpec) -> dict[str, Cell]:
     found: list[dict[str, Cell]] = []
     for one in (spec, spec.in_full):
         quota: dict[str, Cell] = {
-            name: "remove" if amount is None else wording.quota(name, amount)
+            name: "remove" if amount is None else wording.amount_text(name, amount)
             for name, amount in one.quota.items()
         }
         roles = len(one.access) + len(one.revoked) or None
@@ -197,7 +197,7 @@ def _difference(it: FieldDifference) -> dict[str, Any]:
     values = {
         # a report speaks of cores and GiB; plan.json has the text that ARM gets. All else is on one
         # line, so that no text of others looks like a change of its own
-        side: wording.quota(name, parse_quantity(value))
+        side: wording.amount_text(name, parse_quantity(value))
         if value and name in QUOTA_FIELDS
         else cut(value or "", LONGEST_VALUE)
         for side, value in (("old", it.old), ("new", it.new))

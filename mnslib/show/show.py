@@ -81,7 +81,7 @@ def decisions(decided: decide.Decided) -> Actions:
             if amount.resource in total:
                 change = amount.unused if kind == decide.LOWER else abs(amount.then - amount.now)
                 total[amount.resource] += change
-        amounts = [wording.quantity(name, value) for name, value in total.items() if value > 0]
+        amounts = [wording.rounded_text(name, value) for name, value in total.items() if value > 0]
         values = about | {"steps": steps, "amounts": amounts}
         title, _, why = render_part("decisions.txt.j2", macro, values).partition("\n")
         actions += [(title, " ".join(why.split()))] if title else []

@@ -37,8 +37,9 @@ FILTERS: dict[str, Any] = {
     for name, found in vars(wording).items()
     if isfunction(found) or type(found) is partial
 } | {
-    "quantity": _value_first(wording.quantity),
-    "quota": _value_first(wording.quota),
+    "number": wording.number_text,
+    "quantity": _value_first(wording.rounded_text),
+    "quota": _value_first(wording.amount_text),
     "quota_sum": _value_first(wording.quota_sum),
     "headroom": _value_first(wording.headroom),
     "are": lambda amount: "is" if amount == 1 else "are",

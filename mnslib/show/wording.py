@@ -3,7 +3,7 @@
 Pure; knows nothing of figures or HTML. Amounts are cores or bytes, ratios are 0 to 1 and more.
 None and NaN are "unknown", never 0.
 
-    >>> quantity("memory_request", 3.2 * 2**30)
+    >>> rounded_text("memory_request", 3.2 * 2**30)
     '3.2 GiB'
     >>> percent(0.9375)
     '94 %'
@@ -22,13 +22,13 @@ from mnslib import quantities, verdicts
 
 UNKNOWN = verdicts.UNKNOWN
 MINUS, RESOURCE_WORDS = quantities.MINUS, quantities.RESOURCE_WORDS
-number = quantities.number_text
+number_text = quantities.number_text
 """An amount for reading."""
-quantity = quantities.rounded_text
+rounded_text = quantities.rounded_text
 """Cores or bytes for reading with the unit, by the resource's name (`cpu_limit`)."""
-quota = quantities.amount_text
+amount_text = quantities.amount_text
 """A quota exactly, with its unit."""
-cores, memory = partial(quantity, "cpu"), partial(quantity, "memory")
+cores, memory = partial(rounded_text, "cpu"), partial(rounded_text, "memory")
 """CPU for reading, `0.25 cores`; bytes in GiB, or in MiB under 1 GiB."""
 
 count, day = quantities.count_text, quantities.day_text
@@ -53,7 +53,7 @@ def quota_sum(resource: str, value: SupportsFloat | None) -> str:
     if value is None or quantities.is_unknown(value):
         return UNKNOWN
     divisor = 1 if resource.startswith("cpu") else quantities.memory_unit(value)[0]
-    return (quantity if float(value) >= 100 * divisor else quota)(resource, value)
+    return (rounded_text if float(value) >= 100 * divisor else amount_text)(resource, value)
 
 
 def percent(ratio: SupportsFloat | None) -> str:
@@ -85,7 +85,7 @@ def commitment(verdict: str, committed_ratio: SupportsFloat | None) -> str:
 
 def headroom(resource: str, amount: SupportsFloat | None) -> str:
     """Return what a cluster can still commit: `headroom 8 cores`, `no headroom`."""
-    return f"headroom {quantity(resource, amount)}" if amount else "no headroom"
+    return f"headroom {rounded_text(resource, amount)}" if amount else "no headroom"
 
 
 def short(name: str) -> str:

@@ -86,7 +86,7 @@ def _cluster_facts(rows: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
     sums = {}
     for resource, (divisor, unit) in UNITS.items():
         found = known[known["resource"] == resource]
-        amounts = (found[_LAYERS].sum() / divisor).map(wording.number).to_dict()
+        amounts = (found[_LAYERS].sum() / divisor).map(wording.number_text).to_dict()
         sums[resource] = amounts | {"unit": unit, "clusters": len(found)}
     return {
         "clusters": clusters, "known": len(worst), "unknown": clusters - len(worst),
@@ -261,13 +261,13 @@ def _draw_one(sheet: Sheet, row: dict[str, Any]) -> None:
     then = row | {"state": "Before", "is_after": False, "tone": "ink", "ratio": row["was_ratio"]}
     then |= {"now": row["was"], "requested": row["was_requested"]}
     then |= {"bare": bare | {"now": bare["was"], "requested": bare["was_requested"]}}
-    rest, nodes = wording.number(bare["rest"]), wording.number(bare["nodes"])
+    rest, nodes = wording.number_text(bare["rest"]), wording.number_text(bare["nodes"])
     labels: list[_Label] = [
         (row["rest"], f"N−1: {rest}", "without_largest_node", 1),
         (1.0, f"nodes: {nodes}", "nodes_now", 0),
     ]
     if limit:
-        words = f"{limit}× = {wording.number(bare['nodes'] * limit)}"
+        words = f"{limit}× = {wording.number_text(bare['nodes'] * limit)}"
         labels.append((float(limit), words, "limit", 0.5))
     grid = _draw(sheet, pd.DataFrame([then, now]), "one", limit, labels, height=66)
     if row["added"]:  # beside the bar, on white where a line passes

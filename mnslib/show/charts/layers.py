@@ -86,7 +86,7 @@ def _draw_totals(sheet: Sheet, totals: dict[str, Any]) -> None:
     unused, rest = totals["requested_unused"], totals["unrequested"]
     parts = dict(zip(_PARTS, (whole - rest - unused, unused, rest), strict=True))
     for name, x, end in sheet.stack(parts, MARGIN, RIGHT, y, 44, gap=4):
-        number, is_used = wording.number(parts[name]), name == "used"
+        number, is_used = wording.number_text(parts[name]), name == "used"
         value = f"{number} ({wording.percent(parts[name] / whole)})"
         texts = (f"{_PARTS[name]}  {value}", value, number)
         fitting = (t for t in texts if sheet.width(t, bold=is_used) + 24 <= end - x)
@@ -158,7 +158,7 @@ def _amount_words(row: Any) -> list[str]:
     words = [f"hard {wording.exact(hard / divisor)} on {wording.day(row['day'])}"]
     for name, label in reversed(_PARTS.items()):
         share = f" ({wording.percent(row[name] / hard)})" if hard else ""
-        words.append(f"{label} {wording.number(row[name] / divisor)}{share}")
+        words.append(f"{label} {wording.number_text(row[name] / divisor)}{share}")
     return words
 
 
@@ -211,7 +211,7 @@ def _draw_names(sheet: Sheet, layers: pd.DataFrame, top: float, divisor: float) 
         found.append((f"{len(rows) - MOST_NAMED:,} more", amounts[MOST_NAMED:].sum()))
     for place, (name, value) in enumerate(found):
         y, is_rest = top + 14 + 34 * place, place == MOST_NAMED
-        color, amount = "text" if is_rest else "ink", wording.number(value)
+        color, amount = "text" if is_rest else "ink", wording.number_text(value)
         sheet.text(RIGHT, y, amount, color=color, bold=not is_rest, align="right")
         limit = RIGHT - _NAMES - sheet.width(amount, bold=True) - 16
         sheet.text(_NAMES, y, name, color=color, limit=limit)

@@ -119,7 +119,7 @@ def _pattern_words(answers: pd.DataFrame, kind: str) -> str:
     field = str(Counter(short["tightest"]).most_common(1)[0][0])
     amounts = (-answers.loc[answers["tightest"] == field, "left"]).clip(lower=0)
     typical, most = (
-        f"{value:,.0f} pods" if field == "pods" else wording.quantity(field, value)
+        f"{value:,.0f} pods" if field == "pods" else wording.rounded_text(field, value)
         for value in (amounts.median(), amounts.max())
     )
     return f"short {typical}\nat most {most}" if len(answers) > 1 else f"short {most}"

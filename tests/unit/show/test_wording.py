@@ -22,7 +22,7 @@ GIB = 2**30
     ],
 )  # fmt: skip
 def test_amounts_are_rounded_for_reading(amount, text):
-    assert wording.number(amount) == text
+    assert wording.number_text(amount) == text
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_amounts_are_rounded_for_reading(amount, text):
     ],
 )  # fmt: skip
 def test_quantities_carry_their_unit(resource, amount, text):
-    assert wording.quantity(resource, amount) == text
+    assert wording.rounded_text(resource, amount) == text
 
 
 def test_quotas_are_exact_so_that_differences_add_up():
-    assert wording.quota("cpu_request", 374.5) == "374.5 cores"
-    assert wording.quota("cpu_request", 0.125) == "0.125 cores"
-    assert wording.quota("memory_limit", 1536 * GIB) == "1,536 GiB"
-    assert wording.quota("memory_limit", None) == "unknown"
+    assert wording.amount_text("cpu_request", 374.5) == "374.5 cores"
+    assert wording.amount_text("cpu_request", 0.125) == "0.125 cores"
+    assert wording.amount_text("memory_limit", 1536 * GIB) == "1,536 GiB"
+    assert wording.amount_text("memory_limit", None) == "unknown"
 
 
 def test_percents_are_rounded():
