@@ -6,6 +6,7 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -495,11 +496,11 @@ class Usage(Tables):
         return Stack((*show(self, name).parts, where))
 
 
-class _Shown:
+class _Shown(ABC):
     """Something that shows itself as a report, and below it what to copy."""
 
-    def _shown(self) -> Stack:
-        raise NotImplementedError
+    @abstractmethod
+    def _shown(self) -> Stack: ...
 
     def __repr__(self) -> str:
         return repr(self._shown())

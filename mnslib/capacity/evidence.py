@@ -276,8 +276,7 @@ def _facts(
     for part in samples.parts(np.flatnonzero(is_torn)):
         known, at = ~np.isnan(values[:, part]), np.arange(len(part))
         if counters is not None:
-            own = columns_of("used", "cpu_request")
-            counted = counters.to_numpy(copy=False)[:, own][:, part]
+            counted = counters.to_numpy(copy=False)[:, columns_of("used", "cpu_request")][:, part]
             known |= (counted == 0) & (samples.highest(counted) > 0) & known.any(axis=0)
         is_any = known.any(axis=0)
         first[part] = np.where(is_any, known.argmax(axis=0), -1)
@@ -295,11 +294,6 @@ def _facts(
     for place, steps in forgotten.items():
         behind, within = steps[last[place] + 1 :], steps[begin[place] :][: length[place]]
         late[place], gap[place] = (own.mean() if len(own) else 0 for own in (behind, within))
-    spans = np.empty(count, dtype=object)
-    spans.fill(())
-    for place, steps in untrue.items():
-        ends = [(frame.index[first], frame.index[end - 1]) for first, end in _runs(steps)]
-        spans[place] = tuple(Span(*end) for end in ends)
     return pd.DataFrame(
         {
             "seen": seen,
@@ -308,11 +302,17 @@ def _facts(
             "gap_steps": length,
             "gap_start": begin,
             "is_zero": is_zero,
-            "untrue_zeros": spans,
+            "untrue_zeros": [_spans(frame.index, untrue.get(at)) for at in range(count)],
             "late_untrue": late,
             "gap_untrue": gap,
         }
     )
+
+
+def _spans(times: pd.Index, steps: Flags | None) -> tuple[Span, ...]:
+    """Return when the zeros of a column cannot be true, from first to last sample of each run."""
+    runs = () if steps is None else _runs(steps)
+    return tuple(Span(times[first], times[end - 1]) for first, end in runs)
 
 
 def _changes(hard: pd.DataFrame) -> pd.DataFrame:

@@ -128,9 +128,9 @@ def exec_credential_json(token: str, expires_on: int) -> str:
     )
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str, loader: Any = _FAST) -> dict[str, Any]:
     try:
-        document = yaml.load(text, Loader=_FAST)
+        document = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise KubeError("the kubeconfig from Azure is no YAML") from error
     if not isinstance(document, dict) or document.get("kind") != "Config":
@@ -249,11 +249,9 @@ def merged_kubeconfig(old: str, new: str) -> str:
 
 def _load(text: str) -> dict[str, Any]:
     try:
-        document = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        document = _parse(text, _Loader)
+    except KubeError as error:
         raise ConfigError("it is no kubeconfig and is left as it is") from error
-    if not isinstance(document, dict) or document.get("kind") != "Config":
-        raise ConfigError("it is no kubeconfig and is left as it is")
     for section in _ENTRIES:
         entries = document[section] = [] if document.get(section) in _EMPTY else document[section]
         if not isinstance(entries, list) or not all(
