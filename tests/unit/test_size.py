@@ -29,3 +29,9 @@ def test_the_report_names_every_budget(capsys):
     size.main([])
     said = capsys.readouterr().out
     assert all(name in said and f"{budget:,}" in said for name, budget in size.BUDGETS.items())
+
+
+def test_places_that_keep_their_own_format_are_counted_as_the_formatter_would_write_them(tmp_path):
+    path = tmp_path / "packed.py"
+    path.write_text("X = [\n    1, 2,\n    3,\n]  # fmt: skip\n", encoding="utf-8")
+    assert size.formatted([path]) == (1, 5)
