@@ -295,7 +295,7 @@ def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:
 
     Prints where it is.
     """
-    from mnslib.run.runner import prune_runs, write_index
+    from mnslib.run.runs import prune_runs, write_index
 
     if days is not None:
         click.echo(f"{prune_runs(runs_dir, days=days)} deleted", err=True)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,7 @@ from mnslib.run.parameters import (
     recordable,
     refused_values,
 )
-from mnslib.run.runs import refused_runs
+from mnslib.run.runs import refused_runs, write_index
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 from mnslib.signals import signals_to
@@ -40,8 +38,6 @@ from mnslib.signals import signals_to
 if TYPE_CHECKING:
     from mnslib.run.kernel import Kernel
 
-MOST_LISTED = 200
-"""Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 DETAILED_FINDINGS = 2
 SAVE_AFTER_SECONDS = 0.1
 """A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
@@ -253,60 +249,6 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
             cell["source"] = filled("".join(cell["source"]), given)
     project.write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return copy
-
-
-def prune_runs(runs_dir: str | Path, *, days: int) -> int:
-    """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
-
-    Args:
-        days: those that began earlier than so many days ago go; links stay.
-    """
-    runs, oldest = project.resolve_path(runs_dir), utc_now() - timedelta(days=days)
-    old = [
-        directory
-        for directory in [*project.run_directories(runs), *project.run_directories(runs / "open")]
-        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
-    ]
-    for directory in old:
-        shutil.rmtree(directory)
-    return len(old)
-
-
-def write_index(runs_dir: str | Path) -> Path:
-    """Write `index.html` over all runs below `runs_dir` and return its path."""
-    from mnslib.show.html import run_index_html
-
-    runs = project.resolve_path(runs_dir)
-    runs.mkdir(parents=True, exist_ok=True)
-    directories = project.run_directories(runs)
-    found = [(path.name, _as_left(path)) for path in directories[-MOST_LISTED:]]
-    listed = [(name, result) for name, result in found if result]
-    index = runs / "index.html"
-    earlier = max(0, len(directories) - MOST_LISTED)
-    project.write_whole(index, run_index_html(listed, earlier=earlier))
-    return index
-
-
-def _as_left(directory: Path) -> dict[str, Any] | None:
-    """Return a run's record; where its process died, how far its journal says that it had come."""
-    record = project.read_result(directory)
-    if record is None or record["status"] != RunStatus.STOPPED:
-        return record
-    from mnslib.provisioning.journal import JOURNAL_NAME, read_events
-    from mnslib.provisioning.resume import read_earlier
-
-    try:
-        events, _ = read_events(directory / JOURNAL_NAME)
-        earlier = read_earlier(directory)
-    except ConfigError:  # it came to no plan, or wrote nothing
-        return record
-    outcomes = [one.outcome for one in earlier.finished.values()]
-    left = ["not_attempted"] * (len(earlier.items) - len(outcomes))
-    return record | {
-        "items": [{"outcome": outcome} for outcome in (*outcomes, *left)],
-        "finished_utc": events[-1]["utc"],
-        "is_resumable": all(event["event"] != "continued" for event in events),
-    }
 
 
 def _execute(path: Path, parameters: Mapping[str, Any], watch: Watch, environment: str) -> Ending:

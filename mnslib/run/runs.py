@@ -1,4 +1,5 @@
-"""The runs below one `runs_dir`: which one is meant, which was before, where one goes on, its undo.
+"""The runs below one `runs_dir`: their index, which one is meant, which was before, where one goes
+on, its undo; old ones are deleted here.
 
 Of readings also which can be analyzed again or compared with, and which read the same.
 Knows nothing of plans and figures.
@@ -7,19 +8,22 @@ Knows nothing of plans and figures.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import ConfigError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
-from mnslib.results import RunStatus
+from mnslib.results import RunStatus, utc_now
 from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
 from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
 
+MOST_LISTED = 200
+"""Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 UNDO_NAME = "undo.yaml"
 SNAPSHOT_FOLDER, TABLES_FOLDER = "snapshot", "tables"
 """Of a run directory: what a reading notebook has read, for `snapshot_run`; its tables as CSV."""
@@ -240,3 +244,56 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
     reading = "" if read_by == directory else read_by.name
     found_is = (reading, last and last.name, worlds, differences(own, other))
     return None, render_part("run.txt.j2", "none_alike", *found_is)
+
+
+def prune_runs(runs_dir: str | Path, *, days: int) -> int:
+    """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
+
+    Args:
+        days: those that began earlier than so many days ago go; links stay.
+    """
+    runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
+    old = [
+        directory
+        for directory in [*run_directories(runs), *run_directories(runs / "open")]
+        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
+    ]
+    for directory in old:
+        shutil.rmtree(directory)
+    return len(old)
+
+
+def write_index(runs_dir: str | Path) -> Path:
+    """Write `index.html` over all runs below `runs_dir` and return its path."""
+    from mnslib.show.html import run_index_html
+
+    runs = resolve_path(runs_dir)
+    runs.mkdir(parents=True, exist_ok=True)
+    directories = run_directories(runs)
+    found = [(path.name, _as_left(path)) for path in directories[-MOST_LISTED:]]
+    listed = [(name, result) for name, result in found if result]
+    index = runs / "index.html"
+    earlier = max(0, len(directories) - MOST_LISTED)
+    write_whole(index, run_index_html(listed, earlier=earlier))
+    return index
+
+
+def _as_left(directory: Path) -> dict[str, Any] | None:
+    """Return a run's record; where its process died, how far its journal says that it had come."""
+    record = read_result(directory)
+    if record is None or record["status"] != RunStatus.STOPPED:
+        return record
+    from mnslib.provisioning.resume import read_earlier
+
+    try:
+        events, _ = read_events(directory / JOURNAL_NAME)
+        earlier = read_earlier(directory)
+    except ConfigError:  # it came to no plan, or wrote nothing
+        return record
+    outcomes = [one.outcome for one in earlier.finished.values()]
+    left = ["not_attempted"] * (len(earlier.items) - len(outcomes))
+    return record | {
+        "items": [{"outcome": outcome} for outcome in (*outcomes, *left)],
+        "finished_utc": events[-1]["utc"],
+        "is_resumable": all(event["event"] != "continued" for event in events),
+    }

@@ -20,7 +20,8 @@ from mnslib.run.project import (
     write_result,
     write_whole,
 )
-from mnslib.run.runner import environment_name, find_notebook, open_copy, prune_runs, write_index
+from mnslib.run.runner import environment_name, find_notebook, open_copy
+from mnslib.run.runs import prune_runs, write_index
 
 DATA = Path(__file__).parents[2] / "notebooks" / "data"
 RECORD = RunRecord(
@@ -227,7 +228,7 @@ def test_an_index_is_written_where_there_is_no_run(tmp_path: Path) -> None:
 
 def test_the_index_reads_the_newest_runs_only(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr("mnslib.run.runner._as_left", lambda path: read.append(path.name))
+    monkeypatch.setattr("mnslib.run.runs._as_left", lambda path: read.append(path.name))
     names = [f"20261102T06{n // 60:02}{n % 60:02}Z-40_analyze" for n in range(203)]
     for name in names:
         (tmp_path / name).mkdir()

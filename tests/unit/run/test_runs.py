@@ -20,8 +20,7 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
 from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer
 from mnslib.run.project import find_project_root, write_result
-from mnslib.run.runner import write_index
-from mnslib.run.runs import continue_journal, find_run
+from mnslib.run.runs import continue_journal, find_run, write_index
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
