@@ -17,16 +17,25 @@ _STEP_MINUTES = (1, 24 * 60)
 """Shortest and longest distance of two samples. Source: Azure Monitor limits: step of at least 60 s
 where the range is 48 h or more; the longest is our choice, a sample a day."""
 
+MOST_SAMPLES = 100_000
+"""Of one series over the lookback; our choice: two months of minutes, eleven years of hours."""
+
 
 def window_problems(*, lookback_days: int, step_minutes: int) -> dict[str, str]:
     """Return by parameter what is wrong with the time that is asked for; empty where nothing is."""
     asked = {"lookback_days": (lookback_days, LOOKBACK_DAYS)}
     asked |= {"step_minutes": (step_minutes, _STEP_MINUTES)}
-    return {
+    found = {
         name: f"{name} is {value}; write {least} to {most}."
         for name, (value, (least, most)) in asked.items()
         if not least <= value <= most
     }
+    least = -(-lookback_days * 24 * 60 // MOST_SAMPLES)
+    if not found and step_minutes < least:
+        found["step_minutes"] = (
+            f"step_minutes is {step_minutes}; write {least} or more for {lookback_days} days."
+        )
+    return found
 
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")

@@ -97,7 +97,7 @@ def _given(
     from mnslib.run.runner import find_notebook
 
     declared = read_parameters(find_notebook(notebook))
-    given = read_parameter_file(file) if file else {}
+    given = read_parameter_file(file, declared) if file else {}
     given.update(parse_assignment(text, declared) for text in assignments)
     if runs_dir is not None:
         given["runs_dir"] = runs_dir

@@ -255,12 +255,11 @@ def _cell(cell: Any) -> tuple[str, Finding | None]:
     return str(value).replace("_x005F_", "_").strip(), None
 
 
-# YAML: each value is the text that was written; anchors and tags are refused
+# YAML: each value is the text that was written; anchors, tags and merge keys are refused
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_YAML = "the file is no YAML that is taken"
 _NULLS = ("", "~", "null", "Null", "NULL")
-_TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 DEEPEST = 20
 """Levels of lists and mappings; our choice, five being useful."""
@@ -280,14 +279,25 @@ def _fill_from_yaml(table: Rows, path: Path, data: bytes) -> None:
             table.tell(line, None, (message, "cluster_name: <its name>"))
 
 
-def read_yaml_mapping(path: Path) -> dict[str, tuple[int, Any]]:
+class Plain(str):
+    """A value of a mapping that was written without quotes, so that it may be more than text."""
+
+    __slots__ = ()
+
+
+def read_yaml_mapping(path: Path, data: bytes | None = None) -> dict[str, tuple[int, Any]]:
     """Return line and value of each entry of a mapping, an empty file being an empty one.
+
+    Values are text, `Plain` where they stand without quotes, None, or lists and mappings of these.
+
+    Args:
+        data: its content, if that was read before; None reads it.
 
     Raises:
         SpecError: with every mistake of form.
     """
     table = Rows(file=path.name)
-    row, entries = _document(table, path, read_bytes(path))
+    row, entries = _document(table, path, read_bytes(path) if data is None else data)
     if entries is not None and not isinstance(entries, dict):
         raise file_error(path, "the file is no mapping", row=row, fix="<name>: in front of each")
     if table.problems:
@@ -307,12 +317,16 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
 
     def value(event: Any, depth: int) -> Any:
         line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent):
+        if event.anchor is not None:  # an alias has the name of its anchor
             raise file_error(path, "anchors and aliases are not taken", row=line, fix="it in full")
-        if event.tag not in _TEXT_TAGS:
-            refuse(f"the tag {event.tag[:60]!r} is none of text", line)
+        if event.tag is not None:
+            refuse(f"the tag {event.tag[:60]!r} is not taken", line)
         if isinstance(event, yaml.ScalarEvent):
-            return None if event.implicit[0] and event.value in _NULLS else event.value
+            is_plain = event.implicit[0]
+            if is_plain and event.value in _NULLS:
+                return None
+            # what lies deeper is text, whatever it looks like
+            return Plain(event.value) if is_plain and depth == 1 else event.value
         if depth == DEEPEST:
             raise file_error(path, "the file is nested too deeply", row=line)
         parts = []
@@ -326,10 +340,12 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
         for (line, key), (_, made) in zip(parts[::2], parts[1::2], strict=True):
             if not isinstance(key, str):
                 refuse("a key is no text", line)
+            elif key == "<<":
+                refuse("merge keys are not taken", line)
             elif key in mapping:
                 refuse(f"the key {key[:60]!r} is written twice", line)
             else:
-                mapping[key] = (line, made) if depth == 0 else made
+                mapping[str(key)] = (line, made) if depth == 0 else made
         return mapping
 
     try:

@@ -10,21 +10,27 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from mnslib.capacity.promql import window_problems
-from mnslib.errors import ConfigError, nearest
+from mnslib.errors import ConfigError, SpecError, nearest
 from mnslib.quantities import size_problems
+from mnslib.resource_ids import ClusterId
 from mnslib.results import ABOUT
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
 INVENTORIES = ("azure", "history")
+
+_PARALLEL = "max_parallel_per_cluster"
+MOST_PARALLEL = 64
+"""Writes in flight on one cluster; our choice, some times what a service takes at once."""
 
 _TYPES: dict[str, tuple[type, str, str]] = {
     "str": (str, "a text", '""'),
@@ -35,6 +41,8 @@ _TYPES: dict[str, tuple[type, str, str]] = {
     "dict": (dict, "a mapping", "{}"),
 }
 """By its name: the type, the same in words, and what is written for none."""
+
+_AS_TEXT = " Put it in quotes; for papermill write -r NAME VALUE, not -p."
 
 _SIGNED_IN = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S*@")
 """A URL that may hold a token or a password, which may have any sign: none of ours needs a user."""
@@ -114,42 +122,63 @@ def filled(source: str, given: Mapping[str, Any]) -> str:
 
 
 def parse_assignment(text: str, declared: Sequence[Parameter]) -> tuple[str, Any]:
-    """Return name and value of `NAME=VALUE`, the value read as the declared type.
+    """Return name and value of `NAME=VALUE`, the value converted as that of a file is.
 
-    A text is taken as it stands; an unknown name keeps its text, for `check_parameters` to refuse.
+    A list or a mapping is written in YAML. An unknown name keeps its text, for `check_parameters`
+    to refuse.
 
     Raises:
-        ConfigError: there is no `=`, or the value is not of the declared type.
+        ConfigError: there is no `=`, or the value is no YAML.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ConfigError(f"-p {text}: write NAME=VALUE, such as -p dry_run=false.")
     type_name = next((known.type_name for known in declared if known.name == name), "str")
-    if type_name == "str":
-        return name, value
-    if type_name == "int" and re.fullmatch(r"[+-]?\d+", value):
-        return name, int(value)  # YAML would read 010 as 8
-    return name, _yaml(value, f"The value of {name}")
+    if type_name in ("list", "dict"):
+        return name, _read(Path(name), f"{name}: {value}".encode())[name]
+    return name, _converted(value, type_name)
 
 
-def read_parameter_file(path: Path) -> dict[str, Any]:
+def read_parameter_file(path: Path, declared: Sequence[Parameter] = ()) -> dict[str, Any]:
     """Return the parameters that a YAML file holds; an empty file holds none.
 
+    Each is the text that was written, converted where it has no quotes and another type is
+    declared; what cannot be converted stays a text, for `check_parameters` to refuse.
+
     Raises:
-        ConfigError: no such file, or it is not a mapping of names to values.
+        ConfigError: no such file, or with every mistake of form in it.
     """
+    from mnslib.requests.files import Plain
+
+    types = {known.name: known.type_name for known in declared}
+    return {
+        name: _converted(str(value), types.get(name, "")) if isinstance(value, Plain) else value
+        for name, value in _read(path).items()
+    }
+
+
+def _read(path: Path, data: bytes | None = None) -> dict[str, Any]:
+    from mnslib.requests.files import read_yaml_mapping
+
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"The parameter file {path.absolute()} cannot be read: {error.strerror}."
-        ) from error
-    found = _yaml(text, str(path))
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise ConfigError(f"{path} is not a mapping of parameter names to values.")
-    return found
+        return {name: value for name, (_, value) in read_yaml_mapping(path, data).items()}
+    except SpecError as error:
+        told = [
+            one.told(f"{one.file}, line {one.row}" if one.row and data is None else one.file)
+            for one in error.problems
+        ]
+        raise ConfigError("\n  ".join(["The parameters cannot be read:", *told])) from None
+
+
+def _converted(text: str, type_name: str) -> Any:
+    """Return a text as the declared type, `010` as 10; as it is where that cannot be."""
+    if type_name == "bool":
+        return {"true": True, "false": False}.get(text, text)
+    if type_name == "int" and re.fullmatch(r"[+-]?\d{1,15}", text, re.ASCII):
+        return int(text)
+    if type_name == "float" and re.fullmatch(r"[+-]?\d{1,15}(\.\d+)?", text, re.ASCII):
+        return float(text)
+    return text
 
 
 def check_parameters(
@@ -181,14 +210,19 @@ def check_parameters(
 
 
 def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
-    """Return by parameter what a reading notebook cannot be asked; nothing for other notebooks.
+    """Return by parameter what a notebook cannot be asked, in lists and mappings too.
 
     Args:
         asked: all parameters by name; those of a wrong type are passed over.
     """
+    found = dict[str, str]()
+    for name, problem in _refused_inside(asked):
+        found[name] = "\n  ".join(filter(None, (found.get(name), hide_secrets(problem))))
+    if isinstance(most := asked.get(_PARALLEL), int) and not 1 <= most <= MOST_PARALLEL:
+        found[_PARALLEL] = f"{_PARALLEL} is {most}; write 1 to {MOST_PARALLEL}."
     if "inventory" not in asked:
-        return {}
-    found = history_problems(asked)
+        return found
+    found |= history_problems(asked)
     text = _texts(asked)
     if problem := word_problem("inventory", text["inventory"], INVENTORIES):
         found["inventory"] = problem
@@ -198,6 +232,37 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
     for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
         found |= size_problems({name: text[name] for name in pair})
     return {name: hide_secrets(problem) for name, problem in found.items()}
+
+
+def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a list or a mapping, and what is wrong with a text in it."""
+    from mnslib.provisioning.changes import RiskName
+    from mnslib.requests import cells, rules
+
+    whole: dict[str, Callable[[Any], object]] = {
+        **{name: partial(cells.read_pairs, name) for name in ("labels", "annotations", "tags")},
+        "access": cells.read_access,
+    }
+    each: dict[str, Callable[[Any], object]] = {
+        "allow": partial(rules.one_of, words=RiskName),
+        "subscription_ids": partial(rules.name, "subscription_id"),
+        "clusters": str if asked.get("inventory") == "history" else ClusterId.parse,
+    }
+    fit = {
+        name: value
+        for name, value in asked.items()
+        if isinstance(value, list | dict) and not _odd_parts(value)
+    }
+    readings = [(name, whole[name], fit[name]) for name in whole.keys() & fit]
+    readings += [(name, each[name], part) for name in each.keys() & fit for part in fit[name]]
+    for name, read, value in readings:
+        try:
+            read(value)
+        except rules.CellError as error:
+            for message, fix in error.findings:
+                yield name, f"{name}: {message}." + (f" Write {fix}." if fix else "")
+        except ValueError as error:
+            yield name, f"{name}: {error}."
 
 
 def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -266,6 +331,13 @@ def may_be_secret(value: object) -> bool:
     return looks_secret(value) or (isinstance(value, str) and bool(_SIGNED_IN.match(value)))
 
 
+def _odd_parts(value: object) -> list[object]:
+    """Return what is no text in a list or a mapping; a value of None removes its key there."""
+    if isinstance(value, Mapping):
+        value = [*value, *(part for part in value.values() if part is not None)]
+    return [part for part in value if not isinstance(part, str)] if isinstance(value, list) else []
+
+
 def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
     """Return what is wrong with a value that is given; empty if it fits."""
     if name not in known:
@@ -280,26 +352,17 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
     kind, words, none = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
-        return ""
+        odd = _odd_parts(value)
+        return f"{name}: {odd[0]!r} in it is not a text.{_AS_TEXT}" if odd else ""
     hints = [
         (value is None and none, f" Write {none} for none."),
-        (kind is str, " Put it in quotes."),
+        (kind is str, _AS_TEXT),
         (kind is list and isinstance(value, str), f" Write [{value}]."),
-        (kind is bool and isinstance(value, str), " Write it without quotes."),
+        (
+            type(_converted(str(value), known[name].type_name)) is kind,
+            " Write it without quotes; for papermill with -p, not -r.",
+        ),
+        (kind is int, " Write it in digits alone, such as 30."),
     ]
     hint = next((hint for applies, hint in hints if applies), "")
     return f"{name}: {value!r} is not {words}.{hint}"
-
-
-def _yaml(text: str, place: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        # the error's own text quotes what is there, which may be a secret
-        said, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{place}{where} is not YAML: {hide_secrets(said or 'no text')}.") from (
-            None
-        )

@@ -215,6 +215,9 @@ def test_clusters_are_looked_for_over_the_whole_lookback(metrics, collected_from
     assert all(end - start < timedelta(days=32) for start, end in asked)
 
 
+ID = "00000000-0000-4000-8000-00000000a001"
+
+
 @pytest.mark.parametrize(
     ("asked", "refused"),
     [
@@ -223,7 +226,7 @@ def test_clusters_are_looked_for_over_the_whole_lookback(metrics, collected_from
         ({"subscription_ids": ["s"], "snapshot_run": ""}, ["subscription_ids"]),
         ({"history": "none"}, ["prometheus_endpoint"]),
         ({"target": "azure"}, ["prometheus_endpoint"]),
-        ({"inventory": "azure", "subscription_ids": ["s"], "history": "none"}, []),
+        ({"inventory": "azure", "subscription_ids": [ID], "history": "none"}, []),
     ],
 )
 def test_metrics_alone_are_not_asked_what_they_cannot_answer(asked, refused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +111,13 @@ def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None
     assert str(caught.value).splitlines() == [
         "6 parameters are refused; no kernel was started:",
         "  dry_rum: the notebook has no such parameter; did you mean dry_run?",
-        "  pods: '3' is not a whole number.",
+        "  pods: '3' is not a whole number. Write it without quotes; for papermill with -p, "
+        "not -r.",
         "  allow: 'x' is not a list. Write [x].",
-        "  team: 7 is not a text. Put it in quotes.",
+        "  team: 7 is not a text. Put it in quotes; for papermill write -r NAME VALUE, not -p.",
         "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
         "allow, labels.",
-        "  dry_run: 'no' is not true or false. Write it without quotes.",
+        "  dry_run: 'no' is not true or false.",
     ]
 
 
@@ -129,6 +131,12 @@ def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None
         ("dry_run", 0, False),
         ("labels", None, False),
         ("labels", {"a": None}, True),
+        ("labels", {"a": 1}, False),
+        ("labels", {"a": {"b": "c"}}, False),
+        ("labels", {date(2026, 1, 1): "a"}, False),
+        ("allow", ["a", None], False),
+        ("allow", [["a"]], False),
+        ("team", date(2026, 1, 1), False),
         ("team", None, False),
     ],
 )
@@ -169,18 +177,18 @@ def test_what_is_no_assignment_is_refused(declared: tuple[Parameter, ...], text:
         parse_assignment(text, declared)
 
 
-def test_a_parameter_file_is_a_mapping(tmp_path: Path) -> None:
+def test_a_parameter_file_is_a_mapping(declared: tuple[Parameter, ...], tmp_path: Path) -> None:
     path = tmp_path / "30_x.prod.yaml"
     path.write_text("dry_run: false\nallow: [adoption]\n")
-    assert read_parameter_file(path) == {"dry_run": False, "allow": ["adoption"]}
+    assert read_parameter_file(path, declared) == {"dry_run": False, "allow": ["adoption"]}
     path.write_text("# nothing\n")
-    assert read_parameter_file(path) == {}
-    for wrong in ("- a\n", "1: 2\n", "a: [\n"):
+    assert read_parameter_file(path, declared) == {}
+    for wrong in ("- a\n", "a\n", "a: [\n"):
         path.write_text(wrong)
         with pytest.raises(ConfigError, match="prod"):
-            read_parameter_file(path)
+            read_parameter_file(path, declared)
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_parameter_file(tmp_path / "none.yaml")
+        read_parameter_file(tmp_path / "none.yaml", declared)
 
 
 def test_a_secret_is_refused_and_not_repeated(declared: tuple[Parameter, ...]) -> None:
@@ -206,9 +214,9 @@ def test_what_is_no_yaml_is_named_by_its_line_and_not_repeated(
 ) -> None:
     file = tmp_path / "broken.yaml"
     file.write_text('dry_run: true\nrequest_file: "password=hunter22\n  x: [\n')
-    with pytest.raises(ConfigError, match=r"broken\.yaml, line 4 is not YAML: ") as from_file:
-        read_parameter_file(file)
+    with pytest.raises(ConfigError, match=r"broken\.yaml, line 4: the file is no") as from_file:
+        read_parameter_file(file, declared)
     name = next(known.name for known in declared if known.type_name == "list")
-    with pytest.raises(ConfigError, match=f"{name}, line 1 is not YAML: ") as from_line:
+    with pytest.raises(ConfigError, match=f"{name}: the file is no YAML") as from_line:
         parse_assignment(f"{name}=[password=hunter22", declared)
     assert "hunter22" not in f"{from_file.value} {from_line.value}"
