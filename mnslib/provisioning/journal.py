@@ -46,7 +46,7 @@ class Journal:
         """
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"utc": stamp, "event": event, **details}, ensure_ascii=False)
-        data = f"{line}\n".encode()
+        data = f"{line}\n".encode(errors="backslashreplace")
         with self._lock, self.path.open("ab", buffering=0) as file:
             whole = file.tell()
             try:

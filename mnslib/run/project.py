@@ -129,8 +129,11 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:
-    """Write `result.json`; a reader sees the old or the new one, never a part."""
-    text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
+    """Write `result.json`; a reader sees the old or the new one, never a part.
+
+    What JSON cannot hold is written as its text, or left out where it is a key.
+    """
+    text = json.dumps(result, indent=2, ensure_ascii=False, default=str, skipkeys=True)
     write_whole(directory / "result.json", text + "\n")
 
 
@@ -140,12 +143,13 @@ def write_whole(
     """Write a file so that a reader sees the old or the new one, never a part.
 
     Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
+    Half a character, as names of files may hold it, is written as its escape.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             if isinstance(content, str):
-                content = content.encode()
+                content = content.encode(errors="backslashreplace")
             file.writelines([content] if isinstance(content, bytes) else content)
         Path(name).chmod(mode)
         os.replace(name, path)

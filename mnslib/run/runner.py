@@ -308,6 +308,8 @@ def _through_papermill(
         return RunStatus.INTERRUPTED, ""
     except OSError as error:
         return _unwritable(error)
+    except (TypeError, ValueError) as error:  # what was done stands, and so does its record
+        return RunStatus.FAILED, f"The notebook cannot be saved: {error}"
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
         watch.save()
         return RunStatus.STOPPED, f"The notebook's process ended: {error}"

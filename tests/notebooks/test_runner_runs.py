@@ -177,6 +177,17 @@ def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_notebook_that_cannot_be_saved_ends_as_failed_with_a_whole_record(run, tmp_path) -> None:
+    notebook = json.loads((DATA / "ok.ipynb").read_text(encoding="utf-8"))
+    notebook["cells"][-1]["source"] = "'half a character: \ud83d'"
+    odd = tmp_path / "odd.ipynb"
+    odd.write_text(json.dumps(notebook), encoding="utf-8")
+    outcome = run("", notebook=odd)
+    result = assert_whole(outcome)
+    assert (result["status"], result["exit_code"]) == ("failed", 4)
+    assert "cannot be saved" in result["headline"]
+
+
 def test_wrong_parameters_start_no_kernel(run) -> None:
     given = {"dry_rum": False, "team": "eyJhbGciOiJI.eyJzdWIiOiIx.x", "request_file": "may.csv"}
     outcome = run("raises", parameters=given | {"cluster_name": given["team"]})

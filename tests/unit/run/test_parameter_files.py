@@ -173,14 +173,14 @@ def test_what_papermill_made_of_a_text_is_refused_with_the_way_to_keep_it() -> N
 
 
 def test_a_record_is_written_with_what_can_be_written(tmp_path: Path) -> None:
-    odd = {"day": date(2026, 1, 1), "labels": {("a", 1): "b", "kept": "c"}, "file": "caf\udce9.csv"}
+    odd = {"day": date(2026, 1, 1), "labels": {("a", 1): "b", "kept": "c"}, "file": "may\udce9.csv"}
     write_result(tmp_path, {"status": "done", "exit_code": 0, "parameters": odd})
     record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert record["status"] == "done"
     assert record["parameters"] == {
         "day": "2026-01-01",
         "labels": {"kept": "c"},
-        "file": "caf\udce9.csv",
+        "file": "may\udce9.csv",
     }
 
 
