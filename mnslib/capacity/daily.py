@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mnslib.capacity import samples
 from mnslib.capacity.evidence_words import NEW_FOR, NO_PEAK, USAGE_FIELDS
-from mnslib.capacity.quota_values import FULL, NO_QUOTA, SPACE, TIGHT, TIGHT_RATIO, names_of
+from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.samples import Flags, Places, Values
 from mnslib.capacity.snapshot import CleanSnapshot
 from mnslib.capacity.utilization import ratio_now
@@ -45,7 +45,7 @@ def daily_peaks(
     """Return how near each namespace came to its tightest quota value on each day of the history.
 
     Its tightest value is the fullest now where that is full or tight, else the one that came
-    nearest to its quota on any day.
+    nearest to its quota on any day, of those known now where there are any.
 
     Args:
         snapshot: the reading that `table` was made from.
@@ -87,7 +87,7 @@ def daily_peaks(
 
 def _tightest_places(table: pd.DataFrame, peaks: NDArray[np.float64]) -> Places:
     """Return the place of each namespace's tightest value; `peaks` are days x rows."""
-    rank = table["verdict"].map({FULL: 0, TIGHT: 1}).fillna(2)
+    rank = table["verdict"].map({FULL: 0, TIGHT: 1, OK: 2}).fillna(3)  # a known one speaks
     now, nearest = ratio_now(table), np.fmax.reduce(peaks, axis=0, initial=-1.0)
     keys = table[SPACE].assign(rank=rank, near=np.where(rank < 2, now, nearest), now=now)
     keys = keys[table["verdict"] != NO_QUOTA]

@@ -36,13 +36,14 @@ Findings = dict[str, Any]
 
 
 def utilization_findings(worst: pd.DataFrame) -> Findings:
-    """Return how many namespaces are full, tight and unknown.
+    """Return how many namespaces are full, tight, unknown, and unknown in `partly` one value.
 
     Args:
         worst: from `utilization.tightest`.
     """
     return verdict_counts(worst) | {
         "bare": int((worst["verdict"] == NO_QUOTA).sum()),
+        "partly": int(worst["unknown_values"].astype(bool).sum()),
         "highest": float(worst["utilization_ratio"].fillna(0).head(1).sum()),
         "reason": one_reason(worst["verdict"]),
     }
@@ -77,6 +78,7 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
     last = last.drop_duplicates(value, keep="last")
     last = last.drop(columns=["used", "hard", "utilization_ratio"])
     rows = rows.merge(last.join(reached.rename("reached"), on=value), on=value, how="left")
+    rows = rows.merge(tables.worst[[*SPACE, "unknown_values"]], on=SPACE)
     most = rows["hard"] * (1 + FLOAT32_NOISE)
     above = np.where(rows["peak_hard"] > most, "older", "now")
     return rows.assign(

@@ -21,7 +21,7 @@ from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names
 from mnslib.capacity.samples import Values, in_order, times_of
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
-from mnslib.verdicts import UNKNOWN, word
+from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
 UTILIZATION_COLUMNS = (
     "cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio",
@@ -29,8 +29,8 @@ UTILIZATION_COLUMNS = (
     "is_managed", "evidence", "unknown_history", "coverage",
 )  # fmt: skip
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
-_CHOICE_RANK = {FULL: 0, TIGHT: 1, UNKNOWN: 2, OK: 3, NO_QUOTA: 4}
-"""Which value speaks for its namespace: one whose figure does not hold is not healthy."""
+_CHOICE_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3, NO_QUOTA: 4}
+"""Which value speaks for its namespace: the tightest one that is known, where any is."""
 
 
 def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.DataFrame:
@@ -144,13 +144,14 @@ def _told(
 def tightest(table: pd.DataFrame) -> pd.DataFrame:
     """Return the row that speaks for each namespace in `table`, worst first, unknown ones last.
 
-    A full value speaks before a tight one, that before one whose figure does not hold, that before
-    one that is ok; one without a quota last.
+    The tightest value that is known speaks; one whose figure does not hold where none is known, one
+    without a quota last.
 
     Returns:
         The columns of `utilization_table` and, for the other values beside it, the four ratios
-        as `<field>_ratio` (NaN where there is none). Order: full, tight, ok, unknown; then ratio,
-        CPU request quota, cluster and name.
+        as `<field>_ratio` (NaN where there is none) and as `unknown_values` those of the quota that
+        are unknown beside a known one, pairs of resource and reason. Order: full, tight, ok,
+        unknown; then ratio, CPU request quota, cluster and name.
     """
     groups = table.groupby(SPACE).ngroup().to_numpy()
     count, ratio = groups.max(initial=-1) + 1, ratio_now(table)
@@ -168,7 +169,16 @@ def tightest(table: pd.DataFrame) -> pd.DataFrame:
     rank = np.array([_VERDICT_RANK[word(verdict)] for verdict in verdicts], dtype=int)[codes]
     order = np.lexsort((-cores, -ratio[first], rank[first]))  # and by name, as the groups are
     ratios = {f"{name}_ratio": own[order] for name, own in beside.items()}
-    return table.iloc[first[order]].reset_index(drop=True).assign(**ratios)
+    is_lost = np.array([one != NO_QUOTA and word(one) == UNKNOWN for one in verdicts], dtype=bool)
+    lost = np.flatnonzero(is_lost[codes] & (rank[first[groups]] < _VERDICT_RANK[UNKNOWN]))
+    values: list[tuple[tuple[str, str], ...]] = [()] * count
+    for place, (field, verdict) in zip(
+        groups[lost], names_of(table.iloc[lost], "resource", "verdict"), strict=True
+    ):
+        values[place] += ((field, unknown_reason(verdict) or ""),)
+    unknown_values = pd.Series([values[place] for place in order], dtype=object)
+    worst = table.iloc[first[order]].reset_index(drop=True)
+    return worst.assign(**ratios, unknown_values=unknown_values)
 
 
 def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -181,8 +191,7 @@ def ratio_now(table: pd.DataFrame) -> NDArray[np.float64]:
 def verdict_counts(worst: pd.DataFrame) -> dict[str, int]:
     """Return how many namespaces are `full`, `tight`, `ok`, `unknown`, and `namespaces` in all.
 
-    A namespace is what its tightest value is; it is unknown where one that has a quota is unknown
-    and none is full or tight, and where all four are.
+    A namespace is what its tightest known value is, and unknown where all four are.
 
     Args:
         worst: from `tightest`.

@@ -79,6 +79,8 @@ _SECRET_QUERY = re.compile(r"(?<![\w$])([tcsh])=[^&]*")
 _SECRETS = {"secret", "clientsecret", "serverappsecret", "adminpassword", "password", "token"}
 _SECRETS |= {"data", "stringdata"}
 _CODES = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
+_CODES |= {403: "AuthorizationFailed", 404: "ResourceNotFound", 409: "Conflict"}
+_CODES |= {412: "PreconditionFailed"}
 ABORT = "mnslib.abort"  # in a scope's extensions: what ends the connection at once
 _log = logging.getLogger("mnslib.sandbox")
 
@@ -228,9 +230,12 @@ def _bearer(call: Call) -> str:
 def _scripted(effect: Json, surface: str) -> Refusal:
     """Return the refusal that a fault tells."""
     status = effect["status"]
-    code = effect.get("code", _CODES.get(status, "InternalServerError"))
+    default = "BadRequest" if status < 500 else "InternalServerError"
+    code = effect.get("code", _CODES.get(status, default))
     text = effect.get("message", "The request failed for a moment. Please try again.")
     answer = surface_error(surface, status, code, text).answer
+    if "additional_info" in effect and surface == "arm":
+        answer.body["error"]["additionalInfo"] = effect["additional_info"]
     wait = effect.get("retry_after")
     headers = dict(answer.headers) | ({} if wait is None else {"Retry-After": str(wait)})
     return Refusal(Answer(status=status, body=answer.body, headers=headers))

@@ -102,7 +102,9 @@ def _scripted_failure(operation: Json) -> Json | None:
     cancelled = lifecycle.failed_state(operation) == "Canceled"
     code = "OperationCanceled" if cancelled else "InternalError"
     text = "The operation was canceled." if cancelled else "An internal error has occurred."
-    return {"code": effect.get("code", code), "message": effect.get("message", text)}
+    error = {"code": effect.get("code", code), "message": effect.get("message", text)}
+    more = effect.get("additional_info")
+    return error | ({} if more is None else {"additionalInfo": more})
 
 
 def _private_failure(state: State, operation: Json, cluster: Json) -> Json | None:

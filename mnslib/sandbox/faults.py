@@ -66,12 +66,26 @@ _MATCH = {
     "identity": _TEXT,
 }
 _STATUS: Check = (
-    (lambda value: value == 429 or (_is_whole(value, 500) and value < 600)),
-    "429 or a number from 500 to 599",
+    (lambda value: _is_whole(value, 400) and value < 600),
+    "a number from 400 to 599",
+)
+_TAGS: Check = (
+    (lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
+    "a mapping of texts",
+)
+_ADDITIONAL: Check = (
+    (lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value)),
+    "a list of mappings",
 )
 # The first key of an effect says which one it is; the others go with it.
 _EFFECTS: dict[str, dict[str, Check]] = {
-    "status": {"status": _STATUS, "code": _TEXT, "message": _TEXT, "retry_after": _SECONDS},
+    "status": {
+        "status": _STATUS,
+        "code": _TEXT,
+        "message": _TEXT,
+        "additional_info": _ADDITIONAL,
+        "retry_after": _SECONDS,
+    },
     "drop": {"drop": _one_of("before", "after")},
     "hang": {"hang": _SECONDS},
     "slow": {"slow": _SECONDS},
@@ -79,7 +93,9 @@ _EFFECTS: dict[str, dict[str, Check]] = {
         "operation": _one_of("fails", "hangs", "cancelled"),
         "code": _TEXT,
         "message": _TEXT,
+        "additional_info": _ADDITIONAL,
     },
+    "policy_tags": {"policy_tags": _TAGS},
     "list_trails": {"list_trails": _SECONDS},
     "token": {"token": _one_of("expires")},
 }

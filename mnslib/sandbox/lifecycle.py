@@ -119,7 +119,9 @@ def shown(resource: Json, state: State) -> Json:
 def store(
     state: State, resource: Json, cluster_id: str, effect: Json, notes: Json | None = None
 ) -> None:
-    """Store a changed managed namespace with a new eTag; lists may trail."""
+    """Store a changed managed namespace with a new eTag; lists may trail, a policy may add tags."""
+    if tags := effect.get("policy_tags"):
+        resource["tags"] = resource.get("tags", {}) | tags
     trail(state, resource["id"], cluster_id, effect)
     resource["eTag"] = state.new_guid()
     state.put_resource(resource, parent=cluster_id, notes=notes)

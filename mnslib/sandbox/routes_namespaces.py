@@ -138,6 +138,8 @@ def _check_free(call: Call, cluster: Json) -> None:
         text = f"Operation is not allowed: the cluster {cluster['name']} is not running."
         raise arm_error(409, state.switches.stopped_cluster_code, text)
     limit = state.switches.parallel_writes_per_cluster
+    if limit is None:
+        limit = call.runtime.throttle.limits.get("writes-per-cluster", {}).get("at_once")
     text = "Operation is not allowed because there's an in progress operation on the {}."
     if limit is not None and len(state.running_operations(cluster=cluster["id"])) >= limit:
         raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))

@@ -260,6 +260,7 @@ def surface_error(surface: str, status: int, code: str, message: str) -> Refusal
     """
     if surface == "kubernetes":
         reasons = {401: "Unauthorized", 404: "NotFound", 405: "MethodNotAllowed"}
+        reasons |= {403: "Forbidden", 409: "Conflict", 410: "Expired", 422: "Invalid"}
         reasons |= {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
         texts = {401: "Unauthorized", 404: "the server could not find the requested resource"}
         text = texts.get(status, message)

@@ -142,9 +142,16 @@ def examples(lines: Sequence[str], *, joint: str) -> str:
 
 
 def cut_middle(text: str, length: int) -> str:
-    """Return `text` in at most `length` characters, cut in the middle: prefix and suffix stay."""
+    """Return `text` in at most `length` characters, cut in the middle: prefix and suffix stay.
+
+    A sentence is cut at its words, so that no number in it is another.
+    """
     if len(text) <= length:
         return text
+    if " " in text:
+        if first := text[: max(0, length - 1)].rpartition(" ")[0]:
+            return f"{first} …"
+        return cut_middle(f"{text.partition(' ')[0]}…", length)
     tail = max(1, (length - 1) * 2 // 5)
     head = max(1, length - 1 - tail)
     return f"{text[:head]}…{text[len(text) - tail :]}"

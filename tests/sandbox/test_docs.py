@@ -61,6 +61,8 @@ def test_limits_table_has_the_documented_figures() -> None:
     for kind in ("reads", "writes", "deletes"):
         single = documented[f"subscription-{kind}"]
         documented[f"subscription-global-{kind}"] = {k: 15 * v for k, v in single.items()}
+    documented["writes-per-cluster"] = {"at_once": 1}
+    assert "`writes-per-cluster`, 1 at once" in PAGE
     assert documented == limits
 
 
@@ -70,4 +72,5 @@ def test_example_of_faults_is_sound() -> None:
     script = check_script(yaml.safe_load(example))
     assert len(script["faults"]) == 2
     listed = {word for row in rows("Faults") for word in re.findall(r"`{(\w+)", row[0])}
-    assert listed == {"status", "drop", "hang", "slow", "operation", "list_trails", "token"}
+    plain = {"status", "drop", "hang", "slow", "operation", "list_trails", "token"}
+    assert listed == plain | {"policy_tags"}

@@ -62,6 +62,46 @@ def test_an_error_is_answered_in_the_form_of_its_surface(stormy: Client) -> None
     assert stormy.prometheus("x").json()["status"] == "error"
 
 
+POLICY = [{"type": "PolicyViolation", "info": {"policyAssignmentName": "tags"}}]
+
+
+@pytest.mark.parametrize(
+    ("effect", "error"),
+    [
+        ({"status": 409, "code": "ScopeLocked"}, {"code": "ScopeLocked"}),
+        ({"status": 403}, {"code": "AuthorizationFailed"}),
+        ({"status": 422}, {"code": "BadRequest"}),
+        ({"status": 403, "additional_info": POLICY}, {"additionalInfo": POLICY}),
+    ],
+)
+def test_any_4xx_is_answered_with_what_it_carries(
+    stormy: Client, effect: dict[str, Any], error: dict[str, Any]
+) -> None:
+    storm(stormy, effect | {"message": "No."})
+    answer = stormy.arm("PUT", NEW, make_body())
+    assert answer.status_code == effect["status"]
+    assert answer.json()["error"].items() >= ({"message": "No."} | error).items()
+    body = stormy.kube(WEU, "GET", "/api/v1/nodes").json()
+    assert (body["kind"], body["code"], body["message"]) == ("Status", effect["status"], "No.")
+
+
+def test_an_operation_that_fails_carries_it_too(stormy: Client) -> None:
+    effect = {"operation": "fails", "code": "RequestDisallowedByPolicy", "additional_info": POLICY}
+    storm(stormy, effect, match={"method": "PUT"})
+    error = stormy.operation(stormy.put("new-team", make_body()))["error"]
+    assert (error["code"], error["additionalInfo"]) == ("RequestDisallowedByPolicy", POLICY)
+
+
+def test_a_policy_adds_tags_to_what_is_written(stormy: Client) -> None:
+    storm(stormy, {"policy_tags": {"owner": "it", "created": "by-policy"}}, match={"method": "PUT"})
+    body = make_body() | {"tags": {"owner": "me", "mine": "1"}}
+    answer = stormy.arm("PUT", NEW, body)
+    seen = {"owner": "it", "created": "by-policy", "mine": "1"}
+    assert answer.json()["tags"] == seen
+    stormy.finish(100)
+    assert stormy.get("new-team")["tags"] == seen
+
+
 def test_an_error_before_a_write_leaves_nothing(stormy: Client) -> None:
     storm(stormy, {"status": 500}, times=1)
     assert stormy.arm("PUT", NEW, make_body()).status_code == 500
@@ -240,7 +280,9 @@ def fault(**changes: Any) -> dict[str, Any]:
         (fault(match={"path": "("}), "path must be a regular expression"),
         (fault(effect={}), "effect needs exactly one of status, drop, hang"),
         (fault(effect={"drop": "before", "hang": 1}), "effect needs exactly one of"),
-        (fault(effect={"status": 404}), "status must be 429 or a number from 500 to 599"),
+        (fault(effect={"status": 200}), "status must be a number from 400 to 599, not 200"),
+        (fault(effect={"status": 403, "additional_info": {}}), "must be a list of mappings"),
+        (fault(effect={"policy_tags": {"owner": 1}}), "policy_tags must be a mapping of texts"),
         (fault(effect={"drop": "later"}), "drop must be one of before, after"),
         (fault(effect={"slow": "1"}), "slow must be a number of seconds"),
         (fault(effect={"slow": 1, "code": "x"}), "effect has an unknown key 'code'"),

@@ -177,6 +177,19 @@ def test_mistakes_in_limits_are_named(given: Any, sentence: str) -> None:
         check_limits(given)
 
 
+def test_one_write_at_a_time_on_a_cluster_where_the_limits_say_so(sandbox: Client) -> None:
+    row = {"writes-per-cluster": {"at_once": 1}}
+    assert sandbox.control("POST", "limits", {"limits": row}).status_code == 200
+    try:
+        assert sandbox.put("first", make_body()).status_code == 201
+        busy = sandbox.put("second", make_body())
+        assert (busy.status_code, busy.json()["error"]["code"]) == (409, "OperationNotAllowed")
+        sandbox.finish(100)
+        assert sandbox.put("second", make_body()).status_code == 201
+    finally:
+        sandbox.control("POST", "reset", {"clear": ["limits"]})
+
+
 def test_limits_are_an_option(start_process: Callable[..., Process], tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text("other: {burst: 2, per_minute: 1}\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,9 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     rows = _with_kinds(worst)
     fullest = rows[:1][rows["is_known"][:1]].to_dict("records")
     found = said("utilization", utilization_findings(worst))
-    sheet = Sheet("utilization_now", finding=found, moment=moment, note=note, fullest=fullest)
+    partly = rows[rows["unknown_values"].astype(bool)].to_dict("records")
+    facts: dict[str, Any] = {"finding": found, "fullest": fullest, "partly": partly}
+    sheet = Sheet("utilization_now", moment=moment, note=note, **facts)
     if rows.empty:
         return sheet.nothing()
     counts = Counter(rows["kind"])
@@ -73,6 +76,7 @@ def utilization_now(table: pd.DataFrame, *, moment: datetime, note: str = "") ->
     sheet.tell("more_unknown", reasons=reasons.most_common(), is_same=is_same)
     highest = int(known["length"].max() * 100 + 1e-5) + 1 if len(known) else 0
     sheet.tell("more_known", counts=Counter(known["kind"]), amount=len(known), highest=highest)
+    sheet.tell("more_values")
     return sheet.finish()
 
 

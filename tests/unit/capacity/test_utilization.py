@@ -566,7 +566,7 @@ def test_nothing_found_counts_as_nothing_not_as_an_error() -> None:
     assert tightest(empty).empty
 
 
-def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
+def test_a_value_that_is_unknown_does_not_hide_those_that_are_known(
     make_quota, make_snapshot, make_pod
 ):
     """CPU: the counter says 44 of 50 and pods ask for 4; memory requests are at half, or full."""
@@ -575,22 +575,23 @@ def test_a_value_that_does_not_hold_speaks_before_one_that_is_ok(
         make_quota(name, hard, {"requests.cpu": "44", "requests.memory": memory})
         for name, memory in (("half", 4096), ("over", 8192))
     ]
-    pods = [make_pod(name, memory=memory) for name, memory in (("half", "1024"), ("over", "2048"))]
+    quotas.append(make_quota("lost", {"requests.cpu": "50"}, {"requests.cpu": "44"}))
+    memory_of = {"half": "1024", "over": "2048", "lost": "0"}
+    pods = [make_pod(name, memory=memory) for name, memory in memory_of.items()]
 
-    table = utilization_of(make_snapshot({"aks-1": quotas}, pods={"aks-1": pods * 4}))
+    snapshot = make_snapshot({"aks-1": quotas}, pods={"aks-1": pods * 4})
+    worst = tightest(utilization_of(snapshot))
 
-    verdicts = dict(tightest(table)[["namespace_name", "verdict"]].itertuples(index=False))
-    assert verdicts == {
-        "over": "full",
-        "half": "unknown: the quota counter says 44 cores, pods ask for 4",
-    }
-    assert verdict_counts(tightest(table)) == {
-        "namespaces": 2,
-        "full": 1,
-        "tight": 0,
-        "ok": 0,
-        "unknown": 1,
-    }
+    wrong = "the quota counter says 44 cores, pods ask for 4"
+    columns = ["namespace_name", "resource", "verdict", "unknown_values"]
+    assert worst[columns].to_numpy().tolist() == [
+        ["over", "memory_request", "full", (("cpu_request", wrong),)],
+        ["half", "memory_request", "ok", (("cpu_request", wrong),)],
+        ["lost", "cpu_request", f"unknown: {wrong}", ()],
+    ]
+    assert verdict_counts(worst) == {"namespaces": 3, "full": 1, "tight": 0, "ok": 1, "unknown": 1}
+    told = daily_of(snapshot).set_index("namespace_name")["resource"].drop("lost").to_dict()
+    assert told == {"over": "memory_request", "half": "memory_request"}
 
 
 @pytest.mark.parametrize(("now", "days"), [("4", (date(2026, 11, 2),)), ("8", ())])

@@ -133,3 +133,28 @@ def test_different_reasons_among_the_rest_are_counted(draw, ruler):
     (sentence,) = [text for text in texts if text.startswith("and 10 more unknown: ")]
     counted = [int(word) for word in sentence.replace(",", " ").split() if word.isdigit()]
     assert counted[0] == sum(counted[1:]) == 10
+
+
+def test_one_unknown_value_is_named_with_its_reason_beside_the_known_ones(draw, ruler):
+    wrong = "unknown: the quota counter says 1.25 cores, pods ask for 0.5"
+    table = table_of(web=0.8, calm=0.2)
+    table.loc[3, ["used", "utilization_ratio", "verdict"]] = [np.nan, np.nan, wrong]
+
+    chart = draw(table)
+
+    assert chart.title == (
+        "No namespace is at its quota: the fullest of 2 stands at 80 %, 1 is known in part"
+    )
+    reason = "memory limits (the quota counter says 1.25 cores, pods ask for 0.5)"
+    texts = ruler(chart).texts
+    assert {"80 %", "CPU requests, 1 unknown"} <= set(texts)
+    assert f"Not known of web on aks-1: {reason}." in " ".join(texts)
+    assert f"Not known of web on aks-1: {reason}." in chart.alt
+
+
+def test_a_long_reason_is_cut_at_a_word(draw, ruler):
+    reason = "no samples for 11.25 hours and then none " * 4
+    texts = ruler(draw(table_of(a=0.5, lost=f"unknown: {reason}"))).texts
+    (shown,) = [text for text in texts if text.startswith("no samples")]
+    assert shown.endswith(" …")
+    assert shown.removesuffix(" …").split() == reason.split()[: len(shown.split()) - 1]

@@ -70,7 +70,7 @@ def test_no_text_is_smaller_than_the_source_line(frames, ruler):
 
 
 def facts(title, note=""):
-    return {"finding": title, "moment": MOMENT, "note": note, "fullest": []}
+    return {"finding": title, "moment": MOMENT, "note": note, "fullest": [], "partly": []}
 
 
 def test_text_from_outside_is_never_read_as_mathematics_and_is_escaped_in_svg(ruler):

@@ -32,7 +32,7 @@ from mnslib.capacity.summaries import (
     layer_rows,
     since_findings,
 )
-from mnslib.capacity.utilization import UTILIZATION_COLUMNS
+from mnslib.capacity.utilization import UTILIZATION_COLUMNS, tightest
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.show.tables import told as told_of
 from mnslib.show.views import bar, said, section, strip, view
@@ -127,7 +127,8 @@ def quota_view(**changes):
     clean = SimpleNamespace(used=used, hard=used * 0 + 12, step_minutes=30)
     clean.ratio = partial(CleanSnapshot.ratio, clean)
     tables = SimpleNamespace(
-        utilization=utilization, days=counted_days(pd.DataFrame([daily])), clean=clean,
+        utilization=utilization, worst=tightest(utilization),
+        days=counted_days(pd.DataFrame([daily])), clean=clean,
         evidence=pd.DataFrame([value | quota | found["quota"]]),
         crossings=pd.DataFrame(crossed, columns=list(CROSSING_COLUMNS)),
     )  # fmt: skip

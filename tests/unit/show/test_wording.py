@@ -113,9 +113,20 @@ def test_counts_mind_singular_and_plural():
     assert wording.listing(["a", "b", "c"]) == "a, b and c"
 
 
-@given(st.text(min_size=1, max_size=80), st.integers(3, 80))
+@given(st.text(min_size=1, max_size=80).filter(lambda name: " " not in name), st.integers(3, 80))
 def test_long_names_keep_their_beginning_and_their_end(name, length):
     cut = wording.cut_middle(name, length)
     assert len(cut) <= max(length, 3)
     assert (cut[0], cut[-1]) == (name[0], name[-1])
     assert cut == name or "…" in cut
+
+
+@given(
+    st.lists(st.sampled_from(["used", "1.25", "cores", "of", "16.5"]), min_size=2),
+    st.integers(8, 40),
+)
+def test_sentences_are_cut_at_words_so_that_no_number_is_another(words, length):
+    text = " ".join(words)
+    cut = wording.cut_middle(text, length)
+    assert len(cut) <= length
+    assert cut == text or [*words[: len(cut.split()) - 1], "…"] == cut.split()
