@@ -31,8 +31,10 @@ _SUFFIXES = {
 """Source: Kubernetes API reference, resource.Quantity grammar."""
 
 _GRAMMAR = re.compile(
-    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))"
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))",
+    re.ASCII,
 )
+_TWO_WAYS = re.compile(r"([1-9]\d{0,2})[.,](\d{3})\s*([A-Za-z]*)", re.ASCII)
 ZERO = Decimal(0)
 MINUS = "−"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -74,6 +76,19 @@ def parse_quantity(text: str) -> Decimal:
     if amount > LARGEST:
         raise ValueError(f"{text.strip()!r} is larger than 2^63 - 1")
     return amount
+
+
+def two_readings(text: str) -> tuple[str, ...]:
+    """Return both amounts that a text may mean, if it may mean two; nothing else is one of them.
+
+    What is a decimal sign in one region separates thousands in another: `1.000m` is 1m or 1000m.
+    """
+    match = _TWO_WAYS.fullmatch(text.strip())
+    if match is None:
+        return ()
+    before, after, unit = match.groups()
+    less = Decimal(f"{before}.{after}").normalize()
+    return f"{less:f}{unit}", f"{before}{after}{unit}"
 
 
 def format_cpu(cores: Decimal) -> str:
@@ -122,6 +137,8 @@ def size_problems(texts: Mapping[str, str]) -> dict[str, str]:
             parse_quantity(text)
         except ValueError as error:
             found[name] = f"{name}: {error}; write a size such as 500m or 1Gi."
+        if meant := " or ".join(two_readings(text)):
+            found[name] = f"{name}: {text!r} may mean {meant}; write a size such as 500m or 1Gi."
         if not text:
             found[name] = f"{name} is empty, {others} is not: give both or neither."
     return found

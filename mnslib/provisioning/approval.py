@@ -34,7 +34,7 @@ class Caps:
             if not (text := str(value).strip()):
                 continue
             count, is_share = text.removesuffix("%").strip(), text.endswith("%")
-            if not re.fullmatch(r"\d+", count) or (is_share and int(count) > 100):
+            if not re.fullmatch(r"[0-9]+", count) or (is_share and int(count) > 100):
                 raise ConfigError(
                     f"{name} is {text!r}: write a count such as 50 or a share such as 20%."
                 )

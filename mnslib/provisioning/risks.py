@@ -5,9 +5,10 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from mnslib.commitment import Commitment, commitments
@@ -24,7 +25,7 @@ from mnslib.models import (
 from mnslib.pods import total_need
 from mnslib.provisioning.changes import Change, Risk, RiskName, words
 from mnslib.provisioning.observe import ObservedCluster
-from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text
+from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
@@ -189,12 +190,14 @@ def read_max_commitment(text: str) -> Decimal | None:
     """
     if not text.strip():
         return None
-    try:
-        limit = Decimal(text.strip())
-    except InvalidOperation:
-        limit = ZERO
-    if not limit.is_finite() or limit <= 0:
-        raise ConfigError(f"max_commitment is {text!r}: write a number such as 1.5, or nothing.")
+    found = re.fullmatch(r"\d+\.?\d*|\.\d+", text.strip(), re.ASCII)
+    limit = Decimal(found[0]) if found and not two_readings(text) else ZERO
+    if limit <= 0:
+        meant = " or ".join(two_readings(text))
+        why = f", which may mean {meant}" if meant else ""
+        raise ConfigError(
+            f"max_commitment is {text!r}{why}: write a number such as 1.5, or nothing."
+        )
     return limit
 
 

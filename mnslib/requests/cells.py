@@ -50,9 +50,11 @@ def read_pairs(column: str, cell: object) -> Pairs:
         name = str(key)
         if value is ...:
             message = f"{show(name)} has no value"
-            findings.append((message, f"{name}=<value>, {name}= for an empty one or {name}-"))
+            own = "key" if any(_REFUSED[column]({name: None})) else name
+            findings.append((message, f"{own}=<value>, {own}= for an empty one or {own}-"))
         elif value is not None and not isinstance(value, str):
-            quoted = f'"{json.dumps(value)}"' if isinstance(value, int | float) else ""
+            text = json.dumps(value) if isinstance(value, int | float) else ""
+            quoted = f'"{text}"' if text and not any(_REFUSED[column]({name: text})) else ""
             findings.append((f"the value of {show(name)} is no text", quoted))
         elif name in pairs:
             findings.append((f"{show(name)} is written twice", ""))

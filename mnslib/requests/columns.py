@@ -36,7 +36,7 @@ from mnslib.models import (
     limits_below_request,
 )
 from mnslib.packaged import packaged
-from mnslib.quantities import ZERO
+from mnslib.quantities import ZERO, two_readings
 from mnslib.requests import cells, rules
 from mnslib.requests.files import Rows, read_yaml_mapping
 from mnslib.requests.rules import CellError, Finding, refuse, show
@@ -80,7 +80,9 @@ def _value(column: str, cell: Any) -> Any:
         return cells.read_access(cell)
     text = "" if cell is None else _text(cell)
     if column in QUOTA_FIELDS:
-        return None if text in (REMOVE, "") else rules.amount(column, text)
+        if text in (REMOVE, ""):
+            return None
+        return rules.amount(column, text, is_exact=not isinstance(cell, str))
     if column in COLUMN_WORDS:
         return rules.one_of(text, COLUMN_WORDS[column])
     if column == "owner":
@@ -203,7 +205,10 @@ def written(name: str, value: object) -> str:
     """Return a value of a column as the text of a cell, which its reader reads back."""
     if isinstance(value, Decimal):
         return format_quota_value(name, value)
-    return REMOVE if value is None and name in QUOTA_FIELDS else cells.written(value)
+    text = REMOVE if value is None and name in QUOTA_FIELDS else cells.written(value)
+    # a number is exact, its text is not: a fourth decimal leaves one way to read it
+    is_exact = name in QUOTA_FIELDS and isinstance(value, float)
+    return f"{text}0" if is_exact and two_readings(text) else text
 
 
 def findings(

@@ -24,7 +24,6 @@ from mnslib.requests.rules import Finding
 from mnslib.requests.sheets import (
     LONGEST_CELL,
     file_error,
-    number_text,
     plain,
     request_sheet,
     unpacked_bytes,
@@ -143,7 +142,7 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
     return table
 
 
-def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[str]]]) -> None:
+def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> None:
     """Read records into rows; the first one is the header."""
     (table.header_row, names), *body = list(islice(records, MOST_ROWS + 2)) or [(0, [])]
     while names and not names[-1].strip():  # columns that a spreadsheet left behind
@@ -156,7 +155,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[str]]]) -> 
         raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
     header = table.header = tuple(name.strip() for name in names)
     for number, cells in body:
-        while len(cells) > len(header) and not cells[-1]:
+        while len(cells) > len(header) and cells[-1] == "":
             cells.pop()
         cells += [""] * (len(header) - len(cells) if table.letters else 0)
         if len(cells) != len(header):
@@ -165,7 +164,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[str]]]) -> 
             table.tell(number, None, (message, fix))
             continue
         named = dict(zip(header, map(plain, cells), strict=True))
-        for name in [name for name, cell in named.items() if len(cell) > LONGEST_CELL]:
+        for name in [name for name, cell in named.items() if len(str(cell)) > LONGEST_CELL]:
             message = f"the cell has {len(named[name]):,} characters; {LONGEST_CELL:,} fit"
             table.tell(number, name, (message, "less, or YAML"))
             named[name] = ""
@@ -190,10 +189,11 @@ def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[str]]]:
+def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any]]]:
     """Yield row number and cells of a workbook's request sheet; empty rows are left out.
 
-    Values only: a cell with a formula, a date or an error is told, and left empty.
+    Values only, and numbers stay numbers, which are exact: a cell with a formula, a date or an
+    error is told, and left empty.
 
     Raises:
         SpecError: if it is no workbook, or too large.
@@ -216,12 +216,13 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[str
                 wrong = [(place, finding) for place, (_, finding) in enumerate(read) if finding]
                 for place, finding in wrong:
                     table.tell(number, names[place] if place < len(names) else None, finding)
-                texts = [text for text, _ in read]
-                if not names and any(texts):
-                    names = list(texts)
+                values: list[Any] = [value for value, _ in read]
+                is_empty = all(value == "" for value in values)
+                if not names and not is_empty:
+                    values = names = [*map(str, values)]
                     table.letters = {n: get_column_letter(at) for at, n in enumerate(names, 1)}
-                if any(texts) or wrong:
-                    yield number, texts
+                if wrong or not is_empty:
+                    yield number, values
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
@@ -232,8 +233,8 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[str
         raise file_error(path, message, fix="it anew as .xlsx without these, or as CSV") from error
 
 
-def _cell(cell: Any) -> tuple[str, Finding | None]:
-    """Return a cell as people read it, or what is wrong with it."""
+def _cell(cell: Any) -> tuple[str | float, Finding | None]:
+    """Return a number or the text of a cell, or what is wrong with it."""
     value = cell.value
     if value is None:
         return "", None
@@ -249,8 +250,8 @@ def _cell(cell: Any) -> tuple[str, Finding | None]:
         return "", (message, "it again, after formatting the cell as text")
     if isinstance(value, bool):
         return str(value).lower(), None
-    if isinstance(value, float):
-        return number_text(value), None
+    if isinstance(value, int | float):
+        return value, None
     # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
     return str(value).replace("_x005F_", "_").strip(), None
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
 from mnslib.errors import cut, nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
-from mnslib.quantities import format_memory, parse_quantity
+from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.resource_ids import CLUSTER_NAME
 
 Finding = tuple[str, str]
@@ -78,7 +78,13 @@ _LABEL_TEXT = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _CPU = re.compile(r"(\d+\.?\d*|\.\d+)m?", re.ASCII)
 _MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)[KMGTPE]i", re.ASCII)
 _UNITS = "a binary unit (Ki, Mi, Gi, Ti, Pi, Ei)"
+_USUAL_CPU = "cores, such as 0.5, or millicores, such as 500m"
+_USUAL_MEMORY = "a number with a unit, such as 512Mi or 2Gi"
+_REGIONS = "a point or comma is a decimal sign in one region and separates thousands in another"
+_NO_SIGN = "the amount without a point or comma, in a smaller unit if need be"
 _LOOSE = re.compile(r"(?P<number>\d*[.,]?\d+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
+_CPU_WORDS = {"c": "", "cpu": "", "core": "", "mcpu": "m", "mcore": "m", "millicore": "m"}
+"""What people call cores and millicores."""
 
 
 class CellError(ValueError):
@@ -131,71 +137,73 @@ def name(column: str, text: str) -> str:
 
 
 def _name_guess(column: str, text: str) -> str:
-    if column == "namespace_name":
-        return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
     if column == "subscription_id":
         return "the GUID that `az account list` shows as id, not the subscription's name"
+    if column == "namespace_name":
+        bare = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
+        return "" if bare in SYSTEM_NAMESPACES else bare
     if "/" in text:
         return "the bare name, not an id"
-    return text.rstrip(". ")[:90] if column == "resource_group" else ""
+    bare = text.rstrip(". ")
+    return bare if _NAMES[column][0].fullmatch(bare) else ""
 
 
-def amount(column: str, text: str) -> Decimal:
+def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
     """Return cores, of whole millicores written `500m` or `0.5`; else bytes, of whole KiB.
 
     Memory is written with Ki, Mi, Gi, Ti, Pi or Ei.
+
+    Args:
+        is_exact: the text is that of a number, in which a point is no sign of thousands.
     """
-    form, what, guess, step, whole = (
-        (_CPU, "an amount of CPU", _cpu_guess, Decimal("0.001"), "millicores")
+    form, what, usual, step, whole = (
+        (_CPU, "an amount of CPU", _USUAL_CPU, Decimal("0.001"), "millicores, such as 500m")
         if column.startswith("cpu")
-        else (_MEMORY, f"an amount of memory in {_UNITS}", _memory_guess, Decimal(1024), "KiB")
-    )
+        else (_MEMORY, f"an amount of memory in {_UNITS}", _USUAL_MEMORY, Decimal(1024),
+              "KiB, such as 512Ki")
+    )  # fmt: skip
+    if not is_exact and (meant := two_readings(text)):
+        offered = [_guess(column, one) for one in meant]
+        message = f"{show(text)} may mean {' or '.join(meant)}: {_REGIONS}"
+        raise refuse(message, " or ".join(offered) if all(offered) else _NO_SIGN)
     if not form.fullmatch(text):
-        raise refuse(f"{show(text)} is not {what}", guess(text))
+        raise refuse(f"{show(text)} is not {what}", _guess(column, text) or usual)
     try:
         found = parse_quantity(text)
     except ValueError as error:
         raise refuse(str(error)) from error
-    count = (found / step).to_integral_value()
-    if count * step != found:
-        fix = format_quota_value(column, max(count, Decimal(1)) * step)
-        raise refuse(f"{text} is not a whole number of {whole}", fix)
+    if found % step:
+        raise refuse(f"{text} is not a whole number of {whole.partition(',')[0]}", f"whole {whole}")
     return found
 
 
-def _cpu_guess(text: str) -> str:
-    usual = "cores, such as 0.5, or millicores, such as 500m"
+def _guess(column: str, text: str) -> str:
+    """Return another way to write an amount, of that very size; nothing where that is unknown."""
     match = _LOOSE.fullmatch(text)
     if match is None:
-        return usual
-    number, unit = match["number"].replace(",", "."), match["unit"].lower()
-    if unit in ("u", "n"):
-        try:
-            millicores = (parse_quantity(number + unit) * 1000).to_integral_value(ROUND_CEILING)
-        except ValueError:  # more than anybody has
-            return usual
-        return f"{millicores}m"
-    if unit.startswith("m") and not unit.startswith("mi"):
-        return f"{number}m"
-    return number if unit.startswith(("c", "v")) or not unit else usual
-
-
-def _memory_guess(text: str) -> str:
-    match = _LOOSE.fullmatch(text)
-    binary = f"{match['unit'][:1].upper() or 'M'}i" if match else ""
-    if match is None or binary[0] not in "KMGTPE":
-        return "a number with a unit, such as 512Mi or 2Gi"
+        return ""
     number, unit = match["number"].replace(",", "."), match["unit"]
+    if column.startswith("cpu"):
+        word = unit.lower().removeprefix("v").removesuffix("s")
+        known = unit if unit in ("", "m") else _CPU_WORDS.get(word)
+        return "" if known is None else _offered(column, number + known)
+    if unit[1:].lower() in ("i", "ib"):
+        return _offered(column, f"{number}{unit[0].upper()}i")
     try:
         exact = parse_quantity(number + unit)
-    except ValueError:  # such as GB or gi: the letter says which unit is meant
-        return number + binary
-    if unit == binary:  # the number was the mistake
-        return number + binary
-    if exact < 2**20:  # such as 512 or 512m: nobody means bytes
-        return f"{number}{binary}" if unit else f"{number}Gi or {number}Mi"
-    enough = format_memory((exact / 2**20).to_integral_value(ROUND_CEILING) * 2**20)
-    return f"{enough} for that amount, or {number}{binary}" if unit else enough
+    except ValueError:
+        return ""
+    is_meant = exact >= 2**20 and not exact % 1024  # nobody means a few bytes
+    return _offered(column, format_memory(exact)) if is_meant else ""
+
+
+def _offered(column: str, text: str) -> str:
+    """Return an amount that is accepted as it is written here, if there is such a one."""
+    try:
+        size = amount(column, text, is_exact=True)
+    except CellError:
+        return ""
+    return format_quota_value(column, size) if two_readings(text) else text
 
 
 def label_findings(labels: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -224,7 +232,8 @@ def _key_findings(key: str) -> Iterator[Finding]:
         yield f"the key {key} belongs to the service, which sets it itself", ""
     elif slash and (len(prefix) > LONGEST_PREFIX or not _DNS_SUBDOMAIN.fullmatch(prefix)):
         message = f"the key {show(key)} has a prefix that is no lower-case DNS name"
-        yield message, prefix.lower()
+        lower = f"{prefix.lower()}/{bare}"
+        yield message, "" if lower == key or any(_key_findings(lower)) else lower
     elif not _LABEL_TEXT.fullmatch(bare):
         form = "[prefix/]name, the name 1 to 63 letters, digits, - _ and ."
         yield f"{show(key)} is not a key: {form}, a letter or digit first and last", ""
@@ -235,8 +244,9 @@ def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
     spelled: dict[str, str] = {}
     for key, value in tags.items():
         if forbidden := sorted(set(key) & set(_NOT_IN_TAG_NAMES)):
-            kept = "".join(sign for sign in key if sign not in _NOT_IN_TAG_NAMES)
-            yield f"the tag name {show(key)} holds {' '.join(forbidden)}", show(kept)
+            kept = "".join(sign for sign in key if sign not in _NOT_IN_TAG_NAMES).strip()
+            fix = kept if len(kept) <= LONGEST_TAG_NAME else ""
+            yield f"the tag name {show(key)} holds {' '.join(forbidden)}", fix
         if not 1 <= len(key) <= LONGEST_TAG_NAME:
             yield f"a tag name has 1 to {LONGEST_TAG_NAME} characters, not {len(key)}", ""
         if value is not None and len(value) > LONGEST_TAG_VALUE:

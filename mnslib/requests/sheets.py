@@ -44,9 +44,10 @@ def neutral(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and _starts_formula(cell.lstrip("'")) else cell
 
 
-def plain(cell: str) -> str:
-    """Return the text that `neutral` made harmless; any other as it is."""
-    return cell[1:] if cell.startswith("'") and neutral(cell[1:]) != cell[1:] else cell
+def plain(cell: Any) -> Any:
+    """Return the text that `neutral` made harmless; anything else as it is."""
+    is_marked = isinstance(cell, str) and cell.startswith("'")
+    return cell[1:] if is_marked and neutral(cell[1:]) != cell[1:] else cell
 
 
 def _starts_formula(text: str) -> bool:

@@ -140,6 +140,16 @@ class TestReading:
 
 
 class TestPlanning:
+    def test_a_number_is_exact_and_its_text_may_mean_two(self, fleet, namespace):
+        with pytest.raises(SpecError, match=r"'1.000' may mean 1 or 1000"):
+            namespace.change(cpu_limit="1.000")
+        row = {**namespace.id.columns, "cpu_limit": 29.125}
+        for plan in (namespace.change(cpu_limit=29.125), fleet.plan(pd.DataFrame([row]))):
+            assert [*plan.changes["after"]] == ["29125m"]
+        result = plan.apply(approve=plan.digest, allow=["foreign-owner", "quota-below-use"])
+        again = fleet.plan(result.directory / "requests.csv")  # which a resumed run reads
+        assert [*again.changes["change"]] == ["NoChange"]
+
     def test_a_change_names_its_fields_and_writes_nothing(self, namespace, sandbox, tmp_path):
         plan = namespace.change(labels={"stage": "test"})
         row = plan.changes.iloc[0]

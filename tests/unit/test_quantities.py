@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.quantities import LARGEST, amount_text, format_cpu, format_memory, parse_quantity
+from mnslib.quantities import (
+    LARGEST,
+    amount_text,
+    format_cpu,
+    format_memory,
+    parse_quantity,
+    size_problems,
+    two_readings,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,9 @@ def test_every_form_of_the_grammar_is_read_exactly(text: str, amount: str) -> No
     assert parse_quantity(text) == Decimal(amount)
 
 
-@pytest.mark.parametrize("text", ["", "m", "1gi", "1GB", "0,5", "1 Gi", "1e", "1Kim", "--1", "NaN"])
+@pytest.mark.parametrize(
+    "text", ["", "m", "1gi", "1GB", "0,5", "1 Gi", "1e", "1Kim", "--1", "NaN", "٣"]
+)
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(text)
@@ -54,6 +64,32 @@ def test_negative_and_too_large_amounts_are_refused() -> None:
 def test_a_number_beyond_all_counting_is_refused_like_any_other(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "readings"),
+    [
+        ("1.000m", ("1m", "1000m")),
+        (" 1,000 Mi ", ("1Mi", "1000Mi")),
+        ("125.500", ("125.5", "125500")),
+        *[
+            (text, ())
+            for text in ("0.125", "01.000", "1.00", "1.0000", "1000.000", "1.000.000", "٣.٠٠٠")
+        ],
+    ],
+)
+def test_a_decimal_sign_that_may_separate_thousands_leaves_two_readings(
+    text: str, readings: tuple[str, ...]
+) -> None:
+    assert two_readings(text) == readings
+
+
+def test_a_size_that_may_mean_two_is_refused_with_both() -> None:
+    found = size_problems({"new_cpu": "1.000", "new_memory": "1,024Gi"})
+    assert {name: text.split(";")[0] for name, text in found.items()} == {
+        "new_cpu": "new_cpu: '1.000' may mean 1 or 1000",
+        "new_memory": "new_memory: '1,024Gi' may mean 1.024Gi or 1024Gi",
+    }
 
 
 def test_the_same_amount_in_other_words_is_the_same_number() -> None:

@@ -103,7 +103,7 @@ def test_a_share_is_of_the_requests_rounded_down():
     assert Caps().limits(36)["max_changes"] is None
 
 
-@pytest.mark.parametrize("text", ["many", "-1", "120%", "5.5"])
+@pytest.mark.parametrize("text", ["many", "-1", "120%", "5.5", "1.000", "٣"])
 def test_a_cap_that_is_no_number_is_refused_even_in_a_dry_run(text):
     with pytest.raises(ConfigError, match="write a count such as 50"):
         say(plan_of(), dry_run=True, caps=Caps(max_failures=text))

@@ -471,7 +471,7 @@ def test_a_raised_promise_is_a_risk_where_nobody_knows_whether_it_fits(observed,
     assert make_plan([same], observed).risk_names() == ()
 
 
-@pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf", "1.500", "1,5", "1e1", "٣"])
 def test_a_limit_that_is_no_number_above_0_is_refused(text):
     with pytest.raises(ConfigError, match="write a number such as"):
         read_max_commitment(text)

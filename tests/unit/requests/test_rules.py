@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
@@ -34,6 +35,7 @@ def test_a_dns_label_is_a_namespace_name(name: str) -> None:
         ("a" * 64, "a" * 63),
         ("web\n", "web"),
         ("=HYPERLINK(1)", "hyperlink-1"),
+        ("Kube_System", ""),
         ("!!", ""),
     ],
 )
@@ -59,16 +61,23 @@ def test_cpu_is_read_in_cores(text: str, cores: str) -> None:
 @pytest.mark.parametrize(
     ("text", "offered"),
     [
-        ("0.0005", "1m"),
-        ("0.0004", "1m"),
-        ("1.2345", "1234m"),
-        ("0.5m", "1m"),
+        ("0.0005", "whole millicores, such as 500m"),
+        ("1.2345", "whole millicores, such as 500m"),
+        ("0.5m", "whole millicores, such as 500m"),
         ("0,5", "0.5"),
-        ("500M", "500m"),
+        ("0,125", "0.125"),
+        ("1,5", "1.5"),
+        ("1234,567", "1234.567"),
         ("500 m", "500m"),
+        ("500 millicores", "500m"),
         ("2 cores", "2"),
         ("2vCPU", "2"),
-        ("2000000u", "2000m"),
+        ("500M", "cores, such as 0.5, or millicores, such as 500m"),
+        ("2000000u", "cores, such as 0.5, or millicores, such as 500m"),
+        ("1 000", "cores, such as 0.5, or millicores, such as 500m"),
+        ("1.234,5", "cores, such as 0.5, or millicores, such as 500m"),
+        ("+1", "cores, such as 0.5, or millicores, such as 500m"),
+        ("1E", "cores, such as 0.5, or millicores, such as 500m"),
         ("1Gi", "cores, such as 0.5, or millicores, such as 500m"),
         ("512Mi", "cores, such as 0.5, or millicores, such as 500m"),
         ("-1", "cores, such as 0.5, or millicores, such as 500m"),
@@ -92,18 +101,18 @@ def test_memory_is_read_in_bytes(text: str, amount: int) -> None:
 @pytest.mark.parametrize(
     ("text", "offered"),
     [
-        ("1G", "954Mi for that amount, or 1Gi"),
-        ("512M", "489Mi for that amount, or 512Mi"),
+        ("512M", "500000Ki"),
         ("1073741824", "1Gi"),
-        ("4", "4Gi or 4Mi"),
-        ("512m", "512Mi"),
-        ("1GB", "1Gi"),
         ("512mi", "512Mi"),
+        ("2GiB", "2Gi"),
         ("0,5Gi", "0.5Gi"),
         ("1 Gi", "1Gi"),
-        ("1.5Ki", "2Ki"),
-        ("0.1Ki", "1Ki"),
-        ("0.3Gi", "314573Ki"),
+        ("1G", "a number with a unit, such as 512Mi or 2Gi"),
+        ("4GB", "a number with a unit, such as 512Mi or 2Gi"),
+        ("4", "a number with a unit, such as 512Mi or 2Gi"),
+        ("512m", "a number with a unit, such as 512Mi or 2Gi"),
+        ("1.5Ki", "whole KiB, such as 512Ki"),
+        ("0.3Gi", "whole KiB, such as 512Ki"),
         ("lots", "a number with a unit, such as 512Mi or 2Gi"),
         ("5 apples", "a number with a unit, such as 512Mi or 2Gi"),
     ],
@@ -112,6 +121,82 @@ def test_other_memory_is_refused_with_what_to_write(text: str, offered: str) -> 
     with pytest.raises(CellError) as refused:
         rules.amount("memory_limit", text)
     assert finding(refused)[1] == offered
+
+
+NO_SIGN = "the amount without a point or comma, in a smaller unit if need be"
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "meant", "offered"),
+    [
+        ("cpu_limit", "1.000m", "1m or 1000m", "1m or 1000m"),
+        ("cpu_limit", "1.000", "1 or 1000", "1 or 1000"),
+        ("cpu_limit", "1,000", "1 or 1000", "1 or 1000"),
+        ("cpu_limit", "12.125", "12.125 or 12125", "12125m or 12125"),
+        ("cpu_limit", "1.000 cores", "1cores or 1000cores", "1 or 1000"),
+        ("cpu_limit", "1.500m", "1.5m or 1500m", NO_SIGN),
+        ("memory_limit", "1.000Mi", "1Mi or 1000Mi", "1Mi or 1000Mi"),
+        ("memory_limit", "1,500 Gi", "1.5Gi or 1500Gi", "1.5Gi or 1500Gi"),
+        ("memory_limit", "1.125Gi", "1.125Gi or 1125Gi", "1152Mi or 1125Gi"),
+        ("memory_limit", "1.024Mi", "1.024Mi or 1024Mi", NO_SIGN),
+        ("memory_limit", "1,000", "1 or 1000", NO_SIGN),
+    ],
+)
+def test_what_regions_read_in_two_ways_is_refused_with_both(
+    column: str, text: str, meant: str, offered: str
+) -> None:
+    with pytest.raises(CellError, match=f"may mean {meant}: a point or comma") as refused:
+        rules.amount(column, text)
+    assert finding(refused)[1] == offered
+
+
+@pytest.mark.parametrize("text", ["0.125", "00.125", ".125", "1.25", "1.1250", "1000.125", "1000"])
+def test_what_can_be_read_in_one_way_holds(text: str) -> None:
+    assert rules.amount("cpu_limit", text) == Decimal(text)
+
+
+def test_the_text_of_a_number_is_exact() -> None:
+    assert rules.amount("cpu_limit", "1.125", is_exact=True) == Decimal("1.125")
+
+
+UNITS = {
+    **{word: Decimal(1) for word in ("", "c", "core", "cores", "cpu", "CPUs", "vCPU", "vcores")},
+    **{word: Decimal("0.001") for word in ("m", "mcpu", "mCores", "millicore", "millicores")},
+    **dict.fromkeys(("M", "u", "n", "Gi", "apples"), Decimal(0)),
+}
+BYTES = {
+    **{f"{sign}{end}": Decimal(1024) ** power for power, sign in enumerate("KMGTPE", 1)
+       for end in ("i", "iB", "I")},
+    **{sign: Decimal(1000) ** power for power, sign in enumerate("kMGTPE", 1)},
+    **{"ki": Decimal(1024), "mi": Decimal(2**20), "": Decimal(1)},
+    **dict.fromkeys(("GB", "kB", "m", "K", "B", "g", "apples"), Decimal(0)),
+}  # fmt: skip
+"""What a unit people write stands for; 0 where nobody can know."""
+
+NUMBERS = st.from_regex(r"\A[0-9]{0,6}([.,][0-9]{0,4}){0,2}\Z")
+
+
+@given(NUMBERS, st.sampled_from(["", " ", "  "]), st.data())
+def test_an_offered_amount_is_accepted_and_of_the_very_size(
+    number: str, blank: str, data: st.DataObject
+) -> None:
+    column = data.draw(st.sampled_from(["cpu_request", "memory_limit"]))
+    units = UNITS if column == "cpu_request" else BYTES
+    unit = data.draw(st.sampled_from(sorted(units)))
+    try:
+        rules.amount(column, f"{number}{blank}{unit}")
+    except CellError as error:
+        ((message, offered),) = error.findings
+    else:
+        return
+    if " " in offered.replace(" or ", ""):  # in words, which name no amount but examples
+        assert "such as" in offered or offered == NO_SIGN
+        return
+    said = {Decimal(number.replace(",", "."))}
+    if "may mean" in message:
+        said.add(Decimal(number.replace(",", "").replace(".", "")))
+    sizes = {rules.amount(column, one) for one in filter(None, offered.split(" or "))}
+    assert sizes in (set(), {amount * units[unit] for amount in said})
 
 
 def test_an_amount_beyond_64_bits_is_refused() -> None:
@@ -215,7 +300,38 @@ def test_tags_have_azures_limits() -> None:
     for character in "<>%&\\?/":
         ((message, offered),) = rules.tag_findings({f"a{character}b": "v"})
         assert message.endswith(f"holds {character}")
-        assert offered == "'ab'"
+        assert offered == "ab"
+
+
+def offers(findings: Iterable[rules.Finding]) -> set[str]:
+    return {offered for _, offered in findings if offered}
+
+
+@given(st.text(max_size=80))
+def test_an_offered_name_or_key_is_accepted(text: str) -> None:
+    for column in ("namespace_name", "resource_group", "cluster_name"):
+        with contextlib.suppress(CellError):
+            rules.name(column, text)
+            continue
+        with pytest.raises(CellError) as refused:
+            rules.name(column, text)
+        for offered in offers(refused.value.findings) - {"the bare name, not an id"}:
+            assert rules.name(column, offered) == offered
+    for offered in offers(rules.label_findings({text: None})):
+        assert not [*rules.label_findings({offered: None})]
+    for offered in offers(rules.label_findings({"key": text})):
+        assert not [*rules.label_findings({"key": offered})]
+    for offered in offers(rules.tag_findings({text: "value"})):
+        assert not [*rules.tag_findings({offered: "value"})]
+
+
+def test_what_is_offered_keeps_the_whole_key_and_repeats_no_bad_sign() -> None:
+    assert offers(rules.label_findings({"Team.io/Owner": "x"})) == {"team.io/Owner"}
+    for key in ("team_a.io/owner", "Team_A.io/owner", f"{'A' * 254}/b", "Up.io/-b"):
+        assert offers(rules.label_findings({key: "x"})) == set()
+    with pytest.raises(CellError) as refused:
+        rules.name("resource_group", "rg!platform")
+    assert finding(refused)[1] == ""
 
 
 def test_foreign_text_is_shown_short_and_without_control_characters() -> None:

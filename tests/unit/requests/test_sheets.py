@@ -81,6 +81,16 @@ def test_a_cell_that_cannot_be_taken_is_named_as_the_sheet_names_it(
     assert words in mistake
 
 
+def test_numbers_are_exact_where_their_text_is_not(save: Callable[..., Path]) -> None:
+    path = save([*HEADER, "owner"], [*ROW, 1.125, 1.125], [*ROW[:3], 7, 0, 0])
+    web, seven = parse_requests(path)
+    assert (web.quota, web.labels) == ({"cpu_request": Decimal("1.125")}, {"owner": "1.125"})
+    assert (seven.id.namespace_name, seven.quota) == ("7", {"cpu_request": 0})
+    (mistake,) = mistakes(save(HEADER, [*ROW, "1.125"]))
+    assert "'1.125' may mean 1.125 or 1125: " in mistake
+    assert mistake.endswith("Write 1125m or 1125.")
+
+
 def test_all_mistakes_of_a_sheet_are_told_at_once(save: Callable[..., Path]) -> None:
     found = mistakes(save(HEADER, [], ["=A1", *ROW[1:], "1"], [*ROW[:3], "Web", "=2"]))
     assert [text.split(":")[0] for text in found] == [

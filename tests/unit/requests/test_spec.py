@@ -243,7 +243,7 @@ def test_a_notebooks_mistake_names_its_parameter() -> None:
     assert [str(found) for found in refused.value.problems] == [
         "parameter cluster_name: nothing is written here. Write the cluster_name.",
         "parameter memory_limit: '4' is not an amount of memory in a binary unit "
-        "(Ki, Mi, Gi, Ti, Pi, Ei). Write 4Gi or 4Mi.",
+        "(Ki, Mi, Gi, Ti, Pi, Ei). Write a number with a unit, such as 512Mi or 2Gi.",
     ]
 
 
