@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from mnslib.show.charts.picture import DPI, Chart, characters, families, font_of, measured
+from mnslib.show.charts.picture import DPI, Chart, Line, characters, families, font_of, letters
 from mnslib.show.tables import TOKENS, told
 from mnslib.show.templates import say, sentence
 from mnslib.show.wording import cut_middle, exact
@@ -137,7 +137,7 @@ class Sheet:
     def width(self, text: str, size: float = BODY, *, bold: bool = False) -> float:
         """Return how many pixels wide a line of text is."""
         shown = self.clean(text)
-        return measured(shown, font_of(shown, size, bold=bold))[0]
+        return letters(shown, font_of(shown, size, bold=bold)).width
 
     def clean(self, text: str) -> str:
         """Return text on one line, with the code of each character that no font has."""
@@ -159,12 +159,12 @@ class Sheet:
         """
         if not (shown := self.cut(text, limit, size, bold=bold)):
             return x
-        self.ax.text(
+        self.ax.add_artist(Line(
             x, y + 0.36 * size / POINTS, shown, color=COLORS[color], ha=align, va="baseline",
             fontproperties=font_of(shown, size, bold=bold), parse_math=False, usetex=False,
             zorder=next(self._order),
             bbox={"fc": COLORS[ground], "ec": "none", "alpha": 0.8, "pad": 1} if ground else None,
-        )  # fmt: skip
+        ))  # fmt: skip
         return x + (self.width(shown, size, bold=bold) if align == "left" else 0.0)
 
     def cut(self, text: str, limit: float, size: float = BODY, *, bold: bool = False) -> str:
