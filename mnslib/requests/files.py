@@ -7,8 +7,10 @@ stays text, in YAML too: `no`, `1.10`, `0123` and `2026-01-31` stay what they lo
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from mnslib.requests.sheets import (
     request_sheet,
     unpacked_bytes,
 )
+from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import looks_secret
 
 LARGEST_FILE_BYTES = 32 * 2**20
@@ -36,8 +39,13 @@ LARGEST_FILE_BYTES = 32 * 2**20
 MOST_ROWS = 20_000
 """Our choice: twice the largest fleet that is measured; more is a mistake or an attack."""
 
-DELIMITERS = (",", ";")
-"""Excel writes one or the other, as the computer's region says."""
+DELIMITERS = (",", ";", "\t")
+"""Excel writes one of the first two, as the computer's region says; as Unicode text it is a tab."""
+
+_DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
+"""A first line by which Excel is told the delimiter."""
+
+_AS_UTF_8 = "it anew as UTF-8 (in Excel: the type CSV UTF-8)"
 
 YAML = (".yaml", ".yml")
 FORMATS = (".csv", ".xlsx", *YAML)
@@ -103,29 +111,35 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(path: Path, data: bytes) -> str:
-    """Return UTF-8 text, with or without a byte order mark.
+    """Return UTF-8 text, with or without a byte order mark, or UTF-16 text with one.
 
     Raises:
         SpecError: if it is in another encoding; names the line.
     """
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise file_error(path, "the file is not UTF-8", row=line, fix="it anew as UTF-8") from error
+        line, found = data[: error.start].count(b"\n") + 1, f"not UTF-{16 if is_wide else 8}"
+        raise file_error(path, f"the file is {found}", row=line, fix=_AS_UTF_8) from error
+    if "\0" in text:
+        message = "the file holds zero bytes, as UTF-16 without a byte order mark or UTF-32 does"
+        raise file_error(path, message, fix=_AS_UTF_8)
+    return text
 
 
 def read_rows(path: Path, data: bytes | None = None) -> Rows:
     """Return the records of a request file; empty lines are passed over.
 
-    Reads YAML, XLSX, and CSV in UTF-8 with or without a byte order mark, comma or semicolon as
-    the header has it.
+    Reads YAML, XLSX, and CSV in UTF-8, or UTF-16 with a byte order mark; comma, semicolon or tab
+    as the header has it, or what a first line `sep=;` says.
 
     Args:
         data: its content, if that was read before; None reads it.
 
     Raises:
-        SpecError: if the file cannot be read at all: missing, another format, no UTF-8, empty.
+        SpecError: if the file cannot be read at all: missing, another format, encoding or
+            delimiter, empty.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -151,6 +165,11 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
         raise SpecError(table.problems)  # without its header nothing can be said of the rows
     if not names:
         raise file_error(path, "the file holds no header and no request")
+    if len(names) == 1 and sum(name in names[0] for name in ID_COLUMNS) > 1:
+        sign = re.sub(r"[\w\s\"']", "", names[0])[:1] or " "
+        message = f"the header is one cell: its columns are separated by {sign!r}"
+        fix = "each cell apart, in CSV with commas, semicolons or tabs between"
+        raise file_error(path, message, row=table.header_row, fix=fix)
     if len(body) > MOST_ROWS:
         raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
     header = table.header = tuple(name.strip() for name in names)
@@ -174,7 +193,8 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
 def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line each record starts on and its cells; empty records are left out."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    table.delimiter = max(DELIMITERS, key=first.count)
+    declared = _DECLARED.fullmatch(first.rstrip(" "))
+    table.delimiter = declared[1] if declared else max(DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter, strict=True)
     while True:
         number = reader.line_num + 1
@@ -185,7 +205,9 @@ def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             table.tell(number, None, (f"the row is no CSV: {error}", 'a quote inside as ""'))
             continue
-        if any(cells):
+        if declared and any(cells):
+            declared = None
+        elif any(cells):
             yield number, cells
 
 

@@ -32,6 +32,46 @@ def test_comma_and_semicolon_files_read_alike(read: Callable[..., Rows]) -> None
     assert numbered(read('a;b\r\n1;"x;y"\r\n')) == wanted
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "sep=; "])
+def test_the_line_by_which_excel_is_told_the_delimiter_is_no_row(
+    read: Callable[..., Rows], line: str, encoding: str, end: str
+) -> None:
+    rows = read(end.join([line, "a;b,c", "", "1;2,3", ""]).encode(encoding))
+    assert (rows.delimiter, rows.header, rows.header_row) == (";", ("a", "b,c"), 2)
+    assert numbered(rows) == [(4, {"a": "1", "b,c": "2,3"})]
+
+
+def test_other_delimiters_are_read_where_the_file_says_so(read: Callable[..., Rows]) -> None:
+    assert numbered(read("sep=|\na|b\n1|2\n")) == [(3, {"a": "1", "b": "2"})]
+    assert numbered(read("sep=\t\na\tb\n1\t2\n")) == [(3, {"a": "1", "b": "2"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_unicode_text_as_excel_writes_it_is_read(read: Callable[..., Rows], encoding: str) -> None:
+    text = ("" if encoding == "utf-16" else "\ufeff") + "a\tb\r\n1,5\tZürich\r\n"
+    assert numbered(read(text.encode(encoding))) == [(2, {"a": "1,5", "b": "Zürich"})]
+
+
+HEADER = ("subscription_id", "resource_group", "cluster_name", "namespace_name")
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "first", "told"),
+    [("|", "", "'|'"), (":", "", "':'"), (" ", "", "' '"), (";", "sep=,\n", "';'")],
+)
+def test_another_delimiter_is_one_mistake_that_names_it(
+    read: Callable[..., Rows], delimiter: str, first: str, told: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(first + "\n".join([delimiter.join(HEADER), *[delimiter.join("abcd")] * 9]))
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"requests.csv, row {1 + bool(first)}: the header is one cell: its columns are separated "
+        f"by {told}. Write each cell apart, in CSV with commas, semicolons or tabs between."
+    ]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(read: Callable[..., Rows]) -> None:
     assert read(b"\xef\xbb\xbfa,b\n1,2\n").header == ("a", "b")
 
@@ -86,8 +126,16 @@ def test_an_empty_file_is_refused(read: Callable[..., Rows], text: str) -> None:
 def test_a_file_that_is_not_utf_8_names_the_line(read: Callable[..., Rows]) -> None:
     with pytest.raises(SpecError, match=r"requests\.csv, row 2: the file is not UTF-8\. Write"):
         read("a,b\n1,Zürich\n".encode("latin-1"))
-    with pytest.raises(SpecError, match="row 1: the file is not UTF-8"):
-        read("a,b\n1,2\n".encode("utf-16"))
+    with pytest.raises(SpecError, match="row 2: the file is not UTF-16"):
+        read("a,b\n1,2\n".encode("utf-16")[:-1])
+    for encoding in ("utf-16-le", "utf-32"):
+        with pytest.raises(SpecError) as caught:
+            read("a,b\n1,2\n".encode(encoding))
+        (told,) = caught.value.problems
+        assert str(told) == (
+            "requests.csv: the file holds zero bytes, as UTF-16 without a byte order mark or "
+            "UTF-32 does. Write it anew as UTF-8 (in Excel: the type CSV UTF-8)."
+        )
 
 
 @pytest.mark.parametrize("name", ["requests.xls", "requests.json", "requests"])
