@@ -1,7 +1,8 @@
 """What a cluster has committed, against what its nodes can give: overcommit and N-1.
 
 `committed` is the sum of hard request quotas, `requested` what pods ask for now, `allocatable`
-what ready nodes offer. Pure: standard library only; plan and capacity use the same figures.
+what the nodes offer that teams can use. Pure: standard library only; plan and capacity use the same
+figures.
 
 Source: kubernetes-mixin, alerts KubeCPUQuotaOvercommit and KubeCPUOvercommit (memory alike).
 """
@@ -24,17 +25,54 @@ QUOTA_OVERCOMMIT_RATIO = Decimal("1.5")
 
 _OFFERS = {"cpu": attrgetter("allocatable_cores"), "memory": attrgetter("allocatable_bytes")}
 
+CORDONED, NOT_READY, VIRTUAL, CLOSED = "cordoned", "not ready", "virtual", "closed"
+PASSING = frozenset({CORDONED, NOT_READY})
+"""Reasons that pass: upgrades cordon nodes one after the other. The others stay."""
+
+_VIRTUAL_TAINT, _VIRTUAL_NAMES = "virtual-kubelet.io/provider", ("virtual-node-", "virtual-kubelet")
+"""Of nodes that promise 1,000 cores. Source: virtual-kubelet; AKS, virtual nodes."""
+
+_CLOSED_NAMES = ("aks-hostedpool-", "aks-system-surge-")
+"""Of nodes that are not the customer's. Source: AKS Automatic, managed system node pools."""
+
+_PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "node.cilium.io/")
+_CORDON_TAINT = "node.kubernetes.io/unschedulable"
+_TOLERATED_TAINT = "node.kubernetes.io/memory-pressure"
+"""Of conditions, which pass. Every pod that requests something tolerates the last, and a quota
+takes no other. Source: Kubernetes, "Taint Nodes by Condition"."""
+
+
+def left_out_for(node: Node) -> str:
+    """Return why an ordinary pod finds no place on a node; empty where it does.
+
+    `VIRTUAL`, `CLOSED` (a taint that no ordinary pod tolerates), `NOT_READY` or `CORDONED`: what
+    stays before what passes.
+    """
+    taints = [key for key in node.taints if key != _TOLERATED_TAINT]
+    if node.is_virtual or _VIRTUAL_TAINT in taints or node.name.startswith(_VIRTUAL_NAMES):
+        return VIRTUAL
+    if node.name.startswith(_CLOSED_NAMES):
+        return CLOSED
+    if not all(key.startswith(_PASSING_TAINTS) for key in taints):
+        return CLOSED
+    if not node.is_ready or set(taints) - {_CORDON_TAINT}:
+        return NOT_READY
+    return CORDONED if node.is_cordoned or taints else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """One cluster and one resource (`cpu` in cores, `memory` in bytes).
 
     Attributes:
-        largest_node: allocatable of the largest ready node, to ask what its loss would mean.
+        largest_node: allocatable of the largest such node, to ask what its loss would mean.
         autoscaled: allocatable once every pool is at its autoscaler's maximum; None without one.
         uncounted: namespaces without a quota on this resource; they may ask for anything.
         by_namespace: what is committed to each.
         max_ratio: committed over allocatable that is still accepted; None for no limit.
+        left_out: nodes that are not counted, each with the reason of `left_out_for`.
+        returning, largest_returning: allocatable of those of them that are left out for a time
+            (`PASSING`), and of the largest one.
     """
 
     resource: str
@@ -46,6 +84,26 @@ class Commitment:
     autoscaled: Decimal | None = None
     by_namespace: Mapping[str, Decimal] = field(default_factory=dict)
     max_ratio: Decimal | None = QUOTA_OVERCOMMIT_RATIO
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    returning: Decimal = ZERO
+    largest_returning: Decimal = ZERO
+
+    @property
+    def nodes_left_out(self) -> str:
+        """The nodes that are not counted, as `name: reason`, joined by commas."""
+        return ", ".join(f"{name}: {why}" for name, why in self.left_out.items())
+
+    @property
+    def with_nodes_back(self) -> Commitment:
+        """The same commitment once the nodes are back that are left out for a time."""
+        return replace(
+            self,
+            allocatable=self.allocatable + self.returning,
+            largest_node=max(self.largest_node, self.largest_returning),
+            left_out={name: why for name, why in self.left_out.items() if why not in PASSING},
+            returning=ZERO,
+            largest_returning=ZERO,
+        )
 
     @property
     def without_largest_node(self) -> Decimal:
@@ -99,21 +157,33 @@ class Commitment:
         return "room"
 
 
-def shortage(before: Commitment, after: Commitment) -> Decimal:
-    """Return how much a cluster lacks for a raised quota; 0 where it fits, or nothing is raised.
+def lacking(before: Commitment, after: Commitment) -> dict[str, Decimal]:
+    """Return by namespace what a cluster lacks for its raised quota; one that fits is left out.
 
-    What is committed to all must stay within the limit, to one namespace within all ready nodes.
+    What is committed to all must stay within the limit, to one namespace within all nodes.
     What pods request now decides the headroom that is left, not what may be committed.
     """
-    lacking = [ZERO]
-    if after.committed > before.committed and after.over_limit is not None:
-        lacking.append(after.over_limit)
-    lacking += [
-        own - after.allocatable
+    found = {
+        name: max(_over(before, after), own - after.allocatable)
         for name, own in after.by_namespace.items()
         if own > before.by_namespace.get(name, ZERO)
-    ]
-    return max(lacking)
+    }
+    return {name: amount for name, amount in found.items() if amount > 0}
+
+
+def shortage(before: Commitment, after: Commitment) -> Decimal:
+    """Return how much a cluster lacks for all that is raised; 0 where it fits."""
+    return max(_over(before, after), *lacking(before, after).values(), ZERO)
+
+
+def _over(before: Commitment, after: Commitment) -> Decimal:
+    """Return what is committed beyond the limit, where more is committed than before."""
+    return (after.over_limit or ZERO) if after.committed > before.committed else ZERO
+
+
+def shortage_later(before: Commitment, after: Commitment) -> Decimal:
+    """Return how much it lacks once the nodes are back that are left out for a time."""
+    return shortage(before.with_nodes_back, after.with_nodes_back)
 
 
 def committed_by_namespace(quotas: Iterable[QuotaStatus], resource: str) -> dict[str, Decimal]:
@@ -142,17 +212,22 @@ def commitments(
 ) -> dict[str, Commitment]:
     """Return what one cluster has committed of `cpu` and of `memory`.
 
-    Nodes that are not ready, and pods that are finished, count for nothing. A pool grows by nodes
-    of the size it has; one without a ready node is left out, for its size is not known.
+    Nodes that teams cannot use (`left_out_for`) count for nothing, nor do pods that are finished,
+    or run where teams never can. A pool grows by nodes of the size it has; one without a node in
+    use is left out, for its size is not known.
 
     Args:
         most_nodes: the autoscaler's maximum, by pool.
         max_ratio: committed over allocatable that is still accepted; None for no limit.
     """
-    ready = [node for node in nodes if node.is_ready]
+    reasons = [(node, left_out_for(node)) for node in nodes]
+    left_out = {node.name: why for node, why in reasons if why}
+    used = [node for node, why in reasons if not why]
+    returning = [node for node, why in reasons if why in PASSING]
+    elsewhere = {name for name, why in left_out.items() if why not in PASSING}
     hard, running = list(quotas), list(pods)
-    requested = total_need(running)
-    sizes, counts = {node.pool: node for node in ready}, Counter(node.pool for node in ready)
+    requested = total_need(pod for pod in running if pod.node_name not in elsewhere)
+    sizes, counts = {node.pool: node for node in used}, Counter(node.pool for node in used)
     growing = [
         (sizes[pool], max(0, most - counts[pool]))
         for pool, most in (most_nodes or {}).items()
@@ -160,7 +235,7 @@ def commitments(
     ]
     found = {}
     for resource, offer in _OFFERS.items():
-        offers = [offer(node) for node in ready]
+        offers, later = [offer(node) for node in used], [offer(node) for node in returning]
         growth = sum((offer(node) * count for node, count in growing), ZERO)
         committed = committed_by_namespace(hard, resource)
         found[resource] = Commitment(
@@ -173,5 +248,8 @@ def commitments(
             uncounted=len({pod.namespace_name for pod in running} - set(committed)),
             by_namespace=committed,
             max_ratio=max_ratio,
+            left_out=left_out,
+            returning=sum(later, ZERO),
+            largest_returning=max(later, default=ZERO),
         )
     return found

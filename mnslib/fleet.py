@@ -161,6 +161,7 @@ class Fleet:
             )
             for resource, one in sums.items():
                 row |= {f"{resource}_{name}": float(getattr(one, name)) for name in _OF_COMMITMENT}
+                row["nodes_left_out"] = one.nodes_left_out
         return pd.DataFrame(rows, columns=_CLUSTERS)
 
     def namespaces(self, *, all: bool = False) -> pd.DataFrame:
@@ -672,7 +673,8 @@ _OF_CLUSTER = {
 _OF_COMMITMENT = ("allocatable", "committed", "headroom")
 _CLUSTERS = [  # a narrow screen shows the first and the last of them
     "cluster_name", *(f"{resource}_{n}" for resource in ("cpu", "memory") for n in _OF_COMMITMENT),
-    "subscription_id", "resource_group", *_OF_CLUSTER, "managed_namespaces", "reason",
+    "subscription_id", "resource_group", *_OF_CLUSTER, "managed_namespaces", "nodes_left_out",
+    "reason",
 ]  # fmt: skip
 _NAMESPACES = [
     "cluster_name", "namespace_name", *QUOTA_FIELDS, "subscription_id", "resource_group",

@@ -46,6 +46,8 @@ class Node:
     Attributes:
         most_pods: pods that it takes; None where it does not say.
         is_cordoned: whether it takes no new pod (`spec.unschedulable`).
+        is_virtual: whether it only stands for a service elsewhere, as its labels say.
+        taints: keys of those that keep pods away (`NoSchedule`, `NoExecute`).
     """
 
     name: str
@@ -55,6 +57,8 @@ class Node:
     pool: str = ""
     most_pods: int | None = None
     is_cordoned: bool = False
+    is_virtual: bool = False
+    taints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

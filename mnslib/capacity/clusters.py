@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import LEAST_HISTORY
+from mnslib.commitment import left_out_for
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Node, Pod
 from mnslib.quantities import parse_quantity, size_problems
@@ -38,6 +39,7 @@ COMMITMENT_COLUMNS = (
     "cluster_name", "resource", "allocatable", "without_largest_node", "committed", "requested",
     "usage", "committed_ratio", "requested_ratio", "headroom", "uncounted", "autoscaled",
     "autoscaled_committed_ratio", "autoscaled_requested_ratio", "autoscaled_verdict", "verdict",
+    "nodes_left_out",
 )  # fmt: skip
 PLACEMENT_COLUMNS = (
     "rank", "cluster_name", "location", "verdict", "reason", "headroom_cpu", "headroom_memory",
@@ -46,10 +48,10 @@ PLACEMENT_COLUMNS = (
     "new_region",
 )  # fmt: skip
 _WORDS = {"cluster_name", "resource", "verdict", "autoscaled_verdict", "location", "reason"}
-_WORDS |= {"rank", "new_region"}
+_WORDS |= {"rank", "new_region", "nodes_left_out"}
 _OF_NOW = (
     "allocatable", "without_largest_node", "committed", "requested", "committed_ratio",
-    "requested_ratio", "headroom", "uncounted", "autoscaled", "verdict",
+    "requested_ratio", "headroom", "uncounted", "autoscaled", "verdict", "nodes_left_out",
 )  # fmt: skip
 _OF_MOST = ("committed_ratio", "requested_ratio", "verdict")
 
@@ -78,7 +80,7 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
     for cluster in _named(snapshot):
         for resource, usage in measured.items():
             row: dict[str, Any] = {"cluster_name": cluster, "resource": resource}
-            row |= {"usage": usage.get(cluster), "autoscaled_verdict": ""}
+            row |= {"usage": usage.get(cluster), "autoscaled_verdict": "", "nodes_left_out": ""}
             if cluster in snapshot.commitments:
                 found = snapshot.commitments[cluster][resource]
                 row |= {name: getattr(found, name) for name in _OF_NOW}
@@ -279,7 +281,7 @@ class FreeNodes:
     volumes are not read: whether the scheduler would choose that node is not said.
 
     Args:
-        nodes: those that are not ready, or cordoned, take none.
+        nodes: those that teams cannot use (`commitment.left_out_for`) take none.
         pods: all of the cluster, system pods too; finished ones hold nothing. Those that wait for
             a node are put on one first where they find one.
         needs: what each of the pods counts for, from `pods.pod_need`.
@@ -288,7 +290,7 @@ class FreeNodes:
     def __init__(self, nodes: Iterable[Node], pods: Iterable[Pod], needs: Iterable[Size]) -> None:
         free: dict[str, list[Decimal]] = {}
         for node in nodes:
-            if node.is_ready and not node.is_cordoned:
+            if not left_out_for(node):
                 most = Decimal(MOST_PODS if node.most_pods is None else node.most_pods)
                 free[node.name] = [node.allocatable_cores, node.allocatable_bytes, most]
         waiting: Counter[PodSize] = Counter()

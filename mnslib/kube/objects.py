@@ -48,19 +48,28 @@ def quota(item: Any) -> own.QuotaStatus:
 _POOL_LABEL = "kubernetes.azure.com/agentpool"
 """Source: AKS, reserved system labels of nodes."""
 
+_VIRTUAL_LABEL = ("type", "virtual-kubelet")
+"""Source: virtual-kubelet, which AKS' virtual nodes are."""
+
+_KEEPS_AWAY = ("NoSchedule", "NoExecute")
+
 
 def node(item: Any) -> own.Node:
     """Return a node with what it offers."""
     offered = _amounts(item.status and item.status.allocatable, only=(*_COUNTED, "pods"))
     conditions = (item.status and item.status.conditions) or []
+    taints = (item.spec and item.spec.taints) or []
+    labels = item.metadata.labels or {}
     return own.Node(
         name=item.metadata.name,
         allocatable_cores=offered.get("cpu", ZERO),  # absent until a new node has reported
         allocatable_bytes=offered.get("memory", ZERO),
         is_ready=any(c.type == "Ready" and c.status == "True" for c in conditions),
-        pool=(item.metadata.labels or {}).get(_POOL_LABEL, ""),
+        pool=labels.get(_POOL_LABEL, ""),
         most_pods=int(offered["pods"]) if "pods" in offered else None,
         is_cordoned=bool(item.spec and item.spec.unschedulable),
+        is_virtual=_VIRTUAL_LABEL in labels.items(),
+        taints=tuple(taint.key for taint in taints if taint.effect in _KEEPS_AWAY),
     )
 
 

@@ -6,12 +6,12 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from mnslib.commitment import Commitment, commitments
+from mnslib.commitment import Commitment, commitments, lacking
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
@@ -241,16 +241,20 @@ def with_overcommit(
 ) -> list[Change]:
     """Return a cluster's changes; those that commit more of it than fits carry the risk.
 
-    Too much is what does not fit (`commitment.shortage`) with all changes done; whether it fits may
-    be unknown too. Counted are request quotas, since pods are placed by their requests. Source:
-    kubernetes-mixin, KubeCPUQuotaOvercommit (memory alike).
+    Too much is what does not fit (`commitment.lacking`) with all changes done, neither now nor once
+    the nodes are back that are left out for a time: a plan that fits then is short for as long as
+    an upgrade takes, which is told but no risk. Whether it fits may be unknown too. Counted are
+    request quotas, since pods are placed by their requests. Source: kubernetes-mixin,
+    KubeCPUQuotaOvercommit (memory alike).
     """
     if all(change.kind in (ChangeKind.NO_CHANGE, ChangeKind.DELETE) for change in changes):
         return list(changes)  # nothing raises, and pods need not be added up
     both = before_and_after(observed, changes, max_commitment)
+    sums = zip(*map(dict.items, both), strict=True) if both else ()
+    short = {resource: _short(before, after) for (resource, before), (_, after) in sums}
     found = []
     for change in changes:
-        told = [_overcommit(change, resource, both) for resource in ("cpu", "memory")]
+        told = [_overcommit(change, resource, both, short) for resource in ("cpu", "memory")]
         if detail := "; ".join(dict.fromkeys(filter(None, told))):
             risk = Risk(name=RiskName.OVERCOMMIT, detail=f"{detail}.")
             change = replace(change, risks=(*change.risks, risk))
@@ -258,25 +262,32 @@ def with_overcommit(
     return found
 
 
-def _overcommit(change: Change, resource: str, both: BeforeAndAfter | None) -> str:
+def _short(before: Commitment, after: Commitment) -> Set[str]:
+    """Return the namespaces whose raised quota fits neither now nor once all nodes are back."""
+    later = lacking(before.with_nodes_back, after.with_nodes_back)
+    return lacking(before, after).keys() & later.keys()
+
+
+def _overcommit(
+    change: Change, resource: str, both: BeforeAndAfter | None, short: Mapping[str, Set[str]]
+) -> str:
     name, field = change.id.cluster.cluster_name, f"{resource}_request"
-    if both is None or not both[1][resource].allocatable:
+    if both is None or not both[1][resource].with_nodes_back.allocatable:
         was, becomes = (
             state.quota.get(field, ZERO) if state else ZERO
             for state in (change.before, change.after)
         )
         why = "Kubernetes was not read" if both is None else "no ready node"
         return _say("unfit", name=name, why=why) if becomes > was else ""
-    before, after = (sums[resource] for sums in both)
-    was, own = (one.by_namespace.get(change.id.namespace_name, ZERO) for one in (before, after))
-    if own <= was:
+    if change.id.namespace_name not in short[resource]:
         return ""
-    nodes = amount_text(resource, after.allocatable)
-    facts = {"name": name, "nodes": nodes, "words": RESOURCE_WORDS[field]}
-    if own > after.allocatable:
+    now = both[1][resource]
+    after = now.with_nodes_back
+    own, nodes = after.by_namespace[change.id.namespace_name], after.allocatable
+    facts = {"name": name, "words": RESOURCE_WORDS[field], "nodes": amount_text(resource, nodes)}
+    facts["back"] = _say("nodes-back") if now.returning else ""
+    if own > nodes:
         return _say("too-large", own=amount_text(resource, own), **facts)
-    if after.committed <= before.committed or (after.over_limit or ZERO) <= 0:
-        return ""
-    committed, ratio = amount_text(resource, after.committed), after.committed / after.allocatable
+    committed, ratio = amount_text(resource, after.committed), after.committed / nodes
     # nothing of its own, so that a page says it once of all
     return _say("overcommit", committed=committed, ratio=ratio, most=after.max_ratio, **facts)

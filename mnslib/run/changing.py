@@ -488,4 +488,5 @@ class Changing(Run):
                 headline += f" Planned again: {plans.plan_sentence(self.left)}"
         risks = result.resumed.risks if result.resumed else plan.risk_names()
         numbers = {**result.counts(), "risks": len(risks)}
-        return self.finish(status, headline, numbers, self.checks, is_unchanged=not plan.to_do)
+        checks = [*self.checks, *plans.short_for_now(plan)]
+        return self.finish(status, headline, numbers, checks, is_unchanged=not plan.to_do)

@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnslib.commitment import shortage
+from mnslib.commitment import PASSING, left_out_for, shortage, shortage_later
 from mnslib.errors import cut
 from mnslib.models import (
     BUILT_IN_ROLES,
@@ -91,7 +91,14 @@ def observed_table(observed: ObservedState) -> Table:
     names = short_names(observed.clusters)
     found = {names[cluster]: one for cluster, one in observed.clusters.items()}
     rows = [
-        {"cluster_name": name, "found": one, "read_utc": datetime.fromisoformat(one.read_utc)}
+        {
+            "cluster_name": name,
+            "found": one,
+            "read_utc": datetime.fromisoformat(one.read_utc),
+            "in_use": sum(not left_out_for(node) for node in one.kubernetes.nodes)
+            if one.kubernetes
+            else 0,
+        }
         for name, one in sorted(found.items(), key=itemgetter(0))
     ]
     return view("observed", rows)
@@ -144,7 +151,9 @@ def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
         Figure(f"{number:,}", words[kind], tone=tag(kind).tone if number else "calm")
         for kind, number in plan.counts().items()
     ]
-    boxes = (*_risks(plan, result), *_grants(plan))
+    passing = [check.detail for check in short_for_now(plan)]
+    boxes = [_box("short_for_now", passing, tone="warning")] if passing else []
+    boxes = [*_risks(plan, result), *boxes, *_grants(plan)]
     return Stack((plan_sentence(plan), KeyFigures(figures), *boxes))
 
 
@@ -220,12 +229,28 @@ def clusters_table(plan: Plan) -> Table:
         about = {"cluster_name": names[cluster], "changes": changes[cluster]}
         for resource in ("cpu", "memory"):
             lacking = shortage(before[resource], after[resource]) if both else ZERO
+            later = shortage_later(before[resource], after[resource]) if both else ZERO
             verdict = after[resource].verdict if both else "unknown"
-            word = "does not fit" if lacking else verdict
+            word = ("does not fit" if later else "does not fit now") if lacking else verdict
             amounts = {"before": before.get(resource), "after": after.get(resource)}
-            row = {"resource": resource, "lacking": lacking, "word": word}
-            rows.append((place, about | row | amounts))
+            row = {"resource": resource, "lacking": lacking, "later": later, "word": word}
+            left_out = after[resource].nodes_left_out.split(", ") if both else []
+            rows.append((place, about | row | amounts | {"left_out": left_out}))
     return view("effect", [row for _, row in sorted(rows, key=itemgetter(0))])
+
+
+def short_for_now(plan: Plan) -> list[CheckResult]:
+    """Return a warning for each cluster on which the plan fits only once nodes are back."""
+    names = short_names(plan.observed.clusters)
+    checks = []
+    for cluster, both in plan.commitments.items() if plan.to_do else ():
+        sums = [(name, before, both[1][name]) for name, before in both[0].items()] if both else []
+        short = {name: shortage(*pair) for name, *pair in sums if not shortage_later(*pair)}
+        if any(short.values()):
+            out = [node for node, why in sums[0][2].left_out.items() if why in PASSING]
+            detail = _said("short_now", names[cluster], short, out)
+            checks.append(CheckResult(name="nodes", status=CheckStatus.WARNING, detail=detail))
+    return checks
 
 
 def plan_chart(plan: Plan) -> Chart:

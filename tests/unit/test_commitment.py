@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from mnslib.commitment import Commitment, commitments, committed_by_namespace
+from mnslib.commitment import (
+    Commitment,
+    commitments,
+    committed_by_namespace,
+    lacking,
+    left_out_for,
+    shortage,
+    shortage_later,
+)
 from mnslib.kube_models import Container, Node, Pod, QuotaStatus
 
 
@@ -60,6 +69,66 @@ def test_a_node_that_is_not_ready_offers_nothing() -> None:
     nodes = [make_node("a", "4"), make_node("b", "8", is_ready=False)]
     found = commitments(nodes=nodes, quotas=[], pods=[])["cpu"]
     assert (found.allocatable, found.largest_node) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "why"),
+    [
+        ("a", {}, ""),
+        ("a", {"is_cordoned": True}, "cordoned"),
+        ("a", {"taints": ("node.kubernetes.io/unschedulable",)}, "cordoned"),
+        ("a", {"is_ready": False, "is_cordoned": True}, "not ready"),
+        ("a", {"taints": ("node.kubernetes.io/disk-pressure",)}, "not ready"),
+        ("a", {"taints": ("node.cloudprovider.kubernetes.io/uninitialized",)}, "not ready"),
+        ("a", {"taints": ("node.kubernetes.io/memory-pressure",)}, ""),
+        ("a", {"taints": ("CriticalAddonsOnly",)}, "closed"),
+        (
+            "a",
+            {"taints": ("kubernetes.azure.com/scalesetpriority",), "is_cordoned": True},
+            "closed",
+        ),
+        ("aks-hostedpool-1", {}, "closed"),
+        ("aks-system-surge-1", {"is_ready": False}, "closed"),
+        ("a", {"is_virtual": True, "is_cordoned": True}, "virtual"),
+        ("a", {"taints": ("virtual-kubelet.io/provider",)}, "virtual"),
+        ("virtual-node-aci-linux", {}, "virtual"),
+    ],
+)
+def test_why_teams_cannot_use_a_node(name: str, facts: dict[str, Any], why: str) -> None:
+    assert left_out_for(make_node(name, "4", **facts)) == why
+
+
+def test_what_is_committed_is_held_against_the_nodes_that_teams_can_use() -> None:
+    """1,016 cores are listed, of which teams can use 4 now, and 12 once an upgrade is done."""
+    nodes = [
+        make_node("a", "4", pool="one"),
+        make_node("b", "4", pool="one", is_cordoned=True),
+        make_node("c", "4", pool="one", is_ready=False),
+        make_node("system", "4", taints=("CriticalAddonsOnly",)),
+        make_node("virtual-node-aci-linux", "1000", is_virtual=True),
+    ]
+    pods = [replace(make_pod("web", "1"), node_name=node.name) for node in nodes]
+    found = commitments(nodes=nodes, quotas=[], pods=pods, most_nodes={"one": 5})["cpu"]
+
+    assert (found.allocatable, found.largest_node, found.autoscaled) == (4, 4, 20)
+    assert found.requested == 3  # what runs where teams never can takes nothing from them
+    assert found.nodes_left_out == (
+        "b: cordoned, c: not ready, system: closed, virtual-node-aci-linux: virtual"
+    )
+    back = found.with_nodes_back
+    assert (back.allocatable, back.largest_node, back.requested) == (12, 4, 3)
+    assert back.nodes_left_out == "system: closed, virtual-node-aci-linux: virtual"
+
+
+def test_what_fits_once_nodes_are_back_is_short_for_now() -> None:
+    nodes = [make_node("a", "4"), make_node("b", "4", is_cordoned=True)]
+    before, after, beyond = (
+        commitments(nodes=nodes, quotas=[make_quota("web", {"cpu": amount})], pods=[])["cpu"]
+        for amount in ("4", "8", "9")
+    )
+    assert lacking(before, after) == {"web": 4}  # 8 of 4 cores; 1.5 x 4 are 6 for all
+    assert (shortage(before, after), shortage_later(before, after)) == (4, 0)
+    assert (shortage(before, beyond), shortage_later(before, beyond)) == (5, 1)
 
 
 def test_several_quotas_of_a_namespace_must_all_hold() -> None:

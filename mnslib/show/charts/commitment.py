@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment, shortage
+from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO, Commitment, shortage, shortage_later
 from mnslib.quantities import ZERO
 from mnslib.show import wording
 from mnslib.show.charts.layers import HEADINGS, UNITS
@@ -192,7 +192,7 @@ def _compared(cluster: str, before: Commitment, after: Commitment) -> dict[str, 
         "cluster": cluster, "resource": resource, "is_known": True, "limit": after.max_ratio,
         "was_ratio": before.committed_ratio, "ratio": after.committed_ratio, "added": added,
         "left": left, "headroom": before.headroom, "missing": missing, "is_short": missing > 0,
-        "share_missing": missing / nodes,
+        "share_missing": missing / nodes, "later": shortage_later(before, after),
         # what does not fit first, by how much is short; then by the headroom left over
         "order": float((-missing or left) / nodes), "uncounted": before.uncounted,
         "needs_all": not missing and added > 0 and added > before.headroom,

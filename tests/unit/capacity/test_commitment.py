@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -60,6 +61,14 @@ def test_clusters_are_judged_in_the_words_of_kubernetes_mixin(make_snapshot, cha
     table = commitment_table(make_snapshot({}, commitments=commitments(**changes)))
 
     assert table.loc[0, "verdict"] == verdict
+
+
+def test_nodes_that_teams_cannot_use_are_named(make_snapshot):
+    out = replace(make_commitment(), left_out={"n3": "cordoned", "vn": "virtual"})
+    found = {"aks-1": {"cpu": out, "memory": make_commitment()}}
+    table = commitment_table(make_snapshot({}, commitments=found))
+
+    assert list(table["nodes_left_out"]) == ["n3: cordoned, vn: virtual", ""]
 
 
 def test_the_autoscalers_maximum_is_judged_in_the_same_words(make_snapshot):

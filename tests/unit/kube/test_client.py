@@ -106,15 +106,24 @@ def test_a_new_quota_counts_by_its_spec_until_it_has_a_status(
 def test_a_node_offers_what_is_allocatable(api_server: ApiServer, make_client: Make) -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     offered = {"cpu": "7820m", "memory": "29886972Ki", "ephemeral-storage": "1Gi", "pods": "110"}
+    virtual = {"name": "d", "labels": {"type": "virtual-kubelet"}}
+    taints = [
+        {"key": "virtual-kubelet.io/provider", "effect": "NoSchedule"},
+        {"key": "team", "effect": "NoExecute"},
+        {"key": "better-not", "effect": "PreferNoSchedule"},
+    ]
     api_server.answer(
         200,
         make_list(
             make_item("a", status={**ready, "allocatable": offered}),
             make_item("b", spec={"unschedulable": True}, status=ready),
             make_item("c"),
+            make_item("d", spec={"taints": taints}) | {"metadata": virtual},
         ),
     )
-    a, b, c = make_client().nodes()
+    a, b, c, d = make_client().nodes()
+    assert (d.is_virtual, d.taints) == (True, ("virtual-kubelet.io/provider", "team"))
+    assert (a.is_virtual, a.taints, b.taints) == (False, (), ())
     assert (a.allocatable_cores, a.allocatable_bytes) == (Decimal("7.82"), 29886972 * 1024)
     assert [node.is_ready for node in (a, b, c)] == [True, True, False]
     assert [node.most_pods for node in (a, b, c)] == [110, None, None]

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from mnslib.commitment import shortage, shortage_later
 from mnslib.errors import ConfigError, SpecError
 from mnslib.kube_models import KubernetesNamespace, QuotaStatus
 from mnslib.models import (
@@ -469,6 +470,52 @@ def test_a_raised_promise_is_a_risk_where_nobody_knows_whether_it_fits(observed,
     assert risk.detail.startswith(f"unknown whether its quota fits on aks-1: {why}")
     same = make_spec(labels={"x": "y"}, quota=amounts(cpu_limit="3"))
     assert make_plan([same], observed).risk_names() == ()
+
+
+def nodes(*, cordoned=0, not_ready=0, virtual=0, closed=0):
+    """Two nodes of 8 cores, and so many that teams cannot use."""
+    (node, other), found = make_view().nodes, []
+    for count, facts in (
+        (cordoned, {"is_cordoned": True}),
+        (not_ready, {"is_ready": False}),
+        (virtual, {"is_virtual": True, "allocatable_cores": Decimal(1000)}),
+        (closed, {"taints": ("CriticalAddonsOnly",)}),
+    ):
+        found += [replace(node, name=f"{len(found)}{n}", **facts) for n in range(count)]
+    return (node, other, *found)
+
+
+@pytest.mark.parametrize(
+    ("out", "asked", "risks"),
+    [
+        ({"virtual": 1}, "24", ["overcommit"]),  # 25 of 16 cores
+        ({"closed": 3}, "24", ["overcommit"]),
+        ({"cordoned": 1}, "14", []),  # 25 of 16 cores now, of 24 later: at most 36
+        ({"not_ready": 1}, "14", []),
+        ({"cordoned": 1, "virtual": 1}, "26", ["overcommit"]),  # 26 are more than 24 nodes give
+    ],
+)
+def test_overcommit_is_what_holds_without_the_nodes_that_are_out_and_with_them_back(
+    out, asked, risks
+):
+    view = replace(make_view(quotas=(hard("other", "11"),)), nodes=nodes(**out))
+    plan = make_plan([asking("team-a", asked)], make_observed(view=view))
+    assert names(only(plan)) == risks
+    before, after = plan.commitments[CLUSTER]
+    assert shortage(before["cpu"], after["cpu"]) > 0
+    assert bool(shortage_later(before["cpu"], after["cpu"])) is bool(risks)
+
+
+def test_the_risk_speaks_of_the_nodes_with_those_back_that_are_out_for_now():
+    view = replace(make_view(quotas=(hard("other", "35"),)), nodes=nodes(cordoned=1))
+    (risk,) = only(make_plan([asking("team-a", "2")], make_observed(view=view))).risks
+    assert "1.54 × the 24 cores that its nodes give with those back that are" in risk.detail
+    nothing = replace(view, nodes=nodes(cordoned=1)[2:])  # all there is: 8 cores for 37
+    (risk,) = only(make_plan([asking("team-a", "2")], make_observed(view=nothing))).risks
+    assert "4.62 × the 8 cores" in risk.detail
+    closed = replace(view, nodes=nodes(closed=1)[2:])
+    (risk,) = only(make_plan([asking("team-a", "2")], make_observed(view=closed))).risks
+    assert risk.detail.startswith("unknown whether its quota fits on aks-1: no ready node")
 
 
 @pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf", "1.500", "1,5", "1e1", "٣"])

@@ -82,11 +82,11 @@ def space(name, hard, used, verdict, advice, owner="web", peak=None):
     }  # fmt: skip
 
 
-def cluster(name, verdict, room=0.0, resource="cpu"):
+def cluster(name, verdict, room=0.0, resource="cpu", out=""):
     return {
         "cluster_name": name, "resource": resource, "allocatable": 40.0, "headroom": room,
         "without_largest_node": 32.0, "requested": 35.0, "committed": 66.0,
-        "committed_ratio": 1.65, "verdict": verdict,
+        "committed_ratio": 1.65, "verdict": verdict, "nodes_left_out": out,
     }  # fmt: skip
 
 
@@ -189,9 +189,11 @@ def test_clusters_that_promised_too_much_get_nothing_more_and_another_is_named(d
 
 
 def test_one_cluster_alone_is_named_once(decided):
-    (found,) = decided(commitment=[cluster("aks-2", "quota overcommit")]).actions
+    over = cluster("aks-2", "quota overcommit", out="n3: cordoned")
+    (found,) = decided(commitment=[over]).actions
     assert found[0] == "Commit nothing more on aks-2"
-    assert found[1] == "It commits 1.65× its CPU, 6 cores above 1.5×. No cluster has headroom."
+    said = "It commits 1.65× its CPU, 6 cores above 1.5× (not counted: n3: cordoned)."
+    assert found[1] == f"{said} No cluster has headroom."
 
 
 def test_memory_is_not_taken_for_the_larger_because_it_is_counted_in_bytes(decided):

@@ -28,12 +28,14 @@ from mnslib.show.plans import (
     changes_table,
     checks_table,
     clusters_table,
+    observed_table,
     outcome_report,
     outcome_sentence,
     plan_chart,
     plan_report,
     plan_sentence,
     requests_table,
+    short_for_now,
     still_open,
     warning_lines,
 )
@@ -206,6 +208,37 @@ def test_risk_table_and_picture_agree_on_what_fits(cores, limit, title):
     assert plan_chart(plan).title == f"team-a {title}"
     assert plan.risk_names() == (("overcommit",) if is_short else ())
     assert ("short of" in repr(clusters_table(plan))) is is_short
+
+
+def test_a_plan_that_fits_once_nodes_are_back_says_so_and_names_them():
+    """20 cores of one node's 8, by 1.5 at most 12; with the cordoned one back at most 24."""
+    quota = amounts(cpu_request="16", cpu_limit="99", memory_request="1Gi", memory_limit="1Gi")
+    view = make_view()
+    (node, other), virtual = view.nodes, Decimal(1000)
+    nodes = (
+        node,
+        replace(other, is_cordoned=True),
+        replace(other, name="v", is_virtual=True, allocatable_cores=virtual),
+    )
+    plan = make_plan([make_spec(quota=quota)], make_observed(view=replace(view, nodes=nodes)))
+    assert plan.risk_names() == ()
+    said = "aks-1 lacks 8 cores of CPU while nodes are cordoned or not ready (n2); with them back"
+    (check,) = short_for_now(plan)
+    assert (check.status, check.name) == (CheckStatus.WARNING, "nodes")
+    assert check.detail.startswith(said)
+    report = repr(plan_report(plan))
+    assert "Does not fit before nodes are back" in report
+    assert said in report
+    table = repr(clusters_table(plan))
+    assert "short of 8 cores now; fits once nodes are back" in table
+    assert "n2: cordoned, v: virtual" in table
+    title = "team-a does not fit on aks-1: short of 8 cores until nodes are back"
+    assert plan_chart(plan).title == title
+    assert "1 of 3" in repr(observed_table(plan.observed))
+    all_there = replace(view, nodes=(node, other))
+    whole = make_plan([make_spec(quota=quota)], make_observed(view=all_there))
+    assert short_for_now(whole) == []
+    assert whole.digest == plan.digest  # an upgrade asks nobody to approve anew
 
 
 def test_overcommit_is_on_top_of_the_plan_and_in_both_headlines():
