@@ -100,6 +100,7 @@ class Reading(Run):
     def __init__(self, *about: Any, **named: Any) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tables")
         self._saved: dict[str, tuple[pd.DataFrame, Future[list[TextColumn]]]] = {}
+        self._workbook: Future[None] | None = None  # of all that is in `_saved`
         super().__init__(*about, **named)
 
     def read(self) -> Sentence:
@@ -216,12 +217,28 @@ class Reading(Run):
                 # a copy shares the values until somebody changes them
                 later = self._writer.submit(write, name, table.copy(deep=False))
                 self._saved[name] = table, later
+                self._workbook = None
+
+    def _save_all(self) -> Future[None]:
+        """Write every table, asked for or not, and the workbook of them, beside what follows."""
+        from mnslib.show.workbook import workbook
+
+        self.save(self._read.all())
+        begun = {name: later for name, (_, later) in self._saved.items()}
+
+        def write() -> None:
+            columns = {name: later.result() for name, later in begun.items()}
+            write_whole(self.directory / runs.TABLES_FOLDER / WORKBOOK, workbook(columns))
+
+        self._workbook = self._workbook or self._writer.submit(write)
+        return self._workbook
 
     def owners(self) -> Stack:
         """Return the owners, after writing a page for each and `portfolio.html` over all."""
         from mnslib.show.owner_pages import OWNERS_FOLDER, owner_pages, owners_table
 
         self.require_unchanged()
+        self._save_all()
         (self.directory / OWNERS_FOLDER).mkdir(exist_ok=True)
         badge = "sandbox" if self.parameters["target"] == "sandbox" else ""
         for name, html in owner_pages(self._read, run=self.directory.name, sandbox=badge):
@@ -234,13 +251,9 @@ class Reading(Run):
         Raises:
             ConfigError: if nothing was read.
         """
-        from mnslib.show.workbook import workbook
-
-        tables = self._read
-        self.save(tables.all())
-        wait([later for _, later in self._saved.values()])
-        columns = {name: later.result() for name, (_, later) in self._saved.items()}
-        write_whole(self.directory / runs.TABLES_FOLDER / WORKBOOK, workbook(columns))
+        tables, saved = self._read, self._save_all()
+        self._workbook = None  # what fails is tried again by the next record
+        saved.result()
         new = new_findings(tables.changed, tables.refusals, tables.earlier)
         absent = absent_labels(tables.layers, tables.group_by)
         numbers = verdict_counts(tables.worst) | refusal_findings(tables.refusals) | new
@@ -253,5 +266,6 @@ class Reading(Run):
 
     def write_failure(self, error: BaseException) -> None:
         """Write how an error ended the run, which lists the tables that were being written."""
-        wait([later for _, later in self._saved.values()])
+        begun: list[Future[Any]] = [later for _, later in self._saved.values()]
+        wait([*begun, self._workbook] if self._workbook else begun)
         super().write_failure(error)
