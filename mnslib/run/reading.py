@@ -1,7 +1,8 @@
 """The run of a notebook that only reads: what was read, its tables, what is shown of them.
 
-What is judged is judged in `capacity`. Tables are written by a thread while the next cells compute;
-the record makes and saves those that no cell asked for, and waits.
+What is judged is judged in `capacity`. A thread works out what only samples tell, and writes
+tables, while the next cells compute; the record makes and saves those that no cell asked for, and
+waits.
 """
 
 from __future__ import annotations
@@ -117,7 +118,10 @@ class Reading(Run):
         snapshot = self._snapshot()
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
-        self.tables = Tables(snapshot, earlier=earlier, **asked)
+        self.tables = tables = Tables(snapshot, earlier=earlier, **asked)
+        _ = tables.utilization  # what all others rest on
+        # numpy is at work on these beside Python's own loops; what fails is met by who asks for it
+        self._writer.submit(lambda: (tables.crossings, tables.days, tables.layers_by_day))
         spaces = snapshot.namespaces
         read = (len(spaces), spaces["cluster_name"].nunique(), len(snapshot.errors))
         return Sentence(render_part("run.txt.j2", "reading", *read, snapshot.history_note))
