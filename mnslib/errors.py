@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""
 
+LONGEST_REFUSAL = 4000
+"""Of a refusal of Azure's, whose texts name things by ids: a lock on the longest id takes 1,000 of
+them, each of several policies 700; our choice."""
 
 SAME_IN_ROWS = 4
 """Rows with the same mistake from which on one line counts them; our choice."""
@@ -183,7 +186,13 @@ class ArmError(MnsError):
         retry_after_seconds: delay the server asked for, None without one.
         is_unclear: an earlier attempt of the same request got no clear answer, and may have
             arrived.
+        is_transient: the same may go well later.
+        is_busy: it waits for another operation on the same cluster.
+        what, remedy: the two parts of the message: what happened, and what to do next.
+        said: what of it are the service's own words.
     """
+
+    is_transient = False
 
     def __init__(
         self,
@@ -194,8 +203,17 @@ class ArmError(MnsError):
         request_id: str = "",
         retry_after_seconds: float | None = None,
         is_unclear: bool = False,
+        is_transient: bool | None = None,
+        is_busy: bool = False,
+        remedy: str = "",
+        said: str = "",
     ) -> None:
-        super().__init__(cut(hide_secrets(message)))
+        self.what = cut(hide_secrets(message), LONGEST_REFUSAL)
+        super().__init__(f"{self.what} {remedy}".strip())
+        self.remedy, self.said = remedy, said
+        if is_transient is not None:
+            self.is_transient = is_transient
+        self.is_busy = is_busy
         self.status = status
         self.is_unclear = is_unclear
         self.code = code
@@ -206,29 +224,39 @@ class ArmError(MnsError):
 class ArmUnreachableError(ArmError):
     """No answer came: connection refused, dropped or timed out."""
 
+    is_transient = True
+
 
 class ArmNotFoundError(ArmError):
     """404: the resource or its parent does not exist."""
 
 
 class ArmForbiddenError(ArmError):
-    """403: the caller lacks a permission; the message names action and scope."""
+    """403: a role is missing, or a policy or condition forbids it; the message says which."""
 
 
 class ArmConflictError(ArmError):
-    """409: another operation runs, or the thing exists already; `code` says which."""
+    """409: another operation runs, a lock forbids it, it exists already; `code` says which."""
+
+    is_transient = True
 
 
 class ArmPreconditionError(ArmError):
     """412: the eTag is not the present one; somebody else changed the resource."""
 
+    is_transient = True  # after a read: our own first attempt may have arrived since
+
 
 class ArmThrottledError(ArmError):
     """429 that lasted longer than the retries."""
 
+    is_transient = True
+
 
 class ArmServerError(ArmError):
     """5xx that lasted longer than the retries."""
+
+    is_transient = True
 
 
 class OperationFailedError(ArmError):

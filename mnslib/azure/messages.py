@@ -1,15 +1,18 @@
-"""What a failed request means: answers and dropped connections as errors of mnslib.
+"""What a failed request means: answers, operations and dropped connections as errors of mnslib.
 
-A message says what was tried, where (full id), what came back and what to do next. It takes from
-an answer only the code and text of a known error form, without anything that looks like a token.
+The one place that decides, by code and additional information (`messages.yaml`), whether something
+is tried again, why it failed and what helps. A message says what was tried, where (full id), what
+came back and what to do next. It takes from an answer only what a known error form says and names,
+whole, without anything that looks like a token.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from http import HTTPStatus
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from mnslib.errors import (
+    LONGEST_REFUSAL,
     LONGEST_TEXT,
     ArmConflictError,
     ArmError,
@@ -26,6 +30,7 @@ from mnslib.errors import (
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
+    OperationFailedError,
     cut,
 )
 from mnslib.packaged import packaged
@@ -36,9 +41,21 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
+_ACTION = re.compile(
+    r"perform action(?:\(s\))? '([^']+)' (?:over|on)(?: the linked)? scope(?:\(s\))? '([^']+)'"
+)
 _ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
-_SHORTEST_TEXT = 60
+_NAMING = re.compile(r"(?i)(id|name|path|scope)$")
+_MOST_DEEP = 5
+_LONGEST_CODE = 80
+_FOREIGN = {"code": "NotFromAzure"}
+"""Stands for an error whose body has none of the services' forms."""
+
+IN_TURN = "in turn"
+_HALF_DONE = "Read the namespace before you try again: it may be half done."
+_REPEATED = frozenset({408, 429, 500, 502, 503, 504})
+"""Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
+
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
 _UNANSWERED = " An attempt of this request ended unclear and may have been accepted: read it first."
@@ -49,14 +66,15 @@ _CLASSES: dict[int, type[ArmError]] = {
     HTTPStatus.PRECONDITION_FAILED: ArmPreconditionError,
     HTTPStatus.TOO_MANY_REQUESTS: ArmThrottledError,
 }
+_CONCLUSIVE = (ArmNotFoundError, ArmConflictError, ArmPreconditionError)
 
 
-def _words(section: str) -> dict[Any, str]:
-    return packaged("mnslib.azure", "messages")[section]  # type: ignore[no-any-return]
+def _words(section: str) -> Any:
+    return packaged("mnslib.azure", "messages")[section]
 
 
 def _verb(method: str) -> str:
-    return _words("verbs").get(method, method)
+    return str(_words("verbs").get(method, method))
 
 
 def redact(text: str) -> str:
@@ -104,19 +122,141 @@ def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def read_service_error(body: str) -> tuple[str, str]:
-    """Return code and text of an error body in ARM's or Prometheus' form; empty for another one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a refusal of a service means.
 
-    Source: ARM `{error: {code, message}}`; Prometheus `{status, errorType, error}`.
+    Attributes:
+        code: the outermost code; empty where there is none.
+        said: what the service says, inner errors and what additional information names with it.
+        again: whether it is tried again: `later`, `in turn`, `never`, or `as status`.
+        why: our own words for the cause; empty where the service's say it all.
+        remedy: what to do next.
     """
+
+    code: str
+    said: str
+    again: str
+    why: str
+    remedy: str
+
+
+def read_service_error(body: str) -> tuple[str, str]:
+    """Return code and text of an error body; empty for one of no known form."""
+    found = refusal(_parsed(body), method="", path="")
+    return found.code, found.said
+
+
+def _parsed(body: str) -> Any:
+    """Return the error of a body in a known form, None for an empty one.
+
+    Source: ARM `{error: {code, message}}`; Prometheus `{status, errorType, error}`; Kubernetes'
+    `Status`, whose code is a number.
+    """
+    if not body.strip():
+        return None
     try:
         content = json.loads(body)
         error = content.get("error", content)
-        if isinstance(error, str):
-            error = {"code": content.get("errorType", ""), "message": error}
-        return str(error.get("code", ""))[:80], redact(str(error.get("message", "")))
     except (ValueError, AttributeError, RecursionError):
-        return "", ""
+        return _FOREIGN
+    if isinstance(error, str):
+        return {"code": content.get("errorType", ""), "message": error}
+    if content.get("kind") == "Status":
+        return {"code": content.get("reason", ""), "message": content.get("message", "")}
+    return error if isinstance(error, Mapping) else _FOREIGN
+
+
+def refusal(error: Any, *, method: str, path: str, status: int | None = None) -> Refusal:
+    """Return what an error means, by its codes, its texts and its additional information.
+
+    Args:
+        error: as the body of an answer or of an operation's status holds it.
+        method, path: of the request that was refused.
+        status: of the answer; None for an operation that failed.
+    """
+    parts = list(_parts(error)) if isinstance(error, Mapping) else []
+    codes = [code for code, _ in parts if code]
+    said = _joined(text for _, text in parts)
+    entry = next((one for one in _words("refusals") if _fits(one, codes, said)), None)
+    if entry is None:
+        entry = {"again": "as status", **_words("statuses").get(status, {})}
+    action, scope = denied_action(method, path, said)
+    role = _words("roles").get(action.lower())
+    facts = {
+        "action": action,
+        "scope": scope,
+        "such": f", such as {role}" if role else "",
+        "name": path.rpartition("/")[2],
+        "provider": action.partition("/")[0],
+    }
+    return Refusal(
+        code="" if error is _FOREIGN else "".join(codes[:1]),
+        said=said,
+        again=entry.get("again", "never"),
+        why=entry.get("why", "").format_map(facts),
+        remedy=entry.get("next", "").format_map(facts),
+    )
+
+
+def _parts(error: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield code and text of an error, of those inside it, and of its additional information.
+
+    Source: ARM RPC, error response content: `details`, `innererror`, `additionalInfo`.
+    """
+    yield cut(str(error.get("code") or ""), _LONGEST_CODE), str(error.get("message") or "")
+    inside = [error.get("innererror"), error.get("innerError"), *_listed(error.get("details"))]
+    for inner in inside if depth < _MOST_DEEP else ():
+        if isinstance(inner, Mapping):
+            yield from _parts(inner, depth + 1)
+    for more in _listed(error.get("additionalInfo")):
+        if isinstance(more, Mapping):
+            named = ", ".join(_named(more.get("info"), depth))
+            yield cut(str(more.get("type") or ""), _LONGEST_CODE), named
+
+
+def _named(info: Any, depth: int) -> Iterator[str]:
+    """Yield what additional information names: ids, names, scopes and paths, by their keys."""
+    if depth > _MOST_DEEP:
+        return
+    for item in _listed(info):
+        for key, value in item.items() if isinstance(item, Mapping) else ():
+            if not isinstance(value, str):
+                yield from _named(_listed(value) or [value], depth + 1)
+            elif value and _NAMING.search(key):
+                yield f"{key} {value!r}"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if isinstance(value, Mapping) else []
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """Return texts as sentences, each once, without what looks like a secret."""
+    whole = ""
+    for text in texts:
+        text = text.strip()
+        if text and text.rstrip(".") not in whole:
+            whole += f" {text.rstrip('.')}."
+    return cut(hide_secrets(whole), LONGEST_REFUSAL - LONGEST_TEXT)
+
+
+def _fits(entry: Mapping[str, str], codes: Iterable[str], said: str) -> bool:
+    code, text = entry.get("code"), entry.get("said")
+    fits = code is None or any(re.fullmatch(code, one, re.IGNORECASE) for one in codes)
+    return fits and (text is None or re.search(text, said, re.IGNORECASE) is not None)
+
+
+def is_repeated(method: str, url: str, *, status: int, body: Callable[[], str]) -> bool:
+    """Return whether the same request is sent again at once, as its answer may pass.
+
+    Args:
+        body: returns the answer's text; read only where the status leaves it open.
+    """
+    if status not in _REPEATED:
+        return False
+    again = refusal(_parsed(body()), method=method, path=path_of(url), status=status).again
+    return again != "never"
 
 
 def answer_error(
@@ -133,40 +273,57 @@ def answer_error(
     Args:
         unanswered: an earlier attempt of the same request got no clear answer.
     """
-    code, text = read_service_error(body)
-    path = path_of(url)
-    where, remedy = path, _words("next").get(status, "")
-    if status == HTTPStatus.FORBIDDEN:
-        action, scope = denied_action(method, path, text)
-        if path.lower().startswith(scope.lower()):  # the scope is said below
-            where = path[len(scope) :].strip("/") or "it"
-        text = "" if _ACTION.search(text) else text  # says the same, at length
-        role = _words("roles").get(action.lower())
-        such = f", such as {role}" if role else ""
-        remedy = (
-            f"Action {action} at scope {scope} is not allowed: get a role with it there{such} (it"
-            " takes 5 minutes to act; sign in again), or have the lock or policy lifted."
-        )
+    path, error = path_of(url), _parsed(body)
+    found = refusal(error, method=method, path=path, status=status)
+    remedy = found.remedy
     delay = server_delay_seconds(headers)
     request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""
     if status == HTTPStatus.TOO_MANY_REQUESTS and delay is not None:
         remedy += f" The service asks for {delay:.0f} s."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.again != "never":
         remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
     if unanswered:
         remedy += _UNANSWERED
-    head = f"Could not {_verb(method)} {where}: {status} {code}".rstrip() + "."
-    room = max(_SHORTEST_TEXT, LONGEST_TEXT - len(head) - len(remedy) - 3)
-    text = cut(text, room).rstrip(".") + "." if text else ""
+    head = f"Could not {_verb(method)} {path}: {status} {found.code}".rstrip() + "."
     kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
+    if error is _FOREIGN and kind in _CONCLUSIVE:
+        kind = ArmError  # a proxy does not know what there is
     return kind(
-        " ".join(part for part in (head, text, remedy) if part),
+        " ".join(part for part in (head, found.said, found.why) if part),
         status=status,
-        code=code,
+        code=found.code,
         request_id=request_id,
         retry_after_seconds=delay,
         is_unclear=unanswered,
+        remedy=remedy.strip(),
+        said=found.said,
+        is_transient=_is_transient(found.again),
+        is_busy=found.again == IN_TURN,
     )
+
+
+def operation_error(method: str, path: str, *, what: str, error: Any, code: str) -> ArmError:
+    """Return the error of an operation that was accepted and then failed or was canceled.
+
+    Args:
+        what: a sentence's beginning: which operation ended how.
+        error: what its status says of it.
+        code: for the case that this says no code.
+    """
+    found = refusal(error, method=method, path=path)
+    head = f"{what}: {found.code or code}: {found.said or 'no reason given.'}"
+    return OperationFailedError(
+        f"{head} {found.why}".strip(),
+        code=found.code or code,
+        remedy=f"{found.remedy} {_HALF_DONE}".strip(),
+        is_transient=_is_transient(found.again),
+        is_busy=found.again == IN_TURN,
+    )
+
+
+def _is_transient(again: str) -> bool | None:
+    """Return whether it may go well later; None where the status alone says so."""
+    return None if again == "as status" else again != "never"
 
 
 def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
@@ -174,9 +331,9 @@ def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
 
     Source: ARM's AuthorizationFailed text; Azure resource provider operations for the names.
     """
-    named = _ACTION.search(text)
-    if named:
-        return named[1], named[2]
+    if named := _ACTION.findall(text):  # the last: before it may stand what is allowed
+        action, scope = named[-1]
+        return action, scope
     scope, _, rest = path.rpartition("/providers/")
     provider, *parts = rest.split("/")
     kinds, names = parts[0::2], parts[1::2]

@@ -18,13 +18,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.messages import path_of, redact, server_delay_seconds
+from mnslib.azure.messages import operation_error, path_of, server_delay_seconds
 from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import (
+    ArmError,
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
-    OperationFailedError,
     OperationTimeoutError,
 )
 
@@ -170,14 +170,14 @@ class Operations:
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
 
 
-def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> OperationFailedError:
-    said = body.get("error") or {}
-    code = str(said.get("code") or f"Operation{state.capitalize()}")
-    return OperationFailedError(
-        f"The {operation.kind} of {operation.id} was accepted and then {state}: {code}:"
-        f" {redact(str(said.get('message') or 'no reason given'))}"
-        " Read the namespace before you try again: it may be half done.",
-        code=code,
+def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> ArmError:
+    is_deletion = operation.kind is OperationKind.DELETE
+    return operation_error(
+        "DELETE" if is_deletion else "PUT",
+        operation.id,
+        what=f"The {operation.kind} of {operation.id} was accepted and then {state}",
+        error=body.get("error"),
+        code=f"Operation{state.capitalize()}",
     )
 
 

@@ -42,6 +42,7 @@ from mnslib import __version__
 from mnslib.azure.credentials import Tokens
 from mnslib.azure.messages import (
     answer_error,
+    is_repeated,
     path_of,
     read_service_error,
     server_delay_seconds,
@@ -69,9 +70,6 @@ earn one token a second, so a minute clears any queue of ours, and what lasts fi
 """
 
 _UNANSWERED = "mnslib_unanswered"
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-"""Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
-
 _HOST = re.compile(r"[a-z0-9.:\[\]-]+")
 """With any other sign, such as a backslash, what we check and what is connected to may differ."""
 
@@ -130,8 +128,9 @@ def not_json(sent: Any, *, status: int | None = None, kind: str = "") -> ArmErro
 class RetryPolicy(AnyPolicy):
     """Sends a request as soon as its buckets allow, and again while what comes of it is transient.
 
-    Transient are 429, 408, 5xx and dropped connections. The server's delay wins; without one the
-    wait doubles, with jitter. A 429 pauses every worker on its bucket, not only this one.
+    Transient are 429, 408, 5xx (`messages`) and dropped connections. The server's delay wins;
+    without one the wait doubles, with jitter. A 429 pauses every worker on its bucket, not only
+    this one.
     """
 
     throttle: Throttle
@@ -153,7 +152,9 @@ class RetryPolicy(AnyPolicy):
             result = self._attempt(request, keys, ticket)
             if not isinstance(result, AzureError):
                 answer = result.http_response
-                if answer.status_code not in _TRANSIENT:
+                if not is_repeated(
+                    sent.method, sent.url, status=answer.status_code, body=answer.text
+                ):
                     return result
                 asked = server_delay_seconds(answer.headers)
                 wait = wait if asked is None else asked

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ArmConflictError, ArmNotFoundError
+from mnslib.errors import ArmNotFoundError
 from mnslib.models import AccessGrant, RoleAssignment
 from mnslib.resource_ids import role_assignment_name, role_definition_id
 
@@ -31,12 +31,14 @@ class RoleAssignments:
         items = self._sdk(subscription_id).role_assignments.list_for_subscription()
         return [from_wire(item) for item in items]
 
-    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> bool:
-        """Assign a role at a scope; return whether it was not assigned there already.
+    def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
+        """Assign a role at a scope.
 
         The name is made of scope, principal and role, so a repeated call is the same request.
 
         Raises:
+            ArmConflictError: `RoleAssignmentExists` where the principal has that role there by
+                an assignment of another name.
             ArmError: if it was refused.
         """
         from azure.mgmt.authorization.v2022_04_01 import models
@@ -49,13 +51,7 @@ class RoleAssignments:
             principal_id=grant.principal_id,
             principal_type=grant.principal_type.value,  # spares the service a directory look-up
         )
-        try:
-            self._sdk(subscription_id).role_assignments.create(scope.strip("/"), name, body)
-        except ArmConflictError as error:
-            if error.code != "RoleAssignmentExists":
-                raise
-            return False  # the same grant, under a name that somebody else chose
-        return True
+        self._sdk(subscription_id).role_assignments.create(scope.strip("/"), name, body)
 
     def delete(self, assignment: RoleAssignment, *, subscription_id: str) -> bool:
         """Take a role assignment away; return whether it was still there.

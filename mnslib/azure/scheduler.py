@@ -56,7 +56,15 @@ class LeaveLane:
     """What follows does not count towards those that may run side by side."""
 
 
-Step = Call | Pause | LeaveLane
+@dataclass(frozen=True, slots=True)
+class TakeTurns:
+    """From now on nothing runs side by side in this lane, and what follows waits for its turn.
+
+    It is handed whether it had to wait for others of ours; alone in its lane it goes on at once.
+    """
+
+
+Step = Call | Pause | LeaveLane | TakeTurns
 Work = Generator[Step, Any, T]
 
 
@@ -91,6 +99,7 @@ class ThreadPool:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
+    most: int
     waiting: deque[Job] = field(default_factory=deque)
     running: int = 0
 
@@ -154,7 +163,7 @@ class Scheduler:
         Args:
             skipped: is told the reason if the work is never begun.
         """
-        place = self._lanes.setdefault(lane, _Lane())
+        place = self._lanes.setdefault(lane, _Lane(self._most_per_lane))
         job = Job(work=work, skipped=skipped)
         self._jobs[job] = None
         place.waiting.append(job)
@@ -168,7 +177,7 @@ class Scheduler:
             self._end(job)
             job.skipped(reason)
         for lane in self._lanes.values():
-            lane.waiting.clear()
+            lane.waiting = deque(job for job in lane.waiting if job in self._jobs)
         self._ready[False].clear()
         self._pauses = [
             (self.clock() if pause.before_retry else at, number, job, pause)
@@ -191,11 +200,11 @@ class Scheduler:
     def _enter_lanes(self) -> None:
         while self._may_start:  # in turns, so that a slow lane blocks no other
             lane, _ = self._may_start.popitem(last=False)
-            if lane.waiting and lane.running < self._most_per_lane:
+            if lane.waiting and lane.running < lane.most:
                 job = lane.waiting.popleft()
                 job.lane, lane.running = lane, lane.running + 1
                 self._may_start[lane] = None
-                self._advance(job)
+                self._advance(job, job.is_begun or None)  # it waited for its turn, or is new
 
     def _send_ready(self) -> float:
         """Send every call that has a thread and its tokens; return seconds until another may."""
@@ -221,7 +230,7 @@ class Scheduler:
 
     def _answered(self, job: Job, future: Future[Any]) -> None:
         error = future.exception()
-        if isinstance(error, ArmThrottledError):
+        if isinstance(error, ArmThrottledError) and error.is_transient:
             job.refused_since = job.refused_since or self.clock()
             if self.clock() - job.refused_since < REFUSALS_SECONDS:
                 self._queue(job, job.call)  # at the end: not always the same one tries first
@@ -245,8 +254,22 @@ class Scheduler:
                 at = self.clock() + seconds
                 heappush(self._pauses, (at, next(self._order), job, step))
                 return
-            self._leave_lane(job)
-            value = error = None
+            value, error = False, None
+            if isinstance(step, TakeTurns) and self._waits_for_others(job):
+                return
+            if isinstance(step, LeaveLane):
+                self._leave_lane(job)
+
+    def _waits_for_others(self, job: Job) -> bool:
+        lane = job.lane
+        if lane is None:
+            return False
+        lane.most = 1
+        if lane.running == 1:
+            return False
+        self._leave_lane(job)
+        lane.waiting.appendleft(job)
+        return True
 
     def _queue(self, job: Job, call: Call) -> None:
         job.call, keys = call, self._throttle.keys(call.method, call.path)

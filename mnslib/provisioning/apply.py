@@ -209,7 +209,7 @@ class _Run:
             elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:
-                self._finish(item, DONE_OUTCOME[item.change.kind])
+                self._finish(item, DONE_OUTCOME[item.change.kind], "; ".join(item.told))
 
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
         change, now = item.change, self.scheduler.clock()
@@ -266,14 +266,14 @@ class _Run:
 
 def _reason(item: Item, error: errors.MnsError) -> tuple[str, str]:
     """Return why an item failed, and what to do next."""
-    text = str(error).rstrip(".")
+    told = isinstance(error, errors.ArmError) and error.remedy
+    text = (error.what if isinstance(error, errors.ArmError) else str(error)).rstrip(".")
     if item.granting:
-        return f"the namespace is as requested, but access is not: {text}", "run again once mended"
+        text = f"the namespace is as requested, but access is not: {text}"
+        return text, told or "run again once mended"
     if item.is_accepted and isinstance(error, errors.OperationTimeoutError | errors.AuthError):
         return f"started, but {text}", READ_FIRST
-    if isinstance(error, errors.ArmForbiddenError):
-        return text, "give the caller that permission and run again"
-    return text, "mend the cause and run again: what is done is not repeated"
+    return text, told or "mend the cause and run again: what is done is not repeated"
 
 
 # Reading back

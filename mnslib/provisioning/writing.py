@@ -11,14 +11,14 @@ stop rules.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mnslib import errors
 from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
-from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, Work
+from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns, Work
 from mnslib.models import (
     ROLE_NAMES,
     AccessGrant,
@@ -43,18 +43,6 @@ an outage, which each try outlasts for half a minute more (`azure.pipeline`)."""
 
 LONGEST_DELAY_SECONDS = 300.0
 """A service that asks for more is not waited for; as there."""
-
-_TRANSIENT = (
-    errors.ArmConflictError, errors.ArmUnreachableError, errors.ArmServerError,
-    errors.ArmThrottledError,
-    errors.ArmPreconditionError,  # after a read: our own first attempt may have arrived since
-)  # fmt: skip
-_TRANSIENT_CODES = frozenset({
-    "InternalError", "InternalServerError", "InternalOperationError", "RetryableError",
-    "ServerTimeout", "ServiceUnavailable", "GatewayTimeout", "TooManyRequests",
-})  # fmt: skip
-"""Of failed operations: what the service blames on itself. Source: ARM's common error codes, and
-AKS issue 5410 for InternalError. A canceled one is not among them: somebody meant it."""
 
 _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
 """Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
@@ -90,6 +78,7 @@ class Item:
         is_accepted: the service was seen to work on it.
         stood: it was as requested before anything of this run was accepted.
         granting: the namespace stands, roles are being assigned and taken away.
+        told: what is worth saying of it though it went well.
     """
 
     change: Change
@@ -98,6 +87,7 @@ class Item:
     is_accepted: bool = False
     stood: bool = False
     granting: bool = False
+    told: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -151,9 +141,11 @@ class Writer:
                 return (yield from attempt())
             except errors.ArmError as error:
                 asked = error.retry_after_seconds or delay
-                is_in_vain = not _is_transient(error) or asked > LONGEST_DELAY_SECONDS
+                is_in_vain = not error.is_transient or asked > LONGEST_DELAY_SECONDS
                 if is_in_vain or self.scheduler.is_stopped:
                     raise
+                if error.is_busy and (yield TakeTurns()):
+                    continue  # that was an operation of ours, which has ended
                 yield Pause(asked, before_retry=True)
         return (yield from attempt())
 
@@ -286,7 +278,16 @@ class Writer:
         had_role = bool(self.observed.own_assignments(target, grant))
         self._begin(item, "granting", **who, had_role=had_role)
         where = target.cluster.subscription_id
-        if self.azure.role_assignments.create(str(target), grant, subscription_id=where):
+        try:
+            self.azure.role_assignments.create(str(target), grant, subscription_id=where)
+        except errors.ArmConflictError as error:
+            if error.code != "RoleAssignmentExists":
+                raise
+            # the same grant, under a name that somebody else chose; reading back, it must be there
+            item.told.append(
+                f"role {grant.role} was assigned already, by another assignment: {error.said}"
+            )
+        else:
             self.journal.write("granted", id=str(target), **who)
 
     def _revoke(self, item: Item, held: RoleAssignment) -> None:
@@ -307,12 +308,6 @@ class Writer:
 
 def _one(call: Call) -> Work[Any]:
     return (yield call)
-
-
-def _is_transient(error: errors.ArmError) -> bool:
-    if isinstance(error, errors.OperationFailedError):
-        return error.code in _TRANSIENT_CODES
-    return isinstance(error, _TRANSIENT)
 
 
 def is_under_way(namespace: ManagedNamespace) -> bool:

@@ -102,6 +102,50 @@ def test_an_item_is_tried_again_until_it_goes_well(run, sandbox, weather, effect
     assert sum(accepted(sandbox).values()) == len(NEW + HELD) + failed
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_cluster_that_takes_one_write_at_a_time_fails_nothing_and_is_not_besieged(
+    run, sandbox, weather, workers
+):
+    sandbox.control("POST", "limits", {"limits": {"writes-per-cluster": {"at_once": 1}}})
+    result, _, left = run(max_parallel_per_cluster=workers)
+    assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
+    assert left == ()
+    assert accepted(sandbox) == dict.fromkeys(NEW + HELD, 1)
+    refused = [item for item in sandbox.requests("PUT") if item["status"] == 409]
+    assert len(refused) == workers - 1  # each that was under way once, and none from then on
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        ({"status": 409, "code": "ScopeLocked", "message": "locked: '/x/locks/no'"}, "A lock"),
+        (
+            {
+                "status": 403,
+                "code": "RequestDisallowedByPolicy",
+                "additional_info": [{"type": "PolicyViolation", "info": {"id": "/x/locks/no"}}],
+            },
+            "Azure Policy",
+        ),
+        (
+            {"operation": "fails", "code": "ScopeLocked", "message": "locked: '/x/locks/no'"},
+            "A lock",
+        ),
+    ],
+)
+def test_what_is_forbidden_is_written_once_and_told_at_once(run, sandbox, weather, effect, words):
+    weather(effect, match=WRITE | {"path": f"/{NEW[0]}$"})
+    began = sandbox.seconds
+    result, _, _ = run()
+    (failed,) = [item for item in result.outcomes if item.outcome == "failed"]
+    assert words in failed.reason
+    assert "'/x/locks/no'" in failed.reason
+    assert failed.remedy
+    puts = [r for r in sandbox.requests("PUT") if r["path"].endswith(f"/{NEW[0]}")]
+    assert len(puts) == 1
+    assert sandbox.seconds - began < 30
+
+
 @pytest.mark.parametrize("switches", [{}, {"if_match": "ignored"}])
 def test_a_lost_answer_leads_to_no_second_write(run, sandbox, weather, switches):
     sandbox.control("POST", "switches", switches)

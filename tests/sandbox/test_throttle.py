@@ -181,11 +181,11 @@ def test_one_write_at_a_time_on_a_cluster_where_the_limits_say_so(sandbox: Clien
     row = {"writes-per-cluster": {"at_once": 1}}
     assert sandbox.control("POST", "limits", {"limits": row}).status_code == 200
     try:
-        assert sandbox.put("first", make_body()).status_code == 201
-        busy = sandbox.put("second", make_body())
+        assert sandbox.arm("PUT", namespace_id("first"), make_body()).status_code == 201
+        busy = sandbox.arm("PUT", namespace_id("second"), make_body())
         assert (busy.status_code, busy.json()["error"]["code"]) == (409, "OperationNotAllowed")
         sandbox.finish(100)
-        assert sandbox.put("second", make_body()).status_code == 201
+        assert sandbox.arm("PUT", namespace_id("second"), make_body()).status_code == 201
     finally:
         sandbox.control("POST", "reset", {"clear": ["limits"]})
 

@@ -1,6 +1,16 @@
-import pytest
+import json
+from pathlib import Path
 
-from mnslib.azure.messages import answer_error, server_delay_seconds
+import pytest
+import yaml
+
+from mnslib.azure.messages import (
+    answer_error,
+    is_repeated,
+    operation_error,
+    server_delay_seconds,
+)
+from mnslib.errors import LONGEST_REFUSAL, ArmNotFoundError
 
 LONGEST_ID = (
     f"/subscriptions/{'0' * 36}/resourceGroups/{'g' * 90}/providers/Microsoft.ContainerService"
@@ -33,7 +43,124 @@ def test_a_delay_is_never_negative():
     assert server_delay_seconds({"Retry-After": "-5"}) == 0
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "[]", '"text"', '{"error": 7}'])
-def test_a_body_of_unknown_form_is_not_shown(body):
-    error = answer_error("GET", "https://x/a", status=400, headers={}, body=body)
+def test_an_empty_body_leaves_the_status():
+    error = answer_error("GET", "https://x/a", status=400, headers={}, body="")
     assert str(error) == "Could not read /a: 400. Nothing was changed; correct what it names."
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>Blocked: 7</html>", "[7]", '"7"', '{"error": 7}', "[" * 9999]
+)
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 502])
+def test_a_body_of_unknown_form_is_not_shown_and_not_believed(status, body):
+    error = answer_error("GET", "https://x/a", status=status, headers={}, body=body)
+    assert "The answer is not Azure's" in str(error)
+    assert "proxy" in str(error)
+    assert "7" not in str(error)
+    assert (error.code, error.is_transient) == ("", status == 502)
+    assert not isinstance(error, ArmNotFoundError)  # that nothing is there a proxy cannot know
+
+
+# what a refusal means: again or not, cause, remedy
+
+LOCK = f"{LONGEST_ID}/providers/Microsoft.Authorization/locks/no"
+POLICY = "/subscriptions/x/providers/Microsoft.Authorization/policyAssignments/3f9d2c41ab5e4f0b9c77"
+VIOLATION = {"type": "PolicyViolation", "info": {"policyAssignmentId": POLICY}}
+CASES = yaml.safe_load(Path(__file__).with_name("refusals.yaml").read_text())
+PLACE = f"{LONGEST_ID.rpartition('/')[0]}/nnn"
+
+
+def refused(status, error):
+    url = f"https://management.azure.com{PLACE}?api-version=1&t=secret"
+    body = json.dumps({"error": error})
+    return answer_error("PUT", url, status=status, headers={}, body=body)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_refusal_says_what_refused_and_what_helps(case):
+    error = refused(case["status"], case["error"])
+    assert error.is_transient == (case["again"] != "never")
+    assert error.is_busy == (case["again"] == "in turn")
+    assert [word for word in [PLACE, *case["says"]] if word not in str(error)] == []
+    assert "secret" not in str(error)
+    is_about_roles = any("Get a role" in word for word in case["says"])
+    assert ("Get a role" in str(error)) == is_about_roles
+
+
+def test_what_is_named_stays_whole_within_bounds():
+    many = [VIOLATION | {"info": {"policyAssignmentId": f"{POLICY}{n}"}} for n in range(3)]
+    policy = {"code": "RequestDisallowedByPolicy", "message": "No. " * 100}
+    error = refused(403, policy | {"additionalInfo": many})
+    assert all(f"{POLICY}{n}" in str(error) for n in range(3))
+    many *= 99
+    policy["message"] = "No. \x1b[31m\u202e" * 999
+    error = refused(403, policy | {"additionalInfo": many})
+    assert len(error.what) <= LONGEST_REFUSAL
+    assert str(error).endswith("no role helps.")
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"details": 7},
+        {"innererror": [7]},
+        {"additionalInfo": "x"},
+        {"additionalInfo": [7, {"type": 7, "info": [[7]]}]},
+        {"code": None},
+    ],
+)
+def test_additional_information_of_another_form_does_no_harm(more):
+    body = json.dumps({"error": {"code": "Odd", "message": "No", **more}})
+    error = answer_error("PUT", "https://x/a", status=400, headers={}, body=body)
+    assert "No." in str(error)
+
+
+def test_a_status_of_kubernetes_is_read_as_one():
+    body = json.dumps(
+        {
+            "kind": "Status",
+            "code": 403,
+            "reason": "Forbidden",
+            "message": 'admission webhook "w" denied the request: no',
+        }
+    )
+    error = answer_error("PUT", "https://x/a", status=403, headers={}, body=body)
+    assert "403 Forbidden. admission webhook" in str(error)
+    assert "Get a role" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_transient", "words"),
+    [
+        ({"code": "InternalError", "message": "KubeClient failed"}, True, "KubeClient failed."),
+        ({"code": "ScopeLocked", "message": f"{LOCK} is locked"}, False, LOCK),
+        ({"code": "InternalError", "innererror": {"code": "ScopeLocked"}}, False, "A lock"),
+        ({"code": "BadRequest", "additionalInfo": [VIOLATION]}, False, POLICY),
+        ({"code": "AnotherOperationInProgress"}, True, "Another operation"),
+        ({"code": "OperationCanceled"}, False, "no reason given."),
+        (None, False, "OperationFailed: no reason given."),
+    ],
+)
+def test_an_operation_that_fails_is_judged_alike(error, is_transient, words):
+    found = operation_error("PUT", "/a", what="It failed", error=error, code="OperationFailed")
+    assert found.is_transient == is_transient
+    assert words in str(found)
+    assert str(found).endswith("Read the namespace before you try again: it may be half done.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_repeated_at_once"),
+    [
+        (503, "ServiceUnavailable", True),
+        (429, "Throttled", True),
+        (409, "Conflict", False),
+        (500, "ScopeLocked", False),
+        (429, "QuotaExceeded", False),
+        (502, "", True),
+    ],
+)
+def test_the_code_decides_whether_a_request_is_repeated_at_once(status, code, is_repeated_at_once):
+    body = json.dumps({"error": {"code": code}}) if code else "<html>"
+    found = is_repeated("PUT", "https://x/a", status=status, body=lambda: body)
+    assert found == is_repeated_at_once

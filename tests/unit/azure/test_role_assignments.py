@@ -52,13 +52,17 @@ def test_a_grant_is_made_under_a_name_of_its_own(client, azure, grant, scope, an
     }
 
 
-def test_a_grant_that_is_there_already_is_no_error(client, azure, grant, scope, answer, wire):
+def test_a_grant_that_is_there_already_says_so_and_is_not_repeated(
+    client, azure, grant, scope, answer, wire
+):
     azure.answers(
         wire.reply(200, answer),
         wire.error(409, "RoleAssignmentExists", "The role assignment already exists."),
     )
     client.role_assignments.create(scope, grant, subscription_id="sub-1")
-    client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    with pytest.raises(ArmConflictError, match="already exists") as caught:
+        client.role_assignments.create(scope, grant, subscription_id="sub-1")
+    assert not caught.value.is_transient
     assert [seen.path for seen in azure.received] == [azure.received[0].path] * 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler
+from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns
 from mnslib.azure.throttle import JITTER_SECONDS, Limits, Rate, Throttle
 from mnslib.errors import ArmConflictError, ArmThrottledError
 
@@ -249,3 +249,61 @@ def test_a_stop_ends_the_wait_before_another_try():
     world.run(scheduler)
     assert sum(outcomes.values()) == 1
     assert world.now < 2
+
+
+def in_turns(most_per_lane=4, count=4):
+    """Return a scheduler whose lane's work is refused unless it runs alone, and what it did."""
+    world = World()
+    scheduler, running, done = world.scheduler(most_per_lane), Counter(), []
+
+    def begin():
+        if running["now"]:
+            _conflict()
+        running["now"] += 1
+
+    def work(name):
+        while True:
+            try:
+                yield Call("PUT", "/x", begin)
+                break
+            except ArmConflictError:
+                done.append((name, (yield TakeTurns())))
+        yield Pause(5.0)
+        running["now"] -= 1
+        done.append(name)
+
+    for name in range(count):
+        scheduler.add(work(name), lane="c", skipped=lambda reason, name=name: done.append(reason))
+    return world, scheduler, done
+
+
+def test_what_takes_turns_is_refused_once_and_then_runs_one_after_the_other():
+    world, scheduler, done = in_turns(count=8)
+    world.run(scheduler)
+    assert sorted(one for one in done if isinstance(one, int)) == list(range(8))
+    assert sorted(one for one in done if not isinstance(one, int)) == [(n, True) for n in (1, 2, 3)]
+
+
+def test_what_waits_for_its_turn_goes_on_after_a_stop():
+    world, scheduler, done = in_turns(count=6)
+    for _ in range(8):
+        scheduler.turn()
+    scheduler.stop("stopped")
+    world.run(scheduler)
+    assert sorted(one for one in done if isinstance(one, int)) == [0, 1, 2, 3]
+    assert done.count("stopped") == 2
+
+
+def test_alone_in_its_lane_nothing_waits_for_a_turn():
+    world = World()
+    scheduler, found = world.scheduler(), []
+
+    def work():
+        yield Call("PUT", "/x", lambda: None)
+        found.append((yield TakeTurns()))
+        yield LeaveLane()
+        found.append((yield TakeTurns()))
+
+    scheduler.add(work(), lane="c", skipped=found.append)
+    world.run(scheduler)
+    assert found == [False, False]

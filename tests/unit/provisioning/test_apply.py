@@ -159,14 +159,14 @@ def test_a_conflict_is_tried_again_and_then_reported(journal):
 
 def test_refusals_are_reported_once_with_what_to_do(journal):
     azure = FakeAzure()
-    azure.errors["a"] = [ArmForbiddenError("no permission for write over scope X", status=403)]
+    azure.errors["a"] = [ArmForbiddenError("no permission", status=403, remedy="Get a role.")]
     azure.failing["b"] = [OperationFailedError("refused", code="BadRequest")]
     azure.failing["c"] = [OperationTimeoutError("still running after 30 min")]
     _, result = run(azure, [make_spec("a"), make_spec("b"), make_spec("c")], journal)
     assert [o.outcome.value for o in result.outcomes] == ["failed"] * 3
     assert azure.requests.count(("PUT", "a")) == 1
     remedies = [o.remedy for o in result.outcomes]
-    assert remedies[0] == "give the caller that permission and run again"
+    assert (result.outcomes[0].reason, remedies[0]) == ("no permission", "Get a role.")
     assert "outcome is unknown" in remedies[2]
 
 

@@ -33,7 +33,7 @@ from .factories import (
 
 LOST = ArmUnreachableError("no answer")
 DOWN = ArmServerError("unavailable", status=503)
-BROKEN = OperationFailedError("an internal error", code="InternalError")
+BROKEN = OperationFailedError("an internal error", code="InternalError", is_transient=True)
 LARGER = amounts(cpu_limit="4")
 
 
