@@ -18,6 +18,7 @@ from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, AccessGrant, Princip
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.requests.sheets import number_text
+from mnslib.requests.signs import bare, examined
 
 Value = TypeVar("Value")
 
@@ -47,7 +48,16 @@ def read_pairs(column: str, cell: object) -> Pairs:
     pairs: Pairs = {}
     findings: list[Finding] = []
     for key, value in _items(cell):
-        name = str(key)
+        name, in_key = examined(str(key), is_name=True)
+        text, in_value = examined(value) if isinstance(value, str) else (None, "")
+        if in_key or in_value:
+            is_taken = not any(_REFUSED[column]({name: text}))
+            if in_key:
+                findings.append((f"the key {in_key}", name if is_taken else ""))
+            if in_value:
+                message = f"the value of {show(name)} {in_value}"
+                findings.append((message, text or "" if is_taken else ""))
+            continue
         if value is ...:
             message = f"{show(name)} has no value"
             own = "key" if any(_REFUSED[column]({name: None})) else name
@@ -70,13 +80,16 @@ def read_access(cell: object) -> Access:
         raise refuse(f"{show(cell)} is not a list of grants", "group:<object id>=<role>")
     found: Access = {}
     findings: list[Finding] = []
-    for text in filter(None, (str(entry).strip() for entry in entries)):
+    for entry in filter(None, (bare(str(entry)) for entry in entries)):
+        text, odd = examined(entry, is_name=True)
         is_granted = not text.endswith("-")
         try:
             grant = _grant(text.removesuffix("-"))
         except CellError as error:
-            findings += error.findings
+            findings += [*([(f"the grant {odd}", "")] if odd else ()), *error.findings]
             continue
+        if odd:
+            findings.append((f"the grant {odd}", text))
         if found.get(grant) is is_granted:
             does, done = ("grants", "granted") if is_granted else ("removes", "removed")
             findings.append((f"{show(text)} {does} a role that is {done} here already", ""))
@@ -110,12 +123,12 @@ def _items(cell: object) -> Iterable[tuple[Any, Any]]:
 
 def _split(cell: str) -> Iterable[tuple[str, object]]:
     for part in cell.split(";"):
-        entry = part.strip()
+        entry = bare(part)
         key, equals, value = entry.partition("=")
         if equals:
-            yield key.strip(), value.strip()
+            yield bare(key), bare(value)
         elif entry.endswith("-"):
-            yield entry[:-1].strip(), None
+            yield bare(entry[:-1]), None
         elif entry:
             # an object that is no text stands for "no value was written"
             yield entry, ...

@@ -41,6 +41,7 @@ from mnslib.requests import cells, rules
 from mnslib.requests.files import Rows, read_yaml_mapping
 from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.requests.sheets import number_text
+from mnslib.requests.signs import bare, examined
 from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import looks_secret
 
@@ -66,11 +67,15 @@ def _text(value: object) -> str:
         return number_text(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise refuse(f"{show(value)} is no text")
-    return str(value).strip()
+    return bare(str(value))
 
 
-def _value(column: str, cell: Any) -> Any:
-    """Return what a cell of that column says; raises CellError with all that is wrong with it."""
+def read_cell(column: str, cell: Any) -> Any:
+    """Return what a cell of that column says.
+
+    Raises:
+        CellError: with all that is wrong with it.
+    """
     if looks_secret(cell):  # before anything else looks at it: what is refused is quoted
         message = "what is written here looks like it holds a secret"
         raise refuse(message, "where it is kept, never the secret itself")
@@ -79,6 +84,9 @@ def _value(column: str, cell: Any) -> Any:
     if column == "access":
         return cells.read_access(cell)
     text = "" if cell is None else _text(cell)
+    clean, odd = examined(text, is_name=column != "owner")
+    if odd:
+        raise refuse(f"the text {odd}", _accepted(column, clean))
     if column in QUOTA_FIELDS:
         if text in (REMOVE, ""):
             return None
@@ -90,7 +98,17 @@ def _value(column: str, cell: Any) -> Any:
     return rules.name(column, text) if column in ID_COLUMNS else text
 
 
-_value_of_text = lru_cache(maxsize=2048)(_value)  # the cells of a file say the same again and again
+def _accepted(column: str, text: str) -> str:
+    """Return a text that the column takes, else what it would offer instead."""
+    try:
+        read_cell(column, text)
+    except CellError as error:
+        return error.findings[0][1]
+    return text
+
+
+# the cells of a file say the same again and again
+_value_of_text = lru_cache(maxsize=2048)(read_cell)
 
 
 class Quota(BaseModel):
@@ -106,7 +124,7 @@ class Quota(BaseModel):
     @field_validator("*", mode="plain")
     @classmethod
     def _read(cls, cell: Any, info: ValidationInfo) -> Any:
-        read = _value_of_text if isinstance(cell, str) else _value
+        read = _value_of_text if isinstance(cell, str) else read_cell
         return read(str(info.field_name), cell)
 
 

@@ -30,6 +30,7 @@ from mnslib.requests.sheets import (
     request_sheet,
     unpacked_bytes,
 )
+from mnslib.requests.signs import bare, examined
 from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import looks_secret
 
@@ -76,6 +77,13 @@ class Rows:
     delimiter: str = ","
     letters: Mapping[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+    def name(self, row: int | None, text: str) -> str:
+        """Return a heading or a key as it is meant, after telling what nobody sees in it."""
+        clean, odd = examined(bare(text), is_name=True)
+        if odd:
+            self.tell(row, clean or text, (f"the name {odd}", clean))
+        return clean or text
 
     def tell(self, row: int | None, column: str | None, finding: Finding) -> None:
         """Keep what is wrong in a row, or in a cell of it."""
@@ -172,7 +180,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
         raise file_error(path, message, row=table.header_row, fix=fix)
     if len(body) > MOST_ROWS:
         raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
-    header = table.header = tuple(name.strip() for name in names)
+    header = table.header = tuple(table.name(table.header_row, name) for name in names)
     for number, cells in body:
         while len(cells) > len(header) and cells[-1] == "":
             cells.pop()
@@ -199,7 +207,7 @@ def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
     while True:
         number = reader.line_num + 1
         try:
-            cells = [cell.strip() for cell in next(reader)]
+            cells = [bare(cell) for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
@@ -275,7 +283,7 @@ def _cell(cell: Any) -> tuple[str | float, Finding | None]:
     if isinstance(value, int | float):
         return value, None
     # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
-    return str(value).replace("_x005F_", "_").strip(), None
+    return bare(str(value).replace("_x005F_", "_")), None
 
 
 # YAML: each value is the text that was written; anchors, tags and merge keys are refused
@@ -365,10 +373,10 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
                 refuse("a key is no text", line)
             elif key == "<<":
                 refuse("merge keys are not taken", line)
-            elif key in mapping:
-                refuse(f"the key {key[:60]!r} is written twice", line)
+            elif (name := table.name(line, key)) in mapping:
+                refuse(f"the key {name[:60]!r} is written twice", line)
             else:
-                mapping[str(key)] = (line, made) if depth == 0 else made
+                mapping[name] = (line, made) if depth == 0 else made
         return mapping
 
     try:

@@ -10,9 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationInfo,
+    field_validator,
+)
 
 from mnslib.models import (
     NEW_NAMESPACE_POLICIES,
@@ -27,6 +33,7 @@ from mnslib.requests import rules
 from mnslib.requests.cells import KIND_WORDS
 from mnslib.requests.columns import Quota, read_settings
 from mnslib.requests.rules import Finding, refuse, show
+from mnslib.requests.signs import texts
 
 Required = dict[str, list[str] | None]
 """Allowed values by key; None stands for any value."""
@@ -34,6 +41,13 @@ Required = dict[str, list[str] | None]
 
 class _Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _seen(cls, said: Any) -> Any:
+        for text in texts(said):
+            rules.seen(text)
+        return said
 
 
 class Naming(_Rules):

@@ -18,6 +18,7 @@ from typing import TypeVar
 from mnslib.errors import cut, nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
 from mnslib.quantities import format_memory, parse_quantity, two_readings
+from mnslib.requests.signs import examined
 from mnslib.resource_ids import CLUSTER_NAME
 
 Finding = tuple[str, str]
@@ -103,6 +104,14 @@ def refuse(message: str, suggestion: str = "") -> CellError:
 def show(text: object) -> str:
     """Return outside text in quotes, without control characters, short enough for a message."""
     return repr(cut(str(text), 60))
+
+
+def seen(text: str, *, is_name: bool = False) -> str:
+    """Return a text that is what it looks like."""
+    clean, odd = examined(text, is_name=is_name)
+    if odd:
+        raise refuse(f"the text {odd}", clean)
+    return text
 
 
 def one_of(text: str, words: type[Word]) -> Word:

@@ -72,9 +72,12 @@ def specs_from_rows(
     Raises:
         SpecError: with every mistake; a single row's mistakes carry no row number.
     """
-    texts = ({str(name): value for name, value in row.items()} for row in rows)
-    numbered = [(number if len(rows) > 1 else None, row) for number, row in enumerate(texts, 1)]
-    return read_specs(Rows(file=file, rows=[*numbered]), **rules)
+    table = Rows(file=file)
+    for place, row in enumerate(rows, 1):
+        number = place if len(rows) > 1 else None
+        named = {table.name(number, str(name)): value for name, value in row.items()}
+        table.rows.append((number, named))
+    return read_specs(table, **rules)
 
 
 def read_specs(

@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,18 @@ from typing import Any
 
 from mnslib.capacity.promql import window_problems
 from mnslib.errors import ConfigError, SpecError, nearest
+from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS
 from mnslib.quantities import size_problems
-from mnslib.resource_ids import ClusterId
+from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
 INVENTORIES = ("azure", "history")
+
+_OF_REQUESTS = (*ID_COLUMNS, "tier", *QUOTA_FIELDS, *POLICY_FIELDS, "owner")
+"""Texts that a notebook's parameters and a request file may hold alike."""
 
 _PARALLEL = "max_parallel_per_cluster"
 MOST_PARALLEL = 64
@@ -235,34 +239,48 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield a list or a mapping, and what is wrong with a text in it."""
-    from mnslib.provisioning.changes import RiskName
-    from mnslib.requests import cells, rules
+    """Yield a parameter, and what is wrong with a text of it or in it."""
+    from mnslib.requests import rules
 
-    whole: dict[str, Callable[[Any], object]] = {
-        **{name: partial(cells.read_pairs, name) for name in ("labels", "annotations", "tags")},
-        "access": cells.read_access,
-    }
-    each: dict[str, Callable[[Any], object]] = {
+    for name, value in asked.items():
+        if _odd_parts(value):
+            continue  # told of its type
+        parts, readers = _readers(name, value, asked)
+        for part in parts:
+            try:
+                for read in readers:
+                    read(part)
+            except rules.CellError as error:
+                for message, fix in error.findings:
+                    yield name, f"{name}: {message}." + (f" Write {fix}." if fix else "")
+            except ValueError as error:
+                yield name, f"{name}: {error}."
+
+
+def _readers(
+    name: str, value: object, asked: Mapping[str, Any]
+) -> tuple[Iterable[Any], list[Callable[[Any], object]]]:
+    """Return what of a parameter is read, and what refuses it with a ValueError."""
+    from mnslib.provisioning.changes import RiskName
+    from mnslib.requests import cells, rules, signs
+
+    if name in ("labels", "annotations", "tags"):
+        return [value], [partial(cells.read_pairs, name)]
+    if name == "access":
+        return [value], [cells.read_access]
+    texts = [*signs.texts(value)]
+    if name in _OF_REQUESTS and any(signs.examined(text, is_name=True)[1] for text in texts):
+        from mnslib.requests.columns import read_cell  # pydantic takes long, and this is rare
+
+        return texts, [partial(read_cell, name)]
+    readers: dict[str, Callable[[str], object]] = {
         "allow": partial(rules.one_of, words=RiskName),
         "subscription_ids": partial(rules.name, "subscription_id"),
         "clusters": str if asked.get("inventory") == "history" else ClusterId.parse,
+        "group_by": str,
+        "owner_label": str,
     }
-    fit = {
-        name: value
-        for name, value in asked.items()
-        if isinstance(value, list | dict) and not _odd_parts(value)
-    }
-    readings = [(name, whole[name], fit[name]) for name in whole.keys() & fit]
-    readings += [(name, each[name], part) for name in each.keys() & fit for part in fit[name]]
-    for name, read, value in readings:
-        try:
-            read(value)
-        except rules.CellError as error:
-            for message, fix in error.findings:
-                yield name, f"{name}: {message}." + (f" Write {fix}." if fix else "")
-        except ValueError as error:
-            yield name, f"{name}: {error}."
+    return texts, [partial(rules.seen, is_name=name in readers), readers.get(name, str)]
 
 
 def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:

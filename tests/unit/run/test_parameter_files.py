@@ -104,7 +104,7 @@ def test_nothing_is_refused_but_for_a_key_that_goes(text: str, tmp_path: Path) -
         ("- owner: a\n", "line 1: the file is no mapping"),
         ("owner:\n\ta: b\n", "line 2: the file is no YAML"),
         ("owner: Müller\n".encode("latin-1"), "line 1: the file is not UTF-8"),
-        ("owner: a\n".encode("utf-16-le"), "the file is no YAML"),
+        ("owner: a\n".encode("utf-16-le"), "the file holds zero bytes"),
         ("? [a]\n: b\n", "line 1: .*a key is no text"),
     ],
 )
@@ -116,8 +116,14 @@ def test_what_changes_or_hides_a_value_is_refused_with_its_line(
     assert re.search(said, found)
 
 
-def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(tmp_path: Path) -> None:
-    assert given("30", "\ufeffmax_changes: 010\n", tmp_path) == {"max_changes": "010"}
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(
+    encoding: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.test.yaml"
+    file.write_text("max_changes: 010\n", encoding)
+    declared = read_parameters(find_notebook("30"))
+    assert read_parameter_file(file, declared) == {"max_changes": "010"}
 
 
 @pytest.mark.parametrize(
@@ -188,3 +194,31 @@ def test_a_journal_goes_on_where_a_service_answers_half_a_character(tmp_path: Pa
     journal = Journal(tmp_path / "journal.jsonl", now=utc_now)
     journal.write("finished", reason="half \ud83d")
     assert read_events(journal.path)[0][0]["reason"] == "half \ud83d"
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "value", "said"),
+    [
+        ("20", "namespace_name", "\u200bhc-one", "holds U+200B ZERO WIDTH SPACE. Write hc-one."),
+        ("20", "cluster_name", "aks\u2011one", "holds U+2011 NON-BREAKING HYPHEN. Write aks-one."),
+        ("20", "cpu_request", "5\u00a000m", "holds U+00A0 NO-BREAK SPACE."),
+        ("20", "owner", "p\u0430yments", "holds U+0430 CYRILLIC SMALL LETTER A. Write payments."),
+        ("20", "labels", "{own\u200ber: a}", "holds U+200B ZERO WIDTH SPACE"),
+        ("20", "tags", "{note: a\u202eb}", "holds U+202E RIGHT-TO-LEFT OVERRIDE. Write ab."),
+        ("20", "access", "[gr\u00adoup:x=reader]", "holds U+00AD SOFT HYPHEN"),
+        ("30", "allow", "[adop\u200btion]", "holds U+200B ZERO WIDTH SPACE. Write adoption."),
+        ("30", "request_file", "re\u200bquests.csv", "holds U+200B ZERO WIDTH SPACE. Write req"),
+        ("40", "owner_label", "own\u00a0er", "holds U+00A0 NO-BREAK SPACE. Write own er."),
+        ("40", "group_by", "[cost\u2011center]", "holds U+2011 NON-BREAKING HYPHEN. Write cost-"),
+    ],
+)
+def test_what_nobody_sees_is_refused_in_a_file_and_on_the_command_line(
+    number: str, name: str, value: str, said: str, tmp_path: Path
+) -> None:
+    assert said in refusal(number, f"{name}: {value}\n", tmp_path)
+    assert said in refusal(number, "", tmp_path, "-p", f"{name}={value}")
+
+
+def test_a_name_with_what_nobody_sees_is_refused_with_its_line(tmp_path: Path) -> None:
+    said = refusal("30", f"{BULK}\u200bdry_run: false\n", tmp_path)
+    assert "line 3: the name holds U+200B ZERO WIDTH SPACE. Write dry_run." in said
