@@ -209,7 +209,8 @@ class _Run:
             elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:
-                self._finish(item, DONE_OUTCOME[item.change.kind], "; ".join(item.told))
+                done = OutcomeKind.UPDATED if item.replaced else DONE_OUTCOME[item.change.kind]
+                self._finish(item, done, "; ".join(item.told))
 
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
         change, now = item.change, self.scheduler.clock()

@@ -88,6 +88,9 @@ class _Item:
             self.say("not-accepted")
             return {}
         before, after = writes[0]["before"], writes[-1]["after"]
+        if any(event.get("replaced") for event in self.story.answered):
+            self.say("replaced")
+            return {}
         if before is None:
             is_adopted = writes[0]["change"] == ChangeKind.ADOPT
             return self._take_away(after or {}, is_adopted=is_adopted)

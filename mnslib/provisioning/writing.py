@@ -2,10 +2,11 @@
 may help.
 
 `Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made. A
-plan may be read for an hour before it is approved, and no eTag guards what does not exist yet: a
-cluster is looked at again before what is known of it is too old. Whatever was sent once is read
-before it is sent again, so that nothing is written twice. Knows nothing of other items, outcomes or
-stop rules.
+plan may be read for an hour before it is approved, and whether the service obeys `If-Match` is
+unconfirmed: each item is read just before its write, until the service was seen to refuse a write
+under another eTag than the item's. A cluster's Kubernetes namespaces, which nothing guards, are
+looked at again before they are too old. Whatever was sent once is read before it is sent again, so
+that nothing is written twice. Knows nothing of other items, outcomes or stop rules.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mnslib import errors
-from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
+from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS, OperationKind
 from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns, Work
 from mnslib.models import (
     ROLE_NAMES,
@@ -49,19 +51,39 @@ _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
 
 _FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 10.0
 
-FRESH_FOR_WRITES = 20
-"""A cluster's list is read again after so many writes on it, so that eTags stay current."""
+READ_SINGLY = 5
+"""Items that are read just before their write until the service is asked whether it obeys. Our
+choice: the question costs two calls more, and is a failed write in the activity log."""
+
+NO_ETAG = "00000000-0000-0000-0000-000000000000"
+"""No item's. A service that obeys refuses a write under it; one that does not makes it, and it is
+the one that was to be made."""
 
 FRESH_FOR = timedelta(minutes=5)
-"""And before a write when it is so old. Our choice: a scheduled run writes within seconds and pays
-nothing for it, a person has read a plan for longer."""
+"""A cluster is looked at again before a write where what is known of it is so old. Our choice: a
+scheduled run writes within seconds and pays nothing for it, a person has read a plan for longer."""
 
 LOOK_PAUSE_SECONDS = 0.1
-"""Between two looks whether that list has come."""
+"""Between two looks whether a cluster was read again, or that question answered."""
 
 STALE = "stale: somebody else changed it after it was read"
 STALE_REMEDY = "make a new plan"
 """Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
+
+REPLACED = (
+    "it was not there when it was read just before, and was there when it was written: what it was"
+    " is not known, and an undo leaves it"
+)
+"""Reason of a creation that the service answered as an update, which `If-None-Match` forbids."""
+
+
+class Guard(StrEnum):
+    """What is known of the service's obedience to `If-Match` and `If-None-Match`."""
+
+    UNKNOWN = "unknown"
+    ASKED = "asked"
+    OBEYED = "obeyed"
+    IGNORED = "ignored"
 
 
 class StaleItemError(errors.MnsError):
@@ -77,6 +99,7 @@ class Item:
         is_sent: a write went out, so that the next one is preceded by a read.
         is_accepted: the service was seen to work on it.
         stood: it was as requested before anything of this run was accepted.
+        replaced: it was to be new, and the service answered that it was there.
         granting: the namespace stands, roles are being assigned and taken away.
         told: what is worth saying of it though it went well.
     """
@@ -86,6 +109,7 @@ class Item:
     is_sent: bool = False
     is_accepted: bool = False
     stood: bool = False
+    replaced: bool = False
     granting: bool = False
     told: list[str] = field(default_factory=list)
 
@@ -95,7 +119,6 @@ class _Seen:
     """A cluster as it was last seen, by the plan or since."""
 
     cluster: ObservedCluster
-    writes_since: int = 0
     is_being_read: bool = False
 
 
@@ -112,6 +135,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         self._seen = {key: _Seen(found) for key, found in self.observed.clusters.items()}
+        self._guard, self._sent = Guard.UNKNOWN, 0
 
     def carry_out(self, item: Item) -> Work[None]:
         """Write, await, grant and revoke.
@@ -156,10 +180,12 @@ class Writer:
         if not was_sent:
             yield from self._check(change)
             try:
-                return (yield from self._send_and_follow(item, over=change.before))
+                return (yield from self._send_and_follow(item, change.before))
             except errors.ArmPreconditionError as error:
                 # the pipeline sends again what got no answer, and that meets the first one
                 may_be_ours = error.is_unclear
+            except StaleItemError:  # or it is as requested by now
+                pass
         found = yield from self._at_rest(item)
         is_as_requested = (found is None) is (change.after is None)
         is_as_requested &= not differences(change.after, found)
@@ -171,18 +197,38 @@ class Writer:
         is_ours = found is not None and is_as_requested
         if was_sent and not is_made_anew(change.kind, found):
             is_ours |= not differences(change.before, found)  # a write of ours failed
-        if not is_ours and not is_untouched(change, found):
+        if not is_ours and not is_untouched(change.before, found):
             raise StaleItemError(STALE)
-        yield from self._send_and_follow(item, over=found)
+        yield from self._send_and_follow(item, found)
 
     def _look_at(self, change: Change) -> Work[None]:
         read = Call("GET", str(change.id), partial(item_now, change.id, self.azure))
-        if not is_untouched(change, (yield read)):
+        if not is_untouched(change.before, (yield read)):
             raise StaleItemError(STALE)
 
-    def _send_and_follow(self, item: Item, *, over: ManagedNamespace | None) -> Work[None]:
+    def _send_and_follow(self, item: Item, over: ManagedNamespace | None) -> Work[None]:
+        while self._guard is Guard.ASKED:
+            yield Pause(LOOK_PAUSE_SECONDS)
+        is_question = (
+            self._guard is Guard.UNKNOWN and self._sent >= READ_SINGLY and not item.is_sent
+        )
+        if is_question:
+            self._guard = Guard.ASKED
+        self._sent += not item.is_sent
         method = "DELETE" if item.change.after is None else "PUT"
-        operation = yield Call(method, str(item.change.id), partial(self._send, item, over))
+        send = partial(self._send, item, over, is_question=is_question)
+        try:
+            operation = yield Call(method, str(item.change.id), send)
+        except errors.ArmPreconditionError:
+            self._guard = Guard.OBEYED
+            raise
+        finally:  # another answer says nothing: the next item asks again
+            if is_question and self._guard is Guard.ASKED:
+                self._guard = Guard.UNKNOWN
+        if is_question or item.replaced:
+            self._guard = Guard.IGNORED
+        if item.replaced:
+            item.told.append(REPLACED)
         if operation is not None:
             item.is_accepted = True
             yield from self.azure.operations.follow(operation)
@@ -209,27 +255,19 @@ class Writer:
     # Looking whether it is still as it was planned on
 
     def _check(self, change: Change) -> Work[None]:
-        """Look at the cluster again where that is due, and at the item where it is disputed."""
+        """Has anything appeared on the cluster that would be taken over; look again where due."""
+        if self.kube_for is None or change.kind not in (ChangeKind.CREATE, ChangeKind.ADOPT):
+            return
         seen = self._seen[change.id.cluster]
-        yield from self._look_again(change, seen)
-        seen.writes_since += 1
-        is_unguarded = change.before is not None and change.etag is None  # by an If-Match
-        # The list trails: where it disputes, only the item itself decides.
-        if is_unguarded or not is_untouched(change, seen.cluster.find(change.id)):
-            yield from self._look_at(change)
-        if self.kube_for and change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
-            planned = self.observed.clusters[change.id.cluster]
-            _require_same_on_cluster(change, planned, seen.cluster)
-
-    def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
         while seen.is_being_read:
             yield Pause(LOOK_PAUSE_SECONDS)
-        # a creation overwrites nothing that was read: If-None-Match guards it
-        is_old = change.before is not None and seen.writes_since >= FRESH_FOR_WRITES
         # a clock that was set back does not say how old it is
-        age = abs(self.now() - datetime.fromisoformat(seen.cluster.read_utc))
-        if not is_old and age <= FRESH_FOR:
-            return
+        if abs(self.now() - datetime.fromisoformat(seen.cluster.read_utc)) > FRESH_FOR:
+            yield from self._look_again(change, seen)
+        planned = self.observed.clusters[change.id.cluster]
+        _require_same_on_cluster(change, planned, seen.cluster)
+
+    def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
         seen.is_being_read = True
         try:
             path = f"{change.id.cluster}/managedNamespaces"
@@ -242,15 +280,22 @@ class Writer:
                 now=self.now,
                 namespaces_only=True,
             )
-            seen.cluster, seen.writes_since = (yield Call("GET", path, look)), 0
+            seen.cluster = yield Call("GET", path, look)
         finally:
             seen.is_being_read = False
 
     # Calls, each on a thread of its own
 
-    def _send(self, item: Item, over: ManagedNamespace | None) -> Operation | None:
+    def _send(
+        self, item: Item, over: ManagedNamespace | None, *, is_question: bool
+    ) -> Operation | None:
         """Send the write over what was read; None where nothing is left to wait for."""
         change, client = item.change, self.azure.managed_namespaces
+        etag = over.etag if over else None
+        is_guarded = self._guard is Guard.OBEYED and (over is None or etag is not None)
+        # here, on this thread: between a look and a write no token is waited for
+        if not is_guarded and not is_untouched(over, item_now(change.id, self.azure)):
+            raise StaleItemError(STALE)
         self._begin(
             item,
             "started",
@@ -259,15 +304,18 @@ class Writer:
             after=namespace_to_json(change.after),
         )
         item.is_sent = True
-        etag = over.etag if over else None
+        etag = NO_ETAG if is_question else etag
         operation: Operation | None
         if change.after is None:
             operation = client.begin_delete(change.id, if_match=etag)
         else:
+            must_be_new = over is None and not is_question
             operation = client.begin_create_or_update(
-                change.after, if_match=etag, must_be_new=over is None
+                change.after, if_match=etag, must_be_new=must_be_new
             )
-        self.journal.write("accepted", id=str(change.id))
+            is_made = operation is None or operation.kind is OperationKind.CREATE
+            item.replaced = over is None and not is_made
+        self.journal.write("accepted", id=str(change.id), replaced=item.replaced)
         return operation
 
     def _grant(self, item: Item, grant: AccessGrant) -> None:
@@ -315,13 +363,11 @@ def is_under_way(namespace: ManagedNamespace) -> bool:
     return namespace.provisioning_state in _UNDER_WAY
 
 
-def is_untouched(change: Change, found: ManagedNamespace | None) -> bool:
-    """Return whether an item is as it was planned on, by its eTag where it has one."""
-    if change.before is None or found is None:
-        return change.before is found
-    if change.etag is None:
-        return not differences(change.before, found)
-    return found.etag == change.etag
+def is_untouched(was: ManagedNamespace | None, found: ManagedNamespace | None) -> bool:
+    """Return whether an item is as it was read, by its eTag where it has one."""
+    if was is None or found is None:
+        return was is found
+    return found.etag == was.etag if was.etag is not None else not differences(was, found)
 
 
 def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:

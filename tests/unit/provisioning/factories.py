@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mnslib.azure.operations import OperationKind
 from mnslib.azure.scheduler import Call, Scheduler, ThreadPool, Work
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
@@ -152,6 +153,7 @@ def make_grant(role: str = "Azure Kubernetes Service RBAC Writer") -> AccessGran
 @dataclass(frozen=True)
 class FakeOperation:
     number: int
+    kind: OperationKind = OperationKind.CREATE
 
 
 class FakeAzure:
@@ -225,7 +227,8 @@ class FakeAzure:
                 self.store[target.key] = replace(
                     becomes, etag=f"etag-{number}", provisioning_state=state
                 )
-            operation = FakeOperation(number)
+            kind = OperationKind.UPDATE if held else OperationKind.CREATE
+            operation = FakeOperation(number, kind if becomes else OperationKind.DELETE)
             self._running[operation] = self.failing[name].pop(0) if self.failing.get(name) else None
             self.most_running = max(self.most_running, len(self._running))
             return operation

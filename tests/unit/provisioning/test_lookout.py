@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -69,25 +70,36 @@ def outcomes(result):
     return {o.id.namespace_name: o.outcome.value for o in result.outcomes}
 
 
-def test_an_old_plan_is_looked_at_again_once_even_if_the_service_ignores_if_match(journal):
+@pytest.mark.parametrize("minutes", [1, 60])
+def test_each_item_is_read_before_its_write_where_the_service_ignores_if_match(journal, minutes):
     azure = Unguarded(make_namespace("a"), make_namespace("b"))
-    theirs = [make_namespace("a", etag="theirs", labels={"theirs": "1"}), make_namespace("new")]
+    theirs = [
+        make_namespace("a", etag="theirs", labels={"theirs": "1"}),
+        make_namespace("new", labels={"theirs": "1"}),
+    ]
     specs = [make_spec("a", quota=LARGER), make_spec("b", quota=LARGER), make_spec("new"),
              make_spec("newer")]  # fmt: skip
-    result = run(azure, specs, journal, minutes=60, meanwhile=theirs)
+    result = run(azure, specs, journal, minutes=minutes, meanwhile=theirs)
     assert outcomes(result) == {
         "a": "skipped", "b": "updated", "new": "skipped", "newer": "created",
     }  # fmt: skip
     assert sorted(writes(azure)) == [("PUT", "b"), ("PUT", "newer")]
-    assert azure.store[theirs[0].id.key] == theirs[0]
-    assert azure.requests.count(("LIST", "aks-1")) == 1
+    assert [azure.store[one.id.key] for one in theirs] == theirs
 
 
-def test_a_fresh_plan_costs_no_call_more(journal):
+def test_where_the_service_ignores_if_match_its_question_is_the_write_itself(journal):
+    held = [make_namespace(f"ns-{number:02}") for number in range(20)]
+    azure = Unguarded(*held)
+    specs = [make_spec(n.id.namespace_name, quota=LARGER) for n in held]
+    assert run(azure, specs, journal, minutes=1).counts() == {"updated": 20}
+    assert Counter(method for method, _ in azure.requests) == {"GET": 20, "PUT": 20}
+
+
+def test_a_fresh_plan_costs_no_list(journal):
     azure, kube = FakeAzure(make_namespace("a")), Kubernetes()
     specs = [make_spec("a", quota=LARGER), make_spec("new", **ALWAYS)]
     run(azure, specs, journal, minutes=4, kube_for=kube)
-    assert sorted(azure.requests) == [("PUT", "a"), ("PUT", "new")]
+    assert azure.requests == [("GET", "a"), ("PUT", "a"), ("GET", "new"), ("PUT", "new")]
     assert kube.lists == 0
 
 
@@ -147,8 +159,7 @@ def test_what_this_run_wrote_itself_is_not_taken_for_somebody_elses(journal):
     specs = [make_spec(n.id.namespace_name, quota=LARGER) for n in held]
     result = run(azure, specs, journal, minutes=10)
     assert result.counts() == {"updated": 45}
-    assert azure.requests.count(("LIST", "aks-1")) == 3
-    assert not [request for request in azure.requests if request[0] == "GET"]
+    assert Counter(method for method, _ in azure.requests) == {"GET": 7, "PUT": 46}
 
 
 def test_a_list_that_is_refused_for_now_is_asked_for_again(journal):
