@@ -64,8 +64,8 @@ conformance: $(DEV) $(if $(MNS_AZ),,$(AZ))  ## that the sandbox is Azure to the 
 docs: $(DEV)  ## only what the documents promise
 	$(BIN)/pytest tests/docs
 
-size:  ## lines of each room against its budget: thin is a feature
-	@$(PYTHON) -m tests.size
+size: $(DEV)  ## lines of each room against its budget: thin is a feature
+	@$(BIN)/python -m tests.size
 
 check: lint type imports test size  ## everything that must hold before a change lands
 
