@@ -35,6 +35,12 @@ _ARGUMENTS = [
     "--ext=mnslib.show.charts",  # a module that is no extension is loaded all the same
 ]
 
+_KEPT = {"MALLOC_MMAP_THRESHOLD_": f"{2**30}", "MALLOC_TRIM_THRESHOLD_": f"{2**32}"}
+"""What tells glibc to keep freed memory: a wide array's parts would be fetched anew, page by page.
+
+Source: glibc, mallopt(3).
+"""
+
 
 class _OwnSpec(KernelSpecManager):
     """Knows one kernel: ipykernel of the running interpreter."""
@@ -63,7 +69,8 @@ class Kernel(AsyncKernelManager):
             transport="tcp" if sys.platform == "win32" else "ipc",
             connection_file=str(Path(self._folder.name) / "kernel.json"),
         )
-        run_sync(self.start_kernel)(extra_arguments=_ARGUMENTS, env={**os.environ, **environment})
+        own = {**_KEPT, **os.environ, **environment}
+        run_sync(self.start_kernel)(extra_arguments=_ARGUMENTS, env=own)
 
     def client(self, **kwargs: Any) -> AsyncKernelClient:  # type: ignore[override]  # as its base
         """Return a client of it."""
