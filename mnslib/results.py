@@ -224,8 +224,8 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-LIBRARY = "library"
-"""What a record has as its notebook where a plan was applied without one."""
+LIBRARY, BULK_NOTEBOOK = "library", "30_provision_in_bulk"
+"""What a record has as its notebook where a plan was applied without one; what resumes that."""
 
 EXIT_CODES = {
     RunStatus.DONE: 0,
@@ -252,6 +252,7 @@ class RunRecord:
         artifacts: files that the run left, relative to its directory.
         warnings: what the checks said, before the plan or of what was read, other than that they
             passed.
+        content: digest of the requests, as they were written; empty where there are none.
     """
 
     notebook: str
@@ -268,6 +269,7 @@ class RunRecord:
     items: Sequence[ItemOutcome] = ()
     artifacts: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    content: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as `result.json` holds it."""

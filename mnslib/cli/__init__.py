@@ -22,13 +22,12 @@ import click
 import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
-from mnslib.results import EXIT_CODES, LIBRARY, ChangeKind, RunStatus
+from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ChangeKind, RunStatus
 from mnslib.run import targets
 from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
 from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
-BULK_NOTEBOOK = "30_provision_in_bulk"
 MOST_CHANGES = 10
 """Changes of a dry run that the terminal names; the report has them all."""
 NOTEBOOK_HELP = "NOTEBOOK is a path, a name such as 30_provision_in_bulk, or its number."

@@ -20,7 +20,7 @@ from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, ManagedNamespace, NamespaceSpec
 from mnslib.provisioning.apply import READ_FIRST, RELEASED
-from mnslib.provisioning.changes import Change, planned_item
+from mnslib.provisioning.changes import Change, planned_item, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
@@ -120,6 +120,25 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         finished={key: ended for key, story in stories.items() if (ended := story.outcome)},
         is_torn=is_torn,
     )
+
+
+def outcomes_so_far(run_directory: Path) -> tuple[ItemOutcome, ...]:
+    """Return what came of the items of a run by its journal alone; none where it wrote nothing."""
+    try:
+        items = read_earlier(run_directory).items
+    except ConfigError:
+        return ()
+    return tuple(_so_far(items[key]) for key in sorted(items))
+
+
+def _so_far(story: Story) -> ItemOutcome:
+    if story.outcome is not None:
+        return story.outcome
+    if since := story.ended[story.ended_before :]:
+        return ItemOutcome.from_json(since[-1])
+    if story.begun:
+        return story.as_ended(OutcomeKind.FAILED, **words("left")["begun"])
+    return story.as_ended(OutcomeKind.NOT_ATTEMPTED, **words("left")["planned"])
 
 
 def require_same_requests(specs: Sequence[NamespaceSpec], earlier: EarlierRun) -> None:

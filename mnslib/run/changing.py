@@ -7,6 +7,7 @@ decided is decided in `provisioning`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ from mnslib.results import (
     WRITTEN_OUTCOMES,
     ApplyResult,
     CheckResult,
+    ItemOutcome,
     RunStatus,
     utc_now,
     utc_text,
@@ -107,7 +109,7 @@ class Changing(Run):
     _resumed: Path | None = None
     _earlier: resuming.EarlierRun | None = None
     _rest: resuming.Rest | None = None
-    _is_plan_shown = False
+    _is_plan_shown = _has_applied = False
 
     @classmethod
     def of_plan(
@@ -130,7 +132,8 @@ class Changing(Run):
             Path(parameters["runs_dir"]), notebook=LIBRARY, environment=parameters["target"]
         )
         file = directory / "requests.csv"
-        project.write_whole(file, request_file(rows, suffix=file.suffix))
+        data = request_file(rows, suffix=file.suffix)
+        project.write_whole(file, data)
         asked = {
             **parameters,
             "request_file": str(file),
@@ -140,6 +143,7 @@ class Changing(Run):
             "resume_run": "",
         }
         run = cls(LIBRARY, asked, directory, asked["target"])
+        run.content = hashlib.sha256(data).hexdigest()
         run.target, run.approval, run.specs, run.checks = target, approval, specs, checks
         return run
 
@@ -170,6 +174,7 @@ class Changing(Run):
             ConfigError: if there is no such file.
             SpecError: with every mistake.
         """
+        self._require_unapplied()
         read_by = rules(self.target, **self.asked("tiers_file", "policy_file"))
         if "request_file" in self.parameters:
             path = Path(self.parameters["request_file"])
@@ -180,6 +185,9 @@ class Changing(Run):
             path = project.existing_file("request_file", str(path))
             self._requests = self.directory / f"requests{path.suffix.lower()}"
             data = files.read_bytes(path)
+            self._is_asked(data)
+            if resumed:  # which may have been given back with answers since
+                self.content = (project.read_result(earlier) or {}).get("content", "")
             try:
                 self.specs = spec.parse_requests(path, data=data, **read_by)
             except SpecError as error:
@@ -188,8 +196,16 @@ class Changing(Run):
             project.write_whole(self._requests, data)
         else:
             row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
+            self._is_asked(json.dumps(row, sort_keys=True, default=str).encode())
             self.specs = spec.specs_from_rows([row], file=PARAMETERS, **read_by)
         return plans.requests_table(self.specs)
+
+    def _is_asked(self, requests: bytes) -> None:
+        """Keep what tells these requests, and the tiers they lean on, from others."""
+        digest = hashlib.sha256(requests)
+        if tiers := self.parameters.get("tiers_file"):
+            digest.update(project.existing_file("tiers_file", tiers).read_bytes())
+        self.content = digest.hexdigest()
 
     def resume(self) -> Table:
         """Return how far the run that `resume_run` names had come, once nobody writes any more.
@@ -228,7 +244,7 @@ class Changing(Run):
 
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
-        self.require_unchanged()
+        self._require_unapplied()
         self.observed = observed(self.specs, self.target)
         if self._earlier is not None:
             azure = self.target.azure
@@ -245,6 +261,7 @@ class Changing(Run):
 
         Of a resumed run: what is left to change, under the digest that was approved.
         """
+        self._require_unapplied()
         specs, there = self.specs, self.observed
         limit = read_max_commitment(self.asked("max_commitment")["max_commitment"])
         if self._earlier is not None:
@@ -308,7 +325,7 @@ class Changing(Run):
             caps: `max_changes`, `max_deletions` and `max_failures`; none of them for a notebook
                 about one namespace.
         """
-        self.require_unchanged()
+        self._require_unapplied()
         self.approval = None  # what was approved before says nothing of this plan
         self.approval = decide(
             self.planned,
@@ -328,7 +345,7 @@ class Changing(Run):
         Raises:
             LockedError: if another process writes to the same clusters.
         """
-        self.require_unchanged()
+        self._require_unapplied()
         approval, rest, azure = self.approval, self._rest, self.target.azure
         if approval is None or approval.plan is not self.planned:
             raise ConfigError("This plan has no approval yet: run the cell that decides on it.")
@@ -339,6 +356,7 @@ class Changing(Run):
                 runs.continue_journal(self._resumed, self.directory, now=utc_now)
                 for outcome in rest.decided:
                     journal.write("finished", **outcome.to_json())
+            self._has_applied = approval.may_write
             result = applying.apply(
                 approval,
                 azure=azure,
@@ -350,9 +368,27 @@ class Changing(Run):
                 ),
             )
         self.result = result = rest.complete(result) if rest else result
+        if approval.may_write and self.planned.to_do:
+            unread = "It was not read back: its run did not come to that."
+            self.write(RunStatus.STOPPED, self._so_far(unread), result.counts())
         if approval.may_write:
             self._show_plan(is_update=True)
         return plans.outcome_report(result)
+
+    def _require_unapplied(self) -> None:
+        """Raise ConfigError where a plan was applied: the record is of that one alone."""
+        self.require_open()
+        if self._has_applied:
+            raise ConfigError(
+                "This run has applied its plan: run the setup cell, which begins a new one."
+            )
+
+    @property
+    def outcomes(self) -> Sequence[ItemOutcome]:
+        """What came of each item so far, by the journal where the apply itself could not say it."""
+        if self.result is None and self._has_applied:
+            return resuming.outcomes_so_far(self.directory)
+        return super().outcomes
 
     @property
     def _ended(self) -> ApplyResult:

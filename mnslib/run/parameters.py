@@ -340,7 +340,7 @@ def _texts(asked: Mapping[str, Any]) -> Mapping[str, str]:
 
 def recordable(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be written down of parameters that are refused: what the run was about."""
-    names = [name for name in ("target", *ABOUT) if name in asked]
+    names = [name for name in ("target", "dry_run", *ABOUT) if name in asked]
     return {name: asked[name] for name in names if not may_be_secret(asked[name])}
 
 

@@ -25,7 +25,12 @@ RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 RUN_ENVIRONMENT_VARIABLE = "MNS_RUN_ENVIRONMENT"
 """Environment variables by which the runner names a kernel's run directory, and its environment."""
 
-_RECORD = {field.name for field in fields(RunRecord)} - {"exit_code", "sandbox", "warnings"}
+_RECORD = {field.name for field in fields(RunRecord)} - {
+    "exit_code",
+    "sandbox",
+    "warnings",
+    "content",
+}
 """What every page about a run reads; the others came later, or are worked out."""
 
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
@@ -131,10 +136,30 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json`; a reader sees the old or the new one, never a part.
 
-    What JSON cannot hold is written as its text, or left out where it is a key.
+    What JSON cannot hold is written as its text.
     """
-    text = json.dumps(result, indent=2, ensure_ascii=False, default=str, skipkeys=True)
+    try:
+        text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
+    except Exception:  # a parameter is whatever a cell says, and its own `__str__` may fail
+        text = json.dumps(_plain(result), indent=2, ensure_ascii=False)
     write_whole(directory / "result.json", text + "\n")
+
+
+def _plain(value: Any, within: frozenset[int] = frozenset()) -> Any:
+    """Return a value with marks in place of what JSON cannot say: a list in itself, odd objects."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if id(value) in within:
+        return "(itself)"
+    within |= {id(value)}
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(one, within) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, within) for one in value]
+    try:
+        return str(value)
+    except Exception as error:
+        return f"({type(value).__name__}: {type(error).__name__})"
 
 
 def write_whole(

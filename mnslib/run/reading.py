@@ -255,6 +255,7 @@ class Reading(Run):
         Raises:
             ConfigError: if nothing was read.
         """
+        self.require_open()
         tables, saved = self._read, self._save_all()
         self._workbook = None  # what fails is tried again by the next record
         saved.result()
@@ -268,8 +269,8 @@ class Reading(Run):
             reading_checks(tables.snapshot, absent, tables.placement),
         )
 
-    def write_failure(self, error: BaseException) -> None:
+    def write_failure(self, error: BaseException, *, is_own: bool = True) -> None:
         """Write how an error ended the run, which lists the tables that were being written."""
         begun: list[Future[Any]] = [later for _, later in self._saved.values()]
         wait([*begun, self._workbook] if self._workbook else begun)
-        super().write_failure(error)
+        super().write_failure(error, is_own=is_own)

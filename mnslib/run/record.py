@@ -1,9 +1,9 @@
 """One run, of a notebook or of the library: its parameters, directory, target and `result.json`.
 
 The record is there from the first moment, as `stopped`, so that a process that dies is known by it;
-what fails replaces it, and the last step has the last word. A notebook's run that ended, or after
-which another was begun, is closed: no later cell touches its record. Decides nothing about
-namespaces, asks nothing of Azure.
+what fails replaces it, and the last step has the last word. A run that ended, or after which its
+kernel began another, is closed: nothing that comes later touches its record. What was written to
+Azure is in it whatever fails after. Decides nothing about namespaces, asks nothing of Azure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, ClassVar, Self, TypeVar
 
 import mnslib
@@ -24,6 +25,7 @@ from mnslib.results import (
     NOT_APPROVED,
     ApplyResult,
     CheckResult,
+    ItemOutcome,
     RunRecord,
     RunStatus,
     about,
@@ -33,11 +35,11 @@ from mnslib.results import (
 from mnslib.run import project
 from mnslib.run.parameters import Parameter, check_parameters, recordable, refused_values
 from mnslib.run.progress import ipython
-from mnslib.run.runs import refused_runs, run_before
+from mnslib.run.runs import NOT_ENDED, UNDER_WAY_NAME, mark_under_way, refused_runs, run_before
 from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
-from mnslib.show.plans import warning_lines
+from mnslib.show.plans import outcome_sentence, warning_lines
 from mnslib.show.templates import render_part, sentence
 
 ARTIFACTS = (
@@ -62,14 +64,18 @@ class Run:
         directory: where everything of the run goes.
         result: what came of its plan so far; None before it is applied.
         status: what its record says.
+        content: digest of what it was asked to make so; empty where it reads, or was asked nothing
+            yet.
     """
 
     _open: ClassVar[Run | None] = None
     """The run of this kernel that a failing cell is told of: IPython has one list of listeners."""
 
     _heard_in: Any = None
+    _is_closed = _has_failed = False
     result: ApplyResult | None = None
     status: RunStatus
+    content = ""
 
     def __init__(
         self, notebook: str, parameters: Mapping[str, Any], directory: Path, environment: str
@@ -78,7 +84,8 @@ class Run:
         self.notebook, self.directory, self.started = notebook, directory, utc_now()
         self.parameters = self._cells = parameters
         self.environment = environment
-        self.write(RunStatus.STOPPED, "The process ended before the run did.")
+        self._mark = mark_under_way(directory)
+        self.write(RunStatus.STOPPED, NOT_ENDED)
 
     @classmethod
     def begun(cls, notebook: str, cells: Mapping[str, Any], declared: Sequence[Parameter]) -> Self:
@@ -92,31 +99,41 @@ class Run:
         Raises:
             ConfigError: if a parameter has an unknown name or a wrong value; the run is begun.
         """
-        # a copy: a list that a cell adds to is another value, and would be the same object
-        given = deepcopy({known.name: cells.get(known.name, known.default) for known in declared})
-        named, runs_dir = os.environ.get(project.RUN_DIRECTORY_VARIABLE), str(given["runs_dir"])
+        given = {known.name: cells.get(known.name, known.default) for known in declared}
+        named, runs_dir = os.environ.get(project.RUN_DIRECTORY_VARIABLE, ""), str(given["runs_dir"])
         target = given["target"] if given["target"] in TARGETS else "unknown"
         environment = os.environ.get(project.RUN_ENVIRONMENT_VARIABLE, target)
-        directory = Path(named) if named else project.new_run_directory(
-            project.resolve_path(runs_dir), notebook=notebook, environment=environment
-        )  # fmt: skip
-        refusal = None
+        directory, refusal = Path(named), None
+        is_taken = project.read_result(directory) is not None  # by what this kernel ran before
+        if not named or is_taken:
+            directory = project.new_run_directory(
+                directory.parent if named else project.resolve_path(runs_dir),
+                notebook=notebook,
+                environment=environment,
+            )
         try:
+            # a copy: a list that a cell adds to is another value, and would be the same object
+            given = deepcopy(given)
             # the runner has checked it all, but plain papermill passes anything on
             passed = {name: cells.get(name) for name in _injected(cells.get("In", ()))} | given
             refused = refused_values(given)
             refused |= refused_runs(given, notebook=notebook, runs_dir=directory.parent)
             check_parameters(declared, passed, refused=refused)
-        except ConfigError as error:
+        except Exception as error:  # no value is so odd that the run has no record
             refusal, given = error, recordable(given)  # what is refused may hold a secret
-        run = cls(notebook, given, directory, environment)
-        run._cells = cells
+            if not isinstance(error, ConfigError):
+                said = cut(f"{type(error).__name__}: {error}")
+                refusal = ConfigError(f"A parameter has a value that cannot be read: {said}")
         if Run._open is not None:
-            Run._open.close()
+            Run._open._give_way()
+        run = cls(notebook, given, directory, environment)
+        run._cells, Run._open = cells, run
         if (shell := ipython()) is not None:
             shell.events.register("post_run_cell", run._after_cell)
-            Run._open, run._heard_in = run, shell
+            run._heard_in = shell
         if refusal is not None:
+            run._has_failed = True
+            run.write_failure(refusal)
             raise refusal
         if not given.get("snapshot_run"):
             _ = run.target  # a word that does not exist is refused here, not by a later cell
@@ -157,10 +174,16 @@ class Run:
         """Return parameters by name, as they were when the run began.
 
         Raises:
-            ConfigError: if a cell has changed any parameter since.
+            ConfigError: if the run has ended, or a cell has changed any parameter since.
         """
-        self.require_unchanged()
+        self.require_open()
         return {name: self.parameters[name] for name in names}
+
+    def require_open(self) -> None:
+        """Raise ConfigError if the run has ended, or a cell has changed a parameter since."""
+        if self._is_closed:
+            raise ConfigError("This run has ended: run the setup cell, which begins a new one.")
+        self.require_unchanged()
 
     def require_unchanged(self) -> None:
         """Raise ConfigError if a cell has changed a parameter: the record is of those before."""
@@ -178,14 +201,40 @@ class Run:
         return open_target(**way)
 
     def close(self) -> None:
-        """Let no later cell of this kernel touch the record."""
+        """Let nothing that comes later in this process touch the record."""
+        self._is_closed = True
+        self._mark.release()
+        (self.directory / UNDER_WAY_NAME).unlink(missing_ok=True)
         if Run._open is self:
-            self._heard_in.events.unregister("post_run_cell", self._after_cell)
             Run._open = None
+        if self._heard_in is not None:
+            self._heard_in.events.unregister("post_run_cell", self._after_cell)
+            self._heard_in = None
+
+    def _give_way(self) -> None:
+        """Close the run since its kernel begins another."""
+        if self.status is RunStatus.STOPPED:
+            said = "Its kernel began another run before this one ended."
+            self.write(RunStatus.STOPPED, self._so_far(said))
+        self.close()
 
     def _after_cell(self, cell: Any) -> None:
-        if error := cell.error_in_exec or cell.error_before_exec:
-            self.write_failure(error)
+        """Write how a cell failed, unless that is another run's, or follows from a cell before."""
+        error = cell.error_in_exec or cell.error_before_exec
+        by = _failed_run(error)
+        if error is not None and not self._has_failed and by in (self, None):
+            self.write_failure(error, is_own=by is self)
+        self._has_failed = error is not None
+
+    @property
+    def outcomes(self) -> Sequence[ItemOutcome]:
+        """What came of each item so far."""
+        return self.result.outcomes if self.result else ()
+
+    def _so_far(self, then: str) -> str:
+        """Return a sentence, behind what was written by then."""
+        told = ApplyResult(outcomes=tuple(self.outcomes))
+        return f"{outcome_sentence(told)} {then}" if told.outcomes and not told.is_dry_run else then
 
     def write(
         self,
@@ -208,7 +257,8 @@ class Run:
             parameters=self.parameters,
             headline=hide_secrets(headline),  # an error of somebody else's may quote anything
             summary=summary or {},
-            items=self.result.outcomes if self.result else (),
+            items=self.outcomes,
+            content=self.content,
             artifacts=[
                 str(path.relative_to(self.directory))
                 for pattern in ARTIFACTS
@@ -218,22 +268,29 @@ class Run:
         )
         project.write_result(self.directory, record.to_json())
 
-    def write_failure(self, error: BaseException) -> None:
-        """Write how an error ended the run."""
+    def write_failure(self, error: BaseException, *, is_own: bool = True) -> None:
+        """Write how an error ended the run.
+
+        Args:
+            is_own: it came from a step of the run, which knows what it means for it.
+        """
         status, headline = RunStatus.FAILED, str(error)
-        if isinstance(error, ApplyError):
-            return  # that something is not as requested is recorded before it is raised
-        if isinstance(error, PlanError):
-            headline = NOT_APPROVED + headline
-        elif isinstance(error, KeyboardInterrupt):
+        if self._is_closed:
+            return  # as where something is not as requested, which is recorded before it is raised
+        if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the run ended."
+        elif self.outcomes and not is_own:  # what it says was not written is something else
+            headline = f"Then a cell failed that is no step of it ({type(error).__name__})."
+        elif is_own and isinstance(error, PlanError):
+            headline = NOT_APPROVED + headline
         elif isinstance(error, SpecError | ConfigError):
             # refused means that nothing was written, and the journal is there before a write is
             if self.result is None and not (self.directory / JOURNAL_NAME).exists():
                 status = RunStatus.REFUSED
         elif not isinstance(error, MnsError):
             headline = cut(f"{type(error).__name__}: {error}")
-        self.write(status, headline, self.result.counts() if self.result else {})
+        counts = ApplyResult(outcomes=tuple(self.outcomes)).counts()
+        self.write(status, self._so_far(headline), counts)
 
     def finish(
         self,
@@ -254,6 +311,7 @@ class Run:
             ApplyError: after that, if something is not as requested, so that every way of running
                 the notebook ends as failed.
         """
+        self.require_open()
         warnings = warning_lines(checks)
         headline = f"{headline} {sentence('plans.txt.j2', 'warnings', warnings)}".strip()
         if status is RunStatus.DONE and warnings:
@@ -278,6 +336,14 @@ class Run:
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
             caption=f"{status.value.capitalize()}: {headline}",
         )
+
+
+def _failed_run(error: BaseException | None) -> Run | None:
+    """Return the run, of a notebook or of the library, in one of whose steps an error came up."""
+    for frame, _ in walk_tb(error.__traceback__ if error else None):
+        if isinstance(found := frame.f_locals.get("self"), Run):
+            return found
+    return None
 
 
 def _injected(sources: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ from mnslib.run.parameters import (
     recordable,
     refused_values,
 )
-from mnslib.run.runs import refused_runs, write_index
+from mnslib.run.runs import UNDER_WAY_NAME, items_so_far, refused_runs, write_index
 from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 from mnslib.signals import signals_to
@@ -319,10 +319,12 @@ def _last_word(
     own: RunRecord, directory: Path, signal_number: int | None, detailed_exitcode: bool
 ) -> dict[str, Any]:
     """Return the record of a run that ended: its own, where that can be trusted, and exit code."""
+    (directory / UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
     recorded = project.read_result(directory) or {}
     if recorded and recorded["status"] not in _TRUSTED[own.status]:
         for name in ("status", "headline", "finished_utc"):
             del recorded[name]
+        recorded["items"] = recorded["items"] or items_so_far(directory)
         if own.status is RunStatus.DONE:
             headline = "The notebook ended without recording its result"
             own = replace(own, status=RunStatus.FAILED, headline=headline)

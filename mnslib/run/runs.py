@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
@@ -22,8 +22,18 @@ from mnslib.run.project import read_result, resolve_path, run_directories, write
 from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
 
+NOT_ENDED = "The run has not ended: its process is at work, or died."
+UNDER_WAY = "The run is under way in a process of this machine."
+DIED = "The process ended before the run did."
+"""What a record says from the run's first moment, and which of the two the index finds it is."""
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 MOST_LISTED = 200
 """Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
+UNDER_WAY_NAME = ".under-way"
+"""In a run directory until the run ends; locked as long as its process lives."""
 UNDO_NAME = "undo.yaml"
 SNAPSHOT_FOLDER, TABLES_FOLDER = "snapshot", "tables"
 """Of a run directory: what a reading notebook has read, for `snapshot_run`; its tables as CSV."""
@@ -283,17 +293,47 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     record = read_result(directory)
     if record is None or record["status"] != RunStatus.STOPPED:
         return record
-    from mnslib.provisioning.resume import read_earlier
-
-    try:
-        events, _ = read_events(directory / JOURNAL_NAME)
-        earlier = read_earlier(directory)
-    except ConfigError:  # it came to no plan, or wrote nothing
+    if is_under_way(directory):
+        return record | {"status": "running", "headline": UNDER_WAY}
+    record["headline"] = record["headline"].replace(NOT_ENDED, DIED)
+    if not (items := items_so_far(directory)):
         return record
-    outcomes = [one.outcome for one in earlier.finished.values()]
-    left = ["not_attempted"] * (len(earlier.items) - len(outcomes))
+    events, _ = read_events(directory / JOURNAL_NAME)
     return record | {
-        "items": [{"outcome": outcome} for outcome in (*outcomes, *left)],
+        "items": items,
         "finished_utc": events[-1]["utc"],
         "is_resumable": all(event["event"] != "continued" for event in events),
     }
+
+
+def mark_under_way(directory: Path) -> BaseFileLock:
+    """Return the mark of a run whose process lives: a lock, which ends with the process."""
+    from filelock import FileLock
+
+    mark = FileLock(directory / UNDER_WAY_NAME)
+    with suppress(OSError, NotImplementedError):  # a file system without locks: nobody knows then
+        mark.acquire(timeout=0)
+    return mark
+
+
+def is_under_way(directory: Path) -> bool:
+    """Return whether a run that has not ended is in a process of this machine that lives."""
+    from filelock import FileLock, Timeout
+
+    try:
+        if (directory / UNDER_WAY_NAME).exists():
+            FileLock(directory / UNDER_WAY_NAME).acquire(timeout=0).lock.release()
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    return False
+
+
+def items_so_far(directory: Path) -> list[dict[str, Any]]:
+    """Return the items of a run as its journal tells them; none where it wrote nothing."""
+    if not (directory / JOURNAL_NAME).exists():
+        return []
+    from mnslib.provisioning.resume import outcomes_so_far
+
+    return [item.to_json() for item in outcomes_so_far(directory)]

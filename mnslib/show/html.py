@@ -10,7 +10,7 @@ Knows neither how a notebook is run nor where directories lie; works on the reco
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,7 +21,16 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from mnslib.results import NOT_APPROVED, WRITTEN_OUTCOMES, OutcomeKind, RunStatus, about, utc_now
+from mnslib.results import (
+    BULK_NOTEBOOK,
+    LIBRARY,
+    NOT_APPROVED,
+    WRITTEN_OUTCOMES,
+    OutcomeKind,
+    RunStatus,
+    about,
+    utc_now,
+)
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
 from mnslib.show.outputs import read_body
@@ -39,7 +48,8 @@ PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
 
 
-_ATTENTION, _DONE, _CLOSED = "Needs attention", "Done", "Closed by a later run"
+_UNDER_WAY, _ATTENTION, _WAITING = "Under way", "Needs attention", "Waits for approval"
+_DONE, _CLOSED = "Done", "Closed by a later run"
 _UNCHANGED = {OutcomeKind.UNCHANGED.value}
 _AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
 _said = partial(render_part, "index.txt.j2")
@@ -166,12 +176,12 @@ def run_index_html(
     """
     newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
     parts = _parts(newest)
-    counts = Counter(_word(run) for part in (_ATTENTION, _DONE) for _, run in parts[part])
+    counts = Counter(_word(run) for part in parts if part != _CLOSED for _, run in parts[part])
     days = [instant(record["started_utc"]).date() for _, record in newest]
     return page(
         what="Runs",
         moment="made " + wording.moment(made or utc_now()),
-        headline=_said("headline", len(parts[_ATTENTION]), len(newest)),
+        headline=_said("headline", {name: len(own) for name, own in parts.items()}, len(newest)),
         lead=_said("lead", days, earlier),
         body=render(
             "index.html.j2",
@@ -185,22 +195,46 @@ def run_index_html(
 def _parts(newest: Sequence[tuple[str, Record]]) -> dict[str, list[tuple[str, Record]]]:
     """Return the runs by the part of the page that lists them.
 
-    A later run of the same notebook on the same things that got through closes an earlier one. A
-    dry run wrote nothing: it stands for dry and refused runs alone, never for an apply that was
-    left halfway. Of a refused run of before nobody knows what it was about.
+    A later run of the same notebook that got through closes an earlier one of the same environment
+    and things, as `_closes` says.
     """
-    parts: dict[str, list[tuple[str, Record]]] = {_ATTENTION: [], _DONE: [], _CLOSED: []}
-    got_through: set[tuple[Any, ...]] = set()
+    parts: dict[str, list[tuple[str, Record]]] = {
+        part: [] for part in (_UNDER_WAY, _ATTENTION, _WAITING, _DONE, _CLOSED)
+    }
+    later: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for name, record in newest:
-        is_dry, status = is_dry_run(record), record["status"]
-        what = (record["notebook"], record["target"], about(record["parameters"]))
-        is_planned = (is_dry or status == RunStatus.REFUSED) and (*what, "planned") in got_through
-        is_closed = record["parameters"] and (is_planned or (*what, "written") in got_through)
-        part = _DONE if status == RunStatus.DONE else _CLOSED if is_closed else _ATTENTION
+        status = record["status"]
+        notebook = BULK_NOTEBOOK if record["notebook"] == LIBRARY else record["notebook"]
+        place = record["environment"], record["target"]
+        same = later[notebook, *place, about(record["parameters"])]
+        if status == "running":
+            part = _UNDER_WAY
+        elif status == RunStatus.DONE:
+            part = _DONE
+        elif any(_closes(one, record) for one in same):
+            part = _CLOSED
+        else:
+            part = _WAITING if is_waiting_plan(record) else _ATTENTION
         parts[part].append((name, record))
         if status in (RunStatus.DONE, RunStatus.FINDINGS):
-            got_through.add((*what, "planned" if is_dry else "written"))
+            same.append(record)
     return parts
+
+
+def _closes(later: Record, earlier: Record) -> bool:
+    """Return whether a run that got through leaves nothing to do about an earlier one.
+
+    A dry run wrote nothing: it stands for what was to write nothing either, never for an apply.
+    What was asked must be the very same, but where it was refused, which other content corrects.
+    A record of before may not tell what it was about, on which sandbox, or what was asked.
+    """
+    given, is_refused = earlier["parameters"], earlier["status"] == RunStatus.REFUSED
+    wrote_nothing = is_dry_run(earlier) or (is_refused and given.get("dry_run") is not False)
+    if not given or (is_dry_run(later) and not wrote_nothing):
+        return False
+    told = ("sandbox",) if is_refused else ("sandbox", "content")
+    pairs = ({record.get(name, "") for record in (later, earlier)} for name in told)
+    return all(len(pair - {""}) < 2 for pair in pairs)
 
 
 def _row(directory: str, record: Record) -> dict[str, Any]:

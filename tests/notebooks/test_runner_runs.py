@@ -195,7 +195,8 @@ def test_wrong_parameters_start_no_kernel(run) -> None:
     assert (outcome.status, outcome.exit_code) == (RunStatus.REFUSED, 6)
     assert "did you mean dry_run?" in outcome.message
     # by which a later run closes it
-    assert result["parameters"] == {"target": "sandbox", "request_file": "may.csv"}
+    about = {"target": "sandbox", "dry_run": True, "request_file": "may.csv"}
+    assert result["parameters"] == about
     files = sorted(path.name for path in outcome.directory.iterdir())
     assert files == ["report.html", "result.json"]
     assert "eyJzdWIi" not in "".join(path.read_text() for path in outcome.directory.iterdir())

@@ -185,7 +185,7 @@ def test_a_record_is_written_with_what_can_be_written(tmp_path: Path) -> None:
     assert record["status"] == "done"
     assert record["parameters"] == {
         "day": "2026-01-01",
-        "labels": {"kept": "c"},
+        "labels": {"['a', 1]": "b", "kept": "c"},
         "file": "may\udce9.csv",
     }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from mnslib.errors import ApplyError, ConfigError, UnsafePlanError
+from mnslib.provisioning.changes import planned_item
+from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.results import (
     ApplyResult,
@@ -20,6 +23,7 @@ from mnslib.results import (
     ItemOutcome,
     OutcomeKind,
     RunStatus,
+    utc_now,
 )
 from mnslib.run import start
 from mnslib.run.changing import Changing
@@ -177,6 +181,73 @@ def test_only_what_papermill_injected_has_to_be_declared(
         start("30_provision_in_bulk", injected)
 
 
+class Unwritable:
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def test_a_record_is_written_with_what_can_be_written(tmp_path: Path) -> None:
+    """Whatever a parameter or an error of somebody else's holds: what was done is on disk."""
+    circle: list[object] = [date(2026, 1, 1), Path("a"), np.int64(3)]
+    circle.append(circle)
+    parameters = {"allow": circle, "owner": Unwritable(), "labels": {(1, 2): "pair"}}
+    run = Changing("30_provision_in_bulk", parameters, tmp_path, "prod")
+    run.result = ended(OutcomeKind.CREATED)
+    run.write(RunStatus.DONE, "half a pair: \ud83d")
+    told = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert [item["outcome"] for item in told["items"]] == ["created"]
+    assert told["headline"] == "half a pair: \ud83d"
+    assert told["parameters"] == {
+        "allow": ["2026-01-01", "a", "3", "(itself)"],
+        "owner": "(Unwritable: ValueError)",
+        "labels": {"[1, 2]": "pair"},
+    }
+
+
+def test_a_run_that_is_closed_is_touched_by_nothing(run: Changing) -> None:
+    record(run, ended(OutcomeKind.CREATED), plan_of("n0"), plan_of())
+    told = (run.directory / "result.json").read_bytes()
+    run.write_failure(KeyboardInterrupt())
+    for step in (run.requests, run.observe, run.plan, run.apply, run.record):
+        with pytest.raises(ConfigError, match="run the setup cell, which begins a new one"):
+            step()
+    assert (run.directory / "result.json").read_bytes() == told
+
+
+def test_a_second_run_of_a_kernel_that_the_runner_started_has_a_directory_of_its_own(
+    run: Changing,
+) -> None:
+    record(run, ended(OutcomeKind.CREATED), plan_of("n0"), plan_of())
+    other = start("30_provision_in_bulk", {})
+    assert recorded(other) == ("stopped", 5)
+    assert recorded(run) == ("done", 0)
+    assert other.directory.parent == run.directory.parent
+
+
+def test_what_the_journal_tells_is_in_the_record_where_the_apply_itself_failed(
+    run: Changing,
+) -> None:
+    """As on a disk that is full in the middle of it."""
+    names = ("done", "begun", "left")
+    run.planned = plan_of(*names)
+    journal = Journal(run.directory / "journal.jsonl", now=utc_now)
+    items = [planned_item(change) for change in run.planned.changes]
+    journal.write("plan", digest="", may_write=True, risks=[], items=items)
+    by_name = {change.id.namespace_name: change.id for change in run.planned.changes}
+    journal.write("started", id=str(by_name["begun"]))
+    made = ItemOutcome(
+        id=by_name["done"], change=ChangeKind.CREATE, outcome=OutcomeKind.CREATED, reason="\ud83d"
+    )
+    journal.write("finished", **made.to_json())
+    run._has_applied = True
+    run.write_failure(OSError(28, "No space left on device"))
+    told = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
+    outcomes = {item["namespace_name"]: item["outcome"] for item in told["items"]}
+    assert outcomes == {"done": "created", "begun": "failed", "left": "not_attempted"}
+    assert told["status"] == "failed"
+    assert told["headline"].endswith("OSError: [Errno 28] No space left on device")
+
+
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
     yield InteractiveShell.instance(colors="nocolor", history_load_length=0)
@@ -235,6 +306,9 @@ def test_a_run_that_has_written_is_never_refused(
     shell.run_cell(refuse)
     assert recorded(run) == ("refused", 6)
     (tmp_path / "journal.jsonl").write_text("")
+    shell.run_cell(refuse)
+    assert recorded(run) == ("refused", 6)  # what follows from a failure is none of its own
+    shell.run_cell("1")
     shell.run_cell(refuse)
     assert recorded(run) == ("failed", 4)
     run.close()

@@ -116,6 +116,26 @@ DRY_A = {**FILE_A, "dry_run": True}
         ({"status": "findings", "parameters": DRY_A},
          {"status": "findings", "parameters": DRY_A}, True),
         ({"status": "refused", "parameters": FILE_A}, {"parameters": DRY_A}, True),
+        ({"status": "refused", "parameters": {**FILE_A, "dry_run": False}},
+         {"parameters": DRY_A}, False),
+        ({"status": "refused", "parameters": FILE_A, "content": "1"},
+         {"parameters": FILE_A, "content": "2"}, True),
+        ({"status": "partly", "parameters": FILE_A, "content": "1"},
+         {"parameters": FILE_A, "content": "2"}, False),
+        ({"status": "partly", "parameters": FILE_A, "content": "1"},
+         {"parameters": FILE_A, "content": "1"}, True),
+        ({"status": "partly", "parameters": FILE_A}, {"parameters": FILE_A, "content": "1"}, True),
+        ({"status": "failed", "parameters": DRY_A, "content": "1"},
+         {"parameters": DRY_A, "content": "2"}, False),
+        ({"status": "failed", "parameters": DRY_A}, {"parameters": DRY_A}, True),
+        *(({"status": status, "parameters": FILE_A}, {"parameters": DRY_A}, False)
+          for status in ("stopped", "interrupted", "partly", "failed")),
+        ({"status": "stopped", "parameters": FILE_A, "environment": "test"},
+         {"parameters": FILE_A}, False),
+        ({"status": "stopped", "parameters": FILE_A, "sandbox": "demo"},
+         {"parameters": FILE_A, "sandbox": "project"}, False),
+        ({"status": "partly", "parameters": FILE_A, "notebook": "library"},
+         {"parameters": FILE_A}, True),
         ({"status": "failed", "parameters": ONE | {"subscription_id": "a"}},
          {"parameters": ONE | {"subscription_id": "b"}}, False),
         ({"status": "failed", "parameters": ONE | {"resource_group": "RG"}},
@@ -134,6 +154,18 @@ def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
     assert ("Closed by a later run" in html) == is_closed
     needs = html.partition("Needs attention")[2].partition("<h2>")[0]
     assert ("headline of old" in needs) != is_closed
+
+
+def test_a_dry_run_that_waits_and_a_run_under_way_need_nobody() -> None:
+    waits = make_run("waits", status="findings", parameters=DRY_A)
+    runs = make_run("runs", status="running", parameters=FILE_B, items=[])
+    html = run_index_html([waits, runs])
+    assert "<h1>None of 2 runs needs somebody</h1>" in html
+    for title, run in (("Waits for approval", waits), ("Under way", runs)):
+        own = html.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
+        assert run[1]["headline"] in own
+    assert "<h1>The only run so far waits for approval</h1>" in run_index_html([waits])
+    assert "<h1>The only run so far is under way</h1>" in run_index_html([runs])
 
 
 def test_where_nothing_is_to_be_done_no_link_leads_there() -> None:
