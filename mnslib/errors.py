@@ -127,11 +127,11 @@ def _lines(problems: Sequence[Problem]) -> Iterator[str]:
         if len(rows) < SAME_IN_ROWS:
             yield from map(str, found)
         else:
-            where = f"{cause.file}, {len(rows)} rows ({_ranges(rows)})"
+            where = f"{cause.file}, {len(rows)} rows ({ranges(rows)})"
             yield str(replace(cause, file=where))
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """Return numbers as ranges: `2-301, 305`."""
     ranges = []
     for _, pairs in groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0]):

@@ -36,7 +36,7 @@ from mnslib.run.progress import watched
 from mnslib.run.project import existing_file, write_whole
 from mnslib.run.targets import Target, open_target
 from mnslib.show.displays import Callout, Sentence, Stack
-from mnslib.show.plans import changes_table, outcome_report, plan_report
+from mnslib.show.plans import changes_table, outcome_report, plan_report, sheet_note
 from mnslib.show.tables import told
 
 if TYPE_CHECKING:
@@ -629,7 +629,8 @@ class Plan(_Shown):
     def _shown(self) -> Stack:
         changes = [changes_table(self._planned)] if self._planned.to_do else []
         digest = Callout(title="Digest, for apply(approve=...)", code=self.digest)
-        return Stack((*plan_report(self._planned).parts, *changes, digest))
+        note = sheet_note(self.requests) or None
+        return Stack((note, *plan_report(self._planned).parts, *changes, digest))
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -218,6 +218,22 @@ class RoleAssignment:
     condition: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a workbook's sheet of requests has beside its cells.
+
+    Attributes:
+        letters: of its columns, by name.
+        hidden_rows, hidden_columns: with requests that nobody sees, and that count all the same.
+        unread: the workbook's other sheets, each with why nobody sees it.
+    """
+
+    letters: Mapping[str, str] = field(default_factory=dict)
+    hidden_rows: tuple[int, ...] = ()
+    hidden_columns: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a request was written: file name and row (1 is the first line of the file).
@@ -225,16 +241,17 @@ class Origin:
     The row is None where there is but one request, such as a notebook's parameters.
 
     Attributes:
-        letters: of a sheet's columns, by name; empty for another file.
+        sheet: empty for a file that is no workbook.
     """
 
     file: str
     row: int | None
-    letters: Mapping[str, str] = field(default_factory=dict)
+    sheet: Sheet = field(default_factory=Sheet)
 
     def cell(self, column: str) -> str:
         """Return the name of a sheet's cell, such as C7; empty where the file has none."""
-        return f"{self.letters[column]}{self.row}" if column in self.letters else ""
+        letter = self.sheet.letters.get(column)
+        return f"{letter}{self.row}" if letter else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ def _workbook(path: Path, data: bytes, answers: Answers) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
         book = load_workbook(io.BytesIO(data))
-    sheet = request_sheet(path, book)
+    sheet, _ = request_sheet(path, book)
     header_row = next(
         row for row in range(1, sheet.max_row + 1)
         if any(cell.value not in (None, "") for cell in sheet[row])

@@ -33,7 +33,7 @@ from mnslib.requests.columns import (
 )
 from mnslib.requests.files import MOST_ROWS, YAML
 from mnslib.requests.rules import CellError
-from mnslib.requests.sheets import LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
+from mnslib.requests.sheets import GUIDES, LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
 from mnslib.requests.spec import Tiers, specs_from_rows
 from mnslib.resource_ids import ID_COLUMNS, ManagedNamespaceId
 from mnslib.secrets import looks_secret
@@ -163,9 +163,9 @@ def request_workbook(
     sheet = book.active
     sheet.title = SHEET_NAME
     _fill(sheet, [COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in rows)])
-    _fill(book.create_sheet("columns"), [*_explanations()])
+    _fill(book.create_sheet(GUIDES[0]), [*_explanations()])
     if tiers:
-        _fill(book.create_sheet("tiers"), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
+        _fill(book.create_sheet(GUIDES[1]), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
     lists = {name: [word.value for word in words] for name, words in COLUMN_WORDS.items()}
     lists["tier"] = list(tiers)
     for number, name in enumerate(COLUMNS, start=1):

@@ -12,21 +12,27 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
-from itertools import islice
+from decimal import Decimal
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mnslib.errors import Problem, SpecError
-from mnslib.requests.rules import Finding
+from mnslib.models import QUOTA_FIELDS, Sheet
+from mnslib.requests.number_formats import PLAIN, shown
+from mnslib.requests.rules import Finding, show
 from mnslib.requests.sheets import (
     LONGEST_CELL,
     file_error,
+    is_hidden,
+    number_text,
     plain,
+    read_sheet,
     request_sheet,
     unpacked_bytes,
 )
@@ -45,6 +51,9 @@ DELIMITERS = (",", ";", "\t")
 
 _DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 """A first line by which Excel is told the delimiter."""
+
+_AMOUNT = re.compile(r"(0|[1-9]\d*)(\.\d*)?|\.\d+", re.ASCII)
+"""A number as it is typed."""
 
 _AS_UTF_8 = "it anew as UTF-8 (in Excel: the type CSV UTF-8)"
 
@@ -67,7 +76,8 @@ class Rows:
             the line is None where there is but one record that a program has put together.
         header: empty where each record names its own columns.
         delimiter: what separates the cells of a CSV file, as its header has it.
-        letters: of a sheet's columns, by name; empty for another file.
+        sheet: empty for a file that is no workbook.
+        merged: the cells that are merged in it: their range, and the columns (from 0) and rows.
     """
 
     file: str
@@ -75,7 +85,8 @@ class Rows:
     header: tuple[str, ...] = ()
     header_row: int = 1
     delimiter: str = ","
-    letters: Mapping[str, str] = field(default_factory=dict)
+    sheet: Sheet = field(default_factory=Sheet)
+    merged: list[tuple[str, slice, range]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def name(self, row: int | None, text: str) -> str:
@@ -88,7 +99,7 @@ class Rows:
     def tell(self, row: int | None, column: str | None, finding: Finding) -> None:
         """Keep what is wrong in a row, or in a cell of it."""
         message, suggestion = finding
-        letter = self.letters.get(column or "")
+        letter = self.sheet.letters.get(column or "")
         self.problems.append(
             Problem(
                 file=self.file,
@@ -184,7 +195,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
     for number, cells in body:
         while len(cells) > len(header) and cells[-1] == "":
             cells.pop()
-        cells += [""] * (len(header) - len(cells) if table.letters else 0)
+        cells += [""] * (len(header) - len(cells) if table.sheet.letters else 0)
         if len(cells) != len(header):
             message = f"the row has {len(cells)} cells, the header has {len(header)}"
             fix = "one cell for each column, in double quotes if it holds the separator"
@@ -223,7 +234,7 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
     """Yield row number and cells of a workbook's request sheet; empty rows are left out.
 
     Values only, and numbers stay numbers, which are exact: a cell with a formula, a date or an
-    error is told, and left empty.
+    error, and one that shows something else than it holds, is told, and left empty.
 
     Raises:
         SpecError: if it is no workbook, or too large.
@@ -232,6 +243,7 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
     from openpyxl.utils import get_column_letter
 
     names: list[str] = []
+    filled: list[int] = []
     try:
         if unpacked_bytes(data) > LARGEST_UNPACKED_BYTES:
             size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
@@ -239,10 +251,13 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about extras of the workbook that are not read
             book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
-            sheet = request_sheet(path, book)
-            sheet.reset_dimensions()  # some programs write wrong ones: cells would be lost
-            for number, cells in enumerate(sheet.iter_rows(), 1):
-                read = [_cell(cell) for cell in cells[:MOST_COLUMNS]]
+            for each in book.worksheets:  # some programs write wrong ones: cells would be lost
+                each.reset_dimensions()
+            sheet, unread = request_sheet(path, book)
+            parser, rows = read_sheet(sheet)
+            for number, cells in rows:
+                named = zip_longest(cells[:MOST_COLUMNS], names[: len(cells)])
+                read = [_cell(cell, name in QUOTA_FIELDS) for cell, name in named]
                 wrong = [(place, finding) for place, (_, finding) in enumerate(read) if finding]
                 for place, finding in wrong:
                     table.tell(number, names[place] if place < len(names) else None, finding)
@@ -250,9 +265,20 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
                 is_empty = all(value == "" for value in values)
                 if not names and not is_empty:
                     values = names = [*map(str, values)]
-                    table.letters = {n: get_column_letter(at) for at, n in enumerate(names, 1)}
+                    letters = {n: get_column_letter(at) for at, n in enumerate(names, 1)}
+                    table.sheet = Sheet(letters, unread=unread)
                 if wrong or not is_empty:
+                    filled.append(number)
                     yield number, values
+            shapes = parser.row_dimensions
+            table.sheet = replace(
+                table.sheet,
+                hidden_rows=tuple(n for n in filled[1:] if is_hidden(shapes.get(str(n), {}), "ht")),
+                hidden_columns=tuple(_hidden_columns(parser.column_dimensions.values(), names)),
+            )
+            for one in parser.merged_cells.mergeCell if parser.merged_cells else ():
+                columns = slice(one.min_col - 1, one.max_col)
+                table.merged.append((one.ref, columns, range(one.min_row, one.max_row + 1)))
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
@@ -263,8 +289,20 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
         raise file_error(path, message, fix="it anew as .xlsx without these, or as CSV") from error
 
 
-def _cell(cell: Any) -> tuple[str | float, Finding | None]:
-    """Return a number or the text of a cell, or what is wrong with it."""
+def _hidden_columns(shapes: Iterable[Mapping[str, str]], names: Sequence[str]) -> Iterator[str]:
+    for shape in shapes:
+        if is_hidden(shape, "width"):
+            yield from filter(None, names[int(shape["min"]) - 1 : int(shape["max"])])
+
+
+def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
+    """Return a number or the text of a cell, or what is wrong with it.
+
+    Args:
+        is_amount: `2.00` is the amount 2; of a name it is another one.
+    """
+    from openpyxl.utils.datetime import to_excel
+
     value = cell.value
     if value is None:
         return "", None
@@ -276,11 +314,20 @@ def _cell(cell: Any) -> tuple[str | float, Finding | None]:
     if cell.data_type == "e":
         return "", (f"the cell holds the spreadsheet's error {str(value)[:20]}", "a value")
     if isinstance(value, date | time | timedelta):
-        message = "the spreadsheet made a date of what was typed"
-        return "", (message, "it again, after formatting the cell as text")
+        held, seen = to_excel(value), str(value).removesuffix(" 00:00:00")
+        message = f"the cell holds {held:g}, but shows {seen}: the spreadsheet made a date of what"
+        return "", (f"{message} was typed", "it again, after formatting the cell as text")
     if isinstance(value, bool):
         return str(value).lower(), None
-    if isinstance(value, int | float):
+    is_number = isinstance(value, int | float)
+    if is_number or cell.number_format not in PLAIN:
+        text = number_text(value) if is_number else value.strip()
+        seen = shown(value, cell.number_format)
+        is_same = is_number and is_amount and _AMOUNT.fullmatch(seen)
+        if seen != text and not (is_same and Decimal(seen) == Decimal(text)):
+            message = f"the cell holds {show(text)}, but shows {show(seen)}"
+            return "", (message, "what is meant, after formatting the cell as text")
+    if is_number:
         return value, None
     # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
     return bare(str(value).replace("_x005F_", "_")), None

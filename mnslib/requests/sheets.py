@@ -11,12 +11,13 @@ import io
 import re
 import unicodedata
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from mnslib.errors import Problem, SpecError
+from mnslib.resource_ids import ID_COLUMNS
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Text that a spreadsheet would run. Source: OWASP, "CSV Injection"."""
@@ -25,7 +26,10 @@ LONGEST_CELL = 32_767
 """Characters. Source: Excel specifications and limits."""
 
 SHEET_NAME = "requests"
-"""The sheet that is read; without one of this name the first that is not hidden."""
+"""The sheet that is read; without one of this name the only one that holds requests."""
+
+GUIDES = ("columns", "tiers")
+"""Sheets that only explain, in a workbook to fill in."""
 
 
 def file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
@@ -79,18 +83,63 @@ def cell_text(text: str) -> str:
     return str(ILLEGAL_CHARACTERS_RE.sub("", harmless))[:LONGEST_CELL]
 
 
-def request_sheet(path: Path, book: Any) -> Any:
-    """Return the sheet of a workbook that holds the requests.
+def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the sheet of a workbook that holds the requests, and the names of the others.
 
     Raises:
-        SpecError: if no sheet can be seen.
+        SpecError: if no sheet can be seen, or not one of them is meant more than the others.
     """
     visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
     if not visible:
         fix = f"the requests into a worksheet called {SHEET_NAME}, neither hidden nor a chart"
         raise file_error(path, "the workbook has no worksheet that can be seen", fix=fix)
-    named = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
-    return (named or visible)[0]
+    found = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
+    if not found and len(visible) > 1:
+        found = [sheet for sheet in visible if set(ID_COLUMNS) <= _header(sheet)]
+    elif not found:
+        found = visible
+    if len(found) != 1:
+        titles = ", ".join(repr(sheet.title) for sheet in found or visible)
+        which = f"{titles} {'all hold' if found else 'do not hold'} the columns of requests"
+        message = f"no sheet is the only one called {SHEET_NAME}, and {which}"
+        raise file_error(path, message, fix=f"{SHEET_NAME} as the name of the one that is meant")
+    worksheets = {sheet.title: sheet.sheet_state for sheet in book.worksheets}
+    unread = (
+        f"{title!r}" + {"visible": "", None: " (a chart)"}.get(worksheets.get(title), " (hidden)")
+        for title in book.sheetnames
+        if title != found[0].title and title not in GUIDES
+    )
+    return found[0], tuple(unread)
+
+
+def _header(sheet: Any) -> set[str]:
+    """Return the texts of the first row that holds any."""
+    rows = ([str(cell).strip() for cell in row if cell not in (None, "")]
+            for row in sheet.iter_rows(values_only=True))  # fmt: skip
+    return set(next(filter(None, rows), ()))
+
+
+def read_sheet(sheet: Any) -> tuple[Any, Iterator[tuple[int, Sequence[Any]]]]:
+    """Return what knows, once all rows are read, what a sheet has beside its cells; and the rows.
+
+    openpyxl's own way through a large sheet gives the cells alone.
+    """
+    from openpyxl.worksheet._reader import WorkSheetParser
+
+    book = sheet.parent
+    parser = WorkSheetParser(
+        sheet._get_source(),
+        sheet._shared_strings,
+        epoch=book.epoch,
+        date_formats=book._date_formats,
+        timedelta_formats=book._timedelta_formats,
+    )
+    return parser, ((number, sheet._get_row(cells)) for number, cells in parser.parse())
+
+
+def is_hidden(shape: Mapping[str, str], size: str) -> bool:
+    """Return whether nobody sees a row or a column, which may just have no height or width."""
+    return shape.get("hidden") in ("1", "true") or float(shape.get(size, 1)) == 0
 
 
 def unpacked_bytes(data: bytes) -> int:

@@ -6,6 +6,7 @@ built yet is refused in its cell, never ignored.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_specs(
         SpecError: with every mistake of it; then nothing of it is to be used.
     """
     specs: list[NamespaceSpec] = []
-    told = {(one.row, one.column) for one in table.problems}
+    told = {(one.row, one.column) for one in table.problems} | _check_merged(table)
     absent = {name for name in ID_COLUMNS if table.header and name not in table.header}
     _check_header(table)
     first_row: dict[str, int | None] = {}
@@ -117,7 +118,7 @@ def read_specs(
         except ValidationError as error:
             wrong = [(where[0], finding) for where, finding in findings(error)]
         else:
-            origin = Origin(file=table.file, row=number, letters=table.letters)
+            origin = Origin(file=table.file, row=number, sheet=table.sheet)
             spec, wrong = _agreed(row, origin, tiers=tiers, policy=policy)
             specs.append(spec)
             names = [*spec.id.columns.values()]  # a number may be written in two ways
@@ -164,6 +165,24 @@ def _agreed(
     except CellError as error:
         found += [("tier", finding) for finding in error.findings]
     return spec, [*found, *(policy.violations(spec) if policy else ())]
+
+
+def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:
+    """Tell which cells of requests are merged, and return all that are: most are empty."""
+    found: set[tuple[int | None, str | None]] = set()
+    numbers = [number or 0 for number, _ in table.rows]
+    for merged, columns, rows in table.merged:
+        titles = table.header[columns]
+        names = [name for name in titles if name in COLUMNS]
+        touched = numbers[bisect_left(numbers, rows.start) : bisect_left(numbers, rows.stop)]
+        if table.header_row in rows and len(titles) > 1:  # else it hides no other title
+            touched.insert(0, table.header_row)
+        cells = [(number, name) for number in touched for name in names]
+        if cells:
+            message = f"the cells {merged} are merged, of which only the first holds anything"
+            table.tell(*cells[0], (message, "each value into a cell of its own"))
+        found.update(cells)
+    return found
 
 
 def _check_header(table: Rows) -> None:

@@ -522,6 +522,7 @@ class Changing(Run):
             headline = plans.outcome_sentence(result)
             if self.left.to_do:
                 headline += f" Planned again: {plans.plan_sentence(self.left)}"
+        headline = f"{headline} {plans.sheet_note(self.specs)}".strip()
         risks = result.resumed.risks if result.resumed else plan.risk_names()
         numbers = {**result.counts(), "risks": len(risks)}
         checks = [*self.checks, *plans.short_for_now(plan)]

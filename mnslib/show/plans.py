@@ -61,7 +61,12 @@ def requests_table(specs: Sequence[NamespaceSpec]) -> Table:
         | {"row": spec.origin.row, "ensure": spec.ensure.value}
         for spec in specs
     )
-    return view("requests", rows, total=len(specs), specs=specs)
+    return view("requests", rows, total=len(specs), specs=specs, sheet=sheet_note(specs))
+
+
+def sheet_note(specs: Sequence[NamespaceSpec]) -> str:
+    """Return what the workbook of requests has that is not seen, or not read; mostly nothing."""
+    return _sentence("sheet", specs[0].origin.sheet) if specs else ""
 
 
 def _asked(spec: NamespaceSpec) -> dict[str, Cell]:

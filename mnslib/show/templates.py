@@ -21,7 +21,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mnslib.errors import cut, printable
+from mnslib.errors import cut, printable, ranges
 from mnslib.show import tables, wording
 from mnslib.show.tables import FONTS, PAINTS, TOKENS
 
@@ -48,6 +48,7 @@ FILTERS: dict[str, Any] = {
     ),
     "resource": wording.RESOURCE_WORDS.__getitem__,
     "line": cut,
+    "ranges": ranges,
     "moment": lambda at: wording.UNKNOWN if at is None or at != at else wording.moment(at),
     "minutes": lambda minutes: wording.duration(minutes * 60),
     "examples": lambda lines, joint="\n": wording.examples(lines, joint=joint),

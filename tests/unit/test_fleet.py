@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -140,6 +141,20 @@ class TestReading:
 
 
 class TestPlanning:
+    def test_a_plan_says_which_rows_of_its_sheet_nobody_sees(self, namespace, fleet, tmp_path):
+        book = openpyxl.Workbook()
+        row = {**namespace.id.columns, "labels": "stage=test"}
+        book.active.append([*row])
+        book.active.append([*row.values()])
+        book.active.row_dimensions[2].hidden = True
+        book.create_sheet("notes").sheet_state = "hidden"
+        book.save(tmp_path / "requests.xlsx")
+        plan = fleet.plan("requests.xlsx")
+        told = "Row 2 is hidden in the sheet, and planned like the others. Not read: sheet 'notes'"
+        assert told in repr(plan)
+        result = plan.apply(approve=plan.digest, allow=["foreign-owner"])
+        assert told in json.loads((result.directory / "result.json").read_text())["headline"]
+
     def test_a_number_is_exact_and_its_text_may_mean_two(self, fleet, namespace):
         with pytest.raises(SpecError, match=r"'1.000' may mean 1 or 1000"):
             namespace.change(cpu_limit="1.000")

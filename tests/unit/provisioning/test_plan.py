@@ -16,6 +16,7 @@ from mnslib.models import (
     NetworkRule,
     Origin,
     PrincipalType,
+    Sheet,
 )
 from mnslib.provisioning.changes import differences
 from mnslib.provisioning.observe import ObservedState
@@ -209,7 +210,7 @@ def test_a_request_above_the_stored_limit_is_refused():
 
 def test_what_only_azure_knows_to_be_wrong_names_the_cell_that_was_written():
     letters = {"cluster_name": "C", "cpu_limit": "F"}
-    origin = Origin(file="requests.xlsx", row=7, letters=letters)
+    origin = Origin(file="requests.xlsx", row=7, sheet=Sheet(letters))
     limit = make_spec(quota=amounts(cpu_limit="0.5"))
     nowhere = make_spec(cluster=ClusterId("s", "rg", "aks-x"))
     observed = make_observed(make_namespace())

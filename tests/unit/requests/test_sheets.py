@@ -19,6 +19,7 @@ from mnslib.errors import SpecError
 from mnslib.requests.files import read_rows
 from mnslib.requests.sheets import FORMULA_STARTS, LONGEST_CELL, neutral, plain
 from mnslib.requests.spec import parse_requests
+from mnslib.show.plans import requests_table
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000a001"
 HEADER = ["subscription_id", "resource_group", "cluster_name", "namespace_name", "cpu_request"]
@@ -67,8 +68,12 @@ def test_numbers_and_text_mean_what_people_see(save: Callable[..., Path]) -> Non
     ("value", "words"),
     [
         ("=1+1", "the cell holds a formula. Write its value."),
-        (date(2026, 1, 2), "the spreadsheet made a date of what was typed. Write it again"),
-        (time(1, 2), "the spreadsheet made a date"),
+        (
+            date(2026, 1, 2),
+            "the cell holds 46024, but shows 2026-01-02: the spreadsheet made a date of what was "
+            "typed. Write it again",
+        ),
+        (time(12, 0), "the cell holds 0.5, but shows 12:00:00: the spreadsheet made a date"),
         ("#DIV/0!", "the cell holds the spreadsheet's error #DIV/0!."),
         ("2x", "'2x' is not an amount of CPU."),
     ],
@@ -89,6 +94,131 @@ def test_numbers_are_exact_where_their_text_is_not(save: Callable[..., Path]) ->
     (mistake,) = mistakes(save(HEADER, [*ROW, "1.125"]))
     assert "'1.125' may mean 1.125 or 1125: " in mistake
     assert mistake.endswith("Write 1125m or 1125.")
+
+
+@pytest.fixture
+def shaped(tmp_path: Path) -> Callable[..., Path]:
+    def save_shaped(shape: Callable[[Any], None]) -> Path:
+        book = openpyxl.Workbook()
+        book.active.append([*HEADER, "cpu_limit", "owner"])
+        for number in range(2, 8):
+            book.active.append([*ROW[:3], f"ns-{number}", 2, 7, 5])
+        shape(book.active)
+        path = tmp_path / "requests.xlsx"
+        book.save(path)
+        return path
+
+    return save_shaped
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "code", "words"),
+    [
+        ("E2", 7, "000", "holds '7', but shows '007'"),
+        ("E2", 0.5, "0%", "holds '0.5', but shows '50%'"),
+        ("E2", 1500, '0"m"', "holds '1500', but shows '1500m'"),
+        ("E2", 1500, "#,##0", "holds '1500', but shows '1,500'"),
+        ("E2", 1.5, "0", "holds '1.5', but shows '2'"),
+        ("E2", 3, ";;;", "holds '3', but shows ''"),
+        ("E2", "500", '@"m"', "holds '500', but shows '500m'"),
+        ("G2", 5, "0.0", "holds '5', but shows '5.0'"),
+        ("D2", 7, "000", "holds '7', but shows '007'"),
+    ],
+)
+def test_a_cell_that_shows_something_else_is_refused_with_both(
+    shaped: Callable[..., Path], cell: str, value: Any, code: str, words: str
+) -> None:
+    def shape(sheet: Any) -> None:
+        sheet[cell], sheet[cell].number_format = value, code
+
+    (mistake,) = mistakes(shaped(shape))
+    assert f"cell {cell}, column " in mistake
+    assert mistake.endswith(f"{words}. Write what is meant, after formatting the cell as text.")
+
+
+@pytest.mark.parametrize("code", ["0", "0.00", "#,##0", "_(* #,##0.00_)", "@", "[Red]General"])
+def test_an_amount_with_its_decimals_is_the_amount(shaped: Callable[..., Path], code: str) -> None:
+    def shape(sheet: Any) -> None:
+        sheet["E2"].number_format = code
+
+    assert parse_requests(shaped(shape))[0].quota["cpu_request"] == 2
+
+
+@pytest.mark.parametrize(
+    ("merged", "first"),
+    [
+        ("E2:E4", "E2, column cpu_request"),
+        ("E2:F2", "E2, column cpu_request"),
+        ("F4:Z900", "F4, column cpu_limit"),
+        ("E1:E2", "E2, column cpu_request"),
+        ("C7:C30", "C7, column cluster_name"),
+    ],
+)
+def test_merged_cells_of_requests_are_one_mistake_with_their_range(
+    shaped: Callable[..., Path], merged: str, first: str
+) -> None:
+    (mistake,) = mistakes(shaped(lambda sheet: sheet.merge_cells(merged)))
+    assert f"cell {first}: the cells {merged} are merged" in mistake
+
+
+def test_a_title_that_hides_another_is_named(shaped: Callable[..., Path]) -> None:
+    told, no_name = mistakes(shaped(lambda sheet: sheet.merge_cells("E1:F1")))
+    assert "row 1: column 6 has no name" in no_name + told
+    assert "cell E1, column cpu_request: the cells E1:F1 are merged" in no_name + told
+
+
+@pytest.mark.parametrize("merged", ["E20:E30", "H1:J9", "A9:G9", "I2:I7", "G1:J1"])
+def test_merged_cells_beside_the_requests_are_nobodys_business(
+    shaped: Callable[..., Path], merged: str
+) -> None:
+    assert len(parse_requests(shaped(lambda sheet: sheet.merge_cells(merged)))) == 6
+
+
+def test_hidden_rows_and_columns_are_planned_and_named(shaped: Callable[..., Path]) -> None:
+    def shape(sheet: Any) -> None:
+        sheet.auto_filter.ref = "A1:G7"
+        for row in (3, 20):
+            sheet.row_dimensions[row].hidden = True
+        sheet.row_dimensions[5].height = 1
+        sheet.row_dimensions.group(6, 7, hidden=True)
+        sheet.column_dimensions["F"].hidden = True
+        sheet.column_dimensions.group("I", "M", hidden=True)
+
+    specs = parse_requests(repacked(shaped(shape), b'ht="1"', b'ht="0"'))
+    assert [spec.origin.row for spec in specs] == [2, 3, 4, 5, 6, 7]
+    found = specs[0].origin.sheet
+    assert (found.hidden_rows, found.hidden_columns) == ((3, 5, 6, 7), ("cpu_limit",))
+    assert requests_table(specs).note.startswith(
+        "Rows 3, 5-7 are hidden in the sheet, and planned like the others. "
+        "Hidden columns count as well: cpu_limit. "
+    )
+
+
+def test_the_only_sheet_with_requests_is_read_and_the_others_are_named(
+    save: Callable[..., Path],
+) -> None:
+    good = [HEADER, [*ROW, "1"]]
+    notes = ("visible", [["who"], ["Kim"]])
+    path = save(*good, notes=notes, old=("hidden", good), older=("veryHidden", good), tiers=notes)
+    (spec,) = parse_requests(path)
+    assert spec.origin.sheet.unread == ("'notes'", "'old' (hidden)", "'older' (hidden)")
+    assert requests_table([spec]).note.startswith(
+        "Not read: sheets 'notes', 'old' (hidden) and 'older' (hidden). "
+    )
+    named = save(["x"], Requests=("visible", good), more=("visible", good))
+    assert parse_requests(named)[0].origin.sheet.unread == ("'Sheet'", "'more'")
+
+
+def test_sheets_of_which_none_is_meant_more_than_the_others_are_refused(
+    save: Callable[..., Path],
+) -> None:
+    good = [HEADER, [*ROW, "1"]]
+    no_name = "no sheet is the only one called requests, and "
+    fix = "Write requests as the name of the one that is meant."
+    (mistake,) = mistakes(save(*good, team=("visible", good), notes=("visible", [["x"]])))
+    assert mistake.endswith(f"{no_name}'Sheet', 'team' all hold the columns of requests. {fix}")
+    (mistake,) = mistakes(save(HEADER[1:], requests=("hidden", good), team=("visible", [["x"]])))
+    assert mistake.endswith(f"{no_name}'Sheet', 'team' do not hold the columns of requests. {fix}")
 
 
 def test_all_mistakes_of_a_sheet_are_told_at_once(save: Callable[..., Path]) -> None:
@@ -139,7 +269,8 @@ def test_a_sheet_that_is_a_chart_is_passed_over_or_refused_in_plain_words(tmp_pa
         book.active.append(line)
     book.create_chartsheet("requests", 0).add_chart(BarChart())
     book.save(path)
-    assert len(parse_requests(path)) == 1
+    (spec,) = parse_requests(path)
+    assert spec.origin.sheet.unread == ("'requests' (a chart)",)
     odd = repacked(path, b"<sheetViews>", b'<sheetViews odd="1">')  # as newer programs write it
     (mistake,) = mistakes(odd)
     assert mistake == (

@@ -1,0 +1,63 @@
+"""What a cell shows is what a spreadsheet shows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnslib.requests.number_formats import shown
+from mnslib.requests.sheets import number_text
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "seen"),
+    [
+        (7, "000", "007"),
+        (7, "0,000", "0,007"),
+        (0.5, "0%", "50%"),
+        (0.125, "0.0%", "12.5%"),
+        (1500, '0"m"', "1500m"),
+        (1500, r"0\m", "1500m"),
+        (2, 'General" cores"', "2 cores"),
+        (2, "0.00", "2.00"),
+        (2, "#.##", "2."),
+        (0.5, ".00", ".50"),
+        (0, "#", ""),
+        (1.5, "0", "2"),
+        (1.25, "0.0", "1.3"),
+        (7, "#,##0", "7"),
+        (1500, "#,##0", "1,500"),
+        (1_500_000, "0.0,,", "1.5"),
+        (1500, "0,", "2"),
+        (1500, "0.00E+00", "1.50E+03"),
+        (0.5, "# ?/?", "1/2"),
+        (1.5, "# ??/??", "1 1/2"),
+        (2, "# ?/8", "2"),
+        (0, "# ?/?", "0"),
+        (2, '_("$"* #,##0.00_)', "$2.00"),
+        (2, "[$€-407] 0.00", "€ 2.00"),
+        (-3, "0", "-3"),
+        (-3, "0;(0)", "(3)"),
+        (0, '0;0;"none"', "none"),
+        (1500, '[>=1000]0,"k";0', "2k"),
+        (15, '[>=1000]0,"k";0', "15"),
+        (3, "[Red]0", "3"),
+        (3, ";;;", ""),
+        (3, '"x"', "x"),
+        (123_456_789_012, "General", "1.23457E+11"),
+        (12_345_678_901, "General", "12345678901"),
+        ("500", '@"m"', "500m"),
+        ("500", '0;0;0;"about "@', "about 500"),
+        ("500", ";;;", ""),
+        ("500", '0"m"', "500"),
+    ],
+)
+def test_a_format_shows(value: str | float, code: str, seen: str) -> None:
+    assert shown(value, code) == seen
+
+
+@given(st.integers(0, 10**9) | st.floats(0, 1e9).map(lambda one: round(one, 3)))
+def test_plain_formats_show_the_number_itself(value: float) -> None:
+    for code in ("General", "@", "0.######", "[Blue]0.######;-0"):
+        assert shown(value, code).rstrip(".") == number_text(value)
