@@ -129,8 +129,8 @@ class Letters(NamedTuple):
 @lru_cache(maxsize=2_000)
 def letters(text: str, font: FontProperties) -> Letters:
     """Return a line of text laid out: a millisecond, most of a chart's time."""
-    ruler: Any = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
-    face = ruler._prepare_font(font)
+    face = get_font(_files(font))
+    face.set_size(font.get_size_in_points(), DPI)
     face.set_text(text, 0, flags=get_hinting_flag())  # type: ignore[no-untyped-call]
     face.draw_glyphs_to_bitmap()
     left, below = face.get_bitmap_offset()
@@ -168,6 +168,11 @@ def font_of(text: str, size: float, *, bold: bool) -> FontProperties:
 @lru_cache(maxsize=100)
 def _font(names: tuple[str, ...], size: float, bold: bool) -> FontProperties:
     return FontProperties(family=names, size=size, weight="bold" if bold else "normal")
+
+
+@lru_cache(maxsize=100)
+def _files(font: FontProperties) -> list[str]:
+    return [findfont(_font((name,), 1, font.get_weight() == "bold")) for name in font.get_family()]
 
 
 def families(*, is_all: bool = False) -> tuple[str, ...]:

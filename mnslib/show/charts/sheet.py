@@ -335,7 +335,9 @@ class Sheet:
             panels: below each other, that share it.
             like: the rows whose texts decide how wide columns are, if not these.
         """
-        left, right = (self._columns(self.told[layout][side], rows, rows if like is None else like)
+        records = rows.to_dict("records")
+        others = records if like is None else like.to_dict("records")
+        left, right = (self._columns(self.told[layout][side], records, others)
                        for side in ("left", "right"))  # fmt: skip
         heads = [one.head for one in (*left, *right)]
         head = self.y + 26 * max((words.count("\n") for words in heads), default=0)
@@ -396,20 +398,20 @@ class Sheet:
         return Chart(self.figure, self.name, self.title, alt)
 
     def _columns(
-        self, columns: Mapping[str, Any], rows: pd.DataFrame, like: pd.DataFrame
+        self, columns: Mapping[str, Any], rows: Sequence[Any], like: Sequence[Any]
     ) -> list[SimpleNamespace]:
         """Return the columns that hold a text, as wide as their heads and those of `like`."""
-        found, records = [], rows.to_dict("records")
+        found = []
         for name, about in columns.items():
             one = SimpleNamespace(**told("column") | about)
             one.texts, judged = (
                 [self.say(one.words, row) if one.words else str(row[name]) for row in each]
-                for each in (records, like.to_dict("records"))
+                for each in (rows, like)
             )
             wide = [self.width(text, bold=bool(one.bold)) for text in {*judged}]
             wide += [self.width(line, SMALL) for line in one.head.split("\n")]
             one.width = min(max(*wide, one.least), one.most)
             keys = {"color": one.color, "bold": one.bold}
-            one.looks = [{key: row.get(of, of) for key, of in keys.items()} for row in records]
+            one.looks = [{key: row.get(of, of) for key, of in keys.items()} for row in rows]
             found += [one] if any(one.texts) else []
         return found
