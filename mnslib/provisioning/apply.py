@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +21,12 @@ from mnslib import errors
 from mnslib.azure.scheduler import ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, FieldDifference, differences, planned_item
+from mnslib.provisioning.changes import (
+    Change,
+    mentioned,
+    not_as_asked,
+    planned_item,
+)
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
@@ -288,8 +293,9 @@ def read_back(
     again: ObservedState,
     azure: AzureClient,
 ) -> tuple[ApplyResult, Plan]:
-    """Return the result with every item failed that does not read back as it was planned.
+    """Return the result with every item failed that does not read back as it was asked.
 
+    What else is not as it was sent, such as a tag that a policy added, is told in its reason.
     And what is left to change of the items that are as requested: nothing, if all is well.
     Outcomes of an earlier run, of items outside the plan, stay as they are.
 
@@ -300,13 +306,14 @@ def read_back(
         MnsError: if somebody changed one meanwhile so that it cannot even be planned.
     """
     done = {item.id for item in result.outcomes if item.outcome in WRITTEN_OUTCOMES}
+    asked = {spec.id: mentioned(spec) for spec in specs}
     written = {change.id: change for change in plan.to_do if change.id in done}
-    disputed = [id_ for id_, change in written.items() if _wrong(change, again)]
+    disputed = [id_ for id_, change in written.items() if _read(change, again, asked.get(id_))[0]]
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         found = pool.map(partial(item_now, azure=azure), disputed)
         again = again.with_items(dict(zip(disputed, found, strict=True)))
     checked = (
-        _check(written[item.id], item, again) if item.id in written else item
+        _check(written[item.id], item, again, asked.get(item.id)) if item.id in written else item
         for item in result.outcomes
     )
     result = replace(result, outcomes=tuple(checked))
@@ -322,14 +329,24 @@ def read_back(
     return result, left
 
 
-def _wrong(change: Change, again: ObservedState) -> tuple[FieldDifference, ...]:
-    return differences(change.after, again.find(change.id))
+def _read(
+    change: Change, again: ObservedState, asked: Set[str] | None
+) -> tuple[list[str], list[str]]:
+    """Return in what an item is not as it was asked to become, and in what else not as sent."""
+    there = again.find(change.id)
+    if (there is None) is not (change.after is None):
+        return ["it is still there" if there else "it is not there"], []
+    wrong, told = not_as_asked(change, there, asked=asked or ())
+    return (
+        [f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}" for d in wrong],
+        [f"{d.path} is {d.new or 'gone'}" for d in told],
+    )
 
 
-def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOutcome:
-    found = [
-        f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}" for d in _wrong(change, again)
-    ]
+def _check(
+    change: Change, outcome: ItemOutcome, again: ObservedState, asked: Set[str] | None
+) -> ItemOutcome:
+    found, told = _read(change, again, asked)
     found += [
         f"role {grant.role} is not assigned"
         for grant in change.grants
@@ -340,11 +357,17 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState) -> ItemOu
         for held in change.revoked
         if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants
     ]
+    reasons = [outcome.reason] if outcome.reason else []
+    if told:
+        reasons.append(
+            f"not asked for, by a policy or somebody else: {errors.cut(', '.join(told))}"
+        )
     if not found:
-        return outcome
+        return replace(outcome, reason="; ".join(reasons))
+    reasons.insert(0, f"reads back differently: {', '.join(found)}")
     return replace(
         outcome,
         outcome=OutcomeKind.FAILED,
-        reason=f"reads back differently: {', '.join(found)}",
+        reason="; ".join(reasons),
         remedy="look at it before running again",
     )

@@ -245,6 +245,44 @@ def compared(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldDi
             )
 
 
+def not_as_asked(
+    change: Change, found: ManagedNamespace | None, *, asked: Iterable[str] = ()
+) -> tuple[list[FieldDifference], list[FieldDifference]]:
+    """Return in what a namespace is not as it was asked to become, and in what else not as sent.
+
+    Asked is what was approved to differ. The rest is somebody else's: a policy may add a tag.
+
+    Args:
+        asked: paths of what is asked though it was so before.
+    """
+    paths = {_by_name(path) for path in (*asked, *(d.path for d in change.differences))}
+    sent, seen = (
+        {_by_name(path): value for path, value in fields_of(one).items()}
+        for one in (change.after, found)
+    )
+    differing = list(compared(sent, seen))
+    return [d for d in differing if d.path in paths], [d for d in differing if d.path not in paths]
+
+
+def with_added(change: Change, over: ManagedNamespace | None) -> ManagedNamespace | None:
+    """Return what is to be written over `over`: what was added to it since the plan stays."""
+    after = change.after
+    if after is None or over is None:
+        return after
+    known = {_by_name(path) for one in (change.before, after) for path in fields_of(one)}
+    whole: dict[str, Any] = {name: dict(getattr(after, name)) for name in OWNED_MAPPINGS}
+    for name, mapping in whole.items():
+        for key, value in getattr(over, name).items():
+            if _by_name(f"{name}[{key}]") not in known:
+                mapping[key] = value
+    return replace(after, **whole)
+
+
+def _by_name(path: str) -> str:
+    """Return a path as it compares: ARM tells names of tags apart without regard to case."""
+    return path.lower() if path.startswith("tags[") else path
+
+
 def access_difference(grant: AccessGrant, taken: Sequence[RoleAssignment] = ()) -> FieldDifference:
     """Return the difference that a role makes, assigned or, by these assignments, taken away."""
     # an object id is one principal's, and of which kind Azure knows
@@ -259,7 +297,7 @@ def with_tier_named(
     found: Iterable[FieldDifference], spec: NamespaceSpec
 ) -> tuple[FieldDifference, ...]:
     """Return the differences of a new namespace; what its request has from its tier says so."""
-    given = _mentioned(spec.in_full) - _mentioned(spec)
+    given = mentioned(spec.in_full) - mentioned(spec)
     return tuple(replace(d, tier=spec.tier) if _place(d) in given else d for d in found)
 
 
@@ -270,7 +308,8 @@ def _place(difference: FieldDifference) -> str:
     return f"{difference.key.rpartition(' ')[2]} {difference.old} {difference.new}"
 
 
-def _mentioned(spec: NamespaceSpec) -> set[str]:
+def mentioned(spec: NamespaceSpec) -> set[str]:
+    """Return the path of everything that a request itself says something of."""
     return {
         *spec.quota,
         *(name for name in POLICY_FIELDS if getattr(spec, name) is not None),

@@ -29,7 +29,14 @@ from mnslib.models import (
     ManagedNamespace,
     RoleAssignment,
 )
-from mnslib.provisioning.changes import Change, differences, namespace_to_json, words
+from mnslib.provisioning.changes import (
+    Change,
+    differences,
+    namespace_to_json,
+    not_as_asked,
+    with_added,
+    words,
+)
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now, read_cluster
 from mnslib.results import ChangeKind
@@ -188,7 +195,9 @@ class Writer:
                 pass
         found = yield from self._at_rest(item)
         is_as_requested = (found is None) is (change.after is None)
-        is_as_requested &= not differences(change.after, found)
+        wrong, told = not_as_asked(change, found)
+        # what somebody added tells a namesake from ours only where nothing of ours arrived
+        is_as_requested &= not wrong and (may_be_ours or not told)
         if is_as_requested and (found is None or found.provisioning_state == "Succeeded"):
             item.stood = not may_be_ours
             if item.stood:  # whatever its outcome says of the roles that come next
@@ -291,6 +300,7 @@ class Writer:
     ) -> Operation | None:
         """Send the write over what was read; None where nothing is left to wait for."""
         change, client = item.change, self.azure.managed_namespaces
+        after = with_added(change, over)
         etag = over.etag if over else None
         is_guarded = self._guard is Guard.OBEYED and (over is None or etag is not None)
         # here, on this thread: between a look and a write no token is waited for
@@ -301,18 +311,16 @@ class Writer:
             "started",
             change=change.kind.value,
             before=namespace_to_json(change.before),
-            after=namespace_to_json(change.after),
+            after=namespace_to_json(after),
         )
         item.is_sent = True
         etag = NO_ETAG if is_question else etag
         operation: Operation | None
-        if change.after is None:
+        if after is None:
             operation = client.begin_delete(change.id, if_match=etag)
         else:
             must_be_new = over is None and not is_question
-            operation = client.begin_create_or_update(
-                change.after, if_match=etag, must_be_new=must_be_new
-            )
+            operation = client.begin_create_or_update(after, if_match=etag, must_be_new=must_be_new)
             is_made = operation is None or operation.kind is OperationKind.CREATE
             item.replaced = over is None and not is_made
         self.journal.write("accepted", id=str(change.id), replaced=item.replaced)

@@ -5,6 +5,7 @@ import json
 import signal
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -332,9 +333,10 @@ def test_somebody_elses_secret_is_kept_in_azure_and_in_nothing_that_is_written_d
     plan, result = run(azure, [make_spec("a", quota=amounts(cpu_limit="4"))], journal)
     key = plan.changes[0].id.key
     assert azure.store[key].annotations == theirs
-    azure.store[key] = make_namespace("a", annotations={})
+    others = {"backup": "https://me:" + "hunter3@store.example"}
+    azure.store[key] = make_namespace("a", annotations=others)
     (outcome,) = checked(plan, result, azure).outcomes
-    assert f"annotations[backup] is absent, not {HIDDEN}" in outcome.reason
+    assert f"annotations[backup] is {HIDDEN}" in outcome.reason
     assert "hunter2" not in journal.path.read_text()
 
 
@@ -383,6 +385,115 @@ def test_reading_back_asks_the_item_where_the_list_trails(journal):
     assert back.counts() == {"created": 1}
     assert ("GET", "a") in azure.requests
     assert left.to_do == ()
+
+
+def read_as(journal, held, spec, seen):
+    """Return the one outcome after `seen` is what reads back."""
+    azure = FakeAzure(*held)
+    plan, result = run(azure, [spec], journal)
+    azure.store = {seen.id.key: seen} if seen else {}
+    back, left = read_back(
+        plan, result, [spec], again=make_observed(*azure.store.values()), azure=azure
+    )
+    (outcome,) = back.outcomes
+    assert (outcome.outcome is OutcomeKind.FAILED) or left.to_do == ()
+    return outcome
+
+
+HELD = make_namespace("a", labels={"theirs": "1"}, tags={"Owner": "it"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "told"),
+    [
+        # a tag that a policy adds, to what is new, and to what was there
+        (make_spec("a"), {"tags": {"by": "policy"}}, "tags[by] is policy"),
+        (make_spec("a", labels={"k": "v"}), {"tags": {"Owner": "it", "by": "p"}}, "tags[by] is p"),
+        # carried over, and not asked for
+        (make_spec("a", labels={"k": "v"}), {"tags": {"Owner": "you"}}, "tags[owner] is you"),
+        (make_spec("a", labels={"k": "v"}), {"tags": {}}, "tags[owner] is gone"),
+        # ARM tells tags apart without regard to case
+        (make_spec("a", tags={"owner": "me"}), {"tags": {"OWNER": "me"}}, ""),
+    ],
+)
+def test_what_somebody_added_is_told_and_fails_nothing(journal, spec, seen, told):
+    held = () if not spec.labels and not spec.tags else (HELD,)
+    becomes = make_plan([spec], make_observed(*held)).changes[0].after
+    outcome = read_as(journal, held, spec, replace(becomes, etag="new", **seen))
+    assert outcome.outcome in (OutcomeKind.CREATED, OutcomeKind.UPDATED)
+    said = f"not asked for, by a policy or somebody else: {told}" if told else ""
+    assert outcome.reason == said
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "wrong"),
+    [
+        (
+            make_spec("a", tags={"by": "me"}),
+            {"tags": {"by": "policy"}},
+            "tags[by] is policy, not me",
+        ),
+        (make_spec("a", tags={"by": "me"}), {"tags": {}}, "tags[by] is absent, not me"),
+        # asked for, and so before
+        (
+            make_spec("a", tags={"owner": "it"}, labels={"k": "v"}),
+            {"tags": {"Owner": "you"}},
+            "tags[owner] is you, not it",
+        ),
+        # asked to go
+        (
+            make_spec("a", labels={"theirs": None}),
+            {"labels": {"theirs": "1"}},
+            "labels[theirs] is 1",
+        ),
+        (make_spec("a", labels={"k": "v"}), {"labels": {"K": "v"}}, "labels[k] is absent, not v"),
+        (
+            make_spec("a", quota=amounts(cpu_limit="4")),
+            {"quota": amounts(cpu_limit="3")},
+            "cpu_limit is 3000m, not 4000m",
+        ),
+    ],
+)
+def test_an_asked_value_that_came_back_different_is_failed(journal, spec, seen, wrong):
+    becomes = make_plan([spec], make_observed(HELD)).changes[0].after
+    seen = {name: {**getattr(becomes, name), **value} if name == "quota" else value
+            for name, value in seen.items()}  # fmt: skip
+    outcome = read_as(journal, [HELD], spec, replace(becomes, etag="new", **seen))
+    assert outcome.outcome is OutcomeKind.FAILED
+    assert outcome.reason.startswith(f"reads back differently: {wrong}")
+
+
+def test_amounts_are_compared_as_numbers_and_existence_as_such(journal):
+    spec = make_spec("a", quota=amounts(cpu_limit="4"))
+    becomes = make_plan([spec], make_observed(HELD)).changes[0].after
+    same = replace(becomes, etag="new", quota=becomes.quota | {"cpu_limit": Decimal("4.000")})
+    assert read_as(journal, [HELD], spec, same).outcome is OutcomeKind.UPDATED
+    gone = make_spec("a", quota={}, ensure=Ensure.ABSENT)
+    journal.path.unlink()
+    still = read_as(journal, [HELD], gone, HELD)
+    assert still.reason == f"reads back differently: it is still there; {RELEASED}"
+
+
+def test_a_tag_that_a_policy_adds_does_not_make_a_second_try_stale_nor_is_it_wiped(journal):
+    azure = FakeAzure(make_namespace("a"))
+    spec = make_spec("a", tags={"mine": "1"})
+    write, policy = azure._write, {"by": "policy"}
+
+    def lose_the_first(method, target, if_match, becomes):
+        operation = write(method, target, if_match, becomes)
+        held = azure.store[target.key]
+        azure.store[target.key] = replace(held, tags={**held.tags, **policy})
+        if len(writes(azure)) == 1:
+            failed = replace(azure.store[target.key], provisioning_state="Failed")
+            azure.store[target.key] = failed
+            raise ArmServerError("down", status=503)
+        return operation
+
+    azure._write = lose_the_first
+    _, result = run(azure, [spec], journal)
+    assert result.counts() == {"updated": 1}
+    (sent,) = [e["after"]["tags"] for e in events(journal) if e["event"] == "started"][1:]
+    assert sent == {"mine": "1", **policy}
 
 
 class Clusters(FakeAzure):
