@@ -7,10 +7,11 @@ asking it (its managed namespaces, its history) is kept. Decides nothing: that i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from mnslib.errors import (
     PrometheusError,
     cut,
 )
-from mnslib.models import MANAGED_QUOTA_NAME, ManagedCluster
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedCluster
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.resource_ids import CLUSTER_NAME, short_names
 from mnslib.secrets import shown
@@ -347,8 +348,29 @@ def assemble(
             for space in one.namespaces.values()
             if space.created_utc is not None
         },
+        granted={
+            (one.name, name): quota for one in readings for name, quota in _not_yet_there(one)
+        },
         history_note=history_note,
     )
+
+
+def _not_yet_there(reading: ClusterReading) -> Iterator[tuple[str, dict[str, Decimal]]]:
+    """Yield the namespaces whose quota object shows other values than Azure holds, with those."""
+    shown = {
+        quota.namespace_name: quota.hard
+        for quota in reading.facts.get("quotas", ())
+        if quota.name == MANAGED_QUOTA_NAME
+    }
+    for name, space in (reading.managed or {}).items():
+        hard = shown.get(name, {})
+        found = {
+            field: amount
+            for field, amount in space.quota.items()
+            if hard.get(QUOTA_KEYS[field], amount) != amount
+        }
+        if found:
+            yield name, found
 
 
 def _namespace_rows(

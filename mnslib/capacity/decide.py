@@ -23,6 +23,7 @@ from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises
+from mnslib.capacity.restraint import OUTDATED, PEAK, QUARTER, is_outdated, restrained
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
@@ -50,6 +51,7 @@ _VALUE = [*SPACE, "resource"]
 _TEXTS = dict.fromkeys(_VALUE, "str")
 _LEFT = {f"left_{name}": name for name in fit.LIMITED}
 _NOTHING_TO_MEND = "gaps"
+_SMALLER = {PEAK: "not below a peak", QUARTER: "a quarter at most"}
 
 Place = tuple[str, str]
 
@@ -137,6 +139,7 @@ class Decided:
         faults: what has to be mended before figures are trusted: a word of evidence, of how many
             namespaces, and where.
         no_history: clusters of which the history was asked for in vain.
+        withheld: why something was held back, a word of `restraint`, to the namespaces where.
     """
 
     steps: tuple[Step, ...]
@@ -146,6 +149,7 @@ class Decided:
     most_headroom: tuple[str, float] | None
     faults: tuple[tuple[str, int, tuple[str, ...]], ...]
     no_history: tuple[str, ...]
+    withheld: Mapping[str, tuple[str, ...]]
 
     def of(self, kind: str) -> list[Step]:
         """Return the steps of one kind, the most urgent first."""
@@ -154,7 +158,8 @@ class Decided:
 
 def decided(tables: Tables) -> Decided:
     """Return what there is to do by the tables of one reading."""
-    steps, commitments = tuple(_steps(tables)), tables.commitment
+    asking, withheld = _candidates(tables)
+    steps, commitments = tuple(_steps(tables, asking)), tables.commitment
     table = _table(steps)
     is_quota = commitments["verdict"] == "quota overcommit"
     above = commitments["committed"] - float(QUOTA_OVERCOMMIT_RATIO) * commitments["allocatable"]
@@ -178,6 +183,10 @@ def decided(tables: Tables) -> Decided:
         most_headroom=next(rows_of(free[["cluster_name", "headroom"]]), None),
         faults=tuple(faults),
         no_history=tuple(sorted(tables.snapshot.no_history)),
+        withheld={
+            str(why): tuple(rows["namespace_name"].unique())
+            for why, rows in withheld.groupby("why", sort=False)
+        },
     )
 
 
@@ -209,28 +218,48 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
 # The step of a namespace
 
 
-def _steps(tables: Tables) -> Iterator[Step]:
-    values = tables.utilization.astype(_TEXTS)  # without a row pandas knows no types
-    over = tables.layers[tables.layers["region"] == FIX]
+def _candidates(tables: Tables) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the rows that ask for something, by what they ask, and the proposals held back."""
+    values, evidence = tables.utilization.astype(_TEXTS), tables.evidence
     exceeded = tables.refusals[tables.refusals["problem"] == EXCEEDED]
+    is_old = is_outdated(exceeded, tables.snapshot, evidence=evidence)
     answers = tables.fit[tables.fit["workload_name"] != ""]
     gaps = answers[(answers["question"] == fit.NEXT_POD) & (answers["verdict"] == fit.NO)]
     lacks = _left(gaps)
     lacks = lacks[lacks["left"] < 0]
+    over = tables.layers[tables.layers["region"] == FIX]
+    over = over.assign(now=over["requested"], then=math.nan, unused=over["requested_unused"])
     gives = _give_backs(values[values["advice"] == SHRINK], answers)
-    unused = over.assign(now=over["requested"], unused=over["requested_unused"], kind=LOWER)
-    changes = [_raises(values, lacks, exceeded).assign(kind=RAISE), gives.assign(kind=GIVE_BACK)]
-    changes = [unused.assign(request=""), _in_file(pd.concat(changes), tables.snapshot)]
+    raises = _raises(values, lacks, exceeded[~is_old])
+    cuts = [over.assign(kind=LOWER, is_cut=True), gives.assign(kind=GIVE_BACK, is_cut=True)]
+    proposed = pd.concat([*cuts, raises.assign(kind=RAISE, is_cut=False)])
+    judged = restrained(proposed, tables.clean, evidence=evidence, rounded_up=_rounded_up)
+    is_held, kind = judged["is_withheld"].astype(bool), judged["kind"]
+    found = {"exceeded": exceeded[~is_old], "gaps": gaps, "lacks": lacks}
+    for name, own in (("over", LOWER), ("gives", GIVE_BACK), ("raises", RAISE)):
+        found[name] = judged[(kind == own) & ~is_held]
+    found["made"] = judged[(kind == RAISE) & is_held]
+    return found, pd.concat([judged[is_held], exceeded[is_old].assign(why=OUTDATED)])
+
+
+def _steps(tables: Tables, asking: Mapping[str, pd.DataFrame]) -> Iterator[Step]:
+    values = tables.utilization.astype(_TEXTS)  # without a row pandas knows no types
+    over, gives, lacks, gaps = (asking[name] for name in ("over", "gives", "lacks", "gaps"))
+    exceeded = asking["exceeded"]
+    changes = [
+        over.assign(request=""),
+        _in_file(pd.concat([asking["raises"], gives]), tables.snapshot),
+    ]
     columns = [*SPACE, "kind", *Amount._fields]
     every = pd.concat([one.reindex(columns=columns) for one in changes])
     amounts = _by_place(every, lambda row: Amount._make(row[3:]), columns[:3])
     known = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
     verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
+    smaller = _by_place(gives[gives["why"] != ""], lambda row: _SMALLER[row.why])
     times = exceeded.drop_duplicates(list(WORKLOAD)).groupby(SPACE)["count"].sum().to_dict()
     most: Any = lacks.groupby(_VALUE, sort=False, as_index=False)["left"].min()
     short = _by_place(most, _short)
     stuck = _by_place(gaps[(gaps["unplaced_pods"] > 0) | (gaps["reason"] != "quota")], _stuck)
-    asking = {"over": over, "exceeded": exceeded, "gaps": gaps, "lacks": lacks, "gives": gives}
     for row in rows_of(_ordered(tables.worst.astype(_TEXTS), values, asking)):
         at, kind = (row.cluster_name, row.namespace_name), row.kind
         whys, refused, never = known.get(kind, []), 0, stuck.get(at, [])
@@ -238,6 +267,8 @@ def _steps(tables: Tables) -> Iterator[Step]:
             refused = int(times.get(at, 0))
             said = [f"pods were refused {count_text(refused, 'time')}"] if refused else []
             whys = [*said, *verdicts.get(row.verdict, []), *short.get(at, [])]
+        if kind == GIVE_BACK:
+            whys = [*whys, *dict.fromkeys(smaller.get(at, []))]
         yield Step(
             cluster_name=at[0],
             namespace_name=at[1],
@@ -283,7 +314,8 @@ def _ordered(
         RAISE: sizes(short, short["hard"]).first(),
         GIVE_BACK: sizes(gives, gives["now"] - gives["then"]).max(),
     }
-    is_short = is_full | is_tight | has["exceeded"] | has["lacks"]
+    is_made = has["made"] & ~has["raises"]
+    is_short = (is_full | is_tight | has["exceeded"] | has["lacks"]) & ~is_made
     wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
     raised = np.select([has["exceeded"], is_full | has["gaps"]], [0.0, 1.0], 2.0)
     cases: dict[str, tuple[Any, Any]] = {  # of whom, and how urgent

@@ -67,6 +67,8 @@ class Snapshot:
         no_history: cluster to reason, where a history was asked for and there is none.
         errors: cluster to the whole messages of what failed, one a line.
         created: (cluster, namespace) to the moment it was made, where the cluster says.
+        granted: (cluster, namespace), then quota field, to the quota that Azure holds, of values
+            of which the cluster shows another; it follows within minutes.
         history_note: what the history covers, and which clusters have none and why.
     """
 
@@ -96,6 +98,7 @@ class Snapshot:
     no_history: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     created: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    granted: Mapping[tuple[str, str], Mapping[str, Decimal]] = field(default_factory=dict)
     history_note: str = ""
 
     @property

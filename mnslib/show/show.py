@@ -180,8 +180,13 @@ def _files(tables: Tables, charts: Any) -> Iterator[Any]:
     yield Stack([view("files", rows)], "Files with all figures")
 
 
+def _withheld(tables: Tables) -> list[Sentence]:
+    text = render_part("decisions.txt.j2", "withheld", tables.decided.withheld)
+    return [Sentence(" ".join(text.split()))] if text else []
+
+
 VIEWS: dict[str, Callable[[Tables, Any], Iterable[Any]]] = {
-    "decisions": lambda tables, charts: [decisions(tables.decided)],
+    "decisions": lambda tables, charts: [decisions(tables.decided), *_withheld(tables)],
     "changed": lambda tables, charts: [changes_report(tables.changed, tables.earlier)],
     "utilization": _utilization,
     "efficiency": _efficiency,

@@ -113,6 +113,7 @@ class World:
     """What the doubles answer: per cluster an error to raise, or lists."""
 
     managed: dict[str, list[str] | Exception] = field(default_factory=dict)
+    granted: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     kube: dict[str, dict[str, Any] | Exception] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
     samples: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
@@ -165,6 +166,7 @@ class AzureDouble:
                 id=cluster_id.namespace(name),
                 location="westeurope",
                 labels={"owner": f"arm-{name}"},
+                quota=self._world.granted.get(name, {}),
             )
             for name in names
         ]

@@ -22,6 +22,7 @@ from mnslib.errors import (
     PrometheusError,
 )
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
+from mnslib.models import MANAGED_QUOTA_NAME
 from mnslib.secrets import HIDDEN
 from mnslib.show.show import evidence_read
 from mnslib.show.views import reading_checks
@@ -91,6 +92,16 @@ def test_a_managed_namespace_without_a_quota_object_is_unknown_not_empty(small_w
 
     assert table.loc[("fresh", "cpu_request"), "verdict"] == "unknown: no quota"
     assert table.loc[("web", "cpu_request"), "verdict"] == "ok"
+
+
+def test_a_quota_that_azure_holds_and_the_cluster_does_not_show_yet_is_kept(
+    small_world, collected, make_quota
+):
+    shown = make_quota("web", {"requests.cpu": "4", "limits.cpu": "8"}, {}, MANAGED_QUOTA_NAME)
+    small_world.kube["aks-1"]["resource_quotas"] = [shown]
+    held = {"cpu_request": Decimal(9), "cpu_limit": Decimal(8), "memory_limit": Decimal(1)}
+    small_world.granted = {"web": held}
+    assert collected().granted == {("aks-1", "web"): {"cpu_request": 9}}
 
 
 def test_the_commitment_counts_the_whole_cluster(small_world, collected):

@@ -99,7 +99,9 @@ def test_every_step_is_a_row_with_its_amounts_and_why(tables):
     assert raised[["kind", "from", "to", "request"]].tolist() == ["raise", 1.0, 2.7, "2700m"]
     assert raised["reason"] == "full; short of 1.6 cores of CPU requests for the next pod"
     assert table.loc[("full", "cpu_limit"), "to"] == 2.7  # a limit is never below its request
-    assert table.loc[("idle", "cpu_request"), ["from", "to"]].tolist() == [1.0, 0.25]
+    idle = table.loc[("idle", "cpu_request")]
+    assert idle[["from", "to"]].tolist() == [1.0, 0.75]
+    assert idle["reason"] == "never asked for; a quarter at most"
 
 
 def test_pods_that_a_quota_counts_are_a_reason_without_an_amount(tables):
@@ -121,7 +123,7 @@ def test_the_request_file_of_the_steps_plans_exactly_these_changes(tables, tmp_p
     }
     assert found == {
         ("full", "cpu_request"): ("1000m", "2700m"), ("full", "cpu_limit"): ("2000m", "2700m"),
-        ("idle", "cpu_request"): ("1000m", "250m"),
+        ("idle", "cpu_request"): ("1000m", "750m"),
     }  # fmt: skip
 
 

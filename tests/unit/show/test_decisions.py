@@ -113,10 +113,10 @@ def test_what_is_short_is_raised_and_what_is_idle_taken_back_by_amount(decided):
     ).actions
     assert [title for title, _ in found] == [
         "Give 1 core more to 1 namespace that runs short",
-        "Take back 14.3 cores from 1 namespace that never asked for it",
+        "Take back 5 cores from 1 namespace that never asked for it",
     ]
     assert "full (CPU requests from 9 cores to 10 cores)" in found[0][1]
-    assert "idle (CPU requests from 20 cores to 5.7 cores)" in found[1][1]
+    assert "idle (CPU requests from 20 cores to 15 cores)" in found[1][1]
 
 
 def test_the_largest_raise_is_named_and_a_quota_at_exactly_90_percent_grows(decided):
@@ -266,9 +266,9 @@ def test_what_fits_now_still_fits_once_the_rest_is_taken_back(decided):
     update = stuck("idle", "web", "") | {"question": "rolling_update", "verdict": "yes"}
     (found,) = decided(
         utilization=[space("idle", 20.0, 2.0, "ok", "shrink", peak=4.0)],
-        fit=[update | {"left_cpu_request": 8.0}],
+        fit=[update | {"left_cpu_request": 4.0}],
     ).actions
-    assert "idle (CPU requests from 20 cores to 12 cores)" in found[1]
+    assert "idle (CPU requests from 20 cores to 16 cores)" in found[1]
 
 
 def test_nothing_to_decide_is_said(decided):
