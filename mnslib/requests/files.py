@@ -165,6 +165,8 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
         message = f"files of type {suffix or '(none)'} cannot be read"
         raise file_error(path, message, fix="the requests as CSV (UTF-8), XLSX or YAML")
     data = read_bytes(path) if data is None else data
+    if suffix != ".xlsx" and data.startswith(b"PK\x03\x04"):
+        raise file_error(path, f"the file is a workbook, not {suffix}", fix="its name with .xlsx")
     table = Rows(file=path.name)
     if suffix in YAML:
         _fill_from_yaml(table, path, data)

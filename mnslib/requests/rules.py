@@ -150,7 +150,7 @@ def _name_guess(column: str, text: str) -> str:
         return "the GUID that `az account list` shows as id, not the subscription's name"
     if column == "namespace_name":
         bare = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
-        return "" if bare in SYSTEM_NAMESPACES else bare
+        return bare if text.isascii() and bare not in SYSTEM_NAMESPACES else ""
     if "/" in text:
         return "the bare name, not an id"
     bare = text.rstrip(". ")
@@ -166,11 +166,10 @@ def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
         is_exact: the text is that of a number, in which a point is no sign of thousands.
     """
     form, what, usual, step, whole = (
-        (_CPU, "an amount of CPU", _USUAL_CPU, Decimal("0.001"), "millicores, such as 500m")
+        (_CPU, "an amount of CPU", _USUAL_CPU, Decimal("0.001"), "millicores")
         if column.startswith("cpu")
-        else (_MEMORY, f"an amount of memory in {_UNITS}", _USUAL_MEMORY, Decimal(1024),
-              "KiB, such as 512Ki")
-    )  # fmt: skip
+        else (_MEMORY, f"an amount of memory in {_UNITS}", _USUAL_MEMORY, Decimal(1024), "KiB")
+    )
     if not is_exact and (meant := two_readings(text)):
         offered = [_guess(column, one) for one in meant]
         message = f"{show(text)} may mean {' or '.join(meant)}: {_REGIONS}"
@@ -182,7 +181,7 @@ def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
     except ValueError as error:
         raise refuse(str(error)) from error
     if found % step:
-        raise refuse(f"{text} is not a whole number of {whole.partition(',')[0]}", f"whole {whole}")
+        raise refuse(f"{text} is not a whole number of {whole}", f"a whole number of {whole}")
     return found
 
 
@@ -222,7 +221,8 @@ def label_findings(labels: Mapping[str, str | None]) -> Iterator[Finding]:
         if value and not _LABEL_TEXT.fullmatch(value):
             message = f"{show(value)} is not a label value: at most 63 letters, digits, - _ and ."
             fix = re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_.")
-            yield f"{message}, a letter or digit first and last", fix
+            # without its other letters a word is none
+            yield f"{message}, a letter or digit first and last", fix if value.isascii() else ""
 
 
 def annotation_findings(annotations: Mapping[str, str | None]) -> Iterator[Finding]:

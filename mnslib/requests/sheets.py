@@ -100,8 +100,9 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
         found = visible
     if len(found) != 1:
         titles = ", ".join(repr(sheet.title) for sheet in found or visible)
-        which = f"{titles} {'all hold' if found else 'do not hold'} the columns of requests"
-        message = f"no sheet is the only one called {SHEET_NAME}, and {which}"
+        message = f"each of these sheets may be meant: {titles}"
+        if not found:
+            message = f"no sheet is called {SHEET_NAME}, and none has the columns of one: {titles}"
         raise file_error(path, message, fix=f"{SHEET_NAME} as the name of the one that is meant")
     worksheets = {sheet.title: sheet.sheet_state for sheet in book.worksheets}
     unread = (

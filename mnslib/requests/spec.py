@@ -100,6 +100,7 @@ def read_specs(
         SpecError: with every mistake of it; then nothing of it is to be used.
     """
     specs: list[NamespaceSpec] = []
+    table.problems = [one for one in table.problems if not _is_of_answer(one)]
     told = {(one.row, one.column) for one in table.problems} | _check_merged(table)
     absent = {name for name in ID_COLUMNS if table.header and name not in table.header}
     _check_header(table)
@@ -140,6 +141,11 @@ def read_specs(
         if cluster in gone:
             tell(number, "cluster_name", (gone[cluster].rstrip("."), ""))
     raise SpecError(_in_order(table))
+
+
+def _is_of_answer(mistake: Problem) -> bool:
+    """Return whether it is in what a run has added, and says nothing of the requests."""
+    return mistake.column in ANSWER_COLUMNS and "secret" not in mistake.message
 
 
 def _in_order(table: Rows) -> list[Problem]:

@@ -144,6 +144,11 @@ def test_other_formats_are_refused(read: Callable[..., Rows], name: str) -> None
         read("a\n1\n", name)
 
 
+def test_a_workbook_under_another_name_is_known_for_one(read: Callable[..., Rows]) -> None:
+    with pytest.raises(SpecError, match=r"is a workbook, not \.csv\. Write its name with \.xlsx"):
+        read(b"PK\x03\x04 and so on")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gone\.csv cannot be read: No such file"):
         read_rows(tmp_path / "gone.csv")

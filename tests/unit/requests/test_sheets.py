@@ -194,6 +194,15 @@ def test_hidden_rows_and_columns_are_planned_and_named(shaped: Callable[..., Pat
     )
 
 
+def test_what_a_run_has_added_is_passed_over_whatever_it_shows(shaped: Callable[..., Path]) -> None:
+    def shape(sheet: Any) -> None:
+        for cell, value, code in (("H1", "status", "@"), ("I1", "duration_seconds", "@"),
+                                  ("H2", "=1+1", "@"), ("I2", 1.235, "0")):  # fmt: skip
+            sheet[cell], sheet[cell].number_format = value, code
+
+    assert len(parse_requests(shaped(shape))) == 6
+
+
 def test_the_only_sheet_with_requests_is_read_and_the_others_are_named(
     save: Callable[..., Path],
 ) -> None:
@@ -213,12 +222,12 @@ def test_sheets_of_which_none_is_meant_more_than_the_others_are_refused(
     save: Callable[..., Path],
 ) -> None:
     good = [HEADER, [*ROW, "1"]]
-    no_name = "no sheet is the only one called requests, and "
     fix = "Write requests as the name of the one that is meant."
     (mistake,) = mistakes(save(*good, team=("visible", good), notes=("visible", [["x"]])))
-    assert mistake.endswith(f"{no_name}'Sheet', 'team' all hold the columns of requests. {fix}")
+    assert mistake.endswith(f"each of these sheets may be meant: 'Sheet', 'team'. {fix}")
     (mistake,) = mistakes(save(HEADER[1:], requests=("hidden", good), team=("visible", [["x"]])))
-    assert mistake.endswith(f"{no_name}'Sheet', 'team' do not hold the columns of requests. {fix}")
+    none = "no sheet is called requests, and none has the columns of one: 'Sheet', 'team'. "
+    assert mistake.endswith(none + fix)
 
 
 def test_all_mistakes_of_a_sheet_are_told_at_once(save: Callable[..., Path]) -> None:
