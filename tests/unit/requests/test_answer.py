@@ -19,6 +19,7 @@ from mnslib.resource_ids import ID_COLUMNS
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind
 from mnslib.run import start
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
+from mnslib.run.runs import UNDER_WAY_NAME
 from tests.unit.provisioning.factories import make_cluster, make_namespace, make_observed
 
 HEADER = "subscription_id,resource_group,cluster_name,namespace_name,cpu_limit,labels"
@@ -233,7 +234,7 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError):
         start("30_provision_in_bulk", {"request_file": str(path)}).requests()
-    assert [file.name for file in run.iterdir()] == ["result.json"]
+    assert {file.name for file in run.iterdir()} == {UNDER_WAY_NAME, "result.json"}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_a_refused_workbook_with_a_secret_that_is_not_read_is_not_copied(
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
     with pytest.raises(SpecError):
         start("30_provision_in_bulk", {"request_file": str(path)}).requests()
-    assert [file.name for file in run.iterdir()] == ["result.json"]
+    assert {file.name for file in run.iterdir()} == {UNDER_WAY_NAME, "result.json"}
 
 
 def test_the_mistakes_of_a_row_stand_in_the_order_of_its_columns(tmp_path):
