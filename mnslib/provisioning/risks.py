@@ -30,6 +30,9 @@ from mnslib.results import ChangeKind
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 
+MOST_COMMITMENT = 100
+"""Times what nodes give; our choice, who wants more wants no limit."""
+
 MANY_CHANGES_SHARE = 0.3
 MANY_CHANGES_FROM = 10
 """More than this share of at least so many existing namespaces updated, adopted or deleted.
@@ -186,17 +189,18 @@ def read_max_commitment(text: str) -> Decimal | None:
     """Return how often a cluster may commit what its nodes give; None where text is empty.
 
     Raises:
-        ConfigError: if the text is no number above 0.
+        ConfigError: if the text is no number above 0, or more than `MOST_COMMITMENT`.
     """
     if not text.strip():
         return None
     found = re.fullmatch(r"\d+\.?\d*|\.\d+", text.strip(), re.ASCII)
     limit = Decimal(found[0]) if found and not two_readings(text) else ZERO
-    if limit <= 0:
+    if not 0 < limit <= MOST_COMMITMENT:
         meant = " or ".join(two_readings(text))
         why = f", which may mean {meant}" if meant else ""
         raise ConfigError(
-            f"max_commitment is {text!r}{why}: write a number such as 1.5, or nothing."
+            f"max_commitment is {text!r}{why}: write a number such as 1.5, at most "
+            f"{MOST_COMMITMENT}, or nothing."
         )
     return limit
 

@@ -519,7 +519,9 @@ def test_the_risk_speaks_of_the_nodes_with_those_back_that_are_out_for_now():
     assert risk.detail.startswith("unknown whether its quota fits on aks-1: no ready node")
 
 
-@pytest.mark.parametrize("text", ["lots", "0", "-1", "nan", "inf", "1.500", "1,5", "1e1", "٣"])
+@pytest.mark.parametrize(
+    "text", ["lots", "0", "-1", "nan", "inf", "100.1", "1_0", "1.500", "1,5", "1e1", "٣"]
+)
 def test_a_limit_that_is_no_number_above_0_is_refused(text):
     with pytest.raises(ConfigError, match="write a number such as"):
         read_max_commitment(text)
