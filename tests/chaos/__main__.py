@@ -7,7 +7,7 @@ import sys
 import time
 
 from .pool import play_all
-from .scenario import FAULTS, ROWS, Tally
+from .scenario import ROWS, WEATHER, Tally
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def print_table(tally: Tally, seconds: float) -> None:
     killed = sum(tally.kills.values())
     print(f"{tally.attempts} processes, {killed} of them stopped, in {seconds:.0f} s\n")
     print("| fault | runs | times |\n| --- | ---: | ---: |")
-    for name in FAULTS:
+    for name in WEATHER:
         print(f"| {name} | {tally.runs_with[name]} | {tally.faults[name]} |")
     for name, count in sorted(tally.kills.items()):
         print(f"| {name} | | {count} |")

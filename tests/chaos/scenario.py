@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -48,7 +49,23 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation cancelled": {"match": WRITE, "effect": {"operation": "cancelled"}, "times": 4},
     "list trails": {"match": WRITE, "effect": {"list_trails": LAG_SECONDS}},
     "token expires": {"match": ARM, "effect": {"token": "expires"}, "times": 3},
+    "lock": {"match": WRITE, "effect": {"status": 409, "code": "ScopeLocked"}, "times": 3},
+    "policy": {
+        "match": WRITE,
+        "effect": {
+            "status": 403,
+            "code": "RequestDisallowedByPolicy",
+            "additional_info": [{"type": "PolicyViolation", "info": {"policyAssignmentId": "/p"}}],
+        },
+        "times": 3,
+    },
+    "tags of a policy": {"match": WRITE, "effect": {"policy_tags": {"by": "policy"}}},
 }
+SERIALIZED, FULL_DISK = "one write at a time", "full disk"
+WEATHER = (*FAULTS, SERIALIZED, FULL_DISK)
+DISK_BYTES = (15_000, 150_000)
+"""So large a file may become on a full disk: less than a journal or a record needs, or enough."""
+
 SYSTEM = {"default", "kube-public", "kube-node-lease"}
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT)
 
@@ -82,11 +99,12 @@ class Tally:
         self.wrong += other.wrong
 
 
-Attempt = Callable[[dict[str, Any], Path], int]
-"""Starts one run or resumption in a process of its own and returns its id."""
+Attempt = Callable[[dict[str, Any], Path, "int | None"], int]
+"""Starts one run or resumption in a process of its own, whose files may become so large, and
+returns its id."""
 
 
-def forked(parameters: dict[str, Any], log: Path) -> int:
+def forked(parameters: dict[str, Any], log: Path, disk: int | None) -> int:
     """Start the library's apply without a kernel, as a fork of this process."""
     number = os.fork()
     if number:
@@ -96,6 +114,8 @@ def forked(parameters: dict[str, Any], log: Path) -> int:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        if disk is not None:  # Python ignores the signal, so that a write fails as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
         code = driver.run(parameters)
     except BaseException:
         import traceback
@@ -105,8 +125,9 @@ def forked(parameters: dict[str, Any], log: Path) -> int:
         os._exit(code)
 
 
-def through_the_notebook(parameters: dict[str, Any], log: Path) -> int:
-    """Start `mns run`, or `mns resume` where the parameters name a run."""
+def through_the_notebook(parameters: dict[str, Any], log: Path, disk: int | None) -> int:
+    """Start `mns run`, or `mns resume` where the parameters name a run; its disk is never full."""
+    del disk  # the kernel's own files would not be written either
     command = [sys.executable, "-m", "mnslib"]
     if run := parameters.get("resume_run"):
         command += ["resume", run, "--runs", parameters["runs_dir"]]
@@ -121,15 +142,21 @@ def through_the_notebook(parameters: dict[str, Any], log: Path) -> int:
 def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt) -> Tally:
     """Return what happened in the run of this seed, until it ended as done."""
     chance, tally = random.Random(seed), Tally()
-    control(connection, "POST", "reset", {"clear": ["faults"]})
+    control(connection, "POST", "reset", {"clear": ["faults", "limits"]})
     control(connection, "DELETE", "requests")
     target = open_target("sandbox", cloud="public", credential="default")
     file = folder / "requests.csv"
     _write_requests(file, chance, target, connection)
     specs = parse_requests(file)
     before = observe(specs, azure=target.azure, kube_for=None, now=_now)
-    weather = chance.sample(sorted(FAULTS), k=chance.randint(2, 4))
-    script = [{"name": n, "probability": chance.uniform(0.03, 0.2), **FAULTS[n]} for n in weather]
+    weather = chance.sample(sorted(WEATHER), k=chance.randint(2, 5))
+    script = [
+        {"name": n, "probability": chance.uniform(0.03, 0.2), **FAULTS[n]}
+        for n in weather
+        if n in FAULTS
+    ]
+    if SERIALIZED in weather:
+        control(connection, "POST", "limits", {"limits": {"writes-per-cluster": {"at_once": 1}}})
     control(connection, "POST", "faults", {"seed": seed, "faults": script})
     parameters = {
         "target": "sandbox",
@@ -143,7 +170,11 @@ def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt)
         "max_failures": "100%",
         "runs_dir": str(folder / "runs"),
     }
-    _until_done(parameters, chance, tally, connection, start=start)
+    is_full = FULL_DISK in weather and start is forked
+    _until_done(parameters, chance, tally, connection, start=start, is_full=is_full)
+    if SERIALIZED in weather:
+        refused = [r for r in control(connection, "GET", "requests")["value"] if r["status"] == 409]
+        _count(tally, SERIALIZED, sum("fault" not in request for request in refused))
     target.azure.close()
     if "list trails" in weather:
         time.sleep(LAG_SECONDS)  # a run ends as soon as single reads prove it; the judge lists
@@ -158,25 +189,31 @@ def _until_done(
     connection: dict[str, Any],
     *,
     start: Attempt,
+    is_full: bool,
 ) -> None:
     folder = Path(parameters["runs_dir"]).parent
     is_slow = start is through_the_notebook
+    failed_writes = 0
     for attempt in range(MOST_ATTEMPTS):
         if attempt == WEATHER_ATTEMPTS:
             _count_faults(tally, connection)
             control(connection, "POST", "faults", {"faults": []})
         if (first := _first_that_wrote(folder)) is not None:
             parameters["resume_run"] = first
-        number = start(parameters, folder / "log")
+        is_full_now = is_full and attempt < WEATHER_ATTEMPTS and chance.random() < 0.7
+        disk = chance.randint(*DISK_BYTES) if is_full_now else None
+        number = start(parameters, folder / "log", disk)
         tally.attempts += 1
         if attempt < 3 and chance.random() < 0.7:
             _kill_later(number, chance, tally, least=4.0 if is_slow else 0.3)
         status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
         if status == 0:
             break
+        failed_writes += disk is not None and status > 0
     else:
         tally.wrong.append(f"not done after {MOST_ATTEMPTS} attempts")
     _count_faults(tally, connection)
+    _count(tally, FULL_DISK, failed_writes)
 
 
 def _first_that_wrote(folder: Path) -> str | None:
@@ -201,8 +238,12 @@ def _kill_later(number: int, chance: random.Random, tally: Tally, *, least: floa
 
 def _count_faults(tally: Tally, connection: dict[str, Any]) -> None:
     for fault in control(connection, "GET", "faults")["faults"]:
-        tally.faults[fault["name"]] += fault["hits"]
-        tally.runs_with[fault["name"]] += fault["hits"] > 0
+        _count(tally, fault["name"], fault["hits"])
+
+
+def _count(tally: Tally, name: str, times: int) -> None:
+    tally.faults[name] += times
+    tally.runs_with[name] += times > 0
 
 
 def _write_requests(
