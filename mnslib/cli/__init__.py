@@ -24,7 +24,14 @@ from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ChangeKind, RunStatus
 from mnslib.run import targets
-from mnslib.run.parameters import parse_assignment, read_parameter_file, read_parameters
+from mnslib.run.parameters import (
+    CLOUDS,
+    CREDENTIALS,
+    TARGETS,
+    parse_assignment,
+    read_parameter_file,
+    read_parameters,
+)
 from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
@@ -37,12 +44,9 @@ _DETAILED = click.option(
     "--detailed-exitcode", is_flag=True, help="End with 2 where there are findings."
 )
 
-_TARGET = click.Choice(targets.TARGETS)
-_CLOUD = click.Choice(["public", "usgov", "china"])
-_CREDENTIAL = click.Choice(
-    ["default", "environment", "workload-identity", "managed-identity", "cli"]
-)
-"""Known without loading Azure's libraries, whose doors refuse any other word."""
+_TARGET = click.Choice(TARGETS)
+_CLOUD = click.Choice(CLOUDS)
+_CREDENTIAL = click.Choice(CREDENTIALS)
 
 _FILE = click.Path(path_type=Path)
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")

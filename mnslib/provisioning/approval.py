@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
 from mnslib.provisioning.changes import RiskName, words
-from mnslib.provisioning.plan import Plan
 from mnslib.results import ChangeKind
+
+if TYPE_CHECKING:
+    from mnslib.provisioning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +32,24 @@ class Caps:
         Raises:
             ConfigError: if a text is neither a count nor a percentage.
         """
+        if problems := cap_problems(asdict(self)):
+            raise ConfigError(" ".join(problems.values()))
         found: dict[str, int | None] = dict.fromkeys(asdict(self))
         for name, value in asdict(self).items():
-            if not (text := str(value).strip()):
-                continue
-            count, is_share = text.removesuffix("%").strip(), text.endswith("%")
-            if not re.fullmatch(r"[0-9]+", count) or (is_share and int(count) > 100):
-                raise ConfigError(
-                    f"{name} is {text!r}: write a count such as 50 or a share such as 20%."
-                )
-            found[name] = total * int(count) // 100 if is_share else int(count)
+            if text := value.strip():
+                count = int(text.removesuffix("%"))
+                found[name] = total * count // 100 if text.endswith("%") else count
         return found
+
+
+def cap_problems(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return by its name what is wrong with each cap among some texts."""
+    return {
+        cap.name: f"{cap.name} is {text!r}: write a count such as 50 or a share such as 20%."
+        for cap in fields(Caps)
+        if (text := texts.get(cap.name, "").strip())
+        and not re.fullmatch(r"\d{1,9}|(\d\d?|100) ?%", text, re.ASCII)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnslib.commitment import Commitment, commitments, lacking
 from mnslib.errors import ConfigError
@@ -24,9 +24,11 @@ from mnslib.models import (
 )
 from mnslib.pods import total_need
 from mnslib.provisioning.changes import Change, Risk, RiskName, words
-from mnslib.provisioning.observe import ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
+
+if TYPE_CHECKING:
+    from mnslib.provisioning.observe import ObservedCluster
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 

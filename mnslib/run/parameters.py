@@ -18,16 +18,30 @@ from types import MappingProxyType
 from typing import Any
 
 from mnslib.capacity.promql import window_problems
-from mnslib.errors import ConfigError, SpecError, nearest
+from mnslib.errors import PARAMETERS, ConfigError, SpecError, nearest
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS
+from mnslib.provisioning.changes import RiskName
 from mnslib.quantities import size_problems
 from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
+from mnslib.run.notify import notification_problems
+from mnslib.run.project import existing_file
 from mnslib.secrets import hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
+TARGETS = ("sandbox", "azure")
+CLOUDS = ("public", "usgov", "china")
+CREDENTIALS = ("default", "environment", "workload-identity", "managed-identity", "cli")
+"""Known without loading Azure's libraries, whose doors refuse any other word."""
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
-INVENTORIES = ("azure", "history")
+_WORDS: dict[str, Sequence[str]] = {
+    "target": TARGETS,
+    "cloud": CLOUDS,
+    "credential": CREDENTIALS,
+    "inventory": ("azure", "history"),
+    "approval": ("digest", "unattended"),
+    "kubectl_login": ("mns", "kubelogin"),
+}
 
 _OF_REQUESTS = (*ID_COLUMNS, "tier", *QUOTA_FIELDS, *POLICY_FIELDS, "owner")
 """Texts that a notebook's parameters and a request file may hold alike."""
@@ -206,7 +220,7 @@ def check_parameters(
     if problems:
         count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'} refused"
         said = [problems[name] for name in dict.fromkeys([*given, *refused]) if name in problems]
-        raise ConfigError("\n  ".join([f"{count}; no kernel was started:", *said]))
+        raise ConfigError("\n  ".join([f"{count}; nothing was begun:", *said]))
     return {
         name: float(value) if known[name].type_name == "float" else value
         for name, value in given.items()
@@ -214,28 +228,69 @@ def check_parameters(
 
 
 def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
-    """Return by parameter what a notebook cannot be asked, in lists and mappings too.
+    """Return by parameter what a notebook cannot be asked: all of it, before anything begins.
 
     Args:
         asked: all parameters by name; those of a wrong type are passed over.
     """
-    found = dict[str, str]()
+    from mnslib.provisioning.approval import cap_problems
+    from mnslib.provisioning.risks import read_max_commitment
+
+    text = _texts(asked)
+    found = {name: word_problem(name, text[name], _WORDS[name]) for name in text.keys() & _WORDS}
+    found = {name: problem for name, problem in found.items() if problem}
+    found |= cap_problems(text) | notification_problems(asked) | _absent_files(asked)
+    try:
+        read_max_commitment(text["max_commitment"])
+    except ConfigError as error:
+        found["max_commitment"] = str(error)
     for name, problem in _refused_inside(asked):
         found[name] = "\n  ".join(filter(None, (found.get(name), hide_secrets(problem))))
     if isinstance(most := asked.get(_PARALLEL), int) and not 1 <= most <= MOST_PARALLEL:
         found[_PARALLEL] = f"{_PARALLEL} is {most}; write 1 to {MOST_PARALLEL}."
-    if "inventory" not in asked:
-        return found
-    found |= history_problems(asked)
-    text = _texts(asked)
-    if problem := word_problem("inventory", text["inventory"], INVENTORIES):
-        found["inventory"] = problem
+    if "inventory" in asked:
+        found |= _refused_reading(asked)
+    if found and "namespace_name" in asked:  # else they are told with what Azure says of them
+        found = _refused_request(asked) | found
+    return {name: hide_secrets(problem) for name, problem in found.items()}
+
+
+def _refused_reading(asked: Mapping[str, Any]) -> dict[str, str]:
+    found, text = history_problems(asked), _texts(asked)
     numbers = {name: asked.get(name) for name in ("lookback_days", "step_minutes")}
     window = {name: number for name, number in numbers.items() if isinstance(number, int)}
     found |= window_problems(**{"lookback_days": 1, "step_minutes": 60} | window)
     for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
         found |= size_problems({name: text[name] for name in pair})
-    return {name: hide_secrets(problem) for name, problem in found.items()}
+    return found
+
+
+def _refused_request(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter what is wrong with a request that a notebook's parameters make."""
+    from mnslib.requests.columns import COLUMNS
+    from mnslib.requests.spec import specs_from_rows
+
+    row = {name: asked[name] for name in COLUMNS if name in asked and name != "tier"}
+    try:
+        specs_from_rows([row], file=PARAMETERS)
+    except SpecError as error:
+        return {str(one.column): one.told(str(one.column)) for one in error.problems}
+    return {}
+
+
+def _absent_files(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter which file is not there; a resumed run has a copy of its requests."""
+    found = dict[str, str]()
+    is_asked = not asked.get("resume_run")
+    for name in ("request_file", "tiers_file", "policy_file"):
+        file = asked.get(name)
+        is_needed = is_asked if name == "request_file" else bool(file)
+        if is_needed and isinstance(file, str) and not may_be_secret(file):
+            try:
+                existing_file(name, file)
+            except ConfigError as error:
+                found[name] = str(error)
+    return found
 
 
 def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -261,7 +316,6 @@ def _readers(
     name: str, value: object, asked: Mapping[str, Any]
 ) -> tuple[Iterable[Any], list[Callable[[Any], object]]]:
     """Return what of a parameter is read, and what refuses it with a ValueError."""
-    from mnslib.provisioning.changes import RiskName
     from mnslib.requests import cells, rules, signs
 
     if name in ("labels", "annotations", "tags"):
@@ -356,6 +410,19 @@ def _odd_parts(value: object) -> list[object]:
     return [part for part in value if not isinstance(part, str)] if isinstance(value, list) else []
 
 
+def _as_list(name: str, value: object) -> str:
+    """Return what to write in place of a text where a list is declared; it would be accepted."""
+    near = nearest(str(value), RiskName) if name == "allow" else ""
+    for text in [f"[{value}]", f"[{near}]"][: 1 + bool(near)]:
+        try:
+            listed = _read(Path(name), f"{name}: {text}".encode())[name]
+        except ConfigError:
+            continue
+        if not _odd_parts(listed) and not any(_refused_inside({name: listed})):
+            return f" Write {text}."
+    return " Write a list, such as [a, b]."
+
+
 def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
     """Return what is wrong with a value that is given; empty if it fits."""
     if name not in known:
@@ -375,7 +442,7 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
     hints = [
         (value is None and none, f" Write {none} for none."),
         (kind is str, _AS_TEXT),
-        (kind is list and isinstance(value, str), f" Write [{value}]."),
+        (kind is list and isinstance(value, str), _as_list(name, value)),
         (
             type(_converted(str(value), known[name].type_name)) is kind,
             " Write it without quotes; for papermill with -p, not -r.",

@@ -33,10 +33,10 @@ from mnslib.results import (
     utc_text,
 )
 from mnslib.run import project
-from mnslib.run.parameters import Parameter, check_parameters, recordable, refused_values
+from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable, refused_values
 from mnslib.run.progress import ipython
 from mnslib.run.runs import NOT_ENDED, UNDER_WAY_NAME, mark_under_way, refused_runs, run_before
-from mnslib.run.targets import TARGETS, Target, open_target, sandbox_name
+from mnslib.run.targets import Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
 from mnslib.show.plans import outcome_sentence, warning_lines

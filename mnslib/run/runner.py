@@ -21,9 +21,10 @@ from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run import project
 from mnslib.run.interruption import collect_rarely
-from mnslib.run.notify import notification_problems, notify
+from mnslib.run.notify import notify
 from mnslib.run.parameters import (
     PARAMETERS_TAG,
+    TARGETS,
     check_parameters,
     filled,
     read_parameters,
@@ -31,7 +32,6 @@ from mnslib.run.parameters import (
     refused_values,
 )
 from mnslib.run.runs import UNDER_WAY_NAME, items_so_far, refused_runs, write_index
-from mnslib.run.targets import TARGETS
 from mnslib.secrets import hide_secrets
 from mnslib.signals import signals_to
 
@@ -170,7 +170,7 @@ def run_notebook(
     watch = Watch(path=directory / "notebook.ipynb")
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         try:
-            refused = refused_values(asked) | notification_problems(asked)
+            refused = refused_values(asked)
             refused |= refused_runs(asked, notebook=path.stem, runs_dir=runs)
             given = check_parameters(declared, parameters, refused=refused)
             status, headline = _execute(path, given, watch, environment)

@@ -163,12 +163,10 @@ def refused_runs(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> 
     Args:
         asked: all parameters by name; those of a wrong type are passed over.
         notebook: its name without ending.
-        runs_dir: where the runs are that `snapshot_run` and `compare_run` name.
+        runs_dir: where the runs are that `snapshot_run`, `compare_run` and `resume_run` name.
     """
     found: dict[str, str] = {}
-    if "inventory" not in asked:
-        return found
-    for name in ("snapshot_run", "compare_run"):
+    for name in ("snapshot_run", "compare_run", "resume_run"):
         named = asked.get(name)
         try:
             run = find_run(named, runs_dir=runs_dir) if isinstance(named, str) and named else None
@@ -182,6 +180,8 @@ def refused_runs(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> 
 
 def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> str:
     """Return why a run cannot be analyzed again or compared with; empty if it can."""
+    if name == "resume_run":
+        return ""  # the journal says it, once nobody writes to it any more
     record = record_of(run)
     target, ended = record["target"], f"it ended as {record['status']}."
     if record["notebook"] != notebook:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mnslib.errors import ConfigError, cut
 from mnslib.resource_ids import ClusterId
-from mnslib.run.parameters import history_problems, word_problem
+from mnslib.run.parameters import TARGETS, history_problems, word_problem
 from mnslib.run.project import find_project_root
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mnslib.kube.client import KubeClient
     from mnslib.models import ManagedCluster
 
-TARGETS = ("sandbox", "azure")
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
 

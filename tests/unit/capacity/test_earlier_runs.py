@@ -176,7 +176,7 @@ def test_all_that_cannot_be_asked_is_said_at_once_before_anything_is_read(begin,
     with pytest.raises(ConfigError) as raised:
         begin(**wrong)
     text = str(raised.value)
-    assert text.startswith("9 parameters are refused; no kernel was started:")
+    assert text.startswith("9 parameters are refused; nothing was begun:")
     assert [name for name in wrong if name != "pod_cpu" and f"\n  {name}" not in text] == []
     assert "pod_memory is empty, pod_cpu is not: give both or neither" in text
     assert "compare_run: other is a run of 20_onboard; name one of 40_" in text

@@ -112,10 +112,11 @@ def test_a_known_warning_stays_known_where_another_file_ran_in_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for day, file in enumerate(("a.csv", "b.csv", "a.csv"), 1):
+        (tmp_path / file).write_text("")
         directory = tmp_path / f"2026010{day}T000000Z-30_provision_in_bulk-sandbox"
         directory.mkdir()
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(directory))
-        run = start("30_provision_in_bulk", {"request_file": file})
+        run = start("30_provision_in_bulk", {"request_file": str(tmp_path / file)})
         run.started += timedelta(days=day)
         checks = [WARNING] if file == "a.csv" else []
         record(run, ended(OutcomeKind.UNCHANGED), plan_of(), plan_of(), checks)

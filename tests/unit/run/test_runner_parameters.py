@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from mnslib.errors import ConfigError
+from mnslib.results import RunStatus
+from mnslib.run import start
 from mnslib.run.parameters import (
     Parameter,
     check_parameters,
@@ -17,7 +19,10 @@ from mnslib.run.parameters import (
     parse_assignment,
     read_parameter_file,
     read_parameters,
+    refused_values,
 )
+from mnslib.run.project import RUN_DIRECTORY_VARIABLE
+from mnslib.run.runner import run_notebook
 
 SOURCE = """target: str = "sandbox"  # sandbox or azure; "ä" too
 dry_run: bool = True  # true: nothing is written
@@ -109,11 +114,11 @@ def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None
             {"dry_rum": False, "pods": "3", "allow": "x", "team": 7, "zzz": 1, "dry_run": "no"},
         )
     assert str(caught.value).splitlines() == [
-        "6 parameters are refused; no kernel was started:",
+        "6 parameters are refused; nothing was begun:",
         "  dry_rum: the notebook has no such parameter; did you mean dry_run?",
         "  pods: '3' is not a whole number. Write it without quotes; for papermill with -p, "
         "not -r.",
-        "  allow: 'x' is not a list. Write [x].",
+        "  allow: 'x' is not a list. Write a list, such as [a, b].",
         "  team: 7 is not a text. Put it in quotes; for papermill write -r NAME VALUE, not -p.",
         "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
         "allow, labels.",
@@ -220,3 +225,67 @@ def test_what_is_no_yaml_is_named_by_its_line_and_not_repeated(
     with pytest.raises(ConfigError, match=f"{name}: the file is no YAML") as from_line:
         parse_assignment(f"{name}=[password=hunter22", declared)
     assert "hunter22" not in f"{from_file.value} {from_line.value}"
+
+
+WRONG = {
+    "target": "azur",
+    "cloud": "mars",
+    "credential": "me",
+    "request_file": "nowhere.csv",
+    "tiers_file": "nowhere.yaml",
+    "approval": "yes",
+    "allow": ["adoptoin"],
+    "max_commitment": "0",
+    "max_changes": "many",
+    "max_deletions": "101%",
+    "max_failures": "5.5",
+    "max_parallel_per_cluster": 0,
+    "resume_run": "nowhere",
+    "notify_format": "fax",
+}
+
+
+def test_a_bulk_notebook_tells_all_its_mistakes_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the setup cell, and without a kernel where the runner starts it."""
+    asked = {name: value for name, value in WRONG.items() if name != "request_file"}
+    outcome = run_notebook("30", parameters=asked, environment="x", runs_dir=tmp_path)
+    assert (outcome.exit_code, outcome.status) == (6, RunStatus.REFUSED)
+    assert not (outcome.directory / "notebook.ipynb").exists()
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        start("30_provision_in_bulk", asked)
+    for told in (outcome.message, str(caught.value)):
+        assert told.startswith(f"{len(asked)} parameters are refused; nothing was begun:")
+        assert [name for name in asked if f"\n  {name}" not in told] == []
+
+
+def test_files_that_are_not_there_are_told_with_the_rest_unless_a_run_is_resumed() -> None:
+    assert {"request_file", "tiers_file"} <= refused_values(WRONG | {"resume_run": ""}).keys()
+    assert "request_file" not in refused_values(WRONG)
+
+
+def test_the_mistakes_of_one_request_are_told_with_those_of_its_approval(tmp_path: Path) -> None:
+    asked = {"namespace_name": "Refunds", "cpu_request": "4", "cpu_limit": "3"}
+    asked |= {"approval": "yes", "kubectl_login": "me", "max_commitment": "lots"}
+    outcome = run_notebook("20", parameters=asked, environment="x", runs_dir=tmp_path)
+    assert outcome.status is RunStatus.REFUSED
+    names = ("namespace_name", "cpu_limit", "approval", "kubectl_login", "max_commitment")
+    assert [name for name in names if f"\n  {name}" not in outcome.message] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("adoption, deletion", "Write [adoption, deletion]."),
+        ("adoptoin", "Write [adoption]."),
+        ("deletion: yes", "Write [deletion]."),
+        ("]", "Write a list, such as [a, b]."),
+    ],
+)
+def test_a_list_that_is_suggested_would_be_accepted(value: str, hint: str) -> None:
+    declared = [Parameter(name="allow", type_name="list", default=[])]
+    with pytest.raises(ConfigError) as caught:
+        check_parameters(declared, {"allow": value})
+    assert str(caught.value).endswith(hint)

@@ -236,10 +236,10 @@ def test_the_box_of_a_known_error_is_called_in_words(report, name, title) -> Non
 
 
 def test_a_run_refused_before_its_kernel_has_a_report_too(tmp_path: Path) -> None:
-    headline = "1 parameter is refused; no kernel was started:\n  dry_rum: did you mean dry_run?"
+    headline = "1 parameter is refused; nothing was begun:\n  dry_rum: did you mean dry_run?"
     record = make_result(status="refused", headline=headline, summary={}, artifacts=["report.html"])
     html = report_html(tmp_path / "notebook.ipynb", record)
-    assert "<h1>1 parameter is refused; no kernel was started</h1>" in html
+    assert "<h1>1 parameter is refused; nothing was begun</h1>" in html
     assert "dry_rum: did you mean dry_run?" in html
     assert "notebook.ipynb" not in html
 
