@@ -207,6 +207,11 @@ class ApplyResult:
         return tuple(item for item in self.outcomes if item.outcome not in OPEN_OUTCOMES)
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether going on may help; what went stale needs a new plan."""
+        return any(item.outcome is not OutcomeKind.SKIPPED for item in self.unfinished)
+
+    @property
     def is_dry_run(self) -> bool:
         """Whether the plan was only shown."""
         return any(item.is_dry_run for item in self.outcomes)

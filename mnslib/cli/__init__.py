@@ -22,7 +22,15 @@ import click
 import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
-from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ChangeKind, RunStatus
+from mnslib.results import (
+    BULK_NOTEBOOK,
+    EXIT_CODES,
+    LIBRARY,
+    OPEN_OUTCOMES,
+    ChangeKind,
+    OutcomeKind,
+    RunStatus,
+)
 from mnslib.run import targets
 from mnslib.run.parameters import (
     CLOUDS,
@@ -146,13 +154,34 @@ def _execute(
         click.echo(printable(outcome.notice), err=True)
     if outcome.status is RunStatus.FINDINGS and asked.get("dry_run"):
         click.echo(_dry_run(outcome.directory))
-    if outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
+    if stale := _plan_again(outcome.directory, outcome.status):
+        click.echo(f"What is there has changed; make the plan again:\n  {stale}", err=True)
+    elif outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         again = ["mns", *sys.argv[1:]]
         if "resume_run" in asked and not asked["dry_run"]:
             again = ["mns", "resume", str(outcome.directory)]
         click.echo(f"To go on; what is done stays:\n  {shlex.join(again)}", err=True)
     click.echo(str(outcome.directory))
     return outcome.exit_code
+
+
+def _plan_again(directory: Path, status: RunStatus) -> str:
+    """Return the command that plans anew what a run left because it went stale, else nothing."""
+    record = read_result(directory) or {"items": ()}
+    left = {item["outcome"] for item in record["items"]} & {*OPEN_OUTCOMES}
+    is_ended = status in (RunStatus.PARTLY, RunStatus.FAILED) and bool(record["items"])
+    if not is_ended or left - {OutcomeKind.SKIPPED}:
+        return ""
+    if file := min(directory.glob("requests.*"), default=None):
+        return _planning(record["parameters"], file)
+    return shlex.join(["mns", *sys.argv[1:], "-p", "dry_run=true"])
+
+
+def _planning(given: Mapping[str, Any], file: Path) -> str:
+    """Return the command that plans a request file where a run with those parameters went."""
+    same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
+    words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
+    return shlex.join(["mns", "run", "30", *(part for word in words for part in ("-p", word))])
 
 
 def _dry_run(directory: Path) -> str:
@@ -230,12 +259,9 @@ def undo(run: str, *, runs_dir: str) -> None:
     file, count, lost = write_undo(directory)
     if told := render_part("run.txt.j2", "undone", lost, runs_until(directory)):
         click.echo(told, err=True)
-    given = record["parameters"]
-    same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
-    words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
-    command = ["mns", "run", "30", *(part for word in words for part in ("-p", word))]
     where = f"{targets.SANDBOX_VARIABLE}={shlex.quote(str(sandbox))} " if sandbox else ""
-    click.echo(f"{count} requests in {file}; plan them with\n  {where}{shlex.join(command)}")
+    command = _planning(record["parameters"], file)
+    click.echo(f"{count} requests in {file}; plan them with\n  {where}{command}")
 
 
 @main.command(name="open", epilog=NOTEBOOK_HELP)

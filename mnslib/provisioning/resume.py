@@ -110,7 +110,7 @@ def read_earlier(run_directory: Path) -> EarlierRun:
     events, is_torn = read_events(run_directory / JOURNAL_NAME)
     plans = [event for event in events if event["event"] == "plan" and event["may_write"]]
     if not any(plan["items"] for plan in plans):
-        raise ConfigError(f"{run_directory.name} wrote nothing: there is nothing to resume.")
+        raise ConfigError(f"{run_directory.name} wrote nothing: run it anew.")
     stories = {key: story for key, story in read_stories(events).items() if story.planned}
     return EarlierRun(
         name=run_directory.name,

@@ -328,7 +328,9 @@ class Run:
         self.close()
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             again = "run it again"
-            if "resume_run" in self.parameters:
+            if self.result and not self.result.is_resumable:
+                again = "make the plan again, and read it"
+            elif "resume_run" in self.parameters:
                 again = f"mns resume {self.directory}, or {again}"
             raise ApplyError(f"{headline} What is done is not repeated: {again}.")
         return Table(

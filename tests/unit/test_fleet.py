@@ -11,8 +11,10 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import mnslib as mns
+from mnslib.cli import main
 from mnslib.errors import ApplyError, ConfigError, SpecError, StalePlanError, UnsafePlanError
 from mnslib.fleet import OLDEST_READING
 from mnslib.provisioning import apply as applying
@@ -307,12 +309,28 @@ class TestApplying:
         plan = namespace.change(labels={"stage": "test"})
         other = namespace.change(labels={"stage": "prod"})
         other.apply(approve=other.digest, allow=["foreign-owner"])
-        with pytest.raises(ApplyError, match="mns resume") as raised:
+        with pytest.raises(ApplyError, match="make the plan again, and read it") as raised:
             plan.apply(approve=plan.digest, allow=["foreign-owner"])
         result = raised.value.result
         assert (result.status, list(result.outcomes["outcome"])) == ("failed", ["skipped"])
         record = json.loads((result.directory / "result.json").read_text())
         assert record["status"] == "failed"
+
+    def test_to_resume_what_went_stale_says_to_plan_again(self, fleet, namespace):
+        """One of two was written by somebody else after the plan was made."""
+        there = fleet.namespaces()
+        both = there[there["cluster_name"] == CLUSTER][["namespace_name"]].head(2)
+        plan = fleet.plan(both.assign(**namespace.id.cluster.columns, labels="stage=test"))
+        other = namespace.change(labels={"stage": "prod"})
+        other.apply(approve=other.digest, allow=["foreign-owner"])
+        with pytest.raises(ApplyError, match="make the plan again, and read it") as raised:
+            plan.apply(approve=plan.digest, allow=sorted(set(plan.risks["risk"])))
+        result = raised.value.result
+        assert result.status == "partly"
+        said = CliRunner().invoke(main, ["resume", str(result.directory)])
+        assert said.exit_code == 3, said.output
+        assert "make the plan again:\n  mns run 30 -p target=sandbox" in said.output
+        assert "To go on" not in said.output
 
     def test_an_error_on_the_way_is_in_the_record(self, namespace, tmp_path, monkeypatch):
         def failing(*_, **__):

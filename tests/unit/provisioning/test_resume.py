@@ -301,7 +301,7 @@ def test_a_dry_run_leaves_nothing_to_resume(journal):
     azure = FakeAzure()
     plan = make_plan(SPECS[:1], make_observed())
     apply(Approval(plan=plan, may_write=False), azure=azure, journal=journal)
-    with pytest.raises(ConfigError, match="nothing to resume"):
+    with pytest.raises(ConfigError, match="wrote nothing: run it anew"):
         read_earlier(journal.path.parent)
     with pytest.raises(ConfigError, match="holds no"):
         read_earlier(journal.path.parent / "elsewhere")
