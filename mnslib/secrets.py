@@ -13,6 +13,24 @@ from itertools import pairwise
 
 HIDDEN = "[hidden: looks like a secret]"
 
+RULE = (
+    "any value that is no reference under a name such as password, secret, token or access key, "
+    "and what has the form of a key, a token or a sign-in"
+)
+"""By what a text is taken for a secret, in words."""
+
+_NAMED = (
+    # written together, as dbPassword; `_` ends a word in DB_PWD
+    r"(?:[a-z](?:Password|Passphrase|Passwd|Pwd|ClientSecret|ApiKey|AccessKey|AccessToken)"
+    r"|(?i:(?:\b|_)(?:account_?key|shared_?access_?key|access_?key|password|passphrase|passwd|pwd"
+    r"|secret|client_?secret|api_?key|access_?token|token)))\d{0,2}[\"'\]]?\s*"
+)
+_REFERENCE = (
+    r"(?![\"']{2}|[\"']?(?:\$\{|\$\(|\{\{|\*{3}|\[hidden|@Microsoft\.KeyVault"
+    r"|(?i:env|file|ref|secretref|\w*vault)(?::|\+|//)"
+    r"|(?:\$[A-Z_]+|<[^>]*>|%\w+%|(?i:none|null|true|false))(?=[\"'\s;&,}]|$)))"
+)
+"""What follows a name and its sign is no reference to where the secret is kept, and no word."""
 _FORMS = re.compile(
     r"-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)-----(?s:.*)"
     r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)+"  # a JSON web token
@@ -20,11 +38,10 @@ _FORMS = re.compile(
     r"|://[^/\s:@]*:[^/\s@]*@"  # user and password in a URL, or a token in place of the user
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|(?i:\bbearer\s+[\w.~+/=-]{20,})"
-    # names written together, as dbPassword
-    r"|[a-z](?:Password|Passwd|Pwd|ClientSecret|ApiKey|AccessKey|AccessToken)[\"'\]]?\s*[=:]\s*[^\s;&]{8,}"
-    # connection strings, signed URLs, and names in brackets or quotes; `_` ends a word in DB_PWD
-    r"|(?i:(?:\b|_)(?:account_?key|shared_?access_?key|password|passwd|pwd|secret|client_?secret"
-    r"|api_?key|access_?token|token|sig)[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"
+    # by their name: connection strings, environments, mappings; a sentence goes on after a colon
+    rf"|{_NAMED}(?:=\s*{_REFERENCE}[^\s;&]+|:\s*{_REFERENCE}(?:[\"'][^\"']+|[^\s;&]{{8,}}"
+    r"|(?=[^\s;&]*\d)(?=[^\s;&]*[A-Za-z])[^\s;&]{6,}))"
+    r"|(?i:(?:\b|_)sig[\"'\]]?\s*[=:]\s*[^\s;&]{8,})"  # of a signed URL
     # 32 hexadecimal digits are the key of an Azure service where their name says so, else a digest
     r"|(?i:(?:subscription|account|api|access|admin|query|openai|cognitive|services?|speech|vision"
     r"|search|translator|language|maps|storage)[_-]?key|\bkey[12])[\"'\]]*\s*[=:]\s*"

@@ -43,7 +43,7 @@ from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.requests.sheets import number_text
 from mnslib.requests.signs import bare, examined
 from mnslib.resource_ids import ID_COLUMNS
-from mnslib.secrets import looks_secret
+from mnslib.secrets import RULE, looks_secret
 
 REMOVE = "-"
 """What a quota cell holds to remove the value."""
@@ -77,7 +77,7 @@ def read_cell(column: str, cell: Any) -> Any:
         CellError: with all that is wrong with it.
     """
     if looks_secret(cell):  # before anything else looks at it: what is refused is quoted
-        message = "what is written here looks like it holds a secret"
+        message = f"what is written here looks like it holds a secret ({RULE})"
         raise refuse(message, "where it is kept, never the secret itself")
     if column in ("labels", "annotations", "tags"):
         return cells.read_pairs(column, cell)

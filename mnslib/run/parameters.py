@@ -26,7 +26,7 @@ from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
 from mnslib.run.notify import notification_problems
 from mnslib.run.project import existing_file
-from mnslib.secrets import hide_secrets, looks_secret
+from mnslib.secrets import RULE, hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
 TARGETS = ("sandbox", "azure")
@@ -431,8 +431,8 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
         return f"{name}: the notebook has no such parameter; {hint}"
     if may_be_secret(value):
         return (
-            f"{name}: the value looks like a secret and is not passed on. A notebook gets its "
-            "rights from `credential`; the value is in no file of this run."
+            f"{name}: the value looks like a secret ({RULE}) and is not passed on. A notebook gets "
+            "its rights from `credential`; the value is in no file of this run."
         )
     kind, words, none = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind

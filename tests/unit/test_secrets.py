@@ -36,6 +36,14 @@ BASIC = base64.b64encode(b"deploy:hunter2").decode()
         "AK" + "IA" + "Q3EGRI7V" * 2,
         "AZURE_CLIENT_" + "SECRET=hunter2hunter2",
         '{"password": "hunter2hunter2"}',
+        {"password": "hunter2"},
+        {"token": "x"},
+        {"token": "none-of-yours"},
+        {"token": "$ECRET-hunter2"},
+        {"DB_PWD": "a1"},
+        "labels: pass" + "word=hunter2;team=crm",
+        '{"api_key": "k"}',
+        "pass" + "word: hunter2",
         "https://deploy:" + "hunter2@git.example.com/crm",
         "https://hunter2hunter2" + ":@git.example.com/crm",
         "DefaultEndpointsProtocol=https;Account" + "Key=abcdefgh12345678==",
@@ -64,6 +72,10 @@ def test_secrets_are_found(value: object) -> None:
         "https://amw-prod.westeurope.prometheus.monitor.azure.com",
         "https://git.example.com:8443/team@crm/docs",
         {"token-budget": "large", "cost-center": "4711"},
+        {"password": "", "token": "${CRM_TOKEN}", "secret": "<name of it>", "pwd": "$DB_PWD"},
+        {"password": "@Microsoft.KeyVault(SecretUri=x)", "client_secret": "env:SECRET"},
+        {"sig": "storage", "bypassword": "x", "secret-name": "crm", "secret": "none"},
+        "The access token: expired at noon. used: secrets=5",
         ["adoption", "foreign-owner"],
         50,
         HEX,
@@ -103,3 +115,9 @@ def test_a_secret_in_a_services_answer_is_in_no_error(error: type[Exception]) ->
     said = str(error("refused: Authorization: Bearer abcdefghij0123456789xyz"))
     assert said == f"refused: Authorization: {HIDDEN}"
     assert "hunter" not in str(error("see https://me:hunter2@host/path"))
+
+
+def test_hiding_twice_hides_once() -> None:
+    once = hide_secrets("password=hunter2 and token: abc123")
+    assert once == f"{HIDDEN} and {HIDDEN}"
+    assert hide_secrets(once) == once
