@@ -480,7 +480,7 @@ class Usage(Tables):
 
     def __repr__(self) -> str:
         read = self.snapshot
-        return f"<Usage of {len(read.namespaces)} namespaces: {read.history_note}>"
+        return f"<Usage of {len(read.namespaces)} namespaces: {read.history}>"
 
     def show(self, name: str) -> Stack:
         """Return the answer to one question: the finding, its picture and its table.

@@ -422,6 +422,8 @@ def _verdicts(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     """Return `EVIDENCE_COLUMNS` of rows whose facts and flags are known."""
     step, count, times = snapshot.step, len(snapshot.used), snapshot.used.index
     is_seen, has_gap = rows["seen"] > 0, rows["gap_steps"] > 0
+    # no sample says more of a history than of the time before it
+    lookback = times[-1] - snapshot.begun if snapshot.begun else count * step
     stamps = pd.Series(times, dtype="datetime64[ns, UTC]")
     for name, places in (
         ("first_sample_utc", rows["first"]),
@@ -435,7 +437,7 @@ def _verdicts(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     rows = rows.assign(
         coverage=rows["seen"] / (count - rows["first"].where(is_seen)),
         longest_gap_hours=hours.where(is_seen),
-        lookback=count * step,
+        lookback=lookback,
         seen_for=rows["seen"] * step,
         gap_for=rows["gap_steps"] * step,
         is_old=_is_old(rows, snapshot),

@@ -24,6 +24,7 @@ from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.pods import pod_need
+from mnslib.quantities import day_text
 
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
@@ -159,11 +160,29 @@ class Snapshot:
 
     @property
     def period(self) -> tuple[date, date]:
-        """First and last UTC day of the history; a sample stands for the step before it."""
+        """First and last UTC day of the lookback; a sample stands for the step before it."""
         times = self.used.index
         if len(times) == 0:
             return self.read_utc.date(), self.read_utc.date()
         return (times[0] - self.step).date(), (times[-1] - self.step).date()
+
+    @cached_property
+    def begun(self) -> datetime | None:
+        """When the step of the first sample of all began; None without any."""
+        found: list[datetime] = []
+        for frame in (self.used, self.hard, self.usage_cpu, self.usage_memory, self.requested):
+            rows = zip(frame.index, frame.to_numpy(copy=False), strict=True)
+            seen = (time for time, row in rows if not np.isnan(row).all())
+            found += [time for time in [next(seen, None)] if time is not None]
+        return min(found) - self.step if found else None
+
+    @property
+    def history(self) -> str:
+        """`history_note`, and where the history begins if that is later than the lookback does."""
+        if self.begun is None or self.begun.date() <= self.period[0]:
+            return self.history_note
+        told = f"{day_text(self.begun)} {self.begun.year}"
+        return f"{self.history_note} The history begins {told}: no sample is older."
 
 
 class CleanSnapshot(Snapshot):

@@ -124,7 +124,7 @@ class Reading(Run):
         self._writer.submit(lambda: (tables.crossings, tables.days, tables.layers_by_day))
         spaces = snapshot.namespaces
         read = (len(spaces), spaces["cluster_name"].nunique(), len(snapshot.errors))
-        return Sentence(render_part("run.txt.j2", "reading", *read, snapshot.history_note))
+        return Sentence(render_part("run.txt.j2", "reading", *read, snapshot.history))
 
     def _snapshot(self) -> Snapshot:
         from mnslib.capacity import store

@@ -105,7 +105,7 @@ def changes_report(changed: pd.DataFrame, earlier: Earlier) -> Stack:
 
 def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
     """Return what was read of each cluster, and what was not, with the reason."""
-    read, about = snapshot.read_utc, snapshot.history_note
+    read, about = snapshot.read_utc, snapshot.history
     table = view("reading", summaries.reading(snapshot), moment=read, about=about)
     errors = said("errors", summaries.by_text(snapshot.errors))
     box = Callout(title="Not everything was read", text=errors, tone="warning")
@@ -114,7 +114,7 @@ def evidence_read(snapshot: Snapshot) -> tuple[Any, ...]:
 
 def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
     snapshot = tables.snapshot
-    now, note = tables.utilization, snapshot.history_note
+    now, note = tables.utilization, snapshot.history
     yield _drawn(charts.utilization_now(now, moment=snapshot.read_utc, note=note), now)
     worst = summaries.at_quota(tables, limit=told("views")["at_quota"]["limit"])
     period = wording.period(*snapshot.period)
@@ -127,7 +127,7 @@ def _utilization(tables: Tables, charts: Any) -> Iterator[Any]:
 
 def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     layers, by_day, snapshot = tables.layers, tables.layers_by_day, tables.snapshot
-    read: dict[str, Any] = {"moment": snapshot.read_utc, "note": snapshot.history_note}
+    read: dict[str, Any] = {"moment": snapshot.read_utc, "note": snapshot.history}
     chart = charts.three_layers(layers, **read)
     yield Stack([_drawn(chart, layers)], "What is committed, requested and used")
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
@@ -156,7 +156,7 @@ def _blocked(tables: Tables, charts: Any) -> Iterator[Any]:
 
 def _clusters(tables: Tables, charts: Any) -> Iterator[Any]:
     table, snapshot = tables.commitment, tables.snapshot
-    chart = charts.cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history_note)
+    chart = charts.cluster_commitment(table, moment=snapshot.read_utc, note=snapshot.history)
     yield _drawn(chart, table)
     if table.empty:
         return

@@ -588,3 +588,17 @@ def test_days_of_a_dead_sensor_are_unknown(web):
     assert daily[[name for name in daily if not isinstance(name, str)]].isna().all(axis=None)
     assert daily.loc[0, "first_seen"] is None  # which would read as new
     assert daily.loc[0, "reason"] == "all zero while pods ask for 4 cores"
+
+
+def test_what_is_said_of_the_time_before_begins_where_the_history_does(make_quota, make_snapshot):
+    """Thirty days are asked for; the first sample of all is of the last five."""
+    quotas = [make_quota(name, {"requests.cpu": "8"}, {"requests.cpu": "4"}) for name in "ab"]
+    series = {("aks-1", "a", "requests.cpu"): [NAN] * 600 + [4.0] * 120}
+
+    snapshot = make_snapshot({"aks-1": quotas}, used=series, history_note="30 days.")
+
+    assert snapshot.history == "30 days. The history begins 28 Oct 2026: no sample is older."
+    reasons = evidence_of(snapshot).set_index(["namespace_name", "resource"])["reason"]
+    assert reasons["b", "cpu_request"] == "no sample in 5 days"
+    whole = make_snapshot({"aks-1": quotas}, used={key: [4.0] * 720 for key in series})
+    assert whole.history == whole.history_note
