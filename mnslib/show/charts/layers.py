@@ -155,7 +155,7 @@ def layers_over_time(
 def _amount_words(row: Any) -> list[str]:
     """Return a day's quota, and its parts from the top down with their shares."""
     divisor, hard = UNITS[row["resource"]][0], row["hard"]
-    words = [f"hard {wording.exact(hard / divisor)} on {wording.day(row['day'])}"]
+    words = [f"quota {wording.exact(hard / divisor)} on {wording.day(row['day'])}"]
     for name, label in reversed(_PARTS.items()):
         share = f" ({wording.percent(row[name] / hard)})" if hard else ""
         words.append(f"{label} {wording.number_text(row[name] / divisor)}{share}")

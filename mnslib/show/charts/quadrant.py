@@ -96,7 +96,7 @@ def _draw_axes(sheet: Sheet, plot: Grid, top: float) -> None:
         sheet.label(beside, plot.y(up / 100) - 10 * (up == 0), f"{up}{unit}", align="right")
     sheet.label(RIGHT, below, f"over {ACROSS - EDGE:.0%}"[:-1], align="right")
     sheet.label(beside, plot.y(UP - EDGE), f"over {UP - EDGE:.0%}"[:-1], align="right")
-    middle, words = (LEFT + RIGHT) / 2, "Requested, share of the hard quota"
+    middle, words = (LEFT + RIGHT) / 2, "Requested, share of the quota"
     sheet.label(middle, below + 32, words, color="text", align="center")
     sheet.label(MARGIN, top - 96, "Used, share of requested", color="text")
 

@@ -76,7 +76,7 @@ def test_sums_cover_all_namespaces_above_thirty(frames, ruler):
 def test_the_alt_text_carries_the_sums(draw):
     chart = draw(three_layers, web=(10, 6, 4, ""))
 
-    assert chart.alt == f"{chart.title}. Hard 10 cores, requested 6 cores, used 4 cores."
+    assert chart.alt == f"{chart.title}. Quota 10 cores, requested 6 cores, used 4 cores."
 
 
 # quadrant

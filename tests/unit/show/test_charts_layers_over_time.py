@@ -102,7 +102,7 @@ def test_cpu_and_memory_have_a_panel_each_with_amounts_and_who_claims_most(draw,
     texts = ruler(draw(by_day(*[(40, 30, 10)] * 2))).texts
     assert {"CPU, cores", "Memory, GiB"} <= set(texts)
     assert texts.count("requested, not used 20 (50 %)") == 2
-    assert texts.count("hard 40 on 6 Oct") == 2
+    assert texts.count("quota 40 on 6 Oct") == 2
     assert texts.index("web") < texts.index("api")
     assert {"15", "60"} <= set(texts)  # of web, in cores and in GiB
 
@@ -110,8 +110,8 @@ def test_cpu_and_memory_have_a_panel_each_with_amounts_and_who_claims_most(draw,
 def test_the_alt_text_carries_the_last_day_that_is_known(draw):
     chart = draw(by_day((40, 30, 10), (NAN, NAN, NAN)))
     assert chart.alt == (
-        f"{chart.title}. CPU on 5 Oct: hard 40 cores, requested 30 cores, used 10 cores. "
-        "Memory on 5 Oct: hard 40 GiB, requested 30 GiB, used 10 GiB."
+        f"{chart.title}. CPU on 5 Oct: quota 40 cores, requested 30 cores, used 10 cores. "
+        "Memory on 5 Oct: quota 40 GiB, requested 30 GiB, used 10 GiB."
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from base64 import b64decode
@@ -206,3 +207,8 @@ def test_unknown_rows_keep_two_places_among_many():
     assert (len(shown), (~shown["is_known"]).sum(), len(rest)) == (20, 2, 29)
     shown, rest = top_rows(rows[35:], rows["is_known"][35:], panels=3)
     assert (len(shown), len(rest)) == (6, 8)
+
+
+def test_charts_say_quota_where_tables_do(frames, ruler):
+    for name, chart in charts(frames, 5).items():
+        assert not re.search(r"\bhard\b", " ".join(ruler(chart).texts) + chart.alt, re.I), name
