@@ -185,6 +185,10 @@ class ManagedCluster:
         return self.power_state == "Stopped"
 
 
+UNDO_NAME = "undo.yaml"
+"""The request file that `mns undo` writes into a run directory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessGrant:
     """A role that a principal shall have on one managed namespace.
@@ -247,6 +251,11 @@ class Origin:
     file: str
     row: int | None
     sheet: Sheet = field(default_factory=Sheet)
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether the file takes a run back: what it asks for may have been done before."""
+        return self.file == UNDO_NAME
 
     def cell(self, column: str) -> str:
         """Return the name of a sheet's cell, such as C7; empty where the file has none."""

@@ -140,7 +140,9 @@ def make_plan(
             problems.append(_problem(spec, "cluster_name", "no-cluster", {"why": why}))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
-        found = [*_findings(asked, cluster), *(() if is_begun else _inherited(asked, observed))]
+        found = [*_findings(asked, cluster)]
+        if not is_begun and not spec.origin.is_undo:  # elsewhere the check of access tells it
+            found += [("access", "inherited", facts) for facts in inherited_only(asked, observed)]
         problems += [_problem(spec, *finding) for finding in found]
         if not found:
             changes.append(with_risks(_change(spec, asked, cluster, observed), cluster))
@@ -269,13 +271,17 @@ def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
             yield column, what, {"example": amounts[column[:3]]}
 
 
-def _inherited(spec: NamespaceSpec, observed: ObservedState) -> _Findings:
+def inherited_only(spec: NamespaceSpec, observed: ObservedState) -> Iterator[dict[str, str]]:
     """Yield the roles that are to go, of which nothing would: they are assigned further up."""
     for grant in spec.revoked if spec.ensure is Ensure.PRESENT else ():
         if not observed.own_assignments(spec.id, grant):
             for held in observed.inherited_assignments(spec.id, grant):
-                facts = {"principal": grant.principal_id, "role": grant.role, "id": held.id}
-                yield "access", "inherited", {**facts, "scope": held.scope or "/"}
+                yield {
+                    "principal": grant.principal_id,
+                    "role": grant.role,
+                    "id": held.id,
+                    "scope": held.scope or "/",
+                }
 
 
 def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Findings:

@@ -11,7 +11,7 @@ from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
 from mnslib.provisioning.changes import words
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
-from mnslib.provisioning.plan import merge
+from mnslib.provisioning.plan import inherited_only, merge
 from mnslib.results import CheckResult, CheckStatus
 
 _ORDER = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
@@ -27,6 +27,7 @@ def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[
     for _, cluster in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
         mine = [spec for spec in specs if spec.id.cluster == cluster.cluster.id]
         found += _checks(mine, cluster)
+        found += _undone_before(mine, observed)
     return tuple(sorted(found, key=lambda check: _ORDER.index(check.status)))
 
 
@@ -76,3 +77,19 @@ def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bo
     if before is None or spec.when_new is None:
         return False
     return merge(spec.when_new, before) != merge(spec, before)
+
+
+def _undone_before(
+    specs: Sequence[NamespaceSpec], observed: ObservedState
+) -> Iterator[CheckResult]:
+    """Yield the roles that an undo does not find any more, and that are inherited all the same."""
+    told = words("checks")["undone"]
+    for spec in [one for one in specs if one.origin.is_undo]:
+        for facts in inherited_only(spec, observed):
+            known = {"name": spec.id.namespace_name, **facts}
+            yield CheckResult(
+                name=f"{spec.id.namespace_name}: {told['name']}",
+                status=CheckStatus(told["otherwise"]),
+                detail=told["found"].format_map(known),
+                remedy=told["remedy"].format_map(known),
+            )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, cut
+from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.results import RunStatus, utc_now
 from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
@@ -34,7 +35,6 @@ MOST_LISTED = 200
 """Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 UNDER_WAY_NAME = ".under-way"
 """In a run directory until the run ends; locked as long as its process lives."""
-UNDO_NAME = "undo.yaml"
 SNAPSHOT_FOLDER, TABLES_FOLDER = "snapshot", "tables"
 """Of a run directory: what a reading notebook has read, for `snapshot_run`; its tables as CSV."""
 

@@ -26,9 +26,10 @@ from mnslib.provisioning.apply import RELEASED, read_back
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.preflight import preflight
 from mnslib.provisioning.undo import undo
 from mnslib.requests.spec import specs_from_rows
-from mnslib.results import OutcomeKind
+from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
 
 from .factories import (
@@ -618,6 +619,12 @@ def test_undo_takes_back_a_role_that_is_inherited_too_and_plans_nothing_more(jou
     specs = specs_from_rows(undo(events(journal)).rows, file="undo.yaml")
     assert revoked(azure, specs, journal).counts() == {"updated": 1}
     assert azure.assignments == [further_up]
+    # the same file once more finds nothing to do, and says that the role is inherited
+    there = observe(specs, azure=azure, kube_for=None, now=now)
+    (change,) = make_plan(specs, there).changes
+    assert change.kind is ChangeKind.NO_CHANGE
+    (check,) = [one for one in preflight(specs, there) if one.name == "a: access"]
+    assert f"by an assignment at {further_up.scope}, which acts on more" in check.detail
 
 
 def test_a_role_that_reads_back_as_still_assigned_has_failed(journal):
