@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Changing:
 def record(
     run: Changing, result: ApplyResult, plan: Plan, left: Plan, checks: Sequence[CheckResult] = ()
 ) -> None:
-    run.planned, run.left, run.checks = plan, left, tuple(checks)
+    run.specs, run.planned, run.left, run.checks = (), plan, left, tuple(checks)
     run.result = result
     run.record()
 
