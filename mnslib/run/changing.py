@@ -99,7 +99,7 @@ class Changing(Run):
         specs, observed, checks, planned, approval, left: what the steps so far have found.
     """
 
-    specs: Sequence[NamespaceSpec]
+    specs: Sequence[NamespaceSpec] = ()
     observed: ObservedState
     checks: Sequence[CheckResult] = ()
     planned: Plan
