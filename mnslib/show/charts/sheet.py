@@ -256,10 +256,10 @@ class Sheet:
         """Draw vertical lines."""
         self.lines(x, y0, x, y1, look)
 
-    def dots(self, x: ArrayLike, y: ArrayLike, look: str, sizes: ArrayLike | None = None) -> None:
-        """Draw dots as large as their look says, or translucent ones of diameters in pixels."""
+    def dots(self, x: ArrayLike, y: ArrayLike, look: str, size: float | None = None) -> None:
+        """Draw dots as large as their look says, or translucent ones of a diameter in pixels."""
         one = LOOKS[look]
-        wide, alpha = (one.dot, 1.0) if sizes is None else (np.asarray(sizes), 0.6)
+        wide, alpha = (one.dot, 1.0) if size is None else (size, 0.6)
         self.ax.scatter(
             x, y, (wide * POINTS) ** 2, COLORS[one.color], edgecolors=COLORS[one.edge],
             linewidths=alpha, alpha=alpha, zorder=next(self._order), clip_on=False,

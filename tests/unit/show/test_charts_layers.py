@@ -157,8 +157,10 @@ def test_who_needs_more_quota_is_named_before_whoever_is_healthy(draw, ruler):
 
 def test_twenty_thousand_dots_are_a_handful_of_marks(frames):
     chart = quadrant(frames.layers(5_000), moment=frames.moment)
+    marks = chart.figure.findobj(PathCollection)
 
-    assert len(chart.figure.findobj(PathCollection)) == 4
+    assert len(marks) < 100
+    assert all(len(mark.get_sizes()) == 1 for mark in marks)  # which matplotlib draws the fastest
 
 
 def test_the_alt_text_counts_every_region(draw):
