@@ -272,7 +272,8 @@ class Fleet:
             raise ConfigError(
                 f"usage takes no {', '.join(unknown)}: write days, {', '.join(OF_TABLES)}."
             )
-        return Usage(self._snapshot(self._clusters, days), **questions)
+        owner = self._settings["owner_label"]
+        return Usage(self._snapshot(self._clusters, days), owner_label=owner, **questions)
 
     def _snapshot(self, clusters: Sequence[ClusterId], days: int) -> Snapshot:
         from mnslib.run.reading import read_usage

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnslib.capacity.evidence_words import LEAST_HISTORY
+from mnslib.capacity.samples import most_of, possible
 from mnslib.commitment import left_out_for
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Node, Pod
@@ -73,8 +74,8 @@ def commitment_table(snapshot: Snapshot) -> pd.DataFrame:
         `unknown: <reason>`; `autoscaled_*` are NaN and empty without an autoscaler.
     """
     measured = {
-        "cpu": _usage_by_cluster(snapshot.usage_cpu, snapshot),
-        "memory": _usage_by_cluster(snapshot.usage_memory, snapshot),
+        resource: _usage_by_cluster(getattr(snapshot, f"usage_{resource}"), resource, snapshot)
+        for resource in ("cpu", "memory")
     }
     rows = []
     for cluster in _named(snapshot):
@@ -106,7 +107,9 @@ def _frame(rows: list[dict[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys((name for name in frame if name not in _WORDS), "float64"))
 
 
-def _usage_by_cluster(usage: pd.DataFrame, snapshot: Snapshot) -> Mapping[str, float]:
+def _usage_by_cluster(
+    usage: pd.DataFrame, resource: str, snapshot: Snapshot
+) -> Mapping[str, float]:
     """Return measured use of each cluster; one of under `LEAST_HISTORY` of samples is left out.
 
     A sum of zero is a dead sensor's and no sample.
@@ -114,6 +117,7 @@ def _usage_by_cluster(usage: pd.DataFrame, snapshot: Snapshot) -> Mapping[str, f
     if usage.empty:
         return {}
     recent = usage.loc[usage.index > pd.Timestamp(snapshot.read_utc) - USAGE_WINDOW]
+    recent = recent.where(possible(recent.to_numpy(copy=False), most_of("usage", resource)))
     total = recent.astype("float64").T.groupby(level="cluster_name").sum(min_count=1).T
     total = total.where(total > 0)
     high = total.quantile(USAGE_QUANTILE).where(total.count() * snapshot.step >= LEAST_HISTORY)

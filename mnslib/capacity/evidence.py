@@ -3,7 +3,8 @@
 The one place that decides whether a figure may be shown at all: every other table takes its
 `unknown: <reason>` from here, reads a `CleanSnapshot`, and does not know how samples became NaN.
 A sensor that dies leaves zeros behind: a counter at 0 while pods ask for more, memory at 0 while
-they run. Such a step is no sample. Pure: a snapshot in, frames out. The rules, with unit and worked
+they run; one that errs says infinite, negative, or more than a cluster has. Such a step is no
+sample. Pure: a snapshot in, frames out. The rules, with unit and worked
 example, are in `docs/capacity.md`.
 """
 
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mnslib.capacity import evidence_words as words
 from mnslib.capacity import samples
@@ -41,7 +43,7 @@ EVIDENCE_COLUMNS = (
     "cluster_name", "namespace_name", "resource", "evidence", "reason", "unknown_now",
     "unknown_history", "coverage", "first_sample_utc", "last_sample_utc", "longest_gap_hours",
     "gap_from_utc", "gap_until_utc", "is_all_zero", "untrue_zeros", "quota_changes",
-    "changed_utc", "changed_from", "changed_to", "counted", "asked",
+    "changed_utc", "changed_from", "changed_to", "counted", "asked", "impossible_samples",
 )  # fmt: skip
 
 Untrue = dict[int, Flags]
@@ -69,8 +71,10 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
         where usage was measured, one per `USAGE_FIELDS`. `evidence` is the first word of `EVIDENCE`
         that holds; a gap lasts from the last sample before it until the first one after it;
         `untrue_zeros` are `Span`s: they count as no samples, unless all are zero (`is_all_zero`).
+        `impossible_samples` count as none either.
     """
     spaces, frames = _spaces(snapshot), _in_order(snapshot)
+    impossible = {name: _forget_impossible(frames, name) for name in frames}
     rows, raw = _counters(snapshot, spaces), {**frames}
     untrue = {"used": _untrue_counters(snapshot, frames, rows)}
     for name in ("used", "hard"):
@@ -83,11 +87,15 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
     clean = CleanSnapshot(**{one.name: getattr(snapshot, one.name) for one in fields(Snapshot)})
     vars(clean).update(vars(snapshot), **frames)  # what was worked out of its lists is kept
     rows = _with_flags(rows.join(_facts(raw["used"], untrue["used"])), clean)
-    tables = [rows.join(_changes(clean.hard))]
+    counts = impossible["used"] + impossible["hard"]
+    for field in REQUEST_FIELDS:
+        counts[columns_of("used", field)] += impossible["requested"][columns_of("requested", field)]
+    tables = [rows.join(_changes(clean.hard)).assign(impossible_samples=counts)]
     if len(snapshot.usage_cpu.columns) or len(snapshot.usage_memory.columns):
         for name, field in zip(("usage_cpu", "usage_memory"), USAGE_FIELDS, strict=True):
             facts = _facts(raw[name], untrue[name], clean.used)
-            tables.append(_usage_rows(spaces, field, facts))
+            own = _usage_rows(spaces, field, facts)
+            tables.append(own.assign(impossible_samples=impossible[name]))
     table = pd.concat(tables).sort_values("place", kind="stable", ignore_index=True)
     return _verdicts(table, clean), clean
 
@@ -120,6 +128,24 @@ def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
     return {
         name: samples.in_order(getattr(snapshot, name), own, times) for name, own in columns.items()
     }
+
+
+def _forget_impossible(frames: dict[str, pd.DataFrame], name: str) -> NDArray[np.int64]:
+    """Return how many samples of each column of a frame cannot be; they are NaN in it then."""
+    values = frames[name].to_numpy(copy=False)
+    counts = np.zeros(values.shape[1], dtype=np.int64)
+    names = frames[name].columns.get_level_values(-1) if name[:5] != "usage" else [name]
+    most = np.resize([samples.most_of(name, of) for of in names[: len(QUOTA_KEYS)]], len(counts))
+    is_any = (samples.highest(values) > most) | (samples.lowest(values) < 0)
+    if is_any.any():
+        values, some = values.copy(), np.flatnonzero(is_any)
+        own = values[:, some]
+        wrong = ~np.isnan(own) & ~samples.possible(own, most[some])
+        values[:, some] = np.where(wrong, np.nan, own)
+        counts[some] = wrong.sum(axis=0)
+        index, columns = frames[name].index, frames[name].columns
+        frames[name] = pd.DataFrame(values, index=index, columns=columns, copy=False)
+    return counts
 
 
 # What each row is judged by

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain, islice
-from math import ceil
+from math import ceil, inf
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,7 +33,7 @@ from mnslib.capacity.promql import (
     window_problems,
 )
 from mnslib.capacity.quota_values import names_of
-from mnslib.capacity.samples import FLOAT32_NOISE
+from mnslib.capacity.samples import FLOAT32_NOISE, most_of, possible
 from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 from mnslib.kube_models import QuotaStatus
@@ -110,7 +110,8 @@ class History:
         """Return the last sample of each series, of so many steps before now or of all."""
         steps = slice(None if within is None else -within, None)
         known = {
-            series: row[steps][~np.isnan(row[steps])] for series, row in self.samples[kind].items()
+            series: row[steps][possible(row[steps], most_of(kind, series[-1]))]
+            for series, row in self.samples[kind].items()
         }
         return {series: row[-1].item() for series, row in known.items() if row.size}
 
@@ -138,7 +139,8 @@ def values_at(
 ) -> dict[Name, float]:
     """Return what a query, for a step of so many seconds, gives at one moment, by its labels."""
     answer = prometheus.query(query.text(seconds), at=at)
-    return {_name(one, query.labels): one.points[-1][1] for one in answer}
+    last = {_name(one, query.labels): one.points[-1][1] for one in answer}
+    return {name: value for name, value in last.items() if 0 <= value < inf}
 
 
 def _name(series: Series, labels: Sequence[str]) -> Name:
@@ -198,7 +200,8 @@ def read_history(prometheus: PrometheusClient, cluster: str, grid: Grid) -> Hist
                 row[unseen] = values[unseen]
     latest = {}
     if seconds := ceil((grid.now - grid.times[-1]).total_seconds()):
-        latest = values_at(prometheus, query_of("used", cluster), grid.now, seconds=seconds)
+        now = values_at(prometheus, query_of("used", cluster), grid.now, seconds=seconds)
+        latest = {one: value for one, value in now.items() if value <= most_of("used", one[-1])}
     return History(samples=samples, latest=latest, is_rare=is_rare)
 
 
@@ -243,7 +246,8 @@ def read_samples(prometheus: PrometheusClient, query: RangeQuery, grid: Grid) ->
                         f"The answer holds times outside the range asked for: {query.selector}"
                     )
                 own = found[_name(series, query.labels)]
-                own[places] = np.where(flat[1::2] < 0, np.nan, flat[1::2])  # no amount is negative
+                with np.errstate(over="ignore"):  # evidence says which cannot be
+                    own[places] = flat[1::2]
             size = min(size, most_rows(len(found), step=step))
             start = end
     return dict(found)

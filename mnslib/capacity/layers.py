@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain, count
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from mnslib.capacity.clusters import USAGE_QUANTILE, USAGE_WINDOW
 from mnslib.capacity.evidence_words import LEAST_HISTORY, NO_PEAK
 from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE
 from mnslib.capacity.samples import Flags, Values, highest, times_of
-from mnslib.capacity.snapshot import CleanSnapshot
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
 from mnslib.capacity.utilization import ratio_now
 from mnslib.verdicts import unknown, unknown_reason
 
@@ -48,6 +48,7 @@ SUM_COLUMNS = (
     "usage_without_quota",
 )  # fmt: skip
 RESOURCES = ("cpu", "memory")
+_NOBODYS_LABELS = ("kubernetes.io/metadata.name", "kubernetes.azure.com/")
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")
 _SUMMED = ("requested", "usage")
 
@@ -317,6 +318,24 @@ def absent_labels(layers: pd.DataFrame, labels: Iterable[str]) -> list[str]:
         for label in dict.fromkeys(labels)
         if not layers["labels"].str.contains(rf"(?:^|,){re.escape(label)}=").any()
     ]
+
+
+def absent_owner(snapshot: Snapshot, label: str) -> dict[str, Any]:
+    """Return the label that was to name owners and the others; empty where some namespace has it.
+
+    Returns:
+        `asked` and `there`: the labels that namespaces have, those first that differ in case alone,
+        then those of the most namespaces; without Kubernetes' and Azure's own.
+    """
+    spaces = snapshot.namespaces
+    unsaid = {cluster for cluster, kind in snapshot.unread if kind == "owner"}
+    texts = spaces["labels"][~spaces["cluster_name"].isin(unsaid)].astype(str)
+    counts = texts.str.findall(r"(?:^|,)([^=,]+)=").explode().dropna().value_counts()
+    if not label or texts.empty or label in counts:
+        return {}
+    others = [key for key in counts.index if not key.startswith(_NOBODYS_LABELS)]
+    there = sorted(others, key=lambda key: key.casefold() != label.casefold())
+    return {"asked": label, "there": there}
 
 
 def label_values(labels: pd.Series[str], label: str) -> pd.Series[str]:

@@ -7,6 +7,7 @@ time where a copy is needed; all tables read samples in this one way.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,31 @@ SERIES_AT_ONCE = 4096
 FLOAT32_NOISE = 1e-6
 """Share by which a sample, kept in float32, may differ from what was counted."""
 
+MOST = {"cpu": 5e6, "memory": 2e17}
+"""Cores and bytes that no cluster has; a sample of more is none, such as a counter that fell below
+0. Source: AKS, 5,000 nodes a cluster; Azure's largest sizes have under 1,000 cores and 32 TiB."""
+
+MOST_WRITTEN = 2.0**63
+"""Source: Kubernetes, "Quantity": no number is above 2^63 - 1."""
+
 Values = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
+
+
+def most_of(kind: str, name: str) -> float:
+    """Return the largest sample that can be true of what `name` says is CPU or memory.
+
+    Args:
+        kind: of the samples; a `hard` quota may be as large as Kubernetes can write.
+    """
+    return MOST_WRITTEN if kind == "hard" else MOST["memory" if "memory" in name else "cpu"]
+
+
+def possible(values: Values, most: Any) -> Flags:
+    """Return which samples can be true: neither missing nor infinite, from 0 to the largest."""
+    found: Flags = (values >= 0) & (values <= most)
+    return found
 
 
 def in_order(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.Index) -> pd.DataFrame:

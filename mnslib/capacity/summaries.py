@@ -208,6 +208,13 @@ def evidence_findings(worst: pd.DataFrame) -> Findings:
     }
 
 
+def impossible_findings(evidence: pd.DataFrame) -> dict[str, Any]:
+    """Return how many `samples` cannot be, and the `names` of the namespaces that have them."""
+    rows = evidence[evidence["impossible_samples"] > 0]
+    names = list(dict.fromkeys(rows["namespace_name"]))
+    return {"samples": int(rows["impossible_samples"].sum()), "names": names}
+
+
 def evidence_rows(evidence: pd.DataFrame) -> pd.DataFrame:
     """Return what needs somebody, the worst first; what many namespaces share is one row.
 

@@ -37,6 +37,7 @@ class Tables:
         snapshot: what was read.
         earlier: the run that `changed` compares with.
         group_by: labels to sum the layers by, beside owner, cluster and subscription.
+        owner_label: the label that was to name owners.
         names: those of the tables, in the order in which one rests on the other.
     """
 
@@ -51,6 +52,7 @@ class Tables:
         *,
         earlier: Earlier | None = None,
         group_by: Sequence[str] = (),
+        owner_label: str = "",
         new_cpu: str = "",
         new_memory: str = "",
         new_region: str = "",
@@ -66,6 +68,7 @@ class Tables:
         self.snapshot = snapshot
         self.earlier = earlier or Earlier(note="No earlier run was asked for.")
         self.group_by = tuple(group_by)
+        self.owner_label = owner_label
         self._new = {"new_cpu": new_cpu, "new_memory": new_memory, "new_region": new_region}
         self._pod = {"pod_cpu": pod_cpu, "pod_memory": pod_memory}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import mnslib
 from mnslib.capacity.changed import Earlier, earlier_tables, new_findings
-from mnslib.capacity.layers import absent_labels
+from mnslib.capacity.layers import absent_labels, absent_owner
 from mnslib.capacity.refusals import refusal_findings
 from mnslib.capacity.summaries import utilization_findings
 from mnslib.capacity.tables import Tables
@@ -118,6 +118,7 @@ class Reading(Run):
         snapshot = self._snapshot()
         gc.freeze()  # 20,000 namespaces are a million objects, to be walked again and again
         earlier = self.earlier(str(self.parameters["compare_run"]))
+        asked["owner_label"] = self.parameters["owner_label"]
         self.tables = tables = Tables(snapshot, earlier=earlier, **asked)
         _ = tables.utilization  # what all others rest on
         # numpy is at work on these beside Python's own loops; what fails is met by who asks for it
@@ -266,7 +267,12 @@ class Reading(Run):
             RunStatus.FINDINGS if sum(new.values()) else RunStatus.DONE,
             f"{said('utilization', utilization_findings(tables.worst))}.",
             numbers,
-            reading_checks(tables.snapshot, absent, tables.placement),
+            reading_checks(
+                tables.snapshot,
+                absent,
+                tables.placement,
+                owner=absent_owner(tables.snapshot, tables.owner_label),
+            ),
         )
 
     def write_failure(self, error: BaseException, *, is_own: bool = True) -> None:

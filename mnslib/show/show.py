@@ -17,7 +17,7 @@ from mnslib.capacity.advice import advice_rows
 from mnslib.capacity.changed import Earlier, change_findings
 from mnslib.capacity.clusters import absent_region, placement_findings, placement_rows
 from mnslib.capacity.fit import fit_rows, given_pod
-from mnslib.capacity.layers import absent_labels
+from mnslib.capacity.layers import absent_labels, absent_owner
 from mnslib.capacity.refusals import refused_workloads, worst_refusals
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.capacity.tables import Tables
@@ -131,6 +131,7 @@ def _efficiency(tables: Tables, charts: Any) -> Iterator[Any]:
     chart = charts.three_layers(layers, **read)
     yield Stack([_drawn(chart, layers)], "What is committed, requested and used")
     absent = said("absent_labels", absent_labels(layers, tables.group_by))
+    absent = f"{absent} {said('absent_owner', absent_owner(snapshot, tables.owner_label))}".strip()
     yield Stack([view("sums", tables.sums["by_owner"], absent=absent)], "Who holds what")
     advice = view("advice", advice_rows(tables.advised))
     quadrant = _drawn(charts.quadrant(layers, **read), layers)
@@ -172,7 +173,8 @@ def _evidence(tables: Tables, charts: Any) -> Iterator[Any]:
     rows = summaries.evidence_rows(tables.evidence)
     yield Stack(evidence_read(tables.snapshot), "What was read of each cluster")
     found = said("evidence", summaries.evidence_findings(tables.worst_evidence))
-    yield Stack([section(view("evidence", rows), found)], "What holds, and what does not")
+    wrong = said("impossible", summaries.impossible_findings(tables.evidence))
+    yield Stack([section(view("evidence", rows), found, wrong)], "What holds, and what does not")
 
 
 def _files(tables: Tables, charts: Any) -> Iterator[Any]:

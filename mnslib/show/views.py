@@ -173,13 +173,18 @@ _PICTURES: Mapping[str, Any] = {"bar": bar, "strip": strip}
 
 
 def reading_checks(
-    snapshot: Snapshot, absent: Sequence[str], placement: pd.DataFrame
+    snapshot: Snapshot,
+    absent: Sequence[str],
+    placement: pd.DataFrame,
+    *,
+    owner: Mapping[str, Any] | None = None,
 ) -> list[CheckResult]:
     """Return a warning for clusters without history and for each name that nothing has.
 
     Args:
         absent: labels, from `capacity.layers.absent_labels`.
         placement: from `capacity.clusters.placement_table`.
+        owner: from `capacity.layers.absent_owner`.
     """
     from mnslib.capacity.clusters import absent_region
     from mnslib.capacity.summaries import by_text
@@ -187,6 +192,7 @@ def reading_checks(
     without = f"no history of {FILTERS['count'](len(snapshot.no_history), 'cluster')}"
     found = {without: said("no_history", by_text(snapshot.no_history)),
              "group_by": said("absent_labels", absent),
+             "owner_label": said("absent_owner", owner),
              "new_region": said("absent_region", absent_region(placement))}  # fmt: skip
     return [CheckResult(name=name, status=CheckStatus.WARNING, detail=text)
             for name, text in found.items() if text]  # fmt: skip

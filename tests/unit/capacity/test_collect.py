@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.clusters import PLACEMENT_COLUMNS, commitment_table
+from mnslib.capacity.layers import absent_owner
+from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import tightest, verdict_counts
 from mnslib.errors import (
     ArmForbiddenError,
@@ -24,7 +26,7 @@ from mnslib.errors import (
 from mnslib.kube_models import Autoscaler, Event, KubernetesNamespace, LimitRange, Workload
 from mnslib.models import MANAGED_QUOTA_NAME
 from mnslib.secrets import HIDDEN
-from mnslib.show.show import evidence_read
+from mnslib.show.show import evidence_read, show
 from mnslib.show.views import reading_checks
 from tests.tables import daily_of, utilization_of
 
@@ -367,6 +369,21 @@ def test_a_lost_history_is_said_once_for_all_clusters_it_was_lost_of(small_world
     assert box.text == 'aks-2, aks-3: up{cluster="…"}: no answer'
     assert check.name == "no history of 2 clusters"
     assert check.detail == "query failed (aks-2, aks-3)."
+
+
+def test_an_owner_label_that_nobody_has_is_told_with_those_that_there_are(small_world, collected):
+    """Label keys are case-sensitive: `owner` is there, `Owner` is another."""
+    snapshot = collected(owner_label="Owner", prometheus=None)
+    found = absent_owner(snapshot, "Owner")
+    assert found == {"asked": "Owner", "there": ["owner"]}
+    (check,) = reading_checks(snapshot, [], NO_PLACES, owner=found)
+    assert check.detail == (
+        "No namespace has the label Owner (owner_label), so that no owner is known; "
+        "labels that there are: owner."
+    )
+    tables = Tables(snapshot, owner_label="Owner")
+    assert check.detail in repr(show(tables, "efficiency"))
+    assert absent_owner(collected(prometheus=None), "owner") == {}
 
 
 def test_no_history_is_missed_where_none_was_asked_for(small_world, collected):

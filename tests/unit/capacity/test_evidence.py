@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +16,9 @@ from mnslib.capacity.evidence import (
     worst_evidence,
 )
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
+from mnslib.capacity.tables import Tables
 from mnslib.models import QUOTA_FIELDS
+from mnslib.show.show import show
 from tests.tables import crossings_of, daily_of, evidence_of, layers_of, utilization_of
 
 MONTH = 30 * 24
@@ -602,3 +605,26 @@ def test_what_is_said_of_the_time_before_begins_where_the_history_does(make_quot
     assert reasons["b", "cpu_request"] == "no sample in 5 days"
     whole = make_snapshot({"aks-1": quotas}, used={key: [4.0] * 720 for key in series})
     assert whole.history == whole.history_note
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, 1e30, -3.0])
+@pytest.mark.parametrize("kind", ["used", "requested", "usage_cpu", "usage_memory", "hard"])
+def test_a_sample_that_cannot_be_is_none_and_told(make_snapshot, make_quota, wrong, kind):
+    """One of 30 days of hours."""
+    place, key = ("aks-1", "web"), "requests.cpu"
+    quotas = {"aks-1": [make_quota("web", {key: "4"}, {key: "2"})]}
+    series = {"used": (*place, key), "requested": (*place, key), "hard": (*place, key)}
+    flat = {"used": 2.0, "requested": 2.0, "hard": 4.0, "usage_cpu": 1.5, "usage_memory": 2.0**30}
+    frames = {name: {series.get(name, place): [value] * 720} for name, value in flat.items()}
+    sound = Tables(make_snapshot(quotas, **frames))
+    frames[kind] = {key: [*row[:100], wrong, *row[101:]] for key, row in frames[kind].items()}
+    tables = Tables(make_snapshot(quotas, **frames))
+
+    table = tables.evidence
+    assert table["impossible_samples"].sum() == 1
+    assert table["evidence"].tolist() == sound.evidence["evidence"].tolist()
+    columns = ["verdict", "peak_used", "advice"]
+    assert tables.utilization[columns].equals(sound.utilization[columns])
+    assert tables.layers["usage"].equals(sound.layers["usage"])
+    said = "1 sample of web cannot be (infinite, negative, or more than a cluster has)"
+    assert said in repr(show(tables, "evidence"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -226,7 +227,7 @@ def test_a_quota_that_history_saw_within_the_last_day_is_still_there(hours_ago, 
     assert [quota.namespace_name for quota in history.last_quotas(step=HOUR)] == found
 
 
-def test_a_negative_sample_is_none(now):
+def test_a_negative_sample_is_kept_for_evidence_to_tell_but_never_the_last_one(now):
     times = time_grid(now, lookback_days=1, step_minutes=60).times
     values = [
         (time.timestamp(), value) for time, value in zip(times, [2.0, -1.0, 0.0], strict=False)
@@ -235,4 +236,15 @@ def test_a_negative_sample_is_none(now):
 
     (row,) = read_samples(Recorder(points=values), query, Grid(times, HOUR, times[-1])).values()
 
-    assert row[:3].tolist() == pytest.approx([2, np.nan, 0], nan_ok=True)
+    assert row[:3].tolist() == pytest.approx([2, -1, 0])
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, -1.0, 1e300, 1.8e19])
+def test_the_last_sample_that_can_be_counts_where_only_history_speaks(now, wrong):
+    times = time_grid(now, lookback_days=1, step_minutes=60).times
+    values = [(time.timestamp(), 2.0) for time in times]
+    values[-1] = (values[-1][0], wrong)
+    samples = read_samples(
+        Recorder(points=values), query_of("used", "aks-1"), Grid(times, HOUR, times[-1])
+    )
+    assert list(History(samples={"used": samples}).last_seen("used").values()) == [2.0]
