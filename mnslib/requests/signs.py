@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""Letters and marks without a shape that have not the category of such. Source: Unicode,
+_BLANK = "\0\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Zero, and letters and marks without a shape that have not the category of such. Source: Unicode,
 Default_Ignorable_Code_Point; the blank pattern of Braille."""
 
 _TWINS = dict(
@@ -78,15 +78,17 @@ def examined(text: str, *, is_name: bool = False) -> tuple[str, str]:
         clean = clean[: found.start()] + (meant or word) + clean[found.end() :]
     if not odd:
         return text, ""
-    named = [f"U+{ord(sign):04X} {unicodedata.name(sign, '')}" for sign in dict.fromkeys(odd)]
+    named = [
+        f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".rstrip() for sign in dict.fromkeys(odd)
+    ]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return clean if is_known else "", f"holds {', '.join(named[:MOST_NAMED])}{more}".strip()
+    return clean if is_known else "", f"holds {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def _seen(sign: str, is_name: bool) -> str:
     """Return the sign that people take it for, nothing where they see none."""
     category = unicodedata.category(sign)
-    if category in ("Cf", "Cs") or sign in _BLANK or (category == "Cc" and sign not in "\t\n\r"):
+    if category in ("Cf", "Cs") or sign in _BLANK or (category == "Cc" and is_name):
         return ""
     if not is_name or sign.isascii():
         return sign

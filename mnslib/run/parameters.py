@@ -447,6 +447,7 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
             type(_converted(str(value), known[name].type_name)) is kind,
             " Write it without quotes; for papermill with -p, not -r.",
         ),
+        (kind is bool, " Write true or false, in small letters."),
         (kind is int, " Write it in digits alone, such as 30."),
     ]
     hint = next((hint for applies, hint in hints if applies), "")

@@ -41,7 +41,7 @@ GROUP = "group:00000000-0000-4000-9000-000000000001"
         ),
         ("a\u2066b", "ab", "U+2066 LEFT-TO-RIGHT ISOLATE"),
         ("a\u3164b", "ab", "U+3164 HANGUL FILLER"),
-        ("a\x1bb", "ab", "U+001B"),
+        ("a\0b", "ab", "U+0000"),
         ("a\ud800b", "ab", "U+D800"),
         (
             "р\u0430yments",
@@ -65,6 +65,7 @@ def test_these_are_told_in_values_and_names_alike(text: str, clean: str, told: s
         ("hc\u2013one", "hc-one", "U+2013 EN DASH"),
         ("cost\u00a0center", "cost center", "U+00A0 NO-BREAK SPACE"),
         ("cost\u202fcenter", "cost center", "U+202F NARROW NO-BREAK SPACE"),
+        ("a\x1bb\u0085", "ab", "U+001B, U+0085"),
         ("ｃpu", "cpu", "U+FF43 FULLWIDTH LATIN SMALL LETTER C"),
         ("соор", "coop", "U+0441 CYRILLIC SMALL LETTER ES, U+043E CYRILLIC SMALL LETTER O, "
          "U+0440 CYRILLIC SMALL LETTER ER"),

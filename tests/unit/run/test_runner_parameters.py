@@ -122,7 +122,7 @@ def test_all_mistakes_are_named_at_once(declared: tuple[Parameter, ...]) -> None
         "  team: 7 is not a text. Put it in quotes; for papermill write -r NAME VALUE, not -p.",
         "  zzz: the notebook has no such parameter; it knows target, dry_run, team, pods, share, "
         "allow, labels.",
-        "  dry_run: 'no' is not true or false.",
+        "  dry_run: 'no' is not true or false. Write true or false, in small letters.",
     ]
 
 
