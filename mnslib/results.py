@@ -117,7 +117,7 @@ class ItemOutcome:
     """What came of one change.
 
     Attributes:
-        reason: why it failed or was skipped; empty when done, but for a released namespace.
+        reason: why it failed or was skipped; of what is done, what is worth knowing all the same.
         remedy: what to do next; empty where nothing can be said.
         is_dry_run: it waits for approval, and nothing was tried.
         duration_seconds: from the first request to the end of the operation; 0 if none was sent.

@@ -181,7 +181,7 @@ def refusal(error: Any, *, method: str, path: str, status: int | None = None) ->
     entry = next((one for one in _words("refusals") if _fits(one, codes, said)), None)
     if entry is None:
         entry = {"again": "as status", **_words("statuses").get(status, {})}
-    action, scope = denied_action(method, path, said)
+    action, scope = (cut(fact) for fact in denied_action(method, path, said))
     role = _words("roles").get(action.lower())
     facts = {
         "action": action,
@@ -190,12 +190,16 @@ def refusal(error: Any, *, method: str, path: str, status: int | None = None) ->
         "name": path.rpartition("/")[2],
         "provider": action.partition("/")[0],
     }
+    why, remedy = (
+        text.format_map(facts) if action or "{action}" not in text else ""
+        for text in (entry.get("why", ""), entry.get("next", ""))
+    )
     return Refusal(
         code="" if error is _FOREIGN else "".join(codes[:1]),
         said=said,
         again=entry.get("again", "never"),
-        why=entry.get("why", "").format_map(facts),
-        remedy=entry.get("next", "").format_map(facts),
+        why=why,
+        remedy=remedy,
     )
 
 
@@ -204,8 +208,12 @@ def _parts(error: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, str]
 
     Source: ARM RPC, error response content: `details`, `innererror`, `additionalInfo`.
     """
-    yield cut(str(error.get("code") or ""), _LONGEST_CODE), str(error.get("message") or "")
+    text = str(error.get("message") or "")
     inside = [error.get("innererror"), error.get("innerError"), *_listed(error.get("details"))]
+    if text.lstrip().startswith("{"):  # the body of whoever the service asked
+        inside.append(_parsed(text))
+        text = ""
+    yield cut(str(error.get("code") or ""), _LONGEST_CODE), text
     for inner in inside if depth < _MOST_DEEP else ():
         if isinstance(inner, Mapping):
             yield from _parts(inner, depth + 1)
@@ -329,12 +337,16 @@ def _is_transient(again: str) -> bool | None:
 def denied_action(method: str, path: str, text: str) -> tuple[str, str]:
     """Return the action and the scope that were denied, from the text or else from the request.
 
+    Both are empty where neither names a resource.
+
     Source: ARM's AuthorizationFailed text; Azure resource provider operations for the names.
     """
     if named := _ACTION.findall(text):  # the last: before it may stand what is allowed
         action, scope = named[-1]
         return action, scope
-    scope, _, rest = path.rpartition("/providers/")
+    scope, separator, rest = path.rpartition("/providers/")
+    if not separator:
+        return "", ""
     provider, *parts = rest.split("/")
     kinds, names = parts[0::2], parts[1::2]
     ending = _ACTIONS.get(method, "action")

@@ -489,7 +489,7 @@ class Changing(Run):
                 if merged:
                     found[0] += f", merged into {handover.merge_into(merged, pack)}"
             except MnsError as error:  # the namespace stands; only its file is missing
-                found = ["not written", cut(str(error))]
+                found = ["not written", str(error)]
             rows.append([change.id.namespace_name, *found])
         note = render_part("run.txt.j2", "handed_over", login, self.target.sandbox is not None)
         return Table(

@@ -164,3 +164,12 @@ def test_the_code_decides_whether_a_request_is_repeated_at_once(status, code, is
     body = json.dumps({"error": {"code": code}}) if code else "<html>"
     found = is_repeated("PUT", "https://x/a", status=status, body=lambda: body)
     assert found == is_repeated_at_once
+
+
+def test_a_refusal_of_what_is_no_resource_speaks_of_no_action():
+    body = json.dumps({"status": "error", "errorType": "forbidden", "error": "No access."})
+    error = answer_error("POST", "https://p/api/v1/query", status=403, headers={}, body=body)
+    assert str(error) == "Could not call /api/v1/query: 403 forbidden. No access."
+    error = answer_error("POST", "https://p/api/v1/query", status=403, headers={}, body="<html>")
+    assert "a proxy or gateway" in str(error)
+    assert "/action" not in str(error)
