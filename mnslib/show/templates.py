@@ -11,14 +11,19 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, partial
 from html import escape
+from importlib.util import cache_from_source
 from inspect import isfunction
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from mnslib.errors import cut, printable, ranges
@@ -128,6 +133,18 @@ def _line(text: str) -> Any:
     return _environment(False).from_string(text)
 
 
+class _Compiled(FileSystemBytecodeCache):
+    """Templates as Python code, kept as Python keeps its own: beside this module's, where it may.
+
+    To compile those of one analysis takes half a second.
+    """
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):  # a folder that is only read; they are compiled each time
+                super().dump_bytecode(bucket)
+
+
 @cache
 def _environment(is_html: bool) -> Environment:
     made = Environment(
@@ -137,6 +154,7 @@ def _environment(is_html: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_Compiled(str(Path(cache_from_source(__file__)).parent)),
         finalize=_harmless,
     )
     made.filters.update(FILTERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,24 @@ def test_a_template_is_html_or_text_by_its_name_and_quotes_every_attribute(path)
     assert not re.search(r"\|\s*safe\b|autoescape|\son\w+=|<script", text)
     for value in re.findall(r'(?:href|src)="\{\{(.*?)\}\}', text):
         assert re.search(r"\|\s*(href|local|embedded)\b", value), value
+
+
+@pytest.mark.parametrize("folder", [".", "cannot/be/written"])
+def test_a_template_is_compiled_once_where_that_can_be_kept(monkeypatch, tmp_path, folder):
+    compiled, compile_template = list[str](), Environment.compile
+
+    def counted(self, source, name, filename):
+        compiled.append(name)
+        return compile_template(self, source, name, filename)
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(templates, "cache_from_source", lambda _: str(tmp_path / folder / "x.pyc"))
+    monkeypatch.setattr(Environment, "compile", counted)
+    for _process in range(2):
+        templates._environment.cache_clear()
+        assert templates.render("displays.txt.j2").strip() == ""
+    templates._environment.cache_clear()
+    assert compiled == ["displays.txt.j2"] * (1 if folder == "." else 2)
 
 
 def test_only_one_module_calls_something_html():
