@@ -41,7 +41,7 @@ from mnslib.requests import cells, rules
 from mnslib.requests.files import Rows, read_yaml_mapping
 from mnslib.requests.rules import CellError, Finding, refuse, show
 from mnslib.requests.sheets import number_text
-from mnslib.requests.signs import bare, examined
+from mnslib.requests.signs import bare, examined, texts
 from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import RULE, looks_secret
 
@@ -76,7 +76,8 @@ def read_cell(column: str, cell: Any) -> Any:
     Raises:
         CellError: with all that is wrong with it.
     """
-    if looks_secret(cell):  # before anything else looks at it: what is refused is quoted
+    # before anything else looks at it, for what is refused is quoted; nor is it hidden by signs
+    if looks_secret(cell) or any(looks_secret(examined(text)[0]) for text in texts(cell)):
         message = f"what is written here looks like it holds a secret ({RULE})"
         raise refuse(message, "where it is kept, never the secret itself")
     if column in ("labels", "annotations", "tags"):

@@ -50,15 +50,15 @@ _PARALLEL = "max_parallel_per_cluster"
 MOST_PARALLEL = 64
 """Writes in flight on one cluster; our choice, some times what a service takes at once."""
 
-_TYPES: dict[str, tuple[type, str, str]] = {
-    "str": (str, "a text", '""'),
-    "int": (int, "a whole number", ""),
-    "bool": (bool, "true or false", ""),
-    "float": (float, "a number", ""),
-    "list": (list, "a list", "[]"),
-    "dict": (dict, "a mapping", "{}"),
+_TYPES: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+    "float": (float, "a number"),
+    "list": (list, "a list"),
+    "dict": (dict, "a mapping"),
 }
-"""By its name: the type, the same in words, and what is written for none."""
+"""By its name: the type, and the same in words."""
 
 _AS_TEXT = " Put it in quotes; for papermill write -r NAME VALUE, not -p."
 
@@ -434,13 +434,13 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
             f"{name}: the value looks like a secret ({RULE}) and is not passed on. A notebook gets "
             "its rights from `credential`; the value is in no file of this run."
         )
-    kind, words, none = _TYPES[known[name].type_name]
+    kind, words = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
         odd = _odd_parts(value)
         return f"{name}: {odd[0]!r} in it is not a text.{_AS_TEXT}" if odd else ""
     hints = [
-        (value is None and none, f" Write {none} for none."),
+        (value is None, " Leave it out for the default."),
         (kind is str, _AS_TEXT),
         (kind is list and isinstance(value, str), _as_list(name, value)),
         (

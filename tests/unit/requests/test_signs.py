@@ -215,3 +215,17 @@ def test_a_policy_is_looked_at(tmp_path: Path, content: str) -> None:
     file.write_text(content, "utf-8")
     with pytest.raises(SpecError, match=r"holds U\+"):
         read_policy(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("annotations", "note=pass\u200bword=hunter22hunter"),
+        ("annotations", {"note": "pass\u200bword=hunter22hunter"}),
+        ("owner", "pass\u00adword=hunter22hunter"),
+    ],
+)
+def test_a_secret_is_not_hidden_by_what_nobody_sees(column: str, cell: Any) -> None:
+    found = mistakes(**{column: cell})
+    assert "looks like it holds a secret" in found[0][1]
+    assert "hunter22" not in str(found)
