@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -195,6 +195,12 @@ class ApplyResult:
         """Return how many items ended in each outcome; outcomes that did not occur are left out."""
         found = Counter(item.outcome for item in self.outcomes)
         return {kind.value: found[kind] for kind in OutcomeKind if found[kind]}
+
+    def with_reasons(self, reasons: Mapping[str, str]) -> ApplyResult:
+        """Return the same with more said of some items, by their keys."""
+        said = ((item, (item.reason, reasons.get(item.id.key))) for item in self.outcomes)
+        told = (replace(item, reason="; ".join(filter(None, both))) for item, both in said)
+        return replace(self, outcomes=tuple(told))
 
     @property
     def unfinished(self) -> tuple[ItemOutcome, ...]:

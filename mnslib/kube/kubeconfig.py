@@ -35,7 +35,10 @@ INSTALL_HINTS = {
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """PyYAML's loader in C, ten times as fast; 100 clusters take a second with the other one."""
 
+_HEAD = {"apiVersion": "v1", "kind": "Config"}
 _ENTRIES = ("clusters", "users", "contexts")
+_OTHERS = ("current-context", "preferences", "extensions")
+"""Parts of a kubeconfig. Source: Kubernetes, client-go, `clientcmd/api/v1`."""
 
 
 def read_access(kubeconfig_text: str) -> tuple[str, str]:
@@ -128,9 +131,9 @@ def exec_credential_json(token: str, expires_on: int) -> str:
     )
 
 
-def _parse(text: str, loader: Any = _FAST) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     try:
-        document = yaml.load(text, Loader=loader)
+        document = yaml.load(text, Loader=_FAST)
     except yaml.YAMLError as error:
         raise KubeError("the kubeconfig from Azure is no YAML") from error
     if not isinstance(document, dict) or document.get("kind") != "Config":
@@ -220,8 +223,8 @@ def merged_kubeconfig(old: str, new: str) -> str:
     set only where it is empty.
 
     Raises:
-        ConfigError: if `old` is no kubeconfig, or has an entry of that name for another server, or
-            for none.
+        ConfigError: if kubectl reads no kubeconfig in `old`, or it has an entry of that name for
+            another server, or for none.
     """
     document, addition = _load(old), _load(new)
     servers, users = _servers(document), [entry.get("name") for entry in document["users"]]
@@ -248,16 +251,26 @@ def merged_kubeconfig(old: str, new: str) -> str:
 
 
 def _load(text: str) -> dict[str, Any]:
+    """Return a kubeconfig as kubectl reads it, which takes what is left out for `_HEAD`."""
     try:
-        document = _parse(text, _Loader)
-    except KubeError as error:
+        found = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
         raise ConfigError("it is no kubeconfig and is left as it is") from error
+    found = {} if found in _EMPTY else found
+    is_one = isinstance(found, dict) and (not found or found.keys() & {*_HEAD, *_ENTRIES, *_OTHERS})
+    if not is_one or any(found.get(name) not in (word, *_EMPTY) for name, word in _HEAD.items()):
+        raise ConfigError("it is no kubeconfig and is left as it is")
+    document: dict[str, Any] = _HEAD | found | _HEAD
     for section in _ENTRIES:
         entries = document[section] = [] if document.get(section) in _EMPTY else document[section]
         if not isinstance(entries, list) or not all(
             isinstance(held, dict) and isinstance(held.get("name", ""), str) for held in entries
         ):
             raise ConfigError(f"its {section} are no list of entries, and it is left as it is")
+        names = [str(held.get("name", "")) for held in entries]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            named = ", ".join(twice) or "without a name"
+            raise ConfigError(f"two of its {section} are {named}: kubectl reads neither")
     return document
 
 

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from mnslib.errors import PARAMETERS, ConfigError, MnsError, SpecError, cut
@@ -110,6 +111,7 @@ class Changing(Run):
     _earlier: resuming.EarlierRun | None = None
     _rest: resuming.Rest | None = None
     _is_plan_shown = _has_applied = False
+    _not_handed_over: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def of_plan(
@@ -479,18 +481,24 @@ class Changing(Run):
         """Return where the kubeconfig of each namespace that stands was written, or why not."""
         cloud, login, merged = self.asked("cloud", "kubectl_login", "kubeconfig").values()
         rows: list[list[Cell]] = []
+        missing: dict[str, str] = {}
+        is_asked = self.approval is not None and self.approval.may_write
         for change, outcome in zip(self.planned.changes, self._ended.outcomes, strict=True):
-            if change.after is None or outcome.outcome in OPEN_OUTCOMES:
+            if not is_asked or change.after is None or outcome.outcome in OPEN_OUTCOMES:
                 continue
+            written = ""
             try:
                 pack = handover.write_pack(change.id, self.target, cloud=cloud, login=login)
-                shown = str(pack.relative_to(project.find_project_root()))
-                found = [shown, f"kubectl --kubeconfig {shown} get pods"]
+                written = str(pack.relative_to(project.find_project_root()))
+                found = [written, f"kubectl --kubeconfig {written} get pods"]
                 if merged:
                     found[0] += f", merged into {handover.merge_into(merged, pack)}"
-            except MnsError as error:  # the namespace stands; only its file is missing
-                found = ["not written", str(error)]
+            except (MnsError, OSError) as error:  # the namespace stands; only its file is missing
+                verb = "merged" if written else "written"
+                found = [f"{written}, not merged" if written else "not written", str(error)]
+                missing[change.id.key] = f"its kubeconfig was not {verb}: {error}"
             rows.append([change.id.namespace_name, *found])
+        self._not_handed_over = missing
         note = render_part("run.txt.j2", "handed_over", login, self.target.sandbox is not None)
         return Table(
             columns=["Namespace", "Kubeconfig", "Try"],
@@ -506,13 +514,13 @@ class Changing(Run):
         Raises:
             ApplyError: after the record is written, if something is not as requested.
         """
-        plan, result = self.planned, self._ended
+        plan, result, missing = self.planned, self._ended, self._not_handed_over
         if result.interrupted_by_signal is not None:
             status = RunStatus.INTERRUPTED
         elif result.is_dry_run:
             status = RunStatus.FINDINGS
         elif not result.unfinished:
-            status = RunStatus.PARTLY if self.left.to_do else RunStatus.DONE
+            status = RunStatus.PARTLY if self.left.to_do or missing else RunStatus.DONE
         else:
             is_any_done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
             status = RunStatus.PARTLY if is_any_done else RunStatus.FAILED
@@ -523,6 +531,9 @@ class Changing(Run):
             if self.left.to_do:
                 headline += f" Planned again: {plans.plan_sentence(self.left)}"
         headline = f"{headline} {plans.sheet_note(self.specs)}".strip()
+        if missing:
+            self.result = result.with_reasons(missing)
+            headline += " " + render_part("run.txt.j2", "not_handed_over", [*missing.values()])
         risks = result.resumed.risks if result.resumed else plan.risk_names()
         numbers = {**result.counts(), "risks": len(risks)}
         checks = [*self.checks, *plans.short_for_now(plan)]

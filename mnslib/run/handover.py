@@ -5,8 +5,11 @@ On demand it is merged into a kubeconfig that is there already.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, cut
 from mnslib.run.project import find_project_root, resolve_path, write_whole
@@ -67,6 +70,43 @@ def kubeconfig_text(
         cloud=cloud,
         sandbox_environment={SANDBOX_VARIABLE: str(sandbox_file())} if is_sandbox else None,
     )
+
+
+def refused_kubeconfig(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return by parameter why no kubeconfig can be merged as asked, before anything is done.
+
+    Args:
+        asked: all parameters by name; those of a wrong type are passed over.
+    """
+    named = asked.get("kubeconfig")
+    if not isinstance(named, str) or not named:
+        return {}
+    problem = "it is no path of one file: no list, variable or quotes."
+    if not set(named) & {os.pathsep, *"$%\"'"} and named.isprintable() and named == named.strip():
+        problem = _unwritable(named)
+    said = f"kubeconfig is {cut(named)!r}: {problem} Write ~/.kube/config, or an absolute path."
+    return {"kubeconfig": said} if problem else {}
+
+
+def _unwritable(named: str) -> str:
+    """Return why a kubeconfig cannot be written to a path; empty if it can."""
+    try:
+        place = resolve_path(named).resolve()
+        if place.exists():
+            place.open("rb").close()
+        if named.endswith(os.sep) or (place.exists() and not place.is_file()):
+            return f"{place} is no file."
+        folder = place.parent
+        if not folder.exists() and Path(named).expanduser().is_absolute():
+            folder = folder.parent  # one is made, as kubectl makes ~/.kube
+        if not folder.is_dir():
+            return (
+                f"there is no folder {place.parent} (relative paths begin in the project folder)."
+            )
+        with TemporaryFile(dir=folder):
+            return ""
+    except (OSError, RuntimeError) as error:  # the latter is of links in a circle, or no such home
+        return f"it cannot be written: {cut(str(error))}."
 
 
 def merge_into(file: str, pack: Path) -> Path:

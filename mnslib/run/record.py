@@ -33,6 +33,7 @@ from mnslib.results import (
     utc_text,
 )
 from mnslib.run import project
+from mnslib.run.handover import refused_kubeconfig
 from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable, refused_values
 from mnslib.run.progress import ipython
 from mnslib.run.runs import NOT_ENDED, UNDER_WAY_NAME, mark_under_way, refused_runs, run_before
@@ -117,6 +118,7 @@ class Run:
             # the runner has checked it all, but plain papermill passes anything on
             passed = {name: cells.get(name) for name in _injected(cells.get("In", ()))} | given
             refused = refused_values(given)
+            refused |= refused_kubeconfig(given)
             refused |= refused_runs(given, notebook=notebook, runs_dir=directory.parent)
             check_parameters(declared, passed, refused=refused)
         except Exception as error:  # no value is so odd that the run has no record

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run import project
+from mnslib.run.handover import refused_kubeconfig
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import notify
 from mnslib.run.parameters import (
@@ -172,6 +173,7 @@ def run_notebook(
         try:
             refused = refused_values(asked)
             refused |= refused_runs(asked, notebook=path.stem, runs_dir=runs)
+            refused |= refused_kubeconfig(asked)
             given = check_parameters(declared, parameters, refused=refused)
             status, headline = _execute(path, given, watch, environment)
         except ConfigError as error:

@@ -64,6 +64,52 @@ def test_one_namespace_is_onboarded_and_handed_over(
     assert quota["spec"]["hard"]["requests.cpu"] == "1500m"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("kind: Pod\n", "is no kubeconfig and is left as it is"),
+        (f"users: [{{name: aks-prod-weu-2-{NAME}, user: {{token: t}}}}]\n", "has a user aks-prod"),
+    ],
+)
+def test_a_kubeconfig_that_was_asked_for_and_not_merged_makes_the_run_partly(
+    run_notebook, sandbox, handover, tmp_path, content, said
+):
+    own = tmp_path / "config"
+    own.write_text(content)
+    done = run_notebook("20", namespace_name=NAME, kubeconfig=own)
+    assert (done.code, done.result["status"], done.result["exit_code"]) == (3, "partly", 3)
+    (item,) = done.result["items"]
+    assert item["outcome"] == "created"
+    assert item["reason"].startswith("its kubeconfig was not merged: ")
+    for told in (item["reason"], done.result["headline"], done.report):
+        assert said in told
+    assert own.read_text() == content
+    assert (handover / "kubeconfig").exists()
+
+
+def test_a_pack_that_cannot_be_written_makes_the_run_partly(run_notebook, sandbox, handover):
+    (handover / "kubeconfig").mkdir(parents=True)
+    done = run_notebook("20", namespace_name=NAME)
+    assert (done.code, done.result["status"]) == (3, "partly")
+    assert f"{NAME} is as requested: created. Not handed over: " in done.result["headline"]
+    assert done.result["items"][0]["reason"].startswith("its kubeconfig was not written: ")
+    (handover / "kubeconfig").rmdir()
+    done = run_notebook("20", namespace_name=NAME)
+    assert (done.code, done.result["status"]) == (0, "done")
+
+
+def test_where_a_kubeconfig_cannot_be_merged_is_known_before_anything_starts(
+    run_notebook, sandbox, tmp_path
+):
+    named = f"{tmp_path}/a:{tmp_path}/b"
+    done = run_notebook("20", namespace_name=NAME, kubeconfig=named, kubectl_login="gcloud")
+    assert (done.code, done.result["status"]) == (6, "refused")
+    assert "kubectl_login is 'gcloud': write one of mns, kubelogin." in done.output
+    assert f"kubeconfig is '{named}': it is no path of one file" in done.output
+    assert sandbox.requests() == []
+    assert not list(tmp_path.glob("a*"))
+
+
 def test_a_namespace_that_stands_is_handed_over_without_a_change(
     mns, sandbox, environment, tmp_path
 ):
@@ -75,6 +121,9 @@ def test_a_namespace_that_stands_is_handed_over_without_a_change(
     }  # fmt: skip
     words = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
     try:
+        done = mns("run", "20", *words, "-p", "dry_run=true", "--runs", str(tmp_path / "runs"))
+        assert done.returncode == 0, done.stderr
+        assert not place.exists()
         done = mns("run", "20", *words, "--runs", str(tmp_path / "runs"))
         assert done.returncode == 0, done.stderr
         assert (place / "kubeconfig").exists()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -271,7 +274,61 @@ def test_an_entry_for_another_server_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == make_own()
 
 
-@pytest.mark.parametrize("text", ["shopping: list\n", "- a\n", "a: [", "just text"])
+AS_KUBECTL_READS = {
+    "empty preferences": "apiVersion: v1\nkind: Config\npreferences: {}\n",
+    "a user without a name": (
+        "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers:\n- user: {token: abc}\n"
+    ),
+    "no kind": "apiVersion: v1\npreferences: {}\n",
+    "no version either": '{"clusters": [{"name": "j", "cluster": {"server": "https://j"}}]}',
+    "an empty kind": 'kind: ""\nusers: [{name: a, user: {token: "1"}}]\ncurrent-context: a\n',
+    "a comment only": "# mine\n",
+    "nothing in braces": "{}",
+    "a mark at its beginning": "\ufeffkind: Config\nusers: [{name: bom, user: {token: '1'}}]\n",
+}
+
+
+@pytest.mark.parametrize("text", AS_KUBECTL_READS.values(), ids=AS_KUBECTL_READS)
+def test_what_kubectl_reads_is_merged_as_it_merges(tmp_path: Path, text: str) -> None:
+    path, before, pack = (tmp_path / name for name in ("config", "before", "pack"))
+    for file, content in ((path, text), (before, text), (pack, make_own())):
+        file.write_text(content, encoding="utf-8")
+    merge(path, make_own())
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert (document["apiVersion"], document["kind"]) == ("v1", "Config")
+    assert document["contexts"][-1]["name"] == "aks-1-web"
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is absent: only our own reading was tried")
+
+    def view(*files: Path) -> str:
+        environment = os.environ | {"KUBECONFIG": os.pathsep.join(map(str, files))}
+        command = ["kubectl", "config", "view", "--raw"]
+        return subprocess.run(
+            command, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert view(path) == view(before, pack)
+
+
+def test_two_entries_of_a_name_are_left_to_whoever_wrote_them(tmp_path: Path) -> None:
+    path, text = tmp_path / "config", "kind: Config\nusers: [{user: {token: a}}, {name: ''}]\n"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="two of its users are without a name: kubectl reads"):
+        merge(path, make_own())
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shopping: list\n",
+        "- a\n",
+        "a: [",
+        "just text",
+        "kind: Pod\n",
+        "kind: Config\napiVersion: v2\n",
+    ],
+)
 def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
