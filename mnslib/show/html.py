@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -202,6 +203,7 @@ def _parts(newest: Sequence[tuple[str, Record]]) -> dict[str, list[tuple[str, Re
         part: [] for part in (_UNDER_WAY, _ATTENTION, _WAITING, _DONE, _CLOSED)
     }
     later: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    warned: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, record in newest:
         status = record["status"]
         notebook = BULK_NOTEBOOK if record["notebook"] == LIBRARY else record["notebook"]
@@ -211,14 +213,22 @@ def _parts(newest: Sequence[tuple[str, Record]]) -> dict[str, list[tuple[str, Re
             part = _UNDER_WAY
         elif status == RunStatus.DONE:
             part = _DONE
-        elif any(_closes(one, record) for one in same):
+        elif any(_closes(one, record) for one in same) or _is_told(record, warned[place]):
             part = _CLOSED
         else:
             part = _WAITING if is_waiting_plan(record) else _ATTENTION
         parts[part].append((name, record))
+        warned[place] |= {*record.get("warnings", ())}
         if status in (RunStatus.DONE, RunStatus.FINDINGS):
             same.append(record)
     return parts
+
+
+def _is_told(record: Record, warned: AbstractSet[str]) -> bool:
+    """Return whether all that an apply has found are warnings that a later run tells as well."""
+    is_apply = record["parameters"].get("dry_run") is False
+    found = {*record.get("warnings", ())} if record["status"] == RunStatus.FINDINGS else set()
+    return is_apply and bool(found) and found <= warned
 
 
 def _closes(later: Record, earlier: Record) -> bool:

@@ -233,3 +233,20 @@ def test_names_from_outside_are_escaped(place: str) -> None:
         hostile = {"request_file": hostile, "approval": "digest"}
     html = run_index_html([make_run('a"><script>', **{place: hostile})])
     assert "<script" not in html
+
+
+def test_a_warning_that_stands_needs_somebody_once() -> None:
+    """The newest run that tells it stands above; a plan that waits, or another warning, stays."""
+    warning = "aks-1: Azure RBAC is off."
+    runs = [
+        make_run(f"run-{day}", started_utc=f"2026-11-0{day}T06:00:00Z", status="findings",
+                 notebook=notebook, warnings=warnings)
+        for day, notebook, warnings in (
+            (1, "20_onboard_namespace", [warning]),
+            (2, "30_provision_in_bulk", [warning]),
+            (3, "20_onboard_namespace", ["aks-2: is stopped."]),
+        )
+    ]  # fmt: skip
+    assert "<h1>Two of 3 runs need somebody</h1>" in run_index_html(runs, made=MADE)
+    other = [(name, run | {"target": "sandbox"} if "1" in name else run) for name, run in runs]
+    assert "<h1>Three of 3 runs need somebody</h1>" in run_index_html(other, made=MADE)
