@@ -71,12 +71,26 @@ class _Group(click.Group):
             sys.exit(130)
         except click.ClickException as error:
             error.show()
+            if isinstance(error, click.NoSuchOption) and (meant := _as_parameter(error)):
+                click.echo(f"Parameters of a notebook are given so: -p {meant}", err=True)
             sys.exit(REFUSED)
         except (MnsError, OSError) as error:
             click.echo(printable(f"Error: {error}"), err=True)
             # the latter is a full disk, a taken port, a sandbox that does not answer
             is_ours = isinstance(error, MnsError)
             sys.exit(REFUSED if is_ours else EXIT_CODES[RunStatus.FAILED])
+
+
+def _as_parameter(error: click.NoSuchOption) -> str:
+    """Return how a notebook's parameter is given that was written as an option, if it is one."""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    try:
+        notebooks = sorted((find_project_root() / "notebooks").glob("[0-9]*.ipynb"))
+        known = {one.name: one for path in notebooks for one in read_parameters(path)}
+    except ConfigError:  # no project: then there is no notebook either
+        return ""
+    values = {"bool": "true", "list": "[...]", "dict": "{...}"}
+    return f"{name}={values.get(known[name].type_name, '...')}" if name in known else ""
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -170,14 +170,18 @@ def write_whole(
     Before `mode` is set only its owner may read it. A link at `path` is replaced, not followed.
     Half a character, as names of files may hold it, is written as its escape.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    name = ""
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             if isinstance(content, str):
                 content = content.encode(errors="backslashreplace")
             file.writelines([content] if isinstance(content, bytes) else content)
         Path(name).chmod(mode)
         os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:  # nobody has asked for the file it names
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -53,10 +53,13 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     Raises:
         ConfigError: if there is none.
     """
-    named = runs_dir / run
-    directory = named if named.is_dir() else resolve_path(run)
-    if not directory.is_dir():
-        raise ConfigError(f"There is no run {run} below {runs_dir}.")
+    places = dict.fromkeys((runs_dir / run, resolve_path(run), Path(run).absolute()))
+    directory = next((place for place in places if place.is_dir()), None)
+    if directory is None:
+        raise ConfigError(
+            f"There is no run {run}: looked for {', '.join(map(str, places))}. Write the path of "
+            "its directory, or say with --runs (runs_dir) which folder it is in."
+        )
     while (directory / JOURNAL_NAME).exists() and (later := _continued_in(directory)):
         directory = later
     return directory
