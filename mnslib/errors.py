@@ -33,6 +33,9 @@ MOST_MEANT = 3
 PARAMETERS = "parameters"
 """Where a request comes from that is no file's but a notebook's own."""
 
+REQUESTS = "requests"
+"""Where one comes from that a program has put together."""
+
 
 def printable(text: str) -> str:
     """Return `text` with a mark in place of each character that would steer a terminal.
@@ -112,7 +115,8 @@ class SpecError(MnsError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        place = "parameters" if self.problems[0].file == PARAMETERS else "request file"
+        file = self.problems[0].file
+        place = file if file in (PARAMETERS, REQUESTS) else "request file"
         head = f"{count} mistake{'s' if count != 1 else ''} in the {place}; nothing was written:"
         super().__init__("\n  ".join([head, *_lines(self.problems)]))
 

@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,7 +20,15 @@ import pandas as pd
 from mnslib.capacity.promql import LOOKBACK_DAYS
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import commitments
-from mnslib.errors import ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
+from mnslib.errors import (
+    REQUESTS,
+    ApplyError,
+    ConfigError,
+    MnsError,
+    StalePlanError,
+    cut,
+    nearest,
+)
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, ROLE_NAMES, NamespaceSpec
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
@@ -32,6 +41,7 @@ from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import ApplyResult, CheckResult, utc_now
 from mnslib.run.changing import Changing, checked, observed, rules
 from mnslib.run.handover import kubeconfig_text
+from mnslib.run.parameters import refused_values
 from mnslib.run.progress import watched
 from mnslib.run.project import existing_file, write_whole
 from mnslib.run.targets import Target, open_target
@@ -87,7 +97,6 @@ def connect(
         ConfigError: if a word does not exist, a file is missing, or nothing says where to look.
     """
     here = Path.cwd()
-    read_max_commitment(max_commitment)
     settings: dict[str, Any] = {
         "target": target,
         "cloud": cloud,
@@ -100,11 +109,15 @@ def connect(
         "history": history,
         "prometheus_endpoint": prometheus_endpoint,
     }
+    where = {
+        "subscription_ids": _texts("subscription_ids", subscription_ids),
+        "clusters": _texts("clusters", clusters),
+    }
+    if refused := refused_values(settings | where):
+        raise ConfigError("\n".join(refused.values()))
     opened = open_target(target, cloud=cloud, credential=credential)
     opened.prometheus(history, prometheus_endpoint)  # refuses at once what cannot be asked
-    subscriptions, ids = opened.scope(
-        _texts("subscription_ids", subscription_ids), _texts("clusters", clusters)
-    )
+    subscriptions, ids = opened.scope(**where)
     return Fleet(settings, opened, tuple(subscriptions), tuple(ids))
 
 
@@ -162,7 +175,7 @@ class Fleet:
             for resource, one in sums.items():
                 row |= {f"{resource}_{name}": float(getattr(one, name)) for name in _OF_COMMITMENT}
                 row["nodes_left_out"] = one.nodes_left_out
-        return pd.DataFrame(rows, columns=_CLUSTERS)
+        return _Wide(rows, columns=_CLUSTERS)
 
     def namespaces(self, *, all: bool = False) -> pd.DataFrame:
         """Return one row per managed namespace; a cluster that cannot be read is a row with why.
@@ -202,7 +215,7 @@ class Fleet:
                     row |= {"tags": dict(one.tags), "provisioning_state": one.provisioning_state}
             if all and seen is None:
                 rows.append(cluster.columns | {"reason": found.kubernetes_unknown})
-        return pd.DataFrame(rows, columns=_NAMESPACES)
+        return _Wide(rows, columns=_NAMESPACES)
 
     def namespace(
         self, cluster: str, name: str, *, resource_group: str = "", subscription_id: str = ""
@@ -246,7 +259,7 @@ class Fleet:
         read_by = rules(self._target, **asked)
         if not isinstance(requests, str | Path):
             rows = _rows(requests)
-            return self._plan(spec.specs_from_rows(rows, file="requests", **read_by), rows)
+            return self._plan(spec.specs_from_rows(rows, file=REQUESTS, **read_by), rows)
         path = Path(requests).expanduser().absolute()
         data = files.read_bytes(path)
         specs = spec.parse_requests(path, data=data, **read_by)
@@ -414,7 +427,7 @@ class Namespace:
         ]
         rows.sort(key=lambda row: (row["is_inherited"], row["role"], row["principal_id"]))
         columns = ["principal_type", "principal_id", "role", "scope", "is_inherited", "id"]
-        return pd.DataFrame(rows, columns=columns)
+        return _Wide(rows, columns=columns)
 
     def usage(self, days: int = 30) -> pd.DataFrame:
         """Return its hard quota, requests and use: UTC times x (resource, layer), cores and bytes.
@@ -496,6 +509,14 @@ class Usage(Tables):
 
         where = Sentence("tables/<name>.csv is usage.<name> here: nothing was written.")
         return Stack((*show(self, name).parts, where))
+
+
+class _Wide(pd.DataFrame):
+    """A table whose text has every column and all of each cell; what is made of it is pandas'."""
+
+    def __repr__(self) -> str:
+        width = get_terminal_size().columns
+        return self.to_string(max_rows=pd.get_option("display.max_rows"), line_width=width)
 
 
 class _Shown(ABC):
@@ -628,7 +649,10 @@ class Plan(_Shown):
         return plan, approval
 
     def _shown(self) -> Stack:
-        changes = [changes_table(self._planned)] if self._planned.to_do else []
+        if not self.requests:
+            return Stack((Sentence("Nothing to do: there are no rows."),))
+        to_do = self._planned.to_do
+        changes = [changes_table(self._planned, exact="plan.changes")] if to_do else []
         digest = Callout(title="Digest, for apply(approve=...)", code=self.digest)
         note = sheet_note(self.requests) or None
         return Stack((note, *plan_report(self._planned).parts, *changes, digest))

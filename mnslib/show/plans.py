@@ -162,10 +162,13 @@ def plan_report(plan: Plan, result: ApplyResult | None = None) -> Stack:
     return Stack((plan_sentence(plan), KeyFigures(figures), *boxes))
 
 
-def changes_table(plan: Plan) -> Table:
+def changes_table(plan: Plan, *, exact: str = "plan.json") -> Table:
     """Return the changes field by field, those with the gravest risk first.
 
-    All with a risk are shown and 30 without, but 200 at most; plan.json has the rest.
+    All with a risk are shown and 30 without, but 200 at most.
+
+    Args:
+        exact: what has all of them, exactly.
     """
     clusters = short_names({change.id.cluster for change in plan.to_do})
     risks = told("risks")
@@ -186,7 +189,7 @@ def changes_table(plan: Plan) -> Table:
         }
         for change in sorted(plan.to_do, key=order)[:limit]
     )
-    return view("changes", rows, total=len(plan.to_do), plan=plan)
+    return view("changes", rows, total=len(plan.to_do), plan=plan, exact=exact)
 
 
 def _verb(change: Change) -> str:

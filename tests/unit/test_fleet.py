@@ -243,6 +243,28 @@ class TestPlanning:
         assert len(raised.value.problems) == 2
 
 
+class TestWhatIsGivenAndShown:
+    def test_what_is_no_id_is_refused_with_what_it_should_be(self, connect):
+        with pytest.raises(ConfigError, match="subscription_ids: 'prod' is not a ") as raised:
+            connect("azure", subscription_ids=["prod"], cloud="mars", max_commitment="0")
+        assert all(f"{name} is " in str(raised.value) for name in ("cloud", "max_commitment"))
+
+    def test_no_rows_are_told_and_mistakes_are_those_of_the_requests(self, fleet, namespace):
+        empty = fleet.namespaces()[["cluster_name", "namespace_name"]].head(0)
+        assert "Nothing to do: there are no rows." in repr(fleet.plan(empty))
+        with pytest.raises(SpecError, match="1 mistake in the requests; nothing was written"):
+            namespace.change(cpu_request="much")
+        shown = repr(namespace.change(labels={"stage": "test"}))
+        assert "Exact to the field: plan.changes." in shown
+        assert "plan.json" not in shown
+
+    def test_text_of_tables_has_every_column_and_all_of_each_cell(self, fleet, namespace):
+        for table in (fleet.clusters(), fleet.namespaces(), namespace.access()):
+            assert "..." not in repr(table)
+            assert [name for name in table.columns if name not in repr(table)] == []
+        assert type(fleet.clusters().head(1)) is pd.DataFrame
+
+
 class TestApplying:
     def test_a_wrong_or_empty_approval_writes_nothing(self, namespace, sandbox, tmp_path):
         plan = namespace.change(labels={"stage": "test"})
