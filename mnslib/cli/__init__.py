@@ -84,6 +84,8 @@ class _Group(click.Group):
 def _as_parameter(error: click.NoSuchOption) -> str:
     """Return how a notebook's parameter is given that was written as an option, if it is one."""
     name = error.option_name.lstrip("-").replace("-", "_")
+    if error.ctx is None or "assignments" not in {one.name for one in error.ctx.command.params}:
+        return ""  # the command takes none
     try:
         notebooks = sorted((find_project_root() / "notebooks").glob("[0-9]*.ipynb"))
         known = {one.name: one for path in notebooks for one in read_parameters(path)}

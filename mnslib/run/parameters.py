@@ -20,7 +20,6 @@ from typing import Any
 from mnslib.capacity.promql import window_problems
 from mnslib.errors import PARAMETERS, ConfigError, SpecError, nearest
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS
-from mnslib.provisioning.changes import RiskName
 from mnslib.quantities import size_problems
 from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
@@ -316,6 +315,7 @@ def _readers(
     name: str, value: object, asked: Mapping[str, Any]
 ) -> tuple[Iterable[Any], list[Callable[[Any], object]]]:
     """Return what of a parameter is read, and what refuses it with a ValueError."""
+    from mnslib.provisioning.changes import RiskName
     from mnslib.requests import cells, rules, signs
 
     if name in ("labels", "annotations", "tags"):
@@ -412,6 +412,8 @@ def _odd_parts(value: object) -> list[object]:
 
 def _as_list(name: str, value: object) -> str:
     """Return what to write in place of a text where a list is declared; it would be accepted."""
+    from mnslib.provisioning.changes import RiskName
+
     near = nearest(str(value), RiskName) if name == "allow" else ""
     for text in [f"[{value}]", f"[{near}]"][: 1 + bool(near)]:
         try:

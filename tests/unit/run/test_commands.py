@@ -37,16 +37,19 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("option", "hint"),
+    ("command", "option", "hint"),
     [
-        ("--dry-run", "-p dry_run=true"),
-        ("--lookback-days", "-p lookback_days=..."),
-        ("--allow", "-p allow=[...]"),
-        ("--nonsense", ""),
+        ("run", "--dry-run", "-p dry_run=true"),
+        ("open", "--lookback-days", "-p lookback_days=..."),
+        ("run", "--allow", "-p allow=[...]"),
+        ("run", "--nonsense", ""),
+        ("undo", "--dry-run", ""),
     ],
 )
-def test_an_option_that_is_a_parameter_says_how_it_is_given(option: str, hint: str) -> None:
-    said = CliRunner().invoke(main, ["run", "30", option])
+def test_an_option_that_is_a_parameter_says_how_it_is_given(
+    command: str, option: str, hint: str
+) -> None:
+    said = CliRunner().invoke(main, [command, "30", option])
     assert said.exit_code == 6
     assert ("Parameters of a notebook are given so" in said.output) is bool(hint)
     assert hint in said.output
