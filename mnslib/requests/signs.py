@@ -82,7 +82,7 @@ def examined(text: str, *, is_name: bool = False) -> tuple[str, str]:
         f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".rstrip() for sign in dict.fromkeys(odd)
     ]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return clean if is_known else "", f"holds {', '.join(named[:MOST_NAMED])}{more}"
+    return bare(clean) if is_known else "", f"holds {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def _seen(sign: str, is_name: bool) -> str:

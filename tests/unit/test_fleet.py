@@ -140,6 +140,12 @@ class TestReading:
                 connect(**wrong)
         with pytest.raises(ConfigError, match=f"A relative path is taken from {Path.cwd()}"):
             connect(tiers_file="none.yaml")
+        with pytest.raises(ConfigError, match=r"owner_label: .* U\+200B .* Write owner\."):
+            connect(owner_label="own\u200ber")
+
+    def test_a_change_holds_nothing_that_nobody_sees(self, namespace):
+        with pytest.raises(SpecError, match=r"labels: the key holds U\+00A0 .*\. Write stage\."):
+            namespace.change(labels={"stage\u00a0": "test"})
 
 
 class TestPlanning:

@@ -64,6 +64,7 @@ def test_these_are_told_in_values_and_names_alike(text: str, clean: str, told: s
         ("hc\u2011one", "hc-one", "U+2011 NON-BREAKING HYPHEN"),
         ("hc\u2013one", "hc-one", "U+2013 EN DASH"),
         ("cost\u00a0center", "cost center", "U+00A0 NO-BREAK SPACE"),
+        ("hc-one\u00a0", "hc-one", "U+00A0 NO-BREAK SPACE"),
         ("cost\u202fcenter", "cost center", "U+202F NARROW NO-BREAK SPACE"),
         ("a\x1bb\u0085", "ab", "U+001B, U+0085"),
         ("ｃpu", "cpu", "U+FF43 FULLWIDTH LATIN SMALL LETTER C"),
@@ -116,6 +117,7 @@ def told(what: str, sign: str = "U+200B ZERO WIDTH SPACE") -> str:
     ("column", "cell", "what", "fix"),
     [
         ("namespace_name", "\u200bhc-one", "the text", "hc-one"),
+        ("namespace_name", "hc-one\u200b ", "the text", "hc-one"),
         ("namespace_name", "Hc-\u200bOne", "the text", "hc-one"),
         ("cpu_request", "5\u200b00m", "the text", "500m"),
         ("tier", "sm\u200ball", "the text", "small"),
