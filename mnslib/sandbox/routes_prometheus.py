@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -221,15 +220,11 @@ def _add(
     combine: str,
 ) -> None:
     """Bring in one series: `sum` adds to what is there, `max` takes the larger, `count` counts."""
-    present = result.setdefault(labels, {})
-    for time, value in points.items():
-        old = present.get(time)
-        if combine == "count":
-            present[time] = (old or 0.0) + 1.0
-        elif old is None:
-            present[time] = value
-        else:
-            present[time] = old + value if combine == "sum" else max(old, value)
+    points = dict.fromkeys(points, 1.0) if combine == "count" else points
+    present, join = result.setdefault(labels, points), max if combine == "max" else add
+    if present is not points:
+        for time, value in points.items():
+            present[time] = join(present[time], value) if time in present else value
 
 
 @lru_cache(maxsize=100_000)
@@ -345,10 +340,13 @@ def _means(
     points = {}
     for time, low, high in windows:
         edges = [max(time - window, rows[low]), *rows[low + 1 : high + 1], min(time, now)]
-        pairs = zip(column[low : high + 1], pairwise(edges), strict=True)
-        held = [(value, end - begin) for value, (begin, end) in pairs if value is not None]
-        if total := sum(length for _, length in held):
-            points[time] = sum(value * length for value, length in held) / total
+        total = weight = 0.0
+        for value, begin, end in zip(column[low : high + 1], edges, edges[1:], strict=False):
+            if value is not None:
+                total += value * (end - begin)
+                weight += end - begin
+        if weight:
+            points[time] = total / weight
     return points
 
 
