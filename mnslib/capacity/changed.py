@@ -111,6 +111,10 @@ def changes_since(
         tightest value).
     """
     known = table.iloc[:0] if earlier.table is None else earlier.table
+    now_spelled = {name.casefold(): name for name in table["cluster_name"].unique()}
+    then_spelled = known["cluster_name"].unique()
+    spelled = {name: now_spelled.get(name.casefold(), name) for name in then_spelled}
+    known = known.assign(cluster_name=known["cluster_name"].map(spelled))
     if earlier.is_common_only and earlier.table is not None:
         known, table = _common(known, table, is_judged_only=earlier.is_judged_only)
     then, now = (tightest(one)[[*SPACE, "resource", "verdict"]] for one in (known, table))
@@ -147,10 +151,12 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
     new = changed[changed["is_finding"]]
     heads = [word(verdict) for verdict in new["after"]]
     is_compared = pd.Series(data=earlier.refused is not None, index=refusals.index)
+    clusters = refusals["cluster_name"].astype(str).str.casefold()
     if earlier.table is not None and earlier.is_common_only:
-        is_compared &= refusals["cluster_name"].isin(earlier.table["cluster_name"])
-    now = refusals.loc[is_compared, SPACE].itertuples(index=False, name=None)
-    refused = set(now) - set(earlier.refused or ())
+        is_compared &= clusters.isin(earlier.table["cluster_name"].str.casefold())
+    now = refusals.assign(cluster_name=clusters).loc[is_compared, SPACE]
+    before = {(cluster.casefold(), name) for cluster, name in earlier.refused or ()}
+    refused = set(now.itertuples(index=False, name=None)) - before
     counts = {f"new_{head}": heads.count(head) for head in (FULL, TIGHT, UNKNOWN)}
     return {**counts, "newly_refused": len(refused)}
 

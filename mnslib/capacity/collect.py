@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.history import read_history, time_grid, with_peak_times
+from mnslib.capacity.history import cluster_names, read_history, time_grid, with_peak_times
+from mnslib.capacity.promql import UNLABELED, ClusterNames
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
@@ -79,6 +81,7 @@ class ClusterReading:
         managed: None where Azure did not list them.
         busy: namespaces that have pods.
         is_remembered: the quotas are what the metrics showed last.
+        label: what metrics call the cluster.
     """
 
     id: ClusterId
@@ -89,6 +92,7 @@ class ClusterReading:
     namespaces: Mapping[str, KubernetesNamespace] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     is_remembered: bool = False
+    label: ClusterNames = UNLABELED
     history: History | None = None
     errors: list[str] = field(default_factory=list)
 
@@ -135,6 +139,10 @@ def collect(
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
     uses = Counter(target.cluster_name.casefold() for target in targets)
+    called: dict[str, ClusterNames] = {}
+    if prometheus is not None:
+        with suppress(PrometheusError):  # the queries of each cluster meet the same, and tell it
+            called = cluster_names(prometheus, grid)
 
     def read(target: ClusterId) -> ClusterReading:
         reading = ClusterReading(id=target)
@@ -145,7 +153,8 @@ def collect(
                 "metrics know clusters by name only, and another one has this name"
             )
         elif prometheus is not None:
-            add_history(reading, prometheus, name, grid)
+            own = called.get(name.lower(), ClusterNames((name,)))
+            add_history(reading, prometheus, own, grid)
         return reading
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -153,7 +162,7 @@ def collect(
     names = short_names(reading.id for reading in readings)
     for reading in readings:
         reading.name = names[reading.id]
-    labels = {one.name: one.id.cluster_name for one in readings if one.history is not None}
+    labels = {one.name: one.label for one in readings if one.history is not None}
     note = history_note(readings, grid) if prometheus else "No history asked for."
     snapshot = assemble(readings, grid, owner_label=owner_label, history_note=note)
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
@@ -254,13 +263,14 @@ def _reason(error: ArmError | KubeError) -> str:
 
 
 def add_history(
-    reading: ClusterReading, prometheus: PrometheusClient, label: str, grid: Grid
+    reading: ClusterReading, prometheus: PrometheusClient, label: ClusterNames, grid: Grid
 ) -> None:
     """Fill in a cluster's history, or the reason why there is none.
 
     Args:
         label: what metrics call the cluster.
     """
+    reading.label = label
     try:
         history = read_history(prometheus, label, grid)
     except PrometheusError as error:
@@ -286,6 +296,16 @@ def history_note(readings: Sequence[ClusterReading], grid: Grid) -> str:
             f" Rare scrapes of {', '.join(rare)}: what a pod requests counts there until the end"
             " of the step in which it ended."
         )
+    for one in readings:
+        own = one.id.cluster_name
+        others = [label for label in one.label.values if label not in ("", own)]
+        if others and one.history is not None:
+            note += f" {own} is {' and '.join(others)} in the metrics."
+        if one.label.is_renamed:
+            note += (
+                f" Metrics of {own} have the namespace in exported_namespace, since their scrape"
+                " does not honor labels; it is taken from there."
+            )
     return note + (f" No history of {', '.join(missing)}." if missing else "")
 
 

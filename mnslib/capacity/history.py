@@ -12,7 +12,7 @@ of everything.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,10 @@ import pandas as pd
 from mnslib.capacity.promql import (
     HISTORY,
     QUOTA_LABELS,
+    QUOTAS,
+    REQUESTS,
+    ClusterNames,
+    clusters_query,
     query_of,
     samples_query,
     window_problems,
@@ -175,11 +179,42 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
     return Grid(times, timedelta(minutes=step_minutes), now)
 
 
-def read_history(prometheus: PrometheusClient, cluster: str, grid: Grid) -> History:
+def cluster_names(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterNames]:
+    """Return what metrics call each cluster at both ends of a grid, by its name in lower case.
+
+    Azure compares names without regard to case, labels have it.
+
+    Raises:
+        PrometheusError: if a query is refused or the endpoint cannot be reached.
+    """
+    seconds = int(grid.step.total_seconds())
+    found = [
+        name
+        for metric in (QUOTAS, REQUESTS)
+        for at in (grid.times[0].to_pydatetime(), grid.now)
+        for name in values_at(prometheus, clusters_query(metric), at, seconds=seconds)
+    ]
+    return by_name(found)
+
+
+def by_name(found: Iterable[Name]) -> dict[str, ClusterNames]:
+    """Return clusters and their renamed namespaces, of `clusters_query`, by name in lower case."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    renamed = set()
+    for label, namespace in found:
+        labels[label.lower()].add(label)
+        renamed |= {label.lower()} if namespace else set()
+    return {
+        name: ClusterNames(tuple(sorted(values)), name in renamed)
+        for name, values in labels.items()
+    }
+
+
+def read_history(prometheus: PrometheusClient, cluster: str | ClusterNames, grid: Grid) -> History:
     """Return what the endpoint holds of one cluster; reads only.
 
     Args:
-        cluster: the value of the label `cluster`, empty for series without it.
+        cluster: as `query_of` takes it.
 
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
@@ -288,14 +323,15 @@ def _count_series(
 
 
 def with_peak_times(
-    snapshot: Snapshot, prometheus: PrometheusClient, *, labels: Mapping[str, str]
+    snapshot: Snapshot, prometheus: PrometheusClient, *, labels: Mapping[str, ClusterNames]
 ) -> Snapshot:
     """Return the snapshot with `peak_times` of its tightest values, from `MOST_PEAK_QUERIES` steps.
 
     Without an answer a peak stays at the end of its step, so nothing that fails here is an error.
 
     Args:
-        labels: what metrics call each cluster that has a history.
+        labels: what metrics call each cluster that has a history; where namespaces are renamed,
+            a peak stays at the end of its step.
     """
     refused = Event()
 
@@ -312,7 +348,7 @@ def with_peak_times(
             refused.set()  # whoever refuses or fails one is not asked for the others
             return []
 
-    clusters = labels.keys() & snapshot.quotas.keys()
+    clusters = {name for name in labels if not labels[name].is_renamed} & snapshot.quotas.keys()
     table = tightest_peaks(snapshot, clusters=clusters, most=MOST_PEAKS)
     table = table[table["peak_utc"].notna()]
     step = ["cluster_name", "peak_utc"]  # the tightest values first

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 from mnslib.capacity.collect import WORKERS, ClusterReading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
+    by_name,
+    cluster_names,
     quota_statuses,
     read_samples,
     time_grid,
     values_at,
     with_peak_times,
 )
-from mnslib.capacity.promql import QUOTAS, REQUESTS, clusters_query, query_of
+from mnslib.capacity.promql import QUOTAS, REQUESTS, ClusterNames, clusters_query, query_of
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
@@ -63,10 +65,17 @@ def collect_from_metrics(
         PrometheusError: if the clusters cannot be looked for.
     """
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    found = _named(clusters) if clusters else _discovered(prometheus, grid)
+    called = cluster_names(prometheus, grid) if clusters else _discovered(prometheus, grid)
+    found = (
+        _named(clusters)
+        if clusters
+        else {
+            label: ClusterId("", "", names.values[-1] or UNNAMED) for label, names in called.items()
+        }
+    )
 
-    def read(label: str) -> ClusterReading:
-        cluster = found[label]
+    def read(name: str) -> ClusterReading:
+        cluster, label = found[name], called.get(name, ClusterNames((name,)))
         reading = ClusterReading(id=cluster, name=cluster.cluster_name)
         reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
         add_history(reading, prometheus, label, grid)
@@ -89,12 +98,12 @@ def collect_from_metrics(
         readings = list(pool.map(read, found))
     note = history_note(readings, grid) + " Clusters and namespaces as the metrics name them."
     snapshot = assemble(readings, grid, owner_label="", history_note=note)
-    labels = {cluster.cluster_name: label for label, cluster in found.items()}
+    labels = {reading.name: reading.label for reading in readings}
     return with_peak_times(snapshot, prometheus, labels=labels)
 
 
 def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
-    """Return the clusters that were named, by the value of their label."""
+    """Return the clusters that were named, by their name in lower case."""
     found: dict[str, ClusterId] = {}
     for text in clusters:
         try:
@@ -102,7 +111,7 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
             cluster = ClusterId.parse(text) if is_id else ClusterId("", "", text)
         except ValueError as error:
             raise ConfigError(f"clusters: {error}. Write ids or names.") from error
-        label = "" if cluster.cluster_name == UNNAMED else cluster.cluster_name
+        label = "" if cluster.cluster_name == UNNAMED else cluster.cluster_name.lower()
         if found.setdefault(label, cluster) != cluster:
             raise ConfigError(
                 f"clusters: two are called {cluster.cluster_name}, and metrics know names only."
@@ -110,22 +119,22 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
     return found
 
 
-def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterId]:
-    labels = {
-        label
+def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterNames]:
+    found = [
+        name
         for metric in (QUOTAS, REQUESTS)
-        for (label,) in read_samples(prometheus, clusters_query(metric), grid)
-    }
-    if not labels:
+        for name in read_samples(prometheus, clusters_query(metric), grid)
+    ]
+    if not found:
         raise ConfigError(
             f"No cluster to analyze: {prometheus.endpoint} holds neither {QUOTAS} nor {REQUESTS}"
             " in the lookback. Check that kube-state-metrics is scraped."
         )
-    return {label: ClusterId("", "", label or UNNAMED) for label in sorted(labels)}
+    return dict(sorted(by_name(found).items()))
 
 
 def _quotas(
-    prometheus: PrometheusClient, label: str, history: History, grid: Grid
+    prometheus: PrometheusClient, label: ClusterNames, history: History, grid: Grid
 ) -> tuple[list[QuotaStatus], list[QuotaStatus]]:
     """Return the quotas that are of now, and those that were seen before.
 
@@ -148,7 +157,7 @@ def _quotas(
 def _add_commitment(
     reading: ClusterReading,
     prometheus: PrometheusClient,
-    label: str,
+    label: ClusterNames,
     quotas: Sequence[QuotaStatus],
     grid: Grid,
 ) -> None:

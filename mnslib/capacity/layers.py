@@ -331,7 +331,7 @@ def absent_owner(snapshot: Snapshot, label: str) -> dict[str, Any]:
     unsaid = {cluster for cluster, kind in snapshot.unread if kind == "owner"}
     texts = spaces["labels"][~spaces["cluster_name"].isin(unsaid)].astype(str)
     counts = texts.str.findall(r"(?:^|,)([^=,]+)=").explode().dropna().value_counts()
-    if not label or texts.empty or label in counts:
+    if not label or texts.empty or label in counts or (spaces["owner"] != "").any():
         return {}
     others = [key for key in counts.index if not key.startswith(_NOBODYS_LABELS)]
     there = sorted(others, key=lambda key: key.casefold() != label.casefold())

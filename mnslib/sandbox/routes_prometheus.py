@@ -83,11 +83,12 @@ _SHAPES = {
             for nodes in (_NODES, f"last_over_time({_NODES}[Ns])")
         ),
         Shape(
-            "count by(cluster)(last_over_time(kube_resourcequota[Ns]))",
+            "count by(cluster,exported_namespace)(last_over_time(kube_resourcequota[Ns]))",
             ("used", "hard"), "last", "count", ("cluster",),
         ),
         Shape(
-            "count by(cluster)(last_over_time(kube_pod_container_resource_requests[Ns]))",
+            "count by(cluster,exported_namespace)"
+            "(last_over_time(kube_pod_container_resource_requests[Ns]))",
             ("requested",), "last", "count", ("cluster",),
         ),
         *(

@@ -118,6 +118,8 @@ class World:
     stopped: set[str] = field(default_factory=set)
     samples: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     metrics_error: dict[str, Exception] = field(default_factory=dict)
+    renamed: set[str] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
     queries: list[tuple[str, datetime, datetime, int]] = field(default_factory=list)
     subscription_ids: list[str] = field(default_factory=list)
 
@@ -236,12 +238,19 @@ class PrometheusDouble:
         ]
 
     def _samples(self, query: str) -> list[Any]:
-        if query.startswith("count by (cluster)"):
+        if query.startswith("count by (cluster"):
             kinds = {"kube_resourcequota": ("used", "hard"), "resource_requests": ("requested",)}
             wanted = next(found for part, found in kinds.items() if part in query)
             names = {cluster for cluster, kind in self._world.samples if kind in wanted}
-            return [({"cluster": name} if name else {}, lambda at: 1.0) for name in sorted(names)]
-        written = re.search(r'cluster="((?:[^"\\]|\\.)*)"', query)[1]  # type: ignore[index]
+            found = {name: {"cluster": name} if name else {} for name in sorted(names)}
+            for name in self._world.renamed & names:
+                found[name]["exported_namespace"] = "web"
+            return [(labels, lambda at: 1.0) for labels in found.values()]
+        self._world.texts.append(query)
+        written = re.search(r'cluster=~?"((?:[^"\\]|\\.)*)"', query)[1]  # type: ignore[index]
+        if 'cluster=~"' in query:
+            parts = [query.replace(f'=~"{written}"', f'="{one}"') for one in written.split("|")]
+            return [found for part in parts for found in self._samples(part)]
         cluster = re.sub(r"\\(.)", r"\1", written)
         _answer(self._world.metrics_error.get(cluster))
         kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}

@@ -94,6 +94,19 @@ def test_new_and_gone_namespaces_are_told_and_a_new_one_that_is_full_is_a_findin
     ]  # fmt: skip
 
 
+def test_a_cluster_that_an_earlier_run_spelled_otherwise_is_the_same():
+    before = {("AKS-1", "web"): "full", ("AKS-1", "api"): "ok"}
+    now = {("aks-1", "web"): "full", ("aks-1", "api"): "full"}
+    assert told(changed(before, now)) == [("api", "full", True)]
+    assert told(changed({("aks-1", "Web"): "ok"}, {("aks-1", "web"): "ok"})) == [
+        ("web", "new", False), ("Web", "gone", False)
+    ]  # fmt: skip
+    refusals = pd.DataFrame([("aks-1", "web")], columns=["cluster_name", "namespace_name"])
+    earlier = Earlier(run="r1", table=table_of(before), refused={("AKS-1", "web")})
+    found = new_findings(changes_since(table_of(now), earlier), refusals, earlier)
+    assert (found["new_full"], found["newly_refused"]) == (1, 0)
+
+
 def test_a_namespace_of_a_cluster_that_was_not_read_is_not_gone():
     before = {WEB: "ok", ("aks-1", "own"): "ok"}
 

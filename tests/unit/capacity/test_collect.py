@@ -386,6 +386,35 @@ def test_an_owner_label_that_nobody_has_is_told_with_those_that_there_are(small_
     assert absent_owner(collected(prometheus=None), "owner") == {}
 
 
+@pytest.mark.parametrize("labels", [("AKS-1",), ("AKS-1", "aks-1"), ("Aks-1", "AKS-1")])
+def test_a_cluster_whose_label_differs_in_case_is_one_cluster(small_world, collected, labels):
+    for number, label in enumerate(labels):
+        series = quota_labels("web") | {"resourcequota": f"q{number}"}
+        small_world.samples[label, "used"] = [(series, lambda at: 3.0)]
+        small_world.samples[label, "hard"] = [(series, lambda at: 4.0)]
+    snapshot = collected()
+
+    assert snapshot.no_history == {}
+    assert set(snapshot.namespaces["cluster_name"]) == {"aks-1"}
+    others = " and ".join(sorted(set(labels) - {"aks-1"}))
+    assert f"aks-1 is {others} in the metrics." in snapshot.history_note
+    is_one = len(labels) == 1
+    wanted = f'cluster="{labels[0]}"' if is_one else f'cluster=~"{"|".join(sorted(labels))}"'
+    assert any(wanted in text for text in small_world.texts)
+
+
+def test_a_namespace_that_the_scrape_renamed_is_never_the_scrapers(small_world, collected):
+    small_world.samples["aks-1", "used"] = [(quota_labels("web"), lambda at: 3.0)]
+    small_world.renamed = {"aks-1"}
+    snapshot = collected()
+
+    assert "Metrics of aks-1 have the namespace in exported_namespace" in snapshot.history_note
+    asked = [text for text in small_world.texts if " by (namespace" in text]
+    assert asked
+    assert all('"exported_namespace", "(.+)"' in text for text in asked)
+    assert snapshot.peak_times == {}
+
+
 def test_no_history_is_missed_where_none_was_asked_for(small_world, collected):
     snapshot = collected(prometheus=None)
 

@@ -25,7 +25,7 @@ from mnslib.capacity.history import (
     read_samples,
     time_grid,
 )
-from mnslib.capacity.promql import HISTORY, query_of
+from mnslib.capacity.promql import HISTORY, ClusterNames, query_of
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 
 HOUR = timedelta(hours=1)
@@ -73,6 +73,24 @@ def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
     }
     odd = query_of("used", 'a"} or up{x="\\\n').selector
     assert odd == r'kube_resourcequota{cluster="a\"} or up{x=\"\\\n",type="used"}'
+
+
+def test_two_spellings_of_a_cluster_count_once_and_a_renamed_namespace_as_its_own():
+    """What Prometheus makes of these texts was tried: twice the same pod is one."""
+    names = ClusterNames(("AKS-1", "aks-1"))
+    assert query_of("requested", names).text(60) == (
+        "sum by (namespace, resource) (max without (cluster) (kube_pod_container_resource_requests"
+        '{cluster=~"AKS-1|aks-1",resource=~"cpu|memory"}))'
+    )
+    renamed = ClusterNames(("aks-1",), is_renamed=True)
+    assert query_of("usage_cpu", renamed).text(60) == (
+        "sum by (namespace) (label_replace(rate(container_cpu_usage_seconds_total"
+        '{cluster="aks-1",container!=""}[60s]), "namespace", "$1", "exported_namespace", "(.+)"))'
+    )
+    nodes = query_of("nodes", renamed).text(60)
+    assert nodes.endswith(
+        '{cluster="aks-1",resource=~"cpu|memory"}, "node", "$1", "exported_node", "(.+)"))'
+    )
 
 
 def test_the_grid_holds_whole_steps_and_covers_the_lookback():

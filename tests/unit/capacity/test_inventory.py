@@ -71,6 +71,16 @@ def collected_from(metrics):
     return run
 
 
+@pytest.mark.parametrize("clusters", [(), ("AKS-1",), ("aks-1", "Aks-1")])
+def test_names_of_clusters_are_compared_without_case(metrics, collected_from, clusters):
+    """Two spellings in the metrics are one cluster; so is a name that is asked for in a third."""
+    metrics.samples["Aks-1", "requested"] = [({"namespace": "web", "resource": "cpu"}, always(3.0))]
+    snapshot = collected_from(*clusters)
+    assert snapshot.namespaces["cluster_name"].nunique() == 1
+    assert snapshot.no_history == {}
+    assert set(snapshot.namespaces["namespace_name"]) == {"web", "gone", "idle"}
+
+
 def verdicts(snapshot):
     table = utilization_of(snapshot)
     return table[table["resource"] == "cpu_request"].set_index("namespace_name")
