@@ -127,6 +127,11 @@ def test_what_shall_go_may_go(policy: Policy) -> None:
         ("\nrequired_label: {}", "row 2, column required_label", "Write required_labels"),
         ("required_tags: {a: b}", "column required_tags.a", "valid list"),
         ("maximum_quota: {cpu_limit: 4x}", "column maximum_quota", "is not an amount of CPU"),
+        (
+            "maximum_quota: {memory_limit: 1.000Gi}",
+            "column maximum_quota",
+            "may mean 1Gi or 1000Gi",
+        ),
         ("maximum_quota: {gpu: 4}", "column maximum_quota", "there is no rule 'gpu'"),
         ("allowed_roles: [Owner]", "column allowed_roles.0", "is Azure's own role"),
         ("allowed_principals: [robot]", "column allowed_principals.0", "'group', 'user' or 'sp'"),

@@ -125,6 +125,13 @@ def test_every_mistake_of_a_tiers_file_is_told_at_once(write: Callable[[str], Pa
     ]
 
 
+def test_an_amount_that_may_mean_two_is_no_size_of_a_tier(write: Callable[[str], Path]) -> None:
+    with pytest.raises(SpecError, match=r"small\.cpu_limit: '1\.125' may mean 1\.125 or 1125: .* "):
+        read_tiers(write(TIERS.replace("cpu_limit: 1", "cpu_limit: 1.125")))
+    tiers = read_tiers(write(TIERS.replace("cpu_limit: 1", "cpu_limit: 0.750")))
+    assert str(tiers["small"].cpu_limit) == "0.750"
+
+
 def test_the_sample_is_sound_and_a_file_may_use_it(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text(",".join([*ID, "tier"]) + "\n" + ",".join([*ID.values(), "medium"]) + "\n")
