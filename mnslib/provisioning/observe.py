@@ -17,7 +17,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
+from mnslib.errors import (
+    ArmConflictError,
+    ArmForbiddenError,
+    ArmNotFoundError,
+    KubeError,
+    MnsError,
+)
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import (
     MANAGED_LABEL,
@@ -337,7 +343,7 @@ def _kubernetes(
             return view, ""
         quotas, nodes, pods = kube.resource_quotas(), kube.nodes(), kube.pods()
         return replace(view, quotas=tuple(quotas), nodes=tuple(nodes), pods=tuple(pods)), ""
-    except (KubeError, ArmForbiddenError) as error:
+    except (KubeError, ArmForbiddenError, ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
 
 

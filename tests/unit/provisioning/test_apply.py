@@ -519,6 +519,17 @@ def test_observe_names_a_missing_cluster_and_what_there_is_instead():
     }
 
 
+@pytest.mark.parametrize("kind", [ArmForbiddenError, ArmConflictError])
+def test_a_cluster_whose_credential_is_refused_is_observed_without_its_inside(kind):
+    def refuse(cluster):
+        raise kind("locked: /x/locks/no")
+
+    state = observe([make_spec("a")], azure=Clusters(), kube_for=refuse, now=now)
+    (cluster,) = state.clusters.values()
+    assert cluster.kubernetes is None
+    assert "/x/locks/no" in cluster.kubernetes_unknown
+
+
 def test_observe_reads_each_cluster_once():
     azure = Clusters(make_namespace("a"))
     specs = [make_spec("a"), make_spec("b", delete_policy=DeletePolicy.KEEP)]
