@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,9 +41,6 @@ _WORDS: dict[str, Sequence[str]] = {
     "approval": ("digest", "unattended"),
     "kubectl_login": ("mns", "kubelogin"),
 }
-
-_OF_REQUESTS = (*ID_COLUMNS, "tier", *QUOTA_FIELDS, *POLICY_FIELDS, "owner")
-"""Texts that a notebook's parameters and a request file may hold alike."""
 
 _PARALLEL = "max_parallel_per_cluster"
 MOST_PARALLEL = 64
@@ -250,7 +247,7 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
     if "inventory" in asked:
         found |= _refused_reading(asked)
     if found and "namespace_name" in asked:  # else they are told with what Azure says of them
-        found = _refused_request(asked) | found
+        found |= _refused_request(asked)
     return {name: hide_secrets(problem) for name, problem in found.items()}
 
 
@@ -273,7 +270,8 @@ def _refused_request(asked: Mapping[str, Any]) -> dict[str, str]:
     try:
         specs_from_rows([row], file=PARAMETERS)
     except SpecError as error:
-        return {str(one.column): one.told(str(one.column)) for one in error.problems}
+        told = [(str(one.column), one.told(str(one.column))) for one in error.problems]
+        return {name: "\n  ".join(text for n, text in told if n == name) for name, _ in told}
     return {}
 
 
@@ -294,13 +292,26 @@ def _absent_files(asked: Mapping[str, Any]) -> dict[str, str]:
 
 def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a parameter, and what is wrong with a text of it or in it."""
-    from mnslib.requests import rules
+    from mnslib.provisioning.changes import RiskName
+    from mnslib.requests import cells, rules, signs
 
+    whole: dict[str, Callable[[Any], object]] = {
+        **{name: partial(cells.read_pairs, name) for name in ("labels", "annotations", "tags")},
+        "access": cells.read_access,
+    }
+    each: dict[str, Callable[[str], object]] = {
+        **dict.fromkeys((*ID_COLUMNS, *QUOTA_FIELDS, *POLICY_FIELDS), str),
+        **dict.fromkeys(("tier", "group_by", "owner_label"), str),
+        "allow": partial(rules.one_of, words=RiskName),
+        "subscription_ids": partial(rules.name, "subscription_id"),
+        "clusters": str if asked.get("inventory") == "history" else ClusterId.parse,
+    }
     for name, value in asked.items():
-        if _odd_parts(value):
-            continue  # told of its type
-        parts, readers = _readers(name, value, asked)
-        for part in parts:
+        seen = partial(rules.seen, is_name=name in each)
+        readers: list[Callable[[Any], object]]
+        readers = [whole[name]] if name in whole else [seen, each.get(name, str)]
+        parts = [value] if name in whole else signs.texts(value)
+        for part in () if _odd_parts(value) else parts:  # these are told of their type
             try:
                 for read in readers:
                     read(part)
@@ -309,32 +320,6 @@ def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield name, f"{name}: {message}." + (f" Write {fix}." if fix else "")
             except ValueError as error:
                 yield name, f"{name}: {error}."
-
-
-def _readers(
-    name: str, value: object, asked: Mapping[str, Any]
-) -> tuple[Iterable[Any], list[Callable[[Any], object]]]:
-    """Return what of a parameter is read, and what refuses it with a ValueError."""
-    from mnslib.provisioning.changes import RiskName
-    from mnslib.requests import cells, rules, signs
-
-    if name in ("labels", "annotations", "tags"):
-        return [value], [partial(cells.read_pairs, name)]
-    if name == "access":
-        return [value], [cells.read_access]
-    texts = [*signs.texts(value)]
-    if name in _OF_REQUESTS and any(signs.examined(text, is_name=True)[1] for text in texts):
-        from mnslib.requests.columns import read_cell  # pydantic takes long, and this is rare
-
-        return texts, [partial(read_cell, name)]
-    readers: dict[str, Callable[[str], object]] = {
-        "allow": partial(rules.one_of, words=RiskName),
-        "subscription_ids": partial(rules.name, "subscription_id"),
-        "clusters": str if asked.get("inventory") == "history" else ClusterId.parse,
-        "group_by": str,
-        "owner_label": str,
-    }
-    return texts, [partial(rules.seen, is_name=name in readers), readers.get(name, str)]
 
 
 def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
