@@ -11,7 +11,7 @@ all that. Pure: standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -128,10 +128,10 @@ def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ())
 
 def _says(pod: Pod, key: str) -> bool:
     kind, resource = _PARTS[key]
-
-    def has(requests: Mapping[str, Decimal], limits: Mapping[str, Decimal]) -> bool:
-        return resource in limits or (kind == "requests" and resource in requests)
-
-    containers = (*pod.init_containers, *pod.containers)
-    of_pod = has(pod.pod_requests, pod.pod_limits)
-    return of_pod or all(has(each.requests, each.limits) for each in containers)
+    is_request = kind == "requests"
+    if resource in pod.pod_limits or (is_request and resource in pod.pod_requests):
+        return True
+    for each in (*pod.init_containers, *pod.containers):
+        if resource not in each.limits and not (is_request and resource in each.requests):
+            return False
+    return True

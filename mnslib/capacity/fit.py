@@ -103,8 +103,11 @@ def fit_table(
     rows: list[tuple[Any, ...]] = []
     for cluster, places in groupby(names_of(snapshot.namespaces), key=itemgetter(0)):
         read = _Cluster(snapshot, cluster)
-        for _, name in places:
-            space = _Space(read, name, doubt=doubts.get((cluster, name), ""))
+        names = [name for _, name in places]
+        spaces = [_Space(read, name, doubt=doubts.get((cluster, name), "")) for name in names]
+        if read.nodes is not None:
+            read.nodes.prepare(one.size for space in spaces for _, one in space.workloads.values())
+        for name, space in zip(names, spaces, strict=True):
             rows += [(cluster, name, *row) for row in space.rows(given)]
     return _frame(rows)
 
