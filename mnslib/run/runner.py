@@ -324,12 +324,14 @@ def _last_word(
     (directory / UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
     recorded = project.read_result(directory) or {}
     if recorded and recorded["status"] not in _TRUSTED[own.status]:
-        for name in ("status", "headline", "finished_utc"):
-            del recorded[name]
-        recorded["items"] = recorded["items"] or items_so_far(directory)
         if own.status is RunStatus.DONE:
             headline = "The notebook ended without recording its result"
             own = replace(own, status=RunStatus.FAILED, headline=headline)
+        if recorded["items"]:  # they stand, whatever ended the notebook after them
+            own = replace(own, headline=f"{recorded['headline']} Then: {own.headline}")
+        recorded["items"] = recorded["items"] or items_so_far(directory)
+        for name in ("status", "headline", "finished_utc"):
+            del recorded[name]
     result = own.to_json() | recorded
     result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
     if result["status"] == RunStatus.FINDINGS and detailed_exitcode:

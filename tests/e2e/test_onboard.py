@@ -98,6 +98,34 @@ def test_a_pack_that_cannot_be_written_makes_the_run_partly(run_notebook, sandbo
     assert (done.code, done.result["status"]) == (0, "done")
 
 
+@pytest.mark.parametrize(
+    ("step", "cell", "code", "said"),
+    [
+        ("run.apply()", "import os; os._exit(7)", 5, "Then: The notebook's process ended: "),
+        ("run.record()", "1 / 0", 4, "Then: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_was_written_is_told_whatever_ends_the_notebook(
+    mns, sandbox, handover, tmp_path, step, cell, code, said
+):
+    original = ROOT / "notebooks" / "20_onboard_namespace.ipynb"
+    notebook = json.loads(original.read_text(encoding="utf-8"))
+    (place,) = [n for n, own in enumerate(notebook["cells"]) if "".join(own["source"]) == step]
+    added = notebook["cells"][place] | {"id": "added", "metadata": {}, "source": cell}
+    notebook["cells"].insert(place + 1, added)
+    copy = tmp_path / original.name
+    copy.write_text(json.dumps(notebook), encoding="utf-8")
+    given = ROOT / "parameters" / "20_onboard_namespace.sandbox.yaml"
+    words = ["-f", str(given), "-p", f"namespace_name={NAME}", "--runs", str(tmp_path / "runs")]
+    done = mns("run", str(copy), *words)
+    assert done.returncode == code, done.stderr
+    (file,) = (tmp_path / "runs").glob("*/result.json")
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert [item["outcome"] for item in record["items"]] == ["created"]
+    assert record["headline"].startswith(f"{NAME} is as requested: created. ")
+    assert said in record["headline"]
+
+
 def test_where_a_kubeconfig_cannot_be_merged_is_known_before_anything_starts(
     run_notebook, sandbox, tmp_path
 ):
