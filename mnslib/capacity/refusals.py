@@ -21,7 +21,7 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.kube_models import Event, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.pods import pod_need, with_defaults
-from mnslib.quantities import format_cpu, format_memory, parse_quantity
+from mnslib.quantities import ZERO, format_cpu, format_memory, parse_quantity
 
 REFUSALS_COLUMNS = (
     "cluster_name", "namespace_name", "workload_kind", "workload_name", "owner", "count",
@@ -147,11 +147,19 @@ def _parts(
     """Return what the newest refusal was short of, one by one.
 
     First what the message says; then the keys of every quota that only all missing pods together
-    exceed, as the template and the quotas say now.
+    exceed, as the template and the quotas say now. No raise, where the quota was changed since.
     """
     parts = read_message(event.message)
     if parts[0]["problem"] != EXCEEDED:
         return parts
+    hard = {
+        (quota.name, key): amount
+        for quota in snapshot.quotas.get(cluster, ())
+        if quota.namespace_name == event.namespace_name
+        for key, amount in quota.hard.items()
+    }
+    if any(hard.get((p["quota_name"], p["key"]), p["limited"]) != p["limited"] for p in parts):
+        return [part | {"raise_one": ZERO, "raise_all": ZERO} for part in parts]
     if workload is None:
         return [part | _raises(part, one=1) for part in parts]
     said = {(part["quota_name"], part["key"]) for part in parts}

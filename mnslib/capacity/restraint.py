@@ -7,7 +7,6 @@ proposed again that was done. Pure: frames in, frames out; the words are in `sho
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.quota_values import SPACE, names_of
-from mnslib.capacity.refusals import QUOTA_FIELD_OF
+from mnslib.capacity.quota_values import SPACE
+from mnslib.capacity.refusals import QUOTA_FIELD_OF, smallest_raises
 from mnslib.capacity.samples import FLOAT32_NOISE, highest
 
 if TYPE_CHECKING:
@@ -88,21 +87,9 @@ def is_outdated(
 ) -> pd.Series[bool]:
     """Return of rows on exceeded quotas whether the quota was changed after the refusal.
 
-    It was where the message names another limit than there is now, or where the last change that
-    the history saw ended in a step after it.
+    It was where `refusals_table` says no raise, since the message names another limit than there is
+    now, or where the last change that the history saw ended in a step after it.
     """
-    spaces = set(names_of(refusals))
-    hard: dict[tuple[str, ...], float] = {
-        (cluster, quota.namespace_name, quota.name, key): float(amount)
-        for cluster, quotas in snapshot.quotas.items()
-        for quota in quotas
-        if (cluster, quota.namespace_name) in spaces
-        for key, amount in quota.hard.items()
-    }
-    limited = refusals["limited"].astype("float64")
-    names = names_of(refusals, *SPACE, "quota_name", "key")
-    found = [hard.get(name, math.nan) for name in names]
-    known = pd.Series(found, refusals.index, dtype="float64")
     changed = evidence.loc[evidence["changed_utc"].notna(), [*SPACE, "resource", "changed_utc"]]
     fields = refusals[[*SPACE, "last_utc"]].assign(resource=refusals["key"].map(QUOTA_FIELD_OF))
     keys = [*SPACE, "resource"]
@@ -110,7 +97,7 @@ def is_outdated(
     both = fields.astype(texts).merge(changed.astype(texts), on=keys, how="left")
     ended = pd.to_datetime(both["changed_utc"], utc=True) - snapshot.step
     is_before = (pd.to_datetime(both["last_utc"], utc=True) <= ended).to_numpy()
-    return (known.notna() & (known != limited)) | is_before
+    return (smallest_raises(refusals) == 0) | is_before
 
 
 def _peaks(rows: pd.DataFrame, clean: CleanSnapshot, resource: str, kinds: Sequence[str]) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from mnslib.capacity.tables import Tables
 from mnslib.kube_models import Container, Event, Pod, QuotaStatus, Workload
 from mnslib.models import MANAGED_QUOTA_NAME
+from mnslib.show.show import show
 
 from .conftest import NOW
 
@@ -153,6 +154,13 @@ def test_a_refusal_older_than_the_quotas_last_change_proposes_nothing(
         return
     assert steps["kind"].drop_duplicates().tolist() == kinds
     assert ("pods were refused 4 times" in " ".join(steps["reason"])) is (limited == hard)
+
+
+def test_a_refusal_under_another_limit_says_no_raise_anywhere(make_snapshot):
+    tables = refused(make_snapshot, "4", "6", NOW)
+    (row,) = tables.refusals.to_dict("records")
+    assert (row["limited"], row["raise_one"], row["raise_all"], row["quota_all"]) == (4, 0, 0, "")
+    assert "None: the quota was changed since" in repr(show(tables, "blocked"))
 
 
 def test_a_raise_that_was_made_is_not_proposed_again_lower(make_snapshot):
