@@ -324,10 +324,13 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
     is_number = isinstance(value, int | float)
     if is_number or cell.number_format not in PLAIN:
         text = number_text(value) if is_number else value.strip()
-        seen = shown(value, cell.number_format)
-        is_same = is_number and is_amount and _AMOUNT.fullmatch(seen)
-        if seen != text and not (is_same and Decimal(seen) == Decimal(text)):
-            message = f"the cell holds {show(text)}, but shows {show(seen)}"
+        visible = shown(value, cell.number_format)
+        is_same = is_number and is_amount and _AMOUNT.fullmatch(visible or "")
+        if visible != text and not (is_same and Decimal(visible or 0) == Decimal(text)):
+            told = f"but shows {show(visible)}"
+            if visible is None:
+                told = f"and its format is {show(cell.number_format)}"
+            message = f"the cell holds {show(text)}, {told}"
             return "", (message, "what is meant, after formatting the cell as text")
     if is_number:
         return value, None

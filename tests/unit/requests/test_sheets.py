@@ -123,6 +123,7 @@ def shaped(tmp_path: Path) -> Callable[..., Path]:
         ("E2", "500", '@"m"', "holds '500', but shows '500m'"),
         ("G2", 5, "0.0", "holds '5', but shows '5.0'"),
         ("D2", 7, "000", "holds '7', but shows '007'"),
+        ("E2", 7, "# ?/?", "holds '7', and its format is '# ?/?'"),
     ],
 )
 def test_a_cell_that_shows_something_else_is_refused_with_both(
