@@ -213,9 +213,14 @@ class ApplyResult:
         return tuple(item for item in self.outcomes if item.outcome not in OPEN_OUTCOMES)
 
     @property
-    def is_resumable(self) -> bool:
-        """Whether going on may help; what went stale needs a new plan."""
-        return any(item.outcome is not OutcomeKind.SKIPPED for item in self.unfinished)
+    def needs_plan(self) -> bool:
+        """Whether what is left went stale, or was found when all was written; else going on helps.
+
+        Of an item that is done, a reason says what is missing beside it.
+        """
+        if self.unfinished:
+            return all(item.outcome is OutcomeKind.SKIPPED for item in self.unfinished)
+        return not any(item.reason for item in self.done)
 
     @property
     def is_dry_run(self) -> bool:

@@ -188,6 +188,8 @@ def _plan_again(directory: Path, status: RunStatus) -> str:
     is_ended = status in (RunStatus.PARTLY, RunStatus.FAILED) and bool(record["items"])
     if not is_ended or left - {OutcomeKind.SKIPPED}:
         return ""
+    if not left and (status is RunStatus.FAILED or any(one["reason"] for one in record["items"])):
+        return ""  # all was written: a cell failed after that, or a kubeconfig is missing
     if file := min(directory.glob("requests.*"), default=None):
         return _planning(record["parameters"], file)
     return shlex.join(["mns", *sys.argv[1:], "-p", "dry_run=true"])

@@ -330,7 +330,7 @@ class Run:
         self.close()
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             again = "run it again"
-            if self.result and not self.result.is_resumable:
+            if self.result and self.result.needs_plan:
                 again = "make the plan again, and read it"
             elif "resume_run" in self.parameters:
                 again = f"mns resume {self.directory}, or {again}"

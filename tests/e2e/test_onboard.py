@@ -83,6 +83,8 @@ def test_a_kubeconfig_that_was_asked_for_and_not_merged_makes_the_run_partly(
     assert item["reason"].startswith("its kubeconfig was not merged: ")
     for told in (item["reason"], done.result["headline"], done.report):
         assert said in told
+    assert "make the plan again" not in done.report
+    assert "To go on; what is done stays:\n  mns run 20 " in done.output
     assert own.read_text() == content
     assert (handover / "kubeconfig").exists()
 
@@ -119,6 +121,7 @@ def test_what_was_written_is_told_whatever_ends_the_notebook(
     words = ["-f", str(given), "-p", f"namespace_name={NAME}", "--runs", str(tmp_path / "runs")]
     done = mns("run", str(copy), *words)
     assert done.returncode == code, done.stderr
+    assert "has changed; make the plan again" not in done.stderr
     (file,) = (tmp_path / "runs").glob("*/result.json")
     record = json.loads(file.read_text(encoding="utf-8"))
     assert [item["outcome"] for item in record["items"]] == ["created"]
