@@ -113,8 +113,17 @@ def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
     finished = [
         json.loads(line) for line in journal.read_text().splitlines() if '"finished"' in line
     ]
-    assert json.loads((journal.parent / "result.json").read_text())["status"] == "stopped"
+    record = json.loads((journal.parent / "result.json").read_text())
+    assert record["status"] == "stopped"
     if hit == "kernel":
+        told = {item["namespace_name"]: item["outcome"] for item in record["items"]}
+        assert len(told) == 36
+        assert {told[one["namespace_name"]] for one in finished} <= {
+            "created",
+            "updated",
+            "adopted",
+        }
+        assert "failed" in told.values()  # what was under way when it died
         assert f"mns resume {journal.parent}" in run.stdout.read()
 
     dry = run_notebook("30", resume_run=journal.parent.name, max_failures="100%")
