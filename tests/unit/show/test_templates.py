@@ -108,3 +108,18 @@ def test_filters_write_the_notation_of_the_project(in_folder):
     )
     expected = "1 core, unknown, 94 %, 2 runs, 1.5×, 3 min 43 s, a and b, 8 cores"
     assert render("x.txt.j2").replace("1.50×", "1.5×") == expected
+
+
+def test_what_is_compiled_as_text_is_never_used_in_a_page():
+    """A page takes macros from files of text, which are compiled for both."""
+    step = {"kind": "raise", "namespace_name": "<script>"}
+    for first in (False, True):
+        found = {}
+        for is_html in (first, not first):
+            templates._environment.cache_clear()
+            made = templates._environment(is_html).get_template("owner.txt.j2")
+            found[is_html] = str(made.module.title(step)).strip()
+        assert found == {
+            True: "Ask for more in &lt;script&gt;", False: "Ask for more in <script>"
+        }  # fmt: skip
+    templates._environment.cache_clear()
