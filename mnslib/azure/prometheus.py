@@ -52,7 +52,8 @@ _OF_THE_QUERY = "PromQL "
 class Series:
     """One series: its labels, and (unix seconds, value) pairs in order of time.
 
-    Points without a finite value are left out: unknown is not zero.
+    Points that are no number are left out: unknown is not zero. Infinite ones are for the reader
+    to judge, and to tell.
     """
 
     labels: Mapping[str, str]
@@ -158,7 +159,7 @@ def _series(item: _Item, kind: str) -> Series:
     if pairs is None:
         raise ValueError("without values")
     points = [(moment, float(value)) for moment, value in pairs]
-    return Series(item.metric, [point for point in points if math.isfinite(point[1])])
+    return Series(item.metric, [point for point in points if not math.isnan(point[1])])
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")

@@ -114,7 +114,7 @@ def changes_since(
     now_spelled = {name.casefold(): name for name in table["cluster_name"].unique()}
     then_spelled = known["cluster_name"].unique()
     spelled = {name: now_spelled.get(name.casefold(), name) for name in then_spelled}
-    known = known.assign(cluster_name=known["cluster_name"].map(spelled))
+    known = known.assign(cluster_name=known["cluster_name"].map(spelled).astype(object))
     if earlier.is_common_only and earlier.table is not None:
         known, table = _common(known, table, is_judged_only=earlier.is_judged_only)
     then, now = (tightest(one)[[*SPACE, "resource", "verdict"]] for one in (known, table))

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from math import inf
 from urllib.parse import parse_qs
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_range_comes_as_series_without_points_that_are_no_number(ask, azure, c
         wire.reply(200, {"status": "success", "data": {"resultType": "matrix", "result": result}})
     )
     assert ask('up{cluster="c"}') == [
-        Series({"namespace": "a"}, [(1767225600.0, 1.5), (1767232800.0, 2.0)])
+        Series({"namespace": "a"}, [(1767225600.0, 1.5), (1767232800.0, 2.0), (1767236400.0, inf)])
     ]
     sent = azure.received[0]
     assert (sent.method, sent.path) == ("POST", "/api/v1/query_range")

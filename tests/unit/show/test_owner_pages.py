@@ -143,7 +143,7 @@ def test_what_is_never_asked_for_can_be_given_back_down_to_the_peak(tables):
     _, found = pages_of(tables)
     said = text_of(found["owners/payments.html"])
     assert "Give back what spare does not need" in said
-    assert "lower CPU requests from 20 cores to 11.3 cores: what was requested" in said
+    assert "lower CPU requests from 20 cores to 15 cores: what was requested" in said
 
 
 def test_a_hostile_name_is_escaped_in_every_part_of_a_page(tables):
