@@ -49,26 +49,24 @@ def read_pairs(column: str, cell: object) -> Pairs:
     findings: list[Finding] = []
     for key, value in _items(cell):
         name, in_key = examined(str(key), is_name=True)
-        text, in_value = examined(value) if isinstance(value, str) else (None, "")
-        if in_key or in_value:
-            is_taken = not any(_REFUSED[column]({name: text}))
-            if in_key:
-                findings.append((f"the key {in_key}", name if is_taken else ""))
-            if in_value:
-                message = f"the value of {show(name)} {in_value}"
-                findings.append((message, text or "" if is_taken else ""))
-            continue
+        text, in_value = examined(value) if isinstance(value, str) else ("", "")
+        if isinstance(value, int | float):
+            text = json.dumps(value)
+        is_taken = not any(_REFUSED[column]({name: text}))
+        if in_key:
+            findings.append((f"the key {in_key}", name if is_taken else ""))
+        if in_value:
+            findings.append((f"the value of {show(name)} {in_value}", text if is_taken else ""))
         if value is ...:
-            message = f"{show(name)} has no value"
-            own = "key" if any(_REFUSED[column]({name: None})) else name
-            findings.append((message, f"{own}=<value>, {own}= for an empty one or {own}-"))
+            own = name if is_taken else "key"
+            fix = f"{own}=<value>, {own}= for an empty one or {own}-"
+            findings.append((f"{show(name)} has no value", fix))
         elif value is not None and not isinstance(value, str):
-            text = json.dumps(value) if isinstance(value, int | float) else ""
-            quoted = f'"{text}"' if text and not any(_REFUSED[column]({name: text})) else ""
-            findings.append((f"the value of {show(name)} is no text", quoted))
+            fix = f'"{text}"' if text and is_taken else ""
+            findings.append((f"the value of {show(name)} is no text", fix))
         elif name in pairs:
             findings.append((f"{show(name)} is written twice", ""))
-        else:
+        elif not in_key and not in_value:
             pairs[name] = value
     return _unless([*findings, *_REFUSED[column](pairs)], pairs)
 

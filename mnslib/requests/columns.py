@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,7 @@ def read_cell(column: str, cell: Any) -> Any:
     if column == "access":
         return cells.read_access(cell)
     text = "" if cell is None else _text(cell)
-    clean, odd = examined(text, is_name=column != "owner")
-    if odd:
-        raise refuse(f"the text {odd}", _accepted(column, clean))
+    rules.seen(text, partial(read_cell, column), is_name=column != "owner")
     if column in QUOTA_FIELDS:
         if text in (REMOVE, ""):
             return None
@@ -97,15 +95,6 @@ def read_cell(column: str, cell: Any) -> Any:
     if column == "owner":
         return cells.read_pairs("labels", {"owner": text})["owner"]
     return rules.name(column, text) if column in ID_COLUMNS else text
-
-
-def _accepted(column: str, text: str) -> str:
-    """Return a text that the column takes, else what it would offer instead."""
-    try:
-        read_cell(column, text)
-    except CellError as error:
-        return error.findings[0][1]
-    return text
 
 
 # the cells of a file say the same again and again

@@ -10,7 +10,7 @@ and what to write instead. Knows no format of a file; text is never evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -84,8 +84,8 @@ _USUAL_MEMORY = "a number with a unit, such as 512Mi or 2Gi"
 _REGIONS = "a point or comma is a decimal sign in one region and separates thousands in another"
 _NO_SIGN = "the amount without a point or comma, in a smaller unit if need be"
 _LOOSE = re.compile(r"(?P<number>\d*[.,]?\d+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
-_CPU_WORDS = {"c": "", "cpu": "", "core": "", "mcpu": "m", "mcore": "m", "millicore": "m"}
-"""What people call cores and millicores."""
+_CPU_WORDS = re.compile(r"(m|(?i:milli))?(?i:v?(?:c|cpu|core)s?)?")
+"""What people call cores and millicores; a capital M stands for neither."""
 
 
 class CellError(ValueError):
@@ -106,12 +106,20 @@ def show(text: object) -> str:
     return repr(cut(str(text), 60))
 
 
-def seen(text: str, *, is_name: bool = False) -> str:
-    """Return a text that is what it looks like."""
+def seen(text: str, read: Callable[[str], object] = str, *, is_name: bool = False) -> str:
+    """Return a text that is what it looks like.
+
+    Args:
+        read: what has to take the text that is offered instead, or offers another one.
+    """
     clean, odd = examined(text, is_name=is_name)
-    if odd:
-        raise refuse(f"the text {odd}", clean)
-    return text
+    if not odd:
+        return text
+    try:
+        read(clean)
+    except CellError as error:
+        clean = error.findings[0][1]
+    raise refuse(f"the text {odd}", clean)
 
 
 def one_of(text: str, words: type[Word]) -> Word:
@@ -192,9 +200,8 @@ def _guess(column: str, text: str) -> str:
         return ""
     number, unit = match["number"].replace(",", "."), match["unit"]
     if column.startswith("cpu"):
-        word = unit.lower().removeprefix("v").removesuffix("s")
-        known = unit if unit in ("", "m") else _CPU_WORDS.get(word)
-        return "" if known is None else _offered(column, number + known)
+        word = _CPU_WORDS.fullmatch(unit)
+        return _offered(column, number + ("m" if word[1] else "")) if word else ""
     if unit[1:].lower() in ("i", "ib"):
         return _offered(column, f"{number}{unit[0].upper()}i")
     try:

@@ -94,10 +94,9 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
         fix = f"the requests into a worksheet called {SHEET_NAME}, neither hidden nor a chart"
         raise file_error(path, "the workbook has no worksheet that can be seen", fix=fix)
     found = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
-    if not found and len(visible) > 1:
-        found = [sheet for sheet in visible if set(ID_COLUMNS) <= _header(sheet)]
-    elif not found:
-        found = visible
+    if not found:
+        is_only = len(visible) == 1
+        found = [sheet for sheet in visible if is_only or set(ID_COLUMNS) <= _header(sheet)]
     if len(found) != 1:
         titles = ", ".join(repr(sheet.title) for sheet in found or visible)
         message = f"each of these sheets may be meant: {titles}"
@@ -115,9 +114,9 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
 
 def _header(sheet: Any) -> set[str]:
     """Return the texts of the first row that holds any."""
-    rows = ([str(cell).strip() for cell in row if cell not in (None, "")]
-            for row in sheet.iter_rows(values_only=True))  # fmt: skip
-    return set(next(filter(None, rows), ()))
+    rows = sheet.iter_rows(values_only=True)
+    texts = ({str(cell).strip() for cell in row if cell not in (None, "")} for row in rows)
+    return next(filter(None, texts), set())
 
 
 def read_sheet(sheet: Any) -> tuple[Any, Iterator[tuple[int, Sequence[Any]]]]:

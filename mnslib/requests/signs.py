@@ -14,32 +14,28 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from mnslib.errors import cut
+from mnslib.packaged import packaged
+
 _BLANK = "\0\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Zero, and letters and marks without a shape that have not the category of such. Source: Unicode,
 Default_Ignorable_Code_Point; the blank pattern of Braille."""
 
-_TWINS = dict(
-    zip(
-        "аеорсухіѕјһԁԛԝѵӏАВЕКМНОРСТУХІЅЈԚԜѴҮӀαγικνορυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
-        "aeopcyxisjhdqwvlABEKMHOPCTYXISJQWVYIayiknopuxABEZHIKMNOPTYX",
-        strict=True,
-    )
+_TWINS = packaged("mnslib.requests", "twins")
+_LATIN = str.maketrans({**_TWINS["cyrillic"], **_TWINS["greek"]})
+_RUSSIAN = str.maketrans(
+    {twin: own for own, twin in _TWINS["cyrillic"].items() if "А" <= own <= "я"}
 )
-"""Letters of Cyrillic and Greek, and the Latin ones that look so. Source: Unicode Technical
-Standard 39, confusables."""
-
-_RUSSIAN = {_TWINS[own]: own for own in "аеорсухАВЕКМНОРСТУХ"}
 _SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}
 _SAME_SHAPE = ("<noBreak>", "<wide>", "<narrow>", "<font>")
 _WORD = re.compile(r"[^\W\d_]+")
-_AROUND = " \t\n\r\f\v"
-MOST_NAMED = 3
-"""Different signs that a message names; our choice."""
+_LONGEST_NAMES = 150
+"""Characters of the names of signs in a message, those of three or four; our choice."""
 
 
 def bare(text: str) -> str:
     """Return text without the blanks around it; no-break ones stay, unless they are all of it."""
-    return text.strip(_AROUND) if text.strip() else ""
+    return text.strip(" \t\n\r\f\v") if text.strip() else ""
 
 
 def texts(value: object) -> Iterator[str]:
@@ -65,30 +61,27 @@ def examined(text: str, *, is_name: bool = False) -> tuple[str, str]:
     if text.isascii() and text.isprintable():
         return text, ""
     seen = {sign: _seen(sign, is_name) for sign in text}
-    odd = [sign for sign, as_seen in seen.items() if as_seen != sign]
-    clean, is_known = "".join(seen[sign] for sign in text), True
-    for found in _WORD.finditer(clean):
-        word = found[0]
-        if not _is_mixed(word, is_name):
-            continue
-        meant = _in_one_script(word)
-        odd += [sign for sign, new in zip(word, meant or "", strict=False) if sign != new]
-        odd += [sign for sign in word if not meant and sign in _TWINS]
-        is_known &= bool(meant)
-        clean = clean[: found.start()] + (meant or word) + clean[found.end() :]
+    as_seen = "".join(seen[sign] for sign in text)
+    clean = _WORD.sub(lambda found: _in_one_script(found[0], is_name), as_seen)
+    odd = [sign for sign in seen if seen[sign] != sign]
+    odd += [sign for sign, meant in zip(as_seen, clean, strict=True) if sign != meant]
     if not odd:
         return text, ""
-    named = [
-        f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".rstrip() for sign in dict.fromkeys(odd)
-    ]
-    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return bare(clean) if is_known else "", f"holds {', '.join(named[:MOST_NAMED])}{more}"
+    named = [f"U+{ord(sign):04X} {unicodedata.name(sign, '')}" for sign in odd]
+    told = cut(", ".join(dict.fromkeys(map(str.rstrip, named))), _LONGEST_NAMES)
+    is_known = all(len(_scripts(word)) < 2 for word in _WORD.findall(clean))
+    return bare(clean) if is_known else "", f"holds {told}"
 
 
 def _seen(sign: str, is_name: bool) -> str:
     """Return the sign that people take it for, nothing where they see none."""
     category = unicodedata.category(sign)
-    if category in ("Cf", "Cs") or sign in _BLANK or (category == "Cc" and is_name):
+    is_selector = "VARIATION SELECTOR" in unicodedata.name(sign, "")
+    if (
+        category in ("Cf", "Cs")
+        or sign in _BLANK
+        or (is_name and (category == "Cc" or is_selector))
+    ):
         return ""
     if not is_name or sign.isascii():
         return sign
@@ -96,26 +89,18 @@ def _seen(sign: str, is_name: bool) -> str:
         return " "
     if category == "Pd" or sign == "\N{MINUS SIGN}":
         return "-"
-    if "VARIATION SELECTOR" in unicodedata.name(sign, ""):
-        return ""
     folded = unicodedata.normalize("NFKC", sign)
     has_same_shape = unicodedata.decomposition(sign).startswith(_SAME_SHAPE)
     return folded if has_same_shape and folded.isascii() else sign
 
 
-def _is_mixed(word: str, is_name: bool) -> bool:
-    """Return whether a word holds twins among letters of another script, or is made of twins."""
-    twins = [sign for sign in word if sign in _TWINS]
-    return bool(twins) and (len(_scripts(word)) > 1 or (is_name and len(twins) == len(word)))
-
-
-def _in_one_script(word: str) -> str:
-    """Return a word with the letters of one script that look as its own do; empty for none."""
-    for twins in (_TWINS, _RUSSIAN):
-        one = "".join(twins.get(sign, sign) for sign in word)
-        if len(_scripts(one)) == 1:
-            return one
-    return ""
+def _in_one_script(word: str, is_name: bool) -> str:
+    """Return a word without twins among letters of another script, or that is made of twins."""
+    latin, russian = word.translate(_LATIN), word.translate(_RUSSIAN)
+    is_latin = is_name and latin.isascii()
+    if latin == word or not (is_latin or len(_scripts(word)) > 1):
+        return word
+    return russian if len(_scripts(russian)) < len(_scripts(latin)) else latin
 
 
 def _scripts(word: str) -> set[str]:
