@@ -60,6 +60,13 @@ def left_out_for(node: Node) -> str:
     return CORDONED if node.is_cordoned or taints else ""
 
 
+def left_out_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """Return the nodes that teams cannot use, each with the reason; those first that stay so."""
+    reasons = {node.name: left_out_for(node) for node in nodes}
+    names = sorted(filter(reasons.get, reasons), key=lambda name: reasons[name] in PASSING)
+    return {name: reasons[name] for name in names}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """One cluster and one resource (`cpu` in cores, `memory` in bytes).
@@ -220,10 +227,10 @@ def commitments(
         most_nodes: the autoscaler's maximum, by pool.
         max_ratio: committed over allocatable that is still accepted; None for no limit.
     """
-    reasons = [(node, left_out_for(node)) for node in nodes]
-    left_out = {node.name: why for node, why in reasons if why}
-    used = [node for node, why in reasons if not why]
-    returning = [node for node, why in reasons if why in PASSING]
+    there = list(nodes)
+    left_out = left_out_of(there)
+    used = [node for node in there if node.name not in left_out]
+    returning = [node for node in there if left_out.get(node.name) in PASSING]
     elsewhere = {name for name, why in left_out.items() if why not in PASSING}
     hard, running = list(quotas), list(pods)
     requested = total_need(pod for pod in running if pod.node_name not in elsewhere)

@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnslib.commitment import PASSING, left_out_for, shortage, shortage_later
+from mnslib.commitment import PASSING, left_out_of, shortage, shortage_later
 from mnslib.errors import cut
 from mnslib.models import (
     BUILT_IN_ROLES,
@@ -100,9 +100,7 @@ def observed_table(observed: ObservedState) -> Table:
             "cluster_name": name,
             "found": one,
             "read_utc": datetime.fromisoformat(one.read_utc),
-            "in_use": sum(not left_out_for(node) for node in one.kubernetes.nodes)
-            if one.kubernetes
-            else 0,
+            "left_out": left_out_of(one.kubernetes.nodes) if one.kubernetes else {},
         }
         for name, one in sorted(found.items(), key=itemgetter(0))
     ]

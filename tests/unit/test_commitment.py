@@ -113,7 +113,7 @@ def test_what_is_committed_is_held_against_the_nodes_that_teams_can_use() -> Non
     assert (found.allocatable, found.largest_node, found.autoscaled) == (4, 4, 20)
     assert found.requested == 3  # what runs where teams never can takes nothing from them
     assert found.nodes_left_out == (
-        "b: cordoned, c: not ready, system: closed, virtual-node-aci-linux: virtual"
+        "system: closed, virtual-node-aci-linux: virtual, b: cordoned, c: not ready"
     )
     back = found.with_nodes_back
     assert (back.allocatable, back.largest_node, back.requested) == (12, 4, 3)

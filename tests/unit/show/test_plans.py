@@ -231,7 +231,7 @@ def test_a_plan_that_fits_once_nodes_are_back_says_so_and_names_them():
     assert said in report
     table = repr(clusters_table(plan))
     assert "short of 8 cores now; fits once nodes are back" in table
-    assert "n2: cordoned, v: virtual" in table
+    assert "v: virtual, n2: cordoned" in table
     title = "team-a does not fit on aks-1: short of 8 cores until nodes are back"
     assert plan_chart(plan).title == title
     assert "1 of 3" in repr(observed_table(plan.observed))
