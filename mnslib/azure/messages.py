@@ -30,7 +30,6 @@ from mnslib.errors import (
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
-    OperationFailedError,
     cut,
 )
 from mnslib.packaged import packaged
@@ -51,8 +50,6 @@ _LONGEST_CODE = 80
 _FOREIGN = {"code": "NotFromAzure"}
 """Stands for an error whose body has none of the services' forms."""
 
-IN_TURN = "in turn"
-_HALF_DONE = "Read the namespace before you try again: it may be half done."
 _REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 """Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
 
@@ -129,22 +126,24 @@ class Refusal:
     Attributes:
         code: the outermost code; empty where there is none.
         said: what the service says, inner errors and what additional information names with it.
-        again: whether it is tried again: `later`, `in turn`, `never`, or `as status`.
+        is_transient: whether it may go well later; None where the status alone says so.
+        is_busy: it waits for another operation on the same cluster.
         why: our own words for the cause; empty where the service's say it all.
         remedy: what to do next.
     """
 
     code: str
     said: str
-    again: str
+    is_transient: bool | None
+    is_busy: bool
     why: str
     remedy: str
 
 
-def read_service_error(body: str) -> tuple[str, str]:
+def read_service_error(body: str) -> str:
     """Return code and text of an error body; empty for one of no known form."""
-    found = refusal(_parsed(body), method="", path="")
-    return found.code, found.said
+    found = refusal(_parsed(body))
+    return f"{found.code} {found.said}".strip()
 
 
 def _parsed(body: str) -> Any:
@@ -167,7 +166,7 @@ def _parsed(body: str) -> Any:
     return error if isinstance(error, Mapping) else _FOREIGN
 
 
-def refusal(error: Any, *, method: str, path: str, status: int | None = None) -> Refusal:
+def refusal(error: Any, *, method: str = "", path: str = "", status: int | None = None) -> Refusal:
     """Return what an error means, by its codes, its texts and its additional information.
 
     Args:
@@ -175,7 +174,7 @@ def refusal(error: Any, *, method: str, path: str, status: int | None = None) ->
         method, path: of the request that was refused.
         status: of the answer; None for an operation that failed.
     """
-    parts = list(_parts(error)) if isinstance(error, Mapping) else []
+    parts = list(_parts(error))
     codes = [code for code, _ in parts if code]
     said = _joined(text for _, text in parts)
     entry = next((one for one in _words("refusals") if _fits(one, codes, said)), None)
@@ -194,49 +193,48 @@ def refusal(error: Any, *, method: str, path: str, status: int | None = None) ->
         text.format_map(facts) if action or "{action}" not in text else ""
         for text in (entry.get("why", ""), entry.get("next", ""))
     )
+    again = entry.get("again", "never")
     return Refusal(
         code="" if error is _FOREIGN else "".join(codes[:1]),
         said=said,
-        again=entry.get("again", "never"),
+        is_transient=None if again == "as status" else again != "never",
+        is_busy=again == "in turn",
         why=why,
         remedy=remedy,
     )
 
 
-def _parts(error: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield code and text of an error, of those inside it, and of its additional information.
+def _parts(errors: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield code and text of errors, of those inside them, and of their additional information.
 
     Source: ARM RPC, error response content: `details`, `innererror`, `additionalInfo`.
     """
-    text = str(error.get("message") or "")
-    inside = [error.get("innererror"), error.get("innerError"), *_listed(error.get("details"))]
-    if text.lstrip().startswith("{"):  # the body of whoever the service asked
-        inside.append(_parsed(text))
-        text = ""
-    yield cut(str(error.get("code") or ""), _LONGEST_CODE), text
-    for inner in inside if depth < _MOST_DEEP else ():
-        if isinstance(inner, Mapping):
-            yield from _parts(inner, depth + 1)
-    for more in _listed(error.get("additionalInfo")):
-        if isinstance(more, Mapping):
+    for error in _mappings(errors, depth):
+        text = str(error.get("message") or "")
+        is_body = text.lstrip().startswith("{")  # of whoever the service asked
+        yield cut(str(error.get("code") or ""), _LONGEST_CODE), "" if is_body else text
+        for name in ("innererror", "innerError", "details"):
+            yield from _parts(error.get(name), depth + 1)
+        if is_body:
+            yield from _parts(_parsed(text), depth + 1)
+        for more in _mappings(error.get("additionalInfo"), depth):
             named = ", ".join(_named(more.get("info"), depth))
             yield cut(str(more.get("type") or ""), _LONGEST_CODE), named
 
 
 def _named(info: Any, depth: int) -> Iterator[str]:
     """Yield what additional information names: ids, names, scopes and paths, by their keys."""
-    if depth > _MOST_DEEP:
-        return
-    for item in _listed(info):
-        for key, value in item.items() if isinstance(item, Mapping) else ():
-            if not isinstance(value, str):
-                yield from _named(_listed(value) or [value], depth + 1)
-            elif value and _NAMING.search(key):
+    for item in _mappings(info, depth):
+        for key, value in item.items():
+            if value and isinstance(value, str) and _NAMING.search(key):
                 yield f"{key} {value!r}"
+            yield from _named(value, depth + 1)
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if isinstance(value, Mapping) else []
+def _mappings(value: Any, depth: int) -> list[Mapping[str, Any]]:
+    """Return what of a value, or of a list, can be looked into; nothing where it is too deep."""
+    found = value if isinstance(value, list) else [value]
+    return [one for one in found if isinstance(one, Mapping) and depth <= _MOST_DEEP]
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -255,16 +253,13 @@ def _fits(entry: Mapping[str, str], codes: Iterable[str], said: str) -> bool:
     return fits and (text is None or re.search(text, said, re.IGNORECASE) is not None)
 
 
-def is_repeated(method: str, url: str, *, status: int, body: Callable[[], str]) -> bool:
+def is_repeated(status: int, body: Callable[[], str]) -> bool:
     """Return whether the same request is sent again at once, as its answer may pass.
 
     Args:
         body: returns the answer's text; read only where the status leaves it open.
     """
-    if status not in _REPEATED:
-        return False
-    again = refusal(_parsed(body()), method=method, path=path_of(url), status=status).again
-    return again != "never"
+    return status in _REPEATED and refusal(_parsed(body())).is_transient is not False
 
 
 def answer_error(
@@ -288,7 +283,7 @@ def answer_error(
     request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""
     if status == HTTPStatus.TOO_MANY_REQUESTS and delay is not None:
         remedy += f" The service asks for {delay:.0f} s."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.again != "never":
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.is_transient is not False:
         remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
     if unanswered:
         remedy += _UNANSWERED
@@ -305,33 +300,9 @@ def answer_error(
         is_unclear=unanswered,
         remedy=remedy.strip(),
         said=found.said,
-        is_transient=_is_transient(found.again),
-        is_busy=found.again == IN_TURN,
+        is_transient=found.is_transient,
+        is_busy=found.is_busy,
     )
-
-
-def operation_error(method: str, path: str, *, what: str, error: Any, code: str) -> ArmError:
-    """Return the error of an operation that was accepted and then failed or was canceled.
-
-    Args:
-        what: a sentence's beginning: which operation ended how.
-        error: what its status says of it.
-        code: for the case that this says no code.
-    """
-    found = refusal(error, method=method, path=path)
-    head = f"{what}: {found.code or code}: {found.said or 'no reason given.'}"
-    return OperationFailedError(
-        f"{head} {found.why}".strip(),
-        code=found.code or code,
-        remedy=f"{found.remedy} {_HALF_DONE}".strip(),
-        is_transient=_is_transient(found.again),
-        is_busy=found.again == IN_TURN,
-    )
-
-
-def _is_transient(again: str) -> bool | None:
-    """Return whether it may go well later; None where the status alone says so."""
-    return None if again == "as status" else again != "never"
 
 
 def denied_action(method: str, path: str, text: str) -> tuple[str, str]:

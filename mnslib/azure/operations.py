@@ -18,13 +18,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mnslib.azure.messages import operation_error, path_of, server_delay_seconds
+from mnslib.azure.messages import path_of, refusal, server_delay_seconds
 from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.errors import (
     ArmError,
     ArmServerError,
     ArmThrottledError,
     ArmUnreachableError,
+    OperationFailedError,
     OperationTimeoutError,
 )
 
@@ -171,13 +172,17 @@ class Operations:
 
 
 def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> ArmError:
-    is_deletion = operation.kind is OperationKind.DELETE
-    return operation_error(
-        "DELETE" if is_deletion else "PUT",
-        operation.id,
-        what=f"The {operation.kind} of {operation.id} was accepted and then {state}",
-        error=body.get("error"),
-        code=f"Operation{state.capitalize()}",
+    method = "DELETE" if operation.kind is OperationKind.DELETE else "PUT"
+    found = refusal(body.get("error"), method=method, path=operation.id)
+    code = found.code or f"Operation{state.capitalize()}"
+    said = f"{code}: {found.said or 'no reason given.'} {found.why}".strip()
+    remedy = f"{found.remedy} Read the namespace before you try again: it may be half done."
+    return OperationFailedError(
+        f"The {operation.kind} of {operation.id} was accepted and then {state}: {said}",
+        code=code,
+        remedy=remedy.strip(),
+        is_transient=found.is_transient,
+        is_busy=found.is_busy,
     )
 
 

@@ -152,9 +152,7 @@ class RetryPolicy(AnyPolicy):
             result = self._attempt(request, keys, ticket)
             if not isinstance(result, AzureError):
                 answer = result.http_response
-                if not is_repeated(
-                    sent.method, sent.url, status=answer.status_code, body=answer.text
-                ):
+                if not is_repeated(answer.status_code, answer.text):
                     return result
                 asked = server_delay_seconds(answer.headers)
                 wait = wait if asked is None else asked
@@ -223,8 +221,8 @@ class TokenPolicy(AnyPolicy):
         renewed = self._tokens.renew(self._scope, refused=token, claims=_claims(response))
         response = self._send_with(request, renewed.token)
         if response.http_response.status_code == HTTPStatus.UNAUTHORIZED:
-            said = " ".join(read_service_error(response.http_response.text()))
-            raise self._tokens.refused(where=where.netloc, text=said.strip())
+            said = read_service_error(response.http_response.text())
+            raise self._tokens.refused(where=where.netloc, text=said)
         return response
 
     def _send_with(self, request: AnyRequest, token: str) -> AnyResponse:

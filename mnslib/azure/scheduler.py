@@ -254,22 +254,15 @@ class Scheduler:
                 at = self.clock() + seconds
                 heappush(self._pauses, (at, next(self._order), job, step))
                 return
-            value, error = False, None
-            if isinstance(step, TakeTurns) and self._waits_for_others(job):
-                return
+            lane, value, error = job.lane, False, None
             if isinstance(step, LeaveLane):
                 self._leave_lane(job)
-
-    def _waits_for_others(self, job: Job) -> bool:
-        lane = job.lane
-        if lane is None:
-            return False
-        lane.most = 1
-        if lane.running == 1:
-            return False
-        self._leave_lane(job)
-        lane.waiting.appendleft(job)
-        return True
+            elif lane is not None:
+                lane.most = 1
+                if lane.running > 1:
+                    self._leave_lane(job)
+                    lane.waiting.appendleft(job)
+                    return
 
     def _queue(self, job: Job, call: Call) -> None:
         job.call, keys = call, self._throttle.keys(call.method, call.path)

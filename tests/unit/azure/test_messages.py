@@ -4,12 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mnslib.azure.messages import (
-    answer_error,
-    is_repeated,
-    operation_error,
-    server_delay_seconds,
-)
+from mnslib.azure.messages import answer_error, is_repeated, server_delay_seconds
 from mnslib.errors import LONGEST_REFUSAL, ArmNotFoundError
 
 LONGEST_ID = (
@@ -131,25 +126,6 @@ def test_a_status_of_kubernetes_is_read_as_one():
 
 
 @pytest.mark.parametrize(
-    ("error", "is_transient", "words"),
-    [
-        ({"code": "InternalError", "message": "KubeClient failed"}, True, "KubeClient failed."),
-        ({"code": "ScopeLocked", "message": f"{LOCK} is locked"}, False, LOCK),
-        ({"code": "InternalError", "innererror": {"code": "ScopeLocked"}}, False, "A lock"),
-        ({"code": "BadRequest", "additionalInfo": [VIOLATION]}, False, POLICY),
-        ({"code": "AnotherOperationInProgress"}, True, "Another operation"),
-        ({"code": "OperationCanceled"}, False, "no reason given."),
-        (None, False, "OperationFailed: no reason given."),
-    ],
-)
-def test_an_operation_that_fails_is_judged_alike(error, is_transient, words):
-    found = operation_error("PUT", "/a", what="It failed", error=error, code="OperationFailed")
-    assert found.is_transient == is_transient
-    assert words in str(found)
-    assert str(found).endswith("Read the namespace before you try again: it may be half done.")
-
-
-@pytest.mark.parametrize(
     ("status", "code", "is_repeated_at_once"),
     [
         (503, "ServiceUnavailable", True),
@@ -162,7 +138,7 @@ def test_an_operation_that_fails_is_judged_alike(error, is_transient, words):
 )
 def test_the_code_decides_whether_a_request_is_repeated_at_once(status, code, is_repeated_at_once):
     body = json.dumps({"error": {"code": code}}) if code else "<html>"
-    found = is_repeated("PUT", "https://x/a", status=status, body=lambda: body)
+    found = is_repeated(status, lambda: body)
     assert found == is_repeated_at_once
 
 

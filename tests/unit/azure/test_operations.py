@@ -14,6 +14,9 @@ STATUS = (
     "/locations/westeurope/operations/6e17e400?api-version=2025-03-01"
     "&t=638979607208107394&c=MIIH%2Bab%2F-x_y~z&s=a%3D%3D&h=Q%2B1"
 )
+LOCK = "/subscriptions/x/providers/Microsoft.Authorization/locks/no"
+POLICY = "/subscriptions/x/providers/Microsoft.Authorization/policyAssignments/3f9d2c41ab5e4f0b9c77"
+VIOLATION = {"type": "PolicyViolation", "info": {"policyAssignmentId": POLICY}}
 RUNNING = {"status": "InProgress", "startTime": "2025-11-05T17:32:00.7113488Z"}
 
 
@@ -68,6 +71,30 @@ def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
     assert "Read the namespace" in str(caught.value)
     assert caught.value.code == (code or "OperationCanceled")
     assert "t=6389" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_transient", "words"),
+    [
+        ({"code": "InternalError", "message": "KubeClient failed"}, True, "KubeClient failed."),
+        ({"code": "ScopeLocked", "message": f"{LOCK} is locked"}, False, LOCK),
+        ({"code": "InternalError", "innererror": {"code": "ScopeLocked"}}, False, "A lock"),
+        ({"code": "BadRequest", "additionalInfo": [VIOLATION]}, False, POLICY),
+        ({"code": "AnotherOperationInProgress"}, True, "Another operation"),
+        ({"code": "OperationCanceled"}, False, "no reason given."),
+        (None, False, "OperationFailed: no reason given."),
+    ],
+)
+def test_an_operation_that_fails_is_judged_as_an_answer_is(
+    clock, client, azure, make_operation, wire, error, is_transient, words
+):
+    azure.answers(wire.reply(200, done(status="Failed", error=error)))
+    with pytest.raises(OperationFailedError) as caught:
+        finish(client, make_operation(), sleep=clock.sleep)
+    found = caught.value
+    assert found.is_transient == is_transient
+    assert words in str(found)
+    assert str(found).endswith("Read the namespace before you try again: it may be half done.")
 
 
 def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_operation, wire):
