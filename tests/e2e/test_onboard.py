@@ -70,6 +70,7 @@ def test_one_namespace_is_onboarded_and_handed_over(
         ("kind: Pod\n", "is no kubeconfig and is left as it is"),
         (f"users: [{{name: aks-prod-weu-2-{NAME}, user: {{token: t}}}}]\n", "has a user aks-prod"),
     ],
+    ids=["no kubeconfig", "a user of that name"],  # the name is another in each worker's process
 )
 def test_a_kubeconfig_that_was_asked_for_and_not_merged_makes_the_run_partly(
     run_notebook, sandbox, handover, tmp_path, content, said
