@@ -7,16 +7,15 @@ proposed again that was done. Pure: frames in, frames out; the words are in `sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.quota_values import SPACE
+from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.refusals import QUOTA_FIELD_OF, smallest_raises
-from mnslib.capacity.samples import FLOAT32_NOISE, highest
+from mnslib.capacity.samples import FLOAT32_NOISE, Places, highest
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
@@ -33,10 +32,8 @@ pods were refused before the quota was last changed."""
 _WHOLE = ("sound", "quota changed", "no pods", "no quota")
 """Words of evidence under which nothing of the lookback is unseen."""
 
-_RESOURCE_OF = {
-    "cpu_request": "cpu", "cpu_usage": "cpu", "memory_request": "memory", "memory_usage": "memory",
-}  # fmt: skip
-"""Rows of evidence that say something of a resource's peaks, and quota values that may be cut."""
+_PEAK_ROWS = ("cpu_request", "cpu_usage", "memory_request", "memory_usage")
+"""Rows of evidence that say whether a peak of a resource may be unseen."""
 
 
 def restrained(
@@ -58,28 +55,40 @@ def restrained(
         `is_withheld`.
     """
     rows = proposals.reset_index(drop=True)
-    base, is_cut = rows["resource"].replace(_RESOURCE_OF), rows["is_cut"].to_numpy(dtype=bool)
     now, then = (rows[name].to_numpy(dtype=np.float64) for name in ("now", "then"))
-    peak = np.full(len(rows), np.nan)
-    for resource, is_quota in product(("cpu", "memory"), (True, False)):
-        is_own = is_cut & (base == resource).to_numpy() & (np.isfinite(then) == is_quota)
-        own = np.flatnonzero(is_own)
-        kinds = ("used", "requested", "usage") if is_quota else ("usage",)
-        peak[own] = _peaks(rows.iloc[own], clean, resource, kinds)
+    is_cut, is_quota = rows["is_cut"].to_numpy(dtype=bool), ~np.isnan(then)
+    spaces = pd.MultiIndex.from_frame(clean.namespaces[SPACE])
+    torn = evidence[~evidence["evidence"].isin(_WHOLE) & evidence["resource"].isin(_PEAK_ROWS)]
+    places, torn_places = _places(rows, spaces), _places(torn, spaces)
+    peak = np.fmax.reduce(
+        rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64), axis=1
+    )
+    is_torn = np.zeros(len(rows), dtype=bool)
+    for resource in ("cpu", "memory"):
+        names = [resource, f"{resource}_request", f"{resource}_usage"]
+        is_own = is_cut & rows["resource"].isin(names).to_numpy() & (places >= 0)
+        of_torn = torn_places[torn["resource"].isin(names).to_numpy()]
+        is_torn |= is_own & np.isin(places, of_torn)
+        for kind in ("usage", "used", "requested"):
+            own = np.flatnonzero(is_own & (is_quota | (kind == "usage")))
+            most = highest(clean.samples(kind, resource)[:, places[own]]).astype(np.float64)
+            peak[own] = np.fmax(peak[own], most * (1 - FLOAT32_NOISE))
     quarter = now * (1 - MOST_CUT)
     least = rounded_up(pd.Series(np.fmax(peak, quarter)), rows["resource"]).to_numpy()
     is_less = is_cut & (then < least)
     then = np.where(is_less, least, then)
-    torn = evidence[~evidence["evidence"].isin(_WHOLE)]
-    torn = torn.assign(base=torn["resource"].map(_RESOURCE_OF)).dropna(subset="base")
-    is_torn = is_cut & _is_in(rows.assign(base=base), torn, "base")
-    is_peak = is_cut & np.where(
-        np.isnan(then), peak >= now * (1 - FLOAT32_NOISE), is_less & (peak > quarter)
-    )
-    is_made = _is_in(rows, _held_by_azure(clean), "resource")
+    is_used = is_cut & ~is_quota & (peak >= now * (1 - FLOAT32_NOISE))
+    is_peak = is_used | (is_less & (peak > quarter))
+    held = {(*place, name) for place, quota in clean.granted.items() for name in quota}
+    values = names_of(rows, *SPACE, "resource") if held else ()
+    is_made = np.array([value in held for value in values] or np.zeros(len(rows)), dtype=bool)
     why = np.select([is_made, is_torn, is_peak, is_less], [MADE, GAPS, PEAK, QUARTER], "")
-    is_no_cut = is_cut & ((then >= now) | (np.isnan(then) & is_peak))
-    return rows.assign(then=then, why=why, is_withheld=is_made | is_torn | is_no_cut)
+    is_withheld = is_made | is_torn | is_used | (is_cut & (then >= now))
+    return rows.assign(then=then, why=why, is_withheld=is_withheld)
+
+
+def _places(rows: pd.DataFrame, spaces: pd.MultiIndex) -> Places:
+    return spaces.get_indexer(pd.MultiIndex.from_frame(rows[SPACE]))
 
 
 def is_outdated(
@@ -98,28 +107,3 @@ def is_outdated(
     ended = pd.to_datetime(both["changed_utc"], utc=True) - snapshot.step
     is_before = (pd.to_datetime(both["last_utc"], utc=True) <= ended).to_numpy()
     return (smallest_raises(refusals) == 0) | is_before
-
-
-def _peaks(rows: pd.DataFrame, clean: CleanSnapshot, resource: str, kinds: Sequence[str]) -> Any:
-    """Return the highest of some samples in the lookback, and of what the rows tell of now."""
-    spaces = pd.MultiIndex.from_frame(clean.namespaces[SPACE])
-    places = spaces.get_indexer(pd.MultiIndex.from_frame(rows[SPACE]))
-    found = np.full(len(rows), np.nan)
-    is_there = np.flatnonzero(places >= 0)
-    for kind in kinds:
-        values = highest(clean.samples(kind, resource)[:, places[is_there]])
-        found[is_there] = np.fmax(found[is_there], values.astype(np.float64))
-    told = rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64)
-    return np.fmax(found * (1 - FLOAT32_NOISE), np.fmax.reduce(told, axis=1))
-
-
-def _held_by_azure(snapshot: Snapshot) -> pd.DataFrame:
-    """Return the values of which Azure holds another quota than the cluster shows."""
-    rows = [(*place, name) for place, quota in snapshot.granted.items() for name in quota]
-    return pd.DataFrame(rows, columns=[*SPACE, "resource"], dtype=object)
-
-
-def _is_in(rows: pd.DataFrame, others: pd.DataFrame, name: str) -> Any:
-    columns = [*SPACE, name]
-    wanted = pd.MultiIndex.from_frame(others[columns].drop_duplicates())
-    return pd.MultiIndex.from_frame(rows[columns]).isin(wanted)

@@ -166,3 +166,14 @@ def test_from_metrics_alone_nothing_else_is_asked_and_the_figures_are_the_same(
     commitment = rows(done, "commitment")
     assert all(float(row["allocatable"]) > 0 for row in commitment)
     assert {row["autoscaled_verdict"] for row in commitment} == {"unknown: metrics do not say"}
+
+
+def test_an_owner_label_that_nobody_has_is_told_in_headline_and_record(run_notebook):
+    """Keys of labels are case-sensitive; the world's namespaces have `owner`."""
+    done = run_notebook("40", owner_label="Owner", history="none")
+    assert done.code == 0, done.output
+    (said,) = [line for line in done.result["warnings"] if line.startswith("owner_label")]
+    assert "No namespace has the label Owner (owner_label)" in said
+    assert "labels that there are: owner" in said
+    assert said in done.result["headline"]
+    assert "so that no owner is known" in done.report
