@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mnslib.capacity.history import MOST_PEAK_QUERIES, with_peak_times
+from mnslib.capacity.promql import ClusterNames
 from mnslib.errors import PrometheusError
 from tests.tables import utilization_of
 
@@ -72,7 +73,11 @@ def cpu(snapshot):
 
 def test_a_peak_is_at_the_first_sample_that_holds_it(fleet, now):
     prometheus = Samples({"web": 9.25})
-    found = cpu(with_peak_times(fleet({"web": 4}), prometheus, labels={"aks-1": 'odd"name'}))
+    found = cpu(
+        with_peak_times(
+            fleet({"web": 4}), prometheus, labels={"aks-1": ClusterNames(('odd"name',))}
+        )
+    )
     end = pd.Timestamp(now) - HOUR
     assert found.loc["web", "peak_utc"] == end - timedelta(minutes=20)
     assert (found.loc["web", "peak_used"], found.loc["web", "peak_within_minutes"]) == (9.25, 0)
@@ -82,7 +87,11 @@ def test_a_peak_is_at_the_first_sample_that_holds_it(fleet, now):
 
 @pytest.mark.parametrize("values", [{}, {"web": 9.0}, {"api": 9.25}])
 def test_without_a_sample_that_holds_it_a_peak_stays_at_the_end_of_its_step(fleet, now, values):
-    found = cpu(with_peak_times(fleet({"web": 4}), Samples(values), labels={"aks-1": "aks-1"}))
+    found = cpu(
+        with_peak_times(
+            fleet({"web": 4}), Samples(values), labels={"aks-1": ClusterNames(("aks-1",))}
+        )
+    )
     assert found.loc["web", "peak_utc"] == pd.Timestamp(now) - HOUR
     assert found.loc["web", "peak_within_minutes"] == 60
 
@@ -90,7 +99,7 @@ def test_without_a_sample_that_holds_it_a_peak_stays_at_the_end_of_its_step(flee
 def test_a_refusal_is_no_error_and_ends_the_questions(fleet):
     refusing = Samples(error=PrometheusError("range vectors are not for you"))
     names = {f"n{number}": 4 for number in range(60)}
-    found = cpu(with_peak_times(fleet(names), refusing, labels={"aks-1": "aks-1"}))
+    found = cpu(with_peak_times(fleet(names), refusing, labels={"aks-1": ClusterNames(("aks-1",))}))
     assert set(found["peak_within_minutes"]) == {60}
     assert len(refusing.asked) < 60
 
@@ -98,7 +107,9 @@ def test_a_refusal_is_no_error_and_ends_the_questions(fleet):
 def test_the_tightest_values_come_first_and_no_more_than_the_most_are_asked_for(fleet):
     names = {f"n{number}": number * 9 / 300 for number in range(300)}
     prometheus = Samples(dict.fromkeys(names, 9.25))
-    found = cpu(with_peak_times(fleet(names), prometheus, labels={"aks-1": "aks-1"}))
+    found = cpu(
+        with_peak_times(fleet(names), prometheus, labels={"aks-1": ClusterNames(("aks-1",))})
+    )
     exact = found.index[found["peak_within_minutes"] == 0]
     assert len(prometheus.asked) == MOST_PEAK_QUERIES
     assert set(exact) == {f"n{number}" for number in range(300 - MOST_PEAK_QUERIES, 300)}
@@ -112,7 +123,9 @@ def test_a_peak_of_the_step_under_way_is_as_old_as_that_step_or_its_sample(fleet
     found = cpu(snapshot).loc["web"]
     assert (found["peak_utc"], found["peak_within_minutes"]) == (later, 30)
     prometheus = Samples({"web": 9.5})
-    found = cpu(with_peak_times(snapshot, prometheus, labels={"aks-1": "aks-1"})).loc["web"]
+    found = cpu(
+        with_peak_times(snapshot, prometheus, labels={"aks-1": ClusterNames(("aks-1",))})
+    ).loc["web"]
     assert found["peak_utc"] == later - timedelta(minutes=20)
     assert found["peak_within_minutes"] == 0
     assert prometheus.asked[0][0].endswith("[1799999ms]")
