@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,30 +34,36 @@ CLOUDS = ("public", "usgov", "china")
 CREDENTIALS = ("default", "environment", "workload-identity", "managed-identity", "cli")
 """Known without loading Azure's libraries, whose doors refuse any other word."""
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
-_WORDS: dict[str, Sequence[str]] = {
+MOST_PARALLEL = 64
+"""Writes in flight on one cluster; our choice, some times what a service takes at once."""
+_TAKEN: Mapping[str, Sequence[str] | range] = {
     "target": TARGETS,
     "cloud": CLOUDS,
     "credential": CREDENTIALS,
     "inventory": ("azure", "history"),
     "approval": ("digest", "unattended"),
     "kubectl_login": ("mns", "kubelogin"),
+    "max_parallel_per_cluster": range(1, MOST_PARALLEL + 1),
 }
-
-_PARALLEL = "max_parallel_per_cluster"
-MOST_PARALLEL = 64
-"""Writes in flight on one cluster; our choice, some times what a service takes at once."""
-
-_TYPES: dict[str, tuple[type, str]] = {
-    "str": (str, "a text"),
-    "int": (int, "a whole number"),
-    "bool": (bool, "true or false"),
-    "float": (float, "a number"),
-    "list": (list, "a list"),
-    "dict": (dict, "a mapping"),
-}
-"""By its name: the type, and the same in words."""
+"""The words or numbers that a parameter takes, whatever the others are."""
+_NAMES = {
+    *ID_COLUMNS, *QUOTA_FIELDS, *POLICY_FIELDS, "tier", "group_by", "owner_label", "allow",
+    "subscription_ids", "clusters",
+}  # fmt: skip
+"""Parameters whose texts are compared sign by sign."""
+_KEYED = {"labels", "annotations", "tags", "access"}
+"""Parameters in which requests have a language of their own."""
 
 _AS_TEXT = " Put it in quotes; for papermill write -r NAME VALUE, not -p."
+_TYPES: dict[str, tuple[type, str, str]] = {
+    "str": (str, "a text", _AS_TEXT),
+    "int": (int, "a whole number", " Write it in digits alone, such as 30."),
+    "bool": (bool, "true or false", " Write true or false, in small letters."),
+    "float": (float, "a number", ""),
+    "list": (list, "a list", ""),
+    "dict": (dict, "a mapping", ""),
+}
+"""By its name: the type, the same in words, and how one is written."""
 
 _SIGNED_IN = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S*@")
 """A URL that may hold a token or a password, which may have any sign: none of ours needs a user."""
@@ -233,22 +240,20 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
     from mnslib.provisioning.risks import read_max_commitment
 
     text = _texts(asked)
-    found = {name: word_problem(name, text[name], _WORDS[name]) for name in text.keys() & _WORDS}
-    found = {name: problem for name, problem in found.items() if problem}
+    found = {n: word_problem(n, value, _TAKEN[n]) for n, value in asked.items() if n in _TAKEN}
     found |= cap_problems(text) | notification_problems(asked) | _absent_files(asked)
     try:
         read_max_commitment(text["max_commitment"])
     except ConfigError as error:
         found["max_commitment"] = str(error)
     for name, problem in _refused_inside(asked):
-        found[name] = "\n  ".join(filter(None, (found.get(name), hide_secrets(problem))))
-    if isinstance(most := asked.get(_PARALLEL), int) and not 1 <= most <= MOST_PARALLEL:
-        found[_PARALLEL] = f"{_PARALLEL} is {most}; write 1 to {MOST_PARALLEL}."
+        found[name] = "\n  ".join(filter(None, (found.get(name), problem)))
     if "inventory" in asked:
         found |= _refused_reading(asked)
-    if found and "namespace_name" in asked:  # else they are told with what Azure says of them
-        found |= _refused_request(asked)
-    return {name: hide_secrets(problem) for name, problem in found.items()}
+    found = {name: hide_secrets(problem) for name, problem in found.items() if problem}
+    request = _refused_request(asked)
+    # else they are told with what Azure says of them
+    return found | request if found or request.keys() & _KEYED else found
 
 
 def _refused_reading(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -267,21 +272,21 @@ def _refused_request(asked: Mapping[str, Any]) -> dict[str, str]:
     from mnslib.requests.spec import specs_from_rows
 
     row = {name: asked[name] for name in COLUMNS if name in asked and name != "tier"}
+    found: dict[str, list[str]] = defaultdict(list)
     try:
-        specs_from_rows([row], file=PARAMETERS)
+        specs_from_rows([row] if row else [], file=PARAMETERS)
     except SpecError as error:
-        told = [(str(one.column), one.told(str(one.column))) for one in error.problems]
-        return {name: "\n  ".join(text for n, text in told if n == name) for name, _ in told}
-    return {}
+        for one in error.problems:
+            found[str(one.column)].append(one.told(str(one.column)))
+    return {name: "\n  ".join(told) for name, told in found.items() if name in asked}
 
 
 def _absent_files(asked: Mapping[str, Any]) -> dict[str, str]:
     """Return by parameter which file is not there; a resumed run has a copy of its requests."""
     found = dict[str, str]()
-    is_asked = not asked.get("resume_run")
     for name in ("request_file", "tiers_file", "policy_file"):
         file = asked.get(name)
-        is_needed = is_asked if name == "request_file" else bool(file)
+        is_needed = not asked.get("resume_run") if name == "request_file" else bool(file)
         if is_needed and isinstance(file, str) and not may_be_secret(file):
             try:
                 existing_file(name, file)
@@ -293,33 +298,23 @@ def _absent_files(asked: Mapping[str, Any]) -> dict[str, str]:
 def _refused_inside(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a parameter, and what is wrong with a text of it or in it."""
     from mnslib.provisioning.changes import RiskName
-    from mnslib.requests import cells, rules, signs
+    from mnslib.requests import rules, signs
 
-    whole: dict[str, Callable[[Any], object]] = {
-        **{name: partial(cells.read_pairs, name) for name in ("labels", "annotations", "tags")},
-        "access": cells.read_access,
-    }
-    each: dict[str, Callable[[str], object]] = {
-        **dict.fromkeys((*ID_COLUMNS, *QUOTA_FIELDS, *POLICY_FIELDS), str),
-        **dict.fromkeys(("tier", "group_by", "owner_label"), str),
+    readers: dict[str, Callable[[str], object]] = {
         "allow": partial(rules.one_of, words=RiskName),
         "subscription_ids": partial(rules.name, "subscription_id"),
         "clusters": str if asked.get("inventory") == "history" else ClusterId.parse,
     }
     for name, value in asked.items():
-        seen = partial(rules.seen, is_name=name in each)
-        readers: list[Callable[[Any], object]]
-        readers = [whole[name]] if name in whole else [seen, each.get(name, str)]
-        parts = [value] if name in whole else signs.texts(value)
-        for part in () if _odd_parts(value) else parts:  # these are told of their type
+        if name in _KEYED or _odd_parts(value):  # which is told of their type
+            continue
+        for part in signs.texts(value):
             try:
-                for read in readers:
-                    read(part)
-            except rules.CellError as error:
-                for message, fix in error.findings:
-                    yield name, f"{name}: {message}." + (f" Write {fix}." if fix else "")
+                rules.seen(part, is_name=name in _NAMES)
+                readers.get(name, str)(part)
             except ValueError as error:
-                yield name, f"{name}: {error}."
+                fix = error.findings[0][1] if isinstance(error, rules.CellError) else ""
+                yield name, f"{name}: {error}." + (f" Write {fix}." if fix else "")
 
 
 def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -366,10 +361,17 @@ def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def word_problem(name: str, value: str, known: Sequence[str]) -> str:
-    """Return what is wrong with a value that must be one of some words; empty if it is one."""
+def word_problem(name: str, value: object, known: Sequence[str] | range) -> str:
+    """Return what is wrong with a value that must be one of some words or numbers; else nothing.
+
+    One of another type is passed over, which is refused as such.
+    """
+    if value in known or not isinstance(value, type(known[0])):
+        return ""
+    if isinstance(known, range):
+        return f"{name} is {value}; write {known[0]} to {known[-1]}."
     shown = "a secret" if may_be_secret(value) else repr(value)
-    return "" if value in known else f"{name} is {shown}: write one of {', '.join(known)}."
+    return f"{name} is {shown}: write one of {', '.join(known)}."
 
 
 def _texts(asked: Mapping[str, Any]) -> Mapping[str, str]:
@@ -400,13 +402,11 @@ def _as_list(name: str, value: object) -> str:
     from mnslib.provisioning.changes import RiskName
 
     near = nearest(str(value), RiskName) if name == "allow" else ""
-    for text in [f"[{value}]", f"[{near}]"][: 1 + bool(near)]:
-        try:
-            listed = _read(Path(name), f"{name}: {text}".encode())[name]
-        except ConfigError:
-            continue
-        if not _odd_parts(listed) and not any(_refused_inside({name: listed})):
-            return f" Write {text}."
+    for text in (value, near) if near else (value,):
+        with suppress(ConfigError):
+            listed = _read(Path(name), f"{name}: [{text}]".encode())[name]
+            if not _odd_parts(listed) and not refused_values({name: listed}):
+                return f" Write [{text}]."
     return " Write a list, such as [a, b]."
 
 
@@ -421,21 +421,15 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
             f"{name}: the value looks like a secret ({RULE}) and is not passed on. A notebook gets "
             "its rights from `credential`; the value is in no file of this run."
         )
-    kind, words = _TYPES[known[name].type_name]
+    kind, words, hint = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
         odd = _odd_parts(value)
         return f"{name}: {odd[0]!r} in it is not a text.{_AS_TEXT}" if odd else ""
-    hints = [
-        (value is None, " Leave it out for the default."),
-        (kind is str, _AS_TEXT),
-        (kind is list and isinstance(value, str), _as_list(name, value)),
-        (
-            type(_converted(str(value), known[name].type_name)) is kind,
-            " Write it without quotes; for papermill with -p, not -r.",
-        ),
-        (kind is bool, " Write true or false, in small letters."),
-        (kind is int, " Write it in digits alone, such as 30."),
-    ]
-    hint = next((hint for applies, hint in hints if applies), "")
+    if value is None:
+        hint = " Leave it out for the default."
+    elif kind is list and isinstance(value, str):
+        hint = _as_list(name, value)
+    elif kind is not str and type(_converted(str(value), known[name].type_name)) is kind:
+        hint = " Write it without quotes; for papermill with -p, not -r."
     return f"{name}: {value!r} is not {words}.{hint}"
