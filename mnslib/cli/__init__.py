@@ -26,9 +26,9 @@ from mnslib.results import (
     BULK_NOTEBOOK,
     EXIT_CODES,
     LIBRARY,
-    OPEN_OUTCOMES,
+    ApplyResult,
     ChangeKind,
-    OutcomeKind,
+    ItemOutcome,
     RunStatus,
 )
 from mnslib.run import targets
@@ -184,12 +184,11 @@ def _execute(
 def _plan_again(directory: Path, status: RunStatus) -> str:
     """Return the command that plans anew what a run left because it went stale, else nothing."""
     record = read_result(directory) or {"items": ()}
-    left = {item["outcome"] for item in record["items"]} & {*OPEN_OUTCOMES}
-    is_ended = status in (RunStatus.PARTLY, RunStatus.FAILED) and bool(record["items"])
-    if not is_ended or left - {OutcomeKind.SKIPPED}:
+    told = ApplyResult(outcomes=tuple(map(ItemOutcome.from_json, record["items"])))
+    # where all was written and it failed, a cell did after that
+    is_plans = status is RunStatus.PARTLY or (status is RunStatus.FAILED and told.unfinished)
+    if not told.outcomes or not is_plans or not told.needs_plan:
         return ""
-    if not left and (status is RunStatus.FAILED or any(one["reason"] for one in record["items"])):
-        return ""  # all was written: a cell failed after that, or a kubeconfig is missing
     if file := min(directory.glob("requests.*"), default=None):
         return _planning(record["parameters"], file)
     return shlex.join(["mns", *sys.argv[1:], "-p", "dry_run=true"])

@@ -54,10 +54,8 @@ def watched(found: Iterable[_Found], total: int) -> Iterator[_Found]:
 
 def ipython() -> Any:
     """Return the IPython in which this runs; None outside of one."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return None
+    from IPython.core.getipython import get_ipython
+
     return get_ipython()
 
 

@@ -138,15 +138,15 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> None:
 
     What JSON cannot hold is written as its text.
     """
-    try:
-        text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
-    except Exception:  # a parameter is whatever a cell says, and its own `__str__` may fail
-        text = json.dumps(_plain(result), indent=2, ensure_ascii=False)
+    text = json.dumps(_plain(result), indent=2, ensure_ascii=False)
     write_whole(directory / "result.json", text + "\n")
 
 
 def _plain(value: Any, within: frozenset[int] = frozenset()) -> Any:
-    """Return a value with marks in place of what JSON cannot say: a list in itself, odd objects."""
+    """Return a value with texts or marks in place of what JSON cannot say.
+
+    A parameter is whatever a cell says: a list that is in itself, an object without words.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if id(value) in within:

@@ -32,11 +32,9 @@ from mnslib.results import (
     utc_now,
     utc_text,
 )
-from mnslib.run import project
-from mnslib.run.handover import refused_kubeconfig
-from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable, refused_values
+from mnslib.run import project, runs
+from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable
 from mnslib.run.progress import ipython
-from mnslib.run.runs import NOT_ENDED, UNDER_WAY_NAME, mark_under_way, refused_runs, run_before
 from mnslib.run.targets import Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
@@ -70,9 +68,8 @@ class Run:
     """
 
     _open: ClassVar[Run | None] = None
-    """The run of this kernel that a failing cell is told of: IPython has one list of listeners."""
+    """The run of this kernel that is told of a failing cell."""
 
-    _heard_in: Any = None
     _is_closed = _has_failed = False
     result: ApplyResult | None = None
     status: RunStatus
@@ -85,8 +82,8 @@ class Run:
         self.notebook, self.directory, self.started = notebook, directory, utc_now()
         self.parameters = self._cells = parameters
         self.environment = environment
-        self._mark = mark_under_way(directory)
-        self.write(RunStatus.STOPPED, NOT_ENDED)
+        self._mark = runs.mark_under_way(directory)
+        self.write(RunStatus.STOPPED, runs.NOT_ENDED)
 
     @classmethod
     def begun(cls, notebook: str, cells: Mapping[str, Any], declared: Sequence[Parameter]) -> Self:
@@ -117,22 +114,22 @@ class Run:
             given = deepcopy(given)
             # the runner has checked it all, but plain papermill passes anything on
             passed = {name: cells.get(name) for name in _injected(cells.get("In", ()))} | given
-            refused = refused_values(given)
-            refused |= refused_kubeconfig(given)
-            refused |= refused_runs(given, notebook=notebook, runs_dir=directory.parent)
+            refused = runs.refused(given, notebook=notebook, runs_dir=directory.parent)
             check_parameters(declared, passed, refused=refused)
         except Exception as error:  # no value is so odd that the run has no record
             refusal, given = error, recordable(given)  # what is refused may hold a secret
             if not isinstance(error, ConfigError):
                 said = cut(f"{type(error).__name__}: {error}")
                 refusal = ConfigError(f"A parameter has a value that cannot be read: {said}")
-        if Run._open is not None:
-            Run._open._give_way()
+        if (last := Run._open) is not None:
+            if last.status is RunStatus.STOPPED:
+                said = "Its kernel began another run before this one ended."
+                last.write(RunStatus.STOPPED, last._so_far(said))
+            last.close()
         run = cls(notebook, given, directory, environment)
         run._cells, Run._open = cells, run
         if (shell := ipython()) is not None:
-            shell.events.register("post_run_cell", run._after_cell)
-            run._heard_in = shell
+            shell.events.register("post_run_cell", _after_cell)  # which is there once at most
         if refusal is not None:
             run._has_failed = True
             run.write_failure(refusal)
@@ -206,27 +203,9 @@ class Run:
         """Let nothing that comes later in this process touch the record."""
         self._is_closed = True
         self._mark.release()
-        (self.directory / UNDER_WAY_NAME).unlink(missing_ok=True)
+        (self.directory / runs.UNDER_WAY_NAME).unlink(missing_ok=True)
         if Run._open is self:
             Run._open = None
-        if self._heard_in is not None:
-            self._heard_in.events.unregister("post_run_cell", self._after_cell)
-            self._heard_in = None
-
-    def _give_way(self) -> None:
-        """Close the run since its kernel begins another."""
-        if self.status is RunStatus.STOPPED:
-            said = "Its kernel began another run before this one ended."
-            self.write(RunStatus.STOPPED, self._so_far(said))
-        self.close()
-
-    def _after_cell(self, cell: Any) -> None:
-        """Write how a cell failed, unless that is another run's, or follows from a cell before."""
-        error = cell.error_in_exec or cell.error_before_exec
-        by = _failed_run(error)
-        if error is not None and not self._has_failed and by in (self, None):
-            self.write_failure(error, is_own=by is self)
-        self._has_failed = error is not None
 
     @property
     def outcomes(self) -> Sequence[ItemOutcome]:
@@ -320,7 +299,7 @@ class Run:
             own = {"notebook": self.notebook, "environment": self.environment}
             own["started_utc"] = utc_text(self.started)
             same = about(self.parameters)
-            before = run_before(self.directory, own, lambda r: about(r["parameters"]) == same)
+            before = runs.run_before(self.directory, own, lambda r: about(r["parameters"]) == same)
             said = before[1].get("warnings", ()) if before else ()
             if is_unchanged and set(warnings) <= set(said):
                 headline += " The run before said so too."
@@ -342,12 +321,18 @@ class Run:
         )
 
 
-def _failed_run(error: BaseException | None) -> Run | None:
-    """Return the run, of a notebook or of the library, in one of whose steps an error came up."""
-    for frame, _ in walk_tb(error.__traceback__ if error else None):
-        if isinstance(found := frame.f_locals.get("self"), Run):
-            return found
-    return None
+def _after_cell(cell: Any) -> None:
+    """Have the open run write how a cell failed, unless that follows from a cell before.
+
+    Nor where it came up in a step of another run, of a notebook or of the library.
+    """
+    error = cell.error_in_exec or cell.error_before_exec
+    frames = [frame for frame, _ in walk_tb(error.__traceback__ if error else None)]
+    steps_of = [one for one in (f.f_locals.get("self") for f in frames) if isinstance(one, Run)]
+    if (run := Run._open) is not None:
+        if error is not None and not run._has_failed and (not steps_of or steps_of[0] is run):
+            run.write_failure(error, is_own=bool(steps_of))
+        run._has_failed = error is not None
 
 
 def _injected(sources: Sequence[str]) -> list[str]:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, SpecError
 from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
-from mnslib.run import project
-from mnslib.run.handover import refused_kubeconfig
+from mnslib.run import project, runs
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import notify
 from mnslib.run.parameters import (
@@ -30,9 +29,7 @@ from mnslib.run.parameters import (
     filled,
     read_parameters,
     recordable,
-    refused_values,
 )
-from mnslib.run.runs import UNDER_WAY_NAME, items_so_far, refused_runs, write_index
 from mnslib.secrets import hide_secrets
 from mnslib.signals import signals_to
 
@@ -163,17 +160,15 @@ def run_notebook(
     """
     path = find_notebook(notebook)
     declared = read_parameters(path)
-    runs, started = project.resolve_path(runs_dir), utc_now()
+    folder, started = project.resolve_path(runs_dir), utc_now()
     directory = project.new_run_directory(
-        runs, notebook=path.stem, environment=environment, started=started
+        folder, notebook=path.stem, environment=environment, started=started
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
     watch = Watch(path=directory / "notebook.ipynb")
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         try:
-            refused = refused_values(asked)
-            refused |= refused_runs(asked, notebook=path.stem, runs_dir=runs)
-            refused |= refused_kubeconfig(asked)
+            refused = runs.refused(asked, notebook=path.stem, runs_dir=folder)
             given = check_parameters(declared, parameters, refused=refused)
             status, headline = _execute(path, given, watch, environment)
         except ConfigError as error:
@@ -190,7 +185,7 @@ def run_notebook(
             parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
         )
         result = _last_word(own, directory, watch.number, detailed_exitcode)
-        result |= _published(directory, runs, result)
+        result |= _published(directory, result)
     return RunOutcome(
         directory=directory,
         exit_code=result["exit_code"],
@@ -321,7 +316,7 @@ def _last_word(
     own: RunRecord, directory: Path, signal_number: int | None, detailed_exitcode: bool
 ) -> dict[str, Any]:
     """Return the record of a run that ended: its own, where that can be trusted, and exit code."""
-    (directory / UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
+    (directory / runs.UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
     recorded = project.read_result(directory) or {}
     if recorded and recorded["status"] not in _TRUSTED[own.status]:
         if own.status is RunStatus.DONE:
@@ -329,7 +324,7 @@ def _last_word(
             own = replace(own, status=RunStatus.FAILED, headline=headline)
         if recorded["items"]:  # they stand, whatever ended the notebook after them
             own = replace(own, headline=f"{recorded['headline']} Then: {own.headline}")
-        recorded["items"] = recorded["items"] or items_so_far(directory)
+        recorded["items"] = recorded["items"] or runs.items_so_far(directory)
         for name in ("status", "headline", "finished_utc"):
             del recorded[name]
     result = own.to_json() | recorded
@@ -372,25 +367,20 @@ def _papermill() -> Any:
     return papermill
 
 
-def _published(directory: Path, runs: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Write the pages and the index, and return what that changes about the record."""
+def _published(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Write `result.json`, the report made of it, and the index; return what that changes."""
+    from mnslib.show.html import report_html
+
+    notebook = directory / "notebook.ipynb"
+    made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
+    result["artifacts"] = list(dict.fromkeys([*made, *result["artifacts"]]))
     try:
-        _write_pages(directory, result)
-        write_index(runs)
+        project.write_result(directory, result)
+        project.write_whole(directory / "report.html", report_html(notebook, result))
+        runs.write_index(directory.parent)
     except OSError as error:
         status, headline = _unwritable(error)
         if result["headline"] != headline:
             headline += f". Until then: {result['headline']}"
         return {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
     return {}
-
-
-def _write_pages(directory: Path, result: dict[str, Any]) -> None:
-    """Write `result.json`, then the report made of it."""
-    from mnslib.show.html import report_html
-
-    notebook = directory / "notebook.ipynb"
-    made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
-    result["artifacts"] = list(dict.fromkeys([*made, *result["artifacts"]]))
-    project.write_result(directory, result)
-    project.write_whole(directory / "report.html", report_html(notebook, result))

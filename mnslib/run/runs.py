@@ -19,6 +19,8 @@ from mnslib.errors import ConfigError, cut
 from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.results import RunStatus, utc_now
+from mnslib.run.handover import refused_kubeconfig
+from mnslib.run.parameters import refused_values
 from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
 from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
@@ -160,15 +162,15 @@ def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]
     return file, len(found.rows), lost
 
 
-def refused_runs(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> dict[str, str]:
-    """Return by parameter which earlier run cannot be used as asked, and why.
+def refused(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> dict[str, str]:
+    """Return by parameter what a run cannot be asked: its values, its files, earlier runs.
 
     Args:
         asked: all parameters by name; those of a wrong type are passed over.
         notebook: its name without ending.
         runs_dir: where the runs are that `snapshot_run`, `compare_run` and `resume_run` name.
     """
-    found: dict[str, str] = {}
+    found = refused_values(asked) | refused_kubeconfig(asked)
     for name in ("snapshot_run", "compare_run", "resume_run"):
         named = asked.get(name)
         try:
@@ -177,8 +179,8 @@ def refused_runs(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> 
         except ConfigError as error:
             problem = str(error)
         if problem:
-            found[name] = f"{name}: {problem}"
-    return {name: hide_secrets(problem) for name, problem in found.items()}
+            found[name] = hide_secrets(f"{name}: {problem}")
+    return found
 
 
 def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> str:
