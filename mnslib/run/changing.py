@@ -37,7 +37,6 @@ from mnslib.results import (
     WRITTEN_OUTCOMES,
     ApplyResult,
     CheckResult,
-    ItemOutcome,
     RunStatus,
     utc_now,
     utc_text,
@@ -372,7 +371,7 @@ class Changing(Run):
         self.result = result = rest.complete(result) if rest else result
         if approval.may_write and self.planned.to_do:
             unread = "It was not read back: its run did not come to that."
-            self.write(RunStatus.STOPPED, self._so_far(unread), result.counts())
+            self.write(RunStatus.STOPPED, self.behind_written(unread), result.counts())
         if approval.may_write:
             self._show_plan(is_update=True)
         return plans.outcome_report(result)
@@ -386,11 +385,11 @@ class Changing(Run):
             )
 
     @property
-    def outcomes(self) -> Sequence[ItemOutcome]:
-        """What came of each item so far, by the journal where the apply itself could not say it."""
+    def so_far(self) -> ApplyResult:
+        """What came of its items so far, by the journal where the apply itself could not say it."""
         if self.result is None and self._has_applied:
-            return resuming.outcomes_so_far(self.directory)
-        return super().outcomes
+            return ApplyResult(outcomes=resuming.outcomes_so_far(self.directory))
+        return super().so_far
 
     @property
     def _ended(self) -> ApplyResult:

@@ -208,7 +208,7 @@ def check_parameters(
     *,
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the given values, each of its declared type.
+    """Return the given values, which are of the declared types; a whole number is a number.
 
     Args:
         refused: what else is wrong, by name; what may hold a secret is not quoted of it.
@@ -224,10 +224,7 @@ def check_parameters(
         count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'} refused"
         said = [problems[name] for name in dict.fromkeys([*given, *refused]) if name in problems]
         raise ConfigError("\n  ".join([f"{count}; nothing was begun:", *said]))
-    return {
-        name: float(value) if known[name].type_name == "float" else value
-        for name, value in given.items()
-    }
+    return dict(given)
 
 
 def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:

@@ -25,12 +25,8 @@ RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 RUN_ENVIRONMENT_VARIABLE = "MNS_RUN_ENVIRONMENT"
 """Environment variables by which the runner names a kernel's run directory, and its environment."""
 
-_RECORD = {field.name for field in fields(RunRecord)} - {
-    "exit_code",
-    "sandbox",
-    "warnings",
-    "content",
-}
+_LATER = {"exit_code", "sandbox", "warnings", "content"}
+_RECORD = {field.name for field in fields(RunRecord)} - _LATER
 """What every page about a run reads; the others came later, or are worked out."""
 
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")

@@ -25,7 +25,6 @@ from mnslib.results import (
     NOT_APPROVED,
     ApplyResult,
     CheckResult,
-    ItemOutcome,
     RunRecord,
     RunStatus,
     about,
@@ -124,7 +123,7 @@ class Run:
         if (last := Run._open) is not None:
             if last.status is RunStatus.STOPPED:
                 said = "Its kernel began another run before this one ended."
-                last.write(RunStatus.STOPPED, last._so_far(said))
+                last.write(RunStatus.STOPPED, last.behind_written(said))
             last.close()
         run = cls(notebook, given, directory, environment)
         run._cells, Run._open = cells, run
@@ -208,13 +207,13 @@ class Run:
             Run._open = None
 
     @property
-    def outcomes(self) -> Sequence[ItemOutcome]:
-        """What came of each item so far."""
-        return self.result.outcomes if self.result else ()
+    def so_far(self) -> ApplyResult:
+        """What came of its items so far."""
+        return self.result or ApplyResult(outcomes=())
 
-    def _so_far(self, then: str) -> str:
+    def behind_written(self, then: str) -> str:
         """Return a sentence, behind what was written by then."""
-        told = ApplyResult(outcomes=tuple(self.outcomes))
+        told = self.so_far
         return f"{outcome_sentence(told)} {then}" if told.outcomes and not told.is_dry_run else then
 
     def write(
@@ -238,7 +237,7 @@ class Run:
             parameters=self.parameters,
             headline=hide_secrets(headline),  # an error of somebody else's may quote anything
             summary=summary or {},
-            items=self.outcomes,
+            items=self.so_far.outcomes,
             content=self.content,
             artifacts=[
                 str(path.relative_to(self.directory))
@@ -260,7 +259,7 @@ class Run:
             return  # as where something is not as requested, which is recorded before it is raised
         if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the run ended."
-        elif self.outcomes and not is_own:  # what it says was not written is something else
+        elif self.so_far.outcomes and not is_own:  # what it says was not written is something else
             headline = f"Then a cell failed that is no step of it ({type(error).__name__})."
         elif is_own and isinstance(error, PlanError):
             headline = NOT_APPROVED + headline
@@ -270,8 +269,7 @@ class Run:
                 status = RunStatus.REFUSED
         elif not isinstance(error, MnsError):
             headline = cut(f"{type(error).__name__}: {error}")
-        counts = ApplyResult(outcomes=tuple(self.outcomes)).counts()
-        self.write(status, self._so_far(headline), counts)
+        self.write(status, self.behind_written(headline), self.so_far.counts())
 
     def finish(
         self,

@@ -323,15 +323,13 @@ def mark_under_way(directory: Path) -> BaseFileLock:
 
 def is_under_way(directory: Path) -> bool:
     """Return whether a run that has not ended is in a process of this machine that lives."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     try:
         if (directory / UNDER_WAY_NAME).exists():
-            FileLock(directory / UNDER_WAY_NAME).acquire(timeout=0).lock.release()
+            mark_under_way(directory).release()
     except Timeout:
         return True
-    except (OSError, NotImplementedError):
-        return False
     return False
 
 
