@@ -51,9 +51,8 @@ def left_out_for(node: Node) -> str:
     taints = [key for key in node.taints if key != _TOLERATED_TAINT]
     if node.is_virtual or _VIRTUAL_TAINT in taints or node.name.startswith(_VIRTUAL_NAMES):
         return VIRTUAL
-    if node.name.startswith(_CLOSED_NAMES):
-        return CLOSED
-    if not all(key.startswith(_PASSING_TAINTS) for key in taints):
+    foreign = [key for key in taints if not key.startswith(_PASSING_TAINTS)]
+    if foreign or node.name.startswith(_CLOSED_NAMES):
         return CLOSED
     if not node.is_ready or set(taints) - {_CORDON_TAINT}:
         return NOT_READY
@@ -78,8 +77,7 @@ class Commitment:
         by_namespace: what is committed to each.
         max_ratio: committed over allocatable that is still accepted; None for no limit.
         left_out: nodes that are not counted, each with the reason of `left_out_for`.
-        returning, largest_returning: allocatable of those of them that are left out for a time
-            (`PASSING`), and of the largest one.
+        returning: allocatable of each of those that are left out for a time (`PASSING`).
     """
 
     resource: str
@@ -92,8 +90,7 @@ class Commitment:
     by_namespace: Mapping[str, Decimal] = field(default_factory=dict)
     max_ratio: Decimal | None = QUOTA_OVERCOMMIT_RATIO
     left_out: Mapping[str, str] = field(default_factory=dict)
-    returning: Decimal = ZERO
-    largest_returning: Decimal = ZERO
+    returning: tuple[Decimal, ...] = ()
 
     @property
     def nodes_left_out(self) -> str:
@@ -105,11 +102,10 @@ class Commitment:
         """The same commitment once the nodes are back that are left out for a time."""
         return replace(
             self,
-            allocatable=self.allocatable + self.returning,
-            largest_node=max(self.largest_node, self.largest_returning),
+            allocatable=sum(self.returning, self.allocatable),
+            largest_node=max((self.largest_node, *self.returning)),
             left_out={name: why for name, why in self.left_out.items() if why not in PASSING},
-            returning=ZERO,
-            largest_returning=ZERO,
+            returning=(),
         )
 
     @property
@@ -242,7 +238,7 @@ def commitments(
     ]
     found = {}
     for resource, offer in _OFFERS.items():
-        offers, later = [offer(node) for node in used], [offer(node) for node in returning]
+        offers = [offer(node) for node in used]
         growth = sum((offer(node) * count for node, count in growing), ZERO)
         committed = committed_by_namespace(hard, resource)
         found[resource] = Commitment(
@@ -256,7 +252,6 @@ def commitments(
             by_namespace=committed,
             max_ratio=max_ratio,
             left_out=left_out,
-            returning=sum(later, ZERO),
-            largest_returning=max(later, default=ZERO),
+            returning=tuple(offer(node) for node in returning),
         )
     return found

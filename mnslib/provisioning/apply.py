@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,16 +21,12 @@ from mnslib import errors
 from mnslib.azure.scheduler import ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import (
-    Change,
-    mentioned,
-    not_as_asked,
-    planned_item,
-)
+from mnslib.provisioning.changes import Change, mentioned, not_as_asked, planned_item
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import READERS, ObservedState, item_now
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.writing import STALE_REMEDY, Item, StaleItemError, Writer
+from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
     DRY_RUN,
@@ -83,6 +79,7 @@ class Progress:
 
 
 Observer = Callable[[Progress], None]
+Asked = Mapping[ManagedNamespaceId, Set[str]]
 
 
 def apply(
@@ -272,8 +269,10 @@ class _Run:
 
 def _reason(item: Item, error: errors.MnsError) -> tuple[str, str]:
     """Return why an item failed, and what to do next."""
-    told = isinstance(error, errors.ArmError) and error.remedy
-    text = (error.what if isinstance(error, errors.ArmError) else str(error)).rstrip(".")
+    text, told = str(error), ""
+    if isinstance(error, errors.ArmError):
+        text, told = error.what, error.remedy
+    text = text.rstrip(".")
     if item.granting:
         text = f"the namespace is as requested, but access is not: {text}"
         return text, told or "run again once mended"
@@ -308,12 +307,12 @@ def read_back(
     done = {item.id for item in result.outcomes if item.outcome in WRITTEN_OUTCOMES}
     asked = {spec.id: mentioned(spec) for spec in specs}
     written = {change.id: change for change in plan.to_do if change.id in done}
-    disputed = [id_ for id_, change in written.items() if _read(change, again, asked.get(id_))[0]]
+    disputed = [id_ for id_, change in written.items() if _read(change, again, asked)[0]]
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         found = pool.map(partial(item_now, azure=azure), disputed)
         again = again.with_items(dict(zip(disputed, found, strict=True)))
     checked = (
-        _check(written[item.id], item, again, asked.get(item.id)) if item.id in written else item
+        _check(written[item.id], item, again, asked) if item.id in written else item
         for item in result.outcomes
     )
     result = replace(result, outcomes=tuple(checked))
@@ -329,23 +328,19 @@ def read_back(
     return result, left
 
 
-def _read(
-    change: Change, again: ObservedState, asked: Set[str] | None
-) -> tuple[list[str], list[str]]:
+def _read(change: Change, again: ObservedState, asked: Asked) -> tuple[list[str], list[str]]:
     """Return in what an item is not as it was asked to become, and in what else not as sent."""
     there = again.find(change.id)
     if (there is None) is not (change.after is None):
         return ["it is still there" if there else "it is not there"], []
-    wrong, told = not_as_asked(change, there, asked=asked or ())
+    wrong, told = not_as_asked(change, there, asked=asked.get(change.id, ()))
     return (
         [f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}" for d in wrong],
         [f"{d.path} is {d.new or 'gone'}" for d in told],
     )
 
 
-def _check(
-    change: Change, outcome: ItemOutcome, again: ObservedState, asked: Set[str] | None
-) -> ItemOutcome:
+def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: Asked) -> ItemOutcome:
     found, told = _read(change, again, asked)
     found += [
         f"role {grant.role} is not assigned"
@@ -359,15 +354,10 @@ def _check(
     ]
     reasons = [outcome.reason] if outcome.reason else []
     if told:
-        reasons.append(
-            f"not asked for, by a policy or somebody else: {errors.cut(', '.join(told))}"
-        )
-    if not found:
-        return replace(outcome, reason="; ".join(reasons))
-    reasons.insert(0, f"reads back differently: {', '.join(found)}")
-    return replace(
-        outcome,
-        outcome=OutcomeKind.FAILED,
-        reason="; ".join(reasons),
-        remedy="look at it before running again",
-    )
+        added = errors.cut(", ".join(told))
+        reasons.append(f"not asked for, by a policy or somebody else: {added}")
+    if found:
+        reasons.insert(0, f"reads back differently: {', '.join(found)}")
+        remedy = "look at it before running again"
+        outcome = replace(outcome, outcome=OutcomeKind.FAILED, remedy=remedy)
+    return replace(outcome, reason="; ".join(reasons))

@@ -270,11 +270,11 @@ def with_added(change: Change, over: ManagedNamespace | None) -> ManagedNamespac
     if after is None or over is None:
         return after
     known = {_by_name(path) for one in (change.before, after) for path in fields_of(one)}
-    whole: dict[str, Any] = {name: dict(getattr(after, name)) for name in OWNED_MAPPINGS}
-    for name, mapping in whole.items():
-        for key, value in getattr(over, name).items():
-            if _by_name(f"{name}[{key}]") not in known:
-                mapping[key] = value
+    whole: dict[str, Any] = {}
+    for name in OWNED_MAPPINGS:
+        there = getattr(over, name)
+        added = {key: there[key] for key in there if _by_name(f"{name}[{key}]") not in known}
+        whole[name] = {**getattr(after, name), **added}
     return replace(after, **whole)
 
 

@@ -17,13 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import (
-    ArmConflictError,
-    ArmForbiddenError,
-    ArmNotFoundError,
-    KubeError,
-    MnsError,
-)
+from mnslib.errors import ArmConflictError, ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import (
     MANAGED_LABEL,

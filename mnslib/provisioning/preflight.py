@@ -5,7 +5,8 @@ A failed check stops a run before anything is written; a warning says what will 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
@@ -27,7 +28,12 @@ def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[
     for _, cluster in sorted(observed.clusters.items(), key=lambda pair: pair[0].key):
         mine = [spec for spec in specs if spec.id.cluster == cluster.cluster.id]
         found += _checks(mine, cluster)
-        found += _undone_before(mine, observed)
+        found += [  # roles that an undo does not find any more, inherited all the same
+            _told(spec.id.namespace_name, "undone", {"name": spec.id.namespace_name, **facts})
+            for spec in mine
+            if spec.origin.is_undo
+            for facts in inherited_only(spec, observed)
+        ]
     return tuple(sorted(found, key=lambda check: _ORDER.index(check.status)))
 
 
@@ -63,13 +69,19 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         "kept": cut(", ".join(kept), 200),
     }
     for check, is_well in passed.items():
-        told = words("checks")[check]
-        yield CheckResult(
-            name=f"{cluster.id.cluster_name}: {told['name']}",
-            status=CheckStatus.PASSED if is_well else CheckStatus(told["otherwise"]),
-            detail=told["passed" if is_well else "found"].format_map(facts),
-            remedy="" if is_well else told["remedy"].format_map(facts),
-        )
+        yield _told(cluster.id.cluster_name, check, facts, is_well=is_well)
+
+
+def _told(
+    about: str, check: str, facts: Mapping[str, Any], *, is_well: bool = False
+) -> CheckResult:
+    told = words("checks")[check]
+    return CheckResult(
+        name=f"{about}: {told['name']}",
+        status=CheckStatus.PASSED if is_well else CheckStatus(told["otherwise"]),
+        detail=told["passed" if is_well else "found"].format_map(facts),
+        remedy="" if is_well else told["remedy"].format_map(facts),
+    )
 
 
 def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bool:
@@ -77,19 +89,3 @@ def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bo
     if before is None or spec.when_new is None:
         return False
     return merge(spec.when_new, before) != merge(spec, before)
-
-
-def _undone_before(
-    specs: Sequence[NamespaceSpec], observed: ObservedState
-) -> Iterator[CheckResult]:
-    """Yield the roles that an undo does not find any more, and that are inherited all the same."""
-    told = words("checks")["undone"]
-    for spec in [one for one in specs if one.origin.is_undo]:
-        for facts in inherited_only(spec, observed):
-            known = {"name": spec.id.namespace_name, **facts}
-            yield CheckResult(
-                name=f"{spec.id.namespace_name}: {told['name']}",
-                status=CheckStatus(told["otherwise"]),
-                detail=told["found"].format_map(known),
-                remedy=told["remedy"].format_map(known),
-            )

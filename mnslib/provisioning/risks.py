@@ -256,8 +256,8 @@ def with_overcommit(
     if all(change.kind in (ChangeKind.NO_CHANGE, ChangeKind.DELETE) for change in changes):
         return list(changes)  # nothing raises, and pods need not be added up
     both = before_and_after(observed, changes, max_commitment)
-    sums = zip(*map(dict.items, both), strict=True) if both else ()
-    short = {resource: _short(before, after) for (resource, before), (_, after) in sums}
+    before, after = both or ({}, {})
+    short = {resource: _short(before[resource], after[resource]) for resource in after}
     found = []
     for change in changes:
         told = [_overcommit(change, resource, both, short) for resource in ("cpu", "memory")]

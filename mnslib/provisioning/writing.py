@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -77,21 +76,6 @@ STALE = "stale: somebody else changed it after it was read"
 STALE_REMEDY = "make a new plan"
 """Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
 
-REPLACED = (
-    "it was not there when it was read just before, and was there when it was written: what it was"
-    " is not known, and an undo leaves it"
-)
-"""Reason of a creation that the service answered as an update, which `If-None-Match` forbids."""
-
-
-class Guard(StrEnum):
-    """What is known of the service's obedience to `If-Match` and `If-None-Match`."""
-
-    UNKNOWN = "unknown"
-    ASKED = "asked"
-    OBEYED = "obeyed"
-    IGNORED = "ignored"
-
 
 class StaleItemError(errors.MnsError):
     """The item is not as it was planned on; ends as its outcome, with this text as the reason."""
@@ -142,7 +126,9 @@ class Writer:
 
     def __post_init__(self) -> None:
         self._seen = {key: _Seen(found) for key, found in self.observed.clusters.items()}
-        self._guard, self._sent = Guard.UNKNOWN, 0
+        # whether the service obeys `If-Match` and `If-None-Match`; None while that is not known
+        self._obeys: bool | None = None
+        self._is_asking, self._sent = False, 0
 
     def carry_out(self, item: Item) -> Work[None]:
         """Write, await, grant and revoke.
@@ -216,28 +202,24 @@ class Writer:
             raise StaleItemError(STALE)
 
     def _send_and_follow(self, item: Item, over: ManagedNamespace | None) -> Work[None]:
-        while self._guard is Guard.ASKED:
+        while self._is_asking:
             yield Pause(LOOK_PAUSE_SECONDS)
-        is_question = (
-            self._guard is Guard.UNKNOWN and self._sent >= READ_SINGLY and not item.is_sent
-        )
-        if is_question:
-            self._guard = Guard.ASKED
+        is_question = self._obeys is None and self._sent >= READ_SINGLY and not item.is_sent
+        self._is_asking = is_question
         self._sent += not item.is_sent
         method = "DELETE" if item.change.after is None else "PUT"
         send = partial(self._send, item, over, is_question=is_question)
         try:
             operation = yield Call(method, str(item.change.id), send)
         except errors.ArmPreconditionError:
-            self._guard = Guard.OBEYED
+            self._obeys = True
             raise
         finally:  # another answer says nothing: the next item asks again
-            if is_question and self._guard is Guard.ASKED:
-                self._guard = Guard.UNKNOWN
+            self._is_asking &= not is_question
         if is_question or item.replaced:
-            self._guard = Guard.IGNORED
+            self._obeys = False
         if item.replaced:
-            item.told.append(REPLACED)
+            item.told.append(words("told")["replaced"])
         if operation is not None:
             item.is_accepted = True
             yield from self.azure.operations.follow(operation)
@@ -267,20 +249,11 @@ class Writer:
         """Has anything appeared on the cluster that would be taken over; look again where due."""
         if self.kube_for is None or change.kind not in (ChangeKind.CREATE, ChangeKind.ADOPT):
             return
-        seen = self._seen[change.id.cluster]
+        planned, seen = self.observed.clusters[change.id.cluster], self._seen[change.id.cluster]
         while seen.is_being_read:
             yield Pause(LOOK_PAUSE_SECONDS)
         # a clock that was set back does not say how old it is
         if abs(self.now() - datetime.fromisoformat(seen.cluster.read_utc)) > FRESH_FOR:
-            yield from self._look_again(change, seen)
-        planned = self.observed.clusters[change.id.cluster]
-        _require_same_on_cluster(change, planned, seen.cluster)
-
-    def _look_again(self, change: Change, seen: _Seen) -> Work[None]:
-        seen.is_being_read = True
-        try:
-            path = f"{change.id.cluster}/managedNamespaces"
-            planned = self.observed.clusters[change.id.cluster]
             look = partial(
                 read_cluster,
                 planned.cluster,
@@ -289,9 +262,12 @@ class Writer:
                 now=self.now,
                 namespaces_only=True,
             )
-            seen.cluster = yield Call("GET", path, look)
-        finally:
-            seen.is_being_read = False
+            seen.is_being_read = True
+            try:
+                seen.cluster = yield Call("GET", f"{change.id.cluster}/managedNamespaces", look)
+            finally:
+                seen.is_being_read = False
+        _require_same_on_cluster(change, planned, seen.cluster)
 
     # Calls, each on a thread of its own
 
@@ -302,7 +278,7 @@ class Writer:
         change, client = item.change, self.azure.managed_namespaces
         after = with_added(change, over)
         etag = over.etag if over else None
-        is_guarded = self._guard is Guard.OBEYED and (over is None or etag is not None)
+        is_guarded = bool(self._obeys) and (over is None or etag is not None)
         # here, on this thread: between a look and a write no token is waited for
         if not is_guarded and not is_untouched(over, item_now(change.id, self.azure)):
             raise StaleItemError(STALE)
@@ -340,9 +316,8 @@ class Writer:
             if error.code != "RoleAssignmentExists":
                 raise
             # the same grant, under a name that somebody else chose; reading back, it must be there
-            item.told.append(
-                f"role {grant.role} was assigned already, by another assignment: {error.said}"
-            )
+            told = words("told")["assigned"].format(role=grant.role, said=error.said)
+            item.told.append(told)
         else:
             self.journal.write("granted", id=str(target), **who)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from mnslib.models import AdoptionPolicy, DeletePolicy, ManagedNamespace, NamespaceSpec, Origin
+from mnslib.packaged import packaged
 from mnslib.provisioning.apply import apply
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.journal import Journal, read_events
@@ -15,7 +16,6 @@ from mnslib.provisioning.observe import item_now as observe_item_now
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.provisioning.undo import undo
-from mnslib.provisioning.writing import REPLACED
 from mnslib.run.targets import Target
 from tests.operations import SameThread
 
@@ -250,7 +250,10 @@ def test_what_was_made_between_look_and_write_is_told_and_no_undo_deletes_it(
     monkeypatch.setattr("mnslib.provisioning.writing.item_now", item_now)
     result, events, _ = run()
     told = {item.id: item for item in result.outcomes}[target]
-    assert (told.outcome, told.reason) == ("updated", REPLACED)
+    assert (told.outcome, told.reason) == (
+        "updated",
+        packaged("mnslib.provisioning", "words")["told"]["replaced"],
+    )
     assert result.counts() == {"created": len(NEW) - 1, "updated": len(HELD) + 1}
     undone = undo(events)
     assert target.namespace_name not in {row["namespace_name"] for row in undone.rows}
