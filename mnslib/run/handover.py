@@ -100,9 +100,8 @@ def _unwritable(named: str) -> str:
         if not folder.exists() and Path(named).expanduser().is_absolute():
             folder = folder.parent  # one is made, as kubectl makes ~/.kube
         if not folder.is_dir():
-            return (
-                f"there is no folder {place.parent} (relative paths begin in the project folder)."
-            )
+            base = "relative paths begin in the project folder"
+            return f"there is no folder {place.parent} ({base})."
         with TemporaryFile(dir=folder):
             return ""
     except (OSError, RuntimeError) as error:  # the latter is of links in a circle, or no such home

@@ -255,9 +255,9 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
 
 def _refused_reading(asked: Mapping[str, Any]) -> dict[str, str]:
     found, text = history_problems(asked), _texts(asked)
-    numbers = {name: asked.get(name) for name in ("lookback_days", "step_minutes")}
-    window = {name: number for name, number in numbers.items() if isinstance(number, int)}
-    found |= window_problems(**{"lookback_days": 1, "step_minutes": 60} | window)
+    window = {"lookback_days": 1, "step_minutes": 60}
+    window |= {name: asked[name] for name in window if isinstance(asked.get(name), int)}
+    found |= window_problems(**window)
     for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
         found |= size_problems({name: text[name] for name in pair})
     return found

@@ -306,12 +306,9 @@ class Run:
         self.write(status, headline, numbers, warnings)
         self.close()
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
-            again = "run it again"
-            if self.result and self.result.needs_plan:
-                again = "make the plan again, and read it"
-            elif "resume_run" in self.parameters:
-                again = f"mns resume {self.directory}, or {again}"
-            raise ApplyError(f"{headline} What is done is not repeated: {again}.")
+            resumed = self.directory if "resume_run" in self.parameters else None
+            again = render_part("run.txt.j2", "again", self.result, resumed)
+            raise ApplyError(f"{headline} {again}")
         return Table(
             columns=["Figure", "Value"],
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
