@@ -19,12 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from azure.core.exceptions import (
-    AzureError,
-    DecodeError,
-    IncompleteReadError,
-    ServiceRequestError,
-)
+from azure.core.exceptions import AzureError, DecodeError, IncompleteReadError, ServiceRequestError
 from azure.core.pipeline import Pipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,

@@ -316,8 +316,7 @@ class Writer:
             if error.code != "RoleAssignmentExists":
                 raise
             # the same grant, under a name that somebody else chose; reading back, it must be there
-            told = words("told")["assigned"].format(role=grant.role, said=error.said)
-            item.told.append(told)
+            item.told.append(words("told")["assigned"].format(role=grant.role, said=error.said))
         else:
             self.journal.write("granted", id=str(target), **who)
 
