@@ -196,7 +196,7 @@ def _plan_again(directory: Path, status: RunStatus) -> str:
 
 def _planning(given: Mapping[str, Any], file: Path) -> str:
     """Return the command that plans a request file where a run with those parameters went."""
-    same = [(name, given[name]) for name in ("target", "cloud", "credential") if name in given]
+    same = [(name, given[name]) for name in targets.WAY if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
     return shlex.join(["mns", "run", "30", *(part for word in words for part in ("-p", word))])
 
@@ -422,14 +422,10 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     one = [str(given.get(n) or "") for n in ("subscription_id", "resource_group", "cluster_name")]
     if not subscriptions and not ids and all(one):  # of a notebook about one cluster
         ids = [str(ClusterId(*one))]
-    target = targets.open_target(
-        **{name: str(given[name]) for name in ("target", "cloud", "credential")}
-    )
-    subscription_ids, clusters = target.scope(
-        [str(one) for one in subscriptions], [str(one) for one in ids]
-    )
+    target = targets.open_target(**{name: str(given[name]) for name in targets.WAY})
+    subscriptions, ids = target.scope([*map(str, subscriptions)], [*map(str, ids)])
     namespaces, grants, other_roles = read_namespaces(
-        target.azure, subscription_ids=subscription_ids, clusters=clusters
+        target.azure, subscription_ids=subscriptions, clusters=ids
     )
     rows, left_out = request_rows(namespaces, grants, suffix=suffix)
     _write(file, request_file(rows, suffix=suffix), overwrite=overwrite)

@@ -262,17 +262,13 @@ class Reading(Run):
         saved.result()
         new = new_findings(tables.changed, tables.refusals, tables.earlier)
         absent = absent_labels(tables.layers, tables.group_by)
+        owner = absent_owner(tables.snapshot, tables.owner_label)
         numbers = verdict_counts(tables.worst) | refusal_findings(tables.refusals) | new
         return self.finish(
             RunStatus.FINDINGS if sum(new.values()) else RunStatus.DONE,
             f"{said('utilization', utilization_findings(tables.worst))}.",
             numbers,
-            reading_checks(
-                tables.snapshot,
-                absent,
-                tables.placement,
-                owner=absent_owner(tables.snapshot, tables.owner_label),
-            ),
+            reading_checks(tables.snapshot, absent, tables.placement, owner=owner),
         )
 
     def write_failure(self, error: BaseException, *, is_own: bool = True) -> None:

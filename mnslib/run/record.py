@@ -34,7 +34,7 @@ from mnslib.results import (
 from mnslib.run import project, runs
 from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable
 from mnslib.run.progress import ipython
-from mnslib.run.targets import Target, open_target, sandbox_name
+from mnslib.run.targets import WAY, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
 from mnslib.show.plans import outcome_sentence, warning_lines
@@ -195,8 +195,7 @@ class Run:
     @cached_property
     def target(self) -> Target:
         """The way to Azure or to the sandbox; a run that analyzes an earlier one never takes it."""
-        way = {name: str(self.parameters[name]) for name in ("target", "cloud", "credential")}
-        return open_target(**way)
+        return open_target(**{name: str(self.parameters[name]) for name in WAY})
 
     def close(self) -> None:
         """Let nothing that comes later in this process touch the record."""

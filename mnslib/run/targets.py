@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mnslib.kube.client import KubeClient
     from mnslib.models import ManagedCluster
 
+WAY = ("target", "cloud", "credential")
+"""Parameters that say which target it is, as `open_target` takes them."""
+
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
 
