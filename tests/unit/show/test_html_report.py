@@ -136,6 +136,12 @@ def test_nothing_runs_and_nothing_is_loaded(report) -> None:
     assert 'alt="drawn"' in html
 
 
+def test_what_scrolls_by_itself_on_a_small_screen_is_reached_by_keys(report) -> None:
+    table = shown(html="<table><tr><td>wide</td></tr></table>", text="wide")
+    text = report(markdown("## What is asked"), code(table), result=make_result())
+    assert re.search(r'<section class="words" id="part-\d+" tabindex="0">', text)
+
+
 def test_a_chart_has_its_finding_as_alternative_text(report) -> None:
     html = report(markdown("## Who"), code(shown(png=PICTURE, text='7 of 77 are "full"')))
     assert f'src="data:image/png;base64,{PICTURE}" alt="7 of 77 are &#34;full&#34;"' in html
