@@ -312,12 +312,20 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
 
 
 def mark_under_way(directory: Path) -> BaseFileLock:
-    """Return the mark of a run whose process lives: a lock, which ends with the process."""
-    from filelock import FileLock
+    """Return the mark of a run whose process lives: a lock, which ends with the process.
+
+    Raises:
+        filelock.Timeout: if a process has it that lives.
+    """
+    from filelock import FileLock, Timeout
 
     mark = FileLock(directory / UNDER_WAY_NAME)
-    with suppress(OSError, NotImplementedError):  # a file system without locks: nobody knows then
+    try:
         mark.acquire(timeout=0)
+    except Timeout:  # which is an OSError, too
+        raise
+    except (OSError, NotImplementedError):  # a file system without locks: nobody knows then
+        pass
     return mark
 
 
