@@ -186,7 +186,7 @@ class Changing(Run):
             path = project.existing_file("request_file", str(path))
             self._requests = self.directory / f"requests{path.suffix.lower()}"
             data = files.read_bytes(path)
-            self._is_asked(data)
+            self._keep_content(data)
             if resumed:  # which may have been given back with answers since
                 self.content = (project.read_result(earlier) or {}).get("content", "")
             try:
@@ -197,11 +197,11 @@ class Changing(Run):
             project.write_whole(self._requests, data)
         else:
             row = {name: self.parameters[name] for name in COLUMNS if name in self.parameters}
-            self._is_asked(json.dumps(row, sort_keys=True, default=str).encode())
+            self._keep_content(json.dumps(row, sort_keys=True, default=str).encode())
             self.specs = spec.specs_from_rows([row], file=PARAMETERS, **read_by)
         return plans.requests_table(self.specs)
 
-    def _is_asked(self, requests: bytes) -> None:
+    def _keep_content(self, requests: bytes) -> None:
         """Keep what tells these requests, and the tiers they lean on, from others."""
         digest = hashlib.sha256(requests)
         if tiers := self.parameters.get("tiers_file"):

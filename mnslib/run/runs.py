@@ -324,8 +324,8 @@ def mark_under_way(directory: Path) -> BaseFileLock:
         mark.acquire(timeout=0)
     except Timeout:  # which is an OSError, too
         raise
-    except (OSError, NotImplementedError):  # a file system without locks: nobody knows then
-        pass
+    except (OSError, NotImplementedError):
+        return mark  # on a file system without locks: there nobody knows who lives
     return mark
 
 
