@@ -65,14 +65,12 @@ def collect_from_metrics(
         PrometheusError: if the clusters cannot be looked for.
     """
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    called = cluster_names(prometheus, grid) if clusters else _discovered(prometheus, grid)
-    found = (
-        _named(clusters)
-        if clusters
-        else {
-            label: ClusterId("", "", names.values[-1] or UNNAMED) for label, names in called.items()
-        }
-    )
+    if clusters:
+        called, found = cluster_names(prometheus, grid), _named(clusters)
+    else:
+        called = _discovered(prometheus, grid)
+        last = {name: own.values[-1] for name, own in called.items()}
+        found = {name: ClusterId("", "", label or UNNAMED) for name, label in last.items()}
 
     def read(name: str) -> ClusterReading:
         cluster, label = found[name], called.get(name, ClusterNames((name,)))
