@@ -21,8 +21,8 @@ LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""
 
 LONGEST_REFUSAL = 4000
-"""Of a refusal of Azure's, whose texts name things by ids: a lock on the longest id takes 1,000 of
-them, each of several policies 700; our choice."""
+"""Of a refusal of Azure's or a cluster's, whose texts name things by ids: a lock on the longest id
+takes 1,000 of them, each of several policies 700; our choice."""
 
 SAME_IN_ROWS = 4
 """Rows with the same mistake from which on one line counts them; our choice."""
@@ -240,9 +240,10 @@ class ArmForbiddenError(ArmError):
 
 
 class ArmConflictError(ArmError):
-    """409: another operation runs, a lock forbids it, it exists already; `code` says which."""
+    """409: another operation runs, a lock forbids it, it exists already; `code` says which.
 
-    is_transient = True
+    Transient where that is known (`azure/messages.yaml`).
+    """
 
 
 class ArmPreconditionError(ArmError):
@@ -275,7 +276,7 @@ class KubeError(MnsError):
     """The Kubernetes API answered with an error; `status` is the HTTP status, None without one."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(cut(hide_secrets(message)))
+        super().__init__(cut(hide_secrets(message), LONGEST_REFUSAL))
         self.status = status
 
 

@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -45,7 +45,7 @@ _ACTION = re.compile(
 )
 _ACTIONS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _NAMING = re.compile(r"(?i)(id|name|path|scope)$")
-_MOST_DEEP = 5
+_MOST_DEEP = 9
 _LONGEST_CODE = 80
 _FOREIGN = {"code": "NotFromAzure"}
 """Stands for an error whose body has none of the services' forms."""
@@ -55,7 +55,7 @@ _REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
-_UNANSWERED = " An attempt of this request ended unclear and may have been accepted: read it first."
+_UNANSWERED = "An attempt of this request ended unclear and may have been accepted: read it first."
 _CLASSES: dict[int, type[ArmError]] = {
     HTTPStatus.NOT_FOUND: ArmNotFoundError,
     HTTPStatus.FORBIDDEN: ArmForbiddenError,
@@ -119,27 +119,6 @@ def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """What a refusal of a service means.
-
-    Attributes:
-        code: the outermost code; empty where there is none.
-        said: what the service says, inner errors and what additional information names with it.
-        is_transient: whether it may go well later; None where the status alone says so.
-        is_busy: it waits for another operation on the same cluster.
-        why: our own words for the cause; empty where the service's say it all.
-        remedy: what to do next.
-    """
-
-    code: str
-    said: str
-    is_transient: bool | None
-    is_busy: bool
-    why: str
-    remedy: str
-
-
 def read_service_error(body: str) -> str:
     """Return code and text of an error body; empty for one of no known form."""
     found = refusal(_parsed(body))
@@ -166,75 +145,85 @@ def _parsed(body: str) -> Any:
     return error if isinstance(error, Mapping) else _FOREIGN
 
 
-def refusal(error: Any, *, method: str = "", path: str = "", status: int | None = None) -> Refusal:
-    """Return what an error means, by its codes, its texts and its additional information.
+def refusal(
+    error: Any,
+    *,
+    kind: type[ArmError] = ArmError,
+    head: str = "",
+    remedy: str = "",
+    method: str = "",
+    path: str = "",
+    status: int | None = None,
+    facts: Mapping[str, str] = MappingProxyType({}),
+    **more: Any,
+) -> ArmError:
+    """Return the error that a refusal means, by its codes, texts and additional information.
 
     Args:
         error: as the body of an answer or of an operation's status holds it.
+        kind: also decides whether it is transient where nothing but the status says something.
+        head: what was tried; the code follows.
+        remedy: what to do after what the words say.
         method, path: of the request that was refused.
         status: of the answer; None for an operation that failed.
+        facts: what else the words for a status may tell.
+        more: of the error, as it is.
     """
     parts = list(_parts(error))
     codes = [code for code, _ in parts if code]
-    said = _joined(text for _, text in parts)
-    entry = next((one for one in _words("refusals") if _fits(one, codes, said)), None)
-    if entry is None:
-        entry = {"again": "as status", **_words("statuses").get(status, {})}
+    code, said = "" if error is _FOREIGN else "".join(codes[:1]), _joined(text for _, text in parts)
+    statuses = _words("statuses")
+    alone = statuses.get(status) or statuses.get((status or 0) // 100, {})
+    entry = next((one for one in _words("refusals") if _fits(one, codes, said)), alone)
     action, scope = (cut(fact) for fact in denied_action(method, path, said))
     role = _words("roles").get(action.lower())
-    facts = {
+    known = {
         "action": action,
         "scope": scope,
         "such": f", such as {role}" if role else "",
         "name": path.rpartition("/")[2],
         "provider": action.partition("/")[0],
+        **facts,
     }
-    why, remedy = (
-        text.format_map(facts) if action or "{action}" not in text else ""
-        for text in (entry.get("why", ""), entry.get("next", ""))
+    why, following = (
+        text.format_map(known) if action or "{action}" not in text else ""
+        for text in (entry.get("why", ""), entry.get("next", alone.get("next", "")))
     )
-    again = entry.get("again", "never")
-    return Refusal(
-        code="" if error is _FOREIGN else "".join(codes[:1]),
+    again = entry.get("again", "never" if entry is not alone else "as status")
+    return kind(
+        " ".join(part for part in (f"{head} {code}".rstrip() + ".", said, why) if part),
+        remedy=f"{following} {remedy}".strip(),
+        status=status,
+        code=code,
         said=said,
         is_transient=None if again == "as status" else again != "never",
         is_busy=again == "in turn",
-        why=why,
-        remedy=remedy,
+        **more,
     )
 
 
-def _parts(errors: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield code and text of errors, of those inside them, and of their additional information.
+def _parts(value: Any, depth: int = 0, *, is_info: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield code and text of an error and of all that is inside it.
+
+    The text of additional information is what it names: ids, names, scopes and paths, by their
+    keys.
 
     Source: ARM RPC, error response content: `details`, `innererror`, `additionalInfo`.
     """
-    for error in _mappings(errors, depth):
-        text = str(error.get("message") or "")
-        is_body = text.lstrip().startswith("{")  # of whoever the service asked
-        yield cut(str(error.get("code") or ""), _LONGEST_CODE), "" if is_body else text
-        for name in ("innererror", "innerError", "details"):
-            yield from _parts(error.get(name), depth + 1)
-        if is_body:
-            yield from _parts(_parsed(text), depth + 1)
-        for more in _mappings(error.get("additionalInfo"), depth):
-            named = ", ".join(_named(more.get("info"), depth))
-            yield cut(str(more.get("type") or ""), _LONGEST_CODE), named
-
-
-def _named(info: Any, depth: int) -> Iterator[str]:
-    """Yield what additional information names: ids, names, scopes and paths, by their keys."""
-    for item in _mappings(info, depth):
-        for key, value in item.items():
-            if value and isinstance(value, str) and _NAMING.search(key):
-                yield f"{key} {value!r}"
-            yield from _named(value, depth + 1)
-
-
-def _mappings(value: Any, depth: int) -> list[Mapping[str, Any]]:
-    """Return what of a value, or of a list, can be looked into; nothing where it is too deep."""
-    found = value if isinstance(value, list) else [value]
-    return [one for one in found if isinstance(one, Mapping) and depth <= _MOST_DEEP]
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping) or depth > _MOST_DEEP:
+        return
+    text = str(value.get("message") or "")
+    inside = dict(value)
+    if text.lstrip().startswith("{"):  # the body of whoever the service asked
+        text, inside["message"] = "", _parsed(text)
+    if is_info:
+        named = ((key, one) for key, one in value.items() if _NAMING.search(str(key)))
+        text = ", ".join(f"{key} {one!r}" for key, one in named if one and isinstance(one, str))
+    yield cut(str(value.get("code") or value.get("type") or ""), _LONGEST_CODE), text
+    for key, one in inside.items():
+        yield from _parts(one, depth + 1, is_info=is_info or key == "info")
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -259,7 +248,7 @@ def is_repeated(status: int, body: Callable[[], str]) -> bool:
     Args:
         body: returns the answer's text; read only where the status leaves it open.
     """
-    return status in _REPEATED and refusal(_parsed(body())).is_transient is not False
+    return status in _REPEATED and refusal(_parsed(body()), kind=ArmServerError).is_transient
 
 
 def answer_error(
@@ -276,32 +265,24 @@ def answer_error(
     Args:
         unanswered: an earlier attempt of the same request got no clear answer.
     """
-    path, error = path_of(url), _parsed(body)
-    found = refusal(error, method=method, path=path, status=status)
-    remedy = found.remedy
-    delay = server_delay_seconds(headers)
+    path, error, delay = path_of(url), _parsed(body), server_delay_seconds(headers)
     request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""
-    if status == HTTPStatus.TOO_MANY_REQUESTS and delay is not None:
-        remedy += f" The service asks for {delay:.0f} s."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.is_transient is not False:
-        remedy = f"Try again later; for a support case the request id is {request_id or 'unknown'}."
-    if unanswered:
-        remedy += _UNANSWERED
-    head = f"Could not {_verb(method)} {path}: {status} {found.code}".rstrip() + "."
     kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
     if error is _FOREIGN and kind in _CONCLUSIVE:
         kind = ArmError  # a proxy does not know what there is
-    return kind(
-        " ".join(part for part in (head, found.said, found.why) if part),
+    asked = f" The service asks for {delay:.0f} s." if delay else ""
+    return refusal(
+        error,
+        kind=kind,
+        head=f"Could not {_verb(method)} {path}: {status}",
+        remedy=_UNANSWERED if unanswered else "",
+        method=method,
+        path=path,
         status=status,
-        code=found.code,
+        facts={"request_id": request_id or "unknown", "delay": asked},
         request_id=request_id,
         retry_after_seconds=delay,
         is_unclear=unanswered,
-        remedy=remedy.strip(),
-        said=found.said,
-        is_transient=found.is_transient,
-        is_busy=found.is_busy,
     )
 
 
@@ -346,5 +327,5 @@ def unreachable_error(
     return ArmUnreachableError(
         f"Could not {_verb(method)} {path_of(url)}: no answer from {parts.netloc},"
         f" {unreachable_reason(error)}. Check network, proxy and the parameter `cloud`."
-        + (_UNANSWERED if unanswered else "")
+        + (f" {_UNANSWERED}" if unanswered else "")
     )

@@ -172,17 +172,16 @@ class Operations:
 
 
 def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> ArmError:
-    method = "DELETE" if operation.kind is OperationKind.DELETE else "PUT"
-    found = refusal(body.get("error"), method=method, path=operation.id)
-    code = found.code or f"Operation{state.capitalize()}"
-    said = f"{code}: {found.said or 'no reason given.'} {found.why}".strip()
-    remedy = f"{found.remedy} Read the namespace before you try again: it may be half done."
-    return OperationFailedError(
-        f"The {operation.kind} of {operation.id} was accepted and then {state}: {said}",
-        code=code,
-        remedy=remedy.strip(),
-        is_transient=found.is_transient,
-        is_busy=found.is_busy,
+    given, error = body.get("error"), {"message": "No reason given"}
+    if isinstance(given, Mapping):
+        error |= {key: value for key, value in given.items() if value}
+    return refusal(
+        {"code": f"Operation{state.capitalize()}"} | error,
+        kind=OperationFailedError,
+        head=f"The {operation.kind} of {operation.id} was accepted and then {state}:",
+        remedy="Read the namespace before you try again: it may be half done.",
+        method="DELETE" if operation.kind is OperationKind.DELETE else "PUT",
+        path=operation.id,
     )
 
 

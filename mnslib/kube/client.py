@@ -26,9 +26,16 @@ from lightkube.core.decoders import decode_list
 from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 from mnslib import kube_models as own
-from mnslib.errors import KubeError, KubeUnreachableError
+from mnslib.errors import (
+    LONGEST_REFUSAL,
+    LONGEST_TEXT,
+    KubeError,
+    KubeUnreachableError,
+    cut,
+)
 from mnslib.kube import objects
 from mnslib.kube.kubeconfig import read_access
+from mnslib.secrets import hide_secrets
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
@@ -241,5 +248,6 @@ def _message(response: httpx2.Response) -> str:
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict) and body.get("kind") == "Status":
-        return str(body.get("message") or body.get("reason") or "no reason given").rstrip(".") + "."
+        said = str(body.get("message") or body.get("reason") or "no reason given").rstrip(".")
+        return cut(hide_secrets(said), LONGEST_REFUSAL - LONGEST_TEXT) + "."
     return "the answer is not from Kubernetes; is a proxy in between?"

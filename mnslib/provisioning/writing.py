@@ -375,6 +375,6 @@ def _require_same_on_cluster(
         told = words("stale")[why].format(
             name=change.id.namespace_name,
             where=f"on cluster {change.id.cluster.cluster_name}",
-            unknown=errors.cut(seen.kubernetes_unknown),
+            unknown=seen.kubernetes_unknown,
         )
         raise StaleItemError(f"stale: {told}")

@@ -81,8 +81,8 @@ def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
         ({"code": "InternalError", "innererror": {"code": "ScopeLocked"}}, False, "A lock"),
         ({"code": "BadRequest", "additionalInfo": [VIOLATION]}, False, POLICY),
         ({"code": "AnotherOperationInProgress"}, True, "Another operation"),
-        ({"code": "OperationCanceled"}, False, "no reason given."),
-        (None, False, "OperationFailed: no reason given."),
+        ({"code": "OperationCanceled"}, False, "No reason given."),
+        (None, False, "OperationFailed. No reason given."),
     ],
 )
 def test_an_operation_that_fails_is_judged_as_an_answer_is(

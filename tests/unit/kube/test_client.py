@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from mnslib.errors import KubeError, KubeUnreachableError
+from mnslib.errors import LONGEST_REFUSAL, KubeError, KubeUnreachableError
 from mnslib.kube.client import LONGEST_WAIT_SECONDS, KubeClient
 from mnslib.kube_models import Container, KubernetesNamespace, QuotaStatus
 from mnslib.pods import pod_need
@@ -309,3 +309,16 @@ def test_a_server_that_needs_no_proxy_is_asked_directly(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     api_server.answer(200, make_list())
     assert make_client().namespaces() == []
+
+
+def test_what_a_refusal_names_stays_whole_and_so_does_what_helps(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    said = "admission webhook denied the request: " + ", ".join(f"policy-{n}" for n in range(200))
+    api_server.answer(403, make_status(403, said))
+    with pytest.raises(KubeError, match=r"policy-199\. Reading namespaces.*ClusterRoleBinding"):
+        make_client().pods()
+    api_server.answer(403, make_status(403, "x" * 99_999))
+    with pytest.raises(KubeError, match=r"x…\. Reading namespaces.*ClusterRoleBinding") as caught:
+        make_client().pods()
+    assert len(str(caught.value)) <= LONGEST_REFUSAL

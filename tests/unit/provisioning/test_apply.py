@@ -155,7 +155,7 @@ def test_one_write_asks_whether_the_service_obeys_and_then_nothing_is_read_first
 
 def test_a_conflict_is_tried_again_and_then_reported(journal):
     azure = FakeAzure()
-    busy = ArmConflictError("another operation runs", status=409, code="OperationNotAllowed")
+    busy = ArmConflictError("another operation runs", status=409, is_transient=True)
     azure.errors = {"soon": [busy], "never": [busy] * 9}
     _, result = run(azure, [make_spec("never"), make_spec("soon")], journal)
     assert [o.outcome.value for o in result.outcomes] == ["failed", "created"]
@@ -224,7 +224,7 @@ def test_what_appeared_after_the_plan_is_not_overwritten_by_a_creation(journal):
 
 def test_a_conflict_while_granting_grants_again_without_another_write(journal):
     azure = FakeAzure()
-    azure.errors["grant"] = [ArmConflictError("busy", status=409)]
+    azure.errors["grant"] = [ArmConflictError("busy", status=409, is_transient=True)]
     original = azure.create
 
     def once(scope, grant, *, subscription_id):
