@@ -23,10 +23,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from mnslib.azure.throttle import BucketKey, Throttle
-from mnslib.errors import ArmThrottledError
+from mnslib.errors import ArmThrottledError, OperationTimeoutError
 
 LONGEST_TURN_SECONDS = 0.5
 """So long a turn waits at most, so that who calls it can look after other things."""
+
+_AGAIN = "run again: what is done is not repeated"
 
 REFUSALS_SECONDS = 300.0
 """A call that is still refused with 429 so long after the first time fails; as in `pipeline`."""
@@ -122,6 +124,7 @@ class Scheduler:
     Attributes:
         running: pieces of work that were begun and are not done.
         clock: seconds that never go back.
+        ends_at: by it, nothing is waited for after a stop; None where it is.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class Scheduler:
         self._jobs: dict[Job, None] = {}
         self.running = 0
         self.is_stopped = False
+        self.ends_at: float | None = None
 
     @property
     def has_work(self) -> bool:
@@ -169,9 +173,14 @@ class Scheduler:
         place.waiting.append(job)
         self._may_start[place] = None
 
-    def stop(self, reason: str) -> None:
-        """Begin nothing new; what was begun goes on to its end."""
+    def stop(self, reason: str, *, within: float | None = None) -> None:
+        """Begin nothing new; what was begun goes on to its end.
+
+        Args:
+            within: seconds, after which it is handed an `OperationTimeoutError` wherever it waits.
+        """
         self.is_stopped = True
+        self.ends_at = self.clock() + within if within is not None else self.ends_at
         for job in [job for job in self._jobs if not job.is_begun]:
             job.work.close()
             self._end(job)
@@ -191,11 +200,22 @@ class Scheduler:
         while self._pauses and self._pauses[0][0] <= self.clock():
             self._advance(heappop(self._pauses)[2])
         self._enter_lanes()
+        if self.ends_at is not None and self.clock() >= self.ends_at:
+            self._wait_no_longer()
         wait = self._send_ready()
         if self._pauses:
             wait = min(wait, self._pauses[0][0] - self.clock())
         for job, future in self._threads.finished(max(wait, 0.0)):
             self._answered(job, future)
+
+    def _wait_no_longer(self) -> None:
+        jobs = [job for _, _, job, _ in self._pauses]
+        self._pauses.clear()
+        for queues in self._ready.values():
+            jobs += itertools.chain.from_iterable(queues.values())
+            queues.clear()
+        for job in jobs:
+            self._advance(job, error=OperationTimeoutError("the run was stopped", remedy=_AGAIN))
 
     def _enter_lanes(self) -> None:
         while self._may_start:  # in turns, so that a slow lane blocks no other

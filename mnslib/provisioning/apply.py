@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +22,7 @@ from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, mentioned, not_as_asked, planned_item
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.observe import READERS, ObservedState, item_now
+from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.writing import STALE_REMEDY, Item, StaleItemError, Writer
 from mnslib.resource_ids import ManagedNamespaceId
@@ -38,7 +37,7 @@ from mnslib.results import (
     OutcomeKind,
     utc_now,
 )
-from mnslib.signals import signals_to
+from mnslib.signals import signals_to, stop_seconds
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -54,6 +53,9 @@ RELEASED = "the Kubernetes namespace stays, unmanaged"
 RATE_ITEMS = 50
 """The rate that is shown is that of so many last items."""
 
+AWAITED_SHARE = 0.8
+"""Of the time that a stop may take, for what is under way; the rest is to read back and record."""
+
 READ_FIRST = "its outcome is unknown: run again, it is read first"
 
 
@@ -63,6 +65,8 @@ class Progress:
 
     Attributes:
         done: have an outcome, whichever; those that a stop left out are `not_attempted` instead.
+        awaited: under way for a minute or more, with the minutes; the longest first.
+        stops_in_seconds: so long what runs is still waited for after a stop; None without one.
         rate_per_second: items that lately ended; 0 before there are two.
         left_seconds: until all are done at that rate; None where it is not known.
     """
@@ -74,6 +78,8 @@ class Progress:
     failed: int
     elapsed_seconds: float
     not_attempted: int = 0
+    awaited: Sequence[tuple[ManagedNamespaceId, int]] = ()
+    stops_in_seconds: float | None = None
     rate_per_second: float = 0.0
     left_seconds: float | None = None
 
@@ -148,6 +154,7 @@ class _Run:
         self.writer, self.scheduler, self.journal = writer, writer.scheduler, writer.journal
         self.began = self.scheduler.clock()
         self.outcomes: dict[str, ItemOutcome] = {}
+        self.open: dict[str, Item] = {}
         self.failing = set(approval.failed_before)
         self.failed = self.not_attempted = 0
         self.ended: deque[float] = deque(maxlen=RATE_ITEMS)
@@ -158,7 +165,7 @@ class _Run:
                     id=change.id, change=change.kind, outcome=OutcomeKind.UNCHANGED
                 )
                 continue
-            item = Item(change)
+            self.open[change.id.key] = item = Item(change)
             skipped = partial(self._finish, item, OutcomeKind.NOT_ATTEMPTED)
             self.scheduler.add(self._work(item), lane=change.id.cluster, skipped=skipped)
 
@@ -178,8 +185,8 @@ class _Run:
         with signals_to(self._on_interrupt, signal.SIGINT):
             self._report()
             while self.scheduler.has_work:
-                if self.interrupted_by is not None and not self.scheduler.is_stopped:
-                    self.scheduler.stop("interrupted")
+                if self.interrupted_by is not None and self.scheduler.ends_at is None:
+                    self.scheduler.stop("interrupted", within=AWAITED_SHARE * stop_seconds())
                 self.scheduler.turn()
                 self._report()
 
@@ -217,6 +224,7 @@ class _Run:
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
         change, now = item.change, self.scheduler.clock()
         key = change.id.key
+        del self.open[key]
         done = self.outcomes[key] = ItemOutcome(
             id=change.id,
             change=change.kind,
@@ -253,6 +261,8 @@ class _Run:
         done = len(self.outcomes) - self.not_attempted
         over = now - self.ended[0] if self.ended else 0.0
         rate = (len(self.ended) - 1) / over if over else 0.0
+        ends_at = self.scheduler.ends_at
+        begun = [(i.change.id, int(now - i.started) // 60) for i in self.open.values() if i.started]
         progress = Progress(
             total=total,
             done=done,
@@ -261,6 +271,8 @@ class _Run:
             failed=self.failed,
             elapsed_seconds=now - self.began,
             not_attempted=self.not_attempted,
+            awaited=sorted((one for one in begun if one[1]), key=lambda one: -one[1]),
+            stops_in_seconds=None if ends_at is None else max(ends_at - now, 0.0),
             rate_per_second=rate,
             left_seconds=(total - done) / rate if rate else None,
         )
@@ -308,9 +320,7 @@ def read_back(
     asked = {spec.id: mentioned(spec) for spec in specs}
     written = {change.id: change for change in plan.to_do if change.id in done}
     disputed = [id_ for id_, change in written.items() if _read(change, again, asked)[0]]
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        found = pool.map(partial(item_now, azure=azure), disputed)
-        again = again.with_items(dict(zip(disputed, found, strict=True)))
+    again = again.with_items(disputed, azure)
     checked = (
         _check(written[item.id], item, again, asked) if item.id in written else item
         for item in result.outcomes

@@ -98,6 +98,7 @@ class Change:
         grants: role assignments that are missing and will be created.
         revoked: role assignments that will be deleted.
         kept: those at wider scopes by which the same principals keep the same roles.
+        is_begun: an earlier run sent it, and the service still works on it.
     """
 
     kind: ChangeKind
@@ -109,6 +110,7 @@ class Change:
     grants: tuple[AccessGrant, ...] = ()
     revoked: tuple[RoleAssignment, ...] = ()
     kept: tuple[RoleAssignment, ...] = ()
+    is_begun: bool = False
 
     @property
     def etag(self) -> str | None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -99,14 +99,16 @@ class ObservedState:
     grants: Mapping[tuple[str, str, str], RoleAssignment] = field(default_factory=dict)
 
     def with_items(
-        self, found: Mapping[ManagedNamespaceId, ManagedNamespace | None]
+        self, targets: Sequence[ManagedNamespaceId], azure: AzureClient
     ) -> ObservedState:
-        """Return the same with these items as they were found one by one; None where one is gone.
+        """Return the same with these items as one read of each finds them now.
 
         Items of clusters that were not read are passed over.
         """
+        with ThreadPoolExecutor(max_workers=READERS) as pool:
+            found = pool.map(partial(item_now, azure=azure), targets)
         managed = {key: dict(cluster.managed) for key, cluster in self.clusters.items()}
-        for target, item in found.items():
+        for target, item in zip(targets, found, strict=True):
             of_cluster = managed.get(target.cluster, {})
             of_cluster.pop(target.namespace_name.lower(), None)
             of_cluster |= {target.namespace_name.lower(): item} if item else {}

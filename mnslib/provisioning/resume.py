@@ -1,37 +1,33 @@
 """Go on with a run that ended early: only the rest, under the approval that it had.
 
 The journal says what was planned, begun and finished. What is finished is left alone; what was
-begun is decided by reading the item itself, never the list, which trails; what nobody touched is
-written as it was approved; what somebody else has changed since is skipped as stale.
+begun is decided by reading the item itself, never the list, which trails; what the service still
+works on is waited for beside the rest; what nobody touched is written as it was approved; what
+somebody else has changed since is skipped as stale.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
-from mnslib.models import DeletePolicy, ManagedNamespace, NamespaceSpec
-from mnslib.provisioning.apply import READ_FIRST, RELEASED
+from mnslib.models import DeletePolicy, NamespaceSpec
+from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.changes import Change, planned_item, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
-from mnslib.provisioning.observe import READERS, ObservedState, item_now
+from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.writing import (
-    LONGEST_LOOK_SECONDS,
     STALE,
     STALE_REMEDY,
     is_made_anew,
     is_under_way,
 )
-from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
     WRITTEN_OUTCOMES,
@@ -158,32 +154,15 @@ def require_same_requests(specs: Sequence[NamespaceSpec], earlier: EarlierRun) -
 
 
 def read_in_flight(
-    observed: ObservedState,
-    earlier: EarlierRun,
-    *,
-    azure: AzureClient,
-    sleep: Callable[[float], None] = time.sleep,
+    observed: ObservedState, earlier: EarlierRun, *, azure: AzureClient
 ) -> ObservedState:
-    """Return what was observed, with each item that was begun as one read of it finds it.
-
-    Waits for what the service still works on.
-    """
-
-    def at_rest(target: ManagedNamespaceId) -> ManagedNamespace | None:
-        pause, left = 0.2, OPERATION_TIMEOUT_SECONDS
-        while (found := item_now(target, azure)) and is_under_way(found) and left > 0:
-            sleep(pause)
-            left -= pause
-            pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
-        return found
-
+    """Return what was observed, with each item that was begun as one read of it finds it."""
     begun = [
         story.id
         for key, story in earlier.items.items()
         if story.begun and key not in earlier.finished and story.id.cluster in observed.clusters
     ]
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        return observed.with_items(dict(zip(begun, pool.map(at_rest, begun), strict=True)))
+    return observed.with_items(begun, azure)
 
 
 def plan_rest(
@@ -215,24 +194,20 @@ def plan_rest(
     to_write = []
     for change in plan.changes:
         item = earlier.items[change.id.key]
-        outcome = _settle(change, item)
-        if outcome is None and not _is_approved(change, item, earlier):
-            outcome = item.as_ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY)
-        if outcome is None:
-            to_write.append(replace(change, kind=item.kind))
+        is_begun = bool(item.writes) and is_under_way(change.before)
+        is_settled = change.kind is ChangeKind.NO_CHANGE
+        if is_settled and not is_begun:
+            decided.append(_settled(item))
+        elif is_settled or _is_approved(change, item, earlier):
+            to_write.append(replace(change, kind=item.kind, is_begun=is_begun))
         else:
-            decided.append(outcome)
+            decided.append(item.as_ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY))
     rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
     return Rest(earlier=earlier, plan=rest, decided=tuple(decided))
 
 
-def _settle(change: Change, item: Story) -> ItemOutcome | None:
-    """Return the outcome of an item that nothing is left to do for, None if there is."""
-    if change.before is not None and is_under_way(change.before):
-        reason = f"the service still works on it: {change.before.provisioning_state}"
-        return item.as_ended(OutcomeKind.FAILED, reason, READ_FIRST)
-    if change.kind is not ChangeKind.NO_CHANGE:
-        return None
+def _settled(item: Story) -> ItemOutcome:
+    """Return the outcome of an item that nothing is left to do for."""
     if not item.begun:
         return item.as_ended(OutcomeKind.UNCHANGED, "it was as requested when the run was resumed")
     if any(

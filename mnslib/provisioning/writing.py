@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.azure.operations import Operation
     from mnslib.kube.client import KubeClient
+    from mnslib.resource_ids import ClusterId
 
 RETRY_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before an item is tried again: another operation on the cluster needs its time, and so does
@@ -55,7 +56,7 @@ LONGEST_DELAY_SECONDS = 300.0
 _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
 """Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
 
-_FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 10.0
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 10.0
 
 READ_SINGLY = 5
 """Items that are read just before their write until the service is asked whether it obeys. Our
@@ -70,7 +71,7 @@ FRESH_FOR = timedelta(minutes=5)
 scheduled run writes within seconds and pays nothing for it, a person has read a plan for longer."""
 
 LOOK_PAUSE_SECONDS = 0.1
-"""Between two looks whether a cluster was read again, or that question answered."""
+"""Between two looks whether a cluster was read again."""
 
 STALE = "stale: somebody else changed it after it was read"
 STALE_REMEDY = "make a new plan"
@@ -86,7 +87,8 @@ class Item:
     """One change on its way.
 
     Attributes:
-        started: the scheduler's clock when its first write went out; None before.
+        started: the scheduler's clock when its first write went out, or when the one of an earlier
+            run was begun to be waited for; None before.
         is_sent: a write went out, so that the next one is preceded by a read.
         is_accepted: the service was seen to work on it.
         stood: it was as requested before anything of this run was accepted.
@@ -105,14 +107,6 @@ class Item:
     told: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """A cluster as it was last seen, by the plan or since."""
-
-    cluster: ObservedCluster
-    is_being_read: bool = False
-
-
 @dataclass(kw_only=True)
 class Writer:
     """Carries changes out. Only what it hands to a `Call` runs on other threads."""
@@ -125,10 +119,11 @@ class Writer:
     scheduler: Scheduler
 
     def __post_init__(self) -> None:
-        self._seen = {key: _Seen(found) for key, found in self.observed.clusters.items()}
+        self._seen = dict(self.observed.clusters)  # as last seen, by the plan or since
+        self._being_read: set[ClusterId] = set()
         # whether the service obeys `If-Match` and `If-None-Match`; None while that is not known
         self._obeys: bool | None = None
-        self._is_asking, self._sent = False, 0
+        self._unasked = 0  # items that were sent since that was asked
 
     def carry_out(self, item: Item) -> Work[None]:
         """Write, await, grant and revoke.
@@ -138,7 +133,10 @@ class Writer:
             MnsError: if it failed and trying again does not help, or helped too rarely.
         """
         change = item.change
-        if change.writes_namespace or change.kind is ChangeKind.DELETE:
+        if change.is_begun:  # it may hang: what is ready does not wait for it
+            item.is_sent, item.started = True, self.scheduler.clock()
+            yield LeaveLane()
+        if item.is_sent or change.writes_namespace or change.kind is ChangeKind.DELETE:
             yield from self._patiently(partial(self._write, item))
         else:  # or a role would land on another namespace of that name, made since
             yield from self._patiently(partial(self._look_at, change))
@@ -202,11 +200,9 @@ class Writer:
             raise StaleItemError(STALE)
 
     def _send_and_follow(self, item: Item, over: ManagedNamespace | None) -> Work[None]:
-        while self._is_asking:
-            yield Pause(LOOK_PAUSE_SECONDS)
-        is_question = self._obeys is None and self._sent >= READ_SINGLY and not item.is_sent
-        self._is_asking = is_question
-        self._sent += not item.is_sent
+        is_question = self._obeys is None and self._unasked >= READ_SINGLY and not item.is_sent
+        # an answer that says nothing is asked for again, so many items later
+        self._unasked = 0 if is_question else self._unasked + (not item.is_sent)
         method = "DELETE" if item.change.after is None else "PUT"
         send = partial(self._send, item, over, is_question=is_question)
         try:
@@ -214,8 +210,6 @@ class Writer:
         except errors.ArmPreconditionError:
             self._obeys = True
             raise
-        finally:  # another answer says nothing: the next item asks again
-            self._is_asking &= not is_question
         if is_question or item.replaced:
             self._obeys = False
         if item.replaced:
@@ -227,12 +221,9 @@ class Writer:
     def _at_rest(self, item: Item) -> Work[ManagedNamespace | None]:
         """Return the item as it is once the service no longer works on it."""
         target, pause = item.change.id, _FIRST_LOOK_SECONDS
-        left = OPERATION_TIMEOUT_SECONDS
-        found: ManagedNamespace | None
-        while True:
-            found = yield Call("GET", str(target), partial(item_now, target, self.azure))
-            if found is None or not is_under_way(found):
-                return found
+        look = Call("GET", str(target), partial(item_now, target, self.azure))
+        left, found = OPERATION_TIMEOUT_SECONDS, item.change.before
+        while is_under_way(found := (yield look)):
             item.is_accepted = True
             if left <= 0:
                 raise errors.OperationTimeoutError(
@@ -241,7 +232,8 @@ class Writer:
                 )
             yield Pause(pause)
             left -= pause
-            pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+            pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+        return found
 
     # Looking whether it is still as it was planned on
 
@@ -249,11 +241,12 @@ class Writer:
         """Has anything appeared on the cluster that would be taken over; look again where due."""
         if self.kube_for is None or change.kind not in (ChangeKind.CREATE, ChangeKind.ADOPT):
             return
-        planned, seen = self.observed.clusters[change.id.cluster], self._seen[change.id.cluster]
-        while seen.is_being_read:
+        where = change.id.cluster
+        planned = self.observed.clusters[where]
+        while where in self._being_read:
             yield Pause(LOOK_PAUSE_SECONDS)
         # a clock that was set back does not say how old it is
-        if abs(self.now() - datetime.fromisoformat(seen.cluster.read_utc)) > FRESH_FOR:
+        if abs(self.now() - datetime.fromisoformat(self._seen[where].read_utc)) > FRESH_FOR:
             look = partial(
                 read_cluster,
                 planned.cluster,
@@ -262,12 +255,12 @@ class Writer:
                 now=self.now,
                 namespaces_only=True,
             )
-            seen.is_being_read = True
+            self._being_read.add(where)
             try:
-                seen.cluster = yield Call("GET", f"{change.id.cluster}/managedNamespaces", look)
+                self._seen[where] = yield Call("GET", f"{where}/managedNamespaces", look)
             finally:
-                seen.is_being_read = False
-        _require_same_on_cluster(change, planned, seen.cluster)
+                self._being_read.remove(where)
+        _require_same_on_cluster(change, planned, self._seen[where])
 
     # Calls, each on a thread of its own
 
@@ -340,9 +333,9 @@ def _one(call: Call) -> Work[Any]:
     return (yield call)
 
 
-def is_under_way(namespace: ManagedNamespace) -> bool:
+def is_under_way(namespace: ManagedNamespace | None) -> bool:
     """Return whether the service still works on it."""
-    return namespace.provisioning_state in _UNDER_WAY
+    return namespace is not None and namespace.provisioning_state in _UNDER_WAY
 
 
 def is_untouched(was: ManagedNamespace | None, found: ManagedNamespace | None) -> bool:

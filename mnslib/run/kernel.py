@@ -19,8 +19,13 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop, run_sync
 
+from mnslib.signals import stop_seconds
+
 BUSY_STOP_SECONDS = 30.0
 """Twice the time for a cell to await what is under way; our choice, about an ARM write's."""
+
+LAST_SHARE = 0.95
+"""Of the time that a stop may take, for the cells; the rest is the runner's, to record and tell."""
 
 IDLE_STOP_SECONDS = 1.0
 """Twice the time for a kernel without work to end by itself, which takes it 0.1 s.
@@ -78,8 +83,10 @@ class Kernel(AsyncKernelManager):
         return self.made
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs, else in the next."""
+        """Raise KeyboardInterrupt in the cell that runs, else in the next; they may end in time."""
         self._later(self.interrupt_kernel())
+        loop = self._own_loop
+        loop.call_soon_threadsafe(loop.call_later, LAST_SHARE * stop_seconds(), self.kill)
 
     def kill(self) -> None:
         """End the process at once."""

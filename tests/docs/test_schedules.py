@@ -16,6 +16,7 @@ import yaml
 from lightkube.codecs import load_all_yaml
 
 from mnslib.cli import main
+from mnslib.signals import STOP_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "schedules"
@@ -240,3 +241,14 @@ def test_the_crontab_runs_as_cron_runs_it(sandbox_file, sandbox, tmp_path):
     assert code == 0, log
     assert directory.exists()
     assert not old.exists()
+
+
+def test_every_scheduler_gives_a_stop_the_time_that_it_may_take():
+    minutes = STOP_SECONDS / 60
+    pod, _ = container()
+    assert pod["terminationGracePeriodSeconds"] == STOP_SECONDS
+    assert f"TimeoutStopSec={minutes:.0f}min" in text("mnslib-bulk.service").splitlines()
+    (job,) = yaml.safe_load(text("azure-pipelines.yml"))["jobs"]
+    assert float(job["cancelTimeoutInMinutes"]) == minutes
+    for page in ("README.md", "systemd.md", "azure-pipelines.md"):
+        assert f"{minutes:.0f} minutes" in text(page)

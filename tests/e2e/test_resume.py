@@ -43,11 +43,24 @@ def slow_writes(sandbox):
 
 
 @pytest.fixture
+def fault(sandbox):
+    """Set one fault; return how often it hit."""
+
+    def fault(effect, **options):
+        one = {"name": "fault", "effect": effect} | options
+        sandbox.control("POST", "faults", {"faults": [one]})
+        return lambda: sandbox.control("GET", "faults")["faults"][0]["hits"]
+
+    yield fault
+    sandbox.control("POST", "reset", {"clear": ["faults"]})
+
+
+@pytest.fixture
 def start(environment, tmp_path):
     """Start the bulk run; return it once some items are finished, and its journal."""
     started = []
 
-    def start(*command):
+    def start(*command, finished=4, is_due=lambda: False):
         runs = str(tmp_path / "runs")
         bulk = ("-m", "mnslib", "run", "30", "-f", str(FILE), "--runs", runs)
         run = subprocess.Popen(
@@ -60,12 +73,11 @@ def start(environment, tmp_path):
         )
         started.append(run)
         while run.poll() is None:
-            found = list((tmp_path / "runs").glob("*/journal.jsonl"))
-            if (
-                found
-                and sum('"finished"' in line for line in found[0].read_text().splitlines()) >= 4
-            ):
+            found = sorted((tmp_path / "runs").glob("*/journal.jsonl"))[-1:]
+            if found and found[0].read_text().count('"event": "finished"') >= finished:
                 return run, found[0]
+            if is_due():
+                return run, None
             time.sleep(0.02)
         pytest.fail(f"the run ended too early: {run.stdout.read()}")
 
@@ -199,3 +211,63 @@ def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
     assert not {"failed", "skipped", "not_attempted"} & {i["outcome"] for i in result["items"]}
     assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
     assert not list((tmp_path / "locks").glob("*.json"))
+
+
+HANGS = {
+    "effect": {"operation": "hangs"},
+    "match": {"surface": "arm", "method": "PUT", "path": "/managedNamespaces/[^/]+$"},
+    "times": 2,
+}
+UNKNOWN = "started, but the run was stopped; its outcome is unknown: run again, it is read first"
+
+
+@pytest.mark.slow
+def test_a_stop_and_a_resumption_do_not_wait_for_what_hangs(
+    start, environment, sandbox, fault, tmp_path
+):
+    fault(**HANGS)
+    environment["MNS_STOP_SECONDS"] = "5"
+    first, journal = start()
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate(timeout=120)[0]
+    assert first.returncode == 143
+    assert "; stopping, for 1 min at most" in said
+    result = json.loads((journal.parent / "result.json").read_text())
+    assert result["status"] == "interrupted"
+    hanging = [item for item in result["items"] if item["outcome"] == "failed"]
+    assert len(hanging) == 2
+    assert {item["reason"] for item in hanging} == {UNKNOWN}
+    assert result["summary"]["not_attempted"]
+
+    names = {item["namespace_name"] for item in hanging}
+    again = "-m", "mnslib", "resume", journal.parent.name, "--runs", str(tmp_path / "runs")
+
+    def is_rest_done():  # though both still hang
+        journals = sorted((tmp_path / "runs").glob("*/journal.jsonl"))
+        now = journals[-1].read_text().rpartition('"event": "plan"')[2]
+        is_later = journals[-1] != journal
+        return is_later and now.count('"finished"') == result["summary"]["not_attempted"]
+
+    second, _ = start(*again, finished=1000, is_due=is_rest_done)
+    second.send_signal(signal.SIGTERM)
+    second.communicate(timeout=120)
+    assert second.returncode == 143
+    record = sorted((tmp_path / "runs").glob("*/result.json"))[-1]
+    result = json.loads(record.read_text())
+    left = [item for item in result["items"] if item["outcome"] == "failed"]
+    assert {item["namespace_name"] for item in left} == names
+    assert {item["reason"] for item in left} == {UNKNOWN}
+    assert not {"skipped", "not_attempted"} & {item["outcome"] for item in result["items"]}
+    assert set(namespace_puts(sandbox, status=(200, 201)).values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_an_answer_that_never_comes(start, environment, fault, tmp_path):
+    hits = fault({"hang": 600}, match={"surface": "arm", "method": "GET", "path": "Namespaces$"})
+    environment["MNS_STOP_SECONDS"] = "5"
+    run, _ = start(is_due=lambda: hits() > 0)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=120)
+    assert run.returncode == 143
+    (record,) = (tmp_path / "runs").glob("*/result.json")
+    assert json.loads(record.read_text())["status"] == "interrupted"

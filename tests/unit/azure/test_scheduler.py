@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns
 from mnslib.azure.throttle import JITTER_SECONDS, Limits, Rate, Throttle
-from mnslib.errors import ArmConflictError, ArmThrottledError
+from mnslib.errors import ArmConflictError, ArmThrottledError, OperationTimeoutError
 
 LIMITS = Limits(other=Rate(20, 2), operation_status=Rate(50, 4), writes=Rate(40, 5))
 
@@ -292,6 +292,65 @@ def test_what_waits_for_its_turn_goes_on_after_a_stop():
     world.run(scheduler)
     assert sorted(one for one in done if isinstance(one, int)) == [0, 1, 2, 3]
     assert done.count("stopped") == 2
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(lambda _: [Pause(1e9)], id="an operation"),
+        pytest.param(lambda _: [Pause(1.0)] * 10_000, id="looks"),
+        pytest.param(
+            lambda world: [Call("GET", cluster(0), lambda: world.serve("GET", cluster(0)))] * 9_000,
+            id="tokens and refusals",
+        ),
+    ],
+)
+@pytest.mark.parametrize("storm", [[], [(10, 1e9)]])
+def test_whatever_is_waited_for_is_not_beyond_the_deadline_of_a_stop(steps, storm):
+    world = World(storm=storm)
+    scheduler, ended = world.scheduler(), []
+
+    def work():
+        try:
+            yield Call("PUT", cluster(0), lambda: world.serve("PUT", cluster(0)))
+            yield from (step for step in steps(world))
+        except OperationTimeoutError as error:
+            ended.append((world.now, str(error)))
+
+    for _ in range(4):
+        scheduler.add(work(), lane="c", skipped=ended.append)
+    while world.now < 12:
+        scheduler.turn()
+    scheduler.stop("enough")  # a stop rule, which waits
+    scheduler.stop("interrupted", within=30)
+    began = world.now
+    world.run(scheduler)
+    assert len(ended) == 4
+    assert {text.partition(" run again")[0] for _, text in ended} == {"the run was stopped"}
+    assert all(30 <= at - began < 31 for at, _ in ended)
+
+
+def test_what_waits_for_its_turn_is_not_waited_for_beyond_the_deadline_either():
+    world = World()
+    scheduler, ended = world.scheduler(), []
+
+    def work():
+        try:
+            yield Call("PUT", "/x", lambda: None)
+            yield TakeTurns()
+            yield Pause(1e9)
+        except OperationTimeoutError:
+            ended.append(world.now)
+
+    for _ in range(4):
+        scheduler.add(work(), lane="c", skipped=ended.append)
+    for _ in range(8):
+        scheduler.turn()
+    scheduler.stop("interrupted", within=30)
+    began = world.now
+    world.run(scheduler)
+    assert len(ended) == 4
+    assert all(30 <= at - began < 32 for at in ended)
 
 
 def test_alone_in_its_lane_nothing_waits_for_a_turn():

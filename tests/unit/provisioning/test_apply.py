@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from mnslib.azure.scheduler import Pause
 from mnslib.errors import (
     ArmConflictError,
     ArmForbiddenError,
@@ -31,6 +32,7 @@ from mnslib.provisioning.undo import undo
 from mnslib.requests.spec import specs_from_rows
 from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
+from mnslib.signals import STOP_VARIABLE
 
 from .factories import (
     CLUSTER,
@@ -149,8 +151,8 @@ def test_one_write_asks_whether_the_service_obeys_and_then_nothing_is_read_first
     assert result.counts() == {"updated": 29, "skipped": 1}
     assert azure.store[last].etag == "theirs"
     methods = Counter(method for method, _ in azure.requests)
-    # read: six before their writes, after the question, and the one that was refused as stale
-    assert methods == {"GET": 6 + 1 + 1, "PUT": 30 + 1}
+    # read: six before their writes and two beside the question, one after it, and the stale one
+    assert methods == {"GET": 6 + 2 + 1 + 1, "PUT": 30 + 1}
 
 
 def test_a_conflict_is_tried_again_and_then_reported(journal):
@@ -303,6 +305,36 @@ def test_an_interrupt_waits_for_what_runs_and_starts_nothing_new(journal):
     last = seen[-1]
     assert (last.done, last.not_attempted) == (counts["created"], counts["not_attempted"])
     assert (last.running, last.waiting) == (0, 0)
+
+
+def test_what_hangs_when_a_run_is_stopped_is_waited_for_so_long_and_its_outcome_is_unknown(
+    journal, monkeypatch
+):
+    monkeypatch.setenv(STOP_VARIABLE, "600")
+    azure = FakeAzure()
+
+    def never(operation):
+        while True:
+            yield Pause(10.0)
+
+    azure.follow = never
+    seen = []
+
+    def observer(progress):
+        seen.append(progress)
+        if progress.running == 4 and not any(p.running == 4 for p in seen[:-1]):
+            signal.raise_signal(signal.SIGINT)
+
+    _, result = run(azure, [make_spec(f"ns-{i}") for i in range(10)], journal, observer=observer)
+    assert result.counts() == {"failed": 4, "not_attempted": 6}
+    assert 0.8 * 600 <= azure.slept < 0.8 * 600 + 15
+    failed = result.outcomes[0]
+    assert failed.reason == "started, but the run was stopped"
+    assert failed.remedy == "its outcome is unknown: run again, it is read first"
+    stopping = [p.stops_in_seconds for p in seen if p.stops_in_seconds is not None]
+    assert (max(stopping), min(stopping)) == (pytest.approx(480, abs=5), pytest.approx(0, abs=5))
+    assert max(p.awaited for p in seen if p.running)[0][1] in (7, 8)
+    assert [event["event"] for event in events(journal)][-1] == "end"
 
 
 def test_writes_on_one_cluster_are_bounded_and_clusters_take_turns(journal):

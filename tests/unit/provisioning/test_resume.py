@@ -70,7 +70,7 @@ def go_on(azure, journal, specs=SPECS):
     earlier = read_earlier(journal.path.parent)
     require_same_requests(specs, earlier)
     seen = observe(specs, azure=azure, kube_for=None, now=now)
-    seen = read_in_flight(seen, earlier, azure=azure, sleep=lambda _: None)
+    seen = read_in_flight(seen, earlier, azure=azure)
     rest = plan_rest(specs, seen, earlier, max_commitment=None)
     azure.requests.clear()
     approval = Approval(plan=rest.plan, may_write=True)
@@ -181,33 +181,100 @@ def test_what_failed_before_counts_until_it_is_as_requested(journal, again, ends
     assert {key for key, item in items.items() if item.has_failed} == failed
 
 
-def test_what_is_still_under_way_is_waited_for_by_waiting_not_by_the_clock(journal):
-    azure, _ = start(journal)
+HANGING = [f"hang-{number}" for number in range(5)]  # more than run side by side on a cluster
+
+
+def hanging(journal):
+    """Return ARM and requests of a run that died while it still worked on some."""
+    specs = [make_spec(name) for name in (*HANGING, *(f"ready-{n:02}" for n in range(12)))]
+    azure = Seen()
+    plan = make_plan(specs, make_observed(unknown="not read"), max_commitment=None)
+    carry_out(Approval(plan=plan, may_write=True), azure, journal)
     lines = journal.path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line)["event"] not in ("finished", "end")]
-    journal.path.write_text("".join(kept))
-    key = make_namespace("new").id.key
-    azure.store[key] = replace(azure.store[key], provisioning_state="Creating")
-    slept = []
+    of_ready = [line for line in lines[1:] if "ready-" in line]
+    ends = [line for line in lines if json.loads(line)["event"] in ("finished", "end")]
+    journal.path.write_text("".join(x for x in lines if x not in (*of_ready, *ends)))
+    azure.store = {
+        key: replace(held, provisioning_state="Creating")
+        for key, held in azure.store.items()
+        if held.id.namespace_name in HANGING
+    }
+    azure.slept = 0.0
+    return azure, specs
 
-    def sleep(seconds):
-        slept.append(seconds)
-        if sum(slept) > 100:
-            azure.store[key] = replace(azure.store[key], provisioning_state="Succeeded")
 
+def rest_of(azure, journal, specs):
     earlier = read_earlier(journal.path.parent)
-    seen = observe(SPECS, azure=azure, kube_for=None, now=now)
-    seen = read_in_flight(seen, earlier, azure=azure, sleep=sleep)
-    assert seen.clusters[CLUSTER].find(SPECS[0].id).provisioning_state == "Succeeded"
-    azure.store[key] = replace(azure.store[key], provisioning_state="Updating")
-    slept.clear()
-    seen = read_in_flight(seen, earlier, azure=azure, sleep=slept.append)
-    assert 1800 <= sum(slept) < 1820
-    (item,) = [o for o in plan_rest(SPECS, seen, earlier, max_commitment=None).decided
-               if o.id.namespace_name == "new"]  # fmt: skip
-    assert (item.outcome.value, item.remedy) == (
-        "failed", "its outcome is unknown: run again, it is read first",
-    )  # fmt: skip
+    seen = observe(specs, azure=azure, kube_for=None, now=now)
+    seen = read_in_flight(seen, earlier, azure=azure)
+    return plan_rest(specs, seen, earlier, max_commitment=None)
+
+
+def test_what_still_hangs_keeps_nothing_waiting_and_ends_as_failed(journal):
+    azure, specs = hanging(journal)
+    told, done_at = [], {}
+
+    def observer(progress):
+        told.append(progress)
+        done_at.setdefault(progress.done, azure.slept)
+
+    rest = rest_of(azure, journal, specs)
+    azure.requests.clear()
+    assert azure.slept == 0  # nothing is waited for before the rest is planned
+    result = carry_out(Approval(plan=rest.plan, may_write=True), azure, journal, observer=observer)
+    result = rest.complete(result)
+    assert done_at[12] < 60
+    assert 1800 <= azure.slept < 1900
+    assert outcomes(result) == dict.fromkeys(HANGING, "failed") | {
+        f"ready-{n:02}": "created" for n in range(12)
+    }
+    assert not set(written(azure)) & set(HANGING)
+    failed = result.outcomes[0]
+    assert failed.reason.startswith("started, but ")
+    assert failed.reason.endswith("is still Creating after 1800 s")
+    assert failed.remedy == "its outcome is unknown: run again, it is read first"
+    assert not told[0].awaited
+    last = [progress for progress in told if progress.awaited][-1]
+    assert {id_.namespace_name for id_, _ in last.awaited} <= set(HANGING)
+    assert last.awaited[0][1] >= 29
+    # and it can be resumed once more, when they have come to rest
+    azure.store = {
+        key: replace(held, provisioning_state="Succeeded") for key, held in azure.store.items()
+    }
+    assert set(outcomes(go_on(azure, journal, specs)).values()) == {"created"}
+    assert written(azure) == []
+
+
+def test_what_ends_meanwhile_ends_as_it_was_planned_and_is_not_written_again(journal):
+    azure, specs = hanging(journal)
+    rest = rest_of(azure, journal, specs)
+    get = azure.get
+
+    def ending(target):
+        if azure.slept > 100 and target.key in azure.store:
+            azure.store[target.key] = replace(
+                azure.store[target.key], provisioning_state="Succeeded"
+            )
+        return get(target)
+
+    azure.get = ending
+    azure.requests.clear()
+    result = carry_out(Approval(plan=rest.plan, may_write=True), azure, journal)
+    assert set(outcomes(rest.complete(result)).values()) == {"created"}
+    assert not set(written(azure)) & set(HANGING)
+    assert azure.slept < 120
+
+
+def test_what_fails_meanwhile_is_written_again_as_approved(journal):
+    azure, specs = hanging(journal)
+    rest = rest_of(azure, journal, specs)
+    azure.store = {
+        key: replace(held, provisioning_state="Failed") for key, held in azure.store.items()
+    }
+    azure.requests.clear()
+    result = carry_out(Approval(plan=rest.plan, may_write=True), azure, journal)
+    assert set(outcomes(rest.complete(result)).values()) == {"created"}
+    assert sorted(written(azure))[: len(HANGING)] == HANGING
 
 
 def test_what_somebody_changed_since_is_skipped_and_the_rest_goes_on(journal):
