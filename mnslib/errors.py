@@ -116,8 +116,8 @@ class SpecError(MnsError):
         self.problems = tuple(problems)
         count = len(self.problems)
         file = self.problems[0].file
-        place = file if file in (PARAMETERS, REQUESTS) else "request file"
-        head = f"{count} mistake{'s' if count != 1 else ''} in the {place}; nothing was written:"
+        place = f"the {file}" if file in (PARAMETERS, REQUESTS) else file
+        head = f"{count} mistake{'s' if count != 1 else ''} in {place}; nothing was written:"
         super().__init__("\n  ".join([head, *_lines(self.problems)]))
 
 

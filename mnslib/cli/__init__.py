@@ -21,7 +21,7 @@ import click
 
 import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import CLUSTER_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import (
     BULK_NOTEBOOK,
     EXIT_CODES,
@@ -36,9 +36,12 @@ from mnslib.run.parameters import (
     CLOUDS,
     CREDENTIALS,
     TARGETS,
+    Parameter,
+    check_parameters,
     parse_assignment,
     read_parameter_file,
     read_parameters,
+    refused_values,
 )
 from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
 
@@ -415,15 +418,20 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     suffix = file.suffix.lower()
     if suffix not in FORMATS:
         raise ConfigError(f"The file ends in {suffix or 'nothing'}: {', '.join(FORMATS)} can be.")
+    lists = ("subscription_ids", "clusters")
+    kinds = dict.fromkeys((*targets.WAY, *CLUSTER_COLUMNS), "str") | dict.fromkeys(lists, "list")
+    declared = [Parameter(name=name, type_name=kind, default=None) for name, kind in kinds.items()]
     given: dict[str, Any] = {"target": "sandbox", "cloud": "public", "credential": "default"}
-    given |= read_parameter_file(parameters) if parameters else {}
-    given |= {name: value for name, value in options.items() if value}
-    subscriptions, ids = (given.get(name) or () for name in ("subscription_ids", "clusters"))
-    one = [str(given.get(n) or "") for n in ("subscription_id", "resource_group", "cluster_name")]
+    given |= read_parameter_file(parameters, declared) if parameters else {}
+    given |= {n: [*value] if n in lists else value for n, value in options.items() if value}
+    given = {name: value for name, value in given.items() if name in kinds}
+    check_parameters(declared, given, refused=refused_values(given))
+    subscriptions, ids = (given.get(name) or () for name in lists)
+    one = [given.get(name) or "" for name in CLUSTER_COLUMNS]
     if not subscriptions and not ids and all(one):  # of a notebook about one cluster
         ids = [str(ClusterId(*one))]
-    target = targets.open_target(**{name: str(given[name]) for name in targets.WAY})
-    subscriptions, ids = target.scope([*map(str, subscriptions)], [*map(str, ids)])
+    target = targets.open_target(**{name: given[name] for name in targets.WAY})
+    subscriptions, ids = target.scope(subscriptions, ids)
     namespaces, grants, other_roles = read_namespaces(
         target.azure, subscription_ids=subscriptions, clusters=ids
     )
@@ -447,7 +455,10 @@ def sandbox() -> None:
 
 
 @sandbox.command()
-@click.option("--port", type=int, default=0, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=0, show_default=True,
+    help="0 takes a free one.",
+)  # fmt: skip
 @click.option("--state", default=":memory:", show_default=True, help="A file keeps it.")
 @click.option("--world", default="default", show_default=True, help="What is there at the start.")
 @click.option("--latency", default="fast", show_default=True, help="fast, documented or a file.")

@@ -6,7 +6,7 @@ evaluated. Knows nothing of files or of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -220,7 +220,10 @@ def written(name: str, value: object) -> str:
 
 
 def findings(
-    error: ValidationError, known: Iterable[str] = COLUMNS, *, what: str = "column"
+    error: ValidationError,
+    known: Callable[[str], Iterable[str]] = lambda _: COLUMNS,
+    *,
+    what: str = "column",
 ) -> Iterator[tuple[tuple[str, ...], Finding]]:
     """Yield the path and what is wrong there, for everything that a check found."""
     for item in error.errors(include_url=False):
@@ -232,16 +235,18 @@ def findings(
             yield path, ("nothing is written here", f"the {path[-1]}")
         elif item["type"] == "extra_forbidden":
             message = f"there is no {what} {show(path[-1])}"
-            yield path, (message, nearest(path[-1], known))
+            yield path, (message, nearest(path[-1], known(path[0])))
         else:
             yield path, (item["msg"], "")
 
 
-def read_settings(path: Path, form: Any, known: Iterable[str], *, what: str = "column") -> Any:
+def read_settings(
+    path: Path, form: Any, known: Callable[[str], Iterable[str]], *, what: str = "column"
+) -> Any:
     """Return what a YAML file says, in a form that pydantic checks.
 
     Args:
-        known: the names that may stand in it.
+        known: the names that may stand in it, by the name of the entry they are in.
         what: what it is that has these names.
 
     Raises:

@@ -55,8 +55,6 @@ _DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 _AMOUNT = re.compile(r"(0|[1-9]\d*)(\.\d*)?|\.\d+", re.ASCII)
 """A number as it is typed."""
 
-_AS_UTF_8 = "it anew as UTF-8 (in Excel: the type CSV UTF-8)"
-
 YAML = (".yaml", ".yml")
 FORMATS = (".csv", ".xlsx", *YAML)
 
@@ -136,14 +134,16 @@ def decode(path: Path, data: bytes) -> str:
         SpecError: if it is in another encoding; names the line.
     """
     is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    in_excel = "" if path.suffix.lower() in YAML else " (in Excel: the type CSV UTF-8)"
+    fix = f"it anew as UTF-8{in_excel}"
     try:
         text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line, found = data[: error.start].count(b"\n") + 1, f"not UTF-{16 if is_wide else 8}"
-        raise file_error(path, f"the file is {found}", row=line, fix=_AS_UTF_8) from error
+        raise file_error(path, f"the file is {found}", row=line, fix=fix) from error
     if "\0" in text:
         message = "the file holds zero bytes, as UTF-16 without a byte order mark or UTF-32 does"
-        raise file_error(path, message, fix=_AS_UTF_8)
+        raise file_error(path, message, fix=fix)
     return text
 
 

@@ -27,35 +27,37 @@ from mnslib.requests import rules
 from mnslib.requests.cells import KIND_WORDS
 from mnslib.requests.columns import Quota, read_settings
 from mnslib.requests.rules import Finding, refuse, show
-from mnslib.requests.signs import texts
 
-Required = dict[str, list[str] | None]
+Required = dict[str, list[Annotated[str, AfterValidator(rules.seen)]] | None]
 """Allowed values by key; None stands for any value."""
 
 
 class _Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @field_validator("*", mode="before")
+    @field_validator("*", mode="wrap")
     @classmethod
-    def _seen(cls, said: Any) -> Any:
-        for text in texts(said):
-            rules.seen(text)
-        return said
+    def _seen(cls, said: Any, read: Callable[[Any], Any]) -> Any:
+        if isinstance(said, list):
+            for one in said:
+                if isinstance(one, str):
+                    rules.seen(one, lambda clean: read([clean]))
+        elif isinstance(said, str):
+            rules.seen(said, read)
+        return read(said)
+
+
+def _follows(example: str, info: ValidationInfo) -> str:
+    if "pattern" in info.data and not info.data["pattern"].fullmatch(example):
+        raise refuse("the example does not follow the pattern", "a name that does")
+    return example
 
 
 class Naming(_Rules):
     """How namespaces are named; the pattern has to match the whole name."""
 
     pattern: re.Pattern[str]
-    example: str
-
-    @field_validator("example")
-    @classmethod
-    def _follows(cls, example: str, info: ValidationInfo) -> str:
-        if "pattern" in info.data and not info.data["pattern"].fullmatch(example):
-            raise refuse("the example does not follow the pattern", "a name that does")
-        return example
+    example: Annotated[str, AfterValidator(_follows)]
 
 
 class Words(_Rules):
@@ -136,6 +138,9 @@ def read_policy(path: Path) -> Policy:
     Raises:
         SpecError: with every mistake of the file, each with the path of what is wrong.
     """
-    known = [*Policy.model_fields, *Naming.model_fields, *Words.model_fields, *Quota.model_fields]
-    found: Policy = read_settings(path, Policy, known, what="rule")
+    parts: dict[str, type[BaseModel]] = {"naming": Naming, "maximum_quota": Quota}
+    parts["allowed_policies"] = Words
+    found: Policy = read_settings(
+        path, Policy, lambda part: parts.get(part, Policy).model_fields, what="rule"
+    )
     return found

@@ -117,8 +117,8 @@ def seen(text: str, read: Callable[[str], object] = str, *, is_name: bool = Fals
         return text
     try:
         read(clean)
-    except CellError as error:
-        clean = error.findings[0][1]
+    except ValueError as error:
+        clean = error.findings[0][1] if isinstance(error, CellError) else ""
     raise refuse(f"the text {odd}", clean)
 
 

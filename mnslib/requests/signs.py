@@ -28,7 +28,8 @@ _RUSSIAN = str.maketrans(
 )
 _SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}
 _SAME_SHAPE = ("<noBreak>", "<wide>", "<narrow>", "<font>")
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"\S+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _LONGEST_NAMES = 150
 """Characters of the names of signs in a message, those of three or four; our choice."""
 
@@ -69,7 +70,7 @@ def examined(text: str, *, is_name: bool = False) -> tuple[str, str]:
         return text, ""
     named = [f"U+{ord(sign):04X} {unicodedata.name(sign, '')}" for sign in odd]
     told = cut(", ".join(dict.fromkeys(map(str.rstrip, named))), _LONGEST_NAMES)
-    is_known = all(len(_scripts(word)) < 2 for word in _WORD.findall(clean))
+    is_known = all(len(_scripts(word)) < 2 for word in _LETTERS.findall(clean))
     return bare(clean) if is_known else "", f"holds {told}"
 
 
@@ -100,7 +101,10 @@ def _in_one_script(word: str, is_name: bool) -> str:
     is_latin = is_name and latin.isascii()
     if latin == word or not (is_latin or len(_scripts(word)) > 1):
         return word
-    return russian if len(_scripts(russian)) < len(_scripts(latin)) else latin
+    meant = min(latin, russian, key=lambda one: len(_scripts(one)))
+    if len(_scripts(meant)) > 1 and not _LETTERS.fullmatch(word):  # such as IT-отдел
+        return _LETTERS.sub(lambda found: _in_one_script(found[0], is_name), word)
+    return meant
 
 
 def _scripts(word: str) -> set[str]:

@@ -217,7 +217,7 @@ def read_tiers(path: Path) -> Tiers:
     Raises:
         SpecError: with every mistake of the file.
     """
-    found: Tiers = read_settings(path, dict[str, RequestValues], VALUE_COLUMNS)
+    found: Tiers = read_settings(path, dict[str, RequestValues], lambda _: VALUE_COLUMNS)
     return found
 
 

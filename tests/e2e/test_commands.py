@@ -26,6 +26,7 @@ from .conftest import ROOT
         ["nonsense"],
         ["sandbox", "serve", "--latency", "slow", "--connection", "x"],
         ["sandbox", "serve", "--world", "nosuch", "--connection", "x"],
+        ["sandbox", "serve", "--port", "99999", "--connection", "x"],
     ],
 )
 def test_bad_usage_ends_with_six_and_says_why(mns, words):

@@ -68,6 +68,26 @@ def plan_of(sandbox_file, monkeypatch):
     return plan_of
 
 
+def test_what_says_where_to_look_is_checked_before_anything_is_read(mns, tmp_path):
+    told = {
+        "cloud: mars": "cloud is 'mars': write one of public, usgov, china.",
+        "clusters: aks-1": "clusters: 'aks-1' is not a list. Write a list, such as [a, b].",
+        "clusters: [aks-1]": "'aks-1' is not the ARM id of a managed cluster",
+        "resource_group: r\u200bg": "the text holds U+200B ZERO WIDTH SPACE. Write rg.",
+        "cluster_name: -a": "cluster_name: '-a' is not the name of a cluster",
+    }
+    file = tmp_path / "where.yaml"
+    file.write_text("request_file: a.csv\n" + "\n".join(told).replace("\nclusters: aks-1", ""))
+    done = mns("export", "all.csv", "-f", str(file))
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("Error: 4 parameters are refused; nothing was begun:")
+    assert [words for line, words in told.items() if words not in done.stderr] == [
+        told["clusters: aks-1"]
+    ]
+    file.write_text("clusters: aks-1")
+    assert told["clusters: aks-1"] in mns("export", "all.csv", "-f", str(file)).stderr
+
+
 @pytest.mark.parametrize("suffix", ["csv", "xlsx", "yaml"])
 def test_an_export_planned_as_it_is_changes_nothing(mns, plan_of, sandbox, tmp_path, suffix):
     file = tmp_path / f"all.{suffix}"

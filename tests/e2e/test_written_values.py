@@ -56,7 +56,7 @@ def test_what_nobody_sees_in_a_sheet_is_refused_with_the_clean_text(mns, tmp_pat
     done = mns.run("30", request_file=str(file))
     assert done.code == 6
     for told in (
-        "5 mistakes in the request file; nothing was written:",
+        "5 mistakes in requests.csv; nothing was written:",
         "row 1, column subscription_id: the name holds U+200B ZERO WIDTH SPACE. "
         "Write subscription_id.",
         "row 2, column namespace_name: the text holds U+2011 NON-BREAKING HYPHEN. Write hc-one.",

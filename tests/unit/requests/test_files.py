@@ -136,6 +136,8 @@ def test_a_file_that_is_not_utf_8_names_the_line(read: Callable[..., Rows]) -> N
             "requests.csv: the file holds zero bytes, as UTF-16 without a byte order mark or "
             "UTF-32 does. Write it anew as UTF-8 (in Excel: the type CSV UTF-8)."
         )
+    with pytest.raises(SpecError, match=r"not UTF-8\. Write it anew as UTF-8\.$"):
+        read("a: Zürich\n".encode("latin-1"), "requests.yaml")
 
 
 @pytest.mark.parametrize("name", ["requests.xls", "requests.json", "requests"])

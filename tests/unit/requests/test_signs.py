@@ -51,6 +51,10 @@ GROUP = "group:00000000-0000-4000-9000-000000000001"
         ("αpi", "api", "U+03B1 GREEK SMALL LETTER ALPHA"),
         ("Mосква", "Москва", "U+004D LATIN CAPITAL LETTER M"),
         ("SMSка", "", "U+0430 CYRILLIC SMALL LETTER A"),
+        ("SMSка²", "", "U+0430 CYRILLIC SMALL LETTER A"),
+        ("team-а", "team-a", "U+0430 CYRILLIC SMALL LETTER A"),
+        ("х_prod/1", "x_prod/1", "U+0445 CYRILLIC SMALL LETTER HA"),
+        ("отдел-T", "отдел-Т", "U+0054 LATIN CAPITAL LETTER T"),
     ],
 )
 def test_these_are_told_in_values_and_names_alike(text: str, clean: str, told: str) -> None:
@@ -217,6 +221,33 @@ def test_a_policy_is_looked_at(tmp_path: Path, content: str) -> None:
     file.write_text(content, "utf-8")
     with pytest.raises(SpecError, match=r"holds U\+"):
         read_policy(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        ("allowed_roles: [admin, rea\u200bder]", "reader"),
+        ("allowed_roles: [rea\u200bdr]", ""),
+        ("allowed_principals: [gr\u200bp]", ""),
+        ("allowed_policies: {egress_policy: [Deny\u200bAll]}", "DenyAll"),
+        ("allowed_policies: {egress_policy: [Deny\u200bNone]}", ""),
+        ("naming: {pattern: '[a-z]\u200b+', example: a}", "[a-z]+"),
+        ("naming: {pattern: '[a-z\u200b+', example: a}", ""),
+        ("naming: {pattern: '[a-z]+', example: a\u200b}", "a"),
+        ("naming: {pattern: '[a-z]+', example: A\u200b}", ""),
+        ("examples_: a", ""),
+        ("naming: {pattern: a, example: a, examples_: b}", "example"),
+        ("alowed_tiers: [a]", "allowed_tiers"),
+    ],
+)
+def test_what_a_policy_offers_instead_is_taken_there(
+    tmp_path: Path, content: str, fix: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(content, "utf-8")
+    with pytest.raises(SpecError, match=r"1 mistake in policy\.yaml; nothing") as caught:
+        read_policy(file)
+    assert [one.suggestion for one in caught.value.problems] == [fix]
 
 
 @pytest.mark.parametrize(

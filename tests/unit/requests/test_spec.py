@@ -176,7 +176,7 @@ def test_every_mistake_of_a_file_is_told_at_once(write: Callable[..., Path]) -> 
         ("requests.csv", 11, None),
     ]
     text = str(caught.value)
-    assert text.startswith("10 mistakes in the request file; nothing was written:")
+    assert text.startswith("10 mistakes in requests.csv; nothing was written:")
     assert "column acess: there is no column 'acess'. Write access." in text
     assert "the same managed namespace is in row 9 already" in text
 
