@@ -280,6 +280,22 @@ def with_added(change: Change, over: ManagedNamespace | None) -> ManagedNamespac
     return replace(after, **whole)
 
 
+def without_added(change: Change, write: Mapping[str, Any]) -> Change:
+    """Return the change as if nobody had added a key since a write of the journal was sent."""
+    known = {_by_name(path) for side in ("before", "after") for path in fields_in(write[side])}
+
+    def seen_then(now: ManagedNamespace | None) -> ManagedNamespace | None:
+        if now is None:
+            return None
+        kept: dict[str, Any] = {
+            name: {key: mapping[key] for key in mapping if _by_name(f"{name}[{key}]") in known}
+            for name, mapping in ((name, getattr(now, name)) for name in OWNED_MAPPINGS)
+        }
+        return replace(now, **kept)
+
+    return replace(change, before=seen_then(change.before), after=seen_then(change.after))
+
+
 def _by_name(path: str) -> str:
     """Return a path as it compares: ARM tells names of tags apart without regard to case."""
     return path.lower() if path.startswith("tags[") else path

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
 from mnslib.provisioning.apply import RELEASED
-from mnslib.provisioning.changes import Change, planned_item, words
+from mnslib.provisioning.changes import Change, planned_item, without_added, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
@@ -198,7 +198,7 @@ def plan_rest(
         is_settled = change.kind is ChangeKind.NO_CHANGE
         if is_settled and not is_begun:
             decided.append(_settled(item))
-        elif is_settled or _is_approved(change, item, earlier):
+        elif is_settled or any(_is_approved(one, item, earlier) for one in _seen(change, item)):
             to_write.append(replace(change, kind=item.kind, is_begun=is_begun))
         else:
             decided.append(item.as_ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY))
@@ -217,6 +217,11 @@ def _settled(item: Story) -> ItemOutcome:
     ):
         return item.as_ended(OutcomeKind.RELEASED, RELEASED)
     return item.as_ended(DONE_OUTCOME[item.kind])
+
+
+def _seen(change: Change, item: Story) -> list[Change]:
+    """Return the change as it is, and without what a policy has added to the write; that stays."""
+    return [change, *(without_added(change, write) for write in item.writes[-1:])]
 
 
 def _is_approved(change: Change, item: Story, earlier: EarlierRun) -> bool:

@@ -314,6 +314,36 @@ def test_a_write_that_failed_half_way_is_made_again_as_approved(journal):
     assert written(azure) == ["new"]
 
 
+@pytest.mark.parametrize("name", ["new", "keep"])
+@pytest.mark.parametrize("is_cut_off_twice", [False, True])
+def test_what_a_policy_adds_to_a_write_that_failed_is_no_other_change(
+    journal, name, is_cut_off_twice
+):
+    azure, _ = start(journal)
+    ended = '"event": "finished"'
+    lines = journal.path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if ended not in line or f'"{name}"' not in line]
+    journal.path.write_text("".join(kept))
+    there = azure.store[make_namespace(name).id.key]
+    tags = {**there.tags, "by": "policy"}
+    failed = replace(there, tags=tags, provisioning_state="Failed", etag="e-9")
+    azure.store[failed.id.key] = failed
+    if is_cut_off_twice:  # before it came to the write
+        again = Journal(journal.path.with_name("again") / "journal.jsonl", now=now)
+        again.path.parent.mkdir()
+        again.path.write_text("".join(kept))
+        held = dict(azure.store)
+        go_on(azure, again)
+        azure.store = held
+        journal.path.write_text(
+            "".join(again.path.read_text().splitlines(keepends=True)[: len(kept) + 1])
+        )
+    result = go_on(azure, journal)
+    assert outcomes(result)[name] in ("created", "updated")
+    assert written(azure) == [name]
+    assert azure.store[failed.id.key].tags == tags
+
+
 @pytest.mark.parametrize(
     ("etag", "state", "outcome"),
     [
