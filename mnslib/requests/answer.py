@@ -1,14 +1,12 @@
 """The request file given back: the very rows, each with what came of it in columns of its own.
 
 A workbook keeps its other cells, sheets and formats as far as openpyxl can; CSV stays CSV, and YAML
-and a large workbook get a CSV beside them. No text starts a formula. The columns are passed over
-when it is read again.
+gets a CSV beside it. No text starts a formula. The columns are passed over when it is read again.
 """
 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
@@ -17,15 +15,11 @@ from typing import Any
 from mnslib.errors import SpecError
 from mnslib.requests.columns import ANSWER_COLUMNS, written
 from mnslib.requests.files import read_bytes, read_rows
-from mnslib.requests.sheets import csv_bytes, request_sheet, unpacked_bytes, write_text
+from mnslib.requests.sheets import csv_bytes, load_book, request_sheet, write_text
 from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 
 _WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
 """Of columns that are new in a workbook, in characters."""
-
-LARGEST_REWRITTEN_BYTES = 32 * 2**20
-"""Of a workbook when it is unpacked, all sheets together; twice what 20,000 full rows need. Our
-choice: to write it anew takes all of it into memory, some 20 bytes for each."""
 
 Answers = Mapping[int, ItemOutcome | str]
 """What came of the request that a file has in that row; a text says what is wrong with it."""
@@ -42,9 +36,9 @@ def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) ->
         SpecError: if they cannot.
     """
     data = read_bytes(path) if data is None else data
-    if path.suffix.lower() == ".xlsx" and unpacked_bytes(data) <= LARGEST_REWRITTEN_BYTES:
-        return ".xlsx", _workbook(path, data, answers)
     table = read_rows(path, data)
+    if path.suffix.lower() == ".xlsx":
+        return ".xlsx", _workbook(path, data, table.header_row, answers)
     names = table.header or dict.fromkeys(name for _, cells in table.rows for name in cells)
     kept = [name for name in names if name not in ANSWER_COLUMNS]
     lines: list[list[Any]] = [[*kept, *ANSWER_COLUMNS]]
@@ -78,18 +72,11 @@ def _answer(item: ItemOutcome | str | None) -> list[Any]:
     return ["open" if is_open else "done", item.outcome.value, seconds, item.explanation]
 
 
-def _workbook(path: Path, data: bytes, answers: Answers) -> bytes:
-    from openpyxl import load_workbook
+def _workbook(path: Path, data: bytes, header_row: int, answers: Answers) -> bytes:
     from openpyxl.utils import get_column_letter
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
-        book = load_workbook(io.BytesIO(data))
+    book = load_book(path, data)
     sheet, _ = request_sheet(path, book)
-    header_row = next(
-        row for row in range(1, sheet.max_row + 1)
-        if any(cell.value not in (None, "") for cell in sheet[row])
-    )  # fmt: skip
     for merged in list(sheet.merged_cells.ranges):  # of merged cells only the first is written
         if not {header_row, *answers}.isdisjoint(range(merged.min_row, merged.max_row + 1)):
             sheet.unmerge_cells(str(merged))

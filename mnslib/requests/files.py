@@ -11,8 +11,7 @@ import codecs
 import csv
 import io
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -28,16 +27,16 @@ from mnslib.requests.number_formats import PLAIN, shown
 from mnslib.requests.rules import Finding, show
 from mnslib.requests.sheets import (
     LONGEST_CELL,
+    MOST_TITLE_ROWS,
     file_error,
-    is_hidden,
+    header_at,
+    load_book,
+    named_in,
     number_text,
     plain,
-    read_sheet,
     request_sheet,
-    unpacked_bytes,
 )
 from mnslib.requests.signs import bare, examined
-from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import looks_secret
 
 LARGEST_FILE_BYTES = 32 * 2**20
@@ -58,9 +57,6 @@ _AMOUNT = re.compile(r"(0|[1-9]\d*)(\.\d*)?|\.\d+", re.ASCII)
 YAML = (".yaml", ".yml")
 FORMATS = (".csv", ".xlsx", *YAML)
 
-LARGEST_UNPACKED_BYTES = 256 * 2**20
-"""Of a workbook, which is a packed file; our choice, against one made to fill the memory."""
-
 MOST_COLUMNS = 200
 """Our choice; more columns hold nothing that is asked for."""
 
@@ -75,7 +71,7 @@ class Rows:
         header: empty where each record names its own columns.
         delimiter: what separates the cells of a CSV file, as its header has it.
         sheet: empty for a file that is no workbook.
-        merged: the cells that are merged in it: their range, and the columns (from 0) and rows.
+        merged: the ranges of cells that are merged in it, as openpyxl has them.
     """
 
     file: str
@@ -84,7 +80,7 @@ class Rows:
     header_row: int = 1
     delimiter: str = ","
     sheet: Sheet = field(default_factory=Sheet)
-    merged: list[tuple[str, slice, range]] = field(default_factory=list)
+    merged: list[Any] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def name(self, row: int | None, text: str) -> str:
@@ -178,15 +174,16 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
 
 
 def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> None:
-    """Read records into rows; the first one is the header."""
-    (table.header_row, names), *body = list(islice(records, MOST_ROWS + 2)) or [(0, [])]
+    """Read records into rows; what stands above the header is no request."""
+    lines = list(islice(records, MOST_ROWS + 1 + MOST_TITLE_ROWS))
+    (table.header_row, names), *body = lines[header_at(row for _, row in lines) :] or [(0, [])]
     while names and not names[-1].strip():  # columns that a spreadsheet left behind
         names.pop()
     if table.problems and (not names or (table.problems[0].row or 0) < table.header_row):
         raise SpecError(table.problems)  # without its header nothing can be said of the rows
     if not names:
         raise file_error(path, "the file holds no header and no request")
-    if len(names) == 1 and sum(name in names[0] for name in ID_COLUMNS) > 1:
+    if len(names) == 1 and named_in(names) > 1:
         sign = re.sub(r"[\w\s\"']", "", names[0])[:1] or " "
         message = f"the header is one cell: its columns are separated by {sign!r}"
         fix = "each cell apart, in CSV with commas, semicolons or tabs between"
@@ -213,9 +210,10 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
 
 def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line each record starts on and its cells; empty records are left out."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    declared = _DECLARED.fullmatch(first.rstrip(" "))
-    table.delimiter = declared[1] if declared else max(DELIMITERS, key=first.count)
+    lines = list(islice(filter(str.strip, text.splitlines()), MOST_TITLE_ROWS)) or [""]
+    declared = _DECLARED.fullmatch(lines[0].rstrip(" "))
+    header = lines[header_at([line] for line in lines)]
+    table.delimiter = declared[1] if declared else max(DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter, strict=True)
     while True:
         number = reader.line_num + 1
@@ -232,8 +230,8 @@ def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any]]]:
-    """Yield row number and cells of a workbook's request sheet; empty rows are left out.
+def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
+    """Return row number and cells of a workbook's request sheet; empty rows are left out.
 
     Values only, and numbers stay numbers, which are exact: a cell with a formula, a date or an
     error, and one that shows something else than it holds, is told, and left empty.
@@ -241,46 +239,16 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
     Raises:
         SpecError: if it is no workbook, or too large.
     """
-    from openpyxl import load_workbook
     from openpyxl.utils import get_column_letter
 
-    names: list[str] = []
-    filled: list[int] = []
     try:
-        if unpacked_bytes(data) > LARGEST_UNPACKED_BYTES:
-            size = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
-            raise file_error(path, f"the workbook is larger than {size} when it is unpacked")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about extras of the workbook that are not read
-            book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
-            for each in book.worksheets:  # some programs write wrong ones: cells would be lost
-                each.reset_dimensions()
-            sheet, unread = request_sheet(path, book)
-            parser, rows = read_sheet(sheet)
-            for number, cells in rows:
-                named = zip_longest(cells[:MOST_COLUMNS], names[: len(cells)])
-                read = [_cell(cell, name in QUOTA_FIELDS) for cell, name in named]
-                wrong = [(place, finding) for place, (_, finding) in enumerate(read) if finding]
-                for place, finding in wrong:
-                    table.tell(number, names[place] if place < len(names) else None, finding)
-                values: list[Any] = [value for value, _ in read]
-                is_empty = all(value == "" for value in values)
-                if not names and not is_empty:
-                    values = names = [*map(str, values)]
-                    letters = {n: get_column_letter(at) for at, n in enumerate(names, 1)}
-                    table.sheet = Sheet(letters, unread=unread)
-                if wrong or not is_empty:
-                    filled.append(number)
-                    yield number, values
-            shapes = parser.row_dimensions
-            table.sheet = replace(
-                table.sheet,
-                hidden_rows=tuple(n for n in filled[1:] if is_hidden(shapes.get(str(n), {}), "ht")),
-                hidden_columns=tuple(_hidden_columns(parser.column_dimensions.values(), names)),
-            )
-            for one in parser.merged_cells.mergeCell if parser.merged_cells else ():
-                columns = slice(one.min_col - 1, one.max_col)
-                table.merged.append((one.ref, columns, range(one.min_row, one.max_row + 1)))
+        book = load_book(path, data, read_only=True)
+        for each in book.worksheets:  # some programs write wrong ones: cells would be lost
+            each.reset_dimensions()
+        sheet, unread = request_sheet(path, book)
+        rows = enumerate(sheet.iter_rows(), 1)
+        filled = [(number, cells) for number, cells in rows if any(map(_is_filled, cells))]
+        shape = load_book(path, data)[sheet.title]
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
@@ -289,12 +257,39 @@ def _sheet(table: Rows, path: Path, data: bytes) -> Iterator[tuple[int, list[Any
             "password, or has sheets that are charts"
         )
         raise file_error(path, message, fix="it anew as .xlsx without these, or as CSV") from error
+    at = header_at((cell.value for cell in cells) for _, cells in filled)
+    names: list[str] = []
+    lines = []
+    for number, cells in filled[at:]:
+        values = []
+        for cell, name in zip_longest(cells[:MOST_COLUMNS], names[: len(cells)]):
+            value, finding = _cell(cell, name in QUOTA_FIELDS)
+            values.append(value)
+            if finding:
+                table.tell(number, name, finding)
+        lines.append((number, values))
+        if not names:
+            names = [*map(str, values)]
+            letters = {name: get_column_letter(at) for at, name in enumerate(names, 1)}
+            table.sheet = Sheet(letters, unread=unread)
+    hidden = [one for one in shape.column_dimensions.values() if one.hidden or one.width == 0]
+    table.sheet = replace(
+        table.sheet,
+        hidden_rows=tuple(row for row, _ in lines[1:] if _is_hidden(shape.row_dimensions[row])),
+        hidden_columns=tuple(
+            name for one in hidden for name in names[one.min - 1 : one.max] if name
+        ),
+    )
+    table.merged = sorted(shape.merged_cells.ranges, key=lambda one: (one.min_row, one.min_col))
+    return lines
 
 
-def _hidden_columns(shapes: Iterable[Mapping[str, str]], names: Sequence[str]) -> Iterator[str]:
-    for shape in shapes:
-        if is_hidden(shape, "width"):
-            yield from filter(None, names[int(shape["min"]) - 1 : int(shape["max"])])
+def _is_hidden(row: Any) -> bool:
+    return bool(row.hidden) or row.height == 0
+
+
+def _is_filled(cell: Any) -> bool:
+    return cell.value is not None and str(cell.value).strip() != ""
 
 
 def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:

@@ -10,9 +10,11 @@ import csv
 import io
 import re
 import unicodedata
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,15 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LONGEST_CELL = 32_767
 """Characters. Source: Excel specifications and limits."""
 
+LARGEST_UNPACKED_BYTES = 64 * 2**20
+"""Of a workbook, which is a packed file; our choice, four times what 20,000 full rows need: to read
+and to write it takes all of it into memory, some 20 bytes for each."""
+
 SHEET_NAME = "requests"
 """The sheet that is read; without one of this name the only one that holds requests."""
+
+MOST_TITLE_ROWS = 20
+"""Rows with text that may stand above the header, and it with them; our choice."""
 
 GUIDES = ("columns", "tiers")
 """Sheets that only explain, in a workbook to fill in."""
@@ -95,8 +104,7 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
         raise file_error(path, "the workbook has no worksheet that can be seen", fix=fix)
     found = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
     if not found:
-        is_only = len(visible) == 1
-        found = [sheet for sheet in visible if is_only or set(ID_COLUMNS) <= _header(sheet)]
+        found = [sheet for sheet in visible if len(visible) == 1 or _holds_requests(sheet)]
     if len(found) != 1:
         titles = ", ".join(repr(sheet.title) for sheet in found or visible)
         message = f"each of these sheets may be meant: {titles}"
@@ -112,37 +120,39 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
     return found[0], tuple(unread)
 
 
-def _header(sheet: Any) -> set[str]:
-    """Return the texts of the first row that holds any."""
-    rows = sheet.iter_rows(values_only=True)
-    texts = ({str(cell).strip() for cell in row if cell not in (None, "")} for row in rows)
-    return next(filter(None, texts), set())
+def _holds_requests(sheet: Any) -> bool:
+    rows = islice(sheet.iter_rows(values_only=True), MOST_TITLE_ROWS)
+    return any(named_in(row) == len(ID_COLUMNS) for row in rows)
 
 
-def read_sheet(sheet: Any) -> tuple[Any, Iterator[tuple[int, Sequence[Any]]]]:
-    """Return what knows, once all rows are read, what a sheet has beside its cells; and the rows.
+def named_in(row: Iterable[object]) -> int:
+    """Return how many of the columns that say which namespace is meant a row of cells names."""
+    text = "\n".join(str(cell) for cell in row if cell is not None)
+    return sum(name in text for name in ID_COLUMNS)
 
-    openpyxl's own way through a large sheet gives the cells alone.
+
+def header_at(rows: Iterable[Iterable[object]]) -> int:
+    """Return the place of the header among rows, above which there may be titles."""
+    found = [named_in(row) for row in islice(rows, MOST_TITLE_ROWS)]
+    return found.index(max(found, default=0)) if found else 0
+
+
+def load_book(path: Path, data: bytes, *, read_only: bool = False) -> Any:
+    """Return a workbook of openpyxl.
+
+    Args:
+        read_only: it has the cells alone, in the order of the file.
+
+    Raises:
+        SpecError: if it is too large.
     """
-    from openpyxl.worksheet._reader import WorkSheetParser
+    from openpyxl import load_workbook
 
-    book = sheet.parent
-    parser = WorkSheetParser(
-        sheet._get_source(),
-        sheet._shared_strings,
-        epoch=book.epoch,
-        date_formats=book._date_formats,
-        timedelta_formats=book._timedelta_formats,
-    )
-    return parser, ((number, sheet._get_row(cells)) for number, cells in parser.parse())
-
-
-def is_hidden(shape: Mapping[str, str], size: str) -> bool:
-    """Return whether nobody sees a row or a column, which may just have no height or width."""
-    return shape.get("hidden") in ("1", "true") or float(shape.get(size, 1)) == 0
-
-
-def unpacked_bytes(data: bytes) -> int:
-    """Return the size of a workbook's parts together, as they say it themselves."""
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        return sum(part.file_size for part in packed.infolist())
+        size = sum(part.file_size for part in packed.infolist())  # as they say it themselves
+    if size > LARGEST_UNPACKED_BYTES:
+        most = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
+        raise file_error(path, f"the workbook is larger than {most} when it is unpacked")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
+        return load_workbook(io.BytesIO(data), read_only=read_only, keep_links=not read_only)

@@ -177,15 +177,16 @@ def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:
     """Tell which cells of requests are merged, and return all that are: most are empty."""
     found: set[tuple[int | None, str | None]] = set()
     numbers = [number or 0 for number, _ in table.rows]
-    for merged, columns, rows in table.merged:
-        titles = table.header[columns]
+    for merged in table.merged:
+        titles = table.header[merged.min_col - 1 : merged.max_col]
+        rows = range(merged.min_row, merged.max_row + 1)
         names = [name for name in titles if name in COLUMNS]
         touched = numbers[bisect_left(numbers, rows.start) : bisect_left(numbers, rows.stop)]
         if table.header_row in rows and len(titles) > 1:  # else it hides no other title
             touched.insert(0, table.header_row)
         cells = [(number, name) for number in touched for name in names]
         if cells:
-            message = f"the cells {merged} are merged, of which only the first holds anything"
+            message = f"the cells {merged.coord} are merged, of which only the first holds anything"
             table.tell(*cells[0], (message, "each value into a cell of its own"))
         found.update(cells)
     return found

@@ -72,6 +72,12 @@ def test_another_delimiter_is_one_mistake_that_names_it(
     ]
 
 
+def test_titles_above_the_header_are_no_requests(read: Callable[..., Rows]) -> None:
+    table = read("Requests, as of May; thanks,,\n\nteam;crm\ncluster_name;namespace_name\na;b\n")
+    assert (table.delimiter, table.header_row) == (";", 4)
+    assert table.rows == [(5, {"cluster_name": "a", "namespace_name": "b"})]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(read: Callable[..., Rows]) -> None:
     assert read(b"\xef\xbb\xbfa,b\n1,2\n").header == ("a", "b")
 

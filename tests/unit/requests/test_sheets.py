@@ -195,6 +195,31 @@ def test_hidden_rows_and_columns_are_planned_and_named(shaped: Callable[..., Pat
     )
 
 
+@pytest.mark.parametrize("titles", [1, 19])
+def test_titles_above_the_header_are_no_requests(shaped: Callable[..., Path], titles: int) -> None:
+    def shape(sheet: Any) -> None:
+        sheet.insert_rows(1, titles + 1)  # the last one stays empty
+        for row in range(1, titles + 1):
+            sheet.cell(row, 2, "=1+1").number_format = "000"
+        sheet.merge_cells("A1:G1")
+
+    specs = parse_requests(shaped(shape))
+    assert [spec.origin.row for spec in specs] == [*range(titles + 3, titles + 9)]
+    assert specs[0].origin.cell("cpu_limit") == f"F{titles + 3}"
+
+
+def test_without_a_header_the_first_row_is_taken_for_one(save: Callable[..., Path]) -> None:
+    told = mistakes(save(["Requests"], [*ROW]))
+    assert "cell A1, column Requests: there is no column 'Requests'" in told[0]
+    assert [one.partition(": ")[2] for one in told[1:5]] == [
+        f"the column {name} is missing. Write it into the header." for name in HEADER[:4]
+    ]
+
+
+def test_a_cell_far_below_is_no_request(shaped: Callable[..., Path]) -> None:
+    assert len(parse_requests(shaped(lambda sheet: sheet.cell(1_048_576, 9, " ")))) == 6
+
+
 def test_what_a_run_has_added_is_passed_over_whatever_it_shows(shaped: Callable[..., Path]) -> None:
     def shape(sheet: Any) -> None:
         for cell, value, code in (("H1", "status", "@"), ("I1", "duration_seconds", "@"),
@@ -304,7 +329,7 @@ def test_a_workbook_made_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for number in range(5):
             packed.writestr(f"xl/{number}.xml", bytes(60 * 2**20))
-    assert "larger than 256 MiB when it is unpacked" in mistakes(path)[0]
+    assert "larger than 64 MiB when it is unpacked" in mistakes(path)[0]
 
 
 def test_too_long_a_cell_is_told_and_not_shown(tmp_path: Path) -> None:
