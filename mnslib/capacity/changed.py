@@ -18,10 +18,11 @@ from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, OK, SPACE, TIGHT
 from mnslib.capacity.utilization import tightest
 from mnslib.errors import cut
 from mnslib.models import QUOTA_FIELDS
+from mnslib.packaged import packaged
 from mnslib.quantities import amount_text
 from mnslib.verdicts import UNKNOWN, unknown, word
 
-CHANGED_COLUMNS = (*SPACE, "resource", "change", "before", "after", "is_finding")
+CHANGED_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["changed"])
 QUOTA_CHANGED = "quota changed"
 CHANGES = (FULL, TIGHT, UNKNOWN, "known again", "eased", QUOTA_CHANGED, "new", "gone")
 """The words of change, in their order."""

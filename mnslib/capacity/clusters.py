@@ -22,6 +22,7 @@ from mnslib.capacity.samples import chunks, most_of, possible
 from mnslib.commitment import left_out_for
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Node, Pod
+from mnslib.packaged import packaged
 from mnslib.quantities import parse_quantity, size_problems
 from mnslib.verdicts import UNKNOWN, unknown, word
 
@@ -36,18 +37,8 @@ it, eight hours, may be busier. Our choice."""
 MOST_PODS = 2**31
 """Pods that a node takes which does not say how many: more than any has."""
 
-COMMITMENT_COLUMNS = (
-    "cluster_name", "resource", "allocatable", "without_largest_node", "committed", "requested",
-    "usage", "committed_ratio", "requested_ratio", "headroom", "uncounted", "autoscaled",
-    "autoscaled_committed_ratio", "autoscaled_requested_ratio", "autoscaled_verdict", "verdict",
-    "nodes_left_out",
-)  # fmt: skip
-PLACEMENT_COLUMNS = (
-    "rank", "cluster_name", "location", "verdict", "reason", "headroom_cpu", "headroom_memory",
-    "left_cpu", "left_memory", "grown_left_cpu", "grown_left_memory", "committed_ratio_cpu",
-    "committed_ratio_memory", "largest_pod_cpu", "largest_pod_memory", "new_cpu", "new_memory",
-    "new_region",
-)  # fmt: skip
+COMMITMENT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["commitment"])
+PLACEMENT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["placement"])
 _WORDS = {"cluster_name", "resource", "verdict", "autoscaled_verdict", "location", "reason"}
 _WORDS |= {"rank", "new_region", "nodes_left_out"}
 _OF_NOW = (

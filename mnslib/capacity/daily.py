@@ -20,6 +20,7 @@ from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, TIGHT
 from mnslib.capacity.samples import Flags, Places, Values
 from mnslib.capacity.snapshot import CleanSnapshot
 from mnslib.capacity.utilization import ratio_now
+from mnslib.packaged import packaged
 
 THRESHOLDS = (float(TIGHT_RATIO), 1.0)
 """Used over hard from which a value is tight, and from which it is full. Source: kubernetes-mixin,
@@ -29,10 +30,7 @@ RATIO_NOISE = 5e-7
 """How far below a threshold a ratio may lie and still count as at it, as rounding to 6 decimals
 does. Used, hard and their quotient are float32: three roundings of 6e-8 each at most."""
 
-CROSSING_COLUMNS = (
-    "cluster_name", "namespace_name", "resource", "threshold", "direction", "crossed_utc",
-    "within_minutes", "is_over_gap", "used", "hard", "utilization_ratio",
-)  # fmt: skip
+CROSSING_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["crossings"])
 NO_HARD = "no samples of the hard quota"
 _LEAST = [np.float32(threshold - RATIO_NOISE) for threshold in THRESHOLDS]
 

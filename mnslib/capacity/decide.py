@@ -27,6 +27,7 @@ from mnslib.capacity.restraint import OUTDATED, PEAK, QUARTER, is_outdated, rest
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
+from mnslib.packaged import packaged
 from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, count_text, parse_quantity, rounded_text
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ REQUESTS = ("cpu_request", "memory_request")
 PEAK_SHARE_KEPT = 0.8
 """Share of a lowered quota that its peak may be; our choice, well below what is tight (0.9)."""
 
-STEPS_COLUMNS = (
-    *SPACE, "owner", "kind", "resource", "from", "to", "request", "reason",
-)  # fmt: skip
-REQUEST_COLUMNS = ("subscription_id", "resource_group", *SPACE, *QUOTA_FIELDS)
+STEPS_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["steps"])
+REQUEST_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["requests"])
 
 _VALUE = [*SPACE, "resource"]
 _TEXTS = dict.fromkeys(_VALUE, "str")

@@ -33,18 +33,14 @@ from mnslib.capacity.snapshot import (
     series_of,
 )
 from mnslib.models import QUOTA_KEYS
+from mnslib.packaged import packaged
 
 COUNTER_TOLERANCE = 0.25
 """Share of the larger figure by which counter and pods may differ. Quotas and pods are read one
 after the other, and meanwhile a rolling update starts and ends so many pods at most. Source:
 Kubernetes, Deployment, `maxSurge` and `maxUnavailable`, whose default is 25 %."""
 
-EVIDENCE_COLUMNS = (
-    "cluster_name", "namespace_name", "resource", "evidence", "reason", "unknown_now",
-    "unknown_history", "coverage", "first_sample_utc", "last_sample_utc", "longest_gap_hours",
-    "gap_from_utc", "gap_until_utc", "is_all_zero", "untrue_zeros", "quota_changes",
-    "changed_utc", "changed_from", "changed_to", "counted", "asked", "impossible_samples",
-)  # fmt: skip
+EVIDENCE_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["evidence"])
 
 Untrue = dict[int, Flags]
 """The steps at which a column's zeros cannot be true, of the few columns that have any."""

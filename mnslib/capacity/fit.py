@@ -24,6 +24,7 @@ from mnslib.capacity.quota_values import BARE, SPACE, UNCOUNTED, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
+from mnslib.packaged import packaged
 from mnslib.pods import pod_need, refusal, with_defaults
 from mnslib.quantities import GIB, ZERO
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
@@ -50,12 +51,7 @@ LARGEST_POD, MEDIAN_POD, GIVEN_POD = "largest_pod", "median_pod", "given_pod"
 QUESTIONS = (NEXT_POD, ROLLING_UPDATE, ALL_UPDATES, AUTOSCALER)
 """What every namespace is asked; the other three ask how many pods of a size fit."""
 
-FIT_COLUMNS = (
-    "cluster_name", "namespace_name", "workload_kind", "workload_name", "question", "pods",
-    "pod_cpu", "pod_memory", "verdict", "reason", "decided_by", "tightest",
-    *(f"left_{name}" for name in LIMITED), "unplaced_pods", "unplaced_cpu", "unplaced_memory",
-    "fits_quota", "fits_nodes",
-)  # fmt: skip
+FIT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["fit"])
 _WORDS = ("verdict", "reason", "tightest")
 _ASKED = (*FIT_COLUMNS[:5], "decided_by")
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")

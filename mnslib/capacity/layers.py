@@ -24,6 +24,7 @@ from mnslib.capacity.quota_values import BARE, NO_QUOTA, SPACE
 from mnslib.capacity.samples import Flags, Values, highest, times_of
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
 from mnslib.capacity.utilization import ratio_now
+from mnslib.packaged import packaged
 from mnslib.verdicts import unknown, unknown_reason
 
 LEAST_OF_DAY = 0.5
@@ -32,21 +33,12 @@ LEAST_OF_DAY = 0.5
 NO_USAGE, DEAD_SENSOR = "no samples of use", "all zero: dead sensor"
 TOO_SHORT = f"under {LEAST_HISTORY.days} days of samples"
 
-LAYER_COLUMNS = (
-    "cluster_name", "namespace_name", "resource", "hard", "requested", "usage", "peak_usage",
-    "unrequested", "requested_unused", "idle", "bursting", "over_hard", "requested_ratio",
-    "usage_ratio", "tightest_ratio", "region", "advice", "reason", "owner", "subscription_id",
-    "labels",
-)  # fmt: skip
+LAYER_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["layers"])
 PARTS = ("hard", "requested", "usage", "unrequested", "requested_unused", "idle", "bursting")
 """Amounts that are summed; by day, each over the same namespaces."""
-DAY_COLUMNS = ("day", "resource", "measured", "left_out", *PARTS)
+DAY_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["layers_by_day"])
 
-SUM_COLUMNS = (
-    "resource", "namespaces", "measured", "left_out", "without_quota", "hard", "measured_hard",
-    *PARTS[1:], "requested_ratio", "usage_ratio", "idle_ratio", "requested_without_quota",
-    "usage_without_quota",
-)  # fmt: skip
+SUM_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["sums"])
 RESOURCES = ("cpu", "memory")
 _NOBODYS_LABELS = ("kubernetes.io/metadata.name", "kubernetes.azure.com/")
 _PLACES = ("cluster_name", "namespace_name", "owner", "subscription_id")

@@ -20,15 +20,11 @@ from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.kube_models import Event, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
+from mnslib.packaged import packaged
 from mnslib.pods import pod_need, with_defaults
 from mnslib.quantities import ZERO, format_cpu, format_memory, parse_quantity
 
-REFUSALS_COLUMNS = (
-    "cluster_name", "namespace_name", "workload_kind", "workload_name", "owner", "count",
-    "first_utc", "last_utc", "missing_pods", "problem", "quota_name", "key", "containers",
-    "pod_requested", "used", "limited", "raise_one", "raise_all", "quota_one", "quota_all",
-    "request_column", "message",
-)  # fmt: skip
+REFUSALS_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["refusals"])
 _AMOUNTS = ("missing_pods", "pod_requested", "used", "limited", "raise_one", "raise_all")
 _TEXTS = ["quota_name", "key", "containers", "quota_one", "quota_all", "request_column"]
 WORKLOAD = REFUSALS_COLUMNS[:4]

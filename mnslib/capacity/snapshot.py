@@ -23,15 +23,13 @@ from mnslib.capacity.samples import Places, Values, against_quota
 from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
+from mnslib.packaged import packaged
 from mnslib.pods import pod_need
 from mnslib.quantities import day_text
 
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
-NAMESPACE_COLUMNS = (
-    "cluster_name", "namespace_name", "subscription_id", "resource_group", "owner",
-    "is_managed", "labels",
-)  # fmt: skip
+NAMESPACE_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["namespaces"])
 QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
 USAGE_SERIES = ("cluster_name", "namespace_name")
 REQUEST_FIELDS = tuple(name for name in QUOTA_FIELDS if name.endswith("_request"))

@@ -21,13 +21,10 @@ from mnslib.capacity.quota_values import FULL, NO_QUOTA, OK, SPACE, TIGHT, names
 from mnslib.capacity.samples import Values, in_order, times_of
 from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
+from mnslib.packaged import packaged
 from mnslib.verdicts import UNKNOWN, unknown_reason, word
 
-UTILIZATION_COLUMNS = (
-    "cluster_name", "namespace_name", "resource", "hard", "used", "utilization_ratio",
-    "peak_used", "peak_utc", "peak_within_minutes", "peak_hard", "verdict", "advice", "owner",
-    "is_managed", "evidence", "unknown_history", "coverage",
-)  # fmt: skip
+UTILIZATION_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["utilization"])
 _VERDICT_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3}
 _CHOICE_RANK = {FULL: 0, TIGHT: 1, OK: 2, UNKNOWN: 3, NO_QUOTA: 4}
 """Which value speaks for its namespace: the tightest one that is known, where any is."""
