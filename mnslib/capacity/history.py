@@ -12,7 +12,7 @@ of everything.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -179,42 +179,42 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
     return Grid(times, timedelta(minutes=step_minutes), now)
 
 
-def cluster_names(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterNames]:
+def cluster_names(
+    prometheus: PrometheusClient, grid: Grid, *, ever: bool = False
+) -> dict[str, ClusterNames]:
     """Return what metrics call each cluster at both ends of a grid, by its name in lower case.
 
     Azure compares names without regard to case, labels have it.
+
+    Args:
+        ever: at any time of the grid, which reads the whole lookback of all clusters.
 
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
     seconds = int(grid.step.total_seconds())
-    found = [
-        name
-        for metric in (QUOTAS, REQUESTS)
-        for at in (grid.times[0].to_pydatetime(), grid.now)
-        for name in values_at(prometheus, clusters_query(metric), at, seconds=seconds)
-    ]
-    return by_name(found)
-
-
-def by_name(found: Iterable[Name]) -> dict[str, ClusterNames]:
-    """Return clusters and their renamed namespaces, of `clusters_query`, by name in lower case."""
     labels: dict[str, set[str]] = defaultdict(set)
     renamed = set()
-    for label, namespace in found:
-        labels[label.lower()].add(label)
-        renamed |= {label.lower()} if namespace else set()
+    for query in map(clusters_query, (QUOTAS, REQUESTS)):
+        found = (
+            [read_samples(prometheus, query, grid)]
+            if ever
+            else [
+                values_at(prometheus, query, at, seconds=seconds)
+                for at in (grid.times[0].to_pydatetime(), grid.now)
+            ]
+        )
+        for label, namespace in chain.from_iterable(found):
+            labels[label.lower()].add(label)
+            renamed |= {label.lower()} if namespace else set()
     return {
         name: ClusterNames(tuple(sorted(values)), name in renamed)
-        for name, values in labels.items()
+        for name, values in sorted(labels.items())
     }
 
 
-def read_history(prometheus: PrometheusClient, cluster: str | ClusterNames, grid: Grid) -> History:
+def read_history(prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid) -> History:
     """Return what the endpoint holds of one cluster; reads only.
-
-    Args:
-        cluster: as `query_of` takes it.
 
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.

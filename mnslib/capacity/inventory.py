@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from mnslib.capacity.collect import WORKERS, ClusterReading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
 from mnslib.capacity.history import (
-    by_name,
     cluster_names,
     quota_statuses,
     read_samples,
@@ -24,7 +23,7 @@ from mnslib.capacity.history import (
     values_at,
     with_peak_times,
 )
-from mnslib.capacity.promql import QUOTAS, REQUESTS, ClusterNames, clusters_query, query_of
+from mnslib.capacity.promql import QUOTAS, REQUESTS, ClusterNames, query_of
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
@@ -65,12 +64,15 @@ def collect_from_metrics(
         PrometheusError: if the clusters cannot be looked for.
     """
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    if clusters:
-        called, found = cluster_names(prometheus, grid), _named(clusters)
-    else:
-        called = _discovered(prometheus, grid)
+    called, found = cluster_names(prometheus, grid, ever=not clusters), _named(clusters)
+    if not clusters:
         last = {name: own.values[-1] for name, own in called.items()}
         found = {name: ClusterId("", "", label or UNNAMED) for name, label in last.items()}
+    if not found:
+        raise ConfigError(
+            f"No cluster to analyze: {prometheus.endpoint} holds neither {QUOTAS} nor {REQUESTS}"
+            " in the lookback. Check that kube-state-metrics is scraped."
+        )
 
     def read(name: str) -> ClusterReading:
         cluster, label = found[name], called.get(name, ClusterNames((name,)))
@@ -115,20 +117,6 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
                 f"clusters: two are called {cluster.cluster_name}, and metrics know names only."
             )
     return found
-
-
-def _discovered(prometheus: PrometheusClient, grid: Grid) -> dict[str, ClusterNames]:
-    found = [
-        name
-        for metric in (QUOTAS, REQUESTS)
-        for name in read_samples(prometheus, clusters_query(metric), grid)
-    ]
-    if not found:
-        raise ConfigError(
-            f"No cluster to analyze: {prometheus.endpoint} holds neither {QUOTAS} nor {REQUESTS}"
-            " in the lookback. Check that kube-state-metrics is scraped."
-        )
-    return dict(sorted(by_name(found).items()))
 
 
 def _quotas(

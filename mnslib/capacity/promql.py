@@ -1,8 +1,4 @@
-"""The queries, as they are sent: one metric name each, which Azure Monitor demands. Pure text.
-
-Source of the names: kube-state-metrics and cAdvisor; all are in Azure Monitor's minimal ingestion
-profile, so that they are there once the metrics add-on is on.
-"""
+"""The queries of `queries.yaml`, as they are sent. Pure text."""
 
 from __future__ import annotations
 
@@ -10,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from mnslib.packaged import packaged
 
 LOOKBACK_DAYS = (1, 548)
 """Fewest and most days of history. Source: Azure Monitor keeps metrics for 18 months."""
@@ -41,44 +39,12 @@ def window_problems(*, lookback_days: int, step_minutes: int) -> dict[str, str]:
 
 QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
-_LAST = "last_over_time({0}[{2}ms])"
-_LAST_QUOTA = f"max by (namespace, resourcequota, resource) ({_LAST})"
-_USED = QUOTAS + '{{{0},type="used"}}'
-_REQUESTED = REQUESTS + '{{{0},resource=~"cpu|memory"}}'
-_QUERIES = {
-    "used": (
-        "max by (namespace, resourcequota, resource) (max_over_time({0}[{2}ms]))",
-        _USED,
-        QUOTA_LABELS,
-    ),
-    "hard": (_LAST_QUOTA, QUOTAS + '{{{0},type="hard"}}', QUOTA_LABELS),
-    "requested": ("sum by (namespace, resource) ({0})", _REQUESTED, ("namespace", "resource")),
-    "usage_cpu": (
-        "sum by (namespace) (rate({0}[{1}s]))",
-        'container_cpu_usage_seconds_total{{{0},container!=""}}',
-        ("namespace",),
-    ),
-    "usage_memory": (
-        "sum by (namespace) (max_over_time({0}[{2}ms]))",
-        'container_memory_working_set_bytes{{{0},container!=""}}',
-        ("namespace",),
-    ),
-    "last_used": (_LAST_QUOTA, _USED, QUOTA_LABELS),
-    "namespaces": (f"count by (namespace) ({_LAST})", _REQUESTED, ("namespace",)),
-    "nodes": (
-        "max by (node, resource) ({0})",
-        'kube_node_status_allocatable{{{0},resource=~"cpu|memory"}}',
-        ("node", "resource"),
-    ),
-}
+_LAST = "last_over_time({series}[{window}ms])"
 _RENAMED = 'label_replace(%s, "%s", "$1", "exported_%s", "(.+)")'
 """Of a scrape without `honor_labels`, which keeps a label of its own and renames the metric's.
 Source: Prometheus, `scrape_config`."""
 HISTORY = ("used", "hard", "requested", "usage_cpu", "usage_memory")
-"""What is asked for over the lookback, by the frame that it fills.
-
-The others: `last_used`, what the window counted last, as `hard` is; `namespaces`, those whose pods
-ask for anything, however briefly; `nodes`, what they give now."""
+"""What is asked for over the lookback, by the frame that it fills; all are in `queries.yaml`."""
 
 
 class ClusterNames(NamedTuple):
@@ -108,7 +74,7 @@ class RangeQuery:
     """A query whose text depends on the step.
 
     Attributes:
-        form: what is asked, with places for selector and seconds.
+        form: what is asked, with places for the selector and for lengths of time.
         selector: the series that it reads, so that they can be counted first.
         labels: of the answer, in the order of a series' name.
     """
@@ -123,7 +89,7 @@ class RangeQuery:
         A window is a millisecond short of it: in Prometheus 2.x it is closed at both ends, and a
         sample on the edge of two steps would count for both.
         """
-        return self.form.format(self.selector, seconds, seconds * 1000 - 1)
+        return self._filled(self.form, seconds)
 
     def count(self, seconds: int | None = None) -> str:
         """Return the query that says how many series it would read.
@@ -131,30 +97,28 @@ class RangeQuery:
         Args:
             seconds: seen within so many before a moment; None for those seen at that moment.
         """
-        form = "count({0})" if seconds is None else f"count({_LAST})"
-        return form.format(self.selector, seconds, (seconds or 0) * 1000 - 1)
+        return self._filled(f"count({'{series}' if seconds is None else _LAST})", seconds or 0)
+
+    def _filled(self, form: str, seconds: int) -> str:
+        return form.format(series=self.selector, seconds=seconds, window=seconds * 1000 - 1)
 
 
-def query_of(name: str, cluster: str | ClusterNames, *, last: bool = False) -> RangeQuery:
-    """Return one of the queries.
+def query_of(name: str, cluster: ClusterNames, *, last: bool = False) -> RangeQuery:
+    """Return one of the queries of `queries.yaml`.
 
     What two names of a cluster both have counts once, and a renamed label as what it was.
 
     Args:
-        name: `HISTORY` has some, and says what the others are.
-        cluster: the value of the label `cluster`, empty for series without it, or all it has.
         last: ask for what the window saw last, not for what its end shows: scrapes may be rare.
     """
-    names = ClusterNames((cluster,)) if isinstance(cluster, str) else cluster
-    form, selector, labels = _QUERIES[name]
-    form = form.replace("{0}", _LAST) if last else form
-    by, _, inner = form.partition(") (")
-    inner = inner.removesuffix(")")
-    for label in {"namespace", "node"}.intersection(labels) if names.is_renamed else ():
-        inner = _RENAMED % (inner, label, label)
-    if len(names.values) > 1:
-        inner = f"max without (cluster) ({inner})"
-    return RangeQuery(f"{by}) ({inner})", selector.format(names.matcher), labels)
+    asked = packaged("mnslib.capacity", "queries")[name]
+    labels, value = tuple(asked["by"]), _LAST if last else asked["value"]
+    for label in {"namespace", "node"}.intersection(labels) if cluster.is_renamed else ():
+        value = _RENAMED % (value, label, label)
+    if len(cluster.values) > 1:
+        value = f"max without (cluster) ({value})"
+    selector = f"{asked['metric']}{{{cluster.matcher},{asked['where']}}}"
+    return RangeQuery(f"{asked['take']} by ({', '.join(labels)}) ({value})", selector, labels)
 
 
 def clusters_query(metric: str) -> RangeQuery:
@@ -166,7 +130,7 @@ def clusters_query(metric: str) -> RangeQuery:
     return RangeQuery(f"count by ({', '.join(labels)}) ({_LAST})", metric, labels)
 
 
-def samples_query(cluster: str | ClusterNames, namespaces: Sequence[str], *, seconds: int) -> str:
+def samples_query(cluster: ClusterNames, namespaces: Sequence[str], *, seconds: int) -> str:
     """Return the query for all samples of `used` of some namespaces within so many seconds."""
     selector = query_of("used", cluster).selector.removesuffix("}")
     return f'{selector},namespace=~"{_any_of(namespaces)}"}}[{seconds * 1000 - 1}ms]'

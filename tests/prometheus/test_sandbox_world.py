@@ -17,6 +17,7 @@ from mnslib.azure.prometheus import PrometheusClient, plain_prometheus
 from mnslib.capacity.clusters import commitment_table
 from mnslib.capacity.history import read_history, time_grid
 from mnslib.capacity.inventory import collect_from_metrics
+from mnslib.capacity.promql import ClusterNames
 from mnslib.errors import ArmError
 from mnslib.sandbox.history import cluster_steps, node_steps
 from mnslib.sandbox.query_limits import QueryLimits
@@ -133,7 +134,9 @@ def test_the_same_queries_give_the_same_figures(sandbox, server, clock, cluster)
     now = datetime.fromtimestamp(clock.time, UTC)
     grid = time_grid(now, lookback_days=DAYS, step_minutes=60)
     grid = grid._replace(now=grid.times[-1])
-    ours, theirs = (read_history(door, cluster, grid) for door in (sandbox, server))
+    ours, theirs = (
+        read_history(door, ClusterNames((cluster,)), grid) for door in (sandbox, server)
+    )
     for kind in ("used", "hard", "requested", "usage_cpu", "usage_memory"):
         expected, found = theirs.samples[kind], ours.samples[kind]
         assert len(expected) > 3
@@ -165,7 +168,7 @@ def test_what_is_refused_for_its_size_is_asked_for_in_parts_and_gives_the_same(
     grid = time_grid(now, lookback_days=DAYS, step_minutes=60)
     grid = grid._replace(now=grid.times[-1])
     whole, parts = (
-        read_history(client, "aks-prod-weu-1", grid)
+        read_history(client, ClusterNames(("aks-prod-weu-1",)), grid)
         for client in (sandbox, PrometheusClient(door, endpoint="http://sandbox", remedy=""))
     )
     assert door.refused

@@ -29,6 +29,7 @@ from mnslib.capacity.promql import HISTORY, ClusterNames, query_of
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 
 HOUR = timedelta(hours=1)
+AKS_1 = ClusterNames(("aks-1",))
 
 
 class Recorder:
@@ -58,7 +59,7 @@ class Recorder:
 
 
 def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
-    found = {name: query_of(name, "aks-prod-weu-1").text(3600) for name in HISTORY}
+    found = {name: query_of(name, ClusterNames(("aks-prod-weu-1",))).text(3600) for name in HISTORY}
     assert found == {
         "used": "max by (namespace, resourcequota, resource) (max_over_time("
         'kube_resourcequota{cluster="aks-prod-weu-1",type="used"}[3599999ms]))',
@@ -71,7 +72,7 @@ def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
         "usage_memory": "sum by (namespace) (max_over_time(container_memory_working_set_bytes"
         '{cluster="aks-prod-weu-1",container!=""}[3599999ms]))',
     }
-    odd = query_of("used", 'a"} or up{x="\\\n').selector
+    odd = query_of("used", ClusterNames(('a"} or up{x="\\\n',))).selector
     assert odd == r'kube_resourcequota{cluster="a\"} or up{x=\"\\\n",type="used"}'
 
 
@@ -127,7 +128,7 @@ def test_each_query_stays_within_32_days_and_11000_points_and_the_parts_are_stit
     times = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes).times
     prometheus = Recorder()
 
-    history = read_history(prometheus, "aks-1", Grid(times, step, times[-1]))
+    history = read_history(prometheus, AKS_1, Grid(times, step, times[-1]))
 
     used = [(start, end) for query, start, end, _ in prometheus.asked if '"used"' in query]
     assert len(used) == parts
@@ -147,7 +148,7 @@ def test_times_without_a_sample_stay_unknown(now):
     times = time_grid(now, lookback_days=1, step_minutes=60).times
     points = [(times[3].timestamp(), 2.0), (times[23].timestamp(), 0.0)]
 
-    history = read_history(Recorder(points=points), "aks-1", Grid(times, HOUR, times[-1]))
+    history = read_history(Recorder(points=points), AKS_1, Grid(times, HOUR, times[-1]))
 
     (row,) = history.samples["hard"].values()
     known = ~np.isnan(row)
@@ -179,13 +180,13 @@ class Requests:
 def test_what_a_step_saw_of_requests_counts_only_where_its_end_shows_no_pod_of_the_cluster(now):
     times = time_grid(now, lookback_days=1, step_minutes=60).times
     seen = [at.timestamp() for at in times[:20]]
-    history = read_history(Requests(seen_at=seen), "aks-1", Grid(times, HOUR, times[-1]))
+    history = read_history(Requests(seen_at=seen), AKS_1, Grid(times, HOUR, times[-1]))
     found = history.samples["requested"]
     assert found["web", "cpu"].tolist() == [1.0] * 20 + [5.0] * 4
     assert np.flatnonzero(~np.isnan(found["jobs", "cpu"])).tolist() == [20, 21, 22, 23]
     assert history.is_rare
     often = [at.timestamp() for at in times]
-    assert not read_history(Requests(seen_at=often), "aks-1", Grid(times, HOUR, times[-1])).is_rare
+    assert not read_history(Requests(seen_at=often), AKS_1, Grid(times, HOUR, times[-1])).is_rare
 
 
 def test_an_answer_about_other_times_is_an_error(now):
@@ -193,7 +194,7 @@ def test_an_answer_about_other_times_is_an_error(now):
     points = [(times[0].timestamp() - 3600, 2.0)]
 
     with pytest.raises(PrometheusError, match="outside the range"):
-        read_history(Recorder(points=points), "aks-1", Grid(times, HOUR, times[-1]))
+        read_history(Recorder(points=points), AKS_1, Grid(times, HOUR, times[-1]))
 
 
 @pytest.mark.parametrize("step_minutes", [1, 60])
@@ -203,7 +204,7 @@ def test_many_series_are_asked_for_in_parts_below_every_limit(now, count, step_m
     times = time_grid(now, lookback_days=7, step_minutes=step_minutes).times
     prometheus = Recorder(count=count)
 
-    read_samples(prometheus, query_of("used", "aks-1"), Grid(times, step, times[-1]))
+    read_samples(prometheus, query_of("used", AKS_1), Grid(times, step, times[-1]))
 
     spans = [(end - start + step) // step for _, start, end, _ in prometheus.asked]
     assert sum(spans) == len(times)
@@ -218,7 +219,7 @@ def test_a_query_refused_for_its_size_is_halved_until_it_passes_and_nothing_is_l
     prometheus = Recorder(most=100)
 
     (row,) = read_samples(
-        prometheus, query_of("used", "aks-1"), Grid(times, HOUR, times[-1])
+        prometheus, query_of("used", AKS_1), Grid(times, HOUR, times[-1])
     ).values()
 
     expected = np.array([at.timestamp() / 3600 for at in times], dtype=np.float32)
@@ -226,7 +227,7 @@ def test_a_query_refused_for_its_size_is_halved_until_it_passes_and_nothing_is_l
     assert all((end - start) / HOUR + 1 <= 100 for _, start, end, _ in prometheus.asked)
     assert len(prometheus.asked) == 8  # 720, 360, 180 are refused, 90 passes
     with pytest.raises(QueryTooLargeError):
-        read_samples(Recorder(most=0), query_of("used", "aks-1"), Grid(times, HOUR, times[-1]))
+        read_samples(Recorder(most=0), query_of("used", AKS_1), Grid(times, HOUR, times[-1]))
 
 
 def test_the_documented_example_of_a_large_fleet_holds():
@@ -250,7 +251,7 @@ def test_a_negative_sample_is_kept_for_evidence_to_tell_but_never_the_last_one(n
     values = [
         (time.timestamp(), value) for time, value in zip(times, [2.0, -1.0, 0.0], strict=False)
     ]
-    query = query_of("usage_cpu", "aks-1")
+    query = query_of("usage_cpu", AKS_1)
 
     (row,) = read_samples(Recorder(points=values), query, Grid(times, HOUR, times[-1])).values()
 
@@ -263,6 +264,6 @@ def test_the_last_sample_that_can_be_counts_where_only_history_speaks(now, wrong
     values = [(time.timestamp(), 2.0) for time in times]
     values[-1] = (values[-1][0], wrong)
     samples = read_samples(
-        Recorder(points=values), query_of("used", "aks-1"), Grid(times, HOUR, times[-1])
+        Recorder(points=values), query_of("used", AKS_1), Grid(times, HOUR, times[-1])
     )
     assert list(History(samples={"used": samples}).last_seen("used").values()) == [2.0]
