@@ -39,6 +39,7 @@ from mnslib.errors import (
     cut,
 )
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedCluster
+from mnslib.packaged import packaged
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.resource_ids import CLUSTER_NAME, short_names
 from mnslib.secrets import shown
@@ -285,28 +286,23 @@ def add_history(
 
 def history_note(readings: Sequence[ClusterReading], grid: Grid) -> str:
     """Return what the history covers, and which clusters have none and why."""
-    minutes = int(grid.step / timedelta(minutes=1))
+    minutes, say = int(grid.step / timedelta(minutes=1)), packaged("mnslib.capacity", "words")
     every = "hour" if minutes == 60 else f"{minutes} minutes"
-    reasons = {reading.name: reading.facts.get("no_history") for reading in readings}
-    missing = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
-    rare = [one.name for one in readings if one.history is not None and one.history.is_rare]
-    note = f"{(len(grid.times) * grid.step).days} days, one sample every {every}."
-    if rare:
-        note += (
-            f" Rare scrapes of {', '.join(rare)}: what a pod requests counts there until the end"
-            " of the step in which it ended."
-        )
+    days = (len(grid.times) * grid.step).days
+    told: list[tuple[str, dict[str, Any]]] = [("span", {"days": days, "every": every})]
+    if rare := [one.name for one in readings if one.history and one.history.is_rare]:
+        told.append(("rare", {"names": ", ".join(rare)}))
     for one in readings:
         own = one.id.cluster_name
         others = [label for label in one.label.values if label not in ("", own)]
         if others and one.history is not None:
-            note += f" {own} is {' and '.join(others)} in the metrics."
+            told.append(("spelled", {"own": own, "others": " and ".join(others)}))
         if one.label.is_renamed:
-            note += (
-                f" Metrics of {own} have the namespace in exported_namespace, since their scrape"
-                " does not honor labels; it is taken from there."
-            )
-    return note + (f" No history of {', '.join(missing)}." if missing else "")
+            told.append(("renamed", {"own": own}))
+    reasons = {one.name: one.facts.get("no_history") for one in readings}
+    if missing := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
+        told.append(("missing", {"names": ", ".join(missing)}))
+    return " ".join(say["history"][what].format_map(facts) for what, facts in told)
 
 
 # From the readings of many clusters to one snapshot

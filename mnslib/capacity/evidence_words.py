@@ -1,4 +1,4 @@
-"""The words of evidence, each with its one meaning, and the sentences that say why.
+"""The words of evidence, each with its one meaning, and the sentences that say why: `words.yaml`.
 
 Pure text: takes a row whose facts are known (`evidence`), decides no word itself.
 """
@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from mnslib.capacity.quota_values import BARE, NO_QUOTA, UNCOUNTED
+from mnslib.capacity.quota_values import NO_QUOTA, UNCOUNTED
+from mnslib.packaged import packaged
 from mnslib.quantities import amount_text, count_text, day_text
 from mnslib.verdicts import unknown
 
@@ -39,35 +40,18 @@ NEW_FOR = timedelta(days=1)
 """A namespace without samples is new for so long after it or a quota of it was made, and unknown
 after that. Our choice: a scrape and its ingestion take minutes, a fault that lasts a day is one."""
 
-_REASONS = {
-    "wrong counter": "the quota counter says {counted}, pods ask for {asked}",
-    "dead sensor": "{zero}",
-    "all zero": "{zero}",
-    "not read": "{cut_off}",
-    "not counted": UNCOUNTED,
-    "stale": "{late} since {last_sample_utc}",
-    "no history": "no sample in {lookback}",
-    "new": "{begin}: too short for advice, which needs {least}",
-    "gaps": "{torn} for {gap_for} from {gap_from_utc} {end}, {coverage} of the time seen",
-    "too short": "{seen_for} of samples, advice needs {least}",
-    "quota changed": "quota changed {changed_utc} from {before} to {after}{last}",
-    "no pods": "zero, and that is true: no pod asks for anything",
-    "sound": "",
-    "no quota": BARE,
-}
-"""What is said under each word of evidence; docs/capacity.md tells what the words mean."""
-
-EVIDENCE = tuple(_REASONS)
+_WORDS = packaged("mnslib.capacity", "words")["evidence"]
+EVIDENCE = tuple(_WORDS)
 """The words of evidence in the order in which one outdoes another."""
 
-NEEDS_SOMEBODY = (
-    "wrong counter", "dead sensor", "all zero", "not read", "not counted", "stale", "no history",
-    "gaps",
-)  # fmt: skip
-"""Words that ask for somebody to mend something; after the others time does, or nothing has to."""
 
-NO_PEAK = ("wrong counter", "dead sensor", "all zero")
-"""Words under which the samples themselves are wrong, so that no peak is known."""
+def _those(flag: str) -> tuple[str, ...]:
+    return tuple(word for word, about in _WORDS.items() if flag in about)
+
+
+NEEDS_SOMEBODY, NO_PEAK, WHOLE = map(_those, ("mend", "no_peak", "whole"))
+"""Words that ask for somebody to mend something; those under which samples are wrong, so that no
+peak is known; those under which nothing of the lookback is unseen."""
 
 Row = Mapping[Any, Any]
 
@@ -78,7 +62,7 @@ def texts(row: Row) -> tuple[str, str, str]:
     A verdict is empty where the figures hold, else `unknown: <reason>`.
     """
     facts = _facts(row)
-    said = {word: reason.format_map(facts) for word, reason in _REASONS.items()}
+    said = {word: about["said"].format_map(facts) for word, about in _WORDS.items()}
     reason = said[row["evidence"]]
     if not row["has_quota"]:
         return reason, NO_QUOTA, NO_QUOTA

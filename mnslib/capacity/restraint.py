@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mnslib.capacity.evidence_words import WHOLE
 from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.refusals import QUOTA_FIELD_OF, smallest_raises
 from mnslib.capacity.samples import FLOAT32_NOISE, Places, highest
@@ -28,9 +29,6 @@ GAPS, PEAK, QUARTER = "gaps", "peak", "quarter"
 MADE, OUTDATED = "made", "outdated"
 """Why: samples are missing; a peak was higher; no more at once; Azure holds another value already;
 pods were refused before the quota was last changed."""
-
-_WHOLE = ("sound", "quota changed", "no pods", "no quota")
-"""Words of evidence under which nothing of the lookback is unseen."""
 
 _PEAK_ROWS = ("cpu_request", "cpu_usage", "memory_request", "memory_usage")
 """Rows of evidence that say whether a peak of a resource may be unseen."""
@@ -58,7 +56,7 @@ def restrained(
     now, then = (rows[name].to_numpy(dtype=np.float64) for name in ("now", "then"))
     is_cut, is_quota = rows["is_cut"].to_numpy(dtype=bool), ~np.isnan(then)
     spaces = pd.MultiIndex.from_frame(clean.namespaces[SPACE])
-    torn = evidence[~evidence["evidence"].isin(_WHOLE) & evidence["resource"].isin(_PEAK_ROWS)]
+    torn = evidence[~evidence["evidence"].isin(WHOLE) & evidence["resource"].isin(_PEAK_ROWS)]
     places, torn_places = _places(rows, spaces), _places(torn, spaces)
     peak = np.fmax.reduce(
         rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64), axis=1
