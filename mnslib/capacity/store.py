@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import gc
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -39,21 +39,11 @@ FRAMES = tuple(name for name, hint in _HINTS.items() if hint is pd.DataFrame)
 _PAIRED = tuple(
     name for name, hint in _HINTS.items() if get_args(hint)[:1] == (tuple[str, str],)
 )  # keys that JSON does not know; written as pairs
-
-
-def _facts() -> type[msgspec.Struct]:
-    found: list[Any] = [("version", int), ("written_by", str), ("checksums", dict[str, int])]
-    for one in fields(Snapshot):
-        hint, default = _HINTS[one.name], one.default
-        if one.default_factory is not MISSING:
-            default = msgspec.field(default_factory=one.default_factory)
-        kind = list[tuple[get_args(hint)]] if one.name in _PAIRED else hint  # type: ignore[misc]
-        if one.name not in FRAMES:
-            found.append((one.name, kind, default)[: 2 if default is MISSING else 3])
-    return msgspec.defstruct("Facts", found, kw_only=True)
-
-
-_Facts = _facts()
+_KINDS: dict[str, Any] = {
+    name: list[tuple[get_args(hint)]] if name in _PAIRED else hint  # type: ignore[misc]
+    for name, hint in _HINTS.items()
+    if name not in FRAMES
+}
 
 
 def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None:
@@ -73,8 +63,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None
         else:
             frame.to_parquet(path, index=False, compression="zstd")
         checksums[name] = zlib.crc32(path.read_bytes())  # it protects from damage, not from people
-    names = [one.name for one in fields(Snapshot) if one.name not in FRAMES]
-    content: dict[str, Any] = {name: getattr(snapshot, name) for name in names}
+    content: dict[str, Any] = {name: getattr(snapshot, name) for name in _KINDS}
     content |= {name: list(content[name].items()) for name in _PAIRED}
     about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
     part = folder / f".{FACTS_FILE}.part"  # under its own name it is there as a whole or not at all
@@ -93,25 +82,27 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise ConfigError(f"There is no whole snapshot in {folder}: {FACTS_FILE} is missing.")
     path = folder / FACTS_FILE
     try:
-        content = path.read_bytes()
-        head = msgspec.json.decode(content, type=_Head)
-        if head.version > STORE_VERSION:
+        raw = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        version = msgspec.json.decode(raw["version"], type=int)
+        if version > STORE_VERSION:
             raise ConfigError(
-                f"{path} has version {head.version}; this mnslib reads up to {STORE_VERSION}: "
+                f"{path} has version {version}; this mnslib reads up to {STORE_VERSION}: "
                 "take a later."
             )
+        checksums = msgspec.json.decode(raw["checksums"], type=dict[str, int])
         paths = {name: folder / f"{name}.parquet" for name in FRAMES}
         with ThreadPoolExecutor(FRAMES_AT_ONCE) as pool:
-            begun = [pool.submit(_read_frame, paths[name], head.checksums[name]) for name in FRAMES]
-            facts = _read_facts(content)
+            begun = [pool.submit(_read_frame, paths[name], checksums[name]) for name in FRAMES]
+            facts = _read_facts(raw)
             for path, reading in zip(paths.values(), begun, strict=True):
                 facts[path.stem] = reading.result()
+        path = folder / FACTS_FILE  # of which a field may be missing
+        return Snapshot(**facts)
     except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
         raise ConfigError(
             f"{path} cannot be read, it is missing or damaged: {cut(str(error))} "
             "Name another run, or read the clusters anew."
         ) from error
-    return Snapshot(**facts)
 
 
 def _read_frame(path: Path, checksum: int) -> pd.DataFrame:
@@ -122,24 +113,20 @@ def _read_frame(path: Path, checksum: int) -> pd.DataFrame:
     return pd.read_parquet(file) if path.stem == "namespaces" else _read_wide(file)
 
 
-def _read_facts(content: bytes) -> dict[str, Any]:
+def _read_facts(raw: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     """Return all fields but the frames."""
     was_on = gc.isenabled()
     gc.disable()  # it would walk through the values, again and again, while they are made
     try:
-        found = msgspec.structs.asdict(msgspec.json.decode(content, type=_Facts))
+        found = {
+            name: msgspec.json.decode(raw[name], type=kind)
+            for name, kind in _KINDS.items()
+            if name in raw
+        }
     finally:
         if was_on:
             gc.enable()
-    found |= {name: dict(found[name]) for name in _PAIRED}
-    return {name: value for name, value in found.items() if name in _HINTS}
-
-
-class _Head(msgspec.Struct):
-    """What says how to read the rest."""
-
-    version: int
-    checksums: dict[str, int] = {}
+    return found | {name: dict(found[name]) for name in _PAIRED if name in found}
 
 
 def _write_wide(frame: pd.DataFrame, path: Path) -> None:
