@@ -12,7 +12,7 @@ import math
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,13 +22,13 @@ from mnslib.capacity import fit
 from mnslib.capacity.advice import FIX, SHRINK
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
-from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises
+from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises, writable
 from mnslib.capacity.restraint import OUTDATED, PEAK, QUARTER, is_outdated, restrained
 from mnslib.capacity.snapshot import Snapshot
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
-from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, format_quota_value
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, count_text, parse_quantity, rounded_text
+from mnslib.quantities import GIB, MIB, RESOURCE_WORDS, count_text, rounded_text
 
 if TYPE_CHECKING:
     from mnslib.capacity.tables import Tables
@@ -230,8 +230,8 @@ def _candidates(tables: Tables) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     over = over.assign(now=over["requested"], then=math.nan, unused=over["requested_unused"])
     gives = _give_backs(values[values["advice"] == SHRINK], answers)
     raises = _raises(values, lacks, exceeded[~is_old])
-    cuts = [over.assign(kind=LOWER, is_cut=True), gives.assign(kind=GIVE_BACK, is_cut=True)]
-    proposed = pd.concat([*cuts, raises.assign(kind=RAISE, is_cut=False)])
+    by_kind = {LOWER: over, GIVE_BACK: gives, RAISE: raises}
+    proposed = pd.concat([rows.assign(kind=kind) for kind, rows in by_kind.items()])
     judged = restrained(proposed, tables.clean, evidence=evidence, rounded_up=_rounded_up)
     is_held, kind = judged["is_withheld"].astype(bool), judged["kind"]
     found = {"exceeded": exceeded[~is_old], "gaps": gaps, "lacks": lacks}
@@ -245,12 +245,9 @@ def _steps(tables: Tables, asking: Mapping[str, pd.DataFrame]) -> Iterator[Step]
     values = tables.utilization.astype(_TEXTS)  # without a row pandas knows no types
     over, gives, lacks, gaps = (asking[name] for name in ("over", "gives", "lacks", "gaps"))
     exceeded = asking["exceeded"]
-    changes = [
-        over.assign(request=""),
-        _in_file(pd.concat([asking["raises"], gives]), tables.snapshot),
-    ]
     columns = [*SPACE, "kind", *Amount._fields]
-    every = pd.concat([one.reindex(columns=columns) for one in changes])
+    changes = _in_file(pd.concat([asking["raises"], gives]), tables.snapshot)
+    every = pd.concat([over.assign(request=""), changes]).reindex(columns=columns)
     amounts = _by_place(every, lambda row: Amount._make(row[3:]), columns[:3])
     known = {LOWER: ["its requests are not used"], GIVE_BACK: ["never asked for"]}
     verdicts = {FULL: ["full"], TIGHT: ["nearly full"]}
@@ -308,33 +305,24 @@ def _ordered(
 
     over, gives = asking["over"], asking["gives"]
     short = values[values["verdict"].isin([FULL, TIGHT])]
-    size = {
-        LOWER: sizes(over, over["requested_unused"]).first(),
-        RAISE: sizes(short, short["hard"]).first(),
-        GIVE_BACK: sizes(gives, gives["now"] - gives["then"]).max(),
-    }
     is_made = has["made"] & ~has["raises"]
     is_short = (is_full | is_tight | has["exceeded"] | has["lacks"]) & ~is_made
     wasted = np.select([is_full, is_tight], [1.5, 2.5], 3.0)
     raised = np.select([has["exceeded"], is_full | has["gaps"]], [0.0, 1.0], 2.0)
-    cases: dict[str, tuple[Any, Any]] = {  # of whom, and how urgent
-        LOWER: (has["over"] & (worst["advice"] == FIX), wasted),
-        RAISE: (is_short, raised),
-        UNBLOCK: (has["gaps"], 1.0),
-        GIVE_BACK: (has["gives"], 4.0),
+    lowered, given = over["requested_unused"], gives["now"] - gives["then"]
+    nothing: Any = pd.Series(dtype=float)
+    cases: dict[str, tuple[Any, ...]] = {  # of whom, how urgent, and how large
+        LOWER: (has["over"] & (worst["advice"] == FIX), wasted, sizes(over, lowered).first()),
+        RAISE: (is_short, raised, sizes(short, short["hard"]).first()),
+        UNBLOCK: (has["gaps"], 1.0, nothing),
+        GIVE_BACK: (has["gives"], 4.0, sizes(gives, given).max()),
     }
-    conditions = [condition for condition, _ in cases.values()]
-    large = [
-        np.nan_to_num(size[kind].reindex(places).to_numpy(dtype=float)) if kind in size else 0.0
-        for kind in cases
-    ]
-    rows = worst.assign(
-        kind=np.select(conditions, list(cases), ""),
-        urgency=np.select(conditions, [urgency for _, urgency in cases.values()], 5.0),
-        size=-np.select(conditions, large, 0.0),
-        is_stuck=has["gaps"],
+    rows = worst.assign(is_stuck=has["gaps"], place=range(len(worst)))
+    steps: pd.DataFrame = pd.concat(
+        rows.assign(kind=kind, urgency=urgency, size=-size.reindex(places, fill_value=0).array)[own]
+        for kind, (own, urgency, size) in cases.items()
     )
-    return rows[rows["kind"] != ""].sort_values(["urgency", "size"], kind="stable")
+    return steps.drop_duplicates("place").sort_values(["urgency", "size", "place"])
 
 
 def _left(answers: pd.DataFrame) -> pd.DataFrame:
@@ -400,18 +388,11 @@ def _in_file(changes: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         if key in quota.hard
     }
     texts = [
-        _request(name, then) if own.get((cluster, space, name)) == now else ""
-        for cluster, space, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
+        writable(QUOTA_KEYS[name], Decimal(str(then)))[1] if own.get((*at, name)) == now else ""
+        for *at, name, now, then in rows_of(changes[[*_VALUE, "now", "then"]])
     ]
     order = changes["resource"].map({name: at for at, name in enumerate(QUOTA_FIELDS)})
     return changes.assign(request=texts, order=order).sort_values("order", kind="stable")
-
-
-def _request(name: str, amount: float) -> str:
-    """Return an amount as a request file says it, rounded up to whole millicores or KiB."""
-    unit = parse_quantity("1m" if name.startswith("cpu") else "1Ki")
-    exact = Decimal(str(amount)) / unit
-    return format_quota_value(name, exact.to_integral_value(ROUND_CEILING) * unit)
 
 
 def _by_place(

@@ -184,13 +184,19 @@ def _short(quota_name: str, key: str, **amounts: Decimal) -> dict[str, Any]:
 
 def _raises(part: Mapping[str, Any], **pods: int) -> dict[str, Any]:
     """Return by how much a quota has to rise for so many pods, and to what."""
-    unit, text = next(way for ending, way in _UNITS.items() if part["key"].endswith(ending))
     row: dict[str, Any] = {}
     for name, count in pods.items():
-        enough = max(part["limited"], part["used"] + count * part["pod_requested"])
-        enough = (enough / unit).to_integral_value(ROUND_CEILING) * unit
-        row |= {f"raise_{name}": enough - part["limited"], f"quota_{name}": text(enough)}
+        needed = max(part["limited"], part["used"] + count * part["pod_requested"])
+        enough, row[f"quota_{name}"] = writable(part["key"], needed)
+        row[f"raise_{name}"] = enough - part["limited"]
     return row
+
+
+def writable(key: str, amount: Decimal) -> tuple[Decimal, str]:
+    """Return an amount of a quota key, rounded up to what a request file can say, and its text."""
+    unit, text = next(way for ending, way in _UNITS.items() if key.endswith(ending))
+    enough = (amount / unit).to_integral_value(ROUND_CEILING) * unit
+    return enough, text(enough)
 
 
 # What the refusals come to

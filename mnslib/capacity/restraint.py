@@ -7,7 +7,8 @@ proposed again that was done. Pure: frames in, frames out; the words are in `sho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from mnslib.capacity.evidence_words import WHOLE
 from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.refusals import QUOTA_FIELD_OF, smallest_raises
-from mnslib.capacity.samples import FLOAT32_NOISE, Places, highest
+from mnslib.capacity.samples import FLOAT32_NOISE, Flags, highest
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
@@ -30,9 +31,6 @@ MADE, OUTDATED = "made", "outdated"
 """Why: samples are missing; a peak was higher; no more at once; Azure holds another value already;
 pods were refused before the quota was last changed."""
 
-_PEAK_ROWS = ("cpu_request", "cpu_usage", "memory_request", "memory_usage")
-"""Rows of evidence that say whether a peak of a resource may be unseen."""
-
 
 def restrained(
     proposals: pd.DataFrame,
@@ -45,48 +43,49 @@ def restrained(
 
     Args:
         proposals: a row for each value: `cluster_name`, `namespace_name`, `resource`, `now` and
-            `then` (NaN where requests shall fall, but not to what), `is_cut`.
+            `then` (NaN where requests shall fall, but not to what); what is no raise is a cut.
         rounded_up: of amounts and resources, the next amounts that can be written.
 
     Returns:
         The same rows with `then`, `why` (a word of above, empty where they are as proposed) and
         `is_withheld`.
     """
-    rows = proposals.reset_index(drop=True)
+    rows = _with_part(proposals.reset_index(drop=True))
     now, then = (rows[name].to_numpy(dtype=np.float64) for name in ("now", "then"))
-    is_cut, is_quota = rows["is_cut"].to_numpy(dtype=bool), ~np.isnan(then)
+    is_cut, is_quota = ~(then > now), ~np.isnan(then)
+    torn = _with_part(evidence[~evidence["evidence"].isin(WHOLE)])
+    torn = torn[~torn["resource"].str.endswith("limit")]
+    is_torn = is_cut & _among(rows, "part", names_of(torn, *SPACE, "part"))
+    granted = ((*place, name) for place, quota in clean.granted.items() for name in quota)
+    is_made = _among(rows, "resource", granted)
+    known = rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64)
+    peak = np.fmax.reduce(known, axis=1)
     spaces = pd.MultiIndex.from_frame(clean.namespaces[SPACE])
-    torn = evidence[~evidence["evidence"].isin(WHOLE) & evidence["resource"].isin(_PEAK_ROWS)]
-    places, torn_places = _places(rows, spaces), _places(torn, spaces)
-    peak = np.fmax.reduce(
-        rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64), axis=1
-    )
-    is_torn = np.zeros(len(rows), dtype=bool)
-    for resource in ("cpu", "memory"):
-        names = [resource, f"{resource}_request", f"{resource}_usage"]
-        is_own = is_cut & rows["resource"].isin(names).to_numpy() & (places >= 0)
-        of_torn = torn_places[torn["resource"].isin(names).to_numpy()]
-        is_torn |= is_own & np.isin(places, of_torn)
-        for kind in ("usage", "used", "requested"):
-            own = np.flatnonzero(is_own & (is_quota | (kind == "usage")))
-            most = highest(clean.samples(kind, resource)[:, places[own]]).astype(np.float64)
-            peak[own] = np.fmax(peak[own], most * (1 - FLOAT32_NOISE))
+    places = spaces.get_indexer(pd.MultiIndex.from_frame(rows[SPACE]))
+    for part, kind in product(("cpu", "memory"), ("usage", "used", "requested")):
+        is_own = is_cut & (is_quota | (kind == "usage")) & (rows["part"] == part).to_numpy()
+        most = highest(clean.samples(kind, part)[:, places[is_own]]).astype(np.float64)
+        peak[is_own] = np.fmax(peak[is_own], most * (1 - FLOAT32_NOISE))
     quarter = now * (1 - MOST_CUT)
     least = rounded_up(pd.Series(np.fmax(peak, quarter)), rows["resource"]).to_numpy()
     is_less = is_cut & (then < least)
     then = np.where(is_less, least, then)
     is_used = is_cut & ~is_quota & (peak >= now * (1 - FLOAT32_NOISE))
     is_peak = is_used | (is_less & (peak > quarter))
-    held = {(*place, name) for place, quota in clean.granted.items() for name in quota}
-    values = names_of(rows, *SPACE, "resource") if held else ()
-    is_made = np.array([value in held for value in values] or np.zeros(len(rows)), dtype=bool)
     why = np.select([is_made, is_torn, is_peak, is_less], [MADE, GAPS, PEAK, QUARTER], "")
     is_withheld = is_made | is_torn | is_used | (is_cut & (then >= now))
     return rows.assign(then=then, why=why, is_withheld=is_withheld)
 
 
-def _places(rows: pd.DataFrame, spaces: pd.MultiIndex) -> Places:
-    return spaces.get_indexer(pd.MultiIndex.from_frame(rows[SPACE]))
+def _with_part(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the `part` that their `resource` is about, `cpu` or `memory`."""
+    return rows.assign(part=rows["resource"].astype(str).str.split("_").str[0])
+
+
+def _among(rows: pd.DataFrame, name: str, values: Iterable[tuple[str, ...]]) -> Flags:
+    """Return of which rows the place and one more column are among the values."""
+    wanted = set(values)
+    return np.array([one in wanted for one in names_of(rows, *SPACE, name)], dtype=np.bool_)
 
 
 def is_outdated(
