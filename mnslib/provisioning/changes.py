@@ -26,7 +26,7 @@ from mnslib.models import (
 from mnslib.packaged import packaged
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
-from mnslib.secrets import shown
+from mnslib.secrets import HIDDEN, shown
 
 OWNED_MAPPINGS = ("labels", "annotations", "tags")
 _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELDS))}
@@ -198,11 +198,9 @@ def fields_of(namespace: ManagedNamespace | None) -> dict[str, str]:
     return fields_in(namespace_to_json(namespace, hide=False))
 
 
-def _fingerprint(namespace: ManagedNamespace | None) -> str:
-    """Return a digest of every comparable field, hidden ones too; empty for none."""
-    if namespace is None:
-        return ""
-    return hashlib.sha256(json.dumps(fields_of(namespace), sort_keys=True).encode()).hexdigest()
+def _fingerprint(fields: Mapping[str, str]) -> str:
+    """Return a digest of every comparable field; empty for none."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest() if fields else ""
 
 
 def planned_item(change: Change) -> dict[str, Any]:
@@ -210,19 +208,34 @@ def planned_item(change: Change) -> dict[str, Any]:
     item = {"id": str(change.id), "change": change.kind.value}
     if change.kind is ChangeKind.NO_CHANGE:
         return item
-    before = _fingerprint(change.before)
+    before = _fingerprint(fields_of(change.before))
     revoked = [held.id.lower() for held in change.revoked]
     return {
         **item,
         "etag": change.etag,
         "before": before,
-        "after": before if change.after == change.before else _fingerprint(change.after),
+        "after": before if change.after == change.before else _fingerprint(fields_of(change.after)),
         "grants": [
             f"{grant.principal_type.value} {grant.principal_id}={grant.role_guid}"
             for grant in change.grants
         ],
         **({"revoked": revoked} if revoked else {}),
     }
+
+
+def is_as_recorded(item: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
+    """Return whether such an item asks for no other than a change as `plan.json` holds it."""
+    before, after = fields_in(line["before"]), fields_in(line["after"])
+    roles = {f"{g['principal_type']} {g['principal_id']}={g['role_guid']}" for g in line["grants"]}
+    roles |= {held["id"].lower() for held in line.get("revoked", ())}
+    if item["change"] != line["change"]:
+        return False
+    if {*item.get("grants", ()), *item.get("revoked", ())} - roles:
+        return False
+    if item["change"] == ChangeKind.NO_CHANGE or HIDDEN in {*before.values(), *after.values()}:
+        return True  # what is hidden in the one is in the digest of the other
+    known = _fingerprint(before), _fingerprint(after)
+    return item["after"] == known[1] and item["before"] in known  # it may be planned once more
 
 
 # Differences

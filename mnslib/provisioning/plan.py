@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
@@ -40,6 +40,7 @@ from mnslib.provisioning.changes import (
     access_difference,
     by_cluster,
     differences,
+    fields_in,
     fields_of,
     namespace_to_json,
     with_tier_named,
@@ -56,6 +57,7 @@ from mnslib.provisioning.risks import (
 from mnslib.quantities import ZERO
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
+from mnslib.secrets import HIDDEN
 
 PLAN_SCHEMA_VERSION = 1
 _T = TypeVar("_T")
@@ -155,10 +157,11 @@ def make_plan(
     ]
     existing = sum(len(found.managed) for found in observed.clusters.values())
     plan_risks = many_changes(changes, existing)
+    fields = [[fields_of(change.before), fields_of(change.after)] for change in changes]
     return Plan(
         changes=tuple(changes),
         plan_risks=plan_risks,
-        digest=_digest(changes, plan_risks),
+        digest=_digest(map(_change_to_json, changes), fields, [risk.name for risk in plan_risks]),
         observed=observed,
         max_commitment=max_commitment,
     )
@@ -356,26 +359,43 @@ def _change_to_json(change: Change) -> dict[str, Any]:
     return line
 
 
-def _digest(changes: Sequence[Change], plan_risks: Sequence[Risk]) -> str:
-    content: dict[str, Any] = {
-        "changes": [_approved(change) for change in changes],
-        "risks": [risk.name.value for risk in plan_risks],
-    }
+def recorded_digest(plan: Mapping[str, Any]) -> str:
+    """Return the digest of what `plan.json` holds; where a value is hidden, the one it names."""
+    fields = [[fields_in(line[when]) for when in ("before", "after")] for line in plan["changes"]]
+    if any(HIDDEN in one.values() for both in fields for one in both):
+        return str(plan["digest"])
+    return _digest(plan["changes"], fields, [risk["name"] for risk in plan["risks"]])
+
+
+def _digest(
+    lines: Iterable[Mapping[str, Any]], fields: Iterable[Any], plan_risks: Sequence[str]
+) -> str:
+    content = {"changes": [*map(_approved, lines, fields)], "risks": plan_risks}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _approved(change: Change) -> dict[str, Any]:
-    """Return what the digest holds of a change."""
-    if change.kind is ChangeKind.NO_CHANGE:
+def _approved(line: Mapping[str, Any], fields: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return what the digest holds of a change, given its line in the record.
+
+    Args:
+        fields: before and after, hidden ones too.
+    """
+    if line["change"] == ChangeKind.NO_CHANGE:
         # Somebody else's edit to an item that does not change leaves the approval valid.
-        return _change_to_json(Change(kind=change.kind, id=change.id))
-    line = _change_to_json(change)
-    # Pods come and go between reading and approving: a risk counts by name, not by sentence.
-    line["risks"] = change.risk_names
-    line["fields"] = [fields_of(change.before), fields_of(change.after)]  # hidden ones count too
-    for difference in line["differences"]:  # by a tier or by the row: the value is approved
-        difference.pop("tier", None)
-    if change.revoked:  # ARM does not always spell an id alike
-        line["revoked"] = sorted(held.id.lower() for held in change.revoked)
-    return line
+        nothing: dict[str, Any] = dict.fromkeys(("before", "after"))
+        return {**line, **nothing, "differences": [], "grants": [], "risks": []}
+    found = {
+        **line,
+        # Pods come and go between reading and approving: a risk counts by name, not by sentence.
+        "risks": sorted({risk["name"] for risk in line["risks"]}),
+        "fields": fields,
+        # by a tier or by the row: the value is approved
+        "differences": [
+            {name: value for name, value in one.items() if name != "tier"}
+            for one in line["differences"]
+        ],
+    }
+    if "revoked" in line:  # ARM does not always spell an id alike
+        found["revoked"] = sorted(held["id"].lower() for held in line["revoked"])
+    return found

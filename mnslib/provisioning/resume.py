@@ -8,6 +8,7 @@ somebody else has changed since is skipped as stale.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +19,23 @@ from typing import TYPE_CHECKING
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
 from mnslib.provisioning.apply import RELEASED
-from mnslib.provisioning.changes import Change, planned_item, without_added, words
+from mnslib.provisioning.changes import (
+    Change,
+    is_as_recorded,
+    planned_item,
+    without_added,
+    words,
+)
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
-from mnslib.provisioning.plan import Plan, make_plan
+from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
 from mnslib.provisioning.writing import (
     STALE,
     STALE_REMEDY,
     is_made_anew,
     is_under_way,
 )
+from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,
     WRITTEN_OUTCOMES,
@@ -116,6 +124,36 @@ def read_earlier(run_directory: Path) -> EarlierRun:
         finished={key: ended for key, story in stories.items() if (ended := story.outcome)},
         is_torn=is_torn,
     )
+
+
+def require_untouched(earlier: EarlierRun, plan_file: Path) -> None:
+    """Refuse to go on where the files of a run say other than what was approved.
+
+    Args:
+        plan_file: `plan.json` of the run that was planned, the first of those that were resumed.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    try:
+        plan = json.loads(plan_file.read_text(encoding="utf-8"))
+        lines = {ManagedNamespaceId.parse(one["id"]).key: one for one in plan["changes"]}
+        risks = {risk["name"] for part in (plan, *plan["changes"]) for risk in part["risks"]}
+        is_approved = recorded_digest(plan) == earlier.digest and earlier.risks <= risks
+        is_approved = is_approved and all(
+            is_as_recorded(item, lines[key])
+            for key, story in earlier.items.items()
+            # what was begun may be planned again with what a policy has added by then
+            for item in (story.planned[:1] if story.begun else story.planned)
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        is_approved = False  # whatever somebody made of it
+    if not is_approved:
+        raise ConfigError(
+            f"Nothing was written: {plan_file} and the journal of {earlier.name} do not say the "
+            f"plan {earlier.digest} that was approved: they were tampered with, or are not whole. "
+            "Run the requests anew: what is done stays."
+        )
 
 
 def outcomes_so_far(run_directory: Path) -> tuple[ItemOutcome, ...]:

@@ -223,6 +223,7 @@ class Changing(Run):
                 pass  # it is waited for; whoever that was may have gone on with it
             self._resumed = runs.find_run(resume_run, runs_dir=runs_dir)
             earlier = self._earlier = resuming.read_earlier(self._resumed)
+            resuming.require_untouched(earlier, runs.runs_until(self._resumed)[0] / PLAN_NAME)
             resuming.require_same_requests(self.specs, earlier)
             torn = ", its last line cut off" if earlier.is_torn else ""
             rows = [

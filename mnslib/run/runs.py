@@ -55,16 +55,15 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     Raises:
         ConfigError: if there is none.
     """
-    places = dict.fromkeys((runs_dir / run, resolve_path(run), Path(run).absolute()))
+    named = (runs_dir / run, resolve_path(run), Path(run).absolute())
+    places = [Path(place) for place in dict.fromkeys(map(os.path.normpath, named))]
     directory = next((place for place in places if place.is_dir()), None)
     if directory is None:
         raise ConfigError(
             f"There is no run {run}: looked for {', '.join(map(str, places))}. Write the path of "
             "its directory, or say with --runs (runs_dir) which folder it is in."
         )
-    while (directory / JOURNAL_NAME).exists() and (later := _continued_in(directory)):
-        directory = later
-    return directory
+    return _followed(directory, _continued_in)[-1]
 
 
 def run_before(
@@ -113,10 +112,29 @@ def continue_journal(old: Path, new: Path, *, now: Callable[[], datetime]) -> No
     journal.write("continued", run=os.path.relpath(new, old.parent))
 
 
+def _followed(run: Path, following: Callable[[Path], Path | None]) -> list[Path]:
+    """Return a run, and those that follow it one by one.
+
+    Raises:
+        ConfigError: if they lead back to one of them.
+    """
+    found = [run]
+    while (later := following(found[-1])) is not None:
+        if later in found:
+            raise ConfigError(
+                f"{run.name} has a record or a journal that was tampered with: it leads round in a "
+                f"circle, to {later.name} again. Run its requests anew: what is done stays."
+            )
+        found.append(later)
+    return found
+
+
 def _continued_in(directory: Path) -> Path | None:
+    if not (directory / JOURNAL_NAME).exists():
+        return None
     for event in read_events(directory / JOURNAL_NAME)[0]:
         if event["event"] == "continued":
-            later = Path(os.path.normpath(directory.parent / event["run"]))
+            later = Path(os.path.normpath(directory.parent / str(event.get("run"))))
             if not later.is_dir():
                 raise ConfigError(f"{directory.name} goes on in {later}, which is gone.")
             return later
@@ -125,17 +143,17 @@ def _continued_in(directory: Path) -> Path | None:
 
 def runs_until(directory: Path) -> tuple[Path, ...]:
     """Return a run, and before it those that it resumed; the first is the one that was planned."""
-    first = directory
-    while earlier := (read_result(first) or {}).get("parameters", {}).get("resume_run"):
-        named = first.parent / str(earlier)
-        path = named if named.is_dir() else resolve_path(str(earlier))
-        if not path.is_dir():
-            break
-        first = path
-    found = [first]
-    while found[-1] != directory:  # one that named an earlier run may have gone on with a later
-        found.append(_continued_in(found[-1]) or directory)
-    return tuple(found)
+
+    def resumed(run: Path) -> Path | None:
+        named = (read_result(run) or {}).get("parameters", {}).get("resume_run")
+        places = (run.parent / str(named), resolve_path(str(named))) if named else ()
+        return next((Path(os.path.normpath(path)) for path in places if path.is_dir()), None)
+
+    def next_one(run: Path) -> Path | None:
+        # one that named an earlier run may have gone on with a later
+        return None if run == directory else _continued_in(run) or directory
+
+    return tuple(_followed(_followed(directory, resumed)[-1], next_one))
 
 
 def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]:

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mnslib.errors import ConfigError
+from mnslib.provisioning.resume import read_earlier, require_untouched
+
+from .conftest import writes
+
 EARLIER = Path(__file__).parent / "data" / "earlier"
 READ = "20261130T065551Z-40_analyze_quota_utilization-sandbox"
 APPLIED = "20261130T065526Z-30_provision_in_bulk-sandbox"
@@ -71,3 +76,39 @@ def test_a_run_of_before_that_was_killed_is_resumed_under_its_approval(mns, runs
         "payments-refunds": "created", "data-exports": "created", "web-checkout": "skipped",
     }, done.stderr  # fmt: skip
     assert done.returncode == 3
+
+
+def forged(folder, file, old, new):
+    text = (folder / file).read_text("utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), "utf-8")
+
+
+FORGED = {
+    "risk": ("journal.jsonl", '"risks": []', '"risks": ["deletion"]'),
+    "digest": ("journal.jsonl", '"digest": "sha256:a2', '"digest": "sha256:a3'),
+    "item": ("journal.jsonl", '"after": "c7de', '"after": "c7df'),
+    "grant": ("journal.jsonl", '"grants": ["Group 0', '"grants": ["User 0'),
+    "plan": ("plan.json", '"cpu_limit": "1500m"', '"cpu_limit": "1501m"'),
+    "no plan": ("plan.json", "{", "["),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_run_whose_files_were_tampered_with_is_not_gone_on_with(runs, what):
+    folder = runs / STOPPED
+    plan = folder / "plan.json"
+    require_untouched(read_earlier(folder), plan)
+    forged(folder, *FORGED[what])
+    with pytest.raises(ConfigError, match="were tampered with") as refused:
+        require_untouched(read_earlier(folder), plan)
+    assert str(plan) in str(refused.value)
+
+
+def test_a_resumed_run_that_was_tampered_with_is_refused_before_a_write(mns, sandbox, runs):
+    forged(runs / STOPPED, "result.json", '"requests.csv"', json.dumps(str(runs / "requests.csv")))
+    forged(runs / STOPPED, *FORGED["risk"])
+    done = mns("resume", STOPPED, "--runs", str(runs))
+    assert done.returncode == 6, done.stderr
+    assert "Run the requests anew: what is done stays." in done.stderr
+    assert not writes(sandbox.requests())

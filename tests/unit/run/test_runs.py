@@ -20,7 +20,7 @@ from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind, RunRecord, RunStatus, utc_text
 from mnslib.run.locks import LOCKS_VARIABLE, locks_folder, only_writer
 from mnslib.run.project import find_project_root, write_result
-from mnslib.run.runs import continue_journal, find_run, write_index
+from mnslib.run.runs import continue_journal, find_run, runs_until, write_index
 
 CLUSTER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-1")
 OTHER = ClusterId("00000000-0000-4000-8000-000000000001", "rg", "aks-2")
@@ -297,3 +297,26 @@ def test_export_takes_its_parameters_as_the_other_commands_do(tmp_path, option):
     assert said.exit_code == 6
     assert "absent.yaml" in said.output
     assert "No such option" not in said.output
+
+
+def in_a_circle(runs, *names):
+    """Leave runs whose journals and records lead from each to the next, and from the last back."""
+    for name, later in zip(names, names[1:] + names[:1], strict=True):
+        (runs / name).mkdir(parents=True)
+        Journal(runs / name / "journal.jsonl", now=now).write("continued", run=f"../r/{later}")
+        parameters = {"resume_run": f"../r/{later}"}
+        ended = {"status": RunStatus.STOPPED, "exit_code": 5}
+        write_record(runs / name, parameters=parameters, **ended)
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_runs_that_lead_back_to_themselves_are_refused_at_once(tmp_path, names):
+    in_a_circle(tmp_path / "r", *names)
+    with pytest.raises(ConfigError, match=r"round in a circle, to a again"):
+        find_run("a", runs_dir=tmp_path / "r")
+    with pytest.raises(ConfigError, match=r"round in a circle, to"):
+        runs_until(tmp_path / "r" / "a")
+    for command in ("undo", "resume"):
+        done = CliRunner().invoke(main, [command, "a", "--runs", str(tmp_path / "r")])
+        assert done.exit_code == 6
+        assert "tampered with" in done.stderr
