@@ -301,7 +301,7 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     copy = open_copy(notebook, parameters=given, runs_dir=str(asked.get("runs_dir", "runs")))
     click.echo(str(copy))
     if not no_lab:
-        root = os.path.commonpath([find_project_root(), copy])
+        root = copy.parents[1]  # the copies alone, wherever they lie: no home, no other folder
         page = quote(copy.relative_to(root).as_posix())  # of a file, it prints another address
         own = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
         command = [sys.executable, "-m", "jupyterlab", *own, *lab]

@@ -132,6 +132,7 @@ def test_nothing_runs_and_nothing_is_loaded(report) -> None:
                          html)  # fmt: skip
     assert "http" not in without_pictures(html).replace("http-equiv", "")
     assert "default-src 'none'" in html
+    assert "form-action 'none'" in html  # which default-src does not cover
     assert "<pre>as text</pre>" in html
     assert 'alt="drawn"' in html
 
