@@ -83,16 +83,25 @@ def hide_secrets(text: str) -> str:
     return _LONG_WORD.sub(lambda found: HIDDEN if _holds_random(found[0]) else found[0], known)
 
 
+def parts(value: object) -> Iterator[object]:
+    """Yield a value and all that is in it; a list or mapping, which may hold itself, only once."""
+    found, seen = [value], set[int]()
+    for part in found:
+        if isinstance(part, str):
+            yield part
+        elif id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            if isinstance(part, Mapping | Sequence):
+                found += part.values() if isinstance(part, Mapping) else part
+
+
 def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield f"{key}={item}" if isinstance(item, str) else str(key)
-            yield from _texts(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _texts(item)
+    for part in parts(value):
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Mapping):
+            yield from (f"{k}={v}" if isinstance(v, str) else str(k) for k, v in part.items())
 
 
 @lru_cache(maxsize=4096)  # the cells of a file say the same again and again

@@ -10,6 +10,7 @@ and what to write instead. Knows no format of a file; text is never evaluated.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -103,7 +104,7 @@ def refuse(message: str, suggestion: str = "") -> CellError:
 
 def show(text: object) -> str:
     """Return outside text in quotes, without control characters, short enough for a message."""
-    return repr(cut(str(text), 60))
+    return repr(cut(text if isinstance(text, str) else reprlib.repr(text), 60))
 
 
 def seen(text: str, read: Callable[[str], object] = str, *, is_name: bool = False) -> str:

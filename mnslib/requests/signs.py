@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 
 from mnslib.errors import cut
 from mnslib.packaged import packaged
+from mnslib.secrets import parts
 
 _BLANK = "\0\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Zero, and letters and marks without a shape that have not the category of such. Source: Unicode,
@@ -40,12 +41,8 @@ def bare(text: str) -> str:
 
 
 def texts(value: object) -> Iterator[str]:
-    """Yield a text, or those in lists and behind the keys of mappings."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from texts(part)
+    """Return a text, or those in lists and behind the keys of mappings."""
+    return (part for part in parts(value) if isinstance(part, str))
 
 
 @lru_cache(maxsize=4096)  # the cells of a file say the same again and again

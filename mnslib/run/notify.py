@@ -33,16 +33,28 @@ _SHARED = (
 
 def notification_problems(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return by parameter what can tell nobody; a URL is not repeated, for it holds a key."""
-    name, form = str(parameters.get("notify_url_env", "")), parameters.get("notify_format", "json")
-    found = {}
-    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-        found["notify_url_env"] = (
-            "notify_url_env is no name of an environment variable. Write its name, such as "
-            "MNS_NOTIFY_URL, and put the webhook's URL into that variable: it holds a key."
-        )
+    form = parameters.get("notify_format", "json")
+    found = variable_problem(parameters, "notify_url_env", "MNS_NOTIFY_URL", "webhook's URL")
     if form not in FORMATS:
         found["notify_format"] = f"notify_format is {form!r}: write one of {', '.join(FORMATS)}."
     return found
+
+
+def variable_problem(
+    parameters: Mapping[str, Any], name: str, example: str, what: str
+) -> dict[str, str]:
+    """Return by its name a parameter that may not name an environment variable; nothing else.
+
+    What is in the variable is sent away: a changed parameter must not reach other programs' keys.
+    """
+    value = str(parameters.get(name, ""))
+    if not value or re.fullmatch(r"MNS_[A-Za-z0-9_]{1,60}", value):
+        return {}
+    said = (
+        f"{name} names no environment variable whose name begins with MNS_. Put the {what} into "
+        f"such a variable, {example}, and write that name: no other is read or sent anywhere."
+    )
+    return {name: said}
 
 
 def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]) -> str:

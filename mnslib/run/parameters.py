@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import reprlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,12 +20,12 @@ from types import MappingProxyType
 from typing import Any
 
 from mnslib.capacity.promql import window_problems
-from mnslib.errors import PARAMETERS, ConfigError, SpecError, nearest
+from mnslib.errors import PARAMETERS, ConfigError, SpecError, cut, nearest
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS
 from mnslib.quantities import size_problems
 from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
-from mnslib.run.notify import notification_problems
+from mnslib.run.notify import notification_problems, variable_problem
 from mnslib.run.project import existing_file
 from mnslib.secrets import RULE, hide_secrets, looks_secret
 
@@ -269,6 +270,7 @@ def _refused_request(asked: Mapping[str, Any]) -> dict[str, str]:
     from mnslib.requests.spec import specs_from_rows
 
     row = {name: asked[name] for name in COLUMNS if name in asked and name != "tier"}
+    row = {name: value for name, value in row.items() if not _odd_parts(value)}
     found: dict[str, list[str]] = defaultdict(list)
     try:
         specs_from_rows([row] if row else [], file=PARAMETERS)
@@ -346,6 +348,7 @@ def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
             "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
             "history: prometheus for a server of your own."
         )
+    found |= variable_problem(text, "prometheus_token_env", "MNS_PROMETHEUS_TOKEN", "token")
     if text["prometheus_token_env"] and is_asked and not is_own and history in HISTORIES:
         found["prometheus_token_env"] = (
             f"prometheus_token_env is for history: prometheus, and history is {history!r}."
@@ -379,7 +382,7 @@ def _texts(asked: Mapping[str, Any]) -> Mapping[str, str]:
 def recordable(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be written down of parameters that are refused: what the run was about."""
     names = [name for name in ("target", "dry_run", *ABOUT) if name in asked]
-    return {name: asked[name] for name in names if not may_be_secret(asked[name])}
+    return {n: asked[n] for n in names if not may_be_secret(asked[n]) and not _odd_parts(asked[n])}
 
 
 def may_be_secret(value: object) -> bool:
@@ -422,11 +425,16 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
         odd = _odd_parts(value)
-        return f"{name}: {odd[0]!r} in it is not a text.{_AS_TEXT}" if odd else ""
+        return f"{name}: {_quoted(odd[0])} in it is not a text.{_AS_TEXT}" if odd else ""
     if value is None:
         hint = " Leave it out for the default."
     elif kind is list and isinstance(value, str):
         hint = _as_list(name, value)
-    elif kind is not str and type(_converted(str(value), known[name].type_name)) is kind:
+    elif isinstance(value, str) and type(_converted(value, known[name].type_name)) is kind:
         hint = " Write it without quotes; for papermill with -p, not -r."
-    return f"{name}: {value!r} is not {words}.{hint}"
+    return f"{name}: {_quoted(value)} is not {words}.{hint}"
+
+
+def _quoted(value: object) -> str:
+    """Return a value in short; a list may be in itself, or hold more than a memory does."""
+    return repr(value) if isinstance(value, str) else cut(reprlib.repr(value))

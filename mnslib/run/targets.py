@@ -116,7 +116,7 @@ class Target:
         if is_own:
             from mnslib.azure.prometheus import plain_prometheus
 
-            token = os.environ.get(token_env, "").strip() if token_env.isidentifier() else ""
+            token = os.environ.get(token_env, "").strip()
             if token_env and not token:
                 raise ConfigError(
                     "prometheus_token_env names no environment variable that holds anything. Write "

@@ -139,7 +139,7 @@ def test_azure_monitor_stays_with_its_own_hosts_and_credential(target, credentia
         target.prometheus("auto", "https://prometheus.example")
     with pytest.raises(ConfigError, match="for history: prometheus"):
         target.prometheus("azure-monitor", "https://ws.weu.prometheus.monitor.azure.com",
-                          token_env="TOKEN")  # fmt: skip
+                          token_env="MNS_TOKEN")  # fmt: skip
     with pytest.raises(ConfigError, match="prometheus_endpoint says where"):
         target.prometheus("prometheus", "")
     assert credential.calls == []

@@ -197,7 +197,7 @@ def test_metrics_that_the_sandbox_would_not_ask_are_refused():
     [
         ({"history": "azure-monitor"}, ["prometheus_endpoint"]),
         ({"history": "prometheus"}, ["prometheus_endpoint"]),
-        ({"history": "auto", "prometheus_token_env": "TOKEN"}, ["prometheus_token_env"]),
+        ({"history": "auto", "prometheus_token_env": "MNS_TOKEN"}, ["prometheus_token_env"]),
         ({"history": "azure-monitor", "snapshot_run": FIRST}, []),
         ({"history": "auto"}, []),
     ],

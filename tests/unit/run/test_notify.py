@@ -60,7 +60,7 @@ def webhook(monkeypatch):
     found = Webhook()
     thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setenv("TEST_HOOK", found.url)
+    monkeypatch.setenv("MNS_TEST_HOOK", found.url)
     yield found
     found.server.shutdown()
     thread.join()
@@ -68,7 +68,7 @@ def webhook(monkeypatch):
 
 
 def tell(form="json", **changed):
-    parameters = {"notify_url_env": "TEST_HOOK", "notify_format": form}
+    parameters = {"notify_url_env": "MNS_TEST_HOOK", "notify_format": form}
     return notify(RESULT | changed, run="20261102T060000Z-30-prod", parameters=parameters)
 
 
@@ -157,11 +157,11 @@ def test_a_failing_webhook_is_said_without_its_key(webhook, status):
         (f"ftp://hooks.example.org/x?{KEY}", "does not begin with https://"),
         (f"https://[bad/{KEY}", "cannot be read"),
         (f"http://127.0.0.1:9/{KEY}", "127.0.0.1 was not reached"),
-        ("", "TEST_HOOK is not set"),
+        ("", "MNS_TEST_HOOK is not set"),
     ],
 )
 def test_what_cannot_be_called_is_said_without_its_key(monkeypatch, url, reason):
-    monkeypatch.setenv("TEST_HOOK", url)
+    monkeypatch.setenv("MNS_TEST_HOOK", url)
     said = tell()
     assert reason in said
     assert KEY not in said
@@ -175,7 +175,7 @@ def test_no_name_tells_nobody_and_says_nothing():
     "parameters",
     [
         {"notify_url_env": f"https://hooks.example.org/x?{KEY}"},
-        {"notify_url_env": "HOOK", "notify_format": "slack"},
+        {"notify_url_env": "MNS_HOOK", "notify_format": "slack"},
     ],
 )
 def test_a_url_in_place_of_a_name_is_refused_unseen(parameters):

@@ -15,9 +15,15 @@ from mnslib.cli import main
 from mnslib.errors import ConfigError
 from mnslib.provisioning.journal import Journal, read_events
 from mnslib.results import utc_now
-from mnslib.run.parameters import check_parameters, read_parameter_file, read_parameters
+from mnslib.run.parameters import (
+    check_parameters,
+    read_parameter_file,
+    read_parameters,
+    recordable,
+)
 from mnslib.run.project import write_result
 from mnslib.run.runner import find_notebook
+from mnslib.run.runs import refused
 
 BULK = "target: sandbox\nrequest_file: parameters/requests.sample.csv\n"
 
@@ -143,6 +149,65 @@ def test_lists_and_mappings_are_looked_into_before_a_kernel_starts(
     number: str, content: str, said: str, tmp_path: Path
 ) -> None:
     assert said in refusal(number, content, tmp_path)
+
+
+OWN = "history: prometheus\nprometheus_endpoint: https://prometheus.example.org\n"
+
+
+@pytest.mark.parametrize(
+    "variable", ["AWS_SECRET_ACCESS_KEY", "PATH", "mns_hook", "MNS_", "XMNS_A"]
+)
+@pytest.mark.parametrize(
+    ("number", "content"),
+    [("30", f"{BULK}notify_url_env"), ("40", f"{OWN}prometheus_token_env")],
+    ids=["webhook", "prometheus"],
+)
+def test_no_variable_of_another_program_is_sent_anywhere(
+    number: str, content: str, variable: str, tmp_path: Path
+) -> None:
+    said = refusal(number, f"{content}: {variable}\n", tmp_path)
+    assert "names no environment variable whose name begins with MNS_. Put the" in said
+    assert variable not in said.replace("MNS_. Put", "").replace("MNS_NOTIFY_URL", "").replace(
+        "MNS_PROMETHEUS_TOKEN", ""
+    )
+
+
+def in_itself() -> list[Any]:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+def keyed_by_itself() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["a"] = found
+    return found
+
+
+def nested(width: int, depth: int) -> list[Any]:
+    """Return lists of the same list: few of them, and no memory holds them all written out."""
+    found = ["x"]
+    for _ in range(depth):
+        found = [found] * width
+    return found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [in_itself(), keyed_by_itself(), nested(10, 40), nested(1, 100_000)],
+    ids=["list", "mapping", "bomb", "deep"],
+)
+@pytest.mark.parametrize("name", ["labels", "access", "namespace_name", "subscription_id"])
+def test_a_value_that_is_in_itself_or_endless_is_refused_at_once(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    declared = read_parameters(find_notebook("20"))
+    asked = {known.name: known.default for known in declared} | {name: value}
+    others = refused(asked, notebook="20_onboard_namespace", runs_dir=tmp_path)
+    with pytest.raises(ConfigError, match=f"1 parameter is refused.*\n  {name}: ") as caught:
+        check_parameters(declared, asked, refused=others)
+    assert len(str(caught.value)) < 1_000
+    assert name not in recordable(asked)
 
 
 @pytest.mark.parametrize(
