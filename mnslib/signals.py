@@ -1,4 +1,4 @@
-"""Signals that are sent elsewhere for a while; how long a stop may take. Standard library only."""
+"""Signals sent elsewhere for a while, waits that an interrupt ends. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,36 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
+
+_PAUSES = threading.Condition()
+
+
+def pause(seconds: float) -> bool:
+    """Wait, on any thread; return whether that was cut short by `end_pauses`."""
+    with _PAUSES:
+        return _PAUSES.wait(seconds)
+
+
+def end_pauses() -> None:
+    """Let every thread that is in a `pause` go on at once."""
+    with _PAUSES:
+        _PAUSES.notify_all()
+
+
+class Readers(ThreadPoolExecutor):
+    """Threads that read side by side; an interrupt waits for none of them."""
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        """Wait for what runs, unless the wait for its results was interrupted."""
+        if kind is KeyboardInterrupt:
+            end_pauses()
+            self.shutdown(wait=False, cancel_futures=True)
+        else:
+            super().__exit__(kind, *rest)
+
 
 STOP_SECONDS = 900.0
 """A run has ended so long after it was told to, as `docs/schedules` gives it before SIGKILL. Our

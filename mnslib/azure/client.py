@@ -24,6 +24,7 @@ from mnslib.azure.prometheus import PrometheusClient
 from mnslib.azure.role_assignments import RoleAssignments
 from mnslib.azure.scheduler import Scheduler, ThreadPool
 from mnslib.azure.throttle import Limits, Throttle
+from mnslib.signals import pause
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -54,7 +55,7 @@ class AzureClient:
         *,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], bool | None] = pause,
         transport: HttpTransport[Any, Any] | None = None,
     ) -> None:
         """Sign in nowhere yet; the first request does.

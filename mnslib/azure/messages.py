@@ -9,6 +9,7 @@ whole, without anything that looks like a token.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -111,7 +112,8 @@ def server_delay_seconds(headers: Mapping[str, str]) -> float | None:
     for name, scale in _DELAYS.items():
         if name in headers:
             with suppress(ValueError):
-                return max(0.0, float(headers[name]) * scale)
+                seconds = float(headers[name]) * scale
+                return max(0.0, seconds) if math.isfinite(seconds) else None
             with suppress(ValueError, TypeError):
                 sent = parsedate_to_datetime(headers.get("Date", ""))
                 return max(0.0, (parsedate_to_datetime(headers[name]) - sent).total_seconds())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +42,15 @@ from mnslib.azure.messages import (
     server_delay_seconds,
     unreachable_error,
 )
-from mnslib.azure.throttle import LONGEST_WAIT_SECONDS, BucketKey, Throttle, Ticket
+from mnslib.azure.throttle import (
+    ATTEMPTS,
+    LONGEST_WAIT_SECONDS,
+    TOTAL_WAIT_SECONDS,
+    BucketKey,
+    Throttle,
+    Ticket,
+    wait_seconds,
+)
 from mnslib.errors import ArmError
 
 LOGGER = logging.getLogger("mnslib.azure")
@@ -57,12 +64,6 @@ BLOCK_BYTES = 2**18
 
 CONNECTIONS = 32
 """Kept open, one for each thread that asks; our choice, above all threads that a run has."""
-
-ATTEMPTS = 6
-FIRST_WAIT_SECONDS, TOTAL_WAIT_SECONDS = 0.5, 300.0
-"""Bounds of repeating one request, with `LONGEST_WAIT_SECONDS`. Our choice: throttled calls to AKS
-earn one token a second, so a minute clears any queue of ours, and what lasts five wants a person.
-"""
 
 _UNANSWERED = "mnslib_unanswered"
 _HOST = re.compile(r"[a-z0-9.:\[\]-]+")
@@ -123,14 +124,14 @@ def not_json(sent: Any, *, status: int | None = None, kind: str = "") -> ArmErro
 class RetryPolicy(AnyPolicy):
     """Sends a request as soon as its buckets allow, and again while what comes of it is transient.
 
-    Transient are 429, 408, 5xx (`messages`) and dropped connections. The server's delay wins;
-    without one the wait doubles, with jitter. A 429 pauses every worker on its bucket, not only
-    this one.
+    Transient are 429, 408, 5xx (`messages`) and dropped connections. A sound delay of the server's
+    wins; without one the wait doubles, with jitter (`throttle`). A 429 pauses every worker on its
+    bucket, not only this one. A wait that is cut short was the last.
     """
 
     throttle: Throttle
     clock: Callable[[], float]
-    sleep: Callable[[float], None]
+    sleep: Callable[[float], bool | None]
 
     def send(self, request: AnyRequest) -> AnyResponse:
         """Return the first answer that is not transient, or the last one."""
@@ -140,9 +141,7 @@ class RetryPolicy(AnyPolicy):
         attempt, waited = 0, 0.0  # no deadline: a clock that jumps leaves no request untried
         while True:
             attempt += 1
-            wait = min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), LONGEST_WAIT_SECONDS)
-            wait *= random.uniform(0.5, 1.0)
-            is_throttled = False
+            asked, is_throttled = None, False
             ticket = self.throttle.acquire(keys)
             result = self._attempt(request, keys, ticket)
             if not isinstance(result, AzureError):
@@ -150,25 +149,26 @@ class RetryPolicy(AnyPolicy):
                 if not is_repeated(answer.status_code, answer.text):
                     return result
                 asked = server_delay_seconds(answer.headers)
-                wait = wait if asked is None else asked
                 is_throttled = answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
             if is_throttled:  # by ARM's own bucket where its gateway answered, else by AKS's
                 from_arm = answer.headers.get("x-ms-failure-cause") == "gateway"
-                self.throttle.pause(keys[0] if from_arm else keys[-1], wait)
-            elif not isinstance(result, ServiceRequestError):  # that one was never sent
-                request.context[_UNANSWERED] = True
+                refused_by = keys[:1] if from_arm else keys
+                wait = self.throttle.pause(refused_by, asked, attempt=attempt)
+            else:
+                wait = wait_seconds(attempt, asked)
+                if not isinstance(result, ServiceRequestError):  # that one was never sent
+                    request.context[_UNANSWERED] = True
             waited += wait
             if (
                 attempt == ATTEMPTS
                 or wait > LONGEST_WAIT_SECONDS
                 or waited > TOTAL_WAIT_SECONDS
                 or (is_throttled and ticket.was_reserved)  # who reserved it waits for others, too
+                or (not is_throttled and self.sleep(wait))  # a 429 is waited for at its bucket
             ):
                 if isinstance(result, AzureError):
                     raise result
                 return result
-            if not is_throttled:  # a 429 is waited for at its bucket
-                self.sleep(wait)
 
     def _attempt(
         self, request: AnyRequest, keys: tuple[BucketKey, ...], ticket: Ticket
@@ -187,7 +187,8 @@ class RetryPolicy(AnyPolicy):
         except AzureError as error:
             return error
         finally:
-            self.throttle.learn(keys, ticket, headers)
+            is_refused = status == HTTPStatus.TOO_MANY_REQUESTS
+            self.throttle.learn(keys, ticket, headers, is_refused=is_refused)
             spent = (self.clock() - started) * 1000
             LOGGER.debug("%s %s %s %.0f ms", sent.method, path_of(sent.url), status, spent)
 
@@ -247,7 +248,7 @@ class Rest:
         sign: AnyPolicy | SansIOHTTPPolicy[Any, Any],
         throttle: Throttle,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], bool | None],
     ) -> None:
         policies: list[Any] = [  # the outermost first
             ErrorPolicy(),

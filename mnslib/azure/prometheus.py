@@ -24,6 +24,7 @@ from mnslib.azure.pipeline import Rest, build_transport
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ConfigError, PrometheusError, QueryTooLargeError, cut
 from mnslib.secrets import hide_secrets
+from mnslib.signals import pause
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
@@ -170,7 +171,7 @@ def plain_prometheus(
     *,
     token: str = "",
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], bool | None] = pause,
     transport: HttpTransport[Any, Any] | None = None,
 ) -> PrometheusClient:
     """Return a client of one's own server; asks nothing yet.

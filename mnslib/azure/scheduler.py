@@ -22,7 +22,14 @@ from heapq import heapify, heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from mnslib.azure.throttle import BucketKey, Throttle
+from mnslib.azure.throttle import (
+    ATTEMPTS,
+    FIRST_WAIT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    TOTAL_WAIT_SECONDS,
+    BucketKey,
+    Throttle,
+)
 from mnslib.errors import ArmThrottledError, OperationTimeoutError
 
 LONGEST_TURN_SECONDS = 0.5
@@ -30,8 +37,8 @@ LONGEST_TURN_SECONDS = 0.5
 
 _AGAIN = "run again: what is done is not repeated"
 
-REFUSALS_SECONDS = 300.0
-"""A call that is still refused with 429 so long after the first time fails; as in `pipeline`."""
+STOPPED_WAIT_SECONDS = 2.0
+"""So long a call waits for its turn at most once a run was told to end; our choice."""
 
 T = TypeVar("T")
 
@@ -116,6 +123,7 @@ class Job:
     call: Call = field(init=False)
     is_begun: bool = False
     refused_since: float | None = None
+    refusals: int = 0
 
 
 class Scheduler:
@@ -234,6 +242,8 @@ class Scheduler:
             while self._threads.free and (keys := next((k for k in queues if k not in dry), None)):
                 try:
                     seconds = self._throttle.reserve(keys)
+                    if self.ends_at is not None and seconds > STOPPED_WAIT_SECONDS:
+                        raise ArmThrottledError("Not sent: the run was stopped while it waited.")
                 except ArmThrottledError as error:
                     self._advance(_next(queues, keys), error=error)
                     wait = 0.0
@@ -251,11 +261,16 @@ class Scheduler:
     def _answered(self, job: Job, future: Future[Any]) -> None:
         error = future.exception()
         if isinstance(error, ArmThrottledError) and error.is_transient:
-            job.refused_since = job.refused_since or self.clock()
-            if self.clock() - job.refused_since < REFUSALS_SECONDS:
+            job.refused_since, job.refusals = job.refused_since or self.clock(), job.refusals + 1
+            asked = error.retry_after_seconds or 0.0
+            is_over = asked > LONGEST_WAIT_SECONDS or self.ends_at is not None
+            is_over |= self.clock() - job.refused_since >= TOTAL_WAIT_SECONDS
+            # who names no sound delay is not tried again later, either
+            error.is_transient = asked >= FIRST_WAIT_SECONDS or job.refusals < ATTEMPTS
+            if error.is_transient and not is_over:
                 self._queue(job, job.call)  # at the end: not always the same one tries first
                 return
-        job.refused_since = None
+        job.refused_since, job.refusals = None, 0
         self._advance(job, None if error else future.result(), error=error)
 
     def _advance(self, job: Job, value: Any = None, *, error: BaseException | None = None) -> None:

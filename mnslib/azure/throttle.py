@@ -7,6 +7,7 @@ left corrects what we count. Knows URLs, nothing of what is in a request or of h
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections import defaultdict, deque
@@ -48,8 +49,13 @@ class Limits:
     queries: Rate | None = None
 
 
-LONGEST_WAIT_SECONDS = 120.0
-"""A server that asks for a longer pause is not waited for; our choice."""
+ATTEMPTS = 6
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TOTAL_WAIT_SECONDS = 0.5, 120.0, 300.0
+"""Bounds of repeating one request. A server that asks for less than the first is not believed: the
+wait doubles, with jitter. One that asks for more than the longest is not waited for. Our choice:
+throttled calls to AKS earn one token a second, so a minute clears any queue of ours, and what lasts
+five wants a person.
+"""
 
 JITTER_SECONDS = 0.4
 """Our choice: what a bucket earns in so long (at least a token) is kept back, as one request may
@@ -76,6 +82,13 @@ class BucketKey(NamedTuple):
     kind: str
 
 
+def wait_seconds(attempt: int, asked: float | None) -> float:
+    """Return how long to wait after so many attempts: as asked for, where that is sound."""
+    if asked is not None and asked >= FIRST_WAIT_SECONDS:
+        return asked
+    return FIRST_WAIT_SECONDS * 2.0 ** (min(attempt, ATTEMPTS) - 1) * random.uniform(0.5, 1.0)
+
+
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)")
 _LOCATION = re.compile(r"/locations/([^/]+)/operation(?:s|results)/")
 _CLUSTER = re.compile(r"/resourcegroups/[^/]+/providers/microsoft\.containerservice"
@@ -95,6 +108,7 @@ class _Bucket:
     taken: int = 0
     ended: int = 0
     refused: int = 0
+    in_a_row: int = 0
     paused_until: float = float("-inf")
     emptied: tuple[float, int] | None = None
     is_measured: bool = False
@@ -175,11 +189,12 @@ class Throttle:
         limits: Limits,
         *,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], bool | None],
     ) -> None:
         self._limits, self._clock, self._sleep = limits, clock, sleep
         self._buckets: dict[BucketKey, _Bucket] = {}
         self._reserved: dict[tuple[BucketKey, ...], deque[int]] = defaultdict(deque)
+        self._closed: dict[tuple[BucketKey, ...], float] = {}
         self._regions: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -217,7 +232,7 @@ class Throttle:
         Else nothing was taken, and it returns the seconds after which to ask again.
 
         Raises:
-            ArmThrottledError: if the server paused a bucket for longer than we wait.
+            ArmThrottledError: if the server refuses such calls for longer than we wait.
         """
         with self._lock:
             wait = self._take(keys)
@@ -229,7 +244,7 @@ class Throttle:
         """Wait until every bucket gives a token; a call that was reserved need not.
 
         Raises:
-            ArmThrottledError: as `reserve`.
+            ArmThrottledError: as `reserve`, or the wait was cut short.
         """
         while True:
             with self._lock:
@@ -238,14 +253,26 @@ class Throttle:
                 wait = self._take(keys)
                 if not wait:
                     return Ticket(self._buckets[keys[0]].taken, was_reserved=False)
-            self._sleep(wait)
+            if self._sleep(wait):
+                raise ArmThrottledError("Not sent: it was stopped while it waited for its turn.")
 
     def learn(
-        self, keys: tuple[BucketKey, ...], ticket: Ticket, headers: Mapping[str, str]
+        self,
+        keys: tuple[BucketKey, ...],
+        ticket: Ticket,
+        headers: Mapping[str, str],
+        *,
+        is_refused: bool = False,
     ) -> None:
-        """Correct a bucket of ARM's by what an answer says is left in it; none has no headers."""
+        """Correct a bucket of ARM's by what an answer says is left in it; none has no headers.
+
+        Args:
+            is_refused: it was a 429.
+        """
         said = headers.get(f"x-ms-ratelimit-remaining-subscription-{keys[0].kind}", "")
         with self._lock:
+            for key in () if is_refused else keys:
+                self._bucket(key).in_a_row = 0
             bucket = self._bucket(keys[0])
             bucket.ended += 1
             is_paused = self._clock() < bucket.paused_until
@@ -260,19 +287,29 @@ class Throttle:
                 bucket.limit = Rate(least, bucket.limit.per_second)
             bucket.tokens = max(least, int(said) if bucket.tokens > most else bucket.tokens)
 
-    def pause(self, key: BucketKey, seconds: float) -> None:
-        """Stop every worker on a bucket that refused, for some seconds; then one goes first.
+    def pause(self, keys: tuple[BucketKey, ...], asked: float | None, *, attempt: int = 1) -> float:
+        """Stop every worker on a bucket that refused; then one goes first. Return for how long.
 
-        From then on a bucket that was not limited keeps to the documented rate.
+        From then on a bucket that was not limited keeps to the documented rate. For longer than is
+        waited for only such calls are refused, of what draws from all these buckets.
+
+        Args:
+            keys: of the call; the last one refused it.
         """
         with self._lock:
-            now, bucket = self._clock(), self._bucket(key)
+            now, bucket = self._clock(), self._bucket(keys[-1])
             bucket.refused += 1
             if now >= bucket.paused_until:  # else it was under way when the first was refused
                 bucket.shrink(now)
-            bucket.limit = bucket.limit or getattr(Limits(), key.kind)
+                bucket.in_a_row += 1
+            seconds = wait_seconds(max(attempt, bucket.in_a_row), asked)
+            if seconds > LONGEST_WAIT_SECONDS:
+                self._closed[keys] = now + seconds
+                return seconds
+            bucket.limit = bucket.limit or getattr(Limits(), keys[-1].kind)
             bucket.paused_until = max(bucket.paused_until, now + seconds)
             bucket.tokens, bucket.updated = 1.0, bucket.paused_until
+            return seconds
 
     def pace(self, method: str, path: str) -> Pace:
         """Return what calls of this method and path were held to, as far as it is known by now."""
@@ -300,15 +337,18 @@ class Throttle:
     def _take(self, keys: tuple[BucketKey, ...]) -> float:
         """Return 0 if a token was taken from each, else the seconds before asking again."""
         now = self._clock()
-        for key in keys:
-            pause = self._bucket(key).paused_until - now
-            if pause > LONGEST_WAIT_SECONDS:
-                raise ArmThrottledError(
-                    f"Azure asked to pause {key.kind} calls of subscription {key.subscription_id}"
-                    f" for another {pause:.0f} s; nothing was sent. Try again then.",
-                    retry_after_seconds=pause,
-                )
-        wait = max(self._buckets[key].wait_seconds(now) for key in keys)
+        closed = max(self._closed.get(refused, now) for refused in (keys[:1], keys)) - now
+        if closed > LONGEST_WAIT_SECONDS:
+            raise ArmThrottledError(
+                f"Azure refuses {keys[0].kind} of this kind ({keys[-1].kind}) of subscription"
+                f" {keys[0].subscription_id} for another {closed:.0f} s; more than"
+                f" {LONGEST_WAIT_SECONDS:.0f} s are not waited for, so this one was not sent.",
+                status=429,
+                code="TooManyRequests",
+                retry_after_seconds=closed,
+                remedy="Run again then: what is done is not repeated.",
+            )
+        wait = max(closed, *(self._bucket(key).wait_seconds(now) for key in keys))
         for key in () if wait else keys:
             self._buckets[key].taken += 1
             self._buckets[key].tokens -= 1

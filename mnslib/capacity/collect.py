@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +42,7 @@ from mnslib.packaged import packaged
 from mnslib.requests.rules import SYSTEM_NAMESPACES
 from mnslib.resource_ids import CLUSTER_NAME, short_names
 from mnslib.secrets import shown
+from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -158,7 +158,7 @@ def collect(
             add_history(reading, prometheus, own, grid)
         return reading
 
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+    with Readers(max_workers=WORKERS) as pool:
         readings = list(watched(pool.map(read, targets), len(targets)))
     names = short_names(reading.id for reading in readings)
     for reading in readings:

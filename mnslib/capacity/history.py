@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -42,6 +41,7 @@ from mnslib.capacity.utilization import tightest_peaks
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import QUOTA_KEYS
+from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient, Series
@@ -356,7 +356,7 @@ def with_peak_times(
     groups = table.groupby([*step, part.rename("part")], sort=False)
     steps = [rows for _, rows in islice(groups, MOST_PEAK_QUERIES)]
     times: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)
-    with ThreadPoolExecutor(max_workers=QUERIES_AT_ONCE) as pool:
+    with Readers(max_workers=QUERIES_AT_ONCE) as pool:
         for rows, answer in zip(steps, pool.map(ask, steps), strict=True):
             points: dict[Name, list[tuple[float, float]]] = defaultdict(list)
             for one in answer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
 from mnslib.kube_models import Container, Node, Pod, QuotaStatus
 from mnslib.resource_ids import ClusterId
+from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
@@ -94,7 +94,7 @@ def collect_from_metrics(
             reading.errors.append(str(error))
         return reading
 
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+    with Readers(max_workers=WORKERS) as pool:
         readings = list(pool.map(read, found))
     note = history_note(readings, grid) + " Clusters and namespaces as the metrics name them."
     snapshot = assemble(readings, grid, owner_label="", history_note=note)

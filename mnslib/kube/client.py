@@ -10,7 +10,6 @@ import base64
 import json
 import ssl
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from mnslib.errors import (
 from mnslib.kube import objects
 from mnslib.kube.kubeconfig import read_access
 from mnslib.secrets import hide_secrets
+from mnslib.signals import pause
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
@@ -93,7 +93,7 @@ class KubeClient:
         *,
         token: Callable[[], str],
         name: str,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], bool | None] = pause,
     ) -> None:
         server, ca_pem = read_access(kubeconfig_text)
         try:
@@ -205,7 +205,7 @@ class _Transport(httpx2.HTTPTransport):
         proxy: str | None,
         token: Callable[[], str],
         name: str,
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], bool | None],
     ) -> None:
         super().__init__(verify=verify, trust_env=False, proxy=proxy)
         self._token, self._name, self._sleep = token, name, sleep

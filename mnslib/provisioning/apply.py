@@ -37,7 +37,7 @@ from mnslib.results import (
     OutcomeKind,
     utc_now,
 )
-from mnslib.signals import signals_to, stop_seconds
+from mnslib.signals import end_pauses, signals_to, stop_seconds
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -185,8 +185,10 @@ class _Run:
         with signals_to(self._on_interrupt, signal.SIGINT):
             self._report()
             while self.scheduler.has_work:
-                if self.interrupted_by is not None and self.scheduler.ends_at is None:
-                    self.scheduler.stop("interrupted", within=AWAITED_SHARE * stop_seconds())
+                if self.interrupted_by is not None:
+                    end_pauses()
+                    if self.scheduler.ends_at is None:
+                        self.scheduler.stop("interrupted", within=AWAITED_SHARE * stop_seconds())
                 self.scheduler.turn()
                 self._report()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +30,7 @@ from mnslib.models import (
 )
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
+from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -105,7 +105,7 @@ class ObservedState:
 
         Items of clusters that were not read are passed over.
         """
-        with ThreadPoolExecutor(max_workers=READERS) as pool:
+        with Readers(max_workers=READERS) as pool:
             found = pool.map(partial(item_now, azure=azure), targets)
         managed = {key: dict(cluster.managed) for key, cluster in self.clusters.items()}
         for target, item in zip(targets, found, strict=True):
@@ -217,7 +217,7 @@ def observe_clusters(
             return error
 
     ids = sorted(targets, key=lambda cluster: cluster.key)
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
+    with Readers(max_workers=READERS) as pool:
         return dict(zip(ids, watched(pool.map(read, ids), len(ids)), strict=True))
 
 
@@ -273,7 +273,7 @@ def read_namespaces(
         ArmError: if Azure refuses or cannot be reached.
     """
     targets = list(clusters or clusters_of(azure, subscription_ids))
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
+    with Readers(max_workers=READERS) as pool:
         lists = pool.map(azure.managed_namespaces.list_by_managed_cluster, targets)
         namespaces = [namespace for of_cluster in lists for namespace in of_cluster]
     by_scope = {namespace.id.key: namespace.id for namespace in namespaces}
@@ -358,7 +358,7 @@ def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[
         return ""
 
     ids = list(clusters)
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
+    with Readers(max_workers=READERS) as pool:
         found = zip(ids, pool.map(read, ids), strict=True)
         return {cluster: reason for cluster, reason in found if reason}
 

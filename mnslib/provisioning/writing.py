@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib import errors
 from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS, OperationKind
 from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns, Work
+from mnslib.azure.throttle import TOTAL_WAIT_SECONDS
 from mnslib.models import (
     ROLE_NAMES,
     AccessGrant,
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
 RETRY_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before an item is tried again: another operation on the cluster needs its time, and so does
 an outage, which each try outlasts for half a minute more (`azure.pipeline`)."""
-
-LONGEST_DELAY_SECONDS = 300.0
-"""A service that asks for more is not waited for; as there."""
 
 _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting"})
 """Source: azure-mgmt-containerservice, `NamespaceProvisioningState`."""
@@ -156,7 +154,7 @@ class Writer:
                 return (yield from attempt())
             except errors.ArmError as error:
                 asked = error.retry_after_seconds or delay
-                is_in_vain = not error.is_transient or asked > LONGEST_DELAY_SECONDS
+                is_in_vain = not error.is_transient or asked > TOTAL_WAIT_SECONDS
                 if is_in_vain or self.scheduler.is_stopped:
                     raise
                 if error.is_busy and (yield TakeTurns()):

@@ -1,6 +1,7 @@
 """The probes as first tests: what a request does when the answer is not 200."""
 
 import base64
+import itertools
 import logging
 import subprocess
 import sys
@@ -88,6 +89,27 @@ def test_the_servers_delay_wins(client, azure, clock, wire, headers, seconds, st
     azure.answers(wire.error(status, "Throttled", **headers), wire.reply(200, {"value": []}))
     client.managed_clusters.list("sub-1")
     assert azure.received[1].at - azure.received[0].at == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "nan", "inf", "1e999", "soon", "0.001"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_delay_that_is_none_is_a_growing_one(client, azure, clock, wire, status, text):
+    azure.answers(wire.error(status, "Oops", Retry_After=text))
+    started = clock.now
+    with pytest.raises((ArmThrottledError, ArmServerError)):
+        client.managed_clusters.list("sub-1")
+    assert len(azure.received) == 6
+    waits = [b.at - a.at for a, b in itertools.pairwise(azure.received)]
+    assert all(0.25 * 2**n <= wait <= 0.5 * 2**n + 1e-9 for n, wait in enumerate(waits))
+    assert clock.now - started < 20
+
+
+def test_a_wait_that_is_cut_short_was_the_last(azure, make_client, wire):
+    client = make_client(sleep=lambda seconds: True)
+    azure.answers(wire.error(503, "Down"))
+    with pytest.raises(ArmServerError):
+        client.managed_clusters.list("sub-1")
+    assert len(azure.received) == 1
 
 
 def test_repeating_is_bounded_in_attempts(client, azure, wire):

@@ -77,7 +77,7 @@ class World:
         in_storm = any(begin <= self.now < end for begin, end in self.storm)
         if in_storm or any(tokens < 1 - 1e-6 for tokens in found.values()):
             self.refused += 1
-            self.throttle.pause(keys[-1], 1.0)
+            self.throttle.pause(keys, 1.0)
             raise ArmThrottledError("slow down", retry_after_seconds=1.0)
         for key, tokens in found.items():
             self.tokens[key] = tokens - 1, self.now
@@ -239,6 +239,58 @@ def test_what_is_refused_for_longer_than_five_minutes_fails_instead_of_waiting_f
     assert 300 <= world.now < 400
 
 
+def refused_work(world, failed, delay):
+    """Work whose write is always refused, with a delay that is taken as it is."""
+
+    def refuse():
+        keys = world.throttle.keys("PUT", cluster(0))
+        world.throttle.acquire(keys)
+        world.throttle.pause(keys, delay)
+        world.refused += 1
+        raise ArmThrottledError("slow down", retry_after_seconds=delay)
+
+    try:
+        yield Call("PUT", cluster(0), refuse)
+    except ArmThrottledError as error:
+        failed.append(error)
+
+
+@pytest.mark.parametrize("delay", [None, 0.0])
+def test_what_is_refused_without_a_sound_delay_is_tried_six_times(delay):
+    world, failed = World(), []
+    scheduler = world.scheduler()
+    for _ in range(8):
+        scheduler.add(refused_work(world, failed, delay), lane="", skipped=failed.append)
+    world.run(scheduler)
+    assert [error.is_transient for error in failed] == [False] * 8
+    assert world.refused == 8 * 6
+    assert world.now > 10
+
+
+def test_a_delay_beyond_the_bound_is_handed_on_at_once():
+    world, failed = World(), []
+    scheduler = world.scheduler()
+    for _ in range(3):
+        scheduler.add(refused_work(world, failed, 31_536_000.0), lane="", skipped=failed.append)
+    world.run(scheduler)
+    assert [error.retry_after_seconds for error in failed] == pytest.approx([31_536_000.0] * 3)
+    assert world.now < 2
+
+
+def test_a_stop_ends_the_wait_for_what_refused():
+    world, failed = World(), []
+    scheduler = world.scheduler()
+    for _ in range(3):
+        scheduler.add(refused_work(world, failed, 100.0), lane="", skipped=failed.append)
+    while not world.refused:
+        scheduler.turn()
+    scheduler.stop("enough", within=600)
+    stopped = world.now
+    world.run(scheduler)
+    assert len(failed) == 3
+    assert world.now - stopped < 2
+
+
 def test_a_stop_ends_the_wait_before_another_try():
     world = World()
     scheduler, outcomes, _, _ = start(world, {(0, 0): 1}, conflicts=1)
@@ -294,15 +346,21 @@ def test_what_waits_for_its_turn_goes_on_after_a_stop():
     assert done.count("stopped") == 2
 
 
+def polls(world):
+    """Calls whose refusal says nothing, as those that ask for the status of an operation."""
+    for _ in range(9_000):
+        try:
+            yield Call("GET", cluster(0), lambda: world.serve("GET", cluster(0)))
+        except ArmThrottledError:
+            yield Pause(1.0)
+
+
 @pytest.mark.parametrize(
     "steps",
     [
         pytest.param(lambda _: [Pause(1e9)], id="an operation"),
         pytest.param(lambda _: [Pause(1.0)] * 10_000, id="looks"),
-        pytest.param(
-            lambda world: [Call("GET", cluster(0), lambda: world.serve("GET", cluster(0)))] * 9_000,
-            id="tokens and refusals",
-        ),
+        pytest.param(lambda world: polls(world), id="tokens and refusals"),
     ],
 )
 @pytest.mark.parametrize("storm", [[], [(10, 1e9)]])
@@ -313,7 +371,7 @@ def test_whatever_is_waited_for_is_not_beyond_the_deadline_of_a_stop(steps, stor
     def work():
         try:
             yield Call("PUT", cluster(0), lambda: world.serve("PUT", cluster(0)))
-            yield from (step for step in steps(world))
+            yield from steps(world)
         except OperationTimeoutError as error:
             ended.append((world.now, str(error)))
 

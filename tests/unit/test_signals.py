@@ -1,0 +1,40 @@
+"""Waits on threads end when whoever waits for them is interrupted."""
+
+import threading
+import time
+
+from mnslib.signals import Readers, end_pauses, pause
+
+
+def test_a_pause_ends_by_itself_or_when_it_is_ended():
+    assert pause(0.001) is False
+    cut = []
+    thread = threading.Thread(target=lambda: cut.append(pause(600)))
+    thread.start()
+    while not cut:  # it may not have begun to wait
+        end_pauses()
+        time.sleep(0.001)
+    thread.join()
+    assert cut == [True]
+
+
+def test_an_interrupt_waits_for_no_reader():
+    released, cut, readers = threading.Event(), [], Readers(2)
+    hanging = readers.submit(released.wait, 600)
+    waiting = readers.submit(lambda: cut.append(pause(600)))
+    never = [readers.submit(cut.append, "never") for _ in range(3)]
+    readers.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert not hanging.done()
+    assert all(future.cancelled() for future in never)
+    released.set()
+    while not waiting.done():  # it may not have begun to wait
+        end_pauses()
+        time.sleep(0.001)
+    assert cut == [True]
+
+
+def test_without_one_everything_is_waited_for():
+    done = []
+    with Readers(2) as readers:
+        readers.map(done.append, range(5))
+    assert sorted(done) == list(range(5))
