@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mnslib.models import (
     BUILT_IN_ROLES,
@@ -28,23 +28,23 @@ from mnslib.results import ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
-    """Requests by column, as YAML holds them, and sentences about what stays as it is."""
+class Lost(NamedTuple):
+    """What stays of a namespace as it is, and why; one reason may have several details."""
 
-    rows: tuple[dict[str, Any], ...]
-    lost: tuple[str, ...]
+    place: str
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
 
 
-def undo(events: Iterable[Event]) -> Undo:
-    """Return what restores the namespaces as the journal found them."""
-    lost: list[str] = []
+def undo(events: Iterable[Event]) -> tuple[list[dict[str, Any]], list[Lost]]:
+    """Return requests by column that restore what the journal found, and what none can."""
+    lost: list[Lost] = []
     items = [_Item(story, lost) for _, story in sorted(read_stories(events).items())]
-    rows = [(item, item.cells()) for item in items]
-    return Undo(
-        rows=tuple(item.story.id.columns | cells for item, cells in rows if cells),
-        lost=tuple(dict.fromkeys(lost)),
-    )
+    rows = [item.story.id.columns | cells for item in items if (cells := item.cells())]
+    return rows, [*dict.fromkeys(lost)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class _Item:
     """One namespace; says in `lost` what cannot be restored of it."""
 
     story: Story
-    lost: list[str]
+    lost: list[Lost]
 
-    @property
-    def place(self) -> str:
-        return f"{self.story.id.namespace_name} on {self.story.id.cluster.cluster_name}"
+    def say(self, what: str, detail: str = "", **facts: str) -> None:
+        self.tell(words("undo")[what].format_map(facts), detail)
 
-    def say(self, what: str, **facts: str) -> None:
-        self.lost.append(f"{self.place}: {words('undo')[what].format_map(facts)}")
+    def tell(self, reason: str, detail: str = "") -> None:
+        place = f"{self.story.id.namespace_name} on {self.story.id.cluster.cluster_name}"
+        self.lost.append(Lost(place, reason, detail))
 
     def cells(self) -> dict[str, Any]:
         """Return what to ask for beside the identity; nothing where nothing can or need be done."""
@@ -104,18 +104,18 @@ class _Item:
         """
         is_granted = event["event"] == "granting"
         principal_id, role = _role(event)
+        detail = f"{role} of {principal_id}"
         kind = event.get("principal_type", "")  # which journals of before do not say
         if is_gone and is_granted:
             return ""
         # journals of before do not say what was answered
         is_told = not is_granted or "had_role" in event
         if is_told and _role(event) not in map(_role, self.story.answered):
-            self.say("role-unseen", role=role, principal=principal_id)
+            self.say("role-unseen", detail)
             return ""
         is_kept = event.get("has_condition") or event.get("had_role")
         if is_gone or is_kept or kind not in list(PrincipalType):
-            fate = "role-stays" if is_granted else "role-is-gone"
-            self.say(fate, role=role, principal=principal_id)
+            self.say("role-stays" if is_granted else "role-is-gone", detail)
             return ""
         grant = AccessGrant(
             principal_type=PrincipalType(kind),
@@ -170,9 +170,12 @@ class _Item:
         for path in [path for path, value in was.items() if value == HIDDEN]:
             name, _, key = path.partition("[")
             self.say("hidden", name=name, key=key.removesuffix("]"))
+        unkept: list[str] = []
         for name, changed in pairs.items():
-            if restored := kept(changed, name, f"{self.place}: {name}", self.lost):
+            if restored := kept(changed, name, name, unkept):
                 row[name] = restored
+        for reason in unkept:
+            self.tell(reason)
         return row
 
 

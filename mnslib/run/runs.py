@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -167,17 +168,16 @@ def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]
     from mnslib.provisioning.undo import undo
     from mnslib.requests.export import request_file
 
-    found = undo(read_events(directory / JOURNAL_NAME)[0])
-    if not found.rows and not found.lost:
+    rows, lost = undo(read_events(directory / JOURNAL_NAME)[0])
+    if not rows and not lost:
         raise ConfigError(f"{directory.name} wrote nothing: there is nothing to undo.")
     file = directory / UNDO_NAME
-    notes = "".join(f"# Not restored: {cut(sentence)}\n" for sentence in found.lost)
-    write_whole(file, notes.encode() + request_file(found.rows, suffix=file.suffix))
-    lost: dict[str, list[str]] = {}
-    for sentence in found.lost:
-        place, _, reason = sentence.partition(": ")
-        lost.setdefault(reason.partition(" (")[0], []).append(place)
-    return file, len(found.rows), lost
+    notes = "".join(f"# Not restored: {cut(str(one))}\n" for one in lost)
+    write_whole(file, notes.encode() + request_file(rows, suffix=file.suffix))
+    places: dict[str, list[str]] = defaultdict(list)
+    for one in lost:
+        places[one.reason].append(one.place)
+    return file, len(rows), places
 
 
 def refused(asked: Mapping[str, Any], *, notebook: str, runs_dir: Path) -> dict[str, str]:

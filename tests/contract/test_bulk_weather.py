@@ -255,9 +255,9 @@ def test_what_was_made_between_look_and_write_is_told_and_no_undo_deletes_it(
         packaged("mnslib.provisioning", "words")["told"]["replaced"],
     )
     assert result.counts() == {"created": len(NEW) - 1, "updated": len(HELD) + 1}
-    undone = undo(events)
-    assert target.namespace_name not in {row["namespace_name"] for row in undone.rows}
-    assert [s for s in undone.lost if s.startswith(f"{target.namespace_name} on ")]
+    rows, lost = undo(events)
+    assert target.namespace_name not in {row["namespace_name"] for row in rows}
+    assert [one for one in lost if one.place.startswith(f"{target.namespace_name} on ")]
 
 
 class Asleep(SameThread):
