@@ -120,9 +120,10 @@ class KubeClient:
             ),
         )
 
-    def namespaces(self) -> list[own.KubernetesNamespace]:
-        """Return the namespaces of the cluster; raises KubeError, as all lists here."""
-        return self._read("namespaces", core_v1.Namespace, objects.namespace)
+    def namespaces(self, name: str = "") -> list[own.KubernetesNamespace]:
+        """Return the namespaces of the cluster, or the one of a name; raises KubeError, as all."""
+        fields = {"metadata.name": name} if name else None
+        return self._read("namespaces", core_v1.Namespace, objects.namespace, fields=fields)
 
     def resource_quotas(self) -> list[own.QuotaStatus]:
         """Return the ResourceQuota objects of all namespaces."""

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,6 @@ from mnslib.results import (
     ChangeKind,
     ItemOutcome,
     OutcomeKind,
-    utc_now,
 )
 from mnslib.signals import end_pauses, signals_to, stop_seconds
 
@@ -95,7 +93,6 @@ def apply(
     journal: Journal,
     kube_for: Callable[[ManagedCluster], KubeClient] | None = None,
     observer: Observer | None = None,
-    now: Callable[[], datetime] = utc_now,
     threads: ThreadPool | None = None,
     max_parallel_per_cluster: int = MAX_PARALLEL_PER_CLUSTER,
 ) -> ApplyResult:
@@ -105,8 +102,8 @@ def apply(
     what runs; the rest is `not_attempted`.
 
     Args:
-        kube_for: opens a cluster's Kubernetes API, which is looked at again where the plan is old;
-            None leaves it.
+        kube_for: opens a cluster's Kubernetes API, where a namespace is looked for just before it
+            is made or taken over; None leaves it.
         threads: what carries the requests out; None for 8 threads.
         max_parallel_per_cluster: writes in flight on one cluster; at least 1.
 
@@ -124,7 +121,6 @@ def apply(
         observed=plan.observed,
         azure=azure,
         kube_for=kube_for,
-        now=now,
         journal=journal,
         scheduler=azure.scheduler(threads, most_per_lane=max_parallel_per_cluster),
     )

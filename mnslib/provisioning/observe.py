@@ -200,7 +200,8 @@ def observe_clusters(
 ) -> dict[ClusterId, ObservedCluster | MnsError]:
     """Return the state of each cluster in the order of their ids, or why it cannot be read.
 
-    Reads as `read_cluster` does, after one GET of the cluster itself.
+    One GET of the cluster itself, one list, and what its Kubernetes API says. ARM's list can trail:
+    what is looked for and managed by what the cluster says, but not in the list, is read by itself.
 
     Args:
         targets: namespaces that are looked for, by cluster.
@@ -211,51 +212,28 @@ def observe_clusters(
     def read(target: ClusterId) -> ObservedCluster | MnsError:
         try:
             cluster = known.get(target) or azure.managed_clusters.get(target)
-            named = targets[target]
-            return read_cluster(cluster, named, azure=azure, kube_for=kube_for, now=now)
+            read_utc = utc_text(now())
+            found = azure.managed_namespaces.list_by_managed_cluster(target)
+            view, unknown = _kubernetes(cluster, kube_for)
+            managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
+            for one in targets[target]:
+                name = one.namespace_name.lower()
+                is_unlisted = name not in managed and view is not None and view.is_managed(name)
+                if is_unlisted and (read_alone := item_now(one, azure)) is not None:
+                    managed[name] = read_alone
         except MnsError as error:
             return error
+        return ObservedCluster(
+            cluster=cluster,
+            managed=managed,
+            read_utc=read_utc,
+            kubernetes=view,
+            kubernetes_unknown=unknown,
+        )
 
     ids = sorted(targets, key=lambda cluster: cluster.key)
     with Readers(max_workers=READERS) as pool:
         return dict(zip(ids, watched(pool.map(read, ids), len(ids)), strict=True))
-
-
-def read_cluster(
-    cluster: ManagedCluster,
-    named: Iterable[ManagedNamespaceId] = (),
-    *,
-    azure: AzureClient,
-    kube_for: Callable[[ManagedCluster], KubeClient] | None,
-    now: Callable[[], datetime],
-    namespaces_only: bool = False,
-) -> ObservedCluster:
-    """Return the state of one cluster: one list, and what its Kubernetes API says.
-
-    Args:
-        named: what is looked for. ARM's list can trail: what of it the cluster says is managed,
-            but is not in the list, is read by itself.
-        namespaces_only: leave what runs in them unread.
-
-    Raises:
-        ArmError: if the list was refused.
-    """
-    read_utc = utc_text(now())
-    found = azure.managed_namespaces.list_by_managed_cluster(cluster.id)
-    view, unknown = _kubernetes(cluster, kube_for, namespaces_only=namespaces_only)
-    managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
-    for target in named:
-        name = target.namespace_name.lower()
-        is_unlisted = name not in managed and view is not None and view.is_managed(name)
-        if is_unlisted and (read_alone := item_now(target, azure)) is not None:
-            managed[name] = read_alone
-    return ObservedCluster(
-        cluster=cluster,
-        managed=managed,
-        read_utc=read_utc,
-        kubernetes=view,
-        kubernetes_unknown=unknown,
-    )
 
 
 def read_namespaces(
@@ -323,10 +301,7 @@ def _assignments(azure: AzureClient, clusters: Iterable[ClusterId]) -> Iterator[
 
 
 def _kubernetes(
-    cluster: ManagedCluster,
-    kube_for: Callable[[ManagedCluster], KubeClient] | None,
-    *,
-    namespaces_only: bool,
+    cluster: ManagedCluster, kube_for: Callable[[ManagedCluster], KubeClient] | None
 ) -> tuple[KubernetesView | None, str]:
     if kube_for is None:
         return None, "not read"
@@ -334,11 +309,13 @@ def _kubernetes(
         return None, "the cluster is stopped"
     try:
         kube = kube_for(cluster)
-        view = KubernetesView(namespaces={found.name: found for found in kube.namespaces()})
-        if namespaces_only:
-            return view, ""
-        quotas, nodes, pods = kube.resource_quotas(), kube.nodes(), kube.pods()
-        return replace(view, quotas=tuple(quotas), nodes=tuple(nodes), pods=tuple(pods)), ""
+        view = KubernetesView(
+            namespaces={found.name: found for found in kube.namespaces()},
+            quotas=tuple(kube.resource_quotas()),
+            nodes=tuple(kube.nodes()),
+            pods=tuple(kube.pods()),
+        )
+        return view, ""
     except (KubeError, ArmForbiddenError, ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
 

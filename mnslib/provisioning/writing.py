@@ -4,16 +4,15 @@ may help.
 `Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made. A
 plan may be read for an hour before it is approved, and whether the service obeys `If-Match` is
 unconfirmed: each item is read just before its write, until the service was seen to refuse a write
-under another eTag than the item's. A cluster's Kubernetes namespaces, which nothing guards, are
-looked at again before they are too old. Whatever was sent once is read before it is sent again, so
-that nothing is written twice. Knows nothing of other items, outcomes or stop rules.
+under another eTag than the item's. So is the Kubernetes namespace that a creation might take over,
+which nothing guards. Whatever was sent once is read before it is sent again, so that nothing is
+written twice. Knows nothing of other items, outcomes or stop rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +37,13 @@ from mnslib.provisioning.changes import (
     words,
 )
 from mnslib.provisioning.journal import Journal
-from mnslib.provisioning.observe import ObservedCluster, ObservedState, item_now, read_cluster
+from mnslib.provisioning.observe import ObservedState, item_now
 from mnslib.results import ChangeKind
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.azure.operations import Operation
     from mnslib.kube.client import KubeClient
-    from mnslib.resource_ids import ClusterId
 
 RETRY_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0)
 """Waits before an item is tried again: another operation on the cluster needs its time, and so does
@@ -63,13 +61,6 @@ choice: the question costs two calls more, and is a failed write in the activity
 NO_ETAG = "00000000-0000-0000-0000-000000000000"
 """No item's. A service that obeys refuses a write under it; one that does not makes it, and it is
 the one that was to be made."""
-
-FRESH_FOR = timedelta(minutes=5)
-"""A cluster is looked at again before a write where what is known of it is so old. Our choice: a
-scheduled run writes within seconds and pays nothing for it, a person has read a plan for longer."""
-
-LOOK_PAUSE_SECONDS = 0.1
-"""Between two looks whether a cluster was read again."""
 
 STALE = "stale: somebody else changed it after it was read"
 STALE_REMEDY = "make a new plan"
@@ -112,13 +103,10 @@ class Writer:
     observed: ObservedState
     azure: AzureClient
     kube_for: Callable[[ManagedCluster], KubeClient] | None
-    now: Callable[[], datetime]
     journal: Journal
     scheduler: Scheduler
 
     def __post_init__(self) -> None:
-        self._seen = dict(self.observed.clusters)  # as last seen, by the plan or since
-        self._being_read: set[ClusterId] = set()
         # whether the service obeys `If-Match` and `If-None-Match`; None while that is not known
         self._obeys: bool | None = None
         self._unasked = 0  # items that were sent since that was asked
@@ -167,7 +155,6 @@ class Writer:
         change, was_sent = item.change, item.is_sent
         may_be_ours = was_sent
         if not was_sent:
-            yield from self._check(change)
             try:
                 return (yield from self._send_and_follow(item, change.before))
             except errors.ArmPreconditionError as error:
@@ -233,33 +220,6 @@ class Writer:
             pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
         return found
 
-    # Looking whether it is still as it was planned on
-
-    def _check(self, change: Change) -> Work[None]:
-        """Has anything appeared on the cluster that would be taken over; look again where due."""
-        if self.kube_for is None or change.kind not in (ChangeKind.CREATE, ChangeKind.ADOPT):
-            return
-        where = change.id.cluster
-        planned = self.observed.clusters[where]
-        while where in self._being_read:
-            yield Pause(LOOK_PAUSE_SECONDS)
-        # a clock that was set back does not say how old it is
-        if abs(self.now() - datetime.fromisoformat(self._seen[where].read_utc)) > FRESH_FOR:
-            look = partial(
-                read_cluster,
-                planned.cluster,
-                azure=self.azure,
-                kube_for=self.kube_for if planned.kubernetes else None,
-                now=self.now,
-                namespaces_only=True,
-            )
-            self._being_read.add(where)
-            try:
-                self._seen[where] = yield Call("GET", f"{where}/managedNamespaces", look)
-            finally:
-                self._being_read.remove(where)
-        _require_same_on_cluster(change, planned, self._seen[where])
-
     # Calls, each on a thread of its own
 
     def _send(
@@ -271,6 +231,8 @@ class Writer:
         etag = over.etag if over else None
         is_guarded = bool(self._obeys) and (over is None or etag is not None)
         # here, on this thread: between a look and a write no token is waited for
+        if not item.is_sent and change.kind in (ChangeKind.CREATE, ChangeKind.ADOPT):
+            self._require_same_on_cluster(change)
         if not is_guarded and not is_untouched(over, item_now(change.id, self.azure)):
             raise StaleItemError(STALE)
         self._begin(
@@ -292,6 +254,30 @@ class Writer:
             item.replaced = over is None and not is_made
         self.journal.write("accepted", id=str(change.id), replaced=item.replaced)
         return operation
+
+    def _require_same_on_cluster(self, change: Change) -> None:
+        """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen.
+
+        A plan that did not see the cluster has that as a risk, which was accepted.
+        """
+        planned, unknown = self.observed.clusters[change.id.cluster], ""
+        if self.kube_for is None or planned.kubernetes is None:
+            return
+        was = planned.on_cluster(change.id)
+        try:
+            there = self.kube_for(planned.cluster).namespaces(change.id.namespace_name)
+            why = "" if there == ([was] if was else []) else "changed" if was else "appeared"
+        except (errors.KubeError, errors.ArmForbiddenError, errors.ArmConflictError) as error:
+            policy = change.after and change.after.adoption_policy
+            why = "" if policy in (None, AdoptionPolicy.NEVER) else "unseen"
+            unknown = errors.cut(str(error))
+        if why:
+            told = words("stale")[why].format(
+                name=change.id.namespace_name,
+                where=f"on cluster {change.id.cluster.cluster_name}",
+                unknown=unknown,
+            )
+            raise StaleItemError(f"stale: {told}")
 
     def _grant(self, item: Item, grant: AccessGrant) -> None:
         """Create a missing role assignment."""
@@ -351,21 +337,3 @@ def is_made_anew(kind: ChangeKind, found: ManagedNamespace | None) -> bool:
     """
     state = found and found.provisioning_state
     return kind is ChangeKind.DELETE and state == "Succeeded"
-
-
-def _require_same_on_cluster(
-    change: Change, planned: ObservedCluster, seen: ObservedCluster
-) -> None:
-    """Return if nothing of the Kubernetes namespace would be taken over or overwritten unseen."""
-    was, found = planned.on_cluster(change.id), seen.on_cluster(change.id)
-    why = "" if was == found else "appeared" if was is None else "changed"
-    if planned.kubernetes is not None and seen.kubernetes is None:
-        policy = change.after and change.after.adoption_policy
-        why = "" if policy in (None, AdoptionPolicy.NEVER) else "unseen"
-    if why:
-        told = words("stale")[why].format(
-            name=change.id.namespace_name,
-            where=f"on cluster {change.id.cluster.cluster_name}",
-            unknown=seen.kubernetes_unknown,
-        )
-        raise StaleItemError(f"stale: {told}")

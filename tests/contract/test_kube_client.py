@@ -92,6 +92,9 @@ def make_kube(connection: Connection) -> Iterator[MakeKube]:
 def test_everything_that_plan_and_capacity_need_is_read(make_kube: MakeKube) -> None:
     kube = make_kube("aks-prod-neu-1")
     by_name = {namespace.name: namespace for namespace in kube.namespaces()}
+    for name in by_name:
+        assert kube.namespaces(name) == [by_name[name]]
+    assert kube.namespaces("nobodys") == []
     assert {"kube-system", "logistics-tracking", "route-planner"} <= set(by_name)
     assert by_name["logistics-tracking"].labels["kubernetes.azure.com/managedByArm"] == "true"
     managed = [q for q in kube.resource_quotas() if q.name == "defaultresourcequota"]

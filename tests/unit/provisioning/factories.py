@@ -281,7 +281,7 @@ def carry_out(
     approval: Approval, azure: FakeAzure, journal: Journal, **options: Any
 ) -> ApplyResult:
     """Apply one call after the other; waiting is the clock's."""
-    options = {"threads": SameThread(azure.sleep), "now": now} | options
+    options = {"threads": SameThread(azure.sleep)} | options
     return apply(approval, azure=azure, journal=journal, **options)
 
 
