@@ -28,6 +28,12 @@ def settle(state: State) -> None:
             state.put_operation(operation)
 
 
+def go_on(state: State) -> None:
+    """Have what a fault made hang end well, now."""
+    for operation in state.hanging_operations():
+        state.put_operation({**operation, "due": state.now(), "effect": {}})
+
+
 def _finish(state: State, operation: Json) -> Json | None:
     """Carry out an operation; return its error, if it fails."""
     resource = state.resource(operation["resource"])

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from mnslib.sandbox import world
+from mnslib.sandbox import completion, world
 from mnslib.sandbox.faults import Faults, check_script
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
@@ -180,8 +180,9 @@ def get_faults(call: Call) -> Answer:
 
 
 def set_faults(call: Call) -> Answer:
-    """Set the script of faults, with counters at zero; `{}` is none."""
+    """Set the script of faults, with counters at zero; `{}` is none. What hung goes on."""
     call.runtime.faults = Faults(_checked(check_script, parsed(call)))
+    completion.go_on(call.state)
     return get_faults(call)
 
 

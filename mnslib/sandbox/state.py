@@ -253,6 +253,11 @@ class State:
         query = "SELECT doc FROM operations WHERE done=0 AND due <= ? ORDER BY due, rowid"
         return [json.loads(row[0]) for row in self._db.execute(query, (self.now(),))]
 
+    def hanging_operations(self) -> list[Json]:
+        """Return unfinished operations whose time never comes."""
+        query = "SELECT doc FROM operations WHERE done=0 AND due > 1e15"
+        return [json.loads(row[0]) for row in self._db.execute(query)]
+
     def running_operations(self, *, cluster: str = "", resource: str = "") -> list[Json]:
         """Return unfinished operations of a cluster or of one resource."""
         query = "SELECT doc FROM operations WHERE done=0 AND (cluster=? OR resource=?)"

@@ -59,10 +59,16 @@ FAULTS: dict[str, dict[str, Any]] = {
         },
         "times": 3,
     },
+    "throttled for no time": {
+        "match": ARM,
+        "effect": {"status": 429, "retry_after": 0},
+        "times": 8,
+    },
+    "operation hangs": {"match": WRITE, "effect": {"operation": "hangs"}, "times": 2},
     "tags of a policy": {"match": WRITE, "effect": {"policy_tags": {"by": "policy"}}},
 }
-SERIALIZED, FULL_DISK = "one write at a time", "full disk"
-WEATHER = (*FAULTS, SERIALIZED, FULL_DISK)
+SERIALIZED, FULL_DISK, UNGUARDED = "one write at a time", "full disk", "eTags ignored"
+WEATHER = (*FAULTS, SERIALIZED, FULL_DISK, UNGUARDED)
 DISK_BYTES = (15_000, 150_000)
 """So large a file may become on a full disk: less than a journal or a record needs, or enough."""
 
@@ -150,6 +156,9 @@ def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt)
     specs = parse_requests(file)
     before = observe(specs, azure=target.azure, kube_for=None, now=_now)
     weather = chance.sample(sorted(WEATHER), k=chance.randint(2, 5))
+    # a kernel would wait for half an hour, and so long no other write of its cluster would be taken
+    if start is through_the_notebook or SERIALIZED in weather:
+        weather = [name for name in weather if name != "operation hangs"]
     script = [
         {"name": n, "probability": chance.uniform(0.03, 0.2), **FAULTS[n]}
         for n in weather
@@ -157,6 +166,9 @@ def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt)
     ]
     if SERIALIZED in weather:
         control(connection, "POST", "limits", {"limits": {"writes-per-cluster": {"at_once": 1}}})
+    switch = "ignored" if UNGUARDED in weather else "honored"
+    control(connection, "POST", "switches", {"if_match": switch})
+    _count(tally, UNGUARDED, switch == "ignored")
     control(connection, "POST", "faults", {"seed": seed, "faults": script})
     parameters = {
         "target": "sandbox",

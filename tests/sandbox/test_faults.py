@@ -173,12 +173,15 @@ def test_an_operation_ends_badly(
     assert stormy.kube(WEU, "GET", "/api/v1/namespaces/new-team").status_code == 404
 
 
-def test_a_hanging_operation_never_ends(stormy: Client) -> None:
+def test_a_hanging_operation_does_not_end_until_faults_are_set_anew(stormy: Client) -> None:
     storm(stormy, {"operation": "hangs"}, match={"method": "PUT"})
     answer = stormy.put("new-team", make_body())
     stormy.finish(1e6)
     assert stormy.operation(answer)["status"] == "InProgress"
     assert stormy.get("new-team")["properties"]["provisioningState"] == "Creating"
+    stormy.control("POST", "faults", {"faults": []})
+    assert stormy.operation(answer)["status"] == "Succeeded"
+    assert stormy.get("new-team")["properties"]["provisioningState"] == "Succeeded"
 
 
 def test_a_list_trails_what_was_written(stormy: Client) -> None:
