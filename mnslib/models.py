@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from mnslib.packaged import packaged
 from mnslib.quantities import format_cpu, format_memory
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
@@ -89,24 +90,12 @@ MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
 SERVICE_LABELS = frozenset({"kubernetes.io/metadata.name", MANAGED_LABEL})
 """Labels the service adds by itself; a difference in them is nobody's. Source: BLOG 2026-09, EX."""
 
-BUILT_IN_ROLES = {
-    "Azure Kubernetes Service Namespace User": "c9f76ca8-b262-4b10-8ed2-09cf0948aa35",
-    "Azure Kubernetes Service Namespace Contributor": "289d8817-ee69-43f1-a0af-43a45505b488",
-    "Azure Kubernetes Service RBAC Reader": "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
-    "Azure Kubernetes Service RBAC Writer": "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
-    "Azure Kubernetes Service RBAC Admin": "3498e952-d568-435e-9b2c-8d77e338d7f7",
-}
-"""Role name to GUID of its definition. Source: Azure built-in roles, containers."""
+_ROLES = packaged("mnslib", "roles")
+BUILT_IN_ROLES: Mapping[str, str] = {one["name"]: one["guid"] for one in _ROLES.values()}
+"""Role name to GUID of its definition."""
 
 ROLE_NAMES = {guid: name for name, guid in BUILT_IN_ROLES.items()}
-
-ROLE_SHORT_NAMES = {
-    "namespace-user": "Azure Kubernetes Service Namespace User",
-    "contributor": "Azure Kubernetes Service Namespace Contributor",
-    "reader": "Azure Kubernetes Service RBAC Reader",
-    "writer": "Azure Kubernetes Service RBAC Writer",
-    "admin": "Azure Kubernetes Service RBAC Admin",
-}
+ROLE_SHORT_NAMES: Mapping[str, str] = {short: one["name"] for short, one in _ROLES.items()}
 
 ROLES_INSIDE = tuple(ROLE_SHORT_NAMES[short] for short in ("reader", "writer", "admin"))
 """Roles that act inside a cluster, where Azure RBAC is on.

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from mnslib.errors import cut, nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
+from mnslib.packaged import packaged
 from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.requests.signs import examined
 from mnslib.resource_ids import CLUSTER_NAME
@@ -27,15 +28,11 @@ Finding = tuple[str, str]
 
 Word = TypeVar("Word", bound=StrEnum)
 
-SYSTEM_NAMESPACES = frozenset(
-    {
-        "default", "kube-system", "kube-node-lease", "kube-public", "gatekeeper-system",
-        "cert-manager", "calico-system", "tigera-system", "app-routing-system",
-        "aks-istio-system", "istio-system", "dapr-system", "flux-system", "prometheus-system",
-        "eraser-system",
-    }
-)  # fmt: skip
-"""Names the service refuses. Source: AKS, "Troubleshoot managed namespaces", 2025-08."""
+_DATA = packaged("mnslib.requests", "rules")
+_MEANT: Mapping[str, str] = _DATA["meant"]
+_INSTEAD: Mapping[str, str] = _DATA["instead"]
+SYSTEM_NAMESPACES = frozenset(_DATA["system_namespaces"])
+"""Names the service refuses."""
 
 LONGEST_LABEL = 63
 """Characters of a namespace name, a label value and a key's name. Source: Kubernetes, labels."""
@@ -49,28 +46,12 @@ LARGEST_ANNOTATIONS_BYTES = 256 * 1024
 LONGEST_TAG_NAME, LONGEST_TAG_VALUE, MOST_TAGS = 512, 256, 50
 """Source: Azure Resource Manager, "Use tags to organize your resources", limitations."""
 
-_NOT_IN_TAG_NAMES = "<>%&\\?/"
-"""Source: as above."""
-
-_NEVER_ROLES = {"Reader": "reader", "Contributor": "contributor", "Owner": "admin"}
-"""Azure's own roles, which reach further than a namespace, and the short form meant instead."""
-
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NAMES = {
-    "subscription_id": (GUID, "a subscription id"),
-    "resource_group": (
-        re.compile(r"[-\w.()]{0,89}[-\w()]"),
-        "the name of a resource group: 1 to 90 letters, digits, - _ . ( ), no period at the end",
-    ),
-    "cluster_name": (
-        CLUSTER_NAME,
-        "the name of a cluster: 1 to 63 letters, digits, - and _, a letter or digit first and last",
-    ),
-    "namespace_name": (
-        re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
-        "a namespace name: 1 to 63 lower-case letters, digits and hyphens, a letter or digit "
-        "first and last",
-    ),
+    "subscription_id": GUID,
+    "resource_group": re.compile(r"[-\w.()]{0,89}[-\w()]"),
+    "cluster_name": CLUSTER_NAME,
+    "namespace_name": re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
 }
 """Form of the names that say which namespace is meant. Source: Azure, naming rules for resources;
 Kubernetes, object names."""
@@ -79,11 +60,6 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]
 _LABEL_TEXT = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _CPU = re.compile(r"(\d+\.?\d*|\.\d+)m?", re.ASCII)
 _MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)[KMGTPE]i", re.ASCII)
-_UNITS = "a binary unit (Ki, Mi, Gi, Ti, Pi, Ei)"
-_USUAL_CPU = "cores, such as 0.5, or millicores, such as 500m"
-_USUAL_MEMORY = "a number with a unit, such as 512Mi or 2Gi"
-_REGIONS = "a point or comma is a decimal sign in one region and separates thousands in another"
-_NO_SIGN = "the amount without a point or comma, in a smaller unit if need be"
 _LOOSE = re.compile(r"(?P<number>\d*[.,]?\d+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 _CPU_WORDS = re.compile(r"(m|(?i:milli))?(?i:v?(?:c|cpu|core)s?)?")
 """What people call cores and millicores; a capital M stands for neither."""
@@ -135,9 +111,9 @@ def one_of(text: str, words: type[Word]) -> Word:
 def role(text: str) -> str:
     """Return the full name of a role that can be granted; its short name will do."""
     name = ROLE_SHORT_NAMES.get(text, text)
-    if text in _NEVER_ROLES:
+    if text in _DATA["azure_roles"]:
         message = f"{text} is Azure's own role and says nothing about a namespace"
-        raise refuse(message, _NEVER_ROLES[text])
+        raise refuse(message, _DATA["azure_roles"][text])
     if name not in BUILT_IN_ROLES:
         words = nearest(text, [*ROLE_SHORT_NAMES, *BUILT_IN_ROLES]) or ", ".join(ROLE_SHORT_NAMES)
         raise refuse(f"{show(text)} is not a role granted here", words)
@@ -146,9 +122,8 @@ def role(text: str) -> str:
 
 def name(column: str, text: str) -> str:
     """Return the text of a column that names subscription, group, cluster or namespace."""
-    form, what = _NAMES[column]
-    if not form.fullmatch(text):
-        raise refuse(f"{show(text)} is not {what}", _name_guess(column, text))
+    if not _NAMES[column].fullmatch(text):
+        raise refuse(f"{show(text)} is not {_MEANT[column]}", _name_guess(column, text))
     if column == "namespace_name" and text in SYSTEM_NAMESPACES:
         raise refuse(f"{show(text)} is a system namespace, which the service refuses")
     return text
@@ -156,14 +131,14 @@ def name(column: str, text: str) -> str:
 
 def _name_guess(column: str, text: str) -> str:
     if column == "subscription_id":
-        return "the GUID that `az account list` shows as id, not the subscription's name"
+        return _INSTEAD[column]
     if column == "namespace_name":
         bare = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_LABEL].strip("-")
         return bare if text.isascii() and bare not in SYSTEM_NAMESPACES else ""
     if "/" in text:
         return "the bare name, not an id"
     bare = text.rstrip(". ")
-    return bare if _NAMES[column][0].fullmatch(bare) else ""
+    return bare if _NAMES[column].fullmatch(bare) else ""
 
 
 def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
@@ -174,17 +149,18 @@ def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
     Args:
         is_exact: the text is that of a number, in which a point is no sign of thousands.
     """
-    form, what, usual, step, whole = (
-        (_CPU, "an amount of CPU", _USUAL_CPU, Decimal("0.001"), "millicores")
+    resource, form, step, whole = (
+        ("cpu", _CPU, Decimal("0.001"), "millicores")
         if column.startswith("cpu")
-        else (_MEMORY, f"an amount of memory in {_UNITS}", _USUAL_MEMORY, Decimal(1024), "KiB")
+        else ("memory", _MEMORY, Decimal(1024), "KiB")
     )
     if not is_exact and (meant := two_readings(text)):
         offered = [_guess(column, one) for one in meant]
-        message = f"{show(text)} may mean {' or '.join(meant)}: {_REGIONS}"
-        raise refuse(message, " or ".join(offered) if all(offered) else _NO_SIGN)
+        message = f"{show(text)} may mean {' or '.join(meant)}: {_MEANT['amount']}"
+        raise refuse(message, " or ".join(offered) if all(offered) else _INSTEAD["amount"])
     if not form.fullmatch(text):
-        raise refuse(f"{show(text)} is not {what}", _guess(column, text) or usual)
+        fix = _guess(column, text) or _INSTEAD[resource]
+        raise refuse(f"{show(text)} is not {_MEANT[resource]}", fix)
     try:
         found = parse_quantity(text)
     except ValueError as error:
@@ -260,8 +236,8 @@ def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
     """Yield what Azure would refuse about tags; it ignores the case of a name."""
     spelled: dict[str, str] = {}
     for key, value in tags.items():
-        if forbidden := sorted(set(key) & set(_NOT_IN_TAG_NAMES)):
-            kept = "".join(sign for sign in key if sign not in _NOT_IN_TAG_NAMES).strip()
+        if forbidden := sorted(set(key) & set(_DATA["not_in_tag_names"])):
+            kept = "".join(sign for sign in key if sign not in _DATA["not_in_tag_names"]).strip()
             fix = kept if len(kept) <= LONGEST_TAG_NAME else ""
             yield f"the tag name {show(key)} holds {' '.join(forbidden)}", fix
         if not 1 <= len(key) <= LONGEST_TAG_NAME:
