@@ -131,7 +131,7 @@ def _says(pod: Pod, key: str) -> bool:
     is_request = kind == "requests"
     if resource in pod.pod_limits or (is_request and resource in pod.pod_requests):
         return True
-    for each in (*pod.init_containers, *pod.containers):
-        if resource not in each.limits and not (is_request and resource in each.requests):
-            return False
-    return True
+    return all(
+        resource in each.limits or (is_request and resource in each.requests)
+        for each in (*pod.init_containers, *pod.containers)
+    )

@@ -34,6 +34,7 @@ from mnslib.errors import (
 )
 from mnslib.kube import objects
 from mnslib.kube.kubeconfig import read_access
+from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 from mnslib.signals import pause
 
@@ -52,15 +53,7 @@ _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Answers after which a read is sent again. Source: Kubernetes API conventions, HTTP status codes;
 502 comes from load balancers in between."""
 
-_REMEDIES = {
-    401: "Sign in to the tenant of this cluster, or choose another `credential`.",
-    403: "Reading namespaces, quotas, nodes and pods takes a role on the whole cluster: Azure "
-    "Kubernetes Service RBAC Cluster Admin, or one of your own (RBAC Reader covers no nodes); on a "
-    "cluster without Azure RBAC, a ClusterRoleBinding.",
-    410: "The list changed while it was read; run again.",
-    429: "The API server is overloaded; run again later.",
-}
-
+_REMEDIES = packaged("mnslib.kube", "words")["remedies"]
 _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     apps_v1.Deployment: objects.deployment,
     apps_v1.StatefulSet: objects.stateful_set,

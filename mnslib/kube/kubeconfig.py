@@ -17,19 +17,13 @@ from typing import Any
 import yaml
 
 from mnslib.errors import ConfigError, KubeError
+from mnslib.packaged import packaged
 from mnslib.results import utc_text
 
 EXEC_API_VERSION = "client.authentication.k8s.io/v1"
 """Source: Kubernetes, "client-go credential plugins"; kubectl 1.22 and later."""
 
-INSTALL_HINTS = {
-    "mns": "mns fetches your token. Install mnslib, have `mns` on PATH (activate its environment), "
-    "and sign in with `az login`.",
-    "kubelogin": "kubelogin fetches your token. Get it with `az aks install-cli`, and sign in with "
-    "`az login`.",
-    "sandbox": "This kubeconfig is of a sandbox: it works only on the machine that it was made on, "
-    "as long as that installation is there.",
-}
+_HINTS = packaged("mnslib.kube", "words")["install_hints"]
 """What kubectl says where it does not find the program."""
 
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -156,7 +150,7 @@ def _mns_login(cloud: str) -> dict[str, Any]:
         "command": "mns",
         "args": ["token", "--cloud", cloud],
         "env": None,
-        "installHint": INSTALL_HINTS["mns"],
+        "installHint": _HINTS["mns"],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
     }
@@ -168,7 +162,7 @@ def _sandbox_login(environment: Mapping[str, str]) -> dict[str, Any]:
         "command": sys.executable,
         "args": ["-m", "mnslib", "token", "--target", "sandbox"],
         "env": [{"name": k, "value": v} for k, v in sorted(environment.items())],
-        "installHint": INSTALL_HINTS["sandbox"],
+        "installHint": _HINTS["sandbox"],
     }
 
 
@@ -183,7 +177,7 @@ def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:
             at = arguments.index(option)
             del arguments[at : at + 2]
     arguments += ["--login", "azurecli"]
-    return {**signed_in, "args": arguments, "installHint": INSTALL_HINTS["kubelogin"]}
+    return {**signed_in, "args": arguments, "installHint": _HINTS["kubelogin"]}
 
 
 class _Text(str):

@@ -17,7 +17,6 @@ from mnslib.errors import nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, AccessGrant, PrincipalType
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError, Finding, refuse, show
-from mnslib.requests.sheets import number_text
 from mnslib.requests.signs import bare, examined
 
 Value = TypeVar("Value")
@@ -163,19 +162,13 @@ def grant_text(grant: AccessGrant, *, is_granted: bool = True) -> str:
     return text if is_granted else f"{text}-"
 
 
-def written(value: object) -> str:
-    """Return a value as the text of a cell, which its reader reads back as the same value.
+def pairs_text(pairs: Mapping[str, Any]) -> str:
+    """Return pairs as the text of a cell, which `read_pairs` reads back.
 
     What `key=value;key=value` cannot say, or a spreadsheet might run, is written as JSON.
     """
-    if isinstance(value, list | tuple):
-        return ";".join(map(str, value))
-    if isinstance(value, float):
-        return number_text(value)
-    if not isinstance(value, Mapping):
-        return "" if value is None else str(value)
-    text = ";".join(f"{k}-" if v is None else f"{k}={v}" for k, v in value.items())
-    if not value or (text[:1].isalnum() and text.isprintable() and dict(_split(text)) == value):
+    text = ";".join(f"{k}-" if v is None else f"{k}={v}" for k, v in pairs.items())
+    if not pairs or (text[:1].isalnum() and text.isprintable() and dict(_split(text)) == pairs):
         return text
-    as_json = json.dumps(value, ensure_ascii=False)
-    return as_json if as_json.isprintable() else json.dumps(value)
+    as_json = json.dumps(pairs, ensure_ascii=False)
+    return as_json if as_json.isprintable() else json.dumps(pairs)

@@ -213,10 +213,17 @@ def written(name: str, value: object) -> str:
     """Return a value of a column as the text of a cell, which its reader reads back."""
     if isinstance(value, Decimal):
         return format_quota_value(name, value)
-    text = REMOVE if value is None and name in QUOTA_FIELDS else cells.written(value)
+    if value is None:
+        return REMOVE if name in QUOTA_FIELDS else ""
+    if isinstance(value, Mapping):
+        return cells.pairs_text(value)
+    if isinstance(value, list | tuple):
+        return ";".join(map(str, value))
+    if not isinstance(value, float):
+        return str(value)
     # a number is exact, its text is not: a fourth decimal leaves one way to read it
-    is_exact = name in QUOTA_FIELDS and isinstance(value, float)
-    return f"{text}0" if is_exact and two_readings(text) else text
+    text = number_text(value)
+    return f"{text}0" if name in QUOTA_FIELDS and two_readings(text) else text
 
 
 def findings(

@@ -29,6 +29,7 @@ from mnslib.requests.columns import (
     COLUMNS,
     VALUE_COLUMNS,
     column_words,
+    read_cell,
     written,
 )
 from mnslib.requests.files import MOST_ROWS, YAML
@@ -36,7 +37,6 @@ from mnslib.requests.rules import CellError
 from mnslib.requests.sheets import GUIDES, LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
 from mnslib.requests.spec import Tiers, specs_from_rows
 from mnslib.resource_ids import ID_COLUMNS, ManagedNamespaceId
-from mnslib.secrets import looks_secret
 
 Value = TypeVar("Value", str, str | None)
 
@@ -63,7 +63,7 @@ def request_rows(
     for namespace in sorted(namespaces, key=lambda found: found.id.key):
         row = _row(namespace, grants.get(namespace.id, ()), left_out)
         if suffix not in YAML:
-            row = {name: cells.written(value) for name, value in row.items()}
+            row = {name: written(name, value) for name, value in row.items()}
         if _accepted(row, namespace.id, left_out):
             rows.append(row)
     return rows, left_out
@@ -116,12 +116,9 @@ def kept(
     kept: dict[str, Value] = {}
     for key, value in pairs.items():
         try:
-            cells.read_pairs(column, {key: value})
+            read_cell(column, {key: value})
         except CellError as error:
-            left_out.append(cut(f"{where}: {error}"))
-            continue
-        if looks_secret({key: value}):
-            left_out.append(cut(f"{where}: {key} looks like a secret"))
+            left_out.append(cut(f"{where}: {key}: {error}"))
         else:
             kept[key] = value
     return kept

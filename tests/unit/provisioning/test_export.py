@@ -133,7 +133,7 @@ def test_what_a_request_cannot_say_is_named_and_left_alone(suffix: str) -> None:
     plan, left_out = round_trip(namespace, suffix)
     assert plan.changes[0].kind is ChangeKind.NO_CHANGE
     assert len(left_out) == 2
-    assert "looks like a secret" in left_out[0]
+    assert "looks like it holds a secret" in left_out[0]
     assert "hidden-link:" in left_out[1]
     assert secret not in "".join(left_out)
     rows, _ = request_rows([namespace], {}, suffix=suffix)
