@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from mnslib.errors import nearest
 from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, AccessGrant, PrincipalType
 from mnslib.requests import rules
-from mnslib.requests.rules import CellError, Finding, refuse, show
+from mnslib.requests.rules import CellError, Finding, refuse, say, show
 from mnslib.requests.signs import bare, examined
 
 Value = TypeVar("Value")
@@ -53,18 +53,18 @@ def read_pairs(column: str, cell: object) -> Pairs:
             text = json.dumps(value)
         is_taken = not any(_REFUSED[column]({name: text}))
         if in_key:
-            findings.append((f"the key {in_key}", name if is_taken else ""))
+            findings.append(say("key_signs", name if is_taken else "", odd=in_key))
         if in_value:
-            findings.append((f"the value of {show(name)} {in_value}", text if is_taken else ""))
+            meant = text if is_taken else ""
+            findings.append(say("value_signs", meant, key=show(name), odd=in_value))
         if value is ...:
             own = name if is_taken else "key"
-            fix = f"{own}=<value>, {own}= for an empty one or {own}-"
-            findings.append((f"{show(name)} has no value", fix))
+            findings.append(say("no_value", key=show(name), key_written=own))
         elif value is not None and not isinstance(value, str):
             fix = f'"{text}"' if text and is_taken else ""
-            findings.append((f"the value of {show(name)} is no text", fix))
+            findings.append(say("no_text_value", fix, key=show(name)))
         elif name in pairs:
-            findings.append((f"{show(name)} is written twice", ""))
+            findings.append(say("key_twice", key=show(name)))
         elif not in_key and not in_value:
             pairs[name] = value
     return _unless([*findings, *_REFUSED[column](pairs)], pairs)
@@ -74,7 +74,7 @@ def read_access(cell: object) -> Access:
     """Return the role assignments to make and to take away, in the order written."""
     entries = cell.split(";") if isinstance(cell, str) else cell
     if not isinstance(entries, list | tuple):
-        raise refuse(f"{show(cell)} is not a list of grants", "group:<object id>=<role>")
+        raise refuse(*say("no_grants", cell=show(cell)))
     found: Access = {}
     findings: list[Finding] = []
     for entry in filter(None, (bare(str(entry)) for entry in entries)):
@@ -83,16 +83,15 @@ def read_access(cell: object) -> Access:
         try:
             grant = _grant(text.removesuffix("-"))
         except CellError as error:
-            findings += [*([(f"the grant {odd}", "")] if odd else ()), *error.findings]
+            findings += [*([say("grant_signs", odd=odd)] if odd else ()), *error.findings]
             continue
         if odd:
-            findings.append((f"the grant {odd}", text))
+            findings.append(say("grant_signs", text, odd=odd))
         if found.get(grant) is is_granted:
             does, done = ("grants", "granted") if is_granted else ("removes", "removed")
-            findings.append((f"{show(text)} {does} a role that is {done} here already", ""))
+            findings.append(say("grant_twice", grant=show(text), does=does, done=done))
         elif any(one.key == grant.key and found[one] is not is_granted for one in found):
-            message = f"{show(text)}: this role is both granted and removed here"
-            findings.append((message, "the one that is meant"))
+            findings.append(say("grant_both", grant=show(text)))
         else:
             found[grant] = is_granted
     return _unless(findings, found)
@@ -108,14 +107,13 @@ def _items(cell: object) -> Iterable[tuple[Any, Any]]:
     if isinstance(cell, Mapping):
         return cell.items()
     if not isinstance(cell, str):
-        raise refuse(f"{show(cell)} is not a mapping", "key=value;key=value")
+        raise refuse(*say("no_pairs", cell=show(cell)))
     if not cell.startswith("{"):
         return _split(cell)
     try:
         return list(json.loads(cell, object_pairs_hook=list))
     except (ValueError, RecursionError) as error:
-        message = f"it starts with {{ but is no JSON object: {error}"
-        raise refuse(message, '{"key": "value"}') from error
+        raise refuse(*say("no_json", error=error)) from error
 
 
 def _split(cell: str) -> Iterable[tuple[str, object]]:
@@ -135,14 +133,13 @@ def _grant(entry: str) -> AccessGrant:
     target, _, role = (part.strip() for part in entry.rpartition("="))
     kind, _, principal = (part.strip() for part in target.partition(":"))
     if not principal or not role:
-        raise refuse(f"{show(entry)} is not a grant", "group:<object id>=<role>")
+        raise refuse(*say("no_grant", grant=show(entry)))
     findings: list[Finding] = []
     if kind not in PRINCIPAL_KINDS:
         words = nearest(kind, PRINCIPAL_KINDS) or "group, user or sp"
-        findings.append((f"{show(kind)} is not a kind of principal", words))
+        findings.append(say("principal_kind", words, kind=show(kind)))
     if not rules.GUID.fullmatch(principal):
-        message = f"{show(principal)} is a name; granting by name is not built yet"
-        findings.append((message, "the object id, a GUID"))
+        findings.append(say("principal_name", name=show(principal)))
     try:
         full_name = rules.role(role)
     except CellError as error:

@@ -39,11 +39,11 @@ from mnslib.packaged import packaged
 from mnslib.quantities import ZERO, two_readings
 from mnslib.requests import cells, rules
 from mnslib.requests.files import Rows, read_yaml_mapping
-from mnslib.requests.rules import CellError, Finding, refuse, show
+from mnslib.requests.rules import SECRET, CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import number_text
 from mnslib.requests.signs import bare, examined, texts
 from mnslib.resource_ids import ID_COLUMNS
-from mnslib.secrets import RULE, looks_secret
+from mnslib.secrets import looks_secret
 
 REMOVE = "-"
 """What a quota cell holds to remove the value."""
@@ -66,7 +66,7 @@ def _text(value: object) -> str:
     if isinstance(value, float):  # a column of whole numbers with an empty cell, in a table
         return number_text(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise refuse(f"{show(value)} is no text")
+        raise refuse(*say("no_text", cell=show(value)))
     return bare(str(value))
 
 
@@ -78,8 +78,7 @@ def read_cell(column: str, cell: Any) -> Any:
     """
     # before anything else looks at it, for what is refused is quoted; nor is it hidden by signs
     if looks_secret(cell) or any(looks_secret(examined(text)[0]) for text in texts(cell)):
-        message = f"what is written here looks like it holds a secret ({RULE})"
-        raise refuse(message, "where it is kept, never the secret itself")
+        raise refuse(*SECRET)
     if column in ("labels", "annotations", "tags"):
         return cells.read_pairs(column, cell)
     if column == "access":
@@ -135,7 +134,7 @@ class RequestValues(Quota):
     @classmethod
     def _mentioned(cls, cells: Any) -> dict[str, Any]:
         if not isinstance(cells, Mapping):
-            raise refuse("this is no mapping of columns to values", "its values")
+            raise refuse(*say("row_no_mapping"))
         return {name: value for name, value in cells.items() if is_mentioned(name, value)}
 
     @field_validator("cpu_limit", "memory_limit")
@@ -151,10 +150,7 @@ class RequestValues(Quota):
         labels = info.data.get("labels", {})
         if "owner" in labels and labels["owner"] != owner:
             other = "removes it" if labels["owner"] is None else f"says {show(labels['owner'])}"
-            raise refuse(
-                f"the owner is {show(owner)} here, but the label owner in labels {other}",
-                "the owner in one of the two",
-            )
+            raise refuse(*say("two_owners", owner=show(owner), other=other))
         return owner
 
     def said(self) -> dict[str, Any]:
@@ -197,7 +193,7 @@ def limit_findings(quota: Mapping[str, Decimal | None]) -> Iterator[Finding]:
     """Yield the findings of limits below their requests."""
     for limit, request in limits_below_request(quota):
         most, least = (format_quota_value(name, quota[name] or ZERO) for name in (limit, request))
-        yield f"{limit} {most} is below {request} {least}", f"a {limit} of {least} or more"
+        yield say("limit_below", limit=limit, most=most, request=request, least=least)
 
 
 def is_mentioned(name: str, value: object) -> bool:
@@ -239,10 +235,10 @@ def findings(
         if isinstance(cause, CellError):
             yield from ((path, finding) for finding in cause.findings)
         elif item["type"] == "missing":
-            yield path, ("nothing is written here", f"the {path[-1]}")
+            yield path, say("nothing", name=path[-1])
         elif item["type"] == "extra_forbidden":
-            message = f"there is no {what} {show(path[-1])}"
-            yield path, (message, nearest(path[-1], known(path[0])))
+            meant = nearest(path[-1], known(path[0]))
+            yield path, say("unknown_name", meant, what=what, name=show(path[-1]))
         else:
             yield path, (item["msg"], "")
 

@@ -24,7 +24,7 @@ import yaml
 from mnslib.errors import Problem, SpecError
 from mnslib.models import QUOTA_FIELDS, Sheet
 from mnslib.requests.number_formats import PLAIN, shown
-from mnslib.requests.rules import Finding, show
+from mnslib.requests.rules import SECRET, Finding, say, show
 from mnslib.requests.sheets import (
     LONGEST_CELL,
     MOST_TITLE_ROWS,
@@ -87,7 +87,7 @@ class Rows:
         """Return a heading or a key as it is meant, after telling what nobody sees in it."""
         clean, odd = examined(bare(text), is_name=True)
         if odd:
-            self.tell(row, clean or text, (f"the name {odd}", clean))
+            self.tell(row, clean or text, say("name_signs", clean, odd=odd))
         return clean or text
 
     def tell(self, row: int | None, column: str | None, finding: Finding) -> None:
@@ -116,10 +116,9 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:
-        raise file_error(path, f"{path} cannot be read: {error.strerror}") from error
+        raise file_error(path, *say("unreadable_file", path=path, why=error.strerror)) from error
     if len(data) > LARGEST_FILE_BYTES:
-        size = f"{LARGEST_FILE_BYTES // 2**20} MiB"
-        raise file_error(path, f"the file is larger than {size}", fix="it as several files")
+        raise file_error(path, *say("large_file", most=LARGEST_FILE_BYTES // 2**20))
     return data
 
 
@@ -135,11 +134,10 @@ def decode(path: Path, data: bytes) -> str:
     try:
         text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line, found = data[: error.start].count(b"\n") + 1, f"not UTF-{16 if is_wide else 8}"
-        raise file_error(path, f"the file is {found}", row=line, fix=fix) from error
+        line, bits = data[: error.start].count(b"\n") + 1, 16 if is_wide else 8
+        raise file_error(path, *say("encoding", fix, bits=bits), row=line) from error
     if "\0" in text:
-        message = "the file holds zero bytes, as UTF-16 without a byte order mark or UTF-32 does"
-        raise file_error(path, message, fix=fix)
+        raise file_error(path, *say("zero_bytes", fix))
     return text
 
 
@@ -158,11 +156,10 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        message = f"files of type {suffix or '(none)'} cannot be read"
-        raise file_error(path, message, fix="the requests as CSV (UTF-8), XLSX or YAML")
+        raise file_error(path, *say("file_type", suffix=suffix or "(none)"))
     data = read_bytes(path) if data is None else data
     if suffix != ".xlsx" and data.startswith(b"PK\x03\x04"):
-        raise file_error(path, f"the file is a workbook, not {suffix}", fix="its name with .xlsx")
+        raise file_error(path, *say("workbook_name", suffix=suffix))
     table = Rows(file=path.name)
     if suffix in YAML:
         _fill_from_yaml(table, path, data)
@@ -176,36 +173,43 @@ def read_rows(path: Path, data: bytes | None = None) -> Rows:
 def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> None:
     """Read records into rows; what stands above the header is no request."""
     lines = list(islice(records, MOST_ROWS + 1 + MOST_TITLE_ROWS))
-    (table.header_row, names), *body = lines[header_at(row for _, row in lines) :] or [(0, [])]
+    (table.header_row, names), *body = _below_titles(table, lines) or [(0, [])]
     while names and not names[-1].strip():  # columns that a spreadsheet left behind
         names.pop()
     if table.problems and (not names or (table.problems[0].row or 0) < table.header_row):
         raise SpecError(table.problems)  # without its header nothing can be said of the rows
     if not names:
-        raise file_error(path, "the file holds no header and no request")
+        raise file_error(path, *say("empty_file"))
     if len(names) == 1 and named_in(names) > 1:
         sign = re.sub(r"[\w\s\"']", "", names[0])[:1] or " "
-        message = f"the header is one cell: its columns are separated by {sign!r}"
-        fix = "each cell apart, in CSV with commas, semicolons or tabs between"
-        raise file_error(path, message, row=table.header_row, fix=fix)
+        raise file_error(path, *say("one_cell_header", sign=repr(sign)), row=table.header_row)
     if len(body) > MOST_ROWS:
-        raise file_error(path, f"the file has more than {MOST_ROWS:,} rows", fix="several files")
+        raise file_error(path, *say("many_rows", most=MOST_ROWS))
     header = table.header = tuple(table.name(table.header_row, name) for name in names)
     for number, cells in body:
         while len(cells) > len(header) and cells[-1] == "":
             cells.pop()
         cells += [""] * (len(header) - len(cells) if table.sheet.letters else 0)
         if len(cells) != len(header):
-            message = f"the row has {len(cells)} cells, the header has {len(header)}"
-            fix = "one cell for each column, in double quotes if it holds the separator"
-            table.tell(number, None, (message, fix))
+            table.tell(number, None, say("ragged_row", count=len(cells), names=len(header)))
             continue
         named = dict(zip(header, map(plain, cells), strict=True))
         for name in [name for name, cell in named.items() if len(str(cell)) > LONGEST_CELL]:
-            message = f"the cell has {len(named[name]):,} characters; {LONGEST_CELL:,} fit"
-            table.tell(number, name, (message, "less, or YAML"))
+            table.tell(number, name, say("long_cell", count=len(named[name]), most=LONGEST_CELL))
             named[name] = ""
         table.rows.append((number, named))
+
+
+def _below_titles(table: Rows, lines: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Return the lines from the header on; what stands above it must just hold no secret."""
+    first = lines[:MOST_TITLE_ROWS]
+    rows = ((getattr(cell, "value", cell) for cell in cells) for _, cells in first)
+    texts = [[str(getattr(held, "text", held)) for held in row] for row in rows]
+    at = header_at(texts)
+    for (number, _), row in zip(lines[:at], texts, strict=False):
+        if looks_secret(row):
+            table.tell(number, None, SECRET)
+    return lines[at:]
 
 
 def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -222,7 +226,7 @@ def _records(table: Rows, text: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            table.tell(number, None, (f"the row is no CSV: {error}", 'a quote inside as ""'))
+            table.tell(number, None, say("no_csv", error=error))
             continue
         if declared and any(cells):
             declared = None
@@ -252,15 +256,10 @@ def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
-        message = (
-            "the file is no XLSX workbook that can be read here: it is damaged, protected by a "
-            "password, or has sheets that are charts"
-        )
-        raise file_error(path, message, fix="it anew as .xlsx without these, or as CSV") from error
-    at = header_at((cell.value for cell in cells) for _, cells in filled)
+        raise file_error(path, *say("no_workbook")) from error
     names: list[str] = []
     lines = []
-    for number, cells in filled[at:]:
+    for number, cells in _below_titles(table, filled):
         values = []
         for cell, name in zip_longest(cells[:MOST_COLUMNS], names[: len(cells)]):
             value, finding = _cell(cell, name in QUOTA_FIELDS)
@@ -306,14 +305,12 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
     if cell.data_type == "f":
         # one with a secret is told as such, since the file is given back with its formulas
         is_secret = looks_secret(str(getattr(value, "text", value)))
-        told = "the cell holds a formula, and what looks like a secret in it"
-        return "", (told if is_secret else "the cell holds a formula", "its value")
+        return "", say("secret_formula" if is_secret else "formula")
     if cell.data_type == "e":
-        return "", (f"the cell holds the spreadsheet's error {str(value)[:20]}", "a value")
+        return "", say("error_value", error=str(value)[:20])
     if isinstance(value, date | time | timedelta):
-        held, seen = to_excel(value), str(value).removesuffix(" 00:00:00")
-        message = f"the cell holds {held:g}, but shows {seen}: the spreadsheet made a date of what"
-        return "", (f"{message} was typed", "it again, after formatting the cell as text")
+        seen = str(value).removesuffix(" 00:00:00")
+        return "", say("date_value", held=to_excel(value), seen=seen)
     if isinstance(value, bool):
         return str(value).lower(), None
     is_number = isinstance(value, int | float)
@@ -322,11 +319,9 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
         visible = shown(value, cell.number_format)
         is_same = is_number and is_amount and _AMOUNT.fullmatch(visible or "")
         if visible != text and not (is_same and Decimal(visible or 0) == Decimal(text)):
-            told = f"but shows {show(visible)}"
             if visible is None:
-                told = f"and its format is {show(cell.number_format)}"
-            message = f"the cell holds {show(text)}, {told}"
-            return "", (message, "what is meant, after formatting the cell as text")
+                return "", say("shown_by_format", held=show(text), format=show(cell.number_format))
+            return "", say("shown_as", held=show(text), seen=show(visible))
     if is_number:
         return value, None
     # a workbook's way to say that what looks like an escaped sign, such as _x0041_, is none
@@ -336,7 +331,6 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
 # YAML: each value is the text that was written; anchors, tags and merge keys are refused
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NO_YAML = "the file is no YAML that is taken"
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 DEEPEST = 20
@@ -346,15 +340,14 @@ DEEPEST = 20
 def _fill_from_yaml(table: Rows, path: Path, data: bytes) -> None:
     row, entries = _document(table, path, data)
     if not isinstance(entries, list):
-        raise file_error(path, "the file is no list of requests", row=row, fix="- in front of each")
+        raise file_error(path, *say("no_list"), row=row)
     if len(entries) > MOST_ROWS:
-        raise file_error(path, f"the file has more than {MOST_ROWS:,} requests", fix="several")
+        raise file_error(path, *say("many_requests", most=MOST_ROWS))
     for line, entry in entries:
         if isinstance(entry, dict):
             table.rows.append((line, entry))
         else:
-            message = "the entry is no mapping of columns to values"
-            table.tell(line, None, (message, "cluster_name: <its name>"))
+            table.tell(line, None, say("entry_no_mapping"))
 
 
 class Plain(str):
@@ -377,7 +370,7 @@ def read_yaml_mapping(path: Path, data: bytes | None = None) -> dict[str, tuple[
     table = Rows(file=path.name)
     row, entries = _document(table, path, read_bytes(path) if data is None else data)
     if entries is not None and not isinstance(entries, dict):
-        raise file_error(path, "the file is no mapping", row=row, fix="<name>: in front of each")
+        raise file_error(path, *say("no_mapping"), row=row)
     if table.problems:
         raise SpecError(table.problems)
     return entries or {}
@@ -391,12 +384,12 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
     events: Iterator[Any] = yaml.parse(decode(path, data), Loader=_LOADER)
 
     def refuse(message: str, line: int) -> None:
-        table.tell(line, None, (f"{_NO_YAML}: {message}", ""))
+        table.tell(line, None, say("no_yaml", why=message))
 
     def value(event: Any, depth: int) -> Any:
         line = event.start_mark.line + 1
         if event.anchor is not None:  # an alias has the name of its anchor
-            raise file_error(path, "anchors and aliases are not taken", row=line, fix="it in full")
+            raise file_error(path, *say("anchors"), row=line)
         if event.tag is not None:
             refuse(f"the tag {event.tag[:60]!r} is not taken", line)
         if isinstance(event, yaml.ScalarEvent):
@@ -406,7 +399,7 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
             # what lies deeper is text, whatever it looks like
             return Plain(event.value) if is_plain and depth == 1 else event.value
         if depth == DEEPEST:
-            raise file_error(path, "the file is nested too deeply", row=line)
+            raise file_error(path, *say("deep"), row=line)
         parts = []
         for part in events:
             if isinstance(part, yaml.CollectionEndEvent):
@@ -434,9 +427,9 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
         whole = value(first, 0)
         next(events)
         if isinstance(next(events), yaml.DocumentStartEvent):
-            raise file_error(path, f"{_NO_YAML}: only one document is expected")
+            raise file_error(path, *say("no_yaml", why="only one document is expected"))
     except yaml.YAMLError as error:
         mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         row = mark.line + 1 if mark else None
-        raise file_error(path, f"{_NO_YAML}: {said or error}", row=row) from error
+        raise file_error(path, *say("no_yaml", why=said or error), row=row) from error
     return first.start_mark.line + 1, whole

@@ -22,12 +22,14 @@ from mnslib.packaged import packaged
 from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.requests.signs import examined
 from mnslib.resource_ids import CLUSTER_NAME
+from mnslib.secrets import RULE
 
 Finding = tuple[str, str]
 """What is wrong, and what to write instead (empty where nobody can know)."""
 
 Word = TypeVar("Word", bound=StrEnum)
 
+_MESSAGES: Mapping[str, Mapping[str, str]] = packaged("mnslib.requests", "messages")
 _DATA = packaged("mnslib.requests", "rules")
 _MEANT: Mapping[str, str] = _DATA["meant"]
 _INSTEAD: Mapping[str, str] = _DATA["instead"]
@@ -65,6 +67,16 @@ _CPU_WORDS = re.compile(r"(m|(?i:milli))?(?i:v?(?:c|cpu|core)s?)?")
 """What people call cores and millicores; a capital M stands for neither."""
 
 
+def say(name: str, fix: str | None = None, /, **facts: object) -> Finding:
+    """Return a finding in the words of `messages.yaml`; `fix` is what to write where it varies."""
+    words = _MESSAGES[name]
+    told, write = (words.get(part, "").format(**facts) for part in ("told", "write"))
+    return told, write if fix is None else fix
+
+
+SECRET = say("secret", rule=RULE)
+
+
 class CellError(ValueError):
     """A cell cannot be taken; `findings` holds everything that is wrong with it."""
 
@@ -96,7 +108,7 @@ def seen(text: str, read: Callable[[str], object] = str, *, is_name: bool = Fals
         read(clean)
     except ValueError as error:
         clean = error.findings[0][1] if isinstance(error, CellError) else ""
-    raise refuse(f"the text {odd}", clean)
+    raise refuse(*say("text_signs", clean, odd=odd))
 
 
 def one_of(text: str, words: type[Word]) -> Word:
@@ -105,27 +117,27 @@ def one_of(text: str, words: type[Word]) -> Word:
     if text in known:
         return words(text)
     listed = " or ".join([", ".join(known[:-1]), known[-1]])
-    raise refuse(f"{show(text)} is not known here", nearest(text, known) or listed)
+    raise refuse(*say("no_word", nearest(text, known) or listed, text=show(text)))
 
 
 def role(text: str) -> str:
     """Return the full name of a role that can be granted; its short name will do."""
     name = ROLE_SHORT_NAMES.get(text, text)
     if text in _DATA["azure_roles"]:
-        message = f"{text} is Azure's own role and says nothing about a namespace"
-        raise refuse(message, _DATA["azure_roles"][text])
+        raise refuse(*say("azure_role", _DATA["azure_roles"][text], text=text))
     if name not in BUILT_IN_ROLES:
         words = nearest(text, [*ROLE_SHORT_NAMES, *BUILT_IN_ROLES]) or ", ".join(ROLE_SHORT_NAMES)
-        raise refuse(f"{show(text)} is not a role granted here", words)
+        raise refuse(*say("no_role", words, text=show(text)))
     return name
 
 
 def name(column: str, text: str) -> str:
     """Return the text of a column that names subscription, group, cluster or namespace."""
     if not _NAMES[column].fullmatch(text):
-        raise refuse(f"{show(text)} is not {_MEANT[column]}", _name_guess(column, text))
+        meant = _name_guess(column, text)
+        raise refuse(*say("not_meant", meant, text=show(text), meant=_MEANT[column]))
     if column == "namespace_name" and text in SYSTEM_NAMESPACES:
-        raise refuse(f"{show(text)} is a system namespace, which the service refuses")
+        raise refuse(*say("system_namespace", text=show(text)))
     return text
 
 
@@ -156,17 +168,17 @@ def amount(column: str, text: str, *, is_exact: bool = False) -> Decimal:
     )
     if not is_exact and (meant := two_readings(text)):
         offered = [_guess(column, one) for one in meant]
-        message = f"{show(text)} may mean {' or '.join(meant)}: {_MEANT['amount']}"
-        raise refuse(message, " or ".join(offered) if all(offered) else _INSTEAD["amount"])
+        fix = " or ".join(offered) if all(offered) else _INSTEAD["amount"]
+        raise refuse(*say("two_readings", fix, text=show(text), readings=" or ".join(meant)))
     if not form.fullmatch(text):
         fix = _guess(column, text) or _INSTEAD[resource]
-        raise refuse(f"{show(text)} is not {_MEANT[resource]}", fix)
+        raise refuse(*say("not_meant", fix, text=show(text), meant=_MEANT[resource]))
     try:
         found = parse_quantity(text)
     except ValueError as error:
         raise refuse(str(error)) from error
     if found % step:
-        raise refuse(f"{text} is not a whole number of {whole}", f"a whole number of {whole}")
+        raise refuse(*say("not_whole", text=text, unit=whole))
     return found
 
 
@@ -203,10 +215,9 @@ def label_findings(labels: Mapping[str, str | None]) -> Iterator[Finding]:
     for key, value in labels.items():
         yield from _key_findings(key)
         if value and not _LABEL_TEXT.fullmatch(value):
-            message = f"{show(value)} is not a label value: at most 63 letters, digits, - _ and ."
             fix = re.sub(r"[^A-Za-z0-9_.]+", "-", value)[:LONGEST_LABEL].strip("-_.")
             # without its other letters a word is none
-            yield f"{message}, a letter or digit first and last", fix if value.isascii() else ""
+            yield say("label_value", fix if value.isascii() else "", value=show(value))
 
 
 def annotation_findings(annotations: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -215,21 +226,19 @@ def annotation_findings(annotations: Mapping[str, str | None]) -> Iterator[Findi
         yield from _key_findings(key)
     size = sum(len((key + (value or "")).encode()) for key, value in annotations.items())
     if size > LARGEST_ANNOTATIONS_BYTES:
-        message = f"the annotations have {size} bytes together; Kubernetes takes at most"
-        yield f"{message} {LARGEST_ANNOTATIONS_BYTES}", ""
+        yield say("large_annotations", size=size, most=LARGEST_ANNOTATIONS_BYTES)
 
 
 def _key_findings(key: str) -> Iterator[Finding]:
     prefix, slash, bare = key.rpartition("/")
     if key in SERVICE_LABELS:
-        yield f"the key {key} belongs to the service, which sets it itself", ""
+        yield say("service_key", key=key)
     elif slash and (len(prefix) > LONGEST_PREFIX or not _DNS_SUBDOMAIN.fullmatch(prefix)):
-        message = f"the key {show(key)} has a prefix that is no lower-case DNS name"
         lower = f"{prefix.lower()}/{bare}"
-        yield message, "" if lower == key or any(_key_findings(lower)) else lower
+        fix = "" if lower == key or any(_key_findings(lower)) else lower
+        yield say("key_prefix", fix, key=show(key))
     elif not _LABEL_TEXT.fullmatch(bare):
-        form = "[prefix/]name, the name 1 to 63 letters, digits, - _ and ."
-        yield f"{show(key)} is not a key: {form}, a letter or digit first and last", ""
+        yield say("no_key", key=show(key))
 
 
 def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -239,13 +248,12 @@ def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
         if forbidden := sorted(set(key) & set(_DATA["not_in_tag_names"])):
             kept = "".join(sign for sign in key if sign not in _DATA["not_in_tag_names"]).strip()
             fix = kept if len(kept) <= LONGEST_TAG_NAME else ""
-            yield f"the tag name {show(key)} holds {' '.join(forbidden)}", fix
+            yield say("tag_signs", fix, key=show(key), signs=" ".join(forbidden))
         if not 1 <= len(key) <= LONGEST_TAG_NAME:
-            yield f"a tag name has 1 to {LONGEST_TAG_NAME} characters, not {len(key)}", ""
+            yield say("tag_name", most=LONGEST_TAG_NAME, count=len(key))
         if value is not None and len(value) > LONGEST_TAG_VALUE:
-            message = f"the value of tag {show(key)} has {len(value)} characters; Azure takes at"
-            yield f"{message} most {LONGEST_TAG_VALUE}", ""
+            yield say("tag_value", key=show(key), count=len(value), most=LONGEST_TAG_VALUE)
         if (first := spelled.setdefault(key.lower(), key)) != key:
-            yield f"{show(first)} and {show(key)} are the same tag to Azure", ""
+            yield say("same_tag", first=show(first), key=show(key))
     if len(tags) > MOST_TAGS:
-        yield f"{len(tags)} tags; Azure takes at most {MOST_TAGS} on a resource", ""
+        yield say("many_tags", count=len(tags), most=MOST_TAGS)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mnslib.errors import Problem, SpecError
+from mnslib.requests.rules import say
 from mnslib.resource_ids import ID_COLUMNS
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -41,7 +42,7 @@ GUIDES = ("columns", "tiers")
 """Sheets that only explain, in a workbook to fill in."""
 
 
-def file_error(path: Path, message: str, *, row: int | None = None, fix: str = "") -> SpecError:
+def file_error(path: Path, message: str, fix: str = "", *, row: int | None = None) -> SpecError:
     """Return the error of a file of which nothing can be used."""
     found = Problem(file=path.name, row=row, column=None, message=f"{message}.", suggestion=fix)
     return SpecError([found])
@@ -100,17 +101,14 @@ def request_sheet(path: Path, book: Any) -> tuple[Any, tuple[str, ...]]:
     """
     visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
     if not visible:
-        fix = f"the requests into a worksheet called {SHEET_NAME}, neither hidden nor a chart"
-        raise file_error(path, "the workbook has no worksheet that can be seen", fix=fix)
+        raise file_error(path, *say("no_sheet", name=SHEET_NAME))
     found = [sheet for sheet in visible if sheet.title.strip().lower() == SHEET_NAME]
     if not found:
         found = [sheet for sheet in visible if len(visible) == 1 or _holds_requests(sheet)]
     if len(found) != 1:
         titles = ", ".join(repr(sheet.title) for sheet in found or visible)
-        message = f"each of these sheets may be meant: {titles}"
-        if not found:
-            message = f"no sheet is called {SHEET_NAME}, and none has the columns of one: {titles}"
-        raise file_error(path, message, fix=f"{SHEET_NAME} as the name of the one that is meant")
+        wrong = "which_sheet" if found else "no_request_sheet"
+        raise file_error(path, *say(wrong, name=SHEET_NAME, titles=titles))
     worksheets = {sheet.title: sheet.sheet_state for sheet in book.worksheets}
     unread = (
         f"{title!r}" + {"visible": "", None: " (a chart)"}.get(worksheets.get(title), " (hidden)")
@@ -132,8 +130,8 @@ def named_in(row: Iterable[object]) -> int:
 
 
 def header_at(rows: Iterable[Iterable[object]]) -> int:
-    """Return the place of the header among rows, above which there may be titles."""
-    found = [named_in(row) for row in islice(rows, MOST_TITLE_ROWS)]
+    """Return the place of the header among the first rows, above which there may be titles."""
+    found = [named_in(row) for row in rows]
     return found.index(max(found, default=0)) if found else 0
 
 
@@ -151,8 +149,7 @@ def load_book(path: Path, data: bytes, *, read_only: bool = False) -> Any:
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         size = sum(part.file_size for part in packed.infolist())  # as they say it themselves
     if size > LARGEST_UNPACKED_BYTES:
-        most = f"{LARGEST_UNPACKED_BYTES // 2**20} MiB"
-        raise file_error(path, f"the workbook is larger than {most} when it is unpacked")
+        raise file_error(path, *say("large_workbook", most=LARGEST_UNPACKED_BYTES // 2**20))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
         return load_workbook(io.BytesIO(data), read_only=read_only, keep_links=not read_only)

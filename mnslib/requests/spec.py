@@ -28,7 +28,7 @@ from mnslib.requests.columns import (
 )
 from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
-from mnslib.requests.rules import CellError, Finding, refuse, show
+from mnslib.requests.rules import CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import file_error
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 
@@ -53,7 +53,7 @@ def parse_requests(
     table = read_rows(path, data)
     specs = read_specs(table, **rules)
     if not specs:
-        raise file_error(path, "the file holds no request")
+        raise file_error(path, *say("no_request"))
     return specs
 
 
@@ -128,8 +128,7 @@ def read_specs(
         if all(names):
             key = "/".join(names).lower()
             if key in first_row:
-                message = f"the same managed namespace is in row {first_row[key]} already"
-                tell(number, "namespace_name", (message, "one row for each namespace"))
+                tell(number, "namespace_name", say("same_namespace", row=first_row[key]))
             first_row.setdefault(key, number)
             if not {column for column, _ in wrong} & set(ID_COLUMNS):
                 named.append((number, names[:-1]))
@@ -186,8 +185,7 @@ def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:
             touched.insert(0, table.header_row)
         cells = [(number, name) for number in touched for name in names]
         if cells:
-            message = f"the cells {merged.coord} are merged, of which only the first holds anything"
-            table.tell(*cells[0], (message, "each value into a cell of its own"))
+            table.tell(*cells[0], say("merged", cells=merged.coord))
         found.update(cells)
     return found
 
@@ -197,14 +195,15 @@ def _check_header(table: Rows) -> None:
     missing = [name for name in COLUMNS if name not in names]
     for position, name in enumerate(names):
         if not name:
-            table.tell(row, None, (f"column {position + 1} has no name", ""))
+            table.tell(row, None, say("no_column_name", place=position + 1))
         elif name in names[:position]:
-            table.tell(row, name, ("the column is there twice", ""))
+            table.tell(row, name, say("column_twice"))
         elif name not in (*COLUMNS, *ANSWER_COLUMNS):
-            table.tell(row, name, (f"there is no column {show(name)}", nearest(name, missing)))
+            meant = nearest(name, missing)
+            table.tell(row, name, say("unknown_name", meant, what="column", name=show(name)))
     for name in ID_COLUMNS:
         if names and name not in names:
-            table.tell(row, name, (f"the column {name} is missing", "it into the header"))
+            table.tell(row, name, say("missing_column", name=name))
 
 
 # Tiers: named sizes that fill what a row leaves empty on a new managed namespace: cell by cell, key
@@ -231,11 +230,10 @@ def _with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
     if not spec.tier:
         return spec
     if tiers is None:
-        message = f"the tier {show(spec.tier)} is nowhere: tiers_file is empty"
-        raise refuse(message, "the four amounts")
+        raise refuse(*say("no_tiers_file", tier=show(spec.tier)))
     if spec.tier not in tiers:
         known = nearest(spec.tier, tiers) or ", ".join(sorted(tiers))
-        raise refuse(f"there is no tier {show(spec.tier)}", known)
+        raise refuse(*say("no_tier", known, tier=show(spec.tier)))
     if spec.ensure is Ensure.ABSENT:
         return spec
     said = tiers[spec.tier].said()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mnslib.models import NetworkRule
+from mnslib.packaged import packaged
 from mnslib.quantities import format_cpu, format_memory
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError
@@ -347,3 +350,11 @@ def test_an_absurd_number_is_refused_in_its_cell(text: str) -> None:
     for column in ("cpu_limit", "memory_limit"):
         with pytest.raises(CellError, match="is not an amount"):
             rules.amount(column, text)
+
+
+def test_every_message_is_told_somewhere_and_none_is_missing() -> None:
+    room = Path(rules.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in sorted(room.glob("*.py")))
+    messages = set(packaged("mnslib.requests", "messages"))
+    assert set(re.findall(r'say\(\s*"(\w+)"', source)) <= messages
+    assert {name for name in messages if f'"{name}"' not in source} == set()

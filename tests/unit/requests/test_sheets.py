@@ -208,6 +208,18 @@ def test_titles_above_the_header_are_no_requests(shaped: Callable[..., Path], ti
     assert specs[0].origin.cell("cpu_limit") == f"F{titles + 3}"
 
 
+@pytest.mark.parametrize(
+    "value", ["password=" + "hunter2hunter2", '="password=' + 'hunter2hunter2"']
+)
+def test_titles_hold_no_secret(shaped: Callable[..., Path], value: str) -> None:
+    def shape(sheet: Any) -> None:
+        sheet.insert_rows(1)
+        sheet["B1"] = value
+
+    (mistake,) = mistakes(shaped(shape))
+    assert "row 1: what is written here looks like it holds a secret" in mistake
+
+
 def test_without_a_header_the_first_row_is_taken_for_one(save: Callable[..., Path]) -> None:
     told = mistakes(save(["Requests"], [*ROW]))
     assert "cell A1, column Requests: there is no column 'Requests'" in told[0]
