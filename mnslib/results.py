@@ -252,6 +252,8 @@ EXIT_CODES = {
     RunStatus.REFUSED: 6,
     RunStatus.INTERRUPTED: 130,  # 143 after SIGTERM
 }
+LOCKED_EXIT_CODE = 7
+"""Of a failed run that another one, which is writing to its clusters, let write nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

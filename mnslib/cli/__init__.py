@@ -55,6 +55,11 @@ _DETAILED = click.option(
     "--detailed-exitcode", is_flag=True, help="End with 2 where there are findings."
 )
 
+_LIMIT = click.option(
+    "--time-limit", "time_limit_minutes", metavar="MINUTES",
+    type=click.FloatRange(0, min_open=True), help="Stop after so long, as SIGTERM does.",
+)  # fmt: skip
+
 _TARGET = click.Choice(TARGETS)
 _CLOUD = click.Choice(CLOUDS)
 _CREDENTIAL = click.Choice(CREDENTIALS)
@@ -137,16 +142,24 @@ def _given(
 @main.command(epilog=NOTEBOOK_HELP)
 @_parameters
 @_DETAILED
-def run(notebook: str, *, file: Path | None, detailed_exitcode: bool, **options: Any) -> None:
+@_LIMIT
+def run(
+    notebook: str,
+    *,
+    file: Path | None,
+    assignments: Sequence[str],
+    runs_dir: str | None,
+    **how: Any,
+) -> None:
     """Run a notebook in a fresh directory under runs/.
 
     Prints that directory last.
     """
     from mnslib.run.runner import environment_name
 
-    given, asked = _given(notebook, file, **options)
+    given, asked = _given(notebook, file, assignments, runs_dir)
     environment = environment_name(file, str(asked.get("target", "sandbox")))
-    sys.exit(_execute(notebook, given, asked, environment, detailed=detailed_exitcode))
+    sys.exit(_execute(notebook, given, asked, environment, **how))
 
 
 def _execute(
@@ -154,10 +167,13 @@ def _execute(
     given: Mapping[str, Any],
     asked: Mapping[str, Any],
     environment: str,
-    *,
-    detailed: bool = False,
+    **how: Any,
 ) -> int:
-    """Run a notebook, and say how it ended and what to do next; return the exit code."""
+    """Run a notebook, and say how it ended and what to do next; return the exit code.
+
+    Args:
+        how: as `run_notebook` takes it.
+    """
     from mnslib.run.runner import run_notebook
 
     outcome = run_notebook(
@@ -165,7 +181,7 @@ def _execute(
         parameters=given,
         environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
-        detailed_exitcode=detailed,
+        **how,
     )
     message = printable(f"{outcome.status.value}: {outcome.message}")
     click.echo(message, err=outcome.exit_code != 0)
@@ -241,7 +257,8 @@ def _found(run: str, runs_dir: str) -> tuple[Path, Mapping[str, Any], Path | Non
     help="Items that may fail, those of the earlier run included; else as that run had it.",
 )
 @_DETAILED
-def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitcode: bool) -> None:
+@_LIMIT
+def resume(run: str, *, runs_dir: str, max_failures: str | None, **how: Any) -> None:
     """Go on with a run that ended early, under the approval that it had.
 
     RUN is the name of its directory, or a path. Waits until nobody writes any more, reads what was
@@ -258,8 +275,7 @@ def resume(run: str, *, runs_dir: str, max_failures: str | None, detailed_exitco
         os.environ[targets.SANDBOX_VARIABLE] = str(sandbox)
     # a library's requests are a file like any other
     notebook = BULK_NOTEBOOK if record["notebook"] == LIBRARY else record["notebook"]
-    environment = record["environment"]
-    sys.exit(_execute(notebook, given, given, environment, detailed=detailed_exitcode))
+    sys.exit(_execute(notebook, given, given, record["environment"], **how))
 
 
 @main.command()

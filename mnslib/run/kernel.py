@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop, run_sync
 
+from mnslib.run.runs import UNDER_WAY_NAME, is_under_way, mark_under_way
 from mnslib.signals import stop_seconds
 
 BUSY_STOP_SECONDS = 30.0
@@ -47,6 +51,12 @@ Source: glibc, mallopt(3).
 """
 
 
+_FOLDERS = "mns-kernel-"
+YOUNG_SECONDS = 60.0
+"""So long a folder may be there before its process has locked it; our choice, some thousand times
+what that takes."""
+
+
 class _OwnSpec(KernelSpecManager):
     """Knows one kernel: ipykernel of the running interpreter."""
 
@@ -67,7 +77,9 @@ class Kernel(AsyncKernelManager):
         """Start it, and return while it loads what draws."""
         self._own_loop = ensure_event_loop()
         # sockets in a folder of our own: unlike TCP, closed to other users of the machine
-        self._folder = tempfile.TemporaryDirectory(prefix="mns-")
+        _remove_left_over()
+        self._folder = tempfile.TemporaryDirectory(prefix=_FOLDERS)
+        self._mark = mark_under_way(Path(self._folder.name))
         super().__init__(
             kernel_name="python3",
             kernel_spec_manager=_OwnSpec(),
@@ -96,6 +108,7 @@ class Kernel(AsyncKernelManager):
         """End the process; a cell that still runs is interrupted and given time."""
         self.shutdown_wait_time = BUSY_STOP_SECONDS if is_busy else IDLE_STOP_SECONDS
         run_sync(self._stop)()
+        self._mark.release()
         self._folder.cleanup()
 
     def _later(self, coroutine: Any) -> None:
@@ -107,3 +120,12 @@ class Kernel(AsyncKernelManager):
         await self.cleanup_resources()
         if self.made is not None:
             self.made.stop_channels()
+
+
+def _remove_left_over() -> None:
+    """Remove the folders of processes that were killed, which nobody locks any more."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*/{UNDER_WAY_NAME}"):
+        with suppress(OSError):
+            is_made = time.time() - mark.stat().st_mtime > YOUNG_SECONDS
+            if is_made and not is_under_way(mark.parent):
+                shutil.rmtree(mark.parent)

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ConfigError, SpecError
-from mnslib.results import EXIT_CODES, RunRecord, RunStatus, utc_now, utc_text
+from mnslib.errors import ConfigError, LockedError, SpecError
+from mnslib.results import EXIT_CODES, LOCKED_EXIT_CODE, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run import project, runs
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.notify import notify
@@ -78,6 +79,14 @@ class Watch:
     is_heard: bool = False
     runs_cell: bool = False
     next_save: asyncio.TimerHandle | None = None
+    error_name: str = ""
+    is_late: bool = False
+
+    def on_time_limit(self) -> None:
+        """Do what SIGTERM does, unless a signal came before; called in a thread."""
+        if self.number is None:
+            self.is_late = True
+            self.on_signal(signal.SIGTERM, None)
 
     def on_signal(self, number: int, _frame: object) -> None:
         is_first, self.number = self.number is None, self.number or number
@@ -142,6 +151,7 @@ def run_notebook(
     environment: str,
     runs_dir: str | Path,
     detailed_exitcode: bool = False,
+    time_limit_minutes: float | None = None,
 ) -> RunOutcome:
     """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
 
@@ -154,6 +164,7 @@ def run_notebook(
         environment: last part of the directory's name, such as "prod".
         runs_dir: relative paths are taken from the project folder.
         detailed_exitcode: findings end with 2 instead of 0.
+        time_limit_minutes: after so long it is stopped as by SIGTERM; None for never.
 
     Raises:
         ConfigError: no such notebook, or no project folder; there is no run directory then.
@@ -166,13 +177,18 @@ def run_notebook(
     )
     asked = {known.name: known.default for known in declared} | dict(parameters)
     watch = Watch(path=directory / "notebook.ipynb")
+    limit = Timer((time_limit_minutes or 0) * 60, watch.on_time_limit)
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
         try:
+            if time_limit_minutes is not None:
+                limit.start()
             refused = runs.refused(asked, notebook=path.stem, runs_dir=folder)
             given = check_parameters(declared, parameters, refused=refused)
             status, headline = _execute(path, given, watch, environment)
         except ConfigError as error:
             status, headline = RunStatus.REFUSED, str(error)
+        finally:
+            limit.cancel()
         own = RunRecord(
             notebook=path.stem,
             environment=environment,
@@ -184,7 +200,7 @@ def run_notebook(
             headline=headline,
             parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
         )
-        result = _last_word(own, directory, watch.number, detailed_exitcode)
+        result = _last_word(own, directory, watch, detailed_exitcode)
         result |= _published(directory, result)
     return RunOutcome(
         directory=directory,
@@ -298,6 +314,7 @@ def _through_papermill(
         )
         return RunStatus.DONE, "The notebook ran to its end"
     except papermill.PapermillExecutionError as error:  # with which papermill saves it
+        watch.error_name = error.ename
         status = RunStatus.REFUSED if error.ename in _REFUSING else RunStatus.FAILED
         return status, hide_secrets(f"{error.ename}: {error.evalue}")
     except InterruptedRunError:
@@ -313,7 +330,7 @@ def _through_papermill(
 
 
 def _last_word(
-    own: RunRecord, directory: Path, signal_number: int | None, detailed_exitcode: bool
+    own: RunRecord, directory: Path, watch: Watch, detailed_exitcode: bool
 ) -> dict[str, Any]:
     """Return the record of a run that ended: its own, where that can be trusted, and exit code."""
     (directory / runs.UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
@@ -331,8 +348,12 @@ def _last_word(
     result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
     if result["status"] == RunStatus.FINDINGS and detailed_exitcode:
         result["exit_code"] = DETAILED_FINDINGS
-    if result["status"] == RunStatus.INTERRUPTED and signal_number is not None:
-        result["exit_code"] = 128 + signal_number
+    if result["status"] == RunStatus.FAILED and watch.error_name == LockedError.__name__:
+        result["exit_code"] = LOCKED_EXIT_CODE
+    if result["status"] == RunStatus.INTERRUPTED and watch.number is not None:
+        result["exit_code"] = 128 + watch.number
+        if watch.is_late:
+            result["headline"] = f"It reached its time limit. {result['headline']}"
     return result
 
 

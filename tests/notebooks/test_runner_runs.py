@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from jupyter_core.utils import run_sync
 from mnslib.errors import ConfigError
 from mnslib.results import RunStatus
 from mnslib.run.runner import RunOutcome, run_notebook
+from mnslib.run.runs import UNDER_WAY_NAME, mark_under_way
 
 DATA = Path(__file__).parent / "data"
 
@@ -252,6 +255,35 @@ def test_a_signal_ends_the_run_with_its_record_whole(
     assert (result["status"], result["exit_code"]) == ("interrupted", code)
     assert result["headline"] == message
     assert message in (directory / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_time_limit_ends_a_run_as_sigterm_does(run) -> None:
+    outcome = run("sleeps", time_limit_minutes=0.05)
+    assert (outcome.status, outcome.exit_code) == (RunStatus.INTERRUPTED, 143)
+    assert outcome.message == "It reached its time limit. Interrupted by SIGTERM"
+    assert_whole(outcome)
+
+
+def test_a_run_that_ends_in_time_is_not_limited(run) -> None:
+    assert run("ok", time_limit_minutes=60).exit_code == 0
+    assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(monkeypatch, tmp_path) -> None:
+    from mnslib.run.kernel import Kernel
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, at_work, young, other = (tmp_path / f"mns-{name}" for name in
+                                   ("kernel-a", "kernel-b", "kernel-c", "other"))  # fmt: skip
+    for folder in (left, at_work, young, other):
+        folder.mkdir()
+        (folder / UNDER_WAY_NAME).touch()
+        if folder != young:
+            os.utime(folder / UNDER_WAY_NAME, (0, 0))
+    with mark_under_way(at_work):
+        os.utime(at_work / UNDER_WAY_NAME, (0, 0))
+        Kernel({}).stop(is_busy=False)
+    assert sorted(tmp_path.iterdir()) == sorted([at_work, young, other])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX")
