@@ -50,6 +50,10 @@ class RiskName(StrEnum):
     MANY_CHANGES = "many-changes"
     OVERCOMMIT = "overcommit"
     ACCESS_REMOVED = "access-removed"
+    ACCESS_GRANTED = "access-granted"
+    POLICY_LOOSENED = "policy-loosened"
+    OWNER_CHANGED = "owner-changed"
+    LABELS_CHANGED = "labels-changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from mnslib.provisioning.changes import (
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
+from mnslib.provisioning.risks import OF_CONTENT
 from mnslib.provisioning.writing import (
     STALE,
     STALE_REMEDY,
@@ -237,7 +238,9 @@ def plan_rest(
         if is_settled and not is_begun:
             decided.append(_settled(item))
         elif is_settled or any(_is_approved(one, item, earlier) for one in _seen(change, item)):
-            to_write.append(replace(change, kind=item.kind, is_begun=is_begun))
+            accepted = tuple(risk for risk in change.risks if risk.name in earlier.risks)
+            change = replace(change, kind=item.kind, is_begun=is_begun, risks=accepted)
+            to_write.append(change)
         else:
             decided.append(item.as_ended(OutcomeKind.SKIPPED, STALE, STALE_REMEDY))
     rest = replace(plan, changes=tuple(to_write), plan_risks=(), digest=earlier.digest)
@@ -268,7 +271,7 @@ def _is_approved(change: Change, item: Story, earlier: EarlierRun) -> bool:
     is_other = (
         now["after"] != was["after"]
         or any(set(now.get(roles, ())) - {*was.get(roles, ())} for roles in ("grants", "revoked"))
-        or not set(change.risk_names) <= earlier.risks
+        or not set(change.risk_names) - OF_CONTENT <= earlier.risks
         # what was to be created exists on the cluster by now: nobody approved that
         or (change.before is None and change.kind is not item.kind)
     )

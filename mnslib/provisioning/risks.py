@@ -23,7 +23,7 @@ from mnslib.models import (
     NetworkRule,
 )
 from mnslib.pods import total_need
-from mnslib.provisioning.changes import Change, Risk, RiskName, words
+from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
 
@@ -44,6 +44,18 @@ Source: octodns, `provider/plan.py`: safety threshold 30 %, from 10 existing rec
 
 TOUCHING = frozenset({ChangeKind.UPDATE, ChangeKind.ADOPT, ChangeKind.DELETE})
 """Changes of what exists, as that risk counts them."""
+
+OF_CONTENT = frozenset(
+    {
+        RiskName.ACCESS_GRANTED,
+        RiskName.POLICY_LOOSENED,
+        RiskName.OWNER_CHANGED,
+        RiskName.LABELS_CHANGED,
+    }
+)
+"""Of what is written alone, whatever runs: who approved that has approved these with it."""
+
+OWNER = "labels[owner]"
 
 STRICTNESS = (NetworkRule.ALLOW_ALL, NetworkRule.ALLOW_SAME_NAMESPACE, NetworkRule.DENY_ALL)
 
@@ -100,9 +112,13 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
         yield from _lowered(change.before, after, cluster)
         if _running(change, cluster) != 0:
             yield from _tightened(change.before, after)
+        yield from _loosened(change.before, after)
     gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
     if gone and after is not None:
         yield "keys-removed", {"gone": ", ".join(gone)}
+    if after is not None:
+        is_unread = cluster.kubernetes is None and may_adopt
+        yield from _lets_in(change, is_there=kind is not ChangeKind.CREATE or is_unread)
     if roles := [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]:
         kept = [
             f"{ROLE_NAMES[held.role_guid]} of {held.principal_type} {held.principal_id} at "
@@ -150,17 +166,54 @@ def _lowered(
 
 
 def _tightened(before: ManagedNamespace | None, after: ManagedNamespace) -> _Carried:
+    # Before adoption nothing of AKS filters; so the loosest rule is what applies.
+    if moves := _moves(before, after, STRICTNESS):
+        yield "policy-tightened", {"moves": moves}
+
+
+def _loosened(before: ManagedNamespace | None, after: ManagedNamespace) -> _Carried:
+    if before and (moves := _moves(before, after, STRICTNESS[::-1])):
+        yield "policy-loosened", {"moves": moves}
+
+
+def _moves(
+    before: ManagedNamespace | None, after: ManagedNamespace, order: Sequence[NetworkRule]
+) -> str:
+    """Return which rules go up in an order; what is not set is the lowest, so that it is told."""
     moves = []
     for direction in ("ingress", "egress"):
-        # Before adoption nothing of AKS filters; so the loosest rule is what applies.
         was, becomes = (
-            getattr(state, f"{direction}_policy", None) or NetworkRule.ALLOW_ALL
-            for state in (before, after)
+            getattr(state, f"{direction}_policy", None) or order[0] for state in (before, after)
         )
-        if STRICTNESS.index(becomes) > STRICTNESS.index(was):
+        if order.index(becomes) > order.index(was):
             moves.append(f"{direction} {was} to {becomes}")
-    if moves:
-        yield "policy-tightened", {"moves": ", ".join(moves)}
+    return ", ".join(moves)
+
+
+def _lets_in(change: Change, *, is_there: bool) -> _Carried:
+    """Yield what lets somebody in, or takes over what others have said of it."""
+    granted = [f"{d.new} to {d.key}" for d in change.differences if d.is_access and d.new]
+    if granted and is_there:
+        yield "access-granted", {"roles": ", ".join(granted)}
+    changed = []
+    for one in change.differences:
+        if one.path == OWNER and one.old:
+            yield "owner-changed", {"was": one.old, "becomes": one.new or "nobody"}
+        elif _weakens(one):
+            changed.append(f"{one.path} from {one.old or 'none'} to {one.new or 'none'}")
+        elif one.key and not one.is_access and one.operation == "change":
+            changed.append(one.path)
+    if changed:
+        yield "labels-changed", {"changed": ", ".join(changed)}
+
+
+def _weakens(difference: FieldDifference) -> bool:
+    """Return whether it may loosen what the API server admits: no value known as strict is set."""
+    kinds, key = words("security_labels"), difference.key
+    strict = kinds.get(key, kinds.get(key.partition("/")[0] + "/"))
+    if strict is None or not difference.path.startswith("labels["):
+        return False
+    return difference.operation == "change" or difference.new not in strict
 
 
 def _running(change: Change, cluster: ObservedCluster) -> int | None:

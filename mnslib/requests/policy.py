@@ -1,16 +1,16 @@
 """The policy file: what the requests of an organization have to keep to, beyond what Azure takes.
 
 It looks at requests only, so that a mistake has its row and column: a required label must stand in
-the row, or in its tier, also where the namespace has it already. A request with `ensure: absent` is
-not looked at. Knows nothing of what is there.
+the row, or in its tier, also where the namespace has it already. Of a request with `ensure: absent`
+only the cluster counts. Knows nothing of what is there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -24,12 +24,30 @@ from mnslib.models import (
     format_quota_value,
 )
 from mnslib.requests import rules
-from mnslib.requests.cells import KIND_WORDS
+from mnslib.requests.cells import KIND_WORDS, PRINCIPAL_KINDS
 from mnslib.requests.columns import Quota, read_settings
 from mnslib.requests.rules import Finding, refuse, show
+from mnslib.resource_ids import ClusterId
 
 Required = dict[str, list[Annotated[str, AfterValidator(rules.seen)]] | None]
 """Allowed values by key; None stands for any value."""
+
+
+def _cluster(text: str) -> str:
+    if "/" not in text:
+        return rules.name("cluster_name", text).lower()
+    cluster = ClusterId.parse(text)
+    if cluster.key != text.rstrip("/").lower():
+        raise refuse(f"{show(text)} is not the id of a cluster", f"{cluster}")
+    return cluster.key
+
+
+def _principal(text: str) -> str:
+    kind, colon, principal = text.partition(":")
+    if kind not in PRINCIPAL_KINDS or (colon and not rules.GUID.fullmatch(principal)):
+        message = f"{show(text)} is neither 'group', 'user' or 'sp' nor one of them"
+        raise refuse(message, "group for all, or group:<object id> for one")
+    return text.lower()
 
 
 class _Rules(BaseModel):
@@ -75,14 +93,18 @@ class Policy(_Rules):
     naming: Naming | None = None
     required_labels: Required = {}
     required_tags: Required = {}
+    allowed_clusters: list[Annotated[str, AfterValidator(_cluster)]] | None = None
     allowed_tiers: list[str] | None = None
     maximum_quota: Quota = Quota()
     allowed_roles: list[Annotated[str, AfterValidator(rules.role)]] | None = None
-    allowed_principals: list[Literal["group", "user", "sp"]] | None = None
+    allowed_principals: list[Annotated[str, AfterValidator(_principal)]] | None = None
     allowed_policies: Words = Words()
 
     def violations(self, spec: NamespaceSpec) -> Iterator[tuple[str, Finding]]:
         """Yield the column and what is wrong with it, for each rule that the request breaks."""
+        cluster = spec.id.cluster
+        names = {cluster.key, cluster.cluster_name.lower()}
+        yield from _allowed("cluster_name", f"{cluster}", names, self.allowed_clusters)
         if spec.ensure is Ensure.ABSENT:
             return
         full, name = spec.in_full, spec.id.namespace_name
@@ -91,7 +113,7 @@ class Policy(_Rules):
             yield "namespace_name", (message, f"a name such as {self.naming.example}")
         if spec.tier:
             yield from _allowed(
-                "tier", f"the tier {show(spec.tier)}", spec.tier, self.allowed_tiers
+                "tier", f"the tier {show(spec.tier)}", {spec.tier}, self.allowed_tiers
             )
         yield from _missing("labels", self.required_labels, full.labels)
         yield from _missing("tags", self.required_tags, full.tags)
@@ -104,17 +126,21 @@ class Policy(_Rules):
         for column, words in self.allowed_policies:
             word, new = getattr(full, column), NEW_NAMESPACE_POLICIES[column]
             what = word or f"an empty cell, which means {new} on a new namespace"
-            yield from _allowed(column, what, word or new, words)
+            yield from _allowed(column, what, {word or new}, words)
         for grant in full.access:
             kind = KIND_WORDS[grant.principal_type]
-            yield from _allowed("access", f"the role {grant.role}", grant.role, self.allowed_roles)
-            yield from _allowed("access", f"a role for a {kind}", kind, self.allowed_principals)
+            yield from _allowed(
+                "access", f"the role {grant.role}", {grant.role}, self.allowed_roles
+            )
+            names = {kind, f"{kind}:{grant.principal_id}"}
+            what = f"a role for a {kind} ({grant.principal_id})"
+            yield from _allowed("access", what, names, self.allowed_principals)
 
 
 def _allowed(
-    column: str, what: str, word: str, allowed: Sequence[str] | None
+    column: str, what: str, names: Set[str], allowed: Sequence[str] | None
 ) -> Iterator[tuple[str, Finding]]:
-    if allowed is not None and word not in allowed:
+    if allowed is not None and not names & {*allowed}:
         yield column, (f"the policy does not allow {what}", " or ".join(allowed))
 
 

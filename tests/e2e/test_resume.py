@@ -200,8 +200,9 @@ def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
 ):
     first, journal = start()
     slow_writes(5.0)  # until the second has come to its writes
-    # on a slow machine the first has come so far that the second would change most of what is there
-    second = run_notebook("30", allow="[adoption, overcommit, many-changes]")
+    # on a slow machine the first has come so far that the second would change most of what is
+    # there, and grant the roles that are left on it
+    second = run_notebook("30", allow="[adoption, overcommit, many-changes, access-granted]")
     slow_writes(0.0)
     assert (second.code, second.result["status"]) == (4, "failed"), second.output
     assert f"which runs {journal.parent} since" in second.output

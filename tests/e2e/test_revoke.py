@@ -22,7 +22,7 @@ from .test_resume import holder
 
 CLUSTER, NAMES = "aks-prod-weu-1", ["payments-api", "payments-ledger", "web-checkout"]
 TEAM, OTHERS = "00000000-0000-4000-9000-000000000008", "00000000-0000-4000-9000-000000000009"
-ALLOW = "[access-removed, many-changes, foreign-owner]"
+ALLOW = "[access-removed, access-granted, many-changes, foreign-owner]"
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ LARGE = "20000"
 TIMEOUT = 600
 EVERY = "adoption, foreign-owner, deletion, delete-policy, overcommit, quota-below-use, "
 EVERY += "policy-tightened, keys-removed, many-changes"
+LATER = "access-removed, access-granted, policy-loosened, owner-changed, labels-changed"
 CAPS = {"max_changes": "100%", "max_deletions": "100%", "max_failures": "0"}
 
 
@@ -92,8 +93,8 @@ def live(side):
     side.mns("30 resumed", "resume", bulk.name)  # it goes on there: the undo file as well
     side.mns("undo", "undo", bulk.name)
     file = side.runs["30 resumed"] / "undo.yaml"
-    # it takes roles away, a risk that the code of before does not know
-    every = EVERY if side.code != ROOT else f"{EVERY}, access-removed"
+    # risks that the code of before does not know
+    every = EVERY if side.code != ROOT else f"{EVERY}, {LATER}"
     undo = {"request_file": file, "allow": f"[{every}]", **CAPS}
     side.run("30 undone", "30", **undo)
     planned = side.run("20 dry run", "20", **digest)

@@ -54,7 +54,7 @@ def namespace(fleet):
 
 
 def _applied(plan):
-    return plan.apply(approve=plan.digest)
+    return plan.apply(approve=plan.digest, allow=sorted(set(plan.risks["risk"])))
 
 
 def writes(sandbox):
@@ -376,7 +376,7 @@ class TestApplying:
 class TestAccess:
     def test_a_grant_is_a_row_of_access_at_its_own_scope(self, namespace):
         plan = namespace.grant(OTHER_GROUP, "reader")
-        plan.apply(approve=plan.digest)
+        plan.apply(approve=plan.digest, allow=["access-granted"])
         found = namespace.access()
         own = found[~found["is_inherited"]]
         mine = own[own["principal_id"] == OTHER_GROUP.partition(":")[2]]
@@ -394,13 +394,13 @@ class TestAccess:
         changed = other.change(labels={"stage": "other"})
         changed.apply(approve=changed.digest, allow=["foreign-owner"])
         with pytest.raises(ApplyError) as raised:
-            plan.apply(approve=plan.digest)
+            plan.apply(approve=plan.digest, allow=["access-granted"])
         assert list(raised.value.result.outcomes["outcome"]) == ["skipped"]
         assert OTHER_GROUP.partition(":")[2] not in set(namespace.access()["principal_id"])
 
     def test_what_was_granted_can_be_revoked_and_a_run_says_so(self, namespace, tmp_path):
         plan = namespace.grant(OTHER_GROUP, "reader")
-        plan.apply(approve=plan.digest)
+        plan.apply(approve=plan.digest, allow=["access-granted"])
         plan = namespace.revoke(OTHER_GROUP, "reader")
         assert list(plan.risks["risk"]) == ["access-removed"]
         with pytest.raises(mns.MnsError, match="access-removed"):

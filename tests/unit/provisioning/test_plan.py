@@ -283,7 +283,9 @@ def test_a_tighter_policy_is_a_risk_only_where_pods_run():
     unread = make_observed(make_namespace(), unknown="not reachable")
     assert names(only(make_plan([spec], unread))) == ["policy-tightened"]
     looser = make_spec(ingress_policy=NetworkRule.ALLOW_ALL)
-    assert names(only(make_plan([looser], make_observed(make_namespace(), view=live)))) == []
+    assert names(only(make_plan([looser], make_observed(make_namespace(), view=live)))) == [
+        "policy-loosened"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -594,7 +596,7 @@ def test_an_adoption_shows_what_it_overwrites_and_removes():
     shown = {d.path: (d.old, d.new) for d in change.differences}
     assert shown["labels[env]"] == ("prod", "dev")
     assert shown["labels[team]"] == ("x", None)
-    assert names(change) == ["adoption", "keys-removed"]
+    assert names(change) == ["adoption", "keys-removed", "labels-changed"]
 
 
 def test_tag_names_compare_without_regard_to_case():

@@ -418,6 +418,25 @@ def test_a_risk_that_nobody_accepted_is_not_taken_when_it_goes_on(journal):
         assert (len(rest.plan.changes), len(rest.decided)) == (kept, 1 - kept)
 
 
+def test_what_was_approved_before_its_risk_had_a_name_goes_on_as_approved(journal):
+    specs = [
+        make_spec("keep", labels={"theirs": "2"}, ingress_policy="AllowAll", access=(make_grant(),))
+    ]
+    azure, _ = start(journal, specs)
+    named = "access-granted, labels-changed, policy-loosened"
+    planned = events(journal)[0]
+    assert sorted(planned["risks"]) == named.split(", ")
+    journal.path.write_text(json.dumps({**planned, "risks": []}) + "\n")
+    azure.store, azure.assignments = {one.id.key: one for one in HELD}, []
+    result = go_on(azure, journal, specs)
+    assert outcomes(result) == {"keep": "updated"}
+    assert result.resumed.risks == result.outcomes[0].risks == ()
+    journal.path.write_text(json.dumps({**planned, "risks": []}) + "\n")
+    azure.store = {one.id.key: one for one in HELD}
+    other = [replace(specs[0], labels={"theirs": "3"})]
+    assert outcomes(go_on(azure, journal, other)) == {"keep": "skipped"}
+
+
 @pytest.mark.parametrize("above", [(), (CLUSTER.key,)], ids=["alone", "inherited too"])
 def test_a_role_is_taken_away_once_wherever_the_run_was_cut_off(journal, tmp_path, above):
     grant, name = make_grant(), CLUSTER.namespace("keep")

@@ -20,6 +20,8 @@ ID = {
     "namespace_name": "team-web",
 }
 GROUP = "00000000-0000-4000-9000-000000000001"
+CLUSTER = "/subscriptions/00000000-0000-4000-8000-00000000A001/resourcegroups/RG/providers/"
+CLUSTER += "Microsoft.ContainerService/managedClusters/aks-1"
 GOOD = {
     "labels": {"owner": "crm"}, "tags": {"Cost-Center": "cc-3100"}, "cpu_limit": "32",
     "access": [f"group:{GROUP}=reader"],
@@ -110,6 +112,42 @@ def test_tiers_are_allowed_by_name_and_judged_by_what_they_ask(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("allowed", "is_free"),
+    [
+        ("AKS-1", True),
+        (CLUSTER, True),
+        ("aks-2, aks-1", True),
+        ("aks-2", False),
+        (CLUSTER.replace("RG", "rg-2"), False),
+        (CLUSTER.replace("aks-1", "aks-10"), False),
+        ("", False),
+    ],
+)
+def test_a_request_names_a_cluster_that_is_listed_also_to_delete(
+    write: Callable[[str], Policy], allowed: str, is_free: bool
+) -> None:
+    listed = write(f"allowed_clusters: [{allowed}]")
+    for cells in ({}, {"ensure": "absent"}):
+        found = mistakes(listed, **cells)
+        assert [column for column, _, _ in found] == ["cluster_name"] * (not is_free)
+        assert [fix for _, _, fix in found] == [allowed.lower()] * (not is_free)
+
+
+def test_roles_go_to_a_kind_or_to_single_principals_that_are_listed(
+    write: Callable[[str], Policy],
+) -> None:
+    other = GROUP.replace("9000", "9009")
+    only = write(f"allowed_principals: [sp, 'group:{GROUP.upper()}']")
+    free = [f"group:{GROUP}=admin", f"sp:{other}=reader", f"user:{other[:-1]}2=reader-"]
+    assert mistakes(only, access=free) == []
+    found = mistakes(only, access=[*free, f"group:{other}=reader", f"user:{GROUP}=reader"])
+    assert [column for column, _, _ in found] == ["access", "access"]
+    assert f"a role for a group ({other})" in found[0][1]
+    assert f"a role for a user ({GROUP})" in found[1][1]
+    assert {fix for _, _, fix in found} == {f"sp or group:{GROUP}"}
+
+
 def test_what_shall_go_may_go(policy: Policy) -> None:
     assert mistakes(policy, namespace_name="OLD".lower(), labels="", tags="", ensure="absent") == []
 
@@ -135,6 +173,14 @@ def test_what_shall_go_may_go(policy: Policy) -> None:
         ("maximum_quota: {gpu: 4}", "column maximum_quota", "there is no rule 'gpu'"),
         ("allowed_roles: [Owner]", "column allowed_roles.0", "is Azure's own role"),
         ("allowed_principals: [robot]", "column allowed_principals.0", "'group', 'user' or 'sp'"),
+        ("allowed_principals: ['group:team']", "allowed_principals.0", "group:<object id> for one"),
+        ("allowed_clusters: [aks 1]", "column allowed_clusters.0", "is not the name of a cluster"),
+        ("allowed_clusters: [a, /b/c]", "column allowed_clusters.1", "is not the ARM id of a"),
+        (
+            f"allowed_clusters: [{CLUSTER}/managedNamespaces/a]",
+            "clusters.0",
+            "is not the id of a cluster",
+        ),
         (
             "allowed_policies: {egress_policy: [Some]}",
             "column allowed_policies",
