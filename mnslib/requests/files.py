@@ -48,8 +48,8 @@ MOST_ROWS = 20_000
 DELIMITERS = (",", ";", "\t")
 """Excel writes one of the first two, as the computer's region says; as Unicode text it is a tab."""
 
-_DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
-"""A first line by which Excel is told the delimiter."""
+_DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?\1*', re.IGNORECASE)
+"""A first line by which Excel is told the delimiter, filled up to the last column by some."""
 
 _AMOUNT = re.compile(r"(0|[1-9]\d*)(\.\d*)?|\.\d+", re.ASCII)
 """A number as it is typed."""

@@ -191,7 +191,7 @@ def _guess(column: str, text: str) -> str:
     if column.startswith("cpu"):
         word = _CPU_WORDS.fullmatch(unit)
         return _offered(column, number + ("m" if word[1] else "")) if word else ""
-    if unit[1:].lower() in ("i", "ib"):
+    if re.fullmatch(r"(?i:[kmgtpe]ib?)", unit):
         return _offered(column, f"{number}{unit[0].upper()}i")
     try:
         exact = parse_quantity(number + unit)
