@@ -246,8 +246,8 @@ def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:
     spelled: dict[str, str] = {}
     for key, value in tags.items():
         if forbidden := sorted(set(key) & set(_DATA["not_in_tag_names"])):
-            kept = "".join(sign for sign in key if sign not in _DATA["not_in_tag_names"]).strip()
-            fix = kept if len(kept) <= LONGEST_TAG_NAME else ""
+            fix = re.sub(f"[{re.escape(_DATA['not_in_tag_names'])}]+", "-", key).strip("- ")
+            fix = fix if len(fix) <= LONGEST_TAG_NAME else ""
             yield say("tag_signs", fix, key=show(key), signs=" ".join(forbidden))
         if not 1 <= len(key) <= LONGEST_TAG_NAME:
             yield say("tag_name", most=LONGEST_TAG_NAME, count=len(key))

@@ -34,7 +34,7 @@ def test_comma_and_semicolon_files_read_alike(read: Callable[..., Rows]) -> None
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "sep=; "])
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "sep=; ", "sep=;;"])
 def test_the_line_by_which_excel_is_told_the_delimiter_is_no_row(
     read: Callable[..., Rows], line: str, encoding: str, end: str
 ) -> None:

@@ -53,7 +53,7 @@ def mistakes(path: Path) -> list[str]:
 def test_numbers_and_text_mean_what_people_see(save: Callable[..., Path]) -> None:
     path = save(
         [*HEADER, "cpu_limit", "owner"],
-        [*ROW, 0.1 + 0.2, 2.0, True],
+        [*ROW, 0.1 + 0.2, 2.0, "true"],
         [*ROW[:3], "api", 1e-3, 7, 42],
     )
     web, api = parse_requests(path)
@@ -74,6 +74,7 @@ def test_numbers_and_text_mean_what_people_see(save: Callable[..., Path]) -> Non
             "typed. Write it again",
         ),
         (time(12, 0), "the cell holds 0.5, but shows 12:00:00: the spreadsheet made a date"),
+        (True, "the cell shows TRUE: the spreadsheet made a truth value of what was typed. Write"),
         ("#DIV/0!", "the cell holds the spreadsheet's error #DIV/0!."),
         ("2x", "'2x' is not an amount of CPU."),
     ],
