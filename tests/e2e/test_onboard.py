@@ -34,7 +34,8 @@ def test_one_namespace_is_onboarded_and_handed_over(
     run_notebook, sandbox, handover, environment, tmp_path
 ):
     own = tmp_path / "config"
-    own.write_text("kind: Config\nusers: [{name: mine, user: {}}]\ncurrent-context: mine\n")
+    # without `kind`, and with a user without a name, which kubectl reads as well
+    own.write_text("preferences: {}\nusers:\n- user: {token: abc}\ncurrent-context: mine\n")
     done = run_notebook("20", namespace_name=NAME, kubeconfig=own)
     assert done.code == 0, done.output
     assert done.result["headline"] == f"{NAME} is as requested: created."
@@ -50,7 +51,8 @@ def test_one_namespace_is_onboarded_and_handed_over(
     assert context["name"] == f"aks-prod-weu-2-{NAME}"
     assert context["context"]["namespace"] == NAME
     merged = yaml.safe_load(own.read_text())
-    assert [user["name"] for user in merged["users"]] == ["mine", f"aks-prod-weu-2-{NAME}"]
+    assert (merged["kind"], merged["users"][0]) == ("Config", {"user": {"token": "abc"}})
+    assert merged["users"][1]["name"] == f"aks-prod-weu-2-{NAME}"
     assert merged["current-context"] == "mine"
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is absent: the kubeconfig was not tried")

@@ -29,6 +29,19 @@ FAULTS = {
             ],
         },
     ),
+    "locked-below": (
+        "/managedNamespaces/locked-below$",
+        {"status": 409, "code": "Conflict", "message": f"The scope(s) are locked: '{LOCK}'."},
+    ),
+    "under-condition": (
+        "/managedNamespaces/under-condition$",
+        {
+            "status": 403,
+            "code": "AuthorizationFailed",
+            "message": "The client 'me' does not have authorization or an ABAC condition not "
+            "fulfilled to perform action 'a/write' over scope '/s' or the scope is invalid.",
+        },
+    ),
     "tagged": ("/managedNamespaces/tagged$", {"policy_tags": {"cost-center": "42"}}),
     "name-taken": (
         "/managedNamespaces/name-taken/.*/roleAssignments/",
@@ -93,11 +106,14 @@ def test_a_refusal_is_sent_once_and_says_what_refused_and_what_helps(
     outcomes = {name: item["outcome"] for name, item in items.items()}
     assert outcomes == dict.fromkeys(FAULTS, "failed") | {"tagged": "created"}
     sent = [r["path"].rpartition("/")[2] for r in sandbox.requests() if r["method"] == "PUT"]
-    assert (sent.count("locked"), sent.count("forbidden")) == (1, 1)
+    refused = ("locked", "forbidden", "locked-below", "under-condition")
+    assert [sent.count(name) for name in refused] == [1] * 4
     said = {name: item["reason"] for name, item in items.items()}
     for name, words in {
         "locked": [LOCK, "A lock forbids it", "taken away"],
         "forbidden": [POLICY, "Azure Policy forbids it", "no role helps"],
+        "locked-below": [LOCK, "A lock forbids it", "taken away"],
+        "under-condition": ["client 'me'", "under a condition that excludes it, or no role"],
         "name-taken": ["is taken by another role assignment", "Find out whose it is"],
         "given": [EXISTING, "is not assigned", "assigned already"],
         "tagged": ["not asked for, by a policy or somebody else: tags[cost-center] is 42"],
