@@ -312,8 +312,7 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
         seen = str(value).removesuffix(" 00:00:00")
         return "", say("date_value", held=to_excel(value), seen=seen)
     if isinstance(value, bool):
-        message = f"the cell shows {str(value).upper()}: the spreadsheet made a truth value of what"
-        return "", (f"{message} was typed", "it again, after formatting the cell as text")
+        return "", say("truth_value", seen=str(value).upper())
     is_number = isinstance(value, int | float)
     if is_number or cell.number_format not in PLAIN:
         text = number_text(value) if is_number else value.strip()
