@@ -8,6 +8,7 @@ no token: `mns token` or kubelogin fetches one, as whoever runs kubectl. Writes 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _HEAD = {"apiVersion": "v1", "kind": "Config"}
 _ENTRIES = ("clusters", "users", "contexts")
+_EMPTY = (None, "")
 _OTHERS = ("current-context", "preferences", "extensions")
 """Parts of a kubeconfig. Source: Kubernetes, client-go, `clientcmd/api/v1`."""
 
@@ -180,47 +182,21 @@ def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:
     return {**signed_in, "args": arguments, "installHint": _HINTS["kubelogin"]}
 
 
-class _Text(str):
-    """A value with the very text and quotes that it has in the file: `0123` and `1e3` stay so."""
-
-    style: str | None = None
-
-
-class _Loader(yaml.SafeLoader):
-    # so that what is tagged as a text is known from it
-    DEFAULT_SCALAR_TAG = "!plain"  # type: ignore[misc]
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML has it
-
-
-class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML has it
-
-
-def _text(_: yaml.SafeLoader, node: yaml.ScalarNode) -> _Text:
-    text = _Text(node.value)
-    text.style = node.style or (None if node.tag == _Loader.DEFAULT_SCALAR_TAG else "'")
-    return text
-
-
-_STRING = "tag:yaml.org,2002:str"
-_Loader.add_constructor(_STRING, _text)
-_Loader.add_constructor(_Loader.DEFAULT_SCALAR_TAG, _text)
-_Dumper.add_representer(_Text, lambda to, text: to.represent_scalar(_STRING, text, text.style))
-_EMPTY = (None, "", "null", "~")
-
-
 def merged_kubeconfig(old: str, new: str) -> str:
     """Return a kubeconfig with the entries of another one added, and nothing else touched.
 
-    Other entries keep their order and every value its very text; comments are lost, as they are
-    with kubectl. Entries of the same name for the same server are replaced; `current-context` is
-    set only where it is empty.
+    Other entries keep their order, values their quotes, comments their place. Entries of the same
+    name for the same server are replaced; `current-context` is set only where it is empty.
 
     Raises:
         ConfigError: if kubectl reads no kubeconfig in `old`, or it has an entry of that name for
             another server, or for none.
     """
-    document, addition = _load(old), _load(new)
+    from ruamel.yaml import YAML  # here, for kubectl asks this module for tokens
+
+    editor, merged = YAML(), io.StringIO()
+    editor.preserve_quotes, editor.width = True, sys.maxsize
+    document, addition = _load(editor, old), _load(editor, new)
     servers, users = _servers(document), [entry.get("name") for entry in document["users"]]
     for name, server in _servers(addition).items():
         if servers.get(name, server) != server:
@@ -237,24 +213,30 @@ def merged_kubeconfig(old: str, new: str) -> str:
         entries = document[section]
         for entry in addition[section]:
             names = [held.get("name") for held in entries]
-            at = names.index(entry["name"]) if entry["name"] in names else len(entries)
-            entries[at : at + 1] = [entry]
+            if entry["name"] in names:
+                entries[names.index(entry["name"])] = entry
+            else:
+                entries.append(entry)
     if document.get("current-context") in _EMPTY:
         document["current-context"] = addition["current-context"]
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    editor.dump(document, merged)
+    return merged.getvalue()
 
 
-def _load(text: str) -> dict[str, Any]:
+def _load(editor: Any, text: str) -> dict[str, Any]:
     """Return a kubeconfig as kubectl reads it, which takes what is left out for `_HEAD`."""
+    from ruamel.yaml.error import YAMLError
+
     try:
-        found = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        document = editor.load(text) or {}
+    except YAMLError as error:
         raise ConfigError("it is no kubeconfig and is left as it is") from error
-    found = {} if found in _EMPTY else found
-    is_one = isinstance(found, dict) and (not found or found.keys() & {*_HEAD, *_ENTRIES, *_OTHERS})
-    if not is_one or any(found.get(name) not in (word, *_EMPTY) for name, word in _HEAD.items()):
+    is_one = isinstance(document, dict) and (
+        not document or document.keys() & {*_HEAD, *_ENTRIES, *_OTHERS}
+    )
+    if not is_one or any(document.get(name) not in (word, *_EMPTY) for name, word in _HEAD.items()):
         raise ConfigError("it is no kubeconfig and is left as it is")
-    document: dict[str, Any] = _HEAD | found | _HEAD
+    document |= _HEAD
     for section in _ENTRIES:
         entries = document[section] = [] if document.get(section) in _EMPTY else document[section]
         if not isinstance(entries, list) or not all(

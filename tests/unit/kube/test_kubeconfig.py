@@ -226,6 +226,7 @@ def test_merging_touches_nothing_else(tmp_path: Path) -> None:
     for section in ("users", "contexts", "clusters"):
         assert after[section][0] == before[section][0]
         assert [entry["name"] for entry in after[section]] == ["old", "aks-1-web"]
+    assert merged.startswith("# mine\napiVersion: v1\n")
     assert "token: 0123\n" in merged
     assert 'namespace: "yes"' in merged
     assert mode(path) == 0o600
@@ -327,6 +328,7 @@ def test_two_entries_of_a_name_are_left_to_whoever_wrote_them(tmp_path: Path) ->
         "just text",
         "kind: Pod\n",
         "kind: Config\napiVersion: v2\n",
+        "kind: Config\nusers: []\nusers: [{name: a}]\n",
     ],
 )
 def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
