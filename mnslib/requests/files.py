@@ -23,11 +23,12 @@ import yaml
 
 from mnslib.errors import Problem, SpecError
 from mnslib.models import QUOTA_FIELDS, Sheet
-from mnslib.requests.number_formats import PLAIN, shown
+from mnslib.packaged import YAML_LOADER
 from mnslib.requests.rules import SECRET, Finding, say, show
 from mnslib.requests.sheets import (
     LONGEST_CELL,
     MOST_TITLE_ROWS,
+    PLAIN,
     file_error,
     header_at,
     load_book,
@@ -35,6 +36,7 @@ from mnslib.requests.sheets import (
     number_text,
     plain,
     request_sheet,
+    shown,
 )
 from mnslib.requests.signs import bare, examined
 from mnslib.secrets import looks_secret
@@ -330,7 +332,6 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
 
 # YAML: each value is the text that was written; anchors, tags and merge keys are refused
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 DEEPEST = 20
@@ -381,7 +382,7 @@ def _document(table: Rows, path: Path, data: bytes) -> tuple[int | None, Any]:
 
     It is made of events, since deep nests break the C library where it makes more of them.
     """
-    events: Iterator[Any] = yaml.parse(decode(path, data), Loader=_LOADER)
+    events: Iterator[Any] = yaml.parse(decode(path, data), Loader=YAML_LOADER)
 
     def refuse(message: str, line: int) -> None:
         table.tell(line, None, say("no_yaml", why=message))

@@ -13,7 +13,7 @@ import unicodedata
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,18 @@ GUIDES = ("columns", "tiers")
 """Sheets that only explain, in a workbook to fill in."""
 
 
+PLAIN = ("General", "@")
+"""Formats that show a text as it is, and a number but for very large ones."""
+
+_TEXT = r'"([^"]*)"|\\(.)|\[\$([^]-]*)[^]]*\]|\[[A-Za-z]+ ?\d*\]|[_*].'
+"""Text in quotes, behind a backslash and of a currency; colors and gaps, which are no text."""
+
+_AROUND = rf"((?:{_TEXT}|[-+$€£¥() ])*)"
+_USUAL = re.compile(
+    rf"{_AROUND}(?P<digits>General|@|(?:#,#)?#*0*(?:\.[0#]*)?)(?P<percent> ?%)?(?P<after>{_AROUND})"
+)
+
+
 def file_error(path: Path, message: str, fix: str = "", *, row: int | None = None) -> SpecError:
     """Return the error of a file of which nothing can be used."""
     found = Problem(file=path.name, row=row, column=None, message=f"{message}.", suggestion=fix)
@@ -51,6 +63,46 @@ def file_error(path: Path, message: str, fix: str = "", *, row: int | None = Non
 def number_text(value: float) -> str:
     """Return a number as a spreadsheet shows it, with 15 digits; a whole one without a point."""
     return f"{Decimal(f'{value:.15g}').normalize():f}"
+
+
+def shown(value: str | float, code: str) -> str | None:
+    """Return what a cell shows by its number format; None where that format is not usual.
+
+    Usual are digits with zeros, decimals, thousands and percent, and text around them; it knows
+    nothing of dates. Spaces around it are left out.
+
+        >>> shown(7, "000"), shown(0.5, "0%"), shown(1500, '0"m"'), shown(7, "# ?/?")
+        ('007', '50%', '1500m', None)
+
+    Source: ECMA-376-1, 18.8.31, numFmts.
+    """
+    sections = code.split(";")
+    place = 3 if isinstance(value, str) else 2 if value == 0 else int(value < 0)
+    section = sections[place] if place < len(sections) else sections[0]
+    if place == 3 and len(sections) < 4:  # the last one is of text where it says so
+        section = sections[-1] if "@" in sections[-1] else "@"
+    found = _USUAL.fullmatch(section)
+    if found is None or re.search(r"\[[<>=]", code):
+        return None
+    text = _digits(value, found["digits"], bool(found["percent"]))
+    sign = "-" if place == 1 and len(sections) == 1 else ""
+    before, after = (re.sub(_TEXT, r"\1\2\3", around) for around in (found[1], found["after"]))
+    return f"{sign}{before}{text}{found['percent'] or ''}{after}".strip()
+
+
+def _digits(value: str | float, digits: str, is_percent: bool) -> str:
+    """Return a text, or a number without its sign."""
+    if isinstance(value, str) or not digits:
+        return str(value) if digits else ""
+    number = abs(Decimal(number_text(value))).scaleb(2 * is_percent)
+    if digits in PLAIN:
+        is_large = digits == "General" and number >= 10**11
+        return f"{number:.6G}" if is_large else f"{number:f}"
+    whole, point, places = digits.partition(".")
+    with localcontext(rounding=ROUND_HALF_UP):
+        text = f"{number:{',' if ',' in whole else ''}.{len(places)}f}"
+    text = text.zfill(whole.count("0") + len(point + places)) if "0" in whole else text.lstrip("0")
+    return re.sub(rf"0{{0,{places.count('#')}}}$", "", text)
 
 
 def neutral(cell: Any) -> Any:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.requests.number_formats import shown
-from mnslib.requests.sheets import number_text
+from mnslib.requests.sheets import number_text, shown
 
 
 @pytest.mark.parametrize(
