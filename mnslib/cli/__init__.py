@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -155,11 +157,24 @@ def run(
 
     Prints that directory last.
     """
-    from mnslib.run.runner import environment_name
+    from mnslib.run.runner import environment_name, refusal
 
-    given, asked = _given(notebook, file, assignments, runs_dir)
+    try:
+        given, asked = _given(notebook, file, assignments, runs_dir)
+    except ConfigError as error:
+        told = _who_is_told(file, assignments)
+        raise refusal(error, notebook, environment_name(file, ""), told) from error
     environment = environment_name(file, str(asked.get("target", "sandbox")))
     sys.exit(_execute(notebook, given, asked, environment, **how))
+
+
+def _who_is_told(file: Path | None, assignments: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of the webhook, where not all can be read; the last one counts."""
+    lines = [text.replace("=", ": ", 1) for text in assignments]
+    with suppress(OSError):
+        lines.insert(0, file.read_text("utf-8", "replace") if file else "")
+    form = r"(?m)^(notify_url_env|notify_format): *[\"']?(\w+)"
+    return dict(re.findall(form, "\n".join(lines)))
 
 
 def _execute(
@@ -174,8 +189,11 @@ def _execute(
     Args:
         how: as `run_notebook` takes it.
     """
+    from mnslib.run.log import Log
     from mnslib.run.runner import run_notebook
 
+    # for good: Python itself writes there once more when it ends
+    sys.stdout, sys.stderr = Log(sys.stdout), Log(sys.stderr)
     outcome = run_notebook(
         notebook,
         parameters=given,
@@ -214,10 +232,13 @@ def _plan_again(directory: Path, status: RunStatus) -> str:
 
 
 def _planning(given: Mapping[str, Any], file: Path) -> str:
-    """Return the command that plans a request file where a run with those parameters went."""
+    """Return the command that plans a file of a run where that went, and beside it."""
     same = [(name, given[name]) for name in targets.WAY if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
-    return shlex.join(["mns", "run", "30", *(part for word in words for part in ("-p", word))])
+    command = ["mns", "run", "30", *(part for word in words for part in ("-p", word))]
+    if (runs_dir := file.parents[1]) != resolve_path("runs"):
+        command += ["--runs", str(runs_dir)]
+    return shlex.join(command)
 
 
 def _dry_run(directory: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -43,6 +42,7 @@ from mnslib.results import (
 )
 from mnslib.run import handover, project, runs
 from mnslib.run.locks import only_writer
+from mnslib.run.log import tell
 from mnslib.run.progress import apply_progress
 from mnslib.run.record import Run
 from mnslib.run.targets import Target
@@ -56,6 +56,11 @@ if TYPE_CHECKING:
     from mnslib.show.charts import Chart
 
 PLAN_NAME = "plan.json"
+_FOUND_BY = {
+    "specs": "requests", "_requests": "requests", "observed": "observe",
+    "planned": "plan", "left": "read_back",
+}  # fmt: skip
+"""What later steps rest on, by the step that finds it."""
 
 
 def rules(target: Target, *, tiers_file: str, policy_file: str) -> dict[str, Any]:
@@ -99,7 +104,7 @@ class Changing(Run):
         specs, observed, checks, planned, approval, left: what the steps so far have found.
     """
 
-    specs: Sequence[NamespaceSpec] = ()
+    specs: Sequence[NamespaceSpec]
     observed: ObservedState
     checks: Sequence[CheckResult] = ()
     planned: Plan
@@ -111,6 +116,16 @@ class Changing(Run):
     _rest: resuming.Rest | None = None
     _is_plan_shown = _has_applied = False
     _not_handed_over: Mapping[str, str] = MappingProxyType({})
+
+    def __getattr__(self, name: str) -> Any:
+        """Say which step finds what is not there yet.
+
+        Raises:
+            ConfigError: if a step was called before another that it rests on.
+        """
+        if step := _FOUND_BY.get(name):
+            raise ConfigError(f"Nothing is there to go on with: run the {step} cell first.")
+        raise AttributeError(name)
 
     @classmethod
     def of_plan(
@@ -241,7 +256,7 @@ class Changing(Run):
             clusters,
             endpoint=self.target.azure.cloud.arm_endpoint,
             run_directory=self.directory,
-            tell=(lambda sentence: sys.stderr.write(f"{sentence}\n")) if is_patient else None,
+            tell=tell if is_patient else None,
         )
 
     def observe(self) -> Table:
@@ -465,7 +480,7 @@ class Changing(Run):
             return  # no row could be read; or a copy would hold what a run must not keep
         _, problem = self._answered(mistakes, data)
         if problem:  # the mistakes are told all the same
-            sys.stderr.write(f"The request file is not given back: {problem}\n")
+            tell(f"The request file is not given back: {problem}")
 
     def _answered(self, answers: Mapping[int, Any], data: bytes | None = None) -> tuple[str, str]:
         """Return the name of the file that was written with answers, else why it was not."""

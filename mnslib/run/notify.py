@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,12 @@ from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
 TIMEOUT_SECONDS = (5.0, 10.0)
-"""To connect and to be answered; our choice: a scheduler shall not wait for a chat."""
+MOST_RETRIES = 3
+TOTAL_SECONDS = 30.0
+"""To connect and to be answered; how often again; for all of it, whatever the other side does.
+
+Our choice: a scheduler shall not wait for a chat, nor miss it where it is away for a moment.
+"""
 
 LONGEST_CARD_TEXT = 4_000
 """Characters of a headline in a card. Source: Teams takes 28 KB a message, as UTF-16."""
@@ -72,7 +78,7 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
         return ""
     problem = f"the environment variable {name} is not set"
     if url := os.environ.get(name, "").strip():
-        content = {key: result[key] for key in _SHARED} | {"run": run}
+        content: dict[str, Any] = {key: result.get(key) for key in _SHARED} | {"run": run}
         content["headline"] = hide_secrets(str(content["headline"]))
         if parameters.get("notify_format") == "teams":
             # made of text runs, which know no Markdown, so that no text of others becomes a link
@@ -80,13 +86,19 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
 
             content["headline"] = cut(content["headline"], LONGEST_CARD_TEXT)
             content = json.loads(render("teams_card.txt.j2", **content))
-        problem = _post(url, content)
+        said = [f"the webhook took longer than {TOTAL_SECONDS:.0f} s"]
+        # names are looked up, and answers trickle in, without a limit of their own
+        post = Thread(target=lambda: said.append(_post(url, content)), daemon=True)
+        post.start()
+        post.join(TOTAL_SECONDS)
+        problem = said[-1]
     return f"Nobody was notified: {problem}." if problem else ""
 
 
 def _post(url: str, content: Mapping[str, Any]) -> str:
     """Return why the content did not arrive; empty if it did. Errors' own texts hold the URL."""
     import requests
+    from urllib3 import Retry
 
     try:
         host, scheme = urlsplit(url).hostname or "", urlsplit(url).scheme
@@ -96,17 +108,25 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
         return "the webhook's URL does not begin with https://"
     if scheme == "http" and host not in _LOOPBACK:
         return f"the webhook at {host} must be called by https"
+    retry = Retry(
+        MOST_RETRIES,
+        status_forcelist=(408, 429, 500, 502, 503, 504),
+        allowed_methods=None,  # of any method
+        raise_on_status=False,
+        backoff_factor=1.0,
+    )
     try:
-        answer = requests.post(
-            url,
-            json=content,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,  # the content is for this host
-            auth=lambda request: request,  # and nothing of a .netrc
-            stream=True,  # what is said beside the status is not waited for
-        )
-        answer.close()
-    except requests.RequestException as error:
+        with requests.Session() as session:
+            session.mount(f"{scheme}://", requests.adapters.HTTPAdapter(max_retries=retry))
+            answer = session.post(
+                url,
+                json=content,
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,  # the content is for this host
+                auth=lambda request: request,  # and nothing of a .netrc
+                stream=True,  # what is said beside the status is not waited for
+            )
+    except (requests.RequestException, ValueError) as error:
         return f"the webhook at {host} was not reached ({type(error).__name__})"
     moved = ", a redirect, which is not followed" if answer.is_redirect else ""
     is_taken = 200 <= answer.status_code < 300

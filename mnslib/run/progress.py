@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mnslib.run.log import tell
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 from mnslib.show.templates import render_part
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 2.0
 """A log gets a line at most so often; a person reads no faster."""
+
 
 Show = Callable[[str, int, int], object]
 """Is given a sentence, how much is done, and of how much."""
@@ -67,7 +68,7 @@ def is_notebook() -> bool:
 def shower() -> Show:
     """Return what shows progress here: one bar in a notebook, lines on standard error elsewhere."""
     if not is_notebook():
-        return lambda text, _done, _total: sys.stderr.write(f"{text}\n")
+        return lambda text, _done, _total: tell(text)
     from IPython.display import HTML, DisplayHandle
 
     bar = DisplayHandle()  # type: ignore[no-untyped-call]

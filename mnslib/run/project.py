@@ -11,23 +11,26 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mnslib.errors import ConfigError
-from mnslib.results import RunRecord, RunStatus, utc_now
+from mnslib.errors import ConfigError, cut
+from mnslib.results import OutcomeKind, RunStatus, utc_now
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RUN_DIRECTORY_VARIABLE = "MNS_RUN_DIR"
 RUN_ENVIRONMENT_VARIABLE = "MNS_RUN_ENVIRONMENT"
 """Environment variables by which the runner names a kernel's run directory, and its environment."""
 
-_LATER = {"exit_code", "sandbox", "warnings", "content"}
-_RECORD = {field.name for field in fields(RunRecord)} - _LATER
-"""What every page about a run reads; the others came later, or are worked out."""
+_LATER = {"exit_code": 0, "sandbox": "", "warnings": [], "content": ""}
+EMPTY_RECORD = _LATER | {
+    "notebook": "", "environment": "", "target": "", "status": "", "headline": "", "parameters": {},
+    "summary": {}, "items": [], "artifacts": [], "started_utc": "", "finished_utc": "",
+}  # fmt: skip
+"""A value of its kind for each part of a record; records of before may lack those of `_LATER`."""
 
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
 
@@ -116,17 +119,37 @@ def run_directories(runs_dir: Path) -> list[Path]:
     )
 
 
-def read_result(directory: Path) -> dict[str, Any] | None:
-    """Return what a run's `result.json` holds, None where there is none or it is not whole.
+def read_record(directory: Path) -> dict[str, Any]:
+    """Return what a run's `result.json` holds, where every part is of its kind.
 
-    One that cannot be read counts as none: an earlier run's must not end a later one.
+    Raises:
+        ConfigError: if there is none, or it is no whole record of a run; says why.
     """
     try:
-        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no text and no JSON are both of the latter
-        return None
-    is_whole = isinstance(result, dict) and result.keys() >= _RECORD
-    return result if is_whole and result["status"] in list(RunStatus) else None
+        record = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise TypeError("it is no mapping")
+        for name, like in EMPTY_RECORD.items():
+            if not isinstance((_LATER | record).get(name), type(like)):
+                raise TypeError(f"its {name} is missing, or of another kind")
+        RunStatus(record["status"])
+        for name in ("started_utc", "finished_utc"):
+            datetime.fromisoformat(record[name]).astimezone(UTC)
+        for item in record["items"]:
+            OutcomeKind(item["outcome"])
+        texts = [*record["artifacts"], *record.get("warnings", ())]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("its artifacts or warnings are no texts")
+    except (OSError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigError(f"{directory} has no record of a run: {cut(str(error))}.") from error
+    return record
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """Return the record of a run, None where there is none that can be read."""
+    with suppress(ConfigError):
+        return read_record(directory)
+    return None
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from mnslib.errors import ConfigError
 from mnslib.results import RunStatus, utc_now
 from mnslib.run import runs
 from mnslib.run.progress import watched
-from mnslib.run.project import write_whole
+from mnslib.run.project import read_record, write_whole
 from mnslib.run.record import Run
 from mnslib.run.targets import Target
 from mnslib.show.displays import Sentence, Stack, Table
@@ -155,7 +155,7 @@ class Reading(Run):
             read_by = runs.find_run(origin, runs_dir=runs_dir)
         if compare_run:
             run = runs.find_run(compare_run, runs_dir=runs_dir)
-            differs = runs.differences(runs.record_of(read_by), runs.record_of(run))
+            differs = runs.differences(read_record(read_by), read_record(run))
         else:
             found, note = runs.last_alike(self.directory, read_by=read_by)
             if found is None:

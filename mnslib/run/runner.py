@@ -14,14 +14,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ConfigError, LockedError, SpecError
+from mnslib.errors import ConfigError, LockedError, SpecError, cut
 from mnslib.results import EXIT_CODES, LOCKED_EXIT_CODE, RunRecord, RunStatus, utc_now, utc_text
 from mnslib.run import project, runs
 from mnslib.run.interruption import collect_rarely
+from mnslib.run.log import Log, tell
 from mnslib.run.notify import notify
 from mnslib.run.parameters import (
     PARAMETERS_TAG,
@@ -47,15 +49,14 @@ Ending = tuple[RunStatus, str]
 ran."""
 
 _REFUSING = {ConfigError.__name__, SpecError.__name__}
-_LAST_WORDS = set(RunStatus) - {RunStatus.DONE, RunStatus.STOPPED}
-_TRUSTED = {
-    RunStatus.DONE: set(RunStatus) - {RunStatus.STOPPED},
-    RunStatus.FAILED: _LAST_WORDS,
-    RunStatus.REFUSED: _LAST_WORDS,
-    RunStatus.INTERRUPTED: {RunStatus.INTERRUPTED},
-    RunStatus.STOPPED: set[RunStatus](),
+_NO_LAST_WORDS = {
+    RunStatus.DONE: {RunStatus.STOPPED},
+    RunStatus.FAILED: {RunStatus.STOPPED, RunStatus.DONE},
+    RunStatus.REFUSED: {RunStatus.STOPPED, RunStatus.DONE},
+    RunStatus.INTERRUPTED: set(RunStatus) - {RunStatus.INTERRUPTED},
+    RunStatus.STOPPED: set(RunStatus),
 }
-"""By how the execution ended: what a run may say of it; its first `stopped` is no word yet."""
+"""By how the execution ended: what a run may not say of it; its first `stopped` is no word yet."""
 
 
 class InterruptedRunError(Exception):
@@ -172,42 +173,73 @@ def run_notebook(
     path = find_notebook(notebook)
     declared = read_parameters(path)
     folder, started = project.resolve_path(runs_dir), utc_now()
-    directory = project.new_run_directory(
-        folder, notebook=path.stem, environment=environment, started=started
-    )
     asked = {known.name: known.default for known in declared} | dict(parameters)
-    watch = Watch(path=directory / "notebook.ipynb")
+    watch = Watch()
     limit = Timer((time_limit_minutes or 0) * 60, watch.on_time_limit)
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
+        try:
+            directory = project.new_run_directory(
+                folder, notebook=path.stem, environment=environment, started=started
+            )
+        except ConfigError as error:
+            raise refusal(error, path.stem, environment, asked) from error
+        watch.path = directory / "notebook.ipynb"
         try:
             if time_limit_minutes is not None:
                 limit.start()
             refused = runs.refused(asked, notebook=path.stem, runs_dir=folder)
             given = check_parameters(declared, parameters, refused=refused)
-            status, headline = _execute(path, given, watch, environment)
+            ending = _execute(path, given, watch, environment)
         except ConfigError as error:
-            status, headline = RunStatus.REFUSED, str(error)
+            ending = RunStatus.REFUSED, str(error)
+        except Exception as error:  # such as no memory for a kernel: that is an end, too
+            ending = RunStatus.STOPPED, _said(error)
         finally:
             limit.cancel()
-        own = RunRecord(
-            notebook=path.stem,
-            environment=environment,
-            target=str(asked["target"]) if asked.get("target") in TARGETS else "",
-            started_utc=utc_text(started),
-            finished_utc=utc_text(utc_now()),
-            status=status,
-            exit_code=0,
-            headline=headline,
-            parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
-        )
+        own = _from_outside(path.stem, environment, asked, ending, started)
         result = _last_word(own, directory, watch, detailed_exitcode)
-        result |= _published(directory, result)
+        said = [runs.write_end(directory, result)]
+        try:
+            runs.write_index(folder)
+        except Exception as error:  # of whatever run it is, this one has ended
+            said.append(f"The index cannot be written: {_said(error)}.")
+        said.append(notify(result, run=directory.name, parameters=asked))
     return RunOutcome(
         directory=directory,
         exit_code=result["exit_code"],
         status=RunStatus(result["status"]),
         message=result["headline"],
-        notice=notify(result, run=directory.name, parameters=asked),
+        notice=" ".join(filter(None, said)),
+    )
+
+
+def refusal(
+    error: ConfigError, notebook: str, environment: str, asked: Mapping[str, Any]
+) -> ConfigError:
+    """Return why no run could begin, after whoever is named was told of it.
+
+    Args:
+        asked: the parameters, as far as they can be read.
+    """
+    own = _from_outside(notebook, environment, asked, (RunStatus.REFUSED, str(error)), utc_now())
+    return ConfigError(f"{error} {notify(own.to_json(), run='', parameters=asked)}".strip())
+
+
+def _from_outside(
+    notebook: str, environment: str, asked: Mapping[str, Any], ending: Ending, started: datetime
+) -> RunRecord:
+    """Return the record of a run as it looks from outside its kernel."""
+    status, headline = ending
+    return RunRecord(
+        notebook=notebook,
+        environment=environment,
+        target=str(asked["target"]) if asked.get("target") in TARGETS else "",
+        started_utc=utc_text(started),
+        finished_utc=utc_text(utc_now()),
+        status=status,
+        exit_code=EXIT_CODES[status],
+        headline=headline,
+        parameters=recordable(asked) if status is RunStatus.REFUSED else asked,
     )
 
 
@@ -303,8 +335,8 @@ def _through_papermill(
             kernel_name="python3",
             language="python",
             progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
+            stdout_file=Log(sys.stdout),
+            stderr_file=Log(sys.stderr),
             request_save_on_cell_execute=False,
             km=kernel,
             on_notebook_start=watch.on_notebook_start,
@@ -321,7 +353,7 @@ def _through_papermill(
         watch.save()
         return RunStatus.INTERRUPTED, ""
     except OSError as error:
-        return _unwritable(error)
+        return RunStatus.STOPPED, runs.unwritable(error)
     except (TypeError, ValueError) as error:  # what was done stands, and so does its record
         return RunStatus.FAILED, f"The notebook cannot be saved: {error}"
     except RuntimeError as error:  # nbclient's base for a dead kernel, at its start and later
@@ -335,16 +367,15 @@ def _last_word(
     """Return the record of a run that ended: its own, where that can be trusted, and exit code."""
     (directory / runs.UNDER_WAY_NAME).unlink(missing_ok=True)  # the kernel's, which has ended
     recorded = project.read_result(directory) or {}
-    if recorded and recorded["status"] not in _TRUSTED[own.status]:
+    if recorded and recorded["status"] in _NO_LAST_WORDS[own.status]:
         if own.status is RunStatus.DONE:
             headline = "The notebook ended without recording its result"
             own = replace(own, status=RunStatus.FAILED, headline=headline)
         if recorded["items"]:  # they stand, whatever ended the notebook after them
             own = replace(own, headline=f"{recorded['headline']} Then: {own.headline}")
-        recorded["items"] = recorded["items"] or runs.items_so_far(directory)
         for name in ("status", "headline", "finished_utc"):
             del recorded[name]
-    result = own.to_json() | recorded
+    result, _ = runs.by_journal(directory, own.to_json() | recorded)
     result["exit_code"] = EXIT_CODES[RunStatus(result["status"])]
     if result["status"] == RunStatus.FINDINGS and detailed_exitcode:
         result["exit_code"] = DETAILED_FINDINGS
@@ -362,13 +393,11 @@ def _tell_section(*, cell: Any, **_: Any) -> None:
     lines = cell.source.splitlines() if cell.cell_type == "markdown" else ()
     for line in lines:
         if line.startswith("## "):
-            with suppress(OSError):  # a closed terminal or pipe: nobody reads, the run goes on
-                sys.stderr.write(f"{line[3:]} ...\n")
-                sys.stderr.flush()
+            tell(f"{line[3:]} ...")
 
 
-def _unwritable(error: OSError) -> Ending:
-    return RunStatus.STOPPED, f"The run directory cannot be written: {error.strerror or error}"
+def _said(error: Exception) -> str:
+    return hide_secrets(cut(f"{type(error).__name__}: {error}"))
 
 
 def _papermill() -> Any:
@@ -386,22 +415,3 @@ def _papermill() -> Any:
         for name in hidden:
             del sys.modules[name]
     return papermill
-
-
-def _published(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Write `result.json`, the report made of it, and the index; return what that changes."""
-    from mnslib.show.html import report_html
-
-    notebook = directory / "notebook.ipynb"
-    made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
-    result["artifacts"] = list(dict.fromkeys([*made, *result["artifacts"]]))
-    try:
-        project.write_result(directory, result)
-        project.write_whole(directory / "report.html", report_html(notebook, result))
-        runs.write_index(directory.parent)
-    except OSError as error:
-        status, headline = _unwritable(error)
-        if result["headline"] != headline:
-            headline += f". Until then: {result['headline']}"
-        return {"status": status, "exit_code": EXIT_CODES[status], "headline": headline}
-    return {}

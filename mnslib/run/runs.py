@@ -9,20 +9,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, cut
 from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
-from mnslib.results import RunStatus, utc_now
+from mnslib.results import EXIT_CODES, ApplyResult, RunStatus, utc_now, utc_text
 from mnslib.run.handover import refused_kubeconfig
+from mnslib.run.log import tell
+from mnslib.run.notify import TOTAL_SECONDS, notify
 from mnslib.run.parameters import refused_values
-from mnslib.run.project import read_result, resolve_path, run_directories, write_whole
+from mnslib.run.project import (
+    EMPTY_RECORD,
+    read_record,
+    read_result,
+    resolve_path,
+    run_directories,
+    write_result,
+    write_whole,
+)
 from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
 
@@ -205,7 +216,7 @@ def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> 
     """Return why a run cannot be analyzed again or compared with; empty if it can."""
     if name == "resume_run":
         return ""  # the journal says it, once nobody writes to it any more
-    record = record_of(run)
+    record = read_record(run)
     target, ended = record["target"], f"it ended as {record['status']}."
     if record["notebook"] != notebook:
         return f"{run.name} is a run of {record['notebook']}; name one of {notebook}."
@@ -225,18 +236,6 @@ def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> 
         return f"{run.name} was made on {there}, this run on {here}; name a run of the same target."
     is_there = (run / TABLES_FOLDER / "utilization.csv").is_file()
     return "" if is_there else f"{run.name} has no table to compare with: {ended}"
-
-
-def record_of(directory: Path) -> Mapping[str, Any]:
-    """Return the record of a run.
-
-    Raises:
-        ConfigError: if it has none.
-    """
-    record = read_result(directory)
-    if record is None:
-        raise ConfigError(f"{directory} has no record of a run.")
-    return record
 
 
 def world(record: Mapping[str, Any]) -> str:
@@ -269,7 +268,7 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
 
     from mnslib.show.templates import render_part
 
-    own = record_of(read_by)
+    own = read_record(read_by)
     if found := run_before(directory, own, is_alike):
         return found[0], ""
     last, other = run_before(directory, own) or (None, own)
@@ -282,51 +281,147 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
 def prune_runs(runs_dir: str | Path, *, days: int) -> int:
     """Return how many runs below `runs_dir` were deleted, copies for JupyterLab included.
 
+    A run is one by its record. What is under way, has not ended or is of the future stays, and so
+    does what a link leads to.
+
     Args:
-        days: those that began earlier than so many days ago go; links stay.
+        days: those whose last moment was earlier than so many days ago go.
     """
     runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
-    old = [
-        directory
-        for directory in [*run_directories(runs), *run_directories(runs / "open")]
-        if directory.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not directory.is_symlink()
-    ]
+    copies = [] if (runs / "open").is_symlink() else run_directories(runs / "open")
+    old = [path for path in run_directories(runs) if _has_ended(path, oldest)]
+    old += [path for path in copies if any(path.glob("*.ipynb"))]
+    # by whichever clock it has its name
+    old = [path for path in old if path.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not path.is_symlink()]
     for directory in old:
         shutil.rmtree(directory)
     return len(old)
 
 
+def _has_ended(directory: Path, before: datetime) -> bool:
+    """Return whether a directory is of a run that began and ended before a moment."""
+    record = read_result(directory)
+    if record is None or record["status"] == RunStatus.STOPPED or is_under_way(directory):
+        return False
+    moments = [datetime.fromisoformat(record[name]) for name in ("started_utc", "finished_utc")]
+    return all(moment.astimezone(UTC) < before for moment in moments)
+
+
 def write_index(runs_dir: str | Path) -> Path:
-    """Write `index.html` over all runs below `runs_dir` and return its path."""
+    """Write `index.html` over all runs below `runs_dir` and return its path.
+
+    Of a run whose process died, the end is written first: record, report and webhook.
+    """
     from mnslib.show.html import run_index_html
 
     runs = resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)
     directories = run_directories(runs)
-    found = [(path.name, _as_left(path)) for path in directories[-MOST_LISTED:]]
-    listed = [(name, result) for name, result in found if result]
+    found = {path: _as_left(path) for path in directories[-MOST_LISTED:]}
+    listed = {path: record for path, record in found.items() if record}
+    until = time.monotonic() + TOTAL_SECONDS
+    for path in [path for path, record in listed.items() if record.pop("has_died", False)]:
+        if time.monotonic() > until:
+            break  # a webhook that hangs is waited for once; the rest waits for the next index
+        record = {name: value for name, value in listed[path].items() if name != "is_resumable"}
+        tell(write_end(path, record))
+        # those of JupyterLab have no copy of their notebook there, and tell nobody
+        given = record["parameters"] if (path / "notebook.ipynb").exists() else {}
+        tell(notify(record, run=path.name, parameters=given))
     index = runs / "index.html"
     earlier = max(0, len(directories) - MOST_LISTED)
-    write_whole(index, run_index_html(listed, earlier=earlier))
+    records = [(path.name, record) for path, record in listed.items()]
+    write_whole(index, run_index_html(records, earlier=earlier))
     return index
 
 
 def _as_left(directory: Path) -> dict[str, Any] | None:
-    """Return a run's record; where its process died, how far its journal says that it had come."""
-    record = read_result(directory)
-    if record is None or record["status"] != RunStatus.STOPPED:
-        return record
-    if is_under_way(directory):
+    """Return a run's record, with what its journal tells where its process died.
+
+    One that cannot be read says why. None where there is none.
+    """
+    from filelock import Timeout
+
+    try:
+        record = read_record(directory)
+        if record["status"] != RunStatus.STOPPED:
+            return record
+        mark = mark_under_way(directory)
+    except Timeout:
         return record | {"status": "running", "headline": UNDER_WAY}
-    record["headline"] = record["headline"].replace(NOT_ENDED, DIED)
-    if not (items := items_so_far(directory)):
-        return record
-    events, _ = read_events(directory / JOURNAL_NAME)
-    return record | {
-        "items": items,
-        "finished_utc": events[-1]["utc"],
-        "is_resumable": all(event["event"] != "continued" for event in events),
-    }
+    except ConfigError as error:
+        if not (file := directory / "result.json").exists():
+            return None
+        written = utc_text(datetime.fromtimestamp(file.stat().st_mtime, UTC))
+        return EMPTY_RECORD | {
+            "notebook": directory.name.partition("Z-")[2],
+            "status": "unreadable",
+            "headline": f"Unreadable record: {error}",
+            "started_utc": written,
+            "finished_utc": written,
+        }
+    told, is_resumable = by_journal(directory, record)
+    # where there are no locks nobody knows who lives
+    has_died = mark.is_locked and told != record
+    if mark.is_locked:
+        mark.release()
+        (directory / UNDER_WAY_NAME).unlink(missing_ok=True)
+    return told | {"is_resumable": is_resumable, "has_died": has_died}
+
+
+def by_journal(directory: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the record of a run that did not end by itself, with what its journal tells.
+
+    Returns also whether it can be resumed: it has one, and no other run has.
+    """
+    told = {**record, "headline": record["headline"].replace(NOT_ENDED, DIED)}
+    if not (directory / JOURNAL_NAME).exists():
+        return told, False
+    from mnslib.provisioning.resume import outcomes_so_far
+    from mnslib.show.plans import outcome_sentence
+
+    try:
+        result = ApplyResult(outcomes=outcomes_so_far(directory))
+        events, _ = read_events(directory / JOURNAL_NAME)
+        last = utc_text(datetime.fromisoformat(events[-1]["utc"]))
+    except (AttributeError, ConfigError, LookupError, TypeError, ValueError):
+        return told, False  # it is none of ours, or damaged: it tells nothing
+    if result.outcomes and not told["items"]:
+        told["items"] = [item.to_json() for item in result.outcomes]
+        told["summary"] = {**told["summary"], **result.counts()}
+        told["headline"] = f"{outcome_sentence(result)} {told['headline']}"
+        told["finished_utc"] = max(told["finished_utc"], last)
+    is_continued = any(event["event"] == "continued" for event in events)
+    return told, bool(result.outcomes) and not is_continued
+
+
+def write_end(directory: Path, record: dict[str, Any]) -> str:
+    """Write how a run ended, whatever ended it, and its report; return why there is no report.
+
+    Where nothing can be written, the record becomes that of a run that was stopped by it.
+    """
+    from mnslib.show.html import report_html
+
+    notebook = directory / "notebook.ipynb"
+    made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
+    record["artifacts"] = list(dict.fromkeys([*made, *record["artifacts"]]))
+    try:
+        write_result(directory, record)
+        write_whole(directory / "report.html", report_html(notebook, record))
+    except OSError as error:
+        said = unwritable(error)
+        if record["headline"] != said:
+            said += f". Until then: {record['headline']}"
+        status = RunStatus.STOPPED
+        record |= {"status": status, "exit_code": EXIT_CODES[status], "headline": said}
+    except Exception as error:  # the record stands, whatever a cell has shown
+        return f"There is no report: {cut(f'{type(error).__name__}: {error}')}."
+    return ""
+
+
+def unwritable(error: OSError) -> str:
+    """Return why a run is stopped whose directory cannot be written."""
+    return f"The run directory cannot be written: {error.strerror or error}"
 
 
 def mark_under_way(directory: Path) -> BaseFileLock:
@@ -357,12 +452,3 @@ def is_under_way(directory: Path) -> bool:
     except Timeout:
         return True
     return False
-
-
-def items_so_far(directory: Path) -> list[dict[str, Any]]:
-    """Return the items of a run as its journal tells them; none where it wrote nothing."""
-    if not (directory / JOURNAL_NAME).exists():
-        return []
-    from mnslib.provisioning.resume import outcomes_so_far
-
-    return [item.to_json() for item in outcomes_so_far(directory)]

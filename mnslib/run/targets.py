@@ -6,7 +6,6 @@ Asks nothing before it is used; knows nothing of notebooks.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mnslib.errors import ConfigError, cut
 from mnslib.resource_ids import ClusterId
+from mnslib.run.log import tell
 from mnslib.run.parameters import TARGETS, history_problems, word_problem
 from mnslib.run.project import find_project_root
 
@@ -158,7 +158,7 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
             f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
         )
     if sandbox is None:
-        sys.stderr.write("Starting the sandbox, which takes some seconds ...\n")
+        tell("Starting the sandbox, which takes some seconds ...")
         sandbox = ensure_running(file.parent)
     # The sandbox has no limits unless told so, and then its 429s are learned from.
     azure = AzureClient(sandbox_cloud(sandbox), sandbox_credential(sandbox), limits=NO_LIMITS)

@@ -253,17 +253,18 @@ def _row(directory: str, record: Record) -> dict[str, Any]:
     # plain papermill and JupyterLab leave no report
     report = "report.html" if "report.html" in record["artifacts"] else "result.json"
     following, next_page = _word(record), report
+    scopes = [given.get(name) for name in ("clusters", "subscription_ids")]
+    named = [str(one) for scope in scopes if isinstance(scope, list) for one in scope]
     if record.get("is_resumable"):
         following = "resumable"
     if PORTFOLIO in record["artifacts"] and record["status"] in ("done", "findings"):
         following, next_page = "owners", PORTFOLIO
-    clusters = [str(name).rpartition("/")[2] for name in given.get("clusters") or ()]
     return {
         "status": _word(record),
         "started": f"{wording.day(started)} {started:%H:%M}",
         "title": notebook_title(record["notebook"]),
         "given": {"namespace_name": "", "cluster_name": "", "request_file": ""} | dict(given),
-        "clusters": sorted([*clusters, *map(str, given.get("subscription_ids") or ())]),
+        "clusters": sorted(name.rpartition("/")[2] for name in named),
         "page": f"{directory}/{report}",
         "line": first_line(record),
         "environment": own_word(record),

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,8 +25,10 @@ from mnslib.azure.credentials import sandbox_credential
 from mnslib.provisioning.changes import RiskName, fields_of
 
 from ..conftest import sandbox_process, seeded
+from ..unit.run.test_notify import Webhook
 
 ROOT = Path(__file__).resolve().parents[2]
+HOOK = "MNS_NOTIFY_URL"
 WRITES = ("PUT", "PATCH", "DELETE")
 RISKS = ", ".join(set(RiskName) - {RiskName.ADOPTION, RiskName.FOREIGN_OWNER})
 CAPS = {"max_changes": "100%", "max_deletions": "100%", "max_failures": "0"}
@@ -128,6 +131,26 @@ def environment(sandbox_file, tmp_path):
 @pytest.fixture
 def mns(environment, tmp_path):
     return Mns(tmp_path, environment)
+
+
+@pytest.fixture
+def webhook(environment):
+    found = Webhook()
+    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    environment[HOOK] = found.url
+    yield found
+    found.server.shutdown()
+    thread.join()
+    found.server.server_close()
+
+
+def with_hook(file, folder):
+    """Return a parameter file with the webhook's variable and no relative path, in a folder."""
+    text = file.read_text().replace(": parameters/", f": {ROOT}/parameters/")
+    copy = folder / file.name
+    copy.write_text(f"{text}\nnotify_url_env: {HOOK}\n")
+    return copy
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import time
 from collections import Counter
 
 import pytest
+from filelock import FileLock
 
-from .conftest import ROOT
+from .conftest import ROOT, with_hook
 
 FILE = ROOT / "parameters/30_provision_in_bulk.sandbox.yaml"
 LIBRARY = """
@@ -149,6 +150,39 @@ def test_a_run_that_was_killed_is_resumed_and_writes_nothing_twice(
     sandbox.control("DELETE", "requests")
     assert mns(*resume).returncode == 0
     assert sandbox.requests("PUT") == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slow_writes")
+@pytest.mark.parametrize("hit", ["twice", "kernel", "runner"])
+def test_a_run_that_is_ended_has_a_record_from_its_journal_and_somebody_is_told(
+    start, mns, tmp_path, webhook, hit
+):
+    ends = {"twice": ("interrupted", 143), "kernel": ("stopped", 5), "runner": ("stopped", -9)}
+    status, code = ends[hit]
+    words = "-f", str(with_hook(FILE, tmp_path)), "--runs", str(tmp_path / "runs")
+    run, journal = start("-m", "mnslib", "run", "30", *words)
+    if hit == "kernel":
+        os.kill(holder(tmp_path)["process"], signal.SIGKILL)
+    elif hit == "runner":
+        run.kill()
+    else:
+        run.terminate()
+        time.sleep(0.3)  # two signals at once would be one
+        run.terminate()
+    assert run.wait(timeout=60) == code
+    index = tmp_path / "runs" / "index.html"
+    if hit == "runner":
+        FileLock(journal.parent / ".under-way").acquire().lock.release()  # its kernel has ended
+        for _ in range(2):  # told once
+            assert mns("runs", "--runs", str(tmp_path / "runs")).returncode == 0
+    record = json.loads((journal.parent / "result.json").read_text())
+    assert (record["status"], len(record["items"])) == (status, 36)
+    assert record["summary"]["created"] >= 1
+    ((*_, body),) = webhook.received
+    assert (body["status"], body["summary"]) == (status, record["summary"])
+    assert record["headline"].split(".")[0] in index.read_text()
+    assert not (journal.parent / ".under-way").exists()
 
 
 @pytest.mark.slow

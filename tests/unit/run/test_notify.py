@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from mnslib.run.notify import notification_problems, notify
+from mnslib.run.notify import MOST_RETRIES, notification_problems, notify
 
 KEY = "sig=Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA"
 RESULT = {
@@ -34,13 +34,15 @@ class Webhook:
     def __init__(self):
         self.status, self.received, webhook = 200, [], self
         self.answer, self.is_told = b"", threading.Event()
+        self.later = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 webhook.received.append((self.path, dict(self.headers), json.loads(body)))
                 self.send_response(webhook.status)
-                if webhook.status == 302:
+                webhook.status = webhook.later.pop(0) if webhook.later else webhook.status
+                if webhook.status == 302:  # the last one
                     self.send_header("Location", webhook.url + "/elsewhere")
                 self.send_header("Content-Length", str(len(webhook.answer)))
                 self.end_headers()
@@ -60,6 +62,7 @@ def webhook(monkeypatch):
     found = Webhook()
     thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
+    monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setenv("MNS_TEST_HOOK", found.url)
     yield found
     found.server.shutdown()
@@ -147,7 +150,20 @@ def test_a_failing_webhook_is_said_without_its_key(webhook, status):
     said = tell()
     assert f"127.0.0.1 answered {status}" in said
     assert "sig" not in said
-    assert len(webhook.received) == 1  # a redirect is not followed
+    # a redirect is not followed, and only what may pass is tried again
+    assert len(webhook.received) == (1 + MOST_RETRIES if status == 500 else 1)
+
+
+@pytest.mark.parametrize("passing", [429, 500, 503])
+def test_a_webhook_that_is_away_for_a_moment_is_told_all_the_same(webhook, passing):
+    webhook.status, webhook.later = passing, [passing, 200]
+    assert tell() == ""
+    assert len(webhook.received) == 3
+
+
+def test_a_webhook_is_waited_for_no_longer_than_the_bound(webhook, monkeypatch):
+    monkeypatch.setattr("mnslib.run.notify.TOTAL_SECONDS", 0.0)
+    assert "took longer than 0 s" in tell()
 
 
 @pytest.mark.parametrize(
@@ -161,6 +177,7 @@ def test_a_failing_webhook_is_said_without_its_key(webhook, status):
     ],
 )
 def test_what_cannot_be_called_is_said_without_its_key(monkeypatch, url, reason):
+    monkeypatch.setattr("mnslib.run.notify.MOST_RETRIES", 0)
     monkeypatch.setenv("MNS_TEST_HOOK", url)
     said = tell()
     assert reason in said

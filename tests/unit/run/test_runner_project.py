@@ -185,22 +185,32 @@ def test_the_environment_is_in_the_parameter_files_name(file: Path | None, expec
 def test_old_runs_and_copies_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     today = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-30_x-prod"
     old, mine = "20250101T060000Z-30_x-prod", "20250101-notes"
-    for name in (old, mine, today, f"open/{old}", f"open/{today}"):
+    past = dict.fromkeys(("started_utc", "finished_utc"), "2025-01-01T06:00:00Z")
+    for name in (old, mine, today, f"open/{old}", f"open/{today}", "open/20250101T060000Z-mine"):
         (tmp_path / name).mkdir(parents=True)
+        write_result(tmp_path / name, RECORD | past) if "open" not in name else None
         (tmp_path / name / "file").write_text("")
+    for name in (old, today):
+        (tmp_path / "open" / name / "30_x.ipynb").write_text("")
     assert prune_runs(tmp_path, days=30) == 2
     left = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("file")}
-    assert left == {mine, today, f"open/{today}"}
+    assert left == {mine, today, f"open/{today}", "open/20250101T060000Z-mine"}
 
 
 def test_a_link_among_old_runs_and_what_it_leads_to_stay(tmp_path: Path) -> None:
     precious, runs = tmp_path / "precious", tmp_path / "runs"
-    precious.mkdir()
-    (runs / "20200102T000000Z-n-e").mkdir(parents=True)
+    past = dict.fromkeys(("started_utc", "finished_utc"), "2020-01-01T06:00:00Z")
+    for directory in (precious, runs / "20200102T000000Z-n-e"):
+        directory.mkdir(parents=True)
+        write_result(directory, RECORD | past)
     (runs / "20200101T000000Z-n-e").symlink_to(precious)
+    (tmp_path / "20200101T000000Z-n-e").mkdir()
+    (tmp_path / "20200101T000000Z-n-e" / "a.ipynb").write_text("")
+    (runs / "open").symlink_to(tmp_path)
     assert prune_runs(runs, days=30) == 1
-    assert [path.name for path in runs.iterdir()] == ["20200101T000000Z-n-e"]
-    assert precious.is_dir()
+    assert {path.name for path in runs.iterdir()} == {"20200101T000000Z-n-e", "open"}
+    assert (precious / "result.json").is_file()
+    assert (tmp_path / "20200101T000000Z-n-e").is_dir()
 
 
 def test_a_target_that_does_not_exist_names_no_directory() -> None:
