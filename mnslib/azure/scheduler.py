@@ -35,8 +35,6 @@ from mnslib.errors import ArmThrottledError, OperationTimeoutError
 LONGEST_TURN_SECONDS = 0.5
 """So long a turn waits at most, so that who calls it can look after other things."""
 
-_AGAIN = "run again: what is done is not repeated"
-
 STOPPED_WAIT_SECONDS = 2.0
 """So long a call waits for its turn at most once a run was told to end; our choice."""
 
@@ -217,13 +215,14 @@ class Scheduler:
             self._answered(job, future)
 
     def _wait_no_longer(self) -> None:
+        again = "run again: what is done is not repeated"
         jobs = [job for _, _, job, _ in self._pauses]
         self._pauses.clear()
         for queues in self._ready.values():
             jobs += itertools.chain.from_iterable(queues.values())
             queues.clear()
         for job in jobs:
-            self._advance(job, error=OperationTimeoutError("the run was stopped", remedy=_AGAIN))
+            self._advance(job, error=OperationTimeoutError("the run was stopped", remedy=again))
 
     def _enter_lanes(self) -> None:
         while self._may_start:  # in turns, so that a slow lane blocks no other

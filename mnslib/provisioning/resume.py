@@ -19,23 +19,12 @@ from typing import TYPE_CHECKING
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
 from mnslib.provisioning.apply import RELEASED
-from mnslib.provisioning.changes import (
-    Change,
-    is_as_recorded,
-    planned_item,
-    without_added,
-    words,
-)
+from mnslib.provisioning.changes import Change, is_as_recorded, planned_item, without_added, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
 from mnslib.provisioning.risks import OF_CONTENT
-from mnslib.provisioning.writing import (
-    STALE,
-    STALE_REMEDY,
-    is_made_anew,
-    is_under_way,
-)
+from mnslib.provisioning.writing import STALE, STALE_REMEDY, is_made_anew, is_under_way
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import (
     DONE_OUTCOME,

@@ -74,17 +74,15 @@ class _Item:
 
     def _namespace_cells(self, writes: Sequence[Event]) -> dict[str, Any]:
         told = {event["event"] for event in self.story.answered}
-        is_accepted, has_stood = "accepted" in told, "stood" in told
         outcome = self.story.ended[-1]["outcome"] if self.story.ended else None
         if not writes:
             return {}
         if outcome == OutcomeKind.SKIPPED:  # found changed by somebody else
-            if is_accepted:
+            if "accepted" in told:
                 self.say("changed-since")
             return {}
-        is_without = has_stood or outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED)
-        if not is_accepted and is_without:
-            # what stands there may be somebody else's
+        is_without = "stood" in told or outcome in (OutcomeKind.FAILED, OutcomeKind.UNCHANGED)
+        if is_without and "accepted" not in told:  # what stands there may be somebody else's
             self.say("not-accepted")
             return {}
         before, after = writes[0]["before"], writes[-1]["after"]
