@@ -26,7 +26,7 @@ from mnslib.models import (
 from mnslib.requests import rules
 from mnslib.requests.cells import KIND_WORDS, PRINCIPAL_KINDS
 from mnslib.requests.columns import Quota, read_settings
-from mnslib.requests.rules import Finding, refuse, show
+from mnslib.requests.rules import Finding, refuse, say, show
 from mnslib.resource_ids import ClusterId
 
 Required = dict[str, list[Annotated[str, AfterValidator(rules.seen)]] | None]
@@ -38,15 +38,14 @@ def _cluster(text: str) -> str:
         return rules.name("cluster_name", text).lower()
     cluster = ClusterId.parse(text)
     if cluster.key != text.rstrip("/").lower():
-        raise refuse(f"{show(text)} is not the id of a cluster", f"{cluster}")
+        raise refuse(*say("policy_cluster", f"{cluster}", text=show(text)))
     return cluster.key
 
 
 def _principal(text: str) -> str:
     kind, colon, principal = text.partition(":")
     if kind not in PRINCIPAL_KINDS or (colon and not rules.GUID.fullmatch(principal)):
-        message = f"{show(text)} is neither 'group', 'user' or 'sp' nor one of them"
-        raise refuse(message, "group for all, or group:<object id> for one")
+        raise refuse(*say("policy_principal", text=show(text)))
     return text.lower()
 
 
@@ -67,7 +66,7 @@ class _Rules(BaseModel):
 
 def _follows(example: str, info: ValidationInfo) -> str:
     if "pattern" in info.data and not info.data["pattern"].fullmatch(example):
-        raise refuse("the example does not follow the pattern", "a name that does")
+        raise refuse(*say("policy_example"))
     return example
 
 
@@ -109,8 +108,8 @@ class Policy(_Rules):
             return
         full, name = spec.in_full, spec.id.namespace_name
         if self.naming and not self.naming.pattern.fullmatch(name):
-            message = f"{show(name)} does not follow the policy's pattern"
-            yield "namespace_name", (message, f"a name such as {self.naming.example}")
+            example = self.naming.example
+            yield "namespace_name", say("policy_name", name=show(name), example=example)
         if spec.tier:
             yield from _allowed(
                 "tier", f"the tier {show(spec.tier)}", {spec.tier}, self.allowed_tiers
@@ -121,8 +120,7 @@ class Policy(_Rules):
             asked = full.quota.get(column, most)
             if most is not None and (asked is None or asked > most):
                 said = "no limit" if asked is None else format_quota_value(column, asked)
-                message = f"{said} is more than the policy's maximum"
-                yield column, (message, f"{format_quota_value(column, most)} or less")
+                yield column, say("policy_quota", said=said, most=format_quota_value(column, most))
         for column, words in self.allowed_policies:
             word, new = getattr(full, column), NEW_NAMESPACE_POLICIES[column]
             what = word or f"an empty cell, which means {new} on a new namespace"
@@ -141,7 +139,7 @@ def _allowed(
     column: str, what: str, names: Set[str], allowed: Sequence[str] | None
 ) -> Iterator[tuple[str, Finding]]:
     if allowed is not None and not names & {*allowed}:
-        yield column, (f"the policy does not allow {what}", " or ".join(allowed))
+        yield column, say("policy_allows", " or ".join(allowed), what=what)
 
 
 def _missing(
@@ -153,9 +151,9 @@ def _missing(
         value = held.get(fold(key))
         fixes = " or ".join(f"{key}={word}" for word in allowed or ["<value>"])
         if not value:
-            yield column, (f"the policy requires {show(key)}", fixes)
+            yield column, say("policy_requires", fixes, key=show(key))
         elif allowed and value not in allowed:
-            yield column, (f"the policy does not allow {show(value)} for {show(key)}", fixes)
+            yield column, say("policy_allows", fixes, what=f"{show(value)} for {show(key)}")
 
 
 def read_policy(path: Path) -> Policy:
