@@ -131,7 +131,7 @@ def decode(path: Path, data: bytes) -> str:
         SpecError: if it is in another encoding; names the line.
     """
     is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    in_excel = "" if path.suffix.lower() in YAML else " (in Excel: the type CSV UTF-8)"
+    in_excel = " (in Excel: the type CSV UTF-8)" if path.suffix.lower() == ".csv" else ""
     fix = f"it anew as UTF-8{in_excel}"
     try:
         text = data.decode("utf-16" if is_wide else "utf-8-sig")
