@@ -26,6 +26,7 @@ from mnslib.pods import total_need
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
+from mnslib.secrets import shown
 
 if TYPE_CHECKING:
     from mnslib.provisioning.observe import ObservedCluster
@@ -53,7 +54,7 @@ OF_CONTENT = frozenset(
         RiskName.LABELS_CHANGED,
     }
 )
-"""Of what is written alone, whatever runs: who approved that has approved these with it."""
+"""Of what is written, whatever runs there: who approved that has approved these with it."""
 
 OWNER = "labels[owner]"
 
@@ -111,14 +112,16 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
     if after is not None and kind is not ChangeKind.CREATE:
         yield from _lowered(change.before, after, cluster)
         if _running(change, cluster) != 0:
-            yield from _tightened(change.before, after)
-        yield from _loosened(change.before, after)
+            # Before adoption nothing of AKS filters; so the loosest rule is what applies.
+            yield from _moved("policy-tightened", change.before, after, STRICTNESS)
+        if change.before:
+            yield from _moved("policy-loosened", change.before, after, STRICTNESS[::-1])
     gone = [d.path for d in change.differences if d.operation == "remove" and not d.is_access]
     if gone and after is not None:
         yield "keys-removed", {"gone": ", ".join(gone)}
     if after is not None:
         is_unread = cluster.kubernetes is None and may_adopt
-        yield from _lets_in(change, is_there=kind is not ChangeKind.CREATE or is_unread)
+        yield from _lets_in(change, cluster, is_there=kind is not ChangeKind.CREATE or is_unread)
     if roles := [f"{d.old} of {d.key}" for d in change.differences if d.old and d.is_access]:
         kept = [
             f"{ROLE_NAMES[held.role_guid]} of {held.principal_type} {held.principal_id} at "
@@ -165,21 +168,13 @@ def _lowered(
         yield "quota-below-use", {"short": "; ".join(short)}
 
 
-def _tightened(before: ManagedNamespace | None, after: ManagedNamespace) -> _Carried:
-    # Before adoption nothing of AKS filters; so the loosest rule is what applies.
-    if moves := _moves(before, after, STRICTNESS):
-        yield "policy-tightened", {"moves": moves}
-
-
-def _loosened(before: ManagedNamespace | None, after: ManagedNamespace) -> _Carried:
-    if before and (moves := _moves(before, after, STRICTNESS[::-1])):
-        yield "policy-loosened", {"moves": moves}
-
-
-def _moves(
-    before: ManagedNamespace | None, after: ManagedNamespace, order: Sequence[NetworkRule]
-) -> str:
-    """Return which rules go up in an order; what is not set is the lowest, so that it is told."""
+def _moved(
+    what: str,
+    before: ManagedNamespace | None,
+    after: ManagedNamespace,
+    order: Sequence[NetworkRule],
+) -> _Carried:
+    """Yield which rules go up in an order; what is not set is the lowest, so that it is told."""
     moves = []
     for direction in ("ingress", "egress"):
         was, becomes = (
@@ -187,22 +182,29 @@ def _moves(
         )
         if order.index(becomes) > order.index(was):
             moves.append(f"{direction} {was} to {becomes}")
-    return ", ".join(moves)
+    if moves:
+        yield what, {"moves": ", ".join(moves)}
 
 
-def _lets_in(change: Change, *, is_there: bool) -> _Carried:
+def _lets_in(change: Change, cluster: ObservedCluster, *, is_there: bool) -> _Carried:
     """Yield what lets somebody in, or takes over what others have said of it."""
     granted = [f"{d.new} to {d.key}" for d in change.differences if d.is_access and d.new]
     if granted and is_there:
         yield "access-granted", {"roles": ", ".join(granted)}
-    changed = []
-    for one in change.differences:
-        if one.path == OWNER and one.old:
-            yield "owner-changed", {"was": one.old, "becomes": one.new or "nobody"}
-        elif _weakens(one):
-            changed.append(f"{one.path} from {one.old or 'none'} to {one.new or 'none'}")
-        elif one.key and not one.is_access and one.operation == "change":
-            changed.append(one.path)
+    seen, there, changed = cluster.on_cluster(change.id), {}, []
+    if seen:  # what was written there, past ARM, is replaced all the same
+        there = {f"labels[{key}]": value for key, value in seen.labels.items()}
+        there |= {f"annotations[{key}]": value for key, value in seen.annotations.items()}
+    for one in (d for d in change.differences if d.key and not d.is_access):
+        is_new = one.operation == "add"
+        old = shown(one.path, there.get(one.path, "")) if is_new else one.old
+        is_replaced = one.operation == "change" or (is_new and old not in ("", one.new))
+        if one.path == OWNER:
+            if old and old != one.new:
+                yield "owner-changed", {"was": old, "becomes": one.new or "nobody"}
+        elif is_replaced or _weakens(one):
+            values = f" from {old or 'none'} to {one.new or 'none'}"
+            changed.append(one.path + (values if one.path.startswith("labels[") else ""))
     if changed:
         yield "labels-changed", {"changed": ", ".join(changed)}
 
@@ -211,9 +213,8 @@ def _weakens(difference: FieldDifference) -> bool:
     """Return whether it may loosen what the API server admits: no value known as strict is set."""
     kinds, key = words("security_labels"), difference.key
     strict = kinds.get(key, kinds.get(key.partition("/")[0] + "/"))
-    if strict is None or not difference.path.startswith("labels["):
-        return False
-    return difference.operation == "change" or difference.new not in strict
+    is_label = difference.path.startswith("labels[")
+    return is_label and strict is not None and difference.new not in strict
 
 
 def _running(change: Change, cluster: ObservedCluster) -> int | None:

@@ -107,6 +107,23 @@ def test_what_is_taken_over_exists_and_what_may_be_there_counts_so():
     assert "access-granted" not in planned(make_spec(access=(make_grant(),)), unknown="no way in")
 
 
+def test_what_others_wrote_on_the_cluster_past_arm_is_theirs_as_well():
+    labels = {"owner": "crm", "stage": "prod", f"{POD_SECURITY}/enforce": "restricted"}
+    there = KubernetesNamespace(name="team-a", labels=labels, annotations={"contact": "crm"})
+    view = make_view(namespaces=(there,))
+    asked = {"labels": labels, "annotations": {"contact": "crm"}}
+    assert planned(make_spec(**asked), make_namespace(), view=view) == {}
+    asked = {
+        "labels": {"owner": "web", "stage": "test", f"{POD_SECURITY}/enforce": "baseline"},
+        "annotations": {"contact": "web"},
+    }
+    found = planned(make_spec(**asked), make_namespace(), view=view)
+    assert found["owner-changed"] == "It belongs to crm and would belong to web."
+    changed = f"annotations[contact], labels[{POD_SECURITY}/enforce] from restricted to baseline"
+    told = f"Others may have set, or rely on: {changed}, labels[stage] from prod to test."
+    assert found == {"owner-changed": found["owner-changed"], "labels-changed": told}
+
+
 def test_a_rule_that_is_not_known_may_have_been_the_strictest():
     held = make_namespace(ingress_policy=None, egress_policy=None)
     assert planned(make_spec(labels={"a": "b"}), held) == {}
