@@ -34,6 +34,7 @@ from mnslib.results import (
     RunStatus,
 )
 from mnslib.run import targets
+from mnslib.run.log import FORMATS, begin_log
 from mnslib.run.parameters import (
     CLOUDS,
     CREDENTIALS,
@@ -60,6 +61,11 @@ _DETAILED = click.option(
 _LIMIT = click.option(
     "--time-limit", "time_limit_minutes", metavar="MINUTES",
     type=click.FloatRange(0, min_open=True), help="Stop after so long, as SIGTERM does.",
+)  # fmt: skip
+
+_LOG = click.option(
+    "--log-format", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="JSON: each line is an object.",
 )  # fmt: skip
 
 _TARGET = click.Choice(TARGETS)
@@ -145,6 +151,7 @@ def _given(
 @_parameters
 @_DETAILED
 @_LIMIT
+@_LOG
 def run(
     notebook: str,
     *,
@@ -182,6 +189,7 @@ def _execute(
     given: Mapping[str, Any],
     asked: Mapping[str, Any],
     environment: str,
+    log_format: str = "text",
     **how: Any,
 ) -> int:
     """Run a notebook, and say how it ended and what to do next; return the exit code.
@@ -189,16 +197,14 @@ def _execute(
     Args:
         how: as `run_notebook` takes it.
     """
-    from mnslib.run.log import Log
     from mnslib.run.runner import run_notebook
 
-    # for good: Python itself writes there once more when it ends
-    sys.stdout, sys.stderr = Log(sys.stdout), Log(sys.stderr)
     outcome = run_notebook(
         notebook,
         parameters=given,
         environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
+        on_begin=begin_log(log_format),
         **how,
     )
     message = printable(f"{outcome.status.value}: {outcome.message}")
@@ -279,6 +285,7 @@ def _found(run: str, runs_dir: str) -> tuple[Path, Mapping[str, Any], Path | Non
 )
 @_DETAILED
 @_LIMIT
+@_LOG
 def resume(run: str, *, runs_dir: str, max_failures: str | None, **how: Any) -> None:
     """Go on with a run that ended early, under the approval that it had.
 

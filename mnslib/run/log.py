@@ -1,30 +1,74 @@
-"""Lines that people read along: where nothing takes them, the work goes on."""
+"""Lines that people read along: where nothing takes them, the work goes on.
+
+Of a run each says when it was written and by which, or is an object of JSON. On a terminal they
+stay as they are: who looks on knows what runs.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from io import StringIO
 from typing import Any
+
+from mnslib.results import utc_now, utc_text
+
+FORMATS = ("text", "json")
 
 
 class Log:
-    """A stream that people read along; where it takes nothing, the work goes on."""
+    """A stream that people read along; where it takes nothing, the work goes on.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    Attributes:
+        run: name of the run directory, once there is one.
+    """
+
+    def __init__(self, stream: Any, log_format: str = "") -> None:
+        self.run, self._stream, self._format, self._is_within = "-", stream, log_format, False
 
     def write(self, text: str) -> int:
         """Write what can be written, at once."""
         with suppress(AttributeError, OSError, ValueError):  # no stream, a full or a closed one
-            self._stream.write(text)
+            self._stream.write("".join(map(self._said, StringIO(text))))  # TypeError for bytes
             self._stream.flush()
         return len(text)
+
+    def _said(self, line: str) -> str:
+        said = {"utc": utc_text(utc_now()), "run": self.run, "message": line.rstrip()}
+        if self._format == "json":
+            return json.dumps(said, ensure_ascii=False) + "\n" if said["message"] else ""
+        # an indented line belongs to the one above
+        is_plain = not self._format or self._is_within or line.startswith((" ", "\n"))
+        self._is_within = not line.endswith("\n")
+        return line if is_plain else f"{said['utc']} {self.run} {line}"
 
     def flush(self) -> None:
         """Do nothing: nothing is left to write."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def begin_log(log_format: str) -> Callable[[str], None]:
+    """Have standard error, of JSON standard output too, say from now on which run writes.
+
+    Returns what is to be told the name of the run directory.
+    """
+    streams = [sys.stdout, sys.stderr]
+    plain = [one._stream if isinstance(one, Log) else one for one in streams]
+    is_read = log_format != "json" and getattr(plain[1], "isatty", bool)()
+    logs = [Log(plain[0], log_format if log_format == "json" else ""),
+            Log(plain[1], "" if is_read else log_format)]  # fmt: skip
+    # for good: Python itself writes there once more when it ends
+    sys.stdout, sys.stderr = logs
+
+    def on_begin(run: str) -> None:
+        for one in logs:
+            one.run = run
+
+    return on_begin
 
 
 def tell(sentence: str) -> None:

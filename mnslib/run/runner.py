@@ -11,7 +11,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -153,6 +153,7 @@ def run_notebook(
     runs_dir: str | Path,
     detailed_exitcode: bool = False,
     time_limit_minutes: float | None = None,
+    on_begin: Callable[[str], object] = str,
 ) -> RunOutcome:
     """Run a notebook in a fresh directory below `runs_dir`, which is whole when this returns.
 
@@ -166,6 +167,7 @@ def run_notebook(
         runs_dir: relative paths are taken from the project folder.
         detailed_exitcode: findings end with 2 instead of 0.
         time_limit_minutes: after so long it is stopped as by SIGTERM; None for never.
+        on_begin: is given the name of the run directory.
 
     Raises:
         ConfigError: no such notebook, or no project folder; there is no run directory then.
@@ -183,6 +185,7 @@ def run_notebook(
             )
         except ConfigError as error:
             raise refusal(error, path.stem, environment, asked) from error
+        on_begin(directory.name)
         watch.path = directory / "notebook.ipynb"
         try:
             if time_limit_minutes is not None:

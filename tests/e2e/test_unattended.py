@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from mnslib.resource_ids import ClusterId
 from mnslib.run.locks import LOCKS_VARIABLE, only_writer
+from mnslib.run.log import begin_log
 
-from .conftest import writes
+from .conftest import ROOT, writes
 
 
 @pytest.fixture
@@ -19,6 +26,39 @@ def held(environment, sandbox_connection, tmp_path, monkeypatch):
     endpoint = sandbox_connection["arm_endpoint"]
     with only_writer([cluster], endpoint=endpoint, run_directory=tmp_path / "the-other"):
         yield
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S+) \S.*|  .*")
+
+
+@pytest.mark.usefixtures("held")
+def test_each_line_of_a_log_says_when_and_by_which_run(mns, tmp_path):
+    words = ("run", "30", "-f", f"{ROOT}/parameters/30_provision_in_bulk.sandbox.yaml")
+    done = mns(*words, "--runs", str(tmp_path / "r"))
+    directory = Path(done.stdout.splitlines()[-1])
+    said = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
+    assert len(said) > 5
+    assert {found[1] for found in said} - {None} == {directory.name}
+    assert said[-1][0].partition(f" {directory.name} ")[2].startswith("failed: Nothing was written")
+    done = mns(*words, "--runs", str(tmp_path / "r"), "--log-format", "json")
+    lines = [json.loads(line) for line in (done.stderr + done.stdout).splitlines()]
+    assert {tuple(line) for line in lines} == {("utc", "run", "message")}
+    assert {line["run"] for line in lines} == {Path(lines[-1]["message"]).name}
+
+
+def test_on_a_terminal_lines_are_as_they_are_and_text_that_is_cut_stays_one_line(monkeypatch):
+    screen, file = io.StringIO(), io.StringIO()
+    screen.isatty = lambda: True
+    for stream in (screen, file, file):  # the last time the log of an earlier run is there
+        monkeypatch.setattr("sys.stdout", io.StringIO())
+        monkeypatch.setattr("sys.stderr", stream)
+        begin_log("text")("another")
+        begin_log("text")("a-run")
+        print("What is there ...", file=sys.stderr)
+    assert screen.getvalue() == "What is there ...\n"
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("Z a-run What is there ...") for line in lines)
 
 
 @pytest.mark.usefixtures("held")
