@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mnslib.errors import cut
+from mnslib.run.metrics import item_counts
 from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
@@ -79,6 +80,7 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
     problem = f"the environment variable {name} is not set"
     if url := os.environ.get(name, "").strip():
         content: dict[str, Any] = {key: result.get(key) for key in _SHARED} | {"run": run}
+        content["item_counts"] = item_counts(result)
         content["headline"] = hide_secrets(str(content["headline"]))
         if parameters.get("notify_format") == "teams":
             # made of text runs, which know no Markdown, so that no text of others becomes a link

@@ -24,6 +24,7 @@ from mnslib.results import EXIT_CODES, LOCKED_EXIT_CODE, RunRecord, RunStatus, u
 from mnslib.run import project, runs
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.log import Log, tell
+from mnslib.run.metrics import write_metrics
 from mnslib.run.notify import notify
 from mnslib.run.parameters import (
     PARAMETERS_TAG,
@@ -204,8 +205,9 @@ def run_notebook(
         said = [runs.write_end(directory, result)]
         try:
             runs.write_index(folder)
+            write_metrics(directory, result)
         except Exception as error:  # of whatever run it is, this one has ended
-            said.append(f"The index cannot be written: {_said(error)}.")
+            said.append(f"The index or the metrics cannot be written: {_said(error)}.")
         said.append(notify(result, run=directory.name, parameters=asked))
     return RunOutcome(
         directory=directory,

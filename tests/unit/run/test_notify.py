@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from mnslib.results import OutcomeKind
 from mnslib.run.notify import MOST_RETRIES, notification_problems, notify
 
 KEY = "sig=Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA"
@@ -23,7 +24,10 @@ RESULT = {
     "headline": "35 of 36 are as requested: 35 created, 1 failed.",
     "summary": {"created": 35, "failed": 1},
     "parameters": {"request_file": "parameters/secret-project.csv"},
-    "items": [{"namespace_name": "payments-api"}],
+    "items": [
+        {"namespace_name": "payments-api", "outcome": "created"},
+        {"namespace_name": "payments-web", "outcome": "failed"},
+    ],
     "artifacts": ["result.json"],
 }
 
@@ -81,6 +85,7 @@ def test_a_webhook_gets_the_outcome_and_neither_items_nor_parameters(webhook):
     assert path.startswith("/hook?sig=")
     assert body["status"] == "partly"
     assert body["summary"] == {"created": 35, "failed": 1}
+    assert body["item_counts"] == {**dict.fromkeys(OutcomeKind, 0), "created": 1, "failed": 1}
     assert body["run"] == "20261102T060000Z-30-prod"
     assert not {"parameters", "items", "artifacts"} & set(body)
 
@@ -99,6 +104,13 @@ def test_a_teams_card_shows_text_of_others_as_text(webhook):
     assert "[click](https://example.org) **now**" in [run["text"] for run in runs]
     assert runs[0]["text"] == "Partly: 30_provision_in_bulk, prod (azure)"
     assert "created 35, failed 1" in [run["text"] for run in runs]
+
+
+def test_a_teams_card_of_a_run_without_a_summary_counts_its_items(webhook):
+    assert tell("teams", summary={}) == ""
+    card = webhook.received[0][2]["attachments"][0]["content"]
+    runs = [run for block in card["body"] for run in block["inlines"]]
+    assert "created 1, failed 1" in [run["text"] for run in runs]
 
 
 RUN_PROPERTIES = {
