@@ -9,6 +9,7 @@ Source: kubernetes-mixin, alerts KubeCPUQuotaOvercommit and KubeCPUOvercommit (m
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,11 +36,11 @@ _VIRTUAL_TAINT, _VIRTUAL_NAMES = "virtual-kubelet.io/provider", ("virtual-node-"
 _CLOSED_NAMES = ("aks-hostedpool-", "aks-system-surge-")
 """Of nodes that are not the customer's. Source: AKS Automatic, managed system node pools."""
 
-_PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "node.cilium.io/")
+_PASSING_TAINT = re.compile(r"node\.((cloudprovider\.)?kubernetes|cilium)\.io/|remediator\.")
 _CORDON_TAINT = "node.kubernetes.io/unschedulable"
 _TOLERATED_TAINT = "node.kubernetes.io/memory-pressure"
 """Of conditions, which pass. Every pod that requests something tolerates the last, and a quota
-takes no other. Source: Kubernetes, "Taint Nodes by Condition"."""
+takes no other. Source: Kubernetes, "Taint Nodes by Condition"; AKS, "Node auto-repair"."""
 
 
 def left_out_for(node: Node) -> str:
@@ -51,8 +52,7 @@ def left_out_for(node: Node) -> str:
     taints = [key for key in node.taints if key != _TOLERATED_TAINT]
     if node.is_virtual or _VIRTUAL_TAINT in taints or node.name.startswith(_VIRTUAL_NAMES):
         return VIRTUAL
-    foreign = [key for key in taints if not key.startswith(_PASSING_TAINTS)]
-    if foreign or node.name.startswith(_CLOSED_NAMES):
+    if node.name.startswith(_CLOSED_NAMES) or not all(map(_PASSING_TAINT.match, taints)):
         return CLOSED
     if not node.is_ready or set(taints) - {_CORDON_TAINT}:
         return NOT_READY

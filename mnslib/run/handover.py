@@ -82,7 +82,7 @@ def refused_kubeconfig(asked: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(named, str) or not named:
         return {}
     problem = "it is no path of one file: no list, variable or quotes."
-    if not set(named) & {os.pathsep, *"$%\"'"} and named.isprintable() and named == named.strip():
+    if not set(named) & {os.pathsep, *";$%\"'"} and named.isprintable() and named == named.strip():
         problem = _unwritable(named)
     said = f"kubeconfig is {cut(named)!r}: {problem} Write ~/.kube/config, or an absolute path."
     return {"kubeconfig": said} if problem else {}

@@ -81,7 +81,9 @@ def test_a_node_that_is_not_ready_offers_nothing() -> None:
         ("a", {"taints": ("node.kubernetes.io/disk-pressure",)}, "not ready"),
         ("a", {"taints": ("node.cloudprovider.kubernetes.io/uninitialized",)}, "not ready"),
         ("a", {"taints": ("node.kubernetes.io/memory-pressure",)}, ""),
+        ("a", {"taints": ("remediator.kubernetes.azure.com/unschedulable",)}, "not ready"),
         ("a", {"taints": ("CriticalAddonsOnly",)}, "closed"),
+        ("a", {"taints": ("node.ocs.openshift.io/storage",)}, "closed"),
         (
             "a",
             {"taints": ("kubernetes.azure.com/scalesetpriority",), "is_cordoned": True},

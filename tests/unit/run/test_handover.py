@@ -16,6 +16,7 @@ from mnslib.run.handover import refused_kubeconfig
     [
         ("{tmp}/a:{tmp}/b", "no path of one file: no list"),
         (":{tmp}/a", "no list"),
+        ("{tmp}/a;{tmp}/b", "no list"),
         ("{tmp}/a:", "no list"),
         ("$HOME/.kube/config", "variable"),
         ("{tmp}/${{USER}}", "variable"),
