@@ -62,10 +62,6 @@ LONGEST_REASON = 80
 NOT_SERVED = "not served by this cluster"
 """Of an API version that a cluster does not know, which it answers with 404."""
 
-_BY_CLUSTER = (
-    "regions", "quotas", "commitments", "nodes", "pods", "limit_ranges", "workloads", "autoscalers",
-    "events", "unreachable", "no_commitment", "no_history",
-)  # fmt: skip
 _SERIES = {
     "used": QUOTA_SERIES, "hard": QUOTA_SERIES, "requested": QUOTA_SERIES,
     "usage_cpu": USAGE_SERIES, "usage_memory": USAGE_SERIES,
@@ -339,10 +335,11 @@ def assemble(
             if place := counts.get(series):
                 latest[cluster, place[0]][place[1]] = amount
     namespaces = pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS))
-    fields: dict[str, Any] = {
-        name: {one.name: one.facts[name] for one in readings if one.facts.get(name, "") != ""}
-        for name in _BY_CLUSTER
-    }
+    fields: dict[str, Any] = {"quotas": {}, "commitments": {}}
+    for one in readings:
+        for name, fact in one.facts.items():
+            if fact != "":
+                fields.setdefault(name, {})[one.name] = fact
     for name, levels in _SERIES.items():
         own = past.pop(name)  # its rows are let go once they are in the frame
         values = np.empty((len(grid.times), len(own)), dtype=np.float32)

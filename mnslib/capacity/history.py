@@ -24,17 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.promql import (
-    HISTORY,
-    QUOTA_LABELS,
-    QUOTAS,
-    REQUESTS,
-    ClusterNames,
-    clusters_query,
-    query_of,
-    samples_query,
-    window_problems,
-)
+from mnslib.capacity import promql
+from mnslib.capacity.promql import ClusterNames, RangeQuery
 from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.samples import FLOAT32_NOISE, most_of, possible
 from mnslib.capacity.utilization import tightest_peaks
@@ -45,7 +36,6 @@ from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient, Series
-    from mnslib.capacity.promql import RangeQuery
     from mnslib.capacity.samples import Values
     from mnslib.capacity.snapshot import Snapshot
 
@@ -169,7 +159,7 @@ def time_grid(now: datetime, *, lookback_days: int, step_minutes: int) -> Grid:
     Raises:
         ConfigError: if the lookback is under a day, or the step under a minute or over a day.
     """
-    if wrong := window_problems(lookback_days=lookback_days, step_minutes=step_minutes):
+    if wrong := promql.window_problems(lookback_days=lookback_days, step_minutes=step_minutes):
         raise ConfigError(" ".join(wrong.values()))
     step = step_minutes * 60
     last = int(now.timestamp()) // step
@@ -195,7 +185,7 @@ def cluster_names(
     seconds = int(grid.step.total_seconds())
     labels: dict[str, set[str]] = defaultdict(set)
     renamed = set()
-    for query in map(clusters_query, (QUOTAS, REQUESTS)):
+    for query in map(promql.clusters_query, (promql.QUOTAS, promql.REQUESTS)):
         found = (
             [read_samples(prometheus, query, grid)]
             if ever
@@ -219,7 +209,10 @@ def read_history(prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid
     Raises:
         PrometheusError: if a query is refused or the endpoint cannot be reached.
     """
-    samples = {name: read_samples(prometheus, query_of(name, cluster), grid) for name in HISTORY}
+    samples = {
+        name: read_samples(prometheus, promql.query_of(name, cluster), grid)
+        for name in promql.HISTORY
+    }
     unseen = np.ones(len(grid.times), dtype=bool)
     for row in samples["requested"].values():
         unseen &= np.isnan(row)
@@ -227,7 +220,7 @@ def read_history(prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid
     if unseen.any():
         # One target has the requests of all pods, so a time is seen by all of a cluster's series
         # or by none; a namespace alone that shows nothing then has no pods.
-        of_step = read_samples(prometheus, query_of("requested", cluster, last=True), grid)
+        of_step = read_samples(prometheus, promql.query_of("requested", cluster, last=True), grid)
         for series, values in of_step.items():
             if not np.isnan(values[unseen]).all():
                 is_rare = True
@@ -235,7 +228,7 @@ def read_history(prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid
                 row[unseen] = values[unseen]
     latest = {}
     if seconds := ceil((grid.now - grid.times[-1]).total_seconds()):
-        now = values_at(prometheus, query_of("used", cluster), grid.now, seconds=seconds)
+        now = values_at(prometheus, promql.query_of("used", cluster), grid.now, seconds=seconds)
         latest = {one: value for one, value in now.items() if value <= most_of("used", one[-1])}
     return History(samples=samples, latest=latest, is_rare=is_rare)
 
@@ -341,7 +334,7 @@ def with_peak_times(
         last, end = snapshot.used.index[-1], rows["peak_utc"].iloc[0]
         seconds = ceil((end - last if end > last else snapshot.step).total_seconds())
         names, label = sorted(set(rows["namespace_name"])), labels[rows["cluster_name"].iloc[0]]
-        query = samples_query(label, names, seconds=seconds)
+        query = promql.samples_query(label, names, seconds=seconds)
         try:
             return prometheus.samples(query, at=end.to_pydatetime())
         except PrometheusError:
@@ -360,7 +353,7 @@ def with_peak_times(
         for rows, answer in zip(steps, pool.map(ask, steps), strict=True):
             points: dict[Name, list[tuple[float, float]]] = defaultdict(list)
             for one in answer:
-                points[_name(one, QUOTA_LABELS)] += one.points
+                points[_name(one, promql.QUOTA_LABELS)] += one.points
             values = zip(names_of(rows), rows["resource"], rows["peak_used"], strict=True)
             for (cluster, name), resource, amount in values:
                 key = QUOTA_KEYS[resource]
