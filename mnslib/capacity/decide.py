@@ -189,23 +189,20 @@ def decided(tables: Tables) -> Decided:
     )
 
 
-def step_requests(steps: Iterable[Step], snapshot: Snapshot) -> pd.DataFrame:
+def step_requests(steps: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return the request file of the steps: a row per namespace, cells only for what changes.
 
     Args:
+        steps: the table of `Decided`.
         snapshot: of the same run; it says where each cluster is.
     """
-    spaces = snapshot.namespaces
-    where = dict(zip(names_of(spaces), names_of(spaces, *REQUEST_COLUMNS[:2]), strict=True))
-    rows = []
-    for step in steps:
-        if step.is_in_file:
-            cells = {amount.resource: amount.request for amount in step.amounts}
-            # names that two clusters share are told apart by their ids
-            place = [step.cluster_name.rpartition("/")[2], step.namespace_name]
-            requests = [cells.get(name, "") for name in QUOTA_FIELDS]
-            rows.append([*where[step.place], *place, *requests])
-    return pd.DataFrame(rows, columns=list(REQUEST_COLUMNS))
+    said = steps[steps["request"] != ""]
+    cells = said.pivot(index=SPACE, columns="resource", values="request")
+    cells = cells.reindex(columns=list(QUOTA_FIELDS), fill_value="").fillna("")
+    rows = said[SPACE].drop_duplicates().join(cells, on=SPACE).merge(snapshot.namespaces, on=SPACE)
+    # names that two clusters share are told apart by their ids
+    names = rows["cluster_name"].str.split("/").str[-1]
+    return rows.assign(cluster_name=names)[list(REQUEST_COLUMNS)]
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:

@@ -179,7 +179,7 @@ class Tables:
     @cached_property
     def requests(self) -> pd.DataFrame:
         """The part of the steps that a request file can change, with its columns."""
-        return step_requests(self.decided.steps, self.snapshot)
+        return step_requests(self.steps, self.snapshot)
 
     @cached_property
     def owners(self) -> Owners:
