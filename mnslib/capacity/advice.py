@@ -80,12 +80,10 @@ def with_advice(table: pd.DataFrame, spaces: pd.DataFrame) -> pd.DataFrame:
         spaces: from `advised`.
 
     Returns:
-        `table` with `advice`, and after it `advice_resource` and `advice_reason`.
+        `table` with `advice`, `advice_resource` and `advice_reason`.
     """
     found = spaces.set_index(SPACE)[["advice", "advice_resource", "advice_reason"]]
-    others = [name for name in table.columns.tolist() if name not in found.columns]
-    place = table.columns.tolist().index("advice")
-    return table[others].join(found, on=SPACE)[[*others[:place], *found, *others[place:]]]
+    return table.drop(columns=list(found)).join(found, on=SPACE)[list(table)]
 
 
 def advice_findings(spaces: pd.DataFrame) -> dict[str, Any]:

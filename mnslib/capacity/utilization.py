@@ -39,8 +39,8 @@ def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.
 
     Returns:
         `UTILIZATION_COLUMNS` (docs/tables.md): `utilization_ratio` is NaN where hard is 0;
-        `verdict` is `full`, `tight`, `ok` or `unknown: <reason>`; `advice` stays empty until usage
-        is weighed; a peak was looked for in the share `coverage` of the steps.
+        `verdict` is `full`, `tight`, `ok` or `unknown: <reason>`; `advice*` stay empty until
+        usage is weighed; a peak was looked for in the share `coverage` of the steps.
     """
     table = snapshot.quota_rows.copy()
     found = evidence[evidence["resource"].isin(QUOTA_FIELDS)].reset_index(drop=True)
@@ -57,7 +57,7 @@ def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.
         table[name] = snapshot.namespaces[name].repeat(len(QUOTA_FIELDS)).array
     peaks = _peaks(table, snapshot, snapshot.used, snapshot.hard, snapshot.peak_times)
     table[peaks.columns] = peaks.mask(is_wrong)
-    return table.assign(advice="")[list(UTILIZATION_COLUMNS)]
+    return table.reindex(columns=list(UTILIZATION_COLUMNS), fill_value="")
 
 
 def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) -> pd.DataFrame:

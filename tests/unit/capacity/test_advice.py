@@ -84,8 +84,16 @@ def test_a_quota_of_zero_that_nobody_claims_gets_no_advice():
 def test_every_row_of_the_utilization_table_carries_the_advice_of_its_namespace():
     fields = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
     table = pd.DataFrame(
-        [["aks-1", name, field, "", "o"] for name in ("web", "api") for field in fields],
-        columns=["cluster_name", "namespace_name", "resource", "advice", "owner"],
+        [["aks-1", name, field, "", "", "", "o"] for name in ("web", "api") for field in fields],
+        columns=[
+            "cluster_name",
+            "namespace_name",
+            "resource",
+            "advice",
+            "advice_resource",
+            "advice_reason",
+            "owner",
+        ],  # fmt: skip
     )
     layers = layers_of(("api", "cpu", 0.3, 0.9), ("web", "cpu", 0.95, NAN, "no samples of use"))
 
