@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,17 +46,6 @@ Untrue = dict[int, Flags]
 """The steps at which a column's zeros cannot be true, of the few columns that have any."""
 
 
-class Span(NamedTuple):
-    """The ends of the first and of the last step of a run of untrue zeros."""
-
-    first: pd.Timestamp
-    last: pd.Timestamp
-
-    def __str__(self) -> str:
-        """Return an ISO 8601 interval."""
-        return f"{self.first:%Y-%m-%dT%H:%M:%SZ}/{self.last:%Y-%m-%dT%H:%M:%SZ}"
-
-
 def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
     """Return how far the figures of each value can be trusted, and the samples that can.
 
@@ -66,7 +55,8 @@ def with_evidence(snapshot: Snapshot) -> tuple[pd.DataFrame, CleanSnapshot]:
         `EVIDENCE_COLUMNS` (docs/tables.md), one row per cluster, namespace and quota field, and
         where usage was measured, one per `USAGE_FIELDS`. `evidence` is the first word of `EVIDENCE`
         that holds; a gap lasts from the last sample before it until the first one after it;
-        `untrue_zeros` are `Span`s: they count as no samples, unless all are zero (`is_all_zero`).
+        `untrue_zeros` are ISO 8601 intervals, from the end of the first step to that of the last:
+        they count as no samples, unless all are zero (`is_all_zero`).
         `impossible_samples` count as none either.
     """
     spaces, frames = _spaces(snapshot), _in_order(snapshot)
@@ -331,10 +321,12 @@ def _facts(
     )
 
 
-def _spans(times: pd.Index, steps: Flags | None) -> tuple[Span, ...]:
+def _spans(times: pd.Index, steps: Flags | None) -> tuple[str, ...]:
     """Return when the zeros of a column cannot be true, from first to last sample of each run."""
-    runs = () if steps is None else _runs(steps)
-    return tuple(Span(times[first], times[end - 1]) for first, end in runs)
+    return tuple(
+        f"{times[first]:%Y-%m-%dT%H:%M:%SZ}/{times[end - 1]:%Y-%m-%dT%H:%M:%SZ}"
+        for first, end in (() if steps is None else _runs(steps))
+    )
 
 
 def _changes(hard: pd.DataFrame) -> pd.DataFrame:

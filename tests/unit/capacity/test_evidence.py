@@ -340,8 +340,7 @@ def test_a_counter_that_dies_and_comes_back_has_a_gap_with_its_place(web, now):
         "zero while its pods ask for more, for 3 days from 13 Oct 06:00 UTC to 16 Oct 07:00 UTC, "
         "90 % of the time seen"
     )
-    assert row["untrue_zeros"] == ((at(now, 479), at(now, 408)),)
-    assert str(row["untrue_zeros"][0]) == "2026-10-13T07:00:00Z/2026-10-16T06:00:00Z"
+    assert row["untrue_zeros"] == ("2026-10-13T07:00:00Z/2026-10-16T06:00:00Z",)
     assert (row["unknown_now"], row["unknown_history"]) == ("", "")
     daily = daily_of(snapshot).iloc[0]
     assert daily[[day for day in daily.index if str(day) == "2026-10-14"]].isna().all()
