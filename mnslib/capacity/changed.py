@@ -149,8 +149,7 @@ def changes_since(
 
 def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier) -> dict[str, int]:
     """Return how many namespaces are newly full, tight or unknown, or newly have pods refused."""
-    new = changed[changed["is_finding"]]
-    heads = [word(verdict) for verdict in new["after"]]
+    heads = _new_words(changed)
     is_compared = pd.Series(data=earlier.refused is not None, index=refusals.index)
     clusters = refusals["cluster_name"].astype(str).str.casefold()
     if earlier.table is not None and earlier.is_common_only:
@@ -164,11 +163,14 @@ def new_findings(changed: pd.DataFrame, refusals: pd.DataFrame, earlier: Earlier
 
 def change_findings(changed: pd.DataFrame, earlier: Earlier) -> dict[str, Any]:
     """Return how many changes are new findings, by the word of what they are now."""
-    new = changed[changed["is_finding"]]
-    heads = [word(verdict) for verdict in new["after"]]
+    heads = _new_words(changed)
     found = {name: heads.count(name) for name in (FULL, TIGHT, UNKNOWN) if name in heads}
-    others, is_first = len(changed) - len(new), earlier.table is None
+    others, is_first = len(changed) - len(heads), earlier.table is None
     return {"found": found, "others": others, "is_first": is_first, "run": earlier.run}
+
+
+def _new_words(changed: pd.DataFrame) -> list[str]:
+    return [word(verdict) for verdict in changed.loc[changed["is_finding"], "after"]]
 
 
 def _common(
