@@ -7,7 +7,7 @@ are in `docs/capacity.md`. NaN means "unknown" or "there is none"; `verdict` say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from math import ceil, floor
@@ -313,11 +313,9 @@ class FreeNodes:
 
     def prepare(self, sizes: Iterable[PodSize]) -> None:
         """Work out what `fits` returns of many sizes, which together takes a tenth of the time."""
-        new, free = list(set(sizes) - self._known.keys()), self._free
+        new = list(set(sizes) - self._known.keys())
         for part in chunks(len(new)):
-            amounts = np.array(new[part], dtype=np.int64)[:, :, None]
-            most = np.where(amounts, free[:2] // np.maximum(amounts, 1), free[2]).min(axis=1)
-            counts = np.minimum(most, free[2]).clip(0).sum(axis=1)
+            counts = _most(new[part], self._free).sum(axis=1)
             self._known.update(zip(new[part], counts.tolist(), strict=True))
 
     def unplaced(self, wanted: Mapping[PodSize, int]) -> dict[PodSize, int]:
@@ -344,7 +342,7 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     millicores, memory, _ = free.max(axis=1, initial=1).tolist()
     share = {size: max(size.millicores / millicores, size.memory_bytes / memory) for size in wanted}
     for size in sorted(wanted, key=lambda size: -share[size]):
-        most = _most(size, free)
+        most = _most([size], free)[0]
         before = most.cumsum() - most
         placed = np.minimum(np.maximum(wanted[size] - before, 0), most)
         free -= placed * np.array([[*size, 1]]).T
@@ -352,10 +350,9 @@ def _filled(free: Free, wanted: Mapping[PodSize, int]) -> tuple[Free, dict[PodSi
     return free, left
 
 
-def _most(size: PodSize, free: Free) -> Free:
-    """Return how many pods of a size each node takes."""
-    most: Free = free[2]
-    for row, amount in enumerate(size):
-        if amount:
-            most = np.minimum(most, free[row] // amount)
-    return np.maximum(most, np.int64(0))
+def _most(sizes: Sequence[PodSize], free: Free) -> Free:
+    """Return how many pods each node takes, sizes x nodes."""
+    amounts = np.array(sizes, dtype=np.int64)[:, :, None]
+    most = np.where(amounts, free[:2] // np.maximum(amounts, 1), free[2]).min(axis=1)
+    found: Free = np.minimum(most, free[2]).clip(0)
+    return found

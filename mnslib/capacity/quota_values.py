@@ -68,11 +68,10 @@ def tightest_quotas(quotas: Iterable[QuotaStatus]) -> dict[tuple[str, str], Quot
 
     Source: Kubernetes, ResourceQuota: several objects in one namespace.
     """
-    known = {key: key for key in QUOTA_KEYS.values()} | QUOTA_ALIASES
     found: dict[tuple[str, str], QuotaValue] = {}
     for quota in quotas:
         for key, hard in quota.hard.items():
-            place = quota.namespace_name, known.get(key, "")
+            place = quota.namespace_name, QUOTA_ALIASES.get(key, key)
             if place[1] not in QUOTA_KEYS.values():
                 continue
             value = QuotaValue(quota.name, key, hard, quota.used.get(key), quota.is_scoped)

@@ -93,7 +93,7 @@ def test_every_row_of_the_utilization_table_carries_the_advice_of_its_namespace(
             "advice_resource",
             "advice_reason",
             "owner",
-        ],  # fmt: skip
+        ],
     )
     layers = layers_of(("api", "cpu", 0.3, 0.9), ("web", "cpu", 0.95, NAN, "no samples of use"))
 
