@@ -79,8 +79,15 @@ def daily_peaks(
         quota_changed=pd.Series(_changed_days(snapshot, rows, days, chosen), dtype=object),
         reason=reason.mask(reason == "", NO_HARD).where(has_none, ""),
     )
-    by_day = pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object))
-    return table.join(by_day).iloc[_most_urgent_first(table, peaks)].reset_index(drop=True)
+    found = table.join(pd.DataFrame(peaks.T, columns=pd.Index(names.tolist(), dtype=object)))
+    keys = counted_days(found).assign(
+        is_unknown=has_none & found["first_seen"].isna(),
+        last=np.nan_to_num(peaks[-1], nan=-1.0) if len(peaks) else -1.0,
+    )
+    order = ["has_none", "is_unknown", "days_full", "days_tight", "last", *reversed(SPACE)]
+    rising = [True, True, False, False, False, True, True]
+    keys = keys.sort_values(order, ascending=rising, kind="stable")
+    return found.loc[keys.index].reset_index(drop=True)
 
 
 def _tightest_places(table: pd.DataFrame, peaks: NDArray[np.float64]) -> Places:
@@ -93,20 +100,6 @@ def _tightest_places(table: pd.DataFrame, peaks: NDArray[np.float64]) -> Places:
         ["rank", "near", "now"], ascending=[True, False, False], kind="stable"
     )
     return np.sort(ordered.drop_duplicates(SPACE).index.to_numpy(dtype=np.intp))
-
-
-def _most_urgent_first(table: pd.DataFrame, peaks: NDArray[np.float64]) -> NDArray[np.int64]:
-    has_none = np.logical_and.reduce(np.isnan(peaks))
-    last = peaks[-1] if len(peaks) else np.full(len(table), np.nan)
-    keys = table[SPACE].assign(
-        has_none=has_none,
-        is_unknown=has_none & table["first_seen"].isna(),
-        full=-np.sum(peaks >= 1, axis=0),
-        tight=-np.sum(peaks >= float(TIGHT_RATIO), axis=0),
-        last=-np.nan_to_num(last, nan=-1.0),
-    )
-    order = ["has_none", "is_unknown", "full", "tight", "last", "namespace_name", "cluster_name"]
-    return keys.sort_values(order, kind="stable").index.to_numpy(dtype=np.int64)
 
 
 def _first_seen(

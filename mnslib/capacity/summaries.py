@@ -18,7 +18,7 @@ from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBO
 from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, SPACE, TIGHT
 from mnslib.capacity.samples import FLOAT32_NOISE
-from mnslib.capacity.snapshot import CleanSnapshot, Snapshot, series_of
+from mnslib.capacity.snapshot import Snapshot, series_of
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import ratio_now, verdict_counts
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, word
@@ -55,9 +55,9 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
     Returns:
         The columns of `tables.utilization` for the value that `tables.daily` holds of each (the
         first that it has where none is known), of `tables.days`, the last change of its quota and
-        the last crossing, and: `hours_full`, and how often it `reached` the quota; what is odd
-        about its peak: `peak_quota` ("older" or "now") and `is_partly_seen`. Order: full now, then
-        tight, then most days full; unknown ones last.
+        the last crossing, and: `hours_full` of the lookback (NaN without samples), and how often it
+        `reached` the quota; what is odd about its peak: `peak_quota` ("older" or "now") and
+        `is_partly_seen`. Order: full now, then tight, then most days full; unknown ones last.
     """
     value = [*SPACE, "resource"]
     table, days = tables.utilization, tables.days
@@ -81,8 +81,10 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
     rows = rows.merge(tables.worst[[*SPACE, "unknown_values"]], on=SPACE)
     most = rows["hard"] * (1 + FLOAT32_NOISE)
     above = np.where(rows["peak_hard"] > most, "older", "now")
+    ratio = tables.clean.ratio(tables.clean.used.columns.get_indexer(series_of(rows)))
+    hours = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0) * tables.snapshot.step_minutes / 60
     return rows.assign(
-        hours_full=_hours_full(tables.clean, rows),
+        hours_full=np.where(np.isnan(ratio).all(axis=0), np.nan, hours),
         peak_quota=np.where(rows["peak_used"] > most, above, ""),
         is_partly_seen=rows["peak_used"].notna() & (rows["coverage"] < GOOD_COVERAGE),
         direction=rows["direction"].fillna(""),
@@ -108,15 +110,6 @@ def since_findings(days: pd.DataFrame) -> Findings:
         "unknown": int((days["has_none"] & ~is_new).sum()),
         "has_none": bool(days["has_none"].all()),
     }
-
-
-def _hours_full(snapshot: CleanSnapshot, rows: pd.DataFrame) -> list[float]:
-    """Return for how many hours of the lookback each value was full; NaN without samples."""
-    ratio = snapshot.ratio(snapshot.used.columns.get_indexer(series_of(rows)))
-    steps = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0)
-    hours = np.where(np.isnan(ratio).all(axis=0), np.nan, steps * snapshot.step_minutes / 60)
-    found: list[float] = hours.tolist()
-    return found
 
 
 # What is granted, requested and used
