@@ -29,7 +29,8 @@ from mnslib.errors import (
     cut,
     nearest,
 )
-from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, ROLE_NAMES, NamespaceSpec
+from mnslib.models import POLICY_FIELDS, ROLE_NAMES, NamespaceSpec
+from mnslib.packaged import packaged
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
@@ -175,7 +176,7 @@ class Fleet:
             for resource, one in sums.items():
                 row |= {f"{resource}_{name}": float(getattr(one, name)) for name in _OF_COMMITMENT}
                 row["nodes_left_out"] = one.nodes_left_out
-        return _Wide(rows, columns=_CLUSTERS)
+        return _Wide(rows, columns=_COLUMNS["clusters"])
 
     def namespaces(self, *, all: bool = False) -> pd.DataFrame:
         """Return one row per managed namespace; a cluster that cannot be read is a row with why.
@@ -215,7 +216,7 @@ class Fleet:
                     row |= {"tags": dict(one.tags), "provisioning_state": one.provisioning_state}
             if all and seen is None:
                 rows.append(cluster.columns | {"reason": found.kubernetes_unknown})
-        return _Wide(rows, columns=_NAMESPACES)
+        return _Wide(rows, columns=_COLUMNS["namespaces"])
 
     def namespace(
         self, cluster: str, name: str, *, resource_group: str = "", subscription_id: str = ""
@@ -685,28 +686,9 @@ class Result(_Shown):
         return Stack((*outcome_report(self._applied).parts, run))
 
 
-_OF_RUN = (
-    "target", "cloud", "credential", "runs_dir", "max_commitment", "tiers_file", "policy_file",
-)  # fmt: skip
-"""Settings that a run's record has as its parameters."""
-
-_OF_CLUSTER = {
-    "region": "location", "kubernetes_version": "kubernetes_version", "entra_id": "has_entra_id",
-    "azure_rbac": "has_azure_rbac", "network_policy_engine": "network_policy_engine",
-}  # fmt: skip
-"""Columns of a cluster, and what Azure's object calls them."""
-
+_COLUMNS = packaged("mnslib", "fleet")
+_OF_RUN, _OF_CLUSTER = _COLUMNS["of_run"], _COLUMNS["of_cluster"]
 _OF_COMMITMENT = ("allocatable", "committed", "headroom")
-_CLUSTERS = [  # a narrow screen shows the first and the last of them
-    "cluster_name", *(f"{resource}_{n}" for resource in ("cpu", "memory") for n in _OF_COMMITMENT),
-    "subscription_id", "resource_group", *_OF_CLUSTER, "managed_namespaces", "nodes_left_out",
-    "reason",
-]  # fmt: skip
-_NAMESPACES = [
-    "cluster_name", "namespace_name", *QUOTA_FIELDS, "subscription_id", "resource_group",
-    "is_managed", "ingress_policy", "egress_policy", "adoption_policy", "delete_policy", "labels",
-    "annotations", "tags", "owner", "provisioning_state", "reason",
-]  # fmt: skip
 
 
 def _refuse_all(reasons: Sequence[str]) -> None:
