@@ -49,21 +49,14 @@ def possible(values: Values, most: Any) -> Flags:
 def in_order(frame: pd.DataFrame, series: pd.MultiIndex, times: pd.Index) -> pd.DataFrame:
     """Return a frame with exactly these columns and times; copies only where it has others."""
     frame = frame if frame.index.equals(times) else frame.reindex(times)
-    values, places = frame.to_numpy(dtype=np.float32, copy=False), np.full(len(series), -1)
-    if values.shape[1]:
-        places = frame.columns.get_indexer(series)
-    if not np.array_equal(places, np.arange(values.shape[1])):
-        values = taken(values, places)
+    values, count = frame.to_numpy(dtype=np.float32, copy=False), frame.shape[1]
+    places = frame.columns.get_indexer(series) if count else np.arange(0)
+    if not count:
+        values = np.full((len(times), len(series)), np.nan, dtype=np.float32)
+    elif not np.array_equal(places, np.arange(count)):
+        values = values.take(places, axis=1, mode="clip")  # twice as fast as with bounds checked
+        values[:, places < 0] = np.nan
     return pd.DataFrame(values, index=times, columns=series, copy=False)
-
-
-def taken(values: Values, places: Places) -> Values:
-    """Return a copy of some columns of `values`; NaN where the place is -1."""
-    if values.shape[1] == 0:
-        return np.full((len(values), len(places)), np.nan, dtype=np.float32)
-    found = values.take(places, axis=1, mode="clip")  # twice as fast as with bounds checked
-    found[:, places < 0] = np.nan
-    return found
 
 
 def chunks(count: int) -> Iterator[slice]:
