@@ -93,16 +93,6 @@ def worst_evidence(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[keys.drop_duplicates(SPACE).index].reset_index(drop=True)
 
 
-def evidence_counts(worst: pd.DataFrame) -> dict[str, int]:
-    """Return how many namespaces stand under each word of `EVIDENCE` that occurs, in its order.
-
-    Args:
-        worst: from `worst_evidence`.
-    """
-    found = worst["evidence"].value_counts()
-    return {word: int(found[word]) for word in EVIDENCE if word in found}
-
-
 def _in_order(snapshot: Snapshot) -> dict[str, pd.DataFrame]:
     """Return the frames of samples with the columns and times of a `CleanSnapshot`."""
     spaces = pd.MultiIndex.from_frame(snapshot.namespaces[SPACE])

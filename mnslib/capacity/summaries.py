@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from mnslib.capacity.daily import RATIO_NOISE
-from mnslib.capacity.evidence import evidence_counts
 from mnslib.capacity.evidence_words import EVIDENCE, GOOD_COVERAGE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import roll_up
 from mnslib.capacity.quota_values import BARE, FULL, NO_QUOTA, SPACE, TIGHT
@@ -190,13 +189,13 @@ def evidence_findings(worst: pd.DataFrame) -> Findings:
     Args:
         worst: from `evidence.worst_evidence`.
     """
-    counts = evidence_counts(worst)
+    found = worst["evidence"].value_counts()
+    counts = {name: int(found[name]) for name in EVIDENCE if name in found}
     bad = {name: number for name, number in counts.items() if name in NEEDS_SOMEBODY}
-    fine = {name: number for name, number in counts.items() if name not in NEEDS_SOMEBODY}
     return {
-        "namespaces": sum(counts.values()),
+        "namespaces": len(worst),
         "bad": bad,
-        "fine": fine,
+        "fine": {name: number for name, number in counts.items() if name not in bad},
         "needing": sum(bad.values()),
     }
 
