@@ -20,15 +20,7 @@ import pandas as pd
 from mnslib.capacity.promql import LOOKBACK_DAYS
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import commitments
-from mnslib.errors import (
-    REQUESTS,
-    ApplyError,
-    ConfigError,
-    MnsError,
-    StalePlanError,
-    cut,
-    nearest,
-)
+from mnslib.errors import REQUESTS, ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
 from mnslib.models import POLICY_FIELDS, ROLE_NAMES, NamespaceSpec
 from mnslib.packaged import packaged
 from mnslib.provisioning.approval import Approval, Caps, decide

@@ -25,13 +25,7 @@ from mnslib.capacity import samples
 from mnslib.capacity.evidence_words import EVIDENCE, USAGE_FIELDS
 from mnslib.capacity.quota_values import SPACE, names_of
 from mnslib.capacity.samples import Flags
-from mnslib.capacity.snapshot import (
-    REQUEST_FIELDS,
-    CleanSnapshot,
-    Snapshot,
-    columns_of,
-    series_of,
-)
+from mnslib.capacity.snapshot import REQUEST_FIELDS, CleanSnapshot, Snapshot, columns_of, series_of
 from mnslib.models import QUOTA_KEYS
 from mnslib.packaged import packaged
 

@@ -12,16 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from mnslib.capacity import history as past
 from mnslib.capacity.collect import WORKERS, ClusterReading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
-from mnslib.capacity.history import (
-    cluster_names,
-    quota_statuses,
-    read_samples,
-    time_grid,
-    values_at,
-    with_peak_times,
-)
 from mnslib.capacity.promql import QUOTAS, REQUESTS, ClusterNames, query_of
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
@@ -32,7 +25,6 @@ from mnslib.signals import Readers
 
 if TYPE_CHECKING:
     from mnslib.azure.prometheus import PrometheusClient
-    from mnslib.capacity.history import Grid, History
     from mnslib.capacity.snapshot import Snapshot
 
 UNNAMED = "(no cluster label)"
@@ -63,8 +55,8 @@ def collect_from_metrics(
         ConfigError: if no cluster is found, or what is named cannot be told apart by metrics.
         PrometheusError: if the clusters cannot be looked for.
     """
-    grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
-    called, found = cluster_names(prometheus, grid, ever=not clusters), _named(clusters)
+    grid = past.time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
+    called, found = past.cluster_names(prometheus, grid, ever=not clusters), _named(clusters)
     if not clusters:
         last = {name: own.values[-1] for name, own in called.items()}
         found = {name: ClusterId("", "", label or UNNAMED) for name, label in last.items()}
@@ -83,7 +75,7 @@ def collect_from_metrics(
             reading.facts["unreachable"] = reading.facts["no_history"]
             return reading
         try:
-            spaces = read_samples(prometheus, query_of("namespaces", label), grid)
+            spaces = past.read_samples(prometheus, query_of("namespaces", label), grid)
             reading.busy = frozenset(name for (name,) in spaces)
             recent, gone = _quotas(prometheus, label, reading.history, grid)
             reading.is_remembered = True
@@ -99,7 +91,7 @@ def collect_from_metrics(
     note = history_note(readings, grid) + " Clusters and namespaces as the metrics name them."
     snapshot = assemble(readings, grid, owner_label="", history_note=note)
     labels = {reading.name: reading.label for reading in readings}
-    return with_peak_times(snapshot, prometheus, labels=labels)
+    return past.with_peak_times(snapshot, prometheus, labels=labels)
 
 
 def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
@@ -120,7 +112,7 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
 
 
 def _quotas(
-    prometheus: PrometheusClient, label: ClusterNames, history: History, grid: Grid
+    prometheus: PrometheusClient, label: ClusterNames, history: past.History, grid: past.Grid
 ) -> tuple[list[QuotaStatus], list[QuotaStatus]]:
     """Return the quotas that are of now, and those that were seen before.
 
@@ -130,12 +122,12 @@ def _quotas(
     since = grid.times[-1] - max(LATE_STEPS, -(-LATE // grid.step)) * grid.step
     seconds = int((grid.now - since).total_seconds())
     hard, used = (
-        values_at(prometheus, query_of(name, label), grid.now, seconds=seconds)
+        past.values_at(prometheus, query_of(name, label), grid.now, seconds=seconds)
         for name in ("hard", "last_used")
     )
     counted = history.last_seen("used") | used
     before = {one: amount for one, amount in history.last_seen("hard").items() if one not in hard}
-    recent, gone = quota_statuses(hard, counted), quota_statuses(before, counted)
+    recent, gone = past.quota_statuses(hard, counted), past.quota_statuses(before, counted)
     there = tightest_quotas(recent)
     return recent, [one for one in gone if not there.keys() & tightest_quotas([one])]
 
@@ -145,7 +137,7 @@ def _add_commitment(
     prometheus: PrometheusClient,
     label: ClusterNames,
     quotas: Sequence[QuotaStatus],
-    grid: Grid,
+    grid: past.Grid,
 ) -> None:
     """Fill in nodes and what the cluster has committed; metrics do not say which nodes are ready.
 
@@ -154,9 +146,9 @@ def _add_commitment(
     seconds = int(max(grid.step, LATE).total_seconds())
 
     def seen(kind: str) -> dict[str, dict[str, Decimal]]:
-        answer = values_at(prometheus, query_of(kind, label), grid.now, seconds=0) or values_at(
-            prometheus, query_of(kind, label, last=True), grid.now, seconds=seconds
-        )
+        now = past.values_at(prometheus, query_of(kind, label), grid.now, seconds=0)
+        last = query_of(kind, label, last=True)
+        answer = now or past.values_at(prometheus, last, grid.now, seconds=seconds)
         found: dict[str, dict[str, Decimal]] = defaultdict(dict)
         for (name, resource), amount in answer.items():
             found[name][resource] = Decimal(str(amount))
