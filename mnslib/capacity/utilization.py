@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def utilization_table(snapshot: CleanSnapshot, *, evidence: pd.DataFrame) -> pd.
     table[kept] = found[kept]
     for name in ("owner", "is_managed"):
         table[name] = snapshot.namespaces[name].repeat(len(QUOTA_FIELDS)).array
-    peaks = _peaks(table, snapshot, snapshot.used, snapshot.hard, snapshot.peak_times)
+    peaks = _peaks(table, snapshot, snapshot.used, snapshot.hard)
     table[peaks.columns] = peaks.mask(is_wrong)
     return table.reindex(columns=list(UTILIZATION_COLUMNS), fill_value="")
 
@@ -70,21 +69,16 @@ def tightest_peaks(snapshot: Snapshot, *, clusters: Collection[str], most: int) 
     table = table.iloc[np.argsort(-ratio_now(table), kind="stable")[:most]].reset_index(drop=True)
     series, times = series_of(table), snapshot.used.index
     used, hard = (in_order(frame, series, times) for frame in (snapshot.used, snapshot.hard))
-    return table.join(_peaks(table, snapshot, used, hard, {}))
+    return table.join(_peaks(table, snapshot, used, hard))
 
 
 def _peaks(
-    table: pd.DataFrame,
-    snapshot: Snapshot,
-    used: pd.DataFrame,
-    hard: pd.DataFrame,
-    told: Mapping[tuple[str, str], Mapping[str, datetime]],
+    table: pd.DataFrame, snapshot: Snapshot, used: pd.DataFrame, hard: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the peaks of the rows; the first of equal ones counts. NaN and NaT without history.
 
     Args:
         used, hard: samples, a column for each row.
-        told: when within its step a peak fell.
     """
     columns = ("peak_used", "peak_hard", "peak_within_minutes")
     if table.empty or used.empty:
@@ -107,7 +101,7 @@ def _peaks(
     times, step = times_of(used), np.timedelta64(snapshot.step_minutes, "m")
     moment = np.where(is_now, read, times[places])
     length = np.where(is_now, np.where(is_read, np.timedelta64(0), read - times[-1]), step)
-    samples = pd.to_datetime(_told(told, table, pd.NaT), utc=True)
+    samples = pd.to_datetime(_told(snapshot.peak_times, table, pd.NaT), utc=True)
     exact = samples.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     holds = (moment - length < exact) & (exact <= moment)
     minutes = np.where(holds, 0, np.ceil(length / np.timedelta64(1, "m")))
