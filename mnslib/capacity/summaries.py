@@ -80,8 +80,9 @@ def at_quota(tables: Tables, *, limit: int) -> pd.DataFrame:
     rows = rows.merge(tables.worst[[*SPACE, "unknown_values"]], on=SPACE)
     most = rows["hard"] * (1 + FLOAT32_NOISE)
     above = np.where(rows["peak_hard"] > most, "older", "now")
-    ratio = tables.clean.ratio(tables.clean.used.columns.get_indexer(series_of(rows)))
-    hours = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0) * tables.snapshot.step_minutes / 60
+    clean = tables.clean
+    ratio = clean.ratio(clean.used.columns.get_indexer(series_of(rows)))
+    hours = np.count_nonzero(ratio >= 1 - RATIO_NOISE, axis=0) * clean.step_minutes / 60
     return rows.assign(
         hours_full=np.where(np.isnan(ratio).all(axis=0), np.nan, hours),
         peak_quota=np.where(rows["peak_used"] > most, above, ""),
