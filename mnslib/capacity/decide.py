@@ -13,6 +13,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,11 @@ import pandas as pd
 
 from mnslib.capacity import fit
 from mnslib.capacity.advice import FIX, SHRINK
-from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
+from mnslib.capacity.evidence_words import NEEDS_SOMEBODY, WHOLE
 from mnslib.capacity.quota_values import FULL, SPACE, TIGHT, TIGHT_RATIO, names_of
 from mnslib.capacity.refusals import EXCEEDED, QUOTA_FIELD_OF, WORKLOAD, smallest_raises, writable
-from mnslib.capacity.restraint import OUTDATED, PEAK, QUARTER, is_outdated, restrained
-from mnslib.capacity.snapshot import Snapshot
+from mnslib.capacity.samples import FLOAT32_NOISE, Flags, highest
+from mnslib.capacity.snapshot import CleanSnapshot, Snapshot
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.packaged import packaged
@@ -50,6 +51,14 @@ _VALUE = [*SPACE, "resource"]
 _TEXTS = dict.fromkeys(_VALUE, "str")
 _LEFT = {f"left_{name}": name for name in fit.LIMITED}
 _NOTHING_TO_MEND = "gaps"
+MOST_CUT = 0.25
+"""Share of a quota that is taken back at once. Our choice: what was not foreseen is felt before the
+next quarter goes."""
+
+GAPS, PEAK, QUARTER = "gaps", "peak", "quarter"
+MADE, OUTDATED = "made", "outdated"
+"""Why: samples are missing; a peak was higher; no more at once; Azure holds another value already;
+pods were refused before the quota was last changed."""
 _SMALLER = {PEAK: "not below a peak", QUARTER: "a quarter at most"}
 
 Place = tuple[str, str]
@@ -138,7 +147,8 @@ class Decided:
         faults: what has to be mended before figures are trusted: a word of evidence, of how many
             namespaces, and where.
         no_history: clusters of which the history was asked for in vain.
-        withheld: why something was held back, a word of `restraint`, to the namespaces where.
+        withheld: why something was held back, a word from `GAPS` to `OUTDATED`, to the namespaces
+            where.
     """
 
     steps: tuple[Step, ...]
@@ -218,7 +228,7 @@ def _candidates(tables: Tables) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Return the rows that ask for something, by what they ask, and the proposals held back."""
     values, evidence = tables.utilization.astype(_TEXTS), tables.evidence
     exceeded = tables.refusals[tables.refusals["problem"] == EXCEEDED]
-    is_old = is_outdated(exceeded, tables.snapshot, evidence=evidence)
+    is_old = _is_outdated(exceeded, tables.snapshot, evidence=evidence)
     answers = tables.fit[tables.fit["workload_name"] != ""]
     gaps = answers[(answers["question"] == fit.NEXT_POD) & (answers["verdict"] == fit.NO)]
     lacks = _left(gaps)
@@ -229,7 +239,7 @@ def _candidates(tables: Tables) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     raises = _raises(values, lacks, exceeded[~is_old])
     by_kind = {LOWER: over, GIVE_BACK: gives, RAISE: raises}
     proposed = pd.concat([rows.assign(kind=kind) for kind, rows in by_kind.items()])
-    judged = restrained(proposed, tables.clean, evidence=evidence, rounded_up=_rounded_up)
+    judged = _restrained(proposed, tables.clean, evidence=evidence)
     is_held, kind = judged["is_withheld"].astype(bool), judged["kind"]
     found = {"exceeded": exceeded[~is_old], "gaps": gaps, "lacks": lacks}
     for name, own in (("over", LOWER), ("gives", GIVE_BACK), ("raises", RAISE)):
@@ -400,6 +410,83 @@ def _by_place(
     for place, row in zip(names_of(rows, *by), rows_of(rows), strict=True):
         found.setdefault(place, []).append(make(row))
     return found
+
+
+# What of it is held back or made smaller, and why
+#
+# A quota that is cut too far stops pods weeks later, when nobody looks at this report. So nothing
+# is cut over gaps, below a peak of the lookback, or by more than a quarter at once, and nothing is
+# proposed again that was done.
+
+
+def _restrained(
+    proposals: pd.DataFrame, clean: CleanSnapshot, *, evidence: pd.DataFrame
+) -> pd.DataFrame:
+    """Return proposals as they may be made.
+
+    Args:
+        proposals: a row for each value: `cluster_name`, `namespace_name`, `resource`, `now` and
+            `then` (NaN where requests shall fall, but not to what); what is no raise is a cut.
+
+    Returns:
+        The same rows with `then`, `why` (a word of above, empty where they are as proposed) and
+        `is_withheld`.
+    """
+    rows = _with_part(proposals.reset_index(drop=True))
+    now, then = (rows[name].to_numpy(dtype=np.float64) for name in ("now", "then"))
+    is_cut, is_quota = ~(then > now), ~np.isnan(then)
+    torn = _with_part(evidence[~evidence["evidence"].isin(WHOLE)])
+    torn = torn[~torn["resource"].astype(str).str.endswith("limit")]
+    is_torn = is_cut & _among(rows, "part", names_of(torn, *SPACE, "part"))
+    granted = ((*place, name) for place, quota in clean.granted.items() for name in quota)
+    is_made = _among(rows, "resource", granted)
+    known = rows.reindex(columns=["peak_used", "used"]).to_numpy(dtype=np.float64)
+    peak = np.fmax.reduce(known, axis=1)
+    spaces = pd.MultiIndex.from_frame(clean.namespaces[SPACE])
+    places = spaces.get_indexer(pd.MultiIndex.from_frame(rows[SPACE]))
+    for part, kind in product(("cpu", "memory"), ("usage", "used", "requested")):
+        is_own = is_cut & (is_quota | (kind == "usage")) & (rows["part"] == part).to_numpy()
+        is_own &= places >= 0
+        most = highest(clean.samples(kind, part)[:, places[is_own]]).astype(np.float64)
+        peak[is_own] = np.fmax(peak[is_own], most * (1 - FLOAT32_NOISE))
+    quarter = now * (1 - MOST_CUT)
+    least = _rounded_up(pd.Series(np.fmax(peak, quarter)), rows["resource"]).to_numpy()
+    is_less = is_cut & (then < least)
+    then = np.where(is_less, least, then)
+    is_used = is_cut & ~is_quota & (peak >= now * (1 - FLOAT32_NOISE))
+    is_peak = is_used | (is_less & (peak > quarter))
+    why = np.select([is_made, is_torn, is_peak, is_less], [MADE, GAPS, PEAK, QUARTER], "")
+    is_withheld = is_made | is_torn | is_used | (is_cut & (then >= now))
+    return rows.assign(then=then, why=why, is_withheld=is_withheld)
+
+
+def _with_part(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the `part` that their `resource` is about, `cpu` or `memory`."""
+    return rows.assign(part=rows["resource"].astype(str).str.replace("_.*", "", regex=True))
+
+
+def _among(rows: pd.DataFrame, name: str, values: Iterable[tuple[str, ...]]) -> Flags:
+    """Return of which rows the place and one more column are among the values."""
+    wanted = set(values)
+    return np.array([one in wanted for one in names_of(rows, *SPACE, name)], dtype=np.bool_)
+
+
+def _is_outdated(
+    refusals: pd.DataFrame, snapshot: Snapshot, *, evidence: pd.DataFrame
+) -> pd.Series[bool]:
+    """Return of rows on exceeded quotas whether the quota was changed after the refusal.
+
+    It was where `refusals_table` says no raise, since the message names another limit than there is
+    now, or where the last change that the history saw ended in a step after it.
+    """
+    changed = evidence.loc[evidence["changed_utc"].notna(), [*SPACE, "resource", "changed_utc"]]
+    fields = refusals[[*SPACE, "last_utc"]].assign(resource=refusals["key"].map(QUOTA_FIELD_OF))
+    keys = [*SPACE, "resource"]
+    texts = dict.fromkeys(keys, object)
+    both = fields.astype(texts).merge(changed.astype(texts), on=keys, how="left")
+    ended = pd.to_datetime(both["changed_utc"], utc=True) - snapshot.step
+    is_before = (pd.to_datetime(both["last_utc"], utc=True) <= ended).to_numpy()
+    return (smallest_raises(refusals) == 0) | is_before
 
 
 # Amounts that can be written as they are read
