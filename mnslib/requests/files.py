@@ -255,34 +255,34 @@ def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
         rows = enumerate(sheet.iter_rows(), 1)
         filled = [(number, cells) for number, cells in rows if any(map(_is_filled, cells))]
         shape = load_book(path, data)[sheet.title]
+        names: list[str] = []
+        lines = []
+        for number, cells in _below_titles(table, filled):
+            values = []
+            for cell, name in zip_longest(cells[:MOST_COLUMNS], names[: len(cells)]):
+                value, finding = _cell(cell, name in QUOTA_FIELDS)
+                values.append(value)
+                if finding:
+                    table.tell(number, name, finding)
+            lines.append((number, values))
+            if not names:
+                names = [*map(str, values)]
+                letters = {name: get_column_letter(at) for at, name in enumerate(names, 1)}
+                table.sheet = Sheet(letters, unread=unread)
+        hidden = [one for one in shape.column_dimensions.values() if one.hidden or one.width == 0]
+        table.sheet = replace(
+            table.sheet,
+            hidden_rows=tuple(row for row, _ in lines[1:] if _is_hidden(shape.row_dimensions[row])),
+            hidden_columns=tuple(
+                name for one in hidden for name in names[one.min - 1 : one.max] if name
+            ),
+        )
+        table.merged = sorted(shape.merged_cells.ranges, key=lambda one: (one.min_row, one.min_col))
+        return lines
     except SpecError:
         raise
     except Exception as error:  # whatever breaks in a file from outside is the file's fault
         raise file_error(path, *say("no_workbook")) from error
-    names: list[str] = []
-    lines = []
-    for number, cells in _below_titles(table, filled):
-        values = []
-        for cell, name in zip_longest(cells[:MOST_COLUMNS], names[: len(cells)]):
-            value, finding = _cell(cell, name in QUOTA_FIELDS)
-            values.append(value)
-            if finding:
-                table.tell(number, name, finding)
-        lines.append((number, values))
-        if not names:
-            names = [*map(str, values)]
-            letters = {name: get_column_letter(at) for at, name in enumerate(names, 1)}
-            table.sheet = Sheet(letters, unread=unread)
-    hidden = [one for one in shape.column_dimensions.values() if one.hidden or one.width == 0]
-    table.sheet = replace(
-        table.sheet,
-        hidden_rows=tuple(row for row, _ in lines[1:] if _is_hidden(shape.row_dimensions[row])),
-        hidden_columns=tuple(
-            name for one in hidden for name in names[one.min - 1 : one.max] if name
-        ),
-    )
-    table.merged = sorted(shape.merged_cells.ranges, key=lambda one: (one.min_row, one.min_col))
-    return lines
 
 
 def _is_hidden(row: Any) -> bool:
