@@ -32,6 +32,11 @@ LARGEST_UNPACKED_BYTES = 64 * 2**20
 """Of a workbook, which is a packed file; our choice, four times what 20,000 full rows need: to read
 and to write it takes all of it into memory, some 20 bytes for each."""
 
+MOST_MERGED_CELLS = 100_000
+"""Our choice, five columns of 20,000 rows; openpyxl makes each of them, a column in a minute."""
+
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]*?ref="([A-Z]+\d+:[A-Z]+\d+)"')
+
 SHEET_NAME = "requests"
 """The sheet that is read; without one of this name the only one that holds requests."""
 
@@ -194,14 +199,20 @@ def load_book(path: Path, data: bytes, *, read_only: bool = False) -> Any:
         read_only: it has the cells alone, in the order of the file.
 
     Raises:
-        SpecError: if it is too large.
+        SpecError: if it is too large, or more cells of it are merged than anybody needs.
     """
     from openpyxl import load_workbook
+    from openpyxl.worksheet.cell_range import CellRange
 
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         size = sum(part.file_size for part in packed.infolist())  # as they say it themselves
-    if size > LARGEST_UNPACKED_BYTES:
-        raise file_error(path, *say("large_workbook", most=LARGEST_UNPACKED_BYTES // 2**20))
+        if size > LARGEST_UNPACKED_BYTES:
+            raise file_error(path, *say("large_workbook", most=LARGEST_UNPACKED_BYTES // 2**20))
+        texts = [packed.read(name) for name in packed.namelist() if name.endswith(".xml")]
+    found = [CellRange(ref.decode()) for text in texts for ref in _MERGED.findall(text)]
+    sizes = {one.coord: one.size["rows"] * one.size["columns"] for one in found}
+    if sum(sizes.values()) > MOST_MERGED_CELLS:
+        raise file_error(path, *say("merged", cells=max(sizes, key=lambda ref: sizes[ref])))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about extras of the workbook that are not kept
         return load_workbook(io.BytesIO(data), read_only=read_only, keep_links=not read_only)

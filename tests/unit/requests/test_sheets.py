@@ -163,6 +163,12 @@ def test_merged_cells_of_requests_are_one_mistake_with_their_range(
     assert f"cell {first}: the cells {merged} are merged" in mistake
 
 
+def test_a_whole_column_that_is_merged_is_refused_at_once(shaped: Callable[..., Path]) -> None:
+    path = shaped(lambda sheet: sheet.merge_cells("E2:E3"))
+    (mistake,) = mistakes(repacked(path, b'"E2:E3"', b'"E2:XFD1048576"'))
+    assert "requests.xlsx: the cells E2:XFD1048576 are merged" in mistake
+
+
 def test_a_title_that_hides_another_is_named(shaped: Callable[..., Path]) -> None:
     told, no_name = mistakes(shaped(lambda sheet: sheet.merge_cells("E1:F1")))
     assert "row 1: column 6 has no name" in no_name + told
