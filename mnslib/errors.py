@@ -24,6 +24,9 @@ LONGEST_REFUSAL = 4000
 """Of a refusal of Azure's or a cluster's, whose texts name things by ids: a lock on the longest id
 takes 1,000 of them, each of several policies 700; our choice."""
 
+LARGEST_ANSWER_BYTES = 2**28
+"""Of an answer, unpacked; our choice: the largest known, of a fleet's metrics, is a tenth."""
+
 SAME_IN_ROWS = 4
 """Rows with the same mistake from which on one line counts them; our choice."""
 

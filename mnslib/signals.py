@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -11,17 +12,20 @@ from contextlib import contextmanager
 from typing import Any
 
 _PAUSES = threading.Condition()
+_longest = math.inf
 
 
 def pause(seconds: float) -> bool:
     """Wait, on any thread; return whether that was cut short by `end_pauses`."""
     with _PAUSES:
-        return _PAUSES.wait(seconds)
+        return _PAUSES.wait(min(seconds, _longest)) or seconds > _longest
 
 
-def end_pauses() -> None:
-    """Let every thread that is in a `pause` go on at once."""
+def end_pauses(longest: float = math.inf) -> None:
+    """Let every thread that is in a `pause` go on at once; later ones last so long at most."""
+    global _longest
     with _PAUSES:
+        _longest = longest
         _PAUSES.notify_all()
 
 

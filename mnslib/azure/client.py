@@ -91,7 +91,7 @@ class AzureClient:
         self.operations = Operations(self._rest, clock=clock)
         self.managed_clusters = ManagedClusters(self)
         self.managed_namespaces = ManagedNamespaces(self)
-        self.role_assignments = RoleAssignments(self.authorization)
+        self.role_assignments = RoleAssignments(self)
 
     def _rest_for(self, endpoint: str, *, scope: str) -> Rest:
         return Rest(
@@ -102,14 +102,14 @@ class AzureClient:
             sleep=self._sleep,
         )
 
-    def items(self, path: str) -> Iterator[Any]:
-        """Yield the items of a list of the container service, as JSON.
+    def items(self, path: str, *, api_version: str = API_VERSION) -> Iterator[Any]:
+        """Yield the items of a list, by default of the container service, as JSON.
 
         Raises:
             ArmError: if it was refused, or is no list.
         """
         where = f"{self.cloud.arm_endpoint}{quote(path)}"
-        return self._rest.items(f"{where}?api-version={API_VERSION}")
+        return self._rest.items(f"{where}?api-version={api_version}")
 
     def scheduler(self, threads: ThreadPool, *, most_per_lane: int) -> Scheduler:
         """Return a scheduler of this client's calls, which draws from the same buckets."""

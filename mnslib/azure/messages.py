@@ -90,8 +90,9 @@ def read_as(what: str) -> Callable[[Callable[[Any], Value]], Callable[[Any], Val
                 return read(item)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 name = item.get("id") if isinstance(item, Mapping) else item
+                why = error if isinstance(error, ValueError) else "a part is missing or another"
                 raise ArmError(
-                    f"ARM answered {redact(str(name))!r}, which cannot be read as {what}: {error}."
+                    f"ARM answered {redact(str(name))!r}, which cannot be read as {what}: {why}."
                 ) from error
 
         return reading

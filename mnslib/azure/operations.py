@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.messages import path_of, refusal, server_delay_seconds
 from mnslib.azure.scheduler import Call, Pause, Work
+from mnslib.azure.throttle import LONGEST_WAIT_SECONDS
 from mnslib.errors import (
     ArmError,
     ArmServerError,
@@ -27,6 +28,7 @@ from mnslib.errors import (
     ArmUnreachableError,
     OperationFailedError,
     OperationTimeoutError,
+    cut,
 )
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class Operations:
         left = OPERATION_TIMEOUT_SECONDS  # of waiting: a clock that jumps declares nothing late
         ask = Call("GET", path_of(operation.url), partial(self._ask, operation.url))
         delay, last_error = operation.retry_after_seconds, None
+        state, why = "", ""
         while True:
             spacing = min(self._spacing(operation, delay, self._taken[like_it]), left)
             left -= spacing
@@ -126,7 +129,11 @@ class Operations:
             except _TRANSIENT as error:  # says nothing about the operation itself
                 last_error, asked = error, error.retry_after_seconds
                 delay = LONGEST_POLL_SECONDS if asked is None else asked
+                if delay > LONGEST_WAIT_SECONDS:
+                    why = f"may not be asked for again for {delay:.0f} s"
             else:
+                if not state:
+                    why = "was answered in a form that does not say how it stands"
                 if state in _FAILED:
                     raise _failure(operation, state, body)
                 if state == _DONE:
@@ -136,19 +143,27 @@ class Operations:
                     self._parents.add(parent)
                     return
             if left <= 0:
+                why = f"did not end within {OPERATION_TIMEOUT_SECONDS:.0f} s"
+                why += f", last {cut(state, 80)!r}" if state else ""
+            if why:
                 raise OperationTimeoutError(
-                    f"The {operation.kind} of {operation.id} did not end within"
-                    f" {OPERATION_TIMEOUT_SECONDS:.0f} s; its outcome is unknown."
+                    f"The {operation.kind} of {operation.id} {why}; its outcome is unknown."
                     " Read it later and run again: what is done is not repeated."
                 ) from last_error
 
     def _ask(self, url: str) -> tuple[str, Mapping[str, Any], float | None]:
         answer, found = self._rest.get(url)
-        body = found or {}
-        pending = "InProgress" if answer.status_code == HTTPStatus.ACCEPTED else _DONE
-        properties = body.get("properties") or {}
-        state = body.get("status") or properties.get("provisioningState") or pending
-        return str(state).lower(), body, server_delay_seconds(answer.headers)
+        body = found if isinstance(found, Mapping) else {}
+        properties = body.get("properties")
+        state = body.get("status")
+        if isinstance(properties, Mapping):  # of the resource itself
+            state = state or properties.get("provisioningState") or _DONE
+        if answer.status_code == HTTPStatus.ACCEPTED:
+            state = state or "InProgress"
+        elif found is None:
+            state = _DONE
+        state = state.lower() if isinstance(state, str) else ""
+        return state, body, server_delay_seconds(answer.headers)
 
     def _spacing(
         self, operation: Operation, retry_after: float | None, taken: deque[float]
@@ -161,7 +176,7 @@ class Operations:
         seconds.
         """
         if retry_after:
-            return retry_after
+            return min(retry_after, LONGEST_WAIT_SECONDS)
         elapsed = self._clock() - operation.started
         expected = min(max(taken), 2 * min(taken)) if taken else 0.0
         if elapsed < expected:

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +52,7 @@ from mnslib.azure.throttle import (
     Ticket,
     wait_seconds,
 )
-from mnslib.errors import ArmError
+from mnslib.errors import LARGEST_ANSWER_BYTES, ArmError
 
 LOGGER = logging.getLogger("mnslib.azure")
 
@@ -62,6 +63,9 @@ READ_TIMEOUT_SECONDS = 120
 BLOCK_BYTES = 2**18
 """Read at once of a body; azure-core's 4 KiB make a list's page of a hundred pieces."""
 
+MOST_PAGES = 300
+"""Of one list; our choice: a subscription has at most 5,000 clusters and 4,000 role assignments."""
+
 CONNECTIONS = 32
 """Kept open, one for each thread that asks; our choice, above all threads that a run has."""
 
@@ -69,6 +73,7 @@ _UNANSWERED = "mnslib_unanswered"
 _HOST = re.compile(r"[a-z0-9.:\[\]-]+")
 """With any other sign, such as a backslash, what we check and what is connected to may differ."""
 
+_URL = re.compile(r"https?://[^\s/\[\]?#]+/\S*")
 _CLAIMS = re.compile(r'\bclaims="([^"]+)"')
 
 # azure-core types a policy by the request and response classes of one SDK generation; ours serve
@@ -283,16 +288,18 @@ class Rest:
 
         Raises: as `get`.
         """
-        read: set[str] = set()
+        what, read = f"ARM answered the list {path_of(url)}", set[str]()
         while url:
-            if url in read:
-                raise ArmError(f"ARM answered the list {path_of(url)} with pages in a circle.")
             read.add(url)
             _, page = self.get(url)
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
-                raise ArmError(f"ARM answered the list {path_of(url)} without a list of values.")
+                raise ArmError(f"{what} without a list of values.")
             yield from page["value"]
             url = page.get("nextLink") or ""
+            if not isinstance(url, str) or (url and not _URL.fullmatch(url)):
+                raise ArmError(f"{what} with a nextLink that is no address.")
+            if url in read or len(read) == MOST_PAGES:
+                raise ArmError(f"{what} with pages that do not end.")
 
     def _send(self, request: HttpRequest) -> Any:
         # streamed: the body is read once, by our retry policy, and not parsed a second time
@@ -317,6 +324,28 @@ take six times as long as all that we do with one, and two threads that use one 
 break each other (azure-mgmt-containerservice 41, `Model.__new__`)."""
 
 
+class _Adapter(HTTPAdapter):
+    """Reads no answer beyond `LARGEST_ANSWER_BYTES`, however small it was sent."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        resp.stream = partial(_bounded, resp.stream, path_of(req.url))
+        return super().build_response(req, resp)
+
+
+def _bounded(
+    stream: Callable[..., Iterator[bytes]], path: str, *args: Any, **options: Any
+) -> Iterator[bytes]:
+    size = 0
+    for part in stream(*args, **options):
+        size += len(part)
+        if size > LARGEST_ANSWER_BYTES:
+            raise ArmError(
+                f"The answer to {path} is larger than {LARGEST_ANSWER_BYTES:,} bytes and was not"
+                " read to its end; see who answers in the service's name."
+            )
+        yield part
+
+
 def build_transport(*, is_loopback: bool, ca_file: str | None = None) -> HttpTransport[Any, Any]:
     """Return a transport with a pool of connections.
 
@@ -328,7 +357,7 @@ def build_transport(*, is_loopback: bool, ca_file: str | None = None) -> HttpTra
     session.trust_env = not is_loopback
     session.auth = lambda request: request  # nothing of .netrc goes out
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS))
     transport: HttpTransport[Any, Any] = RequestsTransport(
         session=session,
         connection_verify=ca_file or True,

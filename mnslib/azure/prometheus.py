@@ -142,9 +142,9 @@ class PrometheusClient:
             raise (QueryTooLargeError if is_too_large else PrometheusError)(
                 f"Query {shown!r} at {self.endpoint} failed: {error} {self._remedy}"
             ) from error
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise PrometheusError(
-                f"{self.endpoint} did not answer query {shown!r} with a {kind};"
+                f"{self.endpoint} did not answer query {shown!r} with a {kind} of numbers;"
                 " check that `prometheus_endpoint` is a Prometheus query endpoint."
             ) from error
         if missing := [text for text in answer.warnings if not text.startswith(_OF_THE_QUERY)]:

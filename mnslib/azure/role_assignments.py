@@ -1,26 +1,28 @@
 """Role assignments in ARM: list, create each at most once, delete.
 
-Source: azure-mgmt-authorization, api-version 2022-04-01.
+Source: azure-mgmt-authorization.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mnslib.azure.messages import read_as
 from mnslib.errors import ArmNotFoundError
 from mnslib.models import AccessGrant, RoleAssignment
 from mnslib.resource_ids import role_assignment_name, role_definition_id
 
 if TYPE_CHECKING:
-    from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
+    from mnslib.azure.client import AzureClient
+
+API_VERSION = "2022-04-01"
 
 
 class RoleAssignments:
     """The role assignments of every subscription that the credential may see."""
 
-    def __init__(self, sdk: Callable[[str], AuthorizationManagementClient]) -> None:
-        self._sdk = sdk
+    def __init__(self, client: AzureClient) -> None:
+        self._client, self._sdk = client, client.authorization
 
     def list_for_subscription(self, subscription_id: str) -> list[RoleAssignment]:
         """Return all role assignments at, above and below a subscription.
@@ -28,8 +30,8 @@ class RoleAssignments:
         Raises:
             ArmError: if it was refused.
         """
-        items = self._sdk(subscription_id).role_assignments.list_for_subscription()
-        return [from_wire(item) for item in items]
+        path = f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleAssignments"
+        return [from_wire(item) for item in self._client.items(path, api_version=API_VERSION)]
 
     def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
         """Assign a role at a scope.
@@ -66,13 +68,15 @@ class RoleAssignments:
             return False
 
 
+@read_as("a role assignment")
 def from_wire(item: Any) -> RoleAssignment:
     """Return a role assignment as ARM answered it."""
+    properties = item["properties"]
     return RoleAssignment(
-        id=str(item.id),
-        scope=str(item.scope),
-        principal_id=str(item.principal_id),
-        principal_type=str(item.principal_type or ""),
-        role_guid=str(item.role_definition_id).rstrip("/").rpartition("/")[2].lower(),
-        condition=str(item.condition or ""),
+        id=str(item["id"]),
+        scope=str(properties["scope"]),
+        principal_id=str(properties["principalId"]),
+        principal_type=str(properties.get("principalType") or ""),
+        role_guid=str(properties["roleDefinitionId"]).rstrip("/").rpartition("/")[2].lower(),
+        condition=str(properties.get("condition") or ""),
     )

@@ -12,6 +12,7 @@ import ssl
 import threading
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 from mnslib import kube_models as own
 from mnslib.errors import (
+    LARGEST_ANSWER_BYTES,
     LONGEST_REFUSAL,
     LONGEST_TEXT,
     KubeError,
@@ -40,6 +42,9 @@ from mnslib.signals import pause
 
 PAGE_SIZE = 500
 """Objects a page. Source: kubectl, `--chunk-size`."""
+
+MOST_PAGES = 1_000
+"""Of one list; our choice, three times the pods that a cluster is said to take."""
 
 TIMEOUT_SECONDS = 20.0
 """For connecting, and between two parts of an answer; our choice."""
@@ -174,7 +179,7 @@ class KubeClient:
         try:
             found = self._client.list(kind, chunk_size=PAGE_SIZE, **where)
             return [convert(item) for item in found]
-        except (msgspec.MsgspecError, ValueError, AttributeError) as error:
+        except (msgspec.MsgspecError, ValueError, AttributeError, RecursionError) as error:
             raise KubeError(
                 f"cluster {self._name}: the answer is no list of {what}: {error}"
             ) from error
@@ -203,15 +208,19 @@ class _Transport(httpx2.HTTPTransport):
     ) -> None:
         super().__init__(verify=verify, trust_env=False, proxy=proxy)
         self._token, self._name, self._sleep = token, name, sleep
+        self._pages: Counter[str] = Counter()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        wait = 0.5
+        path, wait = request.url.path, 0.5
+        self._pages[path] = self._pages[path] + 1 if "continue" in request.url.params else 1
+        if self._pages[path] > MOST_PAGES:
+            raise KubeError(f"cluster {self._name}: GET {path} was answered with endless pages.")
         for attempt in range(1, ATTEMPTS + 1):
             request.headers["Authorization"] = f"Bearer {self._token()}"
             asked = ""
             try:
                 response = super().handle_request(request)
-                response.read()  # here, so that a connection dropped half way is tried again too
+                self._read(response)  # here: a connection dropped half way is tried again too
             except httpx2.RequestError as error:  # what cannot be unpacked is one of them
                 if attempt == ATTEMPTS:
                     raise KubeUnreachableError(
@@ -225,14 +234,28 @@ class _Transport(httpx2.HTTPTransport):
                     break
                 if attempt == ATTEMPTS or status not in _TRANSIENT:
                     raise KubeError(
-                        f"cluster {self._name}: GET {request.url.path} was answered {status}: "
+                        f"cluster {self._name}: GET {path} was answered {status}: "
                         f"{_message(response)} {_REMEDIES.get(status, '')}".rstrip(),
                         status=status,
                     )
                 asked = response.headers.get("Retry-After", "")
-            self._sleep(min(float(asked), LONGEST_WAIT_SECONDS) if asked.isdecimal() else wait)
+            seconds = float(asked) if asked.isdecimal() else 0.0
+            if self._sleep(min(max(seconds, wait), LONGEST_WAIT_SECONDS)):
+                raise KubeUnreachableError(f"cluster {self._name}: not asked again, but stopped.")
             wait *= 2
         return response
+
+    def _read(self, response: httpx2.Response) -> None:
+        content = bytearray()
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > LARGEST_ANSWER_BYTES:
+                response.close()
+                raise KubeError(
+                    f"cluster {self._name}: an answer is larger than {LARGEST_ANSWER_BYTES:,} bytes"
+                    " and was not read to its end; is a proxy in between?"
+                )
+        response._content = bytes(content)
 
 
 def _message(response: httpx2.Response) -> str:

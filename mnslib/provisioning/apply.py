@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mnslib import errors
-from mnslib.azure.scheduler import ThreadPool, Work
+from mnslib.azure.scheduler import STOPPED_WAIT_SECONDS, ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import Change, mentioned, not_as_asked, planned_item
@@ -182,7 +182,7 @@ class _Run:
             self._report()
             while self.scheduler.has_work:
                 if self.interrupted_by is not None:
-                    end_pauses()
+                    end_pauses(STOPPED_WAIT_SECONDS)
                     if self.scheduler.ends_at is None:
                         self.scheduler.stop("interrupted", within=AWAITED_SHARE * stop_seconds())
                 self.scheduler.turn()
@@ -334,6 +334,25 @@ def read_back(
             f"{errors.cut(problems)} Run it again."
         ) from error
     return result, left
+
+
+def not_read_back(plan: Plan, result: ApplyResult, error: errors.MnsError) -> ApplyResult:
+    """Return the result with every item failed that was written, since none can be read again."""
+    written = {change.id for change in plan.to_do}
+    return replace(
+        result,
+        outcomes=tuple(
+            replace(
+                item,
+                outcome=OutcomeKind.FAILED,
+                reason=f"{item.outcome.value}, but it cannot be read back: {error}",
+                remedy=READ_FIRST,
+            )
+            if item.outcome in WRITTEN_OUTCOMES and item.id in written
+            else item
+            for item in result.outcomes
+        ),
+    )
 
 
 def _read(change: Change, again: ObservedState, asked: Asked) -> tuple[list[str], list[str]]:

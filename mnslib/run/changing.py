@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from mnslib.errors import PARAMETERS, ConfigError, MnsError, SpecError, cut
+from mnslib.errors import PARAMETERS, ArmError, ConfigError, MnsError, SpecError, cut
 from mnslib.models import NamespaceSpec
 from mnslib.provisioning import apply as applying
 from mnslib.provisioning import resume as resuming
@@ -49,6 +49,7 @@ from mnslib.run.targets import Target
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
 from mnslib.show.templates import render_part
+from mnslib.signals import end_pauses
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -445,10 +446,15 @@ class Changing(Run):
         plan, result = self.planned, self._ended
         self.left = plan
         if not result.is_dry_run:
-            again = observed(self.specs, self.target, known=plan.observed)
-            self.result, self.left = applying.read_back(
-                plan, result, self.specs, again=again, azure=self.target.azure
-            )
+            try:
+                again = observed(self.specs, self.target, known=plan.observed)
+                self.result, self.left = applying.read_back(
+                    plan, result, self.specs, again=again, azure=self.target.azure
+                )
+            except ArmError as error:
+                self.result = applying.not_read_back(plan, result, error)
+            finally:
+                end_pauses()  # where the run was interrupted, for what the process does next
             if self.result != result:
                 self._show_plan(is_update=True)
         return plans.still_open(self.left, self._ended)

@@ -8,6 +8,7 @@ throttle and access are checked in this order; the handler runs in a transaction
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hmac
 import json
 import logging
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -143,6 +145,10 @@ class Sandbox:
         try:
             if "status" in call.effect:
                 raise _scripted(call.effect, surface)
+            if "body" in call.effect:
+                return Answer(body=_scripted_body(call))
+            if "inflated" in call.effect:
+                return Answer(headers={"content-encoding": "gzip"})
             return self.handle(call, surface)
         except Rollback as ended:
             return ended.answer
@@ -241,6 +247,13 @@ def _scripted(effect: Json, surface: str) -> Refusal:
     return Refusal(Answer(status=status, body=answer.body, headers=headers))
 
 
+def _scripted_body(call: Call) -> Any:
+    """Return the body that a fault tells; `{next}` in it is a page not yet asked for."""
+    kept, _, number = call.raw_query.partition("&%24skiptoken=")
+    following = f"{call.origin}{quote(call.path)}?{kept}&%24skiptoken={int(number or 0) + 1}"
+    return json.loads(json.dumps(call.effect["body"]).replace("{next}", following))
+
+
 async def _hang(request: Request, seconds: float) -> None:
     """Wait without an answer, until then or until the client has gone."""
     with suppress(TimeoutError):
@@ -313,6 +326,10 @@ def _without_secrets(members: Json) -> Json:
 
 def _response(call: Call, surface: str, answer: Answer) -> Response:
     headers = {**_common_headers(call, surface), **answer.headers}
+    if "content-encoding" in headers:  # spaces, which are a thousandth when they are packed
+        headers["content-type"] = "application/json"
+        packed = gzip.compress(b" " * call.effect["inflated"], compresslevel=1)
+        return Response(content=packed, headers=headers)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     content = json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False)

@@ -103,7 +103,7 @@ def _finish_namespace(state: State, operation: Json, resource: Json, cluster: Js
 
 def _scripted_failure(operation: Json) -> Json | None:
     effect = operation.get("effect", {})
-    if "operation" not in effect:
+    if effect.get("operation", "answers") == "answers":
         return None
     cancelled = lifecycle.failed_state(operation) == "Canceled"
     code = "OperationCanceled" if cancelled else "InternalError"

@@ -69,6 +69,8 @@ _STATUS: Check = (
     (lambda value: _is_whole(value, 400) and value < 600),
     "a number from 400 to 599",
 )
+_DELAY: Check = (lambda value: is_number(value) or isinstance(value, str)), "seconds, or any text"
+_ANYTHING: Check = (lambda _: True), "anything"
 _TAGS: Check = (
     (lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
     "a mapping of texts",
@@ -84,13 +86,16 @@ _EFFECTS: dict[str, dict[str, Check]] = {
         "code": _TEXT,
         "message": _TEXT,
         "additional_info": _ADDITIONAL,
-        "retry_after": _SECONDS,
+        "retry_after": _DELAY,
     },
+    "body": {"body": _ANYTHING},
+    "inflated": {"inflated": _COUNT},
     "drop": {"drop": _one_of("before", "after")},
     "hang": {"hang": _SECONDS},
     "slow": {"slow": _SECONDS},
     "operation": {
-        "operation": _one_of("fails", "hangs", "cancelled"),
+        "operation": _one_of("fails", "hangs", "cancelled", "answers"),
+        "answer": _ANYTHING,
         "code": _TEXT,
         "message": _TEXT,
         "additional_info": _ADDITIONAL,

@@ -90,8 +90,10 @@ def failed_state(operation: Json) -> str:
     return "Canceled" if is_cancelled else "Failed"
 
 
-def status_body(operation: Json) -> Json:
+def status_body(operation: Json) -> Any:
     """Return the operation as its status URL shows it."""
+    if "answer" in operation.get("effect", {}):
+        return operation["effect"]["answer"]
     body = {"name": operation["id"], "status": "InProgress"}
     body["startTime"] = utc_text(operation["start"])
     if "endTime" in operation:

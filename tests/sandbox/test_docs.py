@@ -73,4 +73,4 @@ def test_example_of_faults_is_sound() -> None:
     assert len(script["faults"]) == 2
     listed = {word for row in rows("Faults") for word in re.findall(r"`{(\w+)", row[0])}
     plain = {"status", "drop", "hang", "slow", "operation", "list_trails", "token"}
-    assert listed == plain | {"policy_tags"}
+    assert listed == plain | {"policy_tags", "body", "inflated"}

@@ -85,6 +85,36 @@ def test_any_4xx_is_answered_with_what_it_carries(
     assert (body["kind"], body["code"], body["message"]) == ("Status", effect["status"], "No.")
 
 
+def test_a_delay_may_be_any_text(stormy: Client) -> None:
+    storm(stormy, {"status": 429, "retry_after": "soon"})
+    assert stormy.arm("GET", cluster_id()).headers["Retry-After"] == "soon"
+
+
+def test_a_body_may_be_anything_and_name_pages_without_an_end(stormy: Client) -> None:
+    storm(stormy, {"body": {"value": [], "nextLink": "{next}"}})
+    first = stormy.arm("GET", cluster_id()).json()["nextLink"]
+    assert first.endswith("&%24skiptoken=1")
+    following = stormy.arm("GET", first).json()["nextLink"]
+    assert following.endswith("&%24skiptoken=2")
+    storm(stormy, {"body": [7]})
+    assert stormy.arm("GET", cluster_id()).json() == [7]
+
+
+def test_an_answer_may_be_far_larger_than_what_is_sent(stormy: Client) -> None:
+    storm(stormy, {"inflated": 2**20})
+    answer = stormy.arm("GET", cluster_id())
+    assert int(answer.headers["Content-Length"]) < 2**13
+    assert len(answer.content) == 2**20
+
+
+def test_the_status_of_an_operation_may_be_told_otherwise(stormy: Client) -> None:
+    storm(stormy, {"operation": "answers", "answer": {"status": 7}}, match={"method": "PUT"})
+    answer = stormy.put("new-team", make_body())
+    stormy.finish(100)
+    assert stormy.operation(answer) == {"status": 7}
+    assert stormy.get("new-team")["properties"]["provisioningState"] == "Succeeded"
+
+
 def test_an_operation_that_fails_carries_it_too(stormy: Client) -> None:
     effect = {"operation": "fails", "code": "RequestDisallowedByPolicy", "additional_info": POLICY}
     storm(stormy, effect, match={"method": "PUT"})
@@ -281,7 +311,7 @@ def fault(**changes: Any) -> dict[str, Any]:
         (fault(match={"surfaces": "arm"}), r"\(storm\): match has an unknown key 'surfaces'"),
         (fault(match={"surface": "control"}), "surface must be one of arm, entra"),
         (fault(match={"path": "("}), "path must be a regular expression"),
-        (fault(effect={}), "effect needs exactly one of status, drop, hang"),
+        (fault(effect={}), "effect needs exactly one of status, body, inflated"),
         (fault(effect={"drop": "before", "hang": 1}), "effect needs exactly one of"),
         (fault(effect={"status": 200}), "status must be a number from 400 to 599, not 200"),
         (fault(effect={"status": 403, "additional_info": {}}), "must be a list of mappings"),

@@ -18,6 +18,14 @@ def test_a_pause_ends_by_itself_or_when_it_is_ended():
     assert cut == [True]
 
 
+def test_a_process_that_is_told_to_end_waits_for_little():
+    end_pauses(0.001)
+    assert pause(600) is True
+    assert pause(0.0001) is False
+    end_pauses()
+    assert pause(0.002) is False
+
+
 def test_an_interrupt_waits_for_no_reader():
     released, cut, readers = threading.Event(), [], Readers(2)
     hanging = readers.submit(released.wait, 600)

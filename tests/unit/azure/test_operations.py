@@ -106,6 +106,39 @@ def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_ope
     assert len(azure.received) <= 70
 
 
+@pytest.mark.parametrize("body", [{}, [], [7], '"x"', 7, {"status": 7}, {"status": []}, {"x": 1}])
+def test_an_answer_that_does_not_say_how_an_operation_stands_is_the_end_of_it(
+    client, azure, clock, make_operation, wire, body
+):
+    azure.answers(wire.reply(200, body))
+    with pytest.raises(OperationTimeoutError, match="not say how it stands; its outcome is un"):
+        finish(client, make_operation(), sleep=clock.sleep)
+    assert len(azure.received) == 1
+
+
+def test_a_state_that_nobody_knows_is_awaited_and_told(client, azure, clock, make_operation, wire):
+    azure.answers(wire.reply(200, {"status": "Pondering"}))
+    with pytest.raises(OperationTimeoutError, match="within 1800 s, last 'pondering'"):
+        finish(client, make_operation(), sleep=clock.sleep)
+
+
+def test_a_status_that_may_not_be_asked_for_within_the_bound_ends_the_wait(
+    client, azure, clock, make_operation, wire
+):
+    azure.answers(wire.error(429, "Throttled", Retry_After="31536000"))
+    with pytest.raises(OperationTimeoutError, match="may not be asked for again for 31536000 s"):
+        finish(client, make_operation(), sleep=clock.sleep)
+    assert len(azure.received) == 1
+
+
+def test_a_delay_of_an_operation_is_believed_to_the_same_bound(
+    client, azure, clock, make_operation, wire
+):
+    azure.answers(wire.reply(200, RUNNING, Retry_After="31536000"), wire.reply(200, done()))
+    finish(client, make_operation(retry_after_seconds=1e9), sleep=clock.sleep)
+    assert [seen.at - 1000 for seen in azure.received] == [120, 240]
+
+
 def test_an_operation_is_not_given_up_because_a_clock_jumped(
     client, azure, clock, make_operation, wire
 ):

@@ -11,6 +11,7 @@ import pytest
 from requests.exceptions import ConnectionError as Dropped
 from urllib3.exceptions import ProtocolError
 
+from mnslib.azure.pipeline import MOST_PAGES
 from mnslib.errors import (
     ArmConflictError,
     ArmError,
@@ -355,6 +356,49 @@ def test_no_token_leaves_the_clouds_own_hosts(client, azure, wire):
     with pytest.raises(ArmError, match=r"Refused to send a token to https://evil\.example"):
         client.managed_clusters.list("sub-1")
     assert len(azure.received) == 1
+
+
+@pytest.mark.parametrize("link", [7, ["x"], {"x": 1}, "soon", "https://[", "https://[x", "//x/y"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.managed_clusters.list("sub-1"),
+        lambda client: client.role_assignments.list_for_subscription("sub-1"),
+    ],
+)
+def test_a_next_page_that_is_no_address_is_an_error_of_azures(client, azure, wire, call, link):
+    azure.answers(wire.reply(200, {"value": [], "nextLink": link}))
+    with pytest.raises(ArmError, match=r"/subscriptions/sub-1/.* a nextLink that is no address"):
+        call(client)
+    assert len(azure.received) == 1
+
+
+def test_a_list_that_never_ends_is_read_to_a_bound(client, azure, wire):
+    pages = itertools.count()
+
+    def page(seen):
+        link = f"https://management.azure.com/subscriptions/sub-1/x?page={next(pages)}"
+        return wire.reply(200, {"value": [], "nextLink": link})
+
+    azure.answers(page)
+    with pytest.raises(ArmError, match="pages that do not end"):
+        client.role_assignments.list_for_subscription("sub-1")
+    assert len(azure.received) == MOST_PAGES
+
+
+@pytest.mark.parametrize("item", [7, None, "x", [], {}, {"id": "x"}, {"id": 7, "properties": 7}])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.managed_clusters.list("sub-1"),
+        lambda client: client.role_assignments.list_for_subscription("sub-1"),
+    ],
+)
+def test_an_item_of_another_form_is_an_error_of_azures(client, azure, wire, call, item):
+    azure.answers(wire.reply(200, {"value": [item]}))
+    with pytest.raises(ArmError, match="cannot be read as a") as caught:
+        call(client)
+    assert "object" not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["evil.example\\", "evil.example\\@", "user:word@evil.example\\"])

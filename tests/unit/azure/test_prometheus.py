@@ -67,11 +67,14 @@ def test_an_unreachable_endpoint_is_a_prometheus_error_too(ask, azure):
             "status": "success",
             "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1, "x"]]}]},
         },
+        '{"status": "success", "data": {"resultType": "matrix", "result": '
+        '[{"metric": {}, "values": [[1e999, "1"]]}]}}',
+        "[" * 100_000,
     ],
 )
 def test_an_answer_that_is_no_matrix_is_said_to_be_none(ask, azure, wire, body):
     azure.answers(wire.reply(200, body))
-    with pytest.raises(PrometheusError, match="with a matrix"):
+    with pytest.raises(PrometheusError, match="with a matrix of numbers"):
         ask()
 
 

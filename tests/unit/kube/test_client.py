@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -322,3 +323,47 @@ def test_what_a_refusal_names_stays_whole_and_so_does_what_helps(
     with pytest.raises(KubeError, match=r"x…\. Reading namespaces.*ClusterRoleBinding") as caught:
         make_client().pods()
     assert len(str(caught.value)) <= LONGEST_REFUSAL
+
+
+def test_a_list_that_never_ends_is_this_clusters_error(
+    api_server: ApiServer, make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnslib.kube.client.MOST_PAGES", 5)
+    client = make_client()
+    for _ in range(2):
+        for number in range(5):
+            api_server.answer(200, make_list(following=f"page-{number}"))
+        with pytest.raises(KubeError, match=r"aks-1: GET /api/v1/pods was answered with endless"):
+            client.pods()
+
+
+def test_an_answer_that_inflates_beyond_the_bound_is_not_read_to_its_end(
+    api_server: ApiServer, make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnslib.kube.client.LARGEST_ANSWER_BYTES", 2**20)
+    bomb = gzip.compress(b" " * 2**23)
+    assert len(bomb) < 2**14
+    api_server.answer(200, bomb, Content_Encoding="gzip")
+    with pytest.raises(KubeError, match=r"aks-1: an answer is larger than 1,048,576 bytes"):
+        make_client().pods()
+    assert len(api_server.paths) == 1
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "nan", "soon"])
+def test_a_delay_that_is_none_is_a_growing_one(
+    api_server: ApiServer, make_client: Make, waits: list[float], said: str
+) -> None:
+    for _ in range(2):
+        api_server.answer(429, make_status(429, "later"), Retry_After=said)
+    api_server.answer(200, make_list())
+    make_client().namespaces()
+    assert waits == [0.5, 1.0]
+
+
+def test_a_read_that_is_stopped_while_it_waits_is_not_sent_again(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    api_server.answer(503, b"")
+    with pytest.raises(KubeUnreachableError, match="stopped"):
+        make_client(sleep=lambda seconds: True).namespaces()
+    assert len(api_server.paths) == 1
