@@ -241,10 +241,8 @@ def _planning(given: Mapping[str, Any], file: Path) -> str:
     """Return the command that plans a file of a run where that went, and beside it."""
     same = [(name, given[name]) for name in targets.WAY if name in given]
     words = [f"{name}={value}" for name, value in (*same, ("request_file", file))]
-    command = ["mns", "run", "30", *(part for word in words for part in ("-p", word))]
-    if (runs_dir := file.parents[1]) != resolve_path("runs"):
-        command += ["--runs", str(runs_dir)]
-    return shlex.join(command)
+    given_words = (part for word in words for part in ("-p", word))
+    return shlex.join(["mns", "run", "30", *given_words, "--runs", str(file.parents[1])])
 
 
 def _dry_run(directory: Path) -> str:

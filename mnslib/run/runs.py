@@ -320,14 +320,14 @@ def write_index(runs_dir: str | Path) -> Path:
     found = {path: _as_left(path) for path in directories[-MOST_LISTED:]}
     listed = {path: record for path, record in found.items() if record}
     until = time.monotonic() + TOTAL_SECONDS
-    for path in [path for path, record in listed.items() if record.pop("has_died", False)]:
-        if time.monotonic() > until:
-            break  # a webhook that hangs is waited for once; the rest waits for the next index
-        record = {name: value for name, value in listed[path].items() if name != "is_resumable"}
-        tell(write_end(path, record))
-        # those of JupyterLab have no copy of their notebook there, and tell nobody
-        given = record["parameters"] if (path / "notebook.ipynb").exists() else {}
-        tell(notify(record, run=path.name, parameters=given))
+    for path, record in listed.items():
+        ended = record.pop("ended", None)
+        # a webhook that hangs is waited for once; the rest waits for the next index
+        if ended is not None and time.monotonic() < until:
+            tell(write_end(path, ended))
+            # those of JupyterLab have no copy of their notebook there, and tell nobody
+            given = ended["parameters"] if (path / "notebook.ipynb").exists() else {}
+            tell(notify(ended, run=path.name, parameters=given))
     index = runs / "index.html"
     earlier = max(0, len(directories) - MOST_LISTED)
     records = [(path.name, record) for path, record in listed.items()]
@@ -343,12 +343,13 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     from filelock import Timeout
 
     try:
-        record = read_record(directory)
-        if record["status"] != RunStatus.STOPPED:
-            return record
+        before = read_record(directory)
+        if before["status"] != RunStatus.STOPPED:
+            return before
         mark = mark_under_way(directory)
+        before = read_record(directory)  # it may have ended by itself just now
     except Timeout:
-        return record | {"status": "running", "headline": UNDER_WAY}
+        return before | {"status": "running", "headline": UNDER_WAY}
     except ConfigError as error:
         if not (file := directory / "result.json").exists():
             return None
@@ -360,13 +361,13 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
             "started_utc": written,
             "finished_utc": written,
         }
-    told, is_resumable = by_journal(directory, record)
-    # where there are no locks nobody knows who lives
-    has_died = mark.is_locked and told != record
-    if mark.is_locked:
+    told, is_resumable = by_journal(directory, before)
+    record = told | {"is_resumable": is_resumable and told["status"] == RunStatus.STOPPED}
+    if mark.is_locked:  # where there are no locks nobody knows who lives
         mark.release()
         (directory / UNDER_WAY_NAME).unlink(missing_ok=True)
-    return told | {"is_resumable": is_resumable, "has_died": has_died}
+        record["ended"] = told if told != before else None
+    return record
 
 
 def by_journal(directory: Path, record: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
