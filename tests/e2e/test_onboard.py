@@ -159,15 +159,6 @@ def test_a_namespace_that_stands_is_handed_over_without_a_change(
     assert sandbox.requests("PUT") == []
 
 
-def test_a_mistake_in_the_parameters_names_the_parameter(run_notebook, sandbox):
-    done = run_notebook("20", namespace_name="Refunds", cpu_request="4", cpu_limit="3")
-    assert done.code == 6
-    for column in ("namespace_name", "cpu_limit"):
-        assert f"\n  parameter {column}: " in done.output
-    for word in ("column", "cell", "file "):
-        assert word not in done.output.partition("mistakes in the parameters")[2]
-
-
 def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox, handover):
     done = run_notebook("20", namespace_name=NAME, dry_run="true")
     assert (done.code, done.result["status"]) == (0, "findings")

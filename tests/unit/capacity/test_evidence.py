@@ -475,7 +475,7 @@ def test_use_of_zero_is_true_while_no_pod_runs(web):
     assert (row["evidence"], row["coverage"]) == ("sound", 1.0)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_zeros_are_untrue_exactly_where_pods_ask_for_more(make_quota, make_snapshot, seed):
     """Whatever is zero and asked for: no step of it is in any table, and every other one is."""
     rng = np.random.default_rng(seed)
@@ -605,24 +605,27 @@ def test_what_is_said_of_the_time_before_begins_where_the_history_does(make_quot
     assert whole.history == whole.history_note
 
 
-@pytest.mark.parametrize("wrong", [math.inf, -math.inf, 1e30, -3.0])
 @pytest.mark.parametrize("kind", ["used", "requested", "usage_cpu", "usage_memory", "hard"])
-def test_a_sample_that_cannot_be_is_none_and_told(make_snapshot, make_quota, wrong, kind):
-    """One of 30 days of hours."""
+def test_samples_that_cannot_be_are_none_and_told(make_snapshot, make_quota, kind):
+    """One of each kind in 30 days of hours."""
+    wrong = {100: math.inf, 200: -math.inf, 300: 1e30, 400: -3.0}
     place, key = ("aks-1", "web"), "requests.cpu"
     quotas = {"aks-1": [make_quota("web", {key: "4"}, {key: "2"})]}
     series = {"used": (*place, key), "requested": (*place, key), "hard": (*place, key)}
     flat = {"used": 2.0, "requested": 2.0, "hard": 4.0, "usage_cpu": 1.5, "usage_memory": 2.0**30}
     frames = {name: {series.get(name, place): [value] * 720} for name, value in flat.items()}
     sound = Tables(make_snapshot(quotas, **frames))
-    frames[kind] = {key: [*row[:100], wrong, *row[101:]] for key, row in frames[kind].items()}
+    frames[kind] = {
+        key: [wrong.get(at, value) for at, value in enumerate(row)]
+        for key, row in frames[kind].items()
+    }
     tables = Tables(make_snapshot(quotas, **frames))
 
     table = tables.evidence
-    assert table["impossible_samples"].sum() == 1
+    assert table["impossible_samples"].sum() == 4
     assert table["evidence"].tolist() == sound.evidence["evidence"].tolist()
     columns = ["verdict", "peak_used", "advice"]
     assert tables.utilization[columns].equals(sound.utilization[columns])
     assert tables.layers["usage"].equals(sound.layers["usage"])
-    said = "1 sample of web cannot be (infinite, negative, or more than a cluster has)"
+    said = "4 samples of web cannot be (infinite, negative, or more than a cluster has)"
     assert said in repr(show(tables, "evidence"))
