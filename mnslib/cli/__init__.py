@@ -377,21 +377,22 @@ def demo(*, runs_dir: str) -> None:
 @main.command()
 @_RUNS
 @click.option("--browse", is_flag=True, help="Open the page in the browser.")
+@click.option("--json", "as_json", is_flag=True, help="Print all runs as JSON, the oldest first.")
 @click.option(
     "--prune", "days", type=click.IntRange(1, 36_500), metavar="DAYS",
     help="First delete the runs, and the copies for JupyterLab, that are older.",
 )  # fmt: skip
-def runs(*, runs_dir: str, browse: bool, days: int | None) -> None:
+def runs(*, runs_dir: str, browse: bool, as_json: bool, days: int | None) -> None:
     """Write the index page over all runs.
 
     Prints where it is.
     """
-    from mnslib.run.runs import prune_runs, write_index
+    from mnslib.run.runs import listed_runs, prune_runs, write_index
 
     if days is not None:
         click.echo(f"{prune_runs(runs_dir, days=days)} deleted", err=True)
     index = write_index(runs_dir)
-    click.echo(str(index))
+    click.echo(json.dumps(listed_runs(runs_dir), indent=1) if as_json else str(index))
     if browse:
         webbrowser.open(index.as_uri())
 

@@ -64,6 +64,18 @@ def variable_problem(
     return {name: said}
 
 
+def told_of(result: Mapping[str, Any], *, run: str) -> dict[str, Any]:
+    """Return what is told of a run: nothing of its parameters, and of its items how many.
+
+    Args:
+        result: as `result.json` holds it.
+        run: name of the run directory.
+    """
+    told = {key: result.get(key) for key in _SHARED}
+    told |= {"run": run, "item_counts": item_counts(result)}
+    return told | {"headline": hide_secrets(str(told["headline"]))}
+
+
 def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]) -> str:
     """Tell who is named that a run ended; return why nobody was told, empty where all is well.
 
@@ -79,9 +91,7 @@ def notify(result: Mapping[str, Any], *, run: str, parameters: Mapping[str, Any]
         return ""
     problem = f"the environment variable {name} is not set"
     if url := os.environ.get(name, "").strip():
-        content: dict[str, Any] = {key: result.get(key) for key in _SHARED} | {"run": run}
-        content["item_counts"] = item_counts(result)
-        content["headline"] = hide_secrets(str(content["headline"]))
+        content = told_of(result, run=run)
         if parameters.get("notify_format") == "teams":
             # made of text runs, which know no Markdown, so that no text of others becomes a link
             from mnslib.show.templates import render

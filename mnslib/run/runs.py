@@ -23,7 +23,7 @@ from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whol
 from mnslib.results import EXIT_CODES, ApplyResult, RunStatus, utc_now, utc_text
 from mnslib.run.handover import refused_kubeconfig
 from mnslib.run.log import tell
-from mnslib.run.notify import TOTAL_SECONDS, notify
+from mnslib.run.notify import TOTAL_SECONDS, notify, told_of
 from mnslib.run.parameters import refused_values
 from mnslib.run.project import (
     EMPTY_RECORD,
@@ -333,6 +333,12 @@ def write_index(runs_dir: str | Path) -> Path:
     records = [(path.name, record) for path, record in listed.items()]
     write_whole(index, run_index_html(records, earlier=earlier))
     return index
+
+
+def listed_runs(runs_dir: str | Path) -> list[dict[str, Any]]:
+    """Return what a webhook is told of each run below `runs_dir`, the oldest first."""
+    left = {path.name: _as_left(path) for path in run_directories(resolve_path(runs_dir))}
+    return [told_of(record, run=name) for name, record in left.items() if record]
 
 
 def _as_left(directory: Path) -> dict[str, Any] | None:

@@ -320,3 +320,19 @@ def test_runs_that_lead_back_to_themselves_are_refused_at_once(tmp_path, names):
         done = CliRunner().invoke(main, [command, "a", "--runs", str(tmp_path / "r")])
         assert done.exit_code == 6
         assert "tampered with" in done.stderr
+
+
+def test_runs_are_listed_as_json_with_what_came_of_their_items(tmp_path):
+    for name, status in (("20261101T060000Z-30-prod", "partly"), ("20261102T060000Z-30-prod", "x")):
+        (tmp_path / name).mkdir()
+        write_record(tmp_path / name, status=status, exit_code=3, parameters={"tier": "no"})
+    done = CliRunner().invoke(main, ["runs", "--json", "--runs", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    first, second = json.loads(done.stdout)
+    assert (tmp_path / "index.html").exists()
+    assert (first["run"], first["status"], first["exit_code"]) == (
+        "20261101T060000Z-30-prod", "partly", 3,
+    )  # fmt: skip
+    assert first["item_counts"] == dict.fromkeys(OutcomeKind, 0)
+    assert "parameters" not in first
+    assert (second["run"], second["status"]) == ("20261102T060000Z-30-prod", "unreadable")
