@@ -8,12 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 import yaml
 from lightkube.codecs import load_all_yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from mnslib.cli import main
 from mnslib.signals import STOP_SECONDS
@@ -139,14 +142,14 @@ def test_pipelines_sign_in_without_a_secret():
 def test_the_cron_job_holds_only_fields_that_kubernetes_has():
     found = list(yaml.safe_load_all(text("cronjob.yaml")))
     assert [item["kind"] for item in found] == [
-        "ServiceAccount", "PersistentVolumeClaim", "CronJob",
+        "ServiceAccount", "PersistentVolumeClaim", "CronJob", "CronJob",
     ]  # fmt: skip
     for given, read in zip(found, load_all_yaml(text("cronjob.yaml")), strict=True):
         assert read.to_dict() == given  # an unknown field is lost on the way
 
 
 def test_the_cron_job_uses_workload_identity_and_keeps_its_runs():
-    account, claim, job = yaml.safe_load_all(text("cronjob.yaml"))
+    account, claim, job, _ = yaml.safe_load_all(text("cronjob.yaml"))
     template = job["spec"]["jobTemplate"]["spec"]["template"]
     pod, mns = container()
     assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
@@ -158,6 +161,34 @@ def test_the_cron_job_uses_workload_identity_and_keeps_its_runs():
     assert mounts["runs"] == mns["args"][mns["args"].index("--runs") + 1]
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_the_cron_jobs_mount_no_token_and_prune_the_volume_that_the_runs_are_in():
+    account, claim, *jobs = yaml.safe_load_all(text("cronjob.yaml"))
+    pods = [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in jobs]
+    assert [one["automountServiceAccountToken"] for one in (account, *pods)] == [False] * 3
+    (prune,) = pods[1]["containers"]
+    assert prune["args"] == ["runs", "--prune", "90", "--runs", "/var/lib/mnslib/runs"]
+    assert {"name": "runs", "mountPath": prune["args"][-1]} in prune["volumeMounts"]
+    name = claim["metadata"]["name"]
+    volume = {"name": "runs", "persistentVolumeClaim": {"claimName": name}}
+    assert all(volume in pod["volumes"] for pod in pods)
+
+
+def test_the_constraints_pin_what_the_project_needs_with_hashes_and_no_address():
+    content = text("constraints.txt")
+    assert "://" not in content
+    pinned = {canonicalize_name(name): version for name, version in
+              re.findall(r"^([\w.-]+)(?:\[\w,]+)?==(\S+) \\$", content, re.M)}  # fmt: skip
+    entries = re.split(r"^(?=[\w.-]+(?:\[[\w,]+\])?==)", content, flags=re.M)[1:]
+    assert len(entries) == len(pinned)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for asked in map(Requirement, project["project"]["dependencies"]):
+        assert asked.specifier.contains(pinned[canonicalize_name(asked.name)]), asked
+    for name in ("Dockerfile", "github-actions.yml", "azure-pipelines.yml"):
+        assert "--require-hashes --requirement" in text(name)
+        assert "constraints.txt" in text(name)
 
 
 def test_the_weekly_parts_fit_into_the_files_that_they_are_meant_for():
@@ -237,6 +268,8 @@ def test_the_crontab_runs_as_cron_runs_it(sandbox_file, sandbox, tmp_path):
     assert list((tmp_path / "lib/runs").glob("2*-40_analyze_quota_utilization-prod/portfolio.html"))
     old = directory.with_name("20200101T000000Z-30_provision_in_bulk-prod")
     shutil.copytree(directory, old)
+    long_ago = dict.fromkeys(("started_utc", "finished_utc"), "2020-01-01T00:00:00Z")
+    (old / "result.json").write_text(json.dumps(result | long_ago))  # a run is one by its record
     code, log = as_cron(prune)
     assert code == 0, log
     assert directory.exists()
