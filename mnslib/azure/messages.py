@@ -15,24 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import wraps
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from mnslib.errors import (
-    LONGEST_REFUSAL,
-    LONGEST_TEXT,
-    ArmConflictError,
-    ArmError,
-    ArmForbiddenError,
-    ArmNotFoundError,
-    ArmPreconditionError,
-    ArmServerError,
-    ArmThrottledError,
-    ArmUnreachableError,
-    cut,
-)
+from mnslib import errors
+from mnslib.errors import LONGEST_REFUSAL, LONGEST_TEXT, ArmError, ArmUnreachableError, cut
 from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 
@@ -57,14 +45,6 @@ _REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
 _UNANSWERED = "An attempt of this request ended unclear and may have been accepted: read it first."
-_CLASSES: dict[int, type[ArmError]] = {
-    HTTPStatus.NOT_FOUND: ArmNotFoundError,
-    HTTPStatus.FORBIDDEN: ArmForbiddenError,
-    HTTPStatus.CONFLICT: ArmConflictError,
-    HTTPStatus.PRECONDITION_FAILED: ArmPreconditionError,
-    HTTPStatus.TOO_MANY_REQUESTS: ArmThrottledError,
-}
-_CONCLUSIVE = (ArmNotFoundError, ArmConflictError, ArmPreconditionError)
 
 
 def _words(section: str) -> Any:
@@ -151,7 +131,7 @@ def _parsed(body: str) -> Any:
 def refusal(
     error: Any,
     *,
-    kind: type[ArmError] = ArmError,
+    kind: type[ArmError] | None = None,
     head: str = "",
     remedy: str = "",
     method: str = "",
@@ -164,7 +144,7 @@ def refusal(
 
     Args:
         error: as the body of an answer or of an operation's status holds it.
-        kind: also decides whether it is transient where nothing but the status says something.
+        kind: by default the status's; also decides whether it is transient where nothing else does.
         head: what was tried; the code follows.
         remedy: what to do after what the words say.
         method, path: of the request that was refused.
@@ -178,6 +158,9 @@ def refusal(
     statuses = _words("statuses")
     alone = statuses.get(status) or statuses.get((status or 0) // 100, {})
     entry = next((one for one in _words("refusals") if _fits(one, codes, said)), alone)
+    # that something is there or not, a proxy does not know
+    named = alone.get("foreign" if error is _FOREIGN else "error") or alone.get("error", "ArmError")
+    kind = kind or getattr(errors, named)
     action, scope = (cut(fact) for fact in denied_action(method, path, said))
     role = _words("roles").get(action.lower())
     known = {
@@ -251,7 +234,7 @@ def is_repeated(status: int, body: Callable[[], str]) -> bool:
     Args:
         body: returns the answer's text; read only where the status leaves it open.
     """
-    return status in _REPEATED and refusal(_parsed(body()), kind=ArmServerError).is_transient
+    return status in _REPEATED and refusal(_parsed(body()), kind=errors.ArmServerError).is_transient
 
 
 def answer_error(
@@ -270,13 +253,9 @@ def answer_error(
     """
     path, error, delay = path_of(url), _parsed(body), server_delay_seconds(headers)
     request_id = headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id") or ""
-    kind = _CLASSES.get(status, ArmServerError if status >= 500 else ArmError)
-    if error is _FOREIGN and kind in _CONCLUSIVE:
-        kind = ArmError  # a proxy does not know what there is
     asked = f" The service asks for {delay:.0f} s." if delay else ""
     return refusal(
         error,
-        kind=kind,
         head=f"Could not {_verb(method)} {path}: {status}",
         remedy=_UNANSWERED if unanswered else "",
         method=method,

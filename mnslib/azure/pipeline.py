@@ -43,15 +43,7 @@ from mnslib.azure.messages import (
     server_delay_seconds,
     unreachable_error,
 )
-from mnslib.azure.throttle import (
-    ATTEMPTS,
-    LONGEST_WAIT_SECONDS,
-    TOTAL_WAIT_SECONDS,
-    BucketKey,
-    Throttle,
-    Ticket,
-    wait_seconds,
-)
+from mnslib.azure.throttle import BucketKey, Throttle, Ticket, is_over, wait_seconds
 from mnslib.errors import LARGEST_ANSWER_BYTES, ArmError
 
 LOGGER = logging.getLogger("mnslib.azure")
@@ -165,9 +157,7 @@ class RetryPolicy(AnyPolicy):
                     request.context[_UNANSWERED] = True
             waited += wait
             if (
-                attempt == ATTEMPTS
-                or wait > LONGEST_WAIT_SECONDS
-                or waited > TOTAL_WAIT_SECONDS
+                is_over(attempt, wait, waited)
                 or (is_throttled and ticket.was_reserved)  # who reserved it waits for others, too
                 or (not is_throttled and self.sleep(wait))  # a 429 is waited for at its bucket
             ):

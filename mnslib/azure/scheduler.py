@@ -22,14 +22,7 @@ from heapq import heapify, heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from mnslib.azure.throttle import (
-    ATTEMPTS,
-    FIRST_WAIT_SECONDS,
-    LONGEST_WAIT_SECONDS,
-    TOTAL_WAIT_SECONDS,
-    BucketKey,
-    Throttle,
-)
+from mnslib.azure.throttle import ATTEMPTS, FIRST_WAIT_SECONDS, BucketKey, Throttle, is_over
 from mnslib.errors import ArmThrottledError, OperationTimeoutError
 
 LONGEST_TURN_SECONDS = 0.5
@@ -260,13 +253,11 @@ class Scheduler:
     def _answered(self, job: Job, future: Future[Any]) -> None:
         error = future.exception()
         if isinstance(error, ArmThrottledError) and error.is_transient:
-            job.refused_since, job.refusals = job.refused_since or self.clock(), job.refusals + 1
-            asked = error.retry_after_seconds or 0.0
-            is_over = asked > LONGEST_WAIT_SECONDS or self.ends_at is not None
-            is_over |= self.clock() - job.refused_since >= TOTAL_WAIT_SECONDS
-            # who names no sound delay is not tried again later, either
-            error.is_transient = asked >= FIRST_WAIT_SECONDS or job.refusals < ATTEMPTS
-            if error.is_transient and not is_over:
+            job.refused_since = job.refused_since or self.clock()
+            asked, waited = error.retry_after_seconds or 0.0, self.clock() - job.refused_since
+            job.refusals += asked < FIRST_WAIT_SECONDS  # where none is sound, six are the end
+            error.is_transient = job.refusals < ATTEMPTS
+            if self.ends_at is None and not is_over(job.refusals, asked, waited):
                 self._queue(job, job.call)  # at the end: not always the same one tries first
                 return
         job.refused_since, job.refusals = None, 0

@@ -89,6 +89,11 @@ def wait_seconds(attempt: int, asked: float | None) -> float:
     return FIRST_WAIT_SECONDS * 2.0 ** (min(attempt, ATTEMPTS) - 1) * random.uniform(0.5, 1.0)
 
 
+def is_over(attempts: int, wait: float, waited: float) -> bool:
+    """Return whether a request that has waited so long, and would again, is not sent any more."""
+    return attempts >= ATTEMPTS or wait > LONGEST_WAIT_SECONDS or waited >= TOTAL_WAIT_SECONDS
+
+
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)")
 _LOCATION = re.compile(r"/locations/([^/]+)/operation(?:s|results)/")
 _CLUSTER = re.compile(r"/resourcegroups/[^/]+/providers/microsoft\.containerservice"
