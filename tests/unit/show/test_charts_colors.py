@@ -31,9 +31,9 @@ NEIGHBORS = [
 """Areas that touch, or lie on one another, without any other mark between them."""
 
 
-@pytest.fixture(scope="module", params=[5, 50])
-def gallery(request, frames):
-    return charts(frames, request.param)
+@pytest.fixture(scope="module")
+def gallery(frames):
+    return charts(frames, 50)
 
 
 def patches(chart):
