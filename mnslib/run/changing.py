@@ -397,9 +397,7 @@ class Changing(Run):
         """Raise ConfigError where a plan was applied: the record is of that one alone."""
         self.require_open()
         if self._has_applied:
-            raise ConfigError(
-                "This run has applied its plan: run the setup cell, which begins a new one."
-            )
+            raise ConfigError(project.message("applied"))
 
     @property
     def so_far(self) -> ApplyResult:

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import ConfigError, cut
-from mnslib.run.project import find_project_root, resolve_path, write_whole
+from mnslib.run.project import find_project_root, message, resolve_path, write_whole
 from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ def merge_into(file: str, pack: Path) -> Path:
             merged = merged_kubeconfig(old, text) if old.strip() else text
             write_whole(place, merged, mode=0o600)
     except Timeout as error:
-        raise ConfigError(
-            f"{place} is locked by another program; if none runs, delete {place}.lock."
-        ) from error
+        raise ConfigError(message("locked", place=place)) from error
     except (ConfigError, OSError, RuntimeError, UnicodeDecodeError) as error:
         # RuntimeError is pathlib's for links in a circle
         raise ConfigError(f"{place} cannot be merged into: {cut(str(error))}.") from error

@@ -22,7 +22,7 @@ from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS
 from mnslib.errors import ConfigError, LockedError
 from mnslib.resource_ids import ClusterId
 from mnslib.results import utc_now, utc_text
-from mnslib.run.project import write_whole
+from mnslib.run.project import message, write_whole
 
 LOCKS_VARIABLE = "MNS_LOCKS_DIR"
 """Environment variable that names another folder for the locks, such as one that machines share."""
@@ -99,10 +99,7 @@ def locks_folder() -> Path:
     except OSError as error:
         problem = error.strerror or str(error)
     if problem:
-        raise ConfigError(
-            f"Nothing was written: locks cannot lie in {folder}: {problem}. Name a folder of your "
-            f"own in {LOCKS_VARIABLE}."
-        )
+        raise ConfigError(message("no_locks", place=f"locks cannot lie in {folder}", why=problem))
     return folder
 
 
@@ -112,10 +109,8 @@ def _try(lock: FileLock, *, seconds: float) -> None:
         with suppress(Timeout):
             lock.acquire(timeout=seconds)
     except OSError as error:  # as where it is another user's, in a folder that users share
-        raise ConfigError(
-            f"Nothing was written: {lock.lock_file} cannot be locked: {error.strerror}. Name a "
-            f"folder of your own in {LOCKS_VARIABLE}."
-        ) from error
+        place = f"{lock.lock_file} cannot be locked"
+        raise ConfigError(message("no_locks", place=place, why=error.strerror)) from error
 
 
 def _holder(noted: Path) -> str:

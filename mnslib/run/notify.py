@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from mnslib.errors import cut
 from mnslib.run.metrics import item_counts
+from mnslib.run.project import message
 from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
@@ -57,11 +58,7 @@ def variable_problem(
     value = str(parameters.get(name, ""))
     if not value or re.fullmatch(r"MNS_[A-Za-z0-9_]{1,60}", value):
         return {}
-    said = (
-        f"{name} names no environment variable whose name begins with MNS_. Put the {what} into "
-        f"such a variable, {example}, and write that name: no other is read or sent anywhere."
-    )
-    return {name: said}
+    return {name: message("no_variable", name=name, what=what, example=example)}
 
 
 def told_of(result: Mapping[str, Any], *, run: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from mnslib.quantities import size_problems
 from mnslib.resource_ids import ID_COLUMNS, ClusterId
 from mnslib.results import ABOUT
 from mnslib.run.notify import notification_problems, variable_problem
-from mnslib.run.project import existing_file
+from mnslib.run.project import existing_file, message
 from mnslib.secrets import RULE, hide_secrets, looks_secret
 
 PARAMETERS_TAG = "parameters"
@@ -96,10 +96,7 @@ def read_parameters(notebook_path: Path) -> tuple[Parameter, ...]:
         if PARAMETERS_TAG in cell.get("metadata", {}).get("tags", ())
     ]
     if len(cells) != 1:
-        raise ConfigError(
-            f"{notebook_path} has {len(cells)} cells with the tag `{PARAMETERS_TAG}`; "
-            "it needs exactly one."
-        )
+        raise ConfigError(message("no_cell", notebook=notebook_path, count=len(cells)))
     place = f"{notebook_path.name}, parameters cell, line"
     found, place_of = [], place
     try:
@@ -330,34 +327,18 @@ def history_problems(asked: Mapping[str, Any]) -> dict[str, str]:
         found["history"] = problem
     if text["inventory"] == "history" and is_asked:
         if asked.get("subscription_ids"):
-            found["subscription_ids"] = (
-                "subscription_ids: metrics know no subscriptions. Name `clusters`, or leave both "
-                "empty for all clusters that the metrics name."
-            )
+            found["subscription_ids"] = message("no_subscriptions")
         if history == "none" or not (endpoint or is_sandbox):
-            found["prometheus_endpoint"] = (
-                "inventory is history: prometheus_endpoint says which, and history must not be "
-                "none."
-            )
+            found["prometheus_endpoint"] = message("no_inventory")
     elif is_asked and not endpoint and (is_own or (history == "azure-monitor" and not is_sandbox)):
-        found["prometheus_endpoint"] = (
-            f"history is {history!r}: prometheus_endpoint says where; it is empty."
-        )
+        found["prometheus_endpoint"] = message("no_endpoint", history=history)
     if history in ("auto", "azure-monitor") and is_sandbox and endpoint:
-        found["prometheus_endpoint"] = (
-            "prometheus_endpoint: the sandbox has its own metrics. Leave it empty, or write "
-            "history: prometheus for a server of your own."
-        )
+        found["prometheus_endpoint"] = message("sandbox_endpoint")
     found |= variable_problem(text, "prometheus_token_env", "MNS_PROMETHEUS_TOKEN", "token")
     if text["prometheus_token_env"] and is_asked and not is_own and history in HISTORIES:
-        found["prometheus_token_env"] = (
-            f"prometheus_token_env is for history: prometheus, and history is {history!r}."
-        )
+        found["prometheus_token_env"] = message("no_token_here", history=history)
     if may_be_secret(endpoint):
-        found["prometheus_endpoint"] = (
-            "prometheus_endpoint: the value looks like a secret and is used nowhere. Write the "
-            "address without user and password; a token is named by prometheus_token_env."
-        )
+        found["prometheus_endpoint"] = message("secret_endpoint")
     return found
 
 
@@ -417,10 +398,7 @@ def _problem(name: str, value: object, known: Mapping[str, Parameter]) -> str:
         hint = f"did you mean {near}?" if near else f"it knows {', '.join(known) or 'none'}."
         return f"{name}: the notebook has no such parameter; {hint}"
     if may_be_secret(value):
-        return (
-            f"{name}: the value looks like a secret ({RULE}) and is not passed on. A notebook gets "
-            "its rights from `credential`; the value is in no file of this run."
-        )
+        return message("secret", name=name, rule=RULE)
     kind, words, hint = _TYPES[known[name].type_name]
     kinds = (int, float) if kind is float else kind
     if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):

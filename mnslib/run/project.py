@@ -35,6 +35,13 @@ EMPTY_RECORD = _LATER | {
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z-.+")
 
 
+def message(key: str, /, **values: object) -> str:
+    """Return a message of `messages.yaml`, with values in it."""
+    from mnslib.packaged import packaged
+
+    return str(packaged("mnslib.run", "messages")[key]).format(**values)
+
+
 def find_project_root() -> Path:
     """Return the folder that holds `notebooks/` and `parameters/`.
 
@@ -47,10 +54,7 @@ def find_project_root() -> Path:
     for folder in (PACKAGE.parent, here, *here.parents):
         if (folder / "notebooks").is_dir() and (folder / "parameters").is_dir():
             return folder
-    raise ConfigError(
-        f"No folder with notebooks/ and parameters/ beside the package or at or above {here}. "
-        "Run this inside a checkout of the project, or give absolute paths."
-    )
+    raise ConfigError(message("no_project", here=here))
 
 
 def resolve_path(path: str | Path) -> Path:

@@ -187,10 +187,7 @@ class Run:
         """Raise ConfigError if a cell has changed a parameter: the record is of those before."""
         for name, value in self.parameters.items():
             if self._cells.get(name, value) != value:
-                raise ConfigError(
-                    f"{name} is another since this run began: run the setup cell again, which "
-                    "begins a new run with it."
-                )
+                raise ConfigError(project.message("changed", name=name))
 
     @cached_property
     def target(self) -> Target:

@@ -27,6 +27,7 @@ from mnslib.run.notify import TOTAL_SECONDS, notify, told_of
 from mnslib.run.parameters import refused_values
 from mnslib.run.project import (
     EMPTY_RECORD,
+    message,
     read_record,
     read_result,
     resolve_path,
@@ -71,10 +72,7 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     places = [Path(place) for place in dict.fromkeys(map(os.path.normpath, named))]
     directory = next((place for place in places if place.is_dir()), None)
     if directory is None:
-        raise ConfigError(
-            f"There is no run {run}: looked for {', '.join(map(str, places))}. Write the path of "
-            "its directory, or say with --runs (runs_dir) which folder it is in."
-        )
+        raise ConfigError(message("no_run", run=run, places=", ".join(map(str, places))))
     return _followed(directory, _continued_in)[-1]
 
 
@@ -133,10 +131,7 @@ def _followed(run: Path, following: Callable[[Path], Path | None]) -> list[Path]
     found = [run]
     while (later := following(found[-1])) is not None:
         if later in found:
-            raise ConfigError(
-                f"{run.name} has a record or a journal that was tampered with: it leads round in a "
-                f"circle, to {later.name} again. Run its requests anew: what is done stays."
-            )
+            raise ConfigError(message("circle", run=run.name, later=later.name))
         found.append(later)
     return found
 

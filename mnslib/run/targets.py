@@ -16,7 +16,7 @@ from mnslib.errors import ConfigError, cut
 from mnslib.resource_ids import ClusterId
 from mnslib.run.log import tell
 from mnslib.run.parameters import TARGETS, history_problems, word_problem
-from mnslib.run.project import find_project_root
+from mnslib.run.project import find_project_root, message
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -73,10 +73,7 @@ class Target:
         subscriptions = list(subscription_ids)
         if not subscriptions and not clusters:
             if self.sandbox is None:
-                raise ConfigError(
-                    "Nothing says where to look: write subscription_ids as a list of ids, which "
-                    "`az account list` shows, or clusters as a list of ARM ids."
-                )
+                raise ConfigError(message("no_scope"))
             subscriptions = list(self.sandbox["subscription_ids"])
         try:
             return subscriptions, [ClusterId.parse(text) for text in clusters]
@@ -118,19 +115,13 @@ class Target:
 
             token = os.environ.get(token_env, "").strip()
             if token_env and not token:
-                raise ConfigError(
-                    "prometheus_token_env names no environment variable that holds anything. Write "
-                    "the variable's name, such as MNS_PROMETHEUS_TOKEN, and put the token into it."
-                )
+                raise ConfigError(message("no_token"))
             return plain_prometheus(endpoint, token=token)  # which is written down nowhere
         workspace = urlsplit(self.azure.cloud.prometheus_scope).hostname
         host = urlsplit(endpoint).hostname or ""
         if self.sandbox is None and not host.endswith(f".{workspace}"):
-            raise ConfigError(
-                f"prometheus_endpoint is {cut(endpoint, 120)!r}: no token is sent there. Write the "
-                f"query endpoint of a workspace, https://<name>.<region>.{workspace}; a server of "
-                "your own is history: prometheus."
-            )
+            named = repr(cut(endpoint, 120))
+            raise ConfigError(message("no_workspace", endpoint=named, workspace=workspace))
         return self.azure.prometheus(endpoint)
 
 
@@ -153,10 +144,7 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
     file = sandbox_file()
     sandbox = find_running(file)
     if sandbox is None and os.environ.get(SANDBOX_VARIABLE) and not is_home(file):
-        raise ConfigError(
-            f"{SANDBOX_VARIABLE} names {file}, but no sandbox of that file is running. Start it "
-            f"with `mns sandbox serve --connection {file}`, or unset {SANDBOX_VARIABLE}."
-        )
+        raise ConfigError(message("no_sandbox", variable=SANDBOX_VARIABLE, file=file))
     if sandbox is None:
         tell("Starting the sandbox, which takes some seconds ...")
         sandbox = ensure_running(file.parent)
