@@ -65,10 +65,8 @@ def only_writer(
                 tell(f"{_holder(noted)} is writing to cluster {cluster.cluster_name}: waiting.")
                 _try(lock, seconds=OPERATION_TIMEOUT_SECONDS)
             if not lock.is_locked:
-                raise LockedError(
-                    f"Nothing was written: {_holder(noted)} is writing to cluster "
-                    f"{cluster.cluster_name}. Run again once it has ended."
-                )
+                who = {"holder": _holder(noted), "cluster": cluster.cluster_name}
+                raise LockedError(message("writing", **who))
             held.callback(lock.release)
             write_whole(noted, json.dumps(note))
             held.callback(noted.unlink, missing_ok=True)

@@ -78,10 +78,8 @@ def existing_file(parameter: str, file: str | Path, folder: Path | None = None) 
     """
     path = folder / Path(file).expanduser() if folder else resolve_path(file)
     if not path.is_file():
-        raise ConfigError(
-            f"{parameter}: there is no file {path}. A relative path is taken from "
-            f"{folder or 'the project folder, wherever the notebook is run'}."
-        )
+        base = folder or "the project folder, wherever the notebook is run"
+        raise ConfigError(message("no_file", parameter=parameter, path=path, base=base))
     return path
 
 
@@ -108,9 +106,8 @@ def new_run_directory(
             break
         except OSError as error:
             if not directory.is_dir():  # neither is a link that leads nowhere
-                raise ConfigError(
-                    f"No run directory can be made in {runs_dir}: {error.strerror}."
-                ) from error
+                why = error.strerror
+                raise ConfigError(message("no_runs_dir", folder=runs_dir, why=why)) from error
     return directory
 
 

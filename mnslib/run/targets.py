@@ -78,9 +78,7 @@ class Target:
         try:
             return subscriptions, [ClusterId.parse(text) for text in clusters]
         except ValueError as error:
-            raise ConfigError(
-                f"clusters: {error}. Write ids, or leave it empty for all."
-            ) from error
+            raise ConfigError(message("no_cluster", why=error)) from error
 
     def prometheus(
         self, history: str, endpoint: str, *, token_env: str = ""
