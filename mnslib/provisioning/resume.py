@@ -139,11 +139,9 @@ def require_untouched(earlier: EarlierRun, plan_file: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         is_approved = False  # whatever somebody made of it
     if not is_approved:
-        raise ConfigError(
-            f"Nothing was written: {plan_file} and the journal of {earlier.name} do not say the "
-            f"plan {earlier.digest} that was approved: they were tampered with, or are not whole. "
-            "Run the requests anew: what is done stays."
-        )
+        facts = {"file": plan_file, "run": earlier.name, "digest": earlier.digest}
+        why = words("refusals")["tampered"].format_map(facts)
+        raise ConfigError(f"Nothing was written: {why}")
 
 
 def outcomes_so_far(run_directory: Path) -> tuple[ItemOutcome, ...]:

@@ -53,8 +53,7 @@ Source: glibc, mallopt(3).
 
 _FOLDERS = "mns-kernel-"
 YOUNG_SECONDS = 60.0
-"""So long a folder may be there before its process has locked it; our choice, some thousand times
-what that takes."""
+"""So long a folder may be there before its process has locked it; our choice."""
 
 
 class _OwnSpec(KernelSpecManager):

@@ -21,28 +21,11 @@ def write_metrics(directory: Path, record: Mapping[str, Any]) -> None:
     """Write `mnslib-<notebook>-<environment>.prom` beside a run directory, whole or not at all."""
     from mnslib.show.templates import render
 
-    labels = {name: record[name] for name in ("notebook", "environment", "target")}
-    of = ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
-    numbers = {_escaped(k): v for k, v in record["summary"].items() if isinstance(v, int | float)}
-    started, ended = (
+    began, ended = (
         int(datetime.fromisoformat(record[name]).timestamp())
         for name in ("started_utc", "finished_utc")
     )
-    text = render(
-        "metrics.txt.j2",
-        of=of,
-        exit_code=record["exit_code"],
-        status=record["status"],
-        statuses=[*RunStatus],
-        started=started,
-        ended=ended,
-        item_counts=item_counts(record),
-        figures={name: float(number) for name, number in numbers.items()},
-    )
+    facts = {"began": began, "ended": ended, "counts": item_counts(record)}
+    text = render("metrics.txt.j2", record=record, statuses=[*RunStatus], **facts)
     name = directory.name.partition("Z-")[2].partition(".")[0]  # without the second's number
-    write_whole(directory.parent / f"mnslib-{name}.prom", text.rstrip("\n") + "\n")
-
-
-def _escaped(value: str) -> str:
-    """Return the value of a label as both formats write it."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    write_whole(directory.parent / f"mnslib-{name}.prom", f"{text.rstrip()}\n")
