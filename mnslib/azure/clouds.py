@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mnslib.packaged import packaged
+
 KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 """Token scope of every AKS API server. Source: kubelogin, `--server-id`."""
 
@@ -36,30 +38,7 @@ class Cloud:
 
 
 CLOUDS: dict[str, Cloud] = {
-    cloud.name: cloud
-    for cloud in (
-        Cloud(
-            name="public",
-            arm_endpoint="https://management.azure.com",
-            authority_host="https://login.microsoftonline.com",
-            arm_scope="https://management.azure.com/.default",
-            prometheus_scope="https://prometheus.monitor.azure.com/.default",
-        ),
-        Cloud(
-            name="usgov",
-            arm_endpoint="https://management.usgovcloudapi.net",
-            authority_host="https://login.microsoftonline.us",
-            arm_scope="https://management.core.usgovcloudapi.net/.default",
-            prometheus_scope="https://prometheus.monitor.azure.us/.default",
-        ),
-        Cloud(
-            name="china",
-            arm_endpoint="https://management.chinacloudapi.cn",
-            authority_host="https://login.chinacloudapi.cn",
-            arm_scope="https://management.chinacloudapi.cn/.default",
-            prometheus_scope="https://prometheus.monitor.azure.cn/.default",
-        ),
-    )
+    name: Cloud(name=name, **entry) for name, entry in packaged("mnslib.azure", "clouds").items()
 }
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,26 +22,12 @@ from azure.core.pipeline.policies import HeadersPolicy
 from mnslib.azure.pipeline import Rest, build_transport
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ConfigError, PrometheusError, QueryTooLargeError, cut
+from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 from mnslib.signals import pause
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
-
-_TOO_LARGE = re.compile(
-    r"too many|too large|too long|too expensive|maximum resolution|exceed|\bcost\b|\blimit"
-    r"|timed out|\b32 days|more than .* (?:samples|series|points)",
-    re.IGNORECASE,
-)
-_MAY_BE_TOO_LARGE = frozenset({
-    HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
-})  # fmt: skip
-"""Words and statuses of refusals that a shorter range may mend.
-
-Source: Prometheus, `promql/engine.go` and `web/api/v1`; Azure Monitor documents the limits, not
-the words."""
-
 
 _OF_THE_QUERY = "PromQL "
 """Begins warnings that tell of a query, not of missing data. Source: Prometheus,
@@ -136,9 +121,8 @@ class PrometheusClient:
                 raise ValueError(answer.data.kind)
             series = [_series(item, kind) for item in answer.data.result]
         except ArmError as error:
-            is_too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
-                error.status in _MAY_BE_TOO_LARGE and _TOO_LARGE.search(str(error))
-            )
+            signs = packaged("mnslib.azure", "messages")["too_large"].get(error.status)
+            is_too_large = signs is not None and re.search(signs, str(error), re.IGNORECASE)
             raise (QueryTooLargeError if is_too_large else PrometheusError)(
                 f"Query {shown!r} at {self.endpoint} failed: {error} {self._remedy}"
             ) from error

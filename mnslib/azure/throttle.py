@@ -12,7 +12,7 @@ import re
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from mnslib.errors import ArmThrottledError
@@ -67,10 +67,7 @@ HELD_SECONDS, REGAINED_AFTER_HOLD = 60.0, 0.01
 """Our choice: how a rate rises after a 429, in shares of the limit. The first 429 of a bucket says
 little about its rate, so that is tried at once; from two of them it is measured, and then held."""
 
-NO_LIMITS = Limits(
-    reads=None, writes=None, deletes=None, cluster_list=None, cluster_get=None,
-    operation_status=None, other=None,
-)  # fmt: skip
+NO_LIMITS = Limits(**dict.fromkeys(field.name for field in fields(Limits)))
 """No holding back before the first 429; for a sandbox without limits."""
 
 
