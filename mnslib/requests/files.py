@@ -258,7 +258,7 @@ def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
         names: list[str] = []
         lines = []
         for number, cells in _below_titles(table, filled):
-            values = []
+            values: list[Any] = []
             for cell, name in zip_longest(cells[:MOST_COLUMNS], names[: len(cells)]):
                 value, finding = _cell(cell, name in QUOTA_FIELDS)
                 values.append(value)
@@ -266,7 +266,7 @@ def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
                     table.tell(number, name, finding)
             lines.append((number, values))
             if not names:
-                names = [*map(str, values)]
+                names = values[:] = [*map(str, values)]
                 letters = {name: get_column_letter(at) for at, name in enumerate(names, 1)}
                 table.sheet = Sheet(letters, unread=unread)
         hidden = [one for one in shape.column_dimensions.values() if one.hidden or one.width == 0]

@@ -169,6 +169,13 @@ def test_a_whole_column_that_is_merged_is_refused_at_once(shaped: Callable[..., 
     assert "requests.xlsx: the cells E2:XFD1048576 are merged" in mistake
 
 
+def test_a_title_that_is_a_number_is_a_mistake_as_any_other(shaped: Callable[..., Path]) -> None:
+    def shape(sheet: Any) -> None:
+        sheet["G1"] = 2026
+
+    assert "cell G1, column 2026: there is no column '2026'." in mistakes(shaped(shape))[0]
+
+
 def test_a_title_that_hides_another_is_named(shaped: Callable[..., Path]) -> None:
     told, no_name = mistakes(shaped(lambda sheet: sheet.merge_cells("E1:F1")))
     assert "row 1: column 6 has no name" in no_name + told
