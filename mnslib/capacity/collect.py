@@ -19,14 +19,8 @@ import pandas as pd
 
 from mnslib.capacity.history import cluster_names, read_history, time_grid, with_peak_times
 from mnslib.capacity.promql import UNLABELED, ClusterNames
-from mnslib.capacity.quota_values import tightest_quotas
-from mnslib.capacity.snapshot import (
-    NAMESPACE_COLUMNS,
-    QUOTA_SERIES,
-    USAGE_SERIES,
-    Snapshot,
-    wide_frame,
-)
+from mnslib.capacity.quota_values import SPACE, tightest_quotas
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.commitment import commitments
 from mnslib.errors import (
     ArmError,
@@ -64,7 +58,7 @@ NOT_SERVED = "not served by this cluster"
 
 _SERIES = {
     "used": QUOTA_SERIES, "hard": QUOTA_SERIES, "requested": QUOTA_SERIES,
-    "usage_cpu": USAGE_SERIES, "usage_memory": USAGE_SERIES,
+    "usage_cpu": SPACE, "usage_memory": SPACE,
 }  # fmt: skip
 
 
@@ -348,7 +342,7 @@ def assemble(
         fields[name] = wide_frame(grid.times, list(own), values, names=levels)
     return Snapshot(
         read_utc=grid.now.astimezone(UTC),
-        namespaces=namespaces.sort_values(list(USAGE_SERIES), ignore_index=True),
+        namespaces=namespaces.sort_values(SPACE, ignore_index=True),
         **fields,
         latest_peaks=dict(latest),
         remembered=[one.name for one in readings if one.is_remembered],

@@ -30,8 +30,8 @@ from mnslib.quantities import day_text
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
 
 NAMESPACE_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["namespaces"])
-QUOTA_SERIES = ("cluster_name", "namespace_name", "resource")
-USAGE_SERIES = ("cluster_name", "namespace_name")
+QUOTA_SERIES = (*SPACE, "resource")
+"""Names of the levels of a quota counter's column; those of measured use have but `SPACE`."""
 REQUEST_FIELDS = tuple(name for name in QUOTA_FIELDS if name.endswith("_request"))
 """The quota fields that `requested` has."""
 

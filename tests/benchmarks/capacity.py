@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, USAGE_SERIES, Snapshot
+from mnslib.capacity.quota_values import SPACE
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot
 from mnslib.capacity.store import write_snapshot
 from mnslib.commitment import commitments
 from mnslib.kube_models import Container, Event, Node, Pod, QuotaStatus, Workload
@@ -148,8 +149,8 @@ def made_up():
         used=wide(times, quota_series, used, QUOTA_SERIES),
         hard=wide(times, quota_series, hard, QUOTA_SERIES),
         requested=wide(times, [quota_series[n] for n in asked], used[:, asked], QUOTA_SERIES),
-        usage_cpu=wide(times, spaces, run, USAGE_SERIES),
-        usage_memory=wide(times, spaces, run * 4 * GIB, USAGE_SERIES),
+        usage_cpu=wide(times, spaces, run, SPACE),
+        usage_memory=wide(times, spaces, run * 4 * GIB, SPACE),
         created=dict.fromkeys(spaces, NOW - timedelta(days=400)),
         history_note="30 days, one sample every hour.",
     )

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
-    USAGE_SERIES,
     Snapshot,
     wide_frame,
 )
@@ -150,7 +150,7 @@ def made_snapshot():
         events={CLUSTER: [refusal(*each) for each in limited.items()]},
         workloads={CLUSTER: [workload(name) for name in limited]},
         **{kind: wide(samples, QUOTA_SERIES) for kind, samples in series.items()},
-        **{kind: wide(samples, USAGE_SERIES) for kind, samples in usage.items()},
+        **{kind: wide(samples, SPACE) for kind, samples in usage.items()},
     )
 
 

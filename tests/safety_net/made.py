@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mnslib.capacity.snapshot import QUOTA_SERIES, USAGE_SERIES, Snapshot
+from mnslib.capacity.quota_values import SPACE
+from mnslib.capacity.snapshot import QUOTA_SERIES, Snapshot
 from tests.benchmarks import capacity
 from tests.prometheus.trace import CLUSTER, HOUR, read_month
 
@@ -43,8 +44,8 @@ def of_trace():
         used=frame(times, limited, month.used),
         hard=frame(times, limited, month.hard),
         requested=frame(times, asked, month.used),
-        usage_cpu=capacity.wide(times, [], np.empty((len(times), 0)), USAGE_SERIES),
-        usage_memory=capacity.wide(times, [], np.empty((len(times), 0)), USAGE_SERIES),
+        usage_cpu=capacity.wide(times, [], np.empty((len(times), 0)), SPACE),
+        usage_memory=capacity.wide(times, [], np.empty((len(times), 0)), SPACE),
         remembered=(CLUSTER,),
         history_note="31 days, one sample every hour.",
     )

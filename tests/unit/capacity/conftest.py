@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
-    USAGE_SERIES,
     Snapshot,
     wide_frame,
 )
@@ -99,8 +99,8 @@ def make_snapshot() -> Callable[..., Snapshot]:
             commitments=others.pop("commitments", {}),
             used=_wide(frames[0], QUOTA_SERIES, count),
             hard=_wide(frames[1], QUOTA_SERIES, count),
-            usage_cpu=_wide(frames[2], USAGE_SERIES, count),
-            usage_memory=_wide(frames[3], USAGE_SERIES, count),
+            usage_cpu=_wide(frames[2], SPACE, count),
+            usage_memory=_wide(frames[3], SPACE, count),
             requested=_wide(frames[4], QUOTA_SERIES, count),
             **others,
         )

@@ -14,8 +14,9 @@ from mnslib.capacity.decide import needed_for
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, Snapshot, no_series
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
@@ -48,10 +49,10 @@ def snapshot():
         namespaces=pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS)),
         quotas={f"{GROUP}/{NAME}": [quota("full"), quota("idle"), quota("doubly", cpu_request=9)]},
         commitments={},
-        used=no_series(USAGE_SERIES),
-        hard=no_series(USAGE_SERIES),
-        usage_cpu=no_series(USAGE_SERIES),
-        usage_memory=no_series(USAGE_SERIES),
+        used=no_series(SPACE),
+        hard=no_series(SPACE),
+        usage_cpu=no_series(SPACE),
+        usage_memory=no_series(SPACE),
     )
 
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from mnslib.capacity.snapshot import QUOTA_SERIES, USAGE_SERIES, Snapshot, wide_frame
+from mnslib.capacity.quota_values import SPACE
+from mnslib.capacity.snapshot import QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.capacity.store import FRAMES, read_snapshot, write_snapshot
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError
@@ -140,7 +141,7 @@ def test_files_are_what_another_program_reads(snapshot, tmp_path):
     assert used.iloc[0].tolist()[:3] == ["aks-1", "web", "requests.cpu"]
     assert pyarrow.parquet.read_schema(tmp_path / "used.parquet").field(3).type == "float"
     assert json.loads((tmp_path / "snapshot.json").read_text("utf-8"))["version"] == 1
-    assert pd.read_parquet(tmp_path / "usage_cpu.parquet").columns.tolist()[:2] == [*USAGE_SERIES]
+    assert pd.read_parquet(tmp_path / "usage_cpu.parquet").columns.tolist()[:2] == [*SPACE]
 
 
 def test_a_file_of_a_later_version_is_refused_by_name(snapshot, tmp_path):

@@ -12,8 +12,9 @@ from mnslib.capacity.clusters import COMMITMENT_COLUMNS
 from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, Snapshot, no_series
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.kube_models import QuotaStatus
@@ -46,10 +47,10 @@ def read(spaces, no_history):
         namespaces=pd.DataFrame(rows, columns=list(NAMESPACE_COLUMNS)),
         quotas={"aks-1": quotas},
         commitments={},
-        used=no_series(USAGE_SERIES),
-        hard=no_series(USAGE_SERIES),
-        usage_cpu=no_series(USAGE_SERIES),
-        usage_memory=no_series(USAGE_SERIES),
+        used=no_series(SPACE),
+        hard=no_series(SPACE),
+        usage_cpu=no_series(SPACE),
+        usage_memory=no_series(SPACE),
         no_history=dict.fromkeys(no_history, "off"),
     )
 

@@ -19,8 +19,9 @@ from mnslib.capacity.evidence import EVIDENCE_COLUMNS
 from mnslib.capacity.evidence_words import NEEDS_SOMEBODY
 from mnslib.capacity.fit import FIT_COLUMNS
 from mnslib.capacity.layers import LAYER_COLUMNS, roll_up
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.refusals import REFUSALS_COLUMNS
-from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, USAGE_SERIES, Snapshot, no_series
+from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, Snapshot, no_series
 from mnslib.capacity.tables import Tables
 from mnslib.capacity.utilization import UTILIZATION_COLUMNS
 from mnslib.show.owner_pages import LONGEST_NAME, file_name, owner_pages, owners_table
@@ -40,10 +41,10 @@ def snapshot(**others):
         namespaces=pd.DataFrame(columns=list(NAMESPACE_COLUMNS)),
         quotas={},
         commitments={},
-        used=no_series(USAGE_SERIES),
-        hard=no_series(USAGE_SERIES),
-        usage_cpu=no_series(USAGE_SERIES),
-        usage_memory=no_series(USAGE_SERIES),
+        used=no_series(SPACE),
+        hard=no_series(SPACE),
+        usage_cpu=no_series(SPACE),
+        usage_memory=no_series(SPACE),
         **others,
     )
 

@@ -16,11 +16,11 @@ from mnslib.capacity.daily import CROSSING_COLUMNS, counted_days
 from mnslib.capacity.evidence import worst_evidence
 from mnslib.capacity.evidence_words import EVIDENCE, NEEDS_SOMEBODY
 from mnslib.capacity.layers import absent_labels, roll_up
+from mnslib.capacity.quota_values import SPACE
 from mnslib.capacity.refusals import REFUSALS_COLUMNS, refused_workloads, worst_refusals
 from mnslib.capacity.snapshot import (
     NAMESPACE_COLUMNS,
     QUOTA_SERIES,
-    USAGE_SERIES,
     CleanSnapshot,
     Snapshot,
     no_series,
@@ -446,7 +446,7 @@ def make_snapshot():
     """A snapshot without namespaces and samples."""
 
     def make(**said):
-        usage = {name: no_series(USAGE_SERIES) for name in ("usage_cpu", "usage_memory")}
+        usage = {name: no_series(SPACE) for name in ("usage_cpu", "usage_memory")}
         quotas = {name: no_series(QUOTA_SERIES) for name in ("used", "hard")}
         return Snapshot(
             read_utc=datetime(2026, 11, 2, 6, tzinfo=UTC),
