@@ -75,6 +75,8 @@ def say(name: str, fix: str | None = None, /, **facts: object) -> Finding:
 
 
 SECRET = say("secret", rule=RULE)
+OF_SECRETS = (SECRET[0], say("secret_formula")[0])
+"""What is told of a cell that may hold a secret: no copy is made of such a file."""
 
 
 class CellError(ValueError):

@@ -28,7 +28,7 @@ from mnslib.requests.columns import (
 )
 from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
-from mnslib.requests.rules import CellError, Finding, refuse, say, show
+from mnslib.requests.rules import OF_SECRETS, CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import file_error
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 
@@ -144,7 +144,8 @@ def read_specs(
 
 def _is_of_answer(mistake: Problem) -> bool:
     """Return whether it is in what a run has added, and says nothing of the requests."""
-    return mistake.column in ANSWER_COLUMNS and "secret" not in mistake.message
+    is_of_secret = any(told in mistake.message for told in OF_SECRETS)
+    return mistake.column in ANSWER_COLUMNS and not is_of_secret
 
 
 def _in_order(table: Rows) -> list[Problem]:
