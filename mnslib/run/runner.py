@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -203,11 +204,14 @@ def run_notebook(
         own = _from_outside(path.stem, environment, asked, ending, started)
         result = _last_word(own, directory, watch, detailed_exitcode)
         said = [runs.write_end(directory, result)]
-        try:
-            runs.write_index(folder)
-            write_metrics(directory, result)
-        except Exception as error:  # of whatever run it is, this one has ended
-            said.append(f"The index or the metrics cannot be written: {_said(error)}.")
+        for what, write in (
+            ("metrics", partial(write_metrics, directory, result)),
+            ("index", partial(runs.write_index, folder)),
+        ):
+            try:
+                write()
+            except Exception as error:  # of whatever run it is, this one has ended
+                said.append(f"The {what} cannot be written: {_said(error)}.")
         said.append(notify(result, run=directory.name, parameters=asked))
     return RunOutcome(
         directory=directory,

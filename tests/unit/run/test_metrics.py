@@ -10,6 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 from mnslib.results import OutcomeKind, RunStatus
 from mnslib.run.metrics import write_metrics
+from mnslib.run.runner import run_notebook
 
 RECORD: dict[str, Any] = {
     "notebook": "30_provision_in_bulk",
@@ -51,3 +52,12 @@ def test_the_file_of_the_last_run_is_read_by_both_parsers(read, tmp_path):
         of("end_time_seconds", "target")["azure"] - of("start_time_seconds", "target")["azure"]
     )
     assert seconds == 223
+
+
+def test_an_index_that_cannot_be_written_leaves_the_metrics(tmp_path):
+    (tmp_path / "index.html").mkdir()
+    ended = run_notebook("30", parameters={"dry_run": 3}, environment="x", runs_dir=tmp_path)
+    assert ended.status is RunStatus.REFUSED
+    assert "The index cannot be written" in ended.notice
+    (file,) = tmp_path.glob("*.prom")
+    assert "mnslib_run_status{" in file.read_text(encoding="utf-8")
