@@ -171,7 +171,7 @@ class ManagedCluster:
     @property
     def is_stopped(self) -> bool:
         """Whether its nodes and its API server are off."""
-        return self.power_state == "Stopped"
+        return self.power_state.lower() == "stopped"
 
 
 UNDO_NAME = "undo.yaml"

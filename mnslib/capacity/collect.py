@@ -195,7 +195,7 @@ def _read_present(
         facts["regions"] = cluster.location
         found = azure.managed_namespaces.list_by_managed_cluster(reading.id)
         reading.managed = {space.id.namespace_name: space for space in found}
-        if cluster.power_state.lower() == "stopped":
+        if cluster.is_stopped:
             facts["unreachable"] = "cluster is stopped"
             return
         kube = kube_for(cluster)

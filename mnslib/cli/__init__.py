@@ -461,6 +461,7 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     suffix = file.suffix.lower()
     if suffix not in FORMATS:
         raise ConfigError(f"The file ends in {suffix or 'nothing'}: {', '.join(FORMATS)} can be.")
+    _require_free(file, overwrite=overwrite)  # before a fleet is read
     lists = ("subscription_ids", "clusters")
     kinds = dict.fromkeys((*targets.WAY, *CLUSTER_COLUMNS), "str") | dict.fromkeys(lists, "list")
     declared = [Parameter(name=name, type_name=kind, default=None) for name, kind in kinds.items()]
@@ -485,9 +486,13 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     click.echo(f"{len(rows)} managed namespaces", err=True)
 
 
-def _write(file: Path, content: bytes, *, overwrite: bool) -> None:
+def _require_free(file: Path, *, overwrite: bool) -> None:
     if file.exists() and not overwrite:
         raise click.UsageError(f"{file} exists; --overwrite replaces it.")
+
+
+def _write(file: Path, content: bytes, *, overwrite: bool) -> None:
+    _require_free(file, overwrite=overwrite)
     write_whole(file.absolute(), content)
     click.echo(str(file))
 
