@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING
 
 from mnslib import errors
@@ -64,7 +65,8 @@ class Progress:
     Attributes:
         done: have an outcome, whichever; those that a stop left out are `not_attempted` instead.
         awaited: under way for a minute or more, with the minutes; the longest first.
-        stops_in_seconds: so long what runs is still waited for after a stop; None without one.
+        stops_in_minutes: so long, rounded up, what runs is still waited for after a stop; None
+            without one.
         rate_per_second: items that lately ended; 0 before there are two.
         left_seconds: until all are done at that rate; None where it is not known.
     """
@@ -77,7 +79,7 @@ class Progress:
     elapsed_seconds: float
     not_attempted: int = 0
     awaited: Sequence[tuple[ManagedNamespaceId, int]] = ()
-    stops_in_seconds: float | None = None
+    stops_in_minutes: int | None = None
     rate_per_second: float = 0.0
     left_seconds: float | None = None
 
@@ -270,7 +272,7 @@ class _Run:
             elapsed_seconds=now - self.began,
             not_attempted=self.not_attempted,
             awaited=sorted((one for one in begun if one[1]), key=lambda one: -one[1]),
-            stops_in_seconds=None if ends_at is None else max(ends_at - now, 0.0),
+            stops_in_minutes=None if ends_at is None else ceil(max(ends_at - now, 0) / 60),
             rate_per_second=rate,
             left_seconds=(total - done) / rate if rate else None,
         )

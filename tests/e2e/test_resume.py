@@ -238,7 +238,7 @@ def test_of_two_runs_at_once_the_second_is_refused_and_the_first_goes_on(
     # there, and grant the roles that are left on it
     second = run_notebook("30", allow="[adoption, overcommit, many-changes, access-granted]")
     slow_writes(0.0)
-    assert (second.code, second.result["status"]) == (4, "failed"), second.output
+    assert (second.code, second.result["status"]) == (7, "failed"), second.output
     assert f"which runs {journal.parent} since" in second.output
     assert not (second.directory / "journal.jsonl").exists()
     assert first.wait(timeout=120) == 0

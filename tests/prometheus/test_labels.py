@@ -62,7 +62,7 @@ def test_one_cluster_its_own_namespaces_and_a_month_that_one_sample_does_not_spo
     done = mns("run", "40", *words)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    run = next(tmp_path.glob("*-40_*"))
+    run = next(tmp_path.glob("2*-40_*"))
 
     def rows(name):
         with (run / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:

@@ -237,7 +237,7 @@ def test_the_notebook_comes_to_the_same_and_asks_nobody_else(
     done = mns("run", "40", *words)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    run = next(tmp_path.glob("*-40_*"))
+    run = next(tmp_path.glob("2*-40_*"))
     with (run / "tables" / "utilization.csv").open(encoding="utf-8", newline="") as file:
         rows = [{k: v or "nan" for k, v in row.items()} for row in csv.DictReader(file)]
     gone = (plants["ended"], plants["dead"], plants["died"])

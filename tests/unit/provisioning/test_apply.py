@@ -331,8 +331,9 @@ def test_what_hangs_when_a_run_is_stopped_is_waited_for_so_long_and_its_outcome_
     failed = result.outcomes[0]
     assert failed.reason == "started, but the run was stopped"
     assert failed.remedy == "its outcome is unknown: run again, it is read first"
-    stopping = [p.stops_in_seconds for p in seen if p.stops_in_seconds is not None]
-    assert (max(stopping), min(stopping)) == (pytest.approx(480, abs=5), pytest.approx(0, abs=5))
+    stopping = [p.stops_in_minutes for p in seen if p.stops_in_minutes is not None]
+    assert max(stopping) == 8
+    assert min(stopping) <= 1
     assert max(p.awaited for p in seen if p.running)[0][1] in (7, 8)
     assert [event["event"] for event in events(journal)][-1] == "end"
 

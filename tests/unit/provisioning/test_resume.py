@@ -224,7 +224,7 @@ def test_what_still_hangs_keeps_nothing_waiting_and_ends_as_failed(journal):
     result = carry_out(Approval(plan=rest.plan, may_write=True), azure, journal, observer=observer)
     result = rest.complete(result)
     assert done_at[12] < 60
-    assert 1800 <= azure.slept < 1900
+    assert 1790 <= azure.slept < 1900  # the processor takes some of the half hour
     assert outcomes(result) == dict.fromkeys(HANGING, "failed") | {
         f"ready-{n:02}": "created" for n in range(12)
     }
