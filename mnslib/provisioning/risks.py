@@ -15,6 +15,7 @@ from mnslib.commitment import Commitment, commitments, lacking
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import (
+    MANAGED_LABEL,
     MANAGED_QUOTA_NAME,
     QUOTA_KEYS,
     ROLE_NAMES,
@@ -97,7 +98,7 @@ _Carried = Iterator[tuple[str, dict[str, str]]]
 def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
     kind, after = change.kind, change.after
     may_adopt = after is not None and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
-    if kind is ChangeKind.ADOPT:
+    if kind is ChangeKind.ADOPT or (may_adopt and _is_not_yet_taken(change, cluster)):
         yield "adoption", {"pods": _pods(change, cluster)}
     elif kind is ChangeKind.CREATE and cluster.kubernetes is None and may_adopt:
         yield "adoption-unread", {}
@@ -130,6 +131,14 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
         ]
         facts = {"gone": ", ".join(roles), "kept": ", ".join(kept)}
         yield "access-kept" if kept else "access-removed", facts
+
+
+def _is_not_yet_taken(change: Change, cluster: ObservedCluster) -> bool:
+    """Return whether a creation that failed has left what is on the cluster to the next write."""
+    if change.before is None or change.before.provisioning_state not in ("Failed", "Canceled"):
+        return False
+    seen = cluster.on_cluster(change.id)
+    return seen is not None and seen.labels.get(MANAGED_LABEL) != "true"
 
 
 def _owners(change: Change, cluster: ObservedCluster) -> _Carried:

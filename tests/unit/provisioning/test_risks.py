@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mnslib.kube_models import KubernetesNamespace
-from mnslib.models import AdoptionPolicy, DeletePolicy, Ensure, NetworkRule
+from mnslib.models import MANAGED_LABEL, AdoptionPolicy, DeletePolicy, Ensure, NetworkRule
 from mnslib.provisioning.plan import make_plan
 
 from .factories import make_grant, make_namespace, make_observed, make_spec, make_view
@@ -105,6 +107,17 @@ def test_what_is_taken_over_exists_and_what_may_be_there_counts_so():
     unread = planned(make_spec(**asked), unknown="not reachable")
     assert {"adoption", "access-granted"} <= unread.keys()
     assert "access-granted" not in planned(make_spec(access=(make_grant(),)), unknown="no way in")
+
+
+def test_what_a_failed_creation_has_not_taken_over_is_taken_over_by_the_next_write():
+    there = KubernetesNamespace(name="team-a", labels={"owner": "crm"})
+    failed = make_namespace(provisioning_state="Failed")
+    view = make_view(namespaces=(there,))
+    takes = make_spec(adoption_policy=AdoptionPolicy.ALWAYS)
+    assert planned(takes, failed, view=view).keys() == {"adoption"}
+    assert planned(make_spec(), failed, view=view) == {}  # under Never it is refused once more
+    ours = replace(there, labels={MANAGED_LABEL: "true"})
+    assert planned(takes, failed, view=make_view(namespaces=(ours,))) == {}
 
 
 def test_what_others_wrote_on_the_cluster_past_arm_is_theirs_as_well():
