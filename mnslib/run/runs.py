@@ -386,7 +386,7 @@ def by_journal(directory: Path, record: Mapping[str, Any]) -> tuple[dict[str, An
         result = ApplyResult(outcomes=outcomes_so_far(directory))
         events, _ = read_events(directory / JOURNAL_NAME)
         last = utc_text(datetime.fromisoformat(events[-1]["utc"]))
-    except (AttributeError, ConfigError, LookupError, TypeError, ValueError):
+    except (AttributeError, ConfigError, LookupError, OSError, TypeError, ValueError):
         return told, False  # it is none of ours, or damaged: it tells nothing
     if result.outcomes and not told["items"]:
         told["items"] = [item.to_json() for item in result.outcomes]

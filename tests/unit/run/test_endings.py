@@ -74,6 +74,13 @@ def test_a_run_that_died_is_ended_once_by_the_index(dead):
     }  # fmt: skip
 
 
+def test_a_journal_that_cannot_be_read_keeps_no_other_run_from_the_index(dead):
+    directory, told = dead
+    (directory / "journal.jsonl").mkdir()  # as where it is another user's, or its disk fails
+    assert directory.name in write_index(directory.parent).read_text()
+    assert told == ["The process ended before the run did."]
+
+
 def test_a_run_that_is_under_way_is_left_alone(dead):
     directory, told = dead
     mark = mark_under_way(directory)
