@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any, TypeVar
 
 from mnslib.azure.throttle import ATTEMPTS, FIRST_WAIT_SECONDS, BucketKey, Throttle, is_over
@@ -74,7 +74,9 @@ class ThreadPool:
     def __init__(self, count: int) -> None:
         self.free = count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="mnslib")
-        self._ended: SimpleQueue[tuple[Job, Future[Any]]] = SimpleQueue()
+        # not SimpleQueue: up to Python 3.12 a signal handler that outlasts the timeout of its `get`
+        # makes that wait without end
+        self._ended: Queue[tuple[Job, Future[Any]]] = Queue()
 
     def start(self, job: Job, send: Callable[[], Any]) -> None:
         """Carry a call out on a thread."""

@@ -27,13 +27,15 @@ _Found = TypeVar("_Found")
 def apply_progress() -> Callable[[Progress], None]:
     """Return an observer of an apply: a bar that moves, or a line now and then."""
     show, shown, shown_at = shower(), "", float("-inf")
+    is_stopping = False
     seconds = 0.0 if is_notebook() else SECONDS_BETWEEN_LINES
 
     def observe(progress: Progress) -> None:
-        nonlocal shown, shown_at
+        nonlocal shown, shown_at, is_stopping
         is_begun = progress.elapsed_seconds <= SECONDS_BETWEEN_LINES
         text = render_part("run.txt.j2", "progress", progress, is_begun)
-        is_due = progress.elapsed_seconds - shown_at >= seconds
+        is_told, is_stopping = is_stopping, progress.stops_in_minutes is not None
+        is_due = progress.elapsed_seconds - shown_at >= seconds or is_stopping > is_told
         is_over = not (progress.running or progress.waiting)
         if text != shown and (is_due or is_over):
             shown, shown_at = text, progress.elapsed_seconds

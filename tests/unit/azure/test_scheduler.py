@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import signal
+import threading
+import time
 from collections import Counter, defaultdict
 from concurrent.futures import Future
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns
+from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns, ThreadPool
 from mnslib.azure.throttle import JITTER_SECONDS, Limits, Rate, Throttle
 from mnslib.errors import ArmConflictError, ArmThrottledError, OperationTimeoutError
 
@@ -424,3 +427,17 @@ def test_alone_in_its_lane_nothing_waits_for_a_turn():
     scheduler.add(work(), lane="c", skipped=found.append)
     world.run(scheduler)
     assert found == [False, False]
+
+
+def test_a_signal_that_takes_longer_than_a_wait_does_not_make_it_endless():
+    pool = ThreadPool(1)
+    wakes = threading.Timer(20, lambda: pool.start(None, str))  # so that a fault ends, too
+    wakes.start()
+    before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        assert pool.finished(0.05) == []
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        wakes.cancel()
+        pool.close()

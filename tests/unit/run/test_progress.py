@@ -49,6 +49,16 @@ def test_what_a_stop_left_out_is_not_called_done(capsys) -> None:
     ]
 
 
+def test_a_stop_is_told_at_once(capsys) -> None:
+    show = apply_progress()
+    show(at(0.0, 0))
+    for seconds in (0.5, 0.6):
+        show(replace(at(seconds, 1), stops_in_minutes=12))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "1 of 10 done, 1 running, 8 waiting, 0 failed; stopping, for 12 min at most"
+    ]
+
+
 def test_nothing_left_is_said_in_words(capsys) -> None:
     apply_progress()(at(0.0, 0, total=0))
     assert capsys.readouterr().err == "Nothing was left to do.\n"
