@@ -184,10 +184,12 @@ class ApplyResult:
 
     Attributes:
         plan_risks: names of the plan's risks that are no single item's.
+        has_written: a namespace became as requested by it, whatever came of its roles and proof.
     """
 
     outcomes: tuple[ItemOutcome, ...]
     plan_risks: tuple[str, ...] = ()
+    has_written: bool = False
     interrupted_by_signal: int | None = None
     resumed: Resumed | None = None
 

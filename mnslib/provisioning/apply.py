@@ -155,6 +155,7 @@ class _Run:
         self.open: dict[str, Item] = {}
         self.failing = set(approval.failed_before)
         self.failed = self.not_attempted = 0
+        self.has_written = False
         self.ended: deque[float] = deque(maxlen=RATE_ITEMS)
         self.interrupted_by: int | None = None
         for change in self.plan.changes:
@@ -172,6 +173,7 @@ class _Run:
         return ApplyResult(
             outcomes=tuple(self.outcomes[change.id.key] for change in self.plan.changes),
             plan_risks=tuple(risk.name.value for risk in self.plan.plan_risks),
+            has_written=self.has_written,
             interrupted_by_signal=self.interrupted_by,
         )
 
@@ -241,6 +243,8 @@ class _Run:
         elif outcome not in OPEN_OUTCOMES:
             self.failing.discard(key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
+        stands = item.granting and item.is_sent and not item.stood
+        self.has_written |= stands or outcome in WRITTEN_OUTCOMES
         self.ended.append(now)
         try:
             self.journal.write("finished", **done.to_json())

@@ -63,6 +63,7 @@ NO_ETAG = "00000000-0000-0000-0000-000000000000"
 the one that was to be made."""
 
 STALE = "stale: somebody else changed it after it was read"
+NOT_GRANTED = "somebody else made the namespace meanwhile, so no role was assigned: make a new plan"
 STALE_REMEDY = "make a new plan"
 """Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
 
@@ -126,6 +127,9 @@ class Writer:
             yield from self._patiently(partial(self._write, item))
         else:  # or a role would land on another namespace of that name, made since
             yield from self._patiently(partial(self._look_at, change))
+        if change.before is None and change.grants and (item.stood or item.replaced):
+            # that lets somebody into what is another's: a plan that sees it names the risk
+            raise (StaleItemError if item.stood else errors.StalePlanError)(NOT_GRANTED)
         yield LeaveLane()
         item.granting = True
         path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"

@@ -542,8 +542,8 @@ class Changing(Run):
         elif not result.unfinished:
             status = RunStatus.PARTLY if self.left.to_do or missing else RunStatus.DONE
         else:
-            is_any_done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
-            status = RunStatus.PARTLY if is_any_done else RunStatus.FAILED
+            done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
+            status = RunStatus.PARTLY if result.has_written or done else RunStatus.FAILED
         if status is RunStatus.FINDINGS:
             headline = plans.plan_sentence(plan)
         else:

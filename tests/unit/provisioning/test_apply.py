@@ -265,6 +265,7 @@ def test_access_is_granted_after_the_namespace_and_a_refusal_says_what_stands(jo
     assert writes(azure) == [("PUT", "a"), ("GRANT", "a")]
     azure.errors["grant"] = [ArmForbiddenError("no", status=403)]
     _, result = run(azure, [make_spec("b", access=(make_grant(),))], journal)
+    assert result.has_written
     assert result.outcomes[0].reason.startswith("the namespace is as requested, but access is not")
 
 
@@ -273,6 +274,11 @@ def test_access_alone_does_not_write_the_namespace(journal):
     _, result = run(azure, [make_spec("a", access=(make_grant(),))], journal)
     assert result.counts() == {"updated": 1}
     assert writes(azure) == [("GRANT", "a")]
+    azure.errors["grant"] = [ArmForbiddenError("no", status=403)]
+    other = make_grant("Azure Kubernetes Service RBAC Reader")
+    _, result = run(azure, [make_spec("a", access=(other,))], journal)
+    assert result.counts() == {"failed": 1}
+    assert not result.has_written
 
 
 def test_the_stop_rule_starts_nothing_new(journal):
@@ -609,16 +615,31 @@ def test_the_same_plan_applied_twice_says_that_it_changed_nothing(journal):
 
 
 def test_undo_leaves_a_namespace_that_stood_though_a_role_was_assigned_on_it(journal):
+    azure = FakeAzure(make_namespace("old"))
+    specs = [make_spec("old", labels={"b": "1"}, access=(make_grant(),))]
+    plan = make_plan(specs, make_observed(*azure.store.values()))
+    approval = Approval(plan=plan, may_write=True)
+    carry_out(approval, azure, journal)
+    journal.path.unlink()
+    azure.assignments.clear()  # as if somebody else had set the label alone
+    assert carry_out(approval, azure, journal).counts() == {"updated": 1}
+    [row] = undo(events(journal))[0]
+    assert row.keys() == {*specs[0].id.columns, "access"}
+    assert [entry[-1] for entry in row["access"]] == ["-"]
+
+
+def test_nobody_is_let_into_what_somebody_else_made_since_the_plan(journal):
     azure = FakeAzure()
     specs = [make_spec("new", access=(make_grant(),))]
     approval = Approval(plan=make_plan(specs, make_observed()), may_write=True)
     carry_out(approval, azure, journal)
     journal.path.unlink()
     azure.assignments.clear()  # as if somebody else had made the namespace alone
-    assert carry_out(approval, azure, journal).counts() == {"created": 1}
-    [row] = undo(events(journal))[0]
-    assert row.keys() == {*specs[0].id.columns, "access"}
-    assert [entry[-1] for entry in row["access"]] == ["-"]
+    done = carry_out(approval, azure, journal)
+    assert done.counts() == {"skipped": 1}
+    assert "no role was assigned" in done.outcomes[0].reason
+    assert not azure.assignments
+    assert undo(events(journal))[0] == []
 
 
 def revoked(azure, specs, journal):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -148,6 +149,7 @@ def test_what_is_left_when_planned_again_makes_the_run_partly(run: Changing) -> 
         (ended(OutcomeKind.CREATED, OutcomeKind.FAILED), ("partly", 3)),
         (ended(OutcomeKind.UNCHANGED, OutcomeKind.FAILED), ("failed", 4)),
         (ended(OutcomeKind.SKIPPED), ("failed", 4)),
+        (replace(ended(OutcomeKind.FAILED), has_written=True), ("partly", 3)),
         (ended(OutcomeKind.CREATED, signal=2), ("interrupted", 130)),
     ],
 )
