@@ -61,10 +61,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     begun = [name for name in by_lower if name.startswith(word.lower())]
     found = begun
-    if len(begun) != 1:
+    if not 1 <= len(begun) <= MOST_MEANT:
         found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    if not found and len(begun) <= MOST_MEANT:
-        found = begun
     return " or ".join(by_lower[name] for name in found)
 
 

@@ -207,9 +207,9 @@ def _check(endpoint: str, *, token: str) -> bool:
             f"prometheus_endpoint is {cut(endpoint, 120)!r}: the token would travel unencrypted. "
             "Use https, or leave prometheus_token_env empty."
         )
-    if token and not _TOKEN.fullmatch(token):
+    if token and ("://" in token or not _TOKEN.fullmatch(token)):  # nor is it a webhook
         raise ConfigError(
-            "The variable that prometheus_token_env names holds what cannot be a token: it has "
-            "spaces, line breaks or signs outside ASCII."
+            "The variable that prometheus_token_env names holds what cannot be a token: it is "
+            "an address, or has spaces, line breaks or signs outside ASCII."
         )
     return is_loopback

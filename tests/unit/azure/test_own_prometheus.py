@@ -61,7 +61,9 @@ def test_a_token_never_travels_unencrypted(make_plain):
     assert "abc.def" not in str(refused.value)
 
 
-@pytest.mark.parametrize("token", ["two words", "line\nbreak", "ünïcode"])
+@pytest.mark.parametrize(
+    "token", ["two words", "line\nbreak", "ünïcode", "https://chat.example/KEY"]
+)
 def test_what_cannot_be_a_token_is_refused_without_showing_it(make_plain, token):
     with pytest.raises(ConfigError, match="cannot be a token") as refused:
         make_plain("https://prometheus.example", token=token)
