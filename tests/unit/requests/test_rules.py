@@ -49,6 +49,12 @@ def test_another_name_is_refused_with_the_nearest(name: str, offered: str) -> No
     assert finding(refused)[1] == offered
 
 
+def test_of_the_words_that_begin_so_none_is_chosen_for_the_reader() -> None:
+    with pytest.raises(CellError) as refused:
+        rules.one_of("allow", NetworkRule)
+    assert finding(refused)[1] == "AllowAll or AllowSameNamespace"
+
+
 @pytest.mark.parametrize("name", sorted(rules.SYSTEM_NAMESPACES))
 def test_system_namespaces_are_refused(name: str) -> None:
     with pytest.raises(CellError, match="is a system namespace"):
