@@ -1,4 +1,4 @@
-"""The command `mns`: options, exit codes, nothing else; the work is in the library.
+"""The command `mns`: options, exit codes, what each prints; the work is in the library.
 
 Usage errors end with 6, as all bad input does; click's own 2 means "findings" here. What a command
 needs is loaded when it runs: kubectl asks for a token again and again.

@@ -1,8 +1,8 @@
 """What a plan is made from: clusters, managed namespaces, what runs on them, role assignments.
 
-The only reading part of provisioning; it changes nothing. Kubernetes is asked where it can be
-reached; a cluster whose API did not answer carries the reason instead of a view, and plans must say
-"unknown" there, never "none".
+It changes nothing; what a write looks at just before it goes out is in `writing.py`. Kubernetes is
+asked where it can be reached; a cluster whose API did not answer carries the reason instead of a
+view, and plans must say "unknown" there, never "none".
 """
 
 from __future__ import annotations

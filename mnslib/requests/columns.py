@@ -1,7 +1,7 @@
 """The columns of a request file: what each may hold. In words: `columns.yaml`.
 
 The one place that knows the columns. A field that is not set was not mentioned; text is never
-evaluated. Knows nothing of files or of what is there.
+evaluated. Knows nothing of how rows are read, or of what is there.
 """
 
 from __future__ import annotations

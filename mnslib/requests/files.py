@@ -1,8 +1,9 @@
 """Request files: from CSV, XLSX or YAML to rows that remember their line.
 
 Mistakes of form (ragged rows, open quotes, formulas, keys written twice) are collected beside the
-rows that could be read, so that one run shows them all. Knows no column by name; a cell is text and
-stays text, in YAML too: `no`, `1.10`, `0123` and `2026-01-31` stay what they look like.
+rows that could be read, so that one run shows them all. Knows of the columns only which hold
+amounts; a cell is text and stays text, in YAML too: `no`, `1.10`, `0123` and `2026-01-31` stay what
+they look like.
 """
 
 from __future__ import annotations

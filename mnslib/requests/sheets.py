@@ -1,7 +1,7 @@
 """Text in the cells of a spreadsheet, there and back, and the reading of workbooks.
 
-No text of ours starts a formula, in any CSV or XLSX file: `neutral` is the one place. Knows no
-column by name. The library for workbooks is loaded when one is read or written.
+No text of ours starts a formula, in any CSV or XLSX file: `neutral` is the one place. Knows of the
+columns only which a header has. The library for workbooks is loaded when one is read or written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The process that a notebook runs in: always this interpreter's, interrupted or ended from here.
 
 Takes no kernelspec of the user's, who may have none or another Python's under the same name.
-Knows nothing of notebooks, results or papermill. Import it late: jupyter_client comes with it.
+Knows nothing of notebooks or papermill. Import it late: jupyter_client comes with it.
 """
 
 from __future__ import annotations

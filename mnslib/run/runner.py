@@ -1,7 +1,8 @@
 """Runs a notebook through papermill and leaves a whole run directory, whatever happens.
 
 The notebook's run writes `result.json`; this module reads it, decides the exit code, and writes
-the record itself where there is none: refused parameters, a dead kernel. Knows nothing of Azure.
+the record itself where there is none: refused parameters, a dead kernel. Each end is listed,
+measured and told from here. Knows nothing of Azure.
 papermill takes seconds to import, so it is imported while the kernel starts.
 """
 

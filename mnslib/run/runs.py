@@ -1,8 +1,8 @@
 """The runs below one `runs_dir`: their index, which one is meant, which was before, where one goes
 on, its undo; old ones are deleted here.
 
-Of readings also which can be analyzed again or compared with, and which read the same.
-Knows nothing of plans and figures.
+Of readings also which can be analyzed again or compared with, and which read the same. A run whose
+process died is ended here, by its journal.
 """
 
 from __future__ import annotations

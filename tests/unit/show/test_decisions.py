@@ -146,7 +146,7 @@ def test_whose_requests_are_unused_is_asked_to_lower_them_and_given_nothing(deci
         utilization=[space("wasteful", 6.0, 6.0, "full", "fix requests")], layers=[layer]
     ).actions
     assert found[0] == (
-        "Ask 1 owner to lower the requests of 1 namespace before any of them gets more quota"
+        "Ask 1 owner to lower the requests of 1 namespace before it gets more quota"
     )
     assert found[1] == (
         "4.5 cores are requested there and not used: wasteful asks for 6 cores of CPU and uses "
@@ -249,7 +249,7 @@ def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decided):
               stuck("unset", "job", "must specify limits.cpu, limits.memory")],
     ).actions  # fmt: skip
     assert found[0] == (
-        "Let pods start in 2 namespaces whose next pods do not start, which no higher quota helps"
+        "Let pods start in 2 namespaces whose next pods do not start, where no higher quota helps"
     )
     assert "ledger: no node has room for the next pod of web" in found[1]
     assert "unset: the next pod of job must specify limits" in found[1]
