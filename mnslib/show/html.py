@@ -176,18 +176,20 @@ def run_index_html(
         earlier: how many runs before these are not looked at.
     """
     newest = sorted(records, key=lambda record: (record[1]["started_utc"], record[0]), reverse=True)
-    parts = _parts(newest)
+    parts, made = _parts(newest), made or utc_now()
     counts = Counter(_word(run) for part in parts if part != _CLOSED for _, run in parts[part])
     days = [instant(record["started_utc"]).date() for _, record in newest]
     return page(
         what="Runs",
-        moment="made " + wording.moment(made or utc_now()),
+        moment="made " + wording.moment(made),
         headline=_said("headline", {name: len(own) for name, own in parts.items()}, len(newest)),
         lead=_said("lead", days, earlier),
         body=render(
             "index.html.j2",
             counts=[Tag(f"{tag(word).text} {n}", tag(word).tone) for word, n in counts.items()],
-            parts={name: view("runs", [_row(*run) for run in own]) for name, own in parts.items()},
+            parts={
+                name: view("runs", [_row(*run, made) for run in own]) for name, own in parts.items()
+            },
         ),
         footer=_said("footer"),
     )
@@ -247,15 +249,17 @@ def _closes(later: Record, earlier: Record) -> bool:
     return all(len(pair - {""}) < 2 for pair in pairs)
 
 
-def _row(directory: str, record: Record) -> dict[str, Any]:
+def _row(directory: str, record: Record, now: datetime) -> dict[str, Any]:
     """Return what the line of a run shows."""
     given, started = record["parameters"], instant(record["started_utc"])
+    ended = now if record["status"] == "running" else instant(record["finished_utc"])
     # plain papermill and JupyterLab leave no report
     report = "report.html" if "report.html" in record["artifacts"] else "result.json"
     following, next_page = _word(record), report
     scopes = [given.get(name) for name in ("clusters", "subscription_ids")]
     named = [str(one) for scope in scopes if isinstance(scope, list) for one in scope]
-    if record.get("is_resumable"):
+    is_apply = "journal.jsonl" in record["artifacts"] and not is_dry_run(record)
+    if record.get("is_resumable") or (record["status"] == RunStatus.INTERRUPTED and is_apply):
         following = "resumable"
     if PORTFOLIO in record["artifacts"] and record["status"] in ("done", "findings"):
         following, next_page = "owners", PORTFOLIO
@@ -270,7 +274,7 @@ def _row(directory: str, record: Record) -> dict[str, Any]:
         "environment": own_word(record),
         "sandbox": record["target"] == "sandbox",
         "kept": _as_requested(record),
-        "seconds": (instant(record["finished_utc"]) - started).total_seconds(),
+        "seconds": (ended - started).total_seconds(),
         "next": following,
         "next_page": f"{directory}/{next_page}",
     }

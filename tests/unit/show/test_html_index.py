@@ -159,13 +159,22 @@ def test_a_later_run_of_the_same_thing_closes_an_earlier_one(
 def test_a_dry_run_that_waits_and_a_run_under_way_need_nobody() -> None:
     waits = make_run("waits", status="findings", parameters=DRY_A)
     runs = make_run("runs", status="running", parameters=FILE_B, items=[])
-    html = run_index_html([waits, runs])
+    html = run_index_html([waits, runs], made=MADE)
+    assert ">3 h 41 min<" in html.partition("<h2>Under way</h2>")[2]  # since it was started
     assert "<h1>None of 2 runs needs somebody</h1>" in html
     for title, run in (("Waits for approval", waits), ("Under way", runs)):
         own = html.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
         assert run[1]["headline"] in own
     assert "<h1>The only run so far waits for approval</h1>" in run_index_html([waits])
     assert "<h1>The only run so far is under way</h1>" in run_index_html([runs])
+
+
+@pytest.mark.parametrize(("is_dry_run", "is_resumed"), [(False, True), (True, False)])
+def test_an_apply_that_was_interrupted_is_to_be_resumed(is_dry_run: bool, is_resumed: bool) -> None:
+    given = {"approval": "digest", "dry_run": is_dry_run}
+    files = ["report.html", "journal.jsonl"]
+    run = make_run("a", status="interrupted", parameters=given, artifacts=files)
+    assert ("resume it (mns resume)" in run_index_html([run])) is is_resumed
 
 
 def test_where_nothing_is_to_be_done_no_link_leads_there() -> None:
