@@ -36,11 +36,10 @@ class Log:
         return len(text)
 
     def _said(self, line: str) -> str:
-        said = {"utc": utc_text(utc_now()), "run": self.run, "message": line.rstrip()}
+        said = {"utc": utc_text(utc_now()), "run": self.run, "message": line.strip()}
         if self._format == "json":
             return json.dumps(said, ensure_ascii=False) + "\n" if said["message"] else ""
-        # an indented line belongs to the one above
-        is_plain = not self._format or self._is_within or line.startswith((" ", "\n"))
+        is_plain = not self._format or self._is_within or line == "\n"
         self._is_within = not line.endswith("\n")
         return line if is_plain else f"{said['utc']} {self.run} {line}"
 

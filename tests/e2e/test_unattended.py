@@ -28,7 +28,7 @@ def held(environment, sandbox_connection, tmp_path, monkeypatch):
         yield
 
 
-LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S+) \S.*|  .*")
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S+) .*\S.*")
 
 
 @pytest.mark.usefixtures("held")
@@ -54,11 +54,11 @@ def test_on_a_terminal_lines_are_as_they_are_and_text_that_is_cut_stays_one_line
         monkeypatch.setattr("sys.stderr", stream)
         begin_log("text")("another")
         begin_log("text")("a-run")
-        print("What is there ...", file=sys.stderr)
-    assert screen.getvalue() == "What is there ...\n"
+        print("What is there ...\n  in row 7", file=sys.stderr)
+    assert screen.getvalue() == "What is there ...\n  in row 7\n"
     lines = file.getvalue().splitlines()
-    assert len(lines) == 2
-    assert all(line.endswith("Z a-run What is there ...") for line in lines)
+    said = ["What is there ...", "  in row 7"] * 2
+    assert [line.partition("Z a-run ")[2] for line in lines] == said
 
 
 @pytest.mark.usefixtures("held")
