@@ -243,7 +243,7 @@ class _Run:
         elif outcome not in OPEN_OUTCOMES:
             self.failing.discard(key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
-        stands = item.granting and item.is_sent and not item.stood
+        stands = (item.granting or item.replaced) and item.is_sent and not item.stood
         self.has_written |= stands or outcome in WRITTEN_OUTCOMES
         self.ended.append(now)
         try:

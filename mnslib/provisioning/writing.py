@@ -63,7 +63,7 @@ NO_ETAG = "00000000-0000-0000-0000-000000000000"
 the one that was to be made."""
 
 STALE = "stale: somebody else changed it after it was read"
-NOT_GRANTED = "somebody else made the namespace meanwhile, so no role was assigned: make a new plan"
+NOT_GRANTED = "stale: somebody else made the namespace meanwhile, so no role was assigned"
 STALE_REMEDY = "make a new plan"
 """Reason and remedy of an item that is skipped: writing it would undo somebody else's change."""
 

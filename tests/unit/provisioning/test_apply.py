@@ -642,6 +642,17 @@ def test_nobody_is_let_into_what_somebody_else_made_since_the_plan(journal):
     assert undo(events(journal))[0] == []
 
 
+def test_nobody_is_let_into_what_was_there_when_it_was_written_as_new(journal):
+    azure, theirs = FakeAzure(), make_namespace("new", labels={"theirs": "1"})
+    azure.on_start = lambda _: azure.store.update({theirs.id.key: theirs})
+    _, result = run(azure, [make_spec("new", access=(make_grant(),))], journal)
+    assert result.counts() == {"failed": 1}
+    assert result.outcomes[0].reason.endswith("so no role was assigned")
+    assert result.has_written
+    assert not azure.assignments
+    assert undo(events(journal))[0] == []
+
+
 def revoked(azure, specs, journal):
     """Plan and carry out with the roles that are assigned now; then read back, nothing is left."""
     seen = observe(specs, azure=azure, kube_for=None, now=now)
