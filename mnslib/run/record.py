@@ -39,6 +39,7 @@ from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
 from mnslib.show.plans import outcome_sentence, warning_lines
 from mnslib.show.templates import render_part, sentence
+from mnslib.signals import end_pauses
 
 ARTIFACTS = (
     "portfolio.html",
@@ -125,6 +126,7 @@ class Run:
                 said = "Its kernel began another run before this one ended."
                 last.write(RunStatus.STOPPED, last.behind_written(said))
             last.close()
+        end_pauses()  # where the one before was interrupted, this one waits as it needs
         run = cls(notebook, given, directory, environment)
         run._cells, Run._open = cells, run
         if (shell := ipython()) is not None:

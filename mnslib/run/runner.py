@@ -204,23 +204,29 @@ def run_notebook(
             limit.cancel()
         own = _from_outside(path.stem, environment, asked, ending, started)
         result = _last_word(own, directory, watch, detailed_exitcode)
-        said = [runs.write_end(directory, result)]
-        for what, write in (
-            ("metrics", partial(write_metrics, directory, result)),
-            ("index", partial(runs.write_index, folder)),
-        ):
-            try:
-                write()
-            except Exception as error:  # of whatever run it is, this one has ended
-                said.append(f"The {what} cannot be written: {_said(error)}.")
-        said.append(notify(result, run=directory.name, parameters=asked))
+        notice = _end(directory, result, asked)
     return RunOutcome(
         directory=directory,
         exit_code=result["exit_code"],
         status=RunStatus(result["status"]),
         message=result["headline"],
-        notice=" ".join(filter(None, said)),
+        notice=notice,
     )
+
+
+def _end(directory: Path, result: dict[str, Any], asked: Mapping[str, Any]) -> str:
+    """Write, measure, list and tell how a run ended; return what of that could not be done."""
+    said = [runs.write_end(directory, result)]
+    for what, write in (
+        ("metrics", partial(write_metrics, directory, result)),
+        ("index", partial(runs.write_index, directory.parent)),
+    ):
+        try:
+            write()
+        except Exception as error:  # of whatever run it is, this one has ended
+            said.append(f"The {what} cannot be written: {_said(error)}.")
+    said.append(notify(result, run=directory.name, parameters=asked))
+    return " ".join(filter(None, said))
 
 
 def refusal(

@@ -29,6 +29,7 @@ from mnslib.results import (
 from mnslib.run import start
 from mnslib.run.changing import Changing
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
+from mnslib.signals import end_pauses, pause
 from tests.unit.provisioning.factories import make_observed, make_spec
 
 WARNING = CheckResult(name="aks-1: x", status=CheckStatus.WARNING, detail="It has no effect.")
@@ -135,6 +136,16 @@ def test_a_plan_is_shown_anew_with_its_outcomes_only_where_it_was_shown(
     run._show_plan()
     run._show_plan(is_update=True)
     assert capsys.readouterr().out.count("{'text/plain': '1 change, none with a named risk.") == 2
+
+
+def test_a_run_behind_one_that_was_interrupted_waits_as_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    end_pauses(0.001)  # as an apply left it that was interrupted twice, and read nothing back
+    assert pause(0.01)
+    start("30_provision_in_bulk", {})
+    assert not pause(0.01)
 
 
 def test_what_is_left_when_planned_again_makes_the_run_partly(run: Changing) -> None:
