@@ -80,7 +80,8 @@ def test_a_kubeconfig_that_was_asked_for_and_not_merged_makes_the_run_partly(
     for told in (item["reason"], done.result["headline"], done.report):
         assert "has a user aks-prod" in told
     assert "make the plan again" not in done.report
-    assert "To go on; what is done stays:\n  mns run 20 " in done.output
+    assert "To go on; what is done stays:\n" in done.output
+    assert "   mns run 20 " in done.output, "a log's line, then the indent"
     assert own.read_text() == content
     assert (handover / "kubeconfig").exists()
 

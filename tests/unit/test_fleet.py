@@ -357,7 +357,8 @@ class TestApplying:
         assert result.status == "partly"
         said = CliRunner().invoke(main, ["resume", str(result.directory)])
         assert said.exit_code == 3, said.output
-        assert "make the plan again:\n  mns run 30 -p target=sandbox" in said.output
+        assert "make the plan again:\n" in said.output
+        assert "   mns run 30 -p target=sandbox" in said.output, "a log's line, then the indent"
         assert "To go on" not in said.output
 
     def test_an_error_on_the_way_is_in_the_record(self, namespace, tmp_path, monkeypatch):
