@@ -30,18 +30,16 @@ from mnslib.sandbox import (
     completion,
     routes_clusters,
     routes_control,
-    routes_discovery,
     routes_entra,
     routes_graph,
-    routes_kube,
     routes_namespaces,
     routes_operations,
     routes_prometheus,
     routes_providers,
-    routes_reviews,
     routes_roles,
     routes_subscriptions,
 )
+from mnslib.sandbox.kube import routes_discovery, routes_objects, routes_reviews
 from mnslib.sandbox.runtime import Runtime
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.tokens import Verifier
@@ -64,7 +62,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     routes_providers,
     routes_clusters,
 )
-_SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_kube)
+_SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_objects)
 _SUBJECTS += (routes_reviews, routes_prometheus, routes_control)
 ROUTES: tuple[Route, ...] = tuple(route for one in _SUBJECTS for route in one.ROUTES)
 _PREFIXES = {

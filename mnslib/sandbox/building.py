@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mnslib.sandbox import inside
-from mnslib.sandbox.admission import COMPUTE_KEYS, pod_need
 from mnslib.sandbox.amounts import parse
+from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube.admission import COMPUTE_KEYS, pod_need
+from mnslib.sandbox.kube.workloads import Workloads
 from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
-from mnslib.sandbox.workloads import Workloads
 
 _SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeeper-system")
 _NODES = 3  # of a pool; Source: az aks create --node-count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mnslib.sandbox import directory, grants, lifecycle
 from mnslib.sandbox.building import Builder
-from mnslib.sandbox.inside import apply_managed, check_adoption, release_managed
+from mnslib.sandbox.kube.inside import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.resources import ASSIGNMENT_TYPE, CLUSTER_TYPE
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json

@@ -9,7 +9,7 @@ import re
 
 from mnslib.sandbox import grants, lifecycle, resources
 from mnslib.sandbox.access import require, visible
-from mnslib.sandbox.inside import check_adoption
+from mnslib.sandbox.kube.inside import check_adoption
 from mnslib.sandbox.offers import arm_routes
 from mnslib.sandbox.resources import (
     CLUSTER_TYPE,

@@ -9,8 +9,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mnslib.sandbox import directory, inside, resources
+from mnslib.sandbox import directory, resources
 from mnslib.sandbox.building import Builder, amounts, managed_cluster
+from mnslib.sandbox.kube import inside
 from mnslib.sandbox.offers import packaged, read
 from mnslib.sandbox.roles import built_in_roles
 from mnslib.sandbox.state import State

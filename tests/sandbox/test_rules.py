@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mnslib.sandbox import lifecycle
-from mnslib.sandbox.admission import pod_need, refusal, total_need
 from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.kube.admission import pod_need, refusal, total_need
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State

@@ -10,14 +10,14 @@ import json
 import re
 from typing import Any
 
-from mnslib.sandbox import inside
 from mnslib.sandbox.access import wants_watch
-from mnslib.sandbox.admission import default_requests, pod_need, refusal
+from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube.admission import default_requests, pod_need, refusal
+from mnslib.sandbox.kube.routes_discovery import APPS, AUTOSCALING, BATCH, KINDS, NETWORKING, Kind
+from mnslib.sandbox.kube.selectors import field_tests, label_tests
+from mnslib.sandbox.kube.shapes import checked, invalid, normal
+from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import cluster_id
-from mnslib.sandbox.routes_discovery import APPS, AUTOSCALING, BATCH, KINDS, NETWORKING, Kind
-from mnslib.sandbox.selectors import field_tests, label_tests
-from mnslib.sandbox.shapes import checked, invalid, normal
-from mnslib.sandbox.webhook import guard
 from mnslib.sandbox.wire import (
     Answer,
     Call,

@@ -5,8 +5,8 @@ Called by the ARM side (operations that complete) and the Kubernetes side (pods 
 
 from __future__ import annotations
 
-from mnslib.sandbox.admission import pod_need, total_need, used_texts
 from mnslib.sandbox.amounts import canonical, parse
+from mnslib.sandbox.kube.admission import pod_need, total_need, used_texts
 from mnslib.sandbox.rules import (
     MANAGED_LABEL,
     NAME_LABEL,

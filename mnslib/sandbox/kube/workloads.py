@@ -10,8 +10,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from mnslib.sandbox import inside
-from mnslib.sandbox.admission import refusal
+from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube.admission import refusal
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 

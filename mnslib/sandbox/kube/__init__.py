@@ -1,0 +1,1 @@
+"""The Kubernetes API server of each cluster: what it serves, admits, and lets happen."""
