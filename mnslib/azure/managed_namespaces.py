@@ -16,18 +16,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mnslib import models
 from mnslib.azure.messages import read_as
 from mnslib.azure.operations import Operation
 from mnslib.azure.pipeline import AS_JSON
 from mnslib.errors import ArmError
-from mnslib.models import (
-    SERVICE_LABELS,
-    AdoptionPolicy,
-    DeletePolicy,
-    ManagedNamespace,
-    NetworkRule,
-    format_quota_value,
-)
+from mnslib.models import AdoptionPolicy, ManagedNamespace, NetworkRule, format_quota_value
 from mnslib.quantities import parse_quantity
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
@@ -191,14 +185,14 @@ def from_wire(item: Any) -> ManagedNamespace:
     return ManagedNamespace(
         id=ManagedNamespaceId.parse(where),
         location=item.get("location") or "",
-        labels={key: value for key, value in labels.items() if key not in SERVICE_LABELS},
+        labels={key: value for key, value in labels.items() if key not in models.SERVICE_LABELS},
         annotations=dict(properties.get("annotations") or {}),
         tags=dict(item.get("tags") or {}),
         quota=_quota(*map(quota.get, _QUOTA_NAMES.values())),
         ingress_policy=_choice(NetworkRule, "ingress", policy.get("ingress")),
         egress_policy=_choice(NetworkRule, "egress", policy.get("egress")),
         adoption_policy=_choice(AdoptionPolicy, "adoptionPolicy", properties.get("adoptionPolicy")),
-        delete_policy=_choice(DeletePolicy, "deletePolicy", properties.get("deletePolicy")),
+        delete_policy=_choice(models.DeletePolicy, "deletePolicy", properties.get("deletePolicy")),
         etag=item.get("eTag"),
         provisioning_state=properties.get("provisioningState"),
     )

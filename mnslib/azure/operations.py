@@ -18,18 +18,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from mnslib import errors
 from mnslib.azure.messages import path_of, refusal, server_delay_seconds
 from mnslib.azure.scheduler import Call, Pause, Work
 from mnslib.azure.throttle import LONGEST_WAIT_SECONDS
-from mnslib.errors import (
-    ArmError,
-    ArmServerError,
-    ArmThrottledError,
-    ArmUnreachableError,
-    OperationFailedError,
-    OperationTimeoutError,
-    cut,
-)
 
 if TYPE_CHECKING:
     from mnslib.azure.pipeline import Rest
@@ -45,7 +37,7 @@ LONGEST_POLL_SECONDS = 30.0
 _REMEMBERED = 5
 _DONE = "succeeded"
 _FAILED = frozenset({"failed", "canceled", "cancelled"})
-_TRANSIENT = (ArmUnreachableError, ArmServerError, ArmThrottledError)
+_TRANSIENT = (errors.ArmUnreachableError, errors.ArmServerError, errors.ArmThrottledError)
 
 
 class OperationKind(StrEnum):
@@ -144,9 +136,9 @@ class Operations:
                     return
             if left <= 0:
                 why = f"did not end within {OPERATION_TIMEOUT_SECONDS:.0f} s"
-                why += f", last {cut(state, 80)!r}" if state else ""
+                why += f", last {errors.cut(state, 80)!r}" if state else ""
             if why:
-                raise OperationTimeoutError(
+                raise errors.OperationTimeoutError(
                     f"The {operation.kind} of {operation.id} {why}; its outcome is unknown."
                     " Read it later and run again: what is done is not repeated."
                 ) from last_error
@@ -186,13 +178,13 @@ class Operations:
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
 
 
-def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> ArmError:
+def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> errors.ArmError:
     given, error = body.get("error"), {"message": "No reason given"}
     if isinstance(given, Mapping):
         error |= {key: value for key, value in given.items() if value}
     return refusal(
         {"code": f"Operation{state.capitalize()}"} | error,
-        kind=OperationFailedError,
+        kind=errors.OperationFailedError,
         head=f"The {operation.kind} of {operation.id} was accepted and then {state}:",
         remedy="Read the namespace before you try again: it may be half done.",
         method="DELETE" if operation.kind is OperationKind.DELETE else "PUT",

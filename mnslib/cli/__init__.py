@@ -22,17 +22,10 @@ from urllib.parse import quote
 import click
 
 import mnslib
+from mnslib import results
 from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import CLUSTER_COLUMNS, ClusterId, ManagedNamespaceId
-from mnslib.results import (
-    BULK_NOTEBOOK,
-    EXIT_CODES,
-    LIBRARY,
-    ApplyResult,
-    ChangeKind,
-    ItemOutcome,
-    RunStatus,
-)
+from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ApplyResult, ChangeKind, RunStatus
 from mnslib.run import targets
 from mnslib.run.log import FORMATS, begin_log
 from mnslib.run.parameters import (
@@ -227,7 +220,7 @@ def _execute(
 def _plan_again(directory: Path, status: RunStatus) -> str:
     """Return the command that plans anew what a run left because it went stale, else nothing."""
     record = read_result(directory) or {"items": ()}
-    told = ApplyResult(outcomes=tuple(map(ItemOutcome.from_json, record["items"])))
+    told = ApplyResult(outcomes=tuple(map(results.ItemOutcome.from_json, record["items"])))
     # where all was written and it failed, a cell did after that
     is_plans = status is RunStatus.PARTLY or (status is RunStatus.FAILED and told.unfinished)
     if not told.outcomes or not is_plans or not told.needs_plan:

@@ -16,7 +16,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
-from mnslib import errors
+from mnslib import errors, results
 from mnslib.azure.scheduler import STOPPED_WAIT_SECONDS, ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
 from mnslib.provisioning.approval import Approval
@@ -26,16 +26,7 @@ from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.writing import STALE_REMEDY, Item, StaleItemError, Writer
 from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import (
-    DONE_OUTCOME,
-    DRY_RUN,
-    OPEN_OUTCOMES,
-    WRITTEN_OUTCOMES,
-    ApplyResult,
-    ChangeKind,
-    ItemOutcome,
-    OutcomeKind,
-)
+from mnslib.results import DRY_RUN, WRITTEN_OUTCOMES, ApplyResult, ItemOutcome, OutcomeKind
 from mnslib.signals import end_pauses, signals_to, stop_seconds
 
 if TYPE_CHECKING:
@@ -159,7 +150,7 @@ class _Run:
         self.ended: deque[float] = deque(maxlen=RATE_ITEMS)
         self.interrupted_by: int | None = None
         for change in self.plan.changes:
-            if change.kind is ChangeKind.NO_CHANGE:
+            if change.kind is results.ChangeKind.NO_CHANGE:
                 self.outcomes[change.id.key] = ItemOutcome(
                     id=change.id, change=change.kind, outcome=OutcomeKind.UNCHANGED
                 )
@@ -220,7 +211,7 @@ class _Run:
             elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:
-                done = OutcomeKind.UPDATED if item.replaced else DONE_OUTCOME[item.change.kind]
+                done = OutcomeKind.UPDATED if item.replaced else results.DONE_OUTCOME[change.kind]
                 self._finish(item, done, "; ".join(item.told))
 
     def _finish(self, item: Item, outcome: OutcomeKind, reason: str = "", remedy: str = "") -> None:
@@ -240,7 +231,7 @@ class _Run:
         if outcome is OutcomeKind.FAILED:
             self.failed += 1
             self.failing.add(key)
-        elif outcome not in OPEN_OUTCOMES:
+        elif outcome not in results.OPEN_OUTCOMES:
             self.failing.discard(key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
         stands = (item.granting or item.replaced) and item.is_sent and not item.stood

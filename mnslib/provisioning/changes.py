@@ -13,16 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from mnslib.models import (
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    AccessGrant,
-    DeletePolicy,
-    ManagedNamespace,
-    NamespaceSpec,
-    RoleAssignment,
-    format_quota_value,
-)
+from mnslib import models
+from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AccessGrant, ManagedNamespace, RoleAssignment
 from mnslib.packaged import packaged
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
@@ -125,7 +117,7 @@ class Change:
     def is_release(self) -> bool:
         """Whether it leaves the Kubernetes namespace as it is, unmanaged."""
         policy = self.before.delete_policy if self.before else None  # ARM's counts
-        return self.kind is ChangeKind.DELETE and policy != DeletePolicy.DELETE
+        return self.kind is ChangeKind.DELETE and policy != models.DeletePolicy.DELETE
 
     @property
     def writes_namespace(self) -> bool:
@@ -171,7 +163,9 @@ def namespace_to_json(
             for name, pairs in mappings.items()
         },
         "default_resource_quota": {
-            name: format_quota_value(name, quota[name]) for name in QUOTA_FIELDS if name in quota
+            name: models.format_quota_value(name, quota[name])
+            for name in QUOTA_FIELDS
+            if name in quota
         },
         "default_network_policy": {
             "ingress": namespace.ingress_policy,
@@ -329,7 +323,7 @@ def access_difference(grant: AccessGrant, taken: Sequence[RoleAssignment] = ()) 
 
 
 def with_tier_named(
-    found: Iterable[FieldDifference], spec: NamespaceSpec
+    found: Iterable[FieldDifference], spec: models.NamespaceSpec
 ) -> tuple[FieldDifference, ...]:
     """Return the differences of a new namespace; what its request has from its tier says so."""
     given = mentioned(spec.in_full) - mentioned(spec)
@@ -343,7 +337,7 @@ def _place(difference: FieldDifference) -> str:
     return f"{difference.key.rpartition(' ')[2]} {difference.old} {difference.new}"
 
 
-def mentioned(spec: NamespaceSpec) -> set[str]:
+def mentioned(spec: models.NamespaceSpec) -> set[str]:
     """Return the path of everything that a request itself says something of."""
     return {
         *spec.quota,

@@ -16,18 +16,10 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from mnslib import models
 from mnslib.errors import ArmConflictError, ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
-from mnslib.models import (
-    MANAGED_LABEL,
-    ROLE_NAMES,
-    AccessGrant,
-    ManagedCluster,
-    ManagedNamespace,
-    NamespaceSpec,
-    PrincipalType,
-    RoleAssignment,
-)
+from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
 from mnslib.signals import Readers
@@ -52,7 +44,7 @@ class KubernetesView:
     def is_managed(self, namespace_name: str) -> bool:
         """Return whether the cluster says that ARM manages a namespace."""
         found = self.namespaces.get(namespace_name)
-        return found is not None and found.labels.get(MANAGED_LABEL) == "true"
+        return found is not None and found.labels.get(models.MANAGED_LABEL) == "true"
 
     def pods_of(self, namespace_name: str) -> list[Pod]:
         """Return the pods of one namespace, finished ones included."""
@@ -149,7 +141,7 @@ class ObservedState:
 
 
 def observe(
-    specs: Iterable[NamespaceSpec],
+    specs: Iterable[models.NamespaceSpec],
     *,
     azure: AzureClient,
     kube_for: Callable[[ManagedCluster], KubeClient] | None,
@@ -261,14 +253,14 @@ def read_namespaces(
         if (where := by_scope.get(held.scope.lower())) is None:
             continue
         role = ROLE_NAMES.get(held.role_guid)
-        if role is None or held.principal_type not in list(PrincipalType):
+        if role is None or held.principal_type not in list(models.PrincipalType):
             left_out.append(
                 f"access of {where}: no request can ask for the role {role or held.role_guid} "
                 f"of {held.principal_type} {held.principal_id}"
             )
             continue
         grant = AccessGrant(
-            principal_type=PrincipalType(held.principal_type),
+            principal_type=models.PrincipalType(held.principal_type),
             principal_id=held.principal_id.lower(),
             role=role,
             role_guid=held.role_guid,

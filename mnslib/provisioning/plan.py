@@ -20,19 +20,11 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from mnslib import models
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
-from mnslib.models import (
-    NEW_NAMESPACE_POLICIES,
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    AdoptionPolicy,
-    Ensure,
-    ManagedNamespace,
-    NamespaceSpec,
-    format_quota_value,
-    limits_below_request,
-)
+from mnslib.models import POLICY_FIELDS, AdoptionPolicy, Ensure, ManagedNamespace, NamespaceSpec
+from mnslib.provisioning import risks
 from mnslib.provisioning.changes import (
     Change,
     FieldDifference,
@@ -47,13 +39,6 @@ from mnslib.provisioning.changes import (
     words,
 )
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
-from mnslib.provisioning.risks import (
-    BeforeAndAfter,
-    before_and_after,
-    many_changes,
-    with_overcommit,
-    with_risks,
-)
 from mnslib.quantities import ZERO
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
@@ -105,11 +90,11 @@ class Plan:
         return tuple(sorted({risk.name.value for risk in (*found, *self.plan_risks)}))
 
     @cached_property
-    def commitments(self) -> dict[ClusterId, BeforeAndAfter | None]:
+    def commitments(self) -> dict[ClusterId, risks.BeforeAndAfter | None]:
         """By cluster, what is committed before and after, of every pod; None where unknown."""
         changes = by_cluster(self.changes)
         return {
-            cluster: before_and_after(observed, changes.get(cluster, ()), self.max_commitment)
+            cluster: risks.before_and_after(observed, changes.get(cluster, ()), self.max_commitment)
             for cluster, observed in self.observed.clusters.items()
         }
 
@@ -147,16 +132,16 @@ def make_plan(
             found += [("access", "inherited", facts) for facts in inherited_only(asked, observed)]
         problems += [_problem(spec, *finding) for finding in found]
         if not found:
-            changes.append(with_risks(_change(spec, asked, cluster, observed), cluster))
+            changes.append(risks.with_risks(_change(spec, asked, cluster, observed), cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
         change
         for cluster, mine in by_cluster(changes).items()  # by id, so the order stays
-        for change in with_overcommit(observed.clusters[cluster], mine, max_commitment)
+        for change in risks.with_overcommit(observed.clusters[cluster], mine, max_commitment)
     ]
     existing = sum(len(found.managed) for found in observed.clusters.values())
-    plan_risks = many_changes(changes, existing)
+    plan_risks = risks.many_changes(changes, existing)
     fields = [[fields_of(change.before), fields_of(change.after)] for change in changes]
     return Plan(
         changes=tuple(changes),
@@ -245,7 +230,7 @@ def _blank(spec: NamespaceSpec, cluster: ObservedCluster) -> ManagedNamespace:
         location=cluster.cluster.location,
         labels=labels,
         annotations={k: v for k, v in annotations.items() if k not in UNCARRIED_ANNOTATIONS},
-        **NEW_NAMESPACE_POLICIES,
+        **models.NEW_NAMESPACE_POLICIES,
     )
 
 
@@ -269,7 +254,7 @@ def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
         yield "adoption_policy", "unmanaged", {}
     else:
         amounts = {"cpu": "2 or 500m", "mem": "4Gi"}
-        for column in [name for name in QUOTA_FIELDS if spec.quota.get(name) is None]:
+        for column in [name for name in models.QUOTA_FIELDS if spec.quota.get(name) is None]:
             what = "no-quota" if is_seen else "no-quota-listed"
             yield column, what, {"example": amounts[column[:3]]}
 
@@ -289,11 +274,11 @@ def inherited_only(spec: NamespaceSpec, observed: ObservedState) -> Iterator[dic
 
 def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Findings:
     quota = {**before.quota, **spec.quota}
-    for limit, request in limits_below_request(quota):
+    for limit, request in models.limits_below_request(quota):
         is_limit = limit in spec.quota  # what the row asks for is what can be mended there
         column, other = (limit, request) if is_limit else (request, limit)
-        own, others = (format_quota_value(name, quota[name] or ZERO) for name in (column, other))
-        facts = {"column": column, "own": own, "other": other, "others": others}
+        pair = [models.format_quota_value(name, quota[name] or ZERO) for name in (column, other)]
+        facts = {"column": column, "own": pair[0], "other": other, "others": pair[1]}
         yield column, "below" if is_limit else "above", facts
 
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnslib import results
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
 from mnslib.provisioning.apply import RELEASED
@@ -26,15 +27,7 @@ from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
 from mnslib.provisioning.risks import OF_CONTENT
 from mnslib.provisioning.writing import STALE, STALE_REMEDY, is_made_anew, is_under_way
 from mnslib.resource_ids import ManagedNamespaceId
-from mnslib.results import (
-    DONE_OUTCOME,
-    WRITTEN_OUTCOMES,
-    ApplyResult,
-    ChangeKind,
-    ItemOutcome,
-    OutcomeKind,
-    Resumed,
-)
+from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind, Resumed
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
@@ -88,7 +81,7 @@ class Rest:
         outcomes = sorted((*before, *result.outcomes), key=lambda item: item.id.key)
         resumed = Resumed(
             run=self.earlier.name,
-            written=Counter(i.outcome for i in before if i.outcome in WRITTEN_OUTCOMES),
+            written=Counter(i.outcome for i in before if i.outcome in results.WRITTEN_OUTCOMES),
             is_rest_empty=not result.outcomes,
             risks=tuple(sorted(self.earlier.risks)),
         )

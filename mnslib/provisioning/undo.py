@@ -10,16 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mnslib.models import (
-    BUILT_IN_ROLES,
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    AccessGrant,
-    AdoptionPolicy,
-    DeletePolicy,
-    Ensure,
-    PrincipalType,
-)
+from mnslib import models
 from mnslib.provisioning.changes import OWNED_MAPPINGS, Image, compared, fields_in, words
 from mnslib.provisioning.journal import Event, Story, read_stories
 from mnslib.requests.cells import grant_text
@@ -112,19 +103,19 @@ class _Item:
             self.say("role-unseen", detail)
             return ""
         is_kept = event.get("has_condition") or event.get("had_role")
-        if is_gone or is_kept or kind not in list(PrincipalType):
+        if is_gone or is_kept or kind not in list(models.PrincipalType):
             self.say("role-stays" if is_granted else "role-is-gone", detail)
             return ""
-        grant = AccessGrant(
-            principal_type=PrincipalType(kind),
+        grant = models.AccessGrant(
+            principal_type=models.PrincipalType(kind),
             principal_id=principal_id,
             role=role,
-            role_guid=BUILT_IN_ROLES[role],
+            role_guid=models.BUILT_IN_ROLES[role],
         )
         return grant_text(grant, is_granted=not is_granted)
 
     def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:
-        keeps = after.get("delete_policy") != DeletePolicy.DELETE
+        keeps = after.get("delete_policy") != models.DeletePolicy.DELETE
         if is_adopted:
             self.say("overwritten")
             if not keeps:
@@ -132,21 +123,23 @@ class _Item:
                 return {}
         elif keeps:
             self.say("kept")
-        return {"ensure": Ensure.ABSENT.value}
+        return {"ensure": models.Ensure.ABSENT.value}
 
     def _make_again(self, before: Image) -> dict[str, Any]:
-        if before["delete_policy"] == DeletePolicy.DELETE:
+        if before["delete_policy"] == models.DeletePolicy.DELETE:
             self.say("content-lost")
         else:
             self.say("comes-along")
-            if before["adoption_policy"] in (None, AdoptionPolicy.NEVER):
+            if before["adoption_policy"] in (None, models.AdoptionPolicy.NEVER):
                 self.say("adopted-again")
-                before = {**before, "adoption_policy": AdoptionPolicy.ALWAYS.value}
-        missing = [name for name in QUOTA_FIELDS if name not in before["default_resource_quota"]]
+                before = {**before, "adoption_policy": models.AdoptionPolicy.ALWAYS.value}
+        missing = [
+            name for name in models.QUOTA_FIELDS if name not in before["default_resource_quota"]
+        ]
         if missing:
             self.say("no-quota", names=", ".join(missing))
             return {}
-        if unset := [name for name in POLICY_FIELDS if name not in fields_in(before)]:
+        if unset := [name for name in models.POLICY_FIELDS if name not in fields_in(before)]:
             self.say("no-policy", names=", ".join(unset))
         self.say("roles-went")
         return self._changed(before, {})
@@ -160,7 +153,7 @@ class _Item:
             name = one.path.partition("[")[0]
             if name in pairs and one.old != HIDDEN:
                 pairs[name][one.key] = one.old
-            elif one.old is not None or name in QUOTA_FIELDS:
+            elif one.old is not None or name in models.QUOTA_FIELDS:
                 row |= {} if name in pairs else {name: one.old}
             else:
                 self.say("cannot-unset", name=name)

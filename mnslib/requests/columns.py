@@ -24,17 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from mnslib import models
 from mnslib.errors import SpecError, nearest
-from mnslib.models import (
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    AdoptionPolicy,
-    DeletePolicy,
-    Ensure,
-    NetworkRule,
-    format_quota_value,
-    limits_below_request,
-)
 from mnslib.packaged import packaged
 from mnslib.quantities import ZERO, two_readings
 from mnslib.requests import cells, rules
@@ -53,11 +44,11 @@ ANSWER_COLUMNS = ("status", "outcome", "duration_seconds", "message")
 
 
 COLUMN_WORDS: dict[str, type[StrEnum]] = {
-    "ingress_policy": NetworkRule,
-    "egress_policy": NetworkRule,
-    "adoption_policy": AdoptionPolicy,
-    "delete_policy": DeletePolicy,
-    "ensure": Ensure,
+    "ingress_policy": models.NetworkRule,
+    "egress_policy": models.NetworkRule,
+    "adoption_policy": models.AdoptionPolicy,
+    "delete_policy": models.DeletePolicy,
+    "ensure": models.Ensure,
 }
 """The columns that take one word of a few."""
 
@@ -85,7 +76,7 @@ def read_cell(column: str, cell: Any) -> Any:
         return cells.read_access(cell)
     text = "" if cell is None else _text(cell)
     rules.seen(text, partial(read_cell, column), is_name=column != "owner")
-    if column in QUOTA_FIELDS:
+    if column in models.QUOTA_FIELDS:
         if text in (REMOVE, ""):
             return None
         return rules.amount(column, text, is_exact=not isinstance(cell, str))
@@ -120,10 +111,10 @@ class Quota(BaseModel):
 class RequestValues(Quota):
     """What a request may say about a namespace, whichever it is; a tier may say it as well."""
 
-    ingress_policy: NetworkRule | None = None
-    egress_policy: NetworkRule | None = None
-    adoption_policy: AdoptionPolicy | None = None
-    delete_policy: DeletePolicy | None = None
+    ingress_policy: models.NetworkRule | None = None
+    egress_policy: models.NetworkRule | None = None
+    adoption_policy: models.AdoptionPolicy | None = None
+    delete_policy: models.DeletePolicy | None = None
     labels: cells.Pairs = Field(default_factory=dict)  # a default would be copied for each row
     annotations: cells.Pairs = Field(default_factory=dict)
     tags: cells.Pairs = Field(default_factory=dict)
@@ -156,9 +147,9 @@ class RequestValues(Quota):
     def said(self) -> dict[str, Any]:
         """Return what is mentioned, by field of `NamespaceSpec`; `owner` becomes its label."""
         owner = {} if self.owner is None else {"owner": self.owner}
-        mentioned = [name for name in QUOTA_FIELDS if name in self.model_fields_set]
+        mentioned = [name for name in models.QUOTA_FIELDS if name in self.model_fields_set]
         return {
-            **{name: getattr(self, name) for name in POLICY_FIELDS},
+            **{name: getattr(self, name) for name in models.POLICY_FIELDS},
             # of its own, for what was read of a text is kept for the cells that say the same
             **{name: {**getattr(self, name)} for name in ("annotations", "tags")},
             "quota": {name: getattr(self, name) for name in mentioned},
@@ -176,7 +167,7 @@ class RequestRow(RequestValues):
     cluster_name: str
     namespace_name: str
     tier: str = ""
-    ensure: Ensure = Ensure.PRESENT
+    ensure: models.Ensure = models.Ensure.PRESENT
 
 
 VALUE_COLUMNS = tuple(RequestValues.model_fields)
@@ -191,15 +182,17 @@ def column_words() -> Mapping[str, Mapping[str, str]]:
 
 def limit_findings(quota: Mapping[str, Decimal | None]) -> Iterator[Finding]:
     """Yield the findings of limits below their requests."""
-    for limit, request in limits_below_request(quota):
-        most, least = (format_quota_value(name, quota[name] or ZERO) for name in (limit, request))
+    for limit, request in models.limits_below_request(quota):
+        most, least = (
+            models.format_quota_value(name, quota[name] or ZERO) for name in (limit, request)
+        )
         yield say("limit_below", limit=limit, most=most, request=request, least=least)
 
 
 def is_mentioned(name: str, value: object) -> bool:
     """Return whether a value says anything; None does so only for a quota value."""
     if value is None:
-        return name in QUOTA_FIELDS
+        return name in models.QUOTA_FIELDS
     if isinstance(value, str):
         return value.strip() != ""
     return not isinstance(value, Mapping | list | tuple) or len(value) > 0
@@ -208,9 +201,9 @@ def is_mentioned(name: str, value: object) -> bool:
 def written(name: str, value: object) -> str:
     """Return a value of a column as the text of a cell, which its reader reads back."""
     if isinstance(value, Decimal):
-        return format_quota_value(name, value)
+        return models.format_quota_value(name, value)
     if value is None:
-        return REMOVE if name in QUOTA_FIELDS else ""
+        return REMOVE if name in models.QUOTA_FIELDS else ""
     if isinstance(value, Mapping):
         return cells.pairs_text(value)
     if isinstance(value, list | tuple):
@@ -219,7 +212,7 @@ def written(name: str, value: object) -> str:
         return str(value)
     # a number is exact, its text is not: a fourth decimal leaves one way to read it
     text = number_text(value)
-    return f"{text}0" if name in QUOTA_FIELDS and two_readings(text) else text
+    return f"{text}0" if name in models.QUOTA_FIELDS and two_readings(text) else text
 
 
 def findings(

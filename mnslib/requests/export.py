@@ -14,24 +14,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from mnslib import models
 from mnslib.errors import SpecError, cut
-from mnslib.models import (
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    ROLE_SHORT_NAMES,
-    AccessGrant,
-    ManagedNamespace,
-    format_quota_value,
-)
-from mnslib.requests import cells
-from mnslib.requests.columns import (
-    COLUMN_WORDS,
-    COLUMNS,
-    VALUE_COLUMNS,
-    column_words,
-    read_cell,
-    written,
-)
+from mnslib.requests import cells, columns
+from mnslib.requests.columns import COLUMNS, VALUE_COLUMNS, column_words, read_cell, written
 from mnslib.requests.files import MOST_ROWS, YAML
 from mnslib.requests.rules import CellError
 from mnslib.requests.sheets import GUIDES, LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
@@ -47,8 +33,8 @@ _HEADER_GROUND = "DDE7F0"
 
 
 def request_rows(
-    namespaces: Iterable[ManagedNamespace],
-    grants: Mapping[ManagedNamespaceId, Sequence[AccessGrant]],
+    namespaces: Iterable[models.ManagedNamespace],
+    grants: Mapping[ManagedNamespaceId, Sequence[models.AccessGrant]],
     *,
     suffix: str,
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -86,16 +72,16 @@ def _entry(row: Mapping[str, Any]) -> str:
 
 
 def _row(
-    namespace: ManagedNamespace, grants: Sequence[AccessGrant], left_out: list[str]
+    namespace: models.ManagedNamespace, grants: Sequence[models.AccessGrant], left_out: list[str]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         **namespace.id.columns,
-        **{name: getattr(namespace, name) for name in POLICY_FIELDS},
+        **{name: getattr(namespace, name) for name in models.POLICY_FIELDS},
         "access": [cells.grant_text(grant) for grant in grants],
     }
     for name, amount in namespace.quota.items():
         try:
-            row[name] = format_quota_value(name, amount)
+            row[name] = models.format_quota_value(name, amount)
         except ValueError as error:
             left_out.append(f"{name} of {namespace.id}: {error}")
     for name in ("labels", "annotations", "tags"):
@@ -135,10 +121,10 @@ def _accepted(row: dict[str, Any], where: ManagedNamespaceId, left_out: list[str
             specs_from_rows([row], file=str(where))
         except SpecError as error:
             left_out += [cut(str(problem)) for problem in error.problems]
-            columns = {problem.column or "" for problem in error.problems} & set(row)
-            if not columns or columns & set(ID_COLUMNS):
+            wrong = {problem.column or "" for problem in error.problems} & set(row)
+            if not wrong or wrong & set(ID_COLUMNS):
                 return False
-            for name in columns:
+            for name in wrong:
                 del row[name]
         else:
             return True
@@ -163,7 +149,7 @@ def request_workbook(
     _fill(book.create_sheet(GUIDES[0]), [*_explanations()])
     if tiers:
         _fill(book.create_sheet(GUIDES[1]), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
-    lists = {name: [word.value for word in words] for name, words in COLUMN_WORDS.items()}
+    lists = {name: [word.value for word in words] for name, words in columns.COLUMN_WORDS.items()}
     lists["tier"] = list(tiers)
     for number, name in enumerate(COLUMNS, start=1):
         _guide(sheet, number, name, lists.get(name, []))
@@ -198,10 +184,10 @@ def _fill(sheet: Any, lines: Sequence[Sequence[str]]) -> None:
 def _explanations() -> Iterator[Sequence[str]]:
     yield "column", "needed", "what it holds", "example"
     for name in COLUMNS:
-        of_new = "for a new namespace" if name in QUOTA_FIELDS else ""
+        of_new = "for a new namespace" if name in models.QUOTA_FIELDS else ""
         words = column_words()[name]
         yield name, "always" if name in ID_COLUMNS else of_new, words["help"], words["example"]
-    for short, full in ROLE_SHORT_NAMES.items():
+    for short, full in models.ROLE_SHORT_NAMES.items():
         yield "access", "", f"the role {short}", full
 
 

@@ -25,20 +25,9 @@ import yaml
 from mnslib.errors import Problem, SpecError
 from mnslib.models import QUOTA_FIELDS, Sheet
 from mnslib.packaged import YAML_LOADER
+from mnslib.requests import sheets
 from mnslib.requests.rules import SECRET, Finding, say, show
-from mnslib.requests.sheets import (
-    LONGEST_CELL,
-    MOST_TITLE_ROWS,
-    PLAIN,
-    file_error,
-    header_at,
-    load_book,
-    named_in,
-    number_text,
-    plain,
-    request_sheet,
-    shown,
-)
+from mnslib.requests.sheets import LONGEST_CELL, MOST_TITLE_ROWS, file_error, header_at, load_book
 from mnslib.requests.signs import bare, examined
 from mnslib.secrets import looks_secret
 
@@ -183,7 +172,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
         raise SpecError(table.problems)  # without its header nothing can be said of the rows
     if not names:
         raise file_error(path, *say("empty_file"))
-    if len(names) == 1 and named_in(names) > 1:
+    if len(names) == 1 and sheets.named_in(names) > 1:
         sign = re.sub(r"[\w\s\"']", "", names[0])[:1] or " "
         raise file_error(path, *say("one_cell_header", sign=repr(sign)), row=table.header_row)
     if len(body) > MOST_ROWS:
@@ -196,7 +185,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
         if len(cells) != len(header):
             table.tell(number, None, say("ragged_row", count=len(cells), names=len(header)))
             continue
-        named = dict(zip(header, map(plain, cells), strict=True))
+        named = dict(zip(header, map(sheets.plain, cells), strict=True))
         for name in [name for name, cell in named.items() if len(str(cell)) > LONGEST_CELL]:
             table.tell(number, name, say("long_cell", count=len(named[name]), most=LONGEST_CELL))
             named[name] = ""
@@ -252,7 +241,7 @@ def _sheet(table: Rows, path: Path, data: bytes) -> list[tuple[int, list[Any]]]:
         book = load_book(path, data, read_only=True)
         for each in book.worksheets:  # some programs write wrong ones: cells would be lost
             each.reset_dimensions()
-        sheet, unread = request_sheet(path, book)
+        sheet, unread = sheets.request_sheet(path, book)
         rows = enumerate(sheet.iter_rows(), 1)
         filled = [(number, cells) for number, cells in rows if any(map(_is_filled, cells))]
         shape = load_book(path, data)[sheet.title]
@@ -317,9 +306,9 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
     if isinstance(value, bool):
         return "", say("truth_value", seen=str(value).upper())
     is_number = isinstance(value, int | float)
-    if is_number or cell.number_format not in PLAIN:
-        text = number_text(value) if is_number else value.strip()
-        visible = shown(value, cell.number_format)
+    if is_number or cell.number_format not in sheets.PLAIN:
+        text = sheets.number_text(value) if is_number else value.strip()
+        visible = sheets.shown(value, cell.number_format)
         is_same = is_number and is_amount and _AMOUNT.fullmatch(visible or "")
         if visible != text and not (is_same and Decimal(visible or 0) == Decimal(text)):
             if visible is None:

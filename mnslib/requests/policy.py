@@ -14,15 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from mnslib.models import (
-    NEW_NAMESPACE_POLICIES,
-    AdoptionPolicy,
-    DeletePolicy,
-    Ensure,
-    NamespaceSpec,
-    NetworkRule,
-    format_quota_value,
-)
+from mnslib import models
 from mnslib.requests import rules
 from mnslib.requests.cells import KIND_WORDS, PRINCIPAL_KINDS
 from mnslib.requests.columns import Quota, read_settings
@@ -80,10 +72,10 @@ class Naming(_Rules):
 class Words(_Rules):
     """The words that each column may hold; an empty cell counts as what a new namespace gets."""
 
-    ingress_policy: list[NetworkRule] = [*NetworkRule]
-    egress_policy: list[NetworkRule] = [*NetworkRule]
-    adoption_policy: list[AdoptionPolicy] = [*AdoptionPolicy]
-    delete_policy: list[DeletePolicy] = [*DeletePolicy]
+    ingress_policy: list[models.NetworkRule] = [*models.NetworkRule]
+    egress_policy: list[models.NetworkRule] = [*models.NetworkRule]
+    adoption_policy: list[models.AdoptionPolicy] = [*models.AdoptionPolicy]
+    delete_policy: list[models.DeletePolicy] = [*models.DeletePolicy]
 
 
 class Policy(_Rules):
@@ -99,12 +91,12 @@ class Policy(_Rules):
     allowed_principals: list[Annotated[str, AfterValidator(_principal)]] | None = None
     allowed_policies: Words = Words()
 
-    def violations(self, spec: NamespaceSpec) -> Iterator[tuple[str, Finding]]:
+    def violations(self, spec: models.NamespaceSpec) -> Iterator[tuple[str, Finding]]:
         """Yield the column and what is wrong with it, for each rule that the request breaks."""
         cluster = spec.id.cluster
         names = {cluster.key, cluster.cluster_name.lower()}
         yield from _allowed("cluster_name", f"{cluster}", names, self.allowed_clusters)
-        if spec.ensure is Ensure.ABSENT:
+        if spec.ensure is models.Ensure.ABSENT:
             return
         full, name = spec.in_full, spec.id.namespace_name
         if self.naming and not self.naming.pattern.fullmatch(name):
@@ -119,10 +111,13 @@ class Policy(_Rules):
         for column, most in self.maximum_quota:
             asked = full.quota.get(column, most)
             if most is not None and (asked is None or asked > most):
-                said = "no limit" if asked is None else format_quota_value(column, asked)
-                yield column, say("policy_quota", said=said, most=format_quota_value(column, most))
+                said = "no limit" if asked is None else models.format_quota_value(column, asked)
+                yield (
+                    column,
+                    say("policy_quota", said=said, most=models.format_quota_value(column, most)),
+                )
         for column, words in self.allowed_policies:
-            word, new = getattr(full, column), NEW_NAMESPACE_POLICIES[column]
+            word, new = getattr(full, column), models.NEW_NAMESPACE_POLICIES[column]
             what = word or f"an empty cell, which means {new} on a new namespace"
             yield from _allowed(column, what, {word or new}, words)
         for grant in full.access:

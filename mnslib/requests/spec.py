@@ -16,23 +16,14 @@ from pydantic import ValidationError
 
 from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import Ensure, NamespaceSpec, Origin
-from mnslib.requests.columns import (
-    ANSWER_COLUMNS,
-    COLUMNS,
-    VALUE_COLUMNS,
-    RequestRow,
-    RequestValues,
-    findings,
-    limit_findings,
-    read_settings,
-)
+from mnslib.requests import columns
 from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
 from mnslib.requests.rules import OF_SECRETS, CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import file_error
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 
-Tiers = Mapping[str, RequestValues]
+Tiers = Mapping[str, columns.RequestValues]
 
 Missing = Callable[[Iterable[ClusterId]], Mapping[ClusterId, str]]
 """Says of clusters which are not there, and what is there instead."""
@@ -112,12 +103,12 @@ def read_specs(
             table.tell(row, column, finding)
 
     for number, cells in table.rows:
-        known = {name: cells[name] for name in cells if not table.header or name in COLUMNS}
+        known = {name: cells[name] for name in cells if not table.header or name in columns.COLUMNS}
         names = [str(known.get(name) or "").strip() for name in ID_COLUMNS]
         try:
-            row = RequestRow.model_validate(known)
+            row = columns.RequestRow.model_validate(known)
         except ValidationError as error:
-            wrong = [(where[0], finding) for where, finding in findings(error)]
+            wrong = [(where[0], finding) for where, finding in columns.findings(error)]
         else:
             origin = Origin(file=table.file, row=number, sheet=table.sheet)
             spec, wrong = _agreed(row, origin, tiers=tiers, policy=policy)
@@ -145,17 +136,17 @@ def read_specs(
 def _is_of_answer(mistake: Problem) -> bool:
     """Return whether it is in what a run has added, and says nothing of the requests."""
     is_of_secret = any(told in mistake.message for told in OF_SECRETS)
-    return mistake.column in ANSWER_COLUMNS and not is_of_secret
+    return mistake.column in columns.ANSWER_COLUMNS and not is_of_secret
 
 
 def _in_order(table: Rows) -> list[Problem]:
     """Return what is wrong with a table by row, and of each row by column."""
-    order = {name: place for place, name in enumerate((None, *(table.header or COLUMNS)))}
+    order = {name: place for place, name in enumerate((None, *(table.header or columns.COLUMNS)))}
     return sorted(table.problems, key=lambda p: (p.row or 0, order.get(p.column, len(order))))
 
 
 def _agreed(
-    row: RequestRow, origin: Origin, *, tiers: Tiers | None, policy: Policy | None
+    row: columns.RequestRow, origin: Origin, *, tiers: Tiers | None, policy: Policy | None
 ) -> tuple[NamespaceSpec, list[tuple[str, Finding]]]:
     """Return the request with its tier, and what tier and policy refuse about it."""
     spec = NamespaceSpec(
@@ -180,7 +171,7 @@ def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:
     for merged in table.merged:
         titles = table.header[merged.min_col - 1 : merged.max_col]
         rows = range(merged.min_row, merged.max_row + 1)
-        names = [name for name in titles if name in COLUMNS]
+        names = [name for name in titles if name in columns.COLUMNS]
         touched = numbers[bisect_left(numbers, rows.start) : bisect_left(numbers, rows.stop)]
         if table.header_row in rows and len(titles) > 1:  # else it hides no other title
             touched.insert(0, table.header_row)
@@ -193,13 +184,13 @@ def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:
 
 def _check_header(table: Rows) -> None:
     row, names = table.header_row, table.header
-    missing = [name for name in COLUMNS if name not in names]
+    missing = [name for name in columns.COLUMNS if name not in names]
     for position, name in enumerate(names):
         if not name:
             table.tell(row, None, say("no_column_name", place=position + 1))
         elif name in names[:position]:
             table.tell(row, name, say("column_twice"))
-        elif name not in (*COLUMNS, *ANSWER_COLUMNS):
+        elif name not in (*columns.COLUMNS, *columns.ANSWER_COLUMNS):
             meant = nearest(name, missing)
             table.tell(row, name, say("unknown_name", meant, what="column", name=show(name)))
     for name in ID_COLUMNS:
@@ -218,7 +209,9 @@ def read_tiers(path: Path) -> Tiers:
     Raises:
         SpecError: with every mistake of the file.
     """
-    found: Tiers = read_settings(path, dict[str, RequestValues], lambda _: VALUE_COLUMNS)
+    found: Tiers = columns.read_settings(
+        path, dict[str, columns.RequestValues], lambda _: columns.VALUE_COLUMNS
+    )
     return found
 
 
@@ -242,7 +235,7 @@ def _with_tier(spec: NamespaceSpec, tiers: Tiers | None) -> NamespaceSpec:
         own_keys = {grant.key for grant in other}  # what the row says of a role wins
         said[name] = tuple(grant for grant in said[name] if grant.key not in own_keys)
     both = replace(spec, **{name: _both(said[name], getattr(spec, name)) for name in said})
-    if wrong := list(limit_findings(both.quota)):
+    if wrong := list(columns.limit_findings(both.quota)):
         raise CellError((f"with the tier's values {what}", fix) for what, fix in wrong)
     return replace(spec, when_new=both)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from mnslib import results
 from mnslib.errors import PARAMETERS, ArmError, ConfigError, MnsError, SpecError, cut
 from mnslib.models import NamespaceSpec
 from mnslib.provisioning import apply as applying
@@ -31,16 +32,7 @@ from mnslib.requests.policy import read_policy
 from mnslib.requests.rules import OF_SECRETS, say
 from mnslib.requests.spec import read_tiers
 from mnslib.resource_ids import ClusterId
-from mnslib.results import (
-    LIBRARY,
-    OPEN_OUTCOMES,
-    WRITTEN_OUTCOMES,
-    ApplyResult,
-    CheckResult,
-    RunStatus,
-    utc_now,
-    utc_text,
-)
+from mnslib.results import LIBRARY, ApplyResult, CheckResult, RunStatus, utc_now, utc_text
 from mnslib.run import handover, project, runs
 from mnslib.run.locks import only_writer
 from mnslib.run.log import tell
@@ -504,7 +496,7 @@ class Changing(Run):
         missing: dict[str, str] = {}
         is_asked = self.approval is not None and self.approval.may_write
         for change, outcome in zip(self.planned.changes, self._ended.outcomes, strict=True):
-            if not is_asked or change.after is None or outcome.outcome in OPEN_OUTCOMES:
+            if not is_asked or change.after is None or outcome.outcome in results.OPEN_OUTCOMES:
                 continue
             written = ""
             try:
@@ -542,7 +534,7 @@ class Changing(Run):
         elif not result.unfinished:
             status = RunStatus.PARTLY if self.left.to_do or missing else RunStatus.DONE
         else:
-            done = result.counts().keys() & {kind.value for kind in WRITTEN_OUTCOMES}
+            done = result.counts().keys() & {kind.value for kind in results.WRITTEN_OUTCOMES}
             status = RunStatus.PARTLY if result.has_written or done else RunStatus.FAILED
         if status is RunStatus.FINDINGS:
             headline = plans.plan_sentence(plan)

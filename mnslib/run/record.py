@@ -18,19 +18,10 @@ from traceback import walk_tb
 from typing import Any, ClassVar, Self, TypeVar
 
 import mnslib
+from mnslib import results
 from mnslib.errors import ApplyError, ConfigError, MnsError, PlanError, SpecError, cut
 from mnslib.provisioning.journal import JOURNAL_NAME
-from mnslib.results import (
-    EXIT_CODES,
-    NOT_APPROVED,
-    ApplyResult,
-    CheckResult,
-    RunRecord,
-    RunStatus,
-    about,
-    utc_now,
-    utc_text,
-)
+from mnslib.results import ApplyResult, CheckResult, RunRecord, RunStatus, about, utc_now, utc_text
 from mnslib.run import project, runs
 from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable
 from mnslib.run.progress import ipython
@@ -231,7 +222,7 @@ class Run:
             started_utc=utc_text(self.started),
             finished_utc=utc_text(utc_now()),
             status=status,
-            exit_code=EXIT_CODES[status],
+            exit_code=results.EXIT_CODES[status],
             parameters=self.parameters,
             headline=hide_secrets(headline),  # an error of somebody else's may quote anything
             summary=summary or {},
@@ -260,7 +251,7 @@ class Run:
         elif self.so_far.outcomes and not is_own:  # what it says was not written is something else
             headline = f"Then a cell failed that is no step of it ({type(error).__name__})."
         elif is_own and isinstance(error, PlanError):
-            headline = NOT_APPROVED + headline
+            headline = results.NOT_APPROVED + headline
         elif isinstance(error, SpecError | ConfigError):
             # refused means that nothing was written, and the journal is there before a write is
             if self.result is None and not (self.directory / JOURNAL_NAME).exists():

@@ -21,20 +21,11 @@ from mnslib.errors import ConfigError, cut
 from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.results import EXIT_CODES, ApplyResult, RunStatus, utc_now, utc_text
+from mnslib.run import project
 from mnslib.run.handover import refused_kubeconfig
 from mnslib.run.log import tell
 from mnslib.run.notify import TOTAL_SECONDS, notify, told_of
 from mnslib.run.parameters import refused_values
-from mnslib.run.project import (
-    EMPTY_RECORD,
-    message,
-    read_record,
-    read_result,
-    resolve_path,
-    run_directories,
-    write_result,
-    write_whole,
-)
 from mnslib.run.targets import sandbox_name
 from mnslib.secrets import hide_secrets
 
@@ -68,11 +59,11 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     Raises:
         ConfigError: if there is none.
     """
-    named = (runs_dir / run, resolve_path(run), Path(run).absolute())
+    named = (runs_dir / run, project.resolve_path(run), Path(run).absolute())
     places = [Path(place) for place in dict.fromkeys(map(os.path.normpath, named))]
     directory = next((place for place in places if place.is_dir()), None)
     if directory is None:
-        raise ConfigError(message("no_run", run=run, places=", ".join(map(str, places))))
+        raise ConfigError(project.message("no_run", run=run, places=", ".join(map(str, places))))
     return _followed(directory, _continued_in)[-1]
 
 
@@ -90,8 +81,8 @@ def run_before(
         own: notebook, environment and start of the run; those begun then or later are not meant.
         like: what its record must be.
     """
-    for found in reversed(run_directories(directory.parent)):
-        record = read_result(found)
+    for found in reversed(project.run_directories(directory.parent)):
+        record = project.read_result(found)
         if (
             record is not None
             and all(record[name] == own[name] for name in ("notebook", "environment"))
@@ -115,9 +106,9 @@ def continue_journal(old: Path, new: Path, *, now: Callable[[], datetime]) -> No
         raise ConfigError(f"{old.name} was resumed by {later.name} meanwhile; resume that one.")
     lines, is_torn = whole_lines(old / JOURNAL_NAME)
     text = "".join(f"{line}\n" for line in lines)
-    write_whole(new / JOURNAL_NAME, text)
+    project.write_whole(new / JOURNAL_NAME, text)
     if is_torn:
-        write_whole(old / JOURNAL_NAME, text)
+        project.write_whole(old / JOURNAL_NAME, text)
     journal = Journal(old / JOURNAL_NAME, now=now)
     journal.write("continued", run=os.path.relpath(new, old.parent))
 
@@ -131,7 +122,7 @@ def _followed(run: Path, following: Callable[[Path], Path | None]) -> list[Path]
     found = [run]
     while (later := following(found[-1])) is not None:
         if later in found:
-            raise ConfigError(message("circle", run=run.name, later=later.name))
+            raise ConfigError(project.message("circle", run=run.name, later=later.name))
         found.append(later)
     return found
 
@@ -152,8 +143,8 @@ def runs_until(directory: Path) -> tuple[Path, ...]:
     """Return a run, and before it those that it resumed; the first is the one that was planned."""
 
     def resumed(run: Path) -> Path | None:
-        named = (read_result(run) or {}).get("parameters", {}).get("resume_run")
-        places = (run.parent / str(named), resolve_path(str(named))) if named else ()
+        named = (project.read_result(run) or {}).get("parameters", {}).get("resume_run")
+        places = (run.parent / str(named), project.resolve_path(str(named))) if named else ()
         return next((Path(os.path.normpath(path)) for path in places if path.is_dir()), None)
 
     def next_one(run: Path) -> Path | None:
@@ -179,7 +170,7 @@ def write_undo(directory: Path) -> tuple[Path, int, Mapping[str, Sequence[str]]]
         raise ConfigError(f"{directory.name} wrote nothing: there is nothing to undo.")
     file = directory / UNDO_NAME
     notes = "".join(f"# Not restored: {cut(str(one))}\n" for one in lost)
-    write_whole(file, notes.encode() + request_file(rows, suffix=file.suffix))
+    project.write_whole(file, notes.encode() + request_file(rows, suffix=file.suffix))
     places: dict[str, list[str]] = defaultdict(list)
     for one in lost:
         places[one.reason].append(one.place)
@@ -211,7 +202,7 @@ def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> 
     """Return why a run cannot be analyzed again or compared with; empty if it can."""
     if name == "resume_run":
         return ""  # the journal says it, once nobody writes to it any more
-    record = read_record(run)
+    record = project.read_record(run)
     target, ended = record["target"], f"it ended as {record['status']}."
     if record["notebook"] != notebook:
         return f"{run.name} is a run of {record['notebook']}; name one of {notebook}."
@@ -226,7 +217,7 @@ def _unusable(name: str, run: Path, asked: Mapping[str, Any], notebook: str) -> 
     own = {"target": asked["target"], "sandbox": sandbox_name(asked), "parameters": asked}
     if origin := str(asked.get("snapshot_run") or ""):
         with suppress(ConfigError):  # which is refused as such
-            own = read_result(find_run(origin, runs_dir=run.parent)) or own
+            own = project.read_result(find_run(origin, runs_dir=run.parent)) or own
     if (here := world(own)) != (there := world(record)):
         return f"{run.name} was made on {there}, this run on {here}; name a run of the same target."
     is_there = (run / TABLES_FOLDER / "utilization.csv").is_file()
@@ -263,7 +254,7 @@ def last_alike(directory: Path, *, read_by: Path) -> tuple[Path | None, str]:
 
     from mnslib.show.templates import render_part
 
-    own = read_record(read_by)
+    own = project.read_record(read_by)
     if found := run_before(directory, own, is_alike):
         return found[0], ""
     last, other = run_before(directory, own) or (None, own)
@@ -282,9 +273,9 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
     Args:
         days: those whose last moment was earlier than so many days ago go.
     """
-    runs, oldest = resolve_path(runs_dir), utc_now() - timedelta(days=days)
-    copies = [] if (runs / "open").is_symlink() else run_directories(runs / "open")
-    old = [path for path in run_directories(runs) if _has_ended(path, oldest)]
+    runs, oldest = project.resolve_path(runs_dir), utc_now() - timedelta(days=days)
+    copies = [] if (runs / "open").is_symlink() else project.run_directories(runs / "open")
+    old = [path for path in project.run_directories(runs) if _has_ended(path, oldest)]
     old += [path for path in copies if any(path.glob("*.ipynb"))]
     # by whichever clock it has its name
     old = [path for path in old if path.name < f"{oldest:%Y%m%dT%H%M%SZ}" and not path.is_symlink()]
@@ -295,7 +286,7 @@ def prune_runs(runs_dir: str | Path, *, days: int) -> int:
 
 def _has_ended(directory: Path, before: datetime) -> bool:
     """Return whether a directory is of a run that began and ended before a moment."""
-    record = read_result(directory)
+    record = project.read_result(directory)
     if record is None or record["status"] == RunStatus.STOPPED or is_under_way(directory):
         return False
     moments = [datetime.fromisoformat(record[name]) for name in ("started_utc", "finished_utc")]
@@ -309,9 +300,9 @@ def write_index(runs_dir: str | Path) -> Path:
     """
     from mnslib.show.html import run_index_html
 
-    runs = resolve_path(runs_dir)
+    runs = project.resolve_path(runs_dir)
     runs.mkdir(parents=True, exist_ok=True)
-    directories = run_directories(runs)
+    directories = project.run_directories(runs)
     found = {path: _as_left(path) for path in directories[-MOST_LISTED:]}
     listed = {path: record for path, record in found.items() if record}
     until = time.monotonic() + TOTAL_SECONDS
@@ -326,13 +317,16 @@ def write_index(runs_dir: str | Path) -> Path:
     index = runs / "index.html"
     earlier = max(0, len(directories) - MOST_LISTED)
     records = [(path.name, record) for path, record in listed.items()]
-    write_whole(index, run_index_html(records, earlier=earlier))
+    project.write_whole(index, run_index_html(records, earlier=earlier))
     return index
 
 
 def listed_runs(runs_dir: str | Path) -> list[dict[str, Any]]:
     """Return what a webhook is told of each run below `runs_dir`, the oldest first."""
-    left = {path.name: _as_left(path) for path in run_directories(resolve_path(runs_dir))}
+    left = {
+        path.name: _as_left(path)
+        for path in project.run_directories(project.resolve_path(runs_dir))
+    }
     return [told_of(record, run=name) for name, record in left.items() if record]
 
 
@@ -344,18 +338,18 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
     from filelock import Timeout
 
     try:
-        before = read_record(directory)
+        before = project.read_record(directory)
         if before["status"] != RunStatus.STOPPED:
             return before
         mark = mark_under_way(directory)
-        before = read_record(directory)  # it may have ended by itself just now
+        before = project.read_record(directory)  # it may have ended by itself just now
     except Timeout:
         return before | {"status": "running", "headline": UNDER_WAY}
     except ConfigError as error:
         if not (file := directory / "result.json").exists():
             return None
         written = utc_text(datetime.fromtimestamp(file.stat().st_mtime, UTC))
-        return EMPTY_RECORD | {
+        return project.EMPTY_RECORD | {
             "notebook": directory.name.partition("Z-")[2],
             "status": "unreadable",
             "headline": f"Unreadable record: {error}",
@@ -408,8 +402,8 @@ def write_end(directory: Path, record: dict[str, Any]) -> str:
     made = ["notebook.ipynb", "report.html"] if notebook.is_file() else ["report.html"]
     record["artifacts"] = list(dict.fromkeys([*made, *record["artifacts"]]))
     try:
-        write_result(directory, record)
-        write_whole(directory / "report.html", report_html(notebook, record))
+        project.write_result(directory, record)
+        project.write_whole(directory / "report.html", report_html(notebook, record))
     except OSError as error:
         said = unwritable(error)
         if record["headline"] != said:

@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.api.types import (
-    is_bool_dtype,
-    is_datetime64_any_dtype,
-    is_float_dtype,
-    is_numeric_dtype,
-)
+from pandas.api import types
 
 from mnslib.requests.sheets import LONGEST_CELL, neutral
 
@@ -128,17 +123,17 @@ def joined_rows(
 
 def _text_column(name: str, column: pd.Series[Any]) -> TextColumn:
     kind: Kind = "text"
-    if is_float_dtype(column):  # by their bits, so that the two zeros are two
+    if types.is_float_dtype(column):  # by their bits, so that the two zeros are two
         codes, bits = pd.factorize(column.to_numpy(dtype=np.float64).view(np.int64))
         numbers = bits.view(np.float64)
         texts, is_unknown = _number_texts(numbers), np.isnan(numbers)[codes]
         return TextColumn(name, "number", pa.array(codes.astype(np.int32), mask=is_unknown), texts)
     codes, values = pd.factorize(column)  # -1 is unknown
-    if is_bool_dtype(column):
+    if types.is_bool_dtype(column):
         kind = "truth"
-    elif is_numeric_dtype(column):
+    elif types.is_numeric_dtype(column):
         kind = "number"
-    elif is_datetime64_any_dtype(column):
+    elif types.is_datetime64_any_dtype(column):
         kind = "moment"
         values = pd.DatetimeIndex(values).strftime("%Y-%m-%dT%H:%M:%SZ")
     texts = pa.array(map(_text, values), pa.string())

@@ -22,16 +22,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from mnslib.results import (
-    BULK_NOTEBOOK,
-    LIBRARY,
-    NOT_APPROVED,
-    WRITTEN_OUTCOMES,
-    OutcomeKind,
-    RunStatus,
-    about,
-    utc_now,
-)
+from mnslib import results
+from mnslib.results import BULK_NOTEBOOK, LIBRARY, OutcomeKind, RunStatus, about, utc_now
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
 from mnslib.show.outputs import read_body
@@ -52,7 +44,7 @@ PORTFOLIO = "portfolio.html"
 _UNDER_WAY, _ATTENTION, _WAITING = "Under way", "Needs attention", "Waits for approval"
 _DONE, _CLOSED = "Done", "Closed by a later run"
 _UNCHANGED = {OutcomeKind.UNCHANGED.value}
-_AS_REQUESTED = _UNCHANGED | {kind.value for kind in WRITTEN_OUTCOMES}
+_AS_REQUESTED = _UNCHANGED | {kind.value for kind in results.WRITTEN_OUTCOMES}
 _said = partial(render_part, "index.txt.j2")
 
 
@@ -285,7 +277,7 @@ def _word(record: Record) -> str:
     status = str(record["status"])
     if is_waiting_plan(record):
         return "approval"
-    if status == RunStatus.FAILED and record["headline"].startswith(NOT_APPROVED):
+    if status == RunStatus.FAILED and record["headline"].startswith(results.NOT_APPROVED):
         return "not approved"
     is_unchanged = {item["outcome"] for item in record["items"]} == _UNCHANGED
     return "no change" if status == RunStatus.DONE and is_unchanged else status

@@ -16,16 +16,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from mnslib import models
 from mnslib.commitment import PASSING, left_out_of, shortage, shortage_later
 from mnslib.errors import cut
-from mnslib.models import (
-    BUILT_IN_ROLES,
-    NAMESPACE_USER,
-    POLICY_FIELDS,
-    QUOTA_FIELDS,
-    ROLES_INSIDE,
-    NamespaceSpec,
-)
+from mnslib.models import NAMESPACE_USER, POLICY_FIELDS, QUOTA_FIELDS, ROLES_INSIDE, NamespaceSpec
 from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.observe import ObservedState
@@ -374,7 +368,7 @@ def _grants(plan: Plan) -> list[Callout]:
     grants = [(change, grant) for change in plan.to_do for grant in change.grants]
     closed = []
     for change, grant in grants:
-        user = replace(grant, role=NAMESPACE_USER, role_guid=BUILT_IN_ROLES[NAMESPACE_USER])
+        user = replace(grant, role=NAMESPACE_USER, role_guid=models.BUILT_IN_ROLES[NAMESPACE_USER])
         is_let_in = (
             user.key in {one.key for one in change.grants}
             or plan.observed.own_assignments(change.id, user)

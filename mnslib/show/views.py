@@ -14,19 +14,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from mnslib.results import CheckResult, CheckStatus
-from mnslib.show.displays import (
-    NOTHING,
-    Blocks,
-    Cell,
-    Column,
-    Figure,
-    Parts,
-    Sentence,
-    Stack,
-    Table,
-    Tag,
-    tag,
-)
+from mnslib.show import displays
 from mnslib.show.tables import HEAT, HEAT_FROM, PAINTS, TOKENS, column, told
 from mnslib.show.templates import FILTERS, say, sentence
 
@@ -47,7 +35,7 @@ BAR = 80
 
 def view(
     name: str, rows: pd.DataFrame | Iterable[Row], *, total: int | None = None, **values: Any
-) -> Table:
+) -> displays.Table:
     """Return the table of a view.
 
     Args:
@@ -66,41 +54,41 @@ def view(
             for one, about in columns]  # fmt: skip
     kept = [(heading, cells) for heading, cells, about in made
             if not about.get("optional") or any(cell is not None for cell in cells)]  # fmt: skip
-    return Table(
+    return displays.Table(
         columns=[heading for heading, _ in kept],
         rows=list(zip(*(cells for _, cells in kept), strict=True)),
         caption=say(words.get("caption", ""), **values) if shown else "",
         note=say(words.get("note", ""), **values),
-        empty=say(words.get("empty", NOTHING), **values),
+        empty=say(words.get("empty", displays.NOTHING), **values),
         total=len(rows) if total is None and isinstance(rows, Sized) else total,
     )
 
 
-def figures(name: str, /, **values: Any) -> list[Figure]:
+def figures(name: str, /, **values: Any) -> list[displays.Figure]:
     """Return the key figures of a page, as `tables.yaml` says them of values."""
     found: list[Any] = [
         {part: say(text, **values) for part, text in one.items()} for one in told("figures")[name]
     ]
-    return [Figure(**one) for one in found]
+    return [displays.Figure(**one) for one in found]
 
 
-def section(table: Table, found: str, *more: str) -> Stack:
+def section(table: displays.Table, found: str, *more: str) -> displays.Stack:
     """Return a finding above the table of its view; without rows one line says all there is."""
     if not table.rows:
         text = " ".join(filter(None, [f"{found}.", *more, table.empty]))
-        return Stack([Sentence(text, is_empty=True)])
-    return Stack([f"{found}.", *filter(None, more), table])
+        return displays.Stack([displays.Sentence(text, is_empty=True)])
+    return displays.Stack([f"{found}.", *filter(None, more), table])
 
 
-def _heading(values: Told, name: str, about: Told) -> Column:
+def _heading(values: Told, name: str, about: Told) -> displays.Column:
     own, known = say(about.get("heading", ""), **values), column(name)
     title = own or known.heading or name.replace("_", " ").capitalize()
     is_plain = about.keys().isdisjoint(("words", "macro", "tag", "picture"))
     is_right = "right" in about or (is_plain and known.unit)
-    return Column(title, "right" if is_right else None, about.get("names", False))
+    return displays.Column(title, "right" if is_right else None, about.get("names", False))
 
 
-def _cell(name: str, about: Told, row: Row) -> Cell:
+def _cell(name: str, about: Told, row: Row) -> displays.Cell:
     """Return a cell: a value in its format or `words` of the row, with what stands beside it."""
     if "when" in about and not _holds(row[about["when"]]):
         return None
@@ -108,19 +96,19 @@ def _cell(name: str, about: Told, row: Row) -> Cell:
         _PICTURES[about["picture"]](row[name]) if "picture" in about else _value(name, about, row)
     )
     if "tag" in about:
-        cell = tag(str(row[about["tag"]]), str(cell or ""))
-    marks = [Tag(say(mark["words"], **row), mark.get("tone", "calm"))
+        cell = displays.tag(str(row[about["tag"]]), str(cell or ""))
+    marks = [displays.Tag(say(mark["words"], **row), mark.get("tone", "calm"))
              for mark in about.get("marks", ()) if _holds(row[mark["when"]])]  # fmt: skip
     second = about.get("second", "")
     below = _value(name, second if isinstance(second, dict) else {"words": second}, row)
     href = say(about.get("link", ""), **row) if cell else ""
     if marks or below or href:
-        shown = [cell if isinstance(cell, Tag | Blocks) else str(cell or "")]
-        return Parts([part for part in (*shown, *marks) if part], str(below), href)
+        shown = [cell if isinstance(cell, displays.Tag | displays.Blocks) else str(cell or "")]
+        return displays.Parts([part for part in (*shown, *marks) if part], str(below), href)
     return None if cell == "" else cell
 
 
-def _value(name: str, about: Told, row: Row) -> Cell:
+def _value(name: str, about: Told, row: Row) -> displays.Cell:
     """Return a value as its unit, or the view, has it written."""
     if "words" in about:
         return say(about["words"], **row)
@@ -130,7 +118,7 @@ def _value(name: str, about: Told, row: Row) -> Cell:
     if form := about.get("as") or column(name).words:
         resource = [row["resource"]] if form in _OF_RESOURCE else []
         return str(FILTERS[form](value, *resource))
-    plain: Cell = value.item() if hasattr(value, "item") else value
+    plain: displays.Cell = value.item() if hasattr(value, "item") else value
     return plain
 
 
@@ -139,17 +127,17 @@ def _holds(value: Any) -> bool:
     return bool(value) and not (isinstance(value, float) and value != value)
 
 
-def bar(ratio: float) -> Blocks:
+def bar(ratio: float) -> displays.Blocks:
     """Return a share as a bar, in the color of its verdict."""
     words = FILTERS["percent"](ratio)
     if not ratio >= 0:
-        return Blocks(((BAR, PAINTS["unknown"].ground),), words, words)
+        return displays.Blocks(((BAR, PAINTS["unknown"].ground),), words, words)
     color = "crit" if ratio >= 1 else "warn" if ratio >= HEAT_FROM[2] else "line"
     full = min(BAR, max(1, int(ratio * BAR)))
-    return Blocks(((full, TOKENS[color]), (BAR - full, TOKENS["grid"])), words, words)
+    return displays.Blocks(((full, TOKENS[color]), (BAR - full, TOKENS["grid"])), words, words)
 
 
-def strip(days: Iterable[float]) -> Blocks:
+def strip(days: Iterable[float]) -> displays.Blocks:
     """Return a row of small boxes, one per day, in five bands; hatched without samples.
 
     Args:
@@ -162,11 +150,11 @@ def strip(days: Iterable[float]) -> Blocks:
 
 
 @lru_cache(maxsize=10_000)  # of many namespaces most are alike
-def _strip(bands: tuple[int, ...]) -> Blocks:
+def _strip(bands: tuple[int, ...]) -> displays.Blocks:
     grounds, words = [*HEAT, PAINTS["unknown"].ground, "none"], told("words")["bands"]
     runs = [(5 * len(list(run)), grounds[band]) for band, run in groupby(bands)]
     counts = [f"{bands.count(band)} {words[band]}" for band in range(7) if band in bands]
-    return Blocks(tuple(runs), f"days: {', '.join(counts) or 'no history'}")
+    return displays.Blocks(tuple(runs), f"days: {', '.join(counts) or 'no history'}")
 
 
 _PICTURES: Mapping[str, Any] = {"bar": bar, "strip": strip}
