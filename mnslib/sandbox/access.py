@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mnslib.sandbox import grants
+from mnslib.sandbox.kube.kinds import served
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.roles import CLUSTER_DATA
 from mnslib.sandbox.state import State
@@ -29,15 +30,11 @@ _DATA_VERBS = {"get": "read", "list": "read", "watch": "read"}
 _DATA_VERBS |= {"create": "write", "update": "write", "patch": "write"}
 _DATA_VERBS |= {"delete": "delete", "deletecollection": "delete"}
 _DATA_VERBS |= {verb: f"{verb}/action" for verb in ("bind", "escalate", "use", "impersonate")}
-# What "*" stands for in a review: every kind imitated here, and secrets, which roles tell apart.
-_KNOWN = {"namespaces": "", "nodes": "", "pods": "", "resourcequotas": "", "secrets": ""}
-_KNOWN |= {"networkpolicies": "networking.k8s.io", "limitranges": "", "events": ""}
-_KNOWN |= dict.fromkeys(("deployments", "replicasets", "statefulsets", "daemonsets"), "apps")
-_KNOWN |= {"jobs": "batch", "cronjobs": "batch", "horizontalpodautoscalers": "autoscaling"}
-# Source: Kubernetes' default roles system:discovery and system:basic-user
+# Source: Kubernetes' default roles system:discovery, system:public-info-viewer, system:basic-user
 _ANYBODYS = re.compile(
-    r"GET /(version|api(/v1)?|apis(/[^/]+){0,2}|openapi/v[23])"
+    r"GET /(version|(health|live|ready)z|api(/v1)?|apis(/[^/]+){0,2}|openapi(/.*)?)"
     r"|POST /apis/authorization\.k8s\.io/v1/selfsubject(access|rules)reviews"
+    r"|POST /apis/authentication\.k8s\.io/v1/selfsubjectreviews"
 )
 
 
@@ -93,9 +90,10 @@ def data_actions(ask: Ask) -> list[str]:
     verbs = ["read", "write", "delete"] if ask.verb == "*" else [_DATA_VERBS.get(ask.verb, "")]
     if (ask.resource, ask.subresource) == ("pods", "exec"):
         verbs = ["exec/action"]
-    kinds = _KNOWN if ask.resource == "*" else {ask.resource: ask.group}
+    known = {plural: kind.group for rows in served().values() for plural, kind in rows.items()}
+    kinds = known if ask.resource == "*" else {ask.resource: ask.group}
     if ask.group == "*" and ask.resource != "*":
-        kinds = {ask.resource: _KNOWN.get(ask.resource, "")}
+        kinds = {ask.resource: known.get(ask.resource, "")}
     return [
         f"{CLUSTER_DATA}{f'{group}/' if group else ''}{resource}/{verb}"
         for resource, group in kinds.items()
@@ -179,20 +177,21 @@ def _asked_scope(path: str) -> str:
 def _check_kubernetes(call: Call) -> None:
     """Discovery and reviews of oneself are anybody's; all else has a kind, or is refused."""
     cluster, user = cluster_of(call), grants.of(call.state).person(call.identity)[0]
-    if "plural" not in call.params:
-        path = "/" + "/".join(call.path.split("/")[5:])
-        if not path_verdict(call.method, path).allowed:
-            text = f'forbidden: User "{user}" cannot {call.method.lower()} path "{path}"'
-            raise kube_error(403, "Forbidden", text)
+    path = "/" + "/".join(call.path.split("/")[5:])
+    if path_verdict(call.method, path).allowed:
         return
     ask = _ask(call)
+    if ask is None:
+        text = f'forbidden: User "{user}" cannot {call.method.lower()} path "{path}"'
+        raise kube_error(403, "Forbidden", text)
     verdict = kubernetes(call.state, call.identity, cluster, ask)
     if verdict.allowed:
         return
     resource = f"{ask.resource}.{ask.group}" if ask.group else ask.resource
     what = f'{resource} "{ask.name}"' if ask.name else resource
     where = f'in the namespace "{ask.namespace}"' if ask.namespace else "at the cluster scope"
-    text = f'{what} is forbidden: User "{user}" cannot {ask.verb} resource "{ask.resource}" '
+    asked = f"{ask.resource}/{ask.subresource}" if ask.subresource else ask.resource
+    text = f'{what} is forbidden: User "{user}" cannot {ask.verb} resource "{asked}" '
     text += f'in API group "{ask.group}" {where}'
     text += f": {verdict.reason}" if verdict.reason else ""
     details = {"name": ask.name, "group": ask.group, "kind": ask.resource}
@@ -217,18 +216,31 @@ def cluster_of(call: Call) -> Json:
     return found
 
 
-def _ask(call: Call) -> Ask:
-    """Return verb, kind and place of a Kubernetes request, as its API server reads them."""
-    p, parts = call.params, call.path.split("/")[5:]
-    name, namespace = p.get("name", ""), p.get("namespace", "")
+def _ask(call: Call) -> Ask | None:
+    """Return verb, kind and place of a Kubernetes request; None if its path names no kind.
+
+    Source: apiserver, pkg/endpoints/request/requestinfo.go.
+    """
+    prefix, *rest = call.path.split("/")[5:] or [""]
+    group = rest.pop(0) if prefix == "apis" and rest else ""
+    version, *rest = rest or [""]
+    if prefix not in ("api", "apis") or not version or not rest:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in ("status", "finalize"):
+            rest = rest[2:]
+    resource, name, subresource = (*rest, "", "")[:3]
     verbs = {"POST": "create", "PUT": "update", "PATCH": "patch"}
     verbs |= {"GET": "get", "DELETE": "delete"} if name else {"DELETE": "deletecollection"}
     verb = verbs.get(call.method, "list")
+    if not name and verb in ("list", "deletecollection"):
+        chosen = re.search(r"(?:^|,)metadata\.name==?([^,]+)", call.query.get("fieldSelector", ""))
+        name = chosen[1] if chosen else ""
     if verb == "list" and wants_watch(call):
         verb = "watch"
-    if p["plural"] == "namespaces":
-        namespace = name
-    return Ask(verb, parts[1] if parts[0] == "apis" else "", p["plural"], "", namespace, name)
+    return Ask(verb, group, resource, subresource, namespace, name)
 
 
 def wants_watch(call: Call) -> bool:

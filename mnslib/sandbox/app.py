@@ -62,8 +62,8 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     routes_providers,
     routes_clusters,
 )
-_SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_objects)
-_SUBJECTS += (routes_reviews, routes_prometheus, routes_control)
+_SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_reviews)
+_SUBJECTS += (routes_objects, routes_prometheus, routes_control)
 ROUTES: tuple[Route, ...] = tuple(route for one in _SUBJECTS for route in one.ROUTES)
 _PREFIXES = {
     "/entra": "entra",
@@ -305,7 +305,9 @@ def _logged(call: Call, surface: str, status: int | None) -> Json:
     }
     if call.effect:
         entry["fault"] = call.effect
-    if call.method in _WRITES and surface in ("arm", "kubernetes"):
+    if surface == "kubernetes" and "/secrets" in call.path:  # in whatever form it comes
+        entry["body"] = "..." if call.body else None
+    elif call.method in _WRITES and surface in ("arm", "kubernetes"):
         entry["body"] = _readable(call)
     return entry
 
@@ -330,6 +332,8 @@ def _response(call: Call, surface: str, answer: Answer) -> Response:
         return Response(content=packed, headers=headers)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
+    if isinstance(answer.body, bytes):
+        return Response(content=answer.body, status_code=answer.status, headers=headers)
     content = json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False)
     charset = "" if surface == "kubernetes" else "; charset=utf-8"  # as each of them sends it
     headers.setdefault("content-type", f"application/json{charset}")

@@ -26,7 +26,7 @@ _LEVELS = 100  # of a body; Source: none, each service has some such bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back; a `body` of None is sent as an empty one."""
+    """What goes back; a `body` of None is sent as an empty one, bytes as they are."""
 
     status: int = 200
     body: Any = None

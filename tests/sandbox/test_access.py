@@ -431,16 +431,8 @@ FILTERED = {
 }
 # Routes that tell nothing of anybody else: discovery of a cluster, questions about oneself.
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
-_PATHS = (
-    "version",
-    "api",
-    "apis",
-    "api/v1",
-    "apis/apps/v1",
-    "apis/autoscaling/v2",
-    "apis/batch/v1",
-    "apis/networking.k8s.io/v1",
-)
+_PATHS = ("version", "healthz", "livez", "readyz", "api", "apis", "api/v1")
+_PATHS += ("apis/{api_group}", "apis/{api_group}/{version}")
 ANYBODYS = {("GET", f"{_C}/{path}") for path in (*_PATHS, "openapi/v2", "openapi/v3")}
 ANYBODYS |= {("GET", "/graph/v1.0/me"), ("GET", "/tenants")}
 ANYBODYS |= {
@@ -452,6 +444,8 @@ VALUES = {
     "group": "rg-platform",
     "cluster": WEU,
     "namespace": "payments-api",
+    "api_group": "networking.k8s.io",
+    "version": "v1",
     "plural": "pods",
     "name": "x",
     "scope*": cluster_id(),

@@ -1,61 +1,11 @@
-"""What the API server of each cluster offers: its version, and the kinds of object imitated."""
+"""What the API server of each cluster offers: its version and health, its groups and kinds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mnslib.sandbox.access import cluster_of
-from mnslib.sandbox.wire import Answer, Call, routes
-
-NETWORKING = "networking.k8s.io/v1"
-APPS, BATCH, AUTOSCALING = "apps/v1", "batch/v1", "autoscaling/v2"
-_READ = ("get", "list")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One imitated kind of object."""
-
-    plural: str
-    word: str
-    version: str = "v1"
-    short: tuple[str, ...]
-    namespaced: bool = True
-    verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update")
-
-    @property
-    def full_name(self) -> str:
-        """The plural with its API group, as messages name it."""
-        group = self.version.rpartition("/")[0]
-        return f"{self.plural}.{group}" if group else self.plural
-
-
-KINDS = {
-    kind.plural: kind
-    for kind in (
-        Kind(plural="namespaces", word="Namespace", short=("ns",), namespaced=False),
-        Kind(plural="nodes", word="Node", short=("no",), namespaced=False, verbs=_READ),
-        Kind(plural="pods", word="Pod", short=("po",), verbs=("create", "delete", "get", "list")),
-        Kind(plural="resourcequotas", word="ResourceQuota", short=("quota",)),
-        Kind(plural="networkpolicies", word="NetworkPolicy", version=NETWORKING, short=("netpol",)),
-        Kind(plural="limitranges", word="LimitRange", short=("limits",), verbs=_READ),
-        Kind(plural="events", word="Event", short=("ev",), verbs=_READ),
-        Kind(plural="deployments", word="Deployment", version=APPS, short=("deploy",), verbs=_READ),
-        Kind(plural="replicasets", word="ReplicaSet", version=APPS, short=("rs",), verbs=_READ),
-        Kind(plural="statefulsets", word="StatefulSet", version=APPS, short=("sts",), verbs=_READ),
-        Kind(plural="daemonsets", word="DaemonSet", version=APPS, short=("ds",), verbs=_READ),
-        Kind(plural="jobs", word="Job", version=BATCH, short=(), verbs=_READ),
-        Kind(plural="cronjobs", word="CronJob", version=BATCH, short=("cj",), verbs=_READ),
-        Kind(
-            plural="horizontalpodautoscalers",
-            word="HorizontalPodAutoscaler",
-            version=AUTOSCALING,
-            short=("hpa",),
-            verbs=_READ,
-        ),
-    )
-}
-_GROUPS = {version: version.split("/")[0] for version in (APPS, AUTOSCALING, BATCH, NETWORKING)}
+from mnslib.sandbox.kube.kinds import Kind, served
+from mnslib.sandbox.offers import packaged
+from mnslib.sandbox.wire import Answer, Call, Json, kube_error, routes
 
 
 def get_version(call: Call) -> Answer:
@@ -66,6 +16,11 @@ def get_version(call: Call) -> Answer:
     return Answer(body=facts | {"gitCommit": "sandbox", "gitTreeState": "clean"})
 
 
+def get_health(call: Call) -> Answer:
+    """Return the word of a server that is well."""
+    return Answer(body=b"ok", headers={"content-type": "text/plain; charset=utf-8"})
+
+
 def get_api(call: Call) -> Answer:
     """Return the versions of the core group."""
     addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": call.origin.split("//")[1]}]
@@ -73,32 +28,73 @@ def get_api(call: Call) -> Answer:
     return Answer(body=body)
 
 
+def _groups() -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for group_version in filter(lambda one: "/" in one, served()):
+        name, version = group_version.split("/")
+        entry = {"groupVersion": group_version, "version": version}
+        found.setdefault(name, {"name": name, "versions": [], "preferredVersion": entry})
+        found[name]["versions"].append(entry)
+    return found
+
+
 def get_apis(call: Call) -> Answer:
     """Return the API groups."""
-    groups = []
-    for group_version, name in _GROUPS.items():
-        version = {"groupVersion": group_version, "version": group_version.split("/")[1]}
-        groups.append({"name": name, "versions": [version], "preferredVersion": version})
+    groups = list(_groups().values())
     return Answer(body={"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
 
+def get_group(call: Call) -> Answer:
+    """Return one API group."""
+    group = _groups().get(call.params["api_group"])
+    if group is None:
+        raise _unknown()
+    return Answer(body={"kind": "APIGroup", "apiVersion": "v1"} | group)
+
+
 def get_resources(call: Call) -> Answer:
-    """Return the kinds of one API version."""
-    group_version = call.path.split("/", 5)[5].removeprefix("api/").removeprefix("apis/")
+    """Return the kinds of one API version, subresources among them."""
+    p = call.params
+    group_version = f"{p['api_group']}/{p['version']}" if "api_group" in p else "v1"
+    if group_version not in served():
+        raise _unknown()
     resources = [
-        {
-            "name": kind.plural,
-            "singularName": kind.word.lower(),
-            "namespaced": kind.namespaced,
-            "kind": kind.word,
-            "verbs": list(kind.verbs),
-            "shortNames": list(kind.short),
-        }
-        for kind in KINDS.values()
-        if kind.version == group_version
+        one for kind in served()[group_version].values() for one in (_entry(kind), *_parts(kind))
     ]
     body = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version}
     return Answer(body=body | {"resources": resources})
+
+
+def _entry(kind: Kind) -> Json:
+    entry = {
+        "name": kind.plural,
+        "singularName": kind.word.lower(),
+        "namespaced": kind.namespaced,
+        "kind": kind.word,
+        "verbs": list(kind.verbs),
+    }
+    more = {"shortNames": list(kind.short), "categories": list(kind.categories)}
+    return entry | {key: value for key, value in more.items() if value}
+
+
+def _parts(kind: Kind) -> list[Json]:
+    """Return the entries of a kind's subresources."""
+    table = packaged("kube/kinds.yaml")["subresources"]
+    found = []
+    for name in kind.subresources:
+        entry = _entry(kind) | {"name": f"{kind.plural}/{name}", "singularName": ""}
+        entry = {key: entry[key] for key in ("name", "singularName", "namespaced", "kind")}
+        if "kind" in table[name]:
+            version, _, entry["kind"] = table[name]["kind"].rpartition("/")
+            if version != kind.version:
+                group, _, entry["version"] = version.rpartition("/")
+                entry |= {"group": group} if group else {}
+        found.append(entry | {"verbs": table[name]["verbs"].split()})
+    return found
+
+
+def _unknown() -> Exception:
+    return kube_error(404, "NotFound", "the server could not find the requested resource")
 
 
 def get_openapi_v2(call: Call) -> Answer:
@@ -115,10 +111,12 @@ def get_openapi_v3(call: Call) -> Answer:
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
 _TABLE = (
     ("GET", "/version", get_version),
+    *(("GET", f"/{word}", get_health) for word in ("healthz", "livez", "readyz")),
     ("GET", "/api", get_api),
     ("GET", "/apis", get_apis),
     ("GET", "/api/v1", get_resources),
-    *(("GET", f"/apis/{version}", get_resources) for version in _GROUPS),
+    ("GET", "/apis/{api_group}", get_group),
+    ("GET", "/apis/{api_group}/{version}", get_resources),
     ("GET", "/openapi/v2", get_openapi_v2),
     ("GET", "/openapi/v3", get_openapi_v3),
 )

@@ -1,4 +1,4 @@
-"""The Kubernetes API of each cluster: objects, and the writes that quotas and ARM govern.
+"""The Kubernetes API of each cluster: objects of every kind, as quotas and ARM govern them.
 
 JSON only. Refusals have the texts of the API server and of AKS' admission webhook.
 """
@@ -6,6 +6,8 @@ JSON only. Refusals have the texts of the API server and of AKS' admission webho
 from __future__ import annotations
 
 import base64
+import binascii
+import copy
 import json
 import re
 from typing import Any
@@ -13,43 +15,43 @@ from typing import Any
 from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.kube import inside
 from mnslib.sandbox.kube.admission import default_requests, pod_need, refusal
-from mnslib.sandbox.kube.routes_discovery import APPS, AUTOSCALING, BATCH, KINDS, NETWORKING, Kind
+from mnslib.sandbox.kube.defaults import fill, suffix
+from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, known, outward
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
 from mnslib.sandbox.kube.shapes import checked, invalid, normal
 from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import cluster_id
-from mnslib.sandbox.wire import (
-    Answer,
-    Call,
-    Handler,
-    Json,
-    Refusal,
-    Rollback,
-    kube_error,
-    routes,
-)
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, kube_error, routes
+
+_TOKEN = "meta.k8s.io/v1"  # Source: apiserver, pkg/storage/continue.go
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+# Source: apimachinery, pkg/api/meta: what a client may write of an object's metadata
+_WRITABLE = ("labels", "annotations", "ownerReferences", "finalizers")
 
 # reads
 
 
 def _kind(call: Call) -> Kind:
-    """Return the kind of the path, if this group, scope and verb go with it.
+    """Return the kind of the path, if this API version, scope and verb go with it.
 
     Raises:
-        Refusal: 404 or 405.
+        Refusal: 404, 405, or 501 for a write that nothing here would act on.
     """
-    kind = KINDS.get(call.params["plural"])
-    group = call.path.split("/", 5)[5]
-    found = kind and group.startswith(("api/" if kind.version == "v1" else "apis/") + kind.version)
-    scoped = bool(call.params.get("namespace"))
-    alone = "name" in call.params or call.method == "POST"
-    misplaced = kind and (scoped if not kind.namespaced else alone and not scoped)
-    if not kind or not found or misplaced:
+    p = call.params
+    version = f"{p['api_group']}/{p['version']}" if "api_group" in p else "v1"
+    kind = kind_of(p["plural"], version)
+    scoped, single = bool(p.get("namespace")), "name" in p
+    alone = single or call.method == "POST"
+    if not kind or (scoped if not kind.namespaced else alone and not scoped):
         raise kube_error(404, "NotFound", "the server could not find the requested resource")
-    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
-    if verbs[call.method] not in kind.verbs:
-        text = f"the server does not allow this method on the requested resource: {kind.plural}"
+    reads = {"GET": "get" if single else "list"}
+    ends = {"DELETE": "delete" if single else "deletecollection"}
+    if (_VERBS | reads | ends)[call.method] not in kind.verbs:
+        text = "the server does not allow this method on the requested resource"
         raise kube_error(405, "MethodNotAllowed", text)
+    if kind.frozen and call.method != "GET":
+        text = f"{kind.full_name} cannot be written: the sandbox does not act on them"
+        raise kube_error(501, "NotImplemented", text)
     return kind
 
 
@@ -58,45 +60,69 @@ def list_objects(call: Call) -> Answer:
     kind = _kind(call)
     if wants_watch(call):
         raise kube_error(501, "NotImplemented", "watch is not imitated by the sandbox; list again")
-    after = _continue_token(call)
-    namespace = call.params.get("namespace", "")
-    found = call.state.objects(_key(call), kind.plural, namespace, after=after)
-    tests = label_tests(call) + field_tests(call)
-    items = [doc for doc in found if all(test(doc) for test in tests)]
-    metadata: Json = {"resourceVersion": str(call.state.sequence)}
+    items, tests = _selected(call, kind)
     limit = _limit(call)
+    metadata: Json = {}
     if limit and len(items) > limit:
         last = items[limit - 1]["metadata"]
-        token = json.dumps([last.get("namespace", ""), last["name"]])
-        metadata["continue"] = base64.urlsafe_b64encode(token.encode()).decode()
+        start = f"{last.get('namespace', '')}/{last['name']}\0"
+        token = json.dumps({"v": _TOKEN, "rv": call.state.sequence, "start": start})
+        metadata["continue"] = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
         if not tests:
             metadata["remainingItemCount"] = len(items) - limit
         items = items[:limit]
-    body = {"kind": f"{kind.word}List", "apiVersion": kind.version, "metadata": metadata}
-    return Answer(body=body | {"items": items})
+    return Answer(body=_list(call, kind, items, **metadata))
+
+
+def _list(call: Call, kind: Kind, items: list[Json], **metadata: Any) -> Json:
+    return {
+        "kind": f"{kind.word}List",
+        "apiVersion": kind.version,
+        "metadata": {"resourceVersion": str(call.state.sequence), **metadata},
+        "items": [outward(kind, doc) for doc in items],
+    }
+
+
+def _selected(call: Call, kind: Kind) -> tuple[list[Json], bool]:
+    """Return the objects that a list's selectors choose, and whether there are selectors."""
+    namespace = call.params.get("namespace", "")
+    found = call.state.objects(_key(call), kind.plural, namespace, after=_continue_token(call))
+    tests = label_tests(call) + field_tests(call)
+    return [doc for doc in found if all(test(doc) for test in tests)], bool(tests)
 
 
 def _limit(call: Call) -> int:
     text = call.query.get("limit") or "0"
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise kube_error(400, "BadRequest", f"limit must be a whole number, not {text!r}")
-    return int(text)
+    if not re.fullmatch("-?[0-9]{1,18}", text, re.ASCII):
+        text = f"strconv.ParseInt: parsing {json.dumps(text[:100])}: invalid syntax"
+        raise kube_error(400, "BadRequest", text)
+    return max(int(text), 0)
 
 
 def _continue_token(call: Call) -> tuple[str, str]:
+    """Return namespace and name of what the last page ended with.
+
+    Raises:
+        Refusal: 400. Source: apiserver, pkg/storage/continue.go.
+    """
     text = call.query.get("continue", "")
     if not text:
         return ("", "")
     try:
-        namespace, name = json.loads(base64.urlsafe_b64decode(text))
-    except (ValueError, TypeError, RecursionError):
-        raise kube_error(400, "BadRequest", "continue key is not valid") from None
-    return (str(namespace), str(name))
+        token = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
+        if token["v"] != _TOKEN:
+            raise ValueError("server does not recognize this encoded version")
+        namespace, _, name = token["start"].partition("/")
+    except (binascii.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        why = "invalid continue token: continue key is not valid"
+        raise kube_error(400, "BadRequest", why) from None
+    return (namespace, name.rstrip("\0"))
 
 
 def get_object(call: Call) -> Answer:
     """Return one object."""
-    return Answer(body=_find(call, _kind(call)))
+    kind = _kind(call)
+    return Answer(body=outward(kind, _find(call, kind)))
 
 
 def _key(call: Call) -> str:
@@ -111,9 +137,13 @@ def _find(call: Call, kind: Kind) -> Json:
     return found
 
 
+def _details(kind: Kind, name: str) -> Json:
+    return {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
+
+
 def _not_found(kind: Kind, name: str) -> Refusal:
-    details = {"name": name, "kind": kind.plural}
-    return kube_error(404, "NotFound", f'{kind.full_name} "{name}" not found', details)
+    text = f'{kind.full_name} "{name}" not found'
+    return kube_error(404, "NotFound", text, _details(kind, name))
 
 
 # writes
@@ -121,25 +151,29 @@ def _not_found(kind: Kind, name: str) -> Refusal:
 
 def create_object(call: Call) -> Answer:
     """Create an object; pods pass quota admission."""
-    kind = _kind(call)
-    doc = normal(_body(call, kind))
-    name, namespace = doc["metadata"]["name"], call.params.get("namespace", "")
-    if kind.namespaced and call.state.object(_key(call), "namespaces", "", namespace) is None:
-        raise _not_found(KINDS["namespaces"], namespace)
-    if call.state.object(_key(call), kind.plural, namespace, name) is not None:
-        details = {"name": name, "kind": kind.plural}
-        raise kube_error(409, "AlreadyExists", f'{kind.plural} "{name}" already exists', details)
-    given = doc["metadata"]
+    kind, state = _kind(call), call.state
+    given = _body(call, kind)
+    name, namespace = given["metadata"]["name"], call.params.get("namespace", "")
+    if kind.namespaced and state.object(_key(call), "namespaces", "", namespace) is None:
+        raise _not_found(known("namespaces"), namespace)
+    kept = {key: given["metadata"].get(key) for key in (*_WRITABLE, "generateName")}
+    doc = given | {"metadata": inside.metadata(state, name, namespace, **kept)}
+    if "status" in kind.subresources and kind.plural != "nodes":
+        doc.pop("status", None)
+    if kind.generation:
+        doc["metadata"]["generation"] = 1
+    fill(kind.plural, doc, state.sequence, None)
+    doc = normal(doc)
+    if kind.plural == "pods":
+        _admit(call, doc)
+    if state.object(_key(call), kind.plural, namespace, name) is not None:
+        text = f'{kind.full_name} "{name}" already exists'
+        raise kube_error(409, "AlreadyExists", text, _details(kind, name))
     if kind.plural == "namespaces":
-        stored = inside.create_namespace(
-            call.state, _key(call), name, given.get("labels", {}), given.get("annotations", {})
-        )
+        labels, annotations = kept.get("labels") or {}, kept.get("annotations") or {}
+        stored = inside.create_namespace(state, _key(call), name, labels, annotations)
     else:
-        keep = {key: given.get(key) for key in ("labels", "annotations", "ownerReferences")}
-        doc["metadata"] = inside.metadata(call.state, name, namespace, **keep)
-        if kind.plural == "pods":
-            _admit(call, doc)
-        stored = call.state.put_object(_key(call), kind.plural, doc)
+        stored = state.put_object(_key(call), kind.plural, doc)
     return _written(call, kind, stored, status=201)
 
 
@@ -152,7 +186,8 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
         inside.recount(call.state, _key(call), namespace)
     name = call.params.get("name") or stored["metadata"]["name"]
     present = call.state.object(_key(call), kind.plural, namespace, name)
-    answer = Answer(status=status, body=present or stored)
+    body = present or stored
+    answer = Answer(status=status, body=body if body["kind"] == "Status" else outward(kind, body))
     if _is_dry_run(call):
         raise Rollback(answer)
     return answer
@@ -190,12 +225,17 @@ def _options(call: Call) -> Json:
 
 def _check_preconditions(call: Call, kind: Kind, present: Json) -> None:
     """Refuse a delete that is meant for another object of this name, or another state of it."""
+    _compare(call, kind, present, _options(call).get("preconditions") or {})
+
+
+def _compare(call: Call, kind: Kind, present: Json, wanted: Json) -> None:
     for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        wanted = (_options(call).get("preconditions") or {}).get(key)
-        if wanted is not None and wanted != present["metadata"][key]:
-            text = f'Operation cannot be fulfilled on {kind.plural} "{call.params["name"]}": '
-            text += f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta:"
-            raise kube_error(409, "Conflict", f"{text} {present['metadata'][key]}")
+        value, there = wanted.get(key), present["metadata"][key]
+        if value is not None and value != there:
+            name = present["metadata"]["name"]
+            text = f'Operation cannot be fulfilled on {kind.full_name} "{name}": Precondition '
+            text += f"failed: {word} in precondition: {value}, {word} in object meta: {there}"
+            raise kube_error(409, "Conflict", text, _details(kind, name))
 
 
 def _json(call: Call) -> Any:
@@ -210,8 +250,13 @@ def _json(call: Call) -> Any:
 
 
 def _body(call: Call, kind: Kind) -> Json:
+    """Return the object in the body, named and in the form in which it is stored.
+
+    Raises:
+        Refusal: 400, 415 or 422.
+    """
     doc = _json(call)
-    if not isinstance(doc, dict) or not isinstance(doc.get("metadata"), dict):
+    if not isinstance(doc, dict) or not isinstance(doc.setdefault("metadata", {}), dict):
         raise kube_error(400, "BadRequest", "the body must be an object with metadata")
     if (
         doc.get("kind", kind.word) != kind.word
@@ -219,10 +264,25 @@ def _body(call: Call, kind: Kind) -> Json:
     ):
         text = f"{doc.get('apiVersion')}, Kind={doc.get('kind')} does not match the path"
         raise kube_error(400, "BadRequest", text)
-    name = doc["metadata"].get("name", "")
+    metadata = doc["metadata"]
+    base = metadata.get("generateName")
+    if not metadata.get("name") and base and isinstance(base, str) and call.method == "POST":
+        metadata["name"] = base[:58] + suffix(call.state.next_number())
+    _check_name(call, kind, metadata)
+    doc = checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
+    return inward(kind, doc)
+
+
+def _check_name(call: Call, kind: Kind, metadata: Json) -> None:
+    name = metadata.get("name") or ""
+    if name == "" and call.method == "POST":
+        text = "metadata.name: Required value: name or generateName is required"
+        raise kube_error(422, "Invalid", f'{kind.word} "" is invalid: {text}')
     form = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
     if kind.plural == "namespaces":
         form = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+    if kind.group == "rbac.authorization.k8s.io":
+        form = r"(?!\.\.?$)[^/%]+"
     if not re.fullmatch(form, str(name)):
         text = f'{kind.word} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
         raise kube_error(422, "Invalid", text)
@@ -230,10 +290,9 @@ def _body(call: Call, kind: Kind) -> Json:
         text = f"the name of the object ({name}) does not match the name on the URL "
         raise kube_error(400, "BadRequest", f"{text}({call.params['name']})")
     namespace = call.params.get("namespace", "")
-    if (doc["metadata"].get("namespace") or namespace) != namespace:
+    if (metadata.get("namespace") or namespace) != namespace:
         text = "the namespace of the provided object does not match the namespace sent on the "
         raise kube_error(400, "BadRequest", f"{text}request")
-    return checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
 
 
 def _admit(call: Call, pod: Json) -> None:
@@ -261,41 +320,62 @@ def delete_object(call: Call) -> Answer:
     """Remove an object at once; a namespace with all that is in it."""
     kind = _kind(call)
     present = _find(call, kind)
-    name, namespace = call.params["name"], call.params.get("namespace", "")
     _check_preconditions(call, kind, present)
+    body = _removed(call, kind, present)
+    return _written(call, kind, body)
+
+
+def delete_collection(call: Call) -> Answer:
+    """Remove what the selectors choose, and return it as a list."""
+    kind = _kind(call)
+    items, _ = _selected(call, kind)
+    _options(call)
+    for doc in items:
+        _removed(call, kind, doc)
+    answer = Answer(body=_list(call, kind, items))
+    for namespace in {doc["metadata"].get("namespace", "") for doc in items}:
+        if kind.plural in ("pods", "resourcequotas"):
+            inside.recount(call.state, _key(call), namespace)
+    if _is_dry_run(call):
+        raise Rollback(answer)
+    return answer
+
+
+def _removed(call: Call, kind: Kind, present: Json) -> Json:
+    """Remove an object and return what a delete of it answers.
+
+    Raises:
+        Refusal: 400 of the webhook; 403 for a namespace of the system.
+    """
+    name, namespace = present["metadata"]["name"], present["metadata"].get("namespace", "")
     guard(kind.plural, present, None)
     if kind.plural == "namespaces":
-        if name in ("default", "kube-system", "kube-public", "kube-node-lease"):
+        if name in ("default", "kube-system", "kube-public"):
             text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise kube_error(403, "Forbidden", text)
+            raise kube_error(403, "Forbidden", text, _details(kind, name))
         call.state.delete_namespace_content(_key(call), name)
         inside.recount(call.state, _key(call), name)
-        return _written(call, kind, present | {"status": {"phase": "Terminating"}})
+        return present | {"status": {"phase": "Terminating"}}
     call.state.delete_object(_key(call), kind.plural, namespace, name)
     if kind.plural == "pods":
-        return _written(call, kind, present)
-    details = {"name": name, "kind": kind.plural, "uid": present["metadata"]["uid"]}
-    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    return _written(call, kind, body | {"details": details})
+        return present
+    details = _details(kind, name) | {"uid": present["metadata"]["uid"]}
+    body: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    return body | {"details": details}
 
 
 def replace_object(call: Call) -> Answer:
-    """Replace metadata texts and spec."""
+    """Replace an object, but for what the server alone writes of it."""
     kind = _kind(call)
     present = _find(call, kind)
     wanted = _body(call, kind)
-    version = wanted["metadata"].get("resourceVersion")
-    if version and version != present["metadata"]["resourceVersion"]:
-        text = f'Operation cannot be fulfilled on {kind.plural} "{call.params["name"]}": '
-        text += "the object has been modified; please apply your changes to the latest version"
-        raise kube_error(409, "Conflict", f"{text} and try again")
-    texts = {key: wanted["metadata"].get(key, {}) for key in ("labels", "annotations")}
-    spec = wanted["spec"] if "spec" in wanted else present.get("spec", {})
-    return _change(call, kind, present, texts, spec)
+    if uid := wanted["metadata"].get("uid"):
+        _compare(call, kind, present, {"uid": uid})
+    return _change(call, kind, present, wanted)
 
 
 def patch_object(call: Call) -> Answer:
-    """Merge labels, annotations and spec; lists are replaced, under every imitated patch type."""
+    """Merge into an object; lists are replaced, under every imitated patch type."""
     kind = _kind(call)
     present = _find(call, kind)
     media = call.headers.get("content-type", "").split(";")[0]
@@ -308,9 +388,8 @@ def patch_object(call: Call) -> Answer:
         patch = None
     if not isinstance(patch, dict):
         raise kube_error(400, "BadRequest", "the patch is no JSON object")
-    merged = checked(_merge(present, patch))
-    texts = {key: merged.get("metadata", {}).get(key, {}) for key in ("labels", "annotations")}
-    return _change(call, kind, present, texts, merged.get("spec", {}))
+    merged = checked(_merge(outward(kind, present), patch))
+    return _change(call, kind, present, inward(kind, merged))
 
 
 def _merge(base: Any, patch: Any) -> Any:
@@ -326,15 +405,37 @@ def _merge(base: Any, patch: Any) -> Any:
     return result
 
 
-def _change(call: Call, kind: Kind, present: Json, texts: Json, spec: Json) -> Answer:
+def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:
+    """Store an object as wanted; what only the server writes stays.
+
+    Raises:
+        Refusal: 409 for another resourceVersion than the present one; 400, 422.
+    """
+    metadata = present["metadata"]
+    version = wanted["metadata"].get("resourceVersion")
+    if version and version != metadata["resourceVersion"]:
+        text = f'Operation cannot be fulfilled on {kind.full_name} "{metadata["name"]}": '
+        text += "the object has been modified; please apply your changes to the latest version"
+        details = _details(kind, metadata["name"])
+        raise kube_error(409, "Conflict", f"{text} and try again", details)
+    kept = {key: value for key, value in metadata.items() if key not in _WRITABLE}
+    given = {key: wanted["metadata"][key] for key in _WRITABLE if wanted["metadata"].get(key)}
     if kind.plural == "namespaces":
-        texts["labels"]["kubernetes.io/metadata.name"] = present["metadata"]["name"]
-    metadata = {k: v for k, v in present["metadata"].items() if k not in texts}
-    metadata |= {key: value for key, value in texts.items() if value}
-    changed = normal(present | {"metadata": metadata, "spec": spec})
+        labels = given.get("labels", {}) | {"kubernetes.io/metadata.name": metadata["name"]}
+        given["labels"] = labels
+        wanted = wanted | {"spec": present.get("spec", {})}
+    changed = wanted | {"metadata": kept | given}
+    if "status" in kind.subresources:
+        changed.pop("status", None)
+        changed |= {"status": present["status"]} if "status" in present else {}
+    fill(kind.plural, changed, call.state.sequence, present)
+    changed = normal(changed)
     guard(kind.plural, present, changed)
-    unchanged = all(changed[key] == present.get(key) for key in ("metadata", "spec"))
-    if not unchanged:
+    if changed != present:
+        before = copy.deepcopy(present)  # a world leaves out what a server would have filled in
+        fill(kind.plural, before, call.state.sequence, present)
+        if kind.generation and changed.get("spec") != before.get("spec"):
+            changed["metadata"]["generation"] = metadata.get("generation", 1) + 1
         changed = call.state.put_object(_key(call), kind.plural, changed)
     return _written(call, kind, changed)
 
@@ -343,20 +444,15 @@ _C = "/kubernetes/{subscription}/{group}/{cluster}"
 _OBJECTS = (
     ("GET", "/{plural}", list_objects),
     ("POST", "/{plural}", create_object),
+    ("DELETE", "/{plural}", delete_collection),
     ("GET", "/{plural}/{name}", get_object),
     ("PUT", "/{plural}/{name}", replace_object),
     ("PATCH", "/{plural}/{name}", patch_object),
     ("DELETE", "/{plural}/{name}", delete_object),
 )
-_READS = tuple(entry for entry in _OBJECTS if entry[0] == "GET")
-_SERVED: dict[str, tuple[tuple[str, str, Handler], ...]] = {
-    "/api/v1": _OBJECTS,
-    f"/apis/{NETWORKING}": _OBJECTS,
-}
-_SERVED |= {f"/apis/{version}": _READS for version in (APPS, AUTOSCALING, BATCH)}
 ROUTES = [
     route
-    for prefix, table in _SERVED.items()
+    for prefix in ("/api/v1", "/apis/{api_group}/{version}")
     for place in (prefix, f"{prefix}/namespaces/{{namespace}}")
-    for route in routes("kubernetes", _C + place, table)
+    for route in routes("kubernetes", _C + place, _OBJECTS)
 ]
