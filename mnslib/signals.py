@@ -1,15 +1,18 @@
-"""Signals sent elsewhere for a while, waits that an interrupt ends. Standard library only."""
+"""Signals sent elsewhere for a while, waits that an interrupt ends."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+
+from mnslib.errors import ConfigError, cut
 
 _PAUSES = threading.Condition()
 _longest = math.inf
@@ -50,9 +53,16 @@ STOP_VARIABLE = "MNS_STOP_SECONDS"
 
 
 def stop_seconds() -> float:
-    """Return how long after a signal a run may go on."""
-    text = os.environ.get(STOP_VARIABLE, "")
-    return float(text) if text.isdecimal() else STOP_SECONDS
+    """Return how long after a signal a run may go on.
+
+    Raises:
+        ConfigError: if the variable holds no number of seconds.
+    """
+    text = os.environ.get(STOP_VARIABLE, "").strip() or f"{STOP_SECONDS:.0f}"
+    if not re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII):
+        what = "write whole seconds in digits alone, such as 900, or unset it."
+        raise ConfigError(f"The environment variable {STOP_VARIABLE} is {cut(text, 40)!r}: {what}")
+    return float(text)
 
 
 @contextmanager

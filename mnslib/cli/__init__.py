@@ -15,6 +15,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +28,7 @@ from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import CLUSTER_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ApplyResult, ChangeKind, RunStatus
 from mnslib.run import targets
-from mnslib.run.log import FORMATS, begin_log
+from mnslib.run.log import FORMATS, begin_log, end_log
 from mnslib.run.parameters import (
     CLOUDS,
     CREDENTIALS,
@@ -39,7 +40,13 @@ from mnslib.run.parameters import (
     read_parameters,
     refused_values,
 )
-from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
+from mnslib.run.project import (
+    EMPTY_RECORD,
+    find_project_root,
+    read_result,
+    resolve_path,
+    write_whole,
+)
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
 MOST_CHANGES = 10
@@ -51,14 +58,26 @@ _DETAILED = click.option(
     "--detailed-exitcode", is_flag=True, help="End with 2 where there are findings."
 )
 
+
+class _Minutes(click.FloatRange):
+    """More than none and at most a year, which a clock can wait for; what is no number is none."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 525_600, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        minutes = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number.", param, ctx) if isnan(minutes) else minutes
+
+
 _LIMIT = click.option(
-    "--time-limit", "time_limit_minutes", metavar="MINUTES",
-    type=click.FloatRange(0, min_open=True), help="Stop after so long, as SIGTERM does.",
+    "--time-limit", "time_limit_minutes", metavar="MINUTES", type=_Minutes(),
+    help="Stop after so long, as SIGTERM does.",
 )  # fmt: skip
 
 _LOG = click.option(
-    "--log-format", type=click.Choice(FORMATS), default="text", show_default=True,
-    help="JSON: each line is an object.",
+    "--log-format", "on_begin", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="JSON: each line is an object.", callback=lambda _, __, name: begin_log(name),
 )  # fmt: skip
 
 _TARGET = click.Choice(TARGETS)
@@ -79,15 +98,17 @@ class _Group(click.Group):
             click.echo("Interrupted.", err=True)
             sys.exit(130)
         except click.ClickException as error:
+            end_log(RunStatus.REFUSED)
             error.show()
             if isinstance(error, click.NoSuchOption) and (meant := _as_parameter(error)):
                 click.echo(f"Parameters of a notebook are given so: -p {meant}", err=True)
             sys.exit(REFUSED)
         except (MnsError, OSError) as error:
-            click.echo(printable(f"Error: {error}"), err=True)
             # the latter is a full disk, a taken port, a sandbox that does not answer
-            is_ours = isinstance(error, MnsError)
-            sys.exit(REFUSED if is_ours else EXIT_CODES[RunStatus.FAILED])
+            status = RunStatus.REFUSED if isinstance(error, MnsError) else RunStatus.FAILED
+            end_log(status)
+            click.echo(printable(f"Error: {error}"), err=True)
+            sys.exit(EXIT_CODES[status])
 
 
 def _as_parameter(error: click.NoSuchOption) -> str:
@@ -182,7 +203,6 @@ def _execute(
     given: Mapping[str, Any],
     asked: Mapping[str, Any],
     environment: str,
-    log_format: str = "text",
     **how: Any,
 ) -> int:
     """Run a notebook, and say how it ended and what to do next; return the exit code.
@@ -191,15 +211,16 @@ def _execute(
         how: as `run_notebook` takes it.
     """
     from mnslib.run.runner import run_notebook
+    from mnslib.run.runs import by_journal
 
     outcome = run_notebook(
         notebook,
         parameters=given,
         environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
-        on_begin=begin_log(log_format),
         **how,
     )
+    end_log(outcome.status)
     message = printable(f"{outcome.status.value}: {outcome.message}")
     click.echo(message, err=outcome.exit_code != 0)
     if outcome.notice:
@@ -209,10 +230,13 @@ def _execute(
     if stale := _plan_again(outcome.directory, outcome.status):
         click.echo(f"What is there has changed; make the plan again:\n  {stale}", err=True)
     elif outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
-        again = ["mns", *sys.argv[1:]]
-        if "resume_run" in asked and not asked["dry_run"]:
-            again = ["mns", "resume", str(outcome.directory)]
-        click.echo(f"To go on; what is done stays:\n  {shlex.join(again)}", err=True)
+        again = shlex.join(["mns", *sys.argv[1:]])
+        if "resume_run" in asked and by_journal(outcome.directory, EMPTY_RECORD)[1]:
+            again = shlex.join(["mns", "resume", str(outcome.directory)])
+        elif outcome.is_late:  # what took too long takes as long again
+            longer = f"--time-limit {2 * how['time_limit_minutes']:g}"
+            again = re.sub(r"--time-limit[ =]\S+", longer, again)
+        click.echo(f"To go on; what is done stays:\n  {again}", err=True)
     click.echo(str(outcome.directory))
     return outcome.exit_code
 
@@ -362,7 +386,7 @@ def demo(*, runs_dir: str) -> None:
         notebook = file.name.partition(".")[0]
         click.echo(f"\n{notebook}")
         given, asked = _given(notebook, file, (), runs_dir)
-        if code := _execute(notebook, given, asked, "sandbox"):
+        if code := _execute(notebook, given, asked, "sandbox", on_begin=begin_log("text")):
             sys.exit(code)
     click.echo(f"\nLook at {resolve_path(runs_dir) / 'index.html'}")
 
@@ -505,7 +529,7 @@ def sandbox() -> None:
 @click.option("--latency", default="fast", show_default=True, help="fast, documented or a file.")
 @click.option("--limits", default="none", show_default=True, help="none, documented or a file.")
 @click.option("--faults", type=_FILE, metavar="FILE", help="Scripted faults.")
-@click.option("--idle-exit", "idle_exit_minutes", type=float, metavar="MINUTES")
+@click.option("--idle-exit", "idle_exit_minutes", type=_Minutes(), metavar="MINUTES")
 @click.option("--connection", type=_FILE, required=True, metavar="FILE")
 def serve(**options: Any) -> None:
     """Serve on loopback until stopped.

@@ -40,6 +40,9 @@ MAX_PARALLEL_PER_CLUSTER = 4
 RELEASED = "the Kubernetes namespace stays, unmanaged"
 """Reason of a release: a deletion under delete policy Keep, which is what that policy says."""
 
+STOOD = "it was as requested already"
+"""Reason of an item that somebody else had made so before anything of the run was accepted."""
+
 RATE_ITEMS = 50
 """The rate that is shown is that of so many last items."""
 
@@ -207,7 +210,7 @@ class _Run:
         else:
             change = item.change
             if item.stood and not (change.grants or change.revoked):
-                self._finish(item, OutcomeKind.UNCHANGED, "it was as requested already")
+                self._finish(item, OutcomeKind.UNCHANGED, STOOD)
             elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
             else:

@@ -121,6 +121,18 @@ class Story:
         return [event for event in self.begun if event["event"] == "started"]
 
     @property
+    def has_stood(self) -> bool:
+        """Whether it was found as requested before any write of it was accepted."""
+        told = {event["event"] for event in self.answered}
+        return "stood" in told and "accepted" not in told
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether somebody else made meanwhile what was to be new."""
+        is_new = self.kind in (ChangeKind.CREATE, ChangeKind.ADOPT)
+        return is_new and (self.has_stood or any(one.get("replaced") for one in self.answered))
+
+    @property
     def outcome(self) -> ItemOutcome | None:
         """How it ended as requested, None unless it did; then nothing is left to do."""
         if self.kind is ChangeKind.NO_CHANGE:

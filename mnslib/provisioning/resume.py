@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 from mnslib import results
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
-from mnslib.provisioning.apply import RELEASED
+from mnslib.provisioning.apply import RELEASED, STOOD
 from mnslib.provisioning.changes import Change, is_as_recorded, planned_item, without_added, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
-from mnslib.provisioning.risks import OF_CONTENT
-from mnslib.provisioning.writing import STALE, STALE_REMEDY, is_made_anew, is_under_way
+from mnslib.provisioning.risks import OF_CONTENT, OF_PLAN
+from mnslib.provisioning.writing import NOT_GRANTED, STALE, STALE_REMEDY, is_made_anew, is_under_way
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import DONE_OUTCOME, ApplyResult, ChangeKind, ItemOutcome, OutcomeKind, Resumed
 
@@ -137,13 +137,14 @@ def require_untouched(earlier: EarlierRun, plan_file: Path) -> None:
         raise ConfigError(f"Nothing was written: {why}")
 
 
-def outcomes_so_far(run_directory: Path) -> tuple[ItemOutcome, ...]:
-    """Return what came of the items of a run by its journal alone; none where it wrote nothing."""
+def result_so_far(run_directory: Path) -> ApplyResult:
+    """Return what came of a run by its journal alone; without outcomes where it wrote nothing."""
     try:
-        items = read_earlier(run_directory).items
+        earlier = read_earlier(run_directory)
     except ConfigError:
-        return ()
-    return tuple(_so_far(items[key]) for key in sorted(items))
+        return ApplyResult(outcomes=())
+    items = [_so_far(story) for _, story in sorted(earlier.items.items())]
+    return ApplyResult(outcomes=tuple(items), plan_risks=tuple(earlier.risks & OF_PLAN))
 
 
 def _so_far(story: Story) -> ItemOutcome:
@@ -215,7 +216,10 @@ def plan_rest(
         item = earlier.items[change.id.key]
         is_begun = bool(item.writes) and is_under_way(change.before)
         is_settled = change.kind is ChangeKind.NO_CHANGE
-        if is_settled and not is_begun:
+        if item.is_of_another and change.grants:
+            kind = OutcomeKind.SKIPPED if item.has_stood else OutcomeKind.FAILED
+            decided.append(item.as_ended(kind, NOT_GRANTED, STALE_REMEDY))
+        elif is_settled and not is_begun:
             decided.append(_settled(item))
         elif is_settled or any(_is_approved(one, item, earlier) for one in _seen(change, item)):
             accepted = tuple(risk for risk in change.risks if risk.name in earlier.risks)
@@ -237,6 +241,10 @@ def _settled(item: Story) -> ItemOutcome:
         for event in item.writes
     ):
         return item.as_ended(OutcomeKind.RELEASED, RELEASED)
+    if item.has_stood:
+        return item.as_ended(OutcomeKind.UNCHANGED, STOOD)
+    if item.is_of_another:
+        return item.as_ended(OutcomeKind.UPDATED, words("told")["replaced"])
     return item.as_ended(DONE_OUTCOME[item.kind])
 
 

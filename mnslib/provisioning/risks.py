@@ -47,6 +47,9 @@ Source: octodns, `provider/plan.py`: safety threshold 30 %, from 10 existing rec
 TOUCHING = frozenset({ChangeKind.UPDATE, ChangeKind.ADOPT, ChangeKind.DELETE})
 """Changes of what exists, as that risk counts them."""
 
+OF_PLAN = frozenset({RiskName.MANY_CHANGES})
+"""Risks of a plan as a whole, which no change of it has."""
+
 OF_CONTENT = frozenset(
     {
         RiskName.ACCESS_GRANTED,

@@ -396,7 +396,7 @@ class Changing(Run):
     def so_far(self) -> ApplyResult:
         """What came of its items so far, by the journal where the apply itself could not say it."""
         if self.result is None and self._has_applied:
-            return ApplyResult(outcomes=resuming.outcomes_so_far(self.directory))
+            return resuming.result_so_far(self.directory)
         return super().so_far
 
     @property

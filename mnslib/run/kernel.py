@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ class Kernel(AsyncKernelManager):
     """
 
     made: AsyncKernelClient | None = None
+    killed = ""
+    """By what the process was ended at once; empty unless it was."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Start it, and return while it loads what draws."""
@@ -96,11 +99,13 @@ class Kernel(AsyncKernelManager):
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs, else in the next; they may end in time."""
         self._later(self.interrupt_kernel())
-        loop = self._own_loop
-        loop.call_soon_threadsafe(loop.call_later, LAST_SHARE * stop_seconds(), self.kill)
+        loop, seconds = self._own_loop, LAST_SHARE * stop_seconds()
+        late = partial(self.kill, f"since it was not done {seconds:.0f} s later")
+        loop.call_soon_threadsafe(loop.call_later, seconds, late)
 
-    def kill(self) -> None:
+    def kill(self, why: str) -> None:
         """End the process at once."""
+        self.killed = self.killed or why
         self._later(self.shutdown_kernel(now=True))
 
     def stop(self, *, is_busy: bool) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 from mnslib.results import utc_now, utc_text
 
 FORMATS = ("text", "json")
+_LEVELS = {"running": "info", "done": "info", "findings": "warning", "interrupted": "warning"}
+"""By the status of the run; of any other it is `error`."""
 
 
 class Log:
@@ -23,10 +25,13 @@ class Log:
 
     Attributes:
         run: name of the run directory, once there is one.
+        status: how the run has ended, once it has.
     """
 
+    run, status = "-", "running"
+
     def __init__(self, stream: Any, log_format: str = "") -> None:
-        self.run, self._stream, self._format, self._is_within = "-", stream, log_format, False
+        self._stream, self._format, self._is_within = stream, log_format, False
 
     def write(self, text: str) -> int:
         """Write what can be written, at once."""
@@ -36,12 +41,14 @@ class Log:
         return len(text)
 
     def _said(self, line: str) -> str:
-        said = {"utc": utc_text(utc_now()), "run": self.run, "message": line.strip()}
+        utc, text = utc_text(utc_now()), line.strip()
         if self._format == "json":
-            return json.dumps(said, ensure_ascii=False) + "\n" if said["message"] else ""
+            how = {"level": _LEVELS.get(self.status, "error"), "status": self.status}
+            said = {"utc": utc, "run": self.run, **how, "message": text}
+            return json.dumps(said, ensure_ascii=False) + "\n" if text else ""
         is_plain = not self._format or self._is_within or line == "\n"
         self._is_within = not line.endswith("\n")
-        return line if is_plain else f"{said['utc']} {self.run} {line}"
+        return line if is_plain else f"{utc} {self.run} {line}"
 
     def flush(self) -> None:
         """Do nothing: nothing is left to write."""
@@ -68,6 +75,13 @@ def begin_log(log_format: str) -> Callable[[str], None]:
             one.run = run
 
     return on_begin
+
+
+def end_log(status: str) -> None:
+    """Have what is said from now on bear the status with which the run has ended."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Log):
+            stream.status = status
 
 
 def tell(sentence: str) -> None:

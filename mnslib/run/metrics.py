@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mnslib.results import OutcomeKind, RunStatus
-from mnslib.run.project import write_whole
+from mnslib.run.project import name_part, write_whole
 
 
 def item_counts(record: Mapping[str, Any]) -> dict[str, int]:
@@ -18,7 +19,10 @@ def item_counts(record: Mapping[str, Any]) -> dict[str, int]:
 
 
 def write_metrics(directory: Path, record: Mapping[str, Any]) -> None:
-    """Write `mnslib-<notebook>-<environment>.prom` beside a run directory, whole or not at all."""
+    """Write `mnslib-<notebook>-<environment>.prom` beside a run directory, whole or not at all.
+
+    Where these are written otherwise in a file's name, a digest tells them from their namesakes.
+    """
     from mnslib.show.templates import render
 
     began, ended = (
@@ -27,5 +31,8 @@ def write_metrics(directory: Path, record: Mapping[str, Any]) -> None:
     )
     facts = {"began": began, "ended": ended, "counts": item_counts(record)}
     text = render("metrics.txt.j2", record=record, statuses=[*RunStatus], **facts)
-    name = directory.name.partition("Z-")[2].partition(".")[0]  # without the second's number
-    write_whole(directory.parent / f"mnslib-{name}.prom", f"{text.rstrip()}\n")
+    own = [record["notebook"], record["environment"]]
+    names = [*map(name_part, own)]
+    if names != own or "-" in own[0]:
+        names.append(hashlib.sha256("/".join(own).encode()).hexdigest()[:8])
+    write_whole(directory.parent / f"mnslib-{'-'.join(names)}.prom", f"{text.rstrip()}\n")

@@ -28,6 +28,7 @@ from mnslib.results import ABOUT
 from mnslib.run.notify import notification_problems, variable_problem
 from mnslib.run.project import existing_file, message
 from mnslib.secrets import RULE, hide_secrets, looks_secret
+from mnslib.signals import STOP_VARIABLE, stop_seconds
 
 PARAMETERS_TAG = "parameters"
 TARGETS = ("sandbox", "azure")
@@ -237,10 +238,12 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
     text = _texts(asked)
     found = {n: word_problem(n, value, _TAKEN[n]) for n, value in asked.items() if n in _TAKEN}
     found |= cap_problems(text) | notification_problems(asked) | _absent_files(asked)
-    try:
-        read_max_commitment(text["max_commitment"])
-    except ConfigError as error:
-        found["max_commitment"] = str(error)
+    limit = partial(read_max_commitment, text["max_commitment"])
+    for name, read in (("max_commitment", limit), (STOP_VARIABLE, stop_seconds)):
+        try:
+            read()
+        except ConfigError as error:
+            found[name] = str(error)
     for name, problem in _refused_inside(asked):
         found[name] = "\n  ".join(filter(None, (found.get(name), problem)))
     if "inventory" in asked:

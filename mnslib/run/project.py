@@ -83,6 +83,11 @@ def existing_file(parameter: str, file: str | Path, folder: Path | None = None) 
     return path
 
 
+def name_part(text: str) -> str:
+    """Return a text as it may stand in a file's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:80]
+
+
 def new_run_directory(
     runs_dir: Path, *, notebook: str, environment: str, started: datetime | None = None
 ) -> Path:
@@ -97,8 +102,8 @@ def new_run_directory(
     Raises:
         ConfigError: nothing can be made there.
     """
-    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part)[:80] for part in (notebook, environment))
-    name = "-".join([f"{started or utc_now():%Y%m%dT%H%M%SZ}", *parts])
+    moment = f"{started or utc_now():%Y%m%dT%H%M%SZ}"
+    name = "-".join([moment, *map(name_part, (notebook, environment))])
     for number in count(1):
         directory = runs_dir / (name if number == 1 else f"{name}.{number}")
         try:

@@ -97,7 +97,7 @@ class Watch:
         if self.kernel is None:
             return
         if not is_first:
-            self.kernel.kill()
+            self.kernel.kill("by a second signal")
         elif self.runs_cell:
             self.is_heard = True
             self.kernel.interrupt()
@@ -139,6 +139,7 @@ class RunOutcome:
 
     Attributes:
         notice: why nobody was notified of it; empty where all is well.
+        is_late: it was stopped by its time limit.
     """
 
     directory: Path
@@ -146,6 +147,7 @@ class RunOutcome:
     status: RunStatus
     message: str
     notice: str = ""
+    is_late: bool = False
 
 
 def run_notebook(
@@ -211,6 +213,7 @@ def run_notebook(
         status=RunStatus(result["status"]),
         message=result["headline"],
         notice=notice,
+        is_late=watch.is_late,
     )
 
 
@@ -320,12 +323,12 @@ def _execute(path: Path, parameters: Mapping[str, Any], watch: Watch, environmen
         project.RUN_DIRECTORY_VARIABLE: str(watch.path.parent),
         project.RUN_ENVIRONMENT_VARIABLE: environment,
     }
-    watch.kernel = Kernel(told)
+    watch.kernel = kernel = Kernel(told)
     try:
-        status, headline = _through_papermill(path, parameters, watch, watch.kernel)
+        status, headline = _through_papermill(path, parameters, watch, kernel)
     finally:
         watch.forget()
-        watch.kernel.stop(is_busy=watch.runs_cell)
+        kernel.stop(is_busy=watch.runs_cell)
         watch.kernel = None
     if status is RunStatus.DONE:
         cells = json.loads(watch.path.read_text(encoding="utf-8"))["cells"]
@@ -335,7 +338,9 @@ def _execute(path: Path, parameters: Mapping[str, Any], watch: Watch, environmen
             headline = f"The notebook ended itself early; {left} of its code cells did not run"
             return RunStatus.FAILED, headline
     elif watch.number is not None:
-        return RunStatus.INTERRUPTED, f"Interrupted by {signal.Signals(watch.number).name}"
+        headline = f"Interrupted by {signal.Signals(watch.number).name}"
+        headline += f", then killed {kernel.killed}" if kernel.killed else ""
+        return RunStatus.INTERRUPTED, headline
     return status, headline
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mnslib.errors import ConfigError, cut
 from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
-from mnslib.results import EXIT_CODES, ApplyResult, RunStatus, utc_now, utc_text
+from mnslib.results import EXIT_CODES, RunStatus, utc_now, utc_text
 from mnslib.run import project
 from mnslib.run.handover import refused_kubeconfig
 from mnslib.run.log import tell
@@ -373,11 +373,11 @@ def by_journal(directory: Path, record: Mapping[str, Any]) -> tuple[dict[str, An
     told = {**record, "headline": record["headline"].replace(NOT_ENDED, DIED)}
     if not (directory / JOURNAL_NAME).exists():
         return told, False
-    from mnslib.provisioning.resume import outcomes_so_far
+    from mnslib.provisioning.resume import result_so_far
     from mnslib.show.plans import outcome_sentence
 
     try:
-        result = ApplyResult(outcomes=outcomes_so_far(directory))
+        result = result_so_far(directory)
         events, _ = read_events(directory / JOURNAL_NAME)
         last = utc_text(datetime.fromisoformat(events[-1]["utc"]))
     except (AttributeError, ConfigError, LookupError, OSError, TypeError, ValueError):

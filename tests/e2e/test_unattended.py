@@ -42,7 +42,10 @@ def test_each_line_of_a_log_says_when_and_by_which_run(mns, tmp_path):
     assert said[-1][0].partition(f" {directory.name} ")[2].startswith("failed: Nothing was written")
     done = mns(*words, "--runs", str(tmp_path / "r"), "--log-format", "json")
     lines = [json.loads(line) for line in (done.stderr + done.stdout).splitlines()]
-    assert {tuple(line) for line in lines} == {("utc", "run", "message")}
+    assert {tuple(line) for line in lines} == {("utc", "run", "level", "status", "message")}
+    how = [(line["level"], line["status"]) for line in lines]
+    assert [*dict.fromkeys(how)] == [("info", "running"), ("error", "failed")]
+    assert how[-1] == ("error", "failed")
     assert {line["run"] for line in lines} == {Path(lines[-1]["message"]).name}
 
 

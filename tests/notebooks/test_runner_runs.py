@@ -228,7 +228,13 @@ def test_what_is_no_notebook_leaves_no_directory(tmp_path: Path) -> None:
         ("sleeps", signal.SIGINT, ["sleeping"], 130, "Interrupted by SIGINT"),
         ("sleeps", signal.SIGTERM, ["sleeping"], 143, "Interrupted by SIGTERM"),
         ("awaits", signal.SIGTERM, ["sleeping"], 143, "Stopped after 1 of 2"),
-        ("deaf", signal.SIGINT, ["sleeping", "not now"], 130, "Interrupted by SIGINT"),
+        (
+            "deaf",
+            signal.SIGINT,
+            ["sleeping", "not now"],
+            130,
+            "Interrupted by SIGINT, then killed by a second signal",
+        ),
     ],
 )
 def test_a_signal_ends_the_run_with_its_record_whole(
@@ -262,6 +268,16 @@ def test_a_time_limit_ends_a_run_as_sigterm_does(run) -> None:
     assert (outcome.status, outcome.exit_code) == (RunStatus.INTERRUPTED, 143)
     assert outcome.message == "It reached its time limit. Interrupted by SIGTERM"
     assert_whole(outcome)
+
+
+def test_what_does_not_end_in_its_time_says_that_it_was_killed(run, monkeypatch) -> None:
+    monkeypatch.setenv("MNS_STOP_SECONDS", "2")
+    outcome = run("deaf", time_limit_minutes=0.05)
+    assert outcome.is_late
+    assert outcome.message == (
+        "It reached its time limit. Interrupted by SIGTERM, "
+        "then killed since it was not done 2 s later"
+    )
 
 
 def test_a_run_that_ends_in_time_is_not_limited(run) -> None:

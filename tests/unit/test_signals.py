@@ -3,7 +3,11 @@
 import threading
 import time
 
-from mnslib.signals import Readers, end_pauses, pause
+import pytest
+
+from mnslib.errors import ConfigError
+from mnslib.run.parameters import refused_values
+from mnslib.signals import Readers, end_pauses, pause, stop_seconds
 
 
 def test_a_pause_ends_by_itself_or_when_it_is_ended():
@@ -46,3 +50,18 @@ def test_without_one_everything_is_waited_for():
     with Readers(2) as readers:
         readers.map(done.append, range(5))
     assert sorted(done) == list(range(5))
+
+
+@pytest.mark.parametrize("text", ["30s", "1.5", "-1", "0", "nan", "9" * 400, "٣٠"])
+def test_a_time_that_is_no_number_is_refused_before_anything_begins(monkeypatch, text):
+    monkeypatch.setenv("MNS_STOP_SECONDS", text)
+    with pytest.raises(ConfigError, match=r"MNS_STOP_SECONDS is .*: write whole seconds"):
+        stop_seconds()
+    assert [*refused_values({})] == ["MNS_STOP_SECONDS"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 900), (" 30 ", 30), ("5", 5)])
+def test_a_time_to_end_is_taken_as_it_is_said(monkeypatch, text, seconds):
+    monkeypatch.setenv("MNS_STOP_SECONDS", text)
+    assert stop_seconds() == seconds
+    assert refused_values({}) == {}

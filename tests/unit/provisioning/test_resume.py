@@ -21,6 +21,7 @@ from mnslib.provisioning.resume import (
     read_earlier,
     read_in_flight,
     require_same_requests,
+    result_so_far,
 )
 
 from .factories import (
@@ -516,3 +517,37 @@ def test_what_was_done_by_an_earlier_plan_of_the_run_is_open_once_it_is_planned_
     result = go_on(azure, journal, specs)
     assert outcomes(result) == {"keep": "updated"}
     assert written(azure) == ["keep"]
+
+
+@pytest.mark.parametrize("has_roles", [False, True])
+@pytest.mark.parametrize("event", ["replaced", "stood"])
+def test_what_somebody_else_made_meanwhile_ends_as_in_a_live_run(journal, event, has_roles):
+    """A creation that was answered with 200, or found as requested: nobody is let in."""
+    access = (make_grant(),) if has_roles else ()
+    specs = [make_spec("new", row=2, access=access)]
+    azure, _ = start(journal, specs)
+    azure.assignments.clear()
+    lines = [one for one in events(journal) if one["event"] in ("plan", "started")]
+    lines.append({"utc": lines[-1]["utc"], "event": "accepted", "replaced": True})
+    if event == "stood":
+        lines[-1]["event"] = "stood"
+    lines[-1]["id"] = str(specs[0].id)
+    journal.path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (done,) = go_on(azure, journal, specs).outcomes
+    assert (azure.assignments, written(azure)) == ([], [])
+    if has_roles:
+        assert done.outcome == ("skipped" if event == "stood" else "failed")
+        assert "no role was assigned" in done.reason
+    else:
+        assert done.outcome == ("unchanged" if event == "stood" else "updated")
+        assert done.reason
+
+
+def test_a_run_that_was_killed_tells_the_risks_of_its_plan(journal):
+    start(journal)
+    events_of = [one | {"risks": ["deletion", "many-changes"]} if one["event"] == "plan" else one
+                 for one in events(journal)]  # fmt: skip
+    journal.path.write_text("".join(f"{json.dumps(line)}\n" for line in events_of))
+    told = result_so_far(journal.path.parent)
+    assert told.plan_risks == ("many-changes",)
+    assert len(told.outcomes) == len(SPECS)

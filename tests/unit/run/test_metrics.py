@@ -31,7 +31,7 @@ def test_the_file_of_the_last_run_is_read_by_both_parsers(read, tmp_path):
     write_metrics(directory, RECORD | {"status": "failed"})
     write_metrics(directory, RECORD)
     (file,) = tmp_path.iterdir()
-    assert file.name == "mnslib-30_provision_in_bulk-prod.prom"
+    assert file.name == "mnslib-30_provision_in_bulk-p-r-o-d-b5d0743b.prom"
     text = file.read_text(encoding="utf-8")
     assert text.endswith("} 0.25\n# EOF\n")
     families = {found.name: found for found in read.text_string_to_metric_families(text)}
@@ -52,6 +52,17 @@ def test_the_file_of_the_last_run_is_read_by_both_parsers(read, tmp_path):
         of("end_time_seconds", "target")["azure"] - of("start_time_seconds", "target")["azure"]
     )
     assert seconds == 223
+
+
+def test_no_two_notebooks_and_environments_share_a_file(tmp_path):
+    names = [("30", "prod"), ("30", "a b"), ("30", "a-b"), ("30", "a/b"), ("30", "x" * 81),
+             ("30", "x" * 82), ("my-30", "prod"), ("my", "30-prod")]  # fmt: skip
+    for notebook, environment in names:
+        directory = tmp_path / "20261102T060000Z-30-a-b"
+        write_metrics(directory, RECORD | {"notebook": notebook, "environment": environment})
+    files = {path.name for path in tmp_path.iterdir()}
+    assert len(files) == len(names)
+    assert {"mnslib-30-prod.prom", "mnslib-30-a-b.prom"} <= files
 
 
 def test_an_index_that_cannot_be_written_leaves_the_metrics(tmp_path):
