@@ -113,13 +113,13 @@ class Problem:
 class SpecError(MnsError):
     """A request file, or a file it leans on, has mistakes; `problems` holds every one of them."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, note: str = "") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         file = self.problems[0].file
         place = f"the {file}" if file in (PARAMETERS, REQUESTS) else file
         head = f"{count} mistake{'s' if count != 1 else ''} in {place}; nothing was written:"
-        super().__init__("\n  ".join([head, *_lines(self.problems)]))
+        super().__init__("\n  ".join(filter(None, [head, *_lines(self.problems), note])))
 
 
 def _lines(problems: Sequence[Problem]) -> Iterator[str]:

@@ -68,7 +68,8 @@ class ClusterId(_ArmId):
         """
         match = _CLUSTER.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text[:200]!r} is not the ARM id of a managed cluster")
+            what = f"is not the ARM id of a managed cluster, {CLUSTER_FORM}"
+            raise ValueError(f"{text[:200]!r} {what}")
         return cls(match["subscription_id"], match["resource_group"], match["cluster_name"])
 
     def namespace(self, name: str) -> ManagedNamespaceId:
@@ -85,6 +86,10 @@ class ClusterId(_ArmId):
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.ContainerService/managedClusters/{self.cluster_name}"
         )
+
+
+CLUSTER_FORM = str(ClusterId("ID", "GROUP", "NAME"))
+"""How the id of a cluster is written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

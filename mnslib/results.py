@@ -193,6 +193,11 @@ class ApplyResult:
     interrupted_by_signal: int | None = None
     resumed: Resumed | None = None
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> ApplyResult:
+        """Return what came of the items that a record holds."""
+        return cls(outcomes=tuple(map(ItemOutcome.from_json, record["items"])))
+
     def counts(self) -> dict[str, int]:
         """Return how many items ended in each outcome; outcomes that did not occur are left out."""
         found = Counter(item.outcome for item in self.outcomes)

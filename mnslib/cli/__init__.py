@@ -23,9 +23,8 @@ from urllib.parse import quote
 import click
 
 import mnslib
-from mnslib import results
 from mnslib.errors import ConfigError, MnsError, printable
-from mnslib.resource_ids import CLUSTER_COLUMNS, ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import CLUSTER_COLUMNS, CLUSTER_FORM, ClusterId, ManagedNamespaceId
 from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ApplyResult, ChangeKind, RunStatus
 from mnslib.run import targets
 from mnslib.run.log import FORMATS, begin_log, end_log
@@ -77,7 +76,8 @@ _LIMIT = click.option(
 
 _LOG = click.option(
     "--log-format", "on_begin", type=click.Choice(FORMATS), default="text", show_default=True,
-    help="JSON: each line is an object.", callback=lambda _, __, name: begin_log(name),
+    help="JSON: each line is an object.", 
+    callback=lambda _, __, name: begin_log(name) if name == "json" else None,
 )  # fmt: skip
 
 _TARGET = click.Choice(TARGETS)
@@ -203,6 +203,7 @@ def _execute(
     given: Mapping[str, Any],
     asked: Mapping[str, Any],
     environment: str,
+    on_begin: Callable[[str], None] | None = None,
     **how: Any,
 ) -> int:
     """Run a notebook, and say how it ended and what to do next; return the exit code.
@@ -218,6 +219,7 @@ def _execute(
         parameters=given,
         environment=environment,
         runs_dir=str(asked.get("runs_dir", "runs")),
+        on_begin=on_begin or begin_log("text"),
         **how,
     )
     end_log(outcome.status)
@@ -244,7 +246,7 @@ def _execute(
 def _plan_again(directory: Path, status: RunStatus) -> str:
     """Return the command that plans anew what a run left because it went stale, else nothing."""
     record = read_result(directory) or {"items": ()}
-    told = ApplyResult(outcomes=tuple(map(results.ItemOutcome.from_json, record["items"])))
+    told = ApplyResult.of_record(record)
     # where all was written and it failed, a cell did after that
     is_plans = status is RunStatus.PARTLY or (status is RunStatus.FAILED and told.unfinished)
     if not told.outcomes or not is_plans or not told.needs_plan:
@@ -386,7 +388,7 @@ def demo(*, runs_dir: str) -> None:
         notebook = file.name.partition(".")[0]
         click.echo(f"\n{notebook}")
         given, asked = _given(notebook, file, (), runs_dir)
-        if code := _execute(notebook, given, asked, "sandbox", on_begin=begin_log("text")):
+        if code := _execute(notebook, given, asked, "sandbox"):
             sys.exit(code)
     click.echo(f"\nLook at {resolve_path(runs_dir) / 'index.html'}")
 
@@ -460,7 +462,7 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
     help="YAML that says target, cloud, credential and where to look, as a notebook's does.",
 )
 @click.option("--subscription", "subscription_ids", multiple=True, metavar="ID")
-@click.option("--cluster", "clusters", multiple=True, metavar="ID", help="ARM id of a cluster.")
+@click.option("--cluster", "clusters", multiple=True, metavar="ID", help=f"{CLUSTER_FORM}.")
 @click.option("--target", type=_TARGET, help="Default: sandbox.")
 @click.option("--cloud", type=_CLOUD)
 @click.option("--credential", type=_CREDENTIAL)

@@ -17,7 +17,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mnslib import models
-from mnslib.errors import ArmConflictError, ArmForbiddenError, ArmNotFoundError, KubeError, MnsError
+from mnslib.errors import (
+    ArmConflictError,
+    ArmForbiddenError,
+    ArmNotFoundError,
+    KubeError,
+    MnsError,
+    nearest,
+)
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -27,6 +34,9 @@ from mnslib.signals import Readers
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
     from mnslib.kube.client import KubeClient
+
+Missing = tuple[str, tuple[str, str]]
+"""The part of a cluster's id that names what is not there; why, and what is meant, if anything."""
 
 READERS = 8
 """Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
@@ -81,13 +91,13 @@ class ObservedState:
     """Everything a plan looks at.
 
     Attributes:
-        missing: clusters that do not exist, with what exists instead.
+        missing: by clusters that do not exist, which part of the id, why, and what is meant.
         grants: each role assignment of the subscriptions whose requests say something of access,
             by its scope, principal id and role GUID in lower case.
     """
 
     clusters: Mapping[ClusterId, ObservedCluster]
-    missing: Mapping[ClusterId, str] = field(default_factory=dict)
+    missing: Mapping[ClusterId, Missing] = field(default_factory=dict)
     grants: Mapping[tuple[str, str, str], RoleAssignment] = field(default_factory=dict)
 
     def with_items(
@@ -312,19 +322,19 @@ def _kubernetes(
         return None, str(error)
 
 
-def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, str]:
-    """Return the clusters that do not exist, with what exists instead.
+def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, Missing]:
+    """Return the clusters that do not exist: which part of the id, why, and what is meant.
 
     Those that cannot be asked for are passed over: whoever reads them is told.
     """
 
-    def read(cluster_id: ClusterId) -> str:
+    def read(cluster_id: ClusterId) -> Missing | None:
         with suppress(MnsError):
             try:
                 azure.managed_clusters.get(cluster_id)
             except ArmNotFoundError:
                 return _missing(cluster_id, azure)
-        return ""
+        return None
 
     ids = list(clusters)
     with Readers(max_workers=READERS) as pool:
@@ -332,13 +342,17 @@ def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[
         return {cluster: reason for cluster, reason in found if reason}
 
 
-def _missing(cluster_id: ClusterId, azure: AzureClient) -> str:
+def _missing(asked: ClusterId, azure: AzureClient) -> Missing:
     try:
-        found = azure.managed_clusters.list(cluster_id.subscription_id)
+        found = [one.id for one in azure.managed_clusters.list(asked.subscription_id)]
     except ArmNotFoundError:
-        return f"subscription {cluster_id.subscription_id} was not found."
-    names = sorted(f"{c.id.resource_group}/{c.id.cluster_name}" for c in found)
-    return (
-        f"cluster {cluster_id.cluster_name} was not found in resource group "
-        f"{cluster_id.resource_group}; the subscription has: {', '.join(names) or 'none'}."
-    )
+        return "subscription_id", (f"subscription {asked.subscription_id} was not found", "")
+    name, group = asked.cluster_name, asked.resource_group
+    inside = [one.cluster_name for one in found if one.resource_group.lower() == group.lower()]
+    groups = [one.resource_group for one in found if one.cluster_name.lower() == name.lower()]
+    names = ", ".join(sorted(f"{one.resource_group}/{one.cluster_name}" for one in found)) or "none"
+    why = f"cluster {name} was not found in resource group {group}; the subscription has: {names}"
+    if groups or not inside:
+        meant = " or ".join(groups) or nearest(group, {one.resource_group for one in found})
+        return "resource_group", (why, meant)
+    return "cluster_name", (why, nearest(name, inside))

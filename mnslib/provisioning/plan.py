@@ -123,8 +123,9 @@ def make_plan(
     for spec in sorted(specs, key=lambda s: s.id.key):
         cluster = observed.clusters.get(spec.id.cluster)
         if cluster is None:
-            why = observed.missing.get(spec.id.cluster, f"{spec.id.cluster} was not read.")
-            problems.append(_problem(spec, "cluster_name", "no-cluster", {"why": why}))
+            unread = "cluster_name", (f"{spec.id.cluster} was not read", "")
+            column, (why, meant) = observed.missing.get(spec.id.cluster, unread)
+            problems.append(_problem(spec, column, "no-cluster", {"why": why, "meant": meant}))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
         found = [*_findings(asked, cluster)]

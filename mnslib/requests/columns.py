@@ -201,7 +201,9 @@ def is_mentioned(name: str, value: object) -> bool:
 def written(name: str, value: object) -> str:
     """Return a value of a column as the text of a cell, which its reader reads back."""
     if isinstance(value, Decimal):
-        return models.format_quota_value(name, value)
+        text = models.format_quota_value(name, value)
+        # as people write it: 10 cores, which ARM takes as 10000m
+        return f"{value:.0f}" if text.endswith("000m") else text
     if value is None:
         return REMOVE if name in models.QUOTA_FIELDS else ""
     if isinstance(value, Mapping):

@@ -81,7 +81,7 @@ def _row(
     }
     for name, amount in namespace.quota.items():
         try:
-            row[name] = models.format_quota_value(name, amount)
+            row[name] = written(name, amount)
         except ValueError as error:
             left_out.append(f"{name} of {namespace.id}: {error}")
     for name in ("labels", "annotations", "tags"):

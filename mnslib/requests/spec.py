@@ -25,8 +25,8 @@ from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 
 Tiers = Mapping[str, columns.RequestValues]
 
-Missing = Callable[[Iterable[ClusterId]], Mapping[ClusterId, str]]
-"""Says of clusters which are not there, and what is there instead."""
+Missing = Callable[[Iterable[ClusterId]], Mapping[ClusterId, tuple[str, Finding]]]
+"""Says of clusters which are not there: in which column, why, and what to write."""
 
 
 def parse_requests(
@@ -129,7 +129,7 @@ def read_specs(
     gone = missing({cluster for _, cluster in asked}) if missing else {}
     for number, cluster in asked:
         if cluster in gone:
-            tell(number, "cluster_name", (gone[cluster].rstrip("."), ""))
+            tell(number, *gone[cluster])
     raise SpecError(_in_order(table))
 
 

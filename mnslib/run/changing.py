@@ -473,8 +473,11 @@ class Changing(Run):
             any(told in mistake.message for told in withheld) or mistake.column not in COLUMNS
             for mistake in error.problems
         )
-        if not mistakes or any(may_be_secret):
-            return  # no row could be read; or a copy would hold what a run must not keep
+        if any(may_be_secret):
+            note = project.message("withheld", file=self.parameters["request_file"])
+            raise SpecError(error.problems, note=note) from error
+        if not mistakes:
+            return  # no row could be read
         _, problem = self._answered(mistakes, data)
         if problem:  # the mistakes are told all the same
             tell(f"The request file is not given back: {problem}")

@@ -28,7 +28,7 @@ from mnslib.run.progress import ipython
 from mnslib.run.targets import WAY, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Table, pictures
-from mnslib.show.plans import outcome_sentence, warning_lines
+from mnslib.show.plans import next_steps, outcome_sentence, warning_lines
 from mnslib.show.templates import render_part, sentence
 from mnslib.signals import end_pauses
 
@@ -211,8 +211,8 @@ class Run:
         headline: str,
         summary: Mapping[str, float] | None = None,
         warnings: Sequence[str] = (),
-    ) -> None:
-        """Write `result.json` anew."""
+    ) -> dict[str, Any]:
+        """Return the record, after writing `result.json` anew."""
         self.status = status
         record = RunRecord(
             notebook=self.notebook,
@@ -235,7 +235,8 @@ class Run:
             ],
             warnings=warnings,
         )
-        project.write_result(self.directory, record.to_json())
+        project.write_result(self.directory, told := record.to_json())
+        return told
 
     def write_failure(self, error: BaseException, *, is_own: bool = True) -> None:
         """Write how an error ended the run.
@@ -292,7 +293,7 @@ class Run:
                 headline += " The run before said so too."
             else:
                 status = RunStatus.FINDINGS
-        self.write(status, headline, numbers, warnings)
+        told = self.write(status, headline, numbers, warnings)
         self.close()
         if status in (RunStatus.PARTLY, RunStatus.FAILED, RunStatus.INTERRUPTED):
             resumed = self.directory if "resume_run" in self.parameters else None
@@ -302,6 +303,7 @@ class Run:
             columns=["Figure", "Value"],
             rows=[[name.replace("_", " "), value] for name, value in numbers.items()],
             caption=f"{status.value.capitalize()}: {headline}",
+            note=next_steps(told, self.directory.name),
         )
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnslib.errors import ConfigError, cut
+from mnslib.errors import ConfigError, cut, nearest
 from mnslib.models import UNDO_NAME
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, whole_lines
 from mnslib.results import EXIT_CODES, RunStatus, utc_now, utc_text
@@ -37,6 +37,8 @@ DIED = "The process ended before the run did."
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+MOST_OFFERED = 3
+"""Runs, the last ones, that are offered where none is called nearly so; our choice."""
 MOST_LISTED = 200
 """Runs that the index reads and lists, the newest; our choice. Each run writes the index anew."""
 UNDER_WAY_NAME = ".under-way"
@@ -63,7 +65,10 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
     places = [Path(place) for place in dict.fromkeys(map(os.path.normpath, named))]
     directory = next((place for place in places if place.is_dir()), None)
     if directory is None:
-        raise ConfigError(project.message("no_run", run=run, places=", ".join(map(str, places))))
+        known = [path.name for path in project.run_directories(runs_dir)]
+        near = nearest(Path(run).name, known) or ", ".join(known[-MOST_OFFERED:]) or "none"
+        where = ", ".join(map(str, places))
+        raise ConfigError(project.message("no_run", run=run, places=where, near=near))
     return _followed(directory, _continued_in)[-1]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
+from html import escape
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,8 @@ from mnslib import results
 from mnslib.results import BULK_NOTEBOOK, LIBRARY, OutcomeKind, RunStatus, about, utc_now
 from mnslib.show import wording
 from mnslib.show.displays import Callout, Figure, KeyFigures, Tag, tag
-from mnslib.show.outputs import read_body
+from mnslib.show.outputs import Section, read_body
+from mnslib.show.plans import is_dry_run, is_waiting_plan, next_steps
 from mnslib.show.tables import FONTS, TOKENS, Tone, told
 from mnslib.show.templates import FILTERS, as_html, render, render_part
 from mnslib.show.views import view
@@ -36,6 +38,9 @@ Record = Mapping[str, Any]
 MOST_FIGURES = 5
 FEW_SECTIONS = 5
 """Headings from which a page begins with links to them. Our choice: fewer are on one screen."""
+
+NEXT = "What next"
+"""Heading of the section that says what a run calls for."""
 
 PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
@@ -78,6 +83,10 @@ def report_html(notebook_path: Path, result: Record) -> str:
     with suppress(OSError, ValueError):  # there is none, or a full disk has cut it off
         notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
     report = read_body(notebook, charts=directory / "charts", headline=headline)
+    if text := next_steps(result, directory.name):
+        named = [part for part in report["sections"] if part.title == NEXT]
+        report["sections"] += [] if named else (named := [Section(NEXT)])
+        named[0].about = as_html(f"<p>{escape(text)}</p>{named[0].about}")
     details, sections = dedent(result["headline"].partition("\n")[2]), report["sections"]
     if details and not report["error"] and status in ("refused", "failed", "stopped"):
         report["error"] = Callout(title="What is wrong", code=details, tone="critical")
@@ -115,17 +124,6 @@ def _style_sheet() -> str:
     tokens = "".join(f" --{name}: {value};" for name, value in TOKENS.items())
     css = resources.files("mnslib.show").joinpath("page.css").read_text(encoding="utf-8")
     return f":root {{{tokens} --fonts: {FONTS}; }}\n{css}"
-
-
-def is_dry_run(result: Record) -> bool:
-    """Return whether a run that may change something was told not to."""
-    return "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
-
-
-def is_waiting_plan(result: Record) -> bool:
-    """Return whether a run ended with a plan that waits for approval."""
-    is_any_to_do = {item["outcome"] for item in result["items"]} != {OutcomeKind.UNCHANGED.value}
-    return is_dry_run(result) and result["status"] == RunStatus.FINDINGS and is_any_to_do
 
 
 def _figures(summary: Mapping[str, Any]) -> Iterator[Figure]:

@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnslib import models
+from mnslib import models, results
 from mnslib.commitment import PASSING, left_out_of, shortage, shortage_later
 from mnslib.errors import cut
 from mnslib.models import NAMESPACE_USER, POLICY_FIELDS, QUOTA_FIELDS, ROLES_INSIDE, NamespaceSpec
@@ -386,3 +386,41 @@ def _box(
     """Return what a macro says as a box; its first line is the title."""
     title, _, text = _said(macro, *values).partition("\n")
     return Callout(title=title, text=text.strip(), code=code, tags=tags, tone=tone)
+
+
+# What a record tells
+
+
+def is_dry_run(result: Mapping[str, Any]) -> bool:
+    """Return whether a run that may change something was told not to."""
+    return "approval" in result["parameters"] and result["parameters"].get("dry_run") is True
+
+
+def is_waiting_plan(result: Mapping[str, Any]) -> bool:
+    """Return whether a run ended with a plan that waits for approval."""
+    is_any_to_do = {item["outcome"] for item in result["items"]} != {
+        results.OutcomeKind.UNCHANGED.value
+    }
+    return is_dry_run(result) and result["status"] == results.RunStatus.FINDINGS and is_any_to_do
+
+
+def next_steps(record: Mapping[str, Any], run: str) -> str:
+    """Return what is to be done after a run that may change something; nothing after another.
+
+    Args:
+        record: as `result.json` holds it.
+        run: name of its directory.
+    """
+    status, told = record["status"], ApplyResult.of_record(record)
+    if "approval" not in record["parameters"] or status == results.RunStatus.REFUSED:
+        return ""
+    is_through = status in (results.RunStatus.DONE, results.RunStatus.FINDINGS)
+    facts = {
+        "is_dry_run": is_dry_run(record) and is_through,
+        "is_waiting": is_waiting_plan(record),
+        "is_through": is_through,
+        "is_stale": bool(told.unfinished) and told.needs_plan,
+        "is_resumable": bool(told.unfinished) and "resume_run" in record["parameters"],
+        "has_written": any(item.outcome in WRITTEN_OUTCOMES for item in told.outcomes),
+    }
+    return _sentence("next", run, facts)

@@ -548,13 +548,30 @@ class Clusters(FakeAzure):
         return [make_cluster()]
 
 
-def test_observe_names_a_missing_cluster_and_what_there_is_instead():
-    specs = [make_spec("a"), make_spec("b", cluster=OTHER_CLUSTER)]
+@pytest.mark.parametrize(
+    ("group", "name", "column", "meant"),
+    [
+        ("rg", "aks-2", "cluster_name", "aks-1"),
+        ("RG", "nowhere", "cluster_name", ""),
+        ("rg-2", "aks-1", "resource_group", "rg"),
+        ("r", "aks-2", "resource_group", "rg"),
+        ("elsewhere", "aks-2", "resource_group", ""),
+    ],
+)
+def test_observe_names_what_is_missing_of_a_cluster_and_what_is_meant(group, name, column, meant):
+    other = replace(CLUSTER, resource_group=group, cluster_name=name)
+    specs = [make_spec("a"), make_spec("b", cluster=other)]
     state = observe(specs, azure=Clusters(), kube_for=None, now=now)
     assert list(state.clusters) == [CLUSTER]
     assert state.missing == {
-        OTHER_CLUSTER: "cluster aks-2 was not found in resource group rg; "
-        "the subscription has: rg/aks-1."
+        other: (
+            column,
+            (
+                f"cluster {name} was not found in resource group {group}; "
+                "the subscription has: rg/aks-1",
+                meant,
+            ),
+        )
     }
 
 

@@ -168,7 +168,7 @@ def test_what_azure_holds_but_no_request_may_ask_for_is_left_out_cell_by_cell() 
     odd = replace(odd, quota={**odd.quota, "memory_request": Decimal(10**9 + 1)})
     ((row,), left_out) = request_rows([odd], {}, suffix=".yaml")
     assert {"cpu_limit", "memory_request"}.isdisjoint(row)
-    assert (row["cpu_request"], row["memory_limit"]) == ("2000m", "1Gi")
+    assert (row["cpu_request"], row["memory_limit"]) == ("2", "1Gi")
     assert [sentence.partition(":")[0].split()[0] for sentence in left_out] == [
         "memory_request",
         f"{odd.id},",

@@ -162,7 +162,7 @@ def test_every_request_that_cannot_be_planned_is_named_at_once():
     stopped = make_cluster(power_state="Stopped")
     observed = ObservedState(
         clusters=make_observed(cluster=stopped).clusters,
-        missing={ClusterId("s", "rg", "aks-x"): "cluster aks-x was not found."},
+        missing={ClusterId("s", "rg", "aks-x"): ("resource_group", ("not found", "rg-2"))},
     )
     specs = [
         make_spec("a", row=2),
@@ -172,8 +172,9 @@ def test_every_request_that_cannot_be_planned_is_named_at_once():
         make_plan(specs, observed)
     assert [(p.row, p.column) for p in caught.value.problems] == [
         (2, "cluster_name"),
-        (3, "cluster_name"),
+        (3, "resource_group"),
     ]
+    assert caught.value.problems[1].told("") == "not found. Write rg-2."
 
 
 def test_a_new_namespace_needs_all_four_quota_values():
@@ -214,7 +215,8 @@ def test_what_only_azure_knows_to_be_wrong_names_the_cell_that_was_written():
     limit = make_spec(quota=amounts(cpu_limit="0.5"))
     nowhere = make_spec(cluster=ClusterId("s", "rg", "aks-x"))
     observed = make_observed(make_namespace())
-    observed = replace(observed, missing={nowhere.id.cluster: "cluster aks-x was not found."})
+    why = "cluster_name", ("cluster aks-x was not found", "")
+    observed = replace(observed, missing={nowhere.id.cluster: why})
     with pytest.raises(SpecError) as caught:
         make_plan([replace(spec, origin=origin) for spec in (limit, nowhere)], observed)
     assert [str(mistake).partition(". ")[0] for mistake in caught.value.problems] == [

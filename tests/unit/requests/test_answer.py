@@ -233,7 +233,7 @@ def test_a_refused_file_that_may_hold_a_secret_is_not_copied(tmp_path, monkeypat
     header = HEADER.replace("labels", column)
     path.write_text(f"{header}\n{line('a', labels=labels)}\n", encoding="utf-8")
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
-    with pytest.raises(SpecError):
+    with pytest.raises(SpecError, match=r"asked\.csv may hold a secret"):
         start("30_provision_in_bulk", {"request_file": str(path)}).requests()
     assert {file.name for file in run.iterdir()} == {UNDER_WAY_NAME, "result.json"}
 
@@ -252,7 +252,7 @@ def test_a_refused_workbook_with_a_secret_that_is_not_read_is_not_copied(
     book.active.append([SUBSCRIPTION, "rg", "aks-1", "NOT good", *cells])
     book.save(path)
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(run))
-    with pytest.raises(SpecError):
+    with pytest.raises(SpecError, match=r"asked\.xlsx may hold a secret"):
         start("30_provision_in_bulk", {"request_file": str(path)}).requests()
     assert {file.name for file in run.iterdir()} == {UNDER_WAY_NAME, "result.json"}
 

@@ -356,9 +356,10 @@ def test_a_misspelled_cluster_is_told_with_the_other_mistakes(write: Callable[..
     )
     asked: list[str] = []
 
-    def missing(clusters: Iterable[ClusterId]) -> dict[ClusterId, str]:
+    def missing(clusters: Iterable[ClusterId]) -> dict[ClusterId, tuple[str, tuple[str, str]]]:
         asked.extend(sorted(cluster.cluster_name.lower() for cluster in clusters))
-        return {c: "aks-one was not found." for c in clusters if c.key.endswith("aks-one")}
+        told = "cluster_name", ("aks-one was not found", "aks-1")
+        return {one: told for one in clusters if one.key.endswith("aks-one")}
 
     with pytest.raises(SpecError) as caught:
         parse_requests(path, missing=missing)
@@ -368,7 +369,7 @@ def test_a_misspelled_cluster_is_told_with_the_other_mistakes(write: Callable[..
         (4, "cpu_request"),
         (5, "cluster_name"),
     ]
-    assert caught.value.problems[0].message == "aks-one was not found."
+    assert caught.value.problems[0].told("") == "aks-one was not found. Write aks-1."
     assert asked == ["aks-1", "aks-one"]
     path.write_text(path.read_text().replace("2x", "2").replace("aks/one", "aks-1"))
     assert len(parse_requests(path, missing=missing)) == 4

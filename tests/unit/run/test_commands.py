@@ -27,6 +27,18 @@ def test_a_run_that_is_not_found_says_where_was_looked(
     assert f"{tmp_path / 'a' / 'runs' / 'lost'}" in said.output
     assert f"{tmp_path / 'runs' / 'lost'}" in said.output
     assert "--runs" in said.output
+    assert "there is none." in said.output
+
+
+@pytest.mark.parametrize("command", ["undo", "resume"])
+def test_a_run_that_is_not_found_offers_those_that_may_be_meant(command: str, tmp_path) -> None:
+    names = [f"2026110{day}T061203Z-30_provision_in_bulk-prod" for day in range(1, 6)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    for asked, near in (("nope", ", ".join(names[-3:])), (names[1][:-2], names[1])):
+        said = CliRunner().invoke(main, [command, asked, "--runs", str(tmp_path)])
+        assert said.exit_code == 6
+        assert f"; there is {near}. " in said.output
 
 
 def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:

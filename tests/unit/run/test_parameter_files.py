@@ -137,7 +137,11 @@ def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(
     [
         ("30", "allow: [on, no]\n", "allow: 'on' is not known here. Write"),
         ("30", "allow: {on: no}\n", "allow: {'on': 'no'} is not a list."),
-        ("40", "clusters: [0012]\n", "clusters: '0012' is not the ARM id of a managed cluster."),
+        (
+            "40",
+            "clusters: [0012]\n",
+            "clusters: '0012' is not the ARM id of a managed cluster, /subscriptions/ID/",
+        ),
         ("40", "subscription_ids: [007]\n", "subscription_ids: '007' is not a subscription id."),
         ("40", "group_by: [[a]]\n", "group_by: ['a'] in it is not a text."),
         ("20", "labels: {a b: c}\n", "labels: 'a b' is not a key"),

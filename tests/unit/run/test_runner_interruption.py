@@ -17,7 +17,7 @@ class FakeKernel:
     def interrupt(self) -> None:
         self.calls.append("interrupt")
 
-    def kill(self) -> None:
+    def kill(self, _why: str) -> None:
         self.calls.append("kill")
 
 

@@ -400,3 +400,47 @@ def test_links_to_the_sections_stand_below_what_is_to_be_decided(report) -> None
     many = [markdown(f"## Question {n}") for n in range(12)]
     html = report(markdown("# Analyze"), *many, markdown("## What to decide"), last)
     assert html.index("Raise it") < html.index('<nav class="contents"') < html.rindex("Question 0")
+
+
+def items(*outcomes: str) -> list[dict[str, Any]]:
+    names = ("subscription_id", "resource_group", "cluster_name", "namespace_name")
+    rest = {"change": "Create", "reason": "", "risks": [], "duration_seconds": 0.0}
+    return [dict.fromkeys(names, "x") | rest | {"outcome": one} for one in outcomes]
+
+
+GIVEN = {"approval": "digest", "resume_run": "", "dry_run": False}
+DRY = {"parameters": GIVEN | {"dry_run": True}, "status": "findings"}
+
+
+@pytest.mark.parametrize(
+    ("record", "calls_for", "can_be_undone"),
+    [
+        (DRY | {"items": items("not_attempted")}, "Write what Decision says", False),
+        (DRY | {"items": items("unchanged")}, "so there is nothing to approve", False),
+        ({"items": items("created")}, "Everything is as requested", True),
+        ({"items": items("unchanged")}, "Everything is as requested", False),
+        ({"status": "partly", "items": items("failed", "created")}, "mns resume 2026", True),
+        ({"status": "interrupted", "items": items("not_attempted")}, "mns resume 2026", False),
+        ({"status": "failed", "items": items("skipped")}, "make the plan again", False),
+        ({"status": "failed"}, "run it again", False),
+    ],
+)
+def test_what_next_is_what_this_run_calls_for(report, record, calls_for, can_be_undone) -> None:
+    asked = {"parameters": GIVEN} | record
+    html = report(code(), markdown("## What next\n\nOther notebooks."), **asked)
+    (said,) = re.findall(r"<h2>What next</h2>(.*?)</section>", html, re.S)
+    assert calls_for in said
+    assert ("mns undo 20261102T060000Z-30" in said) is can_be_undone
+    assert "Other notebooks." in said
+    assert said.count("<p>") == 2
+
+
+def test_what_next_of_a_run_that_did_not_come_to_it_is_said_all_the_same(report) -> None:
+    html = report(code(ran=False), parameters=GIVEN, status="stopped", items=items("failed"))
+    assert "To go on with the rest" in html.partition("<h2>What next</h2>")[2]
+
+
+def test_what_next_of_a_reading_is_what_its_notebook_says(report) -> None:
+    html = report(code(), markdown("## What next\n\nOther notebooks."))
+    (said,) = re.findall(r"<h2>What next</h2>(.*?)</section>", html, re.S)
+    assert said.split() == ["<p>Other", "notebooks.</p>"]
