@@ -342,7 +342,9 @@ def _response(call: Call, surface: str, answer: Answer) -> Response:
 
 def _common_headers(call: Call, surface: str) -> Mapping[str, str]:
     if surface not in ("arm", "graph"):
-        return {"cache-control": "no-cache, private"}
+        warnings = ", ".join(f"299 - {json.dumps(text)}" for text in call.warnings)
+        told = {"warning": warnings} if warnings else {}
+        return {"cache-control": "no-cache, private"} | told
     request_id = str(uuid.uuid4())
     correlation = call.headers.get("x-ms-correlation-request-id", request_id)
     return {

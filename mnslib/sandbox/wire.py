@@ -54,7 +54,8 @@ class Call:
     """One received request.
 
     `origin` is scheme, host and port as the client wrote them: URLs in answers start with it.
-    `effect` is what a scripted fault does to it; `remaining` what is left in ARM's token buckets.
+    `effect` is what a scripted fault does to it; `remaining` what is left in ARM's token buckets;
+    `warnings` are told in the answer's headers, whatever it is (clusters only).
     """
 
     state: State
@@ -71,9 +72,17 @@ class Call:
     api_version: str = ""
     effect: Json = field(default_factory=dict)
     remaining: Mapping[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
-    def json(self, each: Callable[[Json], Json] | None = None) -> Any:
+    def json(
+        self,
+        each: Callable[[Json], Json] | None = None,
+        *,
+        pairs: Callable[[list[tuple[str, Any]]], Json] | None = None,
+    ) -> Any:
         """Return the parsed body, `each` object in it passed through; None when it is empty.
+
+        `pairs` makes objects of their members instead, where names that stand twice matter.
 
         Raises:
             ValueError: if it is not JSON, or holds what no service stores: infinities, NaN, lone
@@ -83,7 +92,9 @@ class Call:
             return None
         try:
             text = self.body.decode("utf-8-sig")
-            value = json.loads(text, parse_constant=_refuse_constant, object_hook=each)
+            value = json.loads(
+                text, parse_constant=_refuse_constant, object_hook=each, object_pairs_hook=pairs
+            )
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         if text.count("{") + text.count("[") > _LEVELS and _is_deep(value):

@@ -48,7 +48,12 @@ def send(
     surface: str = "arm",
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Handle a call in process; `path` may be a whole URL that an answer gave."""
+    """Handle a call in process; `path` may be a whole URL that an answer gave.
+
+    A body of bytes is sent as it is, another one as JSON.
+    """
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode() if body is not None else b""
     path, _, given = path.removeprefix(ORIGIN).partition("?")
     query = query or given or "api-version=2026-08-01"
     named = {name.lower(): value for name, value in (headers or {}).items()}
@@ -61,7 +66,7 @@ def send(
         raw_query=query,
         query=dict(pair.split("=", 1) for pair in query.split("&")),
         headers={"authorization": f"Bearer {bearer(state, identity, surface)}"} | named,
-        body=json.dumps(body).encode() if body is not None else b"",
+        body=body,
     )
     try:
         return running(state).handle(call, surface)

@@ -347,9 +347,11 @@ def test_reviews_are_read_in_protobuf_as_kubectl_sends_them(
     body = b"k8s\x00" + field(1, b"") + field(2, review)
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     reader = sandbox.another("reader")
-    answer = reader.kube(WEU, "POST", path, data=body)
+    protobuf = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+    answer = reader.kube(WEU, "POST", path, data=body, headers=protobuf)
     assert answer.json()["status"]["allowed"] is allowed
-    assert reader.kube(WEU, "POST", path, data=b"k8s\x00\x12\xff").status_code == 400
+    broken = reader.kube(WEU, "POST", path, data=b"k8s\x00\x12\xff", headers=protobuf)
+    assert broken.status_code == 400
     reader.session.close()
 
 

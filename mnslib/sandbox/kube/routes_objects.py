@@ -13,12 +13,13 @@ import re
 from typing import Any
 
 from mnslib.sandbox.access import wants_watch
-from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube import bodies, inside
 from mnslib.sandbox.kube.admission import default_requests, pod_need, refusal
 from mnslib.sandbox.kube.defaults import fill, suffix
 from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, known, outward
+from mnslib.sandbox.kube.patches import patched
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
-from mnslib.sandbox.kube.shapes import checked, invalid, normal
+from mnslib.sandbox.kube.shapes import invalid, normal
 from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, kube_error, routes
@@ -216,11 +217,7 @@ def _options(call: Call) -> Json:
     Raises:
         Refusal: 400 or 415.
     """
-    options = _json(call) or {}
-    wanted = options.get("preconditions") or {} if isinstance(options, dict) else None
-    if not isinstance(wanted, dict) or not isinstance(options.get("dryRun") or [], list):
-        raise kube_error(400, "BadRequest", "the body is no DeleteOptions")
-    return dict(options)
+    return bodies.read(call, "v1", "DeleteOptions") if call.body.strip() else {}
 
 
 def _check_preconditions(call: Call, kind: Kind, present: Json) -> None:
@@ -238,38 +235,18 @@ def _compare(call: Call, kind: Kind, present: Json, wanted: Json) -> None:
             raise kube_error(409, "Conflict", text, _details(kind, name))
 
 
-def _json(call: Call) -> Any:
-    media = call.headers.get("content-type", "application/json")
-    if call.body and "json" not in media:
-        text = f"the sandbox reads JSON only, not {media}"
-        raise kube_error(415, "UnsupportedMediaType", text)
-    try:
-        return call.json()
-    except ValueError as error:
-        raise kube_error(400, "BadRequest", f"the body is not JSON: {error}") from None
-
-
 def _body(call: Call, kind: Kind) -> Json:
     """Return the object in the body, named and in the form in which it is stored.
 
     Raises:
         Refusal: 400, 415 or 422.
     """
-    doc = _json(call)
-    if not isinstance(doc, dict) or not isinstance(doc.setdefault("metadata", {}), dict):
-        raise kube_error(400, "BadRequest", "the body must be an object with metadata")
-    if (
-        doc.get("kind", kind.word) != kind.word
-        or doc.get("apiVersion", kind.version) != kind.version
-    ):
-        text = f"{doc.get('apiVersion')}, Kind={doc.get('kind')} does not match the path"
-        raise kube_error(400, "BadRequest", text)
-    metadata = doc["metadata"]
+    doc = bodies.read(call, kind.version, kind.word)
+    metadata = doc.setdefault("metadata", {})
     base = metadata.get("generateName")
     if not metadata.get("name") and base and isinstance(base, str) and call.method == "POST":
         metadata["name"] = base[:58] + suffix(call.state.next_number())
     _check_name(call, kind, metadata)
-    doc = checked(doc) | {"apiVersion": kind.version, "kind": kind.word}
     return inward(kind, doc)
 
 
@@ -375,34 +352,12 @@ def replace_object(call: Call) -> Answer:
 
 
 def patch_object(call: Call) -> Answer:
-    """Merge into an object; lists are replaced, under every imitated patch type."""
+    """Change an object as the patch in the body says."""
     kind = _kind(call)
     present = _find(call, kind)
-    media = call.headers.get("content-type", "").split(";")[0]
-    if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
-        text = f"the sandbox takes merge and strategic merge patches, not {media}"
-        raise kube_error(415, "UnsupportedMediaType", text)
-    try:
-        patch = call.json()
-    except ValueError:
-        patch = None
-    if not isinstance(patch, dict):
-        raise kube_error(400, "BadRequest", "the patch is no JSON object")
-    merged = checked(_merge(outward(kind, present), patch))
-    return _change(call, kind, present, inward(kind, merged))
-
-
-def _merge(base: Any, patch: Any) -> Any:
-    """Return RFC 7396's merge."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merge(result.get(key), value)
-    return result
+    wanted = patched(call, outward(kind, present), kind.version, kind.word)
+    _check_name(call, kind, wanted.setdefault("metadata", {}))
+    return _change(call, kind, present, inward(kind, wanted))
 
 
 def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:

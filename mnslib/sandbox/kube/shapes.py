@@ -13,34 +13,6 @@ from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.rules import key_problem
 from mnslib.sandbox.wire import Json, Refusal, kube_error
 
-_TEXTS = "a map of texts"
-_QUANTITIES = "a map of quantities"
-_SHAPES = {
-    "metadata": "an object",
-    "metadata.labels": _TEXTS,
-    "metadata.annotations": _TEXTS,
-    "metadata.resourceVersion": "a text",
-    "spec": "an object",
-    "spec.hard": _QUANTITIES,
-    "spec.nodeName": "a text",
-    "spec.overhead": _QUANTITIES,
-    "spec.policyTypes[]": "a text",
-    "spec.ingress[].ports[].protocol": "a text",
-    "spec.egress[].ports[].protocol": "a text",
-    "status": "an object",
-    "status.phase": "a text",
-    **{
-        f"spec.{kind}[]{path}": shape
-        for kind in ("containers", "initContainers")
-        for path, shape in (
-            ("", "an object"),
-            (".resources", "an object"),
-            (".resources.requests", _QUANTITIES),
-            (".resources.limits", _QUANTITIES),
-        )
-    },
-}
-
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _WORDS = {
     "spec.policyTypes[]": ("Ingress", "Egress"),
@@ -53,21 +25,6 @@ _QUOTA_KEY = re.compile(
     r"|services(\.(nodeports|loadbalancers))?|replicationcontrollers|resourcequotas"
     r"|persistentvolumeclaims|(requests\.)?hugepages-.+|[^/]+/[^/]+"
 )
-
-
-def checked(doc: Any) -> Json:
-    """Return an object without nulls, which the API server takes as absent.
-
-    Raises:
-        Refusal: 400 if what is read later has another type.
-    """
-    found: Json = _without_nulls(doc)
-    for path, shape in _SHAPES.items():
-        for value in _values(found, path.split(".")):
-            if not _is(value, shape):
-                text = f"the object cannot be decoded: {path.replace('[]', '')} must be {shape}"
-                raise kube_error(400, "BadRequest", text)
-    return found
 
 
 def normal(doc: Json) -> Json:
@@ -116,12 +73,6 @@ def invalid(doc: Json, text: str) -> Refusal:
     return kube_error(422, "Invalid", f'{doc["kind"]} "{name}" is invalid: {text}')
 
 
-def _without_nulls(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-
-
 def _values(value: Any, path: list[str]) -> Iterator[Any]:
     """Yield what lies at a path; `None`, which fits nothing, for a list that is none."""
     if not path:
@@ -137,12 +88,3 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
             yield from _values(inner, path[1:])
     else:
         yield None
-
-
-def _is(value: Any, shape: str) -> bool:
-    if shape == "a text":
-        return isinstance(value, str)
-    if not isinstance(value, dict) or shape == "an object":
-        return isinstance(value, dict)
-    kinds = (str,) if shape == _TEXTS else (str, int, float)
-    return all(isinstance(inner, kinds) for inner in value.values())

@@ -1,0 +1,170 @@
+"""The fields of every kind: from the typed models' text (lightkube-models) and fields.yaml.
+
+The models are read, not imported: importing them imports a client too, which takes half a second
+and the sandbox has no use for. Knows no request.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from mnslib.sandbox.offers import packaged
+from mnslib.sandbox.wire import Json
+
+_MODEL = re.compile(r'^class (\w+)\(DictMixin\):\n    r"""(.*?)"""', re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r"^      \* \*\*(\w+)\*\* ``(.+?)`` - (.*)", re.MULTILINE | re.DOTALL)
+_WORDS = {
+    "str": "string",
+    "int": "integer",
+    "bool": "boolean",
+    "float": "number",
+    "dict": "any",
+    "resource.Quantity": "Quantity",
+    "util_intstr.IntOrString": "IntOrString",
+    "meta_v1.Time": "Time",
+    "meta_v1.MicroTime": "MicroTime",
+    "meta_v1.FieldsV1": "any",
+    "runtime.RawExtension": "any",
+}
+_GO = {"[]byte": "bytes", "string": "string", "bool": "boolean", "Quantity": "Quantity"}
+_GO |= {"int32": "integer", "int64": "integer", "v1.Time": "Time"}
+_NAMES = {"string": "string", "integer": "int32", "boolean": "bool", "number": "float64"}
+_NAMES |= {"bytes": "[]uint8", "Quantity": "resource.Quantity", "IntOrString": "intstr.IntOrString"}
+_NAMES |= {"Time": "v1.Time", "MicroTime": "v1.MicroTime", "any": "map[string]interface {}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a value may be: one of a type, a list of them, or a map of names to them.
+
+    `of` is a model (`core_v1.PodSpec`) or a word: string, integer, number, boolean, bytes,
+    Quantity, IntOrString, Time, MicroTime, any. `go` is how Go names the single type.
+    """
+
+    form: str = "one"
+    of: str = "any"
+    go: str = ""
+    required: bool = False
+    pointer: bool = False
+    number: tuple[int, ...] = ()
+    merge: Json = field(default_factory=dict)
+    description: str = ""
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is one value with fields of its own."""
+        return self.form == "one" and "." in self.of
+
+    @property
+    def inner(self) -> Shape:
+        """The shape of what a list or map holds."""
+        return Shape(of=self.of, go=self.go)
+
+    @property
+    def type_name(self) -> str:
+        """The name of the type in a decoding error."""
+        prefix = {"list": "[]", "map": "map[string]"}.get(self.form, "")
+        name = f"{prefix}{self.go or _go_name(self.of)}"
+        return "v1.ResourceList" if name == "map[string]resource.Quantity" else name
+
+
+def _go_name(of: str) -> str:
+    module, _, name = of.partition(".")
+    return f"{module.rpartition('_')[2]}.{name}" if name else _NAMES[of]
+
+
+def model_of(version: str, word: str) -> str:
+    """Return the model of a kind by its API version; empty if there is none.
+
+    Options of a delete are of any version, as clients send them.
+    """
+    group, _, name = version.rpartition("/")
+    model = f"{group.partition('.')[0] or 'core'}_{name}.{word}"
+    return next((one for one in (model, f"meta_v1.{word}") if _text(one)), "")
+
+
+@cache
+def fields(model: str) -> dict[str, Shape]:
+    """Return the fields of a model by name."""
+    numbers, merges = _data("numbers").get(model, ""), _data("merges").get(model, {})
+    known = {name: rest for name, _, rest in (one.partition(":") for one in numbers.split())}
+    found = {}
+    for text in re.split(r"\n(?=      \* \*\*)", _text(model)):
+        if match := _FIELD.search(text):
+            name = match[1].removesuffix("_")
+            if known and name not in known and name not in ("apiVersion", "kind"):
+                continue  # of a later server than the one that is imitated
+            number, _, go = known.get(name, "").partition(":")
+            found[name] = _shape(model, match[2], number, go, merges.get(name, {}), match[3])
+    return found
+
+
+def description(model: str) -> str:
+    """Return what a model says of itself."""
+    return _joined(_text(model).partition("**parameters**")[0])
+
+
+def is_atomic(shape: Shape) -> bool:
+    """Return whether server-side apply takes a value whole."""
+    if shape.form == "list":
+        return shape.merge.get("list") not in ("map", "set")
+    return shape.merge.get("map") == "atomic" or (shape.is_object and shape.of in _data("atomic"))
+
+
+def _shape(model: str, hint: str, number: str, go: str, merge: Json, text: str) -> Shape:
+    required, pointer = not hint.startswith("Optional["), go.startswith("*")
+    hint = hint if required else hint[9:-1]
+    form = "list" if hint.startswith("List[") else "one"
+    hint = hint.removeprefix("List[").removesuffix("]") if form == "list" else hint
+    if hint not in _WORDS and "." not in hint:
+        hint = f"{model.partition('.')[0]}.{hint}"
+    of, go = _WORDS.get(hint, hint), go.removeprefix("*").removeprefix("[]" * (form == "list"))
+    if hint == "dict" and go.startswith("map[string]"):
+        form, go = "map", go.removeprefix("map[string]")
+        of = _GO.get(go, "any" if go.startswith("[]string") else "string")
+        if go.endswith(("DeviceAttribute", "DeviceCapacity", "Counter")):
+            of = "any"
+    elif go in ("[]byte", "int64"):
+        of = _GO[go]
+    return Shape(
+        form=form,
+        of=of,
+        go="" if go in ("Quantity", "[]byte", "v1.Time") or "." in of else go,
+        required=required,
+        pointer=pointer,
+        number=tuple(map(int, number.split("."))) if number else (),
+        merge=merge,
+        description=_joined(text),
+    )
+
+
+def _joined(text: str) -> str:
+    """Return a text without the line breaks that only wrap it."""
+    parts = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(" ".join(part.split()) for part in parts)
+
+
+def _data(section: str) -> Json:
+    found: Json = packaged("kube/fields.yaml")[section]
+    return found
+
+
+@cache
+def _texts(module: str) -> dict[str, str]:
+    folders = getattr(find_spec("lightkube"), "submodule_search_locations", None) or []
+    files = [Path(folder) / "models" / f"{module}.py" for folder in folders]
+    return {
+        match[1]: match[2]
+        for file in files
+        if file.is_file()
+        for match in _MODEL.finditer(file.read_text("utf-8"))
+    }
+
+
+def _text(model: str) -> str:
+    module, _, name = model.partition(".")
+    return _texts(module).get(name, "") if module.isidentifier() else ""
