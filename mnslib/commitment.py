@@ -17,7 +17,7 @@ from decimal import Decimal
 from operator import attrgetter
 
 from mnslib.kube_models import Node, Pod, QuotaStatus
-from mnslib.pods import total_need
+from mnslib.pods import total_charge
 from mnslib.quantities import ZERO
 from mnslib.verdicts import unknown
 
@@ -229,7 +229,7 @@ def commitments(
     returning = [node for node in there if left_out.get(node.name) in PASSING]
     elsewhere = {name for name, why in left_out.items() if why not in PASSING}
     hard, running = list(quotas), list(pods)
-    requested = total_need(pod for pod in running if pod.node_name not in elsewhere)
+    requested = total_charge(pod for pod in running if pod.node_name not in elsewhere)
     sizes, counts = {node.pool: node for node in used}, Counter(node.pool for node in used)
     growing = [
         (sizes[pool], max(0, most - counts[pool]))

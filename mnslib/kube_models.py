@@ -23,11 +23,21 @@ class KubernetesNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a pod must be for a quota to count it: `BestEffort`, `PriorityClass` In `gold`."""
+
+    name: str
+    operator: str = "Exists"
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaStatus:
     """A ResourceQuota object: amounts by key (`requests.cpu`), in cores, bytes or counts.
 
     Attributes:
-        is_scoped: whether it counts only some of the pods (`scopes`, `scopeSelector`).
+        is_scoped: whether it counts only some of the pods, those that all its `scopes` name.
+        scopes: empty too where an earlier snapshot did not keep them.
         created_utc: when it was made; None where that is not said.
     """
 
@@ -36,6 +46,7 @@ class QuotaStatus:
     hard: Mapping[str, Decimal]
     used: Mapping[str, Decimal]
     is_scoped: bool = False
+    scopes: tuple[Scope, ...] = ()
     created_utc: datetime | None = None
 
 
@@ -63,7 +74,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container's resources by name (`cpu`, `memory`), in cores and bytes.
+    """A container's resources by name (`cpu`, `memory`, `nvidia.com/gpu`); cores, bytes, counts.
+
+    Of one that is resized in place, what it counts for meanwhile.
 
     Attributes:
         is_sidecar: an init container with `restartPolicy: Always`, which keeps running.
@@ -72,11 +85,20 @@ class Container:
     requests: Mapping[str, Decimal] = field(default_factory=dict)
     limits: Mapping[str, Decimal] = field(default_factory=dict)
     is_sidecar: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod and what its containers ask for; `node_name` is empty until it has a place."""
+    """A pod and what its containers ask for; `node_name` is empty until it has a place.
+
+    Attributes:
+        pod_requests, pod_limits: `spec.resources`, which stand in place of the containers'.
+        runtime_class, priority_class: empty without one.
+        is_past_grace: whether it was to be gone when it was read, such as on a node that is lost.
+        has_deadline: whether it ends by itself (`activeDeadlineSeconds`).
+        crosses_namespaces: whether its affinity names pods of other namespaces.
+    """
 
     namespace_name: str
     name: str
@@ -87,29 +109,43 @@ class Pod:
     pod_requests: Mapping[str, Decimal] = field(default_factory=dict)
     pod_limits: Mapping[str, Decimal] = field(default_factory=dict)
     node_name: str = ""
+    runtime_class: str = ""
+    priority_class: str = ""
+    is_past_grace: bool = False
+    has_deadline: bool = False
+    crosses_namespaces: bool = False
 
     @property
     def is_finished(self) -> bool:
-        """Whether it holds no quota any more. Source: Kubernetes, "non-terminal pods"."""
+        """Whether it has ended. Source: Kubernetes, "non-terminal pods"."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def holds_quota(self) -> bool:
+        """Whether it counts for quotas, but for `count/pods`. Source: pod evaluator, QuotaV1Pod."""
+        return not (self.is_past_grace or self.is_finished)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitRange:
-    """What a namespace's LimitRange says of containers, by resource (`cpu`, `memory`).
+    """What a namespace's LimitRange says of one `kind`: Container, Pod, PersistentVolumeClaim.
 
-    Cores and bytes. A container that names no request or limit gets the default at admission.
+    Amounts by resource, in cores and bytes. A container that names no request or limit gets the
+    default at admission.
 
     Attributes:
-        least, most: what one container may ask for.
+        least, most: what one may ask for.
+        most_ratio: of its limit to its request.
     """
 
     namespace_name: str
     name: str
+    kind: str = "Container"
     default_requests: Mapping[str, Decimal] = field(default_factory=dict)
     default_limits: Mapping[str, Decimal] = field(default_factory=dict)
     least: Mapping[str, Decimal] = field(default_factory=dict)
     most: Mapping[str, Decimal] = field(default_factory=dict)
+    most_ratio: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,77 +1,145 @@
-"""What a pod really asks for: the one place with that arithmetic.
+"""What a pod counts for, and whether an API server lets it in: the one place with that arithmetic.
 
 Kubernetes' scheduler and its quota admission count the same way: the sum of what runs side by
 side, or the peak while init containers run, whichever is larger, plus the pod's overhead; a value
 set on the pod itself replaces the containers' sum.
 
-Source: Kubernetes, "Sidecar Containers: resource sharing within containers", "Pod Overhead", and
-"Assign Pod-level CPU and memory resources". What a LimitRange changes on the way in comes before
-all that. Pure: standard library only.
+    charge(pod)["requests.cpu"]
+    refusal(with_defaults(pod, ranges), quotas, ranges)  # in the server's words; empty: let in
+
+Source: kube-apiserver 1.34: component-helpers/resource/helpers.go (PodRequests, PodLimits),
+quota/v1/evaluator/core/pods.go, admission plugins ResourceQuota and LimitRanger; core/v1,
+SetDefaults_Pod. Pure: standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
+from types import MappingProxyType
 
-from mnslib.kube_models import Container, LimitRange, Pod
+from mnslib.kube_models import Container, LimitRange, Pod, QuotaStatus, Scope
 from mnslib.models import QUOTA_KEYS
-from mnslib.quantities import ZERO
+from mnslib.quantities import ZERO, in_form, server_text
 
 COMPUTE_KEYS = tuple(QUOTA_KEYS.values())
-"""Keys of a quota that containers must say. Source: Kubernetes, ResourceQuota."""
+"""Keys of a quota that ARM holds; every `charge` has them."""
 
-_PARTS = {key: tuple(key.split(".")) for key in COMPUTE_KEYS}
+_ONE = Decimal(1)
+_MUST_SAY = {name: ("requests", name) for name in ("cpu", "memory")}
+_MUST_SAY |= {key: (key.split(".")[0], key.split(".")[1]) for key in COMPUTE_KEYS}
+"""Keys that each container must say where a quota has them. Source: pod evaluator."""
+
+_BARE_POD = {"pods": _ONE, "count/pods": _ONE, **dict.fromkeys(COMPUTE_KEYS, ZERO)}
+_NONE: Mapping[str, Mapping[str, Decimal]] = MappingProxyType({})
+
+Amounts = Mapping[str, Decimal]
 
 
-def pod_need(pod: Pod) -> dict[str, Decimal]:
-    """Return what the pod counts for in a quota, by key: `requests.cpu`, `limits.memory`, ...
+def charge(pod: Pod) -> dict[str, Decimal]:
+    """Return what a pod counts for in a quota, by each key that a quota may have.
 
-    Cores and bytes. A key that no container sets is 0.
+    Cores, bytes and counts; `cpu` is `requests.cpu`. What is not there is 0; `COMPUTE_KEYS` are.
+    Whether it is counted at all is `Pod.holds_quota`.
     """
-    need = {}
-    for key, (kind, resource) in _PARTS.items():
-        amount = (pod.pod_requests if kind == "requests" else pod.pod_limits).get(resource)
-        if amount is None:
-            own = [_of(each, kind, resource) for each in pod.containers]
-            amount = own[0] if len(own) == 1 else sum(own, ZERO)  # most pods have one
-            sidecars = peak = ZERO
-            for each in pod.init_containers:  # what runs side by side, or while they run, if more
-                begun = _of(each, kind, resource)
-                peak = max(peak, sidecars + begun)
-                sidecars += begun if each.is_sidecar else ZERO
-            amount = max(amount + sidecars, peak) if pod.init_containers else amount
-        need[key] = amount + pod.overhead.get(resource, ZERO) if pod.overhead else amount
-    return need
+    found = dict(_BARE_POD)
+    for kind in ("requests", "limits"):
+        asked = _asked(pod, kind)
+        if pod.overhead:  # of limits, it joins only those that are set
+            more = {n: a for n, a in pod.overhead.items() if kind == "requests" or asked.get(n)}
+            asked = _sum(asked, more)
+        for name, amount in asked.items():
+            for key in _keys(kind, name):
+                found[key] = amount
+    return found
 
 
-def _of(container: Container, kind: str, resource: str) -> Decimal:
-    # a container that names only a limit requests that much: Kubernetes defaults it so
-    amount = container.requests.get(resource) if kind == "requests" else None
-    return container.limits.get(resource, ZERO) if amount is None else amount
+@cache
+def _keys(kind: str, name: str) -> tuple[str, ...]:
+    """Return the keys that count a resource; extended ones have only that of their requests."""
+    if name in ("cpu", "memory", "ephemeral-storage"):
+        return (name, f"requests.{name}") if kind == "requests" else (f"limits.{name}",)
+    if kind == "limits":
+        return ()
+    return (name, f"requests.{name}") if name.startswith("hugepages-") else (f"requests.{name}",)
 
 
-def total_need(pods: Iterable[Pod]) -> dict[str, Decimal]:
-    """Return the sum of `pod_need` over the pods that still hold quota."""
+def _asked(part: Pod | Container, kind: str) -> dict[str, Decimal]:
+    """Return the `requests` or `limits` of a container, or of a pod without its overhead."""
+    if isinstance(part, Container):
+        # one that names only a limit requests that much: Kubernetes defaults it so
+        return {**part.limits, **part.requests} if kind == "requests" else {**part.limits}
+    own = [_asked(each, kind) for each in part.containers]
+    total = own[0] if own else {}
+    for more in own[1:]:  # most pods have one
+        total = _sum(total, more)
+    beside: dict[str, Decimal] = {}
+    peak: dict[str, Decimal] = {}
+    for each in part.init_containers:  # one after the other, beside the sidecars before them
+        begun = _sum(beside, _asked(each, kind))
+        if each.is_sidecar:
+            total, beside = _sum(total, _asked(each, kind)), begun
+        peak = largest(peak, begun)
+    total = largest(total, peak) if peak else total
+    if not (part.pod_requests or part.pod_limits):
+        return total
+    if kind == "limits":
+        return {**total, **part.pod_limits}
+    return {**part.pod_limits, **total, **part.pod_requests}
+
+
+def _sum(some: Amounts, more: Amounts) -> dict[str, Decimal]:
+    both = {
+        name: in_form(some[name] + more[name], like=some[name] or more[name])
+        for name in some.keys() & more.keys()
+    }
+    return {**some, **more, **both}
+
+
+def largest(*lists: Amounts) -> dict[str, Decimal]:
+    """Return the largest amount of each resource."""
+    found: dict[str, Decimal] = {}
+    for each in lists:
+        found |= {name: max(found.get(name, amount), amount) for name, amount in each.items()}
+    return found
+
+
+def total_charge(pods: Iterable[Pod]) -> dict[str, Decimal]:
+    """Return the sum of `charge` over the pods that hold quota, for `COMPUTE_KEYS`."""
     total = dict.fromkeys(COMPUTE_KEYS, ZERO)
     for pod in pods:
-        if not pod.is_finished:
-            for key, amount in pod_need(pod).items():
-                total[key] += amount
+        if pod.holds_quota:
+            need = charge(pod)
+            for key in COMPUTE_KEYS:
+                total[key] += need[key]
     return total
 
 
-def with_defaults(pod: Pod, ranges: Iterable[LimitRange]) -> Pod:
+def with_defaults(
+    pod: Pod,
+    ranges: Iterable[LimitRange],
+    overheads: Mapping[str, Amounts] = _NONE,
+) -> Pod:
     """Return the pod as it is let in where these LimitRanges hold.
 
     A container without a limit gets the default limit; one without a request gets its own limit,
     else the default request, else the default limit. Of several LimitRanges the first by name
-    that says a default gives it.
+    that says a default gives it. Requests of the pod itself are settled before that.
+
+    Args:
+        overheads: what a pod of a RuntimeClass takes besides, by its name.
 
     Source: Kubernetes, "Limit Ranges": "If you specify a Container's limit, but not its request",
-    and SetDefaults_Pod, which runs before the LimitRanger.
+    and SetDefaults_Pod, which runs before the LimitRanger; admission plugin RuntimeClass.
     """
+    if pod.pod_limits:
+        names = {"cpu", "memory", *pod.pod_limits}
+        level = {name: amount for name, amount in _asked(pod, "requests").items() if name in names}
+        pod = replace(pod, pod_requests=level)
+    if pod.runtime_class in overheads and not pod.overhead:
+        pod = replace(pod, overhead=overheads[pod.runtime_class])
     requests: dict[str, Decimal] = {}
     limits: dict[str, Decimal] = {}
     for one in sorted(ranges, key=lambda one: one.name):
@@ -80,7 +148,7 @@ def with_defaults(pod: Pod, ranges: Iterable[LimitRange]) -> Pod:
     if not requests and not limits:
         return pod
 
-    def let_in(containers: Sequence[Container]) -> tuple[Container, ...]:
+    def let_in(containers: Iterable[Container]) -> tuple[Container, ...]:
         return tuple(
             replace(
                 each,
@@ -97,41 +165,123 @@ def with_defaults(pod: Pod, ranges: Iterable[LimitRange]) -> Pod:
     )
 
 
-def refusal(pod: Pod, *, keys: Iterable[str], ranges: Iterable[LimitRange] = ()) -> str:
-    """Return why a pod is never let in, whatever is free; empty where nothing is against it.
+def holds(quota: QuotaStatus, pod: Pod) -> bool:
+    """Return whether a quota counts a pod: all its scopes must match. Source: generic.Matches."""
+    if not quota.scopes:
+        return not quota.is_scoped
+    return all(_matches(scope, pod) for scope in quota.scopes)
+
+
+def _matches(scope: Scope, pod: Pod) -> bool:
+    if scope.name == "PriorityClass":
+        if scope.operator in ("Exists", "DoesNotExist"):
+            return bool(pod.priority_class) == (scope.operator == "Exists")
+        return (pod.priority_class in scope.values) == (scope.operator == "In")
+    is_such = {
+        "Terminating": pod.has_deadline,
+        "NotTerminating": not pod.has_deadline,
+        "BestEffort": _is_best_effort(pod),
+        "NotBestEffort": not _is_best_effort(pod),
+        "CrossNamespacePodAffinity": pod.crosses_namespaces,
+    }
+    return is_such.get(scope.name, False)
+
+
+def _is_best_effort(pod: Pod) -> bool:
+    """Return whether nothing asks for CPU or memory. Source: qos.ComputePodQOS."""
+    said = [pod.pod_requests, pod.pod_limits]
+    if not any(said):
+        for each in (*pod.containers, *pod.init_containers):
+            said += [each.requests, each.limits]
+    return not any(one.get(name, ZERO) > 0 for one in said for name in ("cpu", "memory"))
+
+
+def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange] = ()) -> str:
+    """Return why a pod is not let in now, in the server's words; empty where it is.
+
+    A key that is over its quota refuses only a pod that needs more than 0 of it. One that is not
+    counted yet refuses none: so quotas without `used` say why a pod is never let in.
 
     Args:
         pod: with its defaults, see `with_defaults`.
-        keys: what a quota limits (`requests.cpu`): each container must say it.
-        ranges: what one container may ask for at least and at most.
+        quotas, ranges: those of its namespace.
 
-    Source: Kubernetes, the quota admission ("must specify") and the LimitRanger ("maximum cpu
-    usage per Container"); a limit below the request is refused by the API itself.
+    Source: apiserver, resourcequota/controller.go, CheckRequest; what must be said comes first. A
+    limit below its request is refused by the API itself.
     """
-    limited = set(keys)
-    missing = [key for key in COMPUTE_KEYS if key in limited and not _says(pod, key)]
-    if missing:
-        return f"must specify {', '.join(missing)}"
-    for container in (*pod.init_containers, *pod.containers):
-        for resource, limit in container.limits.items():
-            if container.requests.get(resource, limit) > limit:
+    if pod.overhead and not pod.runtime_class:
+        return "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+    containers = (*pod.init_containers, *pod.containers)
+    for each in containers:
+        for resource, limit in each.limits.items():
+            if each.requests.get(resource, limit) > limit:
                 return f"requests more {resource} than the default limit"
-        for one in ranges:
-            for resource, most in one.most.items():
-                if container.limits.get(resource, most + 1) > most:
-                    return f"asks for more {resource} than LimitRange {one.name} lets a container"
-            for resource, least in one.least.items():
-                if _of(container, "requests", resource) < least:
-                    return f"asks for less {resource} than LimitRange {one.name} wants"
+    for one in ranges:
+        said: dict[str, None] = {}
+        for part in containers if one.kind == "Container" else [pod] if one.kind == "Pod" else []:
+            said |= dict.fromkeys(
+                _out_of_range(one, _asked(part, "requests"), _asked(part, "limits"))
+            )
+        if said:
+            return next(iter(said)) if len(said) == 1 else f"[{', '.join(said)}]"
+    need, holding = charge(pod), [quota for quota in quotas if holds(quota, pod)]
+    for quota in holding:
+        if missing := _unsaid(quota, pod):
+            return f"failed quota: {quota.name}: must specify {'; '.join(missing)}"
+    for quota in holding:
+        short = [
+            key
+            for key, hard in sorted(quota.hard.items())
+            if need.get(key) and key in quota.used and quota.used[key] + need[key] > hard
+        ]
+        if short:
+            requested, used, limited = (
+                ",".join(f"{key}={server_text(amounts[key])}" for key in short)
+                for amounts in (need, quota.used, quota.hard)
+            )
+            told = f"requested: {requested}, used: {used}, limited: {limited}"
+            return f"exceeded quota: {quota.name}, {told}"
     return ""
 
 
-def _says(pod: Pod, key: str) -> bool:
-    kind, resource = _PARTS[key]
-    is_request = kind == "requests"
-    if resource in pod.pod_limits or (is_request and resource in pod.pod_requests):
-        return True
-    return all(
-        resource in each.limits or (is_request and resource in each.requests)
-        for each in (*pod.init_containers, *pod.containers)
+def _unsaid(quota: QuotaStatus, pod: Pod) -> list[str]:
+    """Return what containers must say and do not: `limits.cpu for: app`."""
+    missing = []
+    for key in sorted(quota.hard.keys() & _MUST_SAY.keys()):
+        kind, resource = _MUST_SAY[key]
+        each = (*pod.containers, *pod.init_containers)
+        if names := sorted({one.name for one in each if resource not in _asked(one, kind)}):
+            missing.append(f"{key} for: {','.join(names)}")
+    return [] if pod.pod_requests or pod.pod_limits else missing
+
+
+def _out_of_range(one: LimitRange, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    """Yield what a LimitRange has against amounts. Source: LimitRanger, PodValidateLimitFunc."""
+    bounds = (
+        ("minimum", one.least, ("request", "limit")),
+        ("maximum", one.most, ("limit", "request")),
     )
+    for word, least_or_most, sides in bounds:
+        for name, bound in sorted(least_or_most.items()):
+            said = {"request": requests.get(name), "limit": limits.get(name)}
+            begin = f"{word} {name} usage per {one.kind} is {server_text(bound)}"
+            if said[sides[0]] is None:
+                yield f"{begin}.  No {sides[0]} is specified"
+                continue
+            for side in sides:
+                amount = said[side]
+                if (
+                    amount is not None
+                    and amount != bound
+                    and (amount < bound) == (word == "minimum")
+                ):
+                    yield f"{begin}, but {side} is {server_text(amount)}"
+                    break
+    for name, ratio in sorted(one.most_ratio.items()):
+        request, limit = requests.get(name), limits.get(name)
+        begin = f"{name} max limit to request ratio per {one.kind} is {server_text(ratio)}, but"
+        if not request or not limit:
+            side = "limit" if request else "request"
+            yield f"{begin} no {side} is specified or {side} is 0"
+        elif limit / request > ratio:
+            yield f"{begin} provided ratio is {limit / request:.6f}"

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache, partial
 from typing import SupportsFloat
 
@@ -29,6 +29,7 @@ _SUFFIXES = {
     "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
 """Source: Kubernetes API reference, resource.Quantity grammar."""
+_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 
 _GRAMMAR = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d{1,3})|(?P<suffix>[a-zA-Z]*))",
@@ -50,13 +51,35 @@ RESOURCE_WORDS = {
     "memory": "memory",
 }
 MIB, GIB = 2**20, 2**30
-_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 LARGEST = Decimal(2**63 - 1)
 """Kubernetes keeps quantities as 64-bit integers. Source: resource.Quantity, `MaxInt64`."""
 
 LONGEST = 100
-"""Characters; our choice, some three times what 2^63 - 1 nanocores need. A number of a million
-digits is beyond what Decimal can compare."""
+"""Characters and digits; our choice, some three times what 2^63 - 1 nanocores need. A number of a
+million digits is beyond what Decimal can compare."""
+
+_WIDE = Context(prec=2 * LONGEST)
+_MILLI = Decimal("0.001")
+_STEPS = {size.adjusted(): name for name, size in _SUFFIXES.items() if name not in _BINARY}
+"""Power of ten to the suffix that is written for it."""
+
+
+class Amount(Decimal):
+    """An amount that an API server keeps, in base units.
+
+    Attributes:
+        form: how it is written (`server_text`): with `binary` suffixes, an `exponent` or
+            `decimal` suffixes.
+    """
+
+    form: str = "decimal"
+
+
+def in_form(amount: Decimal, like: Decimal | str) -> Amount:
+    """Return an amount that is written in a form, or as another is."""
+    found = Amount(amount)
+    found.form = like if isinstance(like, str) else getattr(like, "form", "decimal")
+    return found
 
 
 @lru_cache(maxsize=4096)  # a fleet has few sizes, and each stands in thousands of answers
@@ -66,16 +89,61 @@ def parse_quantity(text: str) -> Decimal:
     Raises:
         ValueError: if `text` is no Kubernetes quantity, is negative, or exceeds 2^63 - 1.
     """
-    match = _GRAMMAR.fullmatch(text.strip()) if len(text) <= LONGEST else None
-    suffix = (match["suffix"] or "") if match else "?"
-    if match is None or suffix not in _SUFFIXES:
-        raise ValueError(f"{text.strip()[:40]!r} is not a quantity")
-    amount = Decimal(match["number"]).scaleb(int(match["exponent"] or 0)) * _SUFFIXES[suffix]
+    amount, _ = _parsed(text)
     if amount < 0:
         raise ValueError(f"{text.strip()!r} is negative")
     if amount > LARGEST:
         raise ValueError(f"{text.strip()!r} is larger than 2^63 - 1")
     return amount
+
+
+@lru_cache(maxsize=4096)
+def read_quantity(text: str) -> Amount:
+    """Return an amount of an object as the API server counts it: of any sign and size.
+
+    It is rounded up to thousandths, and with a binary suffix it is 2^63 - 1 at most. Source:
+    resource.ParseQuantity; core/v1, SetDefaults_ResourceList.
+
+    Raises:
+        ValueError: if `text` is no Kubernetes quantity, or has more than `LONGEST` digits.
+    """
+    amount, form = _parsed(text)
+    if abs(amount.adjusted()) > LONGEST:
+        raise ValueError(f"{text.strip()[:40]!r} is beyond what can be counted")
+    if form == "binary":
+        amount = min(amount, LARGEST)
+    if int(amount.as_tuple().exponent) < -3:
+        amount = amount.quantize(_MILLI, ROUND_CEILING, _WIDE)
+    return in_form(amount, like=form)
+
+
+def _parsed(text: str) -> tuple[Decimal, str]:
+    """Return the exact amount, and the form that it is written in."""
+    match = _GRAMMAR.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    suffix = (match["suffix"] or "") if match else "?"
+    if match is None or suffix not in _SUFFIXES:
+        raise ValueError(f"{text.strip()[:40]!r} is not a quantity")
+    amount = Decimal(match["number"]).scaleb(int(match["exponent"] or 0)) * _SUFFIXES[suffix]
+    form = "exponent" if match["exponent"] else "binary" if suffix in _BINARY else "decimal"
+    return amount, form
+
+
+def server_text(amount: Decimal) -> str:
+    """Return an amount as the API server writes it: `1536Mi`, `1500m`, `1129145600`, `1e30`.
+
+    Source: resource.Quantity, CanonicalizeBytes: a binary suffix only from 1,024 on and without a
+    fraction.
+    """
+    form, whole = getattr(amount, "form", "decimal"), amount.to_integral_value()
+    if form == "binary" and abs(amount) >= 1024 and whole == amount:
+        suffix = next((name for name in _BINARY if whole % _SUFFIXES[name] == 0), "")
+        return f"{int(whole / _SUFFIXES[suffix])}{suffix}"
+    exponent = int(amount.normalize(_WIDE).as_tuple().exponent) if amount else 0
+    exponent = max(-9, exponent // 3 * 3)
+    if form != "exponent":
+        exponent = min(exponent, max(_STEPS))
+    ending = _STEPS[exponent] if form != "exponent" else f"e{exponent}" if exponent else ""
+    return f"{int(amount.scaleb(-exponent, _WIDE))}{ending}"
 
 
 def two_readings(text: str) -> tuple[str, ...]:
@@ -209,6 +277,6 @@ def decimal_text(value: SupportsFloat | None, *, places: int) -> str:
     if not amount.is_finite():
         return f"{MINUS if amount < 0 else ''}∞"
     step = Decimal(1).scaleb(-places)
-    text = f"{amount.quantize(step, ROUND_HALF_UP):,f}"
+    text = f"{amount.quantize(step, ROUND_HALF_UP, _WIDE):,f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text.replace("-", MINUS)

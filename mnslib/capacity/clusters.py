@@ -37,6 +37,10 @@ it, eight hours, may be busier. Our choice."""
 MOST_PODS = 2**31
 """Pods that a node takes which does not say how many: more than any has."""
 
+MOST_OF_A_NODE = 2**50
+"""Millicores and bytes that a pod is taken to ask for: more than any node has, and few enough that
+many of them stay within 64 bits. Our choice."""
+
 COMMITMENT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["commitment"])
 PLACEMENT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["placement"])
 _WORDS = {"cluster_name", "resource", "verdict", "autoscaled_verdict", "location", "reason"}
@@ -264,8 +268,9 @@ class PodSize(NamedTuple):
 
 
 def pod_size(need: Size) -> PodSize:
-    """Return the size of a pod from its `pods.pod_need`."""
-    return PodSize(ceil(need["requests.cpu"] * 1000), ceil(need["requests.memory"]))
+    """Return the size of a pod from its `pods.charge`."""
+    asked = need["requests.cpu"] * 1000, need["requests.memory"]
+    return PodSize(*(min(ceil(amount), MOST_OF_A_NODE) for amount in asked))
 
 
 class FreeNodes:
@@ -279,7 +284,7 @@ class FreeNodes:
         nodes: those that teams cannot use (`commitment.left_out_for`) take none.
         pods: all of the cluster, system pods too; finished ones hold nothing. Those that wait for
             a node are put on one first where they find one.
-        needs: what each of the pods counts for, from `pods.pod_need`.
+        needs: what each of the pods counts for, from `pods.charge`.
     """
 
     def __init__(self, nodes: Iterable[Node], pods: Iterable[Pod], needs: Iterable[Size]) -> None:
@@ -299,7 +304,10 @@ class FreeNodes:
                 left[2] -= 1
             else:
                 waiting[pod_size(need)] += 1
-        rows = [[floor(cores * 1000), floor(memory), int(n)] for cores, memory, n in free.values()]
+        rows = [
+            [max(floor(one), -MOST_OF_A_NODE) for one in (cores * 1000, memory, pods)]
+            for cores, memory, pods in free.values()
+        ]
         self._free = np.array(rows, dtype=np.int64).reshape(len(rows), 3).T
         self._known: dict[PodSize, int] = {}
         if waiting:

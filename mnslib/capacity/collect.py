@@ -206,6 +206,8 @@ def _read_present(
         reading.errors.append(str(error))
         return
     _add_lists(reading, kube)
+    if apart := [one for found in kube.set_apart.values() for one in found]:
+        reading.errors.append(cut(f"not read, and counted nowhere: {', '.join(apart)}"))
     pods, nodes = facts.get("pods"), facts.get("nodes")
     reading.busy = frozenset(pod.namespace_name for pod in pods or () if not pod.is_finished)
     # A reader of namespaces may not see nodes; the quotas are worth keeping all the same.
@@ -219,13 +221,14 @@ def _read_present(
 
 def _add_lists(reading: ClusterReading, kube: KubeClient) -> None:
     """Read what is worth having besides the quotas; one that may not be read spoils no other."""
-    reads: dict[str, Callable[[], Sequence[Any]]] = {
+    reads: dict[str, Callable[[], Any]] = {
         "pods": kube.pods,
         "nodes": kube.nodes,
         "limit_ranges": kube.limit_ranges,
         "workloads": kube.workloads,
         "autoscalers": kube.autoscalers,
         "events": kube.refused_pods,
+        "runtime_classes": lambda: kube.overheads() if _names_class(reading.facts) else {},
     }
     for kind, read in reads.items():
         try:
@@ -237,6 +240,10 @@ def _add_lists(reading: ClusterReading, kube: KubeClient) -> None:
                 reading.unread |= dict.fromkeys(unasked, _reason(error))
                 return
             reading.unread[kind] = NOT_SERVED if error.status == 404 else _reason(error)
+
+
+def _names_class(facts: Mapping[str, Any]) -> bool:
+    return any(one.template.runtime_class for one in facts.get("workloads", ()))
 
 
 def _reason(error: ArmError | KubeError) -> str:

@@ -171,14 +171,14 @@ def _counters(snapshot: Snapshot, spaces: pd.DataFrame) -> pd.DataFrame:
     rows = spaces.loc[spaces.index.repeat(len(QUOTA_KEYS))].reset_index(drop=True)
     pods = pd.DataFrame(
         [
-            (cluster, pod.namespace_name, pod.is_finished, *(need[key] for key in keys))
+            (cluster, pod.namespace_name, pod.holds_quota, *(need[key] for key in keys))
             for cluster, pods in snapshot.pods.items()
             for pod, need in zip(pods, snapshot.pod_needs[cluster], strict=True)
         ],
-        columns=[*SPACE, "is_finished", *keys],
-    ).astype(dict.fromkeys(keys, float) | {"is_finished": bool})
+        columns=[*SPACE, "holds_quota", *keys],
+    ).astype(dict.fromkeys(keys, float) | {"holds_quota": bool})
     by_space = pd.MultiIndex.from_frame(spaces[SPACE])
-    needs = pods[~pods["is_finished"]].groupby(SPACE)[keys].sum(), pods.groupby(SPACE)[keys].max()
+    needs = pods[pods["holds_quota"]].groupby(SPACE)[keys].sum(), pods.groupby(SPACE)[keys].max()
     asked, largest = (need.reindex(by_space, fill_value=0.0).to_numpy().ravel() for need in needs)
     live = [*snapshot.quotas.keys() - set(snapshot.remembered)]
     rows = rows.assign(

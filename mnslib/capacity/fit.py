@@ -8,12 +8,12 @@ example is in `docs/capacity.md`. NaN means "not limited" or "unknown"; the `ver
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import pod_need, refusal, with_defaults
+from mnslib.pods import charge, holds, refusal, with_defaults
 from mnslib.quantities import GIB, ZERO
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
 
@@ -159,7 +159,8 @@ class _Template:
     """The next pod of a workload as it would be let in; equal to itself alone.
 
     Attributes:
-        need: by the names of `LIMITED`.
+        need: what it counts for, from `pods.charge`.
+        held_by: names of the quotas that count it.
         refused: why it never is let in; empty where nothing is against it.
         unsure: why that cannot be said; empty where it can.
         needs_place: whether it must find a node; a DaemonSet's pod comes with its node.
@@ -167,9 +168,26 @@ class _Template:
 
     need: Mapping[str, Decimal]
     size: PodSize
+    held_by: Collection[str]
     refused: str
     unsure: str
     needs_place: bool
+
+
+class _Limit(NamedTuple):
+    """What one quota leaves of one key; `name` is that of `LIMITED`, or the key itself."""
+
+    quota_name: str
+    key: str
+    name: str
+    hard: Decimal
+    free: Decimal
+
+    def holds(self, template: _Template) -> bool:
+        return self.quota_name in template.held_by
+
+    def need_of(self, template: _Template) -> Decimal:
+        return template.need.get(self.key, ZERO)
 
 
 class _Cluster:
@@ -183,12 +201,13 @@ class _Cluster:
             or snapshot.unread.get((cluster, kind))
             or (none if kind in ("nodes", "pods") else None)
             or f"{kind.replace('_', ' ')} not read"
-            for kind in (*_BY_NAMESPACE, "nodes", "pods")
+            for kind in (*_BY_NAMESPACE, "nodes", "pods", "runtime_classes")
             if whole or cluster not in getattr(snapshot, kind)
         }
         self.quotas, self.workloads, self.autoscalers, self.ranges = (
             by_namespace(getattr(snapshot, kind).get(cluster, ())) for kind in _BY_NAMESPACE
         )
+        self.overheads = snapshot.runtime_classes.get(cluster, {})
         self.nodes = None if whole else snapshot.free_nodes.get(cluster)
         self.no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
 
@@ -203,17 +222,15 @@ class _Space:
     def __init__(self, cluster: _Cluster, name: str, *, doubt: str) -> None:
         self.cluster = cluster
         self.unknown = cluster.unread.get("quotas", "") or doubt
-        self.limits: dict[str, tuple[Decimal, Decimal]] = {}  # hard, and what of it is free
-        for quota in cluster.quotas.get(name, ()):
+        self.quotas = cluster.quotas.get(name, ())
+        self.limits: list[_Limit] = []
+        for quota in self.quotas:
             for key, hard in quota.hard.items():
-                value, used = _NAMES.get(QUOTA_ALIASES.get(key, key), ""), quota.used.get(key)
-                if not value:
-                    continue
-                if used is None:
+                value, used = _NAMES.get(QUOTA_ALIASES.get(key, key), key), quota.used.get(key)
+                if used is not None:
+                    self.limits.append(_Limit(quota.name, key, value, hard, hard - used))
+                elif value in LIMITED:
                     self.unknown = UNCOUNTED
-                free = hard - (used or ZERO)
-                if value not in self.limits or free < self.limits[value][1]:
-                    self.limits[value] = hard, free
         self.ranges = cluster.ranges.get(name, ())
         self.scalers: Sequence[Autoscaler] = cluster.autoscalers.get(name, ())
         self.workloads: dict[tuple[str, str], tuple[Workload, _Template]] = {
@@ -224,16 +241,17 @@ class _Space:
 
     def _template(self, pod: Pod, kind: str = "") -> _Template:
         """Return the pod as it would ask to be let in, with the LimitRanges' defaults."""
-        pod = with_defaults(pod, self.ranges)
-        need = pod_need(pod)
-        keys = [LIMITED[name] for name in LIMITED if name in self.limits]
-        refused = refusal(pod, keys=keys, ranges=self.ranges)
+        pod = with_defaults(pod, self.ranges, self.cluster.overheads)
+        need = charge(pod)
+        refused = refusal(pod, [replace(one, used={}) for one in self.quotas], self.ranges)
         unread = self.cluster.unread.get("limit_ranges", "")  # they may give what the pod lacks
+        no_overhead = self.cluster.unread.get("runtime_classes", "") if pod.runtime_class else ""
         return _Template(
-            need={name: need.get(key, Decimal(1)) for name, key in LIMITED.items()},
+            need=need,
             size=pod_size(need),
+            held_by={quota.name for quota in self.quotas if holds(quota, pod)},
             refused="" if unread else refused,
-            unsure=unread if refused else "",
+            unsure=(unread if refused else "") or no_overhead,
             needs_place=kind != "DaemonSet",
         )
 
@@ -303,8 +321,8 @@ class _Space:
         largest = max((template for template, _ in groups), key=lambda each: each.size)
         figures = {
             "pods": float(sum(count for _, count in groups)),
-            "pod_cpu": float(largest.need["cpu_request"]),
-            "pod_memory": float(largest.need["memory_request"]),
+            "pod_cpu": float(largest.need["requests.cpu"]),
+            "pod_memory": float(largest.need["requests.memory"]),
         }
         if refused := next((each.refused for each, _ in groups if each.refused), ""):
             figures |= {"fits_quota": 0.0, "fits_nodes": 0.0}
@@ -312,20 +330,28 @@ class _Space:
         if unsure := next((each.unsure for each, _ in groups if each.unsure), self.unknown):
             return _Answer(verdict=unknown(unsure), figures=figures)
         shares: dict[str, float] = {}
-        for name in LIMITED:
-            if name in self.limits:
-                hard, free = self.limits[name]
-                rest = float(free - sum(count * each.need[name] for each, count in groups))
-                figures[f"left_{name}"] = rest
-                none = float("-inf") if rest < 0 else 0.0
-                shares[name] = rest / float(hard) if hard else none
-        tightest = min(shares, key=lambda name: shares[name], default="")
+        other = ""
+        for one in self.limits:
+            needs = [(count, one.need_of(each)) for each, count in groups if one.holds(each)]
+            rest = float(one.free - sum(count * need for count, need in needs))
+            is_needed = any(need for _, need in needs)  # of what none needs may be less than none
+            if one.name not in LIMITED:
+                is_short = is_needed and rest < 0
+                other = f"exceeds {one.key} of quota {one.quota_name}" if is_short else other
+            elif needs:
+                left = f"left_{one.name}"
+                figures[left] = min(rest, figures.get(left, rest))
+                share = rest / float(one.hard) if one.hard else float("-inf") if rest < 0 else 0.0
+                if is_needed or rest > 0:
+                    shares[one.name] = min(share, shares.get(one.name, share))
+        ranked = [name for name in LIMITED if name in shares]
+        tightest = min(ranked, key=lambda name: shares[name], default="")
         figures |= self._on_nodes(groups)
         if len(groups) == 1:
             figures |= self._fits(largest)
         lacks = {"quota": min(shares.values(), default=0.0) < 0}
         lacks["nodes"] = figures.get("unplaced_pods", 0) > 0
-        reason = " and ".join(name for name, is_short in lacks.items() if is_short)
+        reason = other or " and ".join(name for name, is_short in lacks.items() if is_short)
         known = YES if self.cluster.nodes is not None else unknown(self.cluster.no_nodes)
         return _Answer(
             verdict=NO if reason else known,
@@ -353,9 +379,9 @@ class _Space:
     def _fits(self, template: _Template) -> dict[str, float]:
         """Return how many pods of one template fit in the quota and on the nodes, from now on."""
         counts = [
-            max(ZERO, free // template.need[name])
-            for name, (_, free) in self.limits.items()
-            if template.need[name]
+            max(ZERO, one.free // one.need_of(template))
+            for one in self.limits
+            if one.holds(template) and one.need_of(template)
         ]
         found = {"fits_quota": float(min(counts))} if counts else {}
         if self.cluster.nodes is not None:
@@ -367,10 +393,10 @@ class _Space:
 
 
 def unset(reason: str) -> list[str]:
-    """Return `limits` of `must specify limits.cpu, limits.memory`; empty of another reason."""
-    _, _, keys = reason.partition(MUST_SPECIFY)
-    is_said = reason.startswith(MUST_SPECIFY)
-    return [*dict.fromkeys(key.partition(".")[0] for key in keys.split(", "))] if is_said else []
+    """Return `limits` of `must specify limits.cpu for: app`; empty of another reason."""
+    _, is_said, keys = reason.partition(MUST_SPECIFY)
+    kinds = {"limits" if key.startswith("limits.") else "requests" for key in keys.split("; ")}
+    return sorted(kinds, reverse=True) if is_said else []
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,7 @@ class QuotaValue(NamedTuple):
         """`full`, `tight`, `ok` or why it is unknown."""
         if self.used is None:
             return unknown(UNCOUNTED)
-        if self.used >= self.hard and (self.hard or self.used):
+        if self.used >= self.hard:
             return FULL
         return TIGHT if self.hard and self.used >= self.hard * TIGHT_RATIO else OK
 
@@ -56,7 +56,7 @@ class QuotaValue(NamedTuple):
         if self.used is None:
             return Decimal(-1), Decimal(0)
         if not self.hard:
-            return (Decimal("Infinity") if self.used else Decimal(0)), Decimal(0)
+            return Decimal("Infinity"), self.used
         return self.used / self.hard, self.used - self.hard
 
 

@@ -21,8 +21,8 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.kube_models import Event, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import pod_need, with_defaults
-from mnslib.quantities import ZERO, format_cpu, format_memory, parse_quantity
+from mnslib.pods import charge, holds, with_defaults
+from mnslib.quantities import ZERO, format_cpu, format_memory, read_quantity
 
 REFUSALS_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["refusals"])
 _AMOUNTS = ("missing_pods", "pod_requested", "used", "limited", "raise_one", "raise_all")
@@ -64,7 +64,7 @@ def read_message(message: str) -> list[dict[str, Any]]:
         try:
             requested, used, limited = (
                 {
-                    key: parse_quantity(text)
+                    key: read_quantity(text)
                     for key, _, text in (pair.partition("=") for pair in found[name].split(","))
                 }
                 for name in ("requested", "used", "limited")
@@ -162,10 +162,10 @@ def _parts(
     pods = max(1, workload.replicas - workload.running)
     ranges = snapshot.limit_ranges.get(cluster, ())
     own = [one for one in ranges if one.namespace_name == event.namespace_name]
-    need = pod_need(with_defaults(workload.template, own)) | {"pods": Decimal(1)}
-    need |= {alias: need[key] for alias, key in QUOTA_ALIASES.items()}
+    pod = with_defaults(workload.template, own, snapshot.runtime_classes.get(cluster, {}))
+    need = charge(pod)
     for quota in snapshot.quotas.get(cluster, ()):
-        if quota.namespace_name == event.namespace_name and not quota.is_scoped:
+        if quota.namespace_name == event.namespace_name and holds(quota, pod):
             parts += [
                 _short(quota.name, key, pod_requested=need[key], used=quota.used[key], limited=hard)
                 for key, hard in quota.hard.items()

@@ -24,7 +24,7 @@ from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import pod_need
+from mnslib.pods import charge
 from mnslib.quantities import day_text
 
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
@@ -59,6 +59,7 @@ class Snapshot:
             `requests.memory`), namespaces without a quota too; cores and bytes.
         nodes, pods, limit_ranges, workloads, autoscalers, events: as each cluster lists them; a
             cluster that could not be read is missing. Events are those of refused pods.
+        runtime_classes: what each adds to its pods by name, of clusters where a template names one.
         unread: (cluster, kind such as `events`) to the reason, where only that could not be read.
         step_minutes: distance of two samples.
         unreachable: cluster to reason, where the quotas could not be read.
@@ -86,6 +87,7 @@ class Snapshot:
     workloads: Mapping[str, Sequence[Workload]] = field(default_factory=dict)
     autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    runtime_classes: Mapping[str, Mapping[str, Mapping[str, Decimal]]] = field(default_factory=dict)
     latest_peaks: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     peak_times: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
     remembered: Collection[str] = ()
@@ -140,7 +142,7 @@ class Snapshot:
     @cached_property
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:
         """What each of a cluster's `pods` counts for, in their order: see `mnslib.pods`."""
-        return {cluster: list(map(pod_need, pods)) for cluster, pods in self.pods.items()}
+        return {cluster: list(map(charge, pods)) for cluster, pods in self.pods.items()}
 
     @cached_property
     def free_nodes(self) -> Mapping[str, FreeNodes]:

@@ -13,7 +13,8 @@ import threading
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.core.decoders import decode_list
-from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1
+from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1, node_v1
 
 from mnslib import kube_models as own
 from mnslib.errors import (
@@ -68,6 +69,8 @@ _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
 }
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
 _FIRST_READ = threading.Lock()
+_UNREADABLE = (msgspec.MsgspecError, ValueError, AttributeError, TypeError, ArithmeticError)
+"""What reading an object may raise that is not as its kind has it."""
 
 Value = TypeVar("Value")
 
@@ -80,6 +83,10 @@ class KubeClient:
         token: returns a bearer token for the API server; asked at each request.
         name: the cluster, as messages shall name it.
         sleep: waits between attempts.
+
+    Attributes:
+        set_apart: of each kind that was listed, the objects that could not be read and why; anybody
+            who may make an object can write one that nothing here expects.
 
     Raises:
         KubeError: if the text is no kubeconfig, or its server is not https with a certificate.
@@ -99,6 +106,7 @@ class KubeClient:
         except (ssl.SSLError, ValueError) as error:
             raise KubeError(f"cluster {name}: its certificate authority is no PEM") from error
         self._name = name
+        self.set_apart: dict[str, list[str]] = {}
         # lightkube makes a TLS context that our transport has no use for; with the certificate
         # named it does not read the machine's whole store for that, 40 ms for each cluster
         data = base64.b64encode(ca_pem.encode()).decode()
@@ -136,9 +144,13 @@ class KubeClient:
         return self._read("pods", core_v1.Pod, objects.pod, namespace="*")
 
     def limit_ranges(self) -> list[own.LimitRange]:
-        """Return the LimitRanges of all namespaces, as far as they speak of containers."""
-        kind = core_v1.LimitRange
-        return self._read("limit ranges", kind, objects.limit_range, namespace="*")
+        """Return the LimitRanges of all namespaces, one for each kind that they speak of."""
+        found = self._read("limit ranges", core_v1.LimitRange, objects.limit_range, namespace="*")
+        return [part for parts in found for part in parts]
+
+    def overheads(self) -> dict[str, Mapping[str, Decimal]]:
+        """Return what each RuntimeClass adds to its pods, by name, in cores and bytes."""
+        return dict(self._read("runtime classes", node_v1.RuntimeClass, objects.runtime_class))
 
     def workloads(self) -> list[own.Workload]:
         """Return what starts pods in all namespaces, jobs of CronJobs too."""
@@ -177,12 +189,30 @@ class KubeClient:
         with _FIRST_READ:
             _learn(kind)
         try:
-            found = self._client.list(kind, chunk_size=PAGE_SIZE, **where)
-            return [convert(item) for item in found]
-        except (msgspec.MsgspecError, ValueError, AttributeError, RecursionError) as error:
+            try:
+                return self._converted(kind, kind, convert, where)
+            except msgspec.ValidationError:  # by an item that is not as its kind has it
+                bases = (dict, kind.__bases__[0])
+                loose = type(kind.__name__, bases, {"_api_info": kind._api_info})
+                return self._converted(kind, loose, convert, where)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise KubeError(
                 f"cluster {self._name}: the answer is no list of {what}: {error}"
             ) from error
+
+    def _converted(
+        self, kind: Any, listed_as: Any, convert: Callable[[Any], Value], where: Mapping[str, Any]
+    ) -> list[Value]:
+        """Return the items of a list; those that cannot be read are set apart."""
+        found, apart = [], []
+        for item in self._client.list(listed_as, chunk_size=PAGE_SIZE, **where):
+            try:
+                typed = msgspec.convert(item, kind) if isinstance(item, dict) else item
+                found.append(convert(typed))
+            except _UNREADABLE as error:
+                apart.append(objects.set_apart(kind.__name__, item, error))
+        self.set_apart[kind.__name__] = apart
+        return found
 
 
 @cache

@@ -7,18 +7,41 @@ sends, attribute access raises, and the client says which list it was. Knows no 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from mnslib import kube_models as own
-from mnslib.quantities import ZERO, parse_quantity
+from mnslib.errors import cut
+from mnslib.pods import largest
+from mnslib.quantities import ZERO, read_quantity
 from mnslib.secrets import hide_secrets
 
 _COUNTED = ("cpu", "memory")
+LONGEST_REASON = 100
+"""Characters of why an object could not be read; our choice."""
 _STEADY = "25%"
 """maxSurge of a Deployment that does not say. Source: apps/v1, DeploymentStrategy."""
+
+
+def set_apart(kind: str, item: Any, error: Exception) -> str:
+    """Return which object cannot be read and why: `Pod web/odd ('?' is not a quantity)`.
+
+    Args:
+        item: as lightkube reads it, or as JSON.
+
+    Raises:
+        ValueError: if it is none, for it has no name.
+    """
+    metadata = msgspec.to_builtins(item).get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise ValueError(str(error))
+    where = "/".join(str(metadata[part]) for part in ("namespace", "name") if metadata.get(part))
+    return f"{kind} {where} ({cut(hide_secrets(str(error)), LONGEST_REASON)})"
 
 
 def namespace(item: Any) -> own.KubernetesNamespace:
@@ -41,8 +64,15 @@ def quota(item: Any) -> own.QuotaStatus:
         hard=_amounts((status and status.hard) or (spec and spec.hard)),
         used=_amounts(status and status.used),
         is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
+        scopes=tuple(_scopes(spec)) if spec else (),
         created_utc=item.metadata.creationTimestamp,
     )
+
+
+def _scopes(spec: Any) -> Iterator[own.Scope]:
+    yield from (own.Scope(name=name) for name in spec.scopes or ())
+    for one in (spec.scopeSelector and spec.scopeSelector.matchExpressions) or ():
+        yield own.Scope(name=one.scopeName, operator=one.operator, values=tuple(one.values or ()))
 
 
 _POOL_LABEL = "kubernetes.azure.com/agentpool"
@@ -74,44 +104,105 @@ def node(item: Any) -> own.Node:
 
 
 def pod(item: Any) -> own.Pod:
-    """Return a pod."""
-    phase = (item.status and item.status.phase) or "Pending"
-    return _pod(item.metadata, item.spec, phase=phase)
+    """Return a pod; a container that is resized in place counts for what it has, or shall have."""
+    metadata, status = item.metadata, item.status
+    found = _pod(metadata, item.spec, status=status)
+    grace = metadata.deletionGracePeriodSeconds
+    if metadata.deletionTimestamp is None or grace is None:
+        return found
+    ends = metadata.deletionTimestamp + timedelta(seconds=grace)
+    return replace(found, is_past_grace=datetime.now(UTC) > ends)
 
 
-def _pod(metadata: Any, spec: Any, *, phase: str = "Pending") -> own.Pod:
-    requests, limits = _resources(spec.resources)
+def _pod(metadata: Any, spec: Any, *, status: Any = None) -> own.Pod:
+    requests, limits = (_of_the_pod(one) for one in _resources(spec.resources))
+    conditions = (status and status.conditions) or ()
+    pending = next((c.reason for c in conditions if c.type == "PodResizePending"), "")
+    states = {
+        one.name: one
+        for part in ("containerStatuses", "initContainerStatuses")
+        for one in (status and getattr(status, part)) or ()
+    }
+
+    def containers(items: Any) -> tuple[own.Container, ...]:
+        is_stuck = pending == "Infeasible"
+        return tuple(_container(one, states.get(one.name), is_stuck=is_stuck) for one in items)
+
     return own.Pod(
         namespace_name=metadata.namespace,
         name=metadata.name,
-        phase=phase,
-        containers=tuple(_container(c) for c in spec.containers),
-        init_containers=tuple(_container(c) for c in spec.initContainers or ()),
-        overhead=_amounts(spec.overhead, only=_COUNTED),
+        phase=(status and status.phase) or "Pending",
+        containers=containers(spec.containers),
+        init_containers=containers(spec.initContainers or ()),
+        overhead=_amounts(spec.overhead),
         pod_requests=requests,
         pod_limits=limits,
         node_name=spec.nodeName or "",
+        runtime_class=spec.runtimeClassName or "",
+        priority_class=spec.priorityClassName or "",
+        has_deadline=spec.activeDeadlineSeconds is not None,
+        crosses_namespaces=any(
+            one.namespaces or one.namespaceSelector is not None for one in _affinities(spec)
+        ),
     )
 
 
-def _container(item: Any) -> own.Container:
+def _of_the_pod(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return what may stand in `spec.resources`. Source: IsSupportedPodLevelResource."""
+    return {n: a for n, a in amounts.items() if n in _COUNTED or n.startswith("hugepages-")}
+
+
+def _affinities(spec: Any) -> Iterator[Any]:
+    """Yield the terms that say which pods a pod wants to be near to, or away from."""
+    for part in ("podAffinity", "podAntiAffinity"):
+        if side := spec.affinity and getattr(spec.affinity, part):
+            yield from side.requiredDuringSchedulingIgnoredDuringExecution or ()
+            for one in side.preferredDuringSchedulingIgnoredDuringExecution or ():
+                yield one.podAffinityTerm
+
+
+def _container(item: Any, state: Any, *, is_stuck: bool) -> own.Container:
+    """Return a container with the largest of what it asks for, was given and has.
+
+    Args:
+        is_stuck: whether its resize can never be done, so that what it asks for counts for nothing.
+
+    Source: component-helpers/resource/helpers.go, determineContainerReqs.
+    """
     requests, limits = _resources(item.resources)
+    if state is not None and state.resources is not None:
+        has, given = _resources(state.resources), _amounts(state.allocatedResources)
+        asked = ({}, {}) if is_stuck else (requests, limits)
+        requests, limits = largest(asked[0], has[0], given), largest(asked[1], has[1])
     # Only an init container may say so, and then it is a sidecar.
     return own.Container(
-        requests=requests, limits=limits, is_sidecar=item.restartPolicy == "Always"
+        name=item.name,
+        requests=requests,
+        limits=limits,
+        is_sidecar=item.restartPolicy == "Always",
     )
 
 
-def limit_range(item: Any) -> own.LimitRange:
-    """Return what a LimitRange says of containers; of pods and claims it says nothing here."""
-    parts = {"default_requests": "defaultRequest", "default_limits": "default"}
-    parts |= {"least": "min", "most": "max"}
-    found: dict[str, dict[str, Decimal]] = {name: {} for name in parts}
-    for limit in item.spec.limits:
-        if limit.type == "Container":
-            for name, part in parts.items():
-                found[name] |= _amounts(getattr(limit, part), only=_COUNTED)
-    return own.LimitRange(namespace_name=item.metadata.namespace, name=item.metadata.name, **found)
+def runtime_class(item: Any) -> tuple[str, Mapping[str, Decimal]]:
+    """Return the name of a RuntimeClass, and what each pod of it takes besides."""
+    return item.metadata.name, _amounts(item.overhead and item.overhead.podFixed)
+
+
+def limit_range(item: Any) -> list[own.LimitRange]:
+    """Return what a LimitRange says of each kind; source of the parts: core/v1, LimitRangeItem."""
+    return [
+        own.LimitRange(
+            namespace_name=item.metadata.namespace,
+            name=item.metadata.name,
+            kind=limit.type,
+            default_requests=_amounts(limit.defaultRequest),
+            default_limits=_amounts(limit.default),
+            least=_amounts(limit.min),
+            most=_amounts(limit.max),
+            most_ratio=_amounts(limit.maxLimitRequestRatio),
+        )
+        for limit in item.spec.limits
+    ]
 
 
 def deployment(item: Any) -> own.Workload:
@@ -239,7 +330,7 @@ def _surge(strategy: Any, wanted: int, *, default: int | str) -> int:
 def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
     if item is None:
         return {}, {}
-    return _amounts(item.requests, only=_COUNTED), _amounts(item.limits, only=_COUNTED)
+    return _amounts(item.requests), _amounts(item.limits)
 
 
 def _amounts(
@@ -248,4 +339,4 @@ def _amounts(
     """Return quantities by key; with `only`, those that are there of these keys."""
     said = texts or {}
     keys = said if only is None else [key for key in only if key in said]
-    return {key: parse_quantity(str(said[key])) for key in keys}
+    return {key: read_quantity(str(said[key])) for key in keys}

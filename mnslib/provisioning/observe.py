@@ -44,12 +44,17 @@ READERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesView:
-    """What runs on a cluster: namespaces by name, quotas, nodes, pods."""
+    """What runs on a cluster: namespaces by name, quotas, nodes, pods.
+
+    Attributes:
+        set_apart: the objects that could not be read, each with the reason.
+    """
 
     namespaces: Mapping[str, KubernetesNamespace]
     quotas: tuple[QuotaStatus, ...] = ()
     nodes: tuple[Node, ...] = ()
     pods: tuple[Pod, ...] = ()
+    set_apart: tuple[str, ...] = ()
 
     def is_managed(self, namespace_name: str) -> bool:
         """Return whether the cluster says that ARM manages a namespace."""
@@ -317,7 +322,8 @@ def _kubernetes(
             nodes=tuple(kube.nodes()),
             pods=tuple(kube.pods()),
         )
-        return view, ""
+        apart = tuple(one for found in kube.set_apart.values() for one in found)
+        return replace(view, set_apart=apart), ""
     except (KubeError, ArmForbiddenError, ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
 

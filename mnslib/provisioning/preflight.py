@@ -52,6 +52,9 @@ def require_passed(checks: Sequence[CheckResult]) -> None:
 def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterator[CheckResult]:
     cluster = observed.cluster
     passed = {"runs": not cluster.is_stopped, "kubernetes": observed.kubernetes is not None}
+    apart = observed.kubernetes.set_apart if observed.kubernetes else ()
+    if apart:
+        passed["objects"] = False
     if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.in_full.access):
         passed["roles"] = cluster.has_entra_id and cluster.has_azure_rbac
     if any(spec.ensure is Ensure.PRESENT for spec in specs):
@@ -65,6 +68,7 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         "state": cluster.provisioning_state,
         "version": cluster.kubernetes_version,
         "unknown": observed.kubernetes_unknown.rstrip("."),
+        "apart": cut(", ".join(apart), 300),
         "engine": cluster.network_policy_engine,
         "kept": cut(", ".join(kept), 200),
     }

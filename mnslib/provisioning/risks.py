@@ -23,14 +23,14 @@ from mnslib.models import (
     ManagedNamespace,
     NetworkRule,
 )
-from mnslib.pods import total_need
+from mnslib.pods import total_charge
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
 from mnslib.secrets import shown
 
 if TYPE_CHECKING:
-    from mnslib.provisioning.observe import ObservedCluster
+    from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 
@@ -164,12 +164,12 @@ def _lowered(
 ) -> _Carried:
     was = before.quota if before else {}
     lowered = {n: amount for n, amount in after.quota.items() if n not in was or amount < was[n]}
-    if lowered and cluster.kubernetes is None:
-        yield "quota-unread", {}
+    if lowered and (why := _unread(cluster.kubernetes, after.id.namespace_name)):
+        yield "quota-unread", {"why": why}
     if not lowered or cluster.kubernetes is None:
         return
     # counted from the pods, since the quota's own counter is known to be wrong at times
-    requested = total_need(cluster.kubernetes.pods_of(after.id.namespace_name))
+    requested = total_charge(cluster.kubernetes.pods_of(after.id.namespace_name))
     short = [
         f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
         f"quota {amount_text(name, amount)}"
@@ -178,6 +178,15 @@ def _lowered(
     ]
     if short:
         yield "quota-below-use", {"short": "; ".join(short)}
+
+
+def _unread(view: KubernetesView | None, name: str) -> str:
+    """Return why it is not known what the pods of a namespace ask for; empty where it is."""
+    if view is None:
+        return "Kubernetes was not read"
+    return next(
+        (f"not read is {one}" for one in view.set_apart if one.startswith(f"Pod {name}/")), ""
+    )
 
 
 def _moved(

@@ -19,7 +19,7 @@ import requests
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
 from mnslib.kube.kubeconfig import namespace_kubeconfig
-from mnslib.pods import total_need
+from mnslib.pods import total_charge
 
 KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 
@@ -110,7 +110,7 @@ def test_used_quota_is_what_the_pods_ask_for(connection: Connection, make_kube: 
         kube = make_kube(cluster["name"])
         pods = kube.pods()
         for quota in kube.resource_quotas():
-            need = total_need(p for p in pods if p.namespace_name == quota.namespace_name)
+            need = total_charge(p for p in pods if p.namespace_name == quota.namespace_name)
             counted = {key: need[key] for key in quota.used if key in need}
             if {key: quota.used[key] for key in counted} != counted:
                 wrong.add(quota.namespace_name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from mnslib.kube_models import Container, LimitRange, Pod
-from mnslib.pods import pod_need, refusal, total_need, with_defaults
+from mnslib.kube_models import Container, LimitRange, Pod, QuotaStatus, Scope
+from mnslib.pods import charge, holds, refusal, total_charge, with_defaults
 
 
 def make_container(request: str | None = None, limit: str | None = None, **more: Any) -> Container:
@@ -25,7 +26,7 @@ def make_pod(*containers: Container, **more: Any) -> Pod:
 
 
 def cpu_need(pod: Pod) -> str:
-    return str(pod_need(pod)["requests.cpu"])
+    return str(charge(pod)["requests.cpu"])
 
 
 def test_containers_run_side_by_side() -> None:
@@ -62,21 +63,21 @@ def test_what_the_pod_says_replaces_what_its_containers_say() -> None:
         overhead={"cpu": Decimal("0.25")},
     )
     assert cpu_need(pod) == "2.25"
-    assert pod_need(pod)["limits.cpu"] == Decimal("4.25")
-    assert pod_need(pod)["requests.memory"] == 0
+    assert charge(pod)["limits.cpu"] == Decimal("4.25")
+    assert charge(pod)["requests.memory"] == 0
 
 
 def test_a_container_with_a_limit_only_asks_for_as_much() -> None:
     assert cpu_need(make_pod(make_container(limit="2"))) == "2"
     assert cpu_need(make_pod(make_container("1", "2"))) == "1"
-    assert pod_need(make_pod(make_container("1", "2")))["limits.cpu"] == 2
+    assert charge(make_pod(make_container("1", "2")))["limits.cpu"] == 2
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_finished_pod_holds_no_quota(phase: str) -> None:
     done, waiting = make_pod(make_container("1"), phase=phase), make_pod(make_container("2"))
-    assert total_need([done, waiting])["requests.cpu"] == 2
-    assert total_need([]) == dict.fromkeys(
+    assert total_charge([done, waiting])["requests.cpu"] == 2
+    assert total_charge([]) == dict.fromkeys(
         ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), 0
     )
 
@@ -104,32 +105,50 @@ DEFAULTS = make_range(default_requests={"cpu": "0.25"}, default_limits={"cpu": "
 def test_a_limit_range_gives_what_a_container_does_not_say(
     container: Container, asked: str, limit: str
 ) -> None:
-    need = pod_need(with_defaults(make_pod(container), [DEFAULTS]))
+    need = charge(with_defaults(make_pod(container), [DEFAULTS]))
     assert (str(need["requests.cpu"]), str(need["limits.cpu"])) == (asked, limit)
 
 
 def test_a_default_limit_alone_is_the_request_too() -> None:
-    need = pod_need(with_defaults(make_pod(Container()), [make_range(default_limits={"cpu": "1"})]))
+    need = charge(with_defaults(make_pod(Container()), [make_range(default_limits={"cpu": "1"})]))
     assert (need["requests.cpu"], need["limits.cpu"]) == (1, 1)
 
 
+def make_quota(*keys: str, used: str = "0", hard: str = "4", **more: Any) -> QuotaStatus:
+    amounts = dict.fromkeys(keys, Decimal(used))
+    limits = dict.fromkeys(keys, Decimal(hard))
+    return QuotaStatus(namespace_name="web", name="q", hard=limits, used=amounts, **more)
+
+
 def test_each_container_must_say_what_a_quota_limits() -> None:
-    pod = make_pod(make_container("1"), init_containers=(make_container(limit="1"),))
-    assert refusal(pod, keys=["requests.cpu", "pods"]) == ""
-    assert refusal(pod, keys=["requests.cpu", "limits.cpu"]) == "must specify limits.cpu"
-    said = make_pod(Container(), pod_limits={"cpu": Decimal(1)})
-    assert refusal(said, keys=["requests.cpu", "limits.cpu"]) == ""
+    setup = make_container(limit="1", name="setup")
+    pod = make_pod(make_container("1", name="app"), init_containers=(setup,))
+    assert refusal(pod, [make_quota("requests.cpu", "cpu", "pods")]) == ""
+    found = refusal(pod, [make_quota("limits.cpu", "cpu", "limits.memory")])
+    assert found == (
+        "failed quota: q: must specify limits.cpu for: app; limits.memory for: app,setup"
+    )
+    said = make_pod(Container(), pod_limits={"cpu": Decimal(1)})  # whatever it says of itself
+    assert refusal(said, [make_quota("limits.cpu", "limits.memory")]) == ""
 
 
 @pytest.mark.parametrize(
     ("container", "bounds", "reason"),
     [
         (make_container("1", "4"), {"most": {"cpu": "2"}},
-         "asks for more cpu than LimitRange defaults lets a container"),
+         "maximum cpu usage per Container is 2, but limit is 4"),
         (make_container("1"), {"most": {"cpu": "2"}},
-         "asks for more cpu than LimitRange defaults lets a container"),
+         "maximum cpu usage per Container is 2.  No limit is specified"),
         (make_container("0.1"), {"least": {"cpu": "0.5"}},
-         "asks for less cpu than LimitRange defaults wants"),
+         "minimum cpu usage per Container is 500m, but request is 100m"),
+        (make_container(), {"least": {"cpu": "1"}},
+         "minimum cpu usage per Container is 1.  No request is specified"),
+        (make_container("0", "1"), {"most_ratio": {"cpu": "2"}},
+         "cpu max limit to request ratio per Container is 2, "
+         "but no request is specified or request is 0"),
+        (make_container("1"), {"most_ratio": {"cpu": "2"}},
+         "cpu max limit to request ratio per Container is 2, "
+         "but no limit is specified or limit is 0"),
         (make_container("2", "1"), {}, "requests more cpu than the default limit"),
         (make_container("1", "2"), {"most": {"cpu": "2"}, "least": {"cpu": "1"}}, ""),
     ],
@@ -137,4 +156,66 @@ def test_each_container_must_say_what_a_quota_limits() -> None:
 def test_what_a_limit_range_does_not_let_in_is_refused(
     container: Container, bounds: dict[str, dict[str, str]], reason: str
 ) -> None:
-    assert refusal(make_pod(container), keys=[], ranges=[make_range(**bounds)]) == reason
+    assert refusal(make_pod(container), [], [make_range(**bounds)]) == reason
+
+
+def test_a_limit_range_of_pods_counts_sidecars_and_no_overhead() -> None:
+    pod = make_pod(
+        make_container("1", "1"),
+        init_containers=(make_container("1", "1", is_sidecar=True),),
+        overhead={"cpu": Decimal(1)},
+        runtime_class="kata",
+    )
+    of_pods = replace(make_range(most={"cpu": "2"}), kind="Pod")
+    assert refusal(pod, [], [of_pods]) == ""
+    of_pods = replace(make_range(most={"cpu": "1.5"}), kind="Pod")
+    assert refusal(pod, [], [of_pods]) == "maximum cpu usage per Pod is 1500m, but limit is 2"
+    of_claims = replace(of_pods, kind="PersistentVolumeClaim")
+    assert refusal(pod, [], [of_claims]) == ""
+
+
+@pytest.mark.parametrize(
+    ("scope", "counts"),
+    [
+        (Scope(name="PriorityClass"), "gold"),
+        (Scope(name="PriorityClass", operator="In", values=("gold",)), "gold"),
+        (Scope(name="PriorityClass", operator="NotIn", values=("gold",)), "bare late near quick"),
+        (Scope(name="PriorityClass", operator="DoesNotExist"), "bare late near quick"),
+        (Scope(name="Terminating"), "late"),
+        (Scope(name="NotTerminating"), "bare gold near quick"),
+        (Scope(name="BestEffort"), "bare late near"),
+        (Scope(name="NotBestEffort"), "gold quick"),
+        (Scope(name="CrossNamespacePodAffinity"), "near"),
+        (Scope(name="VolumeAttributesClass"), ""),
+    ],
+)
+def test_a_quota_counts_the_pods_of_its_scopes(scope: Scope, counts: str) -> None:
+    pods = {
+        "bare": make_pod(make_container("0")),
+        "gold": make_pod(make_container("1"), priority_class="gold"),
+        "late": make_pod(Container(), has_deadline=True),
+        "near": make_pod(Container(), crosses_namespaces=True),
+        "quick": make_pod(Container(), pod_requests={"cpu": Decimal(1)}),
+    }
+    quota = make_quota("pods", is_scoped=True, scopes=(scope,))
+    assert [name for name, pod in pods.items() if holds(quota, pod)] == counts.split()
+
+
+def test_a_pod_counts_until_it_has_ended_or_was_to_be_gone() -> None:
+    pods = [make_pod(make_container("1")), make_pod(make_container("2"), is_past_grace=True)]
+    assert total_charge(pods)["requests.cpu"] == 1
+    assert [pod.is_finished for pod in pods] == [False, False]
+
+
+def test_a_value_over_its_quota_refuses_only_who_needs_more_of_it() -> None:
+    quota = make_quota("requests.cpu", used="5", hard="4")
+    assert refusal(make_pod(make_container("0")), [quota]) == ""
+    assert refusal(make_pod(make_container("1")), [quota]) == (
+        "exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=5, "
+        "limited: requests.cpu=4"
+    )
+
+
+def test_requests_of_the_pod_are_settled_before_a_limit_range_gives_any() -> None:
+    pod = make_pod(Container(), pod_limits={"cpu": Decimal(2)})
+    assert charge(with_defaults(pod, [DEFAULTS]))["requests.cpu"] == 2

@@ -14,6 +14,8 @@ from mnslib.quantities import (
     format_cpu,
     format_memory,
     parse_quantity,
+    read_quantity,
+    server_text,
     size_problems,
     two_readings,
 )
@@ -137,3 +139,40 @@ def test_memory_comes_back_from_its_own_text(kibibytes: int) -> None:
 )
 def test_an_amount_is_read_with_its_unit_to_the_third_decimal(resource, amount, words):
     assert amount_text(resource, amount) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "written"),
+    [
+        ("1536Mi", 1536 * 2**20, "1536Mi"),
+        ("1000000", 10**6, "1M"),
+        ("0.5", "0.5", "500m"),
+        ("1500u", "0.002", "2m"),  # rounded up to thousandths
+        ("0.9Gi", "966367641.6", "966367641600m"),
+        ("512", 512, "512"),
+        ("0.5Ki", 512, "512"),
+        ("8Ei", 2**63 - 1, "9223372036854775807"),
+        ("100E", 10**20, "100E"),
+        ("1e30", 10**30, "1e30"),
+        ("1e3", 1000, "1e3"),
+        ("0.5e3", 500, "500"),
+        ("-2Gi", -(2**31), "-2Gi"),
+        ("0", 0, "0"),
+    ],
+)
+def test_an_amount_of_an_api_server_is_read_and_written_as_it_does(
+    text: str, amount: int | str, written: str
+) -> None:
+    found = read_quantity(text)
+    assert found == Decimal(amount)
+    assert server_text(found) == written
+
+
+@pytest.mark.parametrize("text", ["1e400", "?", "1" * 101])
+def test_an_amount_that_cannot_be_counted_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"quantity|beyond"):
+        read_quantity(text)
+
+
+def test_an_amount_of_any_size_has_words() -> None:
+    assert amount_text("cpu", read_quantity("1e30")).endswith("000 cores")

@@ -177,6 +177,10 @@ class AzureDouble:
 class KubeDouble:
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
+        self.set_apart: dict[str, list[str]] = answers.get("set_apart", {})
+
+    def overheads(self) -> dict[str, dict[str, Decimal]]:
+        return _answer(self._answers.get("runtime_classes", {}))
 
     def namespaces(self) -> list[KubernetesNamespace]:
         return _answer(self._answers.get("namespaces", []))

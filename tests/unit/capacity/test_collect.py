@@ -493,7 +493,33 @@ def test_a_cluster_that_falls_silent_is_not_asked_for_each_further_kind(
 
     found = collected()
 
-    kinds = ("workloads", "autoscalers", "events")
+    kinds = ("workloads", "autoscalers", "events", "runtime_classes")
     assert found.unread == {("aks-1", kind): "cluster not reachable" for kind in kinds}
     assert found.errors == {"aks-1": "no answer"}
     assert len(found.limit_ranges["aks-1"]) == 1
+
+
+def test_an_object_that_is_set_apart_is_told_and_spoils_nothing(small_world, collected, make_lists):
+    odd = {"Pod": ["Pod web/odd ('?' is not a quantity)"], "Node": []}
+    small_world.kube["aks-1"] |= make_lists() | {"set_apart": odd}
+
+    found = collected()
+
+    told = "not read, and counted nowhere: Pod web/odd ('?' is not a quantity)"
+    assert found.errors == {"aks-1": told}
+    assert found.unread == {}
+    assert "aks-1" in found.commitments
+
+
+def test_runtime_classes_are_read_where_a_template_names_one(small_world, collected, make_lists):
+    kata = {"kata": {"cpu": Decimal("0.25")}}
+    lists = make_lists()
+    small_world.kube["aks-1"] |= lists | {"runtime_classes": kata}
+    assert collected().runtime_classes == {"aks-1": {}}
+
+    (workload,) = lists["workloads"]
+    named = replace(workload, template=replace(workload.template, runtime_class="kata"))
+    small_world.kube["aks-1"]["workloads"] = [named]
+    assert collected().runtime_classes == {"aks-1": kata}
+    small_world.kube["aks-1"]["runtime_classes"] = KubeError("no", status=403)
+    assert collected().unread == {("aks-1", "runtime_classes"): "no permission"}

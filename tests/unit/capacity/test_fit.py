@@ -13,8 +13,8 @@ from mnslib.capacity.clusters import FreeNodes, PodSize
 from mnslib.capacity.fit import FIT_COLUMNS, QUESTIONS, fit_table
 from mnslib.capacity.quota_values import SPACE
 from mnslib.errors import ConfigError
-from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Workload
-from mnslib.pods import pod_need
+from mnslib.kube_models import Autoscaler, Container, LimitRange, Pod, Scope, Workload
+from mnslib.pods import charge
 from tests.tables import utilization_of
 
 GIB = 2**30
@@ -178,12 +178,14 @@ def test_of_several_quotas_the_one_that_leaves_least_decides(fleet, make_quota):
 
 
 def test_a_pod_that_lacks_a_value_is_refused_unless_a_limit_range_gives_it(fleet):
-    bare = Pod(namespace_name="web", name="", phase="Pending", containers=(Container(),))
+    app = Container(name="app")
+    bare = Pod(namespace_name="web", name="", phase="Pending", containers=(app,))
     workloads = [make_workload(template=bare)]
     row = answer(fleet(workloads), "next_pod", "web")
     assert row["verdict"] == "no"
     assert row["reason"] == (
-        "must specify requests.cpu, limits.cpu, requests.memory, limits.memory"
+        "failed quota: team-quota: must specify limits.cpu for: app; limits.memory for: app; "
+        "requests.cpu for: app; requests.memory for: app"
     )
 
     given = {"cpu": Decimal("0.5"), "memory": Decimal(GIB)}
@@ -195,6 +197,66 @@ def test_a_pod_that_lacks_a_value_is_refused_unless_a_limit_range_gives_it(fleet
 
     unread = fleet(workloads, limit_ranges={}, unread={("aks-1", "limit_ranges"): "no permission"})
     assert answer(unread, "next_pod", "web")["verdict"] == "unknown: no permission"
+
+
+def test_a_quota_with_scopes_holds_for_the_pods_that_it_counts(fleet, make_quota):
+    spot = make_quota("web", {"pods": 3}, {"pods": 3}, name="batch")
+    scope = Scope(name="PriorityClass", operator="In", values=("batch",))
+    spot = replace(spot, is_scoped=True, scopes=(scope,))
+    batch = make_workload("batch", template=replace(make_template(), priority_class="batch"))
+    quotas = [make_quota("web", HARD, USED), spot]
+    snapshot = fleet([make_workload(), batch], quotas=quotas)
+
+    row = answer(snapshot, "next_pod", "web")
+    assert (row["verdict"], row["fits_quota"]) == ("yes", 1)
+    assert math.isnan(row["left_pods"])  # counts no pod of it
+    row = answer(snapshot, "next_pod", "batch")
+    assert (row["verdict"], row["reason"], row["tightest"]) == ("no", "quota", "pods")
+
+
+def test_a_quota_on_what_is_no_column_of_the_table_refuses_too(fleet, make_quota):
+    gpu = "requests.nvidia.com/gpu"
+    template = make_template()
+    asked = dict(template.containers[0].requests) | {"nvidia.com/gpu": Decimal(2)}
+    template = replace(template, containers=(replace(template.containers[0], requests=asked),))
+    quotas = [make_quota("web", HARD, USED), make_quota("web", {gpu: 4}, {gpu: 3}, name="gpus")]
+    snapshot = fleet([make_workload(), make_workload("learn", template=template)], quotas=quotas)
+
+    assert answer(snapshot, "next_pod", "web")["verdict"] == "yes"
+    row = answer(snapshot, "next_pod", "learn")
+    assert (row["verdict"], row["reason"]) == ("no", f"exceeds {gpu} of quota gpus")
+    assert row["fits_quota"] == 0
+
+
+def test_a_value_over_its_quota_refuses_only_who_needs_more_of_it(fleet, make_quota):
+    lowered = make_quota("web", {"requests.cpu": "1"}, {"requests.cpu": "3"}, name="lowered")
+    quotas = [make_quota("web", {"requests.memory": 8 * GIB}, {"requests.memory": 0}), lowered]
+    snapshot = fleet([make_workload(template=make_template("0", limit="0"))], quotas=quotas)
+
+    row = answer(snapshot, "next_pod", "web")
+    assert (row["verdict"], row["left_cpu_request"]) == ("yes", -2.0)
+    assert row["fits_quota"] == 8  # by memory
+
+
+def test_the_overhead_of_a_runtime_class_joins_the_template(fleet):
+    boxed = make_workload("boxed", template=replace(make_template("0.9"), runtime_class="kata"))
+    kata = {"aks-1": {"kata": {"cpu": Decimal("0.25")}}}
+
+    row = answer(fleet([boxed], runtime_classes=kata), "next_pod", "boxed")
+    assert (row["verdict"], row["pod_cpu"], row["left_cpu_request"]) == ("no", 1.15, -0.15)
+    unread = {("aks-1", "runtime_classes"): "no permission"}
+    row = answer(fleet([boxed], unread=unread), "next_pod", "boxed")
+    assert row["verdict"] == "unknown: no permission"
+    assert answer(fleet(TWO, unread=unread), "next_pod", "web")["verdict"] == "yes"
+
+
+def test_a_pod_larger_than_any_number_blinds_no_cluster(fleet, make_quota):
+    huge = make_template("1e20", limit="1e30", memory="1e30")
+    there = replace(huge, name="p", phase="Running", node_name="node-1")
+    row = answer(fleet([*TWO, make_workload("huge", template=huge)], pods=[there]), "next_pod")
+    assert (row["verdict"], row["decided_by"]) == ("no", "Deployment huge")
+    row = answer(fleet(TWO, pods=[there]), "next_pod", "web")
+    assert (row["verdict"], row["fits_nodes"]) == ("yes", 8)  # on the other node
 
 
 def test_how_many_pods_of_a_size_fit(fleet):
@@ -275,7 +337,7 @@ def test_nothing_to_ask_is_none_and_every_namespace_has_an_answer_to_each_questi
 
 
 def free_nodes(nodes, pods=()):
-    return FreeNodes(nodes, pods, map(pod_need, pods))
+    return FreeNodes(nodes, pods, map(charge, pods))
 
 
 def test_pods_take_room_where_they_run_and_finished_or_foreign_ones_none(make_node, make_pod):

@@ -12,8 +12,8 @@ import trustme
 
 from mnslib.errors import LONGEST_REFUSAL, KubeError, KubeUnreachableError
 from mnslib.kube.client import LONGEST_WAIT_SECONDS, KubeClient
-from mnslib.kube_models import Container, KubernetesNamespace, QuotaStatus
-from mnslib.pods import pod_need
+from mnslib.kube_models import Container, KubernetesNamespace, QuotaStatus, Scope
+from mnslib.pods import charge
 
 if TYPE_CHECKING:
     from tests.unit.kube.conftest import ApiServer
@@ -149,11 +149,12 @@ def test_a_pod_is_read_with_all_that_counts(api_server: ApiServer, make_client: 
     gib = Decimal(2**30)
     assert (pod.namespace_name, pod.name, pod.phase) == ("web", "p", "Running")
     assert pod.node_name == "node-1"
-    app = Container(requests={"cpu": Decimal(1)}, limits={"memory": gib})
-    assert pod.containers == (app, Container())
+    asked = {"cpu": Decimal(1), "nvidia.com/gpu": Decimal(1)}
+    app = Container(name="app", requests=asked, limits={"memory": gib})
+    assert pod.containers == (app, Container(name="bare"))
     assert [c.is_sidecar for c in pod.init_containers] == [True, False]
-    assert pod_need(pod)["requests.cpu"] == Decimal("2.3")  # proxy and setup, then overhead
-    assert pod_need(pod)["limits.memory"] == 2 * gib + 64 * 2**20
+    assert charge(pod)["requests.cpu"] == Decimal("2.3")  # proxy and setup, then overhead
+    assert charge(pod)["limits.memory"] == 2 * gib + 64 * 2**20
 
 
 def test_a_pods_own_resources_are_read(api_server: ApiServer, make_client: Make) -> None:
@@ -272,7 +273,6 @@ def test_a_proxys_refusal_is_not_taken_for_kubernetes(
     "body",
     [
         b"<html>welcome</html>",
-        {"items": [{"metadata": {"name": "q", "namespace": "w"}, "status": {"hard": {"x": "?"}}}]},
         {"items": [{"metadata": None}]},
         {"items": "none"},
     ],
@@ -280,9 +280,124 @@ def test_a_proxys_refusal_is_not_taken_for_kubernetes(
 def test_an_answer_that_makes_no_sense_is_refused(
     api_server: ApiServer, make_client: Make, body: object
 ) -> None:
-    api_server.answer(200, body)
+    for _ in range(2):  # read as JSON too
+        api_server.answer(200, body)
     with pytest.raises(KubeError, match="cluster aks-1: the answer is no list of resource quotas"):
         make_client().resource_quotas()
+
+
+ODD = {
+    "a quantity": {"status": {"hard": {"pods": "5 of them"}}},
+    "a time": {"metadata": {"creationTimestamp": "0000-01-01T00:00:00Z"}},
+    "a list": {"spec": {"scopes": "BestEffort"}},
+    "more digits than can be counted": {"status": {"hard": {"pods": "1e400"}}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_one_odd_object_is_set_apart_and_the_rest_of_the_list_stands(
+    api_server: ApiServer, make_client: Make, odd: dict[str, Any]
+) -> None:
+    good = make_item("good", status={"hard": {"requests.cpu": "1"}})
+    bad = make_item("odd")
+    bad |= {"metadata": bad["metadata"] | odd.pop("metadata", {})} | odd
+    for _ in range(2):  # read as JSON too
+        api_server.answer(200, make_list(bad, good))
+    client = make_client()
+    assert [quota.name for quota in client.resource_quotas()] == ["good"]
+    (apart,) = client.set_apart["ResourceQuota"]
+    assert apart.startswith("ResourceQuota web/odd (")
+    api_server.answers.clear()
+    api_server.answer(200, make_list(good))
+    client.resource_quotas()
+    assert client.set_apart == {"ResourceQuota": []}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "charged"),
+    [([], "3"), ([("Ready", "")], "3"), ([("PodResizePending", "Deferred")], "3"),
+     ([("PodResizePending", "Infeasible")], "2")],
+)  # fmt: skip
+def test_a_pod_that_is_resized_counts_for_what_it_has_or_shall_have(
+    api_server: ApiServer, make_client: Make, conditions: list[tuple[str, str]], charged: str
+) -> None:
+    app = {"name": "app", "resources": {"requests": {"cpu": "3"}, "limits": {"cpu": "3"}}}
+    has = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+    state = {"image": "", "imageID": "", "ready": True, "restartCount": 0}
+    given = {"name": "app", "allocatedResources": {"cpu": "2"}, "resources": has}
+    status = {
+        "containerStatuses": [state | given],
+        "conditions": [{"type": t, "status": "True", "reason": r} for t, r in conditions],
+    }
+    api_server.answer(200, make_list(make_item("p", spec={"containers": [app]}, status=status)))
+    (pod,) = make_client().pods()
+    need = charge(pod)
+    assert (need["requests.cpu"], need["limits.cpu"]) == (Decimal(charged), Decimal(charged))
+
+
+@pytest.mark.parametrize(
+    ("begun", "grace", "counts"),
+    [("2020-01-01T00:00:00Z", 30, False), ("2999-01-01T00:00:00Z", 30, True), (None, None, True)],
+)
+def test_a_pod_past_the_end_of_its_grace_holds_no_quota(
+    api_server: ApiServer, make_client: Make, begun: str | None, grace: int | None, counts: bool
+) -> None:
+    item = make_item("p", spec={"containers": []}, status={"phase": "Running"})
+    item["metadata"] |= {"deletionTimestamp": begun, "deletionGracePeriodSeconds": grace}
+    api_server.answer(200, make_list(item))
+    (pod,) = make_client().pods()
+    assert (pod.holds_quota, pod.is_finished) == (counts, False)
+
+
+def test_what_the_scopes_of_a_quota_look_at_is_read(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    term = {"topologyKey": "host", "namespaceSelector": {}}
+    weighted = [{"weight": 1, "podAffinityTerm": term}]
+    affinity = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": weighted}}
+    near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "host"}
+    ]}}  # fmt: skip
+    spec = {"containers": [], "priorityClassName": "gold", "runtimeClassName": "kata"}
+    first = spec | {"activeDeadlineSeconds": 60, "affinity": affinity}
+    second = {"containers": [], "affinity": near}
+    items = [make_item("a", spec=first), make_item("b", spec=second)]
+    api_server.answer(200, make_list(*items))
+    a, b = make_client().pods()
+    assert (a.priority_class, a.runtime_class) == ("gold", "kata")
+    assert (a.has_deadline, a.crosses_namespaces) == (True, True)
+    assert (b.has_deadline, b.crosses_namespaces) == (False, False)
+
+    expression = {"scopeName": "PriorityClass", "operator": "In", "values": ["gold"]}
+    scoped = {"scopes": ["BestEffort"], "scopeSelector": {"matchExpressions": [expression]}}
+    api_server.answer(200, make_list(make_item("q", spec=scoped)))
+    (quota,) = make_client().resource_quotas()
+    assert quota.scopes == (
+        Scope(name="BestEffort"),
+        Scope(name="PriorityClass", operator="In", values=("gold",)),
+    )
+
+
+def test_a_runtime_class_says_what_its_pods_take_besides(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    kata = {"metadata": {"name": "kata"}, "handler": "k", "overhead": {"podFixed": {"cpu": "250m"}}}
+    plain = {"metadata": {"name": "plain"}, "handler": "p"}
+    api_server.answer(200, make_list(kata, plain))
+    assert make_client().overheads() == {"kata": {"cpu": Decimal("0.25")}, "plain": {}}
+    assert api_server.paths == ["/apis/node.k8s.io/v1/runtimeclasses?limit=500"]
+
+
+def test_whatever_amount_a_server_keeps_is_read(api_server: ApiServer, make_client: Make) -> None:
+    texts = ["100E", "1e30", "0.5e3", "1E", "+5", ".5", "-1", "8Ei", "1500u", "5."]
+    requests = {f"example.com/{text}": text for text in texts}
+    spec = {"containers": [{"name": "app", "resources": {"requests": requests}}]}
+    api_server.answer(200, make_list(make_item("p", spec=spec)))
+    (pod,) = make_client().pods()
+    (app,) = pod.containers
+    assert [str(amount.normalize()) for amount in app.requests.values()] == [
+        "1E+20", "1E+30", "5E+2", "1E+18", "5", "0.5", "-1", "9223372036854775807", "0.002", "5",
+    ]  # fmt: skip
 
 
 def test_a_token_never_goes_over_plain_http(make_client: Make) -> None:

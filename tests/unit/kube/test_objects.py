@@ -12,7 +12,7 @@ import pytest
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
 from mnslib.kube_models import Autoscaler, LimitRange, Workload
-from mnslib.pods import pod_need
+from mnslib.pods import charge
 from mnslib.secrets import HIDDEN
 
 if TYPE_CHECKING:
@@ -85,11 +85,15 @@ def test_the_template_is_read_as_a_pod_is(read_one: Callable[..., Workload]) -> 
     found = read_one("Deployment", {"selector": {}, "template": TEMPLATE})
     assert (found.kind, found.namespace_name, found.name) == ("Deployment", "shop", "web")
     assert (found.template.phase, found.template.namespace_name) == ("Pending", "shop")
-    assert pod_need(found.template) == {
+    assert charge(found.template) == {
         "requests.cpu": Decimal("0.25"),
+        "cpu": Decimal("0.25"),
         "requests.memory": 64 * 2**20,
+        "memory": 64 * 2**20,
         "limits.cpu": 1,
         "limits.memory": 0,
+        "pods": 1,
+        "count/pods": 1,
     }
 
 
@@ -144,7 +148,7 @@ def test_a_cron_job_wants_the_pods_of_one_run(
     spec = {"schedule": "0 2 * * *", "suspend": suspend, "jobTemplate": run}
     found = read_one("CronJob", spec)
     assert (found.replicas, found.running, found.surge) == (wanted, 0, 0)
-    assert pod_need(found.template)["requests.cpu"] == Decimal("0.25")
+    assert charge(found.template)["requests.cpu"] == Decimal("0.25")
 
 
 def test_an_autoscaler_names_what_it_scales(api_server: ApiServer, make_client: Make) -> None:
@@ -170,21 +174,30 @@ def test_an_autoscaler_names_what_it_scales(api_server: ApiServer, make_client: 
     assert api_server.paths[0] == "/apis/autoscaling/v2/horizontalpodautoscalers?limit=500"
 
 
-def test_a_limit_range_says_what_a_container_gets(api_server: ApiServer, make_client: Make) -> None:
+def test_a_limit_range_says_what_each_kind_gets(api_server: ApiServer, make_client: Make) -> None:
     limits = [
-        {"type": "Pod", "max": {"cpu": "8"}},
-        {"type": "Container", "default": {"cpu": "1", "ephemeral-storage": "1Gi"}},
-        {"type": "Container", "defaultRequest": {"memory": "1Ki"}, "max": {"cpu": "2"}},
+        {"type": "Pod", "max": {"cpu": "8"}, "maxLimitRequestRatio": {"cpu": "4"}},
+        {
+            "type": "Container",
+            "default": {"cpu": "1", "ephemeral-storage": "1Gi"},
+            "defaultRequest": {"memory": "1Ki"},
+        },
     ]
     api_server.answer(200, make_list(make_item("defaults", spec={"limits": limits})))
     assert make_client().limit_ranges() == [
         LimitRange(
             namespace_name="shop",
             name="defaults",
+            kind="Pod",
+            most={"cpu": Decimal(8)},
+            most_ratio={"cpu": Decimal(4)},
+        ),
+        LimitRange(
+            namespace_name="shop",
+            name="defaults",
             default_requests={"memory": Decimal(1024)},
-            default_limits={"cpu": Decimal(1)},
-            most={"cpu": Decimal(2)},
-        )
+            default_limits={"cpu": Decimal(1), "ephemeral-storage": Decimal(2**30)},
+        ),
     ]
 
 

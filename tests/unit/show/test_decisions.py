@@ -246,7 +246,7 @@ def test_a_next_pod_that_no_quota_helps_is_a_decision_of_its_own(decided):
         utilization=[space("ledger", 8.0, 6.0, "ok", "healthy"),
                      space("unset", 8.0, 6.0, "ok", "healthy")],
         fit=[stuck("ledger", "web", "nodes", unplaced_pods=1.0),
-              stuck("unset", "job", "must specify limits.cpu, limits.memory")],
+              stuck("unset", "job", "must specify limits.cpu for: app; limits.memory for: app")],
     ).actions  # fmt: skip
     assert found[0] == (
         "Let pods start in 2 namespaces whose next pods do not start, where no higher quota helps"

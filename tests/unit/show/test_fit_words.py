@@ -71,7 +71,8 @@ def make_answer(verdict="yes", question="next_pod", **changes):
          "✕ no node for 3 pods", "critical"),
         ({"verdict": "no", "reason": "quota and nodes", "left_cpu_request": -4.0,
           "unplaced_pods": 3}, "✕ short 4 cores, no node", "critical"),
-        ({"verdict": "no", "reason": "must specify requests.cpu, limits.cpu, limits.memory"},
+        ({"verdict": "no",
+          "reason": "failed quota: q: must specify limits.cpu for: a,b; requests.cpu for: b"},
          "✕ must specify requests and limits", "critical"),
         ({"verdict": "no", "reason": "asks for more cpu than LimitRange l lets a container"},
          "✕ asks for more cpu than LimitRange l lets a container", "critical"),
@@ -100,13 +101,13 @@ def test_the_table_names_the_workloads_that_do_not_fit():
         make_answer("no", workload_kind="Deployment", workload_name="api", reason="quota",
                     left_cpu_request=-1.0),
         make_answer("no", workload_kind="CronJob", workload_name="nightly", tightest="",
-                    reason="must specify limits.cpu"),
+                    reason="must specify limits.cpu for: app"),
         make_answer("yes", workload_kind="Deployment", workload_name="web"),
         make_answer("no", reason="quota", left_cpu_request=-1.0),
     ]  # fmt: skip
     table = fit_view(rows)
     assert [(row[1], row[4].text, row[5]) for row in table.rows] == [
-        ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu"),
+        ("CronJob nightly", "✕ must specify limits", "must specify limits.cpu for: app"),
         ("Deployment api", "✕ short 1 core", "the quota"),
     ]
     assert table.note.startswith("2 answers of a workload are no. All answers")
@@ -121,7 +122,7 @@ def test_what_is_most_urgent_comes_first_whatever_the_cluster_is_called():
         make_answer("no", **short, workload_name="b", tightest="memory_limit",
                     left_memory_limit=-5.0 * GIB, cluster_name="aks-2"),
         make_answer("no", workload_kind="CronJob", workload_name="a", tightest="",
-                    reason="must specify limits.cpu", cluster_name="aks-3"),
+                    reason="must specify limits.cpu for: app", cluster_name="aks-3"),
     ]  # fmt: skip
     found = fit_view(rows).rows
     assert [row[1] for row in found[:3]] == ["CronJob a", "Deployment b", "Deployment c"]
