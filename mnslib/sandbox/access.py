@@ -119,7 +119,7 @@ def check(call: Call, route: Route) -> None:
     """
     if route.surface == "arm":
         _check_arm(call, route.action)
-    elif route.surface == "kubernetes":
+    elif route.surface == "kubernetes" and not route.open:
         _check_kubernetes(call)
     elif route.surface == "prometheus":
         _check_metrics(call)

@@ -70,6 +70,7 @@ _PREFIXES = {
     "/graph": "graph",
     "/prometheus": "prometheus",
     "/kubernetes": "kubernetes",
+    **dict.fromkeys(routes_discovery.PROBES, "kubernetes"),
     "/_sandbox": "control",
 }
 _HOST = re.compile(r"[\w.-]+(:\d+)?", re.ASCII)
@@ -199,6 +200,9 @@ class Sandbox:
             if match := pattern.fullmatch(call.path):
                 call.params = match.groupdict()
                 return route
+        if surface == "kubernetes":  # whose cluster it is counts for the sign-in
+            names = ("subscription", "group", "cluster")
+            call.params = dict(zip(names, call.path.split("/")[2:5], strict=False))
         return None
 
     def _no_route(self, call: Call, surface: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mnslib.sandbox.access import cluster_of
 from mnslib.sandbox.kube.kinds import Kind, served
 from mnslib.sandbox.offers import packaged
-from mnslib.sandbox.wire import Answer, Call, Json, kube_error, routes
+from mnslib.sandbox.wire import Answer, Call, Json, Route, kube_error, routes
 
 
 def get_version(call: Call) -> Answer:
@@ -108,10 +108,12 @@ def get_openapi_v3(call: Call) -> Answer:
     return Answer(body={"paths": {}})
 
 
+# `kubectl get --raw` leaves out the path under which a cluster is served; these are anybody's
+PROBES = ("/healthz", "/livez", "/readyz")
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
 _TABLE = (
     ("GET", "/version", get_version),
-    *(("GET", f"/{word}", get_health) for word in ("healthz", "livez", "readyz")),
+    *(("GET", path, get_health) for path in PROBES),
     ("GET", "/api", get_api),
     ("GET", "/apis", get_apis),
     ("GET", "/api/v1", get_resources),
@@ -121,3 +123,7 @@ _TABLE = (
     ("GET", "/openapi/v3", get_openapi_v3),
 )
 ROUTES = routes("kubernetes", _C, _TABLE)
+ROUTES += [
+    Route(surface="kubernetes", method="GET", template=path, handler=get_health, open=True)
+    for path in PROBES
+]

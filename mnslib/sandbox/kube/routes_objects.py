@@ -20,6 +20,7 @@ from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, known, outward
 from mnslib.sandbox.kube.patches import patched
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
 from mnslib.sandbox.kube.shapes import invalid, normal
+from mnslib.sandbox.kube.tables import several, single
 from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, Rollback, kube_error, routes
@@ -76,12 +77,8 @@ def list_objects(call: Call) -> Answer:
 
 
 def _list(call: Call, kind: Kind, items: list[Json], **metadata: Any) -> Json:
-    return {
-        "kind": f"{kind.word}List",
-        "apiVersion": kind.version,
-        "metadata": {"resourceVersion": str(call.state.sequence), **metadata},
-        "items": [outward(kind, doc) for doc in items],
-    }
+    metadata = {"resourceVersion": str(call.state.sequence), **metadata}
+    return several(call, kind, [outward(kind, doc) for doc in items], metadata)
 
 
 def _selected(call: Call, kind: Kind) -> tuple[list[Json], bool]:
@@ -123,7 +120,7 @@ def _continue_token(call: Call) -> tuple[str, str]:
 def get_object(call: Call) -> Answer:
     """Return one object."""
     kind = _kind(call)
-    return Answer(body=outward(kind, _find(call, kind)))
+    return Answer(body=single(call, kind, outward(kind, _find(call, kind))))
 
 
 def _key(call: Call) -> str:
@@ -188,7 +185,9 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
     name = call.params.get("name") or stored["metadata"]["name"]
     present = call.state.object(_key(call), kind.plural, namespace, name)
     body = present or stored
-    answer = Answer(status=status, body=body if body["kind"] == "Status" else outward(kind, body))
+    if body["kind"] != "Status":
+        body = single(call, kind, outward(kind, body))
+    answer = Answer(status=status, body=body)
     if _is_dry_run(call):
         raise Rollback(answer)
     return answer

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mnslib.sandbox import access
+from mnslib.sandbox import access, grants
 from mnslib.sandbox.kube import bodies
+from mnslib.sandbox.offers import packaged
+from mnslib.sandbox.tokens import MASTER
 from mnslib.sandbox.wire import Answer, Call, Json, kube_error, routes
 
 _VERSION = "authorization.k8s.io/v1"
@@ -31,16 +33,31 @@ def review_rules(call: Call) -> Answer:
     spec = _spec(call, "SelfSubjectRulesReview")
     if not spec.get("namespace"):
         raise _bad("no namespace on request")
-    reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-    rule = {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": reviews}
-    paths = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version"]
-    status = {
-        "resourceRules": [rule],
-        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": paths}],
-        "incomplete": True,
-        "evaluationError": "webhook authorizer does not support user rule resolution",
-    }
+    listed: Json = packaged("kube/reviews.yaml")
+    status = dict(listed["everybody"])
+    if call.identity == MASTER:
+        status["resourceRules"] = listed["admins"]["resourceRules"] + status["resourceRules"]
+        status["nonResourceRules"] = (
+            listed["admins"]["nonResourceRules"] + status["nonResourceRules"]
+        )
+        status |= {"incomplete": False}
+    else:
+        status["evaluationError"] = "webhook authorizer does not support user rule resolution"
     return _review("SelfSubjectRulesReview", spec, status)
+
+
+def review_self(call: Call) -> Answer:
+    """Return who the cluster takes the caller for: `kubectl auth whoami`; the body says nothing."""
+    access.cluster_of(call)
+    known = grants.of(call.state)
+    object_id = known.person(call.identity)[0]
+    if call.identity == MASTER:
+        user: Json = {"username": MASTER, "groups": ["system:masters", "system:authenticated"]}
+    else:
+        groups = [*known.principals(object_id)[1:], "system:authenticated"]
+        user = {"username": object_id, "groups": groups, "extra": {"oid": [object_id]}}
+    body = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}}
+    return Answer(status=201, body=body | {"status": {"userInfo": user}})
 
 
 def _spec(call: Call, kind: str) -> Json:
@@ -57,9 +74,10 @@ def _review(kind: str, spec: Json, status: Json) -> Answer:
     return Answer(status=201, body=body)
 
 
-_PREFIX = f"/kubernetes/{{subscription}}/{{group}}/{{cluster}}/apis/{_VERSION}/"
+_PREFIX = "/kubernetes/{subscription}/{group}/{cluster}/apis/"
 _TABLE = (
-    ("POST", "selfsubjectaccessreviews", review_access),
-    ("POST", "selfsubjectrulesreviews", review_rules),
+    ("POST", f"{_VERSION}/selfsubjectaccessreviews", review_access),
+    ("POST", f"{_VERSION}/selfsubjectrulesreviews", review_rules),
+    ("POST", "authentication.k8s.io/v1/selfsubjectreviews", review_self),
 )
 ROUTES = routes("kubernetes", _PREFIX, _TABLE)
