@@ -12,6 +12,7 @@ import gc
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -67,7 +68,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, written_by: str) -> None
     content |= {name: list(content[name].items()) for name in _PAIRED}
     about = {"version": STORE_VERSION, "written_by": written_by, "checksums": checksums}
     part = folder / f".{FACTS_FILE}.part"  # under its own name it is there as a whole or not at all
-    part.write_bytes(msgspec.json.encode(about | content))
+    part.write_bytes(msgspec.json.encode(about | content, enc_hook=Decimal))  # of an `Amount`
     part.replace(facts)
 
 

@@ -6,7 +6,6 @@ import json
 import resource
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from mnslib.capacity.store import FRAMES, read_snapshot, write_snapshot
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Workload
+from mnslib.quantities import read_quantity
 from tests.tables import utilization_of
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -43,7 +43,9 @@ def snapshot(make_snapshot, make_quota, make_pod, make_node):
         pods={"aks-1": pods},
         nodes={"aks-1": nodes},
         limit_ranges={
-            "aks-1": [LimitRange(namespace_name="web", name="d", least={"cpu": Decimal("0.010")})]
+            "aks-1": [
+                LimitRange(namespace_name="web", name="d", least={"cpu": read_quantity("10m")})
+            ]
         },
         workloads={
             "aks-1": [
