@@ -183,6 +183,12 @@ def test_patches_that_are_refused() -> None:
     assert (status, text.startswith(' "" is invalid: patch: Invalid value: "{')) == (422, True)
     status, text = patch({"foo": 1}, MERGE, fieldValidation="Strict")
     assert (status, text.endswith('strict decoding error: unknown field "foo"')) == (422, True)
+    unknown = {"data": {"b": None}, "foo": [1, True]}
+    assert patch(unknown, STRATEGIC, fieldValidation="Strict") == (
+        422,
+        ' "" is invalid: patch: Invalid value: "map[data:map[b:<nil>] foo:[1 true]]": strict '
+        'decoding error: unknown field "foo"',
+    )
     status, text = patch({"metadata": {"name": "d"}}, MERGE)
     assert (status, "does not match the name on the URL" in text) == (400, True)
     assert patch({"kind": "Secret"}, MERGE)[0] == 400

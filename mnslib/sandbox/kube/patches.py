@@ -254,12 +254,26 @@ def patched(call: Call, present: Json, version: str, word: str) -> Json:
     except Inapplicable:
         raise kube_error(422, "Invalid", _REFUSED) from None
     except bodies.Undecodable as error:
-        shown = json.dumps(json.dumps(result, separators=(",", ":")))
-        text = f' "" is invalid: patch: Invalid value: {shown}: {error}'
-        raise kube_error(422, "Invalid", text) from None
+        whole = json.dumps(result, separators=(",", ":"))
+        shown = json.dumps(_go(patch) if "strategic" in media(call) else whole)
+        cause = {"reason": "FieldValueInvalid", "field": "patch"}
+        cause |= {"message": f"Invalid value: {shown}: {error}"}
+        text = f' "" is invalid: patch: {cause["message"]}'
+        raise kube_error(422, "Invalid", text, {"causes": [cause]}) from None
     return found
 
 
 def media(call: Call) -> str:
     """Return the content type without its parameters."""
     return call.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _go(value: Any) -> str:
+    """Return a value as Go prints it."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_go(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_go, value))}]"
+    return (
+        "<nil>" if value is None else str(value).lower() if value in (True, False) else str(value)
+    )

@@ -13,11 +13,11 @@ import re
 from typing import Any
 
 from mnslib.sandbox.access import wants_watch
-from mnslib.sandbox.kube import bodies, inside
+from mnslib.sandbox.kube import apply, bodies, inside
 from mnslib.sandbox.kube.admission import default_requests, pod_need, refusal
 from mnslib.sandbox.kube.defaults import fill, suffix
 from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, known, outward
-from mnslib.sandbox.kube.patches import patched
+from mnslib.sandbox.kube.patches import media, patched
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
 from mnslib.sandbox.kube.shapes import invalid, normal
 from mnslib.sandbox.kube.tables import several, single
@@ -128,11 +128,15 @@ def _key(call: Call) -> str:
 
 
 def _find(call: Call, kind: Kind) -> Json:
-    name, namespace = call.params["name"], call.params.get("namespace", "")
-    found = call.state.object(_key(call), kind.plural, namespace, name)
+    found = _present(call, kind)
     if found is None:
-        raise _not_found(kind, name)
+        raise _not_found(kind, call.params["name"])
     return found
+
+
+def _present(call: Call, kind: Kind) -> Json | None:
+    name, namespace = call.params["name"], call.params.get("namespace", "")
+    return call.state.object(_key(call), kind.plural, namespace, name)
 
 
 def _details(kind: Kind, name: str) -> Json:
@@ -149,8 +153,12 @@ def _not_found(kind: Kind, name: str) -> Refusal:
 
 def create_object(call: Call) -> Answer:
     """Create an object; pods pass quota admission."""
-    kind, state = _kind(call), call.state
-    given = _body(call, kind)
+    kind = _kind(call)
+    return _create(call, kind, _body(call, kind))
+
+
+def _create(call: Call, kind: Kind, given: Json) -> Answer:
+    state = call.state
     name, namespace = given["metadata"]["name"], call.params.get("namespace", "")
     if kind.namespaced and state.object(_key(call), "namespaces", "", namespace) is None:
         raise _not_found(known("namespaces"), namespace)
@@ -171,8 +179,15 @@ def create_object(call: Call) -> Answer:
         labels, annotations = kept.get("labels") or {}, kept.get("annotations") or {}
         stored = inside.create_namespace(state, _key(call), name, labels, annotations)
     else:
+        _record(call, kind, {"metadata": {}}, doc, given)
         stored = state.put_object(_key(call), kind.plural, doc)
     return _written(call, kind, stored, status=201)
+
+
+def _record(call: Call, kind: Kind, present: Json, doc: Json, given: Json) -> None:
+    """Write down who manages the fields of an object that is about to be stored."""
+    claimed = given["metadata"].get("managedFields")
+    doc["metadata"] = apply.recorded(call, kind.store, kind.word, present, doc, claimed)
 
 
 def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answer:
@@ -353,9 +368,14 @@ def replace_object(call: Call) -> Answer:
 def patch_object(call: Call) -> Answer:
     """Change an object as the patch in the body says."""
     kind = _kind(call)
-    present = _find(call, kind)
-    wanted = patched(call, outward(kind, present), kind.version, kind.word)
+    applies = media(call) == apply.MEDIA
+    present = _present(call, kind) if applies else _find(call, kind)
+    live = outward(kind, present) if present else {"metadata": {}}
+    change = apply.configured if applies else patched
+    wanted = change(call, live, kind.version, kind.word)
     _check_name(call, kind, wanted.setdefault("metadata", {}))
+    if present is None:
+        return _create(call, kind, inward(kind, wanted))
     return _change(call, kind, present, inward(kind, wanted))
 
 
@@ -385,9 +405,10 @@ def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:
     fill(kind.plural, changed, call.state.sequence, present)
     changed = normal(changed)
     guard(kind.plural, present, changed)
+    before = copy.deepcopy(present)  # a world leaves out what a server would have filled in
+    fill(kind.plural, before, call.state.sequence, present)
+    _record(call, kind, before, changed, wanted)
     if changed != present:
-        before = copy.deepcopy(present)  # a world leaves out what a server would have filled in
-        fill(kind.plural, before, call.state.sequence, present)
         if kind.generation and changed.get("spec") != before.get("spec"):
             changed["metadata"]["generation"] = metadata.get("generation", 1) + 1
         changed = call.state.put_object(_key(call), kind.plural, changed)
