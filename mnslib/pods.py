@@ -14,7 +14,8 @@ SetDefaults_Pod. Pure: standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache
@@ -148,21 +149,12 @@ def with_defaults(
     if not requests and not limits:
         return pod
 
-    def let_in(containers: Iterable[Container]) -> tuple[Container, ...]:
-        return tuple(
-            replace(
-                each,
-                requests={**limits, **requests, **each.limits, **each.requests},
-                limits={**limits, **each.limits},
-            )
-            for each in containers
-        )
+    def let_in(each: Container) -> Container:
+        asked = {**limits, **requests, **each.limits, **each.requests}
+        return replace(each, requests=asked, limits={**limits, **each.limits})
 
-    return replace(
-        pod,
-        containers=let_in(pod.containers),
-        init_containers=let_in(pod.init_containers),
-    )
+    containers, init = (tuple(map(let_in, some)) for some in (pod.containers, pod.init_containers))
+    return replace(pod, containers=containers, init_containers=init)
 
 
 def holds(quota: QuotaStatus, pod: Pod) -> bool:
@@ -217,13 +209,11 @@ def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange
             if each.requests.get(resource, limit) > limit:
                 return f"requests more {resource} than the default limit"
     for one in ranges:
-        said: dict[str, None] = {}
-        for part in containers if one.kind == "Container" else [pod] if one.kind == "Pod" else []:
-            said |= dict.fromkeys(
-                _out_of_range(one, _asked(part, "requests"), _asked(part, "limits"))
-            )
+        parts: Mapping[str, Sequence[Pod | Container]] = {"Container": containers, "Pod": (pod,)}
+        texts = (text for part in parts.get(one.kind, ()) for text in _out_of_range(one, part))
+        said = [*dict.fromkeys(texts)]
         if said:
-            return next(iter(said)) if len(said) == 1 else f"[{', '.join(said)}]"
+            return said[0] if len(said) == 1 else f"[{', '.join(said)}]"
     need, holding = charge(pod), [quota for quota in quotas if holds(quota, pod)]
     for quota in holding:
         if missing := _unsaid(quota, pod):
@@ -255,30 +245,22 @@ def _unsaid(quota: QuotaStatus, pod: Pod) -> list[str]:
     return [] if pod.pod_requests or pod.pod_limits else missing
 
 
-def _out_of_range(one: LimitRange, requests: Amounts, limits: Amounts) -> Iterator[str]:
+def _out_of_range(one: LimitRange, part: Pod | Container) -> Iterator[str]:
     """Yield what a LimitRange has against amounts. Source: LimitRanger, PodValidateLimitFunc."""
-    bounds = (
-        ("minimum", one.least, ("request", "limit")),
-        ("maximum", one.most, ("limit", "request")),
-    )
-    for word, least_or_most, sides in bounds:
-        for name, bound in sorted(least_or_most.items()):
-            said = {"request": requests.get(name), "limit": limits.get(name)}
+    said = {"request": _asked(part, "requests"), "limit": _asked(part, "limits")}
+    for word, bounds, is_beyond, sides in (
+        ("minimum", one.least, operator.lt, ("request", "limit")),
+        ("maximum", one.most, operator.gt, ("limit", "request")),
+    ):
+        for name, bound in sorted(bounds.items()):
             begin = f"{word} {name} usage per {one.kind} is {server_text(bound)}"
-            if said[sides[0]] is None:
+            beyond = [side for side in sides if is_beyond(said[side].get(name, bound), bound)]
+            if name not in said[sides[0]]:
                 yield f"{begin}.  No {sides[0]} is specified"
-                continue
-            for side in sides:
-                amount = said[side]
-                if (
-                    amount is not None
-                    and amount != bound
-                    and (amount < bound) == (word == "minimum")
-                ):
-                    yield f"{begin}, but {side} is {server_text(amount)}"
-                    break
+            elif beyond:
+                yield f"{begin}, but {beyond[0]} is {server_text(said[beyond[0]][name])}"
     for name, ratio in sorted(one.most_ratio.items()):
-        request, limit = requests.get(name), limits.get(name)
+        request, limit = said["request"].get(name), said["limit"].get(name)
         begin = f"{name} max limit to request ratio per {one.kind} is {server_text(ratio)}, but"
         if not request or not limit:
             side = "limit" if request else "request"

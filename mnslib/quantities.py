@@ -58,7 +58,9 @@ LONGEST = 100
 """Characters and digits; our choice, some three times what 2^63 - 1 nanocores need. A number of a
 million digits is beyond what Decimal can compare."""
 
-_WIDE = Context(prec=2 * LONGEST)
+WIDE = Context(prec=2 * LONGEST)
+"""To round amounts that any team may write, beyond the digits that Decimal counts in."""
+
 _MILLI = Decimal("0.001")
 _STEPS = {size.adjusted(): name for name, size in _SUFFIXES.items() if name not in _BINARY}
 """Power of ten to the suffix that is written for it."""
@@ -113,7 +115,7 @@ def read_quantity(text: str) -> Amount:
     if form == "binary":
         amount = min(amount, LARGEST)
     if int(amount.as_tuple().exponent) < -3:
-        amount = amount.quantize(_MILLI, ROUND_CEILING, _WIDE)
+        amount = amount.quantize(_MILLI, ROUND_CEILING, WIDE)
     return in_form(amount, like=form)
 
 
@@ -138,12 +140,12 @@ def server_text(amount: Decimal) -> str:
     if form == "binary" and abs(amount) >= 1024 and whole == amount:
         suffix = next((name for name in _BINARY if whole % _SUFFIXES[name] == 0), "")
         return f"{int(whole / _SUFFIXES[suffix])}{suffix}"
-    exponent = int(amount.normalize(_WIDE).as_tuple().exponent) if amount else 0
+    exponent = int(amount.normalize(WIDE).as_tuple().exponent) if amount else 0
     exponent = max(-9, exponent // 3 * 3)
     if form != "exponent":
         exponent = min(exponent, max(_STEPS))
     ending = _STEPS[exponent] if form != "exponent" else f"e{exponent}" if exponent else ""
-    return f"{int(amount.scaleb(-exponent, _WIDE))}{ending}"
+    return f"{int(amount.scaleb(-exponent, WIDE))}{ending}"
 
 
 def two_readings(text: str) -> tuple[str, ...]:
@@ -277,6 +279,6 @@ def decimal_text(value: SupportsFloat | None, *, places: int) -> str:
     if not amount.is_finite():
         return f"{MINUS if amount < 0 else ''}∞"
     step = Decimal(1).scaleb(-places)
-    text = f"{amount.quantize(step, ROUND_HALF_UP, _WIDE):,f}"
+    text = f"{amount.quantize(step, ROUND_HALF_UP, WIDE):,f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text.replace("-", MINUS)

@@ -330,7 +330,9 @@ class FreeNodes:
         """Return how many pods of each size find no place, all put one after the other."""
         if len(wanted) <= 1:  # of one size, the order of pods and nodes is of no account
             return {size: max(0, count - self.fits(size)) for size, count in wanted.items()}
-        demand = sum(np.array([*size, 1]) * count for size, count in wanted.items())
+        demand = sum(
+            np.array([*size, 1], dtype=np.float64) * count for size, count in wanted.items()
+        )
         if (self._free >= np.reshape(demand, (3, 1))).all(axis=0).any():
             return dict.fromkeys(wanted, 0)  # one node alone takes all that others leave
         return _filled(self._free, wanted)[1]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
+from math import floor
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -379,7 +380,7 @@ class _Space:
     def _fits(self, template: _Template) -> dict[str, float]:
         """Return how many pods of one template fit in the quota and on the nodes, from now on."""
         counts = [
-            max(ZERO, one.free // one.need_of(template))
+            max(0, floor(one.free / one.need_of(template)))
             for one in self.limits
             if one.holds(template) and one.need_of(template)
         ]

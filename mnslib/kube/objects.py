@@ -7,9 +7,9 @@ sends, attribute access raises, and the client says which list it was. Knows no 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -105,13 +105,10 @@ def node(item: Any) -> own.Node:
 
 def pod(item: Any) -> own.Pod:
     """Return a pod; a container that is resized in place counts for what it has, or shall have."""
-    metadata, status = item.metadata, item.status
-    found = _pod(metadata, item.spec, status=status)
-    grace = metadata.deletionGracePeriodSeconds
-    if metadata.deletionTimestamp is None or grace is None:
-        return found
-    ends = metadata.deletionTimestamp + timedelta(seconds=grace)
-    return replace(found, is_past_grace=datetime.now(UTC) > ends)
+    ends, grace = item.metadata.deletionTimestamp, item.metadata.deletionGracePeriodSeconds
+    is_leaving = ends is not None and grace is not None
+    is_past = is_leaving and time.time() > ends.timestamp() + grace
+    return replace(_pod(item.metadata, item.spec, status=item.status), is_past_grace=is_past)
 
 
 def _pod(metadata: Any, spec: Any, *, status: Any = None) -> own.Pod:

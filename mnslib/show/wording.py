@@ -73,7 +73,7 @@ def times(ratio: SupportsFloat | None) -> str:
     """Return an overcommit ratio: `1.53×`."""
     if ratio is None or quantities.is_unknown(ratio):
         return UNKNOWN
-    return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}×"
+    return f"{Decimal(str(ratio)).quantize(Decimal('0.01'), ROUND_HALF_UP, quantities.WIDE):,}×"
 
 
 def commitment(verdict: str, committed_ratio: SupportsFloat | None) -> str:

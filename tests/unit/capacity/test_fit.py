@@ -250,13 +250,20 @@ def test_the_overhead_of_a_runtime_class_joins_the_template(fleet):
     assert answer(fleet(TWO, unread=unread), "next_pod", "web")["verdict"] == "yes"
 
 
-def test_a_pod_larger_than_any_number_blinds_no_cluster(fleet, make_quota):
+def test_amounts_larger_than_any_number_blind_no_cluster(fleet, make_quota):
     huge = make_template("1e20", limit="1e30", memory="1e30")
     there = replace(huge, name="p", phase="Running", node_name="node-1")
     row = answer(fleet([*TWO, make_workload("huge", template=huge)], pods=[there]), "next_pod")
     assert (row["verdict"], row["decided_by"]) == ("no", "Deployment huge")
     row = answer(fleet(TWO, pods=[there]), "next_pod", "web")
     assert (row["verdict"], row["fits_nodes"]) == ("yes", 8)  # on the other node
+    many = replace(make_scaler(most=2**31 - 1), current=0)
+    other = make_scaler("api", most=2**31 - 1)
+    snapshot = fleet(TWO, autoscalers=[many, other], quotas=[make_quota("web", {}, {})])
+    assert answer(snapshot, "autoscaler_maximum")["verdict"] == "no"
+    wide = make_quota("web", {"requests.memory": "1e30"}, {"requests.memory": 0})
+    tiny = make_workload(template=make_template(memory="0.001"))
+    assert answer(fleet([tiny], quotas=[wide]), "next_pod", "web")["fits_quota"] == 1e33
 
 
 def test_how_many_pods_of_a_size_fit(fleet):

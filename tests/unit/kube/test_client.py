@@ -337,8 +337,9 @@ def test_a_pod_that_is_resized_counts_for_what_it_has_or_shall_have(
 
 @pytest.mark.parametrize(
     ("begun", "grace", "counts"),
-    [("2020-01-01T00:00:00Z", 30, False), ("2999-01-01T00:00:00Z", 30, True), (None, None, True)],
-)
+    [("2020-01-01T00:00:00Z", 30, False), ("2020-01-01T00:00:00Z", 2**62, True),
+     ("2999-01-01T00:00:00Z", 30, True), (None, None, True)],
+)  # fmt: skip
 def test_a_pod_past_the_end_of_its_grace_holds_no_quota(
     api_server: ApiServer, make_client: Make, begun: str | None, grace: int | None, counts: bool
 ) -> None:
