@@ -28,6 +28,7 @@ class Kind:
     verbs: tuple[str, ...]
     categories: tuple[str, ...]
     subresources: tuple[str, ...]
+    fields: tuple[str, ...]
     generation: bool
     frozen: bool
 
@@ -63,6 +64,7 @@ def _kind(version: str, plural: str, row: Json) -> Kind:
         verbs=tuple(row.get("verbs", _VERBS).split()),
         categories=("all",) if row.get("all") else (),
         subresources=tuple(row.get("sub", "").split()),
+        fields=tuple(row.get("fields", "").split()),
         generation=bool(row.get("generation")),
         frozen=bool(row.get("frozen")),
     )

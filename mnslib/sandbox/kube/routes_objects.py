@@ -85,7 +85,7 @@ def _selected(call: Call, kind: Kind) -> tuple[list[Json], bool]:
     """Return the objects that a list's selectors choose, and whether there are selectors."""
     namespace = call.params.get("namespace", "")
     found = call.state.objects(_key(call), kind.plural, namespace, after=_continue_token(call))
-    tests = label_tests(call) + field_tests(call)
+    tests = label_tests(call) + field_tests(call, kind)
     return [doc for doc in found if all(test(doc) for test in tests)], bool(tests)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
+from mnslib.sandbox.kube.kinds import Kind
+from mnslib.sandbox.kube.kinds import known as known_kind
 from mnslib.sandbox.wire import Call, Json, kube_error
 
 Test = Callable[[Json], bool]
+_WORDS = ("spec.unschedulable", "spec.hostNetwork")  # true or false, whether said or not
 
 
 def label_tests(call: Call) -> list[Test]:
@@ -18,7 +22,7 @@ def label_tests(call: Call) -> list[Test]:
     """
     tests: list[Test] = []
     for part in re.split(r",(?![^(]*\))", call.query.get("labelSelector", "")):
-        form = r"(!?)([\w./-]+)\s*(?:(==|=|!=|\bin\b|\bnotin\b)\s*([\w.-]*|\([\w., -]*\)))?"
+        form = r"(!?)([\w./-]+)\s*(?:(==|=|!=|<|>|\bin\b|\bnotin\b)\s*([\w.-]*|\([\w., -]*\)))?"
         match = re.fullmatch(form, part.strip())
         if part.strip() and not match:
             raise kube_error(400, "BadRequest", f"unable to parse requirement: {part}")
@@ -34,45 +38,50 @@ def _label_test(key: str, operator: str | None, values: set[str], *, absent: boo
         labels = doc["metadata"].get("labels", {})
         if operator is None:
             return (key in labels) != absent
+        if operator in ("<", ">"):
+            numbers = [labels.get(key, ""), *values]
+            if not all(re.fullmatch("[0-9]{1,18}", text, re.ASCII) for text in numbers):
+                return False
+            here, bound = map(int, numbers)
+            return here < bound if operator == "<" else here > bound
         inside = labels.get(key) in values if key in labels else False
         return inside if operator in ("=", "==", "in") else not inside
 
     return test
 
 
-_FIELDS: dict[str, Callable[[Json], str]] = {
-    "metadata.name": lambda doc: doc["metadata"]["name"],
-    "metadata.namespace": lambda doc: doc["metadata"].get("namespace", ""),
-    "status.phase": lambda doc: doc.get("status", {}).get("phase", ""),
-    "spec.nodeName": lambda doc: doc.get("spec", {}).get("nodeName", ""),
-}
-# Source: pkg/registry/core/event/strategy.go, as far as the sandbox's events have it
-_EVENT_FIELDS: dict[str, Callable[[Json], str]] = {
-    "reason": lambda doc: doc["reason"],
-    "type": lambda doc: doc["type"],
-    "involvedObject.kind": lambda doc: doc["involvedObject"]["kind"],
-    "involvedObject.name": lambda doc: doc["involvedObject"]["name"],
-    "involvedObject.namespace": lambda doc: doc["involvedObject"]["namespace"],
-    "involvedObject.uid": lambda doc: doc["involvedObject"]["uid"],
-}
-
-
-def field_tests(call: Call) -> list[Test]:
+def field_tests(call: Call, kind: Kind) -> list[Test]:
     """Return the tests of `fieldSelector`, all of which must hold.
 
     Raises:
-        Refusal: 400.
+        Refusal: 400. Source: each kind's `AddFieldLabelConversionFunc`.
     """
-    known = _FIELDS | (_EVENT_FIELDS if call.params["plural"] == "events" else {})
+    known = ("metadata.name", "metadata.namespace", *known_kind(kind.plural).fields)
     tests: list[Test] = []
     for part in filter(None, call.query.get("fieldSelector", "").split(",")):
-        match = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
-        if not match or match[1] not in known:
-            text = f'field label not supported: "{part}"'
+        match = re.fullmatch(r"([^=!]+)(==|=|!=)(.*)", part)
+        if not match:
+            text = f"invalid selector: '{part}'; can't understand '{part}'"
             raise kube_error(400, "BadRequest", text)
-        tests.append(_field_test(known[match[1]], match[3], same=match[2] != "!="))
+        if match[1] not in known:
+            text = f"field label not supported: {match[1]}"
+            if known[2:] == ():
+                text = f'"{match[1]}" is not a known field selector: only "metadata.name", '
+                text += '"metadata.namespace"'
+            raise kube_error(400, "BadRequest", text)
+        tests.append(_field_test(match[1], match[3], same=match[2] != "!="))
     return tests
 
 
-def _field_test(read: Callable[[Json], str], wanted: str, *, same: bool) -> Test:
-    return lambda doc: (read(doc) == wanted) == same
+def _field_test(path: str, wanted: str, *, same: bool) -> Test:
+    def test(doc: Json) -> bool:
+        value: Any = doc
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if path == "source" and isinstance(value, dict):
+            value = value.get("component")
+        if path in _WORDS or isinstance(value, bool):
+            value = str(bool(value)).lower()
+        return (str(value or "") == wanted) == same
+
+    return test

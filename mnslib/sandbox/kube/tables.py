@@ -18,7 +18,6 @@ from mnslib.sandbox.wire import Call, Json
 _FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX"}
 _MODES |= {"ReadWriteOncePod": "RWOP"}
-_ROLE = "node-role.kubernetes.io/"
 _SPANS = (  # seconds below which a span is told in this unit, and the smaller one told with it
     (120, "s", 1, "", 1),
     (600, "m", 60, "s", 1),
@@ -122,7 +121,7 @@ def _environment() -> Any:
 def _reader(text: str) -> Callable[[Json], Any]:
     from jinja2 import TemplateError
 
-    if "{" in text and "}}" in text:
+    if "{%" in text or "{{" in text:
         read = _environment().from_string(text).render
     else:
         read = _environment().compile_expression(text)
@@ -227,18 +226,6 @@ def _ended(ended: Any) -> str:
     return str(found.get("reason") or code or f"ExitCode:{found.get('exitCode', 0)}")
 
 
-def _pod_restarts(pod: Json) -> str:
-    known = _each(_map(pod.get("status")).get("containerStatuses"))
-    return str(sum(int(one.get("restartCount") or 0) for one in known))
-
-
-def _gates(pod: Json) -> str:
-    gates = _each(_map(pod.get("spec")).get("readinessGates"))
-    types = [str(one.get("conditionType")) for one in gates]
-    passed = _true_types(_map(pod.get("status")).get("conditions"), *types)
-    return f"{len(passed)}/{len(types)}" if types else "<none>"
-
-
 def _pairs(labels: Any) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(_map(labels).items())) or "<none>"
 
@@ -268,43 +255,14 @@ def _quota(quota: Json, limits: bool) -> str:
     return ", ".join(f"{key}: {used.get(key, '0')}/{hard[key]}" for key in keys)
 
 
-def _subjects(subjects: Any, kind: str) -> str:
-    found = [one for one in _each(subjects) if one.get("kind") == kind]
-    names = [[one.get("namespace"), str(one.get("name"))] for one in found]
-    return ", ".join("/".join(filter(None, parts)) for parts in names)
-
-
-def _controller(owners: Any) -> str:
-    for owner in _each(owners):
-        if owner.get("controller"):
-            group = str(owner.get("apiVersion", "")).rpartition("/")[0]
-            kind = ".".join(filter(None, (str(owner.get("kind")), group)))
-            return f"{kind.lower()}/{owner.get('name')}"
-    return "<none>"
-
-
 _FILTERS: dict[str, Callable[..., Any]] = {
     "int": lambda value: value if isinstance(value, int) else 0,
     "pod_ready": _pod_ready,
     "pod_status": _pod_status,
-    "pod_restarts": _pod_restarts,
-    "gates": _gates,
     "true_types": _true_types,
     "pairs": _pairs,
     "selector": _selector,
     "names": _names,
     "quota": _quota,
-    "subjects": _subjects,
-    "controller": _controller,
     "modes": lambda modes: ",".join(_MODES.get(str(one), str(one)) for one in modes or ()),
-    "default_class": lambda noted: any(
-        key.endswith("/is-default-class") and value == "true" for key, value in _map(noted).items()
-    ),
-    "address": lambda found, kind: (
-        _names([one for one in _each(found) if one.get("type") == kind], "address") or "<none>"
-    ),
-    "roles": lambda labels: (
-        ",".join(sorted(key.removeprefix(_ROLE) for key in _map(labels) if key.startswith(_ROLE)))
-        or "<none>"
-    ),
 }
