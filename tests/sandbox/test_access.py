@@ -438,7 +438,9 @@ FILTERED = {
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
 _PATHS = ("version", "healthz", "livez", "readyz", "api", "apis", "api/v1")
 _PATHS += ("apis/{api_group}", "apis/{api_group}/{version}")
-ANYBODYS = {("GET", f"{_C}/{path}") for path in (*_PATHS, "openapi/v2", "openapi/v3")}
+_OPENAPI = ("v2", "v3", "v3/api/v1", "v3/apis/{api_group}/{version}")
+_PATHS += tuple(f"openapi/{path}" for path in _OPENAPI)
+ANYBODYS = {("GET", f"{_C}/{path}") for path in _PATHS}
 ANYBODYS |= {("GET", "/graph/v1.0/me"), ("GET", "/tenants")}
 ANYBODYS |= {
     ("POST", f"{_C}/apis/authorization.k8s.io/v1/selfsubject{what}reviews")

@@ -25,14 +25,11 @@ CUT = 2500  # characters after which the recorded stdout ends
 PLACES = {"ns": "web-checkout", "dep": "checkout", "evns": "payments-api", "n": "6"}
 # What is still missing, and where it will come from.
 PENDING = {
-    "explain quota": "no OpenAPI documents yet",
-    "apply --server-side quota": "no server-side apply yet",
     "get pods -w (3 s)": "no watch yet",
     "get configmap": "no kube-root-ca.crt yet",
     "get serviceaccount": "no default ServiceAccount yet",
     "describe pod": "no container statuses yet",
     "get pods -o yaml": "no container statuses yet",
-    "describe namespace": "no server-side apply yet",
     "rollout status": "no Deployment controller yet",
     "rollout history": "no Deployment controller yet",
     "wait pod Ready": "no watch yet",

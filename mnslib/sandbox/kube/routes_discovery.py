@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnslib.sandbox.access import cluster_of
+from mnslib.sandbox.kube import openapi
 from mnslib.sandbox.kube.kinds import Kind, served
 from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Answer, Call, Json, Route, kube_error, routes
@@ -54,15 +55,20 @@ def get_group(call: Call) -> Answer:
 
 def get_resources(call: Call) -> Answer:
     """Return the kinds of one API version, subresources among them."""
-    p = call.params
-    group_version = f"{p['api_group']}/{p['version']}" if "api_group" in p else "v1"
-    if group_version not in served():
-        raise _unknown()
+    group_version = _version(call)
     resources = [
         one for kind in served()[group_version].values() for one in (_entry(kind), *_parts(kind))
     ]
     body = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version}
     return Answer(body=body | {"resources": resources})
+
+
+def _version(call: Call) -> str:
+    p = call.params
+    found = f"{p['api_group']}/{p['version']}" if "api_group" in p else "v1"
+    if found not in served():
+        raise _unknown()
+    return found
 
 
 def _entry(kind: Kind) -> Json:
@@ -98,16 +104,22 @@ def _unknown() -> Exception:
 
 
 def get_openapi_v2(call: Call) -> Answer:
-    """Return an empty OpenAPI document: enough for kubectl, which then leaves checks to us."""
+    """Return an empty document: what kubectl asks is in OpenAPI v3."""
     media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
     return Answer(headers={"content-type": media})
 
 
+def get_openapi_index(call: Call) -> Answer:
+    """Return where the OpenAPI v3 document of each API version lies."""
+    return Answer(body=openapi.index(call.path.removesuffix("/openapi/v3")))
+
+
 def get_openapi_v3(call: Call) -> Answer:
-    """Return an OpenAPI index without paths."""
-    return Answer(body={"paths": {}})
+    """Return the OpenAPI v3 document of one API version."""
+    return Answer(body=openapi.document(_version(call)), headers={"content-type": _JSON})
 
 
+_JSON = "application/json"
 # `kubectl get --raw` leaves out the path under which a cluster is served; these are anybody's
 PROBES = ("/healthz", "/livez", "/readyz")
 _C = "/kubernetes/{subscription}/{group}/{cluster}"
@@ -120,7 +132,9 @@ _TABLE = (
     ("GET", "/apis/{api_group}", get_group),
     ("GET", "/apis/{api_group}/{version}", get_resources),
     ("GET", "/openapi/v2", get_openapi_v2),
-    ("GET", "/openapi/v3", get_openapi_v3),
+    ("GET", "/openapi/v3", get_openapi_index),
+    ("GET", "/openapi/v3/api/v1", get_openapi_v3),
+    ("GET", "/openapi/v3/apis/{api_group}/{version}", get_openapi_v3),
 )
 ROUTES = routes("kubernetes", _C, _TABLE)
 ROUTES += [

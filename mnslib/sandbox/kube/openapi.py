@@ -1,0 +1,151 @@
+"""OpenAPI v3 of each API version, made of the kinds' fields: what `kubectl explain` reads.
+
+As much as kubectl asks of it: schemas, and the operations by which it finds a kind, its patches
+and whether it may send `dryRun` and `fieldValidation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+
+from mnslib.sandbox.kube.kinds import Kind, served
+from mnslib.sandbox.kube.schema import Shape, description, fields, is_atomic, model_of
+from mnslib.sandbox.wire import Json
+
+_REFS, _PLACE = "#/components/schemas/", "io.k8s.apimachinery.pkg."
+_PLACES = {
+    "meta": "io.k8s.apimachinery.pkg.apis.meta",
+    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+}
+_WORDS: dict[str, Json] = {
+    "string": {"type": "string"},
+    "integer": {"type": "integer", "format": "int32"},
+    "number": {"type": "number", "format": "double"},
+    "boolean": {"type": "boolean"},
+    "bytes": {"type": "string", "format": "byte"},
+    "any": {"type": "object"},
+}
+_SHARED: dict[str, tuple[str, Json]] = {
+    "Quantity": ("api.resource.Quantity", {"oneOf": [{"type": "string"}, {"type": "number"}]}),
+    "IntOrString": ("util.intstr.IntOrString", {"type": "string", "format": "int-or-string"}),
+    "Time": ("apis.meta.v1.Time", {"type": "string", "format": "date-time"}),
+    "MicroTime": ("apis.meta.v1.MicroTime", {"type": "string", "format": "date-time"}),
+}
+_PATCHES = ("json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
+_QUERY = ("dryRun", "fieldManager", "fieldValidation", "force", "pretty")
+
+
+def index(prefix: str) -> Json:
+    """Return where the document of each API version lies; `prefix` is the server's own path."""
+    seed = version("lightkube-models").encode()
+    paths = {}
+    for one in served():
+        path = f"apis/{one}" if "/" in one else f"api/{one}"
+        digest = hashlib.sha256(seed + one.encode()).hexdigest().upper()
+        paths[path] = {"serverRelativeURL": f"{prefix}/openapi/v3/{path}?hash={digest}"}
+    return {"paths": paths}
+
+
+@cache
+def document(group_version: str) -> bytes:
+    """Return the document of an API version that is served."""
+    kinds = served()[group_version].values()
+    schemas = {
+        _PLACE + name: form | {"description": word} for word, (name, form) in _SHARED.items()
+    }
+    paths: Json = {}
+    for kind in kinds:
+        _add(schemas, model_of(group_version, kind.word))
+        name = _name(model_of(group_version, kind.word))
+        schemas[name]["x-kubernetes-group-version-kind"] = [_gvk(kind)]
+        paths |= _paths(kind, name)
+    info = {"title": "Kubernetes", "version": "unversioned"}
+    body = {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _name(model: str) -> str:
+    module, _, name = model.partition(".")
+    group, _, number = module.rpartition("_")
+    return f"{_PLACES.get(group, f'io.k8s.api.{group}')}.{number}.{name}"
+
+
+def _add(schemas: Json, model: str) -> None:
+    """Add the schema of a model and of all that it holds."""
+    if _name(model) in schemas:
+        return
+    known = fields(model)
+    properties = {name: _property(shape) for name, shape in known.items()}
+    schema = {"type": "object", "description": description(model), "properties": properties}
+    if required := [name for name, shape in known.items() if shape.required]:
+        schema["required"] = required
+    if is_atomic(Shape(of=model)):
+        schema["x-kubernetes-map-type"] = "atomic"
+    schemas[_name(model)] = schema
+    for shape in known.values():
+        if "." in shape.of:
+            _add(schemas, shape.of)
+
+
+def _property(shape: Shape) -> Json:
+    found = _single(shape)
+    if shape.form == "list":
+        found = {"type": "array", "items": found}
+    elif shape.form == "map":
+        found = {"type": "object", "additionalProperties": found}
+    elif "$ref" in found:  # nothing may stand beside a reference
+        found = {"allOf": [found]}
+    merge = {
+        "patch-strategy": shape.merge.get("patch"),
+        "patch-merge-key": shape.merge.get("key"),
+        "list-type": shape.merge.get("list", "atomic" if shape.form == "list" else None),
+        "list-map-keys": shape.merge.get("keys", "").split(),
+        "map-type": shape.merge.get("map"),
+    }
+    extensions = {f"x-kubernetes-{key}": value for key, value in merge.items() if value}
+    return found | {"description": shape.description} | extensions
+
+
+def _single(shape: Shape) -> Json:
+    if "." in shape.of:
+        return {"$ref": _REFS + _name(shape.of)}
+    if shape.of in _SHARED:
+        return {"$ref": f"{_REFS}{_PLACE}{_SHARED[shape.of][0]}"}
+    return _WORDS[shape.of] | ({"format": "int64"} if shape.go == "int64" else {})
+
+
+def _gvk(kind: Kind) -> Json:
+    return {"group": kind.group, "version": kind.version.rpartition("/")[2], "kind": kind.word}
+
+
+def _paths(kind: Kind, name: str) -> Json:
+    """Return a kind's operations: of all of them, and of one."""
+    base = f"/apis/{kind.version}" if kind.group else f"/api/{kind.version}"
+    place = f"{base}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else ""
+    place = place or f"{base}/{kind.plural}"
+    schema = {"schema": {"$ref": _REFS + name}}
+    operation: Json = {
+        "x-kubernetes-group-version-kind": _gvk(kind),
+        "responses": {"200": {"description": "OK", "content": {"application/json": schema}}},
+    }
+    query = [{"name": one, "in": "query", "schema": {"type": "string"}} for one in _QUERY]
+    write = operation | {"parameters": query}
+    whole = write | {"requestBody": {"content": {"*/*": schema}}}
+    forms = {f"application/{form}": {"schema": {"type": "object"}} for form in _PATCHES}
+    verbs = {
+        "get": (f"{place}/{{name}}", "get", operation),
+        "list": (place, "get", operation),
+        "create": (place, "post", whole),
+        "update": (f"{place}/{{name}}", "put", whole),
+        "patch": (f"{place}/{{name}}", "patch", write | {"requestBody": {"content": forms}}),
+        "delete": (f"{place}/{{name}}", "delete", write),
+    }
+    found: Json = {}
+    for verb, (path, method, one) in verbs.items():
+        if verb in kind.verbs:
+            found.setdefault(path, {})[method] = one
+    return found
