@@ -120,7 +120,7 @@ def check(call: Call, route: Route) -> None:
     if route.surface == "arm":
         _check_arm(call, route.action)
     elif route.surface == "kubernetes" and not route.open:
-        _check_kubernetes(call)
+        check_kubernetes(call)
     elif route.surface == "prometheus":
         _check_metrics(call)
 
@@ -174,8 +174,12 @@ def _asked_scope(path: str) -> str:
     return "".join(f"/{part}" for part in parts)
 
 
-def _check_kubernetes(call: Call) -> None:
-    """Discovery and reviews of oneself are anybody's; all else has a kind, or is refused."""
+def check_kubernetes(call: Call) -> None:
+    """Refuse what a cluster would; discovery and reviews of oneself are anybody's.
+
+    Raises:
+        Refusal: 403, whatever the path names or does not.
+    """
     cluster, user = cluster_of(call), grants.of(call.state).person(call.identity)[0]
     path = "/" + "/".join(call.path.split("/")[5:])
     if path_verdict(call.method, path).allowed:

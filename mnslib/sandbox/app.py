@@ -206,6 +206,8 @@ class Sandbox:
         return None
 
     def _no_route(self, call: Call, surface: str) -> NoReturn:
+        if surface == "kubernetes" and "cluster" in call.params:
+            access.check_kubernetes(call)
         if any(r.surface == surface and p.fullmatch(call.path) for r, p in self._routes):
             text = f"The requested resource does not support http method '{call.method}'."
             raise surface_error(surface, 405, "MethodNotAllowed", text)

@@ -144,7 +144,8 @@ def refusal(text: str) -> str:
     lines = [line for line in text.splitlines() if "client-side throttling" not in line]
     text = re.sub(r"used: \S+ limited: \S+", "used: AMOUNTS", "\n".join(lines))
     text = re.sub(r"(no controller:|DaemonSet-managed Pods:) [^;\n]+", r"\1 PODS", text)
-    return _neutral(text)
+    warned, _, rest = text.partition("Warning: ")
+    return _neutral(warned + "; ".join(sorted(rest.split("; "))))  # in no order
 
 
 @pytest.mark.parametrize("name", COMMANDS)
