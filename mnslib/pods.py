@@ -109,13 +109,8 @@ def largest(*lists: Amounts) -> dict[str, Decimal]:
 
 def total_charge(pods: Iterable[Pod]) -> dict[str, Decimal]:
     """Return the sum of `charge` over the pods that hold quota, for `COMPUTE_KEYS`."""
-    total = dict.fromkeys(COMPUTE_KEYS, ZERO)
-    for pod in pods:
-        if pod.holds_quota:
-            need = charge(pod)
-            for key in COMPUTE_KEYS:
-                total[key] += need[key]
-    return total
+    needs = [charge(pod) for pod in pods if pod.holds_quota]
+    return {key: sum((need[key] for need in needs), ZERO) for key in COMPUTE_KEYS}
 
 
 def with_defaults(

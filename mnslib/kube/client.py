@@ -195,7 +195,7 @@ class KubeClient:
                 bases = (dict, kind.__bases__[0])
                 loose = type(kind.__name__, bases, {"_api_info": kind._api_info})
                 return self._converted(kind, loose, convert, where)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except (*_UNREADABLE, LookupError, RecursionError) as error:
             raise KubeError(
                 f"cluster {self._name}: the answer is no list of {what}: {error}"
             ) from error

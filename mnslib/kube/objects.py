@@ -29,18 +29,12 @@ _STEADY = "25%"
 
 
 def set_apart(kind: str, item: Any, error: Exception) -> str:
-    """Return which object cannot be read and why: `Pod web/odd ('?' is not a quantity)`.
+    """Return which object, typed or as JSON, cannot be read and why; one without a name is none.
 
-    Args:
-        item: as lightkube reads it, or as JSON.
-
-    Raises:
-        ValueError: if it is none, for it has no name.
+    `Pod web/odd ('?' is not a quantity)`.
     """
-    metadata = msgspec.to_builtins(item).get("metadata")
-    if not isinstance(metadata, dict) or not metadata.get("name"):
-        raise ValueError(str(error))
-    where = "/".join(str(metadata[part]) for part in ("namespace", "name") if metadata.get(part))
+    metadata = msgspec.to_builtins(item)["metadata"]
+    where = f"{metadata.get('namespace') or ''}/{metadata['name']}".lstrip("/")
     return f"{kind} {where} ({cut(hide_secrets(str(error)), LONGEST_REASON)})"
 
 
