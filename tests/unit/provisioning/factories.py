@@ -94,6 +94,7 @@ def make_view(
     namespaces: tuple[KubernetesNamespace, ...] = (),
     quotas: tuple[QuotaStatus, ...] = (),
     pods: tuple[Pod, ...] = (),
+    set_apart: tuple[str, ...] = (),
 ) -> KubernetesView:
     node = Node(
         name="n1", allocatable_cores=parse_quantity("8"), allocatable_bytes=parse_quantity("32Gi")
@@ -103,6 +104,7 @@ def make_view(
         quotas=quotas,
         nodes=(node, replace(node, name="n2")),
         pods=pods,
+        set_apart=set_apart,
     )
 
 

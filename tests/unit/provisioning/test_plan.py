@@ -158,6 +158,26 @@ def test_unknown_kubernetes_counts_as_a_risk_where_adoption_would_be_allowed():
     assert "adoption" not in names(never)
 
 
+ODD = "Pod team-a/odd ('?' is not a quantity)"
+
+
+@pytest.mark.parametrize(("name", "is_risk"), [("team-a", True), ("other", False)])
+def test_a_lower_quota_is_a_risk_where_a_pod_could_not_be_read(name, is_risk):
+    spec = make_spec(name, quota=amounts(cpu_request="0.5"))
+    observed = make_observed(make_namespace(name), view=make_view(set_apart=(ODD,)))
+    change = only(make_plan([spec], observed))
+    assert ("quota-below-use" in names(change)) == is_risk
+    assert [ODD in risk.detail for risk in change.risks] == [True] * is_risk
+
+
+def test_pods_that_were_to_be_gone_do_not_stand_against_a_lower_quota():
+    spec = make_spec("team-a", quota=amounts(cpu_request="0.5"))
+    lost = replace(make_pod("team-a", cpu="4"), is_past_grace=True)
+    for pods, risks in ((lost,), []), ((replace(lost, is_past_grace=False),), ["quota-below-use"]):
+        observed = make_observed(make_namespace("team-a"), view=make_view(pods=pods))
+        assert names(only(make_plan([spec], observed))) == risks
+
+
 def test_every_request_that_cannot_be_planned_is_named_at_once():
     stopped = make_cluster(power_state="Stopped")
     observed = ObservedState(

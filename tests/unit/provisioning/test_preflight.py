@@ -7,7 +7,7 @@ from mnslib.models import NAMESPACE_USER
 from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.results import CheckStatus
 
-from .factories import make_cluster, make_grant, make_observed, make_spec
+from .factories import make_cluster, make_grant, make_observed, make_spec, make_view
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_what_only_warns_or_is_unknown_stops_nothing():
     checks = preflight([make_spec()], make_observed(cluster=cluster, unknown="no way there"))
     assert {check.status for check in checks} > {CheckStatus.UNKNOWN, CheckStatus.WARNING}
     require_passed(checks)
+
+
+def test_objects_that_could_not_be_read_are_named():
+    odd = "Pod web/odd ('?' is not a quantity)"
+    checks = preflight([make_spec()], make_observed(view=make_view(set_apart=(odd,))))
+    (found,) = [check for check in checks if check.status is CheckStatus.WARNING]
+    assert found.detail == f"Not read, and counted nowhere: {odd}."
+    assert not any(odd in c.detail for c in preflight([make_spec()], make_observed()))
