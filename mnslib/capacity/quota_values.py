@@ -55,8 +55,8 @@ class QuotaValue(NamedTuple):
         """To compare by: the ratio, then how little is left."""
         if self.used is None:
             return Decimal(-1), Decimal(0)
-        if not self.hard:
-            return Decimal("Infinity"), self.used
+        if not self.hard:  # one that forbids some pods says nothing of the others
+            return Decimal(0 if self.is_scoped else "Infinity"), self.used
         return self.used / self.hard, self.used - self.hard
 
 

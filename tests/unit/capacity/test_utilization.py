@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -61,6 +62,16 @@ def test_a_quota_of_zero_has_no_ratio_and_is_full(make_quota, make_snapshot, use
 
     assert math.isnan(row["utilization_ratio"])
     assert row["verdict"] == "full"
+
+
+def test_a_scoped_quota_of_zero_does_not_speak_for_the_namespace(make_quota, make_snapshot):
+    forbids = make_quota("web", {"requests.cpu": "0"}, {"requests.cpu": "0"}, name="no-gold")
+    forbids = replace(forbids, is_scoped=True)
+    whole = make_quota("web", {"requests.cpu": "4"}, {"requests.cpu": "1"})
+
+    row = row_of(utilization_of(make_snapshot({"aks-1": [forbids, whole]})), "web")
+
+    assert (row["utilization_ratio"], row["verdict"]) == (0.25, "ok")
 
 
 def test_the_table_has_one_row_for_each_of_the_four_values_in_cores_and_bytes(
