@@ -4,8 +4,6 @@ The names below are the face of the library; each is loaded on first use, so tha
 stays light. Deeper modules are the library's own rooms, see docs/architecture.md.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`python -m mnslib` is the command `mns`, for where its script is not on the PATH."""
 
-from __future__ import annotations
-
 from mnslib.cli import main
 
 if __name__ == "__main__":

@@ -5,17 +5,13 @@ header; text from outside is cut to `LONGEST_TEXT` characters, and what looks li
 answer of a service or in a request file is hidden.
 """
 
-from __future__ import annotations
-
 import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnslib.secrets import hide_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 LONGEST_TEXT = 600
 """Characters of a foreign message that are shown; our choice, long enough for every known text."""

@@ -4,8 +4,6 @@ Amounts are `Decimal` in cores or bytes (see `quantities`). Knows nothing of wir
 what ARM holds (`models`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

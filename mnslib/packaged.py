@@ -1,7 +1,5 @@
 """The YAML files that the library brings with it: words, columns, colors. Read once."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import resources
 from typing import Any

@@ -3,8 +3,6 @@
 Guesses by form; knows nothing of where a text comes from.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Signals sent elsewhere for a while, waits that an interrupt ends."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -6,8 +6,6 @@ Knows none of the words but `unknown`; which there are is the business of who ju
     ('unknown', 'no quota', None)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 UNKNOWN = "unknown"

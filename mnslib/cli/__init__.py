@@ -4,8 +4,6 @@ Usage errors end with 6, as all bad input does; click's own 2 means "findings" h
 needs is loaded when it runs: kubectl asks for a token again and again.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,18 +1,13 @@
 """Whether a plan may be applied: three explicit values, none inferred, and the caps. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
 
 from mnslib.errors import ConfigError, StalePlanError, UnsafePlanError
 from mnslib.provisioning.changes import RiskName, words
+from mnslib.provisioning.plan import Plan
 from mnslib.results import ChangeKind
-
-if TYPE_CHECKING:
-    from mnslib.provisioning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

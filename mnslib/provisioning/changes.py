@@ -3,8 +3,6 @@
 Pure: knows neither how the state was read nor how a change is made.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import defaultdict

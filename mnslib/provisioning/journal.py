@@ -5,8 +5,6 @@ become) and what a run that ended early still had to do. It holds no operation U
 carries a signature: what is in flight is decided by reading the item.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import threading

@@ -8,8 +8,6 @@ whether it may run after (`approval`), writing last (`apply`).
     ()
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

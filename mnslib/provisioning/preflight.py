@@ -3,8 +3,6 @@
 A failed check stops a run before anything is written; a warning says what will have no effect.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -3,13 +3,11 @@
 What could not be looked at counts as a risk, with the reason: unknown is not safe.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnslib.commitment import Commitment, commitments, lacking
 from mnslib.errors import ConfigError
@@ -25,12 +23,10 @@ from mnslib.models import (
 )
 from mnslib.pods import total_charge
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
+from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
 from mnslib.results import ChangeKind
 from mnslib.secrets import shown
-
-if TYPE_CHECKING:
-    from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 
 BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 

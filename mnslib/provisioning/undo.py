@@ -4,8 +4,6 @@ Only the fields that the run changed are asked for, so that what others have don
 the requests go through plan and approval like any other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple

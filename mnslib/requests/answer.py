@@ -4,8 +4,6 @@ A workbook keeps its other cells, sheets and formats as far as openpyxl can; CSV
 gets a CSV beside it. No text starts a formula. The columns are passed over when it is read again.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from copy import copy

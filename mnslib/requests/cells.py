@@ -7,8 +7,6 @@ raises `CellError` with every mistake in it. Knows nothing of files, rows or col
     {'owner': 'crm', 'contact': None}
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar

@@ -4,8 +4,6 @@ The one place that knows the columns. A field that is not set was not mentioned;
 evaluated. Knows nothing of how rows are read, or of what is there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum

@@ -5,8 +5,6 @@ made for itself) is left out and named; a key left out is left alone. Cells of a
 so that no spreadsheet makes a date of `1-2`. Reads nothing remote.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

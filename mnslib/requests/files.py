@@ -6,8 +6,6 @@ amounts; a cell is text and stays text, in YAML too: `no`, `1.10`, `0123` and `2
 they look like.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

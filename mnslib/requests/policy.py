@@ -5,8 +5,6 @@ the row, or in its tier, also where the namespace has it already. Of a request w
 only the cluster counts. Knows nothing of what is there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path

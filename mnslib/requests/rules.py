@@ -7,8 +7,6 @@ and what to write instead. Knows no format of a file; text is never evaluated.
     Decimal('536870912')
 """
 
-from __future__ import annotations
-
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping

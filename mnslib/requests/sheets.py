@@ -4,8 +4,6 @@ No text of ours starts a formula, in any CSV or XLSX file: `neutral` is the one 
 columns only which a header has. The library for workbooks is loaded when one is read or written.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -7,8 +7,6 @@ the spaces and hyphens of their language, and its letters in words of one script
     ('hc-one', 'holds U+2011 NON-BREAKING HYPHEN')
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator

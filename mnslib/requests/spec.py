@@ -4,8 +4,6 @@ Whether a quota may shrink, or a namespace may be taken over, is the plan's busi
 built yet is refused in its cell, never ignored.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

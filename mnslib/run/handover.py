@@ -3,20 +3,16 @@
 On demand it is merged into a kubeconfig that is there already.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnslib.errors import ConfigError, cut
+from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.project import find_project_root, message, resolve_path, write_whole
 from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
-
-if TYPE_CHECKING:
-    from mnslib.resource_ids import ManagedNamespaceId
 
 OWNER_FILE = "cluster-id"
 """Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""

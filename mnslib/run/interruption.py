@@ -4,8 +4,6 @@ Loaded as an IPython extension, so standard library only. A cell that is interru
 is under way and go on to record it.
 """
 
-from __future__ import annotations
-
 import gc
 import signal
 from typing import Any

@@ -4,8 +4,6 @@ Takes no kernelspec of the user's, who may have none or another Python's under t
 Knows nothing of notebooks or papermill. Import it late: jupyter_client comes with it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil

@@ -5,8 +5,6 @@ holds a lock for the process that writes and lets go when that ends, however it 
 stale, and a process id that is used again means nothing. The note beside it is for people.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

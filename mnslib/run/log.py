@@ -4,8 +4,6 @@ Of a run each says when it was written and by which, or is an object of JSON. On
 stay as they are: who looks on knows what runs.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

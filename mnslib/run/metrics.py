@@ -1,7 +1,5 @@
 """The last run of a notebook and environment as metrics, for node_exporter's textfile collector."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime

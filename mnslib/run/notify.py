@@ -4,8 +4,6 @@ Its URL often holds a key, so a parameter names the environment variable that ho
 host is ever shown. What goes wrong here is a sentence for the log and never the run's failure.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

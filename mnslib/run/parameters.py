@@ -4,8 +4,6 @@ Reads the cell without running it. Values come from YAML or from `NAME=VALUE`, r
 type, so that `007` stays a text where a text is declared. Starts no kernel, knows no run.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

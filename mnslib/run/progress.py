@@ -1,19 +1,15 @@
 """How far long work is: a bar that moves in a notebook, lines of a log elsewhere."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from mnslib.provisioning.apply import Progress
 from mnslib.run.log import tell
 from mnslib.run.project import RUN_DIRECTORY_VARIABLE
 from mnslib.show.templates import render_part
-
-if TYPE_CHECKING:
-    from mnslib.provisioning.apply import Progress
 
 SECONDS_BETWEEN_LINES = 2.0
 """A log gets a line at most so often; a person reads no faster."""

@@ -4,8 +4,6 @@ The project folder holds `notebooks/` and `parameters/`; the working
 directory is never the base of a path, so that a run means the same from everywhere.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -9,8 +9,6 @@ own bring a text color of their own. The class names are what `page.css` refines
     payments-api     4
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar

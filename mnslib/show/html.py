@@ -7,8 +7,6 @@ Knows neither how a notebook is run nor where directories lie; works on the reco
     >>> html = page(what="Runs", headline="No run yet", body="")
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

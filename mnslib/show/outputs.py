@@ -5,8 +5,6 @@ whether anything was found). HTML is taken as it is only where every tag and att
 text, tables and pictures need; all else is shown as its plain text. Knows nothing of pages.
 """
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence

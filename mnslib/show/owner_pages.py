@@ -5,8 +5,6 @@ templates `owner.*.j2`. Bars and strips are HTML, since matplotlib would take mi
 hundred owners.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

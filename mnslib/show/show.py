@@ -4,8 +4,6 @@
 return. Knows which displays belong together; makes no figure and draws nothing itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any

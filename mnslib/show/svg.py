@@ -7,8 +7,6 @@ at all. What is taken is written anew, so that no spelling of the file reaches t
     ''
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache

@@ -8,8 +8,6 @@ pages take in, `allowed.yaml`.
     'minutes'
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ says itself that it is HTML (`__html__`, as the displays do). This is the only m
     Markup('<b>&lt;i&gt;')
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable, Iterable

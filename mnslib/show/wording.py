@@ -9,8 +9,6 @@ None and NaN are "unknown", never 0.
     '94 %'
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime

@@ -6,8 +6,6 @@ the sheets with their headers; the rows, up to millions of plain cells, are put 
 text, which takes a twentieth of the time or less.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile

@@ -3,8 +3,6 @@
 Each function returns a `Chart`, which a notebook shows by itself, as a PNG.
 """
 
-from __future__ import annotations
-
 from mnslib.show.charts.bulk import bulk_outcome as bulk_outcome
 from mnslib.show.charts.bulk import bulk_timeline as bulk_timeline
 from mnslib.show.charts.commitment import cluster_commitment as cluster_commitment

@@ -5,8 +5,6 @@ mixin's, see `mnslib.commitment`. Before and after a change on one scale: one cl
 several as one row each, in shares of their own nodes, which stand at the same place for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any

@@ -4,8 +4,6 @@ Bars nested in one hue, light to dark as committed to real, one row per namespac
 day, of all together, with who requests most and does not use it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

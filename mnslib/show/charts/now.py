@@ -3,8 +3,6 @@
 One bar for the tightest value of each namespace, dots for the others, all namespaces in the strip.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from typing import Any

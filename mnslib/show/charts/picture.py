@@ -4,8 +4,6 @@ Both are drawn from the same figure, one after the other: matplotlib's figures k
 Sizes of texts are pixels at 150 dpi, measured once.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from base64 import b64encode

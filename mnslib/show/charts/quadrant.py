@@ -3,8 +3,6 @@
 Regions are shaded and counted, the area of a dot is the CPU quota, and only the large have names.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from itertools import product
 from typing import Any

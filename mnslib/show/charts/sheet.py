@@ -5,8 +5,6 @@ are drawn a column at a time; what is drawn later lies on top. Uses no pyplot an
 so figures neither leak nor meet across threads. Knows nothing of namespaces or clusters.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial

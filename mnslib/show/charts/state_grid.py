@@ -4,8 +4,6 @@ Above 150 namespaces the rows would look alike, so that they become patterns: ho
 have the same four answers, one of them by name, and how much they are short of.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from typing import Any
