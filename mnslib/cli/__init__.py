@@ -13,7 +13,6 @@ import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -56,19 +55,14 @@ _DETAILED = click.option(
 )
 
 
-class _Minutes(click.FloatRange):
-    """More than none and at most a year, which a clock can wait for; what is no number is none."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 525_600, min_open=True)
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        minutes = super().convert(value, param, ctx)
-        return self.fail(f"{value} is no number.", param, ctx) if isnan(minutes) else minutes
+def _minutes(_context: Any, _option: Any, minutes: float | None) -> float | None:
+    if minutes is not None and not 0 < minutes < 525_600:  # a year; nor is it `nan`
+        raise click.BadParameter(f"{minutes:g} is no number of minutes above 0 and below a year.")
+    return minutes
 
 
 _LIMIT = click.option(
-    "--time-limit", "time_limit_minutes", metavar="MINUTES", type=_Minutes(),
+    "--time-limit", "time_limit_minutes", metavar="MINUTES", type=float, callback=_minutes,
     help="Stop after so long, as SIGTERM does.",
 )  # fmt: skip
 
@@ -529,7 +523,7 @@ def sandbox() -> None:
 @click.option("--latency", default="fast", show_default=True, help="fast, documented or a file.")
 @click.option("--limits", default="none", show_default=True, help="none, documented or a file.")
 @click.option("--faults", type=_FILE, metavar="FILE", help="Scripted faults.")
-@click.option("--idle-exit", "idle_exit_minutes", type=_Minutes(), metavar="MINUTES")
+@click.option("--idle-exit", "idle_exit_minutes", type=float, callback=_minutes, metavar="MINUTES")
 @click.option("--connection", type=_FILE, required=True, metavar="FILE")
 def serve(**options: Any) -> None:
     """Serve on loopback until stopped.

@@ -253,9 +253,6 @@ def read_namespaces(
 
     Args:
         clusters: where to look; if empty, in all clusters of the subscriptions.
-
-    Raises:
-        ArmError: if Azure refuses or cannot be reached.
     """
     targets = list(clusters or clusters_of(azure, subscription_ids))
     with Readers(max_workers=READERS) as pool:

@@ -29,9 +29,6 @@ def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) ->
     Args:
         path: a request file whose rows could be read.
         data: its content, if that was read before; None reads it.
-
-    Raises:
-        SpecError: if they cannot.
     """
     data = read_bytes(path) if data is None else data
     table = read_rows(path, data)

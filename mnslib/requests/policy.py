@@ -150,11 +150,7 @@ def _missing(
 
 
 def read_policy(path: Path) -> Policy:
-    """Return the rules of a policy file.
-
-    Raises:
-        SpecError: with every mistake of the file, each with the path of what is wrong.
-    """
+    """Return the rules of a policy file."""
     parts: dict[str, type[BaseModel]] = {"naming": Naming, "maximum_quota": Quota}
     parts["allowed_policies"] = Words
     found: Policy = read_settings(

@@ -202,11 +202,7 @@ def _check_header(table: Rows) -> None:
 
 
 def read_tiers(path: Path) -> Tiers:
-    """Return the tiers of a YAML file by name: each a mapping of columns to values.
-
-    Raises:
-        SpecError: with every mistake of the file.
-    """
+    """Return the tiers of a YAML file by name: each a mapping of columns to values."""
     found: Tiers = columns.read_settings(
         path, dict[str, columns.RequestValues], lambda _: columns.VALUE_COLUMNS
     )

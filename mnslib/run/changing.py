@@ -61,9 +61,6 @@ def rules(target: Target, *, tiers_file: str, policy_file: str) -> dict[str, Any
     """Return what requests are read by, from the files that hold it; an empty name is none.
 
     If a request has a mistake, clusters that are not there are told with it.
-
-    Raises:
-        ConfigError: if a file is not there, or does not hold it.
     """
     found = project.existing_file
     return {
@@ -81,11 +78,7 @@ def observed(
 
 
 def checked(specs: Sequence[NamespaceSpec], found: ObservedState) -> tuple[CheckResult, ...]:
-    """Return the checks before a plan.
-
-    Raises:
-        PreflightError: if one failed.
-    """
+    """Return the checks before a plan."""
     checks = preflight(specs, found)
     require_passed(checks)
     return checks

@@ -50,11 +50,7 @@ def write_pack(
 def kubeconfig_text(
     namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
 ) -> str:
-    """Return the kubeconfig of a namespace; it holds no secret.
-
-    Raises:
-        MnsError: if Azure gives none.
-    """
+    """Return the kubeconfig of a namespace; it holds no secret."""
     from mnslib.kube.kubeconfig import namespace_kubeconfig
 
     is_sandbox = target.sandbox is not None

@@ -192,11 +192,7 @@ class Reading(Run):
         return self.tables
 
     def show(self, name: str) -> Stack:
-        """Return what the analysis answers to one question; its tables are saved.
-
-        Raises:
-            ConfigError: if there is no view of that name.
-        """
+        """Return what the analysis answers to one question; its tables are saved."""
         self.require_unchanged()
         shown = show(self._read, name)
         self.save(self._read.made())

@@ -162,11 +162,7 @@ class Run:
         return shown
 
     def asked(self, *names: str) -> dict[str, Any]:
-        """Return parameters by name, as they were when the run began.
-
-        Raises:
-            ConfigError: if the run has ended, or a cell has changed any parameter since.
-        """
+        """Return parameters by name, as they were when the run began."""
         self.require_open()
         return {name: self.parameters[name] for name in names}
 

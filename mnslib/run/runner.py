@@ -298,9 +298,6 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
 
     It lies in `open/` below `runs_dir`, so that no tracked notebook is edited. The parameters stand
     in the notebook's own cell.
-
-    Raises:
-        ConfigError: no such notebook, or parameters it does not take.
     """
     path = find_notebook(notebook)
     given = check_parameters(read_parameters(path), parameters)
