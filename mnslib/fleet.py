@@ -230,10 +230,9 @@ class Fleet:
             for one in azure.managed_namespaces.list_by_managed_cluster(found)
         }
         if name not in there:
-            raise ConfigError(
-                f"There is no managed namespace {cut(name, 80)!r} on {found.cluster_name}. "
-                f"{_candidates(name, there, there)} A new one is made by fleet.plan([{{...}}])."
-            )
+            near = _candidates(name, there, there)
+            what = {"name": cut(name, 80), "cluster": found.cluster_name, "near": near}
+            raise ConfigError(_message("no_namespace", **what))
         return Namespace(self, there[name])
 
     def plan(self, requests: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> Plan:
@@ -275,9 +274,8 @@ class Fleet:
         from mnslib.run.reading import OF_TABLES
 
         if unknown := sorted(questions.keys() - set(OF_TABLES)):
-            raise ConfigError(
-                f"usage takes no {', '.join(unknown)}: write days, {', '.join(OF_TABLES)}."
-            )
+            known = ", ".join(OF_TABLES)
+            raise ConfigError(f"usage takes no {', '.join(unknown)}: write days, {known}.")
         owner = self._settings["owner_label"]
         return Usage(self._snapshot(self._clusters, days), owner_label=owner, **questions)
 
@@ -339,15 +337,11 @@ class Fleet:
             return found[0]
         wanted = cut(cluster, 200)
         if found:
-            raise ConfigError(
-                f"cluster {wanted!r} is ambiguous: {len(found)} are called so. Add "
-                f"resource_group and subscription_id, or write one of {', '.join(map(str, found))}."
-            )
+            ids = ", ".join(map(str, found))
+            raise ConfigError(_message("ambiguous", name=wanted, count=len(found), ids=ids))
         where = "".join(f" with {name} {cut(v, 90)!r}" for name, v in narrowed.items())
-        raise ConfigError(
-            f"There is no cluster {wanted!r}{where} here. "
-            f"{_candidates(cluster, [one.cluster_name for one in there], there)}"
-        )
+        near = _candidates(cluster, [one.cluster_name for one in there], there)
+        raise ConfigError(f"There is no cluster {wanted!r}{where} here. {near}")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -619,18 +613,12 @@ class Plan(_Shown):
         """Return the present plan, and the decision to write it; refuses another than was read."""
         if digest != self.digest:
             given = f"approve is {cut(str(digest), 80)!r}" if digest else "approve is empty"
-            raise StalePlanError(
-                f"Nothing was written: {given}, which is not this plan's digest. Read the plan, "
-                f"then apply(approve=plan.digest), which is {self.digest!r}."
-            )
+            raise StalePlanError(_message("not_read", given=given, digest=self.digest))
         plan = self
         if utc_now() - self._read_at > OLDEST_READING:
             plan = self._fleet._plan(self.requests, self._rows)
         if digest != plan.digest:
-            raise StalePlanError(
-                "Nothing was written: this plan was applied before, or what is there has changed "
-                "since it was read. Make it again, and read it."
-            )
+            raise StalePlanError(_message("changed"))
         approval = decide(
             plan._planned,
             dry_run=False,
@@ -683,6 +671,10 @@ _OF_RUN, _OF_CLUSTER = _COLUMNS["of_run"], _COLUMNS["of_cluster"]
 _OF_COMMITMENT = ("allocatable", "committed", "headroom")
 
 
+def _message(key: str, **values: object) -> str:
+    return str(_COLUMNS["messages"][key]).format(**values)
+
+
 def _refuse_all(reasons: Sequence[str]) -> None:
     if reasons:
         raise MnsError(f"None of {len(reasons)} clusters can be read. The first: {reasons[0]}")
@@ -702,10 +694,7 @@ def _rows(requests: Any) -> list[dict[str, Any]]:
     if not isinstance(requests, list | tuple) or not all(
         isinstance(row, Mapping | pd.Series) for row in requests
     ):
-        raise ConfigError(
-            "requests: write a file's path, a DataFrame, or a list of mappings with the "
-            f"columns of a request file: {', '.join(COLUMNS)}."
-        )
+        raise ConfigError(_message("no_requests", columns=", ".join(COLUMNS)))
     return [
         {  # numpy's values have `tolist`
             str(name): cell.tolist() if hasattr(cell, "tolist") else deepcopy(cell)

@@ -5,8 +5,6 @@ said; None means "no value", never "zero". Knows nothing of wire formats or file
 Kubernetes API says is in `kube_models`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -282,9 +280,9 @@ class NamespaceSpec:
     access: tuple[AccessGrant, ...] = ()
     revoked: tuple[AccessGrant, ...] = ()
     tier: str = ""
-    when_new: NamespaceSpec | None = None
+    when_new: "NamespaceSpec | None" = None
 
     @property
-    def in_full(self) -> NamespaceSpec:
+    def in_full(self) -> "NamespaceSpec":
         """The request with everything that it might ask for."""
         return self.when_new or self

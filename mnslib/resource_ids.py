@@ -4,15 +4,13 @@ Azure compares ids without regard to case and answers with `resourcegroups` or `
 so equality and hash here ignore case, and the text keeps what it was given.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 CLUSTER_COLUMNS = ("subscription_id", "resource_group", "cluster_name")
 ID_COLUMNS = (*CLUSTER_COLUMNS, "namespace_name")
@@ -60,7 +58,7 @@ class ClusterId(_ArmId):
     cluster_name: str
 
     @classmethod
-    def parse(cls, text: str) -> ClusterId:
+    def parse(cls, text: str) -> Self:
         """Return the cluster an ARM id names, also where it names a managed namespace of it.
 
         Raises:
@@ -72,7 +70,7 @@ class ClusterId(_ArmId):
             raise ValueError(f"{text[:200]!r} {what}")
         return cls(match["subscription_id"], match["resource_group"], match["cluster_name"])
 
-    def namespace(self, name: str) -> ManagedNamespaceId:
+    def namespace(self, name: str) -> "ManagedNamespaceId":
         """Return the id of a managed namespace on this cluster."""
         return ManagedNamespaceId(self, name)
 
@@ -100,7 +98,7 @@ class ManagedNamespaceId(_ArmId):
     namespace_name: str
 
     @classmethod
-    def parse(cls, text: str) -> ManagedNamespaceId:
+    def parse(cls, text: str) -> Self:
         """Return the managed namespace an ARM id names.
 
         Raises:
@@ -113,7 +111,7 @@ class ManagedNamespaceId(_ArmId):
         return cls(_cluster(*cluster), name)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> ManagedNamespaceId:
+    def of(cls, values: Mapping[str, Any]) -> Self:
         """Return the managed namespace that the `columns` of a row or a record name."""
         cluster = ClusterId(*(values[name] for name in CLUSTER_COLUMNS))
         return cls(cluster, values["namespace_name"])

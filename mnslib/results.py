@@ -3,14 +3,12 @@
 Every value here can be written as JSON. Knows nothing of how a change is made.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from mnslib.resource_ids import ManagedNamespaceId
 
@@ -149,7 +147,7 @@ class ItemOutcome:
         }
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> ItemOutcome:
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
         """Return the item that `to_json` wrote; its remedy is part of the reason."""
         return cls(
             id=ManagedNamespaceId.of(item),
@@ -194,7 +192,7 @@ class ApplyResult:
     resumed: Resumed | None = None
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> ApplyResult:
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
         """Return what came of the items that a record holds."""
         return cls(outcomes=tuple(map(ItemOutcome.from_json, record["items"])))
 
@@ -203,7 +201,7 @@ class ApplyResult:
         found = Counter(item.outcome for item in self.outcomes)
         return {kind.value: found[kind] for kind in OutcomeKind if found[kind]}
 
-    def with_reasons(self, reasons: Mapping[str, str]) -> ApplyResult:
+    def with_reasons(self, reasons: Mapping[str, str]) -> Self:
         """Return the same with more said of some items, by their keys."""
         said = ((item, (item.reason, reasons.get(item.id.key))) for item in self.outcomes)
         told = (replace(item, reason="; ".join(filter(None, both))) for item, both in said)

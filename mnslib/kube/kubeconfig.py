@@ -24,8 +24,7 @@ from mnslib.results import utc_text
 EXEC_API_VERSION = "client.authentication.k8s.io/v1"
 """Source: Kubernetes, "client-go credential plugins"; kubectl 1.22 and later."""
 
-_HINTS = packaged("mnslib.kube", "words")["install_hints"]
-"""What kubectl says where it does not find the program."""
+_WORDS = packaged("mnslib.kube", "words")
 
 _HEAD = {"apiVersion": "v1", "kind": "Config"}
 _ENTRIES = ("clusters", "users", "contexts")
@@ -144,15 +143,7 @@ def _entry(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def _mns_login(cloud: str) -> dict[str, Any]:
     """Return the exec block that has `mns token` fetch the token."""
-    return {
-        "apiVersion": EXEC_API_VERSION,
-        "command": "mns",
-        "args": ["token", "--cloud", cloud],
-        "env": None,
-        "installHint": _HINTS["mns"],
-        "interactiveMode": "Never",
-        "provideClusterInfo": False,
-    }
+    return {**_WORDS["mns_login"], "args": ["token", "--cloud", cloud]}
 
 
 def _sandbox_login(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -161,7 +152,7 @@ def _sandbox_login(environment: Mapping[str, str]) -> dict[str, Any]:
         "command": sys.executable,
         "args": ["-m", "mnslib", "token", "--target", "sandbox"],
         "env": [{"name": k, "value": v} for k, v in sorted(environment.items())],
-        "installHint": _HINTS["sandbox"],
+        "installHint": _WORDS["install_hints"]["sandbox"],
     }
 
 
@@ -176,7 +167,7 @@ def _kubelogin(signed_in: Mapping[str, Any]) -> dict[str, Any]:
             at = arguments.index(option)
             del arguments[at : at + 2]
     arguments += ["--login", "azurecli"]
-    return {**signed_in, "args": arguments, "installHint": _HINTS["kubelogin"]}
+    return {**signed_in, "args": arguments, "installHint": _WORDS["install_hints"]["kubelogin"]}
 
 
 def merged_kubeconfig(old: str, new: str) -> str:

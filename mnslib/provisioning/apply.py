@@ -108,9 +108,8 @@ def apply(
         OSError: if not even the plan can be journaled; nothing was written then.
     """
     if max_parallel_per_cluster < 1:
-        raise errors.ConfigError(
-            f"max_parallel_per_cluster is {max_parallel_per_cluster}: write 1 or more."
-        )
+        said = f"max_parallel_per_cluster is {max_parallel_per_cluster}: write 1 or more."
+        raise errors.ConfigError(said)
     plan = approval.plan
     threads = threads or ThreadPool(WORKERS)
     writer = Writer(
@@ -339,20 +338,13 @@ def read_back(
 def not_read_back(plan: Plan, result: ApplyResult, error: errors.MnsError) -> ApplyResult:
     """Return the result with every item failed that was written, since none can be read again."""
     written = {change.id for change in plan.to_do}
-    return replace(
-        result,
-        outcomes=tuple(
-            replace(
-                item,
-                outcome=OutcomeKind.FAILED,
-                reason=f"{item.outcome.value}, but it cannot be read back: {error}",
-                remedy=READ_FIRST,
-            )
-            if item.outcome in WRITTEN_OUTCOMES and item.id in written
-            else item
-            for item in result.outcomes
-        ),
-    )
+    outcomes = []
+    for item in result.outcomes:
+        if item.outcome in WRITTEN_OUTCOMES and item.id in written:
+            reason = f"{item.outcome.value}, but it cannot be read back: {error}"
+            item = replace(item, outcome=OutcomeKind.FAILED, reason=reason, remedy=READ_FIRST)
+        outcomes.append(item)
+    return replace(result, outcomes=tuple(outcomes))
 
 
 def _read(change: Change, again: ObservedState, asked: Asked) -> tuple[list[str], list[str]]:

@@ -95,9 +95,8 @@ def decide(
         raise ConfigError(f"approval is {approval!r}: write digest or unattended.")
     known = sorted(name.value for name in RiskName)
     if unknown := sorted(set(allow) - set(known)):
-        raise ConfigError(
-            f"allow names unknown risks {', '.join(unknown)}; there are: {', '.join(known)}."
-        )
+        said = ", ".join(unknown)
+        raise ConfigError(f"allow names unknown risks {said}; there are: {', '.join(known)}.")
     limits = (caps or Caps()).limits(len(plan.changes) if total is None else total)
     decided = Approval(
         plan=plan,

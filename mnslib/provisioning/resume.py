@@ -166,11 +166,8 @@ def require_same_requests(specs: Sequence[NamespaceSpec], earlier: EarlierRun) -
     asked = {spec.id.key for spec in specs}
     added, gone = asked - earlier.items.keys(), earlier.items.keys() - asked
     if added or gone:
-        raise StalePlanError(
-            f"Nothing was written: the request file has {len(added)} namespaces that the resumed "
-            f"run did not plan, and lacks {len(gone)} that it did. Restore the file, or run it "
-            "anew: what is done is not repeated."
-        )
+        told = words("refusals")["other-requests"].format(added=len(added), gone=len(gone))
+        raise StalePlanError(f"Nothing was written: {told}")
 
 
 def read_in_flight(

@@ -1,26 +1,31 @@
-"""Request files that are written: of what exists, of rows, and the workbook to fill in.
+"""Request files that are written: of what exists, of rows, the workbook to fill in, and the very
+file that was read, given back with what came of each of its rows.
 
 What the reader of a request file would refuse (a value that looks like a secret, a tag that Azure
 made for itself) is left out and named; a key left out is left alone. Cells of a workbook are text,
-so that no spreadsheet makes a date of `1-2`. Reads nothing remote.
+so that no spreadsheet makes a date of `1-2`. What is given back keeps its format, as far as
+openpyxl can (YAML gets a CSV beside it); its answers are passed over when it is read again.
 """
 
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from mnslib import models
 from mnslib.errors import SpecError, cut
-from mnslib.requests import cells, columns
+from mnslib.requests import cells, columns, sheets
 from mnslib.requests.columns import COLUMNS, VALUE_COLUMNS, column_words, read_cell, written
-from mnslib.requests.files import MOST_ROWS, YAML
+from mnslib.requests.files import MOST_ROWS, YAML, read_bytes, read_rows
 from mnslib.requests.rules import CellError
-from mnslib.requests.sheets import GUIDES, LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
+from mnslib.requests.sheets import LONGEST_CELL, SHEET_NAME, csv_bytes, write_text
 from mnslib.requests.spec import Tiers, specs_from_rows
 from mnslib.resource_ids import ID_COLUMNS, ManagedNamespaceId
+from mnslib.results import DONE_OUTCOME, OPEN_OUTCOMES, ItemOutcome
 
 Value = TypeVar("Value", str, str | None)
 
@@ -28,6 +33,11 @@ LONGEST_HINT = 255
 """Characters of a hint at a cell. Source: Excel, `promptText` of a data validation."""
 
 _HEADER_GROUND = "DDE7F0"
+_WIDTHS = {"status": 10, "outcome": 14, "duration_seconds": 18, "message": 60}
+"""Of columns that are new in a workbook, in characters."""
+
+Answers = Mapping[int, ItemOutcome | str]
+"""What came of the request that a file has in that row; a text says what is wrong with it."""
 
 
 def request_rows(
@@ -144,9 +154,9 @@ def request_workbook(
     sheet = book.active
     sheet.title = SHEET_NAME
     _fill(sheet, [COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in rows)])
-    _fill(book.create_sheet(GUIDES[0]), [*_explanations()])
+    _fill(book.create_sheet(sheets.GUIDES[0]), [*_explanations()])
     if tiers:
-        _fill(book.create_sheet(GUIDES[1]), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
+        _fill(book.create_sheet(sheets.GUIDES[1]), [("tier", *VALUE_COLUMNS), *_tier_lines(tiers)])
     lists = {name: [word.value for word in words] for name, words in columns.COLUMN_WORDS.items()}
     lists["tier"] = list(tiers)
     for number, name in enumerate(COLUMNS, start=1):
@@ -216,3 +226,83 @@ def _guide(sheet: Any, number: int, name: str, words: Sequence[str]) -> None:
         error=f"One of: {', '.join(words)}"[:LONGEST_HINT],
     )
     sheet.add_data_validation(guide)
+
+
+# The request file given back
+
+
+def answered_file(path: Path, answers: Answers, *, data: bytes | None = None) -> tuple[str, bytes]:
+    """Return suffix and content of the request file with what came of each row.
+
+    Args:
+        path: a request file whose rows could be read.
+        data: its content, if that was read before; None reads it.
+    """
+    data = read_bytes(path) if data is None else data
+    table = read_rows(path, data)
+    if path.suffix.lower() == ".xlsx":
+        return ".xlsx", _workbook(path, data, table.header_row, answers)
+    names = table.header or dict.fromkeys(name for _, cells in table.rows for name in cells)
+    kept = [name for name in names if name not in columns.ANSWER_COLUMNS]
+    lines: list[list[Any]] = [[*kept, *columns.ANSWER_COLUMNS]]
+    for number, row in table.rows:
+        texts = [written(name, row.get(name, "")) for name in kept]
+        lines.append([*texts, *_answer(answers.get(number or 0))])
+    return ".csv", csv_bytes(lines, delimiter=table.delimiter)
+
+
+def refusals(error: SpecError) -> dict[int, str]:
+    """Return what is wrong with each row, as `answered_file` takes it."""
+    found: dict[int, str] = {}
+    for mistake in error.problems:
+        if mistake.row is not None:
+            text = mistake.told(mistake.column or "")
+            found[mistake.row] = "\n".join(filter(None, [found.get(mistake.row), text]))
+    return found
+
+
+def _answer(item: ItemOutcome | str | None) -> list[Any]:
+    """Return the cells of the answer columns; `status` is what to filter by."""
+    if item is None:
+        return [""] * len(columns.ANSWER_COLUMNS)
+    if isinstance(item, str):
+        return ["refused", "", "", item]
+    if item.is_dry_run:
+        risks = f", with {', '.join(item.risks)}" if item.risks else ""
+        return ["planned", item.outcome.value, "", f"would be {DONE_OUTCOME[item.change]}{risks}"]
+    is_open = item.outcome in OPEN_OUTCOMES
+    seconds = round(item.duration_seconds, 3)
+    return ["open" if is_open else "done", item.outcome.value, seconds, item.explanation]
+
+
+def _workbook(path: Path, data: bytes, header_row: int, answers: Answers) -> bytes:
+    from openpyxl.utils import get_column_letter
+
+    book = sheets.load_book(path, data)
+    sheet, _ = sheets.request_sheet(path, book)
+    for merged in list(sheet.merged_cells.ranges):  # of merged cells only the first is written
+        if not {header_row, *answers}.isdisjoint(range(merged.min_row, merged.max_row + 1)):
+            sheet.unmerge_cells(str(merged))
+    names = {str(cell.value or "").strip(): cell.column for cell in sheet[header_row]}
+    after = max(column for name, column in names.items() if name)
+    for name in columns.ANSWER_COLUMNS:
+        if name not in names:
+            after += 1
+            names[name] = after
+            sheet.column_dimensions[get_column_letter(after)].width = _WIDTHS[name]
+        head = sheet.cell(header_row, names[name])
+        write_text(head, name)
+        head._style = copy(sheet.cell(header_row, 1)._style)
+    for row, item in answers.items():
+        if row == header_row:
+            continue
+        for name, value in zip(columns.ANSWER_COLUMNS, _answer(item), strict=True):
+            cell = sheet.cell(row, names[name])
+            cell.value = None
+            if isinstance(value, str) and value:
+                write_text(cell, value)
+            elif value != "":
+                cell.value = value
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()

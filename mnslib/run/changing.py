@@ -25,9 +25,8 @@ from mnslib.provisioning.observe import ObservedState, missing_clusters, observe
 from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
 from mnslib.provisioning.preflight import preflight, require_passed
 from mnslib.provisioning.risks import read_max_commitment
-from mnslib.requests import answer, files, spec
+from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.requests.export import request_file
 from mnslib.requests.policy import read_policy
 from mnslib.requests.rules import OF_SECRETS, say
 from mnslib.requests.spec import read_tiers
@@ -135,7 +134,7 @@ class Changing(Run):
             Path(parameters["runs_dir"]), notebook=LIBRARY, environment=parameters["target"]
         )
         file = directory / "requests.csv"
-        data = request_file(rows, suffix=file.suffix)
+        data = export.request_file(rows, suffix=file.suffix)
         project.write_whole(file, data)
         asked = {
             **parameters,
@@ -459,7 +458,7 @@ class Changing(Run):
         )
 
     def _give_back_refused(self, data: bytes, error: SpecError) -> None:
-        mistakes = answer.refusals(error)
+        mistakes = export.refusals(error)
         # of a column that is there twice, the first was looked at by nobody
         withheld = (*OF_SECRETS, say("column_twice")[0])
         may_be_secret = (
@@ -478,7 +477,7 @@ class Changing(Run):
     def _answered(self, answers: Mapping[int, Any], data: bytes | None = None) -> tuple[str, str]:
         """Return the name of the file that was written with answers, else why it was not."""
         try:
-            suffix, content = answer.answered_file(self._requests, answers, data=data)
+            suffix, content = export.answered_file(self._requests, answers, data=data)
             file = self._requests.with_suffix(suffix)
             project.write_whole(file, content)
         except Exception as error:  # what was done stands, and is in the record all the same

@@ -1,20 +1,24 @@
-"""Tell somebody that a run ended: one POST to a webhook, plain JSON or a Teams card.
+"""Tell that a run ended: somebody by one POST to a webhook, plain JSON or a Teams card; and
+node_exporter's textfile collector by a file of metrics.
 
 Its URL often holds a key, so a parameter names the environment variable that holds it, and only its
 host is ever shown. What goes wrong here is a sentence for the log and never the run's failure.
 """
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 from mnslib.errors import cut
-from mnslib.run.metrics import item_counts
-from mnslib.run.project import message
+from mnslib.results import OutcomeKind, RunStatus
+from mnslib.run.project import message, name_part, write_whole
 from mnslib.secrets import hide_secrets
 
 FORMATS = ("json", "teams")
@@ -57,6 +61,12 @@ def variable_problem(
     if not value or re.fullmatch(r"MNS_[A-Za-z0-9_]{1,60}", value):
         return {}
     return {name: message("no_variable", name=name, what=what, example=example)}
+
+
+def item_counts(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many items of a run ended in each way, those that did not occur too."""
+    told = [item.get("outcome") for item in record["items"]]
+    return {kind.value: told.count(kind.value) for kind in OutcomeKind}
 
 
 def told_of(result: Mapping[str, Any], *, run: str) -> dict[str, Any]:
@@ -138,3 +148,23 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
     moved = ", a redirect, which is not followed" if answer.is_redirect else ""
     is_taken = 200 <= answer.status_code < 300
     return "" if is_taken else f"the webhook at {host} answered {answer.status_code}{moved}"
+
+
+def write_metrics(directory: Path, record: Mapping[str, Any]) -> None:
+    """Write `mnslib-<notebook>-<environment>.prom` beside a run directory, whole or not at all.
+
+    Where these are written otherwise in a file's name, a digest tells them from their namesakes.
+    """
+    from mnslib.show.templates import render
+
+    began, ended = (
+        int(datetime.fromisoformat(record[name]).timestamp())
+        for name in ("started_utc", "finished_utc")
+    )
+    facts = {"began": began, "ended": ended, "counts": item_counts(record)}
+    text = render("metrics.txt.j2", record=record, statuses=[*RunStatus], **facts)
+    own = [record["notebook"], record["environment"]]
+    names = [*map(name_part, own)]
+    if names != own or "-" in own[0]:
+        names.append(hashlib.sha256("/".join(own).encode()).hexdigest()[:8])
+    write_whole(directory.parent / f"mnslib-{'-'.join(names)}.prom", f"{text.rstrip()}\n")

@@ -6,8 +6,6 @@ kernel began another, is closed: nothing that comes later touches its record. Wh
 Azure is in it whatever fails after. Decides nothing about namespaces, asks nothing of Azure.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 from collections.abc import Mapping, Sequence
@@ -58,7 +56,7 @@ class Run:
             yet.
     """
 
-    _open: ClassVar[Run | None] = None
+    _open: ClassVar["Run | None"] = None
     """The run of this kernel that is told of a failing cell."""
 
     _is_closed = _has_failed = False

@@ -26,8 +26,7 @@ from mnslib.results import EXIT_CODES, LOCKED_EXIT_CODE, RunRecord, RunStatus, u
 from mnslib.run import project, runs
 from mnslib.run.interruption import collect_rarely
 from mnslib.run.log import Log, tell
-from mnslib.run.metrics import write_metrics
-from mnslib.run.notify import notify
+from mnslib.run.notify import notify, write_metrics
 from mnslib.run.parameters import (
     PARAMETERS_TAG,
     TARGETS,

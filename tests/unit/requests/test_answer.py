@@ -11,8 +11,8 @@ from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
 
 from mnslib.errors import SpecError
-from mnslib.requests.answer import answered_file
 from mnslib.requests.columns import ANSWER_COLUMNS
+from mnslib.requests.export import answered_file
 from mnslib.requests.spec import parse_requests
 from mnslib.resource_ids import ID_COLUMNS
 from mnslib.results import ChangeKind, ItemOutcome, OutcomeKind

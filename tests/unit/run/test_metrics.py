@@ -9,7 +9,7 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
 from mnslib.results import OutcomeKind, RunStatus
-from mnslib.run.metrics import write_metrics
+from mnslib.run.notify import write_metrics
 from mnslib.run.runner import run_notebook
 
 RECORD: dict[str, Any] = {
