@@ -62,7 +62,7 @@ def run(kubectl: Kubectl, client: Client) -> dict[str, Result]:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
     process = Process(tmp_path_factory.mktemp("sandbox"))
     client = Client(process.connection)
-    yield run(Kubectl(client, tmp_path_factory.mktemp("kubectl")), client)
+    yield run(Kubectl.of_admin(client, tmp_path_factory.mktemp("kubectl")), client)
     client.session.close()
     process.end()
 
