@@ -156,6 +156,8 @@ class Workload:
         template: the next pod as it would ask to be let in; its phase is `Pending`.
         surge: pods that a rolling update starts beside the old ones, rounded up; 0 where it first
             stops one (StatefulSets, `Recreate`, maxSurge 0).
+        unavailable: pods that it may stop first; with a surge of 0 too, it replaces none. None
+            where a run of before did not read it.
     """
 
     kind: str
@@ -164,6 +166,7 @@ class Workload:
     replicas: int
     template: Pod
     surge: int = 0
+    unavailable: int | None = None
     running: int = 0
 
 

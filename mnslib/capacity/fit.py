@@ -34,6 +34,9 @@ YES, NO, NONE = "yes", "no", "none"
 JUST = "just"
 """A yes after which nothing more fits."""
 
+IN_STEPS = "in steps"
+"""Of a rolling update that goes on, but not with all the pods it may start at once."""
+
 MUST_SPECIFY = "must specify "
 """How an API server's refusal begins. Source: apiserver, resourcequota/controller.go."""
 
@@ -84,7 +87,9 @@ def fit_table(
         `autoscaler_maximum`, and for pods of one size `largest_pod`, `median_pod` (of the
         namespace's own templates) and `given_pod`. `verdict` is `yes`, `no`, `none` (nothing to
         ask) or `unknown: <reason>`; `reason` of a no is `quota`, `nodes`, `quota and nodes`, or why
-        such a pod is never let in. `left_*` and `fits_*` are NaN where nothing limits.
+        such a pod is never let in; `in steps` of a rolling update for which not all pods fit at
+        once, but that goes on: `left_*` is that of its next step. `left_*` and `fits_*` are NaN
+        where nothing limits.
 
     Raises:
         ConfigError: if the size is none, or only half of one.
@@ -278,7 +283,7 @@ class _Space:
             at_once = workload.replicas if workload.kind == "CronJob" else 1
             yield NEXT_POD, of, self.ask((template, at_once))
             if workload.kind in _ROLLING:
-                yield ROLLING_UPDATE, of, self.ask((template, workload.surge))
+                yield ROLLING_UPDATE, of, self._roll((workload, template))
         for scaler in self.scalers:
             of = (scaler.workload_kind, scaler.workload_name)
             if of in self.workloads:
@@ -297,9 +302,9 @@ class _Space:
             unread.get("autoscalers") if question == AUTOSCALER else None
         ):
             return _Answer(verdict=unknown(reason)), ""
-        rolling = [(t, w.surge) for w, t in self.workloads.values() if w.kind in _ROLLING]
+        rolling = [each for each in self.workloads.values() if each[0].kind in _ROLLING]
         if question == ALL_UPDATES and rolling:
-            return self.ask(*rolling), ""
+            return self._roll(*rolling), ""
         if not answers:
             return _NOTHING[question], ""
         worst = max(answers, key=lambda name: answers[name].badness)
@@ -308,6 +313,22 @@ class _Space:
             return answers[worst], worst
         together = self.ask(*map(self._scaled, self.scalers))
         return together, worst if len(answers) == 1 else ""
+
+    def _roll(self, *updates: tuple[Workload, _Template]) -> _Answer:
+        """Return whether the updates go on: at once, or step by step.
+
+        One that may not start all its pods is stuck only where neither those are let in that it
+        needs, nor an old one may go.
+        """
+        rolling = [(workload, template) for workload, template in updates if _replaces(workload)]
+        if not rolling:
+            return _NO_ROLL
+        at_once = self.ask(*((each, max(0, one.surge + _missing(one))) for one, each in rolling))
+        if at_once.verdict != NO:
+            return at_once
+        needed = [(template, _needed(workload)) for workload, template in rolling]
+        step = self.ask(*([each for each in needed if each[1] > 0] or needed))
+        return at_once if step.verdict == NO else replace(step, reason=IN_STEPS)
 
     def ask(self, *groups: tuple[_Template, int]) -> _Answer:
         """Return whether so many pods of each template fit beside all that is there.
@@ -321,7 +342,7 @@ class _Space:
     def _answer(self, groups: Sequence[tuple[_Template, int]]) -> _Answer:
         largest = max((template for template, _ in groups), key=lambda each: each.size)
         figures = {
-            "pods": float(sum(count for _, count in groups)),
+            "pods": float(sum(max(0, count) for _, count in groups)),
             "pod_cpu": float(largest.need["requests.cpu"]),
             "pod_memory": float(largest.need["requests.memory"]),
         }
@@ -368,7 +389,7 @@ class _Space:
             return {}
         wanted: Counter[PodSize] = Counter()
         for template, count in groups:
-            if template.needs_place and count:
+            if template.needs_place and count > 0:
                 wanted[template.size] += count
         left = self.cluster.nodes.unplaced(wanted)
         return {
@@ -388,6 +409,37 @@ class _Space:
         if self.cluster.nodes is not None:
             found["fits_nodes"] = float(self.cluster.nodes.fits(template.size))
         return found
+
+
+def _missing(workload: Workload) -> int:
+    """Return how many pods are not there; none where a run of before read too little of updates."""
+    return 0 if workload.unavailable is None else workload.replicas - workload.running
+
+
+def _may_stop(workload: Workload) -> int:
+    """Return how many pods an update may stop before it starts any."""
+    said = workload.unavailable
+    return (0 if workload.surge else 1) if said is None else said
+
+
+def _replaces(workload: Workload) -> bool:
+    return workload.replicas > 0 and bool(workload.surge or _may_stop(workload))
+
+
+def _needed(workload: Workload) -> int:
+    """Return how many pods must be let in beside those that are there before an update goes on.
+
+    Pods that are missing count as unavailable: an old one goes only while fewer are than may be,
+    and each that goes makes room, so that below 0 so many more have gone than come. A StatefulSet
+    makes its missing pods before it replaces any.
+
+    Source: Kubernetes, `reconcileOldReplicaSets` of Deployments, `rollingUpdate` of DaemonSets,
+    `updateStatefulSet`.
+    """
+    missing = _missing(workload)
+    if workload.kind == "StatefulSet" and missing > 0:
+        return missing
+    return missing + 1 - _may_stop(workload)
 
 
 # What the answers come to

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ _COUNTED = ("cpu", "memory")
 LONGEST_REASON = 100
 """Characters of why an object could not be read; our choice."""
 _STEADY = "25%"
-"""maxSurge of a Deployment that does not say. Source: apps/v1, DeploymentStrategy."""
+"""maxSurge and maxUnavailable of a Deployment that says none. Source: apps/v1, its strategy."""
 
 
 def set_apart(kind: str, item: Any, error: Exception) -> str:
@@ -199,14 +199,23 @@ def limit_range(item: Any) -> list[own.LimitRange]:
 def deployment(item: Any) -> own.Workload:
     """Return a Deployment; its surge is that of a rolling update, never above its replicas."""
     wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
-    surge = _surge(item.spec.strategy, wanted, default=_STEADY)
-    return _workload("Deployment", item, replicas=wanted, running=running, surge=surge)
+    strategy = item.spec.strategy
+    if strategy is not None and strategy.type == "Recreate":
+        steps = 0, wanted
+    else:
+        steps = _steps(strategy, wanted, surge=_STEADY, unavailable=_STEADY)
+    return _workload("Deployment", item, replicas=wanted, running=running, steps=steps)
 
 
 def stateful_set(item: Any) -> own.Workload:
     """Return a StatefulSet, which replaces its pods one by one and never beside the old one."""
     wanted, running = _or_one(item.spec.replicas), (item.status and item.status.replicas) or 0
-    return _workload("StatefulSet", item, replicas=wanted, running=running)
+    strategy = item.spec.updateStrategy
+    rolling = strategy and strategy.rollingUpdate
+    replaced = max(0, wanted - ((rolling and rolling.partition) or 0))
+    _, unavailable = _steps(strategy, wanted)
+    steps = 0, min(unavailable, replaced)
+    return _workload("StatefulSet", item, replicas=wanted, running=running, steps=steps)
 
 
 def daemon_set(item: Any) -> own.Workload:
@@ -214,8 +223,8 @@ def daemon_set(item: Any) -> own.Workload:
     status = item.status
     wanted = (status and status.desiredNumberScheduled) or 0
     running = (status and status.currentNumberScheduled) or 0
-    surge = _surge(item.spec.updateStrategy, wanted, default=0)
-    return _workload("DaemonSet", item, replicas=wanted, running=running, surge=surge)
+    steps = _steps(item.spec.updateStrategy, wanted, rounded=math.ceil)
+    return _workload("DaemonSet", item, replicas=wanted, running=running, steps=steps)
 
 
 def cron_job(item: Any) -> own.Workload:
@@ -242,7 +251,13 @@ def _side_by_side(spec: Any, *, succeeded: int) -> int:
 
 
 def _workload(
-    kind: str, item: Any, *, replicas: int, running: int, surge: int = 0, template: Any = None
+    kind: str,
+    item: Any,
+    *,
+    replicas: int,
+    running: int,
+    steps: tuple[int, int] = (0, 0),
+    template: Any = None,
 ) -> own.Workload:
     metadata = item.metadata
     return own.Workload(
@@ -252,7 +267,8 @@ def _workload(
         replicas=replicas,
         running=running,
         template=_pod(metadata, (template or item.spec.template).spec),
-        surge=surge,
+        surge=steps[0],
+        unavailable=steps[1],
     )
 
 
@@ -305,17 +321,40 @@ def _or_one(count: int | None) -> int:
     return 1 if count is None else count
 
 
-def _surge(strategy: Any, wanted: int, *, default: int | str) -> int:
-    """Return the pods that a rolling update starts beside the old ones; a share is rounded up.
+def _steps(
+    strategy: Any,
+    wanted: int,
+    *,
+    surge: int | str = 0,
+    unavailable: int | str = 1,
+    rounded: Callable[[float], int] = math.floor,
+) -> tuple[int, int]:
+    """Return how many pods an update starts beside the old ones, and how many it may stop first.
 
-    A new ReplicaSet never has more than the replicas. Source: NewRSNewReplicas.
+    Args:
+        strategy: of a rolling update; any other replaces pods one by one, when they are deleted.
+        surge, unavailable: what holds where it does not say. A share of the surge is rounded up.
+        rounded: of a share that may be unavailable.
+
+    Source: `ResolveFenceposts` and `NewRSNewReplicas` (no new ReplicaSet has more than the
+    replicas), `getStatefulSetMaxUnavailable`, and `UnavailableCount` of DaemonSets, rounded up;
+    where both come to 0, one may be unavailable.
     """
     if strategy is not None and strategy.type not in (None, "RollingUpdate"):
-        return 0
-    said = strategy and strategy.rollingUpdate and strategy.rollingUpdate.maxSurge
+        return 0, min(1, wanted)
+    rolling = strategy and strategy.rollingUpdate
+    beside = _count_of(getattr(rolling, "maxSurge", None), surge, wanted, math.ceil)
+    stopped = _count_of(getattr(rolling, "maxUnavailable", None), unavailable, wanted, rounded)
+    if not beside and not stopped:
+        stopped = 1
+    return min(beside, wanted), min(stopped, wanted)
+
+
+def _count_of(
+    said: int | str | None, default: int | str, wanted: int, rounded: Callable[[float], int]
+) -> int:
     text = str(default if said is None else said)
-    count = math.ceil(int(text[:-1]) * wanted / 100) if text.endswith("%") else int(text)
-    return min(count, wanted)
+    return rounded(int(text[:-1]) * wanted / 100) if text.endswith("%") else int(text)
 
 
 def _resources(item: Any) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:

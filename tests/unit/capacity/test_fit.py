@@ -35,11 +35,13 @@ def make_template(cpu="1", *, limit="2", memory=GIB, namespace="web") -> Pod:
     return Pod(namespace_name=namespace, name="", phase="Pending", containers=(container,))
 
 
-def make_workload(name="web", kind="Deployment", *, template=None, replicas=3, surge=1) -> Workload:
+def make_workload(
+    name="web", kind="Deployment", *, template=None, replicas=3, surge=1, missing=0, **more
+) -> Workload:
     template = template or make_template()
     return Workload(
         kind=kind, namespace_name="web", name=name, replicas=replicas, template=template,
-        surge=surge,
+        surge=surge, running=replicas - missing, **more,
     )  # fmt: skip
 
 
@@ -142,6 +144,66 @@ def test_an_update_that_first_stops_a_pod_needs_no_room_but_a_kept_quota(fleet, 
     lowered = [make_quota("web", HARD, {**USED, "requests.cpu": "5"})]
     row = answer(fleet(replaced, quotas=lowered), "rolling_update", "web")
     assert (row["verdict"], row["left_cpu_request"]) == ("no", -1.0)
+
+
+FULL = {**USED, "requests.cpu": "4"}
+OVER = {**USED, "requests.cpu": "5.5"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "used", "verdict", "reason"),
+    [
+        # neither a new pod is let in, nor may an old one go
+        ({"unavailable": 0}, FULL, "no", "quota"),
+        # an old one goes first, which makes room
+        ({"unavailable": 1}, FULL, "yes", "in steps"),
+        ({"surge": 2, "unavailable": 0}, USED, "yes", "in steps"),  # room for one of two
+        # one is missing already, so no other may go
+        ({"unavailable": 1, "missing": 1}, FULL, "no", "quota"),
+        ({"unavailable": 2, "missing": 1}, FULL, "yes", "in steps"),
+        # the missing pod takes what room there is
+        ({"unavailable": 0, "missing": 1}, USED, "no", "quota"),
+        ({"unavailable": 1, "missing": 1}, USED, "yes", "in steps"),
+        # the quota was lowered by one and a half pods: two have to go before one comes back
+        ({"surge": 0, "unavailable": 1}, OVER, "no", "quota"),
+        ({"surge": 0, "unavailable": 2}, OVER, "no", "quota"),
+        ({"surge": 0, "unavailable": 3}, OVER, "yes", "in steps"),
+        # under way: the pod beside the old ones is there
+        ({"unavailable": 0, "missing": -1}, FULL, "yes", ""),
+        # nothing is replaced
+        ({"replicas": 0, "unavailable": 0}, OVER, "none", "nothing that rolls"),
+        ({"kind": "StatefulSet", "surge": 0, "unavailable": 0}, OVER, "none", "nothing that rolls"),
+        # a StatefulSet stops one first, but makes those that are missing before that
+        ({"kind": "StatefulSet", "surge": 0, "unavailable": 1}, FULL, "yes", ""),
+        ({"kind": "StatefulSet", "surge": 0, "unavailable": 1, "missing": 1}, FULL, "no", "quota"),
+        ({"kind": "StatefulSet", "surge": 0, "unavailable": 2, "missing": 1}, FULL, "no", "quota"),
+        ({"kind": "DaemonSet", "surge": 1, "unavailable": 0}, FULL, "no", "quota"),
+        ({"kind": "DaemonSet", "surge": 0, "unavailable": 1}, FULL, "yes", ""),
+        ({"kind": "DaemonSet", "surge": 0, "unavailable": 1, "missing": 1}, FULL, "no", "quota"),
+        # of a run of before, which did not read what may be unavailable
+        ({}, FULL, "no", "quota"),
+        ({"surge": 0}, FULL, "yes", ""),
+    ],
+)
+def test_an_update_is_stuck_where_no_pod_is_let_in_and_none_may_go(
+    fleet, make_quota, changes, used, verdict, reason
+):
+    snapshot = fleet([make_workload(**changes)], quotas=[make_quota("web", HARD, used)])
+    for name in ("web", ""):
+        row = answer(snapshot, "rolling_update", name)
+        assert (row["verdict"], row["reason"]) == (verdict, reason)
+    assert answer(snapshot, "all_rolling_updates")["verdict"] == verdict
+
+
+def test_an_update_whose_pods_find_no_node_goes_on_where_an_old_one_may_go(fleet, make_node):
+    nodes = [make_node(cpu="0.5", memory=str(8 * GIB))]
+    stuck, goes_on = (make_workload(str(most), unavailable=most) for most in (0, 1))
+    snapshot = fleet([stuck, goes_on], nodes=nodes, quotas=[])
+    row = answer(snapshot, "rolling_update", "0")
+    assert (row["verdict"], row["reason"]) == ("no", "nodes")
+    row = answer(snapshot, "rolling_update", "1")
+    assert (row["verdict"], row["reason"], row["pods"]) == ("yes", "in steps", 0)
+    assert answer(snapshot, "all_rolling_updates")["verdict"] == "no"
 
 
 def test_the_next_run_of_a_cron_job_is_all_its_pods(fleet):

@@ -57,28 +57,31 @@ def read_one(api_server: ApiServer, make_client: Make) -> Callable[..., Workload
 
 
 @pytest.mark.parametrize(
-    ("replicas", "strategy", "surge"),
+    ("replicas", "strategy", "steps"),
     [
-        (10, None, 3),  # 25 % of 10, rounded up
-        (4, {}, 1),
-        (10, {"type": "RollingUpdate"}, 3),
-        (10, {"rollingUpdate": {"maxSurge": "15%"}}, 2),
-        (10, {"rollingUpdate": {"maxSurge": 4}}, 4),
-        (10, {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, 0),
-        (10, {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": 1}}, 0),
-        (10, {"type": "Recreate"}, 0),
-        (2, {"rollingUpdate": {"maxSurge": 5}}, 2),  # the new ReplicaSet wants no more than 2
-        (None, None, 1),
-        (0, None, 0),
+        (10, None, (3, 2)),  # 25 % of 10, rounded up and down
+        (4, {}, (1, 1)),
+        (3, {}, (1, 0)),
+        (10, {"type": "RollingUpdate"}, (3, 2)),
+        (10, {"rollingUpdate": {"maxSurge": "15%"}}, (2, 2)),
+        (10, {"rollingUpdate": {"maxSurge": 4, "maxUnavailable": "19%"}}, (4, 1)),
+        (10, {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, (0, 1)),
+        (10, {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": 3}}, (0, 3)),
+        (3, {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": "30%"}}, (0, 1)),  # both are 0
+        (3, {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "100%"}}, (1, 3)),
+        (10, {"type": "Recreate"}, (0, 10)),
+        (2, {"rollingUpdate": {"maxSurge": 5}}, (2, 0)),  # the new ReplicaSet wants no more than 2
+        (None, None, (1, 0)),
+        (0, None, (0, 0)),
     ],
 )
-def test_surge_of_a_deployment_is_rounded_up(
-    read_one: Callable[..., Workload], replicas: int | None, strategy: Any, surge: int
+def test_the_steps_of_a_deployment_are_rounded_as_the_server_does(
+    read_one: Callable[..., Workload], replicas: int | None, strategy: Any, steps: tuple[int, int]
 ) -> None:
     spec = {"replicas": replicas, "strategy": strategy, "selector": {}, "template": TEMPLATE}
     found = read_one("Deployment", spec, status={"replicas": 7})
-    assert (found.surge, found.running) == (surge, 7)
-    assert found.replicas == (1 if replicas is None else replicas)
+    assert (found.surge, found.unavailable) == steps
+    assert (found.replicas, found.running) == (1 if replicas is None else replicas, 7)
 
 
 def test_the_template_is_read_as_a_pod_is(read_one: Callable[..., Workload]) -> None:
@@ -97,28 +100,45 @@ def test_the_template_is_read_as_a_pod_is(read_one: Callable[..., Workload]) -> 
     }
 
 
-def test_a_stateful_set_never_surges(read_one: Callable[..., Workload]) -> None:
-    spec = {"replicas": 3, "serviceName": "web", "selector": {}, "template": TEMPLATE}
-    found = read_one("StatefulSet", spec, status={"replicas": 2})
-    assert (found.replicas, found.running, found.surge) == (3, 2, 0)
+@pytest.mark.parametrize(
+    ("strategy", "unavailable"),
+    [
+        (None, 1),
+        ({"type": "OnDelete"}, 1),
+        ({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}, 1),
+        ({"type": "RollingUpdate", "rollingUpdate": {"partition": 5}}, 0),  # none is replaced
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}}, 2),
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}, 1),
+        ({"rollingUpdate": {"partition": 4, "maxUnavailable": 3}}, 1),
+    ],
+)
+def test_a_stateful_set_never_surges_and_replaces_those_above_its_partition(
+    read_one: Callable[..., Workload], strategy: Any, unavailable: int
+) -> None:
+    spec = {"replicas": 5, "serviceName": "web", "selector": {}, "template": TEMPLATE}
+    found = read_one("StatefulSet", spec | {"updateStrategy": strategy}, status={"replicas": 2})
+    assert (found.replicas, found.running) == (5, 2)
+    assert (found.surge, found.unavailable) == (0, unavailable)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "surge"),
+    ("strategy", "steps"),
     [
-        (None, 0),
-        ({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}, 0),
-        ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "10%"}}, 2),
-        ({"type": "OnDelete"}, 0),
+        (None, (0, 1)),
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}, (0, 1)),
+        ({"rollingUpdate": {"maxUnavailable": "10%"}}, (0, 2)),  # rounded up, as of no other kind
+        ({"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 0}}, (2, 0)),
+        ({"type": "OnDelete"}, (0, 1)),
     ],
 )
 def test_a_daemon_set_wants_a_pod_on_each_of_its_nodes(
-    read_one: Callable[..., Workload], strategy: Any, surge: int
+    read_one: Callable[..., Workload], strategy: Any, steps: tuple[int, int]
 ) -> None:
     spec = {"selector": {}, "template": TEMPLATE, "updateStrategy": strategy}
     counts = {"desiredNumberScheduled": 12, "currentNumberScheduled": 11}
     found = read_one("DaemonSet", spec, status=counts | {"numberMisscheduled": 0, "numberReady": 9})
-    assert (found.replicas, found.running, found.surge) == (12, 11, surge)
+    assert (found.replicas, found.running) == (12, 11)
+    assert (found.surge, found.unavailable) == steps
 
 
 @pytest.mark.parametrize(
