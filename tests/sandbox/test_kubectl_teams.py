@@ -111,6 +111,7 @@ def test_kubectl_and_lightkube_see_the_same_objects(
         {"metadata": {"name": "ours", "namespace": NAME}, "data": {"c": "d"}}
     )
     client.create(config)
+    client.close()
     assert admin.json(f"kubectl get cm ours -n {NAME}")["data"] == {"c": "d"}
 
 
