@@ -18,7 +18,8 @@ def packaged(name: str) -> Json:
     """Return the content of a YAML file that lies beside this one; nobody changes it."""
     import yaml
 
-    found: Json = yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
+    found: Json = yaml.load((Path(__file__).parent / name).read_bytes(), loader)
     return found
 
 
