@@ -97,14 +97,14 @@ class Call:
             )
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        if text.count("{") + text.count("[") > _LEVELS and _is_deep(value):
+        if text.count("{") + text.count("[") > _LEVELS and is_deep(value):
             raise ValueError("it is nested too deeply")
         if b"\\u" in self.body:
             json.dumps(value, ensure_ascii=False).encode()
         return value
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
     """Return whether a value has more levels than those who walk through it can take."""
     level = [value]
     for _ in range(_LEVELS):

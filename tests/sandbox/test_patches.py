@@ -176,6 +176,14 @@ def test_patches_that_are_refused() -> None:
     failing = [{"op": "test", "path": "/data/a", "value": "2"}]
     assert patch(failing, JSON_PATCH) == (422, REFUSED)
     assert patch({}, JSON_PATCH)[0] == 400
+    assert patch([1], JSON_PATCH)[0] == 400
+    assert patch([{"op": "copy", "from": "", "path": "/data/a"}] * 60, JSON_PATCH)[0] == 400
+    deep = [{"op": "add", "path": "/data" + "/a" * n, "value": {}} for n in range(1, 1200)]
+    assert patch(deep, JSON_PATCH)[0] == 400
+    assert (
+        patch({"$deleteFromPrimitiveList/data": ["a"], "$setElementOrder/b": 1}, STRATEGIC)[0]
+        == 200
+    )
     assert patch([], MERGE)[0] == 400
     assert patch("{", STRATEGIC)[0] == 400
     assert patch({}, "application/json")[0] == 415

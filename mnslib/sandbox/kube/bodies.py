@@ -10,6 +10,9 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +37,7 @@ class Undecodable(Exception):  # noqa: N818 - it is an answer, not a defect
 class Repeated(Json):
     """An object of a JSON text in which names stood twice."""
 
-    names: tuple[str, ...] = ()
+    names: Collection[str] = ()
 
 
 def read(call: Call, version: str, word: str) -> Json:
@@ -87,10 +90,8 @@ def _paired(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    again, seen = Repeated(found), set()
-    for name, _ in pairs:
-        again.names += (name,) if name in seen else ()
-        seen.add(name)
+    again = Repeated(found)
+    again.names = {name for name, times in Counter(name for name, _ in pairs).items() if times > 1}
     return again
 
 
@@ -102,17 +103,10 @@ def _as_json(body: bytes) -> bytes:
     """
     import yaml
 
-    try:
+    with suppress(ValueError, RecursionError):
         json.loads(body)
         return body
-    except (ValueError, RecursionError):
-        pass
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        first: [one for one in known if not one[0].endswith(":timestamp")]
-        for first, known in loader.yaml_implicit_resolvers.items()
-    }
-    plain = type("Plain", (loader,), {"yaml_implicit_resolvers": resolvers})
     try:
         level = 0
         for event in yaml.parse(body, loader):
@@ -120,9 +114,14 @@ def _as_json(body: bytes) -> bytes:
             level -= isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or level > _LEVELS:
                 raise ValueError("yaml: aliases and deep nesting are not taken")
-        return json.dumps(yaml.load(body, plain)).encode()
+        return json.dumps(yaml.load(body, loader), default=_time_text).encode()
     except (yaml.YAMLError, TypeError) as error:
         raise ValueError(f"yaml: {error}") from None
+
+
+def _time_text(value: Any) -> str:
+    """Return what YAML takes for a time as the text that it is to an API server."""
+    return str(value.isoformat()).replace("+00:00", "Z")
 
 
 def check_type(doc: Json, version: str, word: str) -> None:
@@ -219,31 +218,24 @@ class _Decoder:
         return found
 
     def _value(self, value: Any, shape: Shape, model: str, names: tuple[str, ...], at: str) -> Any:
-        if shape.form == "list":
-            if not isinstance(value, list):
-                return self._mismatch(value, shape, model, names)
-            inner = [
-                self._value(one, shape.inner, model, names, f"{at}[{place}]")
-                for place, one in enumerate(value)
-                if one is not None
-            ]
-            return [one for one in inner if one is not None]
-        if shape.form == "map":
-            if not isinstance(value, dict):
-                return self._mismatch(value, shape, model, names)
-            if isinstance(value, Repeated):
-                self.strict += [f'duplicate field "{at}.{name}"' for name in value.names]
-            items = {
-                name: self._value(one, shape.inner, model, names, f"{at}.{name}")
-                for name, one in value.items()
-                if one is not None
-            }
-            return {name: one for name, one in items.items() if one is not None}
+        single = shape.form == "one" and not shape.is_object
+        if not single and not isinstance(value, list if shape.form == "list" else dict):
+            return self._mismatch(value, shape, model, names)
         if shape.is_object:
-            if not isinstance(value, dict):
-                return self._mismatch(value, shape, model, names)
             return self.members(value, shape.of, names, at)
-        return self._single(value, shape, model, names)
+        if single:
+            return self._single(value, shape, model, names)
+        if isinstance(value, Repeated):
+            self.strict += [f'duplicate field "{at}.{name}"' for name in value.names]
+        pairs: Any = value.items() if shape.form == "map" else enumerate(value)
+        place = "{}[{}]" if shape.form == "list" else "{}.{}"
+        inner = {
+            key: self._value(one, shape.inner, model, names, place.format(at, key))
+            for key, one in pairs
+            if one is not None
+        }
+        kept = {key: one for key, one in inner.items() if one is not None}
+        return kept if shape.form == "map" else list(kept.values())
 
     def _single(self, value: Any, shape: Shape, model: str, names: tuple[str, ...]) -> Any:
         match shape.of:
@@ -260,16 +252,13 @@ class _Decoder:
                 return value
         kinds: dict[str, Any] = {"integer": int, "boolean": bool, "number": (int, float)}
         fits = isinstance(value, kinds.get(shape.of, str))
-        if shape.of in ("integer", "number") and isinstance(value, bool):
-            fits = False
+        fits = fits and isinstance(value, bool) == (shape.of == "boolean")
         if fits and shape.of == "integer":
             bound = _BOUNDS.get(shape.go, 2**31)
             fits = -bound <= value < bound
         if not fits:
             return self._mismatch(value, shape, model, names)
-        if shape.of == "bytes":
-            return self._base64(value)
-        return value
+        return self._base64(value) if shape.of == "bytes" else value
 
     def _mismatch(self, value: Any, shape: Shape, model: str, names: tuple[str, ...]) -> None:
         number = isinstance(value, (int, float)) and shape.of == "integer"

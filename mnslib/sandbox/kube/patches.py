@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mnslib.sandbox.kube import bodies
 from mnslib.sandbox.kube.schema import Shape, fields, model_of
-from mnslib.sandbox.wire import Call, Json, kube_error
+from mnslib.sandbox.wire import Call, Json, is_deep, kube_error
 
-JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
 _UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
-_UNKNOWN += f"{JSON_PATCH}, application/merge-patch+json, "
-_UNKNOWN += "application/strategic-merge-patch+json, application/apply-patch+yaml"
 _REFUSED = "the server rejected our request due to an error in our request"
 _ORDER, _REMOVE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 _MOST = 10_000  # operations; Source: apiserver, maxJSONPatchOperations
+_LARGEST = 3 * 2**20  # bytes of what is copied; Source: apiserver, MaxRequestBodyBytes
 
 
 class BadPatch(Exception):  # noqa: N818 - it is an answer, not a defect
@@ -49,44 +50,46 @@ def merged(base: Any, patch: Any) -> Any:
 # RFC 6902
 
 
-def operated(base: Json, operations: Any) -> Any:
+def operated(base: Json, operations: list[Any]) -> Any:
     """Return a JSON patch's result.
 
     Raises:
-        BadPatch: if it is no list of operations.
+        BadPatch: if it has other than operations, too many of them, or too large copies.
         Inapplicable: if a path is not there, or a test fails.
     """
-    if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
-        raise BadPatch("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    if not all(isinstance(one, dict) for one in operations):
+        raise BadPatch("json: cannot unmarshal into Go value of type jsonpatch.Operation")
     if len(operations) > _MOST:
         text = f"The allowed maximum operations in a JSON patch is {_MOST}, got "
         raise BadPatch(f"{text}{len(operations)}")
-    doc: Any = copy.deepcopy(base)
+    root: Json = {"": copy.deepcopy(base)}  # what a path begins at, so that it may be replaced
+    copied = 0
     for one in operations:
-        doc = _operate(doc, one)
-    return doc
-
-
-def _operate(doc: Any, one: Json) -> Any:
-    op, path = one.get("op"), _pointer(one.get("path"))
-    if op in ("move", "copy"):
-        source = _pointer(one.get("from"))
-        value = copy.deepcopy(_at(doc, source))
-        doc = _put(doc, source, op="remove") if op == "move" else doc
-        return _put(doc, path, op="add", value=value)
-    if op == "test":
-        if (_at(doc, path) if path else doc) != one.get("value"):
-            raise Inapplicable(f"testing value {one.get('path')} failed")
-        return doc
-    if op not in ("add", "remove", "replace") or (op != "remove" and "value" not in one):
-        raise Inapplicable(f"Unexpected kind: {op}")
-    return _put(doc, path, op=op, value=copy.deepcopy(one.get("value")))
+        op, path = one.get("op"), _pointer(one.get("path"))
+        value = one.get("value")
+        if op in ("move", "copy"):
+            source = _pointer(one.get("from"))
+            value = copy.deepcopy(_at(root, source))
+            copied += len(json.dumps(value)) if op == "copy" else 0
+            if copied > _LARGEST:
+                raise BadPatch(f"the accumulated size of copies exceeds the limit {_LARGEST}")
+            if op == "move":
+                _put(root, source, "remove", None)
+            op = "add"
+        if op == "test":
+            if _at(root, path) != value:
+                raise Inapplicable(f"testing value {one['path']} failed")
+        elif op == "remove" or (op in ("add", "replace") and ("value" in one or "from" in one)):
+            _put(root, path, op, copy.deepcopy(value))
+        else:
+            raise Inapplicable(f"Unexpected kind: {op}")
+    return root[""]
 
 
 def _pointer(text: Any) -> list[str]:
     if not isinstance(text, str) or (text and not text.startswith("/")):
         raise Inapplicable("missing path")
-    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")]
 
 
 def _at(doc: Any, path: list[str]) -> Any:
@@ -107,9 +110,7 @@ def _place(doc: Any, part: str, *, new: bool = False) -> Any:
     raise Inapplicable(f"missing path: {part}")
 
 
-def _put(doc: Any, path: list[str], *, op: str, value: Any = None) -> Any:
-    if not path:
-        return value
+def _put(doc: Any, path: list[str], op: str, value: Any) -> None:
     holder = _at(doc, path[:-1])
     place = _place(holder, path[-1], new=op == "add")
     if op == "remove":
@@ -118,7 +119,6 @@ def _put(doc: Any, path: list[str], *, op: str, value: Any = None) -> Any:
         holder.insert(place, value)
     else:
         holder[place] = value
-    return doc
 
 
 # strategic merge
@@ -149,11 +149,13 @@ def strategic(base: Json, patch: Json, model: str) -> Json:
             there = result.get(key)
             order = patch.get(_ORDER + key)
             taken = _merge_value(there, value, known.get(key, Shape()), order)
-            result = {k: v for k, v in result.items() if k != key} if taken is None else result
-            result |= {} if taken is None else {key: taken}
+            result |= {key: taken}
+            if taken is None:
+                del result[key]
         elif key.startswith(_REMOVE) and isinstance(value, list):
             name = key.removeprefix(_REMOVE)
-            result[name] = [one for one in result.get(name, []) if one not in value]
+            if isinstance(there := result.get(name), list):
+                result[name] = [one for one in there if one not in value]
         elif key.startswith(_ORDER) and key.removeprefix(_ORDER) not in patch:
             name = key.removeprefix(_ORDER)
             if isinstance(there := result.get(name), list):
@@ -231,35 +233,35 @@ def patched(call: Call, present: Json, version: str, word: str) -> Json:
         Refusal: 400 for a patch that is none, 415 for a form that is not read, 422 for one that
             does not go with the object, or makes something of it that is no object of its kind.
     """
-    model = model_of(version, word)
+    forms: dict[str, tuple[type, Callable[..., Any]]] = {
+        "application/json-patch+json": (list, operated),
+        "application/merge-patch+json": (dict, merged),
+        STRATEGIC: (dict, partial(strategic, model=model_of(version, word))),
+    }
+    if media(call) not in forms:
+        raise kube_error(415, "UnsupportedMediaType", _UNKNOWN + ", ".join(forms))
+    container, change = forms[media(call)]
     try:
-        patch: Any = bodies.parsed(call)
-        if not isinstance(patch, list if media(call) == JSON_PATCH else dict):
-            raise BadPatch("json: cannot unmarshal the patch into its Go type")
-        if media(call) == JSON_PATCH:
-            result = operated(present, patch)
-        elif media(call) == "application/merge-patch+json":
-            result = merged(present, patch)
-        elif media(call) == "application/strategic-merge-patch+json":
-            result = strategic(present, dict(patch), model)
-        else:
-            raise kube_error(415, "UnsupportedMediaType", _UNKNOWN)
-        result = result if isinstance(result, dict) else {}
+        patch = bodies.parsed(call)
+        if not isinstance(patch, container):
+            raise BadPatch(f"json: cannot unmarshal into Go value of type {container.__name__}")
+        result = change(present, patch)
+        if not isinstance(result, dict) or is_deep(result):
+            raise BadPatch("the result is no object, or nested too deeply")
         bodies.check_type(result, version, word)
-        found, strict = bodies.decode(result, model)
+        found, strict = bodies.decode(result, model_of(version, word))
         if text := bodies.told(call, strict):
             raise bodies.Undecodable(text)
-    except (BadPatch, ValueError) as error:
+    except (BadPatch, RecursionError, ValueError) as error:
         raise kube_error(400, "BadRequest", str(error)) from None
     except Inapplicable:
         raise kube_error(422, "Invalid", _REFUSED) from None
     except bodies.Undecodable as error:
-        whole = json.dumps(result, separators=(",", ":"))
-        shown = json.dumps(_go(patch) if "strategic" in media(call) else whole)
-        cause = {"reason": "FieldValueInvalid", "field": "patch"}
-        cause |= {"message": f"Invalid value: {shown}: {error}"}
-        text = f' "" is invalid: patch: {cause["message"]}'
-        raise kube_error(422, "Invalid", text, {"causes": [cause]}) from None
+        shown = _go(patch) if media(call) == STRATEGIC else json.dumps(result)
+        message = f"Invalid value: {json.dumps(shown)}: {error}"
+        causes = [{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]
+        text = f' "" is invalid: patch: {message}'
+        raise kube_error(422, "Invalid", text, {"causes": causes}) from None
     return found
 
 
@@ -274,6 +276,5 @@ def _go(value: Any) -> str:
         return f"map[{' '.join(f'{key}:{_go(value[key])}' for key in sorted(value))}]"
     if isinstance(value, list):
         return f"[{' '.join(map(_go, value))}]"
-    return (
-        "<nil>" if value is None else str(value).lower() if value in (True, False) else str(value)
-    )
+    words = {"None": "<nil>", "True": "true", "False": "false"}
+    return value if isinstance(value, str) else words.get(str(value), str(value))

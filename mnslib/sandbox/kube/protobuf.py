@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,7 @@ from mnslib.sandbox.wire import Json
 MEDIA = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 _LEVELS = 60  # of messages; Source: none, no kind has a third of it
-Member = bytes | int
-Message = dict[int, list[Member]]
+Message = dict[int, list[Any]]
 
 
 def decoded(body: bytes, version: str, word: str) -> Json:
@@ -28,17 +27,17 @@ def decoded(body: bytes, version: str, word: str) -> Json:
         ValueError: if it is no message of this kind, or of a kind without numbers.
     """
     if not body.startswith(_MAGIC):
-        text = (
-            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
-        )
-        raise ValueError(text)
-    envelope = _message(body[len(_MAGIC) :])
-    types = _message(_bytes(envelope, 1))
-    version, word = _text(types, 1) or version, _text(types, 2) or word
-    model = model_of(version, word)
-    if not any(shape.number for shape in fields(model).values()):
-        raise ValueError(f"no kind {word!r} in {version!r} is read in protobuf; send JSON")
-    return {"apiVersion": version, "kind": word} | _object(_bytes(envelope, 2), model, 0)
+        raise ValueError("provided data does not appear to be a protobuf message")
+    try:
+        envelope = _message(body[len(_MAGIC) :])
+        types = _message(_last(envelope, 1))
+        version, word = _last(types, 1).decode() or version, _last(types, 2).decode() or word
+        model = model_of(version, word)
+        if not any(shape.number for shape in fields(model).values()):
+            raise ValueError(f"no kind {word!r} in {version!r} is read in protobuf; send JSON")
+        return {"apiVersion": version, "kind": word} | _object(_last(envelope, 2), model, 0)
+    except (AttributeError, IndexError, OverflowError, TypeError) as error:
+        raise ValueError(f"proto: a member is none of its type: {error}") from error
 
 
 def _object(data: bytes, model: str, level: int) -> Json:
@@ -49,7 +48,7 @@ def _object(data: bytes, model: str, level: int) -> Json:
         *outer, number = shape.number or (0,)
         part = message
         for step in outer:
-            part = _message(_bytes(part, step))
+            part = _message(_last(part, step))
         if number in part:
             value = _field(part[number], shape, level)
             if shape.pointer or value not in ("", 0, False, None):
@@ -57,67 +56,48 @@ def _object(data: bytes, model: str, level: int) -> Json:
     return found
 
 
-def _field(members: list[Member], shape: Shape, level: int) -> Any:
+def _field(members: list[Any], shape: Shape, level: int) -> Any:
     if shape.form == "map":
-        entries = [_message(_data(one)) for one in members]
+        entries = [_message(one) for one in members]
         return {
-            _text(entry, 1): _single(entry.get(2, [b""])[-1], shape.inner, level)
-            for entry in entries
+            _last(entry, 1).decode(): _single(_last(entry, 2), shape, level) for entry in entries
         }
-    if shape.form == "list":
-        return [_single(one, shape.inner, level) for one in members]
-    return _single(members[-1], shape, level)
+    values = [_single(one, shape, level) for one in members]
+    return values if shape.form == "list" else values[-1]
 
 
-def _single(member: Member, shape: Shape, level: int) -> Any:
+def _single(member: Any, shape: Shape, level: int) -> Any:
     if "." in shape.of:
-        return _object(_data(member), shape.of, level + 1)
+        return _object(member, shape.of, level + 1)
     return _READERS[shape.of](member)
 
 
-def _integer(member: Member) -> int:
-    if not isinstance(member, int):
-        raise ValueError("a number is expected")
+def _integer(member: int) -> int:
     return member - 2**64 if member >= 2**63 else member
 
 
-def _string(member: Member) -> str:
-    return _data(member).decode()
+def _int_or_string(member: bytes) -> int | str:
+    message = _message(member)
+    text: str = _last(message, 3).decode()
+    return text if _last(message, 1, 0) else _integer(_last(message, 2, 0))
 
 
-def _int_or_string(member: Member) -> int | str:
-    message = _message(_data(member))
-    if message.get(1, [0])[-1]:
-        return _text(message, 3)
-    return _integer(message.get(2, [0])[-1])
+def _time(member: bytes) -> str | None:
+    message = _message(member)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=_integer(_last(message, 1, 0)))
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if message else None
 
 
-def _time(member: Member) -> str | None:
-    message = _message(_data(member))
-    if not message:
-        return None
-    seconds = timedelta(seconds=_integer(message.get(1, [0])[-1]))
-    try:
-        return f"{datetime(1970, 1, 1, tzinfo=UTC) + seconds:%Y-%m-%dT%H:%M:%SZ}"
-    except OverflowError:
-        raise ValueError("a time is out of range") from None
-
-
-def _raw(member: Member) -> Any:
-    text = _bytes(_message(_data(member)), 1)
-    return json.loads(text) if text else None
-
-
-_READERS = {
-    "string": _string,
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "string": bytes.decode,
     "integer": _integer,
-    "boolean": lambda member: bool(_integer(member)),
-    "bytes": lambda member: base64.b64encode(_data(member)).decode(),
-    "Quantity": lambda member: _text(_message(_data(member)), 1),
+    "boolean": bool,
+    "bytes": lambda member: base64.b64encode(member).decode(),
+    "Quantity": lambda member: _last(_message(member), 1).decode(),
     "IntOrString": _int_or_string,
     "Time": _time,
     "MicroTime": _time,
-    "any": _raw,
+    "any": lambda member: json.loads(_last(_message(member), 1) or b"null"),
 }
 
 
@@ -125,53 +105,30 @@ _READERS = {
 
 
 def _message(data: bytes) -> Message:
-    """Return the members of a message by number.
-
-    Raises:
-        ValueError: at a sudden end, or a wire type that no kind has.
-    """
+    """Return the members of a message by number: numbers, and what else they are as bytes."""
     found: Message = {}
-    for number, member in _members(data):
-        found.setdefault(number, []).append(member)
-    return found
-
-
-def _members(data: bytes) -> Iterator[tuple[int, Member]]:
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
+        value: Any
         value, at = _varint(data, at)
         if key & 7 == 2:
             if at + value > len(data):
                 raise ValueError("unexpected EOF")
-            yield key >> 3, data[at : at + value]
-            at += value
-        elif key & 7 == 0:
-            yield key >> 3, value
-        else:
+            value, at = data[at : at + value], at + value
+        elif key & 7:
             raise ValueError(f"proto: illegal wireType {key & 7}")
+        found.setdefault(key >> 3, []).append(value)
+    return found
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise ValueError("unexpected EOF")
+    while data[at] & 128 and shift < 63:
         value |= (data[at] & 127) << shift
         at, shift = at + 1, shift + 7
-        if data[at - 1] < 128:
-            return value & (2**64 - 1), at
+    return value | (data[at] & 127) << shift, at + 1
 
 
-def _data(member: Member) -> bytes:
-    if not isinstance(member, bytes):
-        raise ValueError("a message is expected")
-    return member
-
-
-def _bytes(message: Message, number: int) -> bytes:
-    return _data(message.get(number, [b""])[-1])
-
-
-def _text(message: Message, number: int) -> str:
-    return _bytes(message, number).decode()
+def _last(message: Message, number: int, default: Any = b"") -> Any:
+    return message.get(number, [default])[-1]

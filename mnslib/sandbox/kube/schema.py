@@ -30,8 +30,6 @@ _WORDS = {
     "meta_v1.FieldsV1": "any",
     "runtime.RawExtension": "any",
 }
-_GO = {"[]byte": "bytes", "string": "string", "bool": "boolean", "Quantity": "Quantity"}
-_GO |= {"int32": "integer", "int64": "integer", "v1.Time": "Time"}
 _NAMES = {"string": "string", "integer": "int32", "boolean": "bool", "number": "float64"}
 _NAMES |= {"bytes": "[]uint8", "Quantity": "resource.Quantity", "IntOrString": "intstr.IntOrString"}
 _NAMES |= {"Time": "v1.Time", "MicroTime": "v1.MicroTime", "any": "map[string]interface {}"}
@@ -98,8 +96,8 @@ def fields(model: str) -> dict[str, Shape]:
             name = match[1].removesuffix("_")
             if known and name not in known and name not in ("apiVersion", "kind"):
                 continue  # of a later server than the one that is imitated
-            number, _, go = known.get(name, "").partition(":")
-            found[name] = _shape(model, match[2], number, go, merges.get(name, {}), match[3])
+            merge = merges.get(name, {})
+            found[name] = _shape(model, match[2], known.get(name, ""), merge, match[3])
     return found
 
 
@@ -115,27 +113,24 @@ def is_atomic(shape: Shape) -> bool:
     return shape.merge.get("map") == "atomic" or (shape.is_object and shape.of in _data("atomic"))
 
 
-def _shape(model: str, hint: str, number: str, go: str, merge: Json, text: str) -> Shape:
-    required, pointer = not hint.startswith("Optional["), go.startswith("*")
+def _shape(model: str, hint: str, token: str, merge: Json, text: str) -> Shape:
+    """Return a field's shape by its model's type hint and its token in fields.yaml."""
+    number, _, kind = token.partition(":")
+    required, form, go = not hint.startswith("Optional["), "one", kind.removeprefix("*")
     hint = hint if required else hint[9:-1]
-    form = "list" if hint.startswith("List[") else "one"
-    hint = hint.removeprefix("List[").removesuffix("]") if form == "list" else hint
+    if hint.startswith("List["):
+        form, hint = "list", hint[5:-1]
     if hint not in _WORDS and "." not in hint:
         hint = f"{model.partition('.')[0]}.{hint}"
-    of, go = _WORDS.get(hint, hint), go.removeprefix("*").removeprefix("[]" * (form == "list"))
-    if hint == "dict" and go.startswith("map[string]"):
-        form, go = "map", go.removeprefix("map[string]")
-        of = _GO.get(go, "any" if go.startswith("[]string") else "string")
-        if go.endswith(("DeviceAttribute", "DeviceCapacity", "Counter")):
-            of = "any"
-    elif go in ("[]byte", "int64"):
-        of = _GO[go]
+    of = _WORDS.get(hint, hint)
+    if go.startswith("map/"):
+        form, of, go = "map", go[4:], ""
     return Shape(
         form=form,
         of=of,
-        go="" if go in ("Quantity", "[]byte", "v1.Time") or "." in of else go,
+        go=go,
         required=required,
-        pointer=pointer,
+        pointer=kind.startswith("*"),
         number=tuple(map(int, number.split("."))) if number else (),
         merge=merge,
         description=_joined(text),
