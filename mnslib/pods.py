@@ -79,10 +79,10 @@ def _asked(part: Pod | Container, kind: str) -> dict[str, Decimal]:
     beside: dict[str, Decimal] = {}
     peak: dict[str, Decimal] = {}
     for each in part.init_containers:  # one after the other, beside the sidecars before them
-        begun = _sum(beside, _asked(each, kind))
+        begun = _asked(each, kind)
         if each.is_sidecar:
-            total, beside = _sum(total, _asked(each, kind)), begun
-        peak = largest(peak, begun)
+            total, beside = _sum(total, begun), _sum(beside, begun)
+        peak = largest(peak, beside if each.is_sidecar else _sum(begun, beside))
     total = largest(total, peak) if peak else total
     if not (part.pod_requests or part.pod_limits):
         return total
@@ -198,7 +198,7 @@ def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange
     """
     if pod.overhead and not pod.runtime_class:
         return "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-    containers = (*pod.init_containers, *pod.containers)
+    containers = (*pod.containers, *pod.init_containers)
     for each in containers:
         for resource, limit in each.limits.items():
             if each.requests.get(resource, limit) > limit:
@@ -261,4 +261,4 @@ def _out_of_range(one: LimitRange, part: Pod | Container) -> Iterator[str]:
             side = "limit" if request else "request"
             yield f"{begin} no {side} is specified or {side} is 0"
         elif limit / request > ratio:
-            yield f"{begin} provided ratio is {limit / request:.6f}"
+            yield f"{begin} provided ratio is {float(limit / request):.6f}"

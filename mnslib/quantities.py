@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, ROUND_UP, Context, Decimal
 from functools import lru_cache, partial
 from typing import SupportsFloat
 
@@ -115,7 +115,7 @@ def read_quantity(text: str) -> Amount:
     if form == "binary":
         amount = min(amount, LARGEST)
     if int(amount.as_tuple().exponent) < -3:
-        amount = amount.quantize(_MILLI, ROUND_CEILING, WIDE)
+        amount = amount.quantize(_MILLI, ROUND_UP, WIDE)
     return in_form(amount, like=form)
 
 

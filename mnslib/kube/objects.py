@@ -115,16 +115,19 @@ def _pod(metadata: Any, spec: Any, *, status: Any = None) -> own.Pod:
         for one in (status and getattr(status, part)) or ()
     }
 
-    def containers(items: Any) -> tuple[own.Container, ...]:
-        is_stuck = pending == "Infeasible"
-        return tuple(_container(one, states.get(one.name), is_stuck=is_stuck) for one in items)
+    def read(one: Any, *, keeps_running: bool = True) -> own.Container:
+        state = states.get(one.name) if keeps_running else None  # nothing else is resized
+        return _container(one, state, is_stuck=pending == "Infeasible")
 
+    init = spec.initContainers or ()
     return own.Pod(
         namespace_name=metadata.namespace,
         name=metadata.name,
         phase=(status and status.phase) or "Pending",
-        containers=containers(spec.containers),
-        init_containers=containers(spec.initContainers or ()),
+        containers=tuple(map(read, spec.containers)),
+        init_containers=tuple(
+            read(one, keeps_running=one.restartPolicy == "Always") for one in init
+        ),
         overhead=_amounts(spec.overhead),
         pod_requests=requests,
         pod_limits=limits,
@@ -163,8 +166,10 @@ def _container(item: Any, state: Any, *, is_stuck: bool) -> own.Container:
     requests, limits = _resources(item.resources)
     if state is not None and state.resources is not None:
         has, given = _resources(state.resources), _amounts(state.allocatedResources)
-        asked = ({}, {}) if is_stuck else (requests, limits)
-        requests, limits = largest(asked[0], has[0], given), largest(asked[1], has[1])
+        asked = ({}, {}) if is_stuck else ({**limits, **requests}, limits)
+        limits = largest(asked[1], has[1])
+        # with 0 for the rest, so that what it has of limits stands for no request
+        requests = dict.fromkeys(limits, ZERO) | largest(asked[0], has[0], given)
     # Only an init container may say so, and then it is a sidecar.
     return own.Container(
         name=item.name,

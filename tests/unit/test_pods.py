@@ -159,6 +159,14 @@ def test_what_a_limit_range_does_not_let_in_is_refused(
     assert refusal(make_pod(container), [], [make_range(**bounds)]) == reason
 
 
+def test_of_several_containers_those_that_run_are_told_first_and_each_text_once() -> None:
+    least = make_range(least={"cpu": "1"})
+    init = (make_container("0.1"),)
+    pod = make_pod(make_container("0.5"), make_container("0.5"), init_containers=init)
+    begin = "minimum cpu usage per Container is 1, but request is"
+    assert refusal(pod, [], [least]) == f"[{begin} 500m, {begin} 100m]"
+
+
 def test_a_limit_range_of_pods_counts_sidecars_and_no_overhead() -> None:
     pod = make_pod(
         make_container("1", "1"),

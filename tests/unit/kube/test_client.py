@@ -335,6 +335,22 @@ def test_a_pod_that_is_resized_counts_for_what_it_has_or_shall_have(
     assert (need["requests.cpu"], need["limits.cpu"]) == (Decimal(charged), Decimal(charged))
 
 
+def test_a_limit_that_a_pod_has_stands_for_no_request(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    app, setup = {"name": "app"}, {"name": "setup", "resources": {"requests": {"cpu": "1"}}}
+    state = {"image": "", "imageID": "", "ready": True, "restartCount": 0}
+    app_has = {"name": "app", "resources": {"limits": {"cpu": "2"}}}
+    setup_has = {"name": "setup", "resources": {"requests": {"cpu": "9"}}}  # it is never resized
+    status = {
+        "containerStatuses": [state | app_has], "initContainerStatuses": [state | setup_has],
+    }  # fmt: skip
+    spec = {"containers": [app], "initContainers": [setup]}
+    api_server.answer(200, make_list(make_item("p", spec=spec, status=status)))
+    (pod,) = make_client().pods()
+    assert (charge(pod)["requests.cpu"], charge(pod)["limits.cpu"]) == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("begun", "grace", "counts"),
     [("2020-01-01T00:00:00Z", 30, False), ("2020-01-01T00:00:00Z", 2**62, True),
