@@ -257,7 +257,7 @@ class NamespaceSpec:
     What is not mentioned is left as it is: a key missing from a mapping, or a policy that is None.
 
     Attributes:
-        quota: amounts by `QUOTA_FIELDS`; None removes the value.
+        quota: amounts by `QUOTA_FIELDS`.
         labels, annotations, tags: None removes the key.
         access: roles to assign.
         revoked: roles to take away at the namespace's own scope, whoever assigned them.
@@ -269,7 +269,7 @@ class NamespaceSpec:
     id: ManagedNamespaceId
     origin: Origin
     ensure: Ensure = Ensure.PRESENT
-    quota: Mapping[str, Decimal | None] = field(default_factory=dict)
+    quota: Mapping[str, Decimal] = field(default_factory=dict)
     ingress_policy: NetworkRule | None = None
     egress_policy: NetworkRule | None = None
     adoption_policy: AdoptionPolicy | None = None

@@ -126,12 +126,15 @@ def make_plan(
             problems.append(_problem(spec, column, "no-cluster", {"why": why, "meant": meant}))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
-        found = [*_findings(asked, cluster)]
+        found, change = [*_findings(asked, cluster)], None
         if not is_begun and not spec.origin.is_undo:  # elsewhere the check of access tells it
             found += [("access", "inherited", facts) for facts in inherited_only(asked, observed)]
-        problems += [_problem(spec, *finding) for finding in found]
         if not found:
-            changes.append(risks.with_risks(_change(spec, asked, cluster, observed), cluster))
+            change = _change(spec, asked, cluster, observed)
+            found = [*_lacking(change, cluster)]
+        problems += [_problem(spec, *finding) for finding in found]
+        if change and not found:
+            changes.append(risks.with_risks(change, cluster))
     if problems:
         raise SpecError(sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     changes = [
@@ -239,7 +242,7 @@ _Findings = Iterator[tuple[str, str, Mapping[str, Any]]]
 
 
 def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
-    before, asked, is_seen = cluster.find(spec.id), spec.delete_policy, cluster.kubernetes
+    before, asked = cluster.find(spec.id), spec.delete_policy
     if spec.ensure is Ensure.ABSENT:
         if spec.revoked:
             yield "access", "goes", {}
@@ -251,11 +254,21 @@ def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
         yield "cluster_name", "stopped", {}
     elif cluster.on_cluster(spec.id) and spec.adoption_policy in (None, AdoptionPolicy.NEVER):
         yield "adoption_policy", "unmanaged", {}
-    else:
-        amounts = {"cpu": "2 or 500m", "mem": "4Gi"}
-        for column in [name for name in models.QUOTA_FIELDS if spec.quota.get(name) is None]:
-            what = "no-quota" if is_seen else "no-quota-listed"
-            yield column, what, {"example": amounts[column[:3]]}
+
+
+def _lacking(change: Change, cluster: ObservedCluster) -> _Findings:
+    """Yield the amounts without which the service refuses the write."""
+    if change.after is None or not (change.writes_namespace or change.before is None):
+        return
+    unset = "no-quota" if cluster.kubernetes else "no-quota-listed"
+    what = "quota-lacks" if change.before else unset
+    amounts = {"cpu": "2 or 500m", "mem": "4Gi"}
+    for column in models.QUOTA_FIELDS:
+        amount = change.after.quota.get(column)
+        if amount is None:
+            yield column, what, {"column": column, "example": amounts[column[:3]]}
+        elif not amount and column.startswith("cpu"):
+            yield column, "no-cpu", {}
 
 
 def inherited_only(spec: NamespaceSpec, observed: ObservedState) -> Iterator[dict[str, str]]:

@@ -143,7 +143,11 @@ class _Item:
         return self._changed(before, {})
 
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
-        """Return the fields that differ as they were; null removes a quota value or a key."""
+        """Return the fields that differ as they were; null removes a key.
+
+        It stands as well for a quota value that was not set: the service demands all four, so that
+        such a request is refused, with its place, before anything is planned.
+        """
         row: dict[str, Any] = {}
         pairs: dict[str, dict[str, str | None]] = {name: {} for name in OWNED_MAPPINGS}
         was = fields_in(before)

@@ -35,7 +35,7 @@ from mnslib.resource_ids import ID_COLUMNS
 from mnslib.secrets import looks_secret
 
 REMOVE = "-"
-"""What a quota cell holds to remove the value."""
+"""What a quota cell held to remove the value, before the service was known to demand all four."""
 
 ANSWER_COLUMNS = ("status", "outcome", "duration_seconds", "message")
 """What a run adds to the file that it gives back; passed over when that file is read."""
@@ -126,6 +126,13 @@ class RequestValues(Quota):
             raise refuse(*say("row_no_mapping"))
         return {name: value for name, value in cells.items() if is_mentioned(name, value)}
 
+    @field_validator(*models.QUOTA_FIELDS)
+    @classmethod
+    def _not_removed(cls, amount: Decimal | None) -> Decimal:
+        if amount is None:  # a default is not looked at
+            raise refuse(*say("quota_removed"))
+        return amount
+
     @field_validator("cpu_limit", "memory_limit")
     @classmethod
     def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
@@ -188,7 +195,7 @@ def limit_findings(quota: Mapping[str, Decimal | None]) -> Iterator[Finding]:
 
 
 def is_mentioned(name: str, value: object) -> bool:
-    """Return whether a value says anything; None does so only for a quota value."""
+    """Return whether a value says anything; None does so only in a quota cell, and is refused."""
     if value is None:
         return name in models.QUOTA_FIELDS
     if isinstance(value, str):

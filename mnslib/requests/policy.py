@@ -107,13 +107,10 @@ class Policy(_Rules):
         yield from _missing("labels", self.required_labels, full.labels)
         yield from _missing("tags", self.required_tags, full.tags)
         for column, most in self.maximum_quota:
-            asked = full.quota.get(column, most)
-            if most is not None and (asked is None or asked > most):
-                said = "no limit" if asked is None else models.format_quota_value(column, asked)
-                yield (
-                    column,
-                    say("policy_quota", said=said, most=models.format_quota_value(column, most)),
-                )
+            asked = full.quota.get(column)
+            if most is not None and asked is not None and asked > most:
+                said, least = (models.format_quota_value(column, one) for one in (asked, most))
+                yield column, say("policy_quota", said=said, most=least)
         for column, words in self.allowed_policies:
             word, new = getattr(full, column), models.NEW_NAMESPACE_POLICIES[column]
             what = word or f"an empty cell, which means {new} on a new namespace"

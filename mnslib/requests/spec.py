@@ -51,8 +51,8 @@ def specs_from_rows(
 ) -> tuple[NamespaceSpec, ...]:
     """Return the requests that a program has put together, checked as those of a file are.
 
-    Mappings and lists may stand where a file has text; None removes a quota value. An empty text,
-    mapping or list mentions nothing.
+    Mappings and lists may stand where a file has text; An empty text, mapping or
+    list mentions nothing.
 
     Args:
         rows: values by column; their place counts from 1.

@@ -137,12 +137,11 @@ def _check_free(call: Call, cluster: Json) -> None:
     if cluster["properties"]["powerState"]["code"] != "Running":
         text = f"Operation is not allowed: the cluster {cluster['name']} is not running."
         raise arm_error(409, state.switches.stopped_cluster_code, text)
-    limit = state.switches.parallel_writes_per_cluster
-    if limit is None:
-        limit = call.runtime.throttle.limits.get("writes-per-cluster", {}).get("at_once")
+    limit = call.runtime.throttle.limits.get("writes_per_cluster")
     text = "Operation is not allowed because there's an in progress operation on the {}."
     if limit is not None and len(state.running_operations(cluster=cluster["id"])) >= limit:
-        raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))
+        told = text.format("managed cluster (AnotherOperationInProgress)")
+        raise arm_error(409, "OperationNotAllowed", told)
     if cluster["properties"]["provisioningState"] in ("Creating", "Deleting"):
         raise arm_error(409, "OperationNotAllowed", text.format("managed cluster"))
     busy = state.running_operations(resource=namespace_id(call))

@@ -22,8 +22,15 @@ QUOTA_NAME = "defaultresourcequota"
 POLICY_NAME = "defaultnetworkpolicy"
 LOCATION_REQUIRED_FROM = "2025-10-01"
 
+_QUOTA_WORDS = {
+    "cpuRequest": "CPU request",
+    "cpuLimit": "CPU limit",
+    "memoryRequest": "Memory request",
+    "memoryLimit": "Memory limit",
+}
 _POLICIES = ("DenyAll", "AllowAll", "AllowSameNamespace")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_MILLI = re.compile(r"0*[1-9]\d*m", re.ASCII)
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _RESERVED = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
 _TAG_LIMIT = 50
@@ -83,7 +90,8 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
             raise _bad_value(f"properties.{where}", value, wanted)
         if texts:
             stored[name] = texts
-    if quota := _quota(reader, properties.get("defaultResourceQuota", {}), switches):
+    quota = _quota(reader, properties.get("defaultResourceQuota", {}), switches)
+    if quota:
         stored["defaultResourceQuota"] = quota
     path = "properties.defaultNetworkPolicy"
     policy = reader.members(properties.get("defaultNetworkPolicy", {}), path, "ingress egress")
@@ -98,6 +106,7 @@ def check_body(body: Any, *, location: str, api_version: str, switches: Switches
     stored["deletePolicy"] = reader.choice(
         properties, "deletePolicy", "properties", ("Keep", "Delete"), switches.default_delete_policy
     )
+    _check_in_full(quota, switches)
     return result
 
 
@@ -174,7 +183,7 @@ def _quota(reader: _Reader, value: Any, switches: Switches) -> dict[str, str]:
     for key, text in quota.items():
         if not isinstance(text, str):
             raise _bad_content(f"'{path}.{key}' must be a string")
-        _check_quantity(text, key, switches)
+        _check_quantity(text, key)
     strict = switches.request_over_limit == "refuse"
     for low, high in (("cpuRequest", "cpuLimit"), ("memoryRequest", "memoryLimit")):
         both = strict and low in quota and high in quota
@@ -183,11 +192,19 @@ def _quota(reader: _Reader, value: Any, switches: Switches) -> dict[str, str]:
     return quota
 
 
-def _check_quantity(text: str, key: str, switches: Switches) -> None:
-    form = r"\d+m" if key.startswith("cpu") else r"\d+[KMGTPE]i"
+def _check_in_full(quota: Mapping[str, str], switches: Switches) -> None:
+    """Refuse a quota that lacks a value or has CPU in another form, where the service does."""
+    for key, word in _QUOTA_WORDS.items():
+        is_milli = key.startswith("cpu") and switches.cpu_form == "milli"
+        good = switches.quota_missing == "accept"
+        if key in quota:
+            good = not is_milli or bool(_MILLI.fullmatch(quota[key]))
+        if not good:
+            raise arm_error(400, "BadRequest", f"{word} number is not valid")
+
+
+def _check_quantity(text: str, key: str) -> None:
     where = f"properties.defaultResourceQuota.{key}"
-    if switches.quota_quantities == "documented" and not re.fullmatch(form, text):
-        raise _bad_value(where, text, f"of the form {form}")
     try:
         value = parse(text)
     except ValueError:

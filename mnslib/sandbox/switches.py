@@ -23,9 +23,9 @@ class Switches:
     missing_cluster_code: str = "ParentResourceNotFound"
     failed_create_leaves_resource: bool = True
     keep_leaves_objects: bool = True
-    parallel_writes_per_cluster: int | None = None
     write_during_operation: Literal["conflict", "accept"] = "conflict"
-    quota_quantities: Literal["kubernetes", "documented"] = "kubernetes"
+    quota_missing: Literal["refuse", "accept"] = "refuse"
+    cpu_form: Literal["milli", "kubernetes"] = "milli"
     request_over_limit: Literal["accept", "refuse"] = "accept"
     unknown_properties: Literal["refuse", "ignore"] = "refuse"
     location_missing: Literal["refuse", "accept"] = "refuse"

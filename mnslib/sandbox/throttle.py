@@ -158,11 +158,11 @@ def check_limits(given: Any) -> Json:
     for row, limit in given.items():
         if row not in known:
             problems.append(f"{row!r} is no row; there are {', '.join(known)}")
+        elif not isinstance(known[row], dict):
+            if type(limit) is not int or limit < 1:
+                problems.append(f"{row} must be a whole number of at least 1")
         elif not isinstance(limit, dict) or set(limit) != set(known[row]):
             problems.append(f"{row} needs exactly {' and '.join(known[row])}")
-        elif "at_once" in limit:
-            if type(limit["at_once"]) is not int or limit["at_once"] < 1:
-                problems.append(f"{row}: at_once must be a whole number of at least 1")
         elif not all(is_number(value) and value for value in limit.values()) or limit["burst"] < 1:
             problems.append(f"{row}: burst must be at least 1 and per_minute more than 0")
     if problems:

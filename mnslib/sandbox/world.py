@@ -5,11 +5,13 @@ A world is data (worlds/*.yaml); the same file and moment always give the same s
 
 from __future__ import annotations
 
+import math
 import uuid
 from pathlib import Path
 from typing import Any
 
 from mnslib.sandbox import directory, resources
+from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.building import Builder, amounts, managed_cluster
 from mnslib.sandbox.kube import inside
 from mnslib.sandbox.offers import packaged, read
@@ -216,7 +218,11 @@ class _Cluster(Builder):
         texts = {"labels": labels, "annotations": spec.get("annotations", {})}
         texts = {key: value for key, value in texts.items() if value}
         properties = texts | {
-            "defaultResourceQuota": {word: hard[key] for word, key in resources.QUOTA_KEYS.items()},
+            "defaultResourceQuota": {
+                word: _stored(key, hard[key])
+                for word, key in resources.QUOTA_KEYS.items()
+                if key in hard
+            },
             "defaultNetworkPolicy": {"ingress": ingress, "egress": egress},
             "adoptionPolicy": spec.get("adoption_policy", "Never"),
             "deletePolicy": spec.get("delete_policy", "Keep"),
@@ -234,6 +240,11 @@ class _Cluster(Builder):
         metadata = inside.metadata(self.state, "team-quota", namespace)
         base = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
         return base | {"spec": {"hard": amounts(text)}}
+
+
+def _stored(key: str, text: str) -> str:
+    """Return an amount as the service keeps it: CPU in whole millicores."""
+    return f"{math.ceil(parse(text) * 1000)}m" if key.endswith(".cpu") else text
 
 
 def _assign(state: State, world: Json) -> None:

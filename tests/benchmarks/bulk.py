@@ -37,7 +37,7 @@ COLUMNS = ("run", "B s", "wall s", "ratio", "bound", "429", "calls each", "polls
 def sandbox_limits(rates, share=1.0):
     """Return the documented buckets with other rates for two rows, as the sandbox takes them."""
     buckets = load_limits("documented")
-    del buckets["writes-per-cluster"]  # buckets alone are the bound
+    del buckets["writes_per_cluster"]  # buckets alone are the bound
     rows = {"operation_status": "operation-status", "other": "other"}
     return buckets | {
         rows[name]: {"burst": burst * share, "per_minute": per_second * 60 * share}
@@ -150,7 +150,7 @@ def documented(folder):
 
 def serialized(folder):
     bench = Bench(folder, subscriptions=1, clusters=3, operation_seconds=3.0)
-    bench.throttle({"limits": {"writes-per-cluster": {"at_once": 1}}})
+    bench.throttle({"limits": {"writes_per_cluster": 1}})
     free = dict.fromkeys(("reads", "writes", "cluster_get", "other", "operation_status"))
     bench.run("30 creations, one at a time on each of 3 clusters", per_cluster=10, expected=30.0,
               bound="1.05", known=free)  # fmt: skip

@@ -165,7 +165,7 @@ def play(seed: int, connection: dict[str, Any], folder: Path, *, start: Attempt)
         if n in FAULTS
     ]
     if SERIALIZED in weather:
-        control(connection, "POST", "limits", {"limits": {"writes-per-cluster": {"at_once": 1}}})
+        control(connection, "POST", "limits", {"limits": {"writes_per_cluster": 1}})
     switch = "ignored" if UNGUARDED in weather else "honored"
     control(connection, "POST", "switches", {"if_match": switch})
     _count(tally, UNGUARDED, switch == "ignored")

@@ -111,7 +111,7 @@ def test_an_item_is_tried_again_until_it_goes_well(run, sandbox, weather, effect
 def test_a_cluster_that_takes_one_write_at_a_time_fails_nothing_and_is_not_besieged(
     run, sandbox, weather, workers
 ):
-    sandbox.control("POST", "limits", {"limits": {"writes-per-cluster": {"at_once": 1}}})
+    sandbox.control("POST", "limits", {"limits": {"writes_per_cluster": 1}})
     result, _, left = run(max_parallel_per_cluster=workers)
     assert result.counts() == {"created": len(NEW), "updated": len(HELD)}
     assert left == ()

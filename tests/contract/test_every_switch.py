@@ -42,7 +42,6 @@ WRITER = AccessGrant(
 )
 NUMBERS = {
     "retry_after_seconds": [1],
-    "parallel_writes_per_cluster": [1],
     "role_assignments_per_subscription": [500],
 }
 FLAG = "Microsoft.Features/providers/Microsoft.ContainerService/features/ManagedNamespacePreview"

@@ -63,6 +63,23 @@ def test_a_run_of_before_is_undone_by_the_same_file(mns, runs):
     assert said == [line for line in known if ": a role stays (" not in line]
 
 
+def test_an_undo_that_would_take_an_amount_away_is_refused_before_planning(mns, sandbox, runs):
+    unset = '"before": {"id": ', '"cpu_limit": "16000m", '  # nobody had set it
+    folder = runs / APPLIED
+    text = (folder / "journal.jsonl").read_text("utf-8")
+    start = text.index(unset[1], text.index(unset[0]))
+    text = text[:start] + text[start + len(unset[1]) :]
+    (folder / "journal.jsonl").write_text(text, "utf-8")
+    (folder / "undo.yaml").unlink()
+    assert mns("undo", APPLIED, "--runs", str(runs)).returncode == 0
+    assert "cpu_limit: null" in (folder / "undo.yaml").read_text("utf-8")
+    done = mns.run("30", request_file=str(folder / "undo.yaml"))
+    assert done.code == 6, done.output
+    assert "column cpu_limit: a quota value cannot be removed: the service demands" in done.output
+    assert "Write an amount, or nothing to keep what is set." in done.output
+    assert not writes(sandbox.requests())
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_a_run_of_before_that_was_killed_is_resumed_under_its_approval(mns, runs):
     record = runs / STOPPED / "result.json"  # it names its request file as it was given: absolute

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mnslib.sandbox.lifecycle import latencies
+from mnslib.sandbox.resources import QUOTA_KEYS
 from mnslib.sandbox.server import open_state
 from tests.sandbox.client import (
     PROD,
@@ -42,7 +43,12 @@ def test_deleting_takes_adopted_content_and_role_assignments_along(sandbox: Clie
 
 def test_always_keeps_running_pods_and_foreign_labels(sandbox: Client) -> None:
     body = make_body(adoptionPolicy="Always", labels={"tier": "gold"})
-    quota = {"cpuRequest": "4", "cpuLimit": "8", "memoryRequest": "8Gi", "memoryLimit": "16Gi"}
+    quota = {
+        "cpuRequest": "4000m",
+        "cpuLimit": "8000m",
+        "memoryRequest": "8Gi",
+        "memoryLimit": "16Gi",
+    }
     body["properties"]["defaultResourceQuota"] = quota
     sandbox.put("legacy-crm", body)
     cluster = "aks-prod-weu-1"
@@ -121,9 +127,42 @@ def test_bad_bodies_are_refused(
 
 
 def test_location_was_optional_in_the_first_version(sandbox: Client) -> None:
-    body = {"properties": {}}
+    body = {"properties": make_body()["properties"]}
     answer = sandbox.arm("PUT", namespace_id("old-style"), body, version="2025-09-01")
     assert (answer.status_code, answer.json()["location"]) == (201, "westeurope")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        (dict.fromkeys(QUOTA_KEYS), "CPU request"),
+        ({"cpuRequest": None}, "CPU request"),
+        ({"cpuLimit": None}, "CPU limit"),
+        ({"memoryRequest": None}, "Memory request"),
+        ({"memoryLimit": None}, "Memory limit"),
+        ({"cpuRequest": "1"}, "CPU request"),
+        ({"cpuLimit": "0.5"}, "CPU limit"),
+        ({"cpuLimit": "0m"}, "CPU limit"),
+        ({"cpuRequest": "1.5m"}, "CPU request"),
+    ],
+)
+def test_all_four_amounts_are_demanded_and_cpu_in_millicores(
+    sandbox: Client, changes: dict[str, Any], word: str
+) -> None:
+    body = make_body()
+    body["properties"]["defaultResourceQuota"] |= changes
+    answer = sandbox.arm("PUT", namespace_id("partial"), body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == f"{word} number is not valid"
+    assert sandbox.arm("GET", namespace_id("partial")).status_code == 404
+
+
+def test_worlds_hold_cpu_in_millicores(sandbox: Client) -> None:
+    items = sandbox.arm("GET", f"{cluster_id()}/managedNamespaces").json()["value"]
+    quotas = [one["properties"]["defaultResourceQuota"] for one in items]
+    assert {text[-1] for one in quotas for key, text in one.items() if "cpu" in key} == {"m"}
+    body = {"location": items[0]["location"], "properties": items[0]["properties"]}
+    assert sandbox.arm("PUT", items[0]["id"], body).status_code == 200
 
 
 def test_a_body_that_is_no_json_object_is_refused(sandbox: Client) -> None:

@@ -246,5 +246,8 @@ def test_a_body_that_names_another_resource_than_the_address_is_refused(
 ) -> None:
     own = {"id": path.upper(), "name": path.rpartition("/")[2]}[key]
     for given, expected in (("elsewhere", 400), (own, 201)):
-        answer = sandbox.arm("PUT", path, {"location": "westeurope", key: given}, version=version)
+        body = {"location": "westeurope", key: given}
+        if "managedNamespaces" in path:
+            body |= make_body()
+        answer = sandbox.arm("PUT", path, body, version=version)
         assert answer.status_code == expected, answer.text

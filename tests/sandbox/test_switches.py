@@ -59,11 +59,13 @@ def put_without_provider(s: Client) -> Any:
 
 
 def quota(**texts: str) -> Callable[[Client], Any]:
-    return put(properties={"defaultResourceQuota": texts})
+    """Put the usual quota with other amounts."""
+    both = make_body()["properties"]["defaultResourceQuota"] | texts
+    return put(properties={"defaultResourceQuota": both})
 
 
 def stored(name: str) -> Callable[[Client], Any]:
-    return lambda s: s.put("a", {"location": "westeurope"}).json()["properties"][name]
+    return lambda s: s.put("a", make_body()).json()["properties"][name]
 
 
 def returned_labels(s: Client) -> Any:
@@ -71,6 +73,7 @@ def returned_labels(s: Client) -> Any:
 
 
 def quota_objects(s: Client) -> Any:
+    s.switch(quota_missing="accept")
     s.put("a", {"location": "westeurope", "properties": {}})
     return len(s.kube(WEU, "GET", "/api/v1/namespaces/a/resourcequotas").json()["items"])
 
@@ -177,8 +180,8 @@ CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
         "ResourceNotFound",
     ),
     "write_during_operation": (two_writes_on_a_namespace, "accept", 409, 200),
-    "quota_quantities": (quota(cpuRequest="1"), "documented", 201, 400),
-    "request_over_limit": (quota(cpuRequest="2", cpuLimit="1"), "refuse", 201, 400),
+    "cpu_form": (quota(cpuRequest="0.5"), "kubernetes", 400, 201),
+    "request_over_limit": (quota(cpuRequest="2000m", cpuLimit="1000m"), "refuse", 201, 400),
     "unknown_properties": (put(colour="red"), "ignore", 400, 201),
     "location_missing": (put(location=None), "accept", 400, 201),
     "location_different": (put(location="eastus"), "accept", 409, 201),

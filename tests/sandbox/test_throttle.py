@@ -170,6 +170,7 @@ def test_headers_tell_what_is_left(sandbox: Client) -> None:
         ({"other": {"burst": 0, "per_minute": 1}}, "other: burst must be at least 1"),
         ({"other": {"burst": "9", "per_minute": 1}}, "other: burst must be at least 1"),
         ({"other": {"burst": 9, "per_minute": True}}, "per_minute more than 0"),
+        ({"writes_per_cluster": {"burst": 1}}, "writes_per_cluster must be a whole number"),
     ],
 )
 def test_mistakes_in_limits_are_named(given: Any, sentence: str) -> None:
@@ -178,12 +179,13 @@ def test_mistakes_in_limits_are_named(given: Any, sentence: str) -> None:
 
 
 def test_one_write_at_a_time_on_a_cluster_where_the_limits_say_so(sandbox: Client) -> None:
-    row = {"writes-per-cluster": {"at_once": 1}}
+    row = {"writes_per_cluster": 1}
     assert sandbox.control("POST", "limits", {"limits": row}).status_code == 200
     try:
         assert sandbox.arm("PUT", namespace_id("first"), make_body()).status_code == 201
         busy = sandbox.arm("PUT", namespace_id("second"), make_body())
         assert (busy.status_code, busy.json()["error"]["code"]) == (409, "OperationNotAllowed")
+        assert "(AnotherOperationInProgress)" in busy.json()["error"]["message"]
         sandbox.finish(100)
         assert sandbox.arm("PUT", namespace_id("second"), make_body()).status_code == 201
     finally:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnslib.errors import SpecError
 from mnslib.models import BUILT_IN_ROLES, AccessGrant, ManagedNamespace, PrincipalType
 from mnslib.provisioning.plan import make_plan
 from mnslib.requests.export import request_file, request_rows, request_workbook
@@ -84,7 +85,7 @@ def test_an_edit_is_all_that_changes(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_quota_value_that_is_to_go_is_still_to_go(suffix: str, tmp_path: Path) -> None:
+def test_a_quota_value_that_is_to_go_is_refused_with_its_place(suffix: str, tmp_path: Path) -> None:
     cluster = CLUSTER
     row = {
         "subscription_id": cluster.subscription_id,
@@ -96,8 +97,11 @@ def test_a_quota_value_that_is_to_go_is_still_to_go(suffix: str, tmp_path: Path)
     }
     path = tmp_path / f"requests{suffix}"
     path.write_bytes(request_file([row], suffix=suffix))
-    (spec,) = parse_requests(path)
-    assert (spec.quota, spec.labels) == ({"cpu_limit": None}, {"stage": None})
+    with pytest.raises(SpecError) as caught:
+        parse_requests(path)
+    (problem,) = caught.value.problems
+    assert problem.column == "cpu_limit"
+    assert "cannot be removed" in problem.message
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -181,14 +185,13 @@ def test_what_azure_holds_but_no_request_may_ask_for_is_left_out_cell_by_cell() 
 def test_the_workbook_lists_the_tiers_as_a_row_would_say_them(tmp_path: Path) -> None:
     path = tmp_path / "tiers.yaml"
     entries = f"[group:{GROUP}=reader, group:{GROUP}=writer-]"
-    said = f"cpu_request: 0.5, memory_limit: null, labels: {{a: b}}, access: {entries}"
+    said = f"cpu_request: 0.5, labels: {{a: b}}, access: {entries}"
     path.write_text(f"small: {{{said}}}\n")
     book = openpyxl.load_workbook(io.BytesIO(request_workbook(tiers=read_tiers(path))))
     heads, values = ([cell.value for cell in line] for line in book["tiers"].iter_rows())
     assert {head: value for head, value in zip(heads, values, strict=True) if value} == {
         "tier": "small",
         "cpu_request": "500m",
-        "memory_limit": "'-",
         "labels": "a=b",
         "access": f"group:{GROUP}=reader;group:{GROUP}=writer-",
     }

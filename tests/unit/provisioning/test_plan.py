@@ -279,8 +279,40 @@ def test_a_quota_below_what_pods_ask_for_is_a_risk():
 def test_a_first_quota_below_what_pods_ask_for_is_a_risk():
     held = make_namespace(quota=dict(cpu_limit=Decimal(4)))
     view = make_view(pods=(make_pod("team-a", cpu="900m"),))
-    spec = make_spec(quota=amounts(cpu_request="500m"))
+    spec = make_spec(quota=amounts(**QUOTA | {"cpu_request": "500m"}))
     assert names(only(make_plan([spec], make_observed(held, view=view)))) == ["quota-below-use"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing"),
+    [
+        ({"labels": {"a": "1"}}, ["cpu_limit", "memory_request"]),
+        ({"quota": amounts(cpu_limit="4")}, ["memory_request"]),
+        ({"quota": amounts(cpu_limit="4", memory_request="1Gi")}, []),
+        ({"quota": {}, "access": (make_grant(),)}, []),  # the namespace itself is not written
+        ({"quota": {}}, []),
+        ({"quota": {}, "ensure": Ensure.ABSENT}, []),
+    ],
+)
+def test_one_that_lacks_an_amount_needs_it_as_soon_as_it_is_written(asked, missing):
+    lacking = amounts(**{name: QUOTA[name] for name in ("cpu_request", "memory_limit")})
+    observed = make_observed(make_namespace(quota=lacking))
+    try:
+        change, problems = only(make_plan([make_spec(**{"quota": {}} | asked)], observed)), []
+    except SpecError as error:
+        problems = error.problems
+    else:
+        assert not change.writes_namespace or change.after is None or len(change.after.quota) == 4
+    assert [problem.column for problem in problems] == missing
+    for problem in problems:
+        assert f"has no {problem.column} in Azure" in problem.message
+
+
+@pytest.mark.parametrize("there", [(), (make_namespace(),)])
+def test_a_cpu_quota_is_at_least_a_millicore(there):
+    spec = make_spec(quota=amounts(**QUOTA | {"cpu_request": "0"}))
+    with pytest.raises(SpecError, match="column cpu_request: the service takes no CPU quota of 0"):
+        make_plan([spec], make_observed(*there))
 
 
 def test_pods_that_nobody_counted_are_not_told_as_none():

@@ -26,6 +26,7 @@ from mnslib.provisioning.resume import (
 
 from .factories import (
     CLUSTER,
+    QUOTA,
     FakeAzure,
     amounts,
     carry_out,
@@ -508,7 +509,7 @@ def test_what_was_done_by_an_earlier_plan_of_the_run_is_open_once_it_is_planned_
     specs = SPECS[1:2]
     azure, _ = start(journal, specs)  # it is done, and then changed by somebody else
     key = specs[0].id.key
-    azure.store[key] = replace(azure.store[key], quota=amounts(cpu_limit="9"))
+    azure.store[key] = replace(azure.store[key], quota=amounts(**QUOTA | {"cpu_limit": "9"}))
     plan = make_plan(specs, make_observed(*azure.store.values(), unknown="not read"))
     items = [planned_item(change) for change in plan.changes]
     journal.write(

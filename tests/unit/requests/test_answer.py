@@ -57,7 +57,7 @@ def workbook(tmp_path):
     sheet.append(HEADER.split(","))
     sheet.append(line("b-second").split(","))
     sheet.append([])
-    sheet.append(line("a-first", "-").split(","))
+    sheet.append(line("a-first", "2").split(","))
     sheet["D3"].fill = PatternFill("solid", fgColor="FFCC00")
     sheet["D5"].comment = Comment("ask Kim", "Kim")
     book.create_sheet("notes")["A1"] = "=1+1"
@@ -68,13 +68,13 @@ def workbook(tmp_path):
 
 def test_csv_comes_back_in_its_order_with_four_more_columns(tmp_path):
     path = tmp_path / "r.csv"
-    path.write_text("\n".join([HEADER, line("b", labels='"k=v;x-"'), "", line("a", "-")]))
+    path.write_text("\n".join([HEADER, line("b", labels='"k=v;x-"'), "", line("a", "2")]))
     suffix, content = answered_file(path, answers(path, ("failed", "no; do this"), ("created",)))
     header, b, a = read_csv(content)
     assert suffix == ".csv"
     assert header == [*HEADER.split(","), *ANSWER_COLUMNS]
     assert b[3:] == ["b", "4", "k=v;x-", "open", "failed", "1.235", "no; do this"]
-    assert a[3:] == ["a", "'-", "", "done", "created", "1.235", ""]
+    assert a[3:] == ["a", "2", "", "done", "created", "1.235", ""]
 
 
 def test_a_semicolon_stays_one(tmp_path):
@@ -88,14 +88,14 @@ def test_yaml_gets_a_csv_that_asks_for_the_same(tmp_path):
     path, again = tmp_path / "r.yaml", tmp_path / "again.csv"
     path.write_text(
         f"- {{subscription_id: {SUBSCRIPTION}, resource_group: rg, cluster_name: aks-1,"
-        " namespace_name: a, cpu_limit: null, labels: {k: v, gone: null}}\n"
+        " namespace_name: a, cpu_limit: 2, labels: {k: v, gone: null}}\n"
     )
     suffix, content = answered_file(path, answers(path, ("created",)))
     again.write_bytes(content)
     ((one,), (other,)) = parse_requests(path), parse_requests(again)
     assert suffix == ".csv"
     assert (one.quota, one.labels) == (other.quota, other.labels)
-    assert one.quota["cpu_limit"] is None
+    assert one.quota["cpu_limit"] == 2
 
 
 def test_a_workbook_keeps_everything_and_gains_four_columns(workbook):

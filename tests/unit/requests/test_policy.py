@@ -72,7 +72,6 @@ def test_a_request_that_keeps_to_the_policy_is_taken(policy: Policy) -> None:
             "cost-center=cc-3100 or cost-center=cc-3200",
         ),
         ({"cpu_request": "17", "cpu_limit": ""}, "cpu_request", "17000m is more", "16000m or less"),
-        ({"memory_limit": "-"}, "memory_limit", "no limit is more", "96Gi or less"),
         ({"delete_policy": "Delete"}, "delete_policy", "does not allow Delete", "Keep"),
         (
             {"access": [f"group:{GROUP}=admin"]},

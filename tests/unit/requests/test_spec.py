@@ -90,11 +90,12 @@ def test_an_empty_cell_mentions_nothing() -> None:
     assert (spec.quota, spec.labels, spec.access, spec.ensure) == ({}, {}, (), Ensure.PRESENT)
 
 
-def test_a_dash_or_a_null_removes_a_quota_value() -> None:
-    assert make_spec(cpu_request="-", memory_limit=None).quota == {
-        "cpu_request": None,
-        "memory_limit": None,
-    }
+@pytest.mark.parametrize("column", QUOTA_FIELDS)
+@pytest.mark.parametrize("cell", ["-", " - ", None])
+def test_no_quota_value_can_be_removed(column: str, cell: str | None) -> None:
+    ((place, told),) = mistakes(**{column: cell})
+    assert place == column
+    assert "cannot be removed: the service demands all four" in told
 
 
 def test_yaml_numbers_are_amounts_of_cpu() -> None:
@@ -112,7 +113,6 @@ def test_a_limit_is_not_below_its_request() -> None:
         ("memory_limit", "memory_limit 1Gi is below memory_request 2Gi."),
     ]
     assert make_spec(cpu_request="2", cpu_limit="2").quota["cpu_limit"] == 2
-    assert make_spec(cpu_request="2", cpu_limit="-").quota["cpu_limit"] is None
 
 
 def test_the_owner_is_a_label_and_cannot_be_two() -> None:

@@ -74,11 +74,11 @@ def test_a_tier_speaks_for_new_namespaces_only(tiers: Tiers) -> None:
 
 
 def test_what_the_row_says_wins_cell_by_cell_and_key_by_key(tiers: Tiers) -> None:
-    row = {"labels": "stage=prod", "ingress_policy": "AllowAll", "memory_limit": "-"}
+    row = {"labels": "stage=prod", "ingress_policy": "AllowAll", "memory_limit": "3Gi"}
     new = make_spec(tiers, tier="small", access=f"group:{GROUP}=writer", **row).in_full
     assert new.labels == {"size": "small", "stage": "prod"}
     assert new.ingress_policy is NetworkRule.ALLOW_ALL
-    assert new.quota["memory_limit"] is None
+    assert new.quota["memory_limit"] == 3 * 2**30
     assert [grant.role.split()[-1] for grant in new.access] == ["Writer", "Reader"]
 
 

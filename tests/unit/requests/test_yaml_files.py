@@ -35,16 +35,22 @@ def mistakes(path: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
+def test_a_null_in_a_quota_cell_is_refused(write: Callable[[str], Path]) -> None:
+    told = mistakes(write(HEAD + "  cpu_request: 2\n  cpu_limit: null\n  memory_request:\n"))
+    assert len(told) == 2
+    assert all("cannot be removed: the service demands all four" in one for one in told)
+
+
 def test_values_are_what_was_written(write: Callable[[str], Path]) -> None:
     (spec,) = parse_requests(
         write(
-            HEAD + "  cpu_request: 2\n  cpu_limit: null\n  memory_request:\n"
+            HEAD + "  cpu_request: 2\n"
             "  labels: {version: 1.10, norway: no, day: 2026-01-31, number: 0123, gone: null}\n"
             "  annotations: {note: 'a; b = c', eq: =}\n"
             "  access:\n    - group:00000000-0000-4000-9000-000000000001=writer\n"
         )
     )
-    assert spec.quota == {"cpu_request": Decimal(2), "cpu_limit": None, "memory_request": None}
+    assert spec.quota == {"cpu_request": Decimal(2)}
     assert spec.labels == {
         "version": "1.10",
         "norway": "no",
