@@ -102,10 +102,15 @@ def data_actions(ask: Ask) -> list[str]:
     ]
 
 
-def path_verdict(method: str, path: str) -> Verdict:
-    """Return whether a path without a kind is anybody's."""
-    verb = {"create": "POST"}.get(method.lower(), method.upper())
-    return Verdict(bool(_ANYBODYS.fullmatch(f"{verb} {path}")), "")
+def is_anybodys(verb: str, path: str) -> bool:
+    """Return whether every token may do this to a path: discovery, health, reviews of oneself."""
+    method = {"create": "POST"}.get(verb.lower(), verb.upper())
+    return bool(_ANYBODYS.fullmatch(f"{method} {path}"))
+
+
+def of_path(verb: str, path: str) -> Ask:
+    """Return what a path without a kind is asked for; guard makes an action of the path itself."""
+    return Ask(verb.lower(), "", path.strip("/"), "", "", "")
 
 
 # the step in the pipeline
@@ -182,22 +187,23 @@ def check_kubernetes(call: Call) -> None:
     """
     cluster, user = cluster_of(call), grants.of(call.state).person(call.identity)[0]
     path = "/" + "/".join(call.path.split("/")[5:])
-    if path_verdict(call.method, path).allowed:
+    if is_anybodys(call.method, path):
         return
-    ask = _ask(call)
-    if ask is None:
-        text = f'forbidden: User "{user}" cannot {call.method.lower()} path "{path}"'
-        raise kube_error(403, "Forbidden", text)
+    named = _ask(call)
+    ask = named or of_path(call.method, path)
     verdict = kubernetes(call.state, call.identity, cluster, ask)
     if verdict.allowed:
         return
+    because = f": {verdict.reason}" if verdict.reason else ""
+    if named is None:
+        text = f'forbidden: User "{user}" cannot {ask.verb} path "{path}"{because}'
+        raise kube_error(403, "Forbidden", text)
     resource = f"{ask.resource}.{ask.group}" if ask.group else ask.resource
     what = f'{resource} "{ask.name}"' if ask.name else resource
     where = f'in the namespace "{ask.namespace}"' if ask.namespace else "at the cluster scope"
     asked = f"{ask.resource}/{ask.subresource}" if ask.subresource else ask.resource
     text = f'{what} is forbidden: User "{user}" cannot {ask.verb} resource "{asked}" '
-    text += f'in API group "{ask.group}" {where}'
-    text += f": {verdict.reason}" if verdict.reason else ""
+    text += f'in API group "{ask.group}" {where}{because}'
     details = {"name": ask.name, "group": ask.group, "kind": ask.resource}
     details = {key: value for key, value in details.items() if value}
     raise kube_error(403, "Forbidden", text, details)

@@ -274,6 +274,7 @@ def surface_error(surface: str, status: int, code: str, message: str) -> Refusal
         reasons |= {403: "Forbidden", 409: "Conflict", 410: "Expired", 422: "Invalid"}
         reasons |= {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
         texts = {401: "Unauthorized", 404: "the server could not find the requested resource"}
+        texts[405] = "the server does not allow this method on the requested resource"
         text = texts.get(status, message)
         return kube_error(status, reasons.get(status, "BadRequest"), text)
     if surface == "prometheus":

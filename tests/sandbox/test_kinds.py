@@ -69,7 +69,11 @@ def test_every_kind_is_stored(sandbox: Client, kind: Kind) -> None:
     assert sandbox.kube(WEU, "GET", path).status_code == 404
 
 
-@pytest.mark.parametrize("kind", [one for one in ALL if one.frozen], ids=lambda kind: kind.plural)
+@pytest.mark.parametrize(
+    "kind",
+    [one for one in ALL if one.frozen and one.group not in REVIEWS],
+    ids=lambda kind: kind.plural,
+)
 def test_what_nothing_acts_on_is_listed_and_not_written(sandbox: Client, kind: Kind) -> None:
     assert sandbox.kube(WEU, "GET", prefix(kind)).json()["items"] == []
     refused = sandbox.kube(WEU, "POST", prefix(kind), {"metadata": {"name": "x"}})

@@ -161,7 +161,7 @@ def test_nothing_of_the_neighbors_is_served(state: State) -> None:
             f'pods "p" is forbidden: User "{USER}" cannot list resource "pods" in API group "" at '
             f"the cluster scope: {DENIED} access.",
         ),
-        ("/metrics", f'forbidden: User "{USER}" cannot get path "/metrics"'),
+        ("/metrics", f'forbidden: User "{USER}" cannot get path "/metrics": {DENIED} access.'),
     ],
 )
 def test_words_of_a_refusal(sandbox: Client, path: str, text: str) -> None:
@@ -185,3 +185,23 @@ def test_health_needs_no_sign_in_and_no_cluster(sandbox: Client) -> None:
         assert sandbox.session.get(f"{endpoint}/{word}").text == "ok"
         answer = sandbox.another("namespace_user").kube(WEU, "GET", f"/{word}")
         assert (answer.status_code, answer.text) == (200, "ok")
+
+
+def test_what_somebody_may_do_is_told_to_those_who_may_ask(sandbox: Client) -> None:
+    sandbox.grant(f"{cluster_id()}/managedNamespaces/{MINE}", ROLES["Writer"])
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    local = f"/apis/authorization.k8s.io/v1/namespaces/{MINE}/localsubjectaccessreviews"
+    for namespace, allowed in ((MINE, True), (OTHERS, False)):
+        wanted = {"namespace": namespace, "verb": "create", "resource": "pods"}
+        body = {"spec": {"user": USER, "resourceAttributes": wanted}}
+        for place in (path, local):
+            answer = sandbox.kube(WEU, "POST", place, body)
+            assert answer.status_code == 201, answer.text
+            assert answer.json()["status"]["allowed"] == allowed
+    assert sandbox.another("namespace_user").kube(WEU, "POST", path, body).status_code == 403
+
+
+def test_a_method_that_no_path_takes(sandbox: Client) -> None:
+    answer = sandbox.kube(WEU, "PUT", "/api/v1/namespaces/docs-site/pods", {})
+    text = "the server does not allow this method on the requested resource"
+    assert (answer.status_code, answer.json()["message"]) == (405, text)

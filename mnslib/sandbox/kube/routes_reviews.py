@@ -9,23 +9,32 @@ from mnslib.sandbox.tokens import MASTER
 from mnslib.sandbox.wire import Answer, Call, Json, kube_error, routes
 
 _VERSION = "authorization.k8s.io/v1"
+_REVIEWS = ("SelfSubjectAccessReview", "LocalSubjectAccessReview", "SubjectAccessReview")
 
 
 def review_access(call: Call) -> Answer:
-    """Return whether the caller's cluster would allow a request, and why: `kubectl auth can-i`."""
-    spec = _spec(call, "SelfSubjectAccessReview")
+    """Return whether the cluster would allow a request, and why: `kubectl auth can-i`.
+
+    Asked for oneself, or (by those who may) for the `user` of the review, by object id.
+    """
+    kind = next(word for word in _REVIEWS if call.path.endswith(f"/{word.lower()}s"))
+    spec = _spec(call, kind)
+    who = call.identity if kind.startswith("Self") else str(spec.get("user", ""))
     wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(wanted, dict):
         ask = access.Ask(*(str(wanted.get(name, "")) for name in access.Ask._fields))
-        verdict = access.kubernetes(call.state, call.identity, access.cluster_of(call), ask)
     elif isinstance(path, dict):
-        verdict = access.path_verdict(str(path.get("verb", "")), str(path.get("path", "")))
+        ask = access.of_path(str(path.get("verb", "")), str(path.get("path", "")))
     else:
         raise _bad("exactly one of nonResourceAttributes or resourceAttributes must be specified")
+    if isinstance(path, dict) and access.is_anybodys(ask.verb, str(path.get("path", ""))):
+        verdict = access.Verdict(True, "")
+    else:
+        verdict = access.kubernetes(call.state, who, access.cluster_of(call), ask)
     status: Json = {"allowed": verdict.allowed}
     if verdict.reason:
         status["reason"] = verdict.reason
-    return _review("SelfSubjectAccessReview", spec, status)
+    return _review(kind, spec, status)
 
 
 def review_rules(call: Call) -> Answer:
@@ -78,6 +87,8 @@ _PREFIX = "/kubernetes/{subscription}/{group}/{cluster}/apis/"
 _TABLE = (
     ("POST", f"{_VERSION}/selfsubjectaccessreviews", review_access),
     ("POST", f"{_VERSION}/selfsubjectrulesreviews", review_rules),
+    ("POST", f"{_VERSION}/subjectaccessreviews", review_access),
+    ("POST", f"{_VERSION}/namespaces/{{namespace}}/localsubjectaccessreviews", review_access),
     ("POST", "authentication.k8s.io/v1/selfsubjectreviews", review_self),
 )
 ROUTES = routes("kubernetes", _PREFIX, _TABLE)
