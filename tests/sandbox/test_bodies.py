@@ -126,6 +126,23 @@ def test_the_server_stores_quantities_in_its_own_form(state: State) -> None:
     assert made["spec"]["hard"] == {"requests.cpu": "500m", "requests.memory": "1Gi", "pods": "10"}
 
 
+def test_zero_values_are_left_out_where_the_server_leaves_them_out(state: State) -> None:
+    pod_spec = {"hostNetwork": False, "volumes": [], "priority": 0, "nodeSelector": {}}
+    template = {"metadata": {"labels": {"app": "zero"}}, "spec": pod_spec}
+    pod_spec["containers"] = [{"name": "c", "env": [{"name": "A", "value": ""}]}]
+    body = deployment("zero", template=template, replicas=0, paused=False)
+    body["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": 0}}
+    spec = kube(state, "POST", f"{APPS}/deployments", body).body["spec"]
+    assert (spec["replicas"], "paused" in spec) == (0, False)
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    kept = spec["template"]["spec"]
+    assert kept["priority"] == 0
+    assert kept["containers"][0]["env"] == [{"name": "A"}]
+    assert {"hostNetwork", "volumes", "nodeSelector"} & set(kept) == set()
+    data = {"metadata": {"name": "zero"}, "data": {"a": ""}}
+    assert kube(state, "POST", f"{TEAM}/configmaps", data).body["data"] == {"a": ""}
+
+
 def test_yaml_is_read_but_not_what_it_abbreviates(state: State) -> None:
     text = "metadata: {name: c}\ndata: {on: '1', at: 2026-01-01T00:00:00Z}\n"
     made = kube(state, "POST", f"{TEAM}/configmaps", text, "application/yaml")
@@ -170,6 +187,15 @@ def test_a_deployment_is_read_in_protobuf(state: State) -> None:
     app = pod_spec["containers"][0]
     assert (app["image"], app["resources"]) == ("x", {"limits": {"cpu": "500m"}})
     assert app["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+
+
+def test_a_zero_of_a_number_or_text_is_read_in_protobuf(state: State) -> None:
+    spec = field(3, field(1, 0) + field(2, 0) + field(3, b""))  # maxUnavailable: 0
+    raw = field(1, field(1, b"zero")) + field(2, spec)
+    body = envelope("policy/v1", "PodDisruptionBudget", raw)
+    path = "/apis/policy/v1/namespaces/team/poddisruptionbudgets"
+    made = kube(state, "POST", path, body, PROTOBUF)
+    assert (made.status, made.body["spec"]) == (201, {"maxUnavailable": 0})
 
 
 def test_a_broken_or_unnumbered_protobuf_body_is_refused(state: State) -> None:

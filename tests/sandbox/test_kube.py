@@ -169,7 +169,7 @@ MANAGED = [
     (
         "PATCH",
         "networkpolicies/defaultnetworkpolicy",
-        {"spec": {"ingress": []}},
+        {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}},
         "Updating default network policy defaultnetworkpolicy is not allowed because it is managed "
         "by ARM. Please update this network policy though ARM api.",
     ),

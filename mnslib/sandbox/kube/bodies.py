@@ -214,7 +214,7 @@ class _Decoder:
                 self.strict.append(f'unknown field "{place}"')
             elif value is not None:
                 taken = self._value(value, known[name], model, (*names, name), place)
-                found |= {} if taken is None else {name: taken}
+                found |= {} if known[name].omits(taken) else {name: taken}
         return found
 
     def _value(self, value: Any, shape: Shape, model: str, names: tuple[str, ...], at: str) -> Any:

@@ -43,7 +43,8 @@ def decoded(body: bytes, version: str, word: str) -> Json:
 def _object(data: bytes, model: str, level: int) -> Json:
     if level > _LEVELS:
         raise ValueError("it is nested too deeply")
-    message, found = _message(data), {}
+    message = _message(data)
+    found: Json = {}
     for name, shape in fields(model).items():
         *outer, number = shape.number or (0,)
         part = message
@@ -51,8 +52,7 @@ def _object(data: bytes, model: str, level: int) -> Json:
             part = _message(_last(part, step))
         if number in part:
             value = _field(part[number], shape, level)
-            if shape.pointer or value not in ("", 0, False, None):
-                found[name] = value
+            found |= {} if shape.omits(value) else {name: value}
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json
@@ -61,6 +62,12 @@ class Shape:
     def inner(self) -> Shape:
         """The shape of what a list or map holds."""
         return Shape(of=self.of, go=self.go)
+
+    def omits(self, value: Any) -> bool:
+        """Return whether a server leaves this value of a field out, as Go's omitempty does."""
+        plain = self.form != "one" or self.of in ("string", "integer", "boolean", "number")
+        known = bool(self.number) and not (self.required or self.pointer)
+        return value is None or (plain and known and not value)
 
     @property
     def type_name(self) -> str:
