@@ -9,14 +9,13 @@ import pytest
 from mnslib.sandbox.roles import built_in_roles
 from tests.sandbox.client import Client, cluster_id, make_body
 from tests.sandbox.kubectl import Kubectl, missing
+from tests.sandbox.second_half import DENIED, check
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 WEU, NAME, OTHERS = "aks-prod-weu-1", "team-walk", "web-checkout"
 ROLES = {role["name"]: guid for guid, role in built_in_roles().items()}
-DENIED = (
-    "User does not have access to the resource in Azure. Update role assignment to allow access."
-)
-QUOTA = {"cpuRequest": "600m", "cpuLimit": "2000m", "memoryRequest": "1Gi", "memoryLimit": "2Gi"}
+QUOTA = {"cpuRequest": "1000m", "cpuLimit": "2000m"}
+QUOTA |= {"memoryRequest": "512Mi", "memoryLimit": "1Gi"}
 
 
 @pytest.fixture
@@ -57,16 +56,10 @@ def test_the_team_sees_its_namespace_and_no_other(
     assert "the list may be incomplete" in told.err
 
 
-def test_a_pod_without_resources_is_refused_in_the_quotas_words(
-    kubectl: dict[str, Kubectl],
-) -> None:
-    refused = kubectl["namespace_user"](f"kubectl run nginx --image=nginx -n {NAME}")
-    assert (refused.rc, refused.err.strip()) == (
-        1,
-        'Error from server (Forbidden): pods "nginx" is forbidden: failed quota: '
-        "defaultresourcequota: must specify limits.cpu for: nginx; limits.memory for: nginx; "
-        "requests.cpu for: nginx; requests.memory for: nginx",
-    )
+@pytest.mark.xfail(strict=True, reason="no Deployment controller yet")
+def test_the_walk_through_to_its_end(kubectl: dict[str, Kubectl], sandbox: Client) -> None:
+    user = sandbox.connection["identities"]["namespace_user"]["object_id"]
+    check(kubectl["admin"], kubectl["namespace_user"], NAME, OTHERS, user)
 
 
 def test_what_arm_manages_is_not_changed_here(kubectl: dict[str, Kubectl]) -> None:
