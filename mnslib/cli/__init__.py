@@ -23,26 +23,10 @@ import mnslib
 from mnslib.errors import ConfigError, MnsError, printable
 from mnslib.resource_ids import CLUSTER_COLUMNS, CLUSTER_FORM, ClusterId, ManagedNamespaceId
 from mnslib.results import BULK_NOTEBOOK, EXIT_CODES, LIBRARY, ApplyResult, ChangeKind, RunStatus
-from mnslib.run import targets
+from mnslib.run import parameters, project, targets
 from mnslib.run.log import FORMATS, begin_log, end_log
-from mnslib.run.parameters import (
-    CLOUDS,
-    CREDENTIALS,
-    TARGETS,
-    Parameter,
-    check_parameters,
-    parse_assignment,
-    read_parameter_file,
-    read_parameters,
-    refused_values,
-)
-from mnslib.run.project import (
-    EMPTY_RECORD,
-    find_project_root,
-    read_result,
-    resolve_path,
-    write_whole,
-)
+from mnslib.run.parameters import CLOUDS, CREDENTIALS, TARGETS, read_parameter_file, read_parameters
+from mnslib.run.project import find_project_root, read_result, resolve_path, write_whole
 
 REFUSED = EXIT_CODES[RunStatus.REFUSED]
 MOST_CHANGES = 10
@@ -147,7 +131,7 @@ def _given(
 
     declared = read_parameters(find_notebook(notebook))
     given = read_parameter_file(file, declared) if file else {}
-    given.update(parse_assignment(text, declared) for text in assignments)
+    given.update(parameters.parse_assignment(text, declared) for text in assignments)
     if runs_dir is not None:
         given["runs_dir"] = runs_dir
     return given, {known.name: known.default for known in declared} | given
@@ -225,7 +209,7 @@ def _execute(
         click.echo(f"What is there has changed; make the plan again:\n  {stale}", err=True)
     elif outcome.status in (RunStatus.PARTLY, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         again = shlex.join(["mns", *sys.argv[1:]])
-        if "resume_run" in asked and by_journal(outcome.directory, EMPTY_RECORD)[1]:
+        if "resume_run" in asked and by_journal(outcome.directory, project.EMPTY_RECORD)[1]:
             again = shlex.join(["mns", "resume", str(outcome.directory)])
         elif outcome.is_late:  # what took too long takes as long again
             longer = f"--time-limit {2 * how['time_limit_minutes']:g}"
@@ -449,7 +433,7 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
     "-f",
     "--file",
     "--parameters",
-    "parameters",
+    "given_file",
     type=_FILE,
     help="YAML that says target, cloud, credential and where to look, as a notebook's does.",
 )
@@ -459,7 +443,7 @@ def template(file: Path, *, tiers_file: Path | None, overwrite: bool) -> None:
 @click.option("--cloud", type=_CLOUD)
 @click.option("--credential", type=_CREDENTIAL)
 @_OVERWRITE
-def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: Any) -> None:
+def export(file: Path, *, given_file: Path | None, overwrite: bool, **options: Any) -> None:
     """Write the managed namespaces that exist as a request file.
 
     FILE ends in .csv, .xlsx or .yaml. Planned as it is it changes nothing; edited, it changes
@@ -475,12 +459,15 @@ def export(file: Path, *, parameters: Path | None, overwrite: bool, **options: A
     _require_free(file, overwrite=overwrite)  # before a fleet is read
     lists = ("subscription_ids", "clusters")
     kinds = dict.fromkeys((*targets.WAY, *CLUSTER_COLUMNS), "str") | dict.fromkeys(lists, "list")
-    declared = [Parameter(name=name, type_name=kind, default=None) for name, kind in kinds.items()]
+    declared = [
+        parameters.Parameter(name=name, type_name=kind, default=None)
+        for name, kind in kinds.items()
+    ]
     given: dict[str, Any] = {"target": "sandbox", "cloud": "public", "credential": "default"}
-    given |= read_parameter_file(parameters, declared) if parameters else {}
+    given |= read_parameter_file(given_file, declared) if given_file else {}
     given |= {n: [*value] if n in lists else value for n, value in options.items() if value}
     given = {name: value for name, value in given.items() if name in kinds}
-    check_parameters(declared, given, refused=refused_values(given))
+    parameters.check_parameters(declared, given, refused=parameters.refused_values(given))
     subscriptions, ids = (given.get(name) or () for name in lists)
     one = [given.get(name) or "" for name in CLUSTER_COLUMNS]
     if not subscriptions and not ids and all(one):  # of a notebook about one cluster

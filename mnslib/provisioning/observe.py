@@ -16,15 +16,8 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mnslib import models
-from mnslib.errors import (
-    ArmConflictError,
-    ArmForbiddenError,
-    ArmNotFoundError,
-    KubeError,
-    MnsError,
-    nearest,
-)
+from mnslib import errors, models
+from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError, nearest
 from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -321,7 +314,7 @@ def _kubernetes(
         )
         apart = tuple(one for found in kube.set_apart.values() for one in found)
         return replace(view, set_apart=apart), ""
-    except (KubeError, ArmForbiddenError, ArmConflictError) as error:  # 409: locked, busy
+    except (KubeError, ArmForbiddenError, errors.ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
 
 

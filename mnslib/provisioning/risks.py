@@ -9,18 +9,11 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+from mnslib import models
 from mnslib.commitment import Commitment, commitments, lacking
 from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
-from mnslib.models import (
-    MANAGED_LABEL,
-    MANAGED_QUOTA_NAME,
-    QUOTA_KEYS,
-    ROLE_NAMES,
-    AdoptionPolicy,
-    ManagedNamespace,
-    NetworkRule,
-)
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ROLE_NAMES, ManagedNamespace, NetworkRule
 from mnslib.pods import total_charge
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
@@ -96,7 +89,10 @@ _Carried = Iterator[tuple[str, dict[str, str]]]
 
 def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
     kind, after = change.kind, change.after
-    may_adopt = after is not None and after.adoption_policy not in (None, AdoptionPolicy.NEVER)
+    may_adopt = after is not None and after.adoption_policy not in (
+        None,
+        models.AdoptionPolicy.NEVER,
+    )
     if kind is ChangeKind.ADOPT or (may_adopt and _is_not_yet_taken(change, cluster)):
         yield "adoption", {"pods": _pods(change, cluster)}
     elif kind is ChangeKind.CREATE and cluster.kubernetes is None and may_adopt:
@@ -137,7 +133,7 @@ def _is_not_yet_taken(change: Change, cluster: ObservedCluster) -> bool:
     if change.before is None or change.before.provisioning_state not in ("Failed", "Canceled"):
         return False
     seen = cluster.on_cluster(change.id)
-    return seen is not None and seen.labels.get(MANAGED_LABEL) != "true"
+    return seen is not None and seen.labels.get(models.MANAGED_LABEL) != "true"
 
 
 def _owners(change: Change, cluster: ObservedCluster) -> _Carried:

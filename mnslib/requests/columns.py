@@ -11,16 +11,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from mnslib import models
 from mnslib.errors import SpecError, nearest
@@ -99,7 +91,7 @@ class Quota(BaseModel):
     memory_request: Decimal | None = None
     memory_limit: Decimal | None = None
 
-    @field_validator("*", mode="plain")
+    @pydantic.field_validator("*", mode="plain")
     @classmethod
     def _read(cls, cell: Any, info: ValidationInfo) -> Any:
         read = _value_of_text if isinstance(cell, str) else read_cell
@@ -119,28 +111,28 @@ class RequestValues(Quota):
     owner: str | None = None
     access: cells.Access = Field(default_factory=dict)
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _mentioned(cls, cells: Any) -> dict[str, Any]:
         if not isinstance(cells, Mapping):
             raise refuse(*say("row_no_mapping"))
         return {name: value for name, value in cells.items() if is_mentioned(name, value)}
 
-    @field_validator(*models.QUOTA_FIELDS)
+    @pydantic.field_validator(*models.QUOTA_FIELDS)
     @classmethod
     def _not_removed(cls, amount: Decimal | None) -> Decimal:
         if amount is None:  # a default is not looked at
             raise refuse(*say("quota_removed"))
         return amount
 
-    @field_validator("cpu_limit", "memory_limit")
+    @pydantic.field_validator("cpu_limit", "memory_limit")
     @classmethod
     def _not_below_request(cls, limit: Decimal | None, info: ValidationInfo) -> Decimal | None:
         if found := list(limit_findings(info.data | {str(info.field_name): limit})):
             raise CellError(found)
         return limit
 
-    @field_validator("owner")
+    @pydantic.field_validator("owner")
     @classmethod
     def _same_owner_in_labels(cls, owner: str | None, info: ValidationInfo) -> str | None:
         labels = info.data.get("labels", {})
