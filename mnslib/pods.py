@@ -12,8 +12,6 @@ quota/v1/evaluator/core/pods.go, admission plugins ResourceQuota and LimitRanger
 SetDefaults_Pod. Pure: standard library only.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

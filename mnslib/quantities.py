@@ -9,8 +9,6 @@ numbers, never text: the API server rewrites `0.9Gi`. Knows nothing of Azure or 
     '1Gi'
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

@@ -7,8 +7,6 @@ national cloud deployments; managed Prometheus audiences as KEDA and Grafana use
 server application has the same id in every cloud (kubelogin).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

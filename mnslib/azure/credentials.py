@@ -4,25 +4,19 @@
 24 threads made 14 sign-ins without the lock. No token is ever logged or put into a message.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
+from mnslib.azure.clouds import Cloud
 from mnslib.azure.messages import redact, unreachable_reason
 from mnslib.errors import ArmUnreachableError, AuthError, ConfigError
-
-if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
-
-    from mnslib.azure.clouds import Cloud
 
 RENEW_BEFORE_SECONDS = 300.0
 """A token is renewed this long before it ends. Source: azure-core, BearerTokenCredentialPolicy."""

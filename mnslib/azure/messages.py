@@ -6,8 +6,6 @@ came back and what to do next. It takes from an answer only what a known error f
 whole, without anything that looks like a token.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -16,16 +14,15 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
+
+from azure.core.exceptions import AzureError
 
 from mnslib import errors
 from mnslib.errors import LONGEST_REFUSAL, LONGEST_TEXT, ArmError, ArmUnreachableError, cut
 from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
-
-if TYPE_CHECKING:
-    from azure.core.exceptions import AzureError
 
 Value = TypeVar("Value")
 

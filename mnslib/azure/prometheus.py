@@ -4,8 +4,6 @@ To a server of one's own nothing of Azure's is sent, and http is allowed; the pi
 but for the token: errors, retries, waiting after a 429, logging.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import time
@@ -13,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from azure.core.pipeline.policies import HeadersPolicy
+from azure.core.pipeline.transport import HttpTransport
 
 from mnslib.azure.pipeline import Rest, build_transport
 from mnslib.azure.throttle import NO_LIMITS, Throttle
@@ -25,9 +24,6 @@ from mnslib.errors import ArmError, ConfigError, PrometheusError, QueryTooLargeE
 from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 from mnslib.signals import pause
-
-if TYPE_CHECKING:
-    from azure.core.pipeline.transport import HttpTransport
 
 _OF_THE_QUERY = "PromQL "
 """Begins warnings that tell of a query, not of missing data. Source: Prometheus,

@@ -4,8 +4,6 @@ lightkube behind a transport that asks for the token at each request, so that a 
 token. Knows nothing of Azure: kubeconfig and token come from the caller.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import ssl

@@ -5,8 +5,6 @@ namespace, so that two namespaces would overwrite each other; here each gets nam
 no token: `mns token` or kubelogin fetches one, as whoever runs kubectl. Writes no file.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -4,8 +4,6 @@ lightkube types every part as optional. `Any` here: where a part is missing that
 sends, attribute access raises, and the client says which list it was. Knows no cluster.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
