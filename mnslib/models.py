@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from mnslib.packaged import packaged
 from mnslib.quantities import format_cpu, format_memory
@@ -190,6 +190,12 @@ class AccessGrant:
     principal_id: str
     role: str
     role_guid: str
+
+    @classmethod
+    def of(cls, kind: PrincipalType, principal_id: str, role: str) -> Self:
+        """Return what grants a built-in role, by its full name."""
+        guid = BUILT_IN_ROLES[role]
+        return cls(principal_type=kind, principal_id=principal_id, role=role, role_guid=guid)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -36,9 +36,6 @@ _LONGEST_CODE = 80
 _FOREIGN = {"code": "NotFromAzure"}
 """Stands for an error whose body has none of the services' forms."""
 
-_REPEATED = frozenset({408, 429, 500, 502, 503, 504})
-"""Worth repeating; all our requests are safe to repeat. Source: azure-core, RetryPolicy."""
-
 _DELAYS = {"retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001, "Retry-After": 1.0}
 
 _UNANSWERED = "An attempt of this request ended unclear and may have been accepted: read it first."
@@ -231,7 +228,10 @@ def is_repeated(status: int, body: Callable[[], str]) -> bool:
     Args:
         body: returns the answer's text; read only where the status leaves it open.
     """
-    return status in _REPEATED and refusal(_parsed(body()), kind=errors.ArmServerError).is_transient
+    return (
+        status in errors.TRANSIENT_STATUSES
+        and refusal(_parsed(body()), kind=errors.ArmServerError).is_transient
+    )
 
 
 def answer_error(

@@ -154,13 +154,13 @@ def run(
 
     Prints that directory last.
     """
-    from mnslib.run.runner import environment_name, refusal
+    from mnslib.run.runner import environment_name, told_refusal
 
     try:
         given, asked = _given(notebook, file, assignments, runs_dir)
     except ConfigError as error:
         told = _who_is_told(file, assignments)
-        raise refusal(error, notebook, environment_name(file, ""), told) from error
+        raise told_refusal(error, notebook, environment_name(file, ""), told) from error
     environment = environment_name(file, str(asked.get("target", "sandbox")))
     sys.exit(_execute(notebook, given, asked, environment, **how))
 

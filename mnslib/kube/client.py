@@ -34,7 +34,7 @@ from mnslib.errors import (
     cut,
 )
 from mnslib.kube import objects
-from mnslib.kube.kubeconfig import read_access
+from mnslib.kube.kubeconfig import read_server
 from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 from mnslib.signals import pause
@@ -98,7 +98,7 @@ class KubeClient:
         name: str,
         sleep: Callable[[float], bool | None] = pause,
     ) -> None:
-        server, ca_pem = read_access(kubeconfig_text)
+        server, ca_pem = read_server(kubeconfig_text)
         try:
             context = ssl.create_default_context(cadata=ca_pem)
         except (ssl.SSLError, ValueError) as error:

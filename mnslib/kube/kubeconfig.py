@@ -31,7 +31,7 @@ _OTHERS = ("current-context", "preferences", "extensions")
 """Parts of a kubeconfig. Source: Kubernetes, client-go, `clientcmd/api/v1`."""
 
 
-def read_access(kubeconfig_text: str) -> tuple[str, str]:
+def read_server(kubeconfig_text: str) -> tuple[str, str]:
     """Return address and certificate (PEM) of the API server that a kubeconfig names first.
 
     Raises:

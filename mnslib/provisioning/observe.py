@@ -264,12 +264,8 @@ def read_namespaces(
                 f"of {held.principal_type} {held.principal_id}"
             )
             continue
-        grant = AccessGrant(
-            principal_type=models.PrincipalType(held.principal_type),
-            principal_id=held.principal_id.lower(),
-            role=role,
-            role_guid=held.role_guid,
-        )
+        kind = models.PrincipalType(held.principal_type)
+        grant = AccessGrant.of(kind, held.principal_id.lower(), role)
         if grant not in grants[where]:
             grants[where].append(grant)
     return namespaces, grants, left_out

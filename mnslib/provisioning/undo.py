@@ -104,12 +104,7 @@ class _Item:
         if is_gone or is_kept or kind not in list(models.PrincipalType):
             self.say("role-stays" if is_granted else "role-is-gone", detail)
             return ""
-        grant = models.AccessGrant(
-            principal_type=models.PrincipalType(kind),
-            principal_id=principal_id,
-            role=role,
-            role_guid=models.BUILT_IN_ROLES[role],
-        )
+        grant = models.AccessGrant.of(models.PrincipalType(kind), principal_id, role)
         return grant_text(grant, is_granted=not is_granted)
 
     def _take_away(self, after: Image, *, is_adopted: bool) -> dict[str, str]:

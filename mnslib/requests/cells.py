@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from mnslib.errors import nearest
-from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, AccessGrant, PrincipalType
+from mnslib.models import ROLE_SHORT_NAMES, AccessGrant, PrincipalType
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError, Finding, refuse, say, show
 from mnslib.requests.signs import bare, examined
@@ -142,13 +142,8 @@ def _grant(entry: str) -> AccessGrant:
         full_name = rules.role(role)
     except CellError as error:
         raise CellError([*findings, *error.findings]) from error
-    grant = AccessGrant(
-        principal_type=PRINCIPAL_KINDS.get(kind, PrincipalType.GROUP),
-        principal_id=principal.lower(),
-        role=full_name,
-        role_guid=BUILT_IN_ROLES[full_name],
-    )
-    return _unless(findings, grant)
+    of_kind = PRINCIPAL_KINDS.get(kind, PrincipalType.GROUP)
+    return _unless(findings, AccessGrant.of(of_kind, principal.lower(), full_name))
 
 
 def grant_text(grant: AccessGrant, *, is_granted: bool = True) -> str:

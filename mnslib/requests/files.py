@@ -306,7 +306,7 @@ def _cell(cell: Any, is_amount: bool) -> tuple[str | float, Finding | None]:
     is_number = isinstance(value, int | float)
     if is_number or cell.number_format not in sheets.PLAIN:
         text = sheets.number_text(value) if is_number else value.strip()
-        visible = sheets.shown(value, cell.number_format)
+        visible = sheets.displayed(value, cell.number_format)
         is_same = is_number and is_amount and _AMOUNT.fullmatch(visible or "")
         if visible != text and not (is_same and Decimal(visible or 0) == Decimal(text)):
             if visible is None:

@@ -68,7 +68,7 @@ def number_text(value: float) -> str:
     return f"{Decimal(f'{value:.15g}').normalize():f}"
 
 
-def shown(value: str | float, code: str) -> str | None:
+def displayed(value: str | float, code: str) -> str | None:
     """Return what a cell shows by its number format; None where that format is not usual.
 
     Usual are digits with zeros, decimals, thousands and percent, and text around them; it knows

@@ -9,7 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from filelock import SoftFileLock, Timeout
+
 from mnslib.errors import ConfigError, cut
+from mnslib.kube.kubeconfig import merged_kubeconfig, namespace_kubeconfig
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.project import find_project_root, message, resolve_path, write_whole
 from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
@@ -51,8 +54,6 @@ def kubeconfig_text(
     namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
 ) -> str:
     """Return the kubeconfig of a namespace; it holds no secret."""
-    from mnslib.kube.kubeconfig import namespace_kubeconfig
-
     is_sandbox = target.sandbox is not None
     return namespace_kubeconfig(
         target.azure.managed_namespaces.list_credential(namespace),
@@ -109,10 +110,6 @@ def merge_into(file: str, pack: Path) -> Path:
     Raises:
         ConfigError: if it cannot be merged or is locked; it is unchanged then.
     """
-    from filelock import SoftFileLock, Timeout
-
-    from mnslib.kube.kubeconfig import merged_kubeconfig
-
     place, text = resolve_path(file), pack.read_text("utf-8")
     try:
         place = place.resolve()

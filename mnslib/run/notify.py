@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from mnslib.errors import cut
+from mnslib.errors import TRANSIENT_STATUSES, cut
 from mnslib.results import OutcomeKind, RunStatus
 from mnslib.run.project import message, name_part, write_whole
 from mnslib.secrets import hide_secrets
@@ -127,7 +127,7 @@ def _post(url: str, content: Mapping[str, Any]) -> str:
         return f"the webhook at {host} must be called by https"
     retry = Retry(
         MOST_RETRIES,
-        status_forcelist=(408, 429, 500, 502, 503, 504),
+        status_forcelist=TRANSIENT_STATUSES,
         allowed_methods=None,  # of any method
         raise_on_status=False,
         backoff_factor=1.0,

@@ -188,7 +188,7 @@ def run_notebook(
                 folder, notebook=path.stem, environment=environment, started=started
             )
         except ConfigError as error:
-            raise refusal(error, path.stem, environment, asked) from error
+            raise told_refusal(error, path.stem, environment, asked) from error
         on_begin(directory.name)
         watch.path = directory / "notebook.ipynb"
         try:
@@ -231,7 +231,7 @@ def _end(directory: Path, result: dict[str, Any], asked: Mapping[str, Any]) -> s
     return " ".join(filter(None, said))
 
 
-def refusal(
+def told_refusal(
     error: ConfigError, notebook: str, environment: str, asked: Mapping[str, Any]
 ) -> ConfigError:
     """Return why no run could begin, after whoever is named was told of it.

@@ -5,8 +5,6 @@ Of readings also which can be analyzed again or compared with, and which read th
 process died is ended here, by its journal.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time
@@ -15,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from mnslib.errors import ConfigError, cut, nearest
 from mnslib.models import UNDO_NAME
@@ -33,9 +33,6 @@ NOT_ENDED = "The run has not ended: its process is at work, or died."
 UNDER_WAY = "The run is under way in a process of this machine."
 DIED = "The process ended before the run did."
 """What a record says from the run's first moment, and which of the two the index finds it is."""
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 MOST_OFFERED = 3
 """Runs, the last ones, that are offered where none is called nearly so; our choice."""
@@ -340,8 +337,6 @@ def _as_left(directory: Path) -> dict[str, Any] | None:
 
     One that cannot be read says why. None where there is none.
     """
-    from filelock import Timeout
-
     try:
         before = project.read_record(directory)
         if before["status"] != RunStatus.STOPPED:
@@ -431,8 +426,6 @@ def mark_under_way(directory: Path) -> BaseFileLock:
     Raises:
         filelock.Timeout: if a process has it that lives.
     """
-    from filelock import FileLock, Timeout
-
     mark = FileLock(directory / UNDER_WAY_NAME)
     try:
         mark.acquire(timeout=0)
@@ -445,8 +438,6 @@ def mark_under_way(directory: Path) -> BaseFileLock:
 
 def is_under_way(directory: Path) -> bool:
     """Return whether a run that has not ended is in a process of this machine that lives."""
-    from filelock import Timeout
-
     try:
         if (directory / UNDER_WAY_NAME).exists():
             mark_under_way(directory).release()

@@ -21,7 +21,7 @@ from mnslib.errors import ConfigError, KubeError
 from mnslib.kube.kubeconfig import (
     exec_credential_json,
     namespace_kubeconfig,
-    read_access,
+    read_server,
 )
 from mnslib.run.handover import merge_into
 
@@ -83,7 +83,7 @@ def make_own(namespace: str = "web", *, server: str = "https://aks-1.example:443
 
 
 def test_the_access_of_a_cluster_is_read() -> None:
-    assert read_access(make_kubeconfig()) == ("https://aks-1.example:443", PEM)
+    assert read_server(make_kubeconfig()) == ("https://aks-1.example:443", PEM)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_access_of_a_cluster_is_read() -> None:
 )
 def test_an_answer_that_is_no_access_is_refused(text: str, message: str) -> None:
     with pytest.raises(KubeError, match=message):
-        read_access(text)
+        read_server(text)
 
 
 def test_a_namespaces_kubeconfig_has_names_of_its_own_and_the_namespace_set() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnslib.requests.sheets import number_text, shown
+from mnslib.requests.sheets import displayed, number_text
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from mnslib.requests.sheets import number_text, shown
     ],
 )
 def test_a_format_shows(value: str | float, code: str, seen: str) -> None:
-    assert shown(value, code) == seen
+    assert displayed(value, code) == seen
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_a_format_shows(value: str | float, code: str, seen: str) -> None:
     ["# ?/?", "# ?/8", "0.00E+00", "0,", "0.0,,", "0,000", '[>=5]0,"k";0', "[<5]0;0", '0";"'],
 )
 def test_what_another_format_shows_is_not_guessed(code: str) -> None:
-    assert shown(7, code) is None
+    assert displayed(7, code) is None
 
 
 @given(st.integers(0, 10**9) | st.floats(0, 1e9).map(lambda one: round(one, 3)))
 def test_plain_formats_show_the_number_itself(value: float) -> None:
     for code in ("General", "@", "0.######", "[Blue]0.######;-0"):
-        assert shown(value, code).rstrip(".") == number_text(value)
+        assert displayed(value, code).rstrip(".") == number_text(value)
