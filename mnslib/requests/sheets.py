@@ -74,8 +74,8 @@ def displayed(value: str | float, code: str) -> str | None:
     Usual are digits with zeros, decimals, thousands and percent, and text around them; it knows
     nothing of dates. Spaces around it are left out.
 
-        >>> shown(7, "000"), shown(0.5, "0%"), shown(1500, '0"m"'), shown(7, "# ?/?")
-        ('007', '50%', '1500m', None)
+        >>> displayed(7, "000"), displayed(1500, '0"m"'), displayed(7, "# ?/?")
+        ('007', '1500m', None)
 
     Source: ECMA-376-1, 18.8.31, numFmts.
     """
