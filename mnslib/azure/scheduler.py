@@ -13,7 +13,7 @@ has tokens. What was begun goes before what was not. Knows buckets, nothing of w
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -60,6 +60,7 @@ class LeaveLane:
 class TakeTurns:
     """From now on nothing runs side by side in this lane, and what follows waits for its turn.
 
+    A lane that has not run two at once by then does not try it: it starts with one at a time.
     It is handed whether it had to wait for others of ours; alone in its lane it goes on at once.
     """
 
@@ -108,12 +109,16 @@ class _Lane:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A piece of work on its way; begun once its first call was made."""
+    """A piece of work on its way; begun once its first call was made.
+
+    Before that it may have given its place in the lane back, to start one at a time.
+    """
 
     work: Work[None]
     skipped: Callable[[str], None]
     lane: _Lane | None = None
     call: Call = field(init=False)
+    gave_way: bool = False
     is_begun: bool = False
     refused_since: float | None = None
     refusals: int = 0
@@ -226,7 +231,11 @@ class Scheduler:
                 job = lane.waiting.popleft()
                 job.lane, lane.running = lane, lane.running + 1
                 self._may_start[lane] = None
-                self._advance(job, job.is_begun or None)  # it waited for its turn, or is new
+                if job.gave_way:
+                    job.gave_way = False
+                    self._queue(job, job.call)
+                else:
+                    self._advance(job, job.is_begun or None)  # it waited for its turn, or is new
 
     def _send_ready(self) -> float:
         """Send every call that has a thread and its tokens; return seconds until another may."""
@@ -286,10 +295,27 @@ class Scheduler:
                 self._leave_lane(job)
             elif lane is not None:
                 lane.most = 1
+                self._start_singly()
                 if lane.running > 1:
                     self._leave_lane(job)
                     lane.waiting.appendleft(job)
                     return
+
+    def _start_singly(self) -> None:
+        """Hold every lane in which no two run to one at a time; what is too many waits again."""
+        self._most_per_lane = 1
+        begun = Counter(job.lane for job in self._jobs if job.is_begun)
+        for lane in self._lanes.values():
+            lane.most = lane.most if begun[lane] > 1 else 1
+        for keys, queue in [*self._ready[False].items()]:
+            for job in reversed([*queue]):
+                if job.lane is not None and job.lane.running > job.lane.most == 1:
+                    queue.remove(job)
+                    job.lane.waiting.appendleft(job)
+                    job.gave_way = True
+                    self._leave_lane(job)
+            if not queue:
+                del self._ready[False][keys]
 
     def _queue(self, job: Job, call: Call) -> None:
         job.call, keys = call, self._throttle.keys(call.method, call.path)

@@ -40,12 +40,15 @@ ASSIGN = "Microsoft.Authorization/roleAssignments"
 @pytest.mark.parametrize(
     ("action", "roles"),
     [
-        (f"{NAMESPACES}/read", "Namespace Contributor|Namespace User|*O|*C|*R|*U|*A"),
-        (f"{NAMESPACES}/write", "Namespace Contributor|*O|*C"),
-        (f"{NAMESPACES}/delete", "Namespace Contributor|*O|*C"),
+        (
+            f"{NAMESPACES}/read",
+            "Namespace Contributor|Namespace User|Contributor Role|*O|*C|*R|*U|*A",
+        ),
+        (f"{NAMESPACES}/write", "Namespace Contributor|Contributor Role|*O|*C"),
+        (f"{NAMESPACES}/delete", "Namespace Contributor|Contributor Role|*O|*C"),
         (
             f"{NAMESPACES}/listCredential/action",
-            "Namespace Contributor|Namespace User|*O|*C",
+            "Namespace Contributor|Namespace User|Contributor Role|*O|*C",
         ),
         (
             f"{ARM}/read",
@@ -55,15 +58,15 @@ ASSIGN = "Microsoft.Authorization/roleAssignments"
         (f"{ARM}/write", "Contributor Role|*O|*C"),
         (
             f"{ARM}/listClusterUserCredential/action",
-            "RBAC Admin|RBAC Cluster Admin|Cluster User Role|*O|*C",
+            "RBAC Admin|RBAC Cluster Admin|Cluster User Role|Contributor Role|*O|*C",
         ),
-        (f"{ARM}/listClusterAdminCredential/action", "Cluster Admin Role|*O|*C"),
+        (f"{ARM}/listClusterAdminCredential/action", "Cluster Admin Role|Contributor Role|*O|*C"),
         (f"{ASSIGN}/write", "*O|*U|*A"),
         (f"{ASSIGN}/delete", "*O|*U|*A"),
         (
             f"{ASSIGN}/read",
             "Namespace Contributor|RBAC Reader|RBAC Writer|RBAC Admin|RBAC Cluster Admin"
-            "|*O|*C|*R|*U|*A",
+            "|Contributor Role|*O|*C|*R|*U|*A",
         ),
     ],
 )

@@ -339,6 +339,37 @@ def test_what_takes_turns_is_refused_once_and_then_runs_one_after_the_other():
     assert sorted(one for one in done if not isinstance(one, int)) == [(n, True) for n in (1, 2, 3)]
 
 
+def test_after_the_first_refusal_no_other_lane_tries_two_at_once():
+    world = World(LIMITS, threads=6)
+    scheduler, busy, refused, done = world.scheduler(), Counter(), [], []
+
+    def work(lane, name):
+        def begin():
+            if busy[lane]:
+                _conflict()
+            busy[lane] += 1
+
+        while True:
+            try:
+                yield Call("PUT", f"/{lane}", begin)
+                break
+            except ArmConflictError:
+                refused.append(lane)
+                yield TakeTurns()
+        yield Pause(5.0)
+        busy[lane] -= 1
+        done.append((lane, name))
+
+    for name in range(5):
+        for lane in "abcde" if name else "abcdefgh":
+            scheduler.add(work(lane, name), lane=lane, skipped=done.append)
+    world.run(scheduler)
+    assert len(done) == len(set(done)) == 28
+    assert len(refused) <= 4  # threads that had the second of a lane when the first was refused
+    for lane in "abcde":
+        assert [name for one, name in done if one == lane] == [*range(5)]
+
+
 def test_what_waits_for_its_turn_goes_on_after_a_stop():
     world, scheduler, done = in_turns(count=6)
     for _ in range(8):
