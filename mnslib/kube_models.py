@@ -37,6 +37,7 @@ class QuotaStatus:
         is_scoped: whether it counts only some of the pods, those that all its `scopes` name.
         scopes: empty too where an earlier snapshot did not keep them.
         created_utc: when it was made; None where that is not said.
+        changed_utc: when somebody last wrote it, its counters apart; None where that is not said.
     """
 
     namespace_name: str
@@ -46,6 +47,7 @@ class QuotaStatus:
     is_scoped: bool = False
     scopes: tuple[Scope, ...] = ()
     created_utc: datetime | None = None
+    changed_utc: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +192,8 @@ class Event:
     Attributes:
         workload_kind, workload_name: what made the object: the Deployment of a ReplicaSet, the
             CronJob of a Job; empty where nothing did.
+        lacking: pods that the object still wants, 0 where it exists no more; None where that was
+            not read with it.
     """
 
     namespace_name: str
@@ -202,3 +206,4 @@ class Event:
     last_utc: datetime | None = None
     workload_kind: str = ""
     workload_name: str = ""
+    lacking: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 
 from mnslib.capacity.quota_values import names_of
 from mnslib.capacity.snapshot import Snapshot
-from mnslib.kube_models import Event, Workload
+from mnslib.kube_models import Event, QuotaStatus, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
 from mnslib.pods import charge, holds, with_defaults
@@ -52,6 +52,8 @@ _UNITS: Mapping[str, tuple[Decimal, Callable[[Decimal], str]]] = {
 }
 """Of a key's ending, what an amount is rounded up to, and how it is written."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LISTED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"})
+"""Kinds that `Snapshot.workloads` has all of."""
 
 
 def read_message(message: str) -> list[dict[str, Any]]:
@@ -93,9 +95,10 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
     Returns:
         `REFUSALS_COLUMNS` (docs/tables.md), one row per workload and what it was short of, so that
         `count`, `first_utc` and `last_utc` repeat. `missing_pods` is 0 where only a rollout's extra
-        pod was refused, NaN where the workload was not read. Amounts are those of the newest
-        message, and for keys that only all missing pods together exceed, as template and quota
-        say now; raises are rounded up to what a request file can say.
+        pod was refused, NaN where the workload was not read. What a pod asks for is that of the
+        newest message, and for keys that only all missing pods together exceed, that of the
+        template; `used` and `limited` are those of now. Raises are rounded up to what a request
+        file can say, and 0 where the refusal is over: see `_is_over`.
     """
     rows: list[dict[str, object]] = []
     nothing: dict[str, object] = dict.fromkeys(_TEXTS, "")
@@ -111,7 +114,9 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
             kind, name = one.workload_kind or one.object_kind, one.workload_name or one.object_name
             by_workload[one.namespace_name, kind, name].append(one)
         for (namespace, kind, name), found in by_workload.items():
-            newest = max(found, key=lambda one: one.last_utc or _LONG_AGO)
+            lacking = {one: _lacking(one, snapshot, cluster, workloads) for one in found}
+            stuck = [one for one in found if lacking[one] != 0]
+            newest = max(stuck or found, key=lambda one: one.last_utc or _LONG_AGO)
             own = (namespace, newest.object_kind, newest.object_name)  # a Job knows its pods
             workload = workloads.get(own) or workloads.get((namespace, kind, name))
             times = [at for one in found for at in (one.first_utc, one.last_utc) if at]
@@ -127,7 +132,19 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
                 "missing_pods": workload and max(0, workload.replicas - workload.running),
                 "message": newest.message,
             }
-            rows += [nothing | about | part for part in _parts(snapshot, cluster, newest, workload)]
+            parts = read_message(newest.message)
+            if parts[0]["problem"] == EXCEEDED:
+                quotas = snapshot.quotas.get(cluster)
+                own_quotas = (
+                    None
+                    if quotas is None
+                    else {one.name: one for one in quotas if one.namespace_name == namespace}
+                )
+                if not stuck or any(_is_over(part, newest, own_quotas) for part in parts):
+                    parts = [part | {"raise_one": ZERO, "raise_all": ZERO} for part in parts]
+                else:
+                    parts = _with_raises(parts, snapshot, cluster, workload, own_quotas or {})
+            rows += [nothing | about | part for part in parts]
     frame = pd.DataFrame(rows, columns=list(REFUSALS_COLUMNS))
     frame = frame.astype(dict.fromkeys(_AMOUNTS, "float64") | {"count": "int64"})
     for name in ("first_utc", "last_utc"):
@@ -137,42 +154,79 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
     return frame.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
 
 
-def _parts(
-    snapshot: Snapshot, cluster: str, event: Event, workload: Workload | None
+def _lacking(
+    event: Event,
+    snapshot: Snapshot,
+    cluster: str,
+    workloads: Mapping[tuple[str, str, str], Workload],
+) -> int | None:
+    """Return how many pods the object of an event still wants, 0 where it is gone; None: unknown.
+
+    Of a ReplicaSet that a run of before kept without its pods, what made it says so.
+    """
+    if event.lacking is not None or cluster not in snapshot.workloads:
+        return event.lacking
+    for kind, name in (
+        (event.object_kind, event.object_name),
+        (event.workload_kind, event.workload_name),
+    ):
+        if found := workloads.get((event.namespace_name, kind, name)):
+            return max(0, found.replicas - found.running)
+        if kind in _LISTED:
+            return 0
+    return None
+
+
+def _is_over(
+    part: Mapping[str, Any], event: Event, quotas: Mapping[str, QuotaStatus] | None
+) -> bool:
+    """Return whether the quota of now is another than the one that refused: gone, or changed since.
+
+    Args:
+        quotas: those of the namespace by name; None where they were not read.
+    """
+    if quotas is None:
+        return False
+    quota = quotas.get(part["quota_name"])
+    if quota is None or quota.hard.get(part["key"]) != part["limited"]:
+        return True
+    written = [at for at in (quota.created_utc, quota.changed_utc) if at]
+    return event.last_utc is not None and max(written, default=_LONG_AGO) > event.last_utc
+
+
+def _with_raises(
+    parts: Sequence[dict[str, Any]],
+    snapshot: Snapshot,
+    cluster: str,
+    workload: Workload | None,
+    quotas: Mapping[str, QuotaStatus],
 ) -> list[dict[str, Any]]:
-    """Return what the newest refusal was short of, one by one.
+    """Return what the newest refusal was short of, one by one, with the raise that helps now.
 
     First what the message says; then the keys of every quota that only all missing pods together
-    exceed, as the template and the quotas say now. No raise, where the quota was changed since.
+    exceed, as the template and the quotas say now.
     """
-    parts = read_message(event.message)
-    if parts[0]["problem"] != EXCEEDED:
-        return parts
-    hard = {
-        (quota.name, key): amount
-        for quota in snapshot.quotas.get(cluster, ())
-        if quota.namespace_name == event.namespace_name
-        for key, amount in quota.hard.items()
-    }
-    if any(hard.get((p["quota_name"], p["key"]), p["limited"]) != p["limited"] for p in parts):
-        return [part | {"raise_one": ZERO, "raise_all": ZERO} for part in parts]
+    now = []
+    for part in parts:
+        used = quotas[part["quota_name"]].used if part["quota_name"] in quotas else {}
+        now.append(part | {"used": used.get(part["key"], part["used"])})
     if workload is None:
-        return [part | _raises(part, one=1) for part in parts]
+        return [part | _raises(part, one=1) for part in now]
     said = {(part["quota_name"], part["key"]) for part in parts}
     pods = max(1, workload.replicas - workload.running)
     ranges = snapshot.limit_ranges.get(cluster, ())
-    own = [one for one in ranges if one.namespace_name == event.namespace_name]
+    own = [one for one in ranges if one.namespace_name == workload.namespace_name]
     pod = with_defaults(workload.template, own, snapshot.runtime_classes.get(cluster, {}))
     need = charge(pod)
-    for quota in snapshot.quotas.get(cluster, ()):
-        if quota.namespace_name == event.namespace_name and holds(quota, pod):
-            parts += [
+    for quota in quotas.values():
+        if holds(quota, pod):
+            now += [
                 _short(quota.name, key, pod_requested=need[key], used=quota.used[key], limited=hard)
                 for key, hard in quota.hard.items()
                 if need.get(key) and key in quota.used and (quota.name, key) not in said
                 if quota.used[key] + pods * need[key] > hard
             ]
-    return [part | _raises(part, one=1, all=pods) for part in parts]
+    return [part | _raises(part, one=1, all=pods) for part in now]
 
 
 def _short(quota_name: str, key: str, **amounts: Decimal) -> dict[str, Any]:

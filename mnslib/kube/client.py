@@ -173,9 +173,11 @@ class KubeClient:
             for kind, namespace in sorted(places)
             if kind in _MADE
             for name, maker in self._read("owners", _MADE[kind], objects.maker, namespace=namespace)
-            if maker != ("", "")
         }
-        return [objects.made_by(event, makers) for event in events]
+        return [
+            objects.made_by(event, makers) if event.object_kind in _MADE else event
+            for event in events
+        ]
 
     def close(self) -> None:
         """Close the connections."""

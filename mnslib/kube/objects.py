@@ -50,6 +50,7 @@ def quota(item: Any) -> own.QuotaStatus:
     """Return a ResourceQuota with its counters."""
     # `status` trails `spec` until the quota controller has looked at a new object.
     status, spec = item.status, item.spec
+    written = [one for one in item.metadata.managedFields or () if one.subresource != "status"]
     return own.QuotaStatus(
         namespace_name=item.metadata.namespace,
         name=item.metadata.name,
@@ -58,6 +59,7 @@ def quota(item: Any) -> own.QuotaStatus:
         is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
         scopes=tuple(_scopes(spec)) if spec else (),
         created_utc=item.metadata.creationTimestamp,
+        changed_utc=max((one.time for one in written if one.time), default=None),
     )
 
 
@@ -275,12 +277,20 @@ def _workload(
     )
 
 
-def maker(item: Any) -> tuple[str, tuple[str, str]]:
-    """Return an object's name, and kind and name of the controller that made it, or empty texts."""
-    for owner in item.metadata.ownerReferences or ():
-        if owner.controller:
-            return item.metadata.name, (owner.kind, owner.name)
-    return item.metadata.name, ("", "")
+def maker(item: Any) -> tuple[str, tuple[str, str, int]]:
+    """Return the name of a ReplicaSet or Job, what made it, and how many pods it still wants.
+
+    That is kind and name of its controller, empty texts without one.
+    """
+    is_job = hasattr(item.spec, "parallelism")
+    wanted, there = (
+        (job(item).replicas, job(item).running)
+        if is_job
+        else (_or_one(item.spec.replicas), (item.status and item.status.replicas) or 0)
+    )
+    owners = [one for one in item.metadata.ownerReferences or () if one.controller]
+    kind, name = (owners[0].kind, owners[0].name) if owners else ("", "")
+    return item.metadata.name, (kind, name, max(0, wanted - there))
 
 
 def autoscaler(item: Any) -> own.Autoscaler:
@@ -313,10 +323,12 @@ def event(item: Any) -> own.Event:
     )
 
 
-def made_by(event: own.Event, makers: Mapping[tuple[str, str, str], tuple[str, str]]) -> own.Event:
-    """Return the event with the workload that made its object; `makers` by kind and full name."""
-    found = makers.get((event.object_kind, event.namespace_name, event.object_name), ("", ""))
-    return replace(event, workload_kind=found[0], workload_name=found[1])
+def made_by(
+    event: own.Event, makers: Mapping[tuple[str, str, str], tuple[str, str, int]]
+) -> own.Event:
+    """Return the event with what is known of its object; `makers` by kind and full name."""
+    found = makers.get((event.object_kind, event.namespace_name, event.object_name), ("", "", 0))
+    return replace(event, workload_kind=found[0], workload_name=found[1], lacking=found[2])
 
 
 def _or_one(count: int | None) -> int:

@@ -62,7 +62,7 @@ def test_the_seeded_world_is_judged_as_it_was_seeded(analyzed):
     assert refused == {
         "api": "quota exceeded", "simulation": "quota exceeded", "reindex": "values missing",
     }  # fmt: skip
-    assert (summary["refused_workloads"], summary["refused_pods"]) == (3, 54)
+    assert (summary["refused_workloads"], summary["refused_pods"]) == (3, 56)
     days = {row["namespace_name"]: row for row in rows(done, "daily")}
     assert days["risk-exposure"]["resource"] == "memory_limit"  # full, while CPU requests are not
     assert list(days["risk-exposure"].values()).count("1.0") >= 3

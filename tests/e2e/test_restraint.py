@@ -234,7 +234,8 @@ def test_a_raise_that_was_made_is_not_proposed_again_lower(judged):
          "wasteful-but-once, filled"),
         ("Nothing is proposed where Azure holds another quota than the cluster shows yet",
          "raised"),
-        ("No raise is proposed for pods refused before the quota was last changed",
+        ("No raise is proposed for pods refused before the quota was last changed, "
+         "or that are no longer missing",
          "refused-before, refused-before-too"),
     ],
 )  # fmt: skip

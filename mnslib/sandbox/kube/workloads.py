@@ -18,7 +18,7 @@ from mnslib.sandbox.wire import Json
 _VERSIONS = {kind: "apps/v1" for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")}
 _VERSIONS |= {"CronJob": "batch/v1", "Job": "batch/v1"}
 _LIFE = 3600  # seconds after an event's last change. Source: kube-apiserver, --event-ttl
-_ALIKE = 10  # events that differ in the pod's name only, before one stands for those that follow
+_ALIKE = 9  # events that differ in the pod's name only, before one stands for those that follow
 _STEADY = "25%/25%"  # Source: apps/v1 defaults, maxSurge and maxUnavailable
 _SAFE = "bcdfghjklmnpqrst"  # sixteen of the letters that Kubernetes makes names of
 

@@ -160,7 +160,7 @@ def test_a_refusal_under_another_limit_says_no_raise_anywhere(make_snapshot):
     tables = refused(make_snapshot, "4", "6", NOW)
     (row,) = tables.refusals.to_dict("records")
     assert (row["limited"], row["raise_one"], row["raise_all"], row["quota_all"]) == (4, 0, 0, "")
-    assert "None: the quota was changed since" in repr(show(tables, "blocked"))
+    assert "None: the quota or its pods changed since" in repr(show(tables, "blocked"))
 
 
 def test_a_raise_that_was_made_is_not_proposed_again_lower(make_snapshot):

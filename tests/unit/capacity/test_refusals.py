@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -189,12 +190,15 @@ def test_a_message_is_read_behind_whatever_begins_it(begin):
     ]  # fmt: skip
 
 
-def test_a_raise_is_rounded_up_to_what_a_request_file_can_say(make_refused, make_event):
+def test_a_raise_is_rounded_up_to_what_a_request_file_can_say(make_refused, make_event, make_quota):
     asked = "requested: limits.memory=1500,pods=1,requests.cpu=1500u"
     used = "used: limits.memory=1Gi,pods=7,requests.cpu=1"
     limited = "limited: limits.memory=1Gi,pods=7,requests.cpu=1"
     message = f"{BEGIN}exceeded quota: team-quota, {asked}, {used}, {limited}"
-    table = refusals_table(make_refused(make_event(message), workloads=None)).set_index("key")
+    hard = {"limits.memory": GIB, "pods": 7, "requests.cpu": 1}
+    quotas = [make_quota("shop", hard, hard)]
+    snapshot = make_refused(make_event(message), workloads=None, quotas=quotas)
+    table = refusals_table(snapshot).set_index("key")
 
     assert table["quota_one"].to_dict() == {
         "limits.memory": "1048578Ki",  # 1 GiB and 1500 bytes
@@ -207,9 +211,80 @@ def test_a_raise_is_rounded_up_to_what_a_request_file_can_say(make_refused, make
 
 
 def test_a_rollout_that_lacks_no_pod_needs_room_for_one(make_refused, make_event, make_api):
-    table = refusals_table(make_refused(make_event(), workloads=[make_api(running=20)]))
+    table = refusals_table(make_refused(make_event(lacking=2), workloads=[make_api(running=20)]))
     (row,) = table.to_dict("records")
     assert (row["missing_pods"], row["raise_one"], row["raise_all"]) == (0, 0.5, 0.5)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("event", "workloads"),
+    [
+        ({}, [{"running": 20}]),  # all its pods run
+        ({"lacking": 0}, [{"running": 20}]),
+        ({"lacking": 0}, [{"running": 16}]),  # an older ReplicaSet, which wants none any more
+        ({}, []),  # the Deployment is gone
+        ({"object_kind": "Job", "object_name": "n-1", "workload_kind": "CronJob",
+          "workload_name": "api"}, [{"kind": "CronJob", "running": 0}]),  # its run is over
+        ({"object_kind": "StatefulSet", "object_name": "db", "workload_kind": ""}, []),
+    ],
+)  # fmt: skip
+def test_pods_that_nobody_wants_any_more_propose_nothing(
+    make_refused, make_event, make_api, event, workloads
+):
+    apis = [make_api(**one) for one in workloads]
+    table = refusals_table(make_refused(make_event(**event), workloads=apis))
+    assert table["problem"].tolist() == [EXCEEDED]
+    assert table[["raise_one", "raise_all"]].to_numpy().tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "raise_one"),
+    [
+        ({}, 0.5),
+        ({"used": {"requests.cpu": Decimal("11.75")}}, 0.25),  # of now, not of the message
+        ({"used": {"requests.cpu": Decimal(11)}}, 0),  # there is room by now
+        ({"hard": {"requests.cpu": Decimal(13)}}, 0),  # raised
+        ({"hard": {"pods": Decimal(13)}}, 0),  # limits CPU no more
+        ({"name": "another"}, 0),
+        ({"created_utc": HOUR / -12}, 0),  # made anew since, by hours before now
+        ({"changed_utc": HOUR / -12}, 0),
+        ({"changed_utc": -HOUR}, 0.5),
+    ],
+)
+def test_a_raise_is_what_the_quota_of_now_lacks(
+    make_refused, make_event, make_quota, now, change, raise_one
+):
+    quota = make_quota("shop", {"requests.cpu": 12}, {"requests.cpu": 12}, "defaultresourcequota")
+    times = {name: now + value for name, value in change.items() if name.endswith("utc")}
+    quotas = [replace(quota, **{**change, **times})]
+    table = refusals_table(make_refused(make_event(), workloads=None, quotas=quotas))
+    assert table["raise_one"].tolist() == [raise_one]
+
+
+def test_the_newest_refusal_that_still_lacks_pods_says_what_is_short(
+    make_refused, make_event, make_api
+):
+    over = make_event(minutes=1, lacking=0, object_name="api-old")
+    stuck = make_event(BARE + "limits.cpu for: api", minutes=20, lacking=2, count=3)
+    table = refusals_table(make_refused(over, stuck, workloads=[make_api()]))
+    assert table["problem"].tolist() == [MISSING]
+    assert table["count"].tolist() == [4]
+
+
+def test_nine_events_stand_alone_before_one_counts_and_others_after_it(
+    make_refused, make_event, make_api
+):
+    """40 within ten minutes, a pause of half an hour, and two more."""
+    alone = [make_event(minutes=55, message=CPU.replace("x2k8p", str(n))) for n in range(9)]
+    combined = make_event(f"(combined from similar events): {CPU}", minutes=48, count=31)
+    later = [make_event(minutes=n, lacking=4) for n in (15, 1)]
+    table = refusals_table(make_refused(*alone, combined, *later, workloads=[make_api()]))
+    once = table.drop_duplicates("workload_name")
+    assert once["count"].tolist() == [42]
+    assert once["message"].tolist() == [CPU]
 
 
 def test_each_quota_of_the_namespace_must_have_room_for_all(

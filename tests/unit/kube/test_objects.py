@@ -238,11 +238,14 @@ def test_events_of_refused_pods_name_the_workload_behind_their_object(
             make_event("ReplicaSet", "bare"),
             make_event("Job", "nightly-29", count=2, **at),
             make_event("StatefulSet", "db", count=2, **at),
+            make_event("ReplicaSet", "gone-5d7"),
         ),
     )
     spec = {"selector": {}, "template": TEMPLATE}
-    nightly = make_item("nightly-29", owner="CronJob/nightly", spec=spec)
-    web = make_item("web-6f9", owner="Deployment/web", spec=spec)
+    nightly = make_item("nightly-29", owner="CronJob/nightly", spec=spec | {"parallelism": 3})
+    web = make_item(
+        "web-6f9", owner="Deployment/web", spec=spec | {"replicas": 5}, status={"replicas": 3}
+    )
     api_server.answer(200, make_list(nightly))
     api_server.answer(200, make_list(web, make_item("bare", spec=spec)))
     found = make_client().refused_pods()
@@ -256,7 +259,9 @@ def test_events_of_refused_pods_name_the_workload_behind_their_object(
         ("bare", "", ""),
         ("nightly-29", "CronJob", "nightly"),
         ("db", "", ""),
+        ("gone-5d7", "", ""),
     ]
+    assert [one.lacking for one in found] == [2, 1, 3, None, 0]
     first, last = datetime(2026, 11, 2, 5, tzinfo=UTC), datetime(2026, 11, 2, 5, 50, tzinfo=UTC)
     assert (found[0].count, found[0].first_utc, found[0].last_utc) == (31, first, last)
     assert (found[1].count, found[1].first_utc, found[1].last_utc) == (1, None, None)
