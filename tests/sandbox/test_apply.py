@@ -143,6 +143,8 @@ def test_elements_of_lists_are_managed_by_their_keys(state: State) -> None:
         (quota(), {"fieldManager": ""}, 422, "fieldManager: Required value: is required for apply"),
         ("a: [", {}, 400, "error decoding YAML"),
         ("[]", {}, 400, "error decoding YAML"),
+        ("apiVersion: v1", {}, 400, "Object 'Kind' is missing"),
+        ("kind: ResourceQuota", {}, 400, "Specified patch version: , expected: v1"),
         (
             quota() | {"spec": {"foo": 1}},
             {},
@@ -176,6 +178,15 @@ def test_an_unknown_field_of_an_element_is_named_by_its_key(state: State) -> Non
         f"errors:\n  {place}.imagee: field not declared in schema"
         f"\n  {place}.port: field not declared in schema"
     )
+
+
+def test_what_has_no_fields_is_managed_whole(state: State) -> None:
+    path = f"{APPS}/controllerrevisions/r"
+    body = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}}
+    for data in ([1, 2], {"a": {"b": 1}}, {"c": 1}):
+        made = kube(state, "PATCH", path, body | {"data": data}, APPLY, fieldManager="a")
+        assert made.body["data"] == data
+        assert managers(made.body) == {("a", "Apply"): {"f:data": {}}}
 
 
 def test_a_dry_run_applies_nothing(state: State) -> None:

@@ -177,6 +177,7 @@ def test_patches_that_are_refused() -> None:
     assert patch(failing, JSON_PATCH) == (422, REFUSED)
     assert patch({}, JSON_PATCH)[0] == 400
     assert patch([1], JSON_PATCH)[0] == 400
+    assert patch([{"op": "remove", "path": ""}], JSON_PATCH)[0] == 400
     assert patch([{"op": "copy", "from": "", "path": "/data/a"}] * 60, JSON_PATCH)[0] == 400
     deep = [{"op": "add", "path": "/data" + "/a" * n, "value": {}} for n in range(1, 1200)]
     assert patch(deep, JSON_PATCH)[0] == 400

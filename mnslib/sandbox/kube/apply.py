@@ -130,7 +130,7 @@ def _is(one: Json, other: Json) -> bool:
 
 def _parts(value: Any, shape: Shape) -> list[tuple[str, Any, Shape]]:
     """Return what a value consists of, as steps, values and their shapes; nothing if it is one."""
-    if isinstance(value, list) and not is_atomic(shape):
+    if isinstance(value, list) and shape.form == "list" and not is_atomic(shape):
         return [(_step(one, shape), one, shape.inner) for one in value]
     known = fields(shape.of) if shape.is_object else {}
     if not isinstance(value, dict) or is_atomic(shape) or not (known or shape.form == "map"):
@@ -243,8 +243,12 @@ def configured(call: Call, live: Json, version: str, word: str) -> Json:
         raise kube_error(422, "Invalid", f"{text}for apply patch")
     try:
         doc = bodies.parsed(call, yaml=True)
-        if not isinstance(doc, dict):
-            raise ValueError("the configuration is no mapping")
+        if not isinstance(doc, dict) or "kind" not in doc:
+            raise ValueError("Object 'Kind' is missing")
+        if doc.get("apiVersion") != version:
+            text = "Incorrect version specified in apply patch. Specified patch version: "
+            text += f"{doc.get('apiVersion', '')}, expected: {version}"
+            raise kube_error(400, "BadRequest", text)
         bodies.check_type(doc, version, word)
         config, strict = bodies.decode(doc, model)
         unknown = [_undeclared(doc, text) for text in strict if text.startswith("unknown")]

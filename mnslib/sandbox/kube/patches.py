@@ -83,7 +83,7 @@ def operated(base: Json, operations: list[Any]) -> Any:
             _put(root, path, op, copy.deepcopy(value))
         else:
             raise Inapplicable(f"Unexpected kind: {op}")
-    return root[""]
+    return root.get("")
 
 
 def _pointer(text: Any) -> list[str]:
@@ -262,7 +262,7 @@ def patched(call: Call, present: Json, version: str, word: str) -> Json:
         causes = [{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]
         text = f' "" is invalid: patch: {message}'
         raise kube_error(422, "Invalid", text, {"causes": causes}) from None
-    return found
+    return found | {"apiVersion": version, "kind": word}
 
 
 def media(call: Call) -> str:
