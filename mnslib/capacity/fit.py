@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
-from math import floor
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from mnslib.kube_models import Autoscaler, Container, Pod, Workload
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
 from mnslib.pods import charge, holds, refusal, with_defaults
-from mnslib.quantities import GIB, ZERO
+from mnslib.quantities import GIB, WIDE, ZERO
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
 
 YES, NO, NONE = "yes", "no", "none"
@@ -401,7 +400,7 @@ class _Space:
     def _fits(self, template: _Template) -> dict[str, float]:
         """Return how many pods of one template fit in the quota and on the nodes, from now on."""
         counts = [
-            max(0, floor(one.free / one.need_of(template)))
+            max(ZERO, WIDE.divide_int(one.free, one.need_of(template)))
             for one in self.limits
             if one.holds(template) and one.need_of(template)
         ]
