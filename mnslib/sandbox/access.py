@@ -90,13 +90,15 @@ def data_actions(ask: Ask) -> list[str]:
     verbs = ["read", "write", "delete"] if ask.verb == "*" else [_DATA_VERBS.get(ask.verb, "")]
     if (ask.resource, ask.subresource) == ("pods", "exec"):
         verbs = ["exec/action"]
-    known = {plural: kind.group for rows in served().values() for plural, kind in rows.items()}
-    kinds = known if ask.resource == "*" else {ask.resource: ask.group}
-    if ask.group == "*" and ask.resource != "*":
-        kinds = {ask.resource: known.get(ask.resource, "")}
+    kinds = {(ask.group, ask.resource)}
+    if "*" in (ask.group, ask.resource):
+        known = {
+            (kind.group, plural) for rows in served().values() for plural, kind in rows.items()
+        }
+        kinds = {one for one in known if ask.resource in ("*", one[1])} or {("", ask.resource)}
     return [
         f"{CLUSTER_DATA}{f'{group}/' if group else ''}{resource}/{verb}"
-        for resource, group in kinds.items()
+        for group, resource in sorted(kinds)
         for verb in verbs
         if verb
     ]
