@@ -63,6 +63,10 @@ def test_a_document_tells_types_merge_keys_and_what_a_patch_may_be() -> None:
     }
     seconds = spec["properties"]["activeDeadlineSeconds"]
     assert (seconds["type"], seconds["format"]) == ("integer", "int64")
+    policy = spec["properties"]["restartPolicy"]
+    assert policy["enum"] == ["Always", "Never", "OnFailure"]
+    values = '\n\nPossible enum values:\n - `"Always"`\n - `"Never"`\n - `"OnFailure"`'
+    assert policy["description"].endswith(values)
     patch = found["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
     assert {"dryRun", "fieldValidation"} <= {one["name"] for one in patch["parameters"]}
     assert "application/strategic-merge-patch+json" in patch["requestBody"]["content"]
@@ -72,7 +76,7 @@ def test_a_document_tells_types_merge_keys_and_what_a_patch_may_be() -> None:
 
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_kubectl_explains_applies_on_the_server_and_checks(sandbox: Client, tmp_path: Path) -> None:
-    kubectl = Kubectl(sandbox, tmp_path)
+    kubectl = Kubectl.of(sandbox, tmp_path)
 
     def run(line: str, given: str = "") -> tuple[int, str, str]:
         done = kubectl(f"kubectl -n docs-site {line}", given)

@@ -107,7 +107,12 @@ def _property(shape: Shape) -> Json:
         "map-type": shape.merge.get("map"),
     }
     extensions = {f"x-kubernetes-{key}": value for key, value in merge.items() if value}
-    return found | {"description": shape.description} | extensions
+    text = shape.description
+    if shape.enum and shape.form == "one":
+        found = found | {"enum": list(shape.enum)}
+        values = [f' - `"{name}"` {said}'.rstrip() for name, said in shape.enum.items()]
+        text += "\n\n" + "\n".join(["Possible enum values:", *values])
+    return found | {"description": text} | extensions
 
 
 def _single(shape: Shape) -> Json:

@@ -63,6 +63,12 @@ class Shape:
         """The shape of what a list or map holds."""
         return Shape(of=self.of, go=self.go)
 
+    @property
+    def enum(self) -> dict[str, str]:
+        """The words that it may be, with what is said of each; empty for any."""
+        found: dict[str, str] = _data("enums").get(self.go, {})
+        return found
+
     def omits(self, value: Any) -> bool:
         """Return whether a server leaves this value of a field out, as Go's omitempty does."""
         plain = self.form != "one" or self.of in ("string", "integer", "boolean", "number")
