@@ -92,10 +92,9 @@ def data_actions(ask: Ask) -> list[str]:
         verbs = ["exec/action"]
     kinds = {(ask.group, ask.resource)}
     if "*" in (ask.group, ask.resource):
-        known = {
-            (kind.group, plural) for rows in served().values() for plural, kind in rows.items()
-        }
-        kinds = {one for one in known if ask.resource in ("*", one[1])} or {("", ask.resource)}
+        known = {(kind.group, plural) for of in served().values() for plural, kind in of.items()}
+        groups = {group for group, _ in known} if ask.group in ("", "*") else {ask.group}
+        kinds = {one for one in known if one[0] in groups and ask.resource in ("*", one[1])}
     return [
         f"{CLUSTER_DATA}{f'{group}/' if group else ''}{resource}/{verb}"
         for group, resource in sorted(kinds)
