@@ -6,7 +6,6 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -38,7 +37,7 @@ from mnslib.run.parameters import refused_values
 from mnslib.run.progress import watched
 from mnslib.run.project import existing_file, write_whole
 from mnslib.run.targets import Target, open_target
-from mnslib.show.displays import Callout, Sentence, Stack
+from mnslib.show.displays import Callout, Sentence, Shown, Stack
 from mnslib.show.plans import changes_table, outcome_report, plan_report, sheet_note
 from mnslib.show.tables import told
 
@@ -506,21 +505,8 @@ class _Wide(pd.DataFrame):
         return self.to_string(max_rows=pd.get_option("display.max_rows"), line_width=width)
 
 
-class _Shown(ABC):
-    """Something that shows itself as a report, and below it what to copy."""
-
-    @abstractmethod
-    def _shown(self) -> Stack: ...
-
-    def __repr__(self) -> str:
-        return repr(self._shown())
-
-    def _repr_html_(self) -> str:
-        return self._shown()._repr_html_()
-
-
 @dataclass(repr=False, eq=False)
-class Plan(_Shown):
+class Plan(Shown):
     """What would change, and the way to have it done; shows itself in a notebook.
 
     Attributes:
@@ -640,7 +626,7 @@ class Plan(_Shown):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Result(_Shown):
+class Result(Shown):
     """What came of a plan; shows itself in a notebook.
 
     Attributes:

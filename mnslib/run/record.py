@@ -25,7 +25,7 @@ from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordab
 from mnslib.run.progress import ipython
 from mnslib.run.targets import WAY, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
-from mnslib.show.displays import Table, pictures
+from mnslib.show.displays import Shown, Table, pictures
 from mnslib.show.plans import next_steps, outcome_sentence, warning_lines
 from mnslib.show.templates import render_part, sentence
 from mnslib.signals import end_pauses
@@ -44,7 +44,7 @@ _INJECTED = "# Parameters"
 """How papermill begins the cell that it writes below the `parameters` cell."""
 
 
-class Run:
+class Run(Shown):
     """One run, of a notebook or of the library.
 
     Attributes:
@@ -128,7 +128,7 @@ class Run:
             _ = run.target  # a word that does not exist is refused here, not by a later cell
         return run
 
-    def _facts(self) -> Table:
+    def _shown(self) -> Table:
         endpoint = "none: nothing is asked"
         if not self.parameters.get("snapshot_run"):
             endpoint = self.target.azure.cloud.arm_endpoint
@@ -145,12 +145,6 @@ class Run:
                 ["mnslib", mnslib.__version__],
             ],
         )
-
-    def __repr__(self) -> str:
-        return repr(self._facts())
-
-    def _repr_html_(self) -> str:
-        return self._facts()._repr_html_()
 
     def with_pictures(self, shown: T) -> T:
         """Return what a cell shows, after `charts/<name>.svg` of its charts that have one."""

@@ -290,6 +290,19 @@ class Stack(_Display):
             display(part, metadata={FOLD: fold} if fold else None)  # type: ignore[no-untyped-call]
 
 
+class Shown:
+    """Something that shows itself as a display, which it makes of itself."""
+
+    def _shown(self) -> Any:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return repr(self._shown())
+
+    def _repr_html_(self) -> str:
+        return str(self._shown()._repr_html_())
+
+
 def pictures(shown: Any) -> Iterator[Any]:
     """Yield the charts in what a cell shows."""
     parts = [part for part, _ in shown.outputs()] if isinstance(shown, Stack) else [shown]

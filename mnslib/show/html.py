@@ -37,15 +37,12 @@ MOST_FIGURES = 5
 FEW_SECTIONS = 5
 """Headings from which a page begins with links to them. Our choice: fewer are on one screen."""
 
-NEXT = "What next"
-"""Heading of the section that says what a run calls for."""
-
 PORTFOLIO = "portfolio.html"
 """Of a run that looked at quotas: the page over all owners."""
 
 
 _UNDER_WAY, _ATTENTION, _WAITING = "Under way", "Needs attention", "Waits for approval"
-_DONE, _CLOSED = "Done", "Closed by a later run"
+_DONE, _CLOSED, _NEXT = "Done", "Closed by a later run", "What next"
 _UNCHANGED = {OutcomeKind.UNCHANGED.value}
 _AS_REQUESTED = _UNCHANGED | {kind.value for kind in results.WRITTEN_OUTCOMES}
 _said = partial(render_part, "index.txt.j2")
@@ -82,9 +79,9 @@ def report_html(notebook_path: Path, result: Record) -> str:
         notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
     report = read_body(notebook, charts=directory / "charts", headline=headline)
     if text := next_steps(result, directory.name):
-        named = [part for part in report["sections"] if part.title == NEXT]
-        report["sections"] += [] if named else (named := [Section(NEXT)])
-        named[0].about = as_html(f"<p>{escape(text)}</p>{named[0].about}")
+        last = next((one for one in report["sections"] if one.title == _NEXT), Section(_NEXT))
+        last.about = as_html(f"<p>{escape(text)}</p>{last.about}")
+        report["sections"] = [*(one for one in report["sections"] if one is not last), last]
     details, sections = dedent(result["headline"].partition("\n")[2]), report["sections"]
     if details and not report["error"] and status in ("refused", "failed", "stopped"):
         report["error"] = Callout(title="What is wrong", code=details, tone="critical")

@@ -411,16 +411,8 @@ def next_steps(record: Mapping[str, Any], run: str) -> str:
         record: as `result.json` holds it.
         run: name of its directory.
     """
-    status, told = record["status"], ApplyResult.of_record(record)
-    if "approval" not in record["parameters"] or status == results.RunStatus.REFUSED:
+    if "approval" not in record["parameters"] or record["status"] == results.RunStatus.REFUSED:
         return ""
-    is_through = status in (results.RunStatus.DONE, results.RunStatus.FINDINGS)
-    facts = {
-        "is_dry_run": is_dry_run(record) and is_through,
-        "is_waiting": is_waiting_plan(record),
-        "is_through": is_through,
-        "is_stale": bool(told.unfinished) and told.needs_plan,
-        "is_resumable": bool(told.unfinished) and "resume_run" in record["parameters"],
-        "has_written": any(item.outcome in WRITTEN_OUTCOMES for item in told.outcomes),
-    }
-    return _sentence("next", run, facts)
+    told, is_dry = ApplyResult.of_record(record), is_dry_run(record)
+    has_written = any(item.outcome in WRITTEN_OUTCOMES for item in told.outcomes)
+    return _sentence("next", run, record, told, is_dry, is_waiting_plan(record), has_written)
