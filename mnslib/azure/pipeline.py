@@ -34,15 +34,9 @@ from azure.core.rest import HttpRequest
 from requests.adapters import HTTPAdapter
 
 from mnslib import __version__
+from mnslib.azure import messages
 from mnslib.azure.credentials import Tokens
-from mnslib.azure.messages import (
-    answer_error,
-    is_repeated,
-    path_of,
-    read_service_error,
-    server_delay_seconds,
-    unreachable_error,
-)
+from mnslib.azure.messages import answer_error, path_of, read_service_error, unreachable_error
 from mnslib.azure.throttle import BucketKey, Throttle, Ticket, is_over, wait_seconds
 from mnslib.errors import LARGEST_ANSWER_BYTES, ArmError
 
@@ -143,9 +137,9 @@ class RetryPolicy(AnyPolicy):
             result = self._attempt(request, keys, ticket)
             if not isinstance(result, AzureError):
                 answer = result.http_response
-                if not is_repeated(answer.status_code, answer.text):
+                if not messages.is_repeated(answer.status_code, answer.text):
                     return result
-                asked = server_delay_seconds(answer.headers)
+                asked = messages.server_delay_seconds(answer.headers)
                 is_throttled = answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
             if is_throttled:  # by ARM's own bucket where its gateway answered, else by AKS's
                 from_arm = answer.headers.get("x-ms-failure-cause") == "gateway"

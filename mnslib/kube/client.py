@@ -24,15 +24,9 @@ from lightkube.config.models import Cluster, User
 from lightkube.core.decoders import decode_list
 from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1, node_v1
 
+from mnslib import errors
 from mnslib import kube_models as own
-from mnslib.errors import (
-    LARGEST_ANSWER_BYTES,
-    LONGEST_REFUSAL,
-    LONGEST_TEXT,
-    KubeError,
-    KubeUnreachableError,
-    cut,
-)
+from mnslib.errors import LARGEST_ANSWER_BYTES, LONGEST_TEXT, KubeError, KubeUnreachableError, cut
 from mnslib.kube import objects
 from mnslib.kube.kubeconfig import read_server
 from mnslib.packaged import packaged
@@ -296,5 +290,5 @@ def _message(response: httpx2.Response) -> str:
         body = None
     if isinstance(body, dict) and body.get("kind") == "Status":
         said = str(body.get("message") or body.get("reason") or "no reason given").rstrip(".")
-        return cut(hide_secrets(said), LONGEST_REFUSAL - LONGEST_TEXT) + "."
+        return cut(hide_secrets(said), errors.LONGEST_REFUSAL - LONGEST_TEXT) + "."
     return "the answer is not from Kubernetes; is a proxy in between?"

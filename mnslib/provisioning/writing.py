@@ -16,26 +16,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mnslib import errors
+from mnslib import errors, models
 from mnslib.azure.operations import OPERATION_TIMEOUT_SECONDS, OperationKind
 from mnslib.azure.scheduler import Call, LeaveLane, Pause, Scheduler, TakeTurns, Work
 from mnslib.azure.throttle import TOTAL_WAIT_SECONDS
-from mnslib.models import (
-    ROLE_NAMES,
-    AccessGrant,
-    AdoptionPolicy,
-    ManagedCluster,
-    ManagedNamespace,
-    RoleAssignment,
-)
-from mnslib.provisioning.changes import (
-    Change,
-    differences,
-    namespace_to_json,
-    not_as_asked,
-    with_added,
-    words,
-)
+from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
+from mnslib.provisioning import changes
+from mnslib.provisioning.changes import Change, differences, namespace_to_json, not_as_asked, words
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedState, item_now
 from mnslib.results import ChangeKind
@@ -231,7 +218,7 @@ class Writer:
     ) -> Operation | None:
         """Send the write over what was read; None where nothing is left to wait for."""
         change, client = item.change, self.azure.managed_namespaces
-        after = with_added(change, over)
+        after = changes.with_added(change, over)
         etag = over.etag if over else None
         is_guarded = bool(self._obeys) and (over is None or etag is not None)
         # here, on this thread: between a look and a write no token is waited for
@@ -273,7 +260,7 @@ class Writer:
             why = "" if there == ([was] if was else []) else "changed" if was else "appeared"
         except (errors.KubeError, errors.ArmForbiddenError, errors.ArmConflictError) as error:
             policy = change.after and change.after.adoption_policy
-            why = "" if policy in (None, AdoptionPolicy.NEVER) else "unseen"
+            why = "" if policy in (None, models.AdoptionPolicy.NEVER) else "unseen"
             unknown = errors.cut(str(error))
         if why:
             told = words("stale")[why].format(
