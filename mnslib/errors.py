@@ -24,7 +24,8 @@ LARGEST_ANSWER_BYTES = 2**28
 """Of an answer, unpacked; our choice: the largest known, of a fleet's metrics, is a tenth."""
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""Of answers that may be others when asked again. Source: azure-core, RetryPolicy."""
+"""Of answers that may be others when asked again. Source: azure-core, RetryPolicy; Kubernetes API
+conventions, HTTP status codes."""
 
 SAME_IN_ROWS = 4
 """Rows with the same mistake from which on one line counts them; our choice."""

@@ -47,10 +47,6 @@ LONGEST_WAIT_SECONDS = 10.0
 """Times a read is sent, and the longest pause between two, also where the server asks for more; our
 choice. What is tried again at Azure is in `azure.pipeline`."""
 
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
-"""Answers after which a read is sent again. Source: Kubernetes API conventions, HTTP status codes;
-502 comes from load balancers in between."""
-
 _REMEDIES = packaged("mnslib.kube", "words")["remedies"]
 _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     apps_v1.Deployment: objects.deployment,
@@ -256,7 +252,7 @@ class _Transport(httpx2.HTTPTransport):
                 status = response.status_code
                 if status == 200:
                     break
-                if attempt == ATTEMPTS or status not in _TRANSIENT:
+                if attempt == ATTEMPTS or status not in errors.TRANSIENT_STATUSES:
                     raise KubeError(
                         f"cluster {self._name}: GET {path} was answered {status}: "
                         f"{_message(response)} {_REMEDIES.get(status, '')}".rstrip(),

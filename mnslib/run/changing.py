@@ -5,11 +5,10 @@ which returns what it shows; the library takes the last of them with a plan of i
 decided is decided in `provisioning`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -44,8 +43,6 @@ from mnslib.show.templates import render_part
 from mnslib.signals import end_pauses
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from mnslib.show.charts import Chart
 
 PLAN_NAME = "plan.json"
@@ -305,7 +302,7 @@ class Changing(Run):
         """Return every change, those with a risk first."""
         return plans.changes_table(self.planned)
 
-    def effect(self) -> Chart:
+    def effect(self) -> "Chart":
         """Return the picture of what the clusters have committed before and after."""
         return self.with_pictures(plans.plan_chart(self.planned))
 
@@ -397,7 +394,7 @@ class Changing(Run):
             raise ConfigError("Nothing was applied yet: run the cells above first.")
         return self.result
 
-    def outcome(self) -> Chart | None:
+    def outcome(self) -> "Chart | None":
         """Return the picture of what came of each change; None after a dry run."""
         from mnslib.show.charts import bulk_outcome
 
@@ -405,7 +402,7 @@ class Changing(Run):
             return None
         return self.with_pictures(bulk_outcome(self._ended, moment=self.started))
 
-    def timeline(self) -> Chart | None:
+    def timeline(self) -> "Chart | None":
         """Return the picture of when each change was written and ended; None after a dry run."""
         from mnslib.show.charts import bulk_timeline
 

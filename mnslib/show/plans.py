@@ -4,8 +4,6 @@ Which changes, risks and outcomes there are comes from provisioning, what they a
 `tables.yaml`, sentences and boxes from `templates/plans.txt.j2`; here is which of them stand where.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -253,7 +251,7 @@ def short_for_now(plan: Plan) -> list[CheckResult]:
     return checks
 
 
-def plan_chart(plan: Plan) -> Chart:
+def plan_chart(plan: Plan) -> "Chart":
     """Return the picture of what clusters have committed before and after the plan."""
     from mnslib.show.charts import commitment_before_after
 

@@ -5,26 +5,22 @@ writes against the limit above one line per change, on the same clock. Above 500
 line is drawn, and all that failed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mnslib.azure.throttle import Pace
 from mnslib.provisioning.journal import Stretch
 from mnslib.resource_ids import ClusterId, short_names
 from mnslib.results import OPEN_OUTCOMES, ApplyResult, OutcomeKind
 from mnslib.show.charts.picture import Chart
 from mnslib.show.charts.sheet import MARGIN, MOST_HEIGHT, RIGHT, SMALL, Grid, Sheet, top_rows
 from mnslib.show.tables import told
-
-if TYPE_CHECKING:
-    from mnslib.azure.throttle import Pace
 
 MOST_REASONS = 12
 
