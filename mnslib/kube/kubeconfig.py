@@ -79,10 +79,7 @@ def namespace_kubeconfig(
     document = _parse(kubeconfig_text)
     signed_in = _entry(document, "user")["user"].get("exec")
     if not isinstance(signed_in, dict):
-        raise KubeError(
-            f"cluster {cluster_name}: its kubeconfig has no Entra sign-in; a certificate or token "
-            "would be a lasting secret and is not written. Enable Entra ID on the cluster first."
-        )
+        raise KubeError(_WORDS["refusals"]["no_entra"].format(name=cluster_name))
     if login not in ("mns", "kubelogin"):
         raise ConfigError(f"login is {login!r}: write one of mns, kubelogin.")
     sign_in = _kubelogin(signed_in) if login == "kubelogin" else _mns_login(cloud)
@@ -92,8 +89,7 @@ def namespace_kubeconfig(
     cluster = _entry(document, "cluster")["cluster"]
     context = {"cluster": name, "user": name, "namespace": namespace_name}
     own = {
-        "apiVersion": "v1",
-        "kind": "Config",
+        **_HEAD,
         "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": name, "user": {"exec": sign_in}}],
         "contexts": [{"name": name, "context": context}],
@@ -112,13 +108,9 @@ def exec_credential_json(token: str, expires_on: int) -> str:
     Source: Kubernetes, "client-go credential plugins", output format v1.
     """
     expires = utc_text(datetime.fromtimestamp(expires_on, UTC))
-    return json.dumps(
-        {
-            "apiVersion": EXEC_API_VERSION,
-            "kind": "ExecCredential",
-            "status": {"token": token, "expirationTimestamp": expires},
-        }
-    )
+    status = {"token": token, "expirationTimestamp": expires}
+    kind = {"apiVersion": EXEC_API_VERSION, "kind": "ExecCredential"}
+    return json.dumps(kind | {"status": status})
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -186,15 +178,10 @@ def merged_kubeconfig(old: str, new: str) -> str:
     servers, users = _servers(document), [entry.get("name") for entry in document["users"]]
     for name, server in _servers(addition).items():
         if servers.get(name, server) != server:
-            raise ConfigError(
-                f"it has an entry {name} for another server ({servers[name]}) and is left as it "
-                f"is; remove that with `kubectl config delete-cluster {name}`, or name another file"
-            )
+            server = servers[name]
+            raise ConfigError(_WORDS["refusals"]["other_server"].format(name=name, server=server))
         if name in users and name not in servers:  # whose credential that is nobody can tell
-            raise ConfigError(
-                f"it has a user {name} of something else and is left as it is; remove that with "
-                f"`kubectl config delete-user {name}`, or name another file"
-            )
+            raise ConfigError(_WORDS["refusals"]["other_user"].format(name=name))
     for section in _ENTRIES:
         entries = document[section]
         for entry in addition[section]:

@@ -328,10 +328,8 @@ def read_back(
         left = make_plan([s for s in specs if s.id not in left_out], again, is_begun=True)
     except errors.SpecError as error:  # whose own text says that nothing was written
         problems = "; ".join(map(str, error.problems))
-        raise errors.MnsError(
-            "The outcomes stand, but somebody changed what was asked for since it was read: "
-            f"{errors.cut(problems)} Run it again."
-        ) from error
+        what = "The outcomes stand, but somebody changed what was asked for since it was read:"
+        raise errors.MnsError(f"{what} {errors.cut(problems)} Run it again.") from error
     return result, left
 
 

@@ -259,10 +259,8 @@ def read_namespaces(
             continue
         role = ROLE_NAMES.get(held.role_guid)
         if role is None or held.principal_type not in list(models.PrincipalType):
-            left_out.append(
-                f"access of {where}: no request can ask for the role {role or held.role_guid} "
-                f"of {held.principal_type} {held.principal_id}"
-            )
+            who = f"the role {role or held.role_guid} of {held.principal_type} {held.principal_id}"
+            left_out.append(f"access of {where}: no request can ask for {who}")
             continue
         kind = models.PrincipalType(held.principal_type)
         grant = AccessGrant.of(kind, held.principal_id.lower(), role)

@@ -267,10 +267,8 @@ def read_max_commitment(text: str) -> Decimal | None:
     if not 0 < limit <= MOST_COMMITMENT:
         meant = " or ".join(two_readings(text))
         why = f", which may mean {meant}" if meant else ""
-        raise ConfigError(
-            f"max_commitment is {text!r}{why}: write a number such as 1.5, at most "
-            f"{MOST_COMMITMENT}, or nothing."
-        )
+        fix = f"write a number such as 1.5, at most {MOST_COMMITMENT}, or nothing."
+        raise ConfigError(f"max_commitment is {text!r}{why}: {fix}")
     return limit
 
 

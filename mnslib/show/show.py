@@ -49,10 +49,8 @@ def show(tables: Tables, name: str) -> Stack:
     """
     if name not in VIEWS:
         near = nearest(name, VIEWS)
-        raise ConfigError(
-            f"There is no view {name!r}: {f'did you mean {near}?' if near else 'write one of'} "
-            f"{', '.join(VIEWS)}."
-        )
+        said = f"did you mean {near}?" if near else "write one of"
+        raise ConfigError(f"There is no view {name!r}: {said} {', '.join(VIEWS)}.")
     from mnslib.show import charts  # of matplotlib, which takes its time
 
     return Stack(tuple(VIEWS[name](tables, charts)))
