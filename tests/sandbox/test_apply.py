@@ -189,6 +189,17 @@ def test_what_has_no_fields_is_managed_whole(state: State) -> None:
         assert managers(made.body) == {("a", "Apply"): {"f:data": {}}}
 
 
+def test_a_namespace_loses_the_labels_that_are_no_longer_applied(state: State) -> None:
+    path = "/api/v1/namespaces/other"
+    body = {"apiVersion": "v1", "kind": "Namespace"}
+    metadata = {"name": "other", "labels": {"a": "1", "b": "2"}}
+    made = kube(state, "PATCH", path, body | {"metadata": metadata}, APPLY, fieldManager="x")
+    assert managers(made.body)["x", "Apply"] == {"f:metadata": {"f:labels": {"f:a": {}, "f:b": {}}}}
+    fewer = body | {"metadata": {"name": "other", "labels": {"a": "1"}}}
+    left = kube(state, "PATCH", path, fewer, APPLY, fieldManager="x").body["metadata"]["labels"]
+    assert left == {"a": "1", "kubernetes.io/metadata.name": "other"}
+
+
 def test_a_dry_run_applies_nothing(state: State) -> None:
     made = kube(state, "PATCH", QUOTA, quota(pods="1"), APPLY, fieldManager="a", dryRun="All")
     assert made.status == 201

@@ -28,6 +28,7 @@ _BOUNDS = {"int32": 2**31, "int64": 2**63}
 _DIRECTIVES = ("", "Ignore", "Strict", "Warn")
 _LEVELS = 100  # of YAML
 _TOLD = 100  # unknown fields; Source: sigs.k8s.io/json
+_SHOWN = 256  # characters of a warning; Source: apiserver, pkg/endpoints/filters/warning.go
 
 
 class Undecodable(Exception):  # noqa: N818 - it is an answer, not a defect
@@ -170,7 +171,7 @@ def told(call: Call, strict: list[str]) -> str:
     if strict and directive == "Strict":
         return f"strict decoding error: {', '.join(strict)}"
     if directive != "Ignore":
-        call.warnings += strict
+        call.warnings += [text[:_SHOWN] for text in strict]
     return ""
 
 

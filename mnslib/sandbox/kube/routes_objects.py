@@ -177,10 +177,9 @@ def _create(call: Call, kind: Kind, given: Json) -> Answer:
         raise kube_error(409, "AlreadyExists", text, _details(kind, name))
     if kind.plural == "namespaces":
         labels, annotations = kept.get("labels") or {}, kept.get("annotations") or {}
-        stored = inside.create_namespace(state, _key(call), name, labels, annotations)
-    else:
-        _record(call, kind, {"metadata": {}}, doc, given)
-        stored = state.put_object(_key(call), kind.plural, doc)
+        doc = inside.create_namespace(state, _key(call), name, labels, annotations)
+    _record(call, kind, {"metadata": {}}, doc, given)
+    stored = state.put_object(_key(call), kind.plural, doc)
     return _written(call, kind, stored, status=201)
 
 

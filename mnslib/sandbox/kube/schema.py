@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ def _data(section: str) -> Json:
     return found
 
 
-@cache
+@lru_cache(maxsize=64)  # clients name modules too
 def _texts(module: str) -> dict[str, str]:
     folders = getattr(find_spec("lightkube"), "submodule_search_locations", None) or []
     files = [Path(folder) / "models" / f"{module}.py" for folder in folders]
