@@ -62,30 +62,23 @@ def _shown(keys: Json) -> str:
 def applied(live: Json, config: Json, model: str, entry: Json, *, force: bool) -> Json:
     """Return what applying a configuration makes of an object, managedFields included.
 
-    What the same manager applied before and does not now is removed, if nobody else manages it.
-
-    Args:
-        live: what is stored; an object without fields when it is created.
-        config: what is applied.
-        model: of its kind.
-        entry: manager, operation, apiVersion and time.
-        force: to take what others manage.
+    What the same manager (of the `entry`) applied before and does not now is removed, if nobody
+    else manages it. `live` is an object without fields when it is created.
 
     Raises:
         Conflict: unless forced.
     """
     shape, wanted, owners = Shape(of=model), set(_managed(config, model)), _owners(live)
-    own = {path for one, paths in owners if _is(one, entry) for path in paths}
     others = [(one, paths) for one, paths in owners if not _is(one, entry)]
     kept = wanted.union(*(paths for _, paths in others))
     held = {path[:level] for path in kept for level in range(1, len(path) + 1)}
-    doc: Json = _pruned(_joined(live, config, shape), shape, own - held)
+    doc: Json = _pruned(_joined(live, config, shape), shape, _own(owners, entry) - held)
     before, after = _managed(live, model), _managed(doc, model)
     changed = _changed(before, after)
     clashes = [(one, path) for one, paths in others for path in sorted(paths & changed)]
     if clashes and not force:
         raise Conflict(clashes)
-    managed = _after(owners, before, after, entry, wanted)
+    managed = _entries(owners, entry, wanted, changed | (before.keys() - after.keys()))
     return doc | {"metadata": doc["metadata"] | {"managedFields": managed}}
 
 
@@ -97,22 +90,22 @@ def tracked(present: Json, doc: Json, model: str, entry: Json, given: list[Json]
     owners = _owners({"metadata": {"managedFields": given}}) or _owners(present)
     owners = [] if given == [{}] else owners
     before, after = _managed(present, model), _managed(doc, model)
-    own = next((paths for one, paths in owners if _is(one, entry)), set())
-    mine = (own - (before.keys() - after.keys())) | _changed(before, after)
-    return _after(owners, before, after, entry, mine)
+    changed, gone = _changed(before, after), before.keys() - after.keys()
+    return _entries(owners, entry, (_own(owners, entry) - gone) | changed, changed | gone)
 
 
-def _after(
-    owners: Owners, before: dict[Path, Any], after: dict[Path, Any], entry: Json, mine: set[Path]
-) -> list[Json]:
-    """Return the entries after a change: `mine` are the writer's, and changed fields no other's."""
-    lost = _changed(before, after) | (before.keys() - after.keys())
+def _entries(owners: Owners, entry: Json, mine: set[Path], lost: set[Path]) -> list[Json]:
+    """Return managedFields where `mine` are the writer's, and `lost` no other's."""
     result = [(one, paths - lost) for one, paths in owners if not _is(one, entry)]
     same = [one for one, paths in owners if _is(one, entry) and paths == mine]
     result.append((same[0] if same else entry, mine))
     result.sort(key=lambda pair: str(pair[0]["operation"]))
     form = {"fieldsType": "FieldsV1"}
     return [one | form | {"fieldsV1": _tree(paths)} for one, paths in result if paths]
+
+
+def _own(owners: Owners, entry: Json) -> set[Path]:
+    return {path for one, paths in owners if _is(one, entry) for path in paths}
 
 
 def _changed(before: dict[Path, Any], after: dict[Path, Any]) -> set[Path]:
@@ -199,13 +192,10 @@ def _built(parts: dict[str, Any], like: Any) -> Any:
 def _owners(doc: Json) -> Owners:
     """Return the entries of an object's managedFields and what they name; none if one is odd."""
     entries = doc["metadata"].get("managedFields") or []
-    readable = all(
-        isinstance(one.get("fieldsV1"), dict)
-        and isinstance(one.get("manager"), str)
-        and one.get("operation") in ("Apply", "Update")
-        for one in entries
-    )
-    return [(one, set(_paths(one["fieldsV1"]))) for one in entries] if readable else []
+    kinds = {"fieldsV1": dict, "manager": str, "operation": str}
+    if not all(isinstance(one.get(key), kinds[key]) for one in entries for key in kinds):
+        return []
+    return [(one, set(_paths(one["fieldsV1"]))) for one in entries]
 
 
 def _paths(tree: Any, at: Path = ()) -> Iterable[Path]:

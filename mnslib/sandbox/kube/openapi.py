@@ -12,31 +12,10 @@ from functools import cache
 from importlib.metadata import version
 
 from mnslib.sandbox.kube.kinds import Kind, served
-from mnslib.sandbox.kube.schema import Shape, description, fields, is_atomic, model_of
+from mnslib.sandbox.kube.schema import Shape, data, description, fields, is_atomic, model_of
 from mnslib.sandbox.wire import Json
 
-_REFS, _PLACE = "#/components/schemas/", "io.k8s.apimachinery.pkg."
-_PLACES = {
-    "meta": "io.k8s.apimachinery.pkg.apis.meta",
-    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
-    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
-}
-_WORDS: dict[str, Json] = {
-    "string": {"type": "string"},
-    "integer": {"type": "integer", "format": "int32"},
-    "number": {"type": "number", "format": "double"},
-    "boolean": {"type": "boolean"},
-    "bytes": {"type": "string", "format": "byte"},
-    "any": {"type": "object"},
-}
-_SHARED: dict[str, tuple[str, Json]] = {
-    "Quantity": ("api.resource.Quantity", {"oneOf": [{"type": "string"}, {"type": "number"}]}),
-    "IntOrString": ("util.intstr.IntOrString", {"type": "string", "format": "int-or-string"}),
-    "Time": ("apis.meta.v1.Time", {"type": "string", "format": "date-time"}),
-    "MicroTime": ("apis.meta.v1.MicroTime", {"type": "string", "format": "date-time"}),
-}
-_PATCHES = ("json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
-_QUERY = ("dryRun", "fieldManager", "fieldValidation", "force", "pretty")
+_REFS = "#/components/schemas/"
 
 
 def index(prefix: str) -> Json:
@@ -54,9 +33,8 @@ def index(prefix: str) -> Json:
 def document(group_version: str) -> bytes:
     """Return the document of an API version that is served."""
     kinds = served()[group_version].values()
-    schemas = {
-        _PLACE + name: form | {"description": word} for word, (name, form) in _SHARED.items()
-    }
+    words = data("words").values()
+    schemas: Json = {word["name"]: word["schema"] for word in words if "name" in word}
     paths: Json = {}
     for kind in kinds:
         _add(schemas, model_of(group_version, kind.word))
@@ -71,7 +49,7 @@ def document(group_version: str) -> bytes:
 def _name(model: str) -> str:
     module, _, name = model.partition(".")
     group, _, number = module.rpartition("_")
-    return f"{_PLACES.get(group, f'io.k8s.api.{group}')}.{number}.{name}"
+    return f"{data('places').get(group, f'io.k8s.api.{group}')}.{number}.{name}"
 
 
 def _add(schemas: Json, model: str) -> None:
@@ -118,9 +96,10 @@ def _property(shape: Shape) -> Json:
 def _single(shape: Shape) -> Json:
     if "." in shape.of:
         return {"$ref": _REFS + _name(shape.of)}
-    if shape.of in _SHARED:
-        return {"$ref": f"{_REFS}{_PLACE}{_SHARED[shape.of][0]}"}
-    return _WORDS[shape.of] | ({"format": "int64"} if shape.go == "int64" else {})
+    word = data("words")[shape.of]
+    if "name" in word:
+        return {"$ref": _REFS + word["name"]}
+    return dict(word["schema"]) | ({"format": "int64"} if shape.go == "int64" else {})
 
 
 def _gvk(kind: Kind) -> Json:
@@ -129,28 +108,24 @@ def _gvk(kind: Kind) -> Json:
 
 def _paths(kind: Kind, name: str) -> Json:
     """Return a kind's operations: of all of them, and of one."""
-    base = f"/apis/{kind.version}" if kind.group else f"/api/{kind.version}"
-    place = f"{base}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else ""
-    place = place or f"{base}/{kind.plural}"
+    base = f"/{'apis' if kind.group else 'api'}/{kind.version}"
+    base += "/namespaces/{namespace}" if kind.namespaced else ""
+    places = (f"{base}/{kind.plural}", f"{base}/{kind.plural}/{{name}}")
     schema = {"schema": {"$ref": _REFS + name}}
-    operation: Json = {
+    told = data("operations")
+    query = [{"name": one, "in": "query", "schema": {"type": "string"}} for one in told["query"]]
+    read: Json = {
         "x-kubernetes-group-version-kind": _gvk(kind),
+        "parameters": query,
         "responses": {"200": {"description": "OK", "content": {"application/json": schema}}},
     }
-    query = [{"name": one, "in": "query", "schema": {"type": "string"}} for one in _QUERY]
-    write = operation | {"parameters": query}
-    whole = write | {"requestBody": {"content": {"*/*": schema}}}
-    forms = {f"application/{form}": {"schema": {"type": "object"}} for form in _PATCHES}
-    verbs = {
-        "get": (f"{place}/{{name}}", "get", operation),
-        "list": (place, "get", operation),
-        "create": (place, "post", whole),
-        "update": (f"{place}/{{name}}", "put", whole),
-        "patch": (f"{place}/{{name}}", "patch", write | {"requestBody": {"content": forms}}),
-        "delete": (f"{place}/{{name}}", "delete", write),
-    }
+    write = read | {"requestBody": {"content": {"*/*": schema}}}
+    patch = read | {"requestBody": {"content": {form: schema for form in told["patches"]}}}
+    verbs = {"list": (0, "get", read), "create": (0, "post", write), "get": (1, "get", read)}
+    verbs |= {"update": (1, "put", write), "patch": (1, "patch", patch)}
+    verbs |= {"delete": (1, "delete", read)}
     found: Json = {}
-    for verb, (path, method, one) in verbs.items():
+    for verb, (one, method, operation) in verbs.items():
         if verb in kind.verbs:
-            found.setdefault(path, {})[method] = one
+            found.setdefault(places[one], {})[method] = operation
     return found

@@ -18,22 +18,6 @@ from mnslib.sandbox.wire import Json
 
 _MODEL = re.compile(r'^class (\w+)\(DictMixin\):\n    r"""(.*?)"""', re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^      \* \*\*(\w+)\*\* ``(.+?)`` - (.*)", re.MULTILINE | re.DOTALL)
-_WORDS = {
-    "str": "string",
-    "int": "integer",
-    "bool": "boolean",
-    "float": "number",
-    "dict": "any",
-    "resource.Quantity": "Quantity",
-    "util_intstr.IntOrString": "IntOrString",
-    "meta_v1.Time": "Time",
-    "meta_v1.MicroTime": "MicroTime",
-    "meta_v1.FieldsV1": "any",
-    "runtime.RawExtension": "any",
-}
-_NAMES = {"string": "string", "integer": "int32", "boolean": "bool", "number": "float64"}
-_NAMES |= {"bytes": "[]uint8", "Quantity": "resource.Quantity", "IntOrString": "intstr.IntOrString"}
-_NAMES |= {"Time": "v1.Time", "MicroTime": "v1.MicroTime", "any": "map[string]interface {}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +50,7 @@ class Shape:
     @property
     def enum(self) -> dict[str, str]:
         """The words that it may be, with what is said of each; empty for any."""
-        found: dict[str, str] = _data("enums").get(self.go, {})
+        found: dict[str, str] = data("enums").get(self.go, {})
         return found
 
     def omits(self, value: Any) -> bool:
@@ -78,14 +62,10 @@ class Shape:
     @property
     def type_name(self) -> str:
         """The name of the type in a decoding error."""
-        prefix = {"list": "[]", "map": "map[string]"}.get(self.form, "")
-        name = f"{prefix}{self.go or _go_name(self.of)}"
-        return "v1.ResourceList" if name == "map[string]resource.Quantity" else name
-
-
-def _go_name(of: str) -> str:
-    module, _, name = of.partition(".")
-    return f"{module.rpartition('_')[2]}.{name}" if name else _NAMES[of]
+        module, _, name = self.of.partition(".")
+        own = f"{module.rpartition('_')[2]}.{name}" if name else data("words")[self.of]["go"]
+        found = {"list": "[]", "map": "map[string]"}.get(self.form, "") + (self.go or own)
+        return "v1.ResourceList" if found == "map[string]resource.Quantity" else found
 
 
 def model_of(version: str, word: str) -> str:
@@ -101,7 +81,7 @@ def model_of(version: str, word: str) -> str:
 @cache
 def fields(model: str) -> dict[str, Shape]:
     """Return the fields of a model by name."""
-    numbers, merges = _data("numbers").get(model, ""), _data("merges").get(model, {})
+    numbers, merges = data("numbers").get(model, ""), data("merges").get(model, {})
     known = {name: rest for name, _, rest in (one.partition(":") for one in numbers.split())}
     found = {}
     for text in re.split(r"\n(?=      \* \*\*)", _text(model)):
@@ -123,7 +103,7 @@ def is_atomic(shape: Shape) -> bool:
     """Return whether server-side apply takes a value whole."""
     if shape.form == "list":
         return shape.merge.get("list") not in ("map", "set")
-    return shape.merge.get("map") == "atomic" or (shape.is_object and shape.of in _data("atomic"))
+    return shape.merge.get("map") == "atomic" or (shape.is_object and shape.of in data("atomic"))
 
 
 def _shape(model: str, hint: str, token: str, merge: Json, text: str) -> Shape:
@@ -133,9 +113,9 @@ def _shape(model: str, hint: str, token: str, merge: Json, text: str) -> Shape:
     hint = hint if required else hint[9:-1]
     if hint.startswith("List["):
         form, hint = "list", hint[5:-1]
-    if hint not in _WORDS and "." not in hint:
-        hint = f"{model.partition('.')[0]}.{hint}"
-    of = _WORDS.get(hint, hint)
+    qualified = hint if "." in hint else f"{model.partition('.')[0]}.{hint}"
+    words = data("words").items()
+    of = next((name for name, word in words if {hint, qualified} & set(word["hints"])), qualified)
     if go.startswith("map/"):
         form, of, go = "map", go[4:], ""
     return Shape(
@@ -156,7 +136,8 @@ def _joined(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in parts)
 
 
-def _data(section: str) -> Json:
+def data(section: str) -> Json:
+    """Return a section of fields.yaml."""
     found: Json = packaged("kube/fields.yaml")[section]
     return found
 
