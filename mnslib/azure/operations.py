@@ -34,6 +34,10 @@ SHORTEST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 30.0
 """Source: the SDK's default `polling_interval`, 30 s; updates take 0.5 s, so start small."""
 
+_SOON_SECONDS = 10.0
+"""So long after an operation might have ended it is asked for a second sooner: most take seconds,
+and where a cluster takes one write at a time, the next one waits for it. Our choice."""
+
 _REMEMBERED = 5
 _DONE = "succeeded"
 _FAILED = frozenset({"failed", "canceled", "cancelled"})
@@ -174,7 +178,9 @@ class Operations:
         if elapsed < expected:
             wait = expected - elapsed
         else:
-            wait = max(elapsed / 2, SHORTEST_POLL_SECONDS if retry_after == 0 else 1.0)
+            least = SHORTEST_POLL_SECONDS if retry_after == 0 else 1.0
+            late = elapsed - expected
+            wait = max(late / 2 - (late < _SOON_SECONDS), least)
         return min(max(wait, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
 
 
