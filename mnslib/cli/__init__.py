@@ -532,6 +532,33 @@ def serve(**options: Any) -> None:
         raise click.UsageError(str(error)) from error
 
 
+@sandbox.command()
+@click.argument("file", type=_FILE)
+@click.option("--cluster", "cluster_id", metavar="ID", required=True, help=f"{CLUSTER_FORM}.")
+@click.option("--target", type=_TARGET, default="sandbox", help="Default: sandbox.")
+@click.option("--cloud", type=_CLOUD, default="public")
+@click.option("--credential", type=_CREDENTIAL, default="default")
+@_OVERWRITE
+def snapshot(file: Path, *, cluster_id: str, overwrite: bool, **way: Any) -> None:
+    """Write the world of one cluster, for `mns sandbox serve --world FILE` (mode 0600).
+
+    It holds kinds, amounts, counts and Azure's own words; names are numbers, in a random order.
+    """
+    import yaml
+
+    from mnslib.run.world import world_of
+    from mnslib.sandbox.world import load
+
+    _require_free(file, overwrite=overwrite)  # before a cluster is read
+    target = targets.open_target(**way)
+    _, (asked,) = target.scope([], [cluster_id])
+    cluster = target.azure.managed_clusters.get(asked)
+    managed = target.azure.managed_namespaces.list_by_managed_cluster(cluster.id)
+    world = world_of(cluster, managed, target.kube_for(cluster), base=load("default"))
+    write_whole(file.absolute(), yaml.safe_dump(world, sort_keys=False), mode=0o600)
+    click.echo(str(file))
+
+
 def _running(_context: Any, _argument: Any, name: str | None) -> Mapping[str, Any]:
     """Return the connection of a running sandbox: of that name, or of the one that runs use."""
     from mnslib.sandbox.launcher import find_running

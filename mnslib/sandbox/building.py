@@ -147,6 +147,8 @@ class Builder:
             "kubernetes.io/os": "linux",
             "topology.kubernetes.io/region": self.resource["location"],
         }
+        taints = [_taint(str(text)) for text in pool.get("nodeTaints") or ()]
+        spec = {"providerID": f"azure:///sandbox/{name}"} | ({"taints": taints} if taints else {})
         at = kube_time(self.state.now())
         version = f"v{self.resource['properties']['currentKubernetesVersion']}"
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
@@ -156,7 +158,7 @@ class Builder:
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": inside.metadata(self.state, name, labels=labels),
-            "spec": {"providerID": f"azure:///sandbox/{name}"},
+            "spec": spec,
             "status": {
                 "capacity": capacity,
                 "allocatable": {**allocatable, "pods": "250"},
@@ -229,6 +231,13 @@ class Builder:
             for kind, value in wanted.items():
                 self.free[node][kind] -= value
         self.state.put_object(self.key, "pods", pod)
+
+
+def _taint(text: str) -> Json:
+    """Return what `key=value:effect` of a node pool is on its nodes."""
+    named, _, effect = text.rpartition(":")
+    key, _, value = named.partition("=")
+    return {"key": key, "effect": effect} | ({"value": value} if value else {})
 
 
 def amounts(text: str) -> dict[str, str]:

@@ -77,6 +77,7 @@ def _check_shape(world: Json) -> None:
     problems = _differences("the world", world, example)
     if not problems:
         known = {key: value for one in example["clusters"] for key, value in one.items()}
+        known["taints"] = {}
         for number, one in enumerate(world.get("clusters", [])):
             problems += _differences(f"the world's clusters[{number}]", one, known)
     if problems:
@@ -139,6 +140,8 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
     for pool in pools:
         if limits := spec.get("autoscaler", {}).get(pool["name"]):
             pool |= {"enableAutoScaling": True, "minCount": limits[0], "maxCount": limits[1]}
+        if effects := spec.get("taints", {}).get(pool["name"]):
+            pool["nodeTaints"] = [f"world=closed:{effect}" for effect in effects]
     dataplane = "cilium" if spec["network_policy"] == "cilium" else "azure"
     network = {"networkPolicy": spec["network_policy"], "networkDataplane": dataplane}
     properties = {
