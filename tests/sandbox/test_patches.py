@@ -166,6 +166,29 @@ def test_each_form_of_patch_reaches_the_store(media: str) -> None:
     assert (stored["spec"]["replicas"], stored["metadata"]["labels"]) == (3, {"a": "b"})
 
 
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"replicas": "x"}, '"map[spec:map[replicas:x]]": unrecognized type: int32'),
+        ({"replicas": 1.5}, "cannot convert float64 to int32"),
+        ({"paused": "yes"}, "unrecognized type: bool"),
+        ({"template": []}, "cannot restore struct from: slice"),
+        ({"selector": {"matchLabels": "a"}}, "cannot restore map from string"),
+        ({"selector": {"matchLabels": {"a": 1}}}, "cannot convert int64 to string"),
+        ({"template": {"spec": {"containers": {"a": 1}}}}, "cannot restore slice from map"),
+    ],
+)
+def test_a_strategic_patch_of_another_type_is_refused_in_the_converters_words(
+    spec: Any, text: str
+) -> None:
+    state = make_cluster()
+    assert kube(state, "POST", f"{APPS}/deployments", deployment()).status == 201
+    answer = kube(state, "PATCH", f"{APPS}/deployments/web", {"spec": spec}, STRATEGIC)
+    assert answer.status == 422
+    assert answer.body["message"].endswith(text)
+    assert answer.body["details"]["causes"][0]["field"] == "patch"
+
+
 def test_patches_that_are_refused() -> None:
     state = make_cluster()
     kube(state, "POST", f"{TEAM}/configmaps", {"metadata": {"name": "c"}, "data": {"a": "1"}})

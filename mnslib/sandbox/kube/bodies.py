@@ -18,7 +18,7 @@ from typing import Any
 
 from mnslib.sandbox.amounts import canonical_text
 from mnslib.sandbox.kube import protobuf
-from mnslib.sandbox.kube.schema import Shape, fields, model_of
+from mnslib.sandbox.kube.schema import Shape, data, fields, model_of
 from mnslib.sandbox.wire import Call, Json, Refusal, kube_error
 
 _QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
@@ -32,7 +32,14 @@ _SHOWN = 256  # characters of a warning; Source: apiserver, pkg/endpoints/filter
 
 
 class Undecodable(Exception):  # noqa: N818 - it is an answer, not a defect
-    """The value is none of its type; the text has Go's words."""
+    """The value is none of its type; the text has Go's words, `converted` those of its converter.
+
+    A strategic merge patch's result is converted, anything else decoded.
+    """
+
+    def __init__(self, text: str, converted: str = "") -> None:
+        super().__init__(text)
+        self.converted = converted or text
 
 
 class Repeated(Json):
@@ -60,7 +67,9 @@ def read(call: Call, version: str, word: str) -> Json:
         if not isinstance(doc, dict):
             raise ValueError("json: cannot unmarshal into Go value of type struct")
     except ValueError as error:
-        summary = call.body[:15].hex() + (" ..." if len(call.body) > 15 else "")
+        start = call.body[:30]
+        summary = start.decode(errors="replace") if start.startswith(b"{") else start.hex()
+        summary = (summary or "<empty>") + " ..." * (len(call.body) > len(start))
         text = f"the object provided is unrecognized (must be of type {word}): couldn't get "
         text += f"version/kind; json parse error: {error} ({summary})"
         raise kube_error(400, "BadRequest", text) from None
@@ -189,7 +198,7 @@ def decode(doc: Json, model: str) -> tuple[Json, list[str]]:
     decoder = _Decoder()
     found = decoder.members(doc, model, (), "")
     if decoder.wrong:
-        raise Undecodable(decoder.wrong)
+        raise decoder.wrong
     return found, decoder.strict[:_TOLD]
 
 
@@ -197,7 +206,7 @@ class _Decoder:
     """Decodes as Go does: the first wrong type is told at the end, an odd quantity at once."""
 
     def __init__(self) -> None:
-        self.wrong = ""
+        self.wrong: Undecodable | None = None
         self.strict: list[str] = []
 
     def members(self, doc: Json, model: str, names: tuple[str, ...], at: str) -> Json:
@@ -262,11 +271,11 @@ class _Decoder:
         return self._base64(value) if shape.of == "bytes" else value
 
     def _mismatch(self, value: Any, shape: Shape, model: str, names: tuple[str, ...]) -> None:
-        number = isinstance(value, (int, float)) and shape.of == "integer"
-        word = f"number {value}" if number and not isinstance(value, bool) else _word(value)
-        text = f"json: cannot unmarshal {word} into Go struct field "
+        word = _word(value)
+        shown = f"number {value}" if (word, shape.of) == ("number", "integer") else word
+        text = f"json: cannot unmarshal {shown} into Go struct field "
         text += f"{model.partition('.')[2]}.{'.'.join(names)} of type {shape.type_name}"
-        self.wrong = self.wrong or text
+        self.wrong = self.wrong or Undecodable(text, _unconverted(value, shape))
 
     def _base64(self, value: str) -> str | None:
         try:
@@ -275,8 +284,22 @@ class _Decoder:
         except binascii.Error:
             odd = re.search(r"[^A-Za-z0-9+/]", value)
             at = odd.start() if odd else len(value) // 4 * 4
-            self.wrong = self.wrong or f"illegal base64 data at input byte {at}"
+            self.wrong = self.wrong or Undecodable(f"illegal base64 data at input byte {at}")
             return None
+
+
+def _unconverted(value: Any, shape: Shape) -> str:
+    """Return why a value is not converted. Source: apimachinery, pkg/runtime/converter.go."""
+    kinds = {str: "string", bool: "bool", int: "int64", float: "float64", list: "slice"}
+    theirs = kinds.get(type(value), "map")
+    if shape.form != "one":
+        return f"cannot restore {'map' if shape.form == 'map' else 'slice'} from {theirs}"
+    if shape.is_object:
+        return f"cannot restore struct from: {theirs}"
+    if (theirs, shape.of) in (("int64", "string"), ("float64", "integer"), ("int64", "integer")):
+        return f"cannot convert {theirs} to {shape.type_name}"
+    kind = shape.go if shape.of == "integer" and shape.go else data("words")[shape.of]["go"]
+    return f"unrecognized type: {kind}"
 
 
 def _word(value: Any) -> str:

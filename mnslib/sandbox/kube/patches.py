@@ -257,8 +257,10 @@ def patched(call: Call, present: Json, version: str, word: str) -> Json:
     except Inapplicable:
         raise kube_error(422, "Invalid", _REFUSED) from None
     except bodies.Undecodable as error:
-        shown = _go(patch) if media(call) == STRATEGIC else json.dumps(result)
-        message = f"Invalid value: {json.dumps(shown)}: {error}"
+        converts = media(call) == STRATEGIC
+        shown = _go(patch) if converts else json.dumps(result, separators=(",", ":"))
+        said = error.converted if converts else str(error)
+        message = f"Invalid value: {json.dumps(shown)}: {said}"
         causes = [{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]
         text = f' "" is invalid: patch: {message}'
         raise kube_error(422, "Invalid", text, {"causes": causes}) from None
