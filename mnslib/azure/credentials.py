@@ -124,8 +124,6 @@ class Tokens:
 
         Args:
             claims: the service's claims challenge, None without one.
-
-        Raises: as `get`.
         """
         with self._lock:
             held = self._held.get(scope)

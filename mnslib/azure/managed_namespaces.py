@@ -91,8 +91,6 @@ class ManagedNamespaces:
         """Start to delete a namespace; return the operation, None where it is gone already.
 
         What becomes of the Kubernetes namespace is the stored delete policy's matter.
-
-        Raises: as `begin_create_or_update`.
         """
         return self._begin("begin_delete", namespace, headers=_if_match(if_match))
 

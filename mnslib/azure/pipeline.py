@@ -260,10 +260,7 @@ class Rest:
         return answer, read_json(answer)
 
     def post_form(self, url: str, form: Mapping[str, str]) -> bytes:
-        """Return what answers a POST of a form; for queries, so it may be repeated.
-
-        Raises: as `get`.
-        """
+        """Return what answers a POST of a form; for queries, so it may be repeated."""
         content: bytes = self._send(HttpRequest("POST", url, data=dict(form))).content
         return content
 

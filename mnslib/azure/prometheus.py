@@ -77,19 +77,11 @@ class PrometheusClient:
         self._rest, self._remedy = rest, remedy
 
     def query(self, query: str, *, at: datetime) -> list[Series]:
-        """Return the series that have a value at one moment, each with one point.
-
-        Raises:
-            PrometheusError: as `query_range`.
-        """
+        """Return the series that have a value at one moment, each with one point."""
         return [one for one in self._ask("query", query, "vector", time=at) if one.points]
 
     def samples(self, query: str, *, at: datetime) -> list[Series]:
-        """Return the samples that a range selector holds, which ends at a moment.
-
-        Raises:
-            PrometheusError: as `query_range`.
-        """
+        """Return the samples that a range selector holds, which ends at a moment."""
         return self._ask("query", query, "matrix", time=at)
 
     def query_range(
