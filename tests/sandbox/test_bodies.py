@@ -199,8 +199,10 @@ def test_a_zero_of_a_number_or_text_is_read_in_protobuf(state: State) -> None:
 
 
 def test_a_broken_or_unnumbered_protobuf_body_is_refused(state: State) -> None:
-    for body in (b"{}", b"k8s\x00\x12\xff", b"k8s\x00\x0b", envelope("v1", "Thing", b"")):
+    for body in (b"{}", b"k8s\x00\x12\xff", b"k8s\x00\x0b"):
         assert kube(state, "POST", f"{TEAM}/pods", body, PROTOBUF).status == 400
+    unknown = kube(state, "POST", f"{TEAM}/pods", envelope("v1", "Thing", b""), PROTOBUF)
+    assert words(unknown) == (415, "Thing in v1 is not read in protobuf here: send it as JSON")
 
 
 def test_every_kind_has_a_model_and_every_seeded_object_is_one(state: State) -> None:

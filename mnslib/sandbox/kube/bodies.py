@@ -65,7 +65,9 @@ def read(call: Call, version: str, word: str) -> Json:
             text += f"include: application/json, application/yaml, {protobuf.MEDIA}"
             raise kube_error(415, "UnsupportedMediaType", text)
         if not isinstance(doc, dict):
-            raise ValueError("json: cannot unmarshal into Go value of type struct")
+            raise ValueError(f"json: cannot unmarshal {_word(doc)} into Go value of type struct")
+    except LookupError as error:
+        raise kube_error(415, "UnsupportedMediaType", str(error)) from None
     except ValueError as error:
         start = call.body[:30]
         summary = start.decode(errors="replace") if start.startswith(b"{") else start.hex()

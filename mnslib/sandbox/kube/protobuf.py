@@ -24,7 +24,8 @@ def decoded(body: bytes, version: str, word: str) -> Json:
     """Return the object in a body, as its JSON would be.
 
     Raises:
-        ValueError: if it is no message of this kind, or of a kind without numbers.
+        LookupError: if fields.yaml does not number its kind.
+        ValueError: if it is no message of this kind.
     """
     if not body.startswith(_MAGIC):
         raise ValueError("provided data does not appear to be a protobuf message")
@@ -32,12 +33,12 @@ def decoded(body: bytes, version: str, word: str) -> Json:
         envelope = _message(body[len(_MAGIC) :])
         types = _message(_last(envelope, 1))
         version, word = _last(types, 1).decode() or version, _last(types, 2).decode() or word
-        model = model_of(version, word)
-        if not any(shape.number for shape in fields(model).values()):
-            raise ValueError(f"no kind {word!r} in {version!r} is read in protobuf; send JSON")
-        return {"apiVersion": version, "kind": word} | _object(_last(envelope, 2), model, 0)
+        raw, model = _last(envelope, 2), model_of(version, word)
+        if any(shape.number for shape in fields(model).values()):
+            return {"apiVersion": version, "kind": word} | _object(raw, model, 0)
     except (AttributeError, IndexError, OverflowError, TypeError) as error:
         raise ValueError(f"proto: a member is none of its type: {error}") from error
+    raise LookupError(f"{word} in {version} is not read in protobuf here: send it as JSON")
 
 
 def _object(data: bytes, model: str, level: int) -> Json:
