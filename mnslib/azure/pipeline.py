@@ -259,9 +259,12 @@ class Rest:
         answer = self._send(HttpRequest("GET", url))
         return answer, read_json(answer)
 
-    def post_form(self, url: str, form: Mapping[str, str]) -> bytes:
+    def post_form(
+        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         """Return what answers a POST of a form; for queries, so it may be repeated."""
-        content: bytes = self._send(HttpRequest("POST", url, data=dict(form))).content
+        request = HttpRequest("POST", url, data=dict(form), headers=dict(headers or {}))
+        content: bytes = self._send(request).content
         return content
 
     def items(self, url: str) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +24,9 @@ from mnslib.errors import ArmError, ConfigError, PrometheusError, QueryTooLargeE
 from mnslib.packaged import packaged
 from mnslib.secrets import hide_secrets
 from mnslib.signals import pause
+
+REGIONAL = re.compile(r"query\.[a-z0-9]+\.prometheus\.monitor\.azure\.")
+"""Hosts that answer about the resource which a request names, from whatever workspace holds it."""
 
 _OF_THE_QUERY = "PromQL "
 """Begins warnings that tell of a query, not of missing data. Source: Prometheus,
@@ -71,10 +74,26 @@ class PrometheusClient:
     `query_range`, form POST, role Monitoring Data Reader); Prometheus, HTTP API.
     """
 
-    def __init__(self, rest: Rest, *, endpoint: str, remedy: str) -> None:
-        """Ask nothing yet; `remedy` is what to do about a refusal."""
+    def __init__(self, rest: Rest, *, endpoint: str, remedy: str, scope: str = "") -> None:
+        """Ask nothing yet.
+
+        Args:
+            remedy: what to do about a refusal.
+            scope: id of the resource that is asked about, where the endpoint wants one.
+        """
         self.endpoint = endpoint.rstrip("/")
-        self._rest, self._remedy = rest, remedy
+        self._rest, self._remedy, self._scope = rest, remedy, scope
+
+    def about(self, resource_id: str) -> Self:
+        """Return a client that asks about one resource, where the endpoint is a region's.
+
+        A workspace's holds many and is asked as it is. Source: Azure Monitor, resource-scoped
+        queries (header `x-ms-azure-scoping`; Reader on the resource is enough).
+        """
+        if not REGIONAL.match(urlsplit(self.endpoint).hostname or ""):
+            return self
+        remedy = f"Check that you have the role Reader on {resource_id}."
+        return type(self)(self._rest, endpoint=self.endpoint, remedy=remedy, scope=resource_id)
 
     def query(self, query: str, *, at: datetime) -> list[Series]:
         """Return the series that have a value at one moment, each with one point."""
@@ -104,7 +123,9 @@ class PrometheusClient:
             for name, value in form.items()
         }
         try:
-            answer = _DECODER.decode(self._rest.post_form(url, {"query": query, **texts}))
+            sent = {"query": query, **texts}
+            about = {"headers": {"x-ms-azure-scoping": self._scope}} if self._scope else {}
+            answer = _DECODER.decode(self._rest.post_form(url, sent, **about))
             if answer.status != "success" or answer.data.kind != kind:
                 raise ValueError(answer.data.kind)
             series = [_series(item, kind) for item in answer.data.result]

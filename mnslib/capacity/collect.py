@@ -102,6 +102,7 @@ def collect(
     step_minutes: int,
     now: datetime,
     owner_label: str,
+    about: Callable[[str], PrometheusClient] | None = None,
     watched: Watched = lambda found, _: found,
 ) -> Snapshot:
     """Return what quotas, pods, nodes and metrics say at `now` and in the time before it.
@@ -120,6 +121,7 @@ def collect(
         step_minutes: distance of two samples, and the length that each stands for.
         now: an aware time.
         owner_label: label of the Kubernetes namespace that names its owner.
+        about: returns the client for one cluster, by its id; None for `prometheus`.
         watched: hands on what is read of so many clusters, and may tell how far it is.
 
     Raises:
@@ -130,22 +132,27 @@ def collect(
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
     uses = Counter(target.cluster_name.casefold() for target in targets)
-    called: dict[str, ClusterNames] = {}
-    if prometheus is not None:
+
+    def names_at(door: PrometheusClient | None) -> dict[str, ClusterNames]:
         with suppress(PrometheusError):  # the queries of each cluster meet the same, and tell it
-            called = cluster_names(prometheus, grid)
+            return cluster_names(door, grid) if door is not None else {}
+        return {}
+
+    called = names_at(prometheus)
 
     def read(target: ClusterId) -> ClusterReading:
         reading = ClusterReading(id=target)
+        door = about(str(target)) if about else prometheus
         _read_present(reading, azure, kube_for, targets[target])
         name = reading.id.cluster_name
-        if uses[name.casefold()] > 1:
+        if uses[name.casefold()] > 1 and door is prometheus:
             reading.facts["no_history"] = (
                 "metrics know clusters by name only, and another one has this name"
             )
-        elif prometheus is not None:
-            own = called.get(name.lower(), ClusterNames((name,)))
-            add_history(reading, prometheus, own, grid)
+        elif door is not None:
+            known = called if door is prometheus else names_at(door)
+            own = known.get(name.lower(), ClusterNames((name,)))
+            add_history(reading, door, own, grid)
         return reading
 
     with Readers(max_workers=WORKERS) as pool:

@@ -82,6 +82,7 @@ def read_usage(target: Target, asked: Mapping[str, Any]) -> Snapshot:
         subscription_ids=subscriptions,
         clusters=ids,
         prometheus=metrics,
+        about=metrics.about if metrics is not None else None,
         now=utc_now(),
         owner_label=asked["owner_label"],
         watched=watched,

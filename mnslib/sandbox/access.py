@@ -19,6 +19,11 @@ from mnslib.sandbox.tokens import MASTER
 from mnslib.sandbox.wire import Call, Hangup, Json, Route, arm_error, kube_error, prometheus_error
 
 READ_METRICS = "microsoft.monitor/accounts/data/metrics/read"
+READ_OF_RESOURCE = "Microsoft.Insights/metrics/read"  # which Reader and Monitoring Reader hold
+_SCOPING = re.compile(
+    r"(?P<id>/subscriptions/[^/]+(/resourcegroups/[^/]+(/providers/microsoft\.containerservice"
+    r"/managedclusters/[^/]+)?)?)(/(managed)?namespaces/(?P<namespace>[^/]+))?"
+)
 READ_SUBSCRIPTION = "Microsoft.Resources/subscriptions/read"
 # Source: kubeguard/guard, the authorizer of AKS
 NO_ACCESS = (
@@ -259,10 +264,37 @@ def wants_watch(call: Call) -> bool:
     return call.query.get("watch", "0").lower() not in ("0", "false")
 
 
+def metrics_scope(call: Call) -> tuple[str, str]:
+    """Return what `x-ms-azure-scoping` bounds a query to: an id's beginning, and a namespace.
+
+    Raises:
+        Refusal: 400 if it is no id of a subscription, group, cluster or namespace of one.
+    """
+    given = call.headers.get("x-ms-azure-scoping", "").strip().rstrip("/").lower()
+    if not given:
+        return "", ""
+    found = _SCOPING.fullmatch(given)
+    if not found or (found["namespace"] and "/managedclusters/" not in found["id"]):
+        text = "The value of the header x-ms-azure-scoping is no id of a resource that is scoped."
+        raise prometheus_error(400, "BadArgumentError", text)
+    return found["id"], found["namespace"] or ""
+
+
 def _check_metrics(call: Call) -> None:
-    """The workspace holds all clusters: the right at any subscription opens it."""
+    """The workspace holds all clusters: the right at any subscription opens it.
+
+    A query that is scoped to a resource needs to read that alone.
+    """
     known = grants.of(call.state)
     known.person(call.identity)
+    scope, namespace = metrics_scope(call)
+    if scope:
+        kinds = ("managedNamespaces", "namespaces")
+        asked = [f"{scope}/{kind}/{namespace}" for kind in kinds] if namespace else [scope]
+        if known.allows(call.identity, READ_OF_RESOURCE, *asked):
+            return
+        text = f"The caller has insufficient access to read the metrics of {asked[-1]}."
+        raise prometheus_error(403, "InsufficientAccessError", text)
     scopes = [f"/subscriptions/{one}" for one in sorted(known.subscriptions)]
     if known.allows(call.identity, READ_METRICS, *scopes, data=True):
         return

@@ -14,6 +14,7 @@ from operator import add, itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
+from mnslib.sandbox.access import metrics_scope
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
 from mnslib.sandbox.query_limits import SCRAPE_SECONDS, check_range
 from mnslib.sandbox.resources import CLUSTER_TYPE
@@ -199,17 +200,21 @@ def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
 
 def _namespaces(call: Call, query: Query) -> Iterator[tuple[str, str, Steps]]:
     """Yield cluster, namespace and steps of all that a query may read."""
+    scope, only = metrics_scope(call)
     for cluster in call.state.resources(CLUSTER_TYPE):
         if query.clusters is not None and cluster["name"] not in query.clusters:
             continue
         key = cluster["id"].lower()
+        if not f"{key}/".startswith(f"{scope}/"):
+            continue
         spaces = (
             {"": node_steps(call.state, key)}
             if "node" in query.shape.kinds
             else cluster_steps(call.state, key)
         )
         for namespace, steps in spaces.items():
-            if query.spaces is None or namespace in query.spaces:
+            is_asked = query.spaces is None or namespace in query.spaces
+            if is_asked and only in ("", namespace):
                 yield cluster["name"], namespace, steps
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.client import PROMETHEUS, Client, make_pod
+from tests.sandbox.client import PROD, PROMETHEUS, Client, cluster_id, make_pod, namespace_id
 
 DAY = 86400
 WEU = "aks-prod-weu-1"
@@ -208,3 +208,52 @@ def test_a_window_shows_its_samples_every_thirty_seconds_of_the_named_namespaces
     refused = sandbox.call("POST", f"{url}/query_range", PROMETHEUS, data=fields)
     assert refused.status_code == 400
     assert "range vector" in refused.json()["error"]
+
+
+COUNTED = "count by(namespace)(last_over_time(kube_pod_container_resource_requests{%s}[300s]))"
+"""How a test asks which namespaces there are; of one cluster, whatever bounds the query."""
+
+
+def scoped(client: Client, scope: str, cluster: str = "aks-prod-weu-1") -> Any:
+    query = COUNTED % f'cluster="{cluster}",resource=~"cpu|memory"'
+    url = f"{client.connection['prometheus_endpoint']}/api/v1/query"
+    headers = {"x-ms-azure-scoping": scope}
+    return client.call("POST", url, PROMETHEUS, data={"query": query}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        (cluster_id(), {"payments-api", "web-checkout"}),
+        (f"{cluster_id()}/namespaces/payments-api", {"payments-api"}),
+        (f"{cluster_id().upper()}/managedNamespaces/PAYMENTS-API/", {"payments-api"}),
+        (f"/subscriptions/{PROD}", {"payments-api", "web-checkout"}),
+        (f"/subscriptions/{PROD}/resourceGroups/rg-platform", {"payments-api", "web-checkout"}),
+        (cluster_id("aks-prod-weu-2"), set()),
+    ],
+)
+def test_a_scoped_query_sees_what_is_below(sandbox: Client, scope: str, found: set[str]) -> None:
+    answer = scoped(sandbox.another("reader"), scope)
+    assert answer.status_code == 200, answer.text
+    named = {one["metric"]["namespace"] for one in answer.json()["data"]["result"]}
+    assert named & {"payments-api", "web-checkout"} == found
+
+
+def test_who_may_read_a_namespace_reads_its_metrics_and_no_others(sandbox: Client) -> None:
+    reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    assert sandbox.grant(namespace_id("payments-api"), reader).status_code == 201
+    team = sandbox.another("namespace_user")
+    own = f"{cluster_id()}/namespaces/payments-api"
+    assert scoped(team, own).status_code == 200
+    for scope in (cluster_id(), own.replace("-api", "-ledger"), f"/subscriptions/{PROD}"):
+        refused = scoped(team, scope)
+        assert refused.status_code == 403
+        assert refused.json()["errorType"] == "InsufficientAccessError"
+
+
+@pytest.mark.parametrize(
+    "scope", ["aks-prod-weu-1", "/subscriptions", f"/subscriptions/{PROD}/namespaces/x", "/x/y"]
+)
+def test_what_is_no_scope_is_refused(sandbox: Client, scope: str) -> None:
+    refused = scoped(sandbox, scope)
+    assert (refused.status_code, refused.json()["errorType"]) == (400, "BadArgumentError")

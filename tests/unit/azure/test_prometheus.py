@@ -40,6 +40,27 @@ def test_a_range_comes_as_series_without_points_that_are_no_number(ask, azure, c
     assert credential.calls == [("https://prometheus.monitor.azure.com/.default", None)]
 
 
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("query.westeurope", "/subscriptions/s/resourceGroups/g"),
+        ("query.germanywestcentral", "/subscriptions/s/resourceGroups/g"),
+        ("ws.westeurope", None),
+        ("query-x.westeurope", None),
+    ],
+)
+def test_a_region_is_asked_about_one_resource(client, azure, wire, host, sent):
+    data = {"status": "success", "data": {"resultType": "vector", "result": []}}
+    azure.answers(wire.reply(200, data), wire.reply(403, {"status": "error", "error": "no"}))
+    prometheus = client.prometheus(f"https://{host}.prometheus.monitor.azure.com")
+    scoped = prometheus.about("/subscriptions/s/resourceGroups/g")
+    assert scoped.query("up", at=START) == []
+    assert azure.received[0].headers.get("x-ms-azure-scoping") == sent
+    role = "Reader on /subscriptions/s/resourceGroups/g" if sent else "Monitoring Data Reader"
+    with pytest.raises(PrometheusError, match=role):
+        scoped.query("up", at=START)
+
+
 def test_a_refused_query_says_which_and_why(ask, azure, wire):
     azure.answers(
         wire.reply(422, {"status": "error", "errorType": "bad_data", "error": "too many points"})
