@@ -12,7 +12,7 @@ from typing import Any
 
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.kube import inside
-from mnslib.sandbox.kube.admission import COMPUTE_KEYS, pod_need
+from mnslib.sandbox.kube.arithmetic import COMPUTE_KEYS, pod_need
 from mnslib.sandbox.kube.workloads import Workloads
 from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import CLUSTER_TYPE

@@ -145,7 +145,7 @@ def test_a_private_clusters_update_can_fail_with_an_internal_error(az: Az, sandb
 
 
 def test_a_pod_without_requests_is_refused_by_the_quota(sandbox: Client) -> None:
-    path = "/api/v1/namespaces/payments-ledger/pods"
+    path = "/api/v1/namespaces/payments-api/pods"
     answer = sandbox.kube("aks-prod-weu-1", "POST", path, make_pod("x"))
     assert answer.json()["message"] == (
         'pods "x" is forbidden: failed quota: defaultresourcequota: must specify limits.cpu for: x;'

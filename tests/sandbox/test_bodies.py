@@ -129,7 +129,7 @@ def test_the_server_stores_quantities_in_its_own_form(state: State) -> None:
 def test_zero_values_are_left_out_where_the_server_leaves_them_out(state: State) -> None:
     pod_spec = {"hostNetwork": False, "volumes": [], "priority": 0, "nodeSelector": {}}
     template = {"metadata": {"labels": {"app": "zero"}}, "spec": pod_spec}
-    pod_spec["containers"] = [{"name": "c", "env": [{"name": "A", "value": ""}]}]
+    pod_spec["containers"] = [{"name": "c", "image": "x", "env": [{"name": "A", "value": ""}]}]
     body = deployment("zero", template=template, replicas=0, paused=False)
     body["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": 0}}
     spec = kube(state, "POST", f"{APPS}/deployments", body).body["spec"]
@@ -176,7 +176,8 @@ def test_a_deployment_is_read_in_protobuf(state: State) -> None:
     port = field(1, b"") + field(2, 0) + field(3, 80)
     container = field(1, b"app") + field(2, b"x") + field(6, port) + field(8, resources)
     template = field(2, field(1, empty) + field(2, container))
-    spec = field(1, 0) + field(2, labels) + field(3, field(1, b"") + template) + field(5, 0)
+    own = field(11, field(1, b"app") + field(2, b"web"))
+    spec = field(1, 0) + field(2, labels) + field(3, field(1, own) + template) + field(5, 0)
     raw = field(1, field(1, b"web") + field(8, b"")) + field(2, spec) + field(3, field(1, 0))
     body = envelope("apps/v1", "Deployment", raw)
     made = kube(state, "POST", f"{APPS}/deployments", body, PROTOBUF)

@@ -84,7 +84,7 @@ def test_reads_that_are_refused(
 
 
 def test_pod_without_amounts_is_refused_with_the_seen_text(sandbox: Client) -> None:
-    answer = sandbox.kube(WEU, "POST", f"{LEDGER}/pods", make_pod("x"))
+    answer = sandbox.kube(WEU, "POST", "/api/v1/namespaces/payments-api/pods", make_pod("x"))
     assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
     assert message(answer) == (
         'pods "x" is forbidden: failed quota: defaultresourcequota: must specify limits.cpu for: x;'
@@ -233,8 +233,8 @@ def test_what_arm_does_not_manage_stays_free(sandbox: Client) -> None:
         (
             "POST",
             "/api/v1/namespaces/docs-site/resourcequotas",
-            {"metadata": {"name": "q"}, "spec": {"scopes": ["BestEffort"]}},
-            400,
+            {"metadata": {"name": "q"}, "spec": {"scopes": ["Best"]}},
+            422,
         ),
         ("PATCH", "/api/v1/namespaces/docs-site", {}, 415),
         ("DELETE", "/api/v1/nodes/x", None, 404),
@@ -420,14 +420,14 @@ def test_the_managed_label_by_itself_lets_nobody_adopt(sandbox: Client) -> None:
 POLICY = "networkpolicies", {"policyTypes": ["Ingress"]}
 WRONG = [
     ({"labels": {"a b": "x"}}, *POLICY, "metadata.labels: Invalid value"),
-    ({"labels": {"a": "-x"}}, "resourcequotas", {}, "metadata.labels.a: Invalid value"),
+    ({"labels": {"a": "-x"}}, "resourcequotas", {}, "metadata.labels: Invalid value"),
     ({"annotations": {"": "x"}}, "resourcequotas", {}, "metadata.annotations: Invalid value"),
-    ({}, "networkpolicies", {"policyTypes": ["Inwards"]}, "spec.policyTypes: Unsupported value"),
+    ({}, "networkpolicies", {"policyTypes": ["Inwards"]}, "spec.policyTypes[0]: Unsupported value"),
     (
         {},
         "networkpolicies",
         {"egress": [{"ports": [{"protocol": "ICMP"}]}]},
-        "spec.egress.ports.protocol: Unsupported value",
+        "spec.egress[0].ports[0].protocol: Unsupported value",
     ),
     ({}, "resourcequotas", {"hard": {"colour": "1"}}, "must be a standard resource for quotas"),
 ]

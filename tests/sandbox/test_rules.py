@@ -11,7 +11,8 @@ import pytest
 
 from mnslib.sandbox import lifecycle
 from mnslib.sandbox.amounts import canonical_text, parse
-from mnslib.sandbox.kube.admission import pod_need, refusal, total_need
+from mnslib.sandbox.kube.arithmetic import pod_need, total_need
+from mnslib.sandbox.kube.quotas import refusal
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.server import open_state
 from mnslib.sandbox.state import State

@@ -41,7 +41,12 @@ def made(client: Client, path: str, spec: Any = None, **members: Any) -> None:
         ),
         (
             f"{PLACE}/services",
-            {"spec": {"selector": {"a": "b"}, "ports": [{"port": 80}, {"port": 53}]}},
+            {
+                "spec": {
+                    "selector": {"a": "b"},
+                    "ports": [{"name": "web", "port": 80}, {"name": "dns", "port": 53}],
+                }
+            },
             {"External-IP": "<none>", "Port(s)": "80/TCP,53/TCP", "Selector": "a=b"},
         ),
         (

@@ -1,139 +1,279 @@
-"""Resource quota admission: what a pod asks for, what a quota still allows, and the refusals.
+"""Admission of every write, in a real server's order: defaults, plugins that change, validation,
+plugins that refuse, quotas last.
 
-Pure. Sources: Kubernetes documentation, "Resource Quotas" and "Sidecar Containers" (resource
-sharing within containers); texts as seen in clusters (facts page, BLOG) and apiserver
-`plugin/pkg/admission/resourcequota/controller.go`.
+Knows no request. Sources: Kubernetes 1.34, `pkg/kubeapiserver/options/plugins.go` for the order,
+`plugin/pkg/admission/*` for what each says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
+import copy
+from collections.abc import Iterator
+from typing import Any
 
-from mnslib.sandbox.amounts import canonical, is_binary, parse
-from mnslib.sandbox.resources import QUOTA_KEYS
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.amounts import read
+from mnslib.sandbox.kube import limitranges, quotas
+from mnslib.sandbox.kube.arithmetic import default_requests
+from mnslib.sandbox.kube.kinds import Kind, served
+from mnslib.sandbox.kube.validation import validate
+from mnslib.sandbox.kube.webhook import guard
+from mnslib.sandbox.state import State
+from mnslib.sandbox.wire import Json, Refusal, kube_error
 
-Need = dict[str, Fraction]
-COMPUTE_KEYS = tuple(QUOTA_KEYS.values())
-_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
-
-
-def default_requests(pod: Json) -> None:
-    """Fill in missing requests from limits, as the API server's defaulting does."""
-    for container in _containers(pod):
-        resources = container.setdefault("resources", {})
-        if limits := resources.get("limits"):
-            resources["requests"] = {**limits, **resources.get("requests", {})}
-
-
-def pod_need(pod: Json) -> Need:
-    """Return what a pod counts for: max(sum of containers and sidecars, init peak) + overhead.
-
-    Source: Kubernetes documentation, "Init Containers" and "Sidecar Containers", resource sharing.
-    """
-    return {key: _pod_need(pod["spec"], key) for key in COMPUTE_KEYS}
-
-
-def _pod_need(spec: Json, key: str) -> Fraction:
-    running = sum((_amount(c, key) for c in spec["containers"]), Fraction(0))
-    peak = sidecars = Fraction(0)
-    for container in spec.get("initContainers", []):
-        if container.get("restartPolicy") == "Always":
-            sidecars += _amount(container, key)
-            peak = max(peak, sidecars)
-        else:
-            peak = max(peak, sidecars + _amount(container, key))
-    need = max(running + sidecars, peak)
-    overhead = spec.get("overhead", {}).get(key.split(".")[1], "0")
-    counts_too = overhead != "0" and (key.startswith("requests") or need)
-    return need + parse(str(overhead)) if counts_too else need
+_LISTS = frozenset(
+    [
+        "requests",
+        "limits",
+        "hard",
+        "used",
+        "capacity",
+        "allocatable",
+        "allocatedResources",
+        "overhead",
+        "podFixed",
+        "min",
+        "max",
+        "default",
+        "defaultRequest",
+        "maxLimitRequestRatio",
+    ]
+)
+_BUILT_IN = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+_PREEMPT = "PreemptLowerPriority"
 
 
-def _amount(container: Json, key: str) -> Fraction:
-    kind, resource = key.split(".")
-    return parse(str(container.get("resources", {}).get(kind, {}).get(resource, "0")))
-
-
-def _containers(pod: Json) -> Iterator[Json]:
-    yield from pod["spec"].get("initContainers", [])
-    yield from pod["spec"]["containers"]
-
-
-def counts(pod: Json) -> bool:
-    """Return whether a pod counts against quotas: finished ones do not."""
-    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-
-
-def total_need(pods: Iterable[Json]) -> Need:
-    """Return the sum over the pods that count, with their number under `pods`."""
-    total = dict.fromkeys((*COMPUTE_KEYS, "pods"), Fraction(0))
-    for pod in filter(counts, pods):
-        total["pods"] += 1
-        for key, value in pod_need(pod).items():
-            total[key] += value
-    return total
-
-
-def used_texts(hard: Mapping[str, str], total: Need) -> dict[str, str]:
-    """Return `status.used` for these `hard` keys; kinds that the sandbox does not hold are "0"."""
-    amounts = {key: total.get(_ALIASES.get(key, key), Fraction(0)) for key in hard}
-    return {key: canonical(amounts[key], binary=is_binary_key(key, hard[key])) for key in hard}
-
-
-def is_binary_key(key: str, text: str) -> bool:
-    """Return whether an amount of this key is written with powers of 1024."""
-    return is_binary(text) or key.endswith("memory")
-
-
-def refusal(pod: Json, quotas: Iterable[Json]) -> str:
-    """Return why the quotas refuse one more pod, or an empty text.
-
-    What counts is the quotas' own `status.used`, as in the API server.
+def admit(
+    state: State, cluster: str, doc: Json, old: Json | None = None, *, verb: str = "create"
+) -> None:
+    """Default, change and check an object that is to be stored.
 
     Args:
-        pod: the new pod, requests already defaulted.
-        quotas: ResourceQuota objects of its namespace, by name, with their status.
+        state: the store.
+        cluster: its key.
+        doc: the object with its metadata; it is changed as the server would.
+        old: what is stored of it, None when it is created.
+        verb: `create`, `update`, or `resize` of a pod's resources in place.
+
+    Raises:
+        Refusal: 400 for what is no quantity, 403, 404, 422, or the webhook's 400.
     """
-    need = {**pod_need(pod), "pods": Fraction(1)}
-    for quota in quotas:
-        hard = quota["spec"].get("hard", {})
-        if text := _missing(pod, hard):
-            return f"failed quota: {quota['metadata']['name']}: must specify {text}"
-        used = {key: parse(text) for key, text in quota["status"]["used"].items()}
-        if text := _exceeded(need, hard, used):
-            return f"exceeded quota: {quota['metadata']['name']}, {text}"
-    return ""
+    kind = kind_of_object(doc)
+    old = copy.deepcopy(old)  # a world leaves out what a server would have filled in
+    for one in (doc, old) if old else (doc,):
+        _read_quantities(kind, one)
+        if kind.plural == "pods":
+            default_requests(one)
+    if kind.plural == "limitranges":
+        limitranges.fill_range(doc)
+    gate = _Gate(state, cluster, kind, doc, old, verb)
+    if kind.namespaced and old is None:
+        gate.check_namespace()
+    if kind.plural == "pods" and not _is_deleted(old):
+        gate.change_pod()
+    if kind.plural == "persistentvolumeclaims" and old is None:
+        gate.choose_storage_class()
+    validate(kind, doc, old, verb=verb)
+    gate.check()
 
 
-def _missing(pod: Json, hard: Mapping[str, str]) -> str:
-    wanted = sorted(key for key in hard if _ALIASES.get(key, key) in COMPUTE_KEYS)
-    parts = []
-    for key in wanted:
-        kind, resource = _ALIASES.get(key, key).split(".")
-        names = [
-            container["name"]
-            for container in _containers(pod)
-            if resource not in container.get("resources", {}).get(kind, {})
+def kind_of_object(doc: Json) -> Kind:
+    """Return the kind of an object, as the API version that it names serves it.
+
+    Raises:
+        KeyError: if no API server has it.
+    """
+    kinds = served().get(doc["apiVersion"], {}).values()
+    found = next((kind for kind in kinds if kind.word == doc["kind"]), None)
+    if found is None:
+        raise KeyError(f"{doc['apiVersion']}/{doc['kind']}")
+    return found
+
+
+def _is_deleted(doc: Json | None) -> bool:
+    return bool(doc and doc["metadata"].get("deletionTimestamp"))
+
+
+def _read_quantities(kind: Kind, doc: Json) -> None:
+    """Write every amount as the server does.
+
+    Raises:
+        Refusal: 400 for what is none.
+    """
+    try:
+        for found in _resource_lists(doc):
+            for name, text in found.items():
+                found[name] = str(read(text))
+    except ValueError as error:
+        version = kind.version.rpartition("/")[2]
+        text = f'{kind.word} in version "{version}" cannot be handled as a {kind.word}: {error}'
+        raise kube_error(400, "BadRequest", text) from None
+
+
+def _resource_lists(value: Any) -> Iterator[Json]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from _resource_lists(inner)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            texts = inner.values() if isinstance(inner, dict) and name in _LISTS else [None]
+            if all(isinstance(one, (str, int, float)) for one in texts):
+                yield inner
+            elif name not in ("metadata", "data"):
+                yield from _resource_lists(inner)
+
+
+class _Gate:
+    """The plugins that look at one object."""
+
+    def __init__(
+        self, state: State, cluster: str, kind: Kind, doc: Json, old: Json | None, verb: str
+    ) -> None:
+        self.state, self.cluster, self.kind = state, cluster, kind
+        self.doc, self.old, self.verb = doc, old, verb
+        self.namespace = str(doc["metadata"].get("namespace") or "")
+
+    def refuse(self, text: str, *, early: bool = False) -> Refusal:
+        """Return a refusal; `early` ones come before a generated name has its letters."""
+        metadata = self.doc["metadata"]
+        name = metadata.get("generateName") if early else ""
+        name = name or metadata["name"]
+        details = {"name": name, "kind": self.kind.plural}
+        details |= {"group": self.kind.group} if self.kind.group else {}
+        text = f'{self.kind.full_name} "{name}" is forbidden: {text}'
+        return kube_error(403, "Forbidden", text, details)
+
+    def find(self, plural: str, name: str, namespace: str = "") -> Json | None:
+        return self.state.object(self.cluster, plural, namespace, name)
+
+    def listed(self, plural: str, namespace: str = "") -> list[Json]:
+        return self.state.objects(self.cluster, plural, namespace)
+
+    # plugins that change
+
+    def check_namespace(self) -> None:
+        """Refuse what would lie in a namespace that is not there, or about to go."""
+        found = self.find("namespaces", self.namespace)
+        if found is None:
+            details = {"name": self.namespace, "kind": "namespaces"}
+            text = f'namespaces "{self.namespace}" not found'
+            raise kube_error(404, "NotFound", text, details)
+        if _is_deleted(found) or (found.get("status") or {}).get("phase") == "Terminating":
+            text = f"unable to create new content in namespace {self.namespace}"
+            refused = self.refuse(f"{text} because it is being terminated", early=True)
+            cause = {"reason": "NamespaceTerminating", "field": "metadata.namespace"}
+            cause["message"] = f"namespace {self.namespace} is being terminated"
+            refused.answer.body["details"]["causes"] = [cause]
+            raise refused
+
+    def change_pod(self) -> None:
+        """Apply LimitRanges' defaults, then give a new pod its account, priority and overhead."""
+        if self.verb != "update":
+            limitranges.fill_pod(self.doc, self.listed("limitranges", self.namespace))
+        if self.old is not None:
+            return
+        spec = self.doc["spec"]
+        account = spec.setdefault("serviceAccountName", "default")
+        # every namespace has a default one, as soon as its controller has seen it
+        if account != "default" and not self.find("serviceaccounts", account, self.namespace):
+            missing = f'serviceaccount "{account}" not found'
+            text = f"error looking up service account {self.namespace}/{account}: {missing}"
+            raise self.refuse(text, early=True)
+        self._set_priority(spec)
+        self._set_overhead(spec)
+
+    def _set_priority(self, spec: Json) -> None:
+        name, policy = spec.get("priorityClassName") or "", _PREEMPT
+        if not name:
+            defaults = [one for one in self.listed("priorityclasses") if one.get("globalDefault")]
+            found = min(defaults, key=lambda one: one["value"], default=None)
+            if found:
+                spec["priorityClassName"] = found["metadata"]["name"]
+        else:
+            found = self.find("priorityclasses", name)
+            if found is None and name not in _BUILT_IN:
+                raise self.refuse(f"no PriorityClass with name {name} was found", early=True)
+        value = found["value"] if found else _BUILT_IN.get(name, 0)
+        policy = (found or {}).get("preemptionPolicy", _PREEMPT)
+        given = (("priority", value), ("preemptionPolicy", policy))
+        for (key, computed), words in zip(given, _COMPUTED_PRIORITY, strict=True):
+            if spec.get(key) is not None and spec[key] != computed:
+                text = f"the {words} ({spec[key]}) must not be provided in pod spec; priority "
+                text += (
+                    f"admission controller computed {computed} from the given PriorityClass name"
+                )
+                raise self.refuse(text, early=True)
+            spec[key] = computed
+
+    def _runtime_overhead(self) -> Json:
+        """Return the overhead that the pod's RuntimeClass says, empty without one."""
+        name = self.doc["spec"].get("runtimeClassName")
+        found = self.find("runtimeclasses", name) if name else {}
+        if found is None:
+            raise self.refuse(f'pod rejected: RuntimeClass "{name}" not found', early=True)
+        return dict((found.get("overhead") or {}).get("podFixed") or {})
+
+    def _set_overhead(self, spec: Json) -> None:
+        overhead = self._runtime_overhead()
+        if overhead:
+            if spec.get("overhead") and spec["overhead"] != overhead:
+                text = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+                raise self.refuse(text, early=True)
+            spec["overhead"] = overhead
+
+    def choose_storage_class(self) -> None:
+        """Give a claim that names no storage class the default one."""
+        spec = self.doc.setdefault("spec", {})
+        if spec.get("storageClassName") is None and not quotas.storage_class(self.doc):
+            key = "storageclass.kubernetes.io/is-default-class"
+            for found in self.listed("storageclasses"):
+                if (found["metadata"].get("annotations") or {}).get(key) == "true":
+                    spec["storageClassName"] = found["metadata"]["name"]
+
+    # plugins that refuse
+
+    def check(self) -> None:
+        """Ask LimitRanges, RuntimeClass, AKS' webhook and the quotas, in this order."""
+        plural, created = self.kind.plural, self.old is None
+        limited = plural == "persistentvolumeclaims" or (plural == "pods" and self.verb != "update")
+        if limited and not _is_deleted(self.old):
+            for found in self.listed("limitranges", self.namespace):
+                if texts := limitranges.refusals(plural, self.doc, found):
+                    raise self.refuse(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        if plural == "priorityclasses" and self.doc.get("globalDefault"):
+            for other in self.listed(plural):
+                name = other["metadata"]["name"]
+                if other.get("globalDefault") and name != self.doc["metadata"]["name"]:
+                    text = f"PriorityClass {name} is already marked as default."
+                    raise self.refuse(f"{text} Only one default can exist")
+        heavy = plural == "pods" and created and self.doc["spec"].get("overhead")
+        if heavy and not self._runtime_overhead():
+            text = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined"
+            raise self.refuse(f"{text} Overhead")
+        if plural == "persistentvolumeclaims" and self.old is not None:
+            self._check_growth(self.old)
+        if self.old is not None:
+            guard(plural, self.old, self.doc)
+        self._check_quotas()
+
+    def _check_growth(self, old: Json) -> None:
+        sizes = [
+            read(((one.get("spec") or {}).get("resources") or {})["requests"]["storage"])
+            for one in (old, self.doc)
         ]
-        if names:
-            parts.append(f"{key} for: {','.join(names)}")
-    return "; ".join(parts)
+        found = self.find("storageclasses", quotas.storage_class(old)) or {}
+        if sizes[1].value > sizes[0].value and not found.get("allowVolumeExpansion"):
+            text = "only dynamically provisioned pvc can be resized and the storageclass that"
+            raise self.refuse(f"{text} provisions the pvc must support resize")
+
+    def _check_quotas(self) -> None:
+        plural, created = self.kind.plural, self.old is None
+        changing = plural in ("services", "persistentvolumeclaims") or self.verb == "resize"
+        if not self.namespace or not (created or changing) or plural == "events":
+            return
+        found = self.listed("resourcequotas", self.namespace)
+        full, now = self.kind.full_name, self.state.now()
+        if text := quotas.refusal(self.doc, found, full=full, old=self.old, now=now):
+            raise self.refuse(text)
 
 
-def _exceeded(need: Need, hard: Mapping[str, str], present: Need) -> str:
-    over = [
-        key
-        for key in sorted(hard)
-        if (real := _ALIASES.get(key, key)) in need
-        and need[real] > 0
-        and present[key] + need[real] > parse(hard[key])
-    ]
-    if not over:
-        return ""
-    name = {key: _ALIASES.get(key, key) for key in over}
-    binary = {key: is_binary_key(key, hard[key]) for key in over}
-    requested = ",".join(f"{k}={canonical(need[name[k]], binary=binary[k])}" for k in over)
-    used = ",".join(f"{k}={canonical(present[k], binary=binary[k])}" for k in over)
-    limited = ",".join(f"{key}={hard[key]}" for key in over)
-    return f"requested: {requested}, used: {used}, limited: {limited}"
+_COMPUTED_PRIORITY = ("integer value of priority", "string value of PreemptionPolicy")

@@ -6,7 +6,8 @@ Called by the ARM side (operations that complete) and the Kubernetes side (pods 
 from __future__ import annotations
 
 from mnslib.sandbox.amounts import canonical, parse
-from mnslib.sandbox.kube.admission import pod_need, total_need, used_texts
+from mnslib.sandbox.kube import quotas
+from mnslib.sandbox.kube.arithmetic import pod_need, total_need
 from mnslib.sandbox.rules import (
     MANAGED_LABEL,
     NAME_LABEL,
@@ -147,16 +148,32 @@ def miscount(state: State, cluster: str, namespace: str, surplus: Json) -> None:
         state.set_meta(_MISCOUNTED, kept | more)
 
 
-def recount(state: State, cluster: str, namespace: str) -> None:
-    """Bring `status` of every quota of a namespace up to date and note a sample for the metrics."""
-    total = total_need(state.objects(cluster, "pods", namespace))
+def recount(state: State, cluster: str, namespace: str, full: str = "pods") -> None:
+    """Bring `status` of every quota of a namespace up to date and note a sample for the metrics.
+
+    Args:
+        state: the store.
+        cluster: its key.
+        namespace: its name.
+        full: plural of the kind that changed, with its group; what no quota counts is passed over.
+    """
+    stored = state.objects(cluster, "resourcequotas", namespace)
+    keys = {key for quota in stored for key in quota["spec"].get("hard", {})}
+    if full not in ("pods", "resourcequotas") and not any(quotas.tracks(full, k) for k in keys):
+        return
+    pods, now = state.objects(cluster, "pods", namespace), state.now()
+    total = total_need(pods, now)
     wrong = state.meta(_MISCOUNTED, {}).get(f"{cluster}/{namespace}", {})
     sample: Json = {"quotas": {}}
-    for quota in state.objects(cluster, "resourcequotas", namespace):
+
+    def objects(full: str) -> list[Json]:
+        plural = full.partition(".")[0]
+        return pods if plural == "pods" else state.objects(cluster, plural, namespace)
+
+    for quota in stored:
         hard = quota["spec"].get("hard", {})
         surplus = wrong.get(quota["metadata"]["name"], {})
-        counted = total | {key: total[key] + parse(text) for key, text in surplus.items()}
-        status = {"hard": hard, "used": used_texts(hard, counted)}
+        status = {"hard": hard, "used": quotas.used(quota, objects, now, surplus)}
         sample["quotas"][quota["metadata"]["name"]] = status
         if quota.get("status") != status:
             state.put_object(cluster, "resourcequotas", quota | {"status": status})

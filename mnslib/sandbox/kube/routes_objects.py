@@ -14,12 +14,11 @@ from typing import Any
 
 from mnslib.sandbox.access import wants_watch
 from mnslib.sandbox.kube import apply, bodies, inside
-from mnslib.sandbox.kube.admission import default_requests, pod_need, refusal
+from mnslib.sandbox.kube.admission import admit
 from mnslib.sandbox.kube.defaults import fill, suffix
-from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, known, outward
+from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, outward
 from mnslib.sandbox.kube.patches import media, patched
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
-from mnslib.sandbox.kube.shapes import invalid, normal
 from mnslib.sandbox.kube.tables import several, single
 from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import cluster_id
@@ -160,8 +159,6 @@ def create_object(call: Call) -> Answer:
 def _create(call: Call, kind: Kind, given: Json) -> Answer:
     state = call.state
     name, namespace = given["metadata"]["name"], call.params.get("namespace", "")
-    if kind.namespaced and state.object(_key(call), "namespaces", "", namespace) is None:
-        raise _not_found(known("namespaces"), namespace)
     kept = {key: given["metadata"].get(key) for key in (*_WRITABLE, "generateName")}
     doc = given | {"metadata": inside.metadata(state, name, namespace, **kept)}
     if "status" in kind.subresources and kind.plural != "nodes":
@@ -169,9 +166,9 @@ def _create(call: Call, kind: Kind, given: Json) -> Answer:
     if kind.generation:
         doc["metadata"]["generation"] = 1
     fill(kind.plural, doc, state.sequence, None)
-    doc = normal(doc)
+    admit(state, _key(call), doc)
     if kind.plural == "pods":
-        _admit(call, doc)
+        inside.schedule(state, _key(call), doc)
     if state.object(_key(call), kind.plural, namespace, name) is not None:
         text = f'{kind.full_name} "{name}" already exists'
         raise kube_error(409, "AlreadyExists", text, _details(kind, name))
@@ -194,8 +191,8 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
     namespace = call.params.get("namespace", "")
     if kind.plural == "resourcequotas":
         inside.miscount(call.state, _key(call), namespace, {})
-    if kind.plural in ("pods", "resourcequotas"):
-        inside.recount(call.state, _key(call), namespace)
+    if kind.namespaced:
+        inside.recount(call.state, _key(call), namespace, kind.full_name)
     name = call.params.get("name") or stored["metadata"]["name"]
     present = call.state.object(_key(call), kind.plural, namespace, name)
     body = present or stored
@@ -268,14 +265,6 @@ def _check_name(call: Call, kind: Kind, metadata: Json) -> None:
     if name == "" and call.method == "POST":
         text = "metadata.name: Required value: name or generateName is required"
         raise kube_error(422, "Invalid", f'{kind.word} "" is invalid: {text}')
-    form = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-    if kind.plural == "namespaces":
-        form = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-    if kind.group == "rbac.authorization.k8s.io":
-        form = r"(?!\.\.?$)[^/%]+"
-    if not re.fullmatch(form, str(name)):
-        text = f'{kind.word} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
-        raise kube_error(422, "Invalid", text)
     if name != call.params.get("name", name):
         text = f"the name of the object ({name}) does not match the name on the URL "
         raise kube_error(400, "BadRequest", f"{text}({call.params['name']})")
@@ -283,27 +272,6 @@ def _check_name(call: Call, kind: Kind, metadata: Json) -> None:
     if (metadata.get("namespace") or namespace) != namespace:
         text = "the namespace of the provided object does not match the namespace sent on the "
         raise kube_error(400, "BadRequest", f"{text}request")
-
-
-def _admit(call: Call, pod: Json) -> None:
-    """Default, admit and schedule a pod.
-
-    Raises:
-        Refusal: 403 with the quota's text; 422 without containers.
-    """
-    name, namespace = pod["metadata"]["name"], call.params["namespace"]
-    if not pod.get("spec", {}).get("containers"):
-        raise invalid(pod, "spec.containers: Required value")
-    default_requests(pod)
-    try:
-        pod_need(pod)
-    except ValueError as error:
-        raise invalid(pod, str(error)) from None
-    quotas = call.state.objects(_key(call), "resourcequotas", namespace)
-    if text := refusal(pod, quotas):
-        details = {"name": name, "kind": "pods"}
-        raise kube_error(403, "Forbidden", f'pods "{name}" is forbidden: {text}', details)
-    inside.schedule(call.state, _key(call), pod)
 
 
 def delete_object(call: Call) -> Answer:
@@ -324,8 +292,8 @@ def delete_collection(call: Call) -> Answer:
         _removed(call, kind, doc)
     answer = Answer(body=_list(call, kind, items))
     for namespace in {doc["metadata"].get("namespace", "") for doc in items}:
-        if kind.plural in ("pods", "resourcequotas"):
-            inside.recount(call.state, _key(call), namespace)
+        if kind.namespaced:
+            inside.recount(call.state, _key(call), namespace, kind.full_name)
     if _is_dry_run(call):
         raise Rollback(answer)
     return answer
@@ -402,10 +370,9 @@ def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:
         changed.pop("status", None)
         changed |= {"status": present["status"]} if "status" in present else {}
     fill(kind.plural, changed, call.state.sequence, present)
-    changed = normal(changed)
-    guard(kind.plural, present, changed)
     before = copy.deepcopy(present)  # a world leaves out what a server would have filled in
     fill(kind.plural, before, call.state.sequence, present)
+    admit(call.state, _key(call), changed, before, verb="update")
     _record(call, kind, before, changed, wanted)
     if changed != present:
         if kind.generation and changed.get("spec") != before.get("spec"):

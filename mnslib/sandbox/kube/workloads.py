@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 from mnslib.sandbox.kube import inside
-from mnslib.sandbox.kube.admission import refusal
+from mnslib.sandbox.kube.quotas import refusal
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 
@@ -158,7 +158,7 @@ class Workloads:
         )
 
     def limit(self, namespace: str, amounts: Json) -> None:
-        """Store a LimitRange; nothing applies it to pods.
+        """Store a LimitRange.
 
         Args:
             namespace: of it.
