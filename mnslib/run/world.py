@@ -20,8 +20,6 @@ _KEYS = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
 _SYSTEM = {"kube-system": "once", "gatekeeper-system": "gatekeeper"}
 """Namespaces that every cluster has, and where a world says what runs in them."""
 
-_NANO = Decimal("1e-9")
-
 
 def world_of(
     cluster: ManagedCluster,
@@ -39,9 +37,7 @@ def world_of(
     Raises:
         KubeError: if the cluster cannot be read.
     """
-    pools = Counter(
-        (node.pool, *_room(node), bool(node.taints) or node.is_cordoned) for node in kube.nodes()
-    )
+    pools = Counter(map(_node, kube.nodes()))
     sizes: dict[str, Any] = {}
     document: dict[str, Any] = {"nodes": {}, "taints": {}, "autoscaler": {}}
     for number, ((pool, cores, size, is_closed), nodes) in enumerate(pools.items(), 1):
@@ -54,19 +50,21 @@ def world_of(
             document["autoscaler"][f"pool{number}"] = [nodes, max(nodes, most)]
     of_space = _Spaces(kube)
     in_azure = {one.id.namespace_name: one for one in managed}
-    names = sorted({*in_azure, *of_space.used()} - {*_SYSTEM})
+    names = sorted({*in_azure, *of_space.used} - {*_SYSTEM})
     random.SystemRandom().shuffle(names)
     spaces: dict[str, dict[str, Any]] = {"managed": {}, "unmanaged": {}}
     for number, name in enumerate(names, 1):
         found = of_space.document(name)
         if one := in_azure.get(name):
             quota = {QUOTA_KEYS[field]: amount for field, amount in one.quota.items()}
-            found |= {"quota": _text(quota), **_policies(one)}
+            both = one.ingress_policy or "AllowSameNamespace", one.egress_policy or "AllowAll"
+            found |= {"quota": _text(quota), "policy": "/".join(both)}
+            for name in ("adoption_policy", "delete_policy"):
+                found |= {name: str(getattr(one, name))} if getattr(one, name) else {}
         spaces["managed" if one else "unmanaged"][f"ns-{number:03d}"] = found
-    subscription = base["subscriptions"][0]
     document |= {
         "name": "cluster-001",
-        "subscription": subscription["id"],
+        "subscription": base["subscriptions"][0]["id"],
         "location": base["location"],
         "network_policy": cluster.network_policy_engine or "none",
         "azure_rbac": True,
@@ -75,7 +73,7 @@ def world_of(
     system = {part: of_space.document(name)["workloads"] for name, part in _SYSTEM.items()}
     return {
         **base,
-        "subscriptions": [subscription],
+        "subscriptions": base["subscriptions"][:1],
         "node_sizes": sizes or base["node_sizes"],
         "system": {"per node": {}, **system},
         "clusters": [document],
@@ -97,10 +95,7 @@ class _Spaces:
             (one.namespace_name, one.workload_kind, one.workload_name): [one.least, one.most]
             for one in kube.autoscalers()
         }
-
-    def used(self) -> set[str]:
-        """Return the names of the namespaces that hold anything."""
-        return {*self._pods, *self._workloads, *self._quotas, *self._ranges}
+        self.used = {*self._pods, *self._workloads, *self._quotas, *self._ranges}
 
     def document(self, name: str) -> dict[str, Any]:
         """Return what a namespace holds; of several quotas, the least of each amount."""
@@ -145,16 +140,9 @@ def _by_space(items: Iterable[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _policies(one: ManagedNamespace) -> dict[str, str]:
-    both = one.ingress_policy or "AllowSameNamespace", one.egress_policy or "AllowAll"
-    found = {"policy": "/".join(map(str, both))}
-    for name in ("adoption_policy", "delete_policy"):
-        found |= {name: str(getattr(one, name))} if getattr(one, name) else {}
-    return found
-
-
-def _room(node: own.Node) -> tuple[str, str]:
-    return _amount("cpu", node.allocatable_cores), _amount("memory", node.allocatable_bytes)
+def _node(node: own.Node) -> tuple[str, str, str, bool]:
+    room = _amount("cpu", node.allocatable_cores), _amount("memory", node.allocatable_bytes)
+    return node.pool, *room, bool(node.taints) or node.is_cordoned
 
 
 def _text(amounts: Mapping[str, Decimal]) -> str:
@@ -168,4 +156,4 @@ def _amount(key: str, amount: Decimal) -> str:
     for unit, suffix in (large, (1, "")):
         if amount % unit == 0:
             return f"{int(amount / unit)}{suffix}"
-    return f"{int((amount / _NANO).to_integral_value(ROUND_CEILING))}n"
+    return f"{int((amount * 10**9).to_integral_value(ROUND_CEILING))}n"
