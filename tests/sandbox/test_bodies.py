@@ -143,6 +143,20 @@ def test_zero_values_are_left_out_where_the_server_leaves_them_out(state: State)
     assert kube(state, "POST", f"{TEAM}/configmaps", data).body["data"] == {"a": ""}
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+def test_a_spec_that_is_left_out_is_an_empty_one(state: State, method: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": method.lower()}}
+    one, media = f"{TEAM}/resourcequotas/{method.lower()}", ""
+    if method == "PUT":
+        kube(state, "POST", f"{TEAM}/resourcequotas", body)
+    if method == "PATCH":
+        media = "application/apply-patch+yaml"
+    path = f"{TEAM}/resourcequotas" if method == "POST" else one
+    answer = kube(state, method, path, body, media, fieldManager="a")
+    assert answer.status in (200, 201)
+    assert answer.body["spec"] == {}
+
+
 def test_yaml_is_read_but_not_what_it_abbreviates(state: State) -> None:
     text = "metadata: {name: c}\ndata: {on: '1', at: 2026-01-01T00:00:00Z}\n"
     made = kube(state, "POST", f"{TEAM}/configmaps", text, "application/yaml")

@@ -185,14 +185,14 @@ class _Gate:
         name, policy = spec.get("priorityClassName") or "", _PREEMPT
         if not name:
             defaults = [one for one in self.listed("priorityclasses") if one.get("globalDefault")]
-            found = min(defaults, key=lambda one: one["value"], default=None)
+            found = min(defaults, key=lambda one: one.get("value", 0), default=None)
             if found:
                 spec["priorityClassName"] = found["metadata"]["name"]
         else:
             found = self.find("priorityclasses", name)
             if found is None and name not in _BUILT_IN:
                 raise self.refuse(f"no PriorityClass with name {name} was found", early=True)
-        value = found["value"] if found else _BUILT_IN.get(name, 0)
+        value = found.get("value", 0) if found else _BUILT_IN.get(name, 0)
         policy = (found or {}).get("preemptionPolicy", _PREEMPT)
         given = (("priority", value), ("preemptionPolicy", policy))
         for (key, computed), words in zip(given, _COMPUTED_PRIORITY, strict=True):

@@ -257,9 +257,10 @@ def configured(call: Call, live: Json, version: str, word: str) -> Json:
         raise kube_error(400, "BadRequest", "metadata.managedFields must be nil")
     try:
         force = call.query.get("force") == "true"
-        return applied(live, config, model, entry, force=force)
+        made = applied(live, config, model, entry, force=force)
     except Conflict as conflict:
         raise kube_error(409, "Conflict", str(conflict), conflict.details) from None
+    return bodies.whole(made, version, word)
 
 
 def _undeclared(doc: Any, text: str) -> str:

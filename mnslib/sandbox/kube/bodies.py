@@ -82,7 +82,13 @@ def read(call: Call, version: str, word: str) -> Json:
         raise _unhandled(version, word, word, str(error)) from None
     if text := told(call, strict):
         raise _unhandled(version, word, word, text)
-    return found | {"apiVersion": version, "kind": word}
+    return whole(found, version, word)
+
+
+def whole(doc: Json, version: str, word: str) -> Json:
+    """Return an object with its type, and a spec if its kind has one, though it be empty."""
+    spec: Json = {"spec": {}} if "spec" in fields(model_of(version, word)) else {}
+    return spec | doc | {"apiVersion": version, "kind": word}
 
 
 def parsed(call: Call, *, yaml: bool = False) -> Any:

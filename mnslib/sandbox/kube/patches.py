@@ -264,7 +264,7 @@ def patched(call: Call, present: Json, version: str, word: str) -> Json:
         causes = [{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]
         text = f' "" is invalid: patch: {message}'
         raise kube_error(422, "Invalid", text, {"causes": causes}) from None
-    return found | {"apiVersion": version, "kind": word}
+    return bodies.whole(found, version, word)
 
 
 def media(call: Call) -> str:
