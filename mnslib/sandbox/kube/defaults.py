@@ -157,7 +157,8 @@ def _service(doc: Json, number: int, old: Json | None) -> None:
         given = {
             one.get("port"): one["nodePort"] for one in _each(before, "ports") if "nodePort" in one
         }
-        for index, port in enumerate(ports):
+        wanted = spec.get("allocateLoadBalancerNodePorts") is not False or kind == "NodePort"
+        for index, port in enumerate(ports if wanted else []):
             port.setdefault(
                 "nodePort", given.get(port.get("port"), 30000 + (number + index) % 2768)
             )
