@@ -1,4 +1,4 @@
-"""Two arithmetics that share nothing, the library's and the sandbox's, agree on generated pods."""
+"""Pods by the library's arithmetic and by the sandbox's, which share nothing: they agree."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(pods())
-def test_both_arithmetics_charge_a_pod_alike(pod: dict[str, Any]) -> None:
+def test_the_library_and_the_sandbox_charge_a_pod_alike(pod: dict[str, Any]) -> None:
     as_asked = charge(with_defaults(make_pod(copy.deepcopy(pod["spec"])), ()))
     default_requests(pod)
     assert counted(pod | {"status": {}}) == plain(as_asked)
