@@ -84,6 +84,17 @@ def test_finished_pods_do_not_count() -> None:
     assert total_need(pods)["requests.cpu"] == Fraction(2)
 
 
+def test_what_must_be_said_is_sorted_whichever_container_leaves_it_out() -> None:
+    hard = {"cpu": "1", "memory": "1Gi", "requests.cpu": "1"}
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": hard}}
+    quota["status"] = {"used": dict.fromkeys(hard, "0")}
+    first = {"name": "a", "resources": {"requests": {"cpu": "1"}}}
+    pod = {"spec": {"containers": [first, {"name": "b", "resources": {}}]}}
+    assert refusal(pod, [quota]) == (
+        "failed quota: q: must specify cpu for: b; memory for: a,b; requests.cpu for: b"
+    )
+
+
 def test_short_keys_mean_requests() -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}}}
     quota["status"] = {"used": {"cpu": "0"}}

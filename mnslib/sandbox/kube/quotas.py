@@ -281,4 +281,5 @@ def _missing(pod: Json, keys: list[str]) -> str:
         for key in keys:
             if key in _REQUIRED and key not in said:
                 silent.setdefault(key, []).append(container["name"])
-    return "; ".join(f"{key} for: {','.join(sorted(set(names)))}" for key, names in silent.items())
+    each = [f"{key} for: {','.join(sorted(set(names)))}" for key, names in sorted(silent.items())]
+    return "; ".join(each)
