@@ -190,9 +190,9 @@ def test_log_shows_writes_with_bodies_and_no_secret(sandbox: Client) -> None:
 def test_log_shows_no_kubernetes_secret_that_somebody_sends(sandbox: Client) -> None:
     body = {"kind": "Secret", "metadata": {"name": "a"}, "stringData": {"password": "hush"}}
     path = "/api/v1/namespaces/payments-api/secrets"
-    assert sandbox.kube("aks-prod-weu-1", "POST", path, body).status_code == 404
+    assert sandbox.kube("aks-prod-weu-1", "POST", path, body).status_code == 201
     entry = sandbox.control("GET", "requests").json()["value"][-1]
-    assert entry["body"] == body | {"stringData": "..."}
+    assert entry["body"] == "..."
 
 
 def test_a_body_of_too_many_levels_is_refused_by_every_surface(sandbox: Client) -> None:
