@@ -115,17 +115,22 @@ def containers(spec: Json) -> Iterator[Json]:
     yield from spec.get("initContainers") or []
 
 
-def is_best_effort(pod: Json) -> bool:
-    """Return whether a pod asks for no CPU and no memory at all."""
+def qos_class(pod: Json) -> str:
+    """Return Guaranteed, Burstable or BestEffort; what is 0 is not asked for."""
     spec = pod["spec"]
-    owners = [spec] if sets_pod_level(spec) else containers(spec)
-    return not any(
-        amount.value > 0
+    owners = [spec] if sets_pod_level(spec) else list(containers(spec))
+    asked = [
+        {name: amount.value for name, amount in _listed(owner, kind).items() if amount.value > 0}
         for owner in owners
         for kind in KINDS
-        for name, amount in _listed(owner, kind).items()
-        if name in ("cpu", "memory")
-    )
+    ]
+    if not any(found.keys() & {"cpu", "memory"} for found in asked):
+        return "BestEffort"
+    for requests, limits in zip(asked[::2], asked[1::2], strict=True):
+        for name in ("cpu", "memory"):
+            if name not in limits or requests.get(name, limits[name]) != limits[name]:
+                return "Burstable"
+    return "Guaranteed"
 
 
 def default_requests(pod: Json) -> None:

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from mnslib.sandbox.amounts import Amount
 from mnslib.sandbox.kube.arithmetic import KINDS, Amounts, containers, listed, pod_amounts
+from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json
 
 _NOTE = "kubernetes.io/limit-ranger"
@@ -127,7 +128,7 @@ def problems(doc: Json) -> Iterator[tuple[str, str]]:
 
     Source: `pkg/apis/core/validation`, ValidateLimitRange.
     """
-    seen = set()
+    rules, seen = packaged("kube/validation.yaml")["limits"], set()
     for index, item in enumerate((doc.get("spec") or {}).get("limits") or []):
         at, kind = f"spec.limits[{index}]", item.get("type")
         if kind in seen:
@@ -136,50 +137,20 @@ def problems(doc: Json) -> Iterator[tuple[str, str]]:
         for key in ("default", "defaultRequest") if kind == "Pod" else ():
             if item.get(key):
                 yield f"{at}.{key}", "Forbidden: may not be specified when `type` is 'Pod'"
-        bounds = {key: listed(item.get(key)) for key in _BOUNDS}
+        bounds = {key: listed(item.get(key)) for key in rules["keys"]}
         if kind == "PersistentVolumeClaim" and not any(
             "storage" in bounds[key] for key in ("min", "max")
         ):
             text = "either minimum or maximum storage value is required, but neither was provided"
             yield f"{at}.limits", f"Required value: {text}"
-        for low, high, shown, field, text in _ORDER:
+        for low, high, shown, field, text in rules["order"]:
             for name, least in sorted(bounds[low].items()):
                 most = bounds[high].get(name)
                 if most is not None and least.value > most.value:
-                    value = least if shown == low else most
+                    value = bounds[shown][name]
                     detail = text.format(least, most)
                     yield f"{at}.{field}[{name}]", f'Invalid value: "{value}": {detail}'
         for name, ratio in sorted(bounds["maxLimitRequestRatio"].items()):
             if ratio.value < 1:
                 text = f'Invalid value: "{ratio}": ratio {ratio} is less than 1'
                 yield f"{at}.maxLimitRequestRatio[{name}]", text
-
-
-_BOUNDS = ("min", "max", "default", "defaultRequest", "maxLimitRequestRatio")
-# what may not be above what; which of both is shown; at which field; the words
-_ORDER = (
-    ("min", "max", "min", "min", "min value {} is greater than max value {}"),
-    (
-        "min",
-        "defaultRequest",
-        "defaultRequest",
-        "defaultRequest",
-        "min value {} is greater than default request value {}",
-    ),
-    (
-        "defaultRequest",
-        "max",
-        "defaultRequest",
-        "defaultRequest",
-        "default request value {} is greater than max value {}",
-    ),
-    (
-        "defaultRequest",
-        "default",
-        "defaultRequest",
-        "defaultRequest",
-        "default request value {} is greater than default limit value {}",
-    ),
-    ("min", "default", "min", "default", "min value {} is greater than default value {}"),
-    ("default", "max", "max", "default", "default value {} is greater than max value {}"),
-)

@@ -16,9 +16,9 @@ from mnslib.sandbox.kube.arithmetic import (
     added,
     containers,
     counts,
-    is_best_effort,
     listed,
     pod_amounts,
+    qos_class,
     sets_pod_level,
 )
 from mnslib.sandbox.kube.kinds import kind_of
@@ -144,7 +144,7 @@ def covers(quota: Json, full: str, doc: Json) -> bool:
 def _in_scope(selector: Json, pod: Json) -> bool:
     spec, scope = pod["spec"], str(selector["scopeName"])
     if scope.endswith("BestEffort"):
-        return is_best_effort(pod) != scope.startswith("Not")
+        return (qos_class(pod) == "BestEffort") != scope.startswith("Not")
     if scope.endswith("Terminating"):
         return ("activeDeadlineSeconds" in spec) != scope.startswith("Not")
     if scope == "CrossNamespacePodAffinity":

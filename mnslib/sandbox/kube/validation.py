@@ -16,9 +16,9 @@ from mnslib.sandbox.kube import limitranges
 from mnslib.sandbox.kube.arithmetic import (
     KINDS,
     container_amounts,
-    containers,
     is_pod_level,
     listed,
+    qos_class,
     sets_pod_level,
 )
 from mnslib.sandbox.kube.kinds import Kind
@@ -84,8 +84,8 @@ def validate(kind: Kind, doc: Json, old: Json | None, *, verb: str) -> None:
     if old is not None:
         if kind.plural == "pods":
             found += _resized(doc, old) if verb == "resize" else _pod_update(doc, old)
-        elif kind.plural in _FROZEN:
-            found += _frozen(doc, old, *_FROZEN[kind.plural])
+        elif row := rows["frozen"].get(kind.plural):
+            found += _frozen(doc, old, row["but"], row["text"])
     if found:
         raise refused(kind, doc["metadata"]["name"], found)
 
@@ -403,20 +403,6 @@ def _resized(doc: Json, old: Json) -> Problems:
         yield "spec", invalid(qos_class(doc), text)
 
 
-def qos_class(pod: Json) -> str:
-    """Return Guaranteed, Burstable or BestEffort. Source: `component-helpers/.../qos`."""
-    spec = pod["spec"]
-    owners = [spec] if sets_pod_level(spec) else list(containers(spec))
-    lists = [[listed((one.get("resources") or {}).get(kind)) for kind in KINDS] for one in owners]
-    if not any(found.get(n) for pair in lists for found in pair for n in ("cpu", "memory")):
-        return "BestEffort"
-    for requests, limits in lists:
-        for name in ("cpu", "memory"):
-            if name not in limits or requests.get(name, limits[name]).value != limits[name].value:
-                return "Burstable"
-    return "Guaranteed"
-
-
 # what compares fields of other kinds
 
 
@@ -445,18 +431,11 @@ def _quota(doc: Json) -> Problems:
         if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
             yield f"{at}.operator", invalid(operator or "", "not a valid selector operator")
         elif name != "PriorityClass" and operator != "Exists":
-            text = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
-            text += "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
-            text += "ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
-            yield f"{at}.operator", invalid(operator, text)
+            yield f"{at}.operator", invalid(operator, known["only_exists"])
         elif operator in ("In", "NotIn") and not values:
-            text = "Required value: must be at least one value when `operator` is 'In' or 'NotIn' "
-            yield f"{at}.values", f"{text}for scope selector"
+            yield f"{at}.values", f"Required value: {known['some_values']}"
         elif operator in ("Exists", "DoesNotExist") and values:
-            text = (
-                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
-            )
-            yield f"{at}.values", invalid(values, text)
+            yield f"{at}.values", invalid(values, known["no_values"])
 
 
 def _scopes(names: list[str], shown: Any, hard: Json, at: str, unknown: str) -> Problems:
@@ -543,31 +522,8 @@ _MORE = {
     "cronjobs": _schedule,
 }
 
-# kinds whose spec may change in some fields only: these, and the words
-_FROZEN: dict[str, tuple[tuple[str, ...], str]] = {
-    "statefulsets": (
-        (
-            "replicas",
-            "ordinals",
-            "template",
-            "updateStrategy",
-            "revisionHistoryLimit",
-            "persistentVolumeClaimRetentionPolicy",
-            "minReadySeconds",
-        ),
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-        "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-        "'minReadySeconds' are forbidden",
-    ),
-    "persistentvolumeclaims": (
-        ("resources", "volumeAttributesClassName", "volumeName"),
-        "spec is immutable after creation except resources.requests and "
-        "volumeAttributesClassName for bound claims",
-    ),
-}
 
-
-def _frozen(doc: Json, old: Json, free: tuple[str, ...], text: str) -> Problems:
+def _frozen(doc: Json, old: Json, free: list[str], text: str) -> Problems:
     after, before = (
         {key: value for key, value in (one.get("spec") or {}).items() if key not in free}
         for one in (doc, old)
