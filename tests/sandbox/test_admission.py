@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from mnslib.sandbox.amounts import read
+from mnslib.sandbox.kube.admission import admit
 from mnslib.sandbox.server import open_state
+from mnslib.sandbox.wire import Refusal
 from tests.sandbox.client import Client, make_pod
 from tests.sandbox.in_process import Clock
 from tests.sandbox.test_pod_cases import Server
@@ -283,3 +286,49 @@ def test_twenty_at_once_never_overdraw_a_quota(sandbox: Client) -> None:
     assert answers == [201] * fit + [403] * (20 - fit)
     after = sandbox.kube("aks-prod-weu-1", "GET", f"{place}/resourcequotas/q").json()
     assert read(after["status"]["used"]["requests.cpu"]).value <= 1
+
+
+def test_a_stateful_set_and_a_claim_change_in_some_fields_only(server: Server) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec()}
+    fields = {"selector": {"matchLabels": {"a": "b"}}, "template": template, "serviceName": "s"}
+    made = server.in_x("statefulsets", "apps/v1/StatefulSet", "s", spec=fields).body
+    path, media = "/apis/apps/v1/namespaces/x/statefulsets/s", "application/merge-patch+json"
+    assert server.send("PATCH", path, {"spec": {"replicas": 3}}, media).status == 200, made
+    text = server.send("PATCH", path, {"spec": {"serviceName": "t"}}, media).body["message"]
+    assert "spec: Forbidden: updates to statefulset spec for fields other than 'replicas'" in text
+    server.quota("q", {"hard": {"requests.storage": "4Gi"}})
+    assert server.claim("a", "3Gi", "fast").status == 201
+    path = "/api/v1/namespaces/x/persistentvolumeclaims/a"
+    larger = {"spec": {"resources": {"requests": {"storage": "5Gi"}}}}
+    text = server.send("PATCH", path, larger, media).body["message"]
+    assert "only dynamically provisioned pvc can be resized" in text
+    kind, fields = "storage.k8s.io/v1/StorageClass", {"allowVolumeExpansion": True}
+    fields |= {"provisioner": "disk.csi.azure.com"}
+    server.post("/apis/storage.k8s.io/v1/storageclasses", kind, "fast", **fields)
+    assert server.send("PATCH", path, larger, media).body["message"] == (
+        'persistentvolumeclaims "a" is forbidden: exceeded quota: q, requested: '
+        "requests.storage=2Gi, used: requests.storage=3Gi, limited: requests.storage=4Gi"
+    )
+
+
+def test_a_resize_is_charged_the_difference_and_keeps_the_class(server: Server) -> None:
+    server.quota("q", {"hard": {"requests.cpu": "1"}})
+    server.pod(spec())
+    pod = server.state.object(server.key, "pods", "x", "p")
+    assert pod is not None
+
+    def resized(**amounts: Any) -> str:
+        changed = copy.deepcopy(pod)
+        changed["spec"]["containers"][0]["resources"] = amounts
+        with pytest.raises(Refusal) as refused:
+            admit(server.state, server.key, changed, pod, verb="resize")
+        return str(refused.value.answer.body["message"])
+
+    limits = {"cpu": "2", "memory": "1Gi"}
+    assert resized(requests={"cpu": "1500m", "memory": "1Gi"}, limits=limits) == (
+        'pods "p" is forbidden: exceeded quota: q, requested: requests.cpu=1, used: '
+        "requests.cpu=500m, limited: requests.cpu=1"
+    )
+    text = resized(requests=limits, limits=limits)
+    assert 'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result' in text
+    assert "resource limits cannot be removed" in resized(requests=GIVEN["requests"])
