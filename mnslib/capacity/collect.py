@@ -296,6 +296,9 @@ def history_note(readings: Sequence[ClusterReading], grid: Grid) -> str:
     told: list[tuple[str, dict[str, Any]]] = [("span", {"days": days, "every": every})]
     if rare := [one.name for one in readings if one.history and one.history.is_rare]:
         told.append(("rare", {"names": ", ".join(rare)}))
+    for source in ("requested", "listed"):
+        if plain := [one.name for one in readings if one.history and one.history.source == source]:
+            told.append((source, {"names": ", ".join(plain)}))
     for one in readings:
         own = one.id.cluster_name
         others = [label for label in one.label.values if label not in ("", own)]

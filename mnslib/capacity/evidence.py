@@ -206,7 +206,9 @@ def _with_flags(rows: pd.DataFrame, snapshot: CleanSnapshot) -> pd.DataFrame:
     """
     is_known, asks = rows["asked"].notna(), rows["asked"] > 0
     counts = rows["is_live"] & (rows["counted"] > 0)
-    had_pods = rows["has_pods"].mask(rows["is_asked"], rows["untrue_zeros"].map(bool))
+    # of a key that no pod asks for, other signs of pods say nothing
+    has_signs = rows["has_pods"] & ~(is_known & ~asks) & ~_unset_limits(rows, snapshot)
+    had_pods = has_signs.mask(rows["is_asked"], rows["untrue_zeros"].map(bool))
     says_none = is_known | (rows["is_watched"] & ~had_pods)
     is_stuck = (rows["late_untrue"] > 0) & _is_old(rows, snapshot) & (rows["counted"] == 0)
     zero, is_whole = rows["is_zero"], ~rows["is_scoped"]
@@ -356,6 +358,7 @@ def _untrue_counters(
     )
     asks_nothing = (rows["asked"] == 0).to_numpy(dtype=bool)
     is_true = rows["is_scoped"] | (asks_nothing & rows["resource"].str.endswith("limit"))
+    is_true |= _unset_limits(rows, snapshot)
     measured = (snapshot.usage_cpu, snapshot.usage_memory)
     requests = rows["resource"].str.replace("limit", "request")
     beside = frames["requested"].columns.get_indexer(series_of(rows.assign(resource=requests)))
@@ -381,6 +384,17 @@ def _untrue_counters(
             place: own for place, own in zip(places.tolist(), steps.T, strict=True) if own.any()
         }
     return {place: steps for place, steps in found.items() if steps.any()}
+
+
+def _unset_limits(rows: pd.DataFrame, snapshot: Snapshot) -> pd.Series[bool]:
+    """Return which rows are on a limit that, by the metrics, no container there ever had."""
+    if not snapshot.limited:
+        return pd.Series(data=False, index=rows.index)
+    limited = {(cluster, *one) for cluster, found in snapshot.limited.items() for one in found}
+    keys = rows["resource"].map(QUOTA_KEYS)
+    is_set = [one in limited for one in zip(*(rows[name] for name in SPACE), keys, strict=True)]
+    is_limit = rows["resource"].str.endswith("limit")
+    return is_limit & rows["cluster_name"].isin([*snapshot.limited]) & ~np.array(is_set, dtype=bool)
 
 
 def _untrue_usage(frames: Mapping[str, pd.DataFrame], name: str, *, least: int) -> Untrue:

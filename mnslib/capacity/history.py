@@ -94,11 +94,13 @@ class History:
             as it is written).
         latest: the highest `used` of the step under way, which `samples` do not have yet.
         is_rare: in some steps `requested` also counts pods that were gone at the step's end.
+        source: the last of `promql.REQUESTED` that `requested` needed; empty without any.
     """
 
     samples: Mapping[str, Samples]
     latest: Mapping[Name, float] = field(default_factory=dict)
     is_rare: bool = False
+    source: str = ""
 
     def last_seen(self, kind: str, *, within: int | None = None) -> dict[Name, float]:
         """Return the last sample of each series, of so many steps before now or of all."""
@@ -213,24 +215,47 @@ def read_history(prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid
         name: read_samples(prometheus, promql.query_of(name, cluster), grid)
         for name in promql.HISTORY
     }
-    unseen = np.ones(len(grid.times), dtype=bool)
-    for row in samples["requested"].values():
-        unseen &= np.isnan(row)
-    is_rare = False
-    if unseen.any():
-        # One target has the requests of all pods, so a time is seen by all of a cluster's series
-        # or by none; a namespace alone that shows nothing then has no pods.
-        of_step = read_samples(prometheus, promql.query_of("requested", cluster, last=True), grid)
-        for series, values in of_step.items():
-            if not np.isnan(values[unseen]).all():
-                is_rare = True
-                row = samples["requested"].setdefault(series, np.full_like(values, np.nan))
-                row[unseen] = values[unseen]
+    samples["requested"], source, is_rare = _requested(prometheus, cluster, grid)
     latest = {}
     if seconds := ceil((grid.now - grid.times[-1]).total_seconds()):
         now = values_at(prometheus, promql.query_of("used", cluster), grid.now, seconds=seconds)
         latest = {one: value for one, value in now.items() if value <= most_of("used", one[-1])}
-    return History(samples=samples, latest=latest, is_rare=is_rare)
+    return History(samples=samples, latest=latest, is_rare=is_rare, source=source)
+
+
+def _requested(
+    prometheus: PrometheusClient, cluster: ClusterNames, grid: Grid
+) -> tuple[Samples, str, bool]:
+    """Return what pods request, the last source that it needed, and whether scrapes are rare.
+
+    One target has the requests of all pods, so a time is seen by all of a cluster's series or by
+    none: what a source does not see is left to the next, and a namespace alone that shows nothing
+    then has no pods.
+    """
+    found: Samples = {}
+    unseen = np.ones(len(grid.times), dtype=bool)
+    source, is_rare = "", False
+    for name in promql.REQUESTED:
+        try:
+            for last in (False,) if name == promql.REQUESTED[0] else (False, True):
+                if not unseen.any():
+                    return found, source, is_rare
+                query = promql.query_of(name, cluster, last=last)
+                gaps = unseen.copy()
+                for series, values in read_samples(prometheus, query, grid).items():
+                    known = gaps & ~np.isnan(values)
+                    if known.any():
+                        source, is_rare = name, is_rare or last
+                        row = found.setdefault(series, np.full_like(values, np.nan))
+                        row[known] = values[known]
+                        unseen &= ~known
+        except PrometheusError:  # who takes one metric a query is asked for one
+            if name == promql.REQUESTED[-1]:
+                raise
+        else:
+            if name != promql.REQUESTED[0]:
+                break
+    return found, source, is_rare
 
 
 # One range query, in parts

@@ -7,7 +7,8 @@ reason. Asks neither Azure Resource Manager nor Kubernetes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from mnslib.capacity import history as past
 from mnslib.capacity.collect import WORKERS, ClusterReading, add_history, assemble, history_note
 from mnslib.capacity.evidence_words import LATE, LATE_STEPS
-from mnslib.capacity.promql import QUOTAS, REQUESTS, ClusterNames, query_of
+from mnslib.capacity.promql import QUOTAS, REQUESTED, REQUESTS, ClusterNames, query_of
 from mnslib.capacity.quota_values import tightest_quotas
 from mnslib.commitment import commitments
 from mnslib.errors import ConfigError, PrometheusError
@@ -31,6 +32,7 @@ UNNAMED = "(no cluster label)"
 """What a cluster is called whose series have no label `cluster`, as on a server of its own."""
 
 NOT_IN_METRICS = "metrics do not say"
+_STATES = ("cordoned", "ready")
 _UNKNOWN_KINDS = ("pods", "limit_ranges", "workloads", "autoscalers", "events", "pools", "owner")
 
 
@@ -77,6 +79,9 @@ def collect_from_metrics(
         try:
             spaces = past.read_samples(prometheus, query_of("namespaces", label), grid)
             reading.busy = frozenset(name for (name,) in spaces)
+            with suppress(PrometheusError):  # who sets limits only says which zeros are true
+                limits = past.read_samples(prometheus, query_of("limits", label), grid)
+                reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
             recent, gone = _quotas(prometheus, label, reading.history, grid)
             reading.is_remembered = True
             reading.facts["quotas"] = recent + gone
@@ -139,30 +144,57 @@ def _add_commitment(
     quotas: Sequence[QuotaStatus],
     grid: past.Grid,
 ) -> None:
-    """Fill in nodes and what the cluster has committed; metrics do not say which nodes are ready.
+    """Fill in nodes, with what keeps pods away from them, and what the cluster has committed.
 
     Where scrapes are too rare to be seen now, what the last step or hour saw counts.
     """
     seconds = int(max(grid.step, LATE).total_seconds())
 
-    def seen(kind: str) -> dict[str, dict[str, Decimal]]:
-        now = past.values_at(prometheus, query_of(kind, label), grid.now, seconds=0)
-        last = query_of(kind, label, last=True)
-        answer = now or past.values_at(prometheus, last, grid.now, seconds=seconds)
-        found: dict[str, dict[str, Decimal]] = defaultdict(dict)
-        for (name, resource), amount in answer.items():
-            found[name][resource] = Decimal(str(amount))
+    def seen(kind: str, *, by_node: bool = False) -> Mapping[past.Name, float]:
+        now, last = (query_of(kind, label, last=at, by_node=by_node) for at in (False, True))
+        return past.values_at(prometheus, now, grid.now, seconds=seconds) or past.values_at(
+            prometheus, last, grid.now, seconds=seconds
+        )
+
+    def by_resource(values: Mapping[past.Name, float]) -> dict[past.Name, dict[str, Decimal]]:
+        found: dict[past.Name, dict[str, Decimal]] = defaultdict(dict)
+        for (*place, resource), amount in values.items():
+            found[tuple(place)][resource] = Decimal(str(amount))
         return found
 
+    def asked() -> Mapping[past.Name, float]:
+        for source in REQUESTED[:-1]:
+            with suppress(PrometheusError):  # the next one is plainer
+                if values := seen(source, by_node=True):
+                    return values
+        return seen(REQUESTED[-1], by_node=True)
+
+    cordoned, ready = ({name: is_so for (name,), is_so in seen(k).items()} for k in _STATES)
+    taints: dict[str, list[str]] = defaultdict(list)
+    for name, key in seen("tainted"):
+        taints[name].append(key)
     nodes = [
-        Node(name=name, allocatable_cores=offer["cpu"], allocatable_bytes=offer["memory"])
-        for name, offer in sorted(seen("nodes").items())
+        Node(
+            name=name,
+            allocatable_cores=offer["cpu"],
+            allocatable_bytes=offer["memory"],
+            is_ready=bool(ready.get(name, True)),
+            is_cordoned=bool(cordoned.get(name)),
+            taints=tuple(taints[name]),
+        )
+        for (name,), offer in sorted(by_resource(seen("nodes")).items())
         if offer.keys() >= {"cpu", "memory"}
     ]
-    # one stand-in for all pods of a namespace: only their sum is known
+    # one stand-in for all pods of a namespace on a node: only their sum is known
     pods = [
-        Pod(namespace_name=name, name="", phase="Running", containers=(Container(requests=need),))
-        for name, need in seen("requested").items()
+        Pod(
+            namespace_name=name,
+            name="",
+            phase="Running",
+            node_name=node,
+            containers=(Container(requests=need),),
+        )
+        for (name, node), need in by_resource(asked()).items()
     ]
     if not nodes or not pods:
         missing = "nodes" if not nodes else "pod requests"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,10 +41,13 @@ QUOTA_LABELS = ("namespace", "resourcequota", "resource")
 QUOTAS, REQUESTS = "kube_resourcequota", "kube_pod_container_resource_requests"
 _LAST = "last_over_time({series}[{window}ms])"
 _RENAMED = 'label_replace(%s, "%s", "$1", "exported_%s", "(.+)")'
+_RENAMED_LABELS = ("namespace", "node", "pod", "container")
 """Of a scrape without `honor_labels`, which keeps a label of its own and renames the metric's.
 Source: Prometheus, `scrape_config`."""
-HISTORY = ("used", "hard", "requested", "usage_cpu", "usage_memory")
+HISTORY = ("used", "hard", "usage_cpu", "usage_memory")
 """What is asked for over the lookback, by the frame that it fills; all are in `queries.yaml`."""
+REQUESTED = ("scheduled", "requested", "listed")
+"""Where what pods request may be read, the best first."""
 
 
 class ClusterNames(NamedTuple):
@@ -74,14 +77,20 @@ class RangeQuery:
     """A query whose text depends on the step.
 
     Attributes:
-        form: what is asked, with places for the selector and for lengths of time.
-        selector: the series that it reads, so that they can be counted first.
+        form: what is asked, with places for the selectors and for lengths of time.
+        selectors: the series that it reads, so that they can be counted first, by the name of
+            their query.
         labels: of the answer, in the order of a series' name.
     """
 
     form: str
-    selector: str
+    selectors: Mapping[str, str]
     labels: tuple[str, ...]
+
+    @property
+    def selector(self) -> str:
+        """The first of `selectors`."""
+        return next(iter(self.selectors.values()))
 
     def text(self, seconds: int) -> str:
         """Return the query for steps of so many seconds.
@@ -97,28 +106,42 @@ class RangeQuery:
         Args:
             seconds: seen within so many before a moment; None for those seen at that moment.
         """
-        return self._filled(f"count({'{series}' if seconds is None else _LAST})", seconds or 0)
+        form = "{series}" if seconds is None else _LAST
+        every = " or ".join(form.replace("series", name) for name in self.selectors)
+        return self._filled(f"count({every})", seconds or 0)
 
     def _filled(self, form: str, seconds: int) -> str:
-        return form.format(series=self.selector, seconds=seconds, window=seconds * 1000 - 1)
+        return form.format(**self.selectors, seconds=seconds, window=seconds * 1000 - 1)
 
 
-def query_of(name: str, cluster: ClusterNames, *, last: bool = False) -> RangeQuery:
+def query_of(
+    name: str, cluster: ClusterNames, *, last: bool = False, by_node: bool = False
+) -> RangeQuery:
     """Return one of the queries of `queries.yaml`.
 
-    What two names of a cluster both have counts once, and a renamed label as what it was.
+    A renamed label counts as what it was.
 
     Args:
         last: ask for what the window saw last, not for what its end shows: scrapes may be rare.
+        by_node: of what pods request, tell apart the nodes that they are on.
     """
-    asked = packaged("mnslib.capacity", "queries")[name]
-    labels, value = tuple(asked["by"]), _LAST if last else asked["value"]
-    for label in {"namespace", "node"}.intersection(labels) if cluster.is_renamed else ():
-        value = _RENAMED % (value, label, label)
-    if len(cluster.values) > 1:
-        value = f"max without (cluster) ({value})"
-    selector = f"{asked['metric']}{{{cluster.matcher},{asked['where']}}}"
-    return RangeQuery(f"{asked['take']} by ({', '.join(labels)}) ({value})", selector, labels)
+    queries = packaged("mnslib.capacity", "queries")
+    asked, selectors = queries[name], {}
+    form = f"{asked['take']} by ({', '.join(asked['by'])}) ({asked.get('of', f'<{name}>')})"
+    labels = tuple(asked["by"])
+    if by_node:
+        form = form.replace(" by (namespace, ", " by (namespace, node, ")
+        labels = ("namespace", "node", *labels[1:])
+    grouped = re.findall(r"\w+", form)
+    renamed = [label for label in _RENAMED_LABELS if cluster.is_renamed and label in grouped]
+    for part in (name, *asked.get("beside", ())):
+        one = queries[part]
+        selectors[part] = f"{one['metric']}{{{cluster.matcher},{one['where']}}}"
+        value = (_LAST if last else one["value"]).replace("{series}", f"{{{part}}}")
+        for label in renamed:
+            value = _RENAMED % (value, label, label)
+        form = form.replace(f"<{part}>", value)
+    return RangeQuery(form, selectors, labels)
 
 
 def clusters_query(metric: str) -> RangeQuery:
@@ -127,7 +150,7 @@ def clusters_query(metric: str) -> RangeQuery:
     And the namespaces of those whose scrape has renamed them; others have that label empty.
     """
     labels = ("cluster", "exported_namespace")
-    return RangeQuery(f"count by ({', '.join(labels)}) ({_LAST})", metric, labels)
+    return RangeQuery(f"count by ({', '.join(labels)}) ({_LAST})", {"series": metric}, labels)
 
 
 def samples_query(cluster: ClusterNames, namespaces: Sequence[str], *, seconds: int) -> str:

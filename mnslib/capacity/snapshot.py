@@ -46,6 +46,8 @@ class Snapshot:
         namespaces: `NAMESPACE_COLUMNS`, one row per namespace, sorted by cluster and name;
             `owner` is empty where the label is missing; `labels` is `key=value,...` by key.
         quotas: quota objects by cluster; a cluster that could not be read is missing.
+        limited: by cluster of which only metrics were asked, the namespaces and quota keys
+            (`limits.cpu`) of which containers had a limit.
         remembered: clusters whose `quotas` are not live: they are what the history saw last.
         regions: where each cluster is, `westeurope`; one that Azure did not show is missing.
         commitments: by cluster, then `cpu` (cores) and `memory` (bytes).
@@ -90,6 +92,7 @@ class Snapshot:
     runtime_classes: Mapping[str, Mapping[str, Mapping[str, Decimal]]] = field(default_factory=dict)
     latest_peaks: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     peak_times: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
+    limited: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     remembered: Collection[str] = ()
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     regions: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,18 +16,22 @@ from urllib.parse import parse_qsl
 
 from mnslib.sandbox.access import metrics_scope
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
+from mnslib.sandbox.pod_metrics import METRICS
+from mnslib.sandbox.pod_metrics import series as single_series
 from mnslib.sandbox.query_limits import SCRAPE_SECONDS, check_range
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
+
+_CLUSTERS = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A query that is answered: its text, what it reads, and how it makes one value of many.
 
-    In the text, which has no spaces, C stands for the clusters and Ns for a window, of seconds or
-    milliseconds. `choose` makes a value of a window (`max`, `last`, `mean`), `combine` one of
-    several series (`max`, `sum`, `count`); `by` are the labels that stay.
+    In the text C stands for the clusters and Ns for a window, of seconds or milliseconds. `choose`
+    makes a value of a window (`max`, `last`, `mean`), `combine` one of several series (`max`,
+    `sum`, `count`); `by` are the labels that stay. `switch` has to be on for it to see anything.
     """
 
     text: str
@@ -35,14 +39,27 @@ class Shape:
     choose: str
     combine: str
     by: tuple[str, ...] = ()
+    switch: str = ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """The text as a pattern."""
-        clusters = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
-        form = re.escape(self.text).replace("C,", f"{clusters},")
-        form = form.replace("SPACES", r"(?P<spaces>[\w.|-]+)")
-        return re.compile(form.replace("Ns", r"(?P<window>[0-9]{1,12})(?P<unit>m?s)"))
+        form = re.escape(_plain(self.text)).replace("SPACES", r"(?P<spaces>[\w.|-]+)")
+        for sign, first, again in (
+            (
+                "C,",
+                r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)",',
+                r'cluster(?P=op)"(?P=clusters)",',
+            ),
+            ("Ns", r"(?P<window>[0-9]{1,12})(?P<unit>m?s)", r"(?P=window)(?P=unit)"),
+        ):
+            form = form.replace(sign, first, 1).replace(sign, again)
+        return re.compile(form)
+
+
+def _plain(text: str) -> str:
+    """Return a query without the spaces that do not matter."""
+    return re.sub(r"\s*([(){}\[\],=~!])\s*", r"\1", " ".join(text.split()))
 
 
 _QUOTA = ("namespace", "resourcequota", "resource")
@@ -53,6 +70,27 @@ _CPU = 'container_cpu_usage_seconds_total{C,container!=""}'
 _MEMORY = 'container_memory_working_set_bytes{C,container!=""}'
 _NODES = 'kube_node_status_allocatable{C,resource=~"cpu|memory"}'
 _SPACE = ("namespace",)
+_OF_PODS = {
+    "listed": _REQUESTS,
+    "begun": _REQUESTS.replace("_pod_", "_pod_init_"),
+    "finished": 'kube_pod_status_phase{C,phase=~"Succeeded|Failed"}',
+    "scheduled": '{C,__name__=~"kube_pod_resource_requests?",resource=~"cpu|memory"}',
+}
+_REQUESTED = (
+    ("sum by(namespace,resource)({listed})", ""),
+    ("sum by(namespace,resource)(max by(namespace,pod,container,resource)({listed}))", ""),
+    (
+        "sum by(namespace,resource)(max by(namespace,pod,resource)({scheduled}))",
+        "scheduler_metrics",
+    ),
+    (
+        "sum by(namespace,resource)(max by(namespace,pod,resource)(label_replace("
+        "sum by(namespace,pod,resource)(max by(namespace,pod,container,resource)({listed})), "
+        '"of","containers","pod",".*") or max by(namespace,pod,resource)({begun})) '
+        "unless on(namespace,pod)(max by(namespace,pod)({finished})==1))",
+        "",
+    ),
+)
 _SAMPLES = _USED.replace("}", ',namespace=~"SPACES"}[Ns]')
 _RAW = Shape(_SAMPLES, ("used",), "last", "max", _QUOTA)
 _SHAPES = {
@@ -62,18 +100,25 @@ _SHAPES = {
         Shape(f"{_BY_QUOTA}(max_over_time({_USED}[Ns]))", ("used",), "max", "max", _QUOTA),
         Shape(f"{_BY_QUOTA}(last_over_time({_USED}[Ns]))", ("used",), "last", "max", _QUOTA),
         Shape(f"{_BY_QUOTA}(last_over_time({_HARD}[Ns]))", ("hard",), "last", "max", _QUOTA),
-        Shape(f"sum by(namespace)(rate({_CPU}[Ns]))", ("usage_cpu",), "mean", "sum", _SPACE),
-        Shape(
-            f"sum by(namespace)(max_over_time({_MEMORY}[Ns]))",
-            ("usage_memory",), "max", "sum", _SPACE,
+        *(
+            Shape(f"sum by(namespace)({form})", kinds, choose, "sum", _SPACE)
+            for series, kinds, choose, by in (
+                (f"rate({_CPU}[Ns])", ("usage_cpu",), "mean", "pod,container,id"),
+                (f"max_over_time({_MEMORY}[Ns])", ("usage_memory",), "max", "pod,container"),
+            )
+            for form in (series, f"max by(namespace,{by})({series})")
         ),
-        Shape(
-            f"sum by(namespace,resource)({_REQUESTS})",
-            ("requested",), "last", "sum", ("namespace", "resource"),
-        ),
-        Shape(
-            f"sum by(namespace,resource)(last_over_time({_REQUESTS}[Ns]))",
-            ("requested",), "last", "sum", ("namespace", "resource"),
+        *(
+            Shape(
+                form.replace("by(namespace,", f"by(namespace,{node}").format(
+                    **{name: last.format(one) for name, one in _OF_PODS.items()}
+                ),
+                ("requested",), "last", "sum",
+                ("namespace", *node.split(",")[:-1], "resource"), switch,
+            )
+            for form, switch in _REQUESTED
+            for node in ("", "node,")
+            for last in ("{}", "last_over_time({}[Ns])")
         ),
         Shape(
             f"count by(namespace)(last_over_time({_REQUESTS}[Ns]))",
@@ -82,6 +127,15 @@ _SHAPES = {
         *(
             Shape(f"max by(node,resource)({nodes})", ("node",), "last", "max", ("node", "resource"))
             for nodes in (_NODES, f"last_over_time({_NODES}[Ns])")
+        ),
+        *(
+            Shape(f"count({form})", ("requested",), "last", "count", (), switch)
+            for names, switch in (
+                (("listed", "begun", "finished"), ""),
+                (("scheduled",), "scheduler_metrics"),
+            )
+            for last in ("{}", "last_over_time({}[Ns])")
+            for form in [" or ".join(last.format(_OF_PODS[name]) for name in names)]
         ),
         Shape(
             "count by(cluster,exported_namespace)(last_over_time(kube_resourcequota[Ns]))",
@@ -109,11 +163,43 @@ _SHAPES = {
 }  # fmt: skip
 
 
+_SINGLE = re.compile(
+    r"(?:(?P<take>sum|max|count)(?: by\((?P<by>[a-z_,]*)\))?\()?"
+    r"(?:(?P<how>rate|max_over_time|last_over_time|avg_over_time)\()?"
+    rf"(?P<metric>{'|'.join(METRICS)})\{{(?P<where>[^{{}}]*)\}}"
+    r"(?:\[(?P<window>[0-9]{1,12})(?P<unit>m?s)\])?(?P<end>\){0,2})"
+)
+"""A query of single pods, containers or nodes: a selector, of a window or not, `take` of all."""
+
+_MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([\w./<>|*+-]*)",?')
+_CHOICES = {"rate": "mean", "avg_over_time": "mean", "max_over_time": "max"}
+
+
+def _single(text: str) -> tuple[Shape, re.Match[str]] | None:
+    """Return what a query of `_SINGLE` asks for; None where it is none, or makes no sense."""
+    found = _SINGLE.fullmatch(text)
+    if found is None or _MATCHER.sub("", found["where"]):
+        return None
+    how, take = found["how"] or "", found["take"] or ""
+    is_counter = found["metric"].endswith("_total")
+    if (how == "rate") != is_counter or bool(how) != bool(found["window"]):
+        return None
+    if len(found["end"]) != bool(how) + bool(take):
+        return None
+    by = tuple(filter(None, (found["by"] or "").split(",")))
+    return Shape(text, (), _CHOICES.get(how, "last"), take, by), found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One understood query; times in seconds, `window` 0 for none; None for all names."""
+    """One understood query; times in seconds, `window` 0 for none; None for all names.
+
+    `metric` and `where` are those of a query of single pods, containers or nodes.
+    """
 
     shape: Shape
+    metric: str = ""
+    where: tuple[tuple[str, str, str], ...] = ()
     clusters: frozenset[str] | None
     spaces: frozenset[str] | None
     window: float
@@ -178,10 +264,15 @@ def _fields(call: Call) -> dict[str, str]:
 
 
 def _metric(query: Query, labels: tuple[str, ...]) -> Json:
-    return dict(zip(query.shape.by, labels, strict=True))
+    if query.metric and not query.shape.combine:
+        return {"__name__": query.metric, **dict(one.split("\0") for one in labels)}
+    pairs = zip(query.shape.by, labels, strict=True)
+    return {name: value for name, value in pairs if value}
 
 
 def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
+    if query.metric:
+        return _answer_single(call, query)
     result: dict[tuple[str, ...], Points] = {}
     now = call.state.now()
     found = list(_namespaces(call, query))
@@ -189,13 +280,52 @@ def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
     reach = query.end - query.start
     limits = call.runtime.query_limits
     limits.check_size(series, reach=reach, window=query.window, step=query.step)
+    if query.shape.switch and not getattr(call.state.switches, query.shape.switch):
+        return {}
     for cluster_name, namespace, steps in found:
         for (_, name, resource), points in _evaluate(query, steps, now):
-            labels = {"cluster": cluster_name, "namespace": namespace, "node": name}
+            labels = {"cluster": cluster_name, "namespace": namespace}
+            labels["node"] = name if "node" in query.shape.kinds else ""
             labels |= {"resourcequota": name, "resource": resource}
             key = tuple(labels[label] for label in query.shape.by)
             _add(result, key, points, combine=query.shape.combine)
     return result
+
+
+def _answer_single(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
+    cut = now if query.end > (now := call.state.now()) else math.inf
+    scope, only = metrics_scope(call)
+    found = [
+        ({**labels, "cluster": cluster["name"]}, times, column)
+        for cluster in call.state.resources(CLUSTER_TYPE)
+        for key in [cluster["id"].lower()]
+        if f"{key}/".startswith(f"{scope}/")
+        for labels, times, column in single_series(call.state, key, query.metric)
+        if only in ("", labels.get("namespace"))
+    ]
+    found = [one for one in found if all(_matches(one[0], *each) for each in query.where)]
+    limits, reach = call.runtime.query_limits, query.end - query.start
+    limits.check_size(len(found), reach=reach, window=query.window, step=query.step)
+    result: dict[tuple[str, ...], Points] = {}
+    for labels, times, column in found:
+        windows = _windows(tuple(times), tuple(query.times()), query.window, cut)
+        if query.shape.choose == "mean":
+            points = _means(windows, column, times, query.window, cut)
+        else:
+            choose = max if query.shape.choose == "max" else itemgetter(-1)
+            points = _chosen(choose, windows, column)
+        key = tuple(f"{name}\0{value}" for name, value in sorted(labels.items()) if value)
+        if query.shape.combine:
+            key = tuple(labels.get(name, "") for name in query.shape.by)
+        if points:
+            _add(result, key, points, combine=query.shape.combine or "max")
+    return result
+
+
+def _matches(labels: Mapping[str, str], name: str, sign: str, value: str) -> bool:
+    own = labels.get(name, "")
+    is_so = own == value if "~" not in sign else re.fullmatch(value, own) is not None
+    return is_so != sign.startswith("!")
 
 
 def _namespaces(call: Call, query: Query) -> Iterator[tuple[str, str, Steps]]:
@@ -244,7 +374,7 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
     Raises:
         Refusal: 400 bad_data, or 422 over a limit.
     """
-    text = re.sub(r"\s*([(){}\[\],=~!])\s*", r"\1", " ".join(fields.get("query", "").split()))
+    text = _plain(fields.get("query", ""))
     for pattern, shape in _SHAPES.items():
         if match := pattern.fullmatch(text):
             found = match.groupdict()
@@ -263,6 +393,21 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
             window = query.window if "window" in found else None
             check_range(end - start, window=window, step=step)
             return query
+    if single := _single(text):
+        shape, match = single
+        length = int(match["window"] or 0) / (1000 if match["unit"] == "ms" else 1)
+        check_range(end - start, window=length or None, step=step)
+        return Query(
+            shape=shape,
+            metric=match["metric"],
+            where=tuple(_MATCHER.findall(match["where"])),
+            clusters=None,
+            spaces=None,
+            window=length,
+            start=start,
+            end=end,
+            step=step,
+        )
     shapes = "the sandbox answers only the query shapes named in docs/sandbox.md"
     raise prometheus_error(
         400, "bad_data", f'invalid parameter "query": {shapes}; got: {text[:300]}'

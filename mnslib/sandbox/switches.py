@@ -49,6 +49,7 @@ class Switches:
     operation_read: Literal["signature", "role"] = "signature"
     feature_flag_required: bool = False
     provider_registration_required: bool = True
+    scheduler_metrics: bool = False
 
     def changed(self, values: Mapping[str, object]) -> Switches:
         """Return these switches with some values replaced.

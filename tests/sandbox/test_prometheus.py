@@ -257,3 +257,77 @@ def test_who_may_read_a_namespace_reads_its_metrics_and_no_others(sandbox: Clien
 def test_what_is_no_scope_is_refused(sandbox: Client, scope: str) -> None:
     refused = scoped(sandbox, scope)
     assert (refused.status_code, refused.json()["errorType"]) == (400, "BadArgumentError")
+
+
+def read_once(sandbox: Client, text: str) -> list[dict[str, Any]]:
+    url = f"{sandbox.connection['prometheus_endpoint']}/api/v1/query"
+    answer = sandbox.call("POST", url, PROMETHEUS, data={"query": text})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]["result"]
+
+
+def test_requests_and_use_of_single_containers_sum_up_to_those_of_the_namespace(
+    sandbox: Client,
+) -> None:
+    where = f'{{cluster="{WEU}",namespace="payments-api",resource="cpu"}}'
+    pods = read_once(sandbox, f"kube_pod_container_resource_requests{where}")
+    labels = pods[0]["metric"]
+    assert labels["__name__"] == "kube_pod_container_resource_requests"
+    assert {"pod", "container", "uid", "node", "unit"} <= labels.keys()
+    listed = sandbox.kube(WEU, "GET", "/api/v1/namespaces/payments-api/pods").json()["items"]
+    assert {one["metric"]["pod"] for one in pods} == {one["metadata"]["name"] for one in listed}
+    assert sum(float(one["value"][1]) for one in pods) == pytest.approx(12.0)
+    limits = read_once(sandbox, f"sum by (pod) (kube_pod_container_resource_limits{where})")
+    assert len(limits) == len(pods)
+    use = f'container_cpu_usage_seconds_total{{cluster="{WEU}",namespace="payments-api"}}'
+    each = read_once(sandbox, f"max by (namespace, pod, container) (rate({use}[60s]))")
+    assert len(each) == len(pods)
+    (whole,) = (
+        float(one["value"][1])
+        for one in read_once(sandbox, QUERIES["cpu"].replace("3600s", "60s") % WEU)
+        if one["metric"]["namespace"] == "payments-api"
+    )
+    assert sum(float(one["value"][1]) for one in each) == pytest.approx(whole)
+
+
+def test_phases_owners_and_nodes_are_shown(sandbox: Client) -> None:
+    where = f'{{cluster="{WEU}",namespace="payments-api",phase!="Running"}}'
+    assert {one["value"][1] for one in read_once(sandbox, f"kube_pod_status_phase{where}")} == {"0"}
+    owners = read_once(sandbox, f'kube_pod_owner{{cluster="{WEU}",namespace="payments-api"}}')
+    assert {one["metric"]["owner_kind"] for one in owners} == {"ReplicaSet"}
+    text = f'max by (node) (kube_node_spec_unschedulable{{cluster="{WEU}",node!=""}})'
+    assert {one["value"][1] for one in read_once(sandbox, text)} == {"0"}
+    ready = f'kube_node_status_condition{{cluster="{WEU}",condition="Ready",status="true"}}'
+    assert len(read_once(sandbox, ready)) == len(read_once(sandbox, text)) == 5
+
+
+def test_the_scheduler_counts_what_a_pod_asks_for_and_only_while_it_is_not_done(
+    sandbox: Client,
+) -> None:
+    sandbox.switch(scheduler_metrics=True)
+    where = f'{{cluster="{WEU}",namespace="payments-api",resource="cpu"}}'
+    pods = read_once(sandbox, f"kube_pod_resource_requests{where}")
+    assert sum(float(one["value"][1]) for one in pods) == pytest.approx(12.0)
+
+
+def test_a_scope_bounds_single_pods_too(sandbox: Client) -> None:
+    url = f"{sandbox.connection['prometheus_endpoint']}/api/v1/query"
+    headers = {"x-ms-azure-scoping": f"{cluster_id()}/namespaces/payments-api"}
+    data = {"query": 'count by (namespace, cluster) (kube_pod_owner{pod!=""})'}
+    found = sandbox.call("POST", url, PROMETHEUS, data=data, headers=headers).json()
+    metrics = [one["metric"] for one in found["data"]["result"]]
+    assert metrics == [{"namespace": "payments-api", "cluster": WEU}]
+
+
+@pytest.mark.parametrize("text", [
+    'container_cpu_usage_seconds_total{cluster="c"}',
+    'rate(kube_pod_status_phase{cluster="c"}[60s])',
+    'kube_pod_owner{cluster="c"}[60s]',
+    'max_over_time(kube_pod_owner{cluster="c"})',
+    'sum by (pod) (kube_pod_owner{cluster="c"}',
+    'kube_pod_owner{cluster=c}',
+    'kube_pod_owner{pod=~"(a+)+"}',
+])  # fmt: skip
+def test_what_makes_no_sense_of_single_pods_is_refused(sandbox: Client, text: str) -> None:
+    url = f"{sandbox.connection['prometheus_endpoint']}/api/v1/query"
+    assert sandbox.call("POST", url, PROMETHEUS, data={"query": text}).status_code == 400

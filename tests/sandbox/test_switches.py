@@ -51,6 +51,13 @@ def put(**change: Any) -> Callable[[Client], Any]:
     return status
 
 
+def scheduler_series(s: Client) -> Any:
+    text = f'count(kube_pod_resource_requests{{cluster="{WEU}",namespace="payments-api"}})'
+    now = s.control("GET", "health").json()["now"]
+    answer = s.prometheus(text, start=now, end=now, step=60).json()
+    return bool(answer["data"]["result"])
+
+
 def put_without_provider(s: Client) -> Any:
     path = f"/subscriptions/{PROD}/providers/Microsoft.ContainerService/unregister"
     s.arm("POST", path, version="2021-04-01")
@@ -153,6 +160,7 @@ def poll_of_a_stranger(s: Client) -> Any:
 
 # switch: what is done, the other value, what is seen by default and then
 CASES: dict[str, tuple[Callable[[Client], Any], Any, Any, Any]] = {
+    "scheduler_metrics": (scheduler_series, True, False, True),
     "retry_after_seconds": (retry_after, 30, "0", "30"),
     "identical_compares": (
         lambda s: adopt_bare(s, "IfIdentical")["operation"]["status"],

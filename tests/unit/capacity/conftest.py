@@ -257,7 +257,9 @@ class PrometheusDouble:
             return [found for part in parts for found in self._samples(part)]
         cluster = re.sub(r"\\(.)", r"\1", written)
         _answer(self._world.metrics_error.get(cluster))
-        kinds = {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
+        kinds = {"kube_pod_resource_requests?": "scheduled", "resource_limits": "limits"}
+        kinds |= {"unschedulable": "cordoned", "spec_taint": "tainted", "_condition": "ready"}
+        kinds |= {'"used"': "used", '"hard"': "hard", "cpu_usage": "cpu", "working_set": "memory"}
         kinds |= {"resource_requests": "requested", "node_status": "nodes"}
         kind = next(kind for part, kind in kinds.items() if part in query)
         return self._world.samples.get((cluster, kind), [])

@@ -254,7 +254,7 @@ def test_the_history_comes_out_by_cluster_namespace_and_quota_key(
     assert snapshot.usage_memory.columns.tolist() == [("aks-1", "kube-system")]
     assert commitment_table(snapshot).loc[0, "usage"] == 0.5
     assert snapshot.history_note == "2 days, one sample every hour."
-    assert [step for *_, step in small_world.queries] == [3600] * 6
+    assert [step for *_, step in small_world.queries] == [3600] * 7
 
 
 def test_the_history_of_several_quotas_is_that_of_the_one_that_counts_now(

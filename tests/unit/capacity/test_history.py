@@ -25,7 +25,7 @@ from mnslib.capacity.history import (
     read_samples,
     time_grid,
 )
-from mnslib.capacity.promql import HISTORY, ClusterNames, query_of
+from mnslib.capacity.promql import HISTORY, REQUESTED, ClusterNames, query_of
 from mnslib.errors import ConfigError, PrometheusError, QueryTooLargeError
 
 HOUR = timedelta(hours=1)
@@ -58,19 +58,34 @@ class Recorder:
         return [SimpleNamespace(labels=labels, points=points)]
 
 
-def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
-    found = {name: query_of(name, ClusterNames(("aks-prod-weu-1",))).text(3600) for name in HISTORY}
-    assert found == {
+CPU_OR_MEMORY = '{cluster="aks-prod-weu-1",resource=~"cpu|memory"}'
+
+
+def test_the_queries_count_each_pod_once_and_escape_the_cluster():
+    cluster = ClusterNames(("aks-prod-weu-1",))
+    names = (*HISTORY, *REQUESTED)
+    assert {name: query_of(name, cluster).text(3600) for name in names} == {
         "used": "max by (namespace, resourcequota, resource) (max_over_time("
         'kube_resourcequota{cluster="aks-prod-weu-1",type="used"}[3599999ms]))',
         "hard": "max by (namespace, resourcequota, resource) (last_over_time("
         'kube_resourcequota{cluster="aks-prod-weu-1",type="hard"}[3599999ms]))',
-        "requested": "sum by (namespace, resource) (kube_pod_container_resource_requests"
-        '{cluster="aks-prod-weu-1",resource=~"cpu|memory"})',
-        "usage_cpu": "sum by (namespace) (rate(container_cpu_usage_seconds_total"
-        '{cluster="aks-prod-weu-1",container!=""}[3600s]))',
-        "usage_memory": "sum by (namespace) (max_over_time(container_memory_working_set_bytes"
-        '{cluster="aks-prod-weu-1",container!=""}[3599999ms]))',
+        "usage_cpu": "sum by (namespace) (max by (namespace, pod, container, id) (rate("
+        'container_cpu_usage_seconds_total{cluster="aks-prod-weu-1",container!=""}[3600s])))',
+        "usage_memory": "sum by (namespace) (max by (namespace, pod, container) (max_over_time("
+        "container_memory_working_set_bytes"
+        '{cluster="aks-prod-weu-1",container!=""}[3599999ms])))',
+        "scheduled": "sum by (namespace, resource) (max by (namespace, pod, resource) ("
+        '{cluster="aks-prod-weu-1",__name__=~"kube_pod_resource_requests?",'
+        'resource=~"cpu|memory"}))',
+        "requested": "sum by (namespace, resource) (max by (namespace, pod, resource) "
+        "(label_replace(sum by (namespace, pod, resource) (max by (namespace, pod, container, "
+        f"resource) (kube_pod_container_resource_requests{CPU_OR_MEMORY})), "
+        '"of", "containers", "pod", ".*") or max by (namespace, pod, resource) '
+        f"(kube_pod_init_container_resource_requests{CPU_OR_MEMORY})) "
+        "unless on (namespace, pod) (max by (namespace, pod) (kube_pod_status_phase"
+        '{cluster="aks-prod-weu-1",phase=~"Succeeded|Failed"}) == 1))',
+        "listed": "sum by (namespace, resource) (max by (namespace, pod, container, resource) "
+        f"(kube_pod_container_resource_requests{CPU_OR_MEMORY}))",
     }
     odd = query_of("used", ClusterNames(('a"} or up{x="\\\n',))).selector
     assert odd == r'kube_resourcequota{cluster="a\"} or up{x=\"\\\n",type="used"}'
@@ -79,14 +94,17 @@ def test_the_five_queries_name_one_metric_each_and_escape_the_cluster():
 def test_two_spellings_of_a_cluster_count_once_and_a_renamed_namespace_as_its_own():
     """What Prometheus makes of these texts was tried: twice the same pod is one."""
     names = ClusterNames(("AKS-1", "aks-1"))
-    assert query_of("requested", names).text(60) == (
-        "sum by (namespace, resource) (max without (cluster) (kube_pod_container_resource_requests"
-        '{cluster=~"AKS-1|aks-1",resource=~"cpu|memory"}))'
+    assert query_of("listed", names).text(60) == (
+        "sum by (namespace, resource) (max by (namespace, pod, container, resource) "
+        '(kube_pod_container_resource_requests{cluster=~"AKS-1|aks-1",resource=~"cpu|memory"}))'
     )
     renamed = ClusterNames(("aks-1",), is_renamed=True)
+    names = ("namespace", "pod", "container")
+    replaced = "".join(f', "{name}", "$1", "exported_{name}", "(.+)")' for name in names)
     assert query_of("usage_cpu", renamed).text(60) == (
-        "sum by (namespace) (label_replace(rate(container_cpu_usage_seconds_total"
-        '{cluster="aks-1",container!=""}[60s]), "namespace", "$1", "exported_namespace", "(.+)"))'
+        "sum by (namespace) (max by (namespace, pod, container, id) (label_replace(label_replace("
+        'label_replace(rate(container_cpu_usage_seconds_total{cluster="aks-1",container!=""}[60s])'
+        f"{replaced}))"
     )
     nodes = query_of("nodes", renamed).text(60)
     assert nodes.endswith(
