@@ -629,3 +629,19 @@ def test_samples_that_cannot_be_are_none_and_told(make_snapshot, make_quota, kin
     assert tables.layers["usage"].equals(sound.layers["usage"])
     said = "4 samples of web cannot be (infinite, negative, or more than a cluster has)"
     assert said in repr(show(tables, "evidence"))
+
+
+def test_a_key_that_no_pod_asks_for_is_judged_by_itself(make_snapshot, make_quota, make_pod):
+    """Pods ask for CPU and use it, but nobody sets a limit: its counter at 0 is true."""
+    hard, used = {"requests.cpu": 4, "limits.cpu": 8}, {"requests.cpu": 1, "limits.cpu": 0}
+    place = ("aks-1", "web")
+    snapshot = make_snapshot(
+        {"aks-1": [make_quota("web", hard, used)]},
+        used={(*place, "requests.cpu"): [1.0] * 72, (*place, "limits.cpu"): [0.0] * 72},
+        hard={(*place, "requests.cpu"): [4.0] * 72, (*place, "limits.cpu"): [8.0] * 72},
+        usage_cpu={place: [0.5] * 72},
+        pods={"aks-1": [make_pod("web")]},
+    )
+    found = evidence_of(snapshot).set_index("resource")
+    assert found.loc["cpu_limit", ["evidence", "unknown_now"]].tolist() == ["no pods", ""]
+    assert found.loc["cpu_request", "evidence"] == "sound"
