@@ -130,6 +130,13 @@ def test_the_face_of_the_library_is_these_names_and_shows_no_others():
     assert all(hasattr(mnslib, name) for name in mnslib.__all__)
 
 
+def test_notebooks_of_the_version_before_are_told_what_to_write():
+    from mnslib.notebook import connect
+
+    with pytest.raises(mnslib.MnsError, match=r"mns\.start\('20_onboard_namespace'"):
+        connect("20_onboard_namespace", {})
+
+
 EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "mnslib").rglob("*.py")
