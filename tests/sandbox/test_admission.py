@@ -208,6 +208,18 @@ def test_the_plugins_refuse_in_the_servers_words(server: Server) -> None:
     )
 
 
+def test_a_service_keeps_its_address(server: Server) -> None:
+    server.in_x("services", "v1/Service", "s", spec={"ports": [{"port": 80}]})
+    path, media = "/api/v1/namespaces/x/services/s", "application/merge-patch+json"
+    moved = {"spec": {"clusterIP": "10.0.0.99"}}
+    assert server.send("PATCH", path, moved, media).body["message"] == (
+        'Service "s" is invalid: spec.clusterIPs[0]: Invalid value: ["10.0.0.99"]: may not change '
+        "once set"
+    )
+    labeled = {"metadata": {"labels": {"a": "b"}}, "spec": {"type": "NodePort"}}
+    assert server.send("PATCH", path, labeled, media).status == 200
+
+
 def test_what_may_not_change_is_refused(server: Server) -> None:
     made = server.pod(spec()).body
     made["spec"]["hostname"] = "other"

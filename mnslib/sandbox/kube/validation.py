@@ -84,6 +84,8 @@ def validate(kind: Kind, doc: Json, old: Json | None, *, verb: str) -> None:
     if old is not None:
         if kind.plural == "pods":
             found += _resized(doc, old) if verb == "resize" else _pod_update(doc, old)
+        elif kind.plural == "services":
+            found += _moved(doc, old)
         elif row := rows["frozen"].get(kind.plural):
             found += _frozen(doc, old, row["but"], row["text"])
     if found:
@@ -470,6 +472,20 @@ def _service(doc: Json) -> Problems:
             yield f"spec.ports[{index}].name", "Required value"
 
 
+def _autoscaler(doc: Json) -> Problems:
+    spec = doc.get("spec") or {}
+    if (most := spec.get("maxReplicas") or 0) < spec.get("minReplicas", 1) and most:
+        text = "must be greater than or equal to `minReplicas`"
+        yield "spec.maxReplicas", invalid(most, text)
+
+
+def _moved(doc: Json, old: Json) -> Problems:
+    """Yield that a service got another address."""
+    given, had = ((one.get("spec") or {}).get("clusterIP") for one in (doc, old))
+    if had and given != had and doc["spec"].get("type") != "ExternalName":
+        yield "spec.clusterIPs[0]", invalid([given or ""], "may not change once set")
+
+
 def _strategy(doc: Json) -> Problems:
     strategy = _value(doc, "spec.strategy") or {}
     rolling = strategy.get("rollingUpdate")
@@ -515,6 +531,7 @@ _MORE = {
     "limitranges": limitranges.problems,
     "persistentvolumeclaims": _claim,
     "services": _service,
+    "horizontalpodautoscalers": _autoscaler,
     "deployments": _strategy,
     "priorityclasses": _priority,
     "configmaps": _config,
