@@ -15,7 +15,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
@@ -39,7 +39,13 @@ from mnslib.sandbox import (
     routes_roles,
     routes_subscriptions,
 )
-from mnslib.sandbox.kube import routes_discovery, routes_objects, routes_reviews
+from mnslib.sandbox.kube import (
+    controllers,
+    routes_discovery,
+    routes_objects,
+    routes_reviews,
+    routes_subresources,
+)
 from mnslib.sandbox.runtime import Runtime
 from mnslib.sandbox.state import State, utc_text
 from mnslib.sandbox.tokens import Verifier
@@ -63,7 +69,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     routes_clusters,
 )
 _SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_reviews)
-_SUBJECTS += (routes_objects, routes_prometheus, routes_control)
+_SUBJECTS += (routes_subresources, routes_objects, routes_prometheus, routes_control)
 ROUTES: tuple[Route, ...] = tuple(route for one in _SUBJECTS for route in one.ROUTES)
 _PREFIXES = {
     "/entra": "entra",
@@ -82,6 +88,7 @@ _SECRETS |= {"data", "stringdata"}
 _CODES = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
 _CODES |= {403: "AuthorizationFailed", 404: "ResourceNotFound", 409: "Conflict"}
 _CODES |= {412: "PreconditionFailed"}
+_PAUSE = 0.15  # seconds between looks for what a stream has to send
 ABORT = "mnslib.abort"  # in a scope's extensions: what ends the connection at once
 _log = logging.getLogger("mnslib.sandbox")
 
@@ -92,6 +99,7 @@ class Sandbox:
     def __init__(self, state: State, runtime: Runtime | None = None) -> None:
         self.state, self.runtime = state, runtime or Runtime(state)
         self.last_request = time.monotonic()
+        self.is_closing = False  # then what streams comes to its end
         self._verifier = Verifier(state)
         self._routes = [(route, route.pattern()) for route in ROUTES]
         self._by_method: dict[tuple[str, str], list[tuple[Route, re.Pattern[str]]]] = {}
@@ -119,8 +127,36 @@ class Sandbox:
             self.runtime.requests.append(_logged(call, surface, answer.status if answer else None))
         if answer is None or "drop" in call.effect:
             await _drop(request)
+        elif answer.stream is not None:
+            await self._stream(answer.stream, request, send)
         else:
             await _response(call, surface, answer)(scope, receive, send)
+
+    async def _stream(self, parts: Iterator[str], request: Request, send: Send) -> None:
+        """Send the parts of an answer as they come, until they end or the client has gone.
+
+        Between them it drives what is due, as a request does.
+        """
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        gone = asyncio.ensure_future(request.receive())
+        try:
+            for part in parts:
+                if part:
+                    body = {"type": "http.response.body", "body": part.encode()}
+                    await send(body | {"more_body": True})
+                await asyncio.wait([gone], timeout=_PAUSE)
+                if gone.done() or self.is_closing:
+                    break
+                self.last_request = time.monotonic()
+                self._settle()
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    def _settle(self) -> None:
+        completion.settle(self.state)
+        controllers.settle(self.state)
 
     def _effect(self, call: Call, surface: str) -> Json:
         """Return what the scripted faults do to a request."""
@@ -164,7 +200,7 @@ class Sandbox:
         Raises:
             Rollback: a refusal, or what a dry run would answer.
         """
-        completion.settle(self.state)
+        self._settle()
         route = self._match(call, surface)
         if not (route.open if route else surface == "entra"):
             call.identity = self._authenticate(call, surface)
@@ -176,7 +212,9 @@ class Sandbox:
         if call.method == "GET":
             return route.handler(call)
         with self.state.transaction():
-            return route.handler(call)
+            answer = route.handler(call)
+        controllers.settle(self.state)
+        return answer
 
     def _authenticate(self, call: Call, surface: str) -> str:
         bearer = _bearer(call)

@@ -13,6 +13,7 @@ from typing import Any
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.kube import inside
 from mnslib.sandbox.kube.arithmetic import COMPUTE_KEYS, pod_need
+from mnslib.sandbox.kube.scheduling import await_node, place
 from mnslib.sandbox.kube.workloads import Workloads
 from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import CLUSTER_TYPE
@@ -226,8 +227,11 @@ class Builder:
         wanted = {kind: need[f"requests.{kind}"] for kind in ("cpu", "memory")}
         fits = [n for n, room in self.free.items() if all(room[k] >= wanted[k] for k in wanted)]
         node = node or max(fits, key=lambda n: (self.free[n]["cpu"], n), default=None)
-        inside.place(pod, node, self.state.now())
-        if node:
+        if node is None:
+            said = f"0/{len(self.free)} nodes are available: {len(self.free)} Insufficient cpu."
+            await_node(pod, self.state.now(), said)
+        else:
+            place(pod, node, self.state.now())
             for kind, value in wanted.items():
                 self.free[node][kind] -= value
         self.state.put_object(self.key, "pods", pod)

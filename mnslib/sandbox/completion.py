@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mnslib.sandbox import directory, grants, lifecycle
 from mnslib.sandbox.building import Builder
+from mnslib.sandbox.kube.controllers import leave_as_is
 from mnslib.sandbox.kube.inside import apply_managed, check_adoption, release_managed
 from mnslib.sandbox.resources import ASSIGNMENT_TYPE, CLUSTER_TYPE
 from mnslib.sandbox.state import State
@@ -63,6 +64,7 @@ def _finish_cluster(state: State, kind: str, resource: Json) -> None:
         builder = Builder(state, resource)
         builder.build()
         builder.recount()
+        leave_as_is(state, resource["id"].lower())
     power = {"cluster_start": "Running", "cluster_stop": "Stopped"}
     if kind in power:
         resource["properties"]["powerState"] = {"code": power[kind]}

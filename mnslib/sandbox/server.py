@@ -174,7 +174,7 @@ async def _serve(
     server = Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+        loop.add_signal_handler(number, _close, server, sandbox)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
@@ -186,6 +186,11 @@ async def _serve(
         await running
         watching.cancel()
     await running
+
+
+def _close(server: Any, sandbox: Sandbox) -> None:
+    """End the server, and before it the watches that would hold it."""
+    server.should_exit = sandbox.is_closing = True
 
 
 def _protocol() -> Any:

@@ -11,10 +11,11 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from mnslib.sandbox.switches import Switches
 from mnslib.sandbox.wire import Json
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS samples (
   cluster TEXT NOT NULL, namespace TEXT NOT NULL, at REAL NOT NULL, doc TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS samples_by_cluster ON samples (cluster, at);
 """
+_CHANGES = 4_000  # of objects that are remembered, so that watches can go on from them
 _WORLD_TABLES = ("resources", "trailing", "operations", "objects", "samples")
 
 
@@ -50,6 +52,16 @@ def utc_text(moment: float) -> str:
 def kube_time(moment: float) -> str:
     """Return Kubernetes' time form, whole seconds."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Change(NamedTuple):
+    """What happened to one object; `old` is None for a new one, `new` for one that went."""
+
+    version: int
+    cluster: str
+    kind: str
+    old: Json | None
+    new: Json | None
 
 
 class State:
@@ -65,6 +77,8 @@ class State:
         self._settings: Json = {}  # of `meta`, as far as read; one process owns a state
         self._clock = clock
         self._recall()
+        self._changes: deque[tuple[int, str, str, str | None, str | None]] = deque()
+        self.oldest_version = self.sequence  # no change up to here is remembered
         self.latency: Json = self.meta("latency", {})
         self.history_cache: Json = {}
         self.derived: Json = {}  # what others compute from the documents
@@ -84,7 +98,11 @@ class State:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what the block writes, or nothing of it if it raises."""
+        """Commit what the block writes, or nothing of it if it raises; inside one, with it."""
+        within = self._db.in_transaction
+        if within:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         self._noted.clear()
         before = self.sequence
@@ -97,6 +115,8 @@ class State:
             if self._db.in_transaction:  # a full disk has ended it already
                 self._db.execute("ROLLBACK")
             self._recall()
+            while self._changes and self._changes[-1][0] > self.sequence:
+                self._changes.pop()
             for kind, key in self._noted:  # taking back changes as much as writing
                 self._news[kind].add(key)
             raise
@@ -171,6 +191,8 @@ class State:
         for table in _WORLD_TABLES:
             self._db.execute(f"DELETE FROM {table}")
         self.history_cache.clear()
+        self._changes.clear()
+        self.oldest_version = self.next_number()
 
     def _one(self, query: str, *values: str) -> Json | None:
         row = self._db.execute(query, values).fetchone()
@@ -285,23 +307,54 @@ class State:
     def put_object(self, cluster: str, kind: str, doc: Json) -> Json:
         """Store an object under its metadata with a new resourceVersion, and return it."""
         metadata = doc["metadata"]
-        metadata["resourceVersion"] = str(self.next_number())
+        version = self.next_number()
+        metadata["resourceVersion"] = str(version)
         key = (cluster, kind, metadata.get("namespace", ""), metadata["name"])
-        self._db.execute(
-            "INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?)", (*key, json.dumps(doc))
-        )
+        query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND namespace=? AND name=?"
+        row = self._db.execute(query, key).fetchone()
+        text = json.dumps(doc)
+        self._db.execute("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?)", (*key, text))
+        self._remember(version, cluster, kind, row[0] if row else None, text)
         return doc
 
     def delete_object(self, cluster: str, kind: str, namespace: str, name: str) -> None:
         """Remove one object."""
         query = "DELETE FROM objects WHERE cluster=? AND kind=? AND namespace=? AND name=?"
-        self._db.execute(query, (cluster, kind, namespace, name))
+        key = (cluster, kind, namespace, name)
+        for row in self._db.execute(f"{query} RETURNING doc", key).fetchall():
+            self._remember(self.next_number(), cluster, kind, row[0], None)
 
-    def delete_namespace_content(self, cluster: str, namespace: str) -> None:
-        """Remove a namespace object and every object in it."""
-        query = "DELETE FROM objects WHERE cluster=? AND namespace=?"
-        self._db.execute(query, (cluster, namespace))
-        self.delete_object(cluster, "namespaces", "", namespace)
+    def content(
+        self, cluster: str, namespace: str, kinds: Iterable[str], holding: str = ""
+    ) -> list[tuple[str, Json]]:
+        """Return kind and document of what lies in a namespace and holds a text, an id for one."""
+        query = "SELECT kind, doc FROM objects WHERE cluster=? AND namespace=? AND kind IN "
+        query += "(SELECT value FROM json_each(?)) AND instr(doc, ?) ORDER BY kind, name"
+        values = (cluster, namespace, json.dumps(sorted(kinds)), holding or "{")
+        return [(row[0], json.loads(row[1])) for row in self._db.execute(query, values)]
+
+    def _remember(
+        self, version: int, cluster: str, kind: str, old: str | None, new: str | None
+    ) -> None:
+        if len(self._changes) == _CHANGES:
+            self.oldest_version = self._changes.popleft()[0]
+        self._changes.append((version, cluster, kind, old, new))
+
+    def changes(self, since: int) -> list[Change]:
+        """Return what happened to objects after a version, oldest first.
+
+        Raises:
+            LookupError: if that is no longer known.
+        """
+        if since < self.oldest_version:
+            raise LookupError(f"changes since {since} are forgotten")
+        found = []
+        for version, cluster, kind, old, new in reversed(self._changes):
+            if version <= since:
+                break
+            docs = (json.loads(text) if text else None for text in (old, new))
+            found.append(Change(version, cluster, kind, *docs))
+        return found[::-1]
 
     def delete_cluster(self, cluster: str) -> None:
         """Remove every object and sample of a cluster, and its seeded past."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,14 @@ _LEVELS = 100  # of a body; Source: none, each service has some such bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back; a `body` of None is sent as an empty one, bytes as they are."""
+    """What goes back; a `body` of None is sent as an empty one, bytes as they are.
+
+    `stream` is sent in place of a body, part by part as they come; an empty part is a pause.
+    """
 
     status: int = 200
     body: Any = None
+    stream: Iterator[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

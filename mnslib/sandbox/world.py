@@ -14,6 +14,7 @@ from mnslib.sandbox import directory, resources
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.building import Builder, amounts, managed_cluster
 from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube.controllers import leave_as_is
 from mnslib.sandbox.offers import packaged, read
 from mnslib.sandbox.roles import built_in_roles
 from mnslib.sandbox.state import State
@@ -103,6 +104,8 @@ def seed(state: State, world: Json) -> None:
     state.set_meta("resource_group", group)
     state.set_meta("registrations", {})
     state.set_meta("miscounted", {})
+    state.set_meta("seeded", {})
+    state.set_meta("furnished", [])
     state.set_meta("building", {key: world[key] for key in ("node_sizes", "system")})
     place = world.get("location", "westeurope")
     for one in world["subscriptions"]:
@@ -115,6 +118,8 @@ def seed(state: State, world: Json) -> None:
         state.put_resource(resource, notes={"prepared": bool(spec.get("managed"))})
         key = resource["id"].lower()
         history[key] = _Cluster(state, resource, spec, world).fill()
+        leave_as_is(state, key)
+    state.derived.pop("controllers", None)
     state.set_meta("history", history)
     _assign(state, world)
 

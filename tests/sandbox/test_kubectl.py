@@ -24,18 +24,7 @@ COMMANDS: dict[str, dict[str, Any]] = {one["name"]: one for one in FACTS["comman
 CUT = 2500  # characters after which the recorded stdout ends
 PLACES = {"ns": "web-checkout", "dep": "checkout", "evns": "payments-api", "n": "6"}
 # What is still missing, and where it will come from.
-PENDING = {
-    "get pods -w (3 s)": "no watch yet",
-    "get configmap": "no kube-root-ca.crt yet",
-    "get serviceaccount": "no default ServiceAccount yet",
-    "describe pod": "no container statuses yet",
-    "get pods -o yaml": "no container statuses yet",
-    "rollout status": "no Deployment controller yet",
-    "rollout history": "no Deployment controller yet",
-    "wait pod Ready": "no watch yet",
-    "logs": "no subresources yet",
-    "exec": "no subresources yet",
-}
+PENDING = {"rollout status": "a rollout of a seeded Deployment that is out of date does not end"}
 
 
 def run(kubectl: Kubectl, client: Client) -> dict[str, Result]:
@@ -100,6 +89,7 @@ def words(text: str) -> list[list[str]]:
 
 def keys(text: str) -> list[str]:
     """What is said, not of what: the words before each colon."""
+    text = re.sub("kube-api-access-[a-z0-9]{5}", "kube-api-access", text)
     return re.findall(r"^[\s-]*([^:\n]+):", text, re.MULTILINE)
 
 

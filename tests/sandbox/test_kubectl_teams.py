@@ -56,7 +56,6 @@ def test_the_team_sees_its_namespace_and_no_other(
     assert "the list may be incomplete" in told.err
 
 
-@pytest.mark.xfail(strict=True, reason="no Deployment controller yet")
 def test_the_walk_through_to_its_end(kubectl: dict[str, Kubectl], sandbox: Client) -> None:
     user = sandbox.connection["identities"]["namespace_user"]["object_id"]
     check(kubectl["admin"], kubectl["namespace_user"], NAME, OTHERS, user)

@@ -5,9 +5,12 @@ Called by the ARM side (operations that complete) and the Kubernetes side (pods 
 
 from __future__ import annotations
 
-from mnslib.sandbox.amounts import canonical, parse
+from mnslib.sandbox.amounts import canonical
 from mnslib.sandbox.kube import quotas
-from mnslib.sandbox.kube.arithmetic import pod_need, total_need
+from mnslib.sandbox.kube.admission import admit
+from mnslib.sandbox.kube.arithmetic import total_need
+from mnslib.sandbox.kube.defaults import fill
+from mnslib.sandbox.kube.scheduling import await_node
 from mnslib.sandbox.rules import (
     MANAGED_LABEL,
     NAME_LABEL,
@@ -22,7 +25,8 @@ from mnslib.sandbox.rules import (
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 
-_NODE_KEYS = ("cpu", "memory")
+_ACCOUNT, _AUTHORITY = "default", "kube-root-ca.crt"
+_FURNISHED = "furnished"  # setting: clusters whose seeded namespaces have what each one has
 
 
 def metadata(state: State, name: str, namespace: str = "", **extra: object) -> Json:
@@ -116,7 +120,7 @@ def release_managed(state: State, cluster: str, name: str, *, policy: str) -> No
     if namespace is None:
         return
     if policy == "Delete":
-        state.delete_namespace_content(cluster, name)
+        terminate(state, cluster, namespace)
     else:
         _unmark(state, cluster, "namespaces", namespace)
         for plural, default in (("resourcequotas", QUOTA_NAME), ("networkpolicies", POLICY_NAME)):
@@ -125,7 +129,44 @@ def release_managed(state: State, cluster: str, name: str, *, policy: str) -> No
                 _unmark(state, cluster, plural, doc)
             elif doc:
                 state.delete_object(cluster, plural, name, default)
-    recount(state, cluster, name)
+        recount(state, cluster, name)
+
+
+def terminate(state: State, cluster: str, namespace: Json) -> Json:
+    """Begin a namespace's deletion, which the next settling goes on with; return it as marked."""
+    if "deletionTimestamp" in namespace["metadata"]:
+        return namespace
+    namespace["metadata"]["deletionTimestamp"] = kube_time(state.now())
+    namespace["status"] = namespace.get("status", {}) | {"phase": "Terminating"}
+    return state.put_object(cluster, "namespaces", namespace)
+
+
+def furnish(state: State, cluster: str, doc: Json | None) -> None:
+    """Store what every namespace has: its default account and the cluster's authority."""
+    if doc is None or "deletionTimestamp" in doc["metadata"]:
+        return
+    name, at = doc["metadata"]["name"], doc["metadata"]["creationTimestamp"]
+    authority = {"data": {"ca.crt": state.meta("keys")["ca_pem"]}}
+    rows: tuple[tuple[str, str, str, Json], ...] = (
+        ("serviceaccounts", "ServiceAccount", _ACCOUNT, {}),
+        ("configmaps", "ConfigMap", _AUTHORITY, authority),
+    )
+    for plural, kind, of, content in rows:
+        if state.object(cluster, plural, name, of) is None:
+            meta = metadata(state, of, name) | {"creationTimestamp": at}
+            made = {"apiVersion": "v1", "kind": kind, "metadata": meta} | content
+            state.put_object(cluster, plural, made)
+
+
+def furnish_seeded(state: State, cluster: str, plural: str) -> None:
+    """Store what every namespace has once somebody reads its kind: worlds leave it out."""
+    if plural in ("serviceaccounts", "configmaps"):
+        done = state.meta(_FURNISHED, [])
+        if cluster not in done:
+            with state.transaction():
+                for doc in state.objects(cluster, "namespaces"):
+                    furnish(state, cluster, doc)
+                state.set_meta(_FURNISHED, [*done, cluster])
 
 
 def _unmark(state: State, cluster: str, plural: str, doc: Json) -> None:
@@ -183,35 +224,16 @@ def recount(state: State, cluster: str, namespace: str, full: str = "pods") -> N
     state.add_sample(cluster, namespace, sample)
 
 
-def schedule(state: State, cluster: str, pod: Json) -> None:
-    """Set a pod's node and status: the node with most free CPU that can hold it, else Pending."""
-    need = pod_need(pod)
-    pods = state.objects(cluster, "pods")
-    free = {}
-    for node in state.objects(cluster, "nodes"):
-        name, allocatable = node["metadata"]["name"], node["status"]["allocatable"]
-        taken = total_need(other for other in pods if other["spec"].get("nodeName") == name)
-        room = {key: parse(allocatable[key]) - taken[f"requests.{key}"] for key in _NODE_KEYS}
-        if all(room[key] >= need[f"requests.{key}"] for key in _NODE_KEYS):
-            free[name] = room["cpu"]
-    chosen = max(free, key=lambda name: (free[name], name), default=None)
-    place(pod, chosen, state.now())
+def create_pod(state: State, cluster: str, pod: Json) -> Json:
+    """Default, admit and store a pod, which the next settling gives a node.
 
-
-def place(pod: Json, node: str | None, moment: float) -> None:
-    """Write the status of a pod that runs on this node, or found none."""
-    at = kube_time(moment)
-    if node is None:
-        reason = {"reason": "Unschedulable", "message": "0 nodes are available: insufficient room."}
-        condition = {"type": "PodScheduled", "status": "False", "lastTransitionTime": at} | reason
-        pod["status"] = {"phase": "Pending", "conditions": [condition]}
-        return
-    pod["spec"]["nodeName"] = node
-    pod["status"] = {
-        "phase": "Running",
-        "startTime": at,
-        "conditions": [
-            {"type": kind, "status": "True", "lastTransitionTime": at}
-            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
-        ],
-    }
+    Raises:
+        Refusal: what admission says.
+    """
+    pod["metadata"]["generation"] = 1
+    fill("pods", pod, state.sequence, None)
+    admit(state, cluster, pod)
+    await_node(pod, state.now())
+    state.put_object(cluster, "pods", pod)
+    recount(state, cluster, pod["metadata"]["namespace"])
+    return pod

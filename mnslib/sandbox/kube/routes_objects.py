@@ -13,11 +13,13 @@ import re
 from typing import Any
 
 from mnslib.sandbox.access import wants_watch
-from mnslib.sandbox.kube import apply, bodies, inside
+from mnslib.sandbox.kube import apply, bodies, inside, watch
 from mnslib.sandbox.kube.admission import admit
 from mnslib.sandbox.kube.defaults import fill, suffix
+from mnslib.sandbox.kube.deletion import delete
 from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, outward
 from mnslib.sandbox.kube.patches import media, patched
+from mnslib.sandbox.kube.scheduling import await_node
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
 from mnslib.sandbox.kube.tables import several, single
 from mnslib.sandbox.kube.webhook import guard
@@ -32,7 +34,7 @@ _WRITABLE = ("labels", "annotations", "ownerReferences", "finalizers")
 # reads
 
 
-def _kind(call: Call) -> Kind:
+def kind_asked(call: Call) -> Kind:
     """Return the kind of the path, if this API version, scope and verb go with it.
 
     Raises:
@@ -53,14 +55,15 @@ def _kind(call: Call) -> Kind:
     if kind.frozen and call.method != "GET":
         text = f"{kind.full_name} cannot be written: the sandbox does not act on them"
         raise kube_error(501, "NotImplemented", text)
+    inside.furnish_seeded(call.state, _key(call), kind.plural)
     return kind
 
 
 def list_objects(call: Call) -> Answer:
     """Return objects of a kind, of one namespace or of all, in pages if `limit` asks for them."""
-    kind = _kind(call)
+    kind = kind_asked(call)
     if wants_watch(call):
-        raise kube_error(501, "NotImplemented", "watch is not imitated by the sandbox; list again")
+        return Answer(stream=watch.events(call, kind))
     items, tests = _selected(call, kind)
     limit = _limit(call)
     metadata: Json = {}
@@ -118,15 +121,20 @@ def _continue_token(call: Call) -> tuple[str, str]:
 
 def get_object(call: Call) -> Answer:
     """Return one object."""
-    kind = _kind(call)
-    return Answer(body=single(call, kind, outward(kind, _find(call, kind))))
+    kind = kind_asked(call)
+    return Answer(body=single(call, kind, outward(kind, find(call, kind))))
 
 
 def _key(call: Call) -> str:
     return cluster_id(call).lower()
 
 
-def _find(call: Call, kind: Kind) -> Json:
+def find(call: Call, kind: Kind) -> Json:
+    """Return the object that the path names.
+
+    Raises:
+        Refusal: 404.
+    """
     found = _present(call, kind)
     if found is None:
         raise _not_found(kind, call.params["name"])
@@ -152,7 +160,7 @@ def _not_found(kind: Kind, name: str) -> Refusal:
 
 def create_object(call: Call) -> Answer:
     """Create an object; pods pass quota admission."""
-    kind = _kind(call)
+    kind = kind_asked(call)
     return _create(call, kind, _body(call, kind))
 
 
@@ -168,7 +176,7 @@ def _create(call: Call, kind: Kind, given: Json) -> Answer:
     fill(kind.plural, doc, state.sequence, None)
     admit(state, _key(call), doc)
     if kind.plural == "pods":
-        inside.schedule(state, _key(call), doc)
+        await_node(doc, state.now())
     if state.object(_key(call), kind.plural, namespace, name) is not None:
         text = f'{kind.full_name} "{name}" already exists'
         raise kube_error(409, "AlreadyExists", text, _details(kind, name))
@@ -199,12 +207,12 @@ def _written(call: Call, kind: Kind, stored: Json, *, status: int = 200) -> Answ
     if body["kind"] != "Status":
         body = single(call, kind, outward(kind, body))
     answer = Answer(status=status, body=body)
-    if _is_dry_run(call):
+    if is_dry_run(call):
         raise Rollback(answer)
     return answer
 
 
-def _is_dry_run(call: Call) -> bool:
+def is_dry_run(call: Call) -> bool:
     """Return whether nothing may stay: said in the query, or in the options of a delete.
 
     Raises:
@@ -275,9 +283,9 @@ def _check_name(call: Call, kind: Kind, metadata: Json) -> None:
 
 
 def delete_object(call: Call) -> Answer:
-    """Remove an object at once; a namespace with all that is in it."""
-    kind = _kind(call)
-    present = _find(call, kind)
+    """Remove an object, or begin to: pods, and what has finalizers, are marked and go later."""
+    kind = kind_asked(call)
+    present = find(call, kind)
     _check_preconditions(call, kind, present)
     body = _removed(call, kind, present)
     return _written(call, kind, body)
@@ -285,7 +293,7 @@ def delete_object(call: Call) -> Answer:
 
 def delete_collection(call: Call) -> Answer:
     """Remove what the selectors choose, and return it as a list."""
-    kind = _kind(call)
+    kind = kind_asked(call)
     items, _ = _selected(call, kind)
     _options(call)
     for doc in items:
@@ -294,7 +302,7 @@ def delete_collection(call: Call) -> Answer:
     for namespace in {doc["metadata"].get("namespace", "") for doc in items}:
         if kind.namespaced:
             inside.recount(call.state, _key(call), namespace, kind.full_name)
-    if _is_dry_run(call):
+    if is_dry_run(call):
         raise Rollback(answer)
     return answer
 
@@ -305,16 +313,19 @@ def _removed(call: Call, kind: Kind, present: Json) -> Json:
     Raises:
         Refusal: 400 of the webhook; 403 for a namespace of the system.
     """
-    name, namespace = present["metadata"]["name"], present["metadata"].get("namespace", "")
+    name = present["metadata"]["name"]
     guard(kind.plural, present, None)
-    if kind.plural == "namespaces":
-        if name in ("default", "kube-system", "kube-public"):
-            text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise kube_error(403, "Forbidden", text, _details(kind, name))
-        call.state.delete_namespace_content(_key(call), name)
-        inside.recount(call.state, _key(call), name)
-        return present | {"status": {"phase": "Terminating"}}
-    call.state.delete_object(_key(call), kind.plural, namespace, name)
+    if kind.plural == "namespaces" and name in ("default", "kube-system", "kube-public"):
+        text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+        raise kube_error(403, "Forbidden", text, _details(kind, name))
+    options = _options(call)
+    policy = options.get("propagationPolicy") or call.query.get("propagationPolicy", "")
+    if options.get("orphanDependents"):
+        policy = "Orphan"
+    grace = asked_grace({**call.query, **options})
+    key = _key(call)
+    if left := delete(call.state, key, kind.plural, present, policy=policy, grace=grace):
+        return left
     if kind.plural == "pods":
         return present
     details = _details(kind, name) | {"uid": present["metadata"]["uid"]}
@@ -322,43 +333,59 @@ def _removed(call: Call, kind: Kind, present: Json) -> Json:
     return body | {"details": details}
 
 
+def asked_grace(options: Json) -> int | None:
+    """Return the seconds that a delete's options give a pod to end in; None if they do not say."""
+    asked = str(options.get("gracePeriodSeconds"))
+    return int(asked) if re.fullmatch("[0-9]{1,9}", asked) else None
+
+
 def replace_object(call: Call) -> Answer:
     """Replace an object, but for what the server alone writes of it."""
-    kind = _kind(call)
-    present = _find(call, kind)
+    kind = kind_asked(call)
+    present = find(call, kind)
     wanted = _body(call, kind)
     if uid := wanted["metadata"].get("uid"):
         _compare(call, kind, present, {"uid": uid})
-    return _change(call, kind, present, wanted)
+    return change(call, kind, present, wanted)
 
 
 def patch_object(call: Call) -> Answer:
     """Change an object as the patch in the body says."""
-    kind = _kind(call)
+    kind = kind_asked(call)
     applies = media(call) == apply.MEDIA
-    present = _present(call, kind) if applies else _find(call, kind)
+    present = _present(call, kind) if applies else find(call, kind)
     live = outward(kind, present) if present else {"metadata": {}}
-    change = apply.configured if applies else patched
-    wanted = change(call, live, kind.version, kind.word)
+    make = apply.configured if applies else patched
+    wanted = make(call, live, kind.version, kind.word)
     _check_name(call, kind, wanted.setdefault("metadata", {}))
     if present is None:
         return _create(call, kind, inward(kind, wanted))
-    return _change(call, kind, present, inward(kind, wanted))
+    return change(call, kind, present, inward(kind, wanted))
 
 
-def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:
+def check_version(kind: Kind, present: Json, wanted: Json) -> None:
+    """Refuse a change that was made to another state of the object.
+
+    Raises:
+        Refusal: 409.
+    """
+    metadata = present["metadata"]
+    version = wanted.get("metadata", {}).get("resourceVersion")
+    if version and version != metadata["resourceVersion"]:
+        text = f'Operation cannot be fulfilled on {kind.full_name} "{metadata["name"]}": '
+        text += "the object has been modified; please apply your changes to the latest version"
+        details = _details(kind, metadata["name"])
+        raise kube_error(409, "Conflict", f"{text} and try again", details)
+
+
+def change(call: Call, kind: Kind, present: Json, wanted: Json, *, verb: str = "update") -> Answer:
     """Store an object as wanted; what only the server writes stays.
 
     Raises:
         Refusal: 409 for another resourceVersion than the present one; 400, 422.
     """
     metadata = present["metadata"]
-    version = wanted["metadata"].get("resourceVersion")
-    if version and version != metadata["resourceVersion"]:
-        text = f'Operation cannot be fulfilled on {kind.full_name} "{metadata["name"]}": '
-        text += "the object has been modified; please apply your changes to the latest version"
-        details = _details(kind, metadata["name"])
-        raise kube_error(409, "Conflict", f"{text} and try again", details)
+    check_version(kind, present, wanted)
     kept = {key: value for key, value in metadata.items() if key not in _WRITABLE}
     given = {key: wanted["metadata"][key] for key in _WRITABLE if wanted["metadata"].get(key)}
     if kind.plural == "namespaces":
@@ -372,7 +399,7 @@ def _change(call: Call, kind: Kind, present: Json, wanted: Json) -> Answer:
     fill(kind.plural, changed, call.state.sequence, present)
     before = copy.deepcopy(present)  # a world leaves out what a server would have filled in
     fill(kind.plural, before, call.state.sequence, present)
-    admit(call.state, _key(call), changed, before, verb="update")
+    admit(call.state, _key(call), changed, before, verb=verb)
     _record(call, kind, before, changed, wanted)
     if changed != present:
         if kind.generation and changed.get("spec") != before.get("spec"):

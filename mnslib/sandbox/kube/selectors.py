@@ -50,6 +50,27 @@ def _label_test(key: str, operator: str | None, values: set[str], *, absent: boo
     return test
 
 
+def matches(selector: Json, labels: Json) -> bool:
+    """Return whether the selector of an object takes these labels; an empty one takes all."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    rows = selector.get("matchExpressions") or ()
+    return all(holds(row["operator"], labels.get(row["key"]), row.get("values")) for row in rows)
+
+
+def holds(operator: str, value: str | None, values: list[str] | None) -> bool:
+    """Return whether a label's value, None where it is not there, is as an expression asks."""
+    if operator in ("Exists", "DoesNotExist"):
+        return (value is not None) == (operator == "Exists")
+    if operator in ("In", "NotIn"):
+        return (value in (values or ())) == (operator == "In")
+    numbers = [str(value), *map(str, values or ())]
+    if len(numbers) != 2 or not all(re.fullmatch("[0-9]{1,18}", one, re.ASCII) for one in numbers):
+        return False
+    here, bound = map(int, numbers)
+    return here > bound if operator == "Gt" else here < bound
+
+
 def field_tests(call: Call, kind: Kind) -> list[Test]:
     """Return the tests of `fieldSelector`, all of which must hold.
 

@@ -1,25 +1,24 @@
 """What starts pods, and what scales and limits them: documents of a seeded world.
 
-Stored, not run: no controller acts on them. Sources: Kubernetes API reference, apps/v1, batch/v1,
-autoscaling/v2 and core/v1; `pkg/controller/controller_utils.go` and client-go
-`tools/record/events_cache.go` for what controllers write about refused pods.
+Controllers leave them as they are until somebody writes to them. Sources: Kubernetes API
+reference, apps/v1, batch/v1, autoscaling/v2 and core/v1; `pkg/controller/controller_utils.go` and
+client-go `tools/record/events_cache.go` for what controllers write about refused pods.
 """
 
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
-from mnslib.sandbox.kube import inside
+from mnslib.sandbox.kube import events, inside
+from mnslib.sandbox.kube.keeper import reference
 from mnslib.sandbox.kube.quotas import refusal
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 
 _VERSIONS = {kind: "apps/v1" for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")}
 _VERSIONS |= {"CronJob": "batch/v1", "Job": "batch/v1"}
-_LIFE = 3600  # seconds after an event's last change. Source: kube-apiserver, --event-ttl
-_ALIKE = 9  # events that differ in the pod's name only, before one stands for those that follow
 _STEADY = "25%/25%"  # Source: apps/v1 defaults, maxSurge and maxUnavailable
+_REVISED = {"deployment.kubernetes.io/revision": "1"}
 _SAFE = "bcdfghjklmnpqrst"  # sixteen of the letters that Kubernetes makes names of
 
 Pods = tuple[Json, Json]  # spec and labels
@@ -56,7 +55,7 @@ class Workloads:
             self._scale(stored, least=about["scale"][0], most=about["scale"][1], current=count)
         if "refused" in about:
             self._refused.append((owner, {"spec": template}, about["refused"]))
-        return labels, _reference(owner)
+        return labels, reference(owner)
 
     def _deployment(
         self, namespace: str, name: str, pods: Pods, counts: Counts, about: Json
@@ -125,10 +124,15 @@ class Workloads:
         *,
         owner: Json | None = None,
     ) -> Json:
-        owners = [_reference(owner)] if owner else []
+        owners = [reference(owner)] if owner else []
         labels = spec.get("template", {}).get("metadata", {}).get("labels", {"app": name})
         metadata = inside.metadata(
-            self.state, name, namespace, labels=labels, ownerReferences=owners
+            self.state,
+            name,
+            namespace,
+            labels=labels,
+            annotations=_REVISED if kind in ("Deployment", "ReplicaSet") else None,
+            ownerReferences=owners,
         )
         doc = {"apiVersion": _VERSIONS[kind], "kind": kind, "metadata": metadata}
         plural = f"{kind.lower()}s"
@@ -183,7 +187,7 @@ class Workloads:
     def refuse(self) -> None:
         """Write the events of the pods that the quotas, as they are now, refuse.
 
-        Each names another pod, so the recorder keeps ten of them, and one more that counts all
+        Each names another pod, so the recorder keeps nine of them, and one more that counts all
         that follow; what has not changed for an hour is gone.
 
         Raises:
@@ -200,7 +204,7 @@ class Workloads:
                 message = f'{begin}: pods "{name}" is forbidden: {text}'
                 self._event(owner, message, number=0, count=said["times"], times=(first, last))
                 continue
-            single = min(said["times"], _ALIKE)
+            single = min(said["times"], events.ALONE)
             for index in range(single):
                 name = f"{of}-{_letters(f'{of}{index}')[:5]}"
                 message = f'Error creating: pods "{name}" is forbidden: {text}'
@@ -212,32 +216,14 @@ class Workloads:
     def _event(
         self, about: Json, message: str, *, number: int, count: int, times: tuple[float, float]
     ) -> None:
-        if times[1] < self.state.now() - _LIFE:
+        if times[1] < self.state.now() - events.LIFE:
             return
-        of = about["metadata"]
-        component = f"{about['kind'].lower()}-controller"
+        of, component = about["metadata"], f"{about['kind'].lower()}-controller"
+        doc = events.event(about, "FailedCreate", message, warns=True, by=component, times=times)
         with self.state.at(times[0]):
             name = f"{of['name']}.{int(times[0] * 1e9) + number:x}"
-            metadata = inside.metadata(self.state, name, of["namespace"])
-        regarding = {key: about[key] for key in ("apiVersion", "kind")}
-        regarding |= {key: of[key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        doc: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": metadata,
-            "involvedObject": regarding,
-            "type": "Warning",
-            "reason": "FailedCreate",
-            "message": message,
-            "source": {"component": component},
-            "firstTimestamp": kube_time(times[0]),
-            "lastTimestamp": kube_time(times[1]),
-            "count": count,
-            "eventTime": None,
-            "reportingComponent": component,
-            "reportingInstance": "",
-        }
-        self.state.put_object(self.cluster, "events", doc)
+            doc["metadata"] = inside.metadata(self.state, name, of["namespace"])
+        self.state.put_object(self.cluster, "events", doc | {"count": count})
 
 
 _MAKERS = {
@@ -266,12 +252,6 @@ def _replicas(pods: Pods, counts: Counts) -> tuple[Json, Json]:
 
 def _parallel(pods: Pods, counts: Counts) -> Json:
     return {"parallelism": counts[1], "template": _template(pods)}
-
-
-def _reference(doc: Json) -> Json:
-    named = {"apiVersion": doc["apiVersion"], "kind": doc["kind"]}
-    named |= {key: doc["metadata"][key] for key in ("name", "uid")}
-    return named | {"controller": True, "blockOwnerDeletion": True}
 
 
 def _count(text: str) -> int | str:
