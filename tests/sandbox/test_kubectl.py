@@ -23,8 +23,6 @@ FACTS = json.loads((ROOT / "tests/data/kubernetes-1.34-kubectl.json").read_text(
 COMMANDS: dict[str, dict[str, Any]] = {one["name"]: one for one in FACTS["commands"]}
 CUT = 2500  # characters after which the recorded stdout ends
 PLACES = {"ns": "web-checkout", "dep": "checkout", "evns": "payments-api", "n": "6"}
-# What is still missing, and where it will come from.
-PENDING = {"rollout status": "a rollout of a seeded Deployment that is out of date does not end"}
 
 
 def run(kubectl: Kubectl, client: Client) -> dict[str, Result]:
@@ -139,11 +137,7 @@ def refusal(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_kubectl_sees_what_it_sees_of_a_real_server(
-    name: str, results: dict[str, Result], request: pytest.FixtureRequest
-) -> None:
-    if name in PENDING:
-        request.applymarker(pytest.mark.xfail(reason=PENDING[name], strict=True))
+def test_kubectl_sees_what_it_sees_of_a_real_server(name: str, results: dict[str, Result]) -> None:
     wanted, found, form = COMMANDS[name], results[name], FORMS.get(name, plain)
     assert found.rc == wanted["exit"], found.err
     assert refusal(found.err) == refusal(wanted.get("stderr", ""))

@@ -65,6 +65,7 @@ class Workloads:
         rolling = {"maxSurge": _count(surge), "maxUnavailable": _count(unavailable)}
         strategy = {"type": "RollingUpdate", "rollingUpdate": rolling}
         spec, status = _replicas(pods, counts)
+        status["updatedReplicas"] = counts[0]
         stored = self._put("Deployment", namespace, name, spec | {"strategy": strategy}, status)
         hashed = _letters(f"{namespace}/{name}")
         labels = labels | {"pod-template-hash": hashed}
