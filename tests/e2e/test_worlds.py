@@ -99,6 +99,7 @@ def planted():
     }
     space = f"{CANARY}-space"
     yield "/api/v1/namespaces", {"metadata": metadata("space")}
+    yield f"/api/v1/namespaces/{space}/serviceaccounts", {"metadata": {"name": CANARY}}
     yield f"/api/v1/namespaces/{space}/pods", {"metadata": metadata("pod"), "spec": spec}
     hard = {"requests.cpu": "4", f"{CANARY}.storageclass.storage.k8s.io/requests.storage": "1Gi"}
     hard[f"requests.{CANARY}.example/gpu"] = "4"
