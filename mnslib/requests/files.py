@@ -75,7 +75,7 @@ class Rows:
 
     def name(self, row: int | None, text: str) -> str:
         """Return a heading or a key as it is meant, after telling what nobody sees in it."""
-        clean, odd = examined(bare(text), is_name=True)
+        clean, odd = examined(text, is_name=True)
         if odd:
             self.tell(row, clean or text, say("name_signs", clean, odd=odd))
         return clean or text
@@ -175,7 +175,7 @@ def _fill(table: Rows, path: Path, records: Iterable[tuple[int, list[Any]]]) -> 
         raise file_error(path, *say("one_cell_header", sign=repr(sign)), row=table.header_row)
     if len(body) > MOST_ROWS:
         raise file_error(path, *say("many_rows", most=MOST_ROWS))
-    header = table.header = tuple(table.name(table.header_row, name) for name in names)
+    header = table.header = tuple(table.name(table.header_row, bare(name)) for name in names)
     for number, cells in body:
         while len(cells) > len(header) and cells[-1] == "":
             cells.pop()

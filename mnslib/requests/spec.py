@@ -19,6 +19,7 @@ from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
 from mnslib.requests.rules import OF_SECRETS, CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import file_error
+from mnslib.requests.signs import bare
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 
 Tiers = Mapping[str, columns.RequestValues]
@@ -65,7 +66,7 @@ def specs_from_rows(
     table = Rows(file=file)
     for place, row in enumerate(rows, 1):
         number = place if len(rows) > 1 else None
-        named = {table.name(number, str(name)): value for name, value in row.items()}
+        named = {table.name(number, bare(str(name))): value for name, value in row.items()}
         table.rows.append((number, named))
     return read_specs(table, **rules)
 

@@ -67,6 +67,13 @@ def test_an_export_changes_nothing_whatever_the_keys_and_values(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_blanks_around_a_key_are_of_the_key(suffix: str) -> None:
+    plan, _ = round_trip(make_namespace(tags={"cost": "1", "cost ": "2", " a": "3"}), suffix)
+    (change,) = plan.changes
+    assert (change.kind, change.differences) == (ChangeKind.NO_CHANGE, ())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_edit_is_all_that_changes(suffix: str) -> None:
     namespace = make_namespace(
         labels={"owner": "crm", "stage": "prod"},
