@@ -81,7 +81,8 @@ def collect_from_metrics(
             reading.busy = frozenset(name for (name,) in spaces)
             with suppress(PrometheusError):  # who sets limits only says which zeros are true
                 limits = past.read_samples(prometheus, query_of("limits", label), grid)
-                reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
+                if limits:  # none in a whole cluster: they are not scraped there
+                    reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
             recent, gone = _quotas(prometheus, label, reading.history, grid)
             reading.is_remembered = True
             reading.facts["quotas"] = recent + gone
