@@ -79,11 +79,11 @@ def collect_from_metrics(
         try:
             spaces = past.read_samples(prometheus, query_of("namespaces", label), grid)
             reading.busy = frozenset(name for (name,) in spaces)
+            recent, gone = _quotas(prometheus, label, reading.history, grid)
             with suppress(PrometheusError):  # who sets limits only says which zeros are true
                 limits = past.read_samples(prometheus, query_of("limits", label), grid)
-                if limits:  # none in a whole cluster: they are not scraped there
+                if limits or not any(map(_counts_limits, recent + gone)):  # else: not scraped
                     reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
-            recent, gone = _quotas(prometheus, label, reading.history, grid)
             reading.is_remembered = True
             reading.facts["quotas"] = recent + gone
             _add_commitment(reading, prometheus, label, recent, grid)
@@ -115,6 +115,10 @@ def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
                 f"clusters: two are called {cluster.cluster_name}, and metrics know names only."
             )
     return found
+
+
+def _counts_limits(quota: QuotaStatus) -> bool:
+    return any(amount for key, amount in quota.used.items() if key.startswith("limits."))
 
 
 def _quotas(
