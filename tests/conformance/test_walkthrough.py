@@ -108,7 +108,6 @@ def test_lists_show_only_the_one_namespace(as_team: Az) -> None:
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())
-@pytest.mark.xfail(strict=True, reason="no Deployment controller yet")
 def test_the_second_half_with_credentials_of_az(
     as_team: Az, sandbox: Client, tmp_path: Path
 ) -> None:
