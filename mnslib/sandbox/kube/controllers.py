@@ -7,6 +7,7 @@ stays as it is until somebody writes to it or to its pods.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -31,7 +32,8 @@ JOB_SECONDS = 10  # that the pods of Jobs run; our choice
 _FIRST_RETRY = 0.005  # seconds. Source: client-go, DefaultControllerRateLimiter
 _LAST_RETRY = 1000.0
 _SWEEP = 60  # seconds between looks for events that are too old
-_ROUNDS = 10_000  # of one settling; more would be a mistake of ours
+_MOST = 500  # objects that one settling brings on; what is left is due at the next one
+_log = logging.getLogger("mnslib.sandbox")
 _SEEDED = "seeded"  # setting: the version up to which each cluster's objects are a world's own
 
 
@@ -57,6 +59,7 @@ class Controllers:
         self.version = max(state.meta(_SEEDED, {}).values(), default=state.sequence)
         self.due: dict[Key, float] = {}
         self.failures = Counter[Key]()
+        self.crowds: set[tuple[str, str]] = set()  # cluster and namespace, whose pods changed
         self.waiting: dict[Key, None] = {}  # pods without a node, workloads that miss pods
         self.swept = state.now()
         self.nodes: dict[str, Nodes] = {}
@@ -68,22 +71,34 @@ class Controllers:
         return fresh and all(moment > now for moment in self.due.values())
 
     def run(self) -> None:
-        """Act until nothing is left to do now."""
+        """Act until nothing is left to do now, or enough has been done for one request."""
         now = self.state.now()
         if now >= self.swept + _SWEEP:
             self._sweep()
-        for _ in range(_ROUNDS):
-            keys = self._touched()
+        left = _MOST
+        while left > 0:
+            keys = list(self._touched())
             self.nodes.clear()
-            for key in keys:
-                self._sync(key)
+            for key in keys[:left]:
+                self._try(key)
+            self.due |= dict.fromkeys(keys[left:], now)
+            left -= len(keys)
             if not keys:
                 first = min(self.due, key=lambda key: self.due[key], default=None)
-                if first is None or self.due[first] > now:
+                if first is not None and self.due[first] <= now:
+                    left -= 1
+                    with self.state.at(self.due[first]):
+                        self._try(first)
+                elif not self._counted():
                     return
-                with self.state.at(self.due[first]):
-                    self._sync(first)
-        raise RuntimeError("the controllers come to no end")
+        self._counted()
+
+    def _counted(self) -> bool:
+        """Bring quotas and metrics up to the pods that changed; return whether any did."""
+        crowds, self.crowds = self.crowds, set()
+        for cluster, namespace in crowds:
+            inside.recount(self.state, cluster, namespace)
+        return bool(crowds)
 
     def _touched(self) -> dict[Key, None]:
         """Return what was written since, and what that concerns, in order."""
@@ -126,6 +141,7 @@ class Controllers:
             found[cluster, "namespaces", "", change.old["metadata"].get("namespace", "")] = None
         if kind == "pods":
             namespace = (change.old or change.new or {})["metadata"]["namespace"]
+            self.crowds.add((cluster, namespace))
             for doc in self.state.objects(cluster, "poddisruptionbudgets", namespace):
                 found[_key(cluster, "poddisruptionbudgets", doc)] = None
         if kind == "nodes":
@@ -137,6 +153,20 @@ class Controllers:
             for key in self.waiting:
                 if key[0] == cluster and (key[1] == "pods" or key[2] == namespace):
                     found[key] = None
+
+    def _try(self, key: Key) -> None:
+        """Bring one object on; one that cannot be read so is logged and tried again later."""
+        try:
+            self._sync(key)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            _log.exception("the controllers fail at %s", "/".join(key[1:]))
+            self._delay(key)
+
+    def _delay(self, key: Key) -> None:
+        """Try again, later each time."""
+        self.failures[key] += 1
+        pause = min(_FIRST_RETRY * 2 ** min(self.failures[key] - 1, 30), _LAST_RETRY)
+        self.due[key] = self.state.now() + pause
 
     def _sync(self, key: Key) -> None:
         cluster, plural, namespace, name = key
@@ -160,11 +190,9 @@ class Controllers:
             again = sync(Keeper(self.state, cluster), doc)
         if again == MISSED:
             self.waiting[key] = None
-            self.failures[key] += 1
-            pause = min(_FIRST_RETRY * 2 ** min(self.failures[key] - 1, 30), _LAST_RETRY)
-            again = self.state.now() + pause
-        else:
-            self.failures.pop(key, None)
+            self._delay(key)
+            return
+        self.failures.pop(key, None)
         if again is not None:
             self.due[key] = again
 
@@ -235,7 +263,6 @@ def _running(keeper: Keeper, doc: Json) -> float | None:
     if until <= keeper.state.now():
         end(doc, until)
         keeper.put("pods", doc)
-        inside.recount(keeper.state, keeper.cluster, doc["metadata"]["namespace"])
         return None
     return until
 

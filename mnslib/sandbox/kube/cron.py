@@ -30,6 +30,24 @@ def fields(schedule: str) -> list[frozenset[int]]:
     return [_field(part.lower(), *bounds) for part, bounds in zip(parts, _BOUNDS, strict=True)]
 
 
+def schedule_problem(schedule: str) -> str:
+    """Return why a schedule is none, or an empty text."""
+    try:
+        fields(schedule)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def is_zone(name: str) -> bool:
+    """Return whether there is a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (LookupError, OSError, ValueError):  # not there; a folder; a path
+        return False
+    return True
+
+
 def _field(text: str, least: int, most: int) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):

@@ -235,5 +235,6 @@ def create_pod(state: State, cluster: str, pod: Json) -> Json:
     admit(state, cluster, pod)
     await_node(pod, state.now())
     state.put_object(cluster, "pods", pod)
-    recount(state, cluster, pod["metadata"]["namespace"])
+    if state.objects(cluster, "resourcequotas", pod["metadata"]["namespace"]):
+        recount(state, cluster, pod["metadata"]["namespace"])  # for the next one's admission
     return pod

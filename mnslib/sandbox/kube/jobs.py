@@ -9,7 +9,7 @@ import copy
 
 from mnslib.sandbox.kube import cron, deletion, inside
 from mnslib.sandbox.kube.defaults import fill
-from mnslib.sandbox.kube.keeper import MISSED, Keeper, reference, seconds
+from mnslib.sandbox.kube.keeper import MISSED, Keeper, reference, seconds, starts
 from mnslib.sandbox.kube.scheduling import is_active, is_ready
 from mnslib.sandbox.state import kube_time
 from mnslib.sandbox.wire import Json
@@ -35,7 +35,7 @@ def sync_job(keeper: Keeper, doc: Json) -> float | None:
     for pod in active[max(0, missing) :]:
         keeper.stop(doc, pod)
     name = f"{doc['metadata']['name']}-"
-    for _ in range(missing - len(active)):
+    for _ in starts(missing - len(active)):
         failure = failure or keeper.start(doc, name, spec["template"])
     end = ""
     if too_often:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json, Refusal
 
 MISSED = -1.0  # what a controller returns that misses pods: try again, later each time
+_STARTS = 100  # pods at a time; our choice
 _LETTERS = "456789bcdf"  # the digits 0 to 9 of a hash. Source: apimachinery, SafeEncodeString
 
 
@@ -155,6 +157,11 @@ def selects(owner: Json, doc: Json) -> bool:
     """Return whether a workload's selector takes an object."""
     selector = owner["spec"].get("selector")
     return bool(selector) and matches(selector, doc["metadata"].get("labels") or {})
+
+
+def starts(missing: int) -> Iterable[int]:
+    """Return the pods to start at a time; the first that is refused ends the attempt."""
+    return range(min(missing, _STARTS))
 
 
 def age(doc: Json) -> tuple[str, str]:

@@ -6,11 +6,10 @@ Sources: controller-manager 1.34, `pkg/controller/{replicaset,statefulset,daemon
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from mnslib.sandbox.kube import inside
 from mnslib.sandbox.kube.deployments import share
-from mnslib.sandbox.kube.keeper import MISSED, Keeper, age, hashed, reference
+from mnslib.sandbox.kube.keeper import MISSED, Keeper, age, hashed, reference, starts
 from mnslib.sandbox.kube.scheduling import is_active, is_ready, selects, taints, tolerates
 from mnslib.sandbox.wire import Json
 
@@ -50,11 +49,6 @@ def sync_replica_set(keeper: Keeper, doc: Json) -> float | None:
         conditions=conditions if failure else [],
     )
     return MISSED if failure else again
-
-
-def starts(missing: int) -> Iterable[int]:
-    """Return the pods to start, 500 at most: the first that is refused ends the attempt."""
-    return range(min(missing, 500))
 
 
 def _worth(pod: Json) -> tuple[bool, bool, tuple[int, ...]]:

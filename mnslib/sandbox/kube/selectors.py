@@ -55,7 +55,10 @@ def matches(selector: Json, labels: Json) -> bool:
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     rows = selector.get("matchExpressions") or ()
-    return all(holds(row["operator"], labels.get(row["key"]), row.get("values")) for row in rows)
+    return all(
+        holds(row.get("operator", ""), labels.get(row.get("key")), row.get("values"))
+        for row in rows
+    )
 
 
 def holds(operator: str, value: str | None, values: list[str] | None) -> bool:

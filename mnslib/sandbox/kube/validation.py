@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mnslib.sandbox.amounts import read
-from mnslib.sandbox.kube import limitranges
+from mnslib.sandbox.kube import cron, limitranges
 from mnslib.sandbox.kube.arithmetic import (
     KINDS,
     container_amounts,
@@ -23,6 +23,7 @@ from mnslib.sandbox.kube.arithmetic import (
 )
 from mnslib.sandbox.kube.kinds import Kind
 from mnslib.sandbox.kube.quotas import is_extended
+from mnslib.sandbox.kube.selectors import matches
 from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json, Refusal, kube_error
 
@@ -175,6 +176,8 @@ def _row(row: Json, field: str, value: Any, before: Any) -> Problems:
         low, high = row["between"]
         if not low <= value <= high:
             yield field, invalid(value, f"must be between {low} and {high}, inclusive")
+    if "share" in row and (text := _share_problem(value, most=row["share"])):
+        yield field, invalid(value, text)
     if "name" in row and (text := name_problem(row["name"], value)):
         yield field, invalid(value, text)
     if "fixed" in row and before is not None and value != before:
@@ -186,6 +189,15 @@ def _row(row: Json, field: str, value: Any, before: Any) -> Problems:
             if name in seen and name:
                 yield f"{field}[{index}].{row['unique']}", f"Duplicate value: {_shown(name)}"
             seen.add(name)
+
+
+def _share_problem(value: Any, *, most: int) -> str:
+    """Return what is wrong with a number of pods, or a share of them up to `most` percent."""
+    if isinstance(value, int):
+        return _NEGATIVE if value < 0 else ""
+    if not re.fullmatch("[0-9]+%", value):
+        return str(packaged("kube/validation.yaml")["percent"])
+    return "must not be greater than 100%" if most and int(value[:-1]) > most else ""
 
 
 def _values(value: Any, path: list[str], at: str) -> Iterator[tuple[str, Any]]:
@@ -234,23 +246,9 @@ def _selector(doc: Json, metadata: Json, word: str) -> Problems:
     if selector == {}:
         word = "deployment" if word == "replicaset" else word
         yield "spec.selector", invalid(selector, f"empty selector is invalid for {word}")
-    elif not selector or not _selects(selector, labels):
+    elif not selector or not matches(selector, labels):
         text = "`selector` does not match template `labels`"
         yield "spec.template.metadata.labels", invalid(labels, text)
-
-
-def _selects(selector: Json, labels: Json) -> bool:
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return False
-    for one in selector.get("matchExpressions") or []:
-        key, operator, values = one.get("key"), one.get("operator"), one.get("values") or []
-        held = (
-            key in labels if operator in ("Exists", "DoesNotExist") else labels.get(key) in values
-        )
-        if held != (operator in ("In", "Exists")):
-            return False
-    return True
 
 
 def _pod_spec(spec: Json, at: str, rows: Json) -> Problems:
@@ -520,10 +518,11 @@ def _config(doc: Json) -> Problems:
 
 
 def _schedule(doc: Json) -> Problems:
-    fields = str(_value(doc, "spec.schedule") or "").split()
-    if fields and len(fields) != 5 and not fields[0].startswith("@"):
-        text = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-        yield "spec.schedule", invalid(" ".join(fields), text)
+    schedule, zone = (_value(doc, f"spec.{key}") or "" for key in ("schedule", "timeZone"))
+    if schedule and (text := cron.schedule_problem(schedule)):
+        yield "spec.schedule", invalid(schedule, text)
+    if zone and not cron.is_zone(zone):
+        yield "spec.timeZone", invalid(zone, f"unknown time zone {zone}")
 
 
 _MORE = {

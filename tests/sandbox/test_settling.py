@@ -1,0 +1,74 @@
+"""Values that no controller can act on: refused where they are written, in nobody's way else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mnslib.sandbox.resources import CLUSTER_TYPE
+from mnslib.sandbox.state import State
+from tests.sandbox.kube_calls import APPS, WEU, deployment, kube, make_cluster, words
+
+BATCH = "/apis/batch/v1/namespaces/team"
+BUDGETS = "/apis/policy/v1/namespaces/team/poddisruptionbudgets"
+POD = {"containers": [{"name": "a", "image": "x"}], "restartPolicy": "Never"}
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    return make_cluster()
+
+
+def cron_job(**spec: Any) -> dict[str, Any]:
+    base = {"schedule": "0 2 * * *", "jobTemplate": {"spec": {"template": {"spec": POD}}}}
+    return {"metadata": {"name": "nightly"}, "spec": base | spec}
+
+
+def rolling(**bounds: Any) -> dict[str, Any]:
+    return deployment(strategy={"type": "RollingUpdate", "rollingUpdate": bounds})
+
+
+PERCENT = "a valid percent string must be a numeric string followed by an ending '%'"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (f"{APPS}/deployments", rolling(maxSurge="abc"), f'Invalid value: "abc": {PERCENT}'),
+        (f"{APPS}/deployments", rolling(maxUnavailable=-1), "must be greater than or equal to 0"),
+        (f"{APPS}/deployments", rolling(maxUnavailable="150%"), "must not be greater than 100%"),
+        (BUDGETS, {"metadata": {"name": "b"}, "spec": {"minAvailable": "x"}}, PERCENT),
+        (f"{BATCH}/cronjobs", cron_job(schedule="61 * * * *"), "spec.schedule: Invalid value"),
+        (f"{BATCH}/cronjobs", cron_job(schedule="*/0 * * * *"), "spec.schedule: Invalid value"),
+        (f"{BATCH}/cronjobs", cron_job(schedule="a b c d e"), "spec.schedule: Invalid value"),
+        (f"{BATCH}/cronjobs", cron_job(timeZone="Mars/Olympus"), "unknown time zone Mars/Olympus"),
+        (f"{BATCH}/cronjobs", cron_job(timeZone="../../etc"), "unknown time zone ../../etc"),
+    ],
+)  # fmt: skip
+def test_what_no_controller_could_read_is_refused(
+    state: State, path: str, body: Any, said: str
+) -> None:
+    status, text = words(kube(state, "POST", path, body))
+    assert (status, said in text) == (422, True), text
+
+
+def test_what_is_stored_all_the_same_stops_nobody_else(state: State) -> None:
+    """As a state of an older version may hold it."""
+    (cluster,) = [
+        one["id"].lower()
+        for one in state.resources(CLUSTER_TYPE)
+        if one["name"] == WEU.rpartition("/")[2]
+    ]
+    odd = kube(state, "POST", f"{APPS}/deployments", deployment("odd")).body
+    odd["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": "abc"}}
+    state.put_object(cluster, "deployments", odd)
+    assert kube(state, "POST", f"{APPS}/deployments", deployment("even")).status == 201
+    assert kube(state, "GET", f"{APPS}/deployments/even").body["status"]["readyReplicas"] == 1
+    assert kube(state, "DELETE", f"{APPS}/deployments/odd").status == 200
+
+
+def test_a_multitude_of_pods_does_not_hold_up_a_request(state: State) -> None:
+    body = deployment("many", replicas=1_000_000)
+    assert kube(state, "POST", f"{APPS}/deployments", body).status == 201
+    assert kube(state, "DELETE", f"{APPS}/deployments/many").status == 200
