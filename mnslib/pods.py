@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from mnslib.kube_models import Container, LimitRange, Pod, QuotaStatus, Scope
 from mnslib.models import QUOTA_KEYS
-from mnslib.quantities import ZERO, in_form, server_text
+from mnslib.quantities import ZERO, in_form, read_quantity, server_text
 
 COMPUTE_KEYS = tuple(QUOTA_KEYS.values())
 """Keys of a quota that ARM holds; every `charge` has them."""
@@ -32,6 +32,12 @@ _MUST_SAY |= {key: (key.split(".")[0], key.split(".")[1]) for key in COMPUTE_KEY
 """Keys that each container must say where a quota has them. Source: pod evaluator."""
 
 _BARE_POD = {"pods": _ONE, "count/pods": _ONE, **dict.fromkeys(COMPUTE_KEYS, ZERO)}
+_SAFEGUARDS = {
+    "cpu": (read_quantity("500m"), read_quantity("100m")),
+    "memory": (read_quantity("2Gi"), read_quantity("100Mi")),
+}
+"""What Deployment Safeguards give a container that says nothing, and their least."""
+
 _NONE: Mapping[str, Mapping[str, Decimal]] = MappingProxyType({})
 
 Amounts = Mapping[str, Decimal]
@@ -115,6 +121,8 @@ def with_defaults(
     pod: Pod,
     ranges: Iterable[LimitRange],
     overheads: Mapping[str, Amounts] = _NONE,
+    *,
+    is_guarded: bool = False,
 ) -> Pod:
     """Return the pod as it is let in where these LimitRanges hold.
 
@@ -124,6 +132,7 @@ def with_defaults(
 
     Args:
         overheads: what a pod of a RuntimeClass takes besides, by its name.
+        is_guarded: Deployment Safeguards change it, too, after the LimitRanges.
 
     Source: Kubernetes, "Limit Ranges": "If you specify a Container's limit, but not its request",
     and SetDefaults_Pod, which runs before the LimitRanger; admission plugin RuntimeClass.
@@ -139,15 +148,32 @@ def with_defaults(
     for one in sorted(ranges, key=lambda one: one.name):
         requests = {**one.default_requests, **requests}
         limits = {**one.default_limits, **limits}
-    if not requests and not limits:
+    if not requests and not limits and not is_guarded:
         return pod
 
     def let_in(each: Container) -> Container:
         asked = {**limits, **requests, **each.limits, **each.requests}
-        return replace(each, requests=asked, limits={**limits, **each.limits})
+        each = replace(each, requests=asked, limits={**limits, **each.limits})
+        return _guarded(each) if is_guarded else each
 
     containers, init = (tuple(map(let_in, some)) for some in (pod.containers, pod.init_containers))
     return replace(pod, containers=containers, init_containers=init)
+
+
+def _guarded(each: Container) -> Container:
+    """Return a container as enforced Deployment Safeguards leave it.
+
+    One that says nothing of a resource gets both values; what is less than the least is raised.
+    Source: AKS documentation, "Deployment Safeguards", mutations.
+    """
+    requests, limits = dict(each.requests), dict(each.limits)
+    for name, (given, least) in _SAFEGUARDS.items():
+        if name not in requests | limits:
+            requests[name] = limits[name] = given
+        for part in (requests, limits):
+            if name in part:
+                part[name] = max(part[name], least)
+    return replace(each, requests=requests, limits=limits)
 
 
 def holds(quota: QuotaStatus, pod: Pod) -> bool:

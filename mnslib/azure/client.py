@@ -111,6 +111,16 @@ class AzureClient:
         where = f"{self.cloud.arm_endpoint}{quote(path)}"
         return self._rest.items(f"{where}?api-version={api_version}")
 
+    def get(self, path: str, *, api_version: str) -> Any:
+        """Return what lies at a path that no SDK covers, as JSON.
+
+        Raises:
+            ArmNotFoundError: if there is nothing.
+            ArmError: if it was refused.
+        """
+        where = f"{self.cloud.arm_endpoint}{quote(path)}"
+        return self._rest.get(f"{where}?api-version={api_version}")[1]
+
     def scheduler(self, threads: ThreadPool, *, most_per_lane: int) -> Scheduler:
         """Return a scheduler of this client's calls, which draws from the same buckets."""
         return Scheduler(

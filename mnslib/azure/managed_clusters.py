@@ -5,18 +5,20 @@ Source: azure-mgmt-containerservice, `managed_clusters`; fields as the AKS REST 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.managed_namespaces import kubeconfig_text
 from mnslib.azure.messages import read_as
 from mnslib.azure.pipeline import AS_JSON
+from mnslib.errors import ArmNotFoundError
 from mnslib.models import ManagedCluster
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
 
+_SAFEGUARDS_VERSION = "2025-04-01"
 _ENGINES = frozenset({"azure", "calico", "cilium"})
 
 
@@ -45,6 +47,23 @@ class ManagedClusters:
         provider = f"/subscriptions/{subscription_id}/providers/Microsoft.ContainerService"
         return [self._read(item) for item in self._client.items(f"{provider}/managedClusters")]
 
+    def guarded_except(self, cluster: ClusterId) -> Sequence[str] | None:
+        """Return the namespaces that enforced Deployment Safeguards leave out; None without them.
+
+        Source: the AKS REST reference, `deploymentSafeguards`, which no SDK has.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        kind = "Microsoft.ContainerService/deploymentSafeguards"
+        try:
+            found = self._client.get(
+                f"{cluster}/providers/{kind}/default", api_version=_SAFEGUARDS_VERSION
+            )
+        except ArmNotFoundError:
+            return None
+        return _left_out(found)
+
     def list_cluster_user_credential(self, cluster: ClusterId) -> str:
         """Return the user kubeconfig of a cluster, as YAML text.
 
@@ -60,6 +79,15 @@ class ManagedClusters:
         cluster = from_wire(item)
         self._client.throttle.learn_region(cluster.id, cluster.location)
         return cluster
+
+
+@read_as("deployment safeguards")
+def _left_out(found: Mapping[str, Any]) -> Sequence[str] | None:
+    properties = found["properties"]
+    if properties.get("level") != "Enforce":
+        return None
+    keys = ("excludedNamespaces", "systemExcludedNamespaces")
+    return sorted({name for key in keys for name in properties.get(key) or ()})
 
 
 @read_as("a managed cluster")

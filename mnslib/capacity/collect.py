@@ -213,6 +213,8 @@ def _read_present(
         reading.errors.append(str(error))
         return
     _add_lists(reading, kube)
+    if facts.get("workloads"):
+        _add_safeguards(reading, azure)
     if apart := [one for found in kube.set_apart.values() for one in found]:
         reading.errors.append(cut(f"not read, and counted nowhere: {', '.join(apart)}"))
     pods, nodes = facts.get("pods"), facts.get("nodes")
@@ -247,6 +249,18 @@ def _add_lists(reading: ClusterReading, kube: KubeClient) -> None:
                 reading.unread |= dict.fromkeys(unasked, _reason(error))
                 return
             reading.unread[kind] = NOT_SERVED if error.status == 404 else _reason(error)
+
+
+def _add_safeguards(reading: ClusterReading, azure: AzureClient) -> None:
+    """Read which namespaces enforced Deployment Safeguards leave out, if they are enforced."""
+    try:
+        left_out = azure.managed_clusters.guarded_except(reading.id)
+    except ArmError as error:
+        reading.errors.append(str(error))
+        reading.unread["safeguards"] = _reason(error)
+        return
+    if left_out is not None:
+        reading.facts["safeguards"] = left_out
 
 
 def _names_class(facts: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from mnslib.capacity.snapshot import Snapshot, by_namespace
 from mnslib.kube_models import Autoscaler, Container, Pod, Workload
 from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import charge, holds, refusal, with_defaults
+from mnslib.pods import charge, holds, refusal
 from mnslib.quantities import GIB, WIDE, ZERO
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
 
@@ -212,7 +213,9 @@ class _Cluster:
         self.quotas, self.workloads, self.autoscalers, self.ranges = (
             by_namespace(getattr(snapshot, kind).get(cluster, ())) for kind in _BY_NAMESPACE
         )
-        self.overheads = snapshot.runtime_classes.get(cluster, {})
+        self.admitted = partial(snapshot.admitted, cluster)
+        unguarded = snapshot.unread.get((cluster, "safeguards"), "")
+        self.undefaulted = self.unread.get("limit_ranges", "") or unguarded
         self.nodes = None if whole else snapshot.free_nodes.get(cluster)
         self.no_nodes = self.unread.get("nodes") or self.unread.get("pods", "")
 
@@ -225,7 +228,7 @@ class _Space:
     """
 
     def __init__(self, cluster: _Cluster, name: str, *, doubt: str) -> None:
-        self.cluster = cluster
+        self.cluster, self.name = cluster, name
         self.unknown = cluster.unread.get("quotas", "") or doubt
         self.quotas = cluster.quotas.get(name, ())
         self.limits: list[_Limit] = []
@@ -246,10 +249,10 @@ class _Space:
 
     def _template(self, pod: Pod, kind: str = "") -> _Template:
         """Return the pod as it would ask to be let in, with the LimitRanges' defaults."""
-        pod = with_defaults(pod, self.ranges, self.cluster.overheads)
+        pod = self.cluster.admitted(self.name, pod, self.ranges)
         need = charge(pod)
         refused = refusal(pod, [replace(one, used={}) for one in self.quotas], self.ranges)
-        unread = self.cluster.unread.get("limit_ranges", "")  # they may give what the pod lacks
+        unread = self.cluster.undefaulted  # what may give what the pod lacks
         no_overhead = self.cluster.unread.get("runtime_classes", "") if pod.runtime_class else ""
         return _Template(
             need=need,

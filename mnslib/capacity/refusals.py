@@ -21,7 +21,7 @@ from mnslib.capacity.snapshot import Snapshot
 from mnslib.kube_models import Event, QuotaStatus, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import charge, holds, with_defaults
+from mnslib.pods import charge, holds
 from mnslib.quantities import ZERO, format_cpu, format_memory, read_quantity
 
 REFUSALS_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["refusals"])
@@ -216,7 +216,7 @@ def _with_raises(
     pods = max(1, workload.replicas - workload.running)
     ranges = snapshot.limit_ranges.get(cluster, ())
     own = [one for one in ranges if one.namespace_name == workload.namespace_name]
-    pod = with_defaults(workload.template, own, snapshot.runtime_classes.get(cluster, {}))
+    pod = snapshot.admitted(cluster, workload.namespace_name, workload.template, own)
     need = charge(pod)
     for quota in quotas.values():
         if holds(quota, pod):

@@ -24,7 +24,7 @@ from mnslib.commitment import Commitment
 from mnslib.kube_models import Autoscaler, Event, LimitRange, Node, Pod, QuotaStatus, Workload
 from mnslib.models import QUOTA_FIELDS, QUOTA_KEYS
 from mnslib.packaged import packaged
-from mnslib.pods import charge
+from mnslib.pods import charge, with_defaults
 from mnslib.quantities import day_text
 
 Item = TypeVar("Item", Pod, Workload, Autoscaler, LimitRange, QuotaStatus)
@@ -62,6 +62,7 @@ class Snapshot:
         nodes, pods, limit_ranges, workloads, autoscalers, events: as each cluster lists them; a
             cluster that could not be read is missing. Events are those of refused pods.
         runtime_classes: what each adds to its pods by name, of clusters where a template names one.
+        safeguards: the namespaces left out, of each cluster that enforces Deployment Safeguards.
         unread: (cluster, kind such as `events`) to the reason, where only that could not be read.
         step_minutes: distance of two samples.
         unreachable: cluster to reason, where the quotas could not be read.
@@ -90,6 +91,7 @@ class Snapshot:
     autoscalers: Mapping[str, Sequence[Autoscaler]] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
     runtime_classes: Mapping[str, Mapping[str, Mapping[str, Decimal]]] = field(default_factory=dict)
+    safeguards: Mapping[str, Sequence[str]] = field(default_factory=dict)
     latest_peaks: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     peak_times: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
     limited: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
@@ -146,6 +148,16 @@ class Snapshot:
     def pod_needs(self) -> Mapping[str, Sequence[Mapping[str, Decimal]]]:
         """What each of a cluster's `pods` counts for, in their order: see `mnslib.pods`."""
         return {cluster: list(map(charge, pods)) for cluster, pods in self.pods.items()}
+
+    def admitted(self, cluster: str, namespace: str, pod: Pod, ranges: Iterable[LimitRange]) -> Pod:
+        """Return a pod with what the cluster gives it before quotas see it: see `mnslib.pods`."""
+        guards = self.safeguards.get(cluster)
+        return with_defaults(
+            pod,
+            ranges,
+            self.runtime_classes.get(cluster, {}),
+            is_guarded=guards is not None and namespace not in guards,
+        )
 
     @cached_property
     def free_nodes(self) -> Mapping[str, FreeNodes]:

@@ -37,6 +37,7 @@ from mnslib.sandbox import (
     routes_prometheus,
     routes_providers,
     routes_roles,
+    routes_safeguards,
     routes_subscriptions,
 )
 from mnslib.sandbox.kube import (
@@ -67,6 +68,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     routes_subscriptions,
     routes_providers,
     routes_clusters,
+    routes_safeguards,
 )
 _SUBJECTS += (routes_namespaces, routes_operations, routes_roles, routes_discovery, routes_reviews)
 _SUBJECTS += (routes_subresources, routes_objects, routes_prometheus, routes_control)

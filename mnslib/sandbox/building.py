@@ -16,11 +16,10 @@ from mnslib.sandbox.kube.arithmetic import COMPUTE_KEYS, pod_need
 from mnslib.sandbox.kube.scheduling import await_node, place
 from mnslib.sandbox.kube.workloads import Workloads
 from mnslib.sandbox.offers import offers
-from mnslib.sandbox.resources import CLUSTER_TYPE
+from mnslib.sandbox.resources import CLUSTER_TYPE, SYSTEM_NAMESPACES
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
 
-_SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease", "gatekeeper-system")
 _NODES = 3  # of a pool; Source: az aks create --node-count
 
 
@@ -119,7 +118,7 @@ class Builder:
     def build(self) -> Json:
         """Store nodes, system namespaces and their pods; return the namespaces' history as data."""
         self.nodes()
-        for name in _SYSTEM:
+        for name in SYSTEM_NAMESPACES:
             inside.create_namespace(self.state, self.key, name, {}, {})
         return self.system()
 

@@ -11,6 +11,7 @@ from mnslib.sandbox.wire import Call, Json, arm_error
 GROUP_TYPE = "Microsoft.Resources/resourceGroups"
 CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
 NAMESPACE_TYPE = "Microsoft.ContainerService/managedClusters/managedNamespaces"
+SAFEGUARDS_TYPE = "Microsoft.ContainerService/deploymentSafeguards"
 ASSIGNMENT_TYPE = "Microsoft.Authorization/roleAssignments"
 DEFINITION_TYPE = "Microsoft.Authorization/roleDefinitions"
 # Members of `defaultResourceQuota`, and what each is in a quota on the cluster.
@@ -20,6 +21,14 @@ QUOTA_KEYS = {
     "memoryRequest": "requests.memory",
     "memoryLimit": "limits.memory",
 }
+
+SYSTEM_NAMESPACES: tuple[str, ...] = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_NAMESPACES += ("gatekeeper-system",)
+
+
+def safeguards_id(cluster: str) -> str:
+    """Return the id of a cluster's Deployment Safeguards."""
+    return f"{cluster}/providers/{SAFEGUARDS_TYPE}/default"
 
 
 def subscription(call: Call) -> Json:

@@ -8,7 +8,16 @@ import pytest
 import requests
 import yaml
 
-from tests.sandbox.client import PROD, TEST, Client, cluster_id, decode, make_body, namespace_id
+from tests.sandbox.client import (
+    PROD,
+    TEST,
+    Client,
+    cluster_id,
+    decode,
+    make_body,
+    make_pod,
+    namespace_id,
+)
 
 NEW = f"/subscriptions/{TEST}/resourceGroups/rg-platform/providers"
 NEW += "/Microsoft.ContainerService/managedClusters/aks-new"
@@ -251,3 +260,23 @@ def test_a_body_that_names_another_resource_than_the_address_is_refused(
             body |= make_body()
         answer = sandbox.arm("PUT", path, body, version=version)
         assert answer.status_code == expected, answer.text
+
+
+def test_enforced_safeguards_change_pods_before_the_quota_sees_them(sandbox: Client) -> None:
+    place = f"{cluster_id()}/providers/Microsoft.ContainerService/deploymentSafeguards/default"
+    assert sandbox.arm("GET", place, version="2025-04-01").status_code == 404
+    pods, silent = "/api/v1/namespaces/docs-site/pods", make_pod("silent")
+    asked = make_pod("small", requests={"cpu": "10m", "memory": "1Mi"})
+    said = {"properties": {"level": "Enforce", "excludedNamespaces": ["ledger-core"]}}
+    assert sandbox.arm("PUT", place, said, version="2025-04-01").status_code == 200
+    found = sandbox.arm("GET", place, version="2025-07-01").json()["properties"]
+    assert "kube-system" in found["systemExcludedNamespaces"]
+
+    made = sandbox.kube("aks-prod-weu-1", "POST", f"{pods}?dryRun=All", silent).json()
+    both = {"cpu": "500m", "memory": "2Gi"}
+    assert made["spec"]["containers"][0]["resources"] == {"requests": both, "limits": both}
+    made = sandbox.kube("aks-prod-weu-1", "POST", f"{pods}?dryRun=All", asked).json()
+    least = {"requests": {"cpu": "100m", "memory": "100Mi"}}
+    assert made["spec"]["containers"][0]["resources"] == least
+    refused = sandbox.arm("PUT", place, {"properties": {"level": "Off"}}, version="2025-04-01")
+    assert refused.status_code == 400

@@ -13,10 +13,11 @@ from typing import Any
 
 from mnslib.sandbox.amounts import read
 from mnslib.sandbox.kube import limitranges, quotas
-from mnslib.sandbox.kube.arithmetic import default_requests
+from mnslib.sandbox.kube.arithmetic import KINDS, containers, default_requests
 from mnslib.sandbox.kube.kinds import Kind, served
 from mnslib.sandbox.kube.validation import validate
 from mnslib.sandbox.kube.webhook import guard
+from mnslib.sandbox.resources import safeguards_id
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Json, Refusal, kube_error
 
@@ -38,6 +39,7 @@ _LISTS = frozenset(
         "maxLimitRequestRatio",
     ]
 )
+_SAFEGUARDS = {"cpu": ("500m", "100m"), "memory": ("2Gi", "100Mi")}  # given, least
 _BUILT_IN = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _PREEMPT = "PreemptLowerPriority"
 
@@ -122,6 +124,21 @@ def _resource_lists(value: Any) -> Iterator[Json]:
                 yield from _resource_lists(inner)
 
 
+def guard_pod(spec: Json) -> None:
+    """Change a new pod as Deployment Safeguards do. Source: AKS documentation, mutations."""
+    for container in containers(spec):
+        resources = container.setdefault("resources", {})
+        requests, limits = ({**(resources.get(kind) or {})} for kind in KINDS)
+        for name, (given, least) in _SAFEGUARDS.items():
+            if name not in requests and name not in limits:
+                requests[name] = limits[name] = given
+            for part in (requests, limits):
+                if name in part and read(part[name]).value < read(least).value:
+                    part[name] = least
+        found = {"requests": requests, "limits": limits}
+        resources |= {kind: amounts for kind, amounts in found.items() if amounts}
+
+
 class _Gate:
     """The plugins that look at one object."""
 
@@ -172,6 +189,8 @@ class _Gate:
         if self.old is not None:
             return
         spec = self.doc["spec"]
+        if self.is_guarded():
+            guard_pod(spec)
         account = spec.setdefault("serviceAccountName", "default")
         # every namespace has a default one, as soon as its controller has seen it
         if account != "default" and not self.find("serviceaccounts", account, self.namespace):
@@ -180,6 +199,14 @@ class _Gate:
             raise self.refuse(text, early=True)
         self._set_priority(spec)
         self._set_overhead(spec)
+
+    def is_guarded(self) -> bool:
+        """Return whether Deployment Safeguards change the pods of the namespace."""
+        found = self.state.resource(safeguards_id(self.cluster))
+        settings = found["properties"] if found else {}
+        keys = ("excludedNamespaces", "systemExcludedNamespaces")
+        is_left_out = any(self.namespace in settings.get(key, ()) for key in keys)
+        return settings.get("level") == "Enforce" and not is_left_out
 
     def _set_priority(self, spec: Json) -> None:
         name, policy = spec.get("priorityClassName") or "", _PREEMPT

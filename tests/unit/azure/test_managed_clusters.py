@@ -38,6 +38,17 @@ def test_blocks_left_out_mean_off(client, azure, cluster, wire):
     assert (found.has_entra_id, found.has_azure_rbac) == (False, False)
 
 
+def test_deployment_safeguards_are_off_unless_they_are_enforced(client, azure, cluster, wire):
+    named = {"excludedNamespaces": ["own"], "systemExcludedNamespaces": ["kube-system"]}
+    azure.answers(
+        wire.reply(200, {"properties": {"level": "Enforce"} | named}),
+        wire.reply(200, {"properties": {"level": "Warn"} | named}),
+        wire.reply(404, {"error": {"code": "ResourceNotFound", "message": "not found"}}),
+    )
+    found = [client.managed_clusters.guarded_except(cluster) for _ in range(3)]
+    assert found == [["kube-system", "own"], None, None]
+
+
 def test_clusters_of_a_subscription_are_listed_to_the_last_page(client, azure, wire):
     link = "https://management.azure.com/subscriptions/sub-1/more?$skiptoken=x"
     azure.answers(

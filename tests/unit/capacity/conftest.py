@@ -114,6 +114,7 @@ class World:
 
     managed: dict[str, list[str] | Exception] = field(default_factory=dict)
     granted: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    safeguards: list[str] | Exception | None = None
     kube: dict[str, dict[str, Any] | Exception] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
     samples: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
@@ -148,7 +149,9 @@ def _answer(found: Any) -> Any:
 class AzureDouble:
     def __init__(self, world: World) -> None:
         self._world = world
-        self.managed_clusters = SimpleNamespace(list=self._list, get=self._get)
+        self.managed_clusters = SimpleNamespace(
+            list=self._list, get=self._get, guarded_except=self._guarded
+        )
         self.managed_namespaces = SimpleNamespace(list_by_managed_cluster=self._managed)
 
     def _list(self, subscription_id: str) -> list[ManagedCluster]:
@@ -160,6 +163,9 @@ class AzureDouble:
         name = names[cluster_id.cluster_name.lower()]
         found = ClusterId(cluster_id.subscription_id, cluster_id.resource_group, name)
         return replace(self._world.cluster(name), id=found)
+
+    def _guarded(self, cluster_id: ClusterId) -> list[str] | None:
+        return _answer(self._world.safeguards)
 
     def _managed(self, cluster_id: ClusterId) -> list[ManagedNamespace]:
         names = _answer(self._world.managed[cluster_id.cluster_name])

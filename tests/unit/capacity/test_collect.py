@@ -523,3 +523,12 @@ def test_runtime_classes_are_read_where_a_template_names_one(small_world, collec
     assert collected().runtime_classes == {"aks-1": kata}
     small_world.kube["aks-1"]["runtime_classes"] = KubeError("no", status=403)
     assert collected().unread == {("aks-1", "runtime_classes"): "no permission"}
+
+
+def test_safeguards_are_kept_where_a_cluster_enforces_them(small_world, collected, make_lists):
+    small_world.kube["aks-1"] |= make_lists()
+    assert collected().safeguards == {}
+    small_world.safeguards = ["kube-system"]
+    assert collected().safeguards == {"aks-1": ["kube-system"]}
+    small_world.safeguards = ArmForbiddenError("no", status=403)
+    assert collected().unread == {("aks-1", "safeguards"): "no permission"}

@@ -312,6 +312,25 @@ def test_the_overhead_of_a_runtime_class_joins_the_template(fleet):
     assert answer(fleet(TWO, unread=unread), "next_pod", "web")["verdict"] == "yes"
 
 
+def test_what_deployment_safeguards_give_a_pod_is_charged(fleet):
+    """Of one that says nothing 500m and 2Gi; less than 100m and 100Mi is raised."""
+    silent = replace(make_template(), containers=(Container(name="a"),))
+    small = make_template("0.01", limit="0.01", memory=2**20)
+    named = [make_workload("silent", template=silent), make_workload("small", template=small)]
+
+    row = answer(fleet(named), "next_pod", "silent")
+    assert (row["verdict"], row["pod_cpu"]) == ("no", 0)  # the quota wants all four said
+    enforced = fleet(named, safeguards={"aks-1": ["other"]})
+    row = answer(enforced, "next_pod", "silent")
+    assert (row["verdict"], row["pod_cpu"], row["pod_memory"]) == ("yes", 0.5, 2 * GIB)
+    row = answer(enforced, "next_pod", "small")
+    assert (row["pod_cpu"], row["pod_memory"]) == (0.1, 100 * 2**20)
+    left_out = fleet(named, safeguards={"aks-1": ["web"]})
+    assert answer(left_out, "next_pod", "silent")["verdict"] == "no"
+    unread = fleet(named, unread={("aks-1", "safeguards"): "no permission"})
+    assert answer(unread, "next_pod", "silent")["verdict"] == "unknown: no permission"
+
+
 def test_amounts_larger_than_any_number_blind_no_cluster(fleet, make_quota):
     huge = make_template("1e20", limit="1e30", memory="1e30")
     there = replace(huge, name="p", phase="Running", node_name="node-1")
