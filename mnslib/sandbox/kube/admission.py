@@ -15,7 +15,7 @@ from mnslib.sandbox.amounts import read
 from mnslib.sandbox.kube import limitranges, quotas
 from mnslib.sandbox.kube.arithmetic import KINDS, containers, default_requests
 from mnslib.sandbox.kube.kinds import Kind, served
-from mnslib.sandbox.kube.validation import validate
+from mnslib.sandbox.kube.validation import check_required, validate
 from mnslib.sandbox.kube.webhook import guard
 from mnslib.sandbox.resources import safeguards_id
 from mnslib.sandbox.state import State
@@ -60,6 +60,7 @@ def admit(
         Refusal: 400 for what is no quantity, 403, 404, 422, or the webhook's 400.
     """
     kind = kind_of_object(doc)
+    check_required(kind, doc)
     old = copy.deepcopy(old)  # a world leaves out what a server would have filled in
     for one in (doc, old) if old else (doc,):
         _read_quantities(kind, one)

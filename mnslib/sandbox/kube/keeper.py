@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -159,9 +158,9 @@ def selects(owner: Json, doc: Json) -> bool:
     return bool(selector) and matches(selector, doc["metadata"].get("labels") or {})
 
 
-def starts(missing: int) -> Iterable[int]:
+def starts(missing: int) -> range:
     """Return the pods to start at a time; the first that is refused ends the attempt."""
-    return range(min(missing, _STARTS))
+    return range(max(0, min(missing, _STARTS)))
 
 
 def age(doc: Json) -> tuple[str, str]:

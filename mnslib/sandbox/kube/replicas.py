@@ -103,8 +103,9 @@ def sync_stateful_set(keeper: Keeper, doc: Json) -> float | None:
     rolling = spec.get("updateStrategy", {}).get("rollingUpdate") or {}
     partition = rolling.get("partition", 0)
     failure, waits = "", False
-    for ordinal in ordinals:
-        if waits and one_by_one:
+    left = starts(len(ordinals) - len(pods))
+    for ordinal in ordinals[: len(pods) + len(left)]:
+        if failure or (waits and one_by_one):
             break
         if ordinal in pods:
             waits = waits or not is_ready(pods[ordinal])
@@ -126,7 +127,7 @@ def sync_stateful_set(keeper: Keeper, doc: Json) -> float | None:
         stale = [one for one in stale if not is_ready(pods[one])][: 0 if extra else 1]
     for one in extra[: 1 if one_by_one else None] or stale[:1]:
         keeper.stop(doc, pods[one])
-    own = [pods[one] for one in ordinals if one in pods]
+    own = [pods[one] for one in sorted(pods) if one in ordinals]
     updated = sum(_is_of(pod, spec["template"], update) for pod in own)
     ready = sum(map(is_ready, own))
     if updated == ready == len(ordinals):

@@ -23,6 +23,7 @@ from mnslib.sandbox.kube.arithmetic import (
 )
 from mnslib.sandbox.kube.kinds import Kind
 from mnslib.sandbox.kube.quotas import is_extended
+from mnslib.sandbox.kube.schema import fields, model_of
 from mnslib.sandbox.kube.selectors import matches
 from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json, Refusal, kube_error
@@ -146,6 +147,33 @@ def _labels(labels: Json, at: str) -> Problems:
             yield at, invalid(key, text)
         if text := name_problem("value", value):
             yield at, invalid(value, text)
+
+
+def check_required(kind: Kind, doc: Json) -> None:
+    """Refuse an object that lacks what its model demands, before anybody reads it.
+
+    Raises:
+        Refusal: 422.
+    """
+    if missing := list(_required(model_of(kind.version, kind.word), doc, "")):
+        raise refused(kind, doc["metadata"]["name"], missing)
+
+
+def _required(model: str, doc: Any, at: str) -> Problems:
+    """Yield the texts that an object's model demands and that are not there; status apart."""
+    for name, shape in fields(model).items():
+        value, field = doc.get(name), f"{at}.{name}" if at else name
+        if shape.required and shape.form == "one" and shape.of == "string" and not value:
+            yield field, "Required value"
+        if "." not in shape.of or not value or field in ("status", "metadata.managedFields"):
+            continue
+        found = {field: value}
+        if shape.form == "list":
+            found = {f"{field}[{index}]": one for index, one in enumerate(value)}
+        elif shape.form == "map":
+            found = {f"{field}[{key}]": one for key, one in value.items()}
+        for where, one in found.items():
+            yield from _required(shape.of, one or {}, where)
 
 
 # rows of validation.yaml
