@@ -140,8 +140,8 @@ class _Item:
     def _changed(self, before: Image, after: Image) -> dict[str, Any]:
         """Return the fields that differ as they were; null removes a key.
 
-        It stands as well for a quota value that was not set: the service demands all four, so that
-        such a request is refused, with its place, before anything is planned.
+        What was not set and is no key cannot be unset again: the service demands all four quota
+        values, and has a default for the rest.
         """
         row: dict[str, Any] = {}
         pairs: dict[str, dict[str, str | None]] = {name: {} for name in OWNED_MAPPINGS}
@@ -150,7 +150,7 @@ class _Item:
             name = one.path.partition("[")[0]
             if name in pairs and one.old != HIDDEN:
                 pairs[name][one.key] = one.old
-            elif one.old is not None or name in models.QUOTA_FIELDS:
+            elif one.old is not None:
                 row |= {} if name in pairs else {name: one.old}
             else:
                 self.say("cannot-unset", name=name)

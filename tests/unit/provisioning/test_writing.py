@@ -21,6 +21,7 @@ from mnslib.provisioning.undo import undo
 from .factories import (
     CLUSTER,
     GROUP,
+    QUOTA,
     FakeAzure,
     amounts,
     carry_out,
@@ -167,6 +168,18 @@ def test_undo_names_what_somebody_else_changed_after_a_write_of_this_run(journal
     rows, lost = undo(read_events(journal.path)[0])
     assert rows == []
     assert [*map(str, lost)] == ["old on aks-1: somebody else changed it after this run: it stays"]
+
+
+def test_undo_names_a_quota_value_that_was_not_set_and_restores_the_others(journal):
+    """As older versions of the service let it be; a request for its removal would be refused."""
+    less = {name: value for name, value in amounts(**QUOTA).items() if name != "cpu_limit"}
+    azure = FakeAzure(make_namespace("old", quota=less))
+    asked = make_spec("old", quota=amounts(cpu_request="3", cpu_limit="4"))
+    assert run(azure, [asked], journal).counts() == {"updated": 1}
+    ((row,), lost) = undo(read_events(journal.path)[0])
+    assert row["cpu_request"] == "1000m"
+    assert "cpu_limit" not in row
+    assert [*map(str, lost)] == ["old on aks-1: cpu_limit was not set, and cannot be unset again"]
 
 
 def test_undo_leaves_alone_what_this_run_failed_to_write(journal):
