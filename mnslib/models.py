@@ -54,6 +54,23 @@ class PrincipalType(StrEnum):
     SERVICE_PRINCIPAL = "ServicePrincipal"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A user, group or service principal of the directory.
+
+    Attributes:
+        id: its object id, in lower case.
+        name: as the directory shows it; several may bear one.
+        handle: what tells it from namesakes: a user principal name, a mail, an application id;
+            empty where it has none.
+    """
+
+    kind: PrincipalType
+    id: str
+    name: str
+    handle: str = ""
+
+
 QUOTA_FIELDS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 QUOTA_KEYS = {
     "cpu_request": "requests.cpu",

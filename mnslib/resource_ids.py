@@ -25,6 +25,9 @@ _CLUSTER = re.compile(
 CLUSTER_NAME = re.compile(r"[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 """Source: REST reference, Microsoft.ContainerService, Managed Clusters, resourceName."""
 
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""Form of the ids of subscriptions and of objects in the directory."""
+
 _ROLE_ASSIGNMENT_NAMES = uuid.UUID("9e0f9d5c-6f0b-5b0f-8f6e-0d6c1f6f2f5a")
 """Namespace of the UUIDv5 that names a role assignment; arbitrary, but it must never change."""
 

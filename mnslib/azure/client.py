@@ -16,6 +16,7 @@ from azure.mgmt.authorization.v2022_04_01 import AuthorizationManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
 
 from mnslib.azure.credentials import Tokens
+from mnslib.azure.graph import Directory
 from mnslib.azure.managed_clusters import ManagedClusters
 from mnslib.azure.managed_namespaces import ManagedNamespaces
 from mnslib.azure.operations import Operations
@@ -46,6 +47,7 @@ class AzureClient:
         containers, authorization: the SDK's client of a subscription.
         managed_clusters, managed_namespaces, role_assignments: the resources.
         operations: follows what was started.
+        directory: users, groups and service principals.
     """
 
     def __init__(
@@ -92,6 +94,10 @@ class AzureClient:
         self.managed_clusters = ManagedClusters(self)
         self.managed_namespaces = ManagedNamespaces(self)
         self.role_assignments = RoleAssignments(self)
+        self.directory = Directory(
+            self._rest_for(cloud.graph_endpoint, scope=cloud.graph_scope),
+            endpoint=cloud.graph_endpoint,
+        )
 
     def _rest_for(self, endpoint: str, *, scope: str) -> Rest:
         return Rest(

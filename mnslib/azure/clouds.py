@@ -29,10 +29,16 @@ class Cloud:
     name: str
     arm_endpoint: str
     authority_host: str
+    graph_endpoint: str
     arm_scope: str
     prometheus_scope: str
     kubernetes_scope: str = KUBERNETES_SCOPE
     ca_file: str | None = None
+
+    @property
+    def graph_scope(self) -> str:
+        """Token scope of Microsoft Graph, which is named by its endpoint in every cloud."""
+        return f"{self.graph_endpoint}/.default"
 
 
 CLOUDS: dict[str, Cloud] = {
@@ -47,6 +53,7 @@ def sandbox_cloud(connection: Mapping[str, Any]) -> Cloud:
         name="sandbox",
         arm_endpoint=arm,
         authority_host=str(connection["authority_host"]).rstrip("/"),
+        graph_endpoint=str(connection["graph_endpoint"]).rstrip("/"),
         arm_scope=f"{arm}/.default",
         prometheus_scope=CLOUDS["public"].prometheus_scope,
         ca_file=str(connection["ca_file"]),

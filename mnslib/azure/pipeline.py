@@ -259,6 +259,13 @@ class Rest:
         answer = self._send(HttpRequest("GET", url))
         return answer, read_json(answer)
 
+    def post_json(self, url: str, body: Any) -> Any:
+        """Return what answers a POST of JSON; for queries, so it may be repeated.
+
+        Raises: as `get`.
+        """
+        return read_json(self._send(HttpRequest("POST", url, json=body)))
+
     def post_form(
         self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
     ) -> bytes:
@@ -272,14 +279,14 @@ class Rest:
 
         Raises: as `get`.
         """
-        what, read = f"ARM answered the list {path_of(url)}", set[str]()
+        what, read = f"{urlsplit(url).netloc} answered the list {path_of(url)}", set[str]()
         while url:
             read.add(url)
             _, page = self.get(url)
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
                 raise ArmError(f"{what} without a list of values.")
             yield from page["value"]
-            url = page.get("nextLink") or ""
+            url = page.get("nextLink") or page.get("@odata.nextLink") or ""
             if not isinstance(url, str) or (url and not _URL.fullmatch(url)):
                 raise ArmError(f"{what} with a nextLink that is no address.")
             if url in read or len(read) == MOST_PAGES:

@@ -16,6 +16,7 @@ from mnslib.models import ROLE_SHORT_NAMES, AccessGrant, PrincipalType
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError, Finding, refuse, say, show
 from mnslib.requests.signs import bare, examined
+from mnslib.resource_ids import GUID
 
 Value = TypeVar("Value")
 
@@ -136,7 +137,7 @@ def _grant(entry: str) -> AccessGrant:
     if kind not in PRINCIPAL_KINDS:
         words = nearest(kind, PRINCIPAL_KINDS) or "group, user or sp"
         findings.append(say("principal_kind", words, kind=show(kind)))
-    if not rules.GUID.fullmatch(principal):
+    if not GUID.fullmatch(principal):
         findings.append(say("principal_name", name=show(principal)))
     try:
         full_name = rules.role(role)

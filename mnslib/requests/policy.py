@@ -17,7 +17,7 @@ from mnslib.requests import rules
 from mnslib.requests.cells import KIND_WORDS, PRINCIPAL_KINDS
 from mnslib.requests.columns import Quota, read_settings
 from mnslib.requests.rules import Finding, refuse, say, show
-from mnslib.resource_ids import ClusterId
+from mnslib.resource_ids import GUID, ClusterId
 
 Required = dict[str, list[Annotated[str, AfterValidator(rules.seen)]] | None]
 """Allowed values by key; None stands for any value."""
@@ -34,7 +34,7 @@ def _cluster(text: str) -> str:
 
 def _principal(text: str) -> str:
     kind, colon, principal = text.partition(":")
-    if kind not in PRINCIPAL_KINDS or (colon and not rules.GUID.fullmatch(principal)):
+    if kind not in PRINCIPAL_KINDS or (colon and not GUID.fullmatch(principal)):
         raise refuse(*say("policy_principal", text=show(text)))
     return text.lower()
 

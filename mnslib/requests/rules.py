@@ -19,7 +19,7 @@ from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, form
 from mnslib.packaged import packaged
 from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.requests.signs import examined
-from mnslib.resource_ids import CLUSTER_NAME
+from mnslib.resource_ids import CLUSTER_NAME, GUID
 from mnslib.secrets import RULE
 
 Finding = tuple[str, str]
@@ -46,7 +46,6 @@ LARGEST_ANNOTATIONS_BYTES = 256 * 1024
 LONGEST_TAG_NAME, LONGEST_TAG_VALUE, MOST_TAGS = 512, 256, 50
 """Source: Azure Resource Manager, "Use tags to organize your resources", limitations."""
 
-GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NAMES = {
     "subscription_id": GUID,
     "resource_group": re.compile(r"[-\w.()]{0,89}[-\w()]"),

@@ -1,8 +1,8 @@
 """The tenant's directory: users, groups and service principals, and who belongs to what.
 
 Stored as the setting "directory": by object id `kind`, `displayName`, `since` (seconds since 1970)
-and, where it has them, `userPrincipalName`, `appId`, `members` (of a group, object ids) and
-`graph` (application permissions in Microsoft Graph). Knows no route.
+and, where it has them, `userPrincipalName`, `appId`, `mail` and `members` (of a group, object ids)
+and `graph` (application permissions in Microsoft Graph). Knows no route.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ def groups_of(state: State, object_id: str) -> set[str]:
         fresh = {i for i, one in known.items() if fresh & set(one.get("members", ()))} - found
         found |= fresh
     return found
+
+
+def members_of(state: State, group_id: str) -> list[str]:
+    """Return the object ids of a group's members, also through groups in it, each once."""
+    known, found, fresh = entries(state), dict[str, None](), [group_id.lower()]
+    while fresh:
+        inside = [one for i in fresh for one in known.get(i, {}).get("members", ())]
+        fresh = [one for one in dict.fromkeys(inside) if one not in found]
+        found |= dict.fromkeys(fresh)
+    return [*found]
 
 
 def add(state: State, object_id: str, entry: Json) -> None:

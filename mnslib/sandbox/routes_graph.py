@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from urllib.parse import urlencode
 
 from mnslib.sandbox import directory
 from mnslib.sandbox.state import utc_text
@@ -23,12 +24,16 @@ _PERMISSIONS = {
 }
 _KINDS = {"users": "User", "groups": "Group", "servicePrincipals": "ServicePrincipal"}
 _TYPES = {"User": "user", "Group": "group", "ServicePrincipal": "servicePrincipal"}
+_TEXT = r"'(?:[^']|'')*'"
 _CONDITION = re.compile(
-    r"(?P<eq>\w+)\s+eq\s+'(?P<v1>(?:[^']|'')*)'"
-    r"|startswith\(\s*(?P<start>\w+)\s*,\s*'(?P<v2>(?:[^']|'')*)'\s*\)"
-    r"|(?P<any>\w+)/any\((?P<x>\w+):\s*(?P=x)\s+eq\s+'(?P<v3>(?:[^']|'')*)'\)",
+    rf"(?P<eq>\w+)\s+eq\s+(?P<v1>{_TEXT})"
+    rf"|(?P<in>\w+)\s+in\s*\((?P<v2>\s*{_TEXT}\s*(?:,\s*{_TEXT}\s*)*)\)"
+    rf"|startswith\(\s*(?P<start>\w+)\s*,\s*(?P<v3>{_TEXT})\s*\)"
+    rf"|(?P<any>\w+)/any\((?P<x>\w+):\s*(?P=x)\s+eq\s+(?P<v4>{_TEXT})\)",
     re.IGNORECASE,
 )
+_MOST_CONDITIONS = 15  # joined by `or`. Source: Microsoft Graph, known issues of `$filter`
+_PAGE, _LARGEST_PAGE = 100, 999  # Source: Microsoft Graph, list users, groups, members
 _IDS_LIMIT = 1000  # Source: directoryObjects: getByIds
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -37,8 +42,7 @@ def list_objects(call: Call) -> Answer:
     """Return the objects of a collection that meet the filter."""
     kind = _kind(call)
     found = _filtered(call, kind, _of_kind(call, kind))
-    context = f"{call.origin}/graph/v1.0/$metadata#{call.params['collection']}"
-    return Answer(body={"@odata.context": context, "value": _selected(call, kind, found)})
+    return _page(call, call.params["collection"], found, lambda page: _selected(call, kind, page))
 
 
 def get_object(call: Call) -> Answer:
@@ -53,12 +57,15 @@ def get_object(call: Call) -> Answer:
 
 def list_members(call: Call) -> Answer:
     """Return the direct members of a group."""
-    _allow(call, "groups")
-    group = directory.find(call.state, call.params["key"])
-    if group is None or group["kind"] != "Group":
-        raise _not_found(call)
-    context = f"{call.origin}/graph/v1.0/$metadata#directoryObjects"
-    return Answer(body={"@odata.context": context, "value": _typed(call, group.get("members", []))})
+    return _page(call, "directoryObjects", _typed(call, _group(call).get("members", [])))
+
+
+def list_transitive_members(call: Call) -> Answer:
+    """Return the members of a group and of the groups in it."""
+    _group(call)
+    return _page(
+        call, "directoryObjects", _typed(call, directory.members_of(call.state, call.params["key"]))
+    )
 
 
 def get_by_ids(call: Call) -> Answer:
@@ -86,6 +93,45 @@ def me(call: Call) -> Answer:
     raise _error(call, 400, "BadRequest", text)
 
 
+def _group(call: Call) -> Json:
+    _allow(call, "groups")
+    _only(call, "$top", "$skiptoken")
+    group = directory.find(call.state, call.params["key"])
+    if group is None or group["kind"] != "Group":
+        raise _not_found(call)
+    return group
+
+
+def _page(
+    call: Call,
+    collection: str,
+    found: list[Json],
+    shown: Callable[[list[Json]], list[Json]] = lambda page: page,
+) -> Answer:
+    """Return one page of objects, and where the next one is."""
+    asked, token = call.query.get("$top", str(_PAGE)), call.query.get("$skiptoken", "0")
+    if not re.fullmatch(r"[1-9]\d{0,2}", asked):
+        text = f"Invalid page size specified: '{asked[:20]}'. Must be between 1 and {_LARGEST_PAGE}"
+        raise _error(call, 400, "Request_UnsupportedQuery", f"{text} inclusive.")
+    if not re.fullmatch(r"\d{1,9}", token):
+        text = "The specified page token value has expired and can no longer be included in your "
+        raise _error(call, 400, "Directory_ExpiredPageToken", f"{text}request.")
+    start, end = int(token), int(token) + int(asked)
+    body: Json = {"@odata.context": f"{call.origin}/graph/v1.0/$metadata#{collection}"}
+    if end < len(found):
+        query = urlencode({**call.query, "$skiptoken": end}, safe="$")
+        body["@odata.nextLink"] = f"{call.origin}{call.path}?{query}"
+    return Answer(body=body | {"value": shown(found[start:end])})
+
+
+def _only(call: Call, *known: str) -> None:
+    """Refuse the options of a query that are not imitated."""
+    unknown = {option for option in call.query if option.startswith("$")} - {*known}
+    if unknown:
+        text = f"The query option '{min(unknown)}' is not imitated."
+        raise _error(call, 400, "BadRequest", text)
+
+
 def _kind(call: Call) -> str:
     """Return the kind of objects in the path's collection, if the caller may read them."""
     name = call.params["collection"]
@@ -93,10 +139,7 @@ def _kind(call: Call) -> str:
         text = f"Resource not found for the segment '{name}'."
         raise _error(call, 400, "BadRequest", text)
     _allow(call, name)
-    unknown = {option for option in call.query if option.startswith("$")} - {"$filter", "$select"}
-    if unknown:
-        text = f"The query option '{min(unknown)}' is not imitated."
-        raise _error(call, 400, "BadRequest", text)
+    _only(call, "$filter", "$select", "$top", "$skiptoken")
     return _KINDS[name]
 
 
@@ -123,7 +166,11 @@ def _shown(guid: str, entry: Json) -> Json:
         shown |= {"userPrincipalName": name, "mail": name, "givenName": given, "surname": surname}
     elif entry["kind"] == "Group":
         shown |= {"createdDateTime": since, "description": None, "groupTypes": []}
-        shown |= {"mail": None, "mailEnabled": False, "mailNickname": entry["displayName"]}
+        shown |= {
+            "mail": entry.get("mail"),
+            "mailEnabled": "mail" in entry,
+            "mailNickname": entry["displayName"],
+        }
         shown |= {"securityEnabled": True, "visibility": None}
     else:
         shown |= {"appId": entry["appId"], "accountEnabled": True, "createdDateTime": since}
@@ -144,32 +191,55 @@ def _typed(call: Call, ids: Iterable[str]) -> list[Json]:
 
 
 def _filtered(call: Call, kind: str, found: list[Json]) -> list[Json]:
-    """Return what meets every condition of `$filter`; comparisons ignore case, as Graph's do."""
+    """Return what meets `$filter`: every condition of one of its clauses; case is ignored."""
     text = call.query.get("$filter", "").strip()
-    for part in re.split(r"\s+and\s+(?=(?:[^']|'[^']*')*$)", text, flags=re.IGNORECASE):
-        if not part:
-            continue
-        match = _CONDITION.fullmatch(part.strip())
-        if not match:
-            raise _error(call, 400, "BadRequest", f"Invalid filter clause: '{part}'.")
-        name = match["eq"] or match["start"] or match["any"]
-        names = {"User": "userPrincipalName mail", "Group": "mailNickname"}
-        allowed = [*names.get(kind, "appId").split(), "id", "displayName"]
-        if match["any"]:
-            allowed = ["servicePrincipalNames"] if kind == "ServicePrincipal" else []
-        if name not in allowed:
-            text = "Unsupported or invalid query filter clause specified for property "
-            text += f"'{name}' of resource '{kind}'."
-            raise _error(call, 400, "Request_UnsupportedQuery", text)
-        wanted = (match["v1"] or match["v2"] or match["v3"] or "").replace("''", "'").lower()
-        found = [one for one in found if _meets(one[name], wanted, match)]
-    return found
+    if not text:
+        return found
+    clauses = [
+        [_condition(call, kind, part.strip()) for part in _split(clause, "and")]
+        for clause in _split(text, "or")
+    ]
+    count = sum(len(values) for clause in clauses for _, values, _ in clause)
+    if count > _MOST_CONDITIONS:
+        text = "Too many child clauses specified in search filter expression containing 'OR' "
+        text += f"operators: {count}. Max allowed: {_MOST_CONDITIONS}."
+        raise _error(call, 400, "Request_UnsupportedQuery", text)
+    return [
+        one
+        for one in found
+        if any(all(_meets(one, condition) for condition in clause) for clause in clauses)
+    ]
 
 
-def _meets(value: str | list[str], wanted: str, match: re.Match[str]) -> bool:
-    if isinstance(value, list):
-        return wanted in [one.lower() for one in value]
-    return value.lower().startswith(wanted) if match["start"] else value.lower() == wanted
+def _split(text: str, word: str) -> list[str]:
+    """Return what a word joins, outside of texts."""
+    return re.split(rf"\s+{word}\s+(?=(?:[^']|'[^']*')*$)", text, flags=re.IGNORECASE)
+
+
+def _condition(call: Call, kind: str, part: str) -> tuple[str, list[str], bool]:
+    """Return a condition: the property, the texts it may be, whether it need only begin so."""
+    match = _CONDITION.fullmatch(part)
+    if not match:
+        raise _error(call, 400, "BadRequest", f"Invalid filter clause: '{part}'.")
+    name = match["eq"] or match["in"] or match["start"] or match["any"]
+    names = {"User": "userPrincipalName mail", "Group": "mailNickname mail"}
+    allowed = [*names.get(kind, "appId").split(), "id", "displayName"]
+    if match["any"]:
+        allowed = ["servicePrincipalNames"] if kind == "ServicePrincipal" else []
+    if name not in allowed:
+        text = "Unsupported or invalid query filter clause specified for property "
+        text += f"'{name}' of resource '{kind}'."
+        raise _error(call, 400, "Request_UnsupportedQuery", text)
+    said = match["v1"] or match["v2"] or match["v3"] or match["v4"]
+    values = [one[1:-1].replace("''", "'").lower() for one in re.findall(_TEXT, said)]
+    return name, values, bool(match["start"])
+
+
+def _meets(one: Json, condition: tuple[str, list[str], bool]) -> bool:
+    name, values, is_start = condition
+    value = one[name]
+    texts = [text.lower() for text in (value if isinstance(value, list) else [value or ""])]
+    return any(text.startswith(values[0]) if is_start else text in values for text in texts)
 
 
 def _selected(call: Call, kind: str, found: list[Json]) -> list[Json]:
@@ -206,6 +276,7 @@ _TABLE = (
     ("GET", "/me", me),
     ("POST", "/directoryObjects/getByIds", get_by_ids),
     ("GET", "/groups/{key}/members", list_members),
+    ("GET", "/groups/{key}/transitiveMembers", list_transitive_members),
     ("GET", "/{collection}", list_objects),
     ("GET", "/{collection}/{key}", get_object),
 )

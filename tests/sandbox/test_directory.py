@@ -35,6 +35,14 @@ def found(client: Client, collection: str, condition: str) -> list[str]:
         ("users", "displayName eq 'O''Hara'", []),
         ("groups", "displayName eq 'grp-identity'", [GROUP]),
         ("groups", "displayName eq 'grp-identity' and mailNickname eq 'other'", []),
+        ("groups", "displayName in ('GRP-identity', 'grp-nobody') or mail in ('x')", [GROUP]),
+        (
+            "users",
+            "displayName eq 'x' or userPrincipalName eq 'ada.fischer@contoso.example'",
+            [ADA],
+        ),
+        ("users", "displayName in ('and', 'Ada Fischer') and id eq 'x'", []),
+        ("users", "displayName eq ' or displayName eq '", []),
         (
             "servicePrincipals",
             "servicePrincipalNames/any(c:c eq '00000000-0000-4000-b000-000000000003')",
@@ -58,7 +66,12 @@ def test_an_ambiguous_name_gives_both_groups(sandbox: Client) -> None:
     ("condition", "code"),
     [
         ("displayName is 'x'", "BadRequest"),
-        ("displayName eq 'x' or displayName eq 'y'", "BadRequest"),
+        ("displayName eq 'x' xor displayName eq 'y'", "BadRequest"),
+        ("displayName in ()", "BadRequest"),
+        (
+            f"displayName in ({','.join(['*'] * 16)})".replace("*", "'x'"),
+            "Request_UnsupportedQuery",
+        ),
         ("shoeSize eq '44'", "Request_UnsupportedQuery"),
     ],
 )
@@ -103,6 +116,32 @@ def test_members_of_a_group_are_listed_with_their_types(sandbox: Client) -> None
     members = graph(sandbox, f"groups/{GROUP}/members").json()["value"]
     assert members[0]["id"] == USER_SP
     assert members[0]["@odata.type"] == "#microsoft.graph.servicePrincipal"
+
+
+def test_transitive_members_are_also_those_of_groups_inside(sandbox: Client) -> None:
+    platform = "00000000-0000-4000-9000-000000000008"
+    answer = graph(sandbox, f"groups/{platform}/transitiveMembers").json()["value"]
+    assert {one["id"] for one in answer} > {GROUP, USER_SP}
+    assert len(answer) == 4
+    missing = graph(sandbox, f"groups/{ADA}/transitiveMembers")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (
+        404,
+        "Request_ResourceNotFound",
+    )
+
+
+def test_a_list_comes_in_pages(sandbox: Client) -> None:
+    endpoint = sandbox.connection["graph_endpoint"]
+    answer = graph(sandbox, "groups", **{"$top": "4", "$filter": "startswith(displayName,'grp-')"})
+    pages = [answer.json()]
+    while url := pages[-1].get("@odata.nextLink"):
+        pages.append(sandbox.call("GET", url, f"{endpoint}/").json())
+    sizes = [len(page["value"]) for page in pages]
+    assert sizes[:-1] == [4] * (len(pages) - 1)
+    names = [one["id"] for page in pages for one in page["value"]]
+    assert len(names) == len(set(names)) > 8
+    wrong = graph(sandbox, "groups", **{"$top": "1000"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "Request_UnsupportedQuery")
 
 
 def test_an_application_is_nobody(sandbox: Client) -> None:

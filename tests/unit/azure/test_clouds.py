@@ -30,9 +30,11 @@ def test_the_sandbox_is_a_cloud_of_its_own():
         {
             "arm_endpoint": "https://127.0.0.1:4443/",
             "authority_host": "https://127.0.0.1:4443/entra",
+            "graph_endpoint": "https://127.0.0.1:4443/graph",
             "ca_file": "ca.pem",
         }
     )
     assert cloud.name == "sandbox"
     assert cloud.arm_scope == "https://127.0.0.1:4443/.default"
+    assert cloud.graph_scope == "https://127.0.0.1:4443/graph/.default"
     assert cloud.ca_file == "ca.pem"
