@@ -328,9 +328,10 @@ def undo(run: str, *, runs_dir: str) -> None:
 def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) -> None:
     """Open a copy of a notebook in JupyterLab.
 
-    The copy carries the parameters; no tracked file changes. What follows `--` goes to JupyterLab,
-    such as `-- --no-browser --allow-root`. A signal that stops this command stops JupyterLab and
-    its kernels too.
+    The copy carries the parameters; no tracked file changes. It opens as a dry run that nobody
+    approved, whatever the parameters say, with its code folded. What follows `--` goes to
+    JupyterLab, such as `-- --no-browser --allow-root`. A signal that stops this command stops
+    JupyterLab and its kernels too.
     """
     from mnslib.run.runner import open_copy
 
@@ -338,9 +339,10 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
     copy = open_copy(notebook, parameters=given, runs_dir=str(asked.get("runs_dir", "runs")))
     click.echo(str(copy))
     if not no_lab:
-        root = copy.parents[1]  # the copies alone, wherever they lie: no home, no other folder
+        root = copy.parents[2]  # the runs alone, wherever they lie: no home, no other folder
         page = quote(copy.relative_to(root).as_posix())  # of a file, it prints another address
         own = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
+        own.append("--LabApp.news_url=None")  # it asks for leave to fetch news, over the notebook
         command = [sys.executable, "-m", "jupyterlab", *own, *lab]
         if sys.platform == "win32":
             sys.exit(subprocess.call(command))

@@ -46,6 +46,10 @@ SAVE_AFTER_SECONDS = 0.1
 """A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
 so what a killed run can lose is what its last tenths of a second showed."""
 
+FORM = "run.form("
+"""Where a cell says so, a form asks for the parameters."""
+
+_UNAPPROVED = {"dry_run": True, "approval": "digest", "approved_digest": "", "allow": []}
 Ending = tuple[RunStatus, str]
 """How an execution ended, seen from outside the kernel, and the headline; DONE where the last cell
 ran."""
@@ -296,17 +300,24 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     """Return a copy of a notebook with those parameters, to be worked in.
 
     It lies in `open/` below `runs_dir`, so that no tracked notebook is edited. The parameters stand
-    in the notebook's own cell.
+    in the notebook's own cell. It is a dry run without approval, whatever they say: who opens it
+    has read no plan yet. Code is folded away, but for the parameters where no form asks for them.
     """
     path = find_notebook(notebook)
-    given = check_parameters(read_parameters(path), parameters)
+    given = dict(check_parameters(read_parameters(path), parameters))
+    given |= {name: value for name, value in _UNAPPROVED.items() if name in given}
     folder = project.resolve_path(runs_dir) / "open"
     directory = project.new_run_directory(folder, notebook=path.stem, environment="open")
     copy = directory / path.name
     content = json.loads(path.read_text(encoding="utf-8"))
-    for cell in content["cells"]:
-        if PARAMETERS_TAG in cell["metadata"].get("tags", ()):
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    has_form = any(FORM in "".join(cell["source"]) for cell in code)
+    for cell in code:
+        is_asked_here = PARAMETERS_TAG in cell["metadata"].get("tags", ())
+        if is_asked_here:
             cell["source"] = filled("".join(cell["source"]), given)
+        if has_form or not is_asked_here:
+            cell["metadata"]["jupyter"] = {"source_hidden": True}
     project.write_whole(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return copy
 

@@ -219,7 +219,7 @@ def test_a_target_that_does_not_exist_names_no_directory() -> None:
 
 def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Path) -> None:
     original = (DATA / "ok.ipynb").read_text()
-    given = {"team": "0'07", "labels": {"a": None}, "dry_run": False}
+    given = {"team": "0'07", "labels": {"a": None}}
     copy = open_copy(DATA / "ok.ipynb", parameters=given, runs_dir=tmp_path)
     cells = json.loads(copy.read_text())["cells"]
     (own,) = [cell for cell in cells if "parameters" in "".join(cell["metadata"].get("tags", []))]
@@ -230,6 +230,34 @@ def test_a_copy_to_open_has_the_parameters_and_leaves_the_original(tmp_path: Pat
     assert copy.relative_to(tmp_path).parts[0] == "open"
     with pytest.raises(ConfigError, match="did you mean dry_run"):
         open_copy(DATA / "ok.ipynb", parameters={"dry_rum": 1}, runs_dir=tmp_path)
+
+
+def opened(notebook: Path, tmp_path: Path, **given: object) -> dict[str, object]:
+    """Return the parameters of a copy as its cell has them, with which code cells are folded."""
+    copy = open_copy(notebook, parameters=given, runs_dir=tmp_path)
+    code = [c for c in json.loads(copy.read_text())["cells"] if c["cell_type"] == "code"]
+    found: dict[str, object] = {}
+    exec("".join(code[0]["source"]), found)
+    folded = [cell["metadata"].get("jupyter", {}).get("source_hidden", False) for cell in code]
+    return found | {"folded": folded}
+
+
+def test_a_copy_to_open_is_a_dry_run_that_nobody_approved(tmp_path: Path) -> None:
+    """Whatever the file for the demonstration says; what else it says stays."""
+    asked = {"dry_run": False, "approval": "unattended", "approved_digest": "sha256:1"}
+    notebook = Path("notebooks/20_onboard_namespace.ipynb")
+    found = opened(notebook, tmp_path, **asked, allow=["adoption"], owner="payments")
+    names = ("dry_run", "approval", "approved_digest", "allow", "owner")
+    assert [found[name] for name in names] == [True, "digest", "", [], "payments"]
+
+
+def test_code_is_folded_and_parameters_only_where_a_form_asks_for_them(tmp_path: Path) -> None:
+    notebook = json.loads((DATA / "ok.ipynb").read_text())
+    assert opened(DATA / "ok.ipynb", tmp_path)["folded"] == [False, True, True, True]
+    notebook["cells"][2]["source"] = "run.form()"
+    with_form = tmp_path / "ok.ipynb"
+    with_form.write_text(json.dumps(notebook))
+    assert opened(with_form, tmp_path)["folded"] == [True] * 4
 
 
 def test_an_index_is_written_where_there_is_no_run(tmp_path: Path) -> None:
