@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnslib import rollouts
 from mnslib.capacity.clusters import PodSize, given_size, pod_size
 from mnslib.capacity.quota_values import BARE, SPACE, UNCOUNTED, names_of
 from mnslib.capacity.snapshot import Snapshot, by_namespace
@@ -28,6 +29,7 @@ from mnslib.models import QUOTA_ALIASES, QUOTA_KEYS
 from mnslib.packaged import packaged
 from mnslib.pods import charge, holds, refusal
 from mnslib.quantities import GIB, WIDE, ZERO
+from mnslib.rollouts import ROLLING
 from mnslib.verdicts import UNKNOWN, one_reason, unknown, unknown_reason, word
 
 YES, NO, NONE = "yes", "no", "none"
@@ -58,7 +60,6 @@ QUESTIONS = (NEXT_POD, ROLLING_UPDATE, ALL_UPDATES, AUTOSCALER)
 FIT_COLUMNS = tuple(packaged("mnslib.capacity", "tables")["fit"])
 _WORDS = ("verdict", "reason", "tightest")
 _ASKED = (*FIT_COLUMNS[:5], "decided_by")
-_ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 _BY_NAMESPACE = ("quotas", "workloads", "autoscalers", "limit_ranges")
 
 Kinds = NDArray[np.object_]
@@ -284,7 +285,7 @@ class _Space:
         for of, (workload, template) in self.workloads.items():
             at_once = workload.replicas if workload.kind == "CronJob" else 1
             yield NEXT_POD, of, self.ask((template, at_once))
-            if workload.kind in _ROLLING:
+            if workload.kind in ROLLING:
                 yield ROLLING_UPDATE, of, self._roll((workload, template))
         for scaler in self.scalers:
             of = (scaler.workload_kind, scaler.workload_name)
@@ -304,7 +305,7 @@ class _Space:
             unread.get("autoscalers") if question == AUTOSCALER else None
         ):
             return _Answer(verdict=unknown(reason)), ""
-        rolling = [each for each in self.workloads.values() if each[0].kind in _ROLLING]
+        rolling = [each for each in self.workloads.values() if each[0].kind in ROLLING]
         if question == ALL_UPDATES and rolling:
             return self._roll(*rolling), ""
         if not answers:
@@ -322,15 +323,17 @@ class _Space:
         One that may not start all its pods is stuck only where neither those are let in that it
         needs, nor an old one may go.
         """
-        rolling = [(workload, template) for workload, template in updates if _replaces(workload)]
+        rolling = [
+            (workload, template) for workload, template in updates if rollouts.replaces(workload)
+        ]
         if not rolling:
             return _NO_ROLL
-        at_once = self.ask(*((each, max(0, one.surge + _missing(one))) for one, each in rolling))
-        if at_once.verdict != NO:
-            return at_once
-        needed = [(template, _needed(workload)) for workload, template in rolling]
+        answer = self.ask(*((template, rollouts.at_once(one)) for one, template in rolling))
+        if answer.verdict != NO:
+            return answer
+        needed = [(template, rollouts.needed(workload)) for workload, template in rolling]
         step = self.ask(*([each for each in needed if each[1] > 0] or needed))
-        return at_once if step.verdict == NO else replace(step, reason=IN_STEPS)
+        return answer if step.verdict == NO else replace(step, reason=IN_STEPS)
 
     def ask(self, *groups: tuple[_Template, int]) -> _Answer:
         """Return whether so many pods of each template fit beside all that is there.
@@ -411,37 +414,6 @@ class _Space:
         if self.cluster.nodes is not None:
             found["fits_nodes"] = float(self.cluster.nodes.fits(template.size))
         return found
-
-
-def _missing(workload: Workload) -> int:
-    """Return how many pods are not there; none where a run of before read too little of updates."""
-    return 0 if workload.unavailable is None else workload.replicas - workload.running
-
-
-def _may_stop(workload: Workload) -> int:
-    """Return how many pods an update may stop before it starts any."""
-    said = workload.unavailable
-    return (0 if workload.surge else 1) if said is None else said
-
-
-def _replaces(workload: Workload) -> bool:
-    return workload.replicas > 0 and bool(workload.surge or _may_stop(workload))
-
-
-def _needed(workload: Workload) -> int:
-    """Return how many pods must be let in beside those that are there before an update goes on.
-
-    Pods that are missing count as unavailable: an old one goes only while fewer are than may be,
-    and each that goes makes room, so that below 0 so many more have gone than come. A StatefulSet
-    makes its missing pods before it replaces any.
-
-    Source: Kubernetes, `reconcileOldReplicaSets` of Deployments, `rollingUpdate` of DaemonSets,
-    `updateStatefulSet`.
-    """
-    missing = _missing(workload)
-    if workload.kind == "StatefulSet" and missing > 0:
-        return missing
-    return missing + 1 - _may_stop(workload)
 
 
 # What the answers come to
