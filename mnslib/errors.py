@@ -285,6 +285,26 @@ class KubeUnreachableError(KubeError):
     """The API server did not answer."""
 
 
+LONGEST_REASON = 80
+"""Characters of a reason in a table; our choice."""
+
+NOT_SERVED = "not served by this cluster"
+"""Of an API version that a cluster does not know, which it answers with 404."""
+
+
+def few_words(error: ArmError | KubeError) -> str:
+    """Return why something could not be read, as a table has it; the error says it in full."""
+    if isinstance(error, KubeUnreachableError):
+        return "cluster not reachable"
+    if isinstance(error, ArmUnreachableError):
+        return "Azure not reachable"
+    if error.status in (401, 403):
+        return "no permission"
+    if isinstance(error, KubeError) and error.status == 404:
+        return NOT_SERVED
+    return cut(str(error), LONGEST_REASON)
+
+
 class PrometheusError(MnsError):
     """A query of metrics was refused, or the endpoint could not be reached."""
 

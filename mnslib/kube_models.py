@@ -186,6 +186,38 @@ class Autoscaler:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """What leads traffic to the pods of a namespace: a Service, an Ingress or an HTTPRoute.
+
+    Attributes:
+        kind: of a Service its type: `ClusterIP`, `NodePort`, `LoadBalancer`.
+        namespace_name: where it leads to.
+        name: begins with its own namespace where that is another: `gateways/shop`.
+    """
+
+    kind: str
+    namespace_name: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """A NetworkPolicy.
+
+    Attributes:
+        directions: those that it filters: `Ingress`, `Egress`.
+        opens: those of them in which it lets everything through.
+        selects_all: whether it is about every pod of its namespace.
+    """
+
+    namespace_name: str
+    name: str
+    directions: tuple[str, ...]
+    selects_all: bool
+    opens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened to an object `count` times; times are None where not said.
 

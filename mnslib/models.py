@@ -7,12 +7,12 @@ Kubernetes API says is in `kube_models`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Any, Self
 
 from mnslib.packaged import packaged
-from mnslib.quantities import format_cpu, format_memory
+from mnslib.quantities import MIB, format_cpu, format_memory
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 
 
@@ -86,6 +86,9 @@ QUOTA_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods
 MANAGED_QUOTA_NAME = "defaultresourcequota"
 """The ResourceQuota that AKS writes. Source: public write-up of 2026-09, on a live cluster."""
 
+MANAGED_POLICY_NAME = "defaultnetworkpolicy"
+"""The NetworkPolicy that AKS writes, for both directions. Source: as above."""
+
 NEW_NAMESPACE_POLICIES: Mapping[str, Any] = {
     "ingress_policy": NetworkRule.ALLOW_SAME_NAMESPACE,
     "egress_policy": NetworkRule.ALLOW_ALL,
@@ -125,6 +128,12 @@ NAMESPACE_USER = ROLE_SHORT_NAMES["namespace-user"]
 def format_quota_value(quota_field: str, amount: Decimal) -> str:
     """Return the amount as ARM takes it: millicores for CPU, binary units for memory."""
     return (format_cpu if quota_field.startswith("cpu") else format_memory)(amount)
+
+
+def whole_quota_value(quota_field: str, amount: Decimal) -> Decimal:
+    """Return the amount rounded up to whole millicores or MiB, which ARM takes and people read."""
+    step = Decimal("0.001") if quota_field.startswith("cpu") else Decimal(MIB)
+    return (amount / step).to_integral_value(ROUND_CEILING) * step
 
 
 def limits_below_request(quota: Mapping[str, Decimal | None]) -> Iterator[tuple[str, str]]:
@@ -304,6 +313,12 @@ class NamespaceSpec:
     revoked: tuple[AccessGrant, ...] = ()
     tier: str = ""
     when_new: "NamespaceSpec | None" = None
+
+    @property
+    def may_adopt(self) -> bool:
+        """Whether it takes over a Kubernetes namespace that is there already."""
+        is_said = self.adoption_policy not in (None, AdoptionPolicy.NEVER)
+        return is_said and self.ensure is Ensure.PRESENT
 
     @property
     def in_full(self) -> "NamespaceSpec":

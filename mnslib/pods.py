@@ -235,7 +235,7 @@ def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange
             return said[0] if len(said) == 1 else f"[{', '.join(said)}]"
     need, holding = charge(pod), [quota for quota in quotas if holds(quota, pod)]
     for quota in holding:
-        if missing := _unsaid(quota, pod):
+        if missing := unsaid(quota, pod):
             return f"failed quota: {quota.name}: must specify {'; '.join(missing)}"
     for quota in holding:
         short = [
@@ -253,8 +253,8 @@ def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange
     return ""
 
 
-def _unsaid(quota: QuotaStatus, pod: Pod) -> list[str]:
-    """Return what containers must say and do not: `limits.cpu for: app`."""
+def unsaid(quota: QuotaStatus, pod: Pod) -> list[str]:
+    """Return what a quota has containers say that do not: `limits.cpu for: app`."""
     missing = []
     for key in sorted(quota.hard.keys() & _MUST_SAY.keys()):
         kind, resource = _MUST_SAY[key]

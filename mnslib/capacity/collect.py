@@ -23,13 +23,14 @@ from mnslib.capacity.quota_values import SPACE, tightest_quotas
 from mnslib.capacity.snapshot import NAMESPACE_COLUMNS, QUOTA_SERIES, Snapshot, wide_frame
 from mnslib.commitment import commitments
 from mnslib.errors import (
+    NOT_SERVED,
     ArmError,
-    ArmUnreachableError,
     ConfigError,
     KubeError,
     KubeUnreachableError,
     PrometheusError,
     cut,
+    few_words,
 )
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedCluster
 from mnslib.packaged import packaged
@@ -49,12 +50,6 @@ if TYPE_CHECKING:
 
 WORKERS = 8
 """Clusters read at once; each is a handful of requests, and two cores can parse no more."""
-
-LONGEST_REASON = 80
-"""Characters of a reason in a verdict; the whole message is in `Snapshot.errors`."""
-
-NOT_SERVED = "not served by this cluster"
-"""Of an API version that a cluster does not know, which it answers with 404."""
 
 _SERIES = {
     "used": QUOTA_SERIES, "hard": QUOTA_SERIES, "requested": QUOTA_SERIES,
@@ -269,13 +264,7 @@ def _names_class(facts: Mapping[str, Any]) -> bool:
 
 def _reason(error: ArmError | KubeError) -> str:
     """Return a few words for a verdict; the whole message goes to `Snapshot.errors`."""
-    if isinstance(error, KubeUnreachableError):
-        return "cluster not reachable"
-    if isinstance(error, ArmUnreachableError):
-        return "Azure not reachable"
-    if error.status in (401, 403):
-        return "no permission"
-    return "cluster not found" if error.status == 404 else cut(str(error), LONGEST_REASON)
+    return "cluster not found" if error.status == 404 else few_words(error)
 
 
 # Its history

@@ -22,7 +22,15 @@ from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.core.decoders import decode_list
-from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1, node_v1
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.resources import (
+    apps_v1,
+    autoscaling_v2,
+    batch_v1,
+    core_v1,
+    networking_v1,
+    node_v1,
+)
 
 from mnslib import errors
 from mnslib import kube_models as own
@@ -55,6 +63,9 @@ _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     batch_v1.CronJob: objects.cron_job,
     batch_v1.Job: objects.job,
 }
+_HTTP_ROUTE: Any = create_namespaced_resource(
+    "gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"
+)
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
 _FIRST_READ = threading.Lock()
 _UNREADABLE = (msgspec.MsgspecError, ValueError, AttributeError, TypeError, ArithmeticError)
@@ -153,6 +164,24 @@ class KubeClient:
         kind = autoscaling_v2.HorizontalPodAutoscaler
         return self._read("autoscalers", kind, objects.autoscaler, namespace="*")
 
+    def services(self) -> list[own.Entrance]:
+        """Return the Services of all namespaces."""
+        return self._read("services", core_v1.Service, objects.service, namespace="*")
+
+    def ingresses(self) -> list[own.Entrance]:
+        """Return the Ingresses of all namespaces."""
+        return self._read("ingresses", networking_v1.Ingress, objects.ingress, namespace="*")
+
+    def http_routes(self) -> list[own.Entrance]:
+        """Return where HTTPRoutes lead to; status 404 where the cluster has no Gateway API."""
+        found = self._read("HTTP routes", _HTTP_ROUTE, objects.http_route, namespace="*")
+        return [entrance for entrances in found for entrance in entrances]
+
+    def network_policies(self) -> list[own.NetworkPolicy]:
+        """Return the NetworkPolicies of all namespaces."""
+        kind = networking_v1.NetworkPolicy
+        return self._read("network policies", kind, objects.network_policy, namespace="*")
+
     def refused_pods(self) -> list[own.Event]:
         """Return the events of pods that could not be created, with the workload they are for."""
         chosen = {"reason": "FailedCreate"}
@@ -197,7 +226,7 @@ class KubeClient:
         found, apart = [], []
         for item in self._client.list(listed_as, chunk_size=PAGE_SIZE, **where):
             try:
-                typed = msgspec.convert(item, kind) if isinstance(item, dict) else item
+                typed = item if listed_as is kind else msgspec.convert(item, kind)
                 found.append(convert(typed))
             except _UNREADABLE as error:
                 apart.append(objects.set_apart(kind.__name__, item, error))

@@ -44,6 +44,11 @@ class RiskName(StrEnum):
     POLICY_LOOSENED = "policy-loosened"
     OWNER_CHANGED = "owner-changed"
     LABELS_CHANGED = "labels-changed"
+    ADOPTION_MISSING_VALUES = "adoption-missing-values"
+    ADOPTION_OVER_QUOTA = "adoption-over-quota"
+    ADOPTION_ROLLOUT = "adoption-rollout"
+    ADOPTION_AUTOSCALER = "adoption-autoscaler"
+    ADOPTION_TRAFFIC = "adoption-traffic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

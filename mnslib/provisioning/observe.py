@@ -8,17 +8,28 @@ view, and plans must say "unknown" there, never "none".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mnslib import errors, models
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError, nearest
-from mnslib.kube_models import KubernetesNamespace, Node, Pod, QuotaStatus
+from mnslib.kube_models import (
+    Autoscaler,
+    Entrance,
+    KubernetesNamespace,
+    LimitRange,
+    NetworkPolicy,
+    Node,
+    Pod,
+    QuotaStatus,
+    Workload,
+)
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
@@ -30,6 +41,9 @@ if TYPE_CHECKING:
 
 Missing = tuple[str, tuple[str, str]]
 """The part of a cluster's id that names what is not there; why, and what is meant, if anything."""
+
+ENTRANCES = ("services", "ingresses", "http_routes")
+"""What `Inside.entrances` are made from."""
 
 READERS = 8
 """Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
@@ -54,9 +68,38 @@ class KubernetesView:
         found = self.namespaces.get(namespace_name)
         return found is not None and found.labels.get(models.MANAGED_LABEL) == "true"
 
+    def is_unmanaged(self, namespace_name: str) -> bool:
+        """Return whether a namespace is there that ARM does not manage."""
+        return namespace_name in self.namespaces and not self.is_managed(namespace_name)
+
     def pods_of(self, namespace_name: str) -> list[Pod]:
         """Return the pods of one namespace, finished ones included."""
         return [pod for pod in self.pods if pod.namespace_name == namespace_name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What else is to be known of a cluster where a namespace would be taken over.
+
+    Attributes:
+        overheads: what a pod of a RuntimeClass takes besides, by its name.
+        unguarded: namespaces that enforced Deployment Safeguards leave out; None without them.
+        roles: the role assignments at the older scope of the namespaces that would be taken over.
+        unread: of what could not be read, why, by the name of its field, of a kind of entrance
+            (`services`, `ingresses`, `http_routes`), or `safeguards`.
+        set_apart: as in `KubernetesView`.
+    """
+
+    workloads: tuple[Workload, ...] = ()
+    autoscalers: tuple[Autoscaler, ...] = ()
+    limit_ranges: tuple[LimitRange, ...] = ()
+    overheads: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    entrances: tuple[Entrance, ...] = ()
+    network_policies: tuple[NetworkPolicy, ...] = ()
+    unguarded: Sequence[str] | None = None
+    roles: tuple[RoleAssignment, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    set_apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +108,7 @@ class ObservedCluster:
 
     Attributes:
         kubernetes: None where the API was not asked or did not answer; the reason says which.
+        inside: None where no namespace would be taken over.
     """
 
     cluster: ManagedCluster
@@ -72,6 +116,7 @@ class ObservedCluster:
     read_utc: str
     kubernetes: KubernetesView | None = None
     kubernetes_unknown: str = "not read"
+    inside: Inside | None = None
 
     def find(self, target: ManagedNamespaceId) -> ManagedNamespace | None:
         """Return the managed namespace as read, None if there is none."""
@@ -174,7 +219,14 @@ def observe(
     for spec in wanted:
         targets.setdefault(spec.id.cluster, []).append(spec.id)
     clusters = {key: one.cluster for key, one in known.clusters.items()} if known else {}
-    found = observe_clusters(targets, azure=azure, kube_for=kube_for, now=now, known=clusters)
+    found = observe_clusters(
+        targets,
+        azure=azure,
+        kube_for=kube_for,
+        now=now,
+        known=clusters,
+        may_adopt=frozenset(s.id for s in wanted if s.in_full.may_adopt),
+    )
     for error in found.values():
         if isinstance(error, MnsError) and not isinstance(error, ArmNotFoundError):
             raise error
@@ -196,6 +248,7 @@ def observe_clusters(
     kube_for: Callable[[ManagedCluster], KubeClient] | None,
     now: Callable[[], datetime],
     known: Mapping[ClusterId, ManagedCluster] = MappingProxyType({}),
+    may_adopt: Set[ManagedNamespaceId] = frozenset(),
     watched: Callable[[Iterator[Any], int], Iterable[Any]] = lambda found, _: found,
 ) -> dict[ClusterId, ObservedCluster | MnsError]:
     """Return the state of each cluster in the order of their ids, or why it cannot be read.
@@ -206,6 +259,8 @@ def observe_clusters(
     Args:
         targets: namespaces that are looked for, by cluster.
         known: clusters that need not be read themselves.
+        may_adopt: namespaces that are taken over where they are on the cluster, unmanaged; what
+            that does is read as well.
         watched: hands on what is read of so many clusters, and may tell how far it is.
     """
 
@@ -221,6 +276,12 @@ def observe_clusters(
                 is_unlisted = name not in managed and view is not None and view.is_managed(name)
                 if is_unlisted and (read_alone := item_now(one, azure)) is not None:
                     managed[name] = read_alone
+            taken = {
+                one.own_scopes[1]
+                for one in targets[target]
+                if one in may_adopt and view is not None and view.is_unmanaged(one.namespace_name)
+            }
+            inside = _inside(cluster, taken, azure, kube_for) if taken and kube_for else None
         except MnsError as error:
             return error
         return ObservedCluster(
@@ -229,6 +290,7 @@ def observe_clusters(
             read_utc=read_utc,
             kubernetes=view,
             kubernetes_unknown=unknown,
+            inside=inside,
         )
 
     ids = sorted(targets, key=lambda cluster: cluster.key)
@@ -310,6 +372,55 @@ def _kubernetes(
         return replace(view, set_apart=apart), ""
     except (KubeError, ArmForbiddenError, errors.ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
+
+
+def _inside(
+    cluster: ManagedCluster,
+    old_scopes: Set[str],
+    azure: AzureClient,
+    kube_for: Callable[[ManagedCluster], KubeClient],
+) -> Inside:
+    """Return what is in namespaces that would be taken over; what may not be read spoils no other.
+
+    The lists are of the whole cluster, side by side: a route may lead to it from anywhere.
+    """
+    kube = kube_for(cluster)
+    reads: dict[str, Callable[[], Any]] = {
+        "workloads": kube.workloads,
+        "autoscalers": kube.autoscalers,
+        "limit_ranges": kube.limit_ranges,
+        "overheads": kube.overheads,
+        "services": kube.services,
+        "ingresses": kube.ingresses,
+        "http_routes": kube.http_routes,
+        "network_policies": kube.network_policies,
+        "safeguards": lambda: azure.managed_clusters.guarded_except(cluster.id),
+        "roles": lambda: [
+            held
+            for held in azure.role_assignments.list_for_subscription(cluster.id.subscription_id)
+            if held.scope.lower() in old_scopes
+        ],
+    }
+    unread: dict[str, str] = {}
+
+    def read(kind: str) -> Any:
+        try:
+            return reads[kind]()
+        except (KubeError, errors.ArmError) as error:
+            unread[kind] = errors.few_words(error)
+            return ()
+
+    with Readers(max_workers=READERS) as pool:
+        found = dict(zip(reads, pool.map(read, reads), strict=True))
+    unguarded = found.pop("safeguards")
+    return Inside(
+        entrances=tuple(one for kind in ENTRANCES for one in found.pop(kind)),
+        overheads=dict(found.pop("overheads")),
+        unguarded=None if "safeguards" in unread else unguarded,
+        unread=unread,
+        set_apart=tuple(one for apart in kube.set_apart.values() for one in apart),
+        **{kind: tuple(values) for kind, values in found.items()},
+    )
 
 
 def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, Missing]:

@@ -6,7 +6,7 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Any
 
 from mnslib import models
@@ -15,6 +15,7 @@ from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ROLE_NAMES, ManagedNamespace, NetworkRule
 from mnslib.pods import total_charge
+from mnslib.provisioning.adoption import Line, blocks, impact, takes_over
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
@@ -25,6 +26,9 @@ BeforeAndAfter = tuple[dict[str, Commitment], dict[str, Commitment]]
 
 MOST_COMMITMENT = 100
 """Times what nodes give; our choice, who wants more wants no limit."""
+
+MOST_TOLD = 4
+"""Things that the sentence of a risk names; our choice, `run.adoption()` has all."""
 
 MANY_CHANGES_SHARE = 0.3
 MANY_CHANGES_FROM = 10
@@ -93,8 +97,9 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
         None,
         models.AdoptionPolicy.NEVER,
     )
-    if kind is ChangeKind.ADOPT or (may_adopt and _is_not_yet_taken(change, cluster)):
+    if takes_over(change, cluster):
         yield "adoption", {"pods": _pods(change, cluster)}
+        yield from _blocked(change, cluster)
     elif kind is ChangeKind.CREATE and cluster.kubernetes is None and may_adopt:
         yield "adoption-unread", {}
     if kind is not ChangeKind.CREATE and change.writes_namespace:
@@ -128,12 +133,23 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
         yield "access-kept" if kept else "access-removed", facts
 
 
-def _is_not_yet_taken(change: Change, cluster: ObservedCluster) -> bool:
-    """Return whether a creation that failed has left what is on the cluster to the next write."""
-    if change.before is None or change.before.provisioning_state not in ("Failed", "Canceled"):
-        return False
-    seen = cluster.on_cluster(change.id)
-    return seen is not None and seen.labels.get(models.MANAGED_LABEL) != "true"
+def _blocked(change: Change, cluster: ObservedCluster) -> _Carried:
+    """Yield what a takeover stops; under IfIdentical nothing changes, or it is refused."""
+    if change.after is None or change.after.adoption_policy is not models.AdoptionPolicy.ALWAYS:
+        return
+    for risk, lines in blocks(impact(change, cluster)).items():
+        told = [words("impact")[line.rule].format_map(_texts(line)) for line in lines[:MOST_TOLD]]
+        more = [f"{len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
+        yield risk, {"stops": "; ".join([*told, *more])}
+
+
+def _texts(line: Line) -> dict[str, str]:
+    """Return the facts of a line as its words take them."""
+    found = {"subject": RESOURCE_WORDS.get(line.subject, line.subject)}
+    for name, value in line.facts.items():
+        text = amount_text(line.subject, value) if isinstance(value, Decimal) else str(value)
+        found[name] = ", ".join(value) if isinstance(value, list) else text
+    return found
 
 
 def _owners(change: Change, cluster: ObservedCluster) -> _Carried:
@@ -162,8 +178,9 @@ def _lowered(
         return
     # counted from the pods, since the quota's own counter is known to be wrong at times
     requested = total_charge(cluster.kubernetes.pods_of(after.id.namespace_name))
+    asked = {n: models.whole_quota_value(n, requested[QUOTA_KEYS[n]]) for n in lowered}
     short = [
-        f"{RESOURCE_WORDS[name]} {_rounded_up(name, requested[QUOTA_KEYS[name]])}, "
+        f"{RESOURCE_WORDS[name]} {amount_text(name, asked[name])}, "
         f"quota {amount_text(name, amount)}"
         for name, amount in lowered.items()
         if amount < requested[QUOTA_KEYS[name]]
@@ -243,12 +260,6 @@ def _pods(change: Change, cluster: ObservedCluster) -> str:
     if number is None:
         return "an unknown number of running pods"
     return "1 running pod" if number == 1 else f"{number or 'no'} running pods"
-
-
-def _rounded_up(quota_field: str, amount: Decimal) -> str:
-    step = Decimal("0.001") if quota_field.startswith("cpu") else Decimal(2**20)
-    whole = (amount / step).to_integral_value(ROUND_CEILING) * step
-    return amount_text(quota_field, whole)
 
 
 # What changes do to their cluster: what is committed before and after, and whether that fits

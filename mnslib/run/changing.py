@@ -302,6 +302,10 @@ class Changing(Run):
         """Return every change, those with a risk first."""
         return plans.changes_table(self.planned)
 
+    def adoption(self) -> Table:
+        """Return what the takeovers among the changes do to what runs there."""
+        return plans.adoption_table(self.planned)
+
     def effect(self) -> "Chart":
         """Return the picture of what the clusters have committed before and after."""
         return self.with_pictures(plans.plan_chart(self.planned))

@@ -18,6 +18,7 @@ from mnslib import models, results
 from mnslib.commitment import PASSING, left_out_of, shortage, shortage_later
 from mnslib.errors import cut
 from mnslib.models import NAMESPACE_USER, POLICY_FIELDS, QUOTA_FIELDS, ROLES_INSIDE, NamespaceSpec
+from mnslib.provisioning.adoption import State, blocks, impact, smallest_quota
 from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.observe import ObservedState
@@ -180,6 +181,41 @@ def changes_table(plan: Plan, *, exact: str = "plan.json") -> Table:
         for change in sorted(plan.to_do, key=order)[:limit]
     )
     return view("changes", rows, total=len(plan.to_do), plan=plan, exact=exact)
+
+
+def adoption_table(plan: Plan) -> Table:
+    """Return what the plan's takeovers do to what runs there, those that block first.
+
+    Of each namespace a line for all of it, then its lines, those alike that are OK as one.
+    """
+    clusters = short_names({change.id.cluster for change in plan.to_do})
+    worst = list(State)
+    found = []
+    for change in plan.to_do:
+        lines = list(impact(change, plan.observed.clusters[change.id.cluster]))
+        lines.sort(key=lambda line: worst.index(line.state))
+        found += [(change, lines)] if lines else []
+    rows: list[dict[str, Any]] = []
+    for change, lines in sorted(found, key=lambda one: worst.index(one[1][0].state)):
+        place = _place(change.id, clusters) | {"line": ""}
+        hard = change.after.quota if change.after else {}
+        smallest = smallest_quota(lines).items()
+        least = [(name, models.format_quota_value(name, amount)) for name, amount in smallest]
+        whole = {"rule": "", "state": lines[0].state.value, "smallest": least}
+        states = Counter(line.state for line in lines)
+        rows.append(place | whole | {"what": _said("impact_of_all", states)})
+        same = groupby(lines, lambda line: (line.rule, line.state, line.state is State.OK or line))
+        for (rule, state, _), alike in same:
+            of = [*alike]
+            needs = {} if state is not State.BLOCK else of[0].needs
+            short = [
+                (name, models.format_quota_value(name, models.whole_quota_value(name, amount)))
+                for name, amount in needs.items()
+                if amount > hard[name]
+            ]
+            row = {"rule": rule.value, "state": state.value, "smallest": short}
+            rows.append(place | row | {"what": _said("impact", rule.value, state.value, of)})
+    return view("adoption", rows, total=len(rows), blocked=any(blocks(of) for _, of in found))
 
 
 def _verb(change: Change) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
-from mnslib.kube_models import Autoscaler, LimitRange, Workload
+from mnslib.kube_models import Autoscaler, Entrance, LimitRange, Workload
 from mnslib.pods import charge
 from mnslib.secrets import HIDDEN
 
@@ -285,6 +285,79 @@ def test_no_secret_that_a_refusal_quotes_is_kept(api_server: ApiServer, make_cli
     (found,) = make_client().refused_pods()
     assert found.message.startswith('admission webhook "policy" denied it')
     assert found.message.endswith(f"{HIDDEN} of app")
+
+
+def test_services_and_ingresses_are_ways_in(api_server: ApiServer, make_client: Make) -> None:
+    services = [make_item("web", spec={"type": "LoadBalancer"}), make_item("inner", spec={})]
+    api_server.answer(200, make_list(*services))
+    assert make_client().services() == [
+        Entrance(kind="LoadBalancer", namespace_name="shop", name="web"),
+        Entrance(kind="ClusterIP", namespace_name="shop", name="inner"),
+    ]
+    api_server.answer(200, make_list(make_item("web", spec={"rules": []})))
+    assert make_client().ingresses() == [
+        Entrance(kind="Ingress", namespace_name="shop", name="web")
+    ]
+
+
+def test_a_route_leads_to_each_namespace_that_its_gateway_is_not_in(
+    api_server: ApiServer, make_client: Make
+) -> None:
+    def route(name: str, gateways: list[str], backends: list[str]) -> dict[str, Any]:
+        at = {name: {"namespace": name} if name else {} for name in [*gateways, *backends]}
+        rules = [{"backendRefs": [{"name": "web", **at[one]}]} for one in backends]
+        parents = [{"name": "gateway", **at[one]} for one in gateways]
+        return make_item(name, spec={"parentRefs": parents, "rules": [{}, *rules]})
+
+    api_server.answer(
+        200,
+        make_list(
+            route("own", [""], ["", "shop"]),  # its Gateway is beside it
+            route("from-elsewhere", ["gateways"], [""]),
+            route("to-others", [""], ["", "crm", "docs"]),
+            route("of-both", ["", "gateways"], [""]),
+        ),
+    )
+    assert [(one.namespace_name, one.name) for one in make_client().http_routes()] == [
+        ("shop", "from-elsewhere"),
+        ("crm", "shop/to-others"),
+        ("docs", "shop/to-others"),
+        ("shop", "of-both"),
+    ]
+    assert api_server.paths[0] == "/apis/gateway.networking.k8s.io/v1/httproutes?limit=500"
+
+
+def test_an_odd_route_is_set_apart(api_server: ApiServer, make_client: Make) -> None:
+    client = make_client()
+    api_server.answer(200, make_list(make_item("odd", spec=None)))
+    assert client.http_routes() == []
+    (told,) = client.set_apart["HTTPRoute"]
+    assert told.startswith("HTTPRoute shop/odd (")
+
+
+@pytest.mark.parametrize(
+    ("spec", "directions", "opens", "selects_all"),
+    [
+        ({"podSelector": {}}, ("Ingress",), (), True),
+        ({"podSelector": {}, "egress": [{}]}, ("Ingress", "Egress"), ("Egress",), True),
+        ({"podSelector": {}, "policyTypes": ["Egress"]}, ("Egress",), (), True),
+        ({"podSelector": {"matchLabels": {"a": "b"}}}, ("Ingress",), (), False),
+        (
+            {"podSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+            ("Ingress",), (), False,
+        ),
+        ({"podSelector": {}, "ingress": [{}]}, ("Ingress",), ("Ingress",), True),
+        ({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}, ("Ingress",), (), True),
+        ({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}, ("Ingress",), (), True),
+    ],
+)  # fmt: skip
+def test_a_network_policy_says_whom_it_filters_and_what_it_lets_through(
+    api_server: ApiServer, make_client: Make, spec: dict[str, Any], directions: tuple[str, ...],
+    opens: tuple[str, ...], selects_all: bool,
+) -> None:  # fmt: skip
+    api_server.answer(200, make_list(make_item("own", spec=spec)))
+    (found,) = make_client().network_policies()
+    assert (found.directions, found.opens, found.selects_all) == (directions, opens, selects_all)
 
 
 def test_an_api_that_is_not_served_is_a_refusal_with_its_status(
